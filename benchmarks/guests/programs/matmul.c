@@ -1,0 +1,36 @@
+/* Integer matrices: C = A * B for 32-bit elements, the plain three loops, then with the inner two exchanged. */
+
+#include "bench.h"
+
+#define N 400
+#define EXPECTED 0x003fb0b24ec6b85a
+
+static uint32_t a[N][N], b[N][N], c[N][N];
+
+static void multiply_by_dot_products(void) {
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < N; j++) {
+            uint32_t sum = 0;
+            for (int k = 0; k < N; k++)
+                sum += a[i][k] * b[k][j];
+            c[i][j] = sum;
+        }
+}
+
+static void add_product_by_rows(void) {
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < N; k++)
+            for (int j = 0; j < N; j++)
+                c[i][j] += a[i][k] * b[k][j];
+}
+
+int main(void) {
+    for (int i = 0; i < N * N; i++) {
+        a[i / N][i % N] = (uint32_t)random_at((uint64_t)i);
+        b[i / N][i % N] = (uint32_t)random_at((uint64_t)(N * N + i));
+    }
+    multiply_by_dot_products();
+    uint64_t result = checksum(&c[0][0], N * N);
+    add_product_by_rows();
+    return verdict("matmul", result ^ checksum(&c[0][0], N * N), EXPECTED);
+}

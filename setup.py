@@ -1,0 +1,121 @@
+"""Builds the compiled core: generates the sources that follow from tables, then compiles every .pyx of vm_native.
+
+Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs).
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+GENERATED = ROOT / "build" / "generated"
+JOBS = int(os.environ.get("VM_JOBS", os.cpu_count() or 1))
+
+COMPILE = [
+    "-O3",
+    "-foptimize-sibling-calls",     # handlers end in a call that must become a jump
+    "-fno-strict-aliasing",         # guest memory is read at every width
+    "-fno-math-errno", "-ffp-contract=off", "-ftrapping-math",     # what vm_native/riscv/fpu.pxd asks for
+]
+LINK = []
+if os.environ.get("VM_LTO") == "1":
+    COMPILE.append("-flto")
+    LINK.append("-flto")
+
+STACK_TEST = """
+#include <pthread.h>
+struct uop { void (*handler)(long *, struct uop *, long); int operand; };
+static void link_(long *left, struct uop *uop, long budget) {
+    if (--*left == 0) return;
+    uop->handler(left, uop, budget - uop->operand);
+}
+static void *chain(void *unused) {
+    static struct uop uop = { link_, 1 };
+    struct uop *volatile start = &uop;
+    volatile long links = 10000000;
+    long left = links;
+    start->handler(&left, start, left);
+    return unused;
+}
+int main(void) {
+    pthread_t thread; pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 64 * 1024);
+    return pthread_create(&thread, &small, chain, 0) || pthread_join(thread, 0);
+}
+"""
+
+
+def calls_become_jumps() -> bool:
+    """Whether a chain of ten million calls in tail position runs on a small stack, as compiled here."""
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    flags = COMPILE + shlex.split(os.environ.get("CFLAGS", ""))
+    with tempfile.TemporaryDirectory() as directory:
+        source, program = Path(directory, "chain.c"), Path(directory, "chain")
+        source.write_text(STACK_TEST)
+        built = subprocess.run([*compiler, *flags, str(source), "-o", str(program), "-pthread"], capture_output=True)
+        return built.returncode == 0 and subprocess.run([str(program)], capture_output=True).returncode == 0
+
+
+def generate(threaded: bool) -> None:
+    subprocess.run([sys.executable, str(ROOT / "vm_native/interpreter/generate.py"), str(GENERATED)], check=True)
+    lines = []
+    if threaded:
+        lines = [
+            "from vm_native.interpreter cimport threaded",
+            "threaded_engine.run_block = threaded.run_block",
+            "threaded_engine.handler_of = threaded.handler_of",
+        ]
+    text = "\n".join([*lines, ""])
+    path = GENERATED / "threaded_engine.pxi"
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def extensions(threaded: bool) -> list[Extension]:
+    sources = sorted(ROOT.glob("vm_native/**/*.pyx"))
+    return [
+        Extension(
+            ".".join(source.relative_to(ROOT).with_suffix("").parts),
+            [str(source.relative_to(ROOT))],
+            extra_compile_args=COMPILE,
+            extra_link_args=LINK,
+        )
+        for source in sources
+        if threaded or source.stem != "threaded"
+    ]
+
+
+class ParallelBuild(build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or JOBS
+
+
+os.chdir(ROOT)
+threaded = calls_become_jumps()
+generate(threaded)
+setup(
+    ext_modules=cythonize(
+        extensions(threaded),
+        build_dir="build/cython",
+        include_path=[str(GENERATED)],
+        nthreads=JOBS,
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "freethreading_compatible": True,
+        },
+    ),
+    cmdclass={"build_ext": ParallelBuild},
+)

@@ -1,0 +1,87 @@
+"""The memory map and the wiring of the board.
+
+Addresses and interrupt numbers are QEMU's; test_device_tree.py compares them with the tree that QEMU makes.
+"""
+
+import pytest
+
+from vm.devices import Entropy
+from vm.errors import ConfigurationError
+
+DEVICE_ID = 0x008
+
+
+def test_memory_map(board):
+    assert {name: placed.address for name, placed in board.devices.items()} == {
+        "rom": 0x1000, "test": 0x10_0000, "rtc": 0x10_1000, "clint": 0x200_0000, "plic": 0xC00_0000,
+        "uart": 0x1000_0000,
+        **{f"virtio{slot}": 0x1000_1000 + 0x1000 * slot for slot in range(8)},
+    }
+    assert (board.ram.base, board.ram.size) == (0x8000_0000, 512 << 20)
+
+
+def test_devices_do_not_overlap(board):
+    places = [(placed.address, placed.address + placed.device.size) for placed in board.devices.values()]
+    assert places == sorted(places)
+    assert all(end <= start for (_, end), (start, _) in zip(places, places[1:], strict=False))
+
+
+@pytest.mark.parametrize("name, source", [("uart", 10), ("rtc", 11), ("virtio0", 1), ("virtio7", 8)])
+def test_interrupt_lines_end_at_the_plic(board, name, source):
+    placed = board.devices[name]
+    placed.device.irq.raise_()
+    assert placed.irq == source
+    assert board.plic.read(0x1000, 4) == 1 << source
+
+
+def test_slots_are_empty_at_first(board):
+    assert [board.devices[f"virtio{slot}"].device.read(DEVICE_ID, 4) for slot in range(8)] == [0] * 8
+
+
+def test_attach_takes_the_next_free_slot(board):
+    first, second = Entropy(), Entropy()
+    assert (board.attach(first), board.attach(second)) == ("virtio0", "virtio1")
+    assert board.devices["virtio1"].device is second
+    assert board.devices["virtio1"].address == 0x1000_2000
+    second.irq.raise_()
+    assert board.plic.read(0x1000, 4) == 1 << 2
+
+
+def test_attach_keeps_the_order_of_devices(board):
+    names = list(board.devices)
+    board.attach(Entropy())
+    assert list(board.devices) == names
+
+
+def test_ninth_device_is_refused(board):
+    for _ in range(8):
+        board.attach(Entropy())
+    with pytest.raises(ConfigurationError, match="all 8 slots are taken"):
+        board.attach(Entropy())
+
+
+def test_a_device_is_attached_once(board):
+    entropy = Entropy()
+    board.attach(entropy)
+    with pytest.raises(ConfigurationError, match="already"):
+        board.attach(entropy)
+
+
+def test_reset_vector_is_in_the_boot_rom(board):
+    board.set_reset_vector(0x8000_0000, 0x8FE0_0000, 0x8020_0000)
+    rom = board.devices["rom"].device
+    assert rom.read(0, 4) == 0x297
+    assert (rom.read(0x18, 8), rom.read(0x20, 8), rom.read(0x38, 8)) == (0x8000_0000, 0x8FE0_0000, 0x8020_0000)
+
+
+def test_requests_of_the_test_device_are_passed_on(board):
+    board.devices["test"].device.write(0, 4, 0x5555)
+    assert board.requests == [("power-off", 0)]
+
+
+def test_reset_resets_all_devices(board):
+    board.devices["uart"].device.irq.raise_()
+    board.plic.write(4 * 10, 4, 7)
+    board.reset()
+    assert not board.devices["uart"].device.irq.level
+    assert board.plic.read(4 * 10, 4) == 0

@@ -1,0 +1,95 @@
+"""Wrong command lines and files: one line on standard error, the right exit code, never a traceback."""
+
+import pytest
+
+from .conftest import assert_fails_with_one_line
+
+COMMANDS = ("demo", "run", "boot", "info", "disasm")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(vm, command):
+    process = vm(command, "--help")
+    assert process.returncode == 0 and process.stderr == b""
+    assert b"Example" in process.stdout and f"vm {command}".encode() in process.stdout
+
+
+def test_help_lists_the_commands(vm):
+    output = vm("--help").stdout.decode()
+    assert all(command in output for command in COMMANDS)
+
+
+def test_version(vm):
+    process = vm("--version")
+    assert process.returncode == 0 and process.stdout.startswith(b"vm ")
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ((), "missing command; see `vm --help`"),
+    (("fly",), "no such command 'fly'"),
+    (("run",), "missing argument 'FILE'; see `vm run --help`"),
+    (("run", "x", "--wrong"), "no such option"),
+    (("run", "x", "--address", "here"), "'here' is not an address; write it as 0x80000000"),
+    (("run", "x", "--address", "0x10000000000000000"), "is not an address of 64 bits"),
+    (("run", "x", "--max-instructions", "0"), "--max-instructions"),
+    (("boot",), "say either debian or --kernel FILE; see `vm boot --help`"),
+    (("boot", "debian", "--kernel", "Image"), "say either debian or --kernel FILE"),
+    (("boot", "--kernel", "Image", "--shell"), "--shell and --mirror go with debian"),
+    (("boot", "debian", "--initrd", "x"), "debian brings its own initrd"),
+    (("disasm", "x", "--start", "0", "--symbol", "main"), "exclude each other"),
+])
+def test_wrong_command_line_says_where_help_is(vm, arguments, message):
+    assert message in assert_fails_with_one_line(vm(*arguments), code=2)
+
+
+@pytest.mark.parametrize("options, message", [
+    (("--memory", "0"), "memory size '0'"),
+    (("--memory", "-1"), "memory size '-1'"),
+    (("--memory", "1000"), "not a multiple of 4096"),
+    (("--memory", "2T"), "too large"),
+    (("--memory", "lots"), "'lots'"),
+    (("--harts", "0"), "harts"),
+    (("--harts", "9"), "harts"),
+    (("--isa", "rv64gq"), "q"),
+    (("--isa", "rv32i"), "rv32i"),
+    (("--disk", "missing.img"), "missing.img"),
+    (("--disk", "missing.img,discard"), "missing.img: "),
+])
+def test_machine_that_cannot_be_built(vm, guest, options, message):
+    assert message.lower() in assert_fails_with_one_line(vm("run", guest("power-off"), *options)).lower()
+
+
+def test_missing_file(vm):
+    assert "missing.elf: no such file" in assert_fails_with_one_line(vm("run", "missing.elf"))
+    assert "missing.elf: no such file" in assert_fails_with_one_line(vm("disasm", "missing.elf"))
+    assert "Image: no such file" in assert_fails_with_one_line(vm("boot", "--kernel", "Image"))
+
+
+def test_truncated_file(vm, guest, tmp_path):
+    path = tmp_path / "half.elf"
+    path.write_bytes(open(guest("loop"), "rb").read()[:1000])
+    for command in ("run", "disasm"):
+        assert "truncated" in assert_fails_with_one_line(vm(command, path))
+
+
+def test_raw_file_without_an_address(vm, tmp_path):
+    path = tmp_path / "raw.bin"
+    path.write_bytes(b"\x6f\0\0\0")
+    assert "at which address" in assert_fails_with_one_line(vm("run", path))
+
+
+def test_disk_of_a_size_that_is_no_multiple_of_a_sector(vm, guest, tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(513))
+    assert "512" in assert_fails_with_one_line(vm("run", guest("power-off"), "--disk", disk))
+
+
+def test_mirror_that_does_not_answer(vm, tmp_path):
+    process = vm("boot", "debian", "--mirror", f"file://{tmp_path}/none", environment={"VM_CACHE": str(tmp_path)})
+    assert "none" in assert_fails_with_one_line(process)
+
+
+def test_capstone_missing(vm, tmp_path, guest):
+    (tmp_path / "capstone.py").write_text("raise ImportError")
+    process = vm("disasm", guest("loop"), environment={"PYTHONPATH": str(tmp_path)})
+    assert "pip install 'vm[debug]'" in assert_fails_with_one_line(process)

@@ -1,0 +1,130 @@
+"""`vm run`, `vm demo` and `vm info` with pipes: output, exit codes, input that comes by itself."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from .conftest import COMMAND, assert_fails_with_one_line
+
+NOT_DONE = 124
+CRASHED = 139
+
+
+@pytest.mark.parametrize("name, code", [("power-off", 0), ("exit-3", 3), ("exit-256", 1)])
+def test_exit_code_is_the_guests(vm, guest, name, code):
+    process = vm("run", guest(name))
+    assert (process.returncode, process.stderr) == (code, b"")
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+@pytest.mark.parametrize("name, prompt", [("echo", b"> "), ("waiting-echo", b"")])
+def test_piped_input_reaches_the_guest_unchanged(vm, guest, name, prompt, clock):
+    data = bytes(byte for byte in range(256) if byte != ord("q")) + b"\r\n\x01xq"
+    process = vm("run", guest(name), "--clock", clock, input=data)
+    assert (process.returncode, process.stdout, process.stderr) == (0, prompt + data, b"")
+
+
+def test_input_longer_than_any_buffer_arrives_whole(vm, guest):
+    data = bytes(range(97, 113)) * 10_000 + b"q"
+    assert vm("run", guest("waiting-echo"), input=data).stdout == data
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_guest_waits_for_a_slow_writer(guest, clock):
+    """The guest has answered, and waits, before the next byte is written."""
+    command = [*COMMAND, "run", guest("waiting-echo"), "--clock", clock]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for byte in (b"a", b"b", b"q"):
+            process.stdin.write(byte)
+            process.stdin.flush()
+            assert process.stdout.read(1) == byte
+        assert process.wait(timeout=60) == 0
+
+
+def test_raw_bytes_at_an_address(vm, tmp_path):
+    path = tmp_path / "raw.bin"
+    # lui t1, 0x100; lui t0, 0x5; addi t0, t0, 0x555; sw t0, 0(t1): power-off
+    path.write_bytes(b"".join(word.to_bytes(4, "little") for word in (0x00100337, 0x000052B7, 0x55528293, 0x00532023)))
+    assert vm("run", path, "--address", "0x80200000").returncode == 0
+
+
+def test_budget_used_up(vm, guest):
+    process = vm("run", guest("loop"), "--max-instructions", 1000)
+    assert "loop.elf: not done within --max-instructions" in assert_fails_with_one_line(process, NOT_DONE)
+
+
+def test_host_time_used_up(vm, guest):
+    process = vm("run", guest("loop"), "--timeout", 0.2)
+    assert "loop.elf: not done within --timeout" in assert_fails_with_one_line(process, NOT_DONE)
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_host_time_used_up_while_the_guest_waits_for_input(guest, clock):
+    command = [*COMMAND, "run", guest("waiting-echo"), "--timeout", "0.2", "--clock", clock]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(timeout=60) == NOT_DONE
+        assert b"not done within --timeout" in process.stderr.read()
+
+
+def test_guest_that_waits_for_nothing(vm, guest):
+    assert "every hart waits" in assert_fails_with_one_line(vm("run", guest("idle")), NOT_DONE)
+
+
+def test_jump_to_nowhere_is_reported_with_pc_cause_and_tval(vm, guest):
+    line = assert_fails_with_one_line(vm("run", guest("jump-to-nowhere")), CRASHED)
+    assert re.search(r"instruction access fault .*pc 0x40, tval 0x40", line)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signal_ends_it_with_a_shells_code(guest, number, code):
+    with subprocess.Popen([*COMMAND, "run", guest("print-for-ever")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL) as process:
+        process.stdout.read(1)
+        process.send_signal(number)
+        process.stdout.read()
+        assert process.wait(timeout=60) == code
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_nobody_reads_the_output(guest):
+    with subprocess.Popen([*COMMAND, "run", guest("print-for-ever")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.wait(timeout=60) == 141
+        assert process.stderr.read() == b""
+
+
+def test_standard_input_closed(guest):
+    process = subprocess.run(f"{COMMAND[0]} -c '{COMMAND[2]}' run {guest('power-off')} <&-", shell=True, check=False,
+                             capture_output=True, timeout=60)
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    for mode in ("", ",read-only", ",discard"):
+        assert vm("run", guest("power-off"), "--disk", f"{disk}{mode}").returncode == 0
+
+
+def test_demo_runs_to_its_end(vm):
+    start = time.monotonic()
+    process = vm("demo", environment={"http_proxy": "http://127.0.0.1:9"})
+    assert process.returncode == 0 and process.stderr == b""
+    assert b"12 checks passed" in process.stdout
+    assert re.search(r"\n[\d,]+ instructions retired in [\d.]+ s: [\d,]+ MIPS\n$", process.stdout.decode())
+    assert time.monotonic() - start < 60
+
+
+def test_info_in_a_pipe_is_plain_text(vm):
+    process = vm("info")
+    assert process.returncode == 0
+    output = process.stdout.decode()
+    assert output.isascii() and "\x1b" not in output
+    assert re.search(r"^ISA +rv64", output, re.MULTILINE)
+    assert re.search(r"^0x10000000 +0x100 +10 +uart \(ns16550a\)$", output, re.MULTILINE)
+    assert re.search(r"^0x80000000 +0x\w+ +RAM$", output, re.MULTILINE)

@@ -1,0 +1,499 @@
+"""Virtio block device (virtio 1.2, section 5.2) on real files."""
+
+import errno
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+
+import pytest
+
+from tests.devices.virtio_driver import (
+    CONFIG,
+    DATA,
+    F_INDIRECT_DESC,
+    INTERRUPT_STATUS,
+    NEEDS_RESET,
+    STATUS,
+    WRITE,
+    Driver,
+)
+from vm.devices.virtio import BlockDevice
+from vm.errors import ConfigurationError, LoadError
+
+IN, OUT, FLUSH, GET_ID, DISCARD, SECURE_ERASE, WRITE_ZEROES = 0, 1, 4, 8, 11, 14, 13
+OK, IOERR, UNSUPP = 0, 1, 2
+F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = (
+    1 << bit for bit in (2, 5, 6, 9, 11, 13, 14))
+
+SECTORS = 256
+LATENCY = BlockDevice.latency_ns
+
+
+class Disk(Driver):
+    """A block driver: one request at a time, waited for."""
+
+    def request(self, kind, sector=0, payload=b"", length=0):
+        """Returns (status, data, length in the used ring)."""
+        self.free = DATA
+        status = self.place(b"\xff")
+        segments = [(*self.place(struct.pack("<IIQ", kind, 0, sector)), 0)]
+        if payload:
+            segments.append((*self.place(payload), 0))
+        data = self.place(bytes(length))
+        if length:
+            segments.append((*data, WRITE))
+        head = self.queues[0].offer([*segments, (*status, WRITE)])
+        self.notify()
+        self.board.advance(ns=LATENCY)
+        (used, written), = self.queues[0].completed()
+        assert used == head
+        return self.memory.read(*status)[0], self.memory.read(*data), written
+
+    def write(self, sector, payload):
+        return self.request(OUT, sector, payload)[0]
+
+    def read(self, sector, count=1):
+        status, data, _ = self.request(IN, sector, length=512 * count)
+        assert status == OK
+        return data
+
+
+def pattern(sectors, start=0):
+    """Every sector filled with its number plus one."""
+    return b"".join(bytes([(start + index) % 255 + 1]) * 512 for index in range(sectors))
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(pattern(SECTORS))
+    return path
+
+
+@pytest.fixture
+def attach(board, image):
+    devices = []
+
+    def attach(features=None, **options):
+        device = BlockDevice(image, **options)
+        devices.append(device)
+        return Disk(board, device).start(features)
+
+    yield attach
+    for device in devices:
+        device.close()
+
+
+def ranges(*items):
+    return b"".join(struct.pack("<QII", *item) for item in items)
+
+
+# Configuration
+
+def test_configuration(attach):
+    disk = attach()
+    assert disk.get(CONFIG, 8) == SECTORS
+    assert disk.get(CONFIG + 12) == 254                     # seg_max: a queue of 256 less header and status
+    assert disk.get(CONFIG + 20) == 512                     # blk_size
+    assert disk.get(CONFIG + 32, 1) == 1                    # writeback
+    assert disk.get(CONFIG + 36) > 0 and disk.get(CONFIG + 40) > 0      # limits of discard
+    assert disk.get(CONFIG + 48) > 0 and disk.get(CONFIG + 52) > 0      # limits of write-zeroes
+    assert disk.get(CONFIG + 56, 1) == 1                    # write_zeroes_may_unmap
+
+
+def test_features(attach):
+    features = attach().offered_features() & 0xFFFF
+    assert features == F_SEG_MAX | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE | F_DISCARD | F_WRITE_ZEROES
+
+
+def test_features_of_a_read_only_disk(attach):
+    features = attach(read_only=True).offered_features() & 0xFFFF
+    assert features == F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE
+
+
+# Requests
+
+def test_read(attach):
+    status, data, written = attach().request(IN, 3, length=1024)
+    assert (status, data, written) == (OK, pattern(2, 3), 1025)
+
+
+def test_write(attach, image):
+    assert attach().write(254, b"z" * 1024) == OK
+    assert image.read_bytes() == pattern(254) + b"z" * 1024
+
+
+def test_framing_is_free(attach):
+    """2.7.4: header, data and status lie in any descriptors, here at odd borders."""
+    disk = attach()
+    header = disk.place(struct.pack("<IIQ", IN, 0, 7))[0]
+    buffer = disk.place(bytes(1025))[0]
+    disk.queues[0].offer([(header, 5, 0), (header + 5, 11, 0), (buffer, 100, WRITE), (buffer + 100, 925, WRITE)])
+    disk.notify()
+    disk.board.advance(ns=LATENCY)
+    assert disk.memory.read(buffer, 1025) == pattern(2, 7) + bytes([OK])
+
+
+def test_indirect_request(attach):
+    disk = attach(F_INDIRECT_DESC)
+    header, data, status = (disk.place(content) for content in (struct.pack("<IIQ", IN, 0, 9), bytes(512), b"\xff"))
+    disk.queues[0].offer_indirect([(*header, 0), (*data, WRITE), (*status, WRITE)], disk.place(bytes(48))[0])
+    disk.notify()
+    disk.board.advance(ns=LATENCY)
+    assert disk.memory.read(*data) == pattern(1, 9)
+    assert disk.memory.read(*status) == bytes([OK])
+
+
+@pytest.mark.parametrize("kind", [IN, OUT])
+@pytest.mark.parametrize("sector", [SECTORS, SECTORS - 1, 1 << 55, (1 << 64) - 1])
+def test_sector_out_of_range(attach, image, kind, sector):
+    disk = attach()
+    status = disk.request(kind, sector, **({"length": 1024} if kind == IN else {"payload": bytes(1024)}))[0]
+    assert status == IOERR
+    assert image.read_bytes() == pattern(SECTORS)
+
+
+def test_transfer_of_half_a_sector(attach):
+    assert attach().request(IN, 0, length=256)[0] == IOERR
+
+def test_failed_read_reports_no_data(attach):
+    """2.7.8.2: the length in the used ring counts only what was written from the start of the buffer."""
+    assert attach().request(IN, SECTORS, length=512)[2] == 0
+
+
+def test_unsupported_type(attach):
+    assert attach().request(SECURE_ERASE)[0] == UNSUPP
+
+def test_get_id(attach):
+    disk = attach(serial="DISK-1")
+    assert disk.request(GET_ID, length=20)[:2] == (OK, b"DISK-1".ljust(20, b"\0"))
+
+
+def test_write_to_a_read_only_disk(attach, image):
+    disk = attach(read_only=True)
+    assert disk.write(0, bytes(512)) == IOERR
+    assert disk.read(0) == pattern(1)
+    assert image.read_bytes() == pattern(SECTORS)
+
+
+def test_request_without_status_needs_a_reset(attach):
+    disk = attach()
+    disk.queues[0].offer([(*disk.place(struct.pack("<IIQ", IN, 0, 0)), 0)])
+    disk.notify()
+    disk.board.advance(ns=LATENCY)
+    assert disk.get(STATUS) & NEEDS_RESET
+
+
+def test_failing_file_is_an_error_of_the_request(attach, image):
+    disk = attach()
+    os.truncate(image, 512)
+    assert disk.request(IN, 1, length=512)[0] == IOERR
+    assert disk.read(0) == pattern(1)
+
+
+# Flush and cache
+
+@pytest.fixture
+def synced(monkeypatch):
+    """The files that os.fdatasync was called for; it still does its work."""
+    files = []
+    fdatasync = os.fdatasync
+
+    def record(file):
+        files.append(file)
+        fdatasync(file)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    return files
+
+
+def test_flush_reaches_the_disk(attach, image, synced):
+    disk = attach()
+    disk.write(0, b"f" * 512)
+    assert synced == []
+    assert disk.request(FLUSH)[0] == OK
+    assert synced == [disk.device.disk.file]
+    assert image.read_bytes()[:512] == b"f" * 512
+
+
+def test_failing_flush_is_an_error(attach, monkeypatch):
+    disk = attach()
+
+    def fail(file):
+        raise OSError(errno.EIO, "injected")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    assert disk.request(FLUSH)[0] == IOERR
+
+
+def test_without_flush_every_write_is_stable(attach, synced):
+    """5.2.6.2: a driver that did not negotiate F_FLUSH gets completed writes on the disk."""
+    disk = attach(features=0)
+    disk.write(0, bytes(512))
+    assert len(synced) == 1
+
+
+def test_write_through_on_request(attach, synced):
+    """5.2.5: with F_CONFIG_WCE the driver chooses by the writeback field."""
+    disk = attach()
+    disk.set(CONFIG + 32, 0, size=1)
+    assert disk.get(CONFIG + 32, 1) == 0
+    disk.write(0, bytes(512))
+    assert len(synced) == 1
+
+
+def test_writeback_is_fixed_unless_negotiated(attach):
+    disk = attach(features=F_FLUSH)
+    disk.set(CONFIG + 32, 0, size=1)
+    assert disk.get(CONFIG + 32, 1) == 1
+
+
+# Discard and write-zeroes
+
+def test_discard_gives_space_back(attach, image):
+    """The file keeps its size; where the file system can punch holes the range uses no space and reads as zeros."""
+    disk = attach()
+    before = image.stat()
+    assert disk.request(DISCARD, payload=ranges((8, 128, 0)))[0] == OK
+    after = image.stat()
+    assert after.st_size == before.st_size
+    assert after.st_blocks < before.st_blocks
+    assert disk.read(8) == bytes(512)
+    assert disk.read(7) == pattern(1, 7) and disk.read(136) == pattern(1, 136)
+
+
+@pytest.mark.parametrize("flags", [0, 1])
+def test_write_zeroes(attach, image, flags):
+    assert attach().request(WRITE_ZEROES, payload=ranges((1, 2, flags), (5, 1, flags)))[0] == OK
+    assert image.read_bytes()[:3584] == (pattern(1) + bytes(1024) + pattern(2, 3) + bytes(512) + pattern(1, 6))
+
+
+def test_write_zeroes_without_holes(attach, image, monkeypatch):
+    """On a file system that has no fallocate() zeros are written."""
+    disk = attach()
+    monkeypatch.setattr(disk.device.disk, "_allocate", lambda mode, offset, length: False)
+    assert disk.request(WRITE_ZEROES, payload=ranges((0, 255, 1)))[0] == OK
+    assert image.read_bytes() == bytes(255 * 512) + pattern(1, 255)
+
+
+@pytest.mark.parametrize("kind, payload, status", [
+    (DISCARD, ranges((0, 8, 1)), UNSUPP),                       # the unmap flag is for write-zeroes only
+    (WRITE_ZEROES, ranges((0, 8, 2)), UNSUPP),
+    (DISCARD, ranges((SECTORS - 4, 8, 0)), IOERR),
+    (WRITE_ZEROES, ranges((0, 8, 0), (SECTORS, 1, 0)), IOERR),
+    (WRITE_ZEROES, ranges((0, (1 << 22) + 1, 0)), IOERR),       # more than max_write_zeroes_sectors
+    (WRITE_ZEROES, ranges(*[(0, 1, 0)] * 17), IOERR),           # more than max_write_zeroes_seg
+    (WRITE_ZEROES, ranges((0, 8, 0))[:15], IOERR),
+    (WRITE_ZEROES, b"", IOERR),
+])
+def test_bad_ranges_change_nothing(attach, image, kind, payload, status):
+    assert attach().request(kind, payload=payload)[0] == status
+    assert image.read_bytes() == pattern(SECTORS)
+
+
+@pytest.mark.parametrize("kind", [DISCARD, WRITE_ZEROES])
+def test_ranges_need_their_feature(attach, kind):
+    assert attach(features=F_FLUSH).request(kind, payload=ranges((0, 8, 0)))[0] == UNSUPP
+
+
+@pytest.mark.parametrize("kind", [DISCARD, WRITE_ZEROES])
+def test_ranges_on_a_read_only_disk(attach, image, kind):
+    assert attach(read_only=True).request(kind, payload=ranges((0, 8, 0)))[0] == UNSUPP
+    assert image.read_bytes() == pattern(SECTORS)
+
+
+# Time, reset, state
+
+def offer_read(disk, sector):
+    header = disk.place(struct.pack("<IIQ", IN, 0, sector))
+    data, status = disk.place(bytes(512)), disk.place(b"\xff")
+    disk.queues[0].offer([(*header, 0), (*data, WRITE), (*status, WRITE)])
+    disk.notify()
+    return data
+
+
+def test_completion_takes_its_time(attach):
+    disk = attach()
+    offer_read(disk, 0)
+    disk.board.advance(ns=LATENCY - 1)
+    assert disk.queues[0].completed() == [] and disk.get(INTERRUPT_STATUS) == 0
+    disk.board.advance(ns=1)
+    assert len(disk.queues[0].completed()) == 1 and disk.device.irq.level
+
+
+def test_notifications_on_the_way_make_one_event(attach):
+    disk = attach()
+    first, second = offer_read(disk, 1), offer_read(disk, 2)
+    assert len(disk.board.events.queue) == 1
+    disk.board.advance(ns=LATENCY)
+    assert disk.memory.read(*first) + disk.memory.read(*second) == pattern(2, 1)
+
+
+def test_reset_drops_what_is_on_the_way(attach):
+    disk = attach()
+    data = offer_read(disk, 1)
+    disk.set(STATUS, 0)
+    disk.board.advance(ns=LATENCY)
+    assert disk.memory.read(*data) == bytes(512)
+    assert not disk.device.irq.level
+
+
+def test_reset_restores_the_write_back_cache(attach):
+    disk = attach()
+    disk.set(CONFIG + 32, 0, size=1)
+    disk.set(STATUS, 0)
+    disk.start()
+    assert disk.get(CONFIG + 32, 1) == 1
+
+
+def test_state_in_the_middle_of_a_request(attach, board, image):
+    """A saved device that is loaded elsewhere goes on when its event, which the machine restores, is due."""
+    disk = attach(read_only=True)
+    data = offer_read(disk, 4)
+    saved = disk.device.save()
+    disk.board.events.cancel(disk.device, 0)
+    twin = board.connect(BlockDevice(image, read_only=True))
+    twin.load(saved)
+    assert twin.save() == saved
+    twin.on_event(0, 0)
+    assert disk.memory.read(*data) == pattern(1, 4)
+    twin.close()
+
+
+# Files that cannot be attached
+
+@pytest.mark.parametrize("content, words", [
+    (bytes(1000), "1000 bytes is not a multiple of 512; round it up with: truncate -s %512"),
+    (b"", "is empty; give it a size"),
+])
+def test_bad_size(tmp_path, content, words):
+    path = tmp_path / "odd.img"
+    path.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        BlockDevice(path)
+    assert words in str(caught.value) and str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ConfigurationError, match="no-disk.img: no such disk image; make one with: truncate"):
+        BlockDevice(tmp_path / "no-disk.img")
+
+
+def test_directory(tmp_path):
+    with pytest.raises(ConfigurationError, match="is a directory"):
+        BlockDevice(tmp_path)
+
+
+def test_neither_file_nor_block_device(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="neither a file nor a block device"):
+        BlockDevice(tmp_path / "pipe")
+
+
+def test_long_serial(image):
+    with pytest.raises(ConfigurationError, match="at most 20 bytes"):
+        BlockDevice(image, serial="x" * 21)
+
+
+@pytest.fixture
+def holder(image):
+    """Hold the image in another process, with the lock of the given kind."""
+    processes = []
+
+    def hold(kind):
+        program = (f"import fcntl, sys; file = open({str(image)!r}, 'rb+'); fcntl.flock(file, {int(kind)}); print(); "
+                   "sys.stdin.read()")
+        process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        processes.append(process)
+        process.stdout.readline()
+
+    yield hold
+    for process in processes:
+        process.communicate()
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True}, {"discard_on_exit": True}])
+def test_image_that_another_process_writes(image, holder, options):
+    holder(fcntl.LOCK_EX)
+    with pytest.raises(ConfigurationError, match="in use by another machine or process; stop that one"):
+        BlockDevice(image, **options)
+
+
+def test_image_that_another_process_reads(image, holder):
+    holder(fcntl.LOCK_SH)
+    with pytest.raises(ConfigurationError, match="in use"):
+        BlockDevice(image)
+    BlockDevice(image, read_only=True).close()
+
+
+def test_close_unlocks(image):
+    first = BlockDevice(image)
+    first.close()
+    first.close()
+    BlockDevice(image).close()
+
+
+def test_failed_attachment_leaves_no_file_open(image, holder):
+    before = len(os.listdir("/proc/self/fd"))
+    image.write_bytes(bytes(100))
+    for options in ({}, {"discard_on_exit": True}):
+        with pytest.raises(ConfigurationError):
+            BlockDevice(image, **options)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+# Discard on exit
+
+def test_discard_on_exit_leaves_the_image_alone(attach, image):
+    disk = attach(discard_on_exit=True)
+    assert disk.write(2, b"w" * 512) == OK
+    assert disk.request(WRITE_ZEROES, payload=ranges((5, 3, 1)))[0] == OK
+    assert disk.request(DISCARD, payload=ranges((16, 8, 0)))[0] == OK
+    assert disk.request(FLUSH)[0] == OK
+    assert disk.read(0, 10) == pattern(2) + b"w" * 512 + pattern(2, 3) + bytes(1536) + pattern(2, 8)
+    assert image.read_bytes() == pattern(SECTORS)
+
+
+def test_overlay_serves_pieces_at_any_border(attach):
+    disk = attach(discard_on_exit=True)
+    disk.write(1, b"w" * 512)
+    header = disk.place(struct.pack("<IIQ", IN, 0, 0))[0]
+    buffer = disk.place(bytes(1537))[0]
+    disk.queues[0].offer([(header, 16, 0), (buffer, 700, WRITE), (buffer + 700, 300, WRITE),
+                          (buffer + 1000, 537, WRITE)])
+    disk.notify()
+    disk.board.advance(ns=LATENCY)
+    assert disk.memory.read(buffer, 1537) == pattern(1) + b"w" * 512 + pattern(1, 2) + bytes([OK])
+
+
+def test_overlay_is_state(board, attach, image):
+    disk = attach(discard_on_exit=True)
+    disk.write(2, b"w" * 512)
+    disk.request(WRITE_ZEROES, payload=ranges((200, 56, 1)))
+    saved = disk.device.save()
+    assert saved["overlay"] == [(1024, 512, b"w" * 512), (200 * 512, 56 * 512, b"")]
+    twin = board.connect(BlockDevice(image, discard_on_exit=True))
+    twin.disk.write(0, [memoryview(b"o" * 512)])        # undone by load
+    twin.load(saved)
+    assert twin.save() == saved
+    data = bytearray(2048)
+    twin.disk.read(0, memoryview(data))
+    assert data == pattern(2) + b"w" * 512 + pattern(1, 3)
+    twin.close()
+
+
+def test_state_of_another_kind_of_disk_is_refused(attach, board, image):
+    saved = attach(discard_on_exit=True).device.save()
+    other = BlockDevice(image, read_only=True)
+    with pytest.raises(LoadError, match="discard-on-exit"):
+        other.load(saved)
+    other.close()
+
+
+def test_several_machines_share_an_image_with_discard_on_exit(image):
+    first, second = BlockDevice(image, discard_on_exit=True), BlockDevice(image, discard_on_exit=True)
+    first.close()
+    second.close()

@@ -1,0 +1,238 @@
+"""Registers, negotiation and life of virtio devices over MMIO (virtio 1.2, sections 2.1, 2.2, 3.1 and 4.2)."""
+
+import pytest
+
+from tests.devices.virtio_driver import (
+    ACKNOWLEDGE,
+    CONFIG,
+    CONFIG_GENERATION,
+    DEVICE_FEATURES,
+    DEVICE_FEATURES_SEL,
+    DEVICE_ID,
+    DRIVER,
+    DRIVER_FEATURES,
+    DRIVER_FEATURES_SEL,
+    DRIVER_OK,
+    F_EVENT_IDX,
+    F_INDIRECT_DESC,
+    F_VERSION_1,
+    FEATURES_OK,
+    INTERRUPT_STATUS,
+    MAGIC,
+    NEEDS_RESET,
+    QUEUE_DESC,
+    QUEUE_NUM,
+    QUEUE_NUM_MAX,
+    QUEUE_READY,
+    QUEUE_SEL,
+    RAM,
+    SHM_BASE,
+    SHM_LEN,
+    SHM_SEL,
+    STATUS,
+    VERSION,
+    WRITE,
+    Driver,
+)
+from vm.devices.virtio import EmptySlot, Entropy, VirtioConsole
+
+
+@pytest.fixture
+def driver(board):
+    return Driver(board, VirtioConsole())
+
+
+def test_identity(driver):
+    assert (driver.get(MAGIC), driver.get(VERSION), driver.get(DEVICE_ID)) == (0x7472_6976, 2, 3)
+
+
+def test_empty_slot_has_device_id_zero(board):
+    """4.2.2: a driver must ignore a device with id 0; the magic value and version still identify the transport."""
+    driver = Driver(board, EmptySlot())
+    assert (driver.get(MAGIC), driver.get(VERSION), driver.get(DEVICE_ID)) == (0x7472_6976, 2, 0)
+    assert driver.get(QUEUE_NUM_MAX) == 0
+
+
+def test_common_features_are_offered(driver):
+    features = driver.offered_features()
+    assert features & (F_VERSION_1 | F_INDIRECT_DESC | F_EVENT_IDX) == F_VERSION_1 | F_INDIRECT_DESC | F_EVENT_IDX
+
+
+def test_features_beyond_64_bits_read_as_zero(driver):
+    driver.set(DEVICE_FEATURES_SEL, 2)
+    assert driver.get(DEVICE_FEATURES) == 0
+
+
+def test_features_ok_is_refused_without_version_1(driver):
+    assert not driver.negotiate(F_INDIRECT_DESC)
+    assert driver.get(STATUS) == ACKNOWLEDGE | DRIVER
+
+
+def test_features_ok_is_refused_for_a_feature_that_is_not_offered(driver):
+    assert not driver.negotiate(F_VERSION_1 | 1 << 34)
+
+
+def test_driver_may_try_again_with_fewer_features(driver):
+    assert not driver.negotiate(F_VERSION_1 | 1 << 34)
+    assert driver.negotiate(F_VERSION_1)
+
+
+def test_features_are_fixed_after_features_ok(driver):
+    driver.negotiate(F_VERSION_1)
+    driver.set(DRIVER_FEATURES_SEL, 0)
+    driver.set(DRIVER_FEATURES, 1)
+    assert not driver.device.negotiated(0)
+
+
+def test_status_bits_only_accumulate(driver):
+    driver.set(STATUS, ACKNOWLEDGE)
+    driver.set(STATUS, DRIVER)
+    assert driver.get(STATUS) == ACKNOWLEDGE | DRIVER
+
+
+def test_driver_cannot_set_needs_reset(driver):
+    driver.set(STATUS, ACKNOWLEDGE | NEEDS_RESET)
+    assert driver.get(STATUS) == ACKNOWLEDGE
+
+
+def test_queues_that_do_not_exist_have_size_zero(driver):
+    driver.set(QUEUE_SEL, 1)
+    assert driver.get(QUEUE_NUM_MAX) == 256
+    driver.set(QUEUE_SEL, 2)
+    assert driver.get(QUEUE_NUM_MAX) == 0
+    driver.set(QUEUE_READY, 1)
+    assert driver.get(QUEUE_READY) == 0
+
+
+def test_queue_becomes_ready(driver):
+    driver.start(queues=2)
+    assert driver.get(QUEUE_READY) == 1
+
+
+@pytest.mark.parametrize("size", [0, 3, 512])
+def test_bad_queue_size_needs_a_reset(driver, size):
+    driver.negotiate(F_VERSION_1)
+    driver.set_up_queue(0, size)
+    assert driver.get(QUEUE_READY) == 0
+    assert driver.get(STATUS) & NEEDS_RESET
+
+
+@pytest.mark.parametrize("address", [RAM + 8, 0x1000, RAM + (1 << 20) - 16, (1 << 64) - 16])
+def test_bad_queue_area_needs_a_reset(driver, address):
+    """Misaligned, outside RAM, over its end, at the end of the address space."""
+    driver.negotiate(F_VERSION_1)
+    driver.set(QUEUE_SEL, 0)
+    driver.set(QUEUE_NUM, 8)
+    driver.set(QUEUE_DESC, address & 0xFFFF_FFFF)
+    driver.set(QUEUE_DESC + 4, address >> 32)
+    driver.set(QUEUE_READY, 1)
+    assert driver.get(QUEUE_READY) == 0
+    assert driver.get(STATUS) & NEEDS_RESET
+
+
+def test_ready_queue_cannot_be_moved(driver):
+    driver.start(queues=1)
+    driver.set(QUEUE_DESC, 0x1234_0000)
+    assert driver.device.queues[0].descriptors == RAM
+
+
+def test_queue_stops_and_starts_anew(board):
+    driver = Driver(board, Entropy()).start()
+    driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    driver.set(QUEUE_READY, 0)
+    assert driver.get(QUEUE_READY) == 0
+    driver.memory.write(RAM, bytes(0x1_0000))
+    queue = driver.set_up_queue(0)
+    queue.offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert queue.completed() == [(0, 8)]
+
+
+def test_notification_before_driver_ok_is_not_served(board):
+    driver = Driver(board, Entropy())
+    driver.negotiate(F_VERSION_1)
+    queue = driver.set_up_queue(0)
+    queue.offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert queue.completed() == []
+
+
+def test_interrupt_stays_until_acknowledged(board):
+    driver = Driver(board, Entropy()).start()
+    driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert driver.device.irq.level
+    assert driver.acknowledge() == 1
+    assert not driver.device.irq.level
+    assert driver.get(INTERRUPT_STATUS) == 0
+
+
+def test_acknowledging_one_cause_keeps_the_line_up_for_the_other(board):
+    driver = Driver(board, VirtioConsole()).start(queues=2)
+    driver.queues[1].offer([(*driver.place(b"x"), 0)])
+    driver.notify(1)
+    driver.device.resize(100, 40)
+    assert driver.get(INTERRUPT_STATUS) == 3
+    driver.set(0x064, 1)
+    assert driver.device.irq.level
+
+
+def test_reset_returns_to_the_initial_state(board):
+    driver = Driver(board, Entropy())
+    fresh = driver.device.save()
+    driver.start(queues=1)
+    driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    driver.set(STATUS, 0)
+    assert driver.device.save() == fresh | {"requests": 1}
+    assert driver.get(STATUS) == 0
+
+
+def test_device_works_again_after_a_reset(board):
+    driver = Driver(board, Entropy()).start()
+    driver.set(STATUS, 0)
+    driver.queues.clear()
+    driver.start()
+    driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert driver.queues[0].completed() == [(0, 8)]
+
+
+def test_configuration_takes_every_width(board):
+    driver = Driver(board, VirtioConsole(columns=0x1234, rows=0x5678))
+    assert driver.get(CONFIG, 2) == 0x1234
+    assert driver.get(CONFIG + 1, 1) == 0x12
+    assert driver.get(CONFIG, 4) == 0x5678_1234
+    assert driver.get(CONFIG, 8) == 0x5678_1234
+    assert driver.get(CONFIG + 0x80, 4) == 0
+
+
+def test_configuration_change_counts_the_generation_and_interrupts(board):
+    driver = Driver(board, VirtioConsole()).start(queues=2)
+    before = driver.get(CONFIG_GENERATION)
+    driver.device.resize(132, 50)
+    assert driver.get(CONFIG_GENERATION) == before + 1
+    assert driver.acknowledge() == 2
+
+
+def test_configuration_change_before_driver_ok_does_not_interrupt(driver):
+    driver.device.resize(132, 50)
+    assert driver.get(INTERRUPT_STATUS) == 0
+
+
+def test_no_shared_memory_regions(driver):
+    """4.2.2: a region that does not exist has the length and base -1."""
+    driver.set(SHM_SEL, 0)
+    assert [driver.get(offset) for offset in (SHM_LEN, SHM_LEN + 4, SHM_BASE, SHM_BASE + 4)] == [0xFFFF_FFFF] * 4
+
+
+def test_status_needs_features_ok_to_run(board):
+    """A driver that skips FEATURES_OK (3.1.1, step 5) is not served."""
+    driver = Driver(board, Entropy())
+    queue = driver.set_up_queue(0)
+    driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+    queue.offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert driver.get(STATUS) & FEATURES_OK == 0
+    assert queue.completed() == []

@@ -1,0 +1,255 @@
+"""SBI calls served by the machine: numbers, answers and errors as in the RISC-V SBI specification 2.0."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from vm.errors import BusError
+from vm.firmware import Firmware
+
+RAM, RAM_SIZE = 0x8000_0000, 0x10000
+A0, A1, A2, A6, A7 = 10, 11, 12, 16, 17
+BASE, HSM, SRST, DBCN = 0x10, 0x48534D, 0x53525354, 0x4442434E
+U64 = (1 << 64) - 1
+SUCCESS, NOT_SUPPORTED, INVALID_PARAM, INVALID_ADDRESS, ALREADY_AVAILABLE = 0, -2, -3, -5, -6
+
+
+class Registers:
+    """A hart as far as the firmware sees it."""
+
+    def __init__(self, number, state):
+        self.id = number
+        self.x = [0] * 32
+        self.csr = {"mvendorid": 0x11, "marchid": 0x22, "mimpid": 0x33, "mip": 0x2A2}
+        self.state = state
+        self.started_at = None
+
+    def start(self, address, opaque):
+        self.state, self.started_at = "start-pending", (address, opaque)
+
+    def stop(self):
+        self.state = "stopped"
+
+    def suspend(self):
+        self.state = "suspended"
+
+
+class Ram:
+    """Guest memory that is all RAM."""
+
+    def __init__(self):
+        self.data = bytearray(RAM_SIZE)
+
+    def _slice(self, address, size, access):
+        if not (RAM <= address and address + size <= RAM + RAM_SIZE):
+            raise BusError(address, access)
+        return memoryview(self.data)[address - RAM:address - RAM + size]
+
+    def view(self, address, size):
+        return self._slice(address, size, "read").toreadonly()
+
+    @contextmanager
+    def writable(self, address, size):
+        yield self._slice(address, size, "write")
+
+
+class Bench:
+    """Firmware of a machine with two harts, the second stopped, and a console that can be typed on."""
+
+    def __init__(self):
+        self.harts = [Registers(0, "started"), Registers(1, "stopped")]
+        self.ram = Ram()
+        self.printed = b""
+        self.typed = b""
+        self.requests = []
+        self.firmware = Firmware(self.harts, self.ram, self.print, self.take,
+                                 lambda kind, code: self.requests.append((kind, code)))
+
+    def print(self, data):
+        self.printed += data
+
+    def take(self, count):
+        taken, self.typed = self.typed[:count], self.typed[count:]
+        return taken
+
+    def call(self, extension, function=0, *arguments):
+        """(error, value) as signed error and unsigned value."""
+        x = self.harts[0].x
+        x[A7], x[A6], x[A1], x[A2] = extension, function, 0xDEAD, 0xDEAD
+        for index, argument in enumerate(arguments):
+            x[A0 + index] = argument
+        self.firmware.handle(self.harts[0])
+        assert all(0 <= value <= U64 for value in x)
+        return x[A0] - (1 << 64 if x[A0] >> 63 else 0), x[A1]
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_specification_version_is_2_0(bench):
+    assert bench.call(BASE, 0) == (SUCCESS, 0x0200_0000)
+
+
+def test_implementation_is_none_that_the_specification_lists(bench):
+    """Table "SBI Implementation IDs": 0 (BBL) to 11 are taken as of 3.0."""
+    error, value = bench.call(BASE, 1)
+    assert error == SUCCESS and value > 0xFF
+
+
+@pytest.mark.parametrize(
+    "extension", [0x10, 0x54494D45, 0x735049, 0x52464E43, 0x48534D, 0x53525354, 0x4442434E, *range(9)])
+def test_probe_finds(bench, extension):
+    assert bench.call(BASE, 3, extension) == (SUCCESS, 1)
+
+
+@pytest.mark.parametrize("extension", [0x504D55, 0x53555350, 0x535441, 0x0900_0000, 0x11, U64])
+def test_probe_does_not_find(bench, extension):
+    assert bench.call(BASE, 3, extension) == (SUCCESS, 0)
+
+
+def test_machine_ids_come_from_the_csrs(bench):
+    assert [bench.call(BASE, function) for function in (4, 5, 6)] == [(0, 0x11), (0, 0x22), (0, 0x33)]
+
+
+@pytest.mark.parametrize("call", [(0x504D55, 0), (BASE, 7), (HSM, 4), (SRST, 1), (DBCN, 3), (9, 0)])
+def test_unknown_call_is_not_supported(bench, call):
+    assert bench.call(*call)[0] == NOT_SUPPORTED
+
+
+def test_all_registers_but_a0_and_a1_survive_a_call(bench):
+    bench.harts[0].x[:] = range(100, 132)
+    bench.call(BASE, 0)
+    kept = [number for number in range(32) if number not in (A0, A1, A2, A6, A7)]
+    assert [bench.harts[0].x[number] for number in kept] == [100 + number for number in kept]
+
+
+# Legacy
+
+def test_legacy_putchar_prints_the_low_byte_and_leaves_a1(bench):
+    assert bench.call(1, 0, 0x141) == (0, 0xDEAD)
+    assert bench.printed == b"A"
+
+
+def test_legacy_getchar_gives_what_was_typed_then_minus_one(bench):
+    bench.typed = b"z"
+    assert bench.call(2) == (ord("z"), 0xDEAD)
+    assert bench.call(2) == (-1, 0xDEAD)
+
+
+def test_legacy_clear_ipi_clears_only_ssip(bench):
+    assert bench.call(3)[0] == 0
+    assert bench.harts[0].csr["mip"] == 0x2A0
+
+
+def test_legacy_shutdown(bench):
+    bench.call(8)
+    assert bench.requests == [("power-off", 0)]
+
+
+# Hart state management
+
+def test_hart_start_hands_over_address_and_opaque(bench):
+    assert bench.call(HSM, 0, 1, RAM + 0x200, 0x1234) == (SUCCESS, 0)
+    assert bench.harts[1].started_at == (RAM + 0x200, 0x1234)
+    assert bench.call(HSM, 2, 1) == (SUCCESS, 2)
+
+
+@pytest.mark.parametrize("hart, address, error", [
+    (2, RAM, INVALID_PARAM),
+    (U64, RAM, INVALID_PARAM),
+    (0, RAM, ALREADY_AVAILABLE),
+    (1, 0x1000_0000, INVALID_ADDRESS),
+    (1, RAM + 1, INVALID_ADDRESS),
+    (1, RAM + RAM_SIZE, INVALID_ADDRESS),
+])
+def test_hart_start_refuses(bench, hart, address, error):
+    assert bench.call(HSM, 0, hart, address, 0)[0] == error
+    assert bench.harts[1].started_at is None
+
+
+def test_hart_stop_stops_the_caller(bench):
+    bench.call(HSM, 1)
+    assert [hart.state for hart in bench.harts] == ["stopped", "stopped"]
+
+
+@pytest.mark.parametrize("state, number", [("started", 0), ("stopped", 1), ("start-pending", 2), ("suspended", 4)])
+def test_hart_status(bench, state, number):
+    bench.harts[1].state = state
+    assert bench.call(HSM, 2, 1) == (SUCCESS, number)
+
+
+def test_hart_status_of_no_hart(bench):
+    assert bench.call(HSM, 2, 7)[0] == INVALID_PARAM
+
+
+@pytest.mark.parametrize("kind, error, state", [
+    (0x0000_0000, SUCCESS, "suspended"),
+    (0x8000_0000, NOT_SUPPORTED, "started"),            # default non-retentive: defined, not implemented
+    (0x0000_0001, INVALID_PARAM, "started"),            # reserved
+    (0x1000_0000, INVALID_PARAM, "started"),            # platform specific
+    (0x9000_0000, INVALID_PARAM, "started"),
+])
+def test_hart_suspend(bench, kind, error, state):
+    assert bench.call(HSM, 3, kind, RAM, 0)[0] == error
+    assert bench.harts[0].state == state
+
+
+# System reset
+
+@pytest.mark.parametrize("kind, reason, request_", [
+    (0, 0, ("power-off", 0)), (0, 1, ("exit", 1)), (1, 0, ("reset", 0)), (2, 0, ("reset", 0)), (1, 1, ("reset", 0)),
+])
+def test_system_reset(bench, kind, reason, request_):
+    bench.call(SRST, 0, kind, reason)
+    assert bench.requests == [request_]
+
+
+@pytest.mark.parametrize("kind, reason", [(3, 0), (0xF000_0000, 0), (0, 2), (0, 0xE000_0000), (0, 0xF000_0000)])
+def test_system_reset_refuses(bench, kind, reason):
+    assert bench.call(SRST, 0, kind, reason)[0] == INVALID_PARAM
+    assert bench.requests == []
+
+
+# Debug console
+
+def test_console_write_prints_memory(bench):
+    bench.ram.data[0x100:0x105] = b"hello"
+    assert bench.call(DBCN, 0, 5, RAM + 0x100, 0) == (SUCCESS, 5)
+    assert bench.printed == b"hello"
+
+
+def test_console_read_gives_no_more_than_was_typed(bench):
+    bench.typed = b"ls\n"
+    assert bench.call(DBCN, 1, 16, RAM + 0x80, 0) == (SUCCESS, 3)
+    assert bench.ram.data[0x80:0x90] == b"ls\n" + bytes(13)
+
+
+def test_console_read_gives_no_more_than_asked(bench):
+    bench.typed = b"abcdef"
+    assert bench.call(DBCN, 1, 4, RAM, 0) == (SUCCESS, 4)
+    assert bench.typed == b"ef"
+
+
+def test_console_read_of_nothing_does_not_wait(bench):
+    assert bench.call(DBCN, 1, 4, RAM, 0) == (SUCCESS, 0)
+
+
+def test_console_write_byte(bench):
+    assert bench.call(DBCN, 2, 0x2142) == (SUCCESS, 0)
+    assert bench.printed == b"B"
+
+
+@pytest.mark.parametrize("function", [0, 1])
+@pytest.mark.parametrize("size, low, high", [
+    (1, 0x1000_0000, 0),                                # a device
+    (2, RAM + RAM_SIZE - 1, 0),                         # across the end of RAM
+    (U64, RAM, 0),
+    (16, U64 - 7, 0),
+    (1, RAM, 1),                                        # beyond 64 bits
+])
+def test_console_refuses_what_is_not_ram(bench, function, size, low, high):
+    bench.typed = b"kept"
+    assert bench.call(DBCN, function, size, low, high) == (INVALID_PARAM, 0)
+    assert (bench.printed, bench.typed) == (b"", b"kept")

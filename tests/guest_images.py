@@ -1,0 +1,130 @@
+"""Guest images for tests: Debian's kernel with its modules, an initrd of busybox, OpenSBI.
+
+From the Debian archive through `vm.images`, verified and cached. The initrd is a cpio archive in the format "newc" of
+the kernel's Documentation/driver-api/early-userspace/buffer-format.rst, the same bytes for the same input.
+"""
+
+import gzip
+import hashlib
+import lzma
+import stat
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from vm.images import Archive, Package, debian_archive, extract
+from vm.images.cache import cache_directory, replacing
+
+READY = "guest: ready"
+# Debian builds these as modules; the UART, the virtio console and the goldfish clock are in the kernel. In this order.
+MODULES = ("virtio_mmio", "virtio_blk", "virtio-rng")
+OPENSBI_VERSION = "1.6"
+OPENSBI_FILES = ("fw_jump.elf", "fw_jump.bin", "fw_dynamic.elf", "fw_dynamic.bin")
+
+
+@cache
+def _archive() -> Archive:
+    return debian_archive()
+
+
+@cache
+def _kernel_files() -> dict[str, Path]:
+    archive = _archive()
+    # linux-image-riscv64 is empty and depends on the kernel of the day.
+    name = next(name for name in archive.package("linux-image-riscv64").depends if name.startswith("linux-image-"))
+    patterns = ("boot/vmlinux-*", "boot/config-*", *(f"*/{module}.ko.xz" for module in MODULES))
+    return extract(archive.fetch(archive.package(name)), *patterns)
+
+
+def _one(files: dict[str, Path], prefix: str) -> Path:
+    return next(path for path in files.values() if path.name.startswith(prefix))
+
+
+def debian_kernel() -> Path:
+    """Debian's kernel, an uncompressed Image with an EFI stub."""
+    return _one(_kernel_files(), "vmlinux-")
+
+
+def debian_kernel_config() -> Path:
+    return _one(_kernel_files(), "config-")
+
+
+@cache
+def kernel_module(name: str) -> bytes:
+    """A module of Debian's kernel, decompressed."""
+    return lzma.decompress(_one(_kernel_files(), f"{name}.ko").read_bytes())
+
+
+@cache
+def opensbi() -> dict[str, Path]:
+    """The files of OPENSBI_FILES by name, for 64 bits."""
+    package: Package = _archive().package("opensbi")
+    assert package.version.startswith(OPENSBI_VERSION), package.version
+    members = extract(_archive().fetch(package), *(f"usr/lib/riscv64-*/generic/{name}" for name in OPENSBI_FILES))
+    return {path.name: path for path in members.values()}
+
+
+@cache
+def busybox() -> bytes:
+    (path,) = extract(_archive().fetch(_archive().package("busybox-static")), "*bin/busybox").values()
+    return path.read_bytes()
+
+
+def userspace_init(commands: str, modules: Sequence[str] = MODULES) -> str:
+    """An init script: mounts, modules, the line READY, the commands, power-off."""
+    insmod = "\n".join(f"insmod /modules/{module}.ko" for module in modules)
+    return f"""#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+{insmod}
+echo '{READY}'
+{commands}
+poweroff -f
+"""
+
+
+def userspace_initrd(commands: str, modules: Sequence[str] = MODULES) -> Path:
+    """An initrd that runs the commands after printing READY, then powers off.
+
+    `exec sh` as the last command makes it interactive; `setsid -c sh` gives that shell job control.
+    """
+    return busybox_initrd(userspace_init(commands, modules), modules)
+
+
+def busybox_initrd(init_script: str, modules: Sequence[str] = MODULES) -> Path:
+    """The path of a cpio.gz with busybox and its applets, modules in /modules and the script as /init."""
+    entries = [
+        *((name, stat.S_IFDIR | 0o755, b"", (0, 0)) for name in ("bin", "dev", "modules", "proc", "sys", "tmp")),
+        ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
+        ("bin/busybox", stat.S_IFREG | 0o755, busybox(), (0, 0)),
+        *((f"bin/{applet}", stat.S_IFLNK | 0o777, b"busybox", (0, 0)) for applet in APPLETS),
+        *((f"modules/{name}.ko", stat.S_IFREG | 0o644, kernel_module(name), (0, 0)) for name in modules),
+        ("init", stat.S_IFREG | 0o755, init_script.encode(), (0, 0)),
+    ]
+    archive = cpio_newc(entries)
+    path = cache_directory() / "tests" / f"initrd-{hashlib.sha256(archive).hexdigest()[:16]}.gz"
+    if not path.exists():
+        with replacing(path) as file:
+            file.write(gzip.compress(archive, compresslevel=6, mtime=0))
+    return path
+
+
+# Links to busybox, so that scripts call these by name.
+APPLETS = (
+    "sh ash cat cp cut date dd dmesg echo env false free grep head hexdump id insmod kill ln ls lsmod md5sum mkdir"
+    " mknod mount mv nproc od poweroff printf ps pwd reboot rm sed seq setsid sha256sum sleep sort stty sync tail test"
+    " time timeout top touch tr true tty umount uname uniq vi wc yes"
+).split()
+
+
+def cpio_newc(entries: Sequence[tuple[str, int, bytes, tuple[int, int]]]) -> bytes:
+    """A cpio archive of (name, mode, content, device major and minor); all owned by root, all times zero."""
+    archive = bytearray()
+    for inode, (name, mode, content, device) in enumerate([*entries, ("TRAILER!!!", 0, b"", (0, 0))], start=1):
+        links = 2 if stat.S_ISDIR(mode) else 1
+        fields = (inode, mode, 0, 0, links, 0, len(content), 0, 0, *device, len(name) + 1, 0)
+        archive += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+        archive += bytes(-len(archive) % 4) + content
+        archive += bytes(-len(archive) % 4)
+    return bytes(archive)

@@ -1,0 +1,54 @@
+"""The benchmark programs print results that NumPy and zlib arrive at by other ways."""
+
+import shutil
+import zlib
+
+import numpy as np
+import pytest
+
+from benchmarks.guests.build import build
+from benchmarks.peers import QEMU, run_qemu, run_unicorn
+
+pytest.importorskip("ziglang")
+
+
+def random_words(start: int, count: int) -> np.ndarray:
+    """splitmix64 from seed 0, values `start` onwards (random_at() of bench.h)."""
+    z = np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+def checksum(words: np.ndarray) -> int:
+    places = np.arange(1, words.size + 1, dtype=np.uint64)
+    return int((words.ravel().astype(np.uint64) * places).sum(dtype=np.uint64))
+
+
+def sort_result() -> int:
+    quick, heap = (np.sort(random_words(*span).astype(np.uint32)) for span in ((0, 4_000_000), (4_000_000, 1_000_000)))
+    return checksum(quick) ^ checksum(heap)
+
+
+def crc_result() -> int:
+    data = random_words(0, (1 << 20) // 8).tobytes()
+    fnv1a = 0xCBF29CE484222325
+    for byte in data * 4:
+        fnv1a = (fnv1a ^ byte) * 0x100000001B3 & 0xFFFF_FFFF_FFFF_FFFF
+    return (zlib.crc32(data * 60) << 32 | zlib.crc32(data * 8)) ^ fnv1a
+
+
+def matmul_result() -> int:
+    a, b = (random_words(start, 160_000).astype(np.uint32).reshape(400, 400) for start in (0, 160_000))
+    return checksum(a @ b) ^ checksum(a @ b * np.uint32(2))
+
+
+@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
+@pytest.mark.parametrize("name, result", [("sort", sort_result), ("crc", crc_result), ("matmul", matmul_result)])
+def test_result_is_the_independent_one(name: str, result):
+    assert run_qemu(build(name)).output.split() == [name, f"{result():016x}", "ok"]
+
+
+def test_programs_run_in_unicorn_too():
+    pytest.importorskip("unicorn")
+    assert run_unicorn(build("empty")).output == "empty 0000000000000000 ok\n"

@@ -1,0 +1,241 @@
+"""Archive: nothing is used that the signed index does not vouch for; what was fetched once works offline."""
+
+import hashlib
+import logging
+
+import pytest
+
+from vm.errors import ImageError
+from vm.images import Archive, debian_archive, extract
+
+
+@pytest.fixture
+def archive(mirror, server, cache):
+    return lambda uri=server.uri: Archive([uri], "trixie", "riscv64", mirror.key.keyring)
+
+
+def files_in(directory):
+    return [path.name for path in directory.rglob("*") if path.is_file()]
+
+
+def test_package_is_fetched_and_verified(archive, mirror):
+    source = archive()
+    path = source.fetch(source.package("hello"))
+    assert path.read_bytes() == mirror.deb
+    assert path.name == "hello_1.0+b1_riscv64.deb"
+
+
+def test_index_entry(archive, mirror):
+    package = archive().package("hello")
+    assert (package.version, package.size) == ("1.0+b1", len(mirror.deb))
+    assert package.depends == ("libc6", "base", "last")
+
+
+def test_unknown_package_is_named(archive):
+    with pytest.raises(ImageError, match="package nothing is not in trixie for riscv64"):
+        archive().package("nothing")
+
+
+def test_file_uri(archive, mirror):
+    source = archive(mirror.root.as_uri() + "/")
+    assert source.fetch(source.package("hello")).read_bytes() == mirror.deb
+
+
+def test_index_is_taken_by_digest_if_the_archive_says_so(archive, mirror, server):
+    (mirror.root / "dists/trixie/main/binary-riscv64/Packages.xz").unlink()
+    mirror.publish(by_hash=True)
+    assert archive().package("hello").version == "1.0+b1"
+    assert not any(path.endswith("Packages.xz") for path in server.requested)
+
+
+def test_index_without_digest_place_on_the_mirror(archive, mirror):
+    """A plain copy of an archive may lack by-hash although its Release file promises it."""
+    mirror.publish(by_hash=True)
+    folder = mirror.root / "dists/trixie/main/binary-riscv64"
+    (promised,) = (folder / "by-hash/SHA256").iterdir()
+    promised.rename(folder / "Packages.xz")
+    assert archive().package("hello").version == "1.0+b1"
+
+
+def test_progress_counts_up_to_the_size(archive, mirror):
+    source, calls = archive(), []
+    source.fetch(source.package("hello"), lambda received, total: calls.append((received, total)))
+    assert calls[-1] == (len(mirror.deb), len(mirror.deb))
+
+
+def test_tampered_release(archive, mirror, cache):
+    release = mirror.root / "dists/trixie/InRelease"
+    release.write_bytes(release.read_bytes().replace(b"Origin: Test", b"Origin: Fest"))
+    with pytest.raises(ImageError, match=r"InRelease: bad signature"):
+        archive().package("hello")
+    assert not files_in(cache)
+
+
+def test_text_outside_the_signature_is_not_believed(archive, mirror, cache):
+    """Only what gpgv says was signed is read: text put before the signed part must not count."""
+    release = mirror.root / "dists/trixie/InRelease"
+    digest = hashlib.sha256(b"x").hexdigest()
+    forged = f"\nCodename: trixie\n\nSHA256:\n {digest} 1 main/binary-riscv64/Packages.xz\n".encode()
+    release.write_bytes(forged + release.read_bytes())
+    assert archive().package("hello").version == "1.0+b1"
+
+
+def test_unsigned_release(archive, mirror):
+    mirror.publish(sign=str.encode)
+    with pytest.raises(ImageError, match="not signed"):
+        archive().package("hello")
+
+
+def test_release_signed_with_a_key_that_the_keyring_lacks(archive, mirror, signing_keys):
+    mirror.publish(sign=signing_keys[1].sign)
+    with pytest.raises(ImageError, match=r"does not have; install a newer debian-archive-keyring"):
+        archive().package("hello")
+
+
+def test_one_known_key_among_the_signers_is_enough(archive, mirror, signing_keys):
+    """Debian signs with several keys; gpgv then exits with an error if the keyring lacks one."""
+    both = signing_keys[0]
+    both.gpg("--import", stdin=signing_keys[1].gpg("--export-secret-keys"))
+    listing = both.gpg("--list-keys", "--with-colons").decode().splitlines()
+    names = [line.split(":")[9] for line in listing if line.startswith("fpr:")]
+    mirror.publish(sign=lambda text: both.sign(text, *(word for name in names for word in ("--local-user", name))))
+    both.gpg("--yes", "--delete-secret-and-public-key", names[1])  # the fixture is the session's
+    assert archive().package("hello").version == "1.0+b1"
+
+
+def test_release_of_another_suite(archive, mirror):
+    mirror.publish(codename="bookworm")
+    with pytest.raises(ImageError, match="not for the suite trixie"):
+        archive().package("hello")
+
+
+def test_keyring_that_is_not_there(mirror, server, cache, tmp_path):
+    with pytest.raises(ImageError, match="install the package debian-archive-keyring"):
+        Archive([server.uri], "trixie", "riscv64", tmp_path / "none.gpg").package("hello")
+
+
+def test_host_without_gpgv(archive, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match="install the package gpgv"):
+        archive().package("hello")
+
+
+def test_tampered_index(archive, mirror, cache):
+    index = mirror.root / "dists/trixie/main/binary-riscv64/Packages.xz"
+    content = bytearray(index.read_bytes())
+    content[20] ^= 1
+    index.write_bytes(content)
+    with pytest.raises(ImageError, match=r"Packages.xz: SHA-256 or size is not"):
+        archive().package("hello")
+    assert not files_in(cache)
+
+
+@pytest.mark.parametrize("change", [lambda deb: deb[:-1] + b"?", lambda deb: deb + b"?"], ids=["byte", "length"])
+def test_tampered_package(archive, mirror, cache, change):
+    mirror.write(mirror.filename, change(mirror.deb))
+    source = archive()
+    package = source.package("hello")
+    with pytest.raises(ImageError, match="SHA-256 or size is not"):
+        source.fetch(package)
+    assert not [name for name in files_in(cache) if "hello" in name or "partial" in name]
+
+
+def test_download_that_breaks_off_leaves_nothing(archive, mirror, server, cache):
+    source = archive()
+    package = source.package("hello")
+    server.truncated.add(f"/{mirror.filename}")
+    with pytest.raises(ImageError, match=r"broke off after \d+ of|IncompleteRead"):
+        source.fetch(package)
+    assert not [name for name in files_in(cache) if "hello" in name or "partial" in name]
+
+
+def test_interrupted_download_leaves_nothing(archive, cache):
+    source = archive()
+    package = source.package("hello")
+
+    def interrupt(received, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        source.fetch(package, interrupt)
+    assert not [name for name in files_in(cache) if "hello" in name or "partial" in name]
+
+
+def test_cached_package_is_not_fetched_again(archive, mirror, server):
+    archive().fetch(archive().package("hello"))
+    server.requested.clear()
+    archive().fetch(archive().package("hello"))
+    assert server.requested == ["/dists/trixie/InRelease"]
+
+
+def test_damaged_copy_in_the_cache_is_fetched_again(archive, mirror):
+    source = archive()
+    path = source.fetch(source.package("hello"))
+    path.write_bytes(b"damaged")
+    assert source.fetch(source.package("hello")).read_bytes() == mirror.deb
+
+
+def test_offline_with_a_filled_cache(archive, mirror, caplog):
+    archive().fetch(archive().package("hello"))
+    offline = archive("http://127.0.0.1:1")
+    with caplog.at_level(logging.WARNING, "vm.images"):
+        path = offline.fetch(offline.package("hello"))
+    assert path.read_bytes() == mirror.deb
+    assert "using the copy in" in caplog.text
+
+
+def test_offline_with_a_changed_cache(archive, cache):
+    archive().package("hello")
+    (cache / "debian/trixie/InRelease").write_bytes(b"Codename: trixie\n")
+    with pytest.raises(ImageError, match="not signed"):
+        archive("http://127.0.0.1:1").package("hello")
+
+
+def test_offline_with_an_empty_cache(archive):
+    with pytest.raises(ImageError, match=r"127.0.0.1:1/dists/trixie/InRelease: .*refused"):
+        archive("http://127.0.0.1:1").package("hello")
+
+
+def test_cached_copy_does_not_hide_a_bad_signature(archive, mirror):
+    archive().package("hello")
+    mirror.publish(sign=str.encode)
+    with pytest.raises(ImageError, match="not signed"):
+        archive().package("hello")
+
+
+def test_first_mirror_with_the_suite_is_used(mirror, server, cache):
+    mirrors = [f"{server.uri}/other", server.uri]
+    assert Archive(mirrors, "trixie", "riscv64", mirror.key.keyring).package("hello").version == "1.0+b1"
+
+
+def test_cache_that_cannot_be_written(archive, cache):
+    cache.write_text("a file where the directory should be")
+    with pytest.raises(ImageError, match=r"cannot write to the cache: .*set VM_CACHE"):
+        archive().package("hello")
+
+
+def test_mirror_from_the_environment(monkeypatch):
+    monkeypatch.setenv("VM_DEBIAN_MIRROR", "http://mirror.invalid/debian")
+    assert debian_archive().mirrors == ["http://mirror.invalid/debian"]
+    assert debian_archive("http://given.invalid").mirrors == ["http://given.invalid"]
+
+
+def test_mirror_that_is_no_uri(archive):
+    with pytest.raises(ImageError, match="unknown url type"):
+        archive("nonsense").package("hello")
+
+
+def test_expired_key(mirror, server, cache, signing_keys):
+    """gpgv calls such a signature valid, but not good."""
+    expired = signing_keys[2]
+    mirror.publish(sign=expired.sign)
+    with pytest.raises(ImageError, match="the signing key has expired"):
+        Archive([server.uri], "trixie", "riscv64", expired.keyring).package("hello")
+
+
+@pytest.mark.network
+def test_opensbi_from_the_mirror_of_this_host(cache):
+    """The real archive, its real signature, a small package."""
+    archive = debian_archive()
+    (firmware,) = extract(archive.fetch(archive.package("opensbi")), "usr/lib/riscv64-*/generic/fw_jump.elf").values()
+    assert firmware.read_bytes()[:4] == b"\x7fELF"

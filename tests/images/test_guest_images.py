@@ -1,0 +1,31 @@
+"""The initrd that boot tests use: the cpio archive is one that cpio(1) reads."""
+
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from tests.guest_images import cpio_newc
+
+ENTRIES = [
+    ("dev", stat.S_IFDIR | 0o755, b"", (0, 0)),
+    ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
+    ("init", stat.S_IFREG | 0o755, b"#!/bin/sh\n", (0, 0)),
+    ("sh", stat.S_IFLNK | 0o777, b"init", (0, 0)),
+]
+
+
+@pytest.mark.skipif(not shutil.which("cpio"), reason="needs cpio")
+def test_cpio_lists_what_was_put_in():
+    command = ["cpio", "--list", "--verbose", "--numeric-uid-gid", "--quiet"]
+    listing = subprocess.run(command, input=cpio_newc(ENTRIES), capture_output=True, check=True).stdout.decode()
+    rows = [line.split() for line in listing.splitlines()]
+    assert [(row[0], row[-1]) for row in rows] == [
+        ("drwxr-xr-x", "dev"),
+        ("crw-------", "dev/console"),
+        ("-rwxr-xr-x", "init"),
+        ("lrwxrwxrwx", "init"),
+    ]
+    assert rows[1][4:6] == ["5,", "1"]
+    assert rows[2][4] == "10"

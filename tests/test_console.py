@@ -1,0 +1,194 @@
+"""Console: recording, and waiting for output. What stands for the machine prints a script, a piece a step."""
+
+import re
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from vm.console import Console, ExpectStopped
+from vm.errors import ExpectTimeout
+
+
+class Script:
+    """Prints its pieces in order, and stops where it is asked to, as `Machine.run` does."""
+
+    def __init__(self, *pieces: bytes, end: str = "deadline"):
+        self.pieces = list(pieces)
+        self.end = end
+        self.typed = b""
+        self.runs: list[float] = []
+        self.stop_asked = False
+        self.console = Console(self.type, self.run, self.request_stop)
+
+    def type(self, data: bytes) -> None:
+        self.typed += data
+
+    def request_stop(self) -> None:
+        self.stop_asked = True
+
+    def run(self, seconds: float) -> SimpleNamespace:
+        self.runs.append(seconds)
+        while self.pieces and not self.stop_asked:
+            self.console.write(self.pieces.pop(0))
+        reason = "requested" if self.stop_asked else self.end
+        self.stop_asked = False
+        return SimpleNamespace(reason=SimpleNamespace(value=reason), message="")
+
+
+def bytewise(text: bytes, **options) -> Script:
+    return Script(*(text[i:i + 1] for i in range(len(text))), **options)
+
+
+def test_output_is_all_that_was_printed():
+    script = bytewise(b"caf\xc3\xa9 \xff\n")
+    script.run(1)
+    assert script.console.output == b"caf\xc3\xa9 \xff\n"
+    assert script.console.text == "café \ufffd\n"
+
+
+def test_text_is_sent_as_utf8_and_bytes_as_they_are():
+    script = Script()
+    script.console.send("é\n")
+    script.console.send(b"\xff\x00")
+    assert script.typed == b"\xc3\xa9\n\xff\x00"
+
+
+def test_machine_stops_at_the_byte_that_completes_the_string():
+    script = bytewise(b"booting\r\nlogin: more")
+    match = script.console.expect("login:")
+    assert match[0] == "login:"
+    assert script.console.output == b"booting\r\nlogin:"
+
+
+def test_rest_of_the_piece_that_completes_the_string_stays_for_the_next_expect():
+    script = Script(b"one two", b" three")
+    script.console.expect("one")
+    script.console.expect("two")
+    assert script.runs == [60] and script.console.output == b"one two"
+
+
+def test_what_is_there_already_is_found_without_running():
+    script = Script(b"ready\n")
+    script.run(1)
+    script.console.expect("ready", seconds=5)
+    assert script.runs == [1]
+
+
+def test_search_begins_behind_the_previous_match():
+    script = bytewise(b"# # ")
+    script.console.expect("# ")
+    script.console.expect("# ")
+    assert script.console.output == b"# # "
+    with pytest.raises(ExpectTimeout):
+        script.console.expect("# ")
+
+
+def test_before_is_what_lies_between_two_matches():
+    script = bytewise(b"boot$ uname\r\nLinux\r\n$ ")
+    script.console.expect("$ ")
+    assert script.console.before == "boot"
+    script.console.expect("$ ")
+    assert script.console.before == "uname\r\nLinux\r\n"
+
+
+def test_bytes_pattern_gives_bytes():
+    script = bytewise(b"\xff\xfe\x00ok")
+    assert script.console.expect(b"\xfe\x00")[0] == b"\xfe\x00"
+    assert script.console.before == b"\xff"
+    assert script.console.expect(re.compile(rb"(o)k"))[1] == b"o"
+
+
+def test_regular_expression_gives_its_groups():
+    script = bytewise(b"Linux version 6.12.1 (x)\n")
+    assert script.console.expect(re.compile(r"version (\S+) "))[1] == "6.12.1"
+    assert script.console.output.endswith(b"6.12.1 ")
+
+
+def test_regular_expression_may_reach_into_the_line_before():
+    script = bytewise(b"noise\r\nfirst\r\n# ")
+    script.console.expect(re.compile(r"first\s+# $"))
+    assert script.console.before == "noise\r\n"
+
+
+def test_regular_expression_sees_only_whole_characters():
+    script = bytewise("café\n".encode())
+    assert script.console.expect(re.compile("caf."))[0] == "café"
+
+
+def test_position_is_right_behind_bytes_that_are_not_utf8():
+    script = bytewise(b"\xff\xc3 one \xff two")
+    script.console.expect(re.compile("one"))
+    assert script.console.before == "\udcff\udcc3 "
+    script.console.expect("two")
+    assert script.console.before == " \udcff "
+
+
+def test_end_of_guest_time_raises_with_the_tail_of_the_output():
+    script = bytewise(b"kernel panic: no init\r\n")
+    with pytest.raises(ExpectTimeout, match=r"'login:' in 5 seconds(.|\n)*no init\r\n$"):
+        script.console.expect("login:", seconds=5)
+    assert script.runs == [5]
+
+
+def test_after_a_timeout_the_output_is_still_there_to_match():
+    script = bytewise(b"slow")
+    with pytest.raises(ExpectTimeout):
+        script.console.expect("fast")
+    script.console.expect("slow")
+    assert len(script.runs) == 1
+
+
+def test_idle_guest_counts_as_out_of_time():
+    with pytest.raises(ExpectTimeout, match="only input can wake it"):
+        Script(b"$ ", end="idle").console.expect("login:")
+
+
+def test_power_off_before_the_match_says_so_and_gives_the_stop():
+    with pytest.raises(ExpectStopped, match="stopped with power-off before it printed 'login:'(.|\n)*bye") as error:
+        bytewise(b"bye", end="power-off").console.expect("login:")
+    assert error.value.stop.reason.value == "power-off"
+
+
+def test_match_in_the_last_output_before_power_off_counts():
+    assert bytewise(b"bye", end="power-off").console.expect("bye")
+
+
+def test_mirror_gets_a_copy():
+    script, copy = bytewise(b"abc"), []
+    script.console.mirror = copy.append
+    script.run(1)
+    assert b"".join(copy) == b"abc"
+
+
+def test_output_that_is_not_recorded_can_still_be_expected():
+    script = bytewise(b"ignored ready$ ")
+    script.console.record = False
+    script.console.expect("ready")
+    assert script.console.expect("$ ") and script.console.before == ""
+    script.console.write(b"lost")
+    assert b"lost" not in script.console.output
+
+
+@pytest.mark.parametrize("pattern", ["never", re.compile("never [0-9]+"), re.compile(rb"(a|b)never")])
+@pytest.mark.parametrize("line", [b"." * 79 + b"\n", b"."])
+def test_waiting_costs_the_same_however_much_was_printed(pattern, line):
+    """The second half of a long output must not take much longer than the first."""
+    def wait(pieces: list[bytes]) -> float:
+        script = Script(*pieces)
+        script.pieces.reverse()
+        script.run = None
+        console = script.console
+        console._run = lambda seconds: feed(console, pieces)
+        start = time.process_time()
+        with pytest.raises(ExpectTimeout):
+            console.expect(pattern)
+        return time.process_time() - start
+
+    def feed(console: Console, pieces: list[bytes]) -> SimpleNamespace:
+        for piece in pieces:
+            console.write(piece)
+        return SimpleNamespace(reason=SimpleNamespace(value="deadline"), message="")
+
+    count = 8_000
+    assert wait([line] * 2 * count) < 5 * wait([line] * count)

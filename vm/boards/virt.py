@@ -1,0 +1,127 @@
+"""The board that QEMU calls `virt`: memory map and interrupt numbers as in QEMU's docs/system/riscv/virt.rst and as its
+own device tree has them, so that firmware and kernels made for it run here.
+
+    0x0000_1000  boot ROM                   0x1000_0000  UART0           interrupt 10
+    0x0010_0000  test (power off, reset)    0x1000_1000  virtio slot 0   interrupt 1
+    0x0010_1000  RTC        interrupt 11       ...        every 0x1000
+    0x0200_0000  CLINT                      0x1000_8000  virtio slot 7   interrupt 8
+    0x0c00_0000  PLIC                       0x8000_0000  RAM
+
+QEMU's flash, PCI bridge and fw_cfg are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vm.boards import device_tree
+from vm.boards.reset import reset_vector
+from vm.devices.base import Device
+from vm.devices.bootrom import BootROM
+from vm.devices.clint import CLINT
+from vm.devices.plic import PLIC
+from vm.devices.rtc import GoldfishRTC
+from vm.devices.syscon import Syscon
+from vm.devices.uart import UART
+from vm.devices.virtio import EmptySlot, VirtioDevice
+from vm.errors import ConfigurationError
+from vm.loaders.common import Range
+
+if TYPE_CHECKING:
+    from vm.clock import Clock
+    from vm.events import EventQueue
+    from vm.memory import Memory
+
+RAM_BASE = 0x8000_0000
+RESET_VECTOR = 0x1000
+VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
+
+
+class Placed(NamedTuple):
+    """A device and where it is."""
+
+    address: int
+    device: Device
+    irq: int | None                 # source of the PLIC
+    node: str                       # what its device-tree node is called, the address left out
+
+
+class Virt:
+    """The devices of one machine, wired. The board owns them: `close` releases what they hold of the host.
+
+    `devices` maps a name to a `Placed`, in the order of addresses; the machine puts them on its bus, after the last
+    `attach`. `on_request` hears
+    what the guest asks of the test device (`vm.devices.syscon`).
+    """
+
+    def __init__(
+        self,
+        memory_size: int,
+        harts: Sequence[Any],
+        isa: object,
+        clock: Clock,
+        events: EventQueue,
+        memory: Memory,
+        seed: int,
+        on_request: Callable[[str, int], None],
+    ):
+        self.ram = Range(RAM_BASE, memory_size)
+        self._harts = harts
+        self._isa = str(isa)
+        self._clock = clock
+        self._seed = seed
+        self._wiring = {"clock": clock, "events": events, "memory": memory}
+
+        self.rom = BootROM()
+        self.test = Syscon(on_request)
+        self.rtc = GoldfishRTC()
+        self.clint = CLINT(harts)
+        self.plic = PLIC(harts)
+        self.uart = UART()
+
+        self.devices: dict[str, Placed] = {}
+        self._place("rom", RESET_VECTOR, self.rom, None, "rom")
+        self._place("test", 0x10_0000, self.test, None, "test")
+        self._place("rtc", 0x10_1000, self.rtc, 11, "rtc")
+        self._place("clint", 0x200_0000, self.clint, None, "clint")
+        self._place("plic", 0xC00_0000, self.plic, None, "plic")
+        self._place("uart", 0x1000_0000, self.uart, 10, "serial")
+        for slot in range(VIRTIO_SLOTS):
+            self._fill(slot, EmptySlot())
+
+    def _place(self, name: str, address: int, device: Device, irq: int | None, node: str) -> None:
+        device.connect(**self._wiring, irq=None if irq is None else self.plic.line(irq))
+        self.devices[name] = Placed(address, device, irq, node)
+
+    def _fill(self, slot: int, device: VirtioDevice) -> str:
+        name = f"virtio{slot}"
+        self._place(name, VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot, "virtio_mmio")
+        return name
+
+    def attach(self, device: VirtioDevice) -> str:
+        """Put a virtio device into the first free slot, wired; returns its name in `devices`. The board owns it now."""
+        if any(placed.device is device for placed in self.devices.values()):
+            raise ConfigurationError("the device is attached already")
+        for slot in range(VIRTIO_SLOTS):
+            if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
+                return self._fill(slot, device)
+        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken")
+
+    def device_tree(self, cmdline: str = "", initrd: Range | None = None) -> bytes:
+        """The flattened device tree of the board as it is now."""
+        return device_tree.build(self.devices.values(), [hart.id for hart in self._harts], self._isa, self.ram,
+                                 self._clock.FREQUENCY, self._seed, cmdline, initrd)
+
+    def set_reset_vector(self, start: int, dtb_address: int, next_address: int = 0) -> None:
+        """Harts that start at RESET_VECTOR go on at `start`; see `vm.boards.reset`."""
+        self.rom.data = reset_vector(start, dtb_address, next_address)
+
+    def reset(self) -> None:
+        """All devices to their power-on state."""
+        for placed in self.devices.values():
+            placed.device.reset()
+
+    def close(self) -> None:
+        for placed in self.devices.values():
+            placed.device.close()

@@ -1,0 +1,33 @@
+"""`vm demo`: the guest that comes with the package."""
+
+from __future__ import annotations
+
+import click
+
+from vm.cli.options import ENGINE_OPTION
+
+
+@click.command(epilog="Example: vm demo")
+@ENGINE_OPTION
+def demo(engine: str | None) -> int:
+    """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
+    import time
+    from importlib.resources import as_file, files
+
+    from vm.cli.session import conclusion
+    from vm.machine import Machine
+    from vm.terminal import write_all
+
+    with as_file(files("vm.guests.demo") / "demo.elf") as path, Machine(engine=engine) as machine:
+        machine.load(path)
+        machine.console.record = False
+        machine.console.mirror = lambda data: write_all(1, data)
+        start = time.perf_counter()
+        stop = machine.run()
+        seconds = time.perf_counter() - start
+        code, message = conclusion(machine, stop)
+    if message:
+        click.echo(f"vm: demo: {message}", err=True)
+    steps = machine.steps
+    click.echo(f"\n{steps:,} instructions retired in {seconds:.2f} s: {steps / seconds / 1e6:,.0f} MIPS")
+    return code

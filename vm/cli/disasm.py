@@ -1,0 +1,135 @@
+"""`vm disasm`: the code of an ELF file, by capstone; lines as objdump(1) prints them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vm.cli.options import Address
+from vm.errors import LoadError, VmError
+
+if TYPE_CHECKING:
+    from vm.loaders import Symbols
+
+SHF_EXECINSTR = 4           # sh_flags
+PF_X = 1                    # p_flags
+FILE_LIMIT = 4 << 30
+ZEROES = re.compile(rb"\0{8,}")
+# The last operand is the distance to the target
+JUMPS = frozenset("j jal beq bne blt bge bltu bgeu beqz bnez blez bgez bltz bgtz".split())
+
+
+@click.command(epilog="Example: vm disasm firmware.elf --symbol main --count 20")
+@click.argument("file", metavar="FILE")
+@click.option("--start", type=Address(), metavar="ADDR", help="Begin here, as in 0x80000000.")
+@click.option("--symbol", metavar="NAME", help="Only this function.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="So many instructions at most.")
+def disasm(file: str, start: int | None, symbol: str | None, count: int | None) -> None:
+    """Disassemble the code of FILE, a RISC-V ELF executable."""
+    if start is not None and symbol is not None:
+        raise click.UsageError("--start and --symbol exclude each other", click.get_current_context())
+    decoder = new_decoder()
+    code, symbols = read_code(file)
+    end = 1 << 64
+    if symbol is not None:
+        if symbol not in symbols:
+            raise LoadError(f"{file}: has no symbol {symbol!r}; `nm {file}` lists those that it has")
+        start, size = symbols[symbol]
+        end = start + (size or end)
+    code = clipped(code, start or 0, end)
+    if not code:
+        raise LoadError(f"{file}: has no code there; without --start and --symbol all of it is shown")
+    names = {address: name for name, (address, _) in symbols.items() if symbols.lookup(address) == name}
+    for line in with_labels(islice(instructions(decoder, code, symbols), count), names):
+        click.echo(line)
+
+
+def new_decoder() -> Any:
+    try:
+        import capstone
+    except ImportError:
+        raise VmError("disasm needs capstone; install it with: pip install 'vm[debug]'") from None
+    return capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC)
+
+
+def read_code(file: str) -> tuple[list[tuple[int, bytes]], Symbols]:
+    """What is executable in an ELF file, as (virtual address, bytes), and its symbols.
+
+    By sections, which keep data apart; by segments if the file has no sections.
+    """
+    from vm.loaders.common import read_file
+    from vm.loaders.elf import DAMAGED, _moved, _parse, _symbols
+
+    data = read_file(file, FILE_LIMIT)
+    elf = _parse(file, data)
+    try:
+        code = [(section["sh_addr"], section.data()) for section in elf.iter_sections()
+                if section["sh_flags"] & SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS"]
+        if not code:
+            code = [(segment["p_vaddr"], segment.data()) for segment in elf.iter_segments()
+                    if segment["p_flags"] & PF_X and segment["p_type"] == "PT_LOAD"]
+        return sorted(code), _moved(_symbols(elf), 0)
+    except DAMAGED as error:
+        raise LoadError(f"{file}: damaged ELF file ({error})") from error
+
+
+def clipped(code: list[tuple[int, bytes]], start: int, end: int) -> list[tuple[int, bytes]]:
+    """The part of the code at start..end."""
+    pieces = [(max(address, start), content[max(start - address, 0):max(end - address, 0)])
+              for address, content in code]
+    return [(address, content) for address, content in pieces if content]
+
+
+def instructions(decoder: Any, code: list[tuple[int, bytes]], symbols: Symbols) -> Iterator[tuple[int, str]]:
+    """(address, line) of every instruction.
+
+    What is none is shown as a number of the length that its first bits tell, and many zero bytes as `...`.
+    """
+    for base, content in code:
+        at = 0
+        while at < len(content):
+            address = base + at
+            if zeroes := ZEROES.match(content, at):
+                yield address, f"{'...':>16}"
+                at += len(zeroes[0]) & ~1
+                continue
+            size = 4 if content[at] & 3 == 3 else 2
+            word = content[at:at + size]
+            number = int.from_bytes(word, "little")
+            unknown = (address, size, ".insn", f"{number:#x}")
+            _, _, mnemonic, operands = next(decoder.disasm_lite(word, address, 1), unknown)
+            text = f"{mnemonic:<10} {named(mnemonic, operands)}{target(address, mnemonic, operands, symbols)}"
+            yield address, f"{address:>16x}:  {f'{number:0{2 * size}x}':<8}  {text.rstrip()}"
+            at += size
+
+
+def named(mnemonic: str, operands: str) -> str:
+    """The operands, with the names of CSRs that capstone does not know and prints as decimal numbers."""
+    if not mnemonic.startswith("csr"):
+        return operands
+    from vm_native.riscv.registers import CSR_NUMBERS
+
+    names = {str(number): name for name, number in CSR_NUMBERS.items() if number > 31}      # others are immediates
+    return ", ".join(names.get(word, word) for word in operands.split(", "))
+
+
+def target(address: int, mnemonic: str, operands: str, symbols: Symbols) -> str:
+    """Where a jump or branch goes, as a comment."""
+    if mnemonic.removeprefix("c.") not in JUMPS:
+        return ""
+    destination = address + int(operands.rpartition(",")[2], 0) & (1 << 64) - 1
+    name = symbols.lookup(destination)
+    return f"    # {destination:x}" + (f" <{name}>" if name else "")
+
+
+def with_labels(rows: Iterator[tuple[int, str]], names: dict[int, str]) -> Iterator[str]:
+    first = True
+    for address, line in rows:
+        if name := names.get(address):
+            yield f"{'' if first else chr(10)}{address:016x} <{name}>:"
+        yield line
+        first = False

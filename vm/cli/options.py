@@ -1,0 +1,78 @@
+"""What several commands take on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from vm.devices import BlockDevice
+    from vm.machine import Machine
+
+ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter"]),
+                             help="What runs the guest's instructions.  [default: VM_ENGINE, or auto]")
+DISK_MODES = {"read-only": "read_only", "discard": "discard_on_exit"}
+
+
+class Address(click.ParamType):
+    """A guest address: decimal, or hexadecimal with 0x."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            address = int(value, 0)
+        except ValueError:
+            self.fail(f"{value!r} is not an address; write it as 0x80000000", param, ctx)
+        if not 0 <= address < 1 << 64:
+            self.fail(f"{value} is not an address of 64 bits", param, ctx)
+        return address
+
+
+def machine_options(memory: str, clock: str) -> Callable[[Callable], Callable]:
+    """The options that say what machine to build, with these defaults."""
+    options = (
+        click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
+        click.option("--harts", type=int, metavar="N", default=1, show_default=True, help="Number of harts."),
+        click.option("--isa", metavar="NAME", help="ISA string or profile, as in rv64gc."),
+        ENGINE_OPTION,
+        click.option("--clock", type=click.Choice(["virtual", "real"]), default=clock, show_default=True,
+                     help="Guest time: counted in instructions (every run is the same), or the host's."),
+        click.option("--seed", type=int, metavar="N", default=0, show_default=True,
+                     help="What all randomness in the machine derives from."),
+        click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
+                     help="Raw disk image; repeatable. MODE: read-only, or discard (writes are forgotten)."),
+    )
+
+    def decorate(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def open_disk(argument: str) -> BlockDevice:
+    """The disk that `FILE[,MODE]` names."""
+    from vm.devices import BlockDevice
+
+    path, comma, mode = argument.rpartition(",")
+    if comma and mode in DISK_MODES:
+        return BlockDevice(path, **{DISK_MODES[mode]: True})
+    return BlockDevice(argument)
+
+
+def build_machine(disks: tuple[str, ...], isa: str | None, **options: Any) -> Machine:
+    """The machine that the options of `machine_options` describe; the caller closes it."""
+    from vm.machine import Machine
+
+    machine = Machine(**options, **({"isa": isa} if isa else {}))
+    try:
+        for disk in disks:
+            machine.attach(open_disk(disk))
+    except BaseException:
+        machine.close()
+        raise
+    return machine

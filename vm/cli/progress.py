@@ -1,0 +1,32 @@
+"""Progress of downloads, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def download_progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A callable(received, total) that draws a bar on standard error; None if that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+               TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        last = 0
+
+        def progress(received: int, total: int) -> None:
+            nonlocal last
+            if received < last:             # the next file
+                bar.reset(task)
+            last = received
+            bar.update(task, completed=received, total=total)
+
+        yield progress

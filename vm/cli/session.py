@@ -1,0 +1,74 @@
+"""A machine that runs on the user's terminal until it ends, and what the process then says and returns.
+
+A reset that the guest asks for starts it anew. Exit codes: what the guest says (power-off is 0); 124, as of timeout(1),
+for a guest that was not done within its limits or waits for nothing; 139, as shells report a crash, for a trap that no
+handler of the guest takes; 141 if nobody reads the output any more. Who quits with Ctrl-A X gets 0.
+"""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from vm.machine import Machine
+from vm.stop import Stop, StopReason
+from vm.terminal import Terminal
+
+NOT_DONE = 124
+CRASHED = 139           # 128 + SIGSEGV
+NOBODY_READS = 141      # 128 + SIGPIPE
+
+
+def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None) -> int:
+    """Run the machine with the terminal as its console; the exit code. `name` is the guest's, for messages."""
+    machine.console.record = False
+    try:
+        with Terminal(machine) as terminal:
+            stop = run_with_input(machine, terminal, instructions, timeout)
+    except BrokenPipeError:
+        return NOBODY_READS
+    if terminal.quitting:
+        return 0
+    code, message = conclusion(machine, stop)
+    if message:
+        click.echo(f"vm: {name}: {message}", err=True)
+    return code
+
+
+def run_with_input(machine: Machine, terminal: Terminal, instructions: int | None, timeout: float | None) -> Stop:
+    """Run through resets; where guest time does not pass in waiting (virtual clock), wait for the user as the guest does."""
+    last_step = None if instructions is None else machine.steps + instructions
+    end = None if timeout is None else time.monotonic() + timeout
+
+    def time_left() -> float | None:
+        return None if end is None else max(end - time.monotonic(), 0)
+
+    while True:
+        stop = machine.run(None if last_step is None else last_step - machine.steps, timeout=time_left())
+        if stop.reason is StopReason.RESET:
+            machine.reset()
+        elif stop.reason is StopReason.IDLE and terminal.feeding:
+            if terminal.wait_for_input(time_left()):
+                terminal.on_input()
+        else:
+            return stop
+
+
+def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
+    """The exit code for how a run ended, and what there is to say about it."""
+    match stop.reason:
+        case StopReason.POWER_OFF:
+            return 0, ""
+        case StopReason.EXIT:
+            # A process has only 8 bits for it; a failure must not look like success.
+            return stop.exit_code & 0xFF or int(stop.exit_code != 0), ""
+        case StopReason.BUDGET:
+            return NOT_DONE, "not done within --max-instructions"
+        case StopReason.TIMEOUT:
+            return NOT_DONE, "not done within --timeout"
+        case StopReason.IDLE:
+            return NOT_DONE, "every hart waits for an interrupt, and nothing is left that could raise one"
+        case _:
+            symbol = machine.program.symbols.lookup(stop.pc) if machine.program else None
+            return CRASHED, f"{stop.reason.value}: {stop.message}" + (f" ({symbol})" if symbol else "")

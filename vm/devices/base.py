@@ -1,0 +1,269 @@
+"""The protocol of every device: registers, wiring, events and saved state.
+
+A device is a class whose methods carry their register offsets:
+
+    class Counter(Device):
+        compatible = "example,counter"
+        size = 0x1000
+        state = ("value",)
+
+        @reads(0x00)                                    # one register: method(self)
+        def read_value(self) -> int: ...
+
+        @writes(0x100, count=8, stride=4)               # eight alike: method(self, index, value)
+        def write_slot(self, index: int, value: int) -> None: ...
+
+        @reads(0x200, 0x300)                            # a block of bytes: method(self, offset in the block, size)
+        def read_bytes(self, offset: int, size: int) -> int: ...
+
+Access sizes. The bus asks for 1, 2, 4 or 8 bytes. An access of a register's own width (`Device.width`, or `width=` of
+the register) at its offset costs one dict lookup. Any other is taken apart into byte lanes, little-endian:
+
+- wider than the register: the registers it covers are accessed one by one, lowest offset first, so that eight bytes
+  reach a pair of four-byte registers. With `splits = False` only the first of them is reached, zero-extended: an
+  eight-bit device on the low byte lane of a wide bus, as QEMU has its UART;
+- narrower: a read extracts its lanes of the whole register; a write carries zeros in the other lanes, or, for a
+  register declared with `merge=True`, what the register reads as;
+- a block takes every access that lies within it, whatever its size.
+
+What no register serves reads as zero, ignores writes, and is logged once per offset to the logger `vm.devices`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from vm.devices.interrupt import InterruptLine
+from vm.errors import LoadError
+
+if TYPE_CHECKING:
+    from vm.clock import Clock
+    from vm.events import EventQueue
+    from vm.memory import Memory
+
+log = logging.getLogger("vm.devices")
+
+LOGGED_OFFSETS = 256                # per device: a guest that scans a device must not fill the host's memory
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class _Register(NamedTuple):
+    writes: bool
+    start: int
+    stop: int | None                # the end of a block; None: a register
+    width: int | None               # None: the device's width
+    count: int | str | None         # of registers alike, or the attribute that holds it; None: a single one
+    stride: int
+    merge: bool
+
+
+def reads(start: int, stop: int | None = None, *, width: int | None = None,
+          count: int | str | None = None, stride: int = 4) -> Callable[[Method], Method]:
+    """The method serves reads of a register, of `count` ones `stride` bytes apart, or of the block [start, stop)."""
+    return _declare(_Register(False, start, stop, width, count, stride, False))
+
+
+def writes(start: int, stop: int | None = None, *, width: int | None = None, count: int | str | None = None,
+           stride: int = 4, merge: bool = False) -> Callable[[Method], Method]:
+    """The same for writes, where the value is the method's last argument.
+
+    With `merge`, a write narrower than the register keeps the register's other bytes.
+    """
+    return _declare(_Register(True, start, stop, width, count, stride, merge))
+
+
+def _declare(register: _Register) -> Callable[[Method], Method]:
+    def declare(method: Method) -> Method:
+        method.__dict__.setdefault("registers", []).append(register)
+        return method
+    return declare
+
+
+class Device:
+    """A memory-mapped device. It sees its clock, event queue, guest memory and interrupt line; never the machine.
+
+    The board owns the device: it calls `connect` before first use, and `close` when the machine is done with it. A
+    device owns only host resources (files) that it opened or was given for keeps, and releases them in `close`.
+
+    A subclass calls `super().__init__()` after setting the attributes that its `count="..."` registers name. Then the
+    constructor brings it to its power-on state, in general by `reset()`.
+    """
+
+    compatible: str = ""            # device-tree binding, most specific first, NUL between several; empty: no node
+    size: int = 0x1000              # bytes of MMIO space
+    width: int = 4                  # bytes of a register that does not say otherwise
+    splits: bool = True             # an access wider than a register goes on to the next one
+    state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
+
+    clock: Clock
+    events: EventQueue
+    memory: Memory
+    irq: InterruptLine
+
+    _declared: ClassVar[dict[str, list[_Register]]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = {name: member.registers for name, member in vars(cls).items() if hasattr(member, "registers")}
+        cls._declared = cls._declared | own
+
+    def __init__(self) -> None:
+        self.irq = InterruptLine()
+        self._readers: dict[int, Callable[[], int]] = {}            # by offset << 4 | width
+        self._writers: dict[int, Callable[[int], None]] = {}
+        self._read_blocks: list[tuple[int, int, Callable[[int, int], int]]] = []
+        self._write_blocks: list[tuple[int, int, Callable[[int, int, int], None]]] = []
+        self._merging: set[int] = set()
+        self._widths: set[int] = set()
+        self._logged: set[tuple[bool, int]] = set()
+        for name, registers in self._declared.items():
+            for register in registers:
+                self._serve(register, getattr(self, name))
+
+    def _serve(self, register: _Register, method: Callable[..., Any]) -> None:
+        if register.stop is not None:
+            blocks: list[Any] = self._write_blocks if register.writes else self._read_blocks
+            blocks.append((register.start, register.stop, method))
+            return
+        width = register.width or self.width
+        table: dict[int, Any] = self._writers if register.writes else self._readers
+        count = getattr(self, register.count) if isinstance(register.count, str) else register.count
+        for index in range(1 if count is None else count):
+            key = register.start + index * register.stride << 4 | width
+            table[key] = method if count is None else partial(method, index)
+            if register.merge:
+                self._merging.add(key)
+        self._widths.add(width)
+
+    def connect(self, *, clock: Clock | None = None, events: EventQueue | None = None, memory: Memory | None = None,
+                irq: InterruptLine | None = None) -> None:
+        """Wire the device. What is left out stays as it is; without an interrupt line it drives one nobody hears."""
+        if clock is not None:
+            self.clock = clock
+        if events is not None:
+            self.events = events
+        if memory is not None:
+            self.memory = memory
+        if irq is not None:
+            self.irq = irq
+
+    # Access
+
+    def read(self, offset: int, size: int) -> int:
+        """What the guest reads: `size` bytes (1, 2, 4 or 8) at `offset`, as an unsigned number."""
+        method = self._readers.get(offset << 4 | size)
+        return self._read_lanes(offset, size) if method is None else method()
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """The guest writes `size` bytes at `offset`; `value` is unsigned and fits them."""
+        method = self._writers.get(offset << 4 | size)
+        if method is None:
+            self._write_lanes(offset, size, value)
+        else:
+            method(value)
+
+    def _read_lanes(self, offset: int, size: int) -> int:
+        for start, stop, read in self._read_blocks:
+            if start <= offset and offset + size <= stop:
+                return read(offset - start, size)
+        value = lane = 0
+        served = False
+        while lane < size and (self.splits or not served):
+            key = self._covering(self._readers, offset + lane)
+            if key is None:
+                lane += 1
+                continue
+            skip = offset + lane - (key >> 4)
+            taken = min((key & 15) - skip, size - lane)
+            value |= (self._readers[key]() >> 8 * skip & (1 << 8 * taken) - 1) << 8 * lane
+            lane += taken
+            served = True
+        if not served:
+            self._unserved(False, offset, size)
+        return value
+
+    def _write_lanes(self, offset: int, size: int, value: int) -> None:
+        for start, stop, write in self._write_blocks:
+            if start <= offset and offset + size <= stop:
+                write(offset - start, size, value)
+                return
+        lane = 0
+        served = False
+        while lane < size and (self.splits or not served):
+            key = self._covering(self._writers, offset + lane)
+            if key is None:
+                lane += 1
+                continue
+            skip = offset + lane - (key >> 4)
+            taken = min((key & 15) - skip, size - lane)
+            mask = (1 << 8 * taken) - 1
+            part = (value >> 8 * lane & mask) << 8 * skip
+            if taken < key & 15 and key in self._merging:
+                part |= self._readers[key]() & ~(mask << 8 * skip)
+            self._writers[key](part)
+            lane += taken
+            served = True
+        if not served:
+            self._unserved(True, offset, size)
+
+    def _covering(self, table: dict[int, Any], offset: int) -> int | None:
+        """The key of the register that holds the byte at `offset`; registers are aligned to their width."""
+        for width in self._widths:
+            key = (offset & -width) << 4 | width
+            if key in table:
+                return key
+        return None
+
+    def _unserved(self, writes: bool, offset: int, size: int) -> None:
+        if len(self._logged) < LOGGED_OFFSETS and (writes, offset) not in self._logged:
+            self._logged.add((writes, offset))
+            log.info("%s: no register for a %d-byte %s at offset %#x",
+                     type(self).__name__, size, "write" if writes else "read", offset)
+
+    # Life
+
+    def reset(self) -> None:
+        """Back to the power-on state. Host resources stay; events of the device are cancelled; the line falls."""
+        self.irq.lower()
+
+    def on_event(self, event: int, data: int) -> None:
+        """An event that the device scheduled is due."""
+        raise NotImplementedError(f"{type(self).__name__} schedules no events")
+
+    def close(self) -> None:
+        """Release host resources. The device is not used afterwards; closing twice is harmless."""
+
+    # Saved state
+
+    def save(self) -> dict[str, Any]:
+        """A deep copy of the attributes named in `state`, and the level of the interrupt line as `irq`."""
+        saved = {name: _copy(getattr(self, name)) for name in self.state}
+        saved["irq"] = self.irq.level
+        return saved
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Take over what `save` gave. No line moves and no event is scheduled: the machine restores all devices, the
+        harts' pending interrupts and the event queue together, each from its own saved state."""
+        if missing_or_unknown := saved.keys() ^ {*self.state, "irq"}:
+            raise LoadError(f"the saved state of {type(self).__name__} does not fit this version: "
+                            f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
+        for name in self.state:
+            setattr(self, name, _copy(saved[name]))
+        self.irq.level = saved["irq"]
+
+
+def _copy(value: Any) -> Any:
+    """A deep copy of plain data; anything else in a device's state is a mistake of the device."""
+    if value is None or isinstance(value, (bool, int, str, bytes)):
+        return value
+    if isinstance(value, bytearray):
+        return bytearray(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copy(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    raise TypeError(f"{type(value).__name__} cannot be part of a device's state")

@@ -1,0 +1,186 @@
+"""Platform-level interrupt controller: 95 level-triggered sources, seven priorities, two contexts for each hart.
+
+RISC-V Platform-Level Interrupt Controller Specification 1.0.0, in the size of QEMU's `virt` board; device-tree binding
+sifive,plic-1.0.0. Context 2n is hart n's M-mode (its pin 11, MEIP), context 2n + 1 its S-mode (pin 9, SEIP).
+
+    0x000000 + 4 * source       priority, 0 (never interrupts) to 7
+    0x001000                    pending, one bit for each source, read-only
+    0x002000 + 0x80 * context   enables, one bit for each source
+    0x200000 + 0x1000 * context threshold: only higher priorities reach the hart
+    0x200004 + 0x1000 * context claim (read), complete (write)
+
+Sets of sources are integers, one bit for each source. As the specification has it: claims ignore the threshold; a
+request that was accepted stays pending though the line falls; a completion counts only if the source is enabled for
+the context.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from vm.devices.base import Device, reads, writes
+from vm.devices.interrupt import InterruptLine
+from vm.errors import ConfigurationError
+
+HIGHEST_PRIORITY = 7
+MAX_CONTEXTS = 1024                 # what fits in `size`
+MACHINE_EXTERNAL = 11
+SUPERVISOR_EXTERNAL = 9
+WORD = 0xFFFF_FFFF
+
+
+class Pins(Protocol):
+    """What the PLIC asks of a hart."""
+
+    def set_interrupt(self, bit: int, level: bool, /) -> None: ...
+
+
+class PLIC(Device):
+    """Its saved state holds the levels of its source lines and of its outputs; loading it moves neither."""
+
+    compatible = "sifive,plic-1.0.0\0riscv,plic0"
+    size = 0x60_0000
+    sources = 96                    # source 0, which does not exist, counted; the device tree's riscv,ndev is one less
+    words = sources // 32
+    state = ("priorities", "levels", "pending", "in_service", "enables", "thresholds", "outputs")
+
+    def __init__(self, harts: Sequence[Pins]):
+        self.contexts = 2 * len(harts)
+        if self.contexts > MAX_CONTEXTS:
+            raise ConfigurationError(f"the PLIC serves {MAX_CONTEXTS // 2} harts at most, not {len(harts)}")
+        self.enable_words = 32 * self.contexts
+        super().__init__()
+        self._pins = [partial(hart.set_interrupt, bit)
+                      for hart in harts for bit in (MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL)]
+        self._lines: dict[int, InterruptLine] = {}
+        self.levels = 0                                     # sources whose line is high
+        self.outputs = [False] * self.contexts
+        self.reset()
+
+    def reset(self) -> None:
+        """All registers zero, all requests forgotten. Lines fall with the devices that the board resets too."""
+        self.priorities = [0] * self.sources
+        self.pending = 0
+        self.in_service = 0                                 # claimed, not yet completed: the gateway is shut
+        self.enables = [0] * self.contexts
+        self.thresholds = [0] * self.contexts
+        self._rank()
+        self._drive()
+        super().reset()
+
+    def load(self, saved: dict[str, Any]) -> None:
+        super().load(saved)
+        self._rank()
+
+    # Sources
+
+    def line(self, source: int) -> InterruptLine:
+        """The line into `source` (1 to 95), one for each source."""
+        if not 0 < source < self.sources:
+            raise ConfigurationError(f"the PLIC has interrupt sources 1 to {self.sources - 1}, not {source}")
+        if source not in self._lines:
+            self._lines[source] = InterruptLine(partial(self._line_changed, 1 << source))
+        return self._lines[source]
+
+    def _line_changed(self, bit: int, level: bool) -> None:
+        if level:
+            self.levels |= bit
+            if not self.in_service & bit:
+                self.pending |= bit
+                self._drive()
+        else:
+            self.levels &= ~bit
+
+    # Outputs
+
+    def _rank(self) -> None:
+        """Index the sources by priority: `_at[p]` has exactly p, `_above[p]` more than p."""
+        self._at = [0] * (HIGHEST_PRIORITY + 1)
+        for source, priority in enumerate(self.priorities):
+            self._at[priority] |= 1 << source
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        above = 0
+        self._above = [0] * (HIGHEST_PRIORITY + 1)
+        for priority in range(HIGHEST_PRIORITY, -1, -1):
+            self._above[priority] = above
+            above |= self._at[priority]
+
+    def _drive(self) -> None:
+        pending = self.pending
+        outputs = self.outputs
+        for context, enabled in enumerate(self.enables):
+            level = pending & enabled & self._above[self.thresholds[context]] != 0
+            if level is not outputs[context]:
+                outputs[context] = level
+                self._pins[context](level)
+
+    # Registers
+
+    @reads(0x0, count="sources")
+    def read_priority(self, source: int) -> int:
+        return self.priorities[source]
+
+    @writes(0x0, count="sources")
+    def write_priority(self, source: int, value: int) -> None:
+        if source == 0:
+            return
+        bit = 1 << source
+        self._at[self.priorities[source]] &= ~bit
+        self.priorities[source] = value & HIGHEST_PRIORITY
+        self._at[value & HIGHEST_PRIORITY] |= bit
+        self._sum_up()
+        self._drive()
+
+    @reads(0x1000, count="words")
+    def read_pending(self, word: int) -> int:
+        return self.pending >> 32 * word & WORD
+
+    @reads(0x2000, count="enable_words")
+    def read_enables(self, index: int) -> int:
+        context, word = divmod(index, 32)
+        return self.enables[context] >> 32 * word & WORD
+
+    @writes(0x2000, count="enable_words")
+    def write_enables(self, index: int, value: int) -> None:
+        context, word = divmod(index, 32)
+        if word < self.words:
+            kept = self.enables[context] & ~(WORD << 32 * word)
+            self.enables[context] = (kept | value << 32 * word) & ~1
+            self._drive()
+
+    @reads(0x20_0000, count="contexts", stride=0x1000)
+    def read_threshold(self, context: int) -> int:
+        return self.thresholds[context]
+
+    @writes(0x20_0000, count="contexts", stride=0x1000)
+    def write_threshold(self, context: int, value: int) -> None:
+        self.thresholds[context] = value & HIGHEST_PRIORITY
+        self._drive()
+
+    @reads(0x20_0004, count="contexts", stride=0x1000)
+    def claim(self, context: int) -> int:
+        """The pending, enabled source of highest priority, the lowest number among equals; zero if there is none."""
+        candidates = self.pending & self.enables[context] & self._above[0]
+        if not candidates:
+            return 0
+        priority = HIGHEST_PRIORITY
+        while not candidates & self._at[priority]:
+            priority -= 1
+        best = candidates & self._at[priority]
+        bit = best & -best
+        self.pending &= ~bit
+        self.in_service |= bit
+        self._drive()
+        return bit.bit_length() - 1
+
+    @writes(0x20_0004, count="contexts", stride=0x1000)
+    def complete(self, context: int, source: int) -> None:
+        """The gateway of `source` opens again: a line that is still high is a new request."""
+        bit = 1 << source if source < self.sources else 0
+        if bit & self.in_service & self.enables[context]:
+            self.in_service &= ~bit
+            if bit & self.levels:
+                self.pending |= bit
+                self._drive()

@@ -1,0 +1,226 @@
+"""Virtio block device: a disk over one queue of requests.
+
+Virtio 1.2, section 5.2. A request is a chain of
+
+    readable    u32 type, u32 reserved, u64 sector, then the data to write or the ranges to discard or zero
+    writable    the data read, then u8 status
+
+Requests are served a fixed time after the notification, in order, so that a run on a virtual clock repeats to the step.
+A discard may leave the old data readable, as the host's file system has it; zeroing ranges is exact everywhere.
+
+The contents of the image are not part of the device's state: the file holds them. What was written with
+`discard_on_exit` is, since nothing else holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from enum import IntEnum
+
+from vm.devices.base import log
+from vm.devices.virtio.disk import SECTOR, Disk, Overlay
+from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain, MalformedQueue
+from vm.devices.virtio.transport import VirtioDevice
+from vm.errors import ConfigurationError, LoadError
+
+F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = 2, 5, 6, 9, 11, 13, 14
+
+HEADER = struct.Struct("<IIQ")
+RANGE = struct.Struct("<QII")       # of a discard or write-zeroes request: sector, number of sectors, flags
+UNMAP = 1                           # the only flag
+ID_SIZE = 20
+
+# capacity, size_max, seg_max, geometry, blk_size, topology, writeback, num_queues, then the limits of discard (sectors,
+# segments, alignment) and of write-zeroes (sectors, segments, may_unmap)
+CONFIG = struct.Struct("<QII4xI8xBxH III IIB3x")
+WRITEBACK = 32                      # its offset, the one field that a driver may write
+
+MAXIMUM_SECTORS = 1 << 22           # in one range
+MAXIMUM_RANGES = 16
+ALIGNMENT = 8                       # sectors; what file systems on the host can give back
+
+SERVE = 0                           # event: the notified requests are done
+
+
+class Type(IntEnum):
+    IN = 0
+    OUT = 1
+    FLUSH = 4
+    GET_ID = 8
+    DISCARD = 11
+    WRITE_ZEROES = 13
+
+
+class Status(IntEnum):
+    OK = 0
+    IOERR = 1
+    UNSUPP = 2
+
+
+class Refused(Exception):
+    """A request ends with a status other than OK."""
+
+    def __init__(self, status: Status):
+        super().__init__(status.name)
+        self.status = status
+
+
+class BlockDevice(VirtioDevice):
+    """A raw disk image as a disk of the guest. Opens and locks the file at once, `close` lets it go.
+
+    `read_only` lets several machines share an image. With `discard_on_exit` the guest may write, and the image never
+    changes. `serial` is what the guest can ask for, at most 20 bytes (Linux: /sys/block/vda/serial).
+    """
+
+    device_id = 2
+    queue_count = 1
+    latency_ns = 20_000             # from the notification to the completion
+    state = VirtioDevice.state + ("writeback", "busy", "overlay")
+
+    def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard_on_exit: bool = False,
+                 serial: str = ""):
+        if not serial.isascii() or len(serial) > ID_SIZE:
+            raise ConfigurationError(f"{os.fspath(path)}: disk serial {serial!r} is not ASCII of at most {ID_SIZE} "
+                                     "bytes; choose a shorter one")
+        self.serial = serial
+        self.read_only = read_only
+        self.busy = False           # an event is under way
+        self.disk = Overlay(path) if discard_on_exit and not read_only else Disk(path, read_only)
+        super().__init__()
+
+    def reset(self) -> None:
+        if self.busy:
+            self.events.cancel(self, SERVE)
+            self.busy = False
+        self.writeback = True
+        super().reset()
+
+    def close(self) -> None:
+        self.disk.close()
+
+    @property
+    def overlay(self) -> list[tuple[int, int, bytes]] | None:
+        return self.disk.save() if isinstance(self.disk, Overlay) else None
+
+    @overlay.setter
+    def overlay(self, saved: list[tuple[int, int, bytes]] | None) -> None:
+        if isinstance(self.disk, Overlay) != (saved is not None):
+            how = "without" if saved is None else "with"
+            raise LoadError(f"{self.disk.path}: the saved disk was attached {how} discard-on-exit; attach it alike")
+        if isinstance(self.disk, Overlay) and saved is not None:
+            self.disk.load(saved)
+
+    # Features and configuration (5.2.3, 5.2.4)
+
+    def features(self) -> int:
+        bits = 1 << F_SEG_MAX | 1 << F_BLK_SIZE | 1 << F_FLUSH | 1 << F_CONFIG_WCE
+        return bits | (1 << F_RO if self.read_only else 1 << F_DISCARD | 1 << F_WRITE_ZEROES)
+
+    def config(self) -> bytes:
+        return CONFIG.pack(self.disk.size // SECTOR, 0, MAXIMUM_SIZE - 2, SECTOR, self._volatile, 0,
+                           MAXIMUM_SECTORS, MAXIMUM_RANGES, ALIGNMENT, MAXIMUM_SECTORS, MAXIMUM_RANGES, 1)
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        if offset == WRITEBACK and len(data) == 1 and self.negotiated(F_CONFIG_WCE):
+            self.writeback = data[0] != 0
+
+    @property
+    def _volatile(self) -> bool:
+        """Whether a completed write may wait for a flush: a driver that cannot flush gets a write-through cache."""
+        return self.writeback and self.negotiated(F_FLUSH)
+
+    # Requests (5.2.6)
+
+    def on_notify(self, index: int) -> None:
+        if not self.busy:
+            self.busy = True
+            self.events.schedule(self.latency_ns, self, SERVE)
+
+    def on_event(self, event: int, data: int) -> None:
+        self.busy = False
+        self.serve(0)
+
+    def handle(self, index: int) -> None:
+        queue = self.queues[index]
+        for chain in queue.chains():
+            queue.push(chain, self._request(chain))
+
+    def _request(self, chain: Chain) -> int:
+        """Serve one request; returns how many bytes were written from the start of the writable part."""
+        if chain.readable.size < HEADER.size or chain.writable.size < 1:
+            raise MalformedQueue("a request without room for its header and status")
+        header, payload = chain.readable.split(HEADER.size)
+        data, status = chain.writable.split(chain.writable.size - 1)
+        kind, _, sector = HEADER.unpack(header.read())
+        outcome, filled = Status.OK, 0
+        try:
+            filled = self._perform(kind, sector, payload, data)
+        except Refused as refusal:
+            outcome = refusal.status
+        except OSError as error:
+            log.warning("%s: %s", self.disk.path, error.strerror)
+            outcome = Status.IOERR
+        status.write(bytes((outcome,)))
+        return filled + 1 if filled == data.size else filled
+
+    def _perform(self, kind: int, sector: int, payload: Buffer, data: Buffer) -> int:
+        """The request itself; returns how many bytes of `data` it filled."""
+        match kind:
+            case Type.IN:
+                return self._read(sector, data)
+            case Type.OUT:
+                self._write(sector, payload)
+            case Type.FLUSH:
+                self.disk.flush()
+            case Type.GET_ID:
+                return data.write(self.serial.encode().ljust(ID_SIZE, b"\0"))
+            case Type.DISCARD if self.negotiated(F_DISCARD):
+                for offset, length, _ in self._ranges(payload, allowed=0):
+                    self.disk.discard(offset, length)
+                self._written()
+            case Type.WRITE_ZEROES if self.negotiated(F_WRITE_ZEROES):
+                for offset, length, flags in self._ranges(payload, allowed=UNMAP):
+                    self.disk.zero(offset, length, unmap=bool(flags & UNMAP))
+                self._written()
+            case _:
+                raise Refused(Status.UNSUPP)
+        return 0
+
+    def _read(self, sector: int, data: Buffer) -> int:
+        offset = self._offset(sector, data.size)
+        for address, length in data.segments:
+            with self.memory.writable(address, length) as view:
+                self.disk.read(offset, view)
+            offset += length
+        return data.size
+
+    def _write(self, sector: int, payload: Buffer) -> None:
+        if self.read_only:
+            raise Refused(Status.IOERR)
+        self.disk.write(self._offset(sector, payload.size), payload.views())
+        self._written()
+
+    def _written(self) -> None:
+        if not self._volatile:
+            self.disk.flush()
+
+    def _offset(self, sector: int, length: int) -> int:
+        """Where a transfer of whole sectors inside the disk begins in the file."""
+        if length % SECTOR or sector * SECTOR + length > self.disk.size:
+            raise Refused(Status.IOERR)
+        return sector * SECTOR
+
+    def _ranges(self, payload: Buffer, allowed: int) -> list[tuple[int, int, int]]:
+        """The (offset, length, flags) of a discard or write-zeroes request, all of them checked."""
+        if payload.size % RANGE.size or not 0 < payload.size <= MAXIMUM_RANGES * RANGE.size:
+            raise Refused(Status.IOERR)
+        ranges = []
+        for sector, count, flags in RANGE.iter_unpack(payload.read()):
+            if flags & ~allowed:
+                raise Refused(Status.UNSUPP)
+            if count > MAXIMUM_SECTORS:
+                raise Refused(Status.IOERR)
+            if count:                               # fallocate() has no empty ranges
+                ranges.append((self._offset(sector, count * SECTOR), count * SECTOR, flags))
+        return ranges

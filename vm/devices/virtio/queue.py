@@ -1,0 +1,209 @@
+"""Split virtqueues: the rings in guest memory through which a driver hands buffers to a device.
+
+Virtio 1.2, section 2.7. The driver owns the descriptor table and the available ring, the device the used ring:
+
+    descriptor      u64 address, u32 length, u16 flags, u16 next
+    available ring  u16 flags, u16 idx, u16 ring[size], u16 used_event
+    used ring       u16 flags, u16 idx, (u32 id, u32 length) ring[size], u16 avail_event
+
+Every device here completes its buffers in the order in which they were made available and before it looks at the next,
+so one index counts both rings. A chain counts as taken only when it is pushed: when the host's code raises in between,
+the same chain comes again.
+
+Nothing here trusts the driver. What it may not build raises `MalformedQueue`, an address outside RAM `BusError`; both
+are `GuestError`, and the transport answers them with DEVICE_NEEDS_RESET.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vm.errors import GuestError
+
+if TYPE_CHECKING:
+    from vm.memory import Memory
+
+MAXIMUM_SIZE = 256                  # QueueNumMax, and the longest chain that is followed
+
+NEXT, WRITE, INDIRECT = 1, 2, 4     # descriptor flags
+NO_INTERRUPT = 1                    # available ring flag
+
+DESCRIPTOR = struct.Struct("<QIHH")
+USED_ELEMENT = struct.Struct("<II")
+
+
+class MalformedQueue(GuestError):
+    """The driver built a queue or a buffer that the specification forbids."""
+
+
+class Buffer:
+    """Guest memory in segments of (address, length), in the order the driver chained them. `size` is their sum."""
+
+    __slots__ = ("memory", "segments", "size")
+
+    def __init__(self, memory: Memory, segments: list[tuple[int, int]]):
+        self.memory = memory
+        self.segments = segments
+        self.size = sum(length for _, length in segments)
+
+    def split(self, at: int) -> tuple[Buffer, Buffer]:
+        """The first `at` bytes, and the rest: messages have lengths, whatever descriptors they lie in (2.7.4)."""
+        first: list[tuple[int, int]] = []
+        rest: list[tuple[int, int]] = []
+        for address, length in self.segments:
+            taken = min(length, at)
+            at -= taken
+            if taken:
+                first.append((address, taken))
+            if taken < length:
+                rest.append((address + taken, length - taken))
+        return Buffer(self.memory, first), Buffer(self.memory, rest)
+
+    def views(self) -> list[memoryview]:
+        """Read-only views of the segments."""
+        return [self.memory.view(address, length) for address, length in self.segments]
+
+    def read(self) -> bytes:
+        """A copy of all segments."""
+        return b"".join(self.views())
+
+    def write(self, data: bytes | bytearray) -> int:
+        """Fill the segments from their start with as much of `data` as fits; returns how many bytes that is."""
+        written = 0
+        for address, length in self.segments:
+            part = data[written:written + length]
+            if not part:
+                break
+            with self.memory.writable(address, len(part)) as view:
+                view[:] = part
+            written += len(part)
+        return written
+
+
+class Chain(NamedTuple):
+    """One buffer of the driver: what the device may read, then what it may write."""
+
+    head: int
+    readable: Buffer
+    writable: Buffer
+
+
+class Queue:
+    """One split virtqueue. The transport sets the plain attributes from its registers; they are the saved state."""
+
+    STATE = ("size", "ready", "descriptors", "available", "used", "indirect", "event_index", "index", "signalled")
+
+    memory: Memory                  # set when the device is connected
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.size = 0
+        self.ready = False
+        self.descriptors = 0        # addresses of the three areas
+        self.available = 0
+        self.used = 0
+        self.indirect = False       # negotiated features
+        self.event_index = False
+        self.index = 0              # chains completed since the queue was made ready, modulo 2**16
+        self.signalled = 0          # `index` when the driver's wish for an interrupt was last looked at
+
+    def save(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.STATE}
+
+    def load(self, saved: dict[str, Any]) -> None:
+        for name in self.STATE:
+            setattr(self, name, saved[name])
+
+    def start(self) -> None:
+        """The driver sets QueueReady: check what it has set up and begin at the rings' first entries."""
+        if not 0 < self.size <= MAXIMUM_SIZE or self.size & self.size - 1:
+            raise MalformedQueue(f"queue size {self.size} is not a power of two up to {MAXIMUM_SIZE}")
+        areas = ((self.descriptors, 16, 16 * self.size), (self.available, 2, 6 + 2 * self.size),
+                 (self.used, 4, 6 + 8 * self.size))
+        for address, alignment, size in areas:
+            if address % alignment:
+                raise MalformedQueue(f"queue area at {address:#x} is not aligned to {alignment} bytes")
+            self.memory.view(address, size)         # raises unless all of it is RAM
+        self.index = self.signalled = 0
+        self.ready = True
+
+    def chains(self) -> Iterator[Chain]:
+        """What is available now, at most one ring full: the caller pushes each chain before it asks for the next."""
+        for _ in range(self.size):
+            chain = self.next()
+            if chain is None:
+                return
+            yield chain
+
+    def next(self) -> Chain | None:
+        """The chain at the head of the available ring, None if the ring is empty. It stays there until it is pushed."""
+        waiting = self._half(self.available + 2) - self.index & 0xFFFF
+        if waiting == 0:
+            return None
+        if waiting > self.size:
+            raise MalformedQueue(f"{waiting} buffers available in a queue of {self.size}")
+        head = self._half(self.available + 4 + 2 * (self.index % self.size))
+        return self._follow(head)
+
+    def _follow(self, head: int) -> Chain:
+        readable: list[tuple[int, int]] = []
+        writable: list[tuple[int, int]] = []
+        table = self.memory.view(self.descriptors, 16 * self.size)
+        nested = False
+        position = head
+        for _ in range(MAXIMUM_SIZE + 1):           # one more than a chain holds: the descriptor of an indirect table
+            if 16 * position >= len(table):
+                raise MalformedQueue(f"descriptor {position} of a table of {len(table) // 16}")
+            address, length, flags, following = DESCRIPTOR.unpack_from(table, 16 * position)
+            if flags & INDIRECT:
+                if nested or not self.indirect or flags & NEXT or length == 0 or length % 16:
+                    raise MalformedQueue(f"indirect descriptor {position} (flags {flags:#x}, length {length})")
+                table = self.memory.view(address, length)
+                nested = True
+                position = 0
+                continue
+            if address + length > 1 << 64:
+                raise MalformedQueue(f"descriptor {position} wraps around the end of the address space")
+            if flags & WRITE:
+                writable.append((address, length))
+            elif writable:
+                raise MalformedQueue(f"readable descriptor {position} after a writable one")
+            else:
+                readable.append((address, length))
+            if not flags & NEXT:
+                return self._chain(head, readable, writable)
+            position = following
+        raise MalformedQueue(f"the chain from descriptor {head} is a loop or longer than {MAXIMUM_SIZE}")
+
+    def _chain(self, head: int, readable: list[tuple[int, int]], writable: list[tuple[int, int]]) -> Chain:
+        chain = Chain(head, Buffer(self.memory, readable), Buffer(self.memory, writable))
+        if chain.readable.size + chain.writable.size > 1 << 32:
+            raise MalformedQueue(f"the chain from descriptor {head} is longer than 2**32 bytes")
+        return chain
+
+    def push(self, chain: Chain, written: int) -> None:
+        """Give a chain back; the device has written its first `written` writable bytes."""
+        element = self.used + 4 + 8 * (self.index % self.size)
+        self.memory.write(element, USED_ELEMENT.pack(chain.head, written))
+        self.index = self.index + 1 & 0xFFFF
+        index = self.index.to_bytes(2, "little")
+        self.memory.write(self.used + 2, index)
+        if self.event_index:                        # avail_event: tell of the next buffer, whenever it comes
+            self.memory.write(self.used + 4 + 8 * self.size, index)
+
+    def interrupt_due(self) -> bool:
+        """Whether the driver wants an interrupt for what was pushed since the last call (2.7.7)."""
+        before, self.signalled = self.signalled, self.index
+        if before == self.index:
+            return False
+        if self.event_index:
+            used_event = self._half(self.available + 4 + 2 * self.size)
+            return (self.index - used_event - 1 & 0xFFFF) < (self.index - before & 0xFFFF)
+        return not self._half(self.available) & NO_INTERRUPT
+
+    def _half(self, address: int) -> int:
+        return int.from_bytes(self.memory.read(address, 2), "little")

@@ -1,0 +1,5 @@
+"""Firmware that the machine serves itself, in place of software in M-mode."""
+
+from vm.firmware.sbi import Firmware
+
+__all__ = ["Firmware"]

@@ -1,0 +1,233 @@
+"""The supervisor binary interface, served by the machine (RISC-V SBI specification 2.0).
+
+Calls that are made often (TIME, IPI, RFENCE, and the legacy calls that they replace) are served by the compiled core
+and never come here; `probe` says that they exist. Everything else is here: base, legacy console and shutdown, hart
+state management, system reset, debug console.
+
+The caller has decoded the `ecall` and moves the pc past it. Addresses that the supervisor passes are physical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from vm.errors import BusError
+
+SPECIFICATION = 2 << 24 | 0                 # 2.0
+IMPLEMENTATION = 0x766D                     # "vm"; not assigned by the specification, whose list is short and dense
+IMPLEMENTATION_VERSION = 1
+
+# Extensions
+LEGACY_SET_TIMER, LEGACY_PUTCHAR, LEGACY_GETCHAR, LEGACY_CLEAR_IPI, LEGACY_SEND_IPI = range(5)
+LEGACY_FENCE_I, LEGACY_SFENCE_VMA, LEGACY_SFENCE_VMA_ASID, LEGACY_SHUTDOWN = range(5, 9)
+BASE = 0x10
+TIME = 0x54494D45
+IPI = 0x735049
+RFENCE = 0x52464E43
+HSM = 0x48534D
+SRST = 0x53525354
+DBCN = 0x4442434E
+PRESENT = frozenset({*range(LEGACY_SET_TIMER, LEGACY_SHUTDOWN + 1), BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN})
+
+# Errors
+SUCCESS = 0
+NOT_SUPPORTED = -2
+INVALID_PARAM = -3
+INVALID_ADDRESS = -5
+ALREADY_AVAILABLE = -6
+
+# Hart states by name, as the harts call them
+HART_STATES = {"started": 0, "stopped": 1, "start-pending": 2, "suspended": 4}
+
+SUSPEND_RETENTIVE = 0x0000_0000
+SUSPEND_NON_RETENTIVE = 0x8000_0000
+
+# System reset
+SHUTDOWN, COLD_REBOOT, WARM_REBOOT = range(3)
+NO_REASON, SYSTEM_FAILURE = range(2)
+
+U32 = (1 << 32) - 1
+U64 = (1 << 64) - 1
+SSIP = 1 << 1                               # in mip
+
+Result = tuple[int, int]                    # error, value
+
+
+class Hart(Protocol):
+    """What the firmware uses of a hart."""
+
+    id: int
+    x: Any                                  # registers by number, unsigned
+    csr: Any                                # CSRs by name
+    state: str                              # a key of HART_STATES
+
+    def start(self, address: int, opaque: int) -> None: ...     # in S-mode, a0 = id, a1 = opaque, satp = 0, SIE = 0
+    def stop(self) -> None: ...
+    def suspend(self) -> None: ...          # keep everything and wait for an interrupt, as `wfi` does
+
+
+class GuestMemory(Protocol):
+    """What the firmware uses of guest memory; all of it raises BusError for anything but RAM."""
+
+    def view(self, address: int, size: int) -> memoryview: ...
+    def writable(self, address: int, size: int) -> AbstractContextManager[memoryview]: ...
+
+
+class Firmware:
+    """Answers environment calls from S-mode.
+
+    `console_output` takes bytes that the guest prints; `console_input` gives at most so many bytes that were typed,
+    without waiting. `on_request(kind, code)` asks for the end of the run in the words of `vm.devices.syscon`:
+    'power-off', 'reset', or, for a shutdown after a system failure, 'exit' with code 1.
+    """
+
+    def __init__(
+        self,
+        harts: Sequence[Hart],
+        memory: GuestMemory,
+        console_output: Callable[[bytes], None],
+        console_input: Callable[[int], bytes],
+        on_request: Callable[[str, int], None],
+    ):
+        self._harts = {hart.id: hart for hart in harts}
+        self._memory = memory
+        self._output = console_output
+        self._input = console_input
+        self._request = on_request
+        self._legacy = {
+            LEGACY_PUTCHAR: self._legacy_putchar,
+            LEGACY_GETCHAR: self._legacy_getchar,
+            LEGACY_CLEAR_IPI: self._legacy_clear_ipi,
+            LEGACY_SHUTDOWN: self._legacy_shutdown,
+        }
+        self._functions = {
+            (BASE, 0): lambda hart: (SUCCESS, SPECIFICATION),
+            (BASE, 1): lambda hart: (SUCCESS, IMPLEMENTATION),
+            (BASE, 2): lambda hart: (SUCCESS, IMPLEMENTATION_VERSION),
+            (BASE, 3): lambda hart: (SUCCESS, int(hart.x[10] in PRESENT)),
+            (BASE, 4): lambda hart: (SUCCESS, hart.csr["mvendorid"]),
+            (BASE, 5): lambda hart: (SUCCESS, hart.csr["marchid"]),
+            (BASE, 6): lambda hart: (SUCCESS, hart.csr["mimpid"]),
+            (HSM, 0): self._hart_start,
+            (HSM, 1): self._hart_stop,
+            (HSM, 2): self._hart_status,
+            (HSM, 3): self._hart_suspend,
+            (SRST, 0): self._system_reset,
+            (DBCN, 0): self._console_write,
+            (DBCN, 1): self._console_read,
+            (DBCN, 2): self._console_write_byte,
+        }
+
+    def handle(self, hart: Hart) -> None:
+        """Serve the call in a7 (extension), a6 (function), a0... (arguments); the answer goes to a0 and a1."""
+        extension = hart.x[17]
+        if legacy := self._legacy.get(extension):
+            hart.x[10] = legacy(hart) & U64         # legacy calls leave a1 alone
+            return
+        function = self._functions.get((extension, hart.x[16]))
+        error, value = function(hart) if function else (NOT_SUPPORTED, 0)
+        hart.x[10] = error & U64
+        hart.x[11] = value & U64
+
+    # Legacy calls (chapter 5): no function number, one result
+
+    def _legacy_putchar(self, hart: Hart) -> int:
+        self._output(bytes([hart.x[10] & 0xFF]))
+        return 0
+
+    def _legacy_getchar(self, hart: Hart) -> int:
+        typed = self._input(1)
+        return typed[0] if typed else -1
+
+    def _legacy_clear_ipi(self, hart: Hart) -> int:
+        hart.csr["mip"] = hart.csr["mip"] & ~SSIP
+        return 0
+
+    def _legacy_shutdown(self, hart: Hart) -> int:
+        self._request("power-off", 0)
+        return 0
+
+    # Hart state management (chapter 9)
+
+    def _hart_start(self, hart: Hart) -> Result:
+        target = self._harts.get(hart.x[10])
+        address = hart.x[11]
+        if target is None:
+            return INVALID_PARAM, 0
+        if target.state != "stopped":
+            return ALREADY_AVAILABLE, 0
+        if address & 1 or not self._is_ram(address, 2):
+            return INVALID_ADDRESS, 0
+        target.start(address, hart.x[12])
+        return SUCCESS, 0
+
+    def _hart_stop(self, hart: Hart) -> Result:
+        hart.stop()
+        return SUCCESS, 0                           # seen by nobody: the registers are set anew by hart_start
+
+    def _hart_status(self, hart: Hart) -> Result:
+        target = self._harts.get(hart.x[10])
+        return (SUCCESS, HART_STATES[target.state]) if target else (INVALID_PARAM, 0)
+
+    def _hart_suspend(self, hart: Hart) -> Result:
+        kind = hart.x[10] & U32
+        if kind == SUSPEND_NON_RETENTIVE:
+            return NOT_SUPPORTED, 0
+        if kind != SUSPEND_RETENTIVE:
+            return INVALID_PARAM, 0
+        hart.suspend()
+        return SUCCESS, 0                           # what the hart finds when it wakes
+
+    # System reset (chapter 10)
+
+    def _system_reset(self, hart: Hart) -> Result:
+        kind, reason = hart.x[10] & U32, hart.x[11] & U32
+        if kind > WARM_REBOOT or reason > SYSTEM_FAILURE:
+            return INVALID_PARAM, 0
+        if kind != SHUTDOWN:
+            self._request("reset", 0)
+        elif reason == SYSTEM_FAILURE:
+            self._request("exit", 1)
+        else:
+            self._request("power-off", 0)
+        return SUCCESS, 0
+
+    # Debug console (chapter 12): num_bytes, base_addr_lo, base_addr_hi
+
+    def _console_write(self, hart: Hart) -> Result:
+        size, address, high = hart.x[10], hart.x[11], hart.x[12]
+        if size == 0:
+            return SUCCESS, 0
+        if high:
+            return INVALID_PARAM, 0
+        try:
+            text = bytes(self._memory.view(address, size))
+        except BusError:
+            return INVALID_PARAM, 0
+        self._output(text)
+        return SUCCESS, size
+
+    def _console_read(self, hart: Hart) -> Result:
+        size, address, high = hart.x[10], hart.x[11], hart.x[12]
+        if size == 0:
+            return SUCCESS, 0
+        if high or not self._is_ram(address, size):
+            return INVALID_PARAM, 0
+        typed = self._input(size)
+        if typed:
+            with self._memory.writable(address, len(typed)) as target:
+                target[:] = typed
+        return SUCCESS, len(typed)
+
+    def _console_write_byte(self, hart: Hart) -> Result:
+        self._output(bytes([hart.x[10] & 0xFF]))
+        return SUCCESS, 0
+
+    def _is_ram(self, address: int, size: int) -> bool:
+        try:
+            self._memory.view(address, size)
+        except BusError:
+            return False
+        return True

@@ -1,0 +1,45 @@
+"""Cross compiler for bare-metal RV64 guests: clang and lld from the `ziglang` wheel, so no system toolchain is needed.
+
+The same compiler version gives the same bytes anywhere: no build id, no dates, no absolute paths, no debug information.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from vm.errors import VmError
+
+ZIG_VERSION = "0.17.1"                  # another version makes other bytes
+GUESTS = Path(__file__).resolve().parent
+COMMON = GUESTS / "common"
+
+FLAGS = (
+    "-target", "riscv64-freestanding", "-mcpu=generic_rv64+m+a+c+relax", "-mabi=lp64", "-mcmodel=medany",
+    "-std=c17", "-O2", "-g0", "-Wall", "-Wextra", "-Werror",
+    "-ffreestanding", "-fomit-frame-pointer", "-fno-sanitize=all", "-fno-stack-protector", "-fno-unwind-tables",
+    "-fno-asynchronous-unwind-tables", "-ffunction-sections",
+    "-nostdlib", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-eh-frame-hdr",
+)  # fmt: skip
+
+
+class CompilerError(VmError):
+    """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
+
+
+def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = ()) -> Path:
+    """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to."""
+    folders = [f"-I{folder}" for folder in (*includes, COMMON)]
+    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *folders, "-T", script, *sources]
+    command += ["-o", str(output.resolve())]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A cache of its own: zig's keeps headers by relative path and confuses two source trees.
+    with tempfile.TemporaryDirectory() as cache:
+        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+        result = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise CompilerError(f"{output.name}: {result.stderr.strip()}")
+    output.chmod(0o644)
+    return output

@@ -1,0 +1,122 @@
+"""A Debian archive: from its signed index to verified packages, as in the Debian repository format.
+
+InRelease is signed; it has the SHA-256 of Packages.xz, which has that of every package. What is fetched is kept in the
+cache and verified again whenever it is used, so a package once fetched is there without a network.
+"""
+
+import logging
+import lzma
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from ..errors import ImageError
+from .cache import cache_directory, replacing, sha256
+from .fetch import Progress, Unreachable, download, fetch
+from .signature import DEBIAN_KEYRING, signed_text
+
+INRELEASE_LIMIT = 4 << 20
+
+log = logging.getLogger("vm.images")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A row of the package index."""
+
+    name: str
+    version: str
+    filename: str  # its path below the mirror
+    size: int
+    sha256: str
+    depends: tuple[str, ...]  # names; of alternatives the first
+
+
+class Archive:
+    """One suite and architecture of the component main, on the first of the mirrors that has it."""
+
+    def __init__(self, mirrors: Sequence[str], suite: str, architecture: str, keyring: Path = DEBIAN_KEYRING):
+        self.mirrors = [mirror.rstrip("/") for mirror in mirrors]
+        self.suite = suite
+        self.architecture = architecture
+        self.keyring = keyring
+        self.cache = cache_directory() / "debian" / suite
+        self._mirror = self.mirrors[0]
+        self._index = b""
+
+    def package(self, name: str, progress: Progress | None = None) -> Package:
+        """Look a package up in the index, which is fetched at the first call."""
+        if not self._index:
+            self._index = self._obtain_index(progress)
+        stanza = re.search(rb"^Package: %b\n(?:.+\n)*" % re.escape(name.encode()), self._index, re.MULTILINE)
+        if not stanza:
+            raise ImageError(f"package {name} is not in {self.suite} for {self.architecture}")
+        fields = dict(re.findall(r"^(\S+): (.*)$", stanza[0].decode(), re.MULTILINE))
+        depends = tuple(re.findall(r"(?:^|, )([^\s:,|(]+)", fields.get("Depends", "")))
+        try:
+            return Package(name, fields["Version"], fields["Filename"], int(fields["Size"]), fields["SHA256"], depends)
+        except KeyError as missing:
+            raise ImageError(f"package {name}: its entry in the index has no field {missing}") from missing
+
+    def fetch(self, package: Package, progress: Progress | None = None) -> Path:
+        """The path of the package's .deb in the cache."""
+        path = self.cache / "packages" / Path(package.filename).name
+        return self._obtain(path, [package.filename], package.size, package.sha256, progress)
+
+    def _obtain_index(self, progress: Progress | None) -> bytes:
+        """The Packages file, by way of the first mirror that has the suite; the copy in the cache if none answers."""
+        name = f"dists/{self.suite}/InRelease"
+        cached = self.cache / "InRelease"
+        failures = []
+        for mirror in self.mirrors:
+            self._mirror = mirror
+            try:
+                document = fetch(f"{mirror}/{name}", INRELEASE_LIMIT)
+                index = self._index_of(self._verified(document, f"{mirror}/{name}"), progress)
+            except ImageError as failure:
+                failures.append(failure)
+                continue
+            with replacing(cached) as file:  # only now: the copy in the cache always has its index beside it
+                file.write(document)
+            return index
+        # What a mirror has and is not right must be heard of: the cache stands in for silence only.
+        if all(isinstance(failure, Unreachable) for failure in failures) and cached.exists():
+            log.warning("%s; using the copy in %s", failures[0], self.cache)
+            return self._index_of(self._verified(cached.read_bytes(), str(cached)), progress)
+        raise ImageError("; ".join(map(str, failures))) from failures[0]
+
+    def _verified(self, document: bytes, name: str) -> str:
+        text = signed_text(document, self.keyring, name)
+        if f"\nCodename: {self.suite}\n" not in text:
+            raise ImageError(f"{name}: signed, but not for the suite {self.suite}")
+        return text
+
+    def _index_of(self, release: str, progress: Progress | None) -> bytes:
+        name = f"main/binary-{self.architecture}/Packages.xz"
+        sums = release.partition("\nSHA256:\n")[2]
+        row = re.search(rf"^ ([0-9a-f]{{64}}) +(\d+) {re.escape(name)}$", sums, re.MULTILINE)
+        if not row:
+            raise ImageError(f"{self.suite}: its Release file does not list {name}")
+        digest, size = row[1], int(row[2])
+        places = [f"dists/{self.suite}/{name}"]
+        if "\nAcquire-By-Hash: yes\n" in release:
+            # By digest, a mirror that is being updated still gives the index that belongs to this Release file.
+            places.insert(0, f"dists/{self.suite}/main/binary-{self.architecture}/by-hash/SHA256/{digest}")
+        path = self.cache / f"Packages-{self.architecture}-{digest[:16]}.xz"
+        return lzma.decompress(self._obtain(path, places, size, digest, progress).read_bytes())
+
+    def _obtain(self, path: Path, places: list[str], size: int, digest: str, progress: Progress | None) -> Path:
+        """Make sure that `path` is the file with this digest; fetch it from the first place that has it."""
+        if sha256(path) == digest:
+            return path
+        for place in places:
+            try:
+                download(f"{self._mirror}/{quote(place, safe='/+~')}", path, size, digest, progress)
+            except Unreachable as failure:
+                if failure.missing and place != places[-1]:
+                    continue
+                raise
+            break
+        return path

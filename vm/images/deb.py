@@ -1,0 +1,93 @@
+"""Debian binary packages: an ar archive that holds `data.tar.*`, as in the manual page deb(5)."""
+
+import hashlib
+import lzma
+import tarfile
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from ..errors import ImageError
+from .cache import cache_directory, replacing, sha256
+
+AR_MAGIC = b"!<arch>\n"
+AR_HEADER = 60
+TAR_MODES = {"data.tar": "r|", "data.tar.gz": "r|gz", "data.tar.xz": "r|xz"}
+MANIFEST = "SHA256SUMS"
+
+
+def extract(deb: str | Path, *patterns: str) -> dict[str, Path]:
+    """Extract the regular files whose path in the package matches a shell pattern (`*` also matches `/`).
+
+    They go to the cache, once per package and set of patterns. Returns the extracted files by their path in the
+    package, without a leading slash. A pattern that matches nothing is an error.
+    """
+    deb = Path(deb)
+    package_digest = sha256(deb)
+    if package_digest is None:
+        raise ImageError(f"{deb}: no such file")
+    patterns_digest = hashlib.sha256("\n".join(patterns).encode()).hexdigest()
+    name = deb.name.partition("_")[0]
+    directory = cache_directory() / "extracted" / f"{name}-{package_digest[:16]}-{patterns_digest[:8]}"
+    files = _already_extracted(directory)
+    if files is None:
+        files = _extract(deb, patterns, directory)
+    return files
+
+
+def _already_extracted(directory: Path) -> dict[str, Path] | None:
+    try:
+        manifest = (directory / MANIFEST).read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    files = {}
+    for line in manifest.splitlines():
+        digest, _, member = line.partition("  ")
+        files[member] = directory / member
+        if sha256(files[member]) != digest:
+            return None
+    return files
+
+
+def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str, Path]:
+    files, unmatched, manifest = {}, set(patterns), ""
+    try:
+        with open(deb, "rb") as file, tarfile.open(fileobj=file, mode=_seek_data(deb, file)) as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                matched = {pattern for pattern in patterns if fnmatchcase(name, pattern)}
+                if not member.isfile() or not matched:
+                    continue
+                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                    raise ImageError(f"{deb}: member {name!r} points outside the package")
+                content = tar.extractfile(member).read()
+                with replacing(directory / name) as output:
+                    output.write(content)
+                unmatched -= matched
+                files[name] = directory / name
+                manifest += f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+        raise ImageError(f"{deb}: damaged package: {error}") from error
+    if unmatched:
+        raise ImageError(f"{deb}: holds no file that matches {', '.join(sorted(unmatched))}")
+    with replacing(directory / MANIFEST) as output:
+        output.write(manifest.encode())
+    return files
+
+
+def _seek_data(deb: Path, file: BinaryIO) -> str:
+    """Move to the start of the data member; return the mode in which tarfile reads it as a stream."""
+    if file.read(len(AR_MAGIC)) != AR_MAGIC:
+        raise ImageError(f"{deb}: not a Debian package")
+    while len(header := file.read(AR_HEADER)) == AR_HEADER:
+        name = header[:16].decode("ascii", "replace").rstrip(" /")
+        if name in TAR_MODES:
+            return TAR_MODES[name]
+        if name.startswith("data.tar"):
+            raise ImageError(f"{deb}: {name} is compressed in a way that is not supported; gz and xz are")
+        try:
+            size = int(header[48:58])
+        except ValueError:
+            break
+        file.seek(size + size % 2, 1)
+    raise ImageError(f"{deb}: damaged package: holds no data.tar")

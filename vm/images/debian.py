@@ -1,0 +1,46 @@
+"""Debian for RISC-V: the installer's kernel and initrd, and single packages, of the suite trixie.
+
+The command lines are for the installer's initrd, as its /init and /etc/inittab read them.
+"""
+
+import os
+from pathlib import Path
+
+from ..errors import ImageError
+from . import apt
+from .archive import Archive
+from .deb import extract
+from .fetch import Progress
+
+SUITE = "trixie"
+ARCHITECTURE = "riscv64"
+INSTALLER_PACKAGE = "debian-installer-13-netboot-riscv64"
+
+INSTALLER_CMDLINE = "console=ttyS0"
+# busybox init opens the terminal as a session of its own, so that job control and Ctrl-C work, and obeys `poweroff`.
+SHELL_CMDLINE = (
+    'rdinit=/bin/sh console=ttyS0 -- -c "mount /proc; mount /sys; mount -t devtmpfs dev /dev;'
+    ' echo ttyS0::respawn:-/bin/sh >/etc/inittab; exec busybox init"'
+)
+
+
+def debian_archive(mirror: str | None = None) -> Archive:
+    """The archive on the given mirror, on `VM_DEBIAN_MIRROR`, or on those that the host's apt is set up with."""
+    mirror = mirror or os.environ.get("VM_DEBIAN_MIRROR")
+    mirrors = [mirror] if mirror else apt.mirrors()
+    if not mirrors:
+        raise ImageError("apt on this host names no Debian mirror; pass --mirror URI or set VM_DEBIAN_MIRROR")
+    return Archive(mirrors, SUITE, ARCHITECTURE)
+
+
+def debian_package(name: str, mirror: str | None = None, progress: Progress | None = None) -> Path:
+    """The path of a package's .deb, verified, in the cache; `extract` opens it."""
+    archive = debian_archive(mirror)
+    return archive.fetch(archive.package(name, progress), progress)
+
+
+def debian_installer(mirror: str | None = None, progress: Progress | None = None) -> tuple[Path, Path]:
+    """Kernel and initrd of the text installer for network installation."""
+    files = extract(debian_package(INSTALLER_PACKAGE, mirror, progress), "*/text/*/linux", "*/text/*/initrd.gz")
+    kernel, initrd = (next(path for path in files.values() if path.name == name) for name in ("linux", "initrd.gz"))
+    return kernel, initrd

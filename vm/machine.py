@@ -1,0 +1,391 @@
+"""The machine: a board, its harts and its clock, and the loop that runs them."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vm.boards import Virt
+from vm.boards.virt import RESET_VECTOR
+from vm.clock import Clock
+from vm.console import Console
+from vm.devices.virtio import VirtioDevice
+from vm.errors import ConfigurationError, LoadError, MachineBusy
+from vm.events import NEVER, EventQueue
+from vm.firmware import Firmware
+from vm.hart import Hart
+from vm.htif import Htif
+from vm.loaders import LinuxBoot, Program, Range, load, load_linux, place_device_tree
+from vm.memory import Memory
+from vm.sizes import parse_size
+from vm.stop import Stop, StopReason
+from vm_native.bus import Bus
+from vm_native.interpreter.run import forms
+from vm_native.ram import Ram
+from vm_native.riscv import isa as isa_strings
+from vm_native.scheduler import STOP_CODES, Scheduler
+
+RAM_BASE = 0x8000_0000
+MAX_HARTS = 8
+ENGINES = ("auto", "interpreter")
+CONDITION_EVERY = 10_000                # steps between two looks at `until`
+INPUT_EVERY_NS = 10_000_000             # host time between two looks at `input_fd` while the guest is busy
+FW_DYNAMIC_SIZE = 0x20_0000             # what OpenSBI takes at the start of RAM
+FW_JUMP_TREE = 0x220_0000               # where OpenSBI's fw_jump copies the device tree to, from the start of RAM
+FW_JUMP_TREE_SIZE = 0x1_0000
+
+CODES = {code: name for name, code in STOP_CODES.items()}
+
+
+class Machine:
+    """A computer: RISC-V harts on a board like QEMU's `virt`.
+
+    memory: size of RAM, bytes or text like "512M"; a multiple of 4096.
+    harts: how many, 1 to 8; they take turns in one thread.
+    isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
+    clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
+    engine: "auto" or "interpreter"; the default is $VM_ENGINE or "auto".
+    seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
+
+    Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
+    use it in a `with` statement.
+    """
+
+    def __init__(
+        self,
+        memory: int | str = "512M",
+        harts: int = 1,
+        isa: str = isa_strings.DEFAULT,
+        clock: str = "virtual",
+        engine: str | None = None,
+        seed: int = 0,
+    ):
+        size = parse_size(memory)
+        form = dispatch_form(engine or os.environ.get("VM_ENGINE") or "auto")
+        if not 1 <= harts <= MAX_HARTS:
+            raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
+        if clock not in ("virtual", "real"):
+            raise ConfigurationError(f"clock={clock!r}: it is 'virtual' or 'real'")
+        try:
+            self.isa = isa_strings.parse(isa)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        self.clock = Clock(clock, seed)
+        self._bus = Bus()
+        try:
+            self._bus.add_ram(Ram(RAM_BASE, size))
+        except MemoryError as error:
+            raise ConfigurationError(f"memory={memory!r}: {error}") from error
+        self._scheduler = Scheduler(self._bus, self.clock, form=form)
+        self.memory = Memory(self._bus, self._scheduler)
+        self.events = EventQueue(self.clock, self._scheduler)
+        self.harts: tuple[Hart, ...] = tuple(Hart(self._scheduler, number, self.isa) for number in range(harts))
+        for hart in self.harts:
+            hart.connect(self.memory)
+        self.board = Virt(size, self.harts, self.isa.string, self.clock, self.events, self.memory, seed,
+                          self._on_request)
+        self.console = Console(self.board.uart.receive, self.run, self.request_stop)
+        self.board.uart.output = self.console.write
+        self._mapped = False
+        self._firmware: Firmware | None = None
+        self._htif: Htif | None = None
+        self._request: tuple[str, int] | None = None
+        self._start: Callable[[], None] | None = None       # what put the guest into memory, for reset()
+        self._in_run = False
+        self._closed = False
+        self.program: Program | None = None
+        # An interactive terminal sets these: `on_input` is called between slices when `input_fd` is readable.
+        self.input_fd: int | None = None
+        self.on_input: Callable[[], None] | None = None
+
+    # Building
+
+    def attach(self, device: VirtioDevice) -> str:
+        """Put a device into the next free virtio slot; before the machine first runs. Returns the slot's name."""
+        if self._mapped:
+            raise ConfigurationError("devices are attached before a guest is loaded")
+        name = self.board.attach(device)
+        if hasattr(device, "output"):
+            device.output = self.console.write
+        return name
+
+    def load(self, path: str | os.PathLike[str], address: int | None = None) -> Program:
+        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start in M-mode at its entry.
+
+        a0 is the hart's number, a1 the address of the device tree. An ELF with a symbol `tohost` talks through it as
+        under Spike. Raises LoadError; the machine is then as it was.
+        """
+        self._refuse_if_running("load")
+        program = load(path, self.memory, self.board.ram, address)
+        self._map_devices()
+        self._start = lambda: self._start_program(load(path, self.memory, self.board.ram, address))
+        self._start_program(program)
+        return program
+
+    def boot(
+        self,
+        kernel: str | os.PathLike[str],
+        initrd: str | os.PathLike[str] | None = None,
+        cmdline: str = "",
+        firmware: str | os.PathLike[str] | None = None,
+    ) -> LinuxBoot:
+        """Load a Linux `Image` (gzip is undone) and make the machine ready to boot it.
+
+        firmware: None, and the machine serves the supervisor binary interface itself; or the path of an OpenSBI
+        (fw_jump or fw_dynamic, ELF or binary) that runs in M-mode. Raises LoadError; the machine is then as it was.
+        """
+        self._refuse_if_running("boot")
+
+        def start() -> LinuxBoot:
+            reserved: tuple[Range, ...] = ()
+            if firmware is not None:
+                reserved = (Range(RAM_BASE, FW_DYNAMIC_SIZE),)
+                if "fw_jump" in os.path.basename(os.fspath(firmware)):
+                    reserved += (Range(RAM_BASE + FW_JUMP_TREE, FW_JUMP_TREE_SIZE),)
+            linux = load_linux(kernel, self.memory, self.board.ram, initrd=initrd, reserved=reserved)
+            program = load(firmware, self.memory, self.board.ram, address=RAM_BASE) if firmware is not None else None
+            self._map_devices()
+            self._reset_state()
+            self.memory.write(linux.dtb_address, self.board.device_tree(cmdline, linux.initrd))
+            if program is None:
+                self._start_with_own_firmware(linux)
+            else:
+                self.program = program
+                self.board.set_reset_vector(program.entry, linux.dtb_address, linux.entry)
+                for hart in self.harts:
+                    hart.pc = RESET_VECTOR
+            return linux
+
+        linux = start()
+        self._start = start
+        return linux
+
+    def reset(self) -> None:
+        """Press the reset button: devices and harts to their power-on state, and the guest is loaded again from its files.
+
+        RAM that the files do not cover keeps its content; time goes on.
+        """
+        self._refuse_if_running("reset")
+        if self._start is None:
+            raise LoadError("nothing is loaded: use load() or boot() first")
+        self._start()
+
+    def _map_devices(self) -> None:
+        if not self._mapped:
+            for placed in self.board.devices.values():
+                self._bus.add_device(placed.address, placed.device.size, placed.device)
+            self._mapped = True
+
+    def _reset_state(self) -> None:
+        self.board.reset()
+        for hart in self.harts:
+            hart.reset()
+        self._firmware = self._htif = self._request = None
+        self.program = None
+
+    def _start_program(self, program: Program) -> None:
+        self._reset_state()
+        self.program = program
+        tree = place_device_tree(self.board.ram, program.segments)
+        self.memory.write(tree, self.board.device_tree())
+        self.board.set_reset_vector(program.entry, tree)
+        for hart in self.harts:
+            hart.pc = program.entry
+            hart.x[10] = hart.id
+            hart.x[11] = tree
+        if "tohost" in program.symbols:
+            tohost = program.symbols["tohost"].address
+            fromhost = program.symbols["fromhost"].address if "fromhost" in program.symbols else None
+            self._htif = Htif(self.memory, self.events, tohost, fromhost, self.console.write, self._on_exit)
+            self._scheduler.watch(tohost, 8)
+
+    def _start_with_own_firmware(self, linux: LinuxBoot) -> None:
+        self._firmware = Firmware(self.harts, self.memory, self.console.write, self._typed, self._on_request)
+        for hart in self.harts:
+            prepare_for_supervisor(hart)
+            hart.stop()
+        self.harts[0].start(linux.entry, linux.dtb_address)
+
+    def _typed(self, size: int) -> bytes:
+        return self.board.uart.take(size)
+
+    # Running
+
+    def run(
+        self,
+        instructions: int | None = None,
+        seconds: float | None = None,
+        until: Callable[[Machine], bool] | None = None,
+        timeout: float | None = None,
+    ) -> Stop:
+        """Run until the guest ends or one of the limits is reached; without a limit, until the guest ends.
+
+        instructions: steps at most, all harts together, exact: retired instructions and instructions that trapped.
+        seconds: of guest time.
+        until: called with the machine every 10,000 steps and after each device event; true stops.
+        timeout: of host time, in seconds.
+
+        An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
+        is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
+        """
+        self._refuse_if_running("run")
+        if self._closed:
+            raise ConfigurationError("the machine is closed")
+        if self._start is None:
+            raise LoadError("nothing is loaded: use load() or boot() first")
+        if self.memory.open_views:
+            raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block first")
+        self._in_run = True
+        try:
+            return self._run(instructions, seconds, until, timeout)
+        finally:
+            self._in_run = False
+
+    def _run(
+        self,
+        instructions: int | None,
+        seconds: float | None,
+        until: Callable[[Machine], bool] | None,
+        timeout: float | None,
+    ) -> Stop:
+        start = self._scheduler.clock.steps
+        end = NEVER if instructions is None else start + max(instructions, 0)
+        stop_ns = NEVER if seconds is None else self.clock.now_ns() + round(max(seconds, 0) * 10**9)
+        host_end = NEVER if timeout is None else time.monotonic_ns() + round(max(timeout, 0) * 10**9)
+        while True:
+            if until is not None and until(self):
+                return self._stop(StopReason.CONDITION, start)
+            left = min(end - self.steps, NEVER)
+            host_deadline = host_end
+            if self.input_fd is not None:
+                host_deadline = min(host_end, time.monotonic_ns() + INPUT_EVERY_NS)
+            code, number = self._scheduler.run(
+                left if until is None else min(left, CONDITION_EVERY), stop_ns, host_deadline
+            )
+            name = CODES[code]
+            if name == "event":
+                self.events.run_due()
+            elif name == "firmware":
+                self._serve_call(self.harts[number])
+            elif name == "watch":
+                self._htif.stored(self._scheduler.watched_size)
+            elif name == "sleep":
+                if not self._sleep(stop_ns, host_end):
+                    return self._stop(StopReason.IDLE, start)
+            elif name == "timeout" and time.monotonic_ns() < host_end:
+                self._look_at_input(0)
+            elif name == "budget" and self.steps < end:
+                pass
+            elif name != "requested":
+                return self._stop(StopReason(name), start, number)
+            elif self._request is None:
+                return self._stop(StopReason.REQUESTED, start, number)
+            if self._request is not None:
+                kind, exit_code = self._request
+                self._request = None
+                return self._stop(StopReason(kind), start, number, exit_code)
+
+    def _serve_call(self, hart: Hart) -> None:
+        try:
+            self._firmware.handle(hart)
+        except BaseException:
+            hart.pc -= 4                    # the environment call is repeated
+            raise
+
+    def _sleep(self, stop_ns: int, host_end: int) -> bool:
+        """Real time, every hart waits: sleep until something is due or typed. False if nothing ever will."""
+        due = min(self._scheduler.next_deadline_ns(), stop_ns)
+        if due == NEVER and host_end == NEVER and self.input_fd is None:
+            return False
+        wait = min(due - self.clock.now_ns(), host_end - time.monotonic_ns())
+        self._look_at_input(max(wait, 0) / 10**9)
+        return True
+
+    def _look_at_input(self, seconds: float) -> None:
+        if self.input_fd is None:
+            time.sleep(seconds)
+        elif select.select([self.input_fd], [], [], min(seconds, 3600))[0]:
+            self.on_input()
+
+    def _stop(self, reason: StopReason, start: int, number: int | None = None, exit_code: int | None = None) -> Stop:
+        number = self._scheduler.current_hart if number is None else number
+        hart = self.harts[number]
+        pc, cause, value = hart.pc, None, None
+        if reason is StopReason.UNHANDLED_TRAP:
+            cause, value = hart.trap
+        elif reason is StopReason.TRAP_LOOP:
+            pc, cause, value = hart.trap_origin
+        return Stop(reason, pc, number, self.steps - start, exit_code, cause, value)
+
+    def request_stop(self) -> None:
+        """Make `run` return after the instruction at hand, with reason `requested`. For callbacks and other threads."""
+        self._scheduler.request_stop()
+
+    def _on_request(self, kind: str, code: int) -> None:
+        """The guest asked for power-off, reset or exit."""
+        self._request = (kind, code)
+        self._scheduler.request_stop()
+
+    def _on_exit(self, code: int) -> None:
+        self._on_request("exit", code)
+
+    def _refuse_if_running(self, what: str) -> None:
+        if self._in_run:
+            raise MachineBusy(f"{what}() was called from inside a callback of the same machine")
+
+    # Looking
+
+    @property
+    def steps(self) -> int:
+        """Retired instructions and instructions that trapped, all harts together, since the machine was built."""
+        return self._scheduler.clock.steps
+
+    def statistics(self) -> dict[str, Any]:
+        """Counters of the block cache: translations, invalidations, flushes, bytes; and the dispatch form."""
+        return {"dispatch": self._scheduler.form, **self._scheduler.statistics()}
+
+    # End
+
+    def close(self) -> None:
+        """Release disk images and other host resources. The machine does not run afterwards; closing twice is harmless."""
+        self._refuse_if_running("close")
+        self._closed = True
+        self.board.close()
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def dispatch_form(engine: str) -> str:
+    """The interpreter's form for an engine name; $VM_DISPATCH chooses between those that are built."""
+    if engine not in ENGINES:
+        raise ConfigurationError(f"engine={engine!r}: there is {' and '.join(map(repr, ENGINES))}")
+    form = os.environ.get("VM_DISPATCH") or forms()[0]
+    if form not in forms():
+        raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
+    return form
+
+
+DELEGATED_CAUSES = 0xB1FF               # everything but environment calls from S and M
+DELEGATED_INTERRUPTS = 0x222
+COUNTERS = 7                            # cycle, time, instret
+MENVCFG = 1 << 63 | 1 << 62 | 1 << 7 | 1 << 6 | 3 << 4     # STCE, PBMTE, CBZE, CBCFE, CBIE; ADUE stays 0 (Svade)
+PMP_ALL = (1 << 54) - 1
+PMP_NAPOT_RWX = 0x1F
+
+
+def prepare_for_supervisor(hart: Hart) -> None:
+    """What a kernel may expect of its firmware (SBI specification, and what OpenSBI does)."""
+    hart.sbi = True
+    hart.csr["medeleg"] = DELEGATED_CAUSES
+    hart.csr["mideleg"] = DELEGATED_INTERRUPTS
+    hart.csr["mcounteren"] = COUNTERS
+    hart.csr["menvcfg"] = MENVCFG
+    hart.csr["pmpaddr0"] = PMP_ALL
+    hart.csr["pmpcfg0"] = PMP_NAPOT_RWX

@@ -1,0 +1,132 @@
+"""Guest memory from Python: by physical address, and by virtual address as a hart sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from vm.errors import BusError, PageFault
+
+if TYPE_CHECKING:
+    from vm.hart import Hart
+    from vm_native.bus import Bus
+    from vm_native.scheduler import Scheduler
+
+PAGE_SIZE = 4096
+DEVICE_SIZES = (1, 2, 4, 8)
+
+
+class Memory:
+    """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers."""
+
+    def __init__(self, bus: Bus, scheduler: Scheduler):
+        self._bus = bus
+        self._scheduler = scheduler
+        self.open_views = 0                 # `writable` blocks that are not closed yet
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
+        self._check(address, size, "read")
+        data = self._bus.read(address, size)
+        if data is not None:
+            return data
+        if size in DEVICE_SIZES:
+            value = self._bus.read_device(address, size)
+            if value is not None:
+                return value.to_bytes(size, "little")
+        raise BusError(address, "read", f"{size} bytes")
+
+    def write(self, address: int, data: bytes | bytearray | memoryview | NDArray) -> None:
+        """Write any buffer into RAM, or 1, 2, 4 or 8 bytes to a device. Marks pages dirty, drops translated code."""
+        size = memoryview(data).nbytes
+        self._check(address, size, "write")
+        if self._scheduler.write(address, data):
+            return
+        if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
+            return
+        raise BusError(address, "write", f"{size} bytes")
+
+    def view(self, address: int, size: int) -> memoryview:
+        """A read-only, zero-copy view of RAM: it shows what the guest writes later."""
+        self._check(address, size, "read")
+        for ram in self._bus.ram_regions():
+            if ram.base <= address and address + size <= ram.base + ram.size:
+                return memoryview(ram)[address - ram.base : address - ram.base + size]
+        raise BusError(address, "read", f"{size} bytes of RAM")
+
+    def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray:
+        """RAM as a read-only NumPy array of that shape and type, zero-copy."""
+        kind = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        return np.frombuffer(self.view(address, count * kind.itemsize), dtype=kind).reshape(shape)
+
+    @contextmanager
+    def writable(self, address: int, size: int) -> Iterator[memoryview]:
+        """RAM to be changed in place: `with memory.writable(address, size) as view: view[:] = ...`.
+
+        The machine does not run while the block is open; the view is dead afterwards.
+        """
+        self._check(address, size, "write")
+        for ram in self._bus.ram_regions():
+            if ram.base <= address and address + size <= ram.base + ram.size:
+                break
+        else:
+            raise BusError(address, "write", f"{size} bytes of RAM")
+        self._scheduler.touched(address, size)
+        self.open_views += 1
+        whole = ram.writable()
+        view = whole[address - ram.base : address - ram.base + size]
+        try:
+            yield view
+        finally:
+            view.release()
+            whole.release()
+            self.open_views -= 1
+            self._scheduler.touched(address, size)
+
+    def _check(self, address: int, size: int, access: str) -> None:
+        if size < 0 or address < 0 or address + size > 1 << 64:
+            raise BusError(address, access, f"{size} bytes")
+
+
+class VirtualMemory:
+    """Memory through the MMU of one hart, as its current privilege and `satp` see it. Addresses are virtual.
+
+    Every method raises `PageFault` where there is no translation and `BusError` where it leads to nothing. Reading or
+    writing changes no accessed or dirty bit; permission is that of a load or a store of the hart.
+    """
+
+    def __init__(self, hart: Hart, memory: Memory):
+        self._hart = hart
+        self._memory = memory
+
+    def physical(self, address: int, access: str = "read") -> int:
+        """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute'."""
+        found = self._hart.translate(address % (1 << 64), access)
+        if found is None:
+            raise PageFault(address, access)
+        return found
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes, across pages."""
+        return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Write a buffer, across pages; nothing is written unless all of it can be."""
+        source = memoryview(data).cast("B")
+        pieces = list(self._pieces(address, len(source), "write"))
+        offset = 0
+        for physical, part in pieces:
+            self._memory.write(physical, source[offset : offset + part])
+            offset += part
+
+    def _pieces(self, address: int, size: int, access: str) -> Iterator[tuple[int, int]]:
+        while size > 0:
+            part = min(size, PAGE_SIZE - address % PAGE_SIZE)
+            yield self.physical(address, access), part
+            address += part
+            size -= part

@@ -1,0 +1,26 @@
+"""Memory sizes as people write them: `512M`, `1G`, `65536K`, or bytes."""
+
+import re
+
+from vm.errors import ConfigurationError
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+PAGE = 4096
+LIMIT = 1 << 40
+
+ACCEPTED = "say how many bytes, a multiple of 4096 up to 1T, as in 512M, 1G or 65536K"
+
+
+def parse_size(size: str | int) -> int:
+    """The number of bytes in a memory size: a positive multiple of the page size, at most 1 TiB."""
+    match = re.fullmatch(r"([0-9]{1,20})([KMGT]?)", str(size).strip().upper())
+    if not match:
+        raise ConfigurationError(f"memory size {size!r}: not a size; {ACCEPTED}")
+    bytes_ = int(match[1]) * UNITS[match[2]]
+    if bytes_ == 0:
+        raise ConfigurationError(f"memory size {size!r}: no memory at all; {ACCEPTED}")
+    if bytes_ > LIMIT:
+        raise ConfigurationError(f"memory size {size!r}: too large; {ACCEPTED}")
+    if bytes_ % PAGE:
+        raise ConfigurationError(f"memory size {size!r}: not a multiple of 4096; {ACCEPTED}")
+    return bytes_

@@ -1,0 +1,327 @@
+"""The block cache.
+
+A block is found by virtual pc, mode and physical address, so that a change of address space needs no flush. Each page
+of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
+byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while.
+"""
+from libc.stdint cimport intptr_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+from vm_native.bus cimport MAX_RAM_REGIONS, ram_at
+from vm_native.cpu cimport (
+    INVALID_TAG, JUMP_CACHE_ENTRIES, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, Cpu, JumpCacheEntry, TlbEntry,
+    jump_cache_index,
+)
+from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
+from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+
+cdef enum:
+    BUCKETS = 1 << 16
+    CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
+    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
+
+cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
+
+
+cdef inline size_t block_bytes(int uop_count) noexcept nogil:
+    return sizeof(Block) + (uop_count + 1) * sizeof(Uop) + uop_count * sizeof(UopInfo)
+
+
+cdef Block* allocate_block(int uop_count) noexcept nogil:
+    cdef Block* block = <Block*>calloc(1, block_bytes(uop_count))
+    if block != NULL:
+        place_arrays(block, uop_count)
+    return block
+
+
+cdef void place_arrays(Block* block, int uop_count) noexcept nogil:
+    """Lay the uops and the side table behind the header; the slot before the first uop leads back to the block."""
+    cdef Uop* slots = <Uop*>(block + 1)
+    (<Block**>slots)[0] = block
+    block.uops = slots + 1
+    block.info = <UopInfo*>(slots + 1 + uop_count)
+    block.links[0].source = block
+    block.links[1].source = block
+
+
+cdef Block* new_block() noexcept nogil:
+    """A block with room for any translation, outside the cache. NULL if the host has no memory."""
+    return allocate_block(MAX_BLOCK_UOPS)
+
+
+cdef void free_block(Block* block) noexcept nogil:
+    free(block)
+
+
+cdef int init_cache(BlockCache* cache) noexcept nogil:
+    cdef int i
+    cache.buckets = <Block**>calloc(BUCKETS, sizeof(Block*))
+    if cache.buckets == NULL:
+        return -1
+    for i in range(cache.map.region_count):
+        cache.page_count[i] = cache.map.regions[i].size >> PAGE_SHIFT
+        cache.pages[i] = <CodePage**>calloc(cache.page_count[i], sizeof(CodePage*))
+        if cache.pages[i] == NULL:
+            return -1
+    return 0
+
+
+cdef void destroy_cache(BlockCache* cache) noexcept nogil:
+    """Free everything. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
+    cdef Block* block
+    cdef uint64_t page
+    cdef int i
+    if cache.buckets != NULL:
+        for i in range(BUCKETS):
+            while cache.buckets[i] != NULL:
+                block = cache.buckets[i]
+                cache.buckets[i] = block.next_in_bucket
+                free(block)
+        free(cache.buckets)
+    free_dead(cache)
+    for i in range(MAX_RAM_REGIONS):
+        if cache.pages[i] != NULL:
+            for page in range(cache.page_count[i]):
+                free(cache.pages[i][page])
+            free(cache.pages[i])
+
+
+cdef inline uint64_t bucket_of(uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
+    cdef uint64_t hash = (pc >> 1) ^ (physical >> PAGE_SHIFT) * 0x9E3779B1U ^ mode * 0x85EBU
+    return (hash ^ hash >> 16) & (BUCKETS - 1)
+
+
+cdef Block* find_block(BlockCache* cache, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
+    cdef Block* block = cache.buckets[bucket_of(pc, mode, physical)]
+    while block != NULL:
+        if block.pc == pc and block.physical == physical and block.mode == mode:
+            return block
+        block = block.next_in_bucket
+    return NULL
+
+
+cdef CodePage** page_slot(BlockCache* cache, uint64_t physical) noexcept nogil:
+    cdef int i
+    cdef uint64_t offset
+    for i in range(cache.map.region_count):
+        offset = physical - cache.map.regions[i].base
+        if offset < cache.map.regions[i].size:
+            return &cache.pages[i][offset >> PAGE_SHIFT]
+    return NULL
+
+
+cdef bint page_is_cacheable(BlockCache* cache, uint64_t physical) noexcept nogil:
+    """Whether code at this physical address may be cached: it is RAM, and not overwritten all the time."""
+    cdef CodePage** slot = page_slot(cache, physical)
+    if slot == NULL:
+        return False
+    if slot[0] == NULL or slot[0].churn < CHURN_LIMIT:
+        return True
+    if cache.timeline.steps - slot[0].churned_at < CHURN_FORGOTTEN:
+        return False
+    slot[0].churn = 0
+    return True
+
+
+cdef inline uint64_t granules_of(uint64_t offset, uint64_t size) noexcept nogil:
+    """Bits of the 64-byte granules that [offset, offset + size) touches; it lies inside a page, size > 0."""
+    cdef uint64_t first = offset >> 6
+    cdef uint64_t last = (offset + size - 1) >> 6
+    return (<uint64_t>-1 << first) & (<uint64_t>-1 >> (63 - last))
+
+
+cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical) noexcept nogil:
+    """Clear the write tags of a page in every bank of every hart, under whichever virtual address."""
+    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+    cdef TlbEntry* entry
+    cdef int hart, i
+    for hart in range(cache.cpu_count):
+        for i in range(TLB_BANKS * TLB_ENTRIES):
+            entry = &cache.cpus[hart].banks[i]
+            if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
+                entry.write_tag = INVALID_TAG
+
+
+cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
+    cdef CodePage** slot = page_slot(cache, physical)
+    cdef RamRegion* region = ram_at(cache.map, physical, 1)
+    cdef uint64_t page
+    if slot == NULL:
+        return -1
+    if slot[0] == NULL:
+        slot[0] = <CodePage*>calloc(1, sizeof(CodePage))
+        if slot[0] == NULL:
+            return -1
+    page = (physical - region.base) >> PAGE_SHIFT
+    if not region.code[page] & HAS_CODE:
+        region.code[page] |= HAS_CODE
+        forbid_writes(cache, region, physical)
+    block.next_in_page[which] = slot[0].blocks
+    slot[0].blocks = block
+    slot[0].granules |= granules_of(physical & (PAGE_SIZE - 1), size)
+    return 0
+
+
+cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
+    cdef uint64_t room = PAGE_SIZE - (block.physical & (PAGE_SIZE - 1))
+    return block.size if block.size < room else room
+
+
+cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil:
+    """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached."""
+    cdef uint64_t bucket, first = bytes_in_first_page(scratch)
+    cdef Block* block
+    if cache.bytes > cache.limit:
+        flush_blocks(cache)
+    block = <Block*>malloc(block_bytes(scratch.uop_count))
+    if block == NULL:
+        return NULL
+    memcpy(block, scratch, sizeof(Block))
+    place_arrays(block, scratch.uop_count)
+    memcpy(block.uops, scratch.uops, scratch.uop_count * sizeof(Uop))
+    memcpy(block.info, scratch.info, scratch.uop_count * sizeof(UopInfo))
+    if register_in_page(cache, block, 0, block.physical, first) < 0:
+        free(block)
+        return NULL
+    block.cached = True
+    bucket = bucket_of(block.pc, block.mode, block.physical)
+    block.next_in_bucket = cache.buckets[bucket]
+    cache.buckets[bucket] = block
+    cache.bytes += block_bytes(block.uop_count)
+    cache.translations += 1
+    if block.second_page and register_in_page(cache, block, 1, block.second_page, block.size - first) < 0:
+        kill_block(cache, block)
+        return NULL
+    return block
+
+
+cdef void link_blocks(Link* link, Block* target) noexcept nogil:
+    if link.target == NULL:
+        link.target = target
+        link.next_incoming = target.incoming_link
+        target.incoming_link = link
+
+
+cdef void unlink_outgoing(Link* link) noexcept nogil:
+    cdef Link** place
+    if link.target == NULL:
+        return
+    place = &link.target.incoming_link
+    while place[0] != link:
+        place = &place[0].next_incoming
+    place[0] = link.next_incoming
+    link.target = NULL
+
+
+cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
+    """Take a block out of the bucket, the links, the jump caches and the page lists."""
+    cdef Block** place = &cache.buckets[bucket_of(block.pc, block.mode, block.physical)]
+    cdef Link* link = block.incoming_link
+    cdef Link* following
+    cdef JumpCacheEntry* entry
+    cdef int i
+    while place[0] != block:
+        place = &place[0].next_in_bucket
+    place[0] = block.next_in_bucket
+    while link != NULL:
+        following = link.next_incoming
+        link.target = NULL
+        link = following
+    block.incoming_link = NULL
+    unlink_outgoing(&block.links[0])
+    unlink_outgoing(&block.links[1])
+    for i in range(cache.cpu_count):
+        entry = &cache.cpus[i].jump_cache[jump_cache_index(block.pc)]
+        if entry.block == block:
+            entry.key = 0
+            entry.block = NULL
+        cache.cpus[i].pending_link = NULL
+    drop_from_page(cache, block, 0, block.physical)
+    if block.second_page:
+        drop_from_page(cache, block, 1, block.second_page)
+    block.dead = True
+    block.next_dead = cache.dead
+    cache.dead = block
+    cache.bytes -= block_bytes(block.uop_count)
+    cache.invalidations += 1
+
+
+cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
+    return 0 if (block.physical & PAGE_MASK) == page else 1
+
+
+cdef void drop_from_page(BlockCache* cache, Block* block, int which, uint64_t physical) noexcept nogil:
+    cdef CodePage* page = page_slot(cache, physical)[0]
+    cdef uint64_t base = physical & PAGE_MASK
+    cdef Block** place = &page.blocks
+    cdef RamRegion* region
+    while place[0] != NULL and place[0] != block:
+        place = &place[0].next_in_page[which_page(place[0], base)]
+    if place[0] == block:
+        place[0] = block.next_in_page[which]
+    if page.blocks == NULL:
+        page.granules = 0
+        region = ram_at(cache.map, base, PAGE_SIZE)
+        region.code[(base - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
+
+
+cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical, uint64_t size) noexcept nogil:
+    """Kill the blocks of one page that share a byte with [physical, physical + size), which lies in that page."""
+    cdef uint64_t base = physical & PAGE_MASK
+    cdef uint64_t start, end
+    cdef Block* block = page.blocks
+    cdef Block* following
+    cdef bint killed = False
+    while block != NULL:
+        if which_page(block, base) == 0:
+            following = block.next_in_page[0]
+            start = block.physical
+            end = start + bytes_in_first_page(block)
+        else:
+            following = block.next_in_page[1]
+            start = base
+            end = base + block.size - bytes_in_first_page(block)
+        if physical < end and start < physical + size:
+            kill_block(cache, block)
+            killed = True
+        block = following
+    if killed:
+        page.churn += 1
+        page.churned_at = cache.timeline.steps
+
+
+cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept nogil:
+    """RAM in [physical, physical + size) has been or will be changed: mark its pages dirty, kill what was translated."""
+    cdef RamRegion* region = ram_at(cache.map, physical, size)
+    cdef CodePage** slot
+    cdef uint64_t part, page
+    while size:
+        part = PAGE_SIZE - (physical & (PAGE_SIZE - 1))
+        if part > size:
+            part = size
+        page = (physical - region.base) >> PAGE_SHIFT
+        region.dirty[page] = 1
+        if region.code[page] & HAS_CODE:
+            slot = page_slot(cache, physical)
+            if slot[0].granules & granules_of(physical & (PAGE_SIZE - 1), part):
+                kill_overlapping(cache, slot[0], physical, part)
+        physical += part
+        size -= part
+
+
+cdef void flush_blocks(BlockCache* cache) noexcept nogil:
+    """Kill every block."""
+    cdef int i
+    for i in range(BUCKETS):
+        while cache.buckets[i] != NULL:
+            kill_block(cache, cache.buckets[i])
+    cache.flushes += 1
+
+
+cdef void free_dead(BlockCache* cache) noexcept nogil:
+    """Free the blocks that were killed. No hart may be inside one."""
+    cdef Block* block
+    while cache.dead != NULL:
+        block = cache.dead
+        cache.dead = block.next_dead
+        free(block)

@@ -1,0 +1,20 @@
+# Guest time as a function of steps (virtual) or of the host's clock (real).
+from libc.stdint cimport int64_t, uint64_t
+
+cdef struct Timeline:
+    bint real               # host time instead of steps
+    uint64_t steps          # steps of all harts together; exact whenever Python can look
+    uint64_t ns_per_step    # virtual: guest nanoseconds a step
+    uint64_t skipped_ns     # virtual: time jumped over while every hart waited
+    uint64_t started_ns     # real: the host's monotonic clock when guest time was 0
+    uint64_t frequency      # timebase ticks a second
+    int64_t tick_offset     # added to the timebase: a guest may write mtime
+
+cdef uint64_t host_ns() noexcept nogil
+cdef uint64_t timeline_ns(Timeline* timeline, uint64_t steps) noexcept nogil
+cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil
+cdef uint64_t steps_until_ns(Timeline* timeline, uint64_t deadline_ns, uint64_t steps) noexcept nogil
+cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil
+
+cdef class NativeClock:
+    cdef Timeline timeline

@@ -1,0 +1,92 @@
+"""Guest time.
+
+Virtual: steps times nanoseconds a step, plus what was jumped over while every hart waited; the same run gives the
+same time at the same step. Real: the host's monotonic clock.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+cdef enum:
+    NS_PER_SECOND = 1000000000
+
+
+cdef uint64_t host_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * NS_PER_SECOND + <uint64_t>now.tv_nsec
+
+
+cdef uint64_t timeline_ns(Timeline* timeline, uint64_t steps) noexcept nogil:
+    """Guest nanoseconds since power-on after `steps` steps of the machine."""
+    if timeline.real:
+        return host_ns() - timeline.started_ns
+    return steps * timeline.ns_per_step + timeline.skipped_ns
+
+
+cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil:
+    """The timebase (mtime, and what rdtime reads)."""
+    cdef uint64_t ns = timeline_ns(timeline, steps)
+    return ns // (NS_PER_SECOND // timeline.frequency) + <uint64_t>timeline.tick_offset
+
+
+cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil:
+    """The first nanosecond at which the timebase has reached `ticks`; UINT64_MAX if that is out of range."""
+    cdef uint64_t relative = ticks - <uint64_t>timeline.tick_offset
+    cdef uint64_t ns_per_tick = NS_PER_SECOND // timeline.frequency
+    if timeline.tick_offset > 0 and ticks < <uint64_t>timeline.tick_offset:
+        return 0
+    if relative > <uint64_t>-1 // ns_per_tick:
+        return <uint64_t>-1
+    return relative * ns_per_tick
+
+
+cdef uint64_t steps_until_ns(Timeline* timeline, uint64_t deadline_ns, uint64_t steps) noexcept nogil:
+    """Virtual time only: how many more steps until guest time has reached `deadline_ns`."""
+    cdef uint64_t now = timeline_ns(timeline, steps)
+    if deadline_ns <= now:
+        return 0
+    return (deadline_ns - now + timeline.ns_per_step - 1) // timeline.ns_per_step
+
+
+cdef class NativeClock:
+    """The machine's clock, shared by its harts. `ns_per_step` applies to virtual time; `frequency` divides 10**9."""
+
+    def __init__(self, *, bint real, uint64_t ns_per_step=1, uint64_t frequency=10_000_000):
+        if ns_per_step < 1 or NS_PER_SECOND % frequency:
+            raise ValueError("ns_per_step must be at least 1 and the timebase frequency a divisor of 10**9")
+        self.timeline.real = real
+        self.timeline.ns_per_step = ns_per_step
+        self.timeline.frequency = frequency
+        self.timeline.started_ns = host_ns()
+
+    def now_ns(self):
+        """Guest nanoseconds since power-on."""
+        return timeline_ns(&self.timeline, self.timeline.steps)
+
+    def ticks(self):
+        """The timebase, in units of 1 / frequency seconds, modulo 2**64."""
+        return timeline_ticks(&self.timeline, self.timeline.steps)
+
+    def set_ticks(self, uint64_t value):
+        """Make the timebase read `value` now."""
+        self.timeline.tick_offset += <int64_t>(value - timeline_ticks(&self.timeline, self.timeline.steps))
+
+    def steps_until(self, uint64_t deadline_ns):
+        """Virtual time: machine steps from now until `deadline_ns` (guest nanoseconds since power-on)."""
+        return steps_until_ns(&self.timeline, deadline_ns, self.timeline.steps)
+
+    def skip_to(self, uint64_t deadline_ns):
+        """Virtual time: jump forward to `deadline_ns`; nothing if that is past."""
+        cdef uint64_t now = timeline_ns(&self.timeline, self.timeline.steps)
+        if not self.timeline.real and deadline_ns > now:
+            self.timeline.skipped_ns += deadline_ns - now
+
+    @property
+    def steps(self):
+        """Steps of all harts together."""
+        return self.timeline.steps
+
+    @property
+    def frequency(self):
+        """Timebase ticks a second."""
+        return self.timeline.frequency

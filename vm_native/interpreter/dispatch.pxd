@@ -1,0 +1,26 @@
+# From block to block: what both forms of the interpreter share.
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
+from vm_native.ir cimport Block, Link
+
+cdef inline Block* remembered(Cpu* cpu, uint64_t pc) noexcept nogil:
+    # The block at pc under the current mode and translations, if it was entered lately.
+    cdef JumpCacheEntry* entry = &cpu.jump_cache[jump_cache_index(pc)]
+    return entry.block if entry.pc == pc and entry.key == cpu.key else NULL
+
+cdef inline Block* next_by_pc(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
+    # The block to enter next, or NULL: then pc and budget are stored and the run loop goes on.
+    cdef Block* block = remembered(cpu, pc)
+    if block != NULL and budget >= block.steps:
+        return block
+    cpu.pc = pc
+    cpu.budget = budget
+    return NULL
+
+cdef Block* next_unlinked(Cpu* cpu, Link* link, int64_t budget) noexcept nogil
+
+cdef inline Block* next_by_link(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
+    cdef Block* block = link.target
+    if block != NULL and budget >= block.steps:
+        return block
+    return next_unlinked(cpu, link, budget)

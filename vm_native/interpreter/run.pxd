@@ -1,0 +1,10 @@
+# The run loop of the interpreter.
+from vm_native.cpu cimport Cpu
+from vm_native.ir cimport Block
+
+cdef struct Engine:
+    void (*run_block)(Cpu* cpu, Block* block) noexcept nogil    # from cpu.budget, until something leaves the chain
+    void* (*handler_of)(int opcode) noexcept nogil
+
+cdef Engine* engine_named(str form) except NULL
+cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil

@@ -1,0 +1,5 @@
+from vm_native.cpu cimport Cpu
+from vm_native.ir cimport Block
+
+cdef void run_block(Cpu* cpu, Block* block) noexcept nogil
+cdef void* handler_of(int opcode) noexcept nogil

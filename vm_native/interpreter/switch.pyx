@@ -1,0 +1,25 @@
+"""Switch form: one loop over the opcodes, for compilers that do not turn calls in tail position into jumps."""
+from libc.stdint cimport (
+    int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from vm_native.cpu cimport CONTINUE, Cpu, TlbEntry
+from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
+from vm_native.interpreter.leave cimport call_helper, step_over
+from vm_native.interpreter.memory cimport (
+    ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
+    BOXED, SIGNED, atomic, entry_of, hits, load_slowly, reserve, store_conditional, store_slowly,
+)
+from vm_native.interpreter.semantics cimport *
+from vm_native.ir cimport Block, Link, Uop, block_of
+from vm_native.riscv.fpu cimport *
+
+include "uop_enum.pxi"
+include "switch_loop.pxi"
+
+
+cdef void run_block(Cpu* cpu, Block* block) noexcept nogil:
+    run_switch(cpu, block, cpu.budget - block.steps)
+
+
+cdef void* handler_of(int opcode) noexcept nogil:
+    return <void*><intptr_t>opcode

@@ -1,0 +1,55 @@
+"""Threaded form: each handler ends in a call of the next, which the compiler must turn into a jump.
+
+setup.py compiles a long chain of such calls and runs it on a small stack; only where that works is this form built.
+"""
+from libc.stdint cimport (
+    int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from vm_native.cpu cimport CONTINUE, Cpu, TlbEntry
+from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
+from vm_native.interpreter.leave cimport call_helper, step_over
+from vm_native.interpreter.memory cimport (
+    ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
+    BOXED, SIGNED, atomic, entry_of, hits, load_slowly, reserve, store_conditional, store_slowly,
+)
+from vm_native.interpreter.semantics cimport *
+from vm_native.ir cimport Block, Link, Uop, block_of
+from vm_native.riscv.fpu cimport *
+
+include "uop_enum.pxi"
+
+ctypedef void (*Handler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+
+
+cdef inline void enter(Cpu* cpu, Block* block, int64_t budget) noexcept nogil:
+    if block != NULL:
+        (<Handler>block.uops[0].handler)(cpu, block.uops, budget - block.steps)
+
+
+cdef inline void follow(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
+    enter(cpu, next_by_link(cpu, link, budget), budget)
+
+
+cdef inline void jump(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
+    enter(cpu, next_by_pc(cpu, pc, budget), budget)
+
+
+cdef void load_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
+    if load_slowly(cpu, uop, budget, address, kind) == CONTINUE:
+        (<Handler>uop[1].handler)(cpu, uop + 1, budget)
+
+
+cdef void store_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
+    if store_slowly(cpu, uop, budget, address, size) == CONTINUE:
+        (<Handler>uop[1].handler)(cpu, uop + 1, budget)
+
+
+include "threaded_handlers.pxi"
+
+
+cdef void run_block(Cpu* cpu, Block* block) noexcept nogil:
+    enter(cpu, block, cpu.budget)
+
+
+cdef void* handler_of(int opcode) noexcept nogil:
+    return handlers[opcode]

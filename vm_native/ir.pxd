@@ -1,0 +1,54 @@
+# Uop and Block: the only language between a front end and an engine.
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    MAX_BLOCK_STEPS = 64    # instructions in a block at most
+    MAX_BLOCK_UOPS = 160    # slots: an instruction takes at most two, and the end of a block one
+    CONSTANT_SLOT = 0xFFFF  # opcode of a second slot: it holds operands, not a uop
+
+cdef struct Uop:
+    void* handler           # what the engine calls, or in switch form the opcode
+    int32_t imm
+    uint8_t rd              # register slots
+    uint8_t rs1
+    uint8_t rs2
+    uint8_t slot            # index in the block: leads back to the block and its side table
+
+cdef struct UopInfo:        # the side table: cold facts about the uop in the same slot
+    uint16_t opcode
+    uint16_t pc_offset      # of its instruction, from the block's pc
+    uint8_t step            # how many instructions of the block stand before it
+    uint8_t length          # of its instruction, in bytes
+
+cdef struct Block
+
+cdef struct Link:           # one way out of a block whose target is known when it is translated
+    Block* target           # NULL: not linked yet, or never
+    uint64_t pc
+    Block* source
+    Link* next_incoming     # the other links into the same target
+
+cdef struct Block:
+    uint64_t pc             # guest virtual address
+    uint64_t mode           # what else translation depended on
+    uint64_t physical       # guest physical address of the first byte
+    uint64_t second_page    # physical address of the page that the last instruction crosses into, or 0
+    uint32_t size           # guest bytes
+    uint16_t steps          # instructions
+    uint16_t uop_count
+    bint cached             # in the block cache: may be linked and remembered
+    bint dead               # invalidated: freed once no hart is inside
+    Link links[2]           # 0: the jump or the taken branch; 1: the instruction after the block
+    Link* incoming_link     # first of the links into this block
+    Block* next_in_bucket
+    Block* next_in_page[2]  # blocks that share the first, the second page
+    Block* next_dead
+    UopInfo* info
+    Uop* uops
+
+cdef inline Block* block_of(Uop* uop) noexcept nogil:
+    # The pointer to the block stands in the 16 bytes before slot 0.
+    return (<Block**>(uop - uop.slot - 1))[0]
+
+cdef inline UopInfo* info_of(Uop* uop) noexcept nogil:
+    return &block_of(uop).info[uop.slot]

@@ -1,0 +1,23 @@
+# Guest RAM as the engines see it.
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef enum:
+    PAGE_SHIFT = 12
+    PAGE_SIZE = 4096
+
+# Values of the code map.
+cdef enum PageCode:
+    NO_CODE = 0
+    HAS_CODE = 1            # translated: stores into the page are compared with the translated ranges
+    WATCHED = 2             # somebody waits for stores into the page: never cached for writing
+
+cdef struct RamRegion:
+    uint64_t base           # guest physical address of the first byte
+    uint64_t size           # bytes, a multiple of the page size
+    uint8_t* host           # host address of the first byte
+    uint8_t* dirty          # one byte per page: written since the map was last cleared
+    uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags
+
+cdef class Ram:
+    cdef RamRegion region
+    cdef int descriptor

@@ -1,0 +1,73 @@
+"""Guest RAM: one anonymous memfd mapping per region, with a dirty map and a code map of one byte a page.
+
+A memfd (rather than plain anonymous memory) lets another process or a fork map the same pages.
+"""
+import os
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "Python.h":
+    const int PyBUF_WRITE
+
+from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
+
+
+cdef class Ram:
+    """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`.
+
+    The buffer protocol gives a read-only, zero-copy view; whoever writes goes through the bus, which keeps the maps true.
+    Raises ValueError for a size that is not a positive multiple of 4096, MemoryError if the host has no room.
+    """
+
+    def __cinit__(self, uint64_t base, uint64_t size):
+        if size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
+            raise ValueError(f"RAM at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE_SIZE}")
+        self.descriptor = -1
+        self.region.base = base
+        self.region.size = size
+        self.region.host = NULL
+        self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
+        self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
+        if self.region.dirty == NULL or self.region.code == NULL:
+            raise MemoryError(f"no room for the page maps of {size:#x} bytes of guest RAM")
+        try:
+            self.descriptor = os.memfd_create("vm-ram", os.MFD_CLOEXEC)
+            os.ftruncate(self.descriptor, size)
+        except OSError as error:
+            raise MemoryError(f"the host cannot give {size:#x} bytes of guest RAM: {error}") from error
+        cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
+        if host == MAP_FAILED:
+            raise MemoryError(f"the host cannot map {size:#x} bytes of guest RAM")
+        self.region.host = <uint8_t*>host
+
+    def __dealloc__(self):
+        if self.region.host != NULL:
+            munmap(self.region.host, self.region.size)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+        free(self.region.dirty)
+        free(self.region.code)
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.region.host, <Py_ssize_t>self.region.size, 1, flags)
+
+    def writable(self):
+        """A writable memoryview of the whole region, for whoever keeps the maps true (`Scheduler.touched`)."""
+        return PyMemoryView_FromMemory(<char*>self.region.host, <Py_ssize_t>self.region.size, PyBUF_WRITE)
+
+    @property
+    def base(self):
+        """Guest physical address of the first byte."""
+        return self.region.base
+
+    @property
+    def size(self):
+        """Bytes."""
+        return self.region.size
+
+    def dirty_pages(self):
+        """One byte a page, bytes: 1 where the page has been written."""
+        return (<char*>self.region.dirty)[:self.region.size >> PAGE_SHIFT]

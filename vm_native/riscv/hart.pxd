@@ -1,0 +1,10 @@
+# The hart as Python sees it.
+from vm_native.riscv.decode cimport Decoder
+from vm_native.riscv.state cimport Hart
+from vm_native.scheduler cimport Scheduler
+
+cdef class NativeHart:
+    cdef Hart* hart
+    cdef readonly Scheduler scheduler
+    cdef Decoder decoder
+    cdef readonly object isa

@@ -1,0 +1,285 @@
+"""The hart as Python sees it: registers by slot, CSRs by number, starting and stopping."""
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport calloc, free
+from vm_native.blocks cimport free_block, new_block
+from vm_native.clock cimport timeline_ticks
+from vm_native.cpu cimport (
+    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd, JumpCacheEntry, TlbEntry,
+    consumed_steps,
+)
+from vm_native.ir cimport Block
+from vm_native.riscv cimport traps
+from vm_native.riscv.csr cimport csr_read, csr_write
+from vm_native.riscv.decode cimport Decoder, decode_block
+from vm_native.riscv.fpu cimport clear_flags, collect_flags, restore_environment, save_environment
+from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
+from vm_native.riscv.operations cimport helpers
+from vm_native.riscv.state cimport (
+    F0, FEATURE_SSTC, FEATURE_SVADU, FEATURE_ZICNTR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
+    LOAD_MISALIGNED, MACHINE, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, Hart, HartState, hart_of,
+)
+from vm_native.scheduler cimport Scheduler
+
+from vm_native.riscv.operations import HELPERS
+
+cdef uint64_t NEVER = <uint64_t>-1
+FEATURES = {"Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR}
+ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
+
+
+cdef int translate_block(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil:
+    return decode_block(cpu, hart_of(cpu).decode_table, block, physical, limit)
+
+
+cdef void enter(Cpu* cpu) noexcept nogil:
+    save_environment(&hart_of(cpu).host_environment)
+
+
+cdef void leave(Cpu* cpu) noexcept nogil:
+    hart_of(cpu).state.fflags |= collect_flags()
+    restore_environment(&hart_of(cpu).host_environment)
+
+
+cdef FrontEnd front_end
+front_end.translate_address = translate_address
+front_end.translate_block = translate_block
+front_end.take_trap = traps.take_trap
+front_end.attend = traps.attend
+front_end.poll = traps.poll
+front_end.runnable = traps.runnable
+front_end.deadline_ns = traps.deadline_ns
+front_end.enter = enter
+front_end.leave = leave
+front_end.access_fault[READ] = LOAD_ACCESS
+front_end.access_fault[WRITE] = STORE_ACCESS
+front_end.access_fault[EXECUTE] = FETCH_ACCESS
+front_end.misaligned[READ] = LOAD_MISALIGNED
+front_end.misaligned[WRITE] = STORE_MISALIGNED
+front_end.helpers = helpers
+
+
+cdef class NativeHart:
+    """A hart on a scheduler. It owns its C struct, keeps the scheduler alive and is kept alive by it.
+
+    `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0.
+    """
+
+    def __cinit__(self, Scheduler scheduler not None, int hart_id, isa):
+        self.scheduler = scheduler
+        self.isa = isa
+        self.decoder = Decoder(isa.extensions, HELPERS)
+        self.hart = <Hart*>calloc(1, sizeof(Hart))
+        if self.hart == NULL:
+            raise MemoryError("no room for a hart")
+        self.hart.decode_table = &self.decoder.table
+        self.hart.state.hart_id = hart_id
+        self.hart.cpu.front_end = &front_end
+        self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
+        self.hart.cpu.jump_cache = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
+        self.hart.cpu.scratch = new_block()
+        if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache == NULL or self.hart.cpu.scratch == NULL:
+            raise MemoryError("no room for a hart's TLB")
+        self.reset()
+        scheduler.add(&self.hart.cpu, self)
+
+    def __dealloc__(self):
+        if self.hart != NULL:
+            free(self.hart.cpu.banks)
+            free(self.hart.cpu.jump_cache)
+            if self.hart.cpu.scratch != NULL:
+                free_block(self.hart.cpu.scratch)
+            free(self.hart)
+
+    def reset(self):
+        """Back to the reset state; steps go on counting."""
+        cdef HartState* state = &self.hart.state
+        cdef HartState fresh
+        cdef uint64_t hart_id = state.hart_id
+        for i in range(len(self.hart.cpu.regs)):
+            self.hart.cpu.regs[i] = 0
+        self.hart.cpu.pc = 0
+        self.hart.cpu.reserved_host = 0
+        clear_state(state)
+        state.hart_id = hart_id
+        state.misa = self.isa.misa
+        state.max_levels = self.isa.levels
+        for name, feature in FEATURES.items():
+            if name in self.isa.extensions:
+                state.features |= <uint64_t>feature
+        state.privilege = MACHINE
+        state.mtimecmp = NEVER
+        state.stimecmp = NEVER
+        digest_pmp(self.hart)
+        flush_everything(self.hart)
+        traps.update_mode(self.hart)
+
+    # --- Registers ---------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self):
+        """mhartid."""
+        return self.hart.state.hart_id
+
+    @property
+    def pc(self):
+        """Virtual address of the next instruction. Writable; an odd address raises ValueError."""
+        return self.hart.cpu.pc
+
+    @pc.setter
+    def pc(self, uint64_t value):
+        if value & (1 if "C" in self.isa.extensions else 3):
+            raise ValueError(f"pc {value:#x} is not aligned to an instruction")
+        self.hart.cpu.pc = value
+
+    def read_x(self, int number):
+        """An integer register, 64 bits unsigned."""
+        return self.hart.cpu.regs[checked(number)]
+
+    def write_x(self, int number, uint64_t value):
+        """Set an integer register; x0 stays 0."""
+        if checked(number):
+            self.hart.cpu.regs[number] = value
+
+    def read_f(self, int number):
+        """The raw image of a floating-point register; a single is NaN-boxed."""
+        return self.hart.cpu.regs[F0 + checked(number)]
+
+    def write_f(self, int number, uint64_t value):
+        """Set the raw image of a floating-point register."""
+        self.hart.cpu.regs[F0 + checked(number)] = value
+
+    def read_csr(self, int number):
+        """A CSR by number, whatever the privilege; None where this hart has none of that number."""
+        cdef uint64_t value = 0
+        enter(&self.hart.cpu)
+        cdef bint there = csr_read(self.hart, number, &value)
+        leave(&self.hart.cpu)
+        return value if there else None
+
+    def write_csr(self, int number, uint64_t value):
+        """Set a CSR by number, by its WARL rules, whatever the privilege; False where there is none or it is read-only."""
+        if number >> 10 == 3:
+            return False
+        enter(&self.hart.cpu)
+        cdef bint there = csr_write(self.hart, number, value)
+        leave(&self.hart.cpu)
+        return there
+
+    @property
+    def privilege(self):
+        """0 user, 1 supervisor, 3 machine. Writable."""
+        return self.hart.state.privilege
+
+    @privilege.setter
+    def privilege(self, int value):
+        if value not in (0, 1, 3):
+            raise ValueError(f"privilege {value} is none of 0 (U), 1 (S), 3 (M)")
+        self.hart.state.privilege = value
+        self.hart.cpu.attention = True
+        traps.update_mode(self.hart)
+
+    @property
+    def steps(self):
+        """Retired instructions and instructions that trapped, since the machine was built."""
+        return consumed_steps(&self.hart.cpu)
+
+    def translate(self, uint64_t address, str access):
+        """Physical address behind a virtual one as the hart would see it now, or None; nothing changes."""
+        cdef uint64_t physical
+        if look_up(self.hart, address, ACCESSES[access], &physical) != CONTINUE:
+            return None
+        return physical
+
+    # --- Lines and timers --------------------------------------------------------------------------------------------
+
+    def set_interrupt(self, int bit, bint level):
+        """Drive an interrupt line: 3 MSIP, 9 SEIP, 11 MEIP."""
+        if bit not in (IRQ_MSI, IRQ_SEI, IRQ_MEI):
+            raise ValueError(f"interrupt {bit} is not a line from outside")
+        if level:
+            self.hart.state.lines |= <uint64_t>1 << bit
+        else:
+            self.hart.state.lines &= ~(<uint64_t>1 << bit)
+        self.hart.cpu.attention = True
+
+    @property
+    def mtimecmp(self):
+        """Timebase ticks at which MTIP rises."""
+        return self.hart.state.mtimecmp
+
+    @mtimecmp.setter
+    def mtimecmp(self, uint64_t value):
+        self.hart.state.mtimecmp = value
+        traps.timers_changed(self.hart)
+        self.scheduler.set_event(self.scheduler.event_ns)   # another hart's slice may have to end earlier
+
+    # --- Supervisor binary interface ---------------------------------------------------------------------------------
+
+    @property
+    def sbi(self):
+        """Whether supervisor calls are served by the machine, and traps into M-mode stop it. Writable."""
+        return self.hart.state.sbi
+
+    @sbi.setter
+    def sbi(self, bint value):
+        self.hart.state.sbi = value
+
+    @property
+    def state(self):
+        """'started', 'stopped' or 'suspended' (waiting for an interrupt)."""
+        if self.hart.state.stopped:
+            return "stopped"
+        return "suspended" if self.hart.state.waiting else "started"
+
+    def start(self, uint64_t address, uint64_t opaque):
+        """Hart state management: begin in S-mode at a physical address, a0 = hart id, a1 = opaque, translation off."""
+        self.hart.state.stopped = False
+        self.hart.state.waiting = False
+        self.hart.state.privilege = SUPERVISOR
+        write_reset_supervisor(self.hart)
+        self.hart.cpu.pc = address
+        self.hart.cpu.regs[10] = self.hart.state.hart_id
+        self.hart.cpu.regs[11] = opaque
+        flush_everything(self.hart)
+        traps.update_mode(self.hart)
+
+    def stop(self):
+        """Hart state management: run nothing until `start`."""
+        self.hart.state.stopped = True
+        self.scheduler.set_event(self.scheduler.event_ns)
+
+    def suspend(self):
+        """Wait for an interrupt, like wfi."""
+        self.hart.state.waiting = True
+        self.scheduler.set_event(self.scheduler.event_ns)
+
+    # --- After a stop ------------------------------------------------------------------------------------------------
+
+    @property
+    def trap(self):
+        """(cause, value) of the last exception."""
+        return self.hart.cpu.trap_cause, self.hart.cpu.trap_value
+
+    @property
+    def trap_origin(self):
+        """(pc, cause, value) of the last exception that was not taken at its own handler's first instruction."""
+        return self.hart.cpu.origin_pc, self.hart.cpu.origin_cause, self.hart.cpu.origin_value
+
+
+cdef int checked(int number) except -1:
+    if not 0 <= number < 32:
+        raise IndexError(f"there is no register {number}")
+    return number
+
+
+cdef void clear_state(HartState* state) noexcept:
+    cdef int i
+    cdef unsigned char* bytes = <unsigned char*>state
+    for i in range(sizeof(HartState)):
+        bytes[i] = 0
+
+
+cdef void write_reset_supervisor(Hart* hart) noexcept:
+    """What SBI promises at hart start: satp 0, sstatus.SIE 0."""
+    hart.state.satp = 0
+    hart.state.mstatus &= ~<uint64_t>2

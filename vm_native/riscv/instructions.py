@@ -1,0 +1,270 @@
+"""The instruction set: one row per instruction. The decoder, tools, tests and documentation read it.
+
+Patterns are written as in the manual, most significant bit first. Fields: `rd rs1 rs2 rs3` are x registers,
+`frd frs1 frs2 frs3` f registers, with `'` the three-bit form of compressed instructions (x8-x15, f8-f15); `imm[...]`
+is sign-extended, `uimm[...]` is not, with the bits named as the manual names them; the prefix `nz` demands a value
+other than zero. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`, `pred` and the like are read by helpers.
+
+A row says what its instruction becomes:
+    uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
+    helper=     a function of the front end (operations.pyx); `leaves` if the block ends there
+    expands=    for compressed instructions: the row it stands for, and registers that differ
+Extensions name what must be on: all of the words.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Piece(NamedTuple):
+    """Immediate bits [target, target + width) stand at instruction bits [source, source + width)."""
+
+    source: int
+    target: int
+    width: int
+
+
+class Row(NamedTuple):
+    name: str
+    pattern: str
+    extensions: tuple[str, ...]
+    uop: str
+    helper: str
+    leaves: bool
+    base: "Row | None"
+    length: int                             # bytes
+    mask: int
+    match: int
+    registers: dict[str, tuple[str, int]]   # operand -> (field as written, lowest bit), or ("x2", 0) for a fixed one
+    excluded: dict[str, tuple[int, ...]]    # operand -> registers that this row does not cover
+    pieces: tuple[Piece, ...]
+    sign_bit: int                           # of the immediate, or -1
+    nonzero: bool
+    rounds: bool                            # has a rounding mode field
+
+
+ROWS: list[Row] = []
+BY_NAME: dict[str, Row] = {}
+
+WIDTHS = {"rm": 3, "csr": 12, "zimm": 5, "aq": 1, "rl": 1, "fm": 4, "pred": 4, "succ": 4}
+REGISTER = re.compile(r"(f?r(?:d|s1|s2|s3))('?)(?:!=([\d,]+))?")
+IMMEDIATE = re.compile(r"(nz)?(u?)imm\[([\d:|]+)\]")
+
+
+def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = "", leaves: bool = False,
+      expands: str = "") -> None:
+    """Add one instruction."""
+    length = 4 if pattern.endswith("11") else 2
+    base, fixed = None, {}
+    if expands:
+        base_name, *changes = expands.split()
+        base = BY_NAME[base_name]
+        fixed = dict(change.split("=") for change in changes)
+    position = length * 8
+    mask = match = 0
+    registers: dict[str, tuple[str, int]] = {}
+    excluded: dict[str, tuple[int, ...]] = {}
+    pieces: list[Piece] = []
+    signed = nonzero = rounds = False
+    for token in pattern.split():
+        if set(token) <= {"0", "1"}:
+            position -= len(token)
+            mask |= ((1 << len(token)) - 1) << position
+            match |= int(token, 2) << position
+        elif found := REGISTER.fullmatch(token):
+            field, short, exclude = found.groups()
+            position -= 3 if short else 5
+            operand = field.removeprefix("f")
+            registers[operand] = (field + short, position)
+            if exclude:
+                excluded[operand] = tuple(map(int, exclude.split(",")))
+        elif found := IMMEDIATE.fullmatch(token):
+            nonzero |= bool(found[1])
+            signed |= not found[2]
+            for bits in found[3].split("|"):
+                high, _, low = bits.partition(":")
+                width = int(high) - int(low or high) + 1
+                position -= width
+                pieces.append(Piece(position, int(low or high), width))
+        else:
+            rounds |= token == "rm"
+            position -= WIDTHS[token]
+    assert position == 0, f"{name}: {position} bits are not covered by the pattern"
+    named = dict(registers)
+    for operand, source in fixed.items():
+        registers[operand] = named[source] if source in named else (source, 0)
+    top = max((piece.target + piece.width - 1 for piece in pieces), default=-1) if signed else -1
+    row = Row(name, pattern, tuple(extensions.split()), base.uop if base else uop or ("" if helper else name),
+              base.helper if base else helper, base.leaves if base else leaves, base, length, mask, match, registers,
+              excluded, tuple(pieces), top, nonzero, rounds)
+    ROWS.append(row)
+    BY_NAME[name] = row
+
+
+# --- RV32I and RV64I, unprivileged specification chapters 2 and 4 ----------------------------------------------------
+I("lui",    "imm[31:12] rd 0110111", "I", uop="li")
+I("auipc",  "imm[31:12] rd 0010111", "I", uop="wide")
+I("jal",    "imm[20|10:1|11|19:12] rd 1101111", "I")
+I("jalr",   "imm[11:0] rs1 000 rd 1100111", "I")
+I("beq",    "imm[12|10:5] rs2 rs1 000 imm[4:1|11] 1100011", "I")
+I("bne",    "imm[12|10:5] rs2 rs1 001 imm[4:1|11] 1100011", "I")
+I("blt",    "imm[12|10:5] rs2 rs1 100 imm[4:1|11] 1100011", "I")
+I("bge",    "imm[12|10:5] rs2 rs1 101 imm[4:1|11] 1100011", "I")
+I("bltu",   "imm[12|10:5] rs2 rs1 110 imm[4:1|11] 1100011", "I")
+I("bgeu",   "imm[12|10:5] rs2 rs1 111 imm[4:1|11] 1100011", "I")
+I("lb",     "imm[11:0] rs1 000 rd 0000011", "I")
+I("lh",     "imm[11:0] rs1 001 rd 0000011", "I")
+I("lw",     "imm[11:0] rs1 010 rd 0000011", "I")
+I("ld",     "imm[11:0] rs1 011 rd 0000011", "I")
+I("lbu",    "imm[11:0] rs1 100 rd 0000011", "I")
+I("lhu",    "imm[11:0] rs1 101 rd 0000011", "I")
+I("lwu",    "imm[11:0] rs1 110 rd 0000011", "I")
+I("sb",     "imm[11:5] rs2 rs1 000 imm[4:0] 0100011", "I")
+I("sh",     "imm[11:5] rs2 rs1 001 imm[4:0] 0100011", "I")
+I("sw",     "imm[11:5] rs2 rs1 010 imm[4:0] 0100011", "I")
+I("sd",     "imm[11:5] rs2 rs1 011 imm[4:0] 0100011", "I")
+I("addi",   "imm[11:0] rs1 000 rd 0010011", "I")
+I("slti",   "imm[11:0] rs1 010 rd 0010011", "I")
+I("sltiu",  "imm[11:0] rs1 011 rd 0010011", "I")
+I("xori",   "imm[11:0] rs1 100 rd 0010011", "I")
+I("ori",    "imm[11:0] rs1 110 rd 0010011", "I")
+I("andi",   "imm[11:0] rs1 111 rd 0010011", "I")
+I("slli",   "000000 uimm[5:0] rs1 001 rd 0010011", "I")
+I("srli",   "000000 uimm[5:0] rs1 101 rd 0010011", "I")
+I("srai",   "010000 uimm[5:0] rs1 101 rd 0010011", "I")
+I("add",    "0000000 rs2 rs1 000 rd 0110011", "I")
+I("sub",    "0100000 rs2 rs1 000 rd 0110011", "I")
+I("sll",    "0000000 rs2 rs1 001 rd 0110011", "I")
+I("slt",    "0000000 rs2 rs1 010 rd 0110011", "I")
+I("sltu",   "0000000 rs2 rs1 011 rd 0110011", "I")
+I("xor",    "0000000 rs2 rs1 100 rd 0110011", "I")
+I("srl",    "0000000 rs2 rs1 101 rd 0110011", "I")
+I("sra",    "0100000 rs2 rs1 101 rd 0110011", "I")
+I("or",     "0000000 rs2 rs1 110 rd 0110011", "I")
+I("and",    "0000000 rs2 rs1 111 rd 0110011", "I")
+I("addiw",  "imm[11:0] rs1 000 rd 0011011", "I")
+I("slliw",  "0000000 uimm[4:0] rs1 001 rd 0011011", "I")
+I("srliw",  "0000000 uimm[4:0] rs1 101 rd 0011011", "I")
+I("sraiw",  "0100000 uimm[4:0] rs1 101 rd 0011011", "I")
+I("addw",   "0000000 rs2 rs1 000 rd 0111011", "I")
+I("subw",   "0100000 rs2 rs1 000 rd 0111011", "I")
+I("sllw",   "0000000 rs2 rs1 001 rd 0111011", "I")
+I("srlw",   "0000000 rs2 rs1 101 rd 0111011", "I")
+I("sraw",   "0100000 rs2 rs1 101 rd 0111011", "I")
+I("fence",  "fm pred succ rs1 000 rd 0001111", "I", uop="nothing")
+I("ecall",  "000000000000 00000 000 00000 1110011", "I", helper="ecall", leaves=True)
+I("ebreak", "000000000001 00000 000 00000 1110011", "I", helper="ebreak", leaves=True)
+
+# --- Zifencei, chapter 6 ----------------------------------------------------------------------------------------------
+I("fence.i", "imm[11:0] rs1 001 rd 0001111", "Zifencei", helper="fence_i", leaves=True)
+
+# --- M, chapter 12 ----------------------------------------------------------------------------------------------------
+I("mul",    "0000001 rs2 rs1 000 rd 0110011", "M")
+I("mulh",   "0000001 rs2 rs1 001 rd 0110011", "M")
+I("mulhsu", "0000001 rs2 rs1 010 rd 0110011", "M")
+I("mulhu",  "0000001 rs2 rs1 011 rd 0110011", "M")
+I("div",    "0000001 rs2 rs1 100 rd 0110011", "M")
+I("divu",   "0000001 rs2 rs1 101 rd 0110011", "M")
+I("rem",    "0000001 rs2 rs1 110 rd 0110011", "M")
+I("remu",   "0000001 rs2 rs1 111 rd 0110011", "M")
+I("mulw",   "0000001 rs2 rs1 000 rd 0111011", "M")
+I("divw",   "0000001 rs2 rs1 100 rd 0111011", "M")
+I("divuw",  "0000001 rs2 rs1 101 rd 0111011", "M")
+I("remw",   "0000001 rs2 rs1 110 rd 0111011", "M")
+I("remuw",  "0000001 rs2 rs1 111 rd 0111011", "M")
+
+# --- A, chapter 13 ----------------------------------------------------------------------------------------------------
+for _width_code, _suffix in (("010", "w"), ("011", "d")):
+    I(f"lr.{_suffix}", f"00010 aq rl 00000 rs1 {_width_code} rd 0101111", "A")
+    I(f"sc.{_suffix}", f"00011 aq rl rs2 rs1 {_width_code} rd 0101111", "A")
+    for _code, _operation in (
+        ("00001", "swap"), ("00000", "add"), ("00100", "xor"), ("01100", "and"), ("01000", "or"),
+        ("10000", "min"), ("10100", "max"), ("11000", "minu"), ("11100", "maxu"),
+    ):
+        I(f"amo{_operation}.{_suffix}", f"{_code} aq rl rs2 rs1 {_width_code} rd 0101111", "A")
+
+# --- Zicsr, chapter 7 -------------------------------------------------------------------------------------------------
+I("csrrw",  "csr rs1 001 rd 1110011", "Zicsr", helper="csr", leaves=True)
+I("csrrs",  "csr rs1 010 rd 1110011", "Zicsr", helper="csr", leaves=True)
+I("csrrc",  "csr rs1 011 rd 1110011", "Zicsr", helper="csr", leaves=True)
+I("csrrwi", "csr zimm 101 rd 1110011", "Zicsr", helper="csr", leaves=True)
+I("csrrsi", "csr zimm 110 rd 1110011", "Zicsr", helper="csr", leaves=True)
+I("csrrci", "csr zimm 111 rd 1110011", "Zicsr", helper="csr", leaves=True)
+
+# --- F and D, chapters 20 and 21 --------------------------------------------------------------------------------------
+I("flw",    "imm[11:0] rs1 010 frd 0000111", "F")
+I("fsw",    "imm[11:5] frs2 rs1 010 imm[4:0] 0100111", "F", uop="sw")
+I("fld",    "imm[11:0] rs1 011 frd 0000111", "D", uop="ld")
+I("fsd",    "imm[11:5] frs2 rs1 011 imm[4:0] 0100111", "D", uop="sd")
+for _code, _s, _ext in (("00", "s", "F"), ("01", "d", "D")):
+    I(f"fmadd.{_s}",   f"frs3 {_code} frs2 frs1 rm frd 1000011", _ext)
+    I(f"fmsub.{_s}",   f"frs3 {_code} frs2 frs1 rm frd 1000111", _ext)
+    I(f"fnmsub.{_s}",  f"frs3 {_code} frs2 frs1 rm frd 1001011", _ext)
+    I(f"fnmadd.{_s}",  f"frs3 {_code} frs2 frs1 rm frd 1001111", _ext)
+    I(f"fadd.{_s}",    f"00000{_code} frs2 frs1 rm frd 1010011", _ext)
+    I(f"fsub.{_s}",    f"00001{_code} frs2 frs1 rm frd 1010011", _ext)
+    I(f"fmul.{_s}",    f"00010{_code} frs2 frs1 rm frd 1010011", _ext)
+    I(f"fdiv.{_s}",    f"00011{_code} frs2 frs1 rm frd 1010011", _ext)
+    I(f"fsqrt.{_s}",   f"01011{_code} 00000 frs1 rm frd 1010011", _ext)
+    I(f"fsgnj.{_s}",   f"00100{_code} frs2 frs1 000 frd 1010011", _ext)
+    I(f"fsgnjn.{_s}",  f"00100{_code} frs2 frs1 001 frd 1010011", _ext)
+    I(f"fsgnjx.{_s}",  f"00100{_code} frs2 frs1 010 frd 1010011", _ext)
+    I(f"fmin.{_s}",    f"00101{_code} frs2 frs1 000 frd 1010011", _ext)
+    I(f"fmax.{_s}",    f"00101{_code} frs2 frs1 001 frd 1010011", _ext)
+    I(f"feq.{_s}",     f"10100{_code} frs2 frs1 010 rd 1010011", _ext)
+    I(f"flt.{_s}",     f"10100{_code} frs2 frs1 001 rd 1010011", _ext)
+    I(f"fle.{_s}",     f"10100{_code} frs2 frs1 000 rd 1010011", _ext)
+    I(f"fclass.{_s}",  f"11100{_code} 00000 frs1 001 rd 1010011", _ext)
+    for _from, _integer in (("00000", "w"), ("00001", "wu"), ("00010", "l"), ("00011", "lu")):
+        I(f"fcvt.{_integer}.{_s}", f"11000{_code} {_from} frs1 rm rd 1010011", _ext)
+        I(f"fcvt.{_s}.{_integer}", f"11010{_code} {_from} rs1 rm frd 1010011", _ext)
+I("fmv.x.w",  "1110000 00000 frs1 000 rd 1010011", "F")
+I("fmv.w.x",  "1111000 00000 rs1 000 frd 1010011", "F")
+I("fmv.x.d",  "1110001 00000 frs1 000 rd 1010011", "D", uop="mv")
+I("fmv.d.x",  "1111001 00000 rs1 000 frd 1010011", "D", uop="mv")
+I("fcvt.s.d", "0100000 00001 frs1 rm frd 1010011", "D")
+I("fcvt.d.s", "0100001 00000 frs1 rm frd 1010011", "D")
+
+# --- Privileged specification, chapters 3 and 12 ----------------------------------------------------------------------
+I("mret",       "0011000 00010 00000 000 00000 1110011", "I", helper="mret", leaves=True)
+I("sret",       "0001000 00010 00000 000 00000 1110011", "S", helper="sret", leaves=True)
+I("wfi",        "0001000 00101 00000 000 00000 1110011", "I", helper="wfi", leaves=True)
+I("sfence.vma", "0001001 rs2 rs1 000 00000 1110011", "S", helper="sfence_vma", leaves=True)
+
+# --- C, chapter 27: quadrants 0, 1, 2 ---------------------------------------------------------------------------------
+I("c.addi4spn", "000 nzuimm[5:4|9:6|2|3] rd' 00", "C", expands="addi rs1=x2")
+I("c.fld",      "001 uimm[5:3] rs1' uimm[7:6] frd' 00", "C D", expands="fld")
+I("c.lw",       "010 uimm[5:3] rs1' uimm[2|6] rd' 00", "C", expands="lw")
+I("c.ld",       "011 uimm[5:3] rs1' uimm[7:6] rd' 00", "C", expands="ld")
+I("c.fsd",      "101 uimm[5:3] rs1' uimm[7:6] frs2' 00", "C D", expands="fsd")
+I("c.sw",       "110 uimm[5:3] rs1' uimm[2|6] rs2' 00", "C", expands="sw")
+I("c.sd",       "111 uimm[5:3] rs1' uimm[7:6] rs2' 00", "C", expands="sd")
+I("c.addi",     "000 imm[5] rd imm[4:0] 01", "C", expands="addi rs1=rd")
+I("c.addiw",    "001 imm[5] rd!=0 imm[4:0] 01", "C", expands="addiw rs1=rd")
+I("c.li",       "010 imm[5] rd imm[4:0] 01", "C", expands="addi rs1=x0")
+I("c.addi16sp", "011 nzimm[9] 00010 nzimm[4|6|8:7|5] 01", "C", expands="addi rd=x2 rs1=x2")
+I("c.lui",      "011 nzimm[17] rd!=2 nzimm[16:12] 01", "C", expands="lui")
+I("c.srli",     "100 uimm[5] 00 rd' uimm[4:0] 01", "C", expands="srli rs1=rd")
+I("c.srai",     "100 uimm[5] 01 rd' uimm[4:0] 01", "C", expands="srai rs1=rd")
+I("c.andi",     "100 imm[5] 10 rd' imm[4:0] 01", "C", expands="andi rs1=rd")
+I("c.sub",      "100011 rd' 00 rs2' 01", "C", expands="sub rs1=rd")
+I("c.xor",      "100011 rd' 01 rs2' 01", "C", expands="xor rs1=rd")
+I("c.or",       "100011 rd' 10 rs2' 01", "C", expands="or rs1=rd")
+I("c.and",      "100011 rd' 11 rs2' 01", "C", expands="and rs1=rd")
+I("c.subw",     "100111 rd' 00 rs2' 01", "C", expands="subw rs1=rd")
+I("c.addw",     "100111 rd' 01 rs2' 01", "C", expands="addw rs1=rd")
+I("c.j",        "101 imm[11|4|9:8|10|6|7|3:1|5] 01", "C", expands="jal rd=x0")
+I("c.beqz",     "110 imm[8|4:3] rs1' imm[7:6|2:1|5] 01", "C", expands="beq rs2=x0")
+I("c.bnez",     "111 imm[8|4:3] rs1' imm[7:6|2:1|5] 01", "C", expands="bne rs2=x0")
+I("c.slli",     "000 uimm[5] rd uimm[4:0] 10", "C", expands="slli rs1=rd")
+I("c.fldsp",    "001 uimm[5] frd uimm[4:3|8:6] 10", "C D", expands="fld rs1=x2")
+I("c.lwsp",     "010 uimm[5] rd!=0 uimm[4:2|7:6] 10", "C", expands="lw rs1=x2")
+I("c.ldsp",     "011 uimm[5] rd!=0 uimm[4:3|8:6] 10", "C", expands="ld rs1=x2")
+I("c.jr",       "1000 rs1!=0 00000 10", "C", expands="jalr rd=x0")
+I("c.mv",       "1000 rd rs2!=0 10", "C", expands="add rs1=x0")
+I("c.ebreak",   "1001 00000 00000 10", "C", expands="ebreak")
+I("c.jalr",     "1001 rs1!=0 00000 10", "C", expands="jalr rd=x1")
+I("c.add",      "1001 rd rs2!=0 10", "C", expands="add rs1=rd")
+I("c.fsdsp",    "101 uimm[5:3|8:6] frs2 10", "C D", expands="fsd rs1=x2")
+I("c.swsp",     "110 uimm[5:2|7:6] rs2 10", "C", expands="sw rs1=x2")
+I("c.sdsp",     "111 uimm[5:3|8:6] rs2 10", "C", expands="sd rs1=x2")

@@ -1,0 +1,303 @@
+"""PMP and the Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 3.7 and 12.3 to 12.6).
+
+A translation enters the TLB only if its whole page is RAM and no PMP entry covers the page in part. A write tag is
+given only if the page table entry is dirty, the page is marked in the dirty map and holds no translated code.
+"""
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
+from vm_native.bus cimport ram_at
+from vm_native.cpu cimport CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry
+from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.riscv.state cimport (
+    BANK_S, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT, MSTATUS_MPRV,
+    MSTATUS_MXR, MSTATUS_SUM, PMP_ENTRIES, REMEMBERED_FILLS, STORE_ACCESS, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
+)
+
+cdef extern from *:
+    """
+    static inline int vm_update_pte(unsigned long long *place, unsigned long long seen, unsigned long long wanted) {
+        return __atomic_compare_exchange_n(place, &seen, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    }
+    """
+    bint update_pte "vm_update_pte"(uint64_t* place, uint64_t seen, uint64_t wanted) noexcept nogil
+
+cdef enum:
+    PTE_V = 1
+    PTE_R = 2
+    PTE_W = 4
+    PTE_X = 8
+    PTE_U = 16
+    PTE_A = 64
+    PTE_D = 128
+    PMP_R = 1
+    PMP_W = 2
+    PMP_X = 4
+    PMP_A = 3 << 3
+    PMP_TOR = 1 << 3
+    PMP_NA4 = 2 << 3
+    PMP_LOCKED = 1 << 7
+    SATP_MODE_SHIFT = 60
+    SV39 = 8
+
+cdef uint64_t PTE_PPN = 0x3FFFFFFFFFFC00ULL     # bits 53:10
+cdef uint64_t PTE_RESERVED = 0xFFC0000000000000ULL
+cdef uint64_t SATP_PPN = 0xFFFFFFFFFFFULL
+cdef uint64_t MENVCFG_ADUE = 1ULL << 61
+cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
+cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
+cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
+cdef uint8_t[3] PMP_PERMISSION = [PMP_R, PMP_W, PMP_X]
+
+
+# --- PMP -------------------------------------------------------------------------------------------------------------
+
+cdef void digest_pmp(Hart* hart) noexcept nogil:
+    """Compute the ranges after a change of pmpcfg or pmpaddr. The caller flushes."""
+    cdef int i
+    cdef uint64_t address, previous = 0
+    cdef int mode
+    hart.pmp_count = 0
+    for i in range(PMP_ENTRIES):
+        address = hart.state.pmpaddr[i]
+        mode = hart.state.pmpcfg[i] & PMP_A
+        if mode == 0:
+            hart.pmp_low[i] = hart.pmp_high[i] = 0
+        elif mode == PMP_TOR:
+            hart.pmp_low[i] = previous << 2
+            hart.pmp_high[i] = address << 2
+        elif mode == PMP_NA4:
+            hart.pmp_low[i] = address << 2
+            hart.pmp_high[i] = (address << 2) + 4
+        else:
+            # NAPOT: the trailing ones of the address give the size; adding one carries past the lowest zero.
+            hart.pmp_low[i] = (address & (address + 1)) << 2
+            hart.pmp_high[i] = hart.pmp_low[i] + (((address ^ (address + 1)) + 1) << 2)
+        previous = address
+        if mode:
+            hart.pmp_count = i + 1
+
+
+cdef bint pmp_allows(
+    Hart* hart, uint64_t physical, uint64_t size, int access, int privilege, bint* partial
+) noexcept nogil:
+    """Whether the first entry that touches the range covers it and permits the access.
+
+    `partial` is set if some entry up to that one covers a part of the surrounding page only.
+    """
+    cdef int i
+    cdef uint64_t page = physical & PAGE_MASK
+    cdef uint64_t end = physical + size
+    for i in range(hart.pmp_count):
+        if hart.pmp_high[i] <= page or page + PAGE_SIZE <= hart.pmp_low[i] or hart.pmp_low[i] >= hart.pmp_high[i]:
+            continue
+        if hart.pmp_low[i] > page or hart.pmp_high[i] < page + PAGE_SIZE:
+            partial[0] = True
+            if hart.pmp_high[i] <= physical or end <= hart.pmp_low[i]:
+                continue
+            if hart.pmp_low[i] > physical or hart.pmp_high[i] < end:
+                return False
+        if privilege == MACHINE and not hart.state.pmpcfg[i] & PMP_LOCKED:
+            return True
+        return hart.state.pmpcfg[i] & PMP_PERMISSION[access] != 0
+    return privilege == MACHINE
+
+
+# --- The walk --------------------------------------------------------------------------------------------------------
+
+cdef struct Translated:
+    uint64_t physical
+    uint64_t pte            # 0 where there is no paging
+    int level
+
+
+cdef int walk(
+    Hart* hart, uint64_t address, int access, int privilege, bint update, Translated* result, uint64_t* cause
+) noexcept nogil:
+    """Privileged specification, section 12.3.2. `update` lets A and D be set where the hart does that."""
+    cdef int level = <int>(hart.state.satp >> SATP_MODE_SHIFT) - SV39 + 2
+    cdef int top_bit = PAGE_SHIFT + 9 * (level + 1) - 1
+    cdef uint64_t table = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
+    cdef uint64_t pte, wanted, place, offset_mask
+    cdef RamRegion* region
+    cdef uint64_t* host
+    cdef bint partial
+    cause[0] = PAGE_FAULT[access]
+    if <int64_t>(address << (63 - top_bit)) >> (63 - top_bit) != <int64_t>address:
+        return TRAP
+    while True:
+        place = table + ((address >> (PAGE_SHIFT + 9 * level)) & 511) * 8
+        region = ram_at(hart.cpu.map, place, 8)
+        if region == NULL or not pmp_allows(hart, place, 8, READ, SUPERVISOR, &partial):
+            cause[0] = ACCESS_FAULT[access]
+            return TRAP
+        host = <uint64_t*>(region.host + (place - region.base))
+        pte = host[0]
+        if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:
+            return TRAP
+        if pte & (PTE_R | PTE_X):
+            break
+        if pte & (PTE_A | PTE_D | PTE_U) or level == 0:
+            return TRAP
+        table = (pte & PTE_PPN) << 2
+        level -= 1
+    offset_mask = (1ULL << (PAGE_SHIFT + 9 * level)) - 1
+    if not leaf_allows(hart, pte, access, privilege) or (pte & PTE_PPN) << 2 & offset_mask & PAGE_MASK:
+        return TRAP
+    wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
+    if wanted != pte and update:
+        if not hart.state.menvcfg & MENVCFG_ADUE:
+            return TRAP
+        if not pmp_allows(hart, place, 8, WRITE, SUPERVISOR, &partial):
+            cause[0] = ACCESS_FAULT[access]
+            return TRAP
+        if not update_pte(host, pte, wanted):
+            return walk(hart, address, access, privilege, update, result, cause)
+        region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
+        pte = wanted
+    result.pte = pte
+    result.level = level
+    result.physical = (pte & PTE_PPN) << 2 & ~offset_mask | address & offset_mask
+    return CONTINUE
+
+
+cdef inline bint leaf_allows(Hart* hart, uint64_t pte, int access, int privilege) noexcept nogil:
+    if privilege == USER:
+        if not pte & PTE_U:
+            return False
+    elif pte & PTE_U and (access == EXECUTE or not hart.state.mstatus & MSTATUS_SUM):
+        return False
+    if access == EXECUTE:
+        return pte & PTE_X != 0
+    if access == WRITE:
+        return pte & PTE_W != 0
+    return pte & PTE_R != 0 or (pte & PTE_X and hart.state.mstatus & MSTATUS_MXR) != 0
+
+
+cdef inline int effective_privilege(Hart* hart, int access) noexcept nogil:
+    if access != EXECUTE and hart.state.mstatus & MSTATUS_MPRV:
+        return <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
+    return hart.state.privilege
+
+
+cdef inline bint is_paged(Hart* hart, int privilege) noexcept nogil:
+    return privilege != MACHINE and hart.state.satp >> SATP_MODE_SHIFT != 0
+
+
+cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) noexcept nogil:
+    """Translate for a debugger: as the hart would now, without changing A, D or the TLB, and without PMP."""
+    cdef int privilege = effective_privilege(hart, access)
+    cdef Translated found
+    cdef uint64_t cause
+    physical[0] = address
+    if is_paged(hart, privilege):
+        if walk(hart, address, access, privilege, False, &found, &cause) != CONTINUE:
+            return TRAP
+        physical[0] = found.physical
+    return CONTINUE
+
+
+cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil:
+    cdef Hart* hart = hart_of(cpu)
+    cdef int privilege = effective_privilege(hart, access)
+    cdef bint partial = False
+    cdef Translated found
+    cpu.trap_value = address
+    found.physical = address
+    found.pte = 0
+    found.level = 0
+    if is_paged(hart, privilege):
+        if walk(hart, address, access, privilege, True, &found, &cpu.trap_cause) != CONTINUE:
+            return TRAP
+    if not pmp_allows(hart, found.physical, size, access, privilege, &partial):
+        cpu.trap_cause = ACCESS_FAULT[access]
+        return TRAP
+    physical[0] = found.physical
+    if not partial:
+        fill(hart, address, access, privilege, &found)
+    return CONTINUE
+
+
+# --- The TLB ---------------------------------------------------------------------------------------------------------
+
+cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translated* found) noexcept nogil:
+    cdef Cpu* cpu = &hart.cpu
+    cdef RamRegion* region = ram_at(cpu.map, found.physical & PAGE_MASK, PAGE_SIZE)
+    cdef uint64_t page = address & PAGE_MASK
+    cdef uint64_t ram_page
+    cdef intptr_t addend
+    cdef TlbEntry* entry
+    cdef bint ignored
+    if region == NULL:
+        return
+    ram_page = (found.physical - region.base) >> PAGE_SHIFT
+    addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
+    entry = &(cpu.fetch_tlb if access == EXECUTE else cpu.tlb)[(address >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
+    if entry.addend != addend:
+        clear_entry(entry)
+        entry.addend = addend
+        remember_fill(hart, <int>(entry - cpu.banks))
+    elif entry.read_tag != page and entry.write_tag != page and entry.exec_tag != page:
+        clear_entry(entry)
+        remember_fill(hart, <int>(entry - cpu.banks))
+    if access == EXECUTE:
+        entry.exec_tag = page
+    elif access == READ:
+        entry.read_tag = page
+    else:
+        region.dirty[ram_page] = 1
+        if not region.code[ram_page]:
+            entry.write_tag = page
+    if found.level == 1:
+        hart.superpages |= 1ULL << (address >> 21 & 63)
+    elif found.level > 1:
+        hart.gigapages |= 1ULL << (address >> 30 & 63)
+
+
+cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
+    if index >= BANK_S * TLB_ENTRIES:
+        if hart.fill_count < REMEMBERED_FILLS:
+            hart.fills[hart.fill_count] = <uint16_t>index
+        hart.fill_count += 1
+
+
+cdef inline void forget_fetches(Hart* hart) noexcept nogil:
+    """Nothing that was remembered about where code stands holds any more."""
+    hart.cpu.key += 1 << MODE_BITS
+
+
+cdef void flush_translations(Hart* hart) noexcept nogil:
+    """Drop every virtual translation: banks 1 to 3."""
+    cdef int i
+    if hart.fill_count <= REMEMBERED_FILLS:
+        for i in range(hart.fill_count):
+            clear_entry(&hart.cpu.banks[hart.fills[i]])
+    else:
+        for i in range(BANK_S * TLB_ENTRIES, TLB_BANKS * TLB_ENTRIES):
+            clear_entry(&hart.cpu.banks[i])
+    hart.fill_count = 0
+    hart.superpages = hart.gigapages = 0
+    forget_fetches(hart)
+
+
+cdef void flush_everything(Hart* hart) noexcept nogil:
+    """After a change of PMP: drop M-mode's entries too."""
+    cdef int i
+    for i in range(TLB_BANKS * TLB_ENTRIES):
+        clear_entry(&hart.cpu.banks[i])
+    hart.fill_count = 0
+    hart.superpages = hart.gigapages = 0
+    forget_fetches(hart)
+
+
+cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
+    """Drop the translations that a leaf entry for this virtual address may have given."""
+    cdef int bank
+    cdef TlbEntry* entry
+    if hart.superpages >> (address >> 21 & 63) & 1 or hart.gigapages >> (address >> 30 & 63) & 1 or hart.gigapages and (
+        hart.state.satp >> SATP_MODE_SHIFT > SV39
+    ):
+        flush_translations(hart)
+        return
+    for bank in range(BANK_S, TLB_BANKS):
+        entry = &hart.cpu.banks[bank * TLB_ENTRIES + ((address >> PAGE_SHIFT) & (TLB_ENTRIES - 1))]
+        clear_entry(entry)
+    forget_fetches(hart)

@@ -1,0 +1,155 @@
+"""The supervisor calls that a kernel makes all the time: timer, inter-processor interrupts, remote fences.
+
+RISC-V SBI specification 2.0, chapters 5 (legacy), 6 (TIME), 7 (IPI) and 8 (RFENCE). The rest is served in Python, by
+vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
+from vm_native.bus cimport ram_at
+from vm_native.ram cimport RamRegion
+from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
+from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
+from vm_native.riscv.traps cimport timers_changed
+
+cdef enum:
+    A0 = 10
+    A1 = 11
+    A2 = 12
+    A3 = 13
+    A6 = 16
+    A7 = 17
+
+cdef enum:                  # extension ids
+    LEGACY_SET_TIMER = 0
+    LEGACY_CLEAR_IPI = 3
+    LEGACY_SEND_IPI = 4
+    LEGACY_REMOTE_FENCE_I = 5
+    LEGACY_REMOTE_SFENCE_VMA = 6
+    LEGACY_REMOTE_SFENCE_VMA_ASID = 7
+    TIME = 0x54494D45
+    IPI = 0x735049
+    RFENCE = 0x52464E43
+
+cdef enum:                  # RFENCE functions
+    REMOTE_FENCE_I = 0
+    REMOTE_SFENCE_VMA = 1
+    REMOTE_SFENCE_VMA_ASID = 2
+
+cdef enum:
+    SBI_SUCCESS = 0
+    SBI_ERR_NOT_SUPPORTED = -2
+    SBI_ERR_INVALID_PARAM = -3
+    FEW_PAGES = 64          # flushed one by one; more, and everything goes
+
+cdef uint64_t ALL = <uint64_t>-1
+
+
+cdef int serve_call(Cpu* cpu) noexcept nogil:
+    """Serve the call in a7 and a6, or leave it to Python."""
+    cdef uint64_t extension = cpu.regs[A7]
+    cdef uint64_t function = cpu.regs[A6]
+    if extension == TIME or extension == LEGACY_SET_TIMER:
+        if extension == TIME and function != 0:
+            answer(cpu, SBI_ERR_NOT_SUPPORTED)
+            return CONTINUE
+        set_timer(hart_of(cpu), cpu.regs[A0])
+        cpu.regs[A0] = 0
+        if extension == TIME:
+            cpu.regs[A1] = 0
+    elif extension == IPI:
+        answer(cpu, send_ipi(cpu, cpu.regs[A0], cpu.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
+    elif extension == RFENCE:
+        answer(cpu, remote_fence(cpu, function, cpu.regs[A0], cpu.regs[A1], cpu.regs[A2], cpu.regs[A3]))
+    elif LEGACY_CLEAR_IPI <= extension <= LEGACY_REMOTE_SFENCE_VMA_ASID:
+        return serve_legacy(cpu, extension)
+    else:
+        cpu.stop = STOP_FIRMWARE
+    return CONTINUE
+
+
+cdef void answer(Cpu* cpu, int64_t error) noexcept nogil:
+    cpu.regs[A0] = <uint64_t>error
+    cpu.regs[A1] = 0
+
+
+cdef void set_timer(Hart* hart, uint64_t deadline) noexcept nogil:
+    """With or without Sstc, stimecmp is what the hart compares; STCE is on wherever the machine is the firmware."""
+    hart.state.stimecmp = deadline
+    timers_changed(hart)
+
+
+cdef bint selects(uint64_t mask, uint64_t base, uint64_t hart_id) noexcept nogil:
+    return base == ALL or hart_id - base < 64 and mask >> (hart_id - base) & 1
+
+
+cdef int64_t check_mask(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
+    """Every selected hart must exist."""
+    cdef uint64_t count = cpu.blocks.cpu_count
+    if base == ALL or mask == 0:
+        return SBI_SUCCESS
+    if base >= count or count - base < 64 and mask >> (count - base):
+        return SBI_ERR_INVALID_PARAM
+    return SBI_SUCCESS
+
+
+cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
+    cdef int i
+    cdef Hart* other
+    if check_mask(cpu, mask, base) != SBI_SUCCESS:
+        return SBI_ERR_INVALID_PARAM
+    for i in range(cpu.blocks.cpu_count):
+        if selects(mask, base, i):
+            other = hart_of(cpu.blocks.cpus[i])
+            other.state.mip |= 1 << IRQ_SSI
+            other.cpu.attention = True
+    return SBI_SUCCESS
+
+
+cdef int64_t remote_fence(
+    Cpu* cpu, uint64_t function, uint64_t mask, uint64_t base, uint64_t start, uint64_t size
+) noexcept nogil:
+    cdef int i
+    if function > REMOTE_SFENCE_VMA_ASID:
+        return SBI_ERR_NOT_SUPPORTED
+    if check_mask(cpu, mask, base) != SBI_SUCCESS:
+        return SBI_ERR_INVALID_PARAM
+    if function == REMOTE_FENCE_I:
+        return SBI_SUCCESS                      # stores into code are noticed when they happen
+    for i in range(cpu.blocks.cpu_count):
+        if selects(mask, base, i):
+            flush_range(hart_of(cpu.blocks.cpus[i]), start, size)
+    return SBI_SUCCESS
+
+
+cdef void flush_range(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
+    cdef uint64_t offset
+    if size == ALL or start == 0 and size == 0 or size > FEW_PAGES * 4096:
+        flush_translations(hart)
+        return
+    for offset in range(0, size, 4096):
+        flush_address(hart, start + offset)
+
+
+cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
+    """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
+    cdef uint64_t mask = ALL
+    cdef uint64_t physical
+    cdef RamRegion* region
+    if extension == LEGACY_CLEAR_IPI:
+        hart_of(cpu).state.mip &= ~<uint64_t>(1 << IRQ_SSI)
+        cpu.regs[A0] = 0
+        return CONTINUE
+    if cpu.regs[A0]:
+        if translate_address(cpu, cpu.regs[A0], READ, 8, &physical) != CONTINUE:
+            return TRAP
+        region = ram_at(cpu.map, physical, 8)
+        if region == NULL:
+            cpu.trap_cause = cpu.front_end.access_fault[READ]
+            return TRAP
+        mask = (<uint64_t*>(region.host + (physical - region.base)))[0]
+    if extension == LEGACY_SEND_IPI:
+        send_ipi(cpu, mask, ALL if mask == ALL else 0)
+    elif extension != LEGACY_REMOTE_FENCE_I:
+        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.regs[A1], cpu.regs[A2])
+    cpu.regs[A0] = 0
+    return CONTINUE

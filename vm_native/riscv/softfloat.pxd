@@ -1,0 +1,67 @@
+# softfloat.pxd: IEEE 754 binary arithmetic in integers, for every rounding mode, with every flag.
+#
+# Operands and results are bit patterns in the low bits of a uint64_t (no NaN boxing here). A NaN result is always the
+# positive quiet NaN with an empty payload, as RISC-V wants it. `flags` is ORed into, never cleared.
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef enum Flag:             # the bits of fflags
+    NX = 1                  # inexact
+    UF = 2                  # underflow: tiny after rounding, and inexact
+    OF = 4                  # overflow
+    DZ = 8                  # division by zero
+    NV = 16                 # invalid operation
+
+cdef enum Rounding:         # the encoding of frm
+    RNE = 0                 # to nearest, ties to even
+    RTZ = 1                 # towards zero
+    RDN = 2                 # down
+    RUP = 3                 # up
+    RMM = 4                 # to nearest, ties to larger magnitude
+
+cdef struct Format:
+    int fraction_bits       # without the implicit one
+    int exponent_bits
+
+cdef inline Format binary32() noexcept nogil:
+    cdef Format format
+    format.fraction_bits = 23
+    format.exponent_bits = 8
+    return format
+
+cdef inline Format binary64() noexcept nogil:
+    cdef Format format
+    format.fraction_bits = 52
+    format.exponent_bits = 11
+    return format
+
+cdef inline uint64_t sign_bit(Format f) noexcept nogil:
+    return 1ULL << (f.fraction_bits + f.exponent_bits)
+
+cdef inline uint64_t infinity(Format f) noexcept nogil:
+    return ((1ULL << f.exponent_bits) - 1) << f.fraction_bits
+
+cdef inline uint64_t canonical_nan(Format f) noexcept nogil:
+    return infinity(f) | 1ULL << (f.fraction_bits - 1)
+
+cdef inline bint is_nan(Format f, uint64_t a) noexcept nogil:
+    return (a & (sign_bit(f) - 1)) > infinity(f)
+
+cdef inline bint is_signaling_nan(Format f, uint64_t a) noexcept nogil:
+    return is_nan(f, a) and not a >> (f.fraction_bits - 1) & 1
+
+cdef uint64_t add(Format f, uint64_t a, uint64_t b, int rounding, uint32_t* flags) noexcept nogil
+cdef uint64_t multiply(Format f, uint64_t a, uint64_t b, int rounding, uint32_t* flags) noexcept nogil
+cdef uint64_t multiply_add(Format f, uint64_t a, uint64_t b, uint64_t c, int rounding, uint32_t* flags) noexcept nogil
+cdef uint64_t divide(Format f, uint64_t a, uint64_t b, int rounding, uint32_t* flags) noexcept nogil
+cdef uint64_t square_root(Format f, uint64_t a, int rounding, uint32_t* flags) noexcept nogil
+
+# Ordered comparisons; false if either is a NaN, invalid if one signals or (not quiet) if there is one at all.
+cdef bint equal(Format f, uint64_t a, uint64_t b, bint quiet, uint32_t* flags) noexcept nogil
+cdef bint less(Format f, uint64_t a, uint64_t b, bint quiet, uint32_t* flags) noexcept nogil
+
+cdef uint64_t convert(Format source, Format target, uint64_t a, int rounding, uint32_t* flags) noexcept nogil
+cdef uint64_t from_integer(Format f, bint negative, uint64_t magnitude, int rounding, uint32_t* flags) noexcept nogil
+# To an integer of `width` (32, 64) bits, in the low bits of the result. What does not fit is invalid and saturates;
+# a NaN counts as too large.
+cdef uint64_t to_integer(Format f, uint64_t a, bint signed, int width, int rounding, uint32_t* flags) noexcept nogil

@@ -1,0 +1,140 @@
+# A RISC-V hart as C structs: the CPU that engines run on, and the architectural state that only the front end knows.
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from vm_native.cpu cimport Cpu
+from vm_native.riscv.decode cimport DecodeTable
+from vm_native.riscv.fpu cimport HostEnvironment
+
+cdef enum:                  # register slots
+    X0 = 0
+    F0 = 32
+    SINK = 64               # where writes to x0 go
+
+cdef enum Privilege:
+    USER = 0
+    SUPERVISOR = 1
+    MACHINE = 3
+
+cdef enum:                  # TLB banks: one per effective data mode; a change of satp flushes all but the first
+    BANK_M = 0
+    BANK_S = 1
+    BANK_S_SUM = 2
+    BANK_U = 3
+
+# Cpu.key, low 8 bits: everything besides the address that decoding or translation depends on.
+cdef enum:
+    MODE_PRIVILEGE = 0x03   # fetch privilege
+    MODE_BANK = 0x0C        # data bank << 2
+    MODE_FP_ON = 0x10       # mstatus.FS is not Off
+    MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register
+    MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
+    MODE_BITS = 8
+
+cdef enum Feature:          # HartState.features: what the ISA string turns on beyond the letters in misa
+    FEATURE_SSTC = 1 << 0
+    FEATURE_SVADU = 1 << 1
+    FEATURE_ZICNTR = 1 << 2
+
+cdef enum Cause:            # privileged specification, table "Machine cause register values after trap"
+    FETCH_MISALIGNED = 0
+    FETCH_ACCESS = 1
+    ILLEGAL_INSTRUCTION = 2
+    BREAKPOINT = 3
+    LOAD_MISALIGNED = 4
+    LOAD_ACCESS = 5
+    STORE_MISALIGNED = 6
+    STORE_ACCESS = 7
+    ECALL_FROM_U = 8
+    ECALL_FROM_S = 9
+    ECALL_FROM_M = 11
+    FETCH_PAGE = 12
+    LOAD_PAGE = 13
+    STORE_PAGE = 15
+
+cdef enum Interrupt:        # bit numbers in mip and mie
+    IRQ_SSI = 1
+    IRQ_MSI = 3
+    IRQ_STI = 5
+    IRQ_MTI = 7
+    IRQ_SEI = 9
+    IRQ_MEI = 11
+
+cdef enum:                  # mstatus fields
+    MSTATUS_SIE = 1 << 1
+    MSTATUS_MIE = 1 << 3
+    MSTATUS_SPIE = 1 << 5
+    MSTATUS_UBE = 1 << 6
+    MSTATUS_MPIE = 1 << 7
+    MSTATUS_SPP = 1 << 8
+    MSTATUS_MPP_SHIFT = 11
+    MSTATUS_MPP = 3 << 11
+    MSTATUS_FS = 3 << 13
+    MSTATUS_MPRV = 1 << 17
+    MSTATUS_SUM = 1 << 18
+    MSTATUS_MXR = 1 << 19
+    MSTATUS_TVM = 1 << 20
+    MSTATUS_TW = 1 << 21
+    MSTATUS_TSR = 1 << 22
+
+cdef enum:
+    PMP_ENTRIES = 16
+
+cdef struct HartState:      # architectural state beyond the register file: no pointers
+    uint64_t features       # Feature bits
+    uint64_t misa
+    uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
+    uint64_t hart_id
+    uint8_t privilege
+    uint64_t mstatus        # UXL and SXL are added on reading; SD too
+    uint64_t medeleg
+    uint64_t mideleg
+    uint64_t mie
+    uint64_t mip            # the software-writable bits
+    uint64_t lines          # bits driven from outside: MSIP, SEIP, MEIP by devices, MTIP and (Sstc) STIP by time
+    uint64_t mtvec
+    uint64_t mscratch
+    uint64_t mepc
+    uint64_t mcause
+    uint64_t mtval
+    uint64_t mcounteren
+    uint64_t mcountinhibit
+    uint64_t menvcfg
+    uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value
+    uint64_t instret_offset # minstret = consumed steps - traps + offset; while inhibited: the frozen value
+    uint64_t stvec
+    uint64_t sscratch
+    uint64_t sepc
+    uint64_t scause
+    uint64_t stval
+    uint64_t scounteren
+    uint64_t senvcfg
+    uint64_t satp
+    uint64_t stimecmp
+    uint64_t mtimecmp       # the CLINT's, for this hart
+    uint32_t frm
+    uint32_t fflags         # flags collected so far; the host's status word may hold more
+    uint8_t pmpcfg[PMP_ENTRIES]
+    uint64_t pmpaddr[PMP_ENTRIES]
+    bint waiting            # wfi: nothing to do until an enabled interrupt is pending
+    bint stopped            # HSM: the hart has not been started
+    bint sbi                # supervisor calls are served by the machine, not by M-mode code
+
+cdef enum:
+    REMEMBERED_FILLS = 128
+
+cdef struct Hart:
+    Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
+    HartState state
+    const DecodeTable* decode_table
+    HostEnvironment host_environment
+    # PMP, digested from pmpcfg and pmpaddr: entry i covers [pmp_low, pmp_high)
+    uint64_t pmp_low[PMP_ENTRIES]
+    uint64_t pmp_high[PMP_ENTRIES]
+    int pmp_count           # entries up to the last active one
+    # What a flush must clear in banks 1 to 3: the entries filled since the last, or all if there were more
+    uint16_t fills[REMEMBERED_FILLS]
+    int fill_count
+    uint64_t superpages     # filter: bit (va >> 21) % 64 is set if part of a superpage may be in the TLB
+    uint64_t gigapages      # the same for (va >> 30) % 64 and larger pages
+
+cdef inline Hart* hart_of(Cpu* cpu) noexcept nogil:
+    return <Hart*>cpu

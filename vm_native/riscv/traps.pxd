@@ -1,0 +1,15 @@
+# Privilege: the mode word, traps, interrupts, returns from them, timers.
+from libc.stdint cimport uint64_t
+from vm_native.cpu cimport Cpu
+from vm_native.riscv.state cimport Hart
+
+cdef void update_mode(Hart* hart) noexcept nogil
+cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil
+cdef void take_trap(Cpu* cpu) noexcept nogil
+cdef void attend(Cpu* cpu) noexcept nogil
+cdef void poll(Cpu* cpu) noexcept nogil
+cdef bint runnable(Cpu* cpu) noexcept nogil
+cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil
+cdef void timers_changed(Hart* hart) noexcept nogil
+cdef void return_from_machine(Hart* hart) noexcept nogil
+cdef void return_from_supervisor(Hart* hart) noexcept nogil

@@ -1,0 +1,206 @@
+"""Privilege: traps, interrupts, and the mode word that engines key their blocks by.
+
+Privileged specification, sections 3.1.6 to 3.1.9, 3.3.2 and 12.1. Timer interrupts come from comparing the timebase
+with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are cut so that one begins on the tick.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.clock cimport ns_of_ticks, timeline_ticks
+from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
+from vm_native.riscv.state cimport (
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MODE_BITS,
+    MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, SUPERVISOR, USER, Hart, hart_of,
+)
+
+cdef uint64_t INTERRUPT = 1ULL << 63
+cdef uint64_t MENVCFG_STCE = 1ULL << 63
+cdef uint64_t NEVER = <uint64_t>-1
+cdef int[6] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI]
+
+
+cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
+    if privilege == MACHINE:
+        return BANK_M
+    if privilege == USER:
+        return BANK_U
+    return BANK_S_SUM if hart.state.mstatus & MSTATUS_SUM else BANK_S
+
+
+cdef void update_mode(Hart* hart) noexcept nogil:
+    """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus or frm."""
+    cdef Cpu* cpu = &hart.cpu
+    cdef int privilege = hart.state.privilege
+    cdef int data_privilege = privilege
+    cdef uint64_t mode = privilege
+    cdef uint64_t fs = hart.state.mstatus & MSTATUS_FS
+    cdef int bank
+    if hart.state.mstatus & MSTATUS_MPRV:
+        data_privilege = <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
+    bank = data_bank(hart, data_privilege)
+    mode |= bank << 2
+    if fs:
+        mode |= MODE_FP_ON
+    if fs == MSTATUS_FS:
+        mode |= MODE_FP_DIRTY
+    if hart.state.frm == 0:
+        mode |= MODE_FP_NEAREST
+    cpu.key = (cpu.key >> MODE_BITS << MODE_BITS) | mode
+    cpu.tlb = cpu.banks + bank * TLB_ENTRIES
+    bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
+    cpu.fetch_tlb = cpu.banks + bank * TLB_ENTRIES
+
+
+# --- Traps -----------------------------------------------------------------------------------------------------------
+
+cdef void take_trap(Cpu* cpu) noexcept nogil:
+    """Take the exception cpu.trap_cause at cpu.pc."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege != MACHINE and hart.state.medeleg >> cpu.trap_cause & 1:
+        enter_supervisor(hart, cpu.trap_cause, cpu.trap_value)
+    elif hart.state.sbi:
+        cpu.stop = STOP_UNHANDLED
+    else:
+        enter_machine(hart, cpu.trap_cause, cpu.trap_value)
+
+
+cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
+    cdef uint64_t status = hart.state.mstatus
+    hart.state.sepc = hart.cpu.pc
+    hart.state.scause = cause
+    hart.state.stval = value
+    status &= ~<uint64_t>(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
+    if hart.state.mstatus & MSTATUS_SIE:
+        status |= MSTATUS_SPIE
+    if hart.state.privilege == SUPERVISOR:
+        status |= MSTATUS_SPP
+    hart.state.mstatus = status
+    hart.state.privilege = SUPERVISOR
+    hart.cpu.pc = vector(hart.state.stvec, cause)
+    update_mode(hart)
+
+
+cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
+    cdef uint64_t status = hart.state.mstatus
+    hart.state.mepc = hart.cpu.pc
+    hart.state.mcause = cause
+    hart.state.mtval = value
+    status &= ~<uint64_t>(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
+    if hart.state.mstatus & MSTATUS_MIE:
+        status |= MSTATUS_MPIE
+    status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT
+    hart.state.mstatus = status
+    hart.state.privilege = MACHINE
+    hart.cpu.pc = vector(hart.state.mtvec, cause)
+    update_mode(hart)
+
+
+cdef inline uint64_t vector(uint64_t tvec, uint64_t cause) noexcept nogil:
+    cdef uint64_t base = tvec & ~<uint64_t>3
+    return base + 4 * (cause & ~INTERRUPT) if tvec & 1 and cause & INTERRUPT else base
+
+
+cdef void return_from_machine(Hart* hart) noexcept nogil:
+    """mret: pc, privilege and mstatus."""
+    cdef uint64_t status = hart.state.mstatus
+    cdef uint64_t previous = status >> MSTATUS_MPP_SHIFT & 3
+    status &= ~<uint64_t>(MSTATUS_MIE | MSTATUS_MPP)
+    if status & MSTATUS_MPIE:
+        status |= MSTATUS_MIE
+    if previous != MACHINE:
+        status &= ~<uint64_t>MSTATUS_MPRV
+    hart.state.mstatus = status | MSTATUS_MPIE
+    hart.state.privilege = <int>previous
+    hart.cpu.pc = hart.state.mepc
+    hart.cpu.attention = True
+    update_mode(hart)
+
+
+cdef void return_from_supervisor(Hart* hart) noexcept nogil:
+    """sret."""
+    cdef uint64_t status = hart.state.mstatus
+    hart.state.privilege = SUPERVISOR if status & MSTATUS_SPP else USER
+    status &= ~<uint64_t>(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV)
+    if status & MSTATUS_SPIE:
+        status |= MSTATUS_SIE
+    hart.state.mstatus = status | MSTATUS_SPIE
+    hart.cpu.pc = hart.state.sepc
+    hart.cpu.attention = True
+    update_mode(hart)
+
+
+# --- Interrupts ------------------------------------------------------------------------------------------------------
+
+cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil:
+    """What mip reads as."""
+    return hart.state.mip | hart.state.lines
+
+
+cdef void attend(Cpu* cpu) noexcept nogil:
+    """Take the interrupt of highest priority that is pending and enabled, if there is one."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint64_t pending = pending_interrupts(hart) & hart.state.mie
+    cdef uint64_t takes
+    cdef int privilege = hart.state.privilege
+    cpu.attention = False
+    if not pending:
+        return
+    takes = pending & ~hart.state.mideleg
+    if takes and (privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE) and not hart.state.sbi:
+        enter_machine(hart, INTERRUPT | <uint64_t>highest(takes), 0)
+        return
+    takes = pending & hart.state.mideleg
+    if takes and (privilege < SUPERVISOR or privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_SIE):
+        enter_supervisor(hart, INTERRUPT | <uint64_t>highest(takes), 0)
+
+
+cdef inline int highest(uint64_t pending) noexcept nogil:
+    cdef int i
+    for i in range(6):
+        if pending >> PRIORITY[i] & 1:
+            return PRIORITY[i]
+    return 0
+
+
+# --- Timers ----------------------------------------------------------------------------------------------------------
+
+cdef void poll(Cpu* cpu) noexcept nogil:
+    """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint64_t now = timeline_ticks(cpu.timeline, machine_steps(cpu))
+    cdef uint64_t lines = hart.state.lines & ~<uint64_t>(1 << IRQ_MTI | 1 << IRQ_STI)
+    if now >= hart.state.mtimecmp:
+        lines |= 1 << IRQ_MTI
+    if hart.state.menvcfg & MENVCFG_STCE and now >= hart.state.stimecmp:
+        lines |= 1 << IRQ_STI
+    if lines != hart.state.lines:
+        hart.state.lines = lines
+        cpu.attention = True
+
+
+cdef void timers_changed(Hart* hart) noexcept nogil:
+    """A compare register, its enable or the timebase changed: the slice may have to end earlier."""
+    poll(&hart.cpu)
+    if hart.cpu.stop == STOP_NONE:
+        hart.cpu.stop = STOP_RESCHEDULE
+
+
+cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
+    """When the next enabled timer runs out, in guest nanoseconds; UINT64_MAX if none is to come."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint64_t deadline = NEVER, other
+    if hart.state.mie >> IRQ_MTI & 1 and not hart.state.lines >> IRQ_MTI & 1:
+        deadline = ns_of_ticks(cpu.timeline, hart.state.mtimecmp)
+    if hart.state.mie >> IRQ_STI & 1 and hart.state.menvcfg & MENVCFG_STCE and not hart.state.lines >> IRQ_STI & 1:
+        other = ns_of_ticks(cpu.timeline, hart.state.stimecmp)
+        deadline = min(deadline, other)
+    return deadline
+
+
+cdef bint runnable(Cpu* cpu) noexcept nogil:
+    """Whether the hart has anything to do; ends its waiting if an enabled interrupt is pending."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.stopped:
+        return False
+    if hart.state.waiting and pending_interrupts(hart) & hart.state.mie:
+        hart.state.waiting = False
+    return not hart.state.waiting

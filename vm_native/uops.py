@@ -1,0 +1,151 @@
+"""The uop table: name, operands, one-line semantics. Opcodes, handlers, and later compiled code are made from it.
+
+Operands: `rd`, `rs1`, `rs2`, `rs3` are register slots of 64 bits, read as unsigned; `imm` is a sign-extended 32-bit
+constant; `wide` is a 64-bit constant. `rs3` and `wide` stand in a second slot behind the uop.
+
+Semantics, one of:
+    rd = EXPRESSION                     over the operands, with the functions of interpreter/semantics.pxd and fpu.pxd
+    rd = loadN(rs1 + imm)               N bits; loadsN extends the sign, loadboxed32 fills the upper half with ones
+    storeN(rs1 + imm, rs2)
+    rd = reserveN(rs1)                  load-reserved
+    rd = conditionalN(rs1, rs2)         store-conditional: 0 on success, 1 on failure
+    rd = atomicN OPERATION(rs1, rs2)    read-modify-write, gives the old value
+    branch if CONDITION                 way 0 of the block if true, way 1 if not
+    jump; rd = next                     way 0; `rd` becomes the address behind the block (way 1)
+    jump (rs1 + imm); rd = next         indirect, bit 0 of the target cleared
+    fall                                way 1
+    nothing                             takes a step, needs no handler
+    call                                the front end's helper number imm; the instruction word stands in a second slot
+    call; leave                         the same, then back to the run loop at way 1
+
+This file is data: it imports nothing, and generators run it by path.
+"""
+
+from typing import NamedTuple
+
+
+class UopRow(NamedTuple):
+    name: str
+    operands: tuple[str, ...]
+    semantics: str
+
+    @property
+    def slots(self) -> int:
+        """How many slots of a block the uop takes."""
+        return 2 if "rs3" in self.operands or "wide" in self.operands or self.semantics.startswith("call") else 1
+
+
+UOPS: list[UopRow] = []
+
+
+def U(name: str, operands: str, semantics: str) -> None:
+    UOPS.append(UopRow(name, tuple(operands.split()), semantics))
+
+
+# Constants and moves
+U("li",     "rd imm",      "rd = imm")
+U("wide",   "rd wide",     "rd = wide")
+U("mv",     "rd rs1",      "rd = rs1")
+
+# Integer, register and register
+U("add",    "rd rs1 rs2",  "rd = rs1 + rs2")
+U("sub",    "rd rs1 rs2",  "rd = rs1 - rs2")
+U("sll",    "rd rs1 rs2",  "rd = rs1 << (rs2 & 63)")
+U("slt",    "rd rs1 rs2",  "rd = signed64(rs1) < signed64(rs2)")
+U("sltu",   "rd rs1 rs2",  "rd = rs1 < rs2")
+U("xor",    "rd rs1 rs2",  "rd = rs1 ^ rs2")
+U("srl",    "rd rs1 rs2",  "rd = rs1 >> (rs2 & 63)")
+U("sra",    "rd rs1 rs2",  "rd = signed64(rs1) >> (rs2 & 63)")
+U("or",     "rd rs1 rs2",  "rd = rs1 | rs2")
+U("and",    "rd rs1 rs2",  "rd = rs1 & rs2")
+U("addw",   "rd rs1 rs2",  "rd = sext32(rs1 + rs2)")
+U("subw",   "rd rs1 rs2",  "rd = sext32(rs1 - rs2)")
+U("sllw",   "rd rs1 rs2",  "rd = sext32(rs1 << (rs2 & 31))")
+U("srlw",   "rd rs1 rs2",  "rd = sext32(low32(rs1) >> (rs2 & 31))")
+U("sraw",   "rd rs1 rs2",  "rd = signed64(sext32(rs1)) >> (rs2 & 31)")
+
+# Integer, register and constant
+U("addi",   "rd rs1 imm",  "rd = rs1 + imm")
+U("slti",   "rd rs1 imm",  "rd = signed64(rs1) < signed64(imm)")
+U("sltiu",  "rd rs1 imm",  "rd = rs1 < imm")
+U("xori",   "rd rs1 imm",  "rd = rs1 ^ imm")
+U("ori",    "rd rs1 imm",  "rd = rs1 | imm")
+U("andi",   "rd rs1 imm",  "rd = rs1 & imm")
+U("slli",   "rd rs1 imm",  "rd = rs1 << imm")
+U("srli",   "rd rs1 imm",  "rd = rs1 >> imm")
+U("srai",   "rd rs1 imm",  "rd = signed64(rs1) >> imm")
+U("addiw",  "rd rs1 imm",  "rd = sext32(rs1 + imm)")
+U("slliw",  "rd rs1 imm",  "rd = sext32(rs1 << imm)")
+U("srliw",  "rd rs1 imm",  "rd = sext32(low32(rs1) >> imm)")
+U("sraiw",  "rd rs1 imm",  "rd = signed64(sext32(rs1)) >> imm")
+
+# Multiplication and division
+U("mul",    "rd rs1 rs2",  "rd = rs1 * rs2")
+U("mulh",   "rd rs1 rs2",  "rd = high_signed(rs1, rs2)")
+U("mulhsu", "rd rs1 rs2",  "rd = high_signed_unsigned(rs1, rs2)")
+U("mulhu",  "rd rs1 rs2",  "rd = high_unsigned(rs1, rs2)")
+U("div",    "rd rs1 rs2",  "rd = divide64(rs1, rs2)")
+U("divu",   "rd rs1 rs2",  "rd = divide_unsigned64(rs1, rs2)")
+U("rem",    "rd rs1 rs2",  "rd = remainder64(rs1, rs2)")
+U("remu",   "rd rs1 rs2",  "rd = remainder_unsigned64(rs1, rs2)")
+U("mulw",   "rd rs1 rs2",  "rd = sext32(rs1 * rs2)")
+U("divw",   "rd rs1 rs2",  "rd = divide32(rs1, rs2)")
+U("divuw",  "rd rs1 rs2",  "rd = divide_unsigned32(rs1, rs2)")
+U("remw",   "rd rs1 rs2",  "rd = remainder32(rs1, rs2)")
+U("remuw",  "rd rs1 rs2",  "rd = remainder_unsigned32(rs1, rs2)")
+
+# Memory
+U("lb",     "rd rs1 imm",  "rd = loads8(rs1 + imm)")
+U("lh",     "rd rs1 imm",  "rd = loads16(rs1 + imm)")
+U("lw",     "rd rs1 imm",  "rd = loads32(rs1 + imm)")
+U("ld",     "rd rs1 imm",  "rd = load64(rs1 + imm)")
+U("lbu",    "rd rs1 imm",  "rd = load8(rs1 + imm)")
+U("lhu",    "rd rs1 imm",  "rd = load16(rs1 + imm)")
+U("lwu",    "rd rs1 imm",  "rd = load32(rs1 + imm)")
+U("flw",    "rd rs1 imm",  "rd = loadboxed32(rs1 + imm)")
+U("sb",     "rs1 rs2 imm", "store8(rs1 + imm, rs2)")
+U("sh",     "rs1 rs2 imm", "store16(rs1 + imm, rs2)")
+U("sw",     "rs1 rs2 imm", "store32(rs1 + imm, rs2)")
+U("sd",     "rs1 rs2 imm", "store64(rs1 + imm, rs2)")
+
+# Atomics
+U("lr.w",   "rd rs1",      "rd = reserve32(rs1)")
+U("lr.d",   "rd rs1",      "rd = reserve64(rs1)")
+U("sc.w",   "rd rs1 rs2",  "rd = conditional32(rs1, rs2)")
+U("sc.d",   "rd rs1 rs2",  "rd = conditional64(rs1, rs2)")
+for _operation in ("swap", "add", "xor", "and", "or", "min", "max", "minu", "maxu"):
+    U(f"amo{_operation}.w", "rd rs1 rs2", f"rd = atomic32 {_operation}(rs1, rs2)")
+    U(f"amo{_operation}.d", "rd rs1 rs2", f"rd = atomic64 {_operation}(rs1, rs2)")
+
+# Ends of blocks
+U("beq",    "rs1 rs2",     "branch if rs1 == rs2")
+U("bne",    "rs1 rs2",     "branch if rs1 != rs2")
+U("blt",    "rs1 rs2",     "branch if signed64(rs1) < signed64(rs2)")
+U("bge",    "rs1 rs2",     "branch if signed64(rs1) >= signed64(rs2)")
+U("bltu",   "rs1 rs2",     "branch if rs1 < rs2")
+U("bgeu",   "rs1 rs2",     "branch if rs1 >= rs2")
+U("jal",    "rd",          "jump; rd = next")
+U("jalr",   "rd rs1 imm",  "jump (rs1 + imm); rd = next")
+U("fall",   "",            "fall")
+U("nothing", "",           "nothing")
+
+# Everything rare
+U("call",       "rd rs1 rs2 imm", "call")
+U("call.leave", "rd rs1 rs2 imm", "call; leave")
+
+# Floating point, round to nearest even, NaN-boxed singles
+for _format in ("s", "d"):
+    for _operation in ("add", "sub", "mul", "div", "min", "max", "sgnj", "sgnjn", "sgnjx", "eq", "lt", "le"):
+        U(f"f{_operation}.{_format}", "rd rs1 rs2", f"rd = f{_operation}_{_format}(rs1, rs2)")
+    for _operation in ("madd", "msub", "nmsub", "nmadd"):
+        U(f"f{_operation}.{_format}", "rd rs1 rs2 rs3", f"rd = f{_operation}_{_format}(rs1, rs2, rs3)")
+    for _operation in ("sqrt", "class"):
+        U(f"f{_operation}.{_format}", "rd rs1", f"rd = f{_operation}_{_format}(rs1)")
+    for _integer in ("w", "wu", "l", "lu"):
+        U(f"fcvt.{_integer}.{_format}", "rd rs1", f"rd = fcvt_{_integer}_{_format}(rs1)")
+        U(f"fcvt.{_integer}.{_format}.rtz", "rd rs1", f"rd = fcvt_{_integer}_{_format}_rtz(rs1)")
+        U(f"fcvt.{_format}.{_integer}", "rd rs1", f"rd = fcvt_{_format}_{_integer}(rs1)")
+U("fcvt.s.d", "rd rs1", "rd = fcvt_s_d(rs1)")
+U("fcvt.d.s", "rd rs1", "rd = fcvt_d_s(rs1)")
+U("fmv.x.w",  "rd rs1", "rd = fmv_x_w(rs1)")
+U("fmv.w.x",  "rd rs1", "rd = fmv_w_x(rs1)")
