@@ -68,7 +68,7 @@ class Terminal:
         self.machine.console.mirror = None
         self._stop_feeding()
         self.restore()
-        if self.interactive and self._last_printed != b"\n":
+        if self.interactive and exception[0] is None and self._last_printed != b"\n":
             os.write(self.stderr, b"\n")    # what is printed next begins a line
 
     def write(self, data: bytes) -> None:

@@ -78,6 +78,21 @@ GUESTS = {
     "exit-3": "li t0, 3 << 16 | 0x3333; sw t0, 0(s1); j .",
     "exit-256": "li t0, 256 << 16 | 0x3333; sw t0, 0(s1); j .",
     "loop": "j .",
+    # Prints one letter and resets; the second time, told by a word of RAM behind the program, another, and powers off.
+    "reset-once": """
+    li   s2, 0x80100000
+    lw   t0, 0(s2)
+    addi t1, t0, 1
+    sw   t1, 0(s2)
+    addi a0, t0, 'a'
+    call put
+    lw   t0, 0(s2)
+    li   t1, 2
+    beq  t0, t1, power_off
+    li   t0, 0x7777
+    sw   t0, 0(s1)
+    j    .
+""",
     "idle": "csrw mie, zero; 1: wfi; j 1b",
     "jump-to-nowhere": "li t0, 0x40; jr t0",
     "print-for-ever": "1: li a0, 'x'; call put; j 1b",

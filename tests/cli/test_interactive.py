@@ -2,41 +2,59 @@
 
 import os
 import signal
+import subprocess
 import termios
 
-import pexpect
 import pytest
+from pexpect.fdpexpect import fdspawn
 
 from .conftest import COMMAND
 
 
+class Session(fdspawn):
+    """`vm run` on a terminal of its own, of which pexpect has the other end."""
+
+    def __init__(self, *arguments):
+        master, self.slave = os.openpty()
+        super().__init__(master, timeout=60)
+        self.delaybeforesend = None
+        self.modes_before = self.modes()
+        self.process = subprocess.Popen([*COMMAND, "run", *arguments], stdin=self.slave, stdout=self.slave,
+                                        stderr=self.slave)
+        self.expect_exact("vm: Ctrl-A X quits, Ctrl-A H helps\r\n")
+
+    def modes(self):
+        return termios.tcgetattr(self.slave)
+
+    def wait_for_raw(self):
+        while self.modes() == self.modes_before:
+            assert self.process.poll() is None
+
+    def finish(self):
+        """The exit code. However it ended, the terminal is as it was."""
+        code = self.process.wait(timeout=60)
+        assert self.modes() == self.modes_before
+        return code
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.slave)
+        self.close()
+
+
 @pytest.fixture
 def session(guest):
-    """session(guest name, *options) -> `vm run` on a terminal, as pexpect has it"""
-    children = []
+    """session(guest name, *options) -> Session"""
+    sessions = []
 
     def start(name, *options):
-        child = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "run", guest(name), *options], timeout=60)
-        child.delaybeforesend = None
-        child.before_modes = termios.tcgetattr(child.child_fd)
-        children.append(child)
-        child.expect_exact("vm: Ctrl-A X quits, Ctrl-A H helps\r\n")
-        return child
+        sessions.append(Session(guest(name), *options))
+        return sessions[-1]
 
     yield start
-    for child in children:
-        child.close(force=True)
-
-
-def finish(child):
-    """Wait for the end; the exit code, or minus the signal. Checks that the terminal is as it was."""
-    child.expect(pexpect.EOF)
-    child.wait()
-    return child.exitstatus if child.signalstatus is None else -child.signalstatus
-
-
-def modes_are_back(child):
-    return termios.tcgetattr(child.child_fd) == child.before_modes
+    for started in sessions:
+        started.end()
 
 
 @pytest.mark.parametrize("clock", ["virtual", "real"])
@@ -44,10 +62,11 @@ def modes_are_back(child):
 def test_every_key_but_the_escape_goes_to_the_guest(session, name, clock):
     child = session(name, "--clock", clock)
     keys = bytes(byte for byte in range(256) if byte not in (1, 10, ord("q")))     # 10: output shows it as CR LF
+    child.wait_for_raw()
     child.send(keys)
     child.expect_exact(keys)
     child.send("q")
-    assert finish(child) == 0
+    assert child.finish() == 0
 
 
 def test_enter_is_a_carriage_return(session):
@@ -67,7 +86,7 @@ def test_newline_of_the_guest_begins_a_line(session):
 def test_ctrl_a_x_quits(session, name, key, clock):
     child = session(name, "--clock", clock)
     child.send("\x01" + key)
-    assert finish(child) == 0
+    assert child.finish() == 0
 
 
 def test_ctrl_a_h_helps(session):
@@ -92,7 +111,7 @@ def test_ctrl_a_and_its_key_may_come_apart(session):
     child.send("a\x01")
     child.expect_exact("a")
     child.send("xb")
-    assert finish(child) == 0
+    assert child.finish() == 0
     assert b"b" not in child.before
 
 
@@ -104,46 +123,34 @@ def test_unknown_key_after_ctrl_a_is_reported_and_not_typed(session):
     child.expect_exact("vm: Ctrl-A 0x02 means nothing; Ctrl-A H helps\r\na")
 
 
-def test_terminal_is_raw_and_then_as_it_was(session, guest):
-    # Raw modes show in the master's attributes, which are the terminal's. After the end they are those of before; a
-    # shell holds the terminal meanwhile, since it vanishes with its last process.
-    child = pexpect.spawn("/bin/sh", ["-c", "stty -a; \"$@\"; stty -a; echo code $?", "sh", *COMMAND, "run",
-                                      guest("echo")], timeout=60)
+def test_terminal_is_raw_but_for_its_output(session):
+    child = session("echo")
     child.expect_exact("> ")
-    before = child.before.split(b"vm: ")[0]
-    raw = termios.tcgetattr(child.child_fd)
-    assert not raw[3] & (termios.ICANON | termios.ECHO | termios.ISIG) and not raw[0] & termios.ICRNL
+    raw = child.modes()
+    assert not raw[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+    assert not raw[0] & (termios.ICRNL | termios.IXON)
+    assert raw[1] & termios.OPOST
     child.send("q")
-    child.expect_exact("q\r\n")
-    child.expect_exact("code 0")
-    assert child.before == before
-    child.close()
+    assert child.finish() == 0
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("name, clock", [("loop", "virtual"), ("waiting-echo", "virtual"), ("waiting-echo", "real")])
-def test_modes_are_put_back_after_a_signal(guest, name, clock, number, code):
-    """As above, with a shell that lets the signal reach the machine alone."""
-    script = 'trap "" $2; sh -c \'trap - $2; exec "$@"\' sh "$@"'
-    assert script
-    master, slave = os.openpty()
-    before = termios.tcgetattr(slave)
-    child = pexpect.popen_spawn.PopenSpawn if False else None
-    assert child is None
-    import subprocess
-
-    process = subprocess.Popen([*COMMAND, "run", guest(name), "--clock", clock], stdin=slave, stdout=slave,
-                               stderr=subprocess.PIPE)
-    assert process.stderr.readline().startswith(b"vm: Ctrl-A X")
-    wait_for_raw(slave)
-    process.send_signal(number)
-    assert process.wait(timeout=60) == code
-    assert termios.tcgetattr(slave) == before
-    process.stderr.close()
-    os.close(master)
-    os.close(slave)
+def test_modes_are_put_back_after_a_signal(session, name, clock, number, code):
+    child = session(name, "--clock", clock)
+    child.wait_for_raw()
+    child.process.send_signal(number)
+    assert child.finish() == code
 
 
-def wait_for_raw(terminal):
-    while termios.tcgetattr(terminal)[3] & termios.ICANON:
-        pass
+def test_modes_are_put_back_after_a_crash_of_the_guest(session):
+    child = session("jump-to-nowhere")
+    assert child.finish() == 139
+
+
+def test_hung_up_terminal_ends_the_session(guest):
+    session = Session(guest("idle"))
+    session.wait_for_raw()
+    os.close(session.slave)
+    session.close()
+    assert session.process.wait(timeout=60) == 0

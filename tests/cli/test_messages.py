@@ -1,5 +1,8 @@
 """Wrong command lines and files: one line on standard error, the right exit code, never a traceback."""
 
+import subprocess
+import sys
+
 import pytest
 
 from .conftest import assert_fails_with_one_line
@@ -17,6 +20,12 @@ def test_help_shows_an_example(vm, command):
 def test_help_lists_the_commands(vm):
     output = vm("--help").stdout.decode()
     assert all(command in output for command in COMMANDS)
+
+
+def test_help_comes_without_the_heavy_imports():
+    script = "import sys, vm.cli; print(*sys.modules)"
+    process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert not {"numpy", "capstone", "rich", "elftools", "vm.machine", "vm_native.scheduler"} & {*process.stdout.split()}
 
 
 def test_version(vm):

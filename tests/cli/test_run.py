@@ -19,6 +19,18 @@ def test_exit_code_is_the_guests(vm, guest, name, code):
     assert (process.returncode, process.stderr) == (code, b"")
 
 
+def test_reset_starts_the_guest_anew(vm, guest):
+    process = vm("run", guest("reset-once"))
+    assert (process.returncode, process.stdout, process.stderr) == (0, b"ab", b"")
+
+
+def test_output_device_full(guest):
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run([*COMMAND, "run", guest("print-for-ever")], check=False, stdout=full,
+                                 stderr=subprocess.PIPE, timeout=60)
+    assert "no space left" in assert_fails_with_one_line(process).lower()
+
+
 @pytest.mark.parametrize("clock", ["virtual", "real"])
 @pytest.mark.parametrize("name, prompt", [("echo", b"> "), ("waiting-echo", b"")])
 def test_piped_input_reaches_the_guest_unchanged(vm, guest, name, prompt, clock):

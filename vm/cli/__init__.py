@@ -38,6 +38,9 @@ class CommandLine(click.Group):
         except VmError as error:
             complain(str(error))
             code = FAILED
+        except OSError as error:
+            complain(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
+            code = FAILED
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         sys.exit(code)

@@ -37,7 +37,7 @@ def run_to_end(machine: Machine, name: str, instructions: int | None = None, tim
 
 
 def run_with_input(machine: Machine, terminal: Terminal, instructions: int | None, timeout: float | None) -> Stop:
-    """Run through resets; where guest time does not pass in waiting (virtual clock), wait for the user as the guest does."""
+    """Run through resets. In virtual time a guest that waits is idle at once: then wait for the user as it does."""
     last_step = None if instructions is None else machine.steps + instructions
     end = None if timeout is None else time.monotonic() + timeout
 
