@@ -71,16 +71,6 @@ cdef class NativeClock:
         """Make the timebase read `value` now."""
         self.timeline.tick_offset += <int64_t>(value - timeline_ticks(&self.timeline, self.timeline.steps))
 
-    def steps_until(self, uint64_t deadline_ns):
-        """Virtual time: machine steps from now until `deadline_ns` (guest nanoseconds since power-on)."""
-        return steps_until_ns(&self.timeline, deadline_ns, self.timeline.steps)
-
-    def skip_to(self, uint64_t deadline_ns):
-        """Virtual time: jump forward to `deadline_ns`; nothing if that is past."""
-        cdef uint64_t now = timeline_ns(&self.timeline, self.timeline.steps)
-        if not self.timeline.real and deadline_ns > now:
-            self.timeline.skipped_ns += deadline_ns - now
-
     @property
     def steps(self):
         """Steps of all harts together."""

@@ -271,11 +271,6 @@ cdef class Scheduler:
             "bytes": self.blocks.bytes,
         }
 
-    def forget_code(self):
-        """Drop every translated block."""
-        flush_blocks(&self.blocks)
-        free_dead(&self.blocks)
-
 
 # What `Scheduler.run` returns first, for Python.
 STOP_CODES = {
