@@ -18,11 +18,11 @@ class ImageError(VmError):
 
 
 class MachineBusy(VmError, RuntimeError):
-    """`run`, `restore` or `fork` was called from inside a callback of the same machine, or memory is open for writing."""
+    """`run` was called from inside a callback of the same machine, or while memory is open for writing."""
 
 
 class ExpectTimeout(VmError, TimeoutError):
-    """The console did not print what was expected in the given guest time. The message ends with the tail of the output."""
+    """The console did not print what was expected in the given guest time. The message ends with its last output."""
 
 
 class GuestError(VmError):
@@ -38,7 +38,8 @@ class BusError(GuestError):
     def __init__(self, address: int, access: str, detail: str = ""):
         self.address = address
         self.access = access
-        super().__init__(f"no memory for a {access} at physical address {address:#x}" + (f": {detail}" if detail else ""))
+        where = f"no memory for a {access} at physical address {address:#x}"
+        super().__init__(f"{where}: {detail}" if detail else where)
 
 
 class PageFault(GuestError):

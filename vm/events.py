@@ -1,4 +1,4 @@
-"""What devices will do later: a queue of (guest time, device, event, data), never a closure, so that it can be saved."""
+"""What devices will do later: a queue of (guest time, device, event, data), never closures, so that it can be saved."""
 
 from __future__ import annotations
 

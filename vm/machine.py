@@ -113,7 +113,7 @@ class Machine:
         return name
 
     def load(self, path: str | os.PathLike[str], address: int | None = None) -> Program:
-        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start in M-mode at its entry.
+        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start at its entry, in M-mode.
 
         a0 is the hart's number, a1 the address of the device tree. An ELF with a symbol `tohost` talks through it as
         under Spike. Raises LoadError; the machine is then as it was.
@@ -164,7 +164,7 @@ class Machine:
         return linux
 
     def reset(self) -> None:
-        """Press the reset button: devices and harts to their power-on state, and the guest is loaded again from its files.
+        """Press the reset button: devices and harts to their power-on state; the guest is loaded again from its files.
 
         RAM that the files do not cover keeps its content; time goes on.
         """
@@ -350,7 +350,7 @@ class Machine:
     # End
 
     def close(self) -> None:
-        """Release disk images and other host resources. The machine does not run afterwards; closing twice is harmless."""
+        """Release disk images and other host resources. The machine does not run again; closing twice is harmless."""
         self._refuse_if_running("close")
         self._closed = True
         self.board.close()

@@ -150,7 +150,9 @@ class Switch(Form):
         return [f"if load_slowly(cpu, uop, budget, address, {kind}) != CONTINUE:", "    return", "uop += 1", "continue"]
 
     def store_miss(self, size):
-        return [f"if store_slowly(cpu, uop, budget, address, {size}) != CONTINUE:", "    return", "uop += 1", "continue"]
+        return [
+            f"if store_slowly(cpu, uop, budget, address, {size}) != CONTINUE:", "    return", "uop += 1", "continue",
+        ]
 
     def attempt(self, call, row):
         return [f"if {call} != CONTINUE:", "    return", *self.go_on(row)]
