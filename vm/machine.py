@@ -113,7 +113,7 @@ class Machine:
         return name
 
     def load(self, path: str | os.PathLike[str], address: int | None = None) -> Program:
-        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start at its entry, in M-mode.
+        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start at its entry in M-mode.
 
         a0 is the hart's number, a1 the address of the device tree. An ELF with a symbol `tohost` talks through it as
         under Spike. Raises LoadError; the machine is then as it was.
@@ -183,6 +183,7 @@ class Machine:
         self.board.reset()
         for hart in self.harts:
             hart.reset()
+        self._scheduler.watch(0, 0)
         self._firmware = self._htif = self._request = None
         self.program = None
 

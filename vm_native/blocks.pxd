@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 from vm_native.cpu cimport BlockCache, Cpu
 from vm_native.ir cimport Block, Link
+from vm_native.ram cimport RamRegion
 
 cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil
@@ -11,7 +12,7 @@ cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil
 cdef bint page_is_cacheable(BlockCache* cache, uint64_t physical) noexcept nogil
 cdef void link_blocks(Link* link, Block* target) noexcept nogil
 cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept nogil
-cdef void flush_blocks(BlockCache* cache) noexcept nogil
+cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void free_dead(BlockCache* cache) noexcept nogil
 cdef int init_cache(BlockCache* cache) noexcept nogil
 cdef void destroy_cache(BlockCache* cache) noexcept nogil

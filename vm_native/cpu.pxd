@@ -135,6 +135,7 @@ cdef struct FrontEnd:
     uint64_t access_fault[3]        # trap causes of a failed bus access, by Access
     uint64_t misaligned[2]          # trap causes of a misaligned atomic: READ (a load-reserved), WRITE
     Helper* helpers
+    int sink                        # the register slot that takes writes to nowhere
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
     return cpu.steps + <uint64_t>(cpu.slice - cpu.budget)

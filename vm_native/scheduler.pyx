@@ -8,7 +8,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
-from vm_native.blocks cimport destroy_cache, flush_blocks, free_dead, init_cache, written
+from vm_native.blocks cimport destroy_cache, forbid_writes, free_dead, init_cache, written
 from vm_native.bus cimport Bus, ram_at
 from vm_native.clock cimport NativeClock, host_ns, steps_until_ns, timeline_ns
 from vm_native.cpu cimport (
@@ -249,10 +249,20 @@ cdef class Scheduler:
             written(&self.blocks, address, size)
 
     def watch(self, uint64_t address, uint64_t size):
-        """Stop with STOP_WATCH after each store into [address, address + size), inside one page of RAM."""
-        cdef RamRegion* region = ram_at(&self.bus.map, address, size)
+        """Stop with STOP_WATCH after each store into [address, address + size), inside one page of RAM.
+
+        There is one watch; size 0 ends it.
+        """
+        cdef RamRegion* region = ram_at(&self.bus.map, self.bus.map.watch_base, 1)
+        if region != NULL:
+            region.code[(self.bus.map.watch_base - region.base) >> PAGE_SHIFT] &= ~WATCHED
+        self.bus.map.watch_base = self.bus.map.watch_end = 0
+        if size == 0:
+            return
+        region = ram_at(&self.bus.map, address, size)
         if region == NULL:
             raise ValueError(f"[{address:#x}, {address + size:#x}) is not RAM")
+        forbid_writes(&self.blocks, region, address)
         self.bus.map.watch_base = address
         self.bus.map.watch_end = address + size
         region.code[(address - region.base) >> PAGE_SHIFT] |= WATCHED

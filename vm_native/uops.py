@@ -10,6 +10,7 @@ Semantics, one of:
     rd = reserveN(rs1)                  load-reserved
     rd = conditionalN(rs1, rs2)         store-conditional: 0 on success, 1 on failure
     rd = atomicN OPERATION(rs1, rs2)    read-modify-write, gives the old value
+    rd = exchangeN(rs1, rs2, rd)        compare-and-swap: stores rs2 if memory holds rd; gives the old value
     branch if CONDITION                 way 0 of the block if true, way 1 if not
     jump; rd = next                     way 0; `rd` becomes the address behind the block (way 1)
     jump (rs1 + imm); rd = next         indirect, bit 0 of the target cleared
@@ -113,9 +114,10 @@ U("lr.w",   "rd rs1",      "rd = reserve32(rs1)")
 U("lr.d",   "rd rs1",      "rd = reserve64(rs1)")
 U("sc.w",   "rd rs1 rs2",  "rd = conditional32(rs1, rs2)")
 U("sc.d",   "rd rs1 rs2",  "rd = conditional64(rs1, rs2)")
-for _operation in ("swap", "add", "xor", "and", "or", "min", "max", "minu", "maxu"):
-    U(f"amo{_operation}.w", "rd rs1 rs2", f"rd = atomic32 {_operation}(rs1, rs2)")
-    U(f"amo{_operation}.d", "rd rs1 rs2", f"rd = atomic64 {_operation}(rs1, rs2)")
+for _suffix, _bits in (("b", 8), ("h", 16), ("w", 32), ("d", 64)):
+    for _operation in ("swap", "add", "xor", "and", "or", "min", "max", "minu", "maxu"):
+        U(f"amo{_operation}.{_suffix}", "rd rs1 rs2", f"rd = atomic{_bits} {_operation}(rs1, rs2)")
+    U(f"amocas.{_suffix}", "rd rs1 rs2", f"rd = exchange{_bits}(rs1, rs2, rd)")
 
 # Ends of blocks
 U("beq",    "rs1 rs2",     "branch if rs1 == rs2")

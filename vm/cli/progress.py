@@ -19,13 +19,15 @@ def download_progress(label: str) -> Iterator[Callable[[int, int], None] | None]
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
                TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
+        task = None                         # nothing shows until something is downloaded
         last = 0
 
         def progress(received: int, total: int) -> None:
-            nonlocal last
-            if received < last:             # the next file
-                bar.reset(task)
+            nonlocal task, last
+            if task is None:
+                task = bar.add_task(label, total=total)
+            elif received < last:           # the next file
+                bar.reset(task, total=total)
             last = received
             bar.update(task, completed=received, total=total)
 

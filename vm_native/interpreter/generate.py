@@ -18,6 +18,7 @@ LOAD = re.compile(r"rd = load(s|boxed|)(\d+)\(rs1 \+ imm\)")
 STORE = re.compile(r"store(\d+)\(rs1 \+ imm, rs2\)")
 RESERVE = re.compile(r"rd = (reserve|conditional)(\d+)\(.*\)")
 ATOMIC = re.compile(r"rd = atomic(\d+) (\w+)\(rs1, rs2\)")
+EXCHANGE = re.compile(r"rd = exchange(\d+)\(rs1, rs2, rd\)")
 BRANCH = re.compile(r"branch if (.*)")
 
 OPERANDS = {
@@ -80,6 +81,8 @@ class Form:
             return self.attempt(f"{function}(cpu, uop, budget, {int(match[2]) // 8})", row)
         if match := ATOMIC.fullmatch(semantics):
             return self.attempt(f"atomic(cpu, uop, budget, ATOMIC_{match[2].upper()}, {int(match[1]) // 8})", row)
+        if match := EXCHANGE.fullmatch(semantics):
+            return self.attempt(f"exchange(cpu, uop, budget, {int(match[1]) // 8})", row)
         if match := BRANCH.fullmatch(semantics):
             condition = expression(match[1])
             return [f"if {condition}:", *indent(self.follow(0)), "else:", *indent(self.follow(1))]

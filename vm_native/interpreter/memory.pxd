@@ -31,3 +31,4 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
 cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
+cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil

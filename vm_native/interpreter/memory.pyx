@@ -35,22 +35,31 @@ cdef extern from *:
         } while (!__atomic_compare_exchange_n(place, &old, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)); \\
         return (unsigned long long)(long long)old; \\
     }
+    VM_ATOMIC(vm_atomic8, signed char, unsigned char)
+    VM_ATOMIC(vm_atomic16, short, unsigned short)
     VM_ATOMIC(vm_atomic32, int, unsigned int)
     VM_ATOMIC(vm_atomic64, long long, unsigned long long)
 
-    static inline int vm_exchange32(void *host, unsigned int expected, unsigned int wanted) {
-        return __atomic_compare_exchange_n((unsigned int *)host, &expected, wanted, 0,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    /* Compare and swap; gives the value found, sign-extended. */
+    #define VM_EXCHANGE(name, type) \\
+    static inline unsigned long long name(void *host, unsigned long long expected, unsigned long long wanted) { \\
+        type found = (type)expected; \\
+        __atomic_compare_exchange_n((type *)host, &found, (type)wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \\
+        return (unsigned long long)(long long)found; \\
     }
-    static inline int vm_exchange64(void *host, unsigned long long expected, unsigned long long wanted) {
-        return __atomic_compare_exchange_n((unsigned long long *)host, &expected, wanted, 0,
-                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-    }
+    VM_EXCHANGE(vm_exchange8, signed char)
+    VM_EXCHANGE(vm_exchange16, short)
+    VM_EXCHANGE(vm_exchange32, int)
+    VM_EXCHANGE(vm_exchange64, long long)
     """
+    uint64_t atomic8 "vm_atomic8"(void* host, int operation, uint64_t operand) noexcept nogil
+    uint64_t atomic16 "vm_atomic16"(void* host, int operation, uint64_t operand) noexcept nogil
     uint64_t atomic32 "vm_atomic32"(void* host, int operation, uint64_t operand) noexcept nogil
     uint64_t atomic64 "vm_atomic64"(void* host, int operation, uint64_t operand) noexcept nogil
-    bint exchange32 "vm_exchange32"(void* host, uint32_t expected, uint32_t wanted) noexcept nogil
-    bint exchange64 "vm_exchange64"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange8 "vm_exchange8"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange16 "vm_exchange16"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange32 "vm_exchange32"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange64 "vm_exchange64"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
 
 
 cdef int fault(Cpu* cpu, Uop* uop, int64_t budget, uint64_t cause, uint64_t address) noexcept nogil:
@@ -259,7 +268,7 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
 
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Store-conditional: succeeds if the reserved place still holds the value that was loaded."""
-    cdef uint64_t physical
+    cdef uint64_t physical, expected
     cdef int status
     cdef bint done = False
     cdef uint64_t value = cpu.regs[uop.rs2]
@@ -268,9 +277,10 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
         return status
     if cpu.reserved_host == <uint64_t>place and size <= cpu.reserved_size:
         if size == 4:
-            done = exchange32(place, <uint32_t>cpu.reserved_value, <uint32_t>value)
+            expected = <uint64_t><int64_t><int32_t>cpu.reserved_value
+            done = exchange32(place, expected, value) == expected
         else:
-            done = exchange64(place, cpu.reserved_value, value)
+            done = exchange64(place, cpu.reserved_value, value) == cpu.reserved_value
     cpu.reserved_host = 0
     cpu.regs[uop.rd] = not done
     return after_atomic(cpu, uop, budget, physical, size) if done else CONTINUE
@@ -284,6 +294,35 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
     if place == NULL:
         return status
-    old = atomic32(place, operation, value) if size == 4 else atomic64(place, operation, value)
+    if size == 4:
+        old = atomic32(place, operation, value)
+    elif size == 8:
+        old = atomic64(place, operation, value)
+    elif size == 2:
+        old = atomic16(place, operation, value)
+    else:
+        old = atomic8(place, operation, value)
     cpu.regs[uop.rd] = old
+    return after_atomic(cpu, uop, budget, physical, size)
+
+
+cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
+    """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
+    cdef uint64_t physical, found
+    cdef int status
+    cdef uint64_t value = cpu.regs[uop.rs2]
+    # The sink holds whatever was written to x0 last; as a source x0 is zero.
+    cdef uint64_t expected = cpu.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    if place == NULL:
+        return status
+    if size == 4:
+        found = exchange32(place, expected, value)
+    elif size == 8:
+        found = exchange64(place, expected, value)
+    elif size == 2:
+        found = exchange16(place, expected, value)
+    else:
+        found = exchange8(place, expected, value)
+    cpu.regs[uop.rd] = found
     return after_atomic(cpu, uop, budget, physical, size)

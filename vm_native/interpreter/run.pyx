@@ -136,11 +136,11 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
     cdef Link* link
     cdef int status
     while True:
-        if cpu.attention:
-            cpu.front_end.attend(cpu)
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
             cpu.pending_link = NULL
             return
+        if cpu.attention:
+            cpu.front_end.attend(cpu)
         status = CONTINUE
         block = remembered(cpu, cpu.pc)
         if block == NULL:

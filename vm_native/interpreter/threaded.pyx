@@ -10,7 +10,7 @@ from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
 from vm_native.interpreter.leave cimport call_helper, step_over
 from vm_native.interpreter.memory cimport (
     ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
-    BOXED, SIGNED, atomic, entry_of, hits, load_slowly, reserve, store_conditional, store_slowly,
+    BOXED, SIGNED, atomic, entry_of, exchange, hits, load_slowly, reserve, store_conditional, store_slowly,
 )
 from vm_native.interpreter.semantics cimport *
 from vm_native.ir cimport Block, Link, Uop, block_of

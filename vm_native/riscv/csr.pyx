@@ -10,7 +10,8 @@ from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, Cpu, consumed_steps, mach
 from vm_native.riscv.fpu cimport clear_flags, collect_flags
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations
 from vm_native.riscv.state cimport (
-    FEATURE_SSTC, FEATURE_SVADU, FEATURE_ZICNTR, IRQ_MSI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MSTATUS_FS, MSTATUS_MIE,
+    EVENT_COUNTERS, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVPBMT, FEATURE_ZICBOM,
+    FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, IRQ_LCOFI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MSTATUS_FS, MSTATUS_MIE,
     MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
     MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, USER, Hart,
 )
@@ -20,11 +21,14 @@ cdef enum:
     FFLAGS = 0x001
     FRM = 0x002
     FCSR = 0x003
+    SEED = 0x015
     SSTATUS = 0x100
     SIE = 0x104
     STVEC = 0x105
     SCOUNTEREN = 0x106
     SENVCFG = 0x10A
+    SSTATEEN0 = 0x10C
+    SSTATEEN3 = 0x10F
     SSCRATCH = 0x140
     SEPC = 0x141
     SCAUSE = 0x142
@@ -40,6 +44,8 @@ cdef enum:
     MTVEC = 0x305
     MCOUNTEREN = 0x306
     MENVCFG = 0x30A
+    MSTATEEN0 = 0x30C
+    MSTATEEN3 = 0x30F
     MCOUNTINHIBIT = 0x320
     MHPMEVENT3 = 0x323
     MHPMEVENT31 = 0x33F
@@ -52,6 +58,7 @@ cdef enum:
     PMPCFG15 = 0x3AF
     PMPADDR0 = 0x3B0
     PMPADDR63 = 0x3EF
+    MSECCFG = 0x747
     MCYCLE = 0xB00
     MINSTRET = 0xB02
     MHPMCOUNTER3 = 0xB03
@@ -59,6 +66,8 @@ cdef enum:
     CYCLE = 0xC00
     TIME = 0xC01
     INSTRET = 0xC02
+    HPMCOUNTER31 = 0xC1F
+    SCOUNTOVF = 0xDA0
     MVENDORID = 0xF11
     MARCHID = 0xF12
     MIMPID = 0xF13
@@ -85,6 +94,17 @@ cdef uint64_t S_INTERRUPTS = 1 << IRQ_SSI | 1 << IRQ_STI | 1 << IRQ_SEI
 cdef uint64_t ALL_INTERRUPTS = 0xAAA
 cdef uint64_t COUNTERS = 7                          # cycle, time, instret
 cdef uint64_t ENVCFG_FIOM = 1
+cdef uint64_t ENVCFG_CBIE = 3 << 4
+cdef uint64_t ENVCFG_CBCFE = 1 << 6
+cdef uint64_t ENVCFG_CBZE = 1 << 7
+cdef uint64_t MENVCFG_PBMTE = 1ULL << 62
+cdef uint64_t STATEEN_ENVCFG = 1ULL << 62
+cdef uint64_t STATEEN_SE0 = 1ULL << 63
+cdef uint64_t MSECCFG_USEED = 1 << 8
+cdef uint64_t MSECCFG_SSEED = 1 << 9
+cdef uint64_t EVENT_OVERFLOWED = 1ULL << 63
+cdef uint64_t EVENT_WRITABLE = 0xDFULL << 56 | 0xFFFFFFFFULL    # OF and the inhibits of M, S and U; the event
+cdef uint64_t SEED_ENTROPY = 2ULL << 30             # the state ES16: 16 bits are there
 cdef uint64_t MENVCFG_STCE = 1ULL << 63
 cdef uint64_t MENVCFG_ADUE = 1ULL << 61
 cdef uint64_t SATP_PPN_ASID = (1ULL << 60) - 1
@@ -100,8 +120,14 @@ cdef bint csr_accessible(Hart* hart, int number, bint writes) noexcept nogil:
         return False
     if FFLAGS <= number <= FCSR:
         return hart.state.mstatus & MSTATUS_FS != 0
-    if CYCLE <= number <= INSTRET:
+    if CYCLE <= number <= HPMCOUNTER31:
         return counter_enabled(hart, number - CYCLE)
+    if number == SEED:
+        return writes and seed_enabled(hart)
+    if SSTATEEN0 <= number <= SSTATEEN3 and privilege != MACHINE:
+        return hart.state.mstateen[number - SSTATEEN0] & STATEEN_SE0 != 0
+    if number == SENVCFG and privilege != MACHINE and hart.state.features & FEATURE_SMSTATEEN:
+        return hart.state.mstateen[0] & STATEEN_ENVCFG != 0
     if number == SATP:
         return privilege == MACHINE or not hart.state.mstatus & MSTATUS_TVM
     if number == STIMECMP and privilege != MACHINE:
@@ -115,6 +141,13 @@ cdef bint counter_enabled(Hart* hart, int counter) noexcept nogil:
     if not hart.state.mcounteren >> counter & 1:
         return False
     return hart.state.privilege == SUPERVISOR or hart.state.scounteren >> counter & 1
+
+
+cdef bint seed_enabled(Hart* hart) noexcept nogil:
+    """Zkr: the seed register is M-mode's, unless mseccfg lends it; and only an instruction that writes may read it."""
+    if hart.state.privilege == MACHINE:
+        return True
+    return hart.state.mseccfg & (MSECCFG_SSEED if hart.state.privilege == SUPERVISOR else MSECCFG_USEED) != 0
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
@@ -157,6 +190,26 @@ cdef uint64_t read_pmpcfg(Hart* hart, int first) noexcept nogil:
     return value
 
 
+cdef uint64_t read_seed(Hart* hart) noexcept nogil:
+    """Sixteen bits from a generator that the machine's seed starts (SplitMix64): the same run, the same entropy."""
+    cdef uint64_t mixed
+    hart.state.entropy += 0x9E3779B97F4A7C15ULL
+    mixed = hart.state.entropy
+    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9ULL
+    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EBULL
+    return SEED_ENTROPY | (mixed ^ mixed >> 31) & 0xFFFF
+
+
+cdef uint64_t read_scountovf(Hart* hart) noexcept nogil:
+    """Sscofpmf: the overflow bits of the counters that S-mode may see."""
+    cdef uint64_t value = 0
+    cdef int i
+    for i in range(EVENT_COUNTERS):
+        if hart.state.mhpmevent[i] & EVENT_OVERFLOWED:
+            value |= 1ULL << (i + 3)
+    return value if hart.state.privilege == MACHINE else value & hart.state.mcounteren
+
+
 cdef bint csr_read(Hart* hart, int number, uint64_t* value) noexcept nogil:
     if number >> 8 & 3 == 0:
         return read_user(hart, number, value)
@@ -175,6 +228,12 @@ cdef bint read_user(Hart* hart, int number, uint64_t* value) noexcept nogil:
             value[0] = hart.state.fflags
         if number != FFLAGS:
             value[0] |= hart.state.frm << (5 if number == FCSR else 0)
+        return True
+    if number == SEED and hart.state.features & FEATURE_ZKR:
+        value[0] = read_seed(hart)
+        return True
+    if INSTRET < number <= HPMCOUNTER31 and hart.state.features & FEATURE_ZIHPM:
+        value[0] = 0
         return True
     if not hart.state.features & FEATURE_ZICNTR:
         return False
@@ -214,6 +273,10 @@ cdef bint read_supervisor(Hart* hart, int number, uint64_t* value) noexcept nogi
         value[0] = hart.state.stimecmp
     elif number == SATP:
         value[0] = hart.state.satp
+    elif SSTATEEN0 <= number <= SSTATEEN3 and hart.state.features & FEATURE_SMSTATEEN:
+        value[0] = hart.state.sstateen[number - SSTATEEN0] & hart.state.mstateen[number - SSTATEEN0]
+    elif number == SCOUNTOVF and hart.state.features & FEATURE_SSCOFPMF:
+        value[0] = read_scountovf(hart)
     else:
         return False
     return True
@@ -257,6 +320,12 @@ cdef bint read_machine(Hart* hart, int number, uint64_t* value) noexcept nogil:
     elif PMPADDR0 <= number <= PMPADDR63:
         if number - PMPADDR0 < PMP_ENTRIES:
             value[0] = hart.state.pmpaddr[number - PMPADDR0]
+    elif MSTATEEN0 <= number <= MSTATEEN3 and hart.state.features & FEATURE_SMSTATEEN:
+        value[0] = hart.state.mstateen[number - MSTATEEN0]
+    elif number == MSECCFG and hart.state.features & FEATURE_ZKR:
+        value[0] = hart.state.mseccfg
+    elif MHPMEVENT3 <= number <= MHPMEVENT31:
+        value[0] = hart.state.mhpmevent[number - MHPMEVENT3]
     elif number == MCYCLE:
         value[0] = read_mcycle(hart)
     elif number == MINSTRET:
@@ -267,7 +336,7 @@ cdef bint read_machine(Hart* hart, int number, uint64_t* value) noexcept nogil:
         value[0] = hart.state.hart_id
     elif number != MVENDORID and number != MARCHID and number != MCONFIGPTR:
         # Performance counters are there, and zero (section 3.1.10 lets them be).
-        return MHPMCOUNTER3 <= number <= MHPMCOUNTER31 or MHPMEVENT3 <= number <= MHPMEVENT31
+        return MHPMCOUNTER3 <= number <= MHPMCOUNTER31
     return True
 
 
@@ -282,6 +351,8 @@ cdef bint csr_write(Hart* hart, int number, uint64_t value) noexcept nogil:
 
 
 cdef bint write_user(Hart* hart, int number, uint64_t value) noexcept nogil:
+    if number == SEED:
+        return hart.state.features & FEATURE_ZKR != 0   # what is written is ignored
     if not FFLAGS <= number <= FCSR or not hart.state.misa >> 5 & 1:
         return False
     if number != FRM:
@@ -307,6 +378,10 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
         flush_translations(hart)
     hart.cpu.attention = True
     update_mode(hart)
+
+
+cdef uint64_t supervisor_interrupts(Hart* hart) noexcept nogil:
+    return S_INTERRUPTS | (1 << IRQ_LCOFI if hart.state.features & FEATURE_SSCOFPMF else 0)
 
 
 cdef void write_mie(Hart* hart, uint64_t value, uint64_t mask) noexcept nogil:
@@ -338,9 +413,9 @@ cdef bint write_supervisor(Hart* hart, int number, uint64_t value) noexcept nogi
     elif number == STVEC:
         hart.state.stvec = value & ~<uint64_t>2
     elif number == SCOUNTEREN:
-        hart.state.scounteren = value & COUNTERS
+        hart.state.scounteren = value & counter_enables(hart)
     elif number == SENVCFG:
-        hart.state.senvcfg = value & ENVCFG_FIOM
+        hart.state.senvcfg = legal_envcfg(hart, hart.state.senvcfg, value)
     elif number == SSCRATCH:
         hart.state.sscratch = value
     elif number == SEPC:
@@ -350,14 +425,15 @@ cdef bint write_supervisor(Hart* hart, int number, uint64_t value) noexcept nogi
     elif number == STVAL:
         hart.state.stval = value
     elif number == SIP:
-        write_mip(hart, value, hart.state.mideleg & 1 << IRQ_SSI)
+        write_mip(hart, value, hart.state.mideleg & (1 << IRQ_SSI | 1 << IRQ_LCOFI))
     elif number == STIMECMP and hart.state.features & FEATURE_SSTC:
         hart.state.stimecmp = value
         timers_changed(hart)
     elif number == SATP:
         write_satp(hart, value)
     else:
-        return False
+        # No bit of sstateen is about anything that these harts have.
+        return SSTATEEN0 <= number <= SSTATEEN3 and hart.state.features & FEATURE_SMSTATEEN != 0
     return True
 
 
@@ -388,13 +464,29 @@ cdef void write_pmpaddr(Hart* hart, int entry, uint64_t value) noexcept nogil:
     flush_everything(hart)
 
 
-cdef void write_menvcfg(Hart* hart, uint64_t value) noexcept nogil:
+cdef uint64_t counter_enables(Hart* hart) noexcept nogil:
+    return 0xFFFFFFFFULL if hart.state.features & FEATURE_ZIHPM else COUNTERS
+
+
+cdef uint64_t legal_envcfg(Hart* hart, uint64_t old, uint64_t value) noexcept nogil:
+    """The bits that menvcfg and senvcfg share; the reserved CBIE value leaves the field as it was."""
     cdef uint64_t writable = ENVCFG_FIOM
+    if hart.state.features & FEATURE_ZICBOM:
+        writable |= ENVCFG_CBCFE | (ENVCFG_CBIE if value & ENVCFG_CBIE != 2 << 4 else 0)
+    if hart.state.features & FEATURE_ZICBOZ:
+        writable |= ENVCFG_CBZE
+    return old & ~writable & (ENVCFG_CBIE if hart.state.features & FEATURE_ZICBOM else 0) | value & writable
+
+
+cdef void write_menvcfg(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t writable = 0
+    if hart.state.features & FEATURE_SVPBMT:
+        writable |= MENVCFG_PBMTE
     if hart.state.features & FEATURE_SSTC:
         writable |= MENVCFG_STCE
     if hart.state.features & FEATURE_SVADU:
         writable |= MENVCFG_ADUE
-    hart.state.menvcfg = value & writable
+    hart.state.menvcfg = legal_envcfg(hart, hart.state.menvcfg, value) | value & writable
     flush_translations(hart)
     timers_changed(hart)
 
@@ -426,14 +518,14 @@ cdef bint write_machine(Hart* hart, int number, uint64_t value) noexcept nogil:
     elif number == MEDELEG:
         hart.state.medeleg = value & MEDELEG_WRITABLE
     elif number == MIDELEG:
-        hart.state.mideleg = value & S_INTERRUPTS
+        hart.state.mideleg = value & supervisor_interrupts(hart)
         hart.cpu.attention = True
     elif number == MIE:
-        write_mie(hart, value, ALL_INTERRUPTS)
+        write_mie(hart, value, ALL_INTERRUPTS | supervisor_interrupts(hart))
     elif number == MTVEC:
         hart.state.mtvec = value & ~<uint64_t>2
     elif number == MCOUNTEREN:
-        hart.state.mcounteren = value & COUNTERS
+        hart.state.mcounteren = value & counter_enables(hart)
     elif number == MENVCFG:
         write_menvcfg(hart, value)
     elif number == MCOUNTINHIBIT:
@@ -447,17 +539,26 @@ cdef bint write_machine(Hart* hart, int number, uint64_t value) noexcept nogil:
     elif number == MTVAL:
         hart.state.mtval = value
     elif number == MIP:
-        write_mip(hart, value, S_INTERRUPTS)
+        write_mip(hart, value, supervisor_interrupts(hart))
     elif PMPCFG0 <= number <= PMPCFG15:
         if number & 1:
             return False
         write_pmpcfg(hart, (number - PMPCFG0) * 4, value)
     elif PMPADDR0 <= number <= PMPADDR63:
         write_pmpaddr(hart, number - PMPADDR0, value)
+    elif MSTATEEN0 <= number <= MSTATEEN3 and hart.state.features & FEATURE_SMSTATEEN:
+        hart.state.mstateen[number - MSTATEEN0] = value & (
+            STATEEN_SE0 | STATEEN_ENVCFG if number == MSTATEEN0 else STATEEN_SE0
+        )
+    elif number == MSECCFG and hart.state.features & FEATURE_ZKR:
+        hart.state.mseccfg = value & (MSECCFG_USEED | MSECCFG_SSEED)
+    elif MHPMEVENT3 <= number <= MHPMEVENT31:
+        if hart.state.features & FEATURE_SSCOFPMF:
+            hart.state.mhpmevent[number - MHPMEVENT3] = value & EVENT_WRITABLE
     elif number == MCYCLE:
         set_mcycle(hart, value)
     elif number == MINSTRET:
         set_minstret(hart, value)
     else:
-        return MHPMCOUNTER3 <= number <= MHPMCOUNTER31 or MHPMEVENT3 <= number <= MHPMEVENT31
+        return MHPMCOUNTER3 <= number <= MHPMCOUNTER31
     return True

@@ -50,6 +50,8 @@ cdef struct DecodeRow:
     uint8_t droppable       # does nothing if rd is x0
     uint8_t leaves
     uint8_t nonzero         # reserved if the immediate is 0
+    int32_t at_most         # reserved if the immediate is greater; -1: no limit
+    int32_t constant        # the immediate of a row without pieces
     uint8_t piece_count
     int8_t sign_bit
     ImmediatePiece pieces[MAX_PIECES]
@@ -64,6 +66,7 @@ cdef struct DecodeTable:
     uint16_t narrow_start[33]
     int illegal_helper
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
+    int checked_jump_helper # jumps and branches where IALIGN is 32
     int operate_helper      # floating point by way of the exact path
     bint compressed         # IALIGN is 16
 

@@ -31,7 +31,7 @@ KINDS = {
     "beq": KIND_BRANCH, "bne": KIND_BRANCH, "blt": KIND_BRANCH, "bge": KIND_BRANCH, "bltu": KIND_BRANCH,
     "bgeu": KIND_BRANCH,
 }
-MEMORY = ("load", "store", "reserve", "conditional", "atomic")
+MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
 
 
 cdef class Decoder:
@@ -41,7 +41,7 @@ cdef class Decoder:
     """
 
     def __cinit__(self, extensions, helpers):
-        rows = [row for row in ROWS if set(row.extensions) <= set(extensions)]
+        rows = [row for row in ROWS if row.is_on(extensions)]
         # The most specific row first: c.addi16sp before c.lui, c.ebreak before c.jalr.
         rows.sort(key=lambda row: row.mask.bit_count(), reverse=True)
         self.row_names = tuple(row.name for row in rows)
@@ -66,6 +66,7 @@ cdef class Decoder:
         self.table.illegal_helper = helpers["illegal"]
         self.table.dirty_helper = helpers["make_fp_dirty"]
         self.table.operate_helper = helpers["operate_fp"]
+        self.table.checked_jump_helper = helpers["checked_jump"]
         self.table.compressed = "C" in extensions
 
     def __dealloc__(self):
@@ -113,6 +114,8 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
         to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)
         to.exact_only = "rs3" in row.registers and not fpu.HAS_FMA
     to.nonzero = row.nonzero
+    to.at_most = row.at_most
+    to.constant = row.constant
     to.sign_bit = row.sign_bit
     to.piece_count = len(row.pieces)
     for index, piece in enumerate(row.pieces):
@@ -142,7 +145,7 @@ cdef inline int register_of(const DecodeRow* row, int operand, uint32_t word) no
 
 
 cdef inline int64_t immediate_of(const DecodeRow* row, uint32_t word) noexcept nogil:
-    cdef uint64_t value = 0
+    cdef uint64_t value = <uint64_t><int64_t>row.constant
     cdef int i
     for i in range(row.piece_count):
         value |= <uint64_t>(word >> row.pieces[i].source & row.pieces[i].mask) << row.pieces[i].target
@@ -166,6 +169,8 @@ cdef const DecodeRow* find_row(const DecodeTable* table, uint32_t word) noexcept
         row = &table.rows[numbers[i]]
         if word & row.mask == row.match:
             if row.nonzero and immediate_of(row, word) == 0:
+                continue
+            if row.at_most >= 0 and immediate_of(row, word) > row.at_most:
                 continue
             if not is_excluded(row, word):
                 return row
@@ -263,6 +268,10 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
                                                         and not word >> 15 & 31), word, length)
         return
     immediate = immediate_of(row, word)
+    if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
+        set_registers(emit_helper(at, at.table.checked_jump_helper, True, word, length), row, word)
+        block.links[0].pc = at.pc + <uint64_t>immediate
+        return
     uop = emit(at, row.opcode, length)
     set_registers(uop, row, word)
     if row.kind == KIND_PC_RELATIVE:

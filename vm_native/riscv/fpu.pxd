@@ -92,67 +92,121 @@ cdef uint32_t collect_flags() noexcept nogil
 cdef void clear_flags() noexcept nogil
 cdef void raise_flags(uint32_t flags) noexcept nogil
 
-# --- Exact path. The low two bits of an operation are the format as instructions encode it (S 0, D 1).
+# --- Exact path. The low two bits of an operation are the format as instructions encode it (S 0, D 1, H 2).
 
 cpdef enum Operation:
     FADD_S = 0x00
     FADD_D
+    FADD_H
     FSUB_S = 0x04
     FSUB_D
+    FSUB_H
     FMUL_S = 0x08
     FMUL_D
+    FMUL_H
     FDIV_S = 0x0C
     FDIV_D
+    FDIV_H
     FSQRT_S = 0x10
     FSQRT_D
+    FSQRT_H
     FMADD_S = 0x14
     FMADD_D
+    FMADD_H
     FMSUB_S = 0x18
     FMSUB_D
+    FMSUB_H
     FNMSUB_S = 0x1C
     FNMSUB_D
+    FNMSUB_H
     FNMADD_S = 0x20
     FNMADD_D
+    FNMADD_H
     FMIN_S = 0x24
     FMIN_D
+    FMIN_H
     FMAX_S = 0x28
     FMAX_D
+    FMAX_H
     FSGNJ_S = 0x2C
     FSGNJ_D
+    FSGNJ_H
     FSGNJN_S = 0x30
     FSGNJN_D
+    FSGNJN_H
     FSGNJX_S = 0x34
     FSGNJX_D
+    FSGNJX_H
     FEQ_S = 0x38
     FEQ_D
+    FEQ_H
     FLT_S = 0x3C
     FLT_D
+    FLT_H
     FLE_S = 0x40
     FLE_D
+    FLE_H
     FCLASS_S = 0x44
     FCLASS_D
+    FCLASS_H
     FCVT_W_S = 0x48
     FCVT_W_D
+    FCVT_W_H
     FCVT_WU_S = 0x4C
     FCVT_WU_D
+    FCVT_WU_H
     FCVT_L_S = 0x50
     FCVT_L_D
+    FCVT_L_H
     FCVT_LU_S = 0x54
     FCVT_LU_D
+    FCVT_LU_H
     FCVT_S_W = 0x58
     FCVT_D_W
+    FCVT_H_W
     FCVT_S_WU = 0x5C
     FCVT_D_WU
+    FCVT_H_WU
     FCVT_S_L = 0x60
     FCVT_D_L
+    FCVT_H_L
     FCVT_S_LU = 0x64
     FCVT_D_LU
+    FCVT_H_LU
     FCVT_S_D = 0x68         # the format bits are those of the result
+    FCVT_H_D = 0x6A
     FCVT_D_S = 0x6D
+    FCVT_H_S
     FMV_X_W = 0x70
     FMV_X_D
+    FMV_X_H
     FMV_W_X = 0x74
     FMV_D_X
+    FMV_H_X
+    FCVT_S_H = 0x78
+    FCVT_D_H
+    FMINM_S = 0x7C
+    FMINM_D
+    FMINM_H
+    FMAXM_S = 0x80
+    FMAXM_D
+    FMAXM_H
+    FROUND_S = 0x84
+    FROUND_D
+    FROUND_H
+    FROUNDNX_S = 0x88
+    FROUNDNX_D
+    FROUNDNX_H
+    FLEQ_S = 0x8C
+    FLEQ_D
+    FLEQ_H
+    FLTQ_S = 0x90
+    FLTQ_D
+    FLTQ_H
+    FCVTMOD_W_D = 0x95
+    FLI_S = 0x98            # its operand is the number of a constant
+    FLI_D
+    FLI_H
 
 cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t b, uint64_t c,
                          uint32_t* flags) noexcept nogil

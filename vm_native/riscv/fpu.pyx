@@ -1,14 +1,15 @@
 """RISC-V floating point: the exact path, and what is out of line on the fast one.
 
-After the unprivileged manual, chapters "F" and "D" (version 2.2). fpu.pxd describes the two paths. Here are the
+After the unprivileged manual, chapters "F" and "D" (version 2.2), "Zfh" and "Zfa" (1.0). fpu.pxd describes the two paths. Here are the
 host's status word, fclass, fp_operate(), and a thin Python face for tests.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
 
 from vm_native.riscv cimport softfloat
-from vm_native.riscv.softfloat cimport NV, Format, binary32, binary64, canonical_nan, infinity, is_nan, is_signaling_nan
-from vm_native.riscv.softfloat cimport sign_bit
+from vm_native.riscv.softfloat cimport (
+    NV, NX, RNE, Format, binary16, binary32, binary64, canonical_nan, infinity, is_nan, is_signaling_nan, sign_bit,
+)
 
 cdef extern from *:
     """
@@ -104,6 +105,12 @@ cdef uint64_t fclass_d(uint64_t a) noexcept nogil:
 
 # --- Exact path
 
+cdef enum:                  # conversions between formats, without the format of the result
+    FROM_D = FCVT_S_D & ~3
+    FROM_S = FCVT_D_S & ~3
+    FROM_H = FCVT_S_H & ~3
+
+
 cdef uint64_t min_max(Format f, uint64_t a, uint64_t b, bint maximum, uint32_t* flags) noexcept nogil:
     """minimumNumber and maximumNumber of IEEE 754-2019, 9.6: a NaN only if both are; -0 is less than +0."""
     if is_signaling_nan(f, a) or is_signaling_nan(f, b):
@@ -117,6 +124,12 @@ cdef uint64_t min_max(Format f, uint64_t a, uint64_t b, bint maximum, uint32_t* 
     return a if softfloat.less(f, a, b, True, flags) != maximum else b
 
 
+cdef uint64_t nan_or_min_max(Format f, uint64_t a, uint64_t b, bint maximum, uint32_t* flags) noexcept nogil:
+    """minimum and maximum of 9.6: a NaN if either is."""
+    cdef uint64_t result = min_max(f, a, b, maximum, flags)
+    return canonical_nan(f) if is_nan(f, a) or is_nan(f, b) else result
+
+
 cdef inline uint64_t nan_boxed(Format f, uint64_t bits) noexcept nogil:
     return bits | -(sign_bit(f) << 1)                       # ones above the sign; binary64: none
 
@@ -127,12 +140,42 @@ cdef inline uint64_t unboxed(Format f, uint64_t image) noexcept nogil:
 
 
 cdef inline Format format_of(int operation) noexcept nogil:
-    return binary64() if operation & 1 else binary32()
+    if operation & 3 == 0:
+        return binary32()
+    return binary64() if operation & 3 == 1 else binary16()
 
 
 cdef uint64_t from_signed(Format f, int64_t value, int rounding_mode, uint32_t* flags) noexcept nogil:
     cdef uint64_t magnitude = -<uint64_t>value if value < 0 else <uint64_t>value
     return softfloat.from_integer(f, value < 0, magnitude, rounding_mode, flags)
+
+
+cdef uint64_t round_to_integral(Format f, uint64_t a, int rounding_mode, bint signal_inexact,
+                                uint32_t* flags) noexcept nogil:
+    cdef bint exact
+    cdef uint64_t result = softfloat.to_integral(f, a, rounding_mode, &exact, flags)
+    if signal_inexact and not exact:
+        flags[0] |= NX
+    return result
+
+
+# What fli loads, as doubles; the last two and number 1 follow from the format.
+cdef double[30] constants = [
+    -1.0, 0.0, 2.0**-16, 2.0**-15, 2.0**-8, 2.0**-7, 0.0625, 0.125, 0.25, 0.3125, 0.375, 0.4375, 0.5, 0.625, 0.75, 0.875,
+    1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 8.0, 16.0, 128.0, 256.0, 32768.0, 65536.0,
+]
+
+
+cdef uint64_t constant(Format f, int number) noexcept nogil:
+    """Unprivileged manual, chapter "Zfa", table of immediates. 65536 is infinity in half precision."""
+    cdef uint32_t ignored = 0
+    if number == 1:
+        return 1ULL << f.fraction_bits                      # the smallest normal number
+    if number == 30:
+        return infinity(f)
+    if number == 31:
+        return canonical_nan(f)
+    return softfloat.convert(binary64(), f, double_bits(constants[number]), RNE, &ignored)
 
 
 cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t b, uint64_t c,
@@ -151,15 +194,21 @@ cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t 
         return nan_boxed(f, from_signed(f, <int64_t>a, rounding_mode, flags))
     elif kind == FCVT_S_LU:
         return nan_boxed(f, softfloat.from_integer(f, False, a, rounding_mode, flags))
-    elif operation == FCVT_S_D:
+    elif kind == FROM_D:
         return nan_boxed(f, softfloat.convert(binary64(), f, a, rounding_mode, flags))
-    elif operation == FCVT_D_S:
-        return softfloat.convert(binary32(), f, unboxed(binary32(), a), rounding_mode, flags)
+    elif kind == FROM_S:
+        return nan_boxed(f, softfloat.convert(binary32(), f, unboxed(binary32(), a), rounding_mode, flags))
+    elif kind == FROM_H:
+        return nan_boxed(f, softfloat.convert(binary16(), f, unboxed(binary16(), a), rounding_mode, flags))
+    elif kind == FLI_S:
+        return nan_boxed(f, constant(f, <int>a))
     elif operation == FMV_X_W:
         return fmv_x_w(a)
-    elif operation == FMV_W_X:
-        return fmv_w_x(a)
-    elif operation == FMV_X_D or operation == FMV_D_X:
+    elif operation == FMV_X_H:
+        return <uint64_t><int16_t>a
+    elif kind == FMV_W_X:
+        return nan_boxed(f, a & ((sign << 1) - 1))
+    elif operation == FMV_X_D:
         return a
 
     # Results that are integers
@@ -171,6 +220,10 @@ cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t 
         return softfloat.less(f, x, y, False, flags)
     elif kind == FLE_S:
         return softfloat.less(f, x, y, False, flags) or softfloat.equal(f, x, y, False, flags)
+    elif kind == FLTQ_S:
+        return softfloat.less(f, x, y, True, flags)
+    elif kind == FLEQ_S:
+        return softfloat.less(f, x, y, True, flags) or softfloat.equal(f, x, y, True, flags)
     elif kind == FCLASS_S:
         return classify(f, x)
     elif kind == FCVT_W_S:
@@ -181,6 +234,8 @@ cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t 
         return softfloat.to_integer(f, x, True, 64, rounding_mode, flags)
     elif kind == FCVT_LU_S:
         return softfloat.to_integer(f, x, False, 64, rounding_mode, flags)
+    elif operation == FCVTMOD_W_D:
+        return <uint64_t><int32_t>softfloat.to_integer_modulo(f, x, flags)
 
     z = unboxed(f, c)
     if kind == FADD_S:
@@ -205,6 +260,14 @@ cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t 
         x = min_max(f, x, y, False, flags)
     elif kind == FMAX_S:
         x = min_max(f, x, y, True, flags)
+    elif kind == FMINM_S:
+        x = nan_or_min_max(f, x, y, False, flags)
+    elif kind == FMAXM_S:
+        x = nan_or_min_max(f, x, y, True, flags)
+    elif kind == FROUND_S:
+        x = round_to_integral(f, x, rounding_mode, False, flags)
+    elif kind == FROUNDNX_S:
+        x = round_to_integral(f, x, rounding_mode, True, flags)
     elif kind == FSGNJ_S:
         x = x & ~sign | y & sign
     elif kind == FSGNJN_S:

@@ -15,15 +15,20 @@ from vm_native.riscv.fpu cimport clear_flags, collect_flags, restore_environment
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
 from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
-    F0, FEATURE_SSTC, FEATURE_SVADU, FEATURE_ZICNTR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
-    LOAD_MISALIGNED, MACHINE, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, Hart, HartState, hart_of,
+    F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT,
+    FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
+    LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, Hart, HartState, hart_of,
 )
 from vm_native.scheduler cimport Scheduler
 
 from vm_native.riscv.operations import HELPERS
 
 cdef uint64_t NEVER = <uint64_t>-1
-FEATURES = {"Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR}
+FEATURES = {
+    "Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR, "Zihpm": FEATURE_ZIHPM,
+    "Zicbom": FEATURE_ZICBOM, "Zicboz": FEATURE_ZICBOZ, "Svnapot": FEATURE_SVNAPOT, "Svpbmt": FEATURE_SVPBMT,
+    "Sscofpmf": FEATURE_SSCOFPMF, "Smstateen": FEATURE_SMSTATEEN, "Zkr": FEATURE_ZKR,
+}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
 
@@ -56,6 +61,7 @@ front_end.access_fault[EXECUTE] = FETCH_ACCESS
 front_end.misaligned[READ] = LOAD_MISALIGNED
 front_end.misaligned[WRITE] = STORE_MISALIGNED
 front_end.helpers = helpers
+front_end.sink = SINK
 
 
 cdef class NativeHart:

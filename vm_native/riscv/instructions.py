@@ -3,16 +3,17 @@
 Patterns are written as in the manual, most significant bit first. Fields: `rd rs1 rs2 rs3` are x registers,
 `frd frs1 frs2 frs3` f registers, with `'` the three-bit form of compressed instructions (x8-x15, f8-f15); `imm[...]`
 is sign-extended, `uimm[...]` is not, with the bits named as the manual names them; the prefix `nz` demands a value
-other than zero. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`, `pred` and the like are read by helpers.
+other than zero and `<=10` behind it limits it. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`, `pred` and the like are read by helpers.
 
 A row says what its instruction becomes:
     uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
     helper=     a function of the front end (operations.pyx); `leaves` if the block ends there
-    expands=    for compressed instructions: the row it stands for, and registers that differ
-Extensions name what must be on: all of the words.
+    expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
+Extensions name what must be on: all of the words; of names joined by `|`, any one.
 """
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 
 
@@ -38,9 +39,15 @@ class Row(NamedTuple):
     registers: dict[str, tuple[str, int]]   # operand -> (field as written, lowest bit), or ("x2", 0) for a fixed one
     excluded: dict[str, tuple[int, ...]]    # operand -> registers that this row does not cover
     pieces: tuple[Piece, ...]
+    constant: int                           # the immediate of a row that has no pieces
     sign_bit: int                           # of the immediate, or -1
     nonzero: bool
+    at_most: int                            # the largest immediate that this row covers, or -1
     rounds: bool                            # has a rounding mode field
+
+    def is_on(self, extensions: Collection[str]) -> bool:
+        """Whether a hart with these extensions has the instruction."""
+        return all(any(name in extensions for name in word.split("|")) for word in self.extensions)
 
 
 ROWS: list[Row] = []
@@ -48,7 +55,7 @@ BY_NAME: dict[str, Row] = {}
 
 WIDTHS = {"rm": 3, "csr": 12, "zimm": 5, "aq": 1, "rl": 1, "fm": 4, "pred": 4, "succ": 4}
 REGISTER = re.compile(r"(f?r(?:d|s1|s2|s3))('?)(?:!=([\d,]+))?")
-IMMEDIATE = re.compile(r"(nz)?(u?)imm\[([\d:|]+)\]")
+IMMEDIATE = re.compile(r"(nz)?(u?)imm\[([\d:|]+)\](?:<=(\d+))?")
 
 
 def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = "", leaves: bool = False,
@@ -60,12 +67,14 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
         base_name, *changes = expands.split()
         base = BY_NAME[base_name]
         fixed = dict(change.split("=") for change in changes)
+    constant = int(fixed.pop("imm", 0))
     position = length * 8
     mask = match = 0
     registers: dict[str, tuple[str, int]] = {}
     excluded: dict[str, tuple[int, ...]] = {}
     pieces: list[Piece] = []
     signed = nonzero = rounds = False
+    at_most = -1
     for token in pattern.split():
         if set(token) <= {"0", "1"}:
             position -= len(token)
@@ -81,6 +90,7 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
         elif found := IMMEDIATE.fullmatch(token):
             nonzero |= bool(found[1])
             signed |= not found[2]
+            at_most = int(found[4] or at_most)
             for bits in found[3].split("|"):
                 high, _, low = bits.partition(":")
                 width = int(high) - int(low or high) + 1
@@ -96,7 +106,7 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
     top = max((piece.target + piece.width - 1 for piece in pieces), default=-1) if signed else -1
     row = Row(name, pattern, tuple(extensions.split()), base.uop if base else uop or ("" if helper else name),
               base.helper if base else helper, base.leaves if base else leaves, base, length, mask, match, registers,
-              excluded, tuple(pieces), top, nonzero, rounds)
+              excluded, tuple(pieces), constant, top, nonzero, at_most, rounds)
     ROWS.append(row)
     BY_NAME[name] = row
 
@@ -183,6 +193,28 @@ for _width_code, _suffix in (("010", "w"), ("011", "d")):
     ):
         I(f"amo{_operation}.{_suffix}", f"{_code} aq rl rs2 rs1 {_width_code} rd 0101111", "A")
 
+# --- Zacas and Zabha, chapters 15 and 16 ------------------------------------------------------------------------------
+I("amocas.w", "00101 aq rl rs2 rs1 010 rd 0101111", "Zacas")
+I("amocas.d", "00101 aq rl rs2 rs1 011 rd 0101111", "Zacas")
+I("amocas.q", "00101 aq rl rs2 rs1 100 rd 0101111", "Zacas", helper="amocas_q", leaves=True)
+for _width_code, _suffix in (("000", "b"), ("001", "h")):
+    I(f"amocas.{_suffix}", f"00101 aq rl rs2 rs1 {_width_code} rd 0101111", "Zabha Zacas")
+    for _code, _operation in (
+        ("00001", "swap"), ("00000", "add"), ("00100", "xor"), ("01100", "and"), ("01000", "or"),
+        ("10000", "min"), ("10100", "max"), ("11000", "minu"), ("11100", "maxu"),
+    ):
+        I(f"amo{_operation}.{_suffix}", f"{_code} aq rl rs2 rs1 {_width_code} rd 0101111", "Zabha")
+
+# --- Zawrs, chapter 14: a stall that may end at any time ends at once ---------------------------------------------------
+I("wrs.nto", "000000001101 00000 000 00000 1110011", "Zawrs", helper="wrs_nto", leaves=True)
+I("wrs.sto", "000000011101 00000 000 00000 1110011", "Zawrs", uop="nothing")
+
+# --- Zicbom, Zicboz, Zicbop, chapter 19; prefetches are ori to x0 -------------------------------------------------------
+I("cbo.inval", "000000000000 rs1 010 00000 0001111", "Zicbom", helper="cbo_inval")
+I("cbo.clean", "000000000001 rs1 010 00000 0001111", "Zicbom", helper="cbo_clean")
+I("cbo.flush", "000000000010 rs1 010 00000 0001111", "Zicbom", helper="cbo_clean")
+I("cbo.zero",  "000000000100 rs1 010 00000 0001111", "Zicboz", helper="cbo_zero", leaves=True)
+
 # --- Zicsr, chapter 7 -------------------------------------------------------------------------------------------------
 I("csrrw",  "csr rs1 001 rd 1110011", "Zicsr", helper="csr", leaves=True)
 I("csrrs",  "csr rs1 010 rd 1110011", "Zicsr", helper="csr", leaves=True)
@@ -230,6 +262,9 @@ I("mret",       "0011000 00010 00000 000 00000 1110011", "I", helper="mret", lea
 I("sret",       "0001000 00010 00000 000 00000 1110011", "S", helper="sret", leaves=True)
 I("wfi",        "0001000 00101 00000 000 00000 1110011", "I", helper="wfi", leaves=True)
 I("sfence.vma", "0001001 rs2 rs1 000 00000 1110011", "S", helper="sfence_vma", leaves=True)
+I("sinval.vma", "0001011 rs2 rs1 000 00000 1110011", "Svinval", helper="sfence_vma", leaves=True)
+I("sfence.w.inval",  "0001100 00000 00000 000 00000 1110011", "Svinval", helper="sfence_inval")
+I("sfence.inval.ir", "0001100 00001 00000 000 00000 1110011", "Svinval", helper="sfence_inval")
 
 # --- C, chapter 27: quadrants 0, 1, 2 ---------------------------------------------------------------------------------
 I("c.addi4spn", "000 nzuimm[5:4|9:6|2|3] rd' 00", "C", expands="addi rs1=x2")

@@ -8,7 +8,7 @@ from vm_native.bus cimport ram_at
 from vm_native.cpu cimport CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport (
-    BANK_S, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT, MSTATUS_MPRV,
+    BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT, MSTATUS_MPRV,
     MSTATUS_MXR, MSTATUS_SUM, PMP_ENTRIES, REMEMBERED_FILLS, STORE_ACCESS, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
 
@@ -37,11 +37,15 @@ cdef enum:
     PMP_LOCKED = 1 << 7
     SATP_MODE_SHIFT = 60
     SV39 = 8
+    NAPOT_SIZE = 1 << 16
 
 cdef uint64_t PTE_PPN = 0x3FFFFFFFFFFC00ULL     # bits 53:10
-cdef uint64_t PTE_RESERVED = 0xFFC0000000000000ULL
+cdef uint64_t PTE_N = 1ULL << 63
+cdef uint64_t PTE_PBMT = 3ULL << 61
+cdef uint64_t PTE_RESERVED = 0x1FC0000000000000ULL
 cdef uint64_t SATP_PPN = 0xFFFFFFFFFFFULL
 cdef uint64_t MENVCFG_ADUE = 1ULL << 61
+cdef uint64_t MENVCFG_PBMTE = 1ULL << 62
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
@@ -135,13 +139,17 @@ cdef int walk(
             return TRAP
         if pte & (PTE_R | PTE_X):
             break
-        if pte & (PTE_A | PTE_D | PTE_U) or level == 0:
+        if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
             return TRAP
         table = (pte & PTE_PPN) << 2
         level -= 1
     offset_mask = (1ULL << (PAGE_SHIFT + 9 * level)) - 1
+    if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
+        return TRAP
     if not leaf_allows(hart, pte, access, privilege) or (pte & PTE_PPN) << 2 & offset_mask & PAGE_MASK:
         return TRAP
+    if pte & PTE_N:
+        offset_mask = NAPOT_SIZE - 1
     wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
     if wanted != pte and update:
         if not hart.state.menvcfg & MENVCFG_ADUE:
@@ -157,6 +165,16 @@ cdef int walk(
     result.level = level
     result.physical = (pte & PTE_PPN) << 2 & ~offset_mask | address & offset_mask
     return CONTINUE
+
+
+cdef bint attributes_are_legal(Hart* hart, uint64_t pte, int level) noexcept nogil:
+    """Svnapot (chapter 14): 64 KiB is the one size. Svpbmt (chapter 15): memory types change nothing here."""
+    if pte & PTE_N:
+        if not hart.state.features & FEATURE_SVNAPOT or level != 0 or (pte >> 10 & 15) != 8:
+            return False
+    if pte & PTE_PBMT:
+        return hart.state.menvcfg & MENVCFG_PBMTE != 0 and pte & PTE_PBMT != PTE_PBMT
+    return True
 
 
 cdef inline bint leaf_allows(Hart* hart, uint64_t pte, int access, int privilege) noexcept nogil:
@@ -246,7 +264,7 @@ cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translat
         region.dirty[ram_page] = 1
         if not region.code[ram_page]:
             entry.write_tag = page
-    if found.level == 1:
+    if found.level == 1 or found.pte & PTE_N:
         hart.superpages |= 1ULL << (address >> 21 & 63)
     elif found.level > 1:
         hart.gigapages |= 1ULL << (address >> 30 & 63)

@@ -2,24 +2,49 @@
 
 `HELPERS` names them for the instruction table; the instruction word stands in the immediate of the uop's second slot.
 """
-from libc.stdint cimport uint32_t, uint64_t
-from vm_native.cpu cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
-from vm_native.ir cimport Uop
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+from vm_native.blocks cimport written
+from vm_native.bus cimport ram_at
+from vm_native.cpu cimport ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper
+from vm_native.ir cimport Uop, block_of
+from vm_native.ram cimport RamRegion
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.fpu cimport fp_operate
 from vm_native.riscv.mmu cimport flush_address, flush_translations
 from vm_native.riscv.sbi cimport serve_call
 from vm_native.riscv.state cimport (
-    BREAKPOINT, ECALL_FROM_U, ILLEGAL_INSTRUCTION, MACHINE, MSTATUS_FS, MSTATUS_TSR,
-    MSTATUS_TVM, MSTATUS_TW, SUPERVISOR, USER, Hart, hart_of,
+    BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
+    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
 from vm_native.riscv.traps cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    __attribute__((target("cx16")))
+    #endif
+    static inline void vm_exchange128(void *host, unsigned long long *expected, const unsigned long long *wanted) {
+        unsigned __int128 old = (unsigned __int128)expected[1] << 64 | expected[0];
+        unsigned __int128 new_ = (unsigned __int128)wanted[1] << 64 | wanted[0];
+        old = __sync_val_compare_and_swap((unsigned __int128 *)host, old, new_);
+        expected[0] = (unsigned long long)old;
+        expected[1] = (unsigned long long)(old >> 64);
+    }
+    """
+    void exchange128 "vm_exchange128"(void* host, uint64_t* expected, const uint64_t* wanted) noexcept nogil
+
 cdef enum:
+    ENVCFG_CBIE = 3 << 4
+    ENVCFG_CBCFE = 1 << 6
+    ENVCFG_CBZE = 1 << 7
     CSR_MIP = 0x344
     CSR_SIP = 0x144
+    OPCODE_BRANCH = 0x63
+    OPCODE_JALR = 0x67
+    OPCODE_JAL = 0x6F
     DYNAMIC = 7
 
 
@@ -42,6 +67,35 @@ cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
     if hart.state.privilege == SUPERVISOR and hart.state.sbi:
         return serve_call(cpu)
     return trap(cpu, ECALL_FROM_U + hart.state.privilege, 0)
+
+
+cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
+    """jal, jalr and branches of a hart without C, where a target that is not a multiple of four traps at the jump."""
+    cdef uint32_t word = word_of(uop)
+    cdef uint64_t target = cpu.pc + 4
+    cdef uint64_t link = cpu.pc + 4
+    if word & 0x7F == OPCODE_JALR:
+        target = (cpu.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
+    elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.regs[uop.rs1], cpu.regs[uop.rs2]):
+        target = block_of(uop).links[0].pc
+    if target & 3:
+        return trap(cpu, FETCH_MISALIGNED, target)
+    if word & 0x7F != OPCODE_BRANCH:
+        cpu.regs[uop.rd] = link
+    cpu.pc = target
+    return LEAVE
+
+
+cdef bint branch_taken(int condition, uint64_t a, uint64_t b) noexcept nogil:
+    """By funct3: eq, ne, -, -, lt, ge, ltu, geu."""
+    cdef bint holds
+    if condition < 4:
+        holds = a == b
+    elif condition < 6:
+        holds = <int64_t>a < <int64_t>b
+    else:
+        holds = a < b
+    return holds != (condition & 1)
 
 
 cdef int ebreak(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -125,6 +179,98 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
+# --- Caches and waiting ----------------------------------------------------------------------------------------------
+
+cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
+    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set."""
+    if hart.state.privilege == MACHINE:
+        return True
+    if not hart.state.menvcfg & field:
+        return False
+    return hart.state.privilege == SUPERVISOR or hart.state.senvcfg & field != 0
+
+
+cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
+    """There are no caches to manage, but the address must be one that may be read; faults are those of a store."""
+    cdef uint64_t physical
+    if not envcfg_allows(hart_of(cpu), enable):
+        return illegal(cpu, uop)
+    if cpu.front_end.translate_address(cpu, cpu.regs[word_of(uop) >> 15 & 31], READ, 1, &physical) == CONTINUE:
+        return CONTINUE
+    cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
+    return TRAP
+
+
+cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
+    return manage_block(cpu, uop, ENVCFG_CBCFE)
+
+
+cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
+    return manage_block(cpu, uop, ENVCFG_CBIE)
+
+
+cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Zeroes the naturally aligned 64 bytes around the address."""
+    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t physical
+    cdef RamRegion* region
+    if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):
+        return illegal(cpu, uop)
+    if cpu.front_end.translate_address(cpu, address & ~<uint64_t>63, WRITE, 64, &physical) != CONTINUE:
+        cpu.trap_value = address
+        return TRAP
+    region = ram_at(cpu.map, physical, 64)
+    if region == NULL:
+        return trap(cpu, STORE_ACCESS, address)
+    memset(region.host + (physical - region.base), 0, 64)
+    written(cpu.blocks, physical, 64)
+    return CONTINUE
+
+
+cdef int wrs_nto(Cpu* cpu, Uop* uop) noexcept nogil:
+    """The wait ends at once, as it may at any time; TW makes it illegal below M-mode like wfi."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege != MACHINE and hart.state.mstatus & MSTATUS_TW:
+        return illegal(cpu, uop)
+    return CONTINUE
+
+
+cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
+    """128 bits in even-odd register pairs; the pair of x0 is zero, and is not written."""
+    cdef uint32_t word = word_of(uop)
+    cdef uint32_t rd = word >> 7 & 31
+    cdef uint32_t rs2 = word >> 20 & 31
+    cdef uint64_t address = cpu.regs[word >> 15 & 31]
+    cdef uint64_t physical
+    cdef uint64_t pair[2]
+    cdef uint64_t wanted[2]
+    cdef RamRegion* region
+    if rd & 1 or rs2 & 1:
+        return illegal(cpu, uop)
+    if address & 15:
+        return trap(cpu, STORE_MISALIGNED, address)
+    if cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical) != CONTINUE:
+        return TRAP
+    region = ram_at(cpu.map, physical, 16)
+    if region == NULL:
+        return trap(cpu, STORE_ACCESS, address)
+    pair[0] = cpu.regs[rd]
+    pair[1] = cpu.regs[rd + 1] if rd else 0
+    wanted[0] = cpu.regs[rs2]
+    wanted[1] = cpu.regs[rs2 + 1] if rs2 else 0
+    exchange128(region.host + (physical - region.base), pair, wanted)
+    if rd:
+        cpu.regs[rd] = pair[0]
+        cpu.regs[rd + 1] = pair[1]
+    written(cpu.blocks, physical, 16)
+    return CONTINUE
+
+
+cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
+    """sinval.vma has done the work; what orders it is only illegal in U-mode."""
+    return illegal(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
+
+
 # --- Floating point --------------------------------------------------------------------------------------------------
 
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -162,11 +308,18 @@ cdef void register(str name, Helper helper):
 register("illegal", illegal)
 register("ecall", ecall)
 register("ebreak", ebreak)
+register("checked_jump", checked_jump)
 register("fence_i", fence_i)
 register("mret", mret)
 register("sret", sret)
 register("wfi", wfi)
 register("sfence_vma", sfence_vma)
 register("csr", csr)
+register("cbo_clean", cbo_clean)
+register("cbo_inval", cbo_inval)
+register("cbo_zero", cbo_zero)
+register("wrs_nto", wrs_nto)
+register("amocas_q", amocas_q)
+register("sfence_inval", sfence_inval)
 register("make_fp_dirty", make_fp_dirty)
 register("operate_fp", operate_fp)

@@ -16,13 +16,15 @@ CSR_NUMBERS = {
     "cycle": 0xC00, "time": 0xC01, "instret": 0xC02,
     "sstatus": 0x100, "sie": 0x104, "stvec": 0x105, "scounteren": 0x106, "senvcfg": 0x10A,
     "sscratch": 0x140, "sepc": 0x141, "scause": 0x142, "stval": 0x143, "sip": 0x144, "stimecmp": 0x14D,
-    "satp": 0x180,
+    "satp": 0x180, "seed": 0x015, "scountovf": 0xDA0, "mseccfg": 0x747,
     "mstatus": 0x300, "misa": 0x301, "medeleg": 0x302, "mideleg": 0x303, "mie": 0x304, "mtvec": 0x305,
     "mcounteren": 0x306, "menvcfg": 0x30A, "mcountinhibit": 0x320,
     "mscratch": 0x340, "mepc": 0x341, "mcause": 0x342, "mtval": 0x343, "mip": 0x344,
     "mcycle": 0xB00, "minstret": 0xB02,
     "mvendorid": 0xF11, "marchid": 0xF12, "mimpid": 0xF13, "mhartid": 0xF14, "mconfigptr": 0xF15,
 }
+CSR_NUMBERS |= {f"mstateen{n}": 0x30C + n for n in range(4)} | {f"sstateen{n}": 0x10C + n for n in range(4)}
+CSR_NUMBERS |= {f"hpmcounter{n}": 0xC00 + n for n in range(3, 32)}
 CSR_NUMBERS |= {f"pmpcfg{n}": 0x3A0 + n for n in range(0, 16, 2)}
 CSR_NUMBERS |= {f"pmpaddr{n}": 0x3B0 + n for n in range(64)}
 CSR_NUMBERS |= {f"mhpmevent{n}": 0x320 + n for n in range(3, 32)}

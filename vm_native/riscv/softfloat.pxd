@@ -23,6 +23,12 @@ cdef struct Format:
     int fraction_bits       # without the implicit one
     int exponent_bits
 
+cdef inline Format binary16() noexcept nogil:
+    cdef Format format
+    format.fraction_bits = 10
+    format.exponent_bits = 5
+    return format
+
 cdef inline Format binary32() noexcept nogil:
     cdef Format format
     format.fraction_bits = 23
@@ -62,6 +68,11 @@ cdef bint less(Format f, uint64_t a, uint64_t b, bint quiet, uint32_t* flags) no
 
 cdef uint64_t convert(Format source, Format target, uint64_t a, int rounding, uint32_t* flags) noexcept nogil
 cdef uint64_t from_integer(Format f, bint negative, uint64_t magnitude, int rounding, uint32_t* flags) noexcept nogil
+# To an integral value in the same format (5.9); exact says whether it was one already, and inexact is not raised.
+cdef uint64_t to_integral(Format f, uint64_t a, int rounding, bint* exact, uint32_t* flags) noexcept nogil
 # To an integer of `width` (32, 64) bits, in the low bits of the result. What does not fit is invalid and saturates;
 # a NaN counts as too large.
 cdef uint64_t to_integer(Format f, uint64_t a, bint signed, int width, int rounding, uint32_t* flags) noexcept nogil
+# The low 32 bits of a number truncated to an integer of any size; 0 if there is none. Flags as a conversion to a
+# signed 32-bit integer, towards zero, raises them.
+cdef uint32_t to_integer_modulo(Format f, uint64_t a, uint32_t* flags) noexcept nogil

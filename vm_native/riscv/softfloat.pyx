@@ -309,3 +309,32 @@ cdef uint64_t to_integer(Format f, uint64_t a, bint signed, int width, int round
     if x.sign and x.kind != NAN:
         return -(largest + 1) if signed else 0
     return largest
+
+
+cdef uint64_t to_integral(Format f, uint64_t a, int rounding, bint* exact, uint32_t* flags) noexcept nogil:
+    cdef Number x = unpack(f, a)
+    cdef bint inexact = False
+    cdef uint64_t magnitude
+    exact[0] = True
+    if is_signaling_nan(f, a):
+        return invalid(f, flags)
+    if x.kind == NAN:
+        return canonical_nan(f)
+    if x.kind != FINITE or x.exponent >= f.fraction_bits:
+        return a
+    magnitude = shift_out(x.significand, 63 - x.exponent, rounding, x.sign, &inexact)
+    exact[0] = not inexact
+    return signed_as(f, x.sign, from_integer(f, False, magnitude, rounding, flags))
+
+
+cdef uint32_t to_integer_modulo(Format f, uint64_t a, uint32_t* flags) noexcept nogil:
+    cdef Number x = unpack(f, a)
+    cdef bint inexact
+    cdef uint64_t magnitude = 0
+    to_integer(f, a, True, 32, RTZ, flags)
+    if x.kind == FINITE:
+        if x.exponent < 63:
+            magnitude = shift_out(x.significand, 63 - x.exponent, RTZ, x.sign, &inexact)
+        elif x.exponent < 63 + 32:
+            magnitude = x.significand << (x.exponent - 63)
+    return <uint32_t>(-magnitude if x.sign else magnitude)

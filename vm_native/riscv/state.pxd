@@ -33,6 +33,14 @@ cdef enum Feature:          # HartState.features: what the ISA string turns on b
     FEATURE_SSTC = 1 << 0
     FEATURE_SVADU = 1 << 1
     FEATURE_ZICNTR = 1 << 2
+    FEATURE_ZIHPM = 1 << 3
+    FEATURE_ZICBOM = 1 << 4
+    FEATURE_ZICBOZ = 1 << 5
+    FEATURE_SVNAPOT = 1 << 6
+    FEATURE_SVPBMT = 1 << 7
+    FEATURE_SSCOFPMF = 1 << 8
+    FEATURE_SMSTATEEN = 1 << 9
+    FEATURE_ZKR = 1 << 10
 
 cdef enum Cause:            # privileged specification, table "Machine cause register values after trap"
     FETCH_MISALIGNED = 0
@@ -57,6 +65,7 @@ cdef enum Interrupt:        # bit numbers in mip and mie
     IRQ_MTI = 7
     IRQ_SEI = 9
     IRQ_MEI = 11
+    IRQ_LCOFI = 13          # Sscofpmf
 
 cdef enum:                  # mstatus fields
     MSTATUS_SIE = 1 << 1
@@ -77,6 +86,7 @@ cdef enum:                  # mstatus fields
 
 cdef enum:
     PMP_ENTRIES = 16
+    EVENT_COUNTERS = 29     # mhpmcounter3 to mhpmcounter31
 
 cdef struct HartState:      # architectural state beyond the register file: no pointers
     uint64_t features       # Feature bits
@@ -98,6 +108,11 @@ cdef struct HartState:      # architectural state beyond the register file: no p
     uint64_t mcounteren
     uint64_t mcountinhibit
     uint64_t menvcfg
+    uint64_t mseccfg
+    uint64_t mstateen[4]
+    uint64_t sstateen[4]
+    uint64_t mhpmevent[EVENT_COUNTERS]
+    uint64_t entropy        # state of the generator behind the seed register
     uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value
     uint64_t instret_offset # minstret = consumed steps - traps + offset; while inhibited: the frozen value
     uint64_t stvec

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint64_t
 from vm_native.clock cimport ns_of_ticks, timeline_ticks
 from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
 from vm_native.riscv.state cimport (
-    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MODE_BITS,
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MODE_BITS,
     MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
     MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, SUPERVISOR, USER, Hart, hart_of,
 )
@@ -15,7 +15,7 @@ from vm_native.riscv.state cimport (
 cdef uint64_t INTERRUPT = 1ULL << 63
 cdef uint64_t MENVCFG_STCE = 1ULL << 63
 cdef uint64_t NEVER = <uint64_t>-1
-cdef int[6] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI]
+cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
 
 
 cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
@@ -155,7 +155,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
 
 cdef inline int highest(uint64_t pending) noexcept nogil:
     cdef int i
-    for i in range(6):
+    for i in range(7):
         if pending >> PRIORITY[i] & 1:
             return PRIORITY[i]
     return 0

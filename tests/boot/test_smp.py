@@ -1,0 +1,98 @@
+"""Four harts under Debian's kernel: all of them work, interrupt each other, go away and come back.
+
+One boot to a script, recorded; the tests read the record. The kernel goes through SBI's HSM, IPI and RFENCE for it.
+"""
+
+import pytest
+
+import vm
+from tests.boot.linux import Record, load_linux, numbers, run_to_end, script
+
+pytestmark = pytest.mark.network
+
+HARTS = 4
+# Field 39 of /proc/PID/stat: the processor that it ran on last.
+RAN_ON = "set -- $(cat /proc/$$/stat); echo ${39}"
+COMMANDS = script(
+    processors="grep ^hart /proc/cpuinfo",
+    parallel="\n".join([
+        "for cpu in 0 1 2 3; do",
+        f"  busybox taskset $(printf %x $((1 << cpu))) sh -c 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; {RAN_ON}' &",
+        "done",
+        "wait",
+    ]),
+    # The same process on one hart after another, its memory changing meanwhile: stale translations would be used.
+    migrating="\n".join([
+        "text=",
+        "for mask in 1 2 4 8 1; do",
+        "  busybox taskset -p $mask $$ >/dev/null",
+        "  text=$text$(echo $mask)",
+        "  seq 2000 | sha256sum >/dev/null",
+        "done",
+        "echo $text",
+        "busybox taskset -p f $$ >/dev/null",
+    ]),
+    removed="echo 0 >/sys/devices/system/cpu/cpu1/online; cat /sys/devices/system/cpu/online; nproc",
+    returned="echo 1 >/sys/devices/system/cpu/cpu1/online; cat /sys/devices/system/cpu/online; nproc",
+    again=f"busybox taskset 2 sh -c '{RAN_ON}'",
+    interrupts="cat /proc/interrupts",
+)
+
+
+def boot(firmware: str | None = None) -> Record:
+    with vm.Machine(harts=HARTS) as machine:
+        load_linux(machine, COMMANDS, firmware)
+        return run_to_end(machine)
+
+
+@pytest.fixture(scope="module")
+def built_in():
+    return boot()
+
+
+@pytest.fixture(scope="module")
+def record(request, built_in):
+    return built_in if request.param is None else boot(request.param)
+
+
+def pytest_generate_tests(metafunc):
+    """Every test that takes `record`, also on OpenSBI; there, four harts take long."""
+    if "record" in metafunc.fixturenames:
+        slow = pytest.param("fw_dynamic.bin", marks=pytest.mark.slow)
+        metafunc.parametrize("record", [pytest.param(None, id="built-in"), slow], indirect=True)
+
+
+def test_all_harts_are_there(record):
+    assert record.stop.reason is vm.StopReason.POWER_OFF
+    assert numbers(" ".join(record.section("processors"))) == [0, 1, 2, 3]
+
+
+def test_work_runs_on_each_hart(record):
+    assert sorted(record.section("parallel")) == ["0", "1", "2", "3"]
+
+
+def test_process_moves_between_harts(record):
+    assert record.section("migrating") == ["12481"]
+
+
+def test_hart_goes_and_comes_back(record):
+    """CPU hotplug: hart_stop of HSM, then hart_start of a hart that was stopped; it works afterwards."""
+    assert record.section("removed") == ["0,2-3", "3"]
+    assert record.section("returned") == ["0-3", "4"]
+    assert record.section("again") == ["1"]
+
+
+@pytest.mark.parametrize("kind", ["Rescheduling", "Function call"])
+def test_harts_interrupt_each_other(record, kind):
+    (line,) = (line for line in record.section("interrupts") if f"{kind} interrupts" in line)
+    assert all(count > 0 for count in numbers(line.partition(":")[2]))
+
+
+def test_every_hart_takes_timer_interrupts(record):
+    (line,) = (line for line in record.section("interrupts") if line.endswith("riscv-timer"))
+    assert all(count > 0 for count in numbers(line.partition(":")[2])[:HARTS])
+
+
+def test_same_boot_takes_the_same_steps(built_in):
+    """Harts take turns by steps alone: a second run stops at the same step and prints the same bytes."""
+    assert boot() == built_in
