@@ -1,4 +1,4 @@
-"""Terminal between a machine and descriptors that are no terminal; tests/cli/test_interactive.py has the raw console."""
+"""Terminal between a machine and descriptors that are no terminal; the raw console is in tests/cli."""
 
 import os
 import signal

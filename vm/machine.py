@@ -85,7 +85,7 @@ class Machine:
         self.harts: tuple[Hart, ...] = tuple(Hart(self._scheduler, number, self.isa) for number in range(harts))
         for hart in self.harts:
             hart.connect(self.memory)
-        self.board = Virt(size, self.harts, self.isa.string, self.clock, self.events, self.memory, seed,
+        self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
                           self._on_request)
         self.console = Console(self.board.uart.receive, self.run, self.request_stop)
         self.board.uart.output = self.console.write
@@ -113,7 +113,7 @@ class Machine:
         return name
 
     def load(self, path: str | os.PathLike[str], address: int | None = None) -> Program:
-        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start at its entry in M-mode.
+        """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start there in M-mode.
 
         a0 is the hart's number, a1 the address of the device tree. An ELF with a symbol `tohost` talks through it as
         under Spike. Raises LoadError; the machine is then as it was.
@@ -386,7 +386,7 @@ def prepare_for_supervisor(hart: Hart) -> None:
     hart.sbi = True
     hart.csr["medeleg"] = DELEGATED_CAUSES
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
-    hart.csr["mcounteren"] = COUNTERS
+    hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS
     hart.csr["menvcfg"] = MENVCFG
     hart.csr["pmpaddr0"] = PMP_ALL
     hart.csr["pmpcfg0"] = PMP_NAPOT_RWX

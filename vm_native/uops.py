@@ -4,8 +4,8 @@ Operands: `rd`, `rs1`, `rs2`, `rs3` are register slots of 64 bits, read as unsig
 constant; `wide` is a 64-bit constant. `rs3` and `wide` stand in a second slot behind the uop.
 
 Semantics, one of:
-    rd = EXPRESSION                     over the operands, with the functions of interpreter/semantics.pxd and fpu.pxd
-    rd = loadN(rs1 + imm)               N bits; loadsN extends the sign, loadboxed32 fills the upper half with ones
+    rd = EXPRESSION                     over the operands, with functions of semantics.pxd, fpu.pxd, crypto.pxd
+    rd = loadN(rs1 + imm)               N bits; loadsN extends the sign, loadboxedN fills with ones
     storeN(rs1 + imm, rs2)
     rd = reserveN(rs1)                  load-reserved
     rd = conditionalN(rs1, rs2)         store-conditional: 0 on success, 1 on failure
@@ -95,6 +95,63 @@ U("divuw",  "rd rs1 rs2",  "rd = divide_unsigned32(rs1, rs2)")
 U("remw",   "rd rs1 rs2",  "rd = remainder32(rs1, rs2)")
 U("remuw",  "rd rs1 rs2",  "rd = remainder_unsigned32(rs1, rs2)")
 
+# Zicond, Zba, Zbb, Zbkb, Zbc, Zbkx, Zbs
+U("czero.eqz", "rd rs1 rs2", "rd = rs1 if rs2 else 0")
+U("czero.nez", "rd rs1 rs2", "rd = 0 if rs2 else rs1")
+U("add.uw",    "rd rs1 rs2", "rd = low32(rs1) + rs2")
+for _shift in (1, 2, 3):
+    U(f"sh{_shift}add",    "rd rs1 rs2", f"rd = (rs1 << {_shift}) + rs2")
+    U(f"sh{_shift}add.uw", "rd rs1 rs2", f"rd = (low32(rs1) << {_shift}) + rs2")
+U("slli.uw",   "rd rs1 imm", "rd = low32(rs1) << imm")
+U("andn",      "rd rs1 rs2", "rd = rs1 & ~rs2")
+U("orn",       "rd rs1 rs2", "rd = rs1 | ~rs2")
+U("xnor",      "rd rs1 rs2", "rd = ~(rs1 ^ rs2)")
+U("clz",       "rd rs1",     "rd = leading_zeros64(rs1)")
+U("ctz",       "rd rs1",     "rd = trailing_zeros64(rs1)")
+U("cpop",      "rd rs1",     "rd = population64(rs1)")
+U("clzw",      "rd rs1",     "rd = leading_zeros64(low32(rs1)) - 32")
+U("ctzw",      "rd rs1",     "rd = trailing_zeros64(rs1 | <uint64_t>1 << 32)")
+U("cpopw",     "rd rs1",     "rd = population64(low32(rs1))")
+U("sext.b",    "rd rs1",     "rd = <int8_t>rs1")
+U("sext.h",    "rd rs1",     "rd = <int16_t>rs1")
+U("zext.h",    "rd rs1",     "rd = <uint16_t>rs1")
+U("min",       "rd rs1 rs2", "rd = rs1 if signed64(rs1) < signed64(rs2) else rs2")
+U("minu",      "rd rs1 rs2", "rd = rs1 if rs1 < rs2 else rs2")
+U("max",       "rd rs1 rs2", "rd = rs2 if signed64(rs1) < signed64(rs2) else rs1")
+U("maxu",      "rd rs1 rs2", "rd = rs2 if rs1 < rs2 else rs1")
+U("rol",       "rd rs1 rs2", "rd = rotate_left64(rs1, rs2)")
+U("ror",       "rd rs1 rs2", "rd = rotate_right64(rs1, rs2)")
+U("rolw",      "rd rs1 rs2", "rd = sext32(rotate_left32(rs1, rs2))")
+U("rorw",      "rd rs1 rs2", "rd = sext32(rotate_right32(rs1, rs2))")
+U("rori",      "rd rs1 imm", "rd = rotate_right64(rs1, imm)")
+U("roriw",     "rd rs1 imm", "rd = sext32(rotate_right32(rs1, imm))")
+U("orc.b",     "rd rs1",     "rd = filled_bytes(rs1)")
+U("rev8",      "rd rs1",     "rd = reversed_bytes(rs1)")
+U("brev8",     "rd rs1",     "rd = reversed_bits_in_bytes(rs1)")
+U("pack",      "rd rs1 rs2", "rd = low32(rs1) | rs2 << 32")
+U("packh",     "rd rs1 rs2", "rd = <uint8_t>rs1 | <uint64_t><uint8_t>rs2 << 8")
+U("packw",     "rd rs1 rs2", "rd = sext32(<uint16_t>rs1 | rs2 << 16)")
+U("clmul",     "rd rs1 rs2", "rd = carryless_low(rs1, rs2)")
+U("clmulh",    "rd rs1 rs2", "rd = carryless_high(rs1, rs2)")
+U("clmulr",    "rd rs1 rs2", "rd = carryless_high(rs1, rs2) << 1 | carryless_low(rs1, rs2) >> 63")
+U("xperm4",    "rd rs1 rs2", "rd = permuted_nibbles(rs1, rs2)")
+U("xperm8",    "rd rs1 rs2", "rd = permuted_bytes(rs1, rs2)")
+for _suffix, _operand, _index in (("", "rs2", "(rs2 & 63)"), ("i", "imm", "imm")):
+    U(f"bclr{_suffix}", f"rd rs1 {_operand}", f"rd = rs1 & ~(<uint64_t>1 << {_index})")
+    U(f"bext{_suffix}", f"rd rs1 {_operand}", f"rd = rs1 >> {_index} & 1")
+    U(f"binv{_suffix}", f"rd rs1 {_operand}", f"rd = rs1 ^ <uint64_t>1 << {_index}")
+    U(f"bset{_suffix}", f"rd rs1 {_operand}", f"rd = rs1 | <uint64_t>1 << {_index}")
+
+# Scalar cryptography
+for _name in ("aes64es", "aes64esm", "aes64ds", "aes64dsm", "aes64ks2"):
+    U(_name, "rd rs1 rs2", f"rd = {_name}(rs1, rs2)")
+for _name in ("aes64im", "sha256sig0", "sha256sig1", "sha256sum0", "sha256sum1", "sha512sig0", "sha512sig1",
+              "sha512sum0", "sha512sum1", "sm3p0", "sm3p1"):
+    U(_name, "rd rs1", f"rd = {_name}(rs1)")
+U("aes64ks1i", "rd rs1 imm", "rd = aes64ks1i(rs1, imm)")
+U("sm4ed",     "rd rs1 rs2 imm", "rd = sm4ed(rs1, rs2, imm)")
+U("sm4ks",     "rd rs1 rs2 imm", "rd = sm4ks(rs1, rs2, imm)")
+
 # Memory
 U("lb",     "rd rs1 imm",  "rd = loads8(rs1 + imm)")
 U("lh",     "rd rs1 imm",  "rd = loads16(rs1 + imm)")
@@ -104,6 +161,7 @@ U("lbu",    "rd rs1 imm",  "rd = load8(rs1 + imm)")
 U("lhu",    "rd rs1 imm",  "rd = load16(rs1 + imm)")
 U("lwu",    "rd rs1 imm",  "rd = load32(rs1 + imm)")
 U("flw",    "rd rs1 imm",  "rd = loadboxed32(rs1 + imm)")
+U("flh",    "rd rs1 imm",  "rd = loadboxed16(rs1 + imm)")
 U("sb",     "rs1 rs2 imm", "store8(rs1 + imm, rs2)")
 U("sh",     "rs1 rs2 imm", "store16(rs1 + imm, rs2)")
 U("sw",     "rs1 rs2 imm", "store32(rs1 + imm, rs2)")

@@ -3,8 +3,9 @@
 import pytest
 
 from vm.boards import Virt
+from vm_native.riscv.isa import parse
 
-ISA = "rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_zba_zbb_sstc_svadu"
+ISA = "rv64imac_zicbom_zicboz_zicntr_zifencei_zba_sstc_svadu_sv48"
 
 
 class Clock:
@@ -51,7 +52,7 @@ def make_board():
     """make_board(harts=, memory_size=, seed=); what the guest requests is in board.requests."""
     def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA):
         requests = []
-        board = Virt(memory_size, [Hart(number) for number in range(harts)], isa, Clock(), Events(), None, seed,
+        board = Virt(memory_size, [Hart(number) for number in range(harts)], parse(isa), Clock(), Events(), None, seed,
                      lambda kind, code: requests.append((kind, code)))
         board.requests = requests
         return board

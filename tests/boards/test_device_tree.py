@@ -110,11 +110,11 @@ def test_plic_has_95_sources(board):
 def test_hart_says_what_it_can(board):
     """Bindings riscv/cpus.yaml and riscv/extensions.yaml of the kernel."""
     cpu = read(board.device_tree())["/cpus/cpu@0"]
-    assert strings(cpu["riscv,isa"]) == ["rv64imafdc_zicbom_zicboz_zicntr_zicsr_zifencei_zba_zbb_sstc_svadu"]
+    assert strings(cpu["riscv,isa"]) == ["rv64imac_zicbom_zicboz_zicntr_zicsr_zifencei_zca_zba_sstc_svadu"]
     assert strings(cpu["riscv,isa-base"]) == ["rv64i"]
     assert strings(cpu["riscv,isa-extensions"]) == [
-        "i", "m", "a", "f", "d", "c", "zicbom", "zicboz", "zicntr", "zicsr", "zifencei", "zba", "zbb", "sstc", "svadu"]
-    assert strings(cpu["mmu-type"]) == ["riscv,sv57"]
+        "i", "m", "a", "c", "zicbom", "zicboz", "zicntr", "zicsr", "zifencei", "zca", "zba", "sstc", "svadu"]
+    assert strings(cpu["mmu-type"]) == ["riscv,sv48"]
     assert cells(cpu["riscv,cbom-block-size"]) == cells(cpu["riscv,cboz-block-size"]) == [64]
     assert "riscv,cbop-block-size" not in cpu
 

@@ -14,7 +14,7 @@ HARTS = 4
 # Field 39 of /proc/PID/stat: the processor that it ran on last.
 RAN_ON = "set -- $(cat /proc/$$/stat); echo ${39}"
 COMMANDS = script(
-    processors="grep ^hart /proc/cpuinfo",
+    processors="grep ^processor /proc/cpuinfo",
     parallel="\n".join([
         "for cpu in 0 1 2 3; do",
         f"  busybox taskset $(printf %x $((1 << cpu))) sh -c 'i=0; while [ $i -lt 1000 ]; do i=$((i+1)); done; {RAN_ON}' &",

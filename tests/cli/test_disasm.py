@@ -20,7 +20,8 @@ def test_labels_encodings_and_operands(vm, guest):
 def test_jumps_show_where_they_go(vm, guest):
     call = next(line for line in disassemble(vm, guest("echo")) if " jal " in line)
     assert "<put>" in call
-    assert disassemble(vm, guest("loop"), "--start", "0x80000008", "--count", "1")[0].endswith("# 80000008 <_start+0x8>")
+    line, = disassemble(vm, guest("loop"), "--start", "0x80000008", "--count", "1")
+    assert line.endswith("# 80000008 <_start+0x8>")
 
 
 def test_csrs_have_names(vm, guest):

@@ -1,393 +1,44 @@
 """vm_native.riscv.fpu against exact rational arithmetic, and against NumPy.
 
-Rules from IEEE 754-2019 and the RISC-V unprivileged manual, chapters "F" and "D". The oracle computes with
-fractions.Fraction and rounds with `round_to`, written from the standard and sharing nothing with the code under test.
-Every operation runs in all five rounding modes on the exact path, and to nearest on the host's FPU.
+Rules from IEEE 754-2019 and the RISC-V unprivileged manual, chapters "F", "D" and "Zfh". Every operation runs in all
+five rounding modes on the exact path, and single and double to nearest on the host's FPU.
 """
 
 import ctypes
 import itertools
 import platform
 import random
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
-from math import isqrt
 
 import numpy as np
 import pytest
 
+from tests.native.fpu_cases import (
+    ARITY, ROUNDED, TO_BITS, ZFA, biased_random, check, check_operation, corners, has_fast_path,
+)
+from tests.native.ieee754 import (
+    DOUBLE, FORMATS, HALF, INFINITY, MODE_NAMES, MODES, NAN, NV, NX, RNE, SINGLE, power, round_to, sign_extended,
+    to_integer,
+)
 from vm_native.riscv import fpu
 
-NX, UF, OF, DZ, NV = 1, 2, 4, 8, 16
-RNE, RTZ, RDN, RUP, RMM = MODES = range(5)
-MODE_NAMES = ("rne", "rtz", "rdn", "rup", "rmm")
-INFINITY, NAN = "infinity", "nan"
+FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.slow)])
 
 
-@cache
-def power(exponent: int) -> Fraction:
-    return Fraction(2) ** exponent
-
-
-@dataclass(frozen=True)
-class Format:
-    precision: int
-    width: int
-
-    @property
-    def emax(self) -> int:
-        return (1 << (self.width - self.precision - 1)) - 1
-
-    @property
-    def emin(self) -> int:
-        return 1 - self.emax
-
-    @property
-    def sign(self) -> int:
-        return 1 << (self.width - 1)
-
-    @property
-    def infinity(self) -> int:
-        return self.sign - (1 << (self.precision - 1))
-
-    @property
-    def nan(self) -> int:
-        return self.infinity | 1 << (self.precision - 2)
-
-    def box(self, bits: int) -> int:
-        return bits | (1 << 64) - (1 << self.width)
-
-    def value(self, bits: int) -> Fraction | str:
-        """The magnitude and sign as a number, INFINITY (of either sign) or NAN."""
-        exponent, fraction = divmod(bits & (self.sign - 1), 1 << (self.precision - 1))
-        if bits & (self.sign - 1) >= self.infinity:
-            return NAN if fraction else INFINITY
-        if exponent:
-            fraction |= 1 << (self.precision - 1)
-        magnitude = fraction * power(max(exponent, 1) - 1 + self.emin - self.precision + 1)
-        return -magnitude if bits & self.sign else magnitude
-
-    def signals(self, bits: int) -> bool:
-        return self.value(bits) is NAN and not bits >> (self.precision - 2) & 1
-
-
-SINGLE, DOUBLE = Format(24, 32), Format(53, 64)
-FORMATS = {"s": SINGLE, "d": DOUBLE}
-
-
-# --- The oracle
-
-
-def integer_by(mode: int, x: Fraction) -> int:
-    """x rounded to an integer in a rounding-direction attribute (4.3)."""
-    floor = x.numerator // x.denominator
-    rest = x - floor
-    half = Fraction(1, 2)
-    if mode == RDN or rest == 0:
-        return floor
-    if mode == RUP:
-        return floor + 1
-    if mode == RTZ:
-        return floor if x > 0 else floor + 1
-    if rest != half:
-        return floor + (rest > half)
-    if mode == RNE:
-        return floor + (floor & 1)
-    return floor + (x > 0)
-
-
-def round_to(f: Format, mode: int, x: Fraction, zero_sign: int = 0) -> tuple[int, int]:
-    """Bits and flags of x in format f; zero_sign is the sign of an exact zero."""
-    if x == 0:
-        return f.sign * zero_sign, 0
-    exponent = abs(x.numerator).bit_length() - x.denominator.bit_length()
-    if abs(x) < power(exponent):
-        exponent -= 1
-    quantum = power(exponent - f.precision + 1)
-    unbounded = abs(integer_by(mode, x / quantum)) * quantum                # exponent range unbounded (7.4, 7.5)
-    sign = f.sign if x < 0 else 0
-    if unbounded >= power(f.emax + 1):
-        to_infinity = mode in (RNE, RMM) or (mode == RUP and x > 0) or (mode == RDN and x < 0)
-        return sign | f.infinity - (not to_infinity), OF | NX
-    quantum = max(quantum, power(f.emin - f.precision + 1))
-    steps = abs(integer_by(mode, x / quantum))
-    inexact = steps * quantum != abs(x)
-    flags = (NX if inexact else 0) | (UF if inexact and unbounded < power(f.emin) else 0)
-    biased = max(exponent, f.emin) - f.emin
-    return sign | (biased << (f.precision - 1)) + steps, flags              # steps brings the implicit one, or a carry
-
-
-def sum_of(f: Format, mode: int, x: Fraction, sign_x: int, y: Fraction, sign_y: int) -> tuple[int, int]:
-    zero_sign = sign_x if x == y == 0 and sign_x == sign_y else int(mode == RDN)
-    return round_to(f, mode, x + y, zero_sign)
-
-
-def fused(f: Format, mode: int, a: int, b: int, c: int) -> tuple[int, int]:
-    x, y, z = f.value(a), f.value(b), f.value(c)
-    sign, sign_c = int((a ^ b) & f.sign != 0), int(c & f.sign != 0)
-    if any(map(f.signals, (a, b, c))) or (INFINITY in (x, y) and 0 in (x, y)):
-        return f.nan, NV
-    if NAN in (x, y, z):
-        return f.nan, 0
-    if INFINITY in (x, y):
-        return (f.nan, NV) if z is INFINITY and sign != sign_c else (f.infinity | sign * f.sign, 0)
-    if z is INFINITY:
-        return c, 0
-    return sum_of(f, mode, x * y, sign, z, sign_c)
-
-
-def added(f: Format, mode: int, a: int, b: int) -> tuple[int, int]:
-    x, y = f.value(a), f.value(b)
-    if f.signals(a) or f.signals(b) or (x is y is INFINITY and a != b):
-        return f.nan, NV
-    if NAN in (x, y):
-        return f.nan, 0
-    if INFINITY in (x, y):
-        return (a if x is INFINITY else b), 0
-    return sum_of(f, mode, x, int(a & f.sign != 0), y, int(b & f.sign != 0))
-
-
-def multiplied(f: Format, mode: int, a: int, b: int) -> tuple[int, int]:
-    x, y, sign = f.value(a), f.value(b), (a ^ b) & f.sign
-    if f.signals(a) or f.signals(b) or (INFINITY in (x, y) and 0 in (x, y)):
-        return f.nan, NV
-    if NAN in (x, y):
-        return f.nan, 0
-    return (sign | f.infinity, 0) if INFINITY in (x, y) else round_to(f, mode, x * y, sign // f.sign)
-
-
-def divided(f: Format, mode: int, a: int, b: int) -> tuple[int, int]:
-    x, y, sign = f.value(a), f.value(b), (a ^ b) & f.sign
-    if f.signals(a) or f.signals(b) or x is y is INFINITY or (x == 0 and y == 0):
-        return f.nan, NV
-    if NAN in (x, y):
-        return f.nan, 0
-    if x is INFINITY:
-        return sign | f.infinity, 0
-    if y is INFINITY:
-        return sign, 0
-    return (sign | f.infinity, DZ) if y == 0 else round_to(f, mode, x / y, sign // f.sign)
-
-
-def rooted(f: Format, mode: int, a: int) -> tuple[int, int]:
-    x = f.value(a)
-    if f.signals(a) or (a & f.sign and x is not NAN and x != 0):
-        return f.nan, NV
-    if x is NAN:
-        return f.nan, 0
-    if x is INFINITY or x == 0:
-        return a, 0
-    scale = 1 << 2400                                       # every operand times it is an integer
-    radicand = int(x * scale)
-    root = isqrt(radicand)
-    root_with_rest = Fraction(root) + (Fraction(1, 2) if root * root != radicand else 0)
-    return round_to(f, mode, root_with_rest / (1 << 1200))
-
-
-def least_or_greatest(f: Format, a: int, b: int, greatest: bool) -> tuple[int, int]:
-    """minimumNumber, maximumNumber (9.6)."""
-    flags = NV if f.signals(a) or f.signals(b) else 0
-    numbers = [v for v in (a, b) if f.value(v) is not NAN]
-    if not numbers:
-        return f.nan, flags
-
-    def order(v: int) -> tuple[Fraction, bool]:
-        x = f.value(v)
-        if x is INFINITY:
-            x = power(2000) * (-1 if v & f.sign else 1)
-        return x, not v & f.sign
-
-    return (max if greatest else min)(numbers, key=order), flags
-
-
-def compared(f: Format, a: int, b: int, relation: str) -> tuple[int, int]:
-    if NAN in (f.value(a), f.value(b)):
-        return 0, NV if relation != "feq" or f.signals(a) or f.signals(b) else 0
-    x, y = ((power(2000) * (-1 if v & f.sign else 1)) if f.value(v) is INFINITY else f.value(v) for v in (a, b))
-    return int({"feq": x == y, "flt": x < y, "fle": x <= y}[relation]), 0
-
-
-def to_integer(f: Format, mode: int, a: int, kind: str) -> tuple[int, int]:
-    width = 32 if "w" in kind else 64
-    low, high = (0, 2**width - 1) if "u" in kind else (-(2 ** (width - 1)), 2 ** (width - 1) - 1)
-    x, flags = f.value(a), NV
-    if x is NAN or (x is INFINITY and not a & f.sign):
-        n = high
-    elif x is INFINITY:
-        n = low
-    else:
-        n = integer_by(mode, x)
-        flags = NX if n != x else 0
-        if not low <= n <= high:
-            n, flags = min(max(n, low), high), NV
-    return sign_extended(n, width), flags
-
-
-def sign_extended(n: int, width: int) -> int:
-    n &= 2**width - 1
-    return (n - (n >> (width - 1) << width)) % 2**64
-
-
-def class_of(f: Format, a: int) -> int:
-    x, negative = f.value(a), bool(a & f.sign)
-    if x is NAN:
-        return 1 << (8 if f.signals(a) else 9)
-    if x is INFINITY:
-        step = 0
-    elif x == 0:
-        step = 3
-    else:
-        step = 2 if abs(x) < power(f.emin) else 1
-    return 1 << (step if negative else 7 - step)
-
-
-def expected(name: str, mode: int, a: int, b: int, c: int) -> tuple[int, int]:
-    """Bits (unboxed if floating) and flags."""
-    operation, *rest = name.split(".")
-    f = FORMATS[rest[-1] if rest[-1] in FORMATS else rest[0]]
-    s = f.sign
-    match operation:
-        case "fadd":
-            return added(f, mode, a, b)
-        case "fsub":
-            return added(f, mode, a, b ^ s) if f.value(b) is not NAN else added(f, mode, a, b)
-        case "fmul":
-            return multiplied(f, mode, a, b)
-        case "fdiv":
-            return divided(f, mode, a, b)
-        case "fsqrt":
-            return rooted(f, mode, a)
-        case "fmadd":
-            return fused(f, mode, a, b, c)
-        case "fmsub":
-            return fused(f, mode, a, b, c ^ s)
-        case "fnmsub":
-            return fused(f, mode, a ^ s, b, c)
-        case "fnmadd":
-            return fused(f, mode, a ^ s, b, c ^ s)
-        case "fmin" | "fmax":
-            return least_or_greatest(f, a, b, operation == "fmax")
-        case "fsgnj":
-            return a & ~s | b & s, 0
-        case "fsgnjn":
-            return a & ~s | (b ^ s) & s, 0
-        case "fsgnjx":
-            return a ^ b & s, 0
-        case "feq" | "flt" | "fle":
-            return compared(f, a, b, operation)
-        case "fclass":
-            return class_of(f, a), 0
-    raise AssertionError(name)
-
-
-# --- Operands
-
-
-def corners(f: Format) -> list[int]:
-    p = f.precision
-    one = f.emax << (p - 1)
-    positive = [
-        0, 1, 2, 3, (1 << (p - 1)) - 1, 1 << (p - 1), (1 << (p - 1)) + 1,   # zero, subnormals, smallest normals
-        one - 1, one, one + 1, one + 2, one + (1 << (p - 2)), one + (1 << (p - 1)),
-        one - (p << (p - 1)), one + ((p - 1) << (p - 1)) + 1, one // 2 + 1,
-        f.infinity - 1, f.infinity - (1 << (p - 1)), f.infinity, f.nan, f.infinity | 1, f.nan | 5,
-    ]  # fmt: skip
-    return positive + [v | f.sign for v in positive]
-
-
-def few_corners(f: Format) -> list[int]:
-    p = f.precision
-    one = f.emax << (p - 1)
-    positive = [0, 1, 1 << (p - 1), one, f.infinity - 1, f.infinity]
-    return positive + [v | f.sign for v in positive] + [f.nan, f.infinity | 1]
-
-
-def biased_random(source: random.Random, f: Format) -> int:
-    """Any pattern, but often with an extreme or middling exponent and a fraction of few or nearly all ones."""
-    p, exponent_max = f.precision, 2 * f.emax + 1
-    exponent = source.choice((
-        source.randrange(exponent_max + 1), 0, 1, exponent_max - 1, exponent_max,
-        f.emax + source.randrange(-3, 4), f.emax + source.randrange(-2 * p, 2 * p),
-        f.emax // 2 + source.randrange(-4, 4),
-    ))  # fmt: skip
-    fraction = source.choice((
-        source.getrandbits(p - 1), 0, 1 << source.randrange(p - 1), (1 << source.randrange(p)) - 1,
-        (1 << (p - 1)) - (1 << source.randrange(p - 1)), source.getrandbits(p // 2) << (p - 1 - p // 2),
-    ))  # fmt: skip
-    return source.getrandbits(1) << (f.width - 1) | exponent << (p - 1) | fraction
-
-
-def operands(name: str, f: Format, arity: int, count: int):
-    source = random.Random(name)
-    if arity == 1:
-        yield from ((a, 0, 0) for a in corners(f))
-    elif arity == 2:
-        yield from ((a, b, 0) for a, b in itertools.product(corners(f), repeat=2))
-    else:
-        yield from itertools.product(few_corners(f), repeat=3)
-    for _ in range(count):
-        a, b, c = (biased_random(source, f) for _ in range(3))
-        if arity == 3 and source.random() < 0.5:             # cancellation: c close to -a * b
-            product = multiplied(f, RNE, a, b)[0]
-            if f.value(product) not in (NAN, INFINITY):
-                c = (product ^ f.sign) + source.randrange(-2, 3) & (2 * f.sign - 1)
-        elif arity == 2 and source.random() < 0.2:
-            b = a + source.randrange(-2, 3) & (2 * f.sign - 1) ^ source.getrandbits(1) * f.sign
-        yield a, b, c
-
-
-ARITY = {
-    **dict.fromkeys(("fadd", "fsub", "fmul", "fdiv", "fmin", "fmax"), 2),
-    **dict.fromkeys(("fsgnj", "fsgnjn", "fsgnjx", "feq", "flt", "fle"), 2),
-    **dict.fromkeys(("fmadd", "fmsub", "fnmsub", "fnmadd"), 3),
-    **dict.fromkeys(("fsqrt", "fclass"), 1),
-}
-TO_BITS = ("feq", "flt", "fle", "fclass")
-ROUNDED = ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fmadd", "fmsub", "fnmsub", "fnmadd")
-
-
-def report(mismatches: list[tuple]) -> str:
-    return "\n".join(f"{name} {path} {[hex(v) for v in given]}: got {got[0]:#x}, flags {got[1]:#x}; "
-                     f"want {want[0]:#x}, {want[1]:#x}" for name, path, given, got, want in mismatches[:8])  # fmt: skip
-
-
-def has_fast_path(name: str) -> bool:
-    return fpu.HAS_FMA or ARITY.get(name.split(".")[0]) != 3
-
-
-def check(name: str, mode: int, cases) -> None:
-    """Compare the exact path, and the fast one where it serves this mode, with cases of (images, want)."""
-    mismatches = []
-    conversion = name.startswith(("fcvt.w", "fcvt.l"))
-    for given, want in cases:
-        got = {MODE_NAMES[mode]: fpu.operate(name, mode, *given)}
-        if mode == RNE and has_fast_path(name):
-            got["fast"] = fpu.operate_fast(name, *given)
-        elif mode == RTZ and conversion:
-            got["fast rtz"] = fpu.operate_fast(name, *given, towards_zero=True)
-        mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
-    assert not mismatches, report(mismatches)
-
-
-# --- Tests
-
-
+@FEW_AND_MANY
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize(
     ("operation", "mode"),
-    [pytest.param(o, m, id=f"{o}-{MODE_NAMES[m]}") for o in ARITY for m in MODES if m == RNE or o in ROUNDED],
+    [
+        pytest.param(operation, mode, id=f"{operation}-{MODE_NAMES[mode]}")
+        for operation in ARITY
+        for mode in MODES
+        if operation not in ZFA and (mode == RNE or operation in ROUNDED)
+    ],
 )
-def test_operation_equals_exact_arithmetic(operation, suffix, mode):
+def test_operation_equals_exact_arithmetic(operation, suffix, mode, count):
     """Result and flags of every computing instruction, on crossed corners and biased random operands."""
-    name, f = f"{operation}.{suffix}", FORMATS[suffix]
-
-    def cases():
-        for given in operands(name, f, ARITY[operation], 1000):
-            bits, flags = expected(name, mode, *given)
-            yield tuple(map(f.box, given)), (bits if operation in TO_BITS else f.box(bits), flags)
-
-    check(name, mode, cases())
+    check_operation(operation, suffix, mode, count)
 
 
 @pytest.mark.parametrize("mode", MODES, ids=MODE_NAMES)

@@ -15,6 +15,7 @@ from vm.loaders.common import Range
 
 if TYPE_CHECKING:
     from vm.boards.virt import Placed
+    from vm_native.riscv.isa import Isa
 
 VERSION = 17
 COMPATIBLE_VERSION = 16
@@ -35,14 +36,14 @@ EXTRA: dict[str, dict[str, Any]] = {        # properties by the first compatible
 def build(
     devices: Iterable[Placed],
     hart_ids: Iterable[int],
-    isa: str,
+    isa: Isa,
     ram: Range,
     timebase: int,
     seed: int,
     cmdline: str = "",
     initrd: Range | None = None,
 ) -> bytes:
-    """The blob. `isa` is the canonical ISA string; with the same arguments the blob is the same."""
+    """The blob; with the same arguments it is the same."""
     hart_ids = list(hart_ids)
     # phandles: two for each hart (its node, its interrupt controller), then the PLIC and the test device
     cpu = {hart: 2 * index + 1 for index, hart in enumerate(hart_ids)}
@@ -95,13 +96,14 @@ def _chosen(serial: str | None, cmdline: str, initrd: Range | None, seed: int) -
     return _node("chosen", properties)
 
 
-def _cpus(cpu: Mapping[int, int], controller: Mapping[int, int], isa: str, timebase: int) -> fdt.Node:
-    base, extensions = _split(isa)
+def _cpus(cpu: Mapping[int, int], controller: Mapping[int, int], isa: Isa, timebase: int) -> fdt.Node:
+    base, extensions = _split(isa.string)
     nodes = []
     for hart, phandle in cpu.items():
         properties: dict[str, Any] = {
-            "device_type": "cpu", "reg": hart, "status": "okay", "compatible": "riscv", "mmu-type": "riscv,sv57",
-            "riscv,isa": isa, "riscv,isa-base": base, "riscv,isa-extensions": extensions, "phandle": phandle,
+            "device_type": "cpu", "reg": hart, "status": "okay", "compatible": "riscv",
+            "mmu-type": f"riscv,{isa.paging}", "riscv,isa": isa.string, "riscv,isa-base": base,
+            "riscv,isa-extensions": extensions, "phandle": phandle,
         }
         for extension in ("zicbom", "zicbop", "zicboz"):
             if extension in extensions:

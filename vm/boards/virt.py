@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vm.clock import Clock
     from vm.events import EventQueue
     from vm.memory import Memory
+    from vm_native.riscv.isa import Isa
 
 RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
@@ -59,7 +60,7 @@ class Virt:
         self,
         memory_size: int,
         harts: Sequence[Any],
-        isa: object,
+        isa: Isa,
         clock: Clock,
         events: EventQueue,
         memory: Memory,
@@ -68,7 +69,7 @@ class Virt:
     ):
         self.ram = Range(RAM_BASE, memory_size)
         self._harts = harts
-        self._isa = str(isa)
+        self._isa = isa
         self._clock = clock
         self._seed = seed
         self._wiring = {"clock": clock, "events": events, "memory": memory}

@@ -47,7 +47,7 @@ def loaded(prefix: str, bits: int) -> str:
     if prefix == "s":
         return f"<uint64_t><int64_t>(<int{bits}_t*>(address + entry.addend))[0]"
     value = f"(<uint{bits}_t*>(address + entry.addend))[0]"
-    return f"0xFFFFFFFF00000000ULL | {value}" if prefix == "boxed" else value
+    return f"0x{2**64 - 2**bits:X}ULL | {value}" if prefix == "boxed" else value
 
 
 ADDRESS = ["address = cpu.regs[uop.rs1] + <uint64_t><int64_t>uop.imm", "entry = entry_of(cpu, address)"]

@@ -75,6 +75,8 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
         return <uint64_t><int64_t><int16_t>value
     if kind == (4 | SIGNED):
         return <uint64_t><int64_t><int32_t>value
+    if kind == (2 | BOXED):
+        return value | 0xFFFFFFFFFFFF0000ULL
     if kind == (4 | BOXED):
         return value | 0xFFFFFFFF00000000ULL
     return value

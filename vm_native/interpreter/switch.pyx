@@ -11,6 +11,7 @@ from vm_native.interpreter.memory cimport (
 )
 from vm_native.interpreter.semantics cimport *
 from vm_native.ir cimport Block, Link, Uop, block_of
+from vm_native.riscv.crypto cimport *
 from vm_native.riscv.fpu cimport *
 
 include "uop_enum.pxi"

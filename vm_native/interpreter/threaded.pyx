@@ -14,6 +14,7 @@ from vm_native.interpreter.memory cimport (
 )
 from vm_native.interpreter.semantics cimport *
 from vm_native.ir cimport Block, Link, Uop, block_of
+from vm_native.riscv.crypto cimport *
 from vm_native.riscv.fpu cimport *
 
 include "uop_enum.pxi"
@@ -22,24 +23,44 @@ ctypedef void (*Handler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 
 
 cdef inline void enter(Cpu* cpu, Block* block, int64_t budget) noexcept nogil:
-    if block != NULL:
-        (<Handler>block.uops[0].handler)(cpu, block.uops, budget - block.steps)
-
-
-cdef inline void follow(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
-    enter(cpu, next_by_link(cpu, link, budget), budget)
+    (<Handler>block.uops[0].handler)(cpu, block.uops, budget - block.steps)
 
 
 cdef inline void jump(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
-    enter(cpu, next_by_pc(cpu, pc, budget), budget)
+    cdef Block* block = next_by_pc(cpu, pc, budget)
+    if block != NULL:
+        enter(cpu, block, budget)
 
 
-cdef void load_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
+cdef inline void follow(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
+    cdef Block* block = link.target
+    if likely(block != NULL and budget >= block.steps):
+        enter(cpu, block, budget)
+    else:
+        follow_out_of_line(cpu, link, budget)
+
+
+# The slow ways go through pointers, so that they cannot be inlined: registers that they save and restore would be
+# saved and restored on the fast way of every handler.
+ctypedef void (*SlowFollow)(Cpu* cpu, Link* link, int64_t budget) noexcept nogil
+ctypedef void (*SlowAccess)(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil
+cdef SlowFollow follow_out_of_line = follow_slowly
+cdef SlowAccess load_and_go_on = load_slowly_and_go_on
+cdef SlowAccess store_and_go_on = store_slowly_and_go_on
+
+
+cdef void follow_slowly(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
+    cdef Block* block = next_by_link(cpu, link, budget)
+    if block != NULL:
+        enter(cpu, block, budget)
+
+
+cdef void load_slowly_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     if load_slowly(cpu, uop, budget, address, kind) == CONTINUE:
         (<Handler>uop[1].handler)(cpu, uop + 1, budget)
 
 
-cdef void store_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
+cdef void store_slowly_and_go_on(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
     if store_slowly(cpu, uop, budget, address, size) == CONTINUE:
         (<Handler>uop[1].handler)(cpu, uop + 1, budget)
 

@@ -7,6 +7,8 @@ from vm_native.interpreter.semantics cimport rotate_left32, rotate_right32, sext
 
 AES_FIELD = 0x11B               # polynomials by which bytes are reduced
 SM4_FIELD = 0x1F5
+AES_GENERATOR = 3               # whose powers are all bytes but 0
+SM4_GENERATOR = 2
 
 cdef uint8_t aes_box[256]
 cdef uint8_t aes_inverse_box[256]
@@ -96,10 +98,9 @@ def multiplied(a, b, field):
     return product
 
 
-def inverses(field):
+def inverses(field, generator):
     """Of all bytes in GF(2^8); 0 counts as its own."""
     logarithms, powers, value = {}, [], 1
-    generator = 3
     for exponent in range(255):
         logarithms[value] = exponent
         powers.append(value)
@@ -125,8 +126,8 @@ def spread(byte, rotations):
 
 
 def fill_tables():
-    aes = inverses(AES_FIELD)
-    sm4 = inverses(SM4_FIELD)
+    aes = inverses(AES_FIELD, AES_GENERATOR)
+    sm4 = inverses(SM4_FIELD, SM4_GENERATOR)
     constant = 1
     for a in range(256):
         # FIPS 197, sections 5.1.1 and 5.1.3
@@ -136,7 +137,7 @@ def fill_tables():
         inverse_mixed[a] = int.from_bytes(bytes(multiplied(a, factor, AES_FIELD) for factor in (14, 9, 13, 11)), "little")
     for a in range(256):
         # GB/T 32907, section 6.2; the box by the algebraic form that is known for its table
-        substituted = circulant(sm4[circulant(a, 0xCB, 0xD3)], 0xCB, 0xD3)
+        substituted = circulant(sm4[circulant(a, 0xA7, 0xD3)], 0xA7, 0xD3)
         sm4_round[a] = spread(substituted, (2, 10, 18, 24))
         sm4_key[a] = spread(substituted, (13, 23))
     for i in range(10):

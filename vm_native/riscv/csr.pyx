@@ -10,10 +10,10 @@ from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, Cpu, consumed_steps, mach
 from vm_native.riscv.fpu cimport clear_flags, collect_flags
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations
 from vm_native.riscv.state cimport (
-    EVENT_COUNTERS, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVPBMT, FEATURE_ZICBOM,
-    FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, IRQ_LCOFI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MSTATUS_FS, MSTATUS_MIE,
-    MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
-    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, USER, Hart,
+    EVENT_COUNTERS, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVPBMT, FEATURE_ZCA,
+    FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, IRQ_LCOFI, IRQ_SEI, IRQ_SSI, IRQ_STI,
+    MACHINE, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE,
+    MSTATUS_SPP, MSTATUS_SUM, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, USER, Hart,
 )
 from vm_native.riscv.traps cimport pending_interrupts, poll, timers_changed, update_mode
 
@@ -419,7 +419,7 @@ cdef bint write_supervisor(Hart* hart, int number, uint64_t value) noexcept nogi
     elif number == SSCRATCH:
         hart.state.sscratch = value
     elif number == SEPC:
-        hart.state.sepc = value & ~<uint64_t>(1 if hart.state.misa >> 2 & 1 else 3)
+        hart.state.sepc = value & ~<uint64_t>(1 if hart.state.features & FEATURE_ZCA else 3)
     elif number == SCAUSE:
         hart.state.scause = value
     elif number == STVAL:
@@ -533,7 +533,7 @@ cdef bint write_machine(Hart* hart, int number, uint64_t value) noexcept nogil:
     elif number == MSCRATCH:
         hart.state.mscratch = value
     elif number == MEPC:
-        hart.state.mepc = value & ~<uint64_t>(1 if hart.state.misa >> 2 & 1 else 3)
+        hart.state.mepc = value & ~<uint64_t>(1 if hart.state.features & FEATURE_ZCA else 3)
     elif number == MCAUSE:
         hart.state.mcause = value
     elif number == MTVAL:

@@ -19,6 +19,7 @@ cdef enum RowKind:          # what the decoder does beyond filling a uop
     KIND_BRANCH
     KIND_JUMP
     KIND_INDIRECT
+    KIND_FP_CONSTANT        # fli: the immediate is the number of a constant
     KIND_HELPER
     KIND_CSR                # a helper that need not leave the block if it only reads
 
@@ -40,10 +41,10 @@ cdef struct DecodeRow:
     uint8_t kind
     uint8_t slots
     int32_t helper          # index into the front end's helpers
-    int16_t operation       # the fpu's operation, for other rounding modes than the uop's; -1: not floating point
+    int16_t operation       # of the fpu, where the uop does not serve every rounding mode, or none; otherwise -1
     int16_t opcode_rtz      # uop for round-towards-zero, or -1
     uint8_t length
-    uint8_t exact_only      # fused multiply-add on a host that has none
+    uint8_t exact_only      # there is no uop, or none on this host (fused multiply-add)
     uint8_t rounds          # has a rounding mode in bits 14:12
     uint8_t uses_f          # illegal while mstatus.FS is Off
     uint8_t writes_f        # makes mstatus.FS Dirty

@@ -11,6 +11,7 @@ from vm_native.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TRAP, Cpu
 from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ram cimport PAGE_SIZE, RamRegion
+from vm_native.riscv.fpu cimport fp_operate
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 
 from vm_native.riscv import fpu
@@ -29,7 +30,7 @@ SLOTS = {row.name: row.slots for row in UOPS}
 KINDS = {
     "lui": KIND_UPPER, "auipc": KIND_PC_RELATIVE, "jal": KIND_JUMP, "jalr": KIND_INDIRECT,
     "beq": KIND_BRANCH, "bne": KIND_BRANCH, "blt": KIND_BRANCH, "bge": KIND_BRANCH, "bltu": KIND_BRANCH,
-    "bgeu": KIND_BRANCH,
+    "bgeu": KIND_BRANCH, "fli.s": KIND_FP_CONSTANT, "fli.d": KIND_FP_CONSTANT, "fli.h": KIND_FP_CONSTANT,
 }
 MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
 
@@ -67,7 +68,7 @@ cdef class Decoder:
         self.table.dirty_helper = helpers["make_fp_dirty"]
         self.table.operate_helper = helpers["operate_fp"]
         self.table.checked_jump_helper = helpers["checked_jump"]
-        self.table.compressed = "C" in extensions
+        self.table.compressed = "Zca" in extensions
 
     def __dealloc__(self):
         free(self.table.rows)
@@ -109,10 +110,10 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
     # Whatever raises flags counts as a write of the floating-point state too.
     to.writes_f = to.uses_f and ("frd" in fields or not row.name.startswith(("fs", "c.fs", "fmv", "fclass", "fsgnj")))
     to.rounds = row.rounds
-    if row.rounds:
+    if row.rounds or row.helper == "operate_fp" or to.kind == KIND_FP_CONSTANT:
         to.operation = fpu.OPERATIONS[row.name]
         to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)
-        to.exact_only = "rs3" in row.registers and not fpu.HAS_FMA
+        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not fpu.HAS_FMA
     to.nonzero = row.nonzero
     to.at_most = row.at_most
     to.constant = row.constant
@@ -229,7 +230,7 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
     cdef int rounding = word >> 12 & 7
     cdef int opcode = row.opcode
     cdef Uop* uop
-    if rounding == 5 or rounding == 6:
+    if row.rounds and (rounding == 5 or rounding == 6):
         emit_helper(at, at.table.illegal_helper, True, word, row.length)
         return
     if rounding == TOWARDS_ZERO and row.opcode_rtz >= 0:
@@ -251,13 +252,14 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     cdef Block* block = at.block
     cdef Uop* uop
     cdef int64_t immediate
+    cdef uint32_t flags = 0
     if row == NULL or row.uses_f and not block.mode & MODE_FP_ON:
         emit_helper(at, at.table.illegal_helper, True, word, length)
         return
     if row.writes_f and not block.mode & MODE_FP_DIRTY:
         emit_helper(at, at.table.dirty_helper, True, word, length)
         return
-    if row.rounds:
+    if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
         translate_fp(at, row, word)
         return
     if row.droppable and register_of(row, 0, word) == 0 or row.opcode == UOP_NOTHING:
@@ -277,6 +279,10 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     if row.kind == KIND_PC_RELATIVE:
         emit_second_slot(at, length)
         (<uint64_t*>&uop[1].handler)[0] = at.pc + <uint64_t>immediate
+        return
+    if row.kind == KIND_FP_CONSTANT:
+        emit_second_slot(at, length)
+        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, NEAREST_EVEN, <uint64_t>immediate, 0, 0, &flags)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.links[0].pc = at.pc + <uint64_t>immediate

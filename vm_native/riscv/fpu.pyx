@@ -304,7 +304,7 @@ def operate_fast(str name, uint64_t a, uint64_t b=0, uint64_t c=0, bint towards_
     cdef volatile uint64_t left = a, right = b, third = c, result    # in memory, as a register file is: see fpu.pxd
     cdef uint32_t flags
     cdef HostEnvironment host
-    if FMADD_S <= operation <= FNMADD_D and not has_fma():
+    if FMADD_S <= operation <= FNMADD_D and not has_fma() or operation & 3 > 1 or operation >= FCVT_S_H:
         raise ValueError(f"{name} has no fast path on this host")
     if towards_zero and not FCVT_W_S <= operation <= FCVT_LU_D:
         raise ValueError(f"{name} has no fast path towards zero")

@@ -15,7 +15,7 @@ from vm_native.riscv.fpu cimport clear_flags, collect_flags, restore_environment
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
 from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
-    F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT,
+    F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
     LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, Hart, HartState, hart_of,
 )
@@ -28,6 +28,7 @@ FEATURES = {
     "Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR, "Zihpm": FEATURE_ZIHPM,
     "Zicbom": FEATURE_ZICBOM, "Zicboz": FEATURE_ZICBOZ, "Svnapot": FEATURE_SVNAPOT, "Svpbmt": FEATURE_SVPBMT,
     "Sscofpmf": FEATURE_SSCOFPMF, "Smstateen": FEATURE_SMSTATEEN, "Zkr": FEATURE_ZKR,
+    "Zca": FEATURE_ZCA,
 }
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
@@ -133,7 +134,7 @@ cdef class NativeHart:
 
     @pc.setter
     def pc(self, uint64_t value):
-        if value & (1 if "C" in self.isa.extensions else 3):
+        if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
         self.hart.cpu.pc = value
 

@@ -32,11 +32,14 @@ EXTENSIONS = {
     "Zihpm": "hardware performance counters, which read as 0",
     "Zihintntl": "hints: no temporal locality",
     "Zihintpause": "hint: pause",
+    "Zimop": "may-be-operations, which write 0",
     "Za64rs": "reservation sets of at most 64 bytes",
     "Zabha": "atomic bytes and half-words",
     "Zacas": "compare-and-swap",
     "Zawrs": "wait on reservation set",
-    "Zimop": "may-be-operations, which write 0",
+    "Zfa": "additional floating-point instructions",
+    "Zfh": "half-precision floating point",
+    "Zfhmin": "half-precision floating point: transfers and conversions",
     "Zca": "compressed instructions, integer",
     "Zcb": "compressed bytes, half-words, extensions, multiplication",
     "Zcd": "compressed loads and stores of doubles",
@@ -48,6 +51,7 @@ EXTENSIONS = {
     "Zbkc": "carry-less multiplication for cryptography",
     "Zbkx": "crossbar permutations",
     "Zbs": "bit manipulation: single bits",
+    "Zk": "Zkn, Zkr and Zkt",
     "Zkn": "NIST algorithms: Zbkb, Zbkc, Zbkx, Zknd, Zkne and Zknh",
     "Zknd": "AES decryption",
     "Zkne": "AES encryption",
@@ -79,10 +83,11 @@ EXTENSIONS = {
 # What follows: from a name, or from several together.
 IMPLIED = {
     "D": ("F",), "F": ("Zicsr",), "Zicntr": ("Zicsr",), "Sstc": ("Zicsr",),
-    "Sv57": ("Sv48",), "Sv48": ("Sv39",),
+    "Sv57": ("Sv48",), "Sv48": ("Sv39",), "Zfa": ("F",), "Zfh": ("Zfhmin",), "Zfhmin": ("F",),
     "C": ("Zca",), "C D": ("Zcd",), "Zca Zcd": ("C",), "Zcd": ("Zca", "D"), "Zcb": ("Zca",), "Zcmop": ("Zca",),
     "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("A",), "Zacas": ("A",), "Zihpm": ("Zicsr",),
     "Sscofpmf": ("Zihpm",), "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
+    "Zk": ("Zkn", "Zkr", "Zkt"),
     "Zkn": ("Zbkb", "Zbkc", "Zbkx", "Zknd", "Zkne", "Zknh"), "Zks": ("Zbkb", "Zbkc", "Zbkx", "Zksed", "Zksh"),
 }
 PROFILES = {
@@ -113,6 +118,11 @@ class Isa(NamedTuple):
         """The misa register: 64 bits, S and U mode, and the letters."""
         letters = [name for name in self.extensions if len(name) == 1] + ["S", "U"]
         return 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in set(letters))
+
+    @property
+    def paging(self) -> str:
+        """The deepest paging mode, as device trees call it: 'sv39', 'sv48' or 'sv57'."""
+        return f"sv{9 * self.levels + 12}"
 
     @property
     def levels(self) -> int:

@@ -41,6 +41,7 @@ cdef enum Feature:          # HartState.features: what the ISA string turns on b
     FEATURE_SSCOFPMF = 1 << 8
     FEATURE_SMSTATEEN = 1 << 9
     FEATURE_ZKR = 1 << 10
+    FEATURE_ZCA = 1 << 11  # IALIGN is 16
 
 cdef enum Cause:            # privileged specification, table "Machine cause register values after trap"
     FETCH_MISALIGNED = 0

@@ -1,0 +1,108 @@
+"""Operands for tests of vm_native.riscv.fpu, and the comparison of what it gives with what is expected."""
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator
+
+from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, NAN, RNE, RTZ, Format, expected, multiplied
+from vm_native.riscv import fpu
+
+
+def corners(f: Format) -> list[int]:
+    p = f.precision
+    one = f.emax << (p - 1)
+    positive = [
+        0, 1, 2, 3, (1 << (p - 1)) - 1, 1 << (p - 1), (1 << (p - 1)) + 1,   # zero, subnormals, smallest normals
+        one - 1, one, one + 1, one + 2, one + (1 << (p - 2)), one + (1 << (p - 1)),
+        one - (p << (p - 1)), one + ((p - 1) << (p - 1)) + 1, one // 2 + 1,
+        f.infinity - 1, f.infinity - (1 << (p - 1)), f.infinity, f.nan, f.infinity | 1, f.nan | 5,
+    ]  # fmt: skip
+    return positive + [v | f.sign for v in positive]
+
+
+def few_corners(f: Format) -> list[int]:
+    p = f.precision
+    one = f.emax << (p - 1)
+    positive = [0, 1, 1 << (p - 1), one, f.infinity - 1, f.infinity]
+    return positive + [v | f.sign for v in positive] + [f.nan, f.infinity | 1]
+
+
+def biased_random(source: random.Random, f: Format) -> int:
+    """Any pattern, but often with an extreme or middling exponent and a fraction of few or nearly all ones."""
+    p, exponent_max = f.precision, 2 * f.emax + 1
+    exponent = source.choice((
+        source.randrange(exponent_max + 1), 0, 1, exponent_max - 1, exponent_max,
+        f.emax + source.randrange(-3, 4), f.emax + source.randrange(-2 * p, 2 * p),
+        f.emax // 2 + source.randrange(-4, 4),
+    ))  # fmt: skip
+    fraction = source.choice((
+        source.getrandbits(p - 1), 0, 1 << source.randrange(p - 1), (1 << source.randrange(p)) - 1,
+        (1 << (p - 1)) - (1 << source.randrange(p - 1)), source.getrandbits(p // 2) << (p - 1 - p // 2),
+    ))  # fmt: skip
+    return source.getrandbits(1) << (f.width - 1) | exponent << (p - 1) | fraction
+
+
+def operands(name: str, f: Format, arity: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """At most `count` combinations of corners, then as many random operands."""
+    source = random.Random(name)
+    one, few = [(a, 0, 0) for a in corners(f)], list(itertools.product(few_corners(f), repeat=3))
+    crossed = one if arity == 1 else few if arity == 3 else [(a, b, 0) for (a, *_), (b, *_) in itertools.product(one, one)]
+    yield from source.sample(crossed, min(count, len(crossed)))
+    for _ in range(count):
+        a, b, c = (biased_random(source, f) for _ in range(3))
+        if arity == 3 and source.random() < 0.5:             # cancellation: c close to -a * b
+            product = multiplied(f, RNE, a, b)[0]
+            if f.value(product) not in (NAN, INFINITY):
+                c = (product ^ f.sign) + source.randrange(-2, 3) & (2 * f.sign - 1)
+        elif arity == 2 and source.random() < 0.2:
+            b = a + source.randrange(-2, 3) & (2 * f.sign - 1) ^ source.getrandbits(1) * f.sign
+        yield a, b, c
+
+
+ARITY = {
+    **dict.fromkeys(("fadd", "fsub", "fmul", "fdiv", "fmin", "fmax", "fminm", "fmaxm"), 2),
+    **dict.fromkeys(("fsgnj", "fsgnjn", "fsgnjx", "feq", "flt", "fle", "fleq", "fltq"), 2),
+    **dict.fromkeys(("fmadd", "fmsub", "fnmsub", "fnmadd"), 3),
+    **dict.fromkeys(("fsqrt", "fclass", "fround", "froundnx"), 1),
+}
+ZFA = ("fminm", "fmaxm", "fround", "froundnx", "fleq", "fltq")
+TO_BITS = ("feq", "flt", "fle", "fleq", "fltq", "fclass")
+ROUNDED = ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fmadd", "fmsub", "fnmsub", "fnmadd", "fround", "froundnx")
+
+
+def report(mismatches: list[tuple]) -> str:
+    return "\n".join(f"{name} {path} {[hex(v) for v in given]}: got {got[0]:#x}, flags {got[1]:#x}; "
+                     f"want {want[0]:#x}, {want[1]:#x}" for name, path, given, got, want in mismatches[:8])  # fmt: skip
+
+
+def has_fast_path(name: str) -> bool:
+    operation, *formats = name.split(".")
+    if "h" in formats or operation in ZFA:
+        return False
+    return fpu.HAS_FMA or ARITY.get(operation) != 3
+
+
+def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
+    """Compare the exact path, and the fast one where it serves this mode, with cases of (images, want)."""
+    mismatches = []
+    conversion = name.startswith(("fcvt.w", "fcvt.l"))
+    for given, want in cases:
+        got = {MODE_NAMES[mode]: fpu.operate(name, mode, *given)}
+        if mode == RNE and has_fast_path(name):
+            got["fast"] = fpu.operate_fast(name, *given)
+        elif mode == RTZ and conversion and has_fast_path(name):
+            got["fast rtz"] = fpu.operate_fast(name, *given, towards_zero=True)
+        mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
+    assert not mismatches, report(mismatches)
+
+
+def check_operation(operation: str, suffix: str, mode: int, count: int) -> None:
+    """Every result and flag against the oracle, on crossed corners and biased random operands."""
+    name, f = f"{operation}.{suffix}", FORMATS[suffix]
+
+    def cases() -> Iterator[tuple[tuple[int, ...], tuple[int, int]]]:
+        for given in operands(name, f, ARITY[operation], count):
+            bits, flags = expected(name, mode, *given)
+            yield tuple(map(f.box, given)), (bits if operation in TO_BITS else f.box(bits), flags)
+
+    check(name, mode, cases())
