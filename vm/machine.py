@@ -86,7 +86,7 @@ class Machine:
         for hart in self.harts:
             hart.connect(self.memory)
         self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
-                          self._on_request)
+                          self._on_device_request)
         self.console = Console(self.board.uart.receive, self.run, self.request_stop)
         self.board.uart.output = self.console.write
         self._mapped = False
@@ -326,8 +326,12 @@ class Machine:
         self._scheduler.request_stop()
 
     def _on_request(self, kind: str, code: int) -> None:
-        """The guest asked for power-off, reset or exit."""
+        """The guest asked for power-off, reset or exit, of what runs between slices: `_run` looks at it next."""
         self._request = (kind, code)
+
+    def _on_device_request(self, kind: str, code: int) -> None:
+        """The same of a device, in the middle of a slice: that must end."""
+        self._on_request(kind, code)
         self._scheduler.request_stop()
 
     def _on_exit(self, code: int) -> None:
@@ -377,6 +381,8 @@ DELEGATED_CAUSES = 0xB1FF               # everything but environment calls from 
 DELEGATED_INTERRUPTS = 0x222
 COUNTERS = 7                            # cycle, time, instret
 MENVCFG = 1 << 63 | 1 << 62 | 1 << 7 | 1 << 6 | 3 << 4     # STCE, PBMTE, CBZE, CBCFE, CBIE; ADUE stays 0 (Svade)
+MSTATEEN_ENVCFG_SE0 = 3 << 62
+MSECCFG_SSEED = 1 << 9
 PMP_ALL = (1 << 54) - 1
 PMP_NAPOT_RWX = 0x1F
 
@@ -390,3 +396,7 @@ def prepare_for_supervisor(hart: Hart) -> None:
     hart.csr["menvcfg"] = MENVCFG
     hart.csr["pmpaddr0"] = PMP_ALL
     hart.csr["pmpcfg0"] = PMP_NAPOT_RWX
+    if "Smstateen" in hart.isa.extensions:
+        hart.csr["mstateen0"] = MSTATEEN_ENVCFG_SE0
+    if "Zkr" in hart.isa.extensions:
+        hart.csr["mseccfg"] = MSECCFG_SSEED

@@ -82,7 +82,8 @@ cdef class Bus:
         if index < 0:
             return None
         cdef tuple window = <tuple>self.windows[index]
-        return window if physical + size <= <uint64_t>window[1] else None
+        cdef uint64_t end = window[1]
+        return window if physical < end and <uint64_t>size <= end - physical else None
 
     def ram_regions(self):
         """The mapped `Ram` objects, a tuple."""

@@ -23,9 +23,9 @@ cdef class Ram:
     """
 
     def __cinit__(self, uint64_t base, uint64_t size):
+        self.descriptor = -1
         if size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
             raise ValueError(f"RAM at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE_SIZE}")
-        self.descriptor = -1
         self.region.base = base
         self.region.size = size
         self.region.host = NULL

@@ -1,6 +1,5 @@
 """`vm boot` with a kernel, an initrd and a disk of one's own, as a process, in real time."""
 
-import os
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ def test_boot_to_userspace_and_power_off(firmware, tmp_path):
                "--memory", "512M", "--disk", disk, "--append", "console=ttyS0 quiet"]
     if firmware:
         command += ["--firmware", opensbi()[firmware]]
-    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
     now = time.time()
     assert (process.returncode, process.stderr) == (0, b"")
     lines = process.stdout.decode().replace("\r\n", "\n").splitlines()
@@ -42,13 +41,3 @@ def test_boot_to_userspace_and_power_off(firmware, tmp_path):
     expected = bytearray(PATTERN.ljust(MIB, b"\0"))
     expected[512:512 + len(WRITTEN)] = WRITTEN
     assert disk.read_bytes() == expected
-
-
-def test_pipe_is_the_console(tmp_path):
-    """Without a terminal, standard input is typed to the guest."""
-    command = [*COMMAND, "boot", "--kernel", debian_kernel(), "--initrd", userspace_initrd("read word; echo \"got $word\""),
-               "--append", "console=ttyS0 quiet"]
-    process = subprocess.run(command, input=b"something\n", capture_output=True, timeout=300, check=False,
-                             env=os.environ)
-    assert process.returncode == 0, process.stderr
-    assert "got something" in process.stdout.decode().splitlines()

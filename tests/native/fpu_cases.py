@@ -39,14 +39,17 @@ def biased_random(source: random.Random, f: Format) -> int:
         source.getrandbits(p - 1), 0, 1 << source.randrange(p - 1), (1 << source.randrange(p)) - 1,
         (1 << (p - 1)) - (1 << source.randrange(p - 1)), source.getrandbits(p // 2) << (p - 1 - p // 2),
     ))  # fmt: skip
+    exponent = min(max(exponent, 0), exponent_max)
     return source.getrandbits(1) << (f.width - 1) | exponent << (p - 1) | fraction
 
 
 def operands(name: str, f: Format, arity: int, count: int) -> Iterator[tuple[int, int, int]]:
     """At most `count` combinations of corners, then as many random operands."""
     source = random.Random(name)
-    one, few = [(a, 0, 0) for a in corners(f)], list(itertools.product(few_corners(f), repeat=3))
-    crossed = one if arity == 1 else few if arity == 3 else [(a, b, 0) for (a, *_), (b, *_) in itertools.product(one, one)]
+    if arity == 3:
+        crossed = list(itertools.product(few_corners(f), repeat=3))
+    else:
+        crossed = list(itertools.product(corners(f), corners(f) if arity == 2 else [0], [0]))
     yield from source.sample(crossed, min(count, len(crossed)))
     for _ in range(count):
         a, b, c = (biased_random(source, f) for _ in range(3))

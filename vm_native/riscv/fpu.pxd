@@ -24,6 +24,8 @@ cdef extern from *:
     #error "the host must compute float and double in their own precision"
     #endif
     static inline double vm_as_double(unsigned long long x) { double d; memcpy(&d, &x, 8); return d; }
+    /* Hides a constant: gcc folds `NaN < x` to false and forgets that it is invalid. */
+    static inline unsigned int vm_opaque(unsigned int x) { __asm__("" : "+r"(x)); return x; }
     static inline float vm_as_float(unsigned int x) { float f; memcpy(&f, &x, 4); return f; }
     static inline unsigned long long vm_double_bits(double d) { unsigned long long x; memcpy(&x, &d, 8); return x; }
     static inline unsigned int vm_float_bits(float f) { unsigned int x; memcpy(&x, &f, 4); return x; }
@@ -69,6 +71,7 @@ cdef extern from *:
     ctypedef struct HostEnvironment "vm_host_environment":
         pass
     double as_double "vm_as_double"(uint64_t bits) noexcept nogil
+    uint32_t opaque "vm_opaque"(uint32_t bits) noexcept nogil
     float as_float "vm_as_float"(uint32_t bits) noexcept nogil
     uint64_t double_bits "vm_double_bits"(double value) noexcept nogil
     uint32_t float_bits "vm_float_bits"(float value) noexcept nogil
@@ -218,7 +221,7 @@ cdef inline uint64_t box(uint32_t bits) noexcept nogil:
 
 cdef inline uint32_t unbox(uint64_t image) noexcept nogil:
     """The single in a register; what is not properly boxed counts as the canonical NaN."""
-    return <uint32_t>image if likely(image >> 32 == 0xFFFFFFFFULL) else 0x7FC00000
+    return <uint32_t>image if likely(image >> 32 == 0xFFFFFFFFULL) else opaque(0x7FC00000)
 
 cdef inline float single(uint64_t image) noexcept nogil:
     return as_float(unbox(image))

@@ -129,7 +129,7 @@ cdef class NativeHart:
 
     @property
     def pc(self):
-        """Virtual address of the next instruction. Writable; an odd address raises ValueError."""
+        """Virtual address of the next instruction. Writable, which ends a wfi; an odd address raises ValueError."""
         return self.hart.cpu.pc
 
     @pc.setter
@@ -137,6 +137,7 @@ cdef class NativeHart:
         if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
         self.hart.cpu.pc = value
+        self.hart.state.waiting = False     # wfi may end at any time
 
     def read_x(self, int number):
         """An integer register, 64 bits unsigned."""

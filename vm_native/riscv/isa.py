@@ -104,7 +104,7 @@ PAGING = ("Svbare", "Sv39", "Sv48", "Sv57")
 GENERAL = "IMAFD"                   # what the letter G stands for, with Zicsr and Zifencei
 ALWAYS = ("Zicsr", "Sv39")          # supervisor mode cannot be without
 
-DEFAULT = "rv64gc_zicntr_sstc_svade_svadu_sv57"
+DEFAULT = f"rva22s64_{EXTRAS}"
 
 
 class Isa(NamedTuple):

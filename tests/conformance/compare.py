@@ -1,0 +1,134 @@
+"""Compares our hart with Spike's records, one step after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import capstone
+
+from tests.conformance.image import Image
+from tests.conformance.ours import F_NAMES, X_NAMES, Ours
+from tests.conformance.rules import ADOPTED, CSR_MASKS, U64
+from tests.conformance.spike import Record, Trap
+
+SLOTS = {name: number for number, name in enumerate(X_NAMES + F_NAMES)}
+SHOWN = 12                  # steps before a difference that are printed
+SYSTEM = 0x73
+MACHINE, SUPERVISOR = 3, 1
+TRAP_CSRS = {MACHINE: (0x342, 0x341, 0x343), SUPERVISOR: (0x142, 0x141, 0x143)}
+
+DISASSEMBLER = capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC)
+
+
+class Difference(AssertionError):
+    """Our hart did something else than Spike's. The message shows the way there."""
+
+
+def disassemble(word: int, pc: int) -> str:
+    size = 4 if word & 3 == 3 else 2
+    for instruction in DISASSEMBLER.disasm((word & (1 << 8 * size) - 1).to_bytes(size, "little"), pc, 1):
+        return f"{instruction.mnemonic} {instruction.op_str}"
+    return f".{'word' if size == 4 else 'half'} {word:#x}"
+
+
+def effects(record: Record) -> list[str]:
+    """What a record says in words."""
+    found = [f"{name}={value:#x}" for name, value in record.registers]
+    found += [f"csr {number:#x}={value:#x}" for number, value in record.csrs]
+    found += [f"[{address:#x}]={value:#0{2 + 2 * size}x}" for address, size, value in record.stores]
+    if record.interrupt is not None:
+        found.insert(0, f"after {record.interrupt.cause:#x}")
+    if record.trap is not None:
+        found.append(f"trap {record.trap.cause} value {record.trap.value:#x}")
+    return found
+
+
+def describe(record: Record) -> str:
+    mode = "?" if record.privilege is None else "USHM"[record.privilege]
+    text = disassemble(record.word, record.pc)
+    return f"{mode} {record.pc:016x} {record.word:08x} {text:<32} {' '.join(effects(record))}"
+
+
+class Lockstep:
+    """One comparison. `adopted` tells afterwards whether our hart was given values of Spike's."""
+
+    def __init__(self, ours: Ours):
+        self.ours = ours
+        self.adopted = False
+        self.executed: Counter[int] = Counter()     # words that did not trap
+        self.causes: Counter[tuple[int, int]] = Counter()       # (cause, mode that handles it)
+
+    def compare(self, image: Image, records: Sequence[Record]) -> int:
+        """Run `image` beside the records of the same on Spike; how many steps agreed. Raises Difference."""
+        ours, hart = self.ours, self.ours.hart
+        ours.load(image)
+        before = ours.registers()
+        for index, record in enumerate(records):
+            entry = record.interrupt.pc if record.interrupt else record.pc
+            privilege = hart.privilege
+            problems = []
+            if hart.pc != entry:
+                problems.append(f"pc is {hart.pc:#x}")
+            if record.privilege not in (None, privilege) and not record.interrupt:
+                problems.append(f"privilege is {'USHM'[privilege]}")
+            if not problems:
+                stop = ours.step()
+                after = ours.registers()
+                if stop.reason.value not in ("budget", "exit"):
+                    problems.append(f"the machine stopped: {stop.reason.value}")
+                problems += self.differences(record, before, after)
+                before = ours.registers() if self.adopted else after
+            if problems:
+                self.fail(records, index, problems)
+            if record.trap is None:
+                self.executed[record.word] += 1
+            for trap in (record.trap, record.interrupt):
+                if trap is not None:
+                    self.causes[trap.cause, hart.privilege] += 1
+        return len(records)
+
+    def differences(self, record: Record, before: list[int], after: list[int]) -> list[str]:
+        """What is wrong after a step."""
+        hart = self.ours.hart
+        problems = []
+        for trap in (record.interrupt, record.trap):
+            if trap is not None:
+                problems += self.trap_differences(trap)
+        wanted = list(before)
+        for name, value in record.registers:
+            wanted[SLOTS[name]] = value
+        if wanted != after:
+            csr = record.word >> 20
+            if record.word & 0x7F == SYSTEM and csr in ADOPTED and record.registers:
+                name, value = record.registers[0]
+                hart.write_x(SLOTS[name], value)
+                after[SLOTS[name]] = value
+                self.adopted = True
+            names = X_NAMES + F_NAMES
+            problems += [f"{names[slot]} is {after[slot]:#x}" for slot in range(64) if wanted[slot] != after[slot]]
+        for number, value in record.csrs:
+            found = hart.read_csr(number)
+            mask = CSR_MASKS.get(number, U64)
+            if found is None or (found ^ value) & mask and number not in ADOPTED:
+                problems.append(f"csr {number:#x} is {found if found is None else hex(found)}")
+        for address, size, value in record.stores:
+            found = self.ours.memory_at(address, size)
+            if found is not None and found != value:
+                problems.append(f"[{address:#x}] is {found:#0{2 + 2 * size}x}")
+        return problems
+
+    def trap_differences(self, trap: Trap) -> list[str]:
+        hart = self.ours.hart
+        if hart.privilege not in TRAP_CSRS:
+            return ["there was no trap"]
+        found = Trap(*(hart.read_csr(number) for number in TRAP_CSRS[hart.privilege]))
+        if found == trap:
+            return []
+        return [f"trap registers are cause {found.cause:#x} pc {found.pc:#x} value {found.value:#x}"]
+
+    def fail(self, records: Sequence[Record], index: int, problems: list[str]) -> None:
+        way = "\n".join(describe(record) for record in records[max(0, index - SHOWN) : index + 1])
+        raise Difference(
+            f"step {index}: ours differs from Spike in the last of these steps\n{way}\n    ours: {'; '.join(problems)}"
+        )

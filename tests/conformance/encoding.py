@@ -1,0 +1,98 @@
+"""Building and recognising instruction words from the rows of the ISA table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from vm_native.riscv.instructions import IMMEDIATE, REGISTER, ROWS, WIDTHS, Row
+
+
+def find_other_fields(row: Row) -> dict[str, tuple[int, int]]:
+    found = {}
+    position = row.length * 8
+    for token in row.pattern.split():
+        if set(token) <= {"0", "1"}:
+            position -= len(token)
+        elif match := REGISTER.fullmatch(token):
+            position -= 3 if match[2] else 5
+        elif match := IMMEDIATE.fullmatch(token):
+            for bits in match[3].split("|"):
+                high, _, low = bits.partition(":")
+                position -= int(high) - int(low or high) + 1
+        else:
+            position -= WIDTHS[token]
+            found[token] = (position, WIDTHS[token])
+    return found
+
+
+def find_register_fields(row: Row) -> dict[str, tuple[bool, bool, int]]:
+    return {
+        operand: (field.startswith("f"), field.endswith("'"), position)
+        for operand, (field, position) in row.registers.items()
+        if not field[1:].isdigit() and field.rstrip("'").removeprefix("f") == operand
+    }
+
+
+OTHER_FIELDS = {row.name: find_other_fields(row) for row in ROWS}
+REGISTER_FIELDS = {row.name: find_register_fields(row) for row in ROWS}
+
+
+def other_fields(row: Row) -> dict[str, tuple[int, int]]:
+    """Fields that are neither registers nor immediates (`rm`, `csr`, `aq`...): name -> (lowest bit, width)."""
+    return OTHER_FIELDS[row.name]
+
+
+def register_fields(row: Row) -> dict[str, tuple[bool, bool, int]]:
+    """Registers that the word names: operand -> (floating point, three-bit form, lowest bit)."""
+    return REGISTER_FIELDS[row.name]
+
+
+def immediate_bits(row: Row) -> int:
+    """The bits that the immediate of a row can have."""
+    return sum(((1 << piece.width) - 1) << piece.target for piece in row.pieces)
+
+
+def encode(row: Row, registers: Mapping[str, int], immediate: int = 0, **others: int) -> int:
+    """The word of an instruction; register numbers are those of the manual (x8 to x15 for three-bit forms)."""
+    word = row.match
+    for operand, (_, short, position) in register_fields(row).items():
+        word |= (registers[operand] & (7 if short else 31)) << position
+    for piece in row.pieces:
+        word |= (immediate >> piece.target & ((1 << piece.width) - 1)) << piece.source
+    for name, (position, width) in other_fields(row).items():
+        word |= (others[name] & ((1 << width) - 1)) << position
+    return word
+
+
+def immediate_of(row: Row, word: int) -> int:
+    """The immediate that a word holds, sign-extended where the row says so."""
+    value = sum((word >> piece.source & ((1 << piece.width) - 1)) << piece.target for piece in row.pieces)
+    return value - (value >> row.sign_bit << row.sign_bit + 1) if row.sign_bit >= 0 else value
+
+
+def covers(row: Row, word: int) -> bool:
+    """Whether a word is an instruction of this row."""
+    if word & row.mask != row.match or row.nonzero and immediate_of(row, word) == 0:
+        return False
+    fields = register_fields(row)
+    return not any(word >> fields[operand][2] & 31 in numbers for operand, numbers in row.excluded.items())
+
+
+class Recogniser:
+    """Finds the row of a word among those that a set of extensions turns on: the most specific first."""
+
+    def __init__(self, extensions: Iterable[str]):
+        on = set(extensions)
+        self.rows = [row for row in ROWS if set(row.extensions) <= on]
+        self._buckets: dict[int, list[Row]] = {}
+        for row in sorted(self.rows, key=lambda row: row.mask.bit_count(), reverse=True):
+            free = ~row.mask & 0x7F if row.length == 4 else ~row.mask & 3
+            for low in range(128):
+                if low & ~free & 0x7F == row.match & 0x7F & ~free or row.length == 2 and low & 3 == row.match & 3:
+                    self._buckets.setdefault(low, []).append(row)
+
+    def row(self, word: int) -> Row | None:
+        """The row, or None for an illegal instruction. A 16-bit instruction is looked up by its two bytes."""
+        if word & 3 != 3:
+            word &= 0xFFFF
+        return next((row for row in self._buckets.get(word & 0x7F, ()) if covers(row, word)), None)

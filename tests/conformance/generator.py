@@ -1,0 +1,372 @@
+"""Random programs, drawn from the ISA table.
+
+hypothesis draws a list of units, each a row of the table (or a special unit by name) and the seed from which its
+operands follow; a unit drawn as "omit" is left out, so that a failing program shrinks to the few units it needs. Code
+is laid out in two passes: the first fixes lengths, the second knows where forward branches lead.
+
+Register use: x2, x8, x9, x14 usually point into DATA or CONSTANTS, x31 counts backward branches down, x4 is where the
+frame goes on after a failed fetch. Random instructions seldom write them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from tests.conformance import operands
+from tests.conformance.encoding import encode, immediate_bits, other_fields, register_fields
+from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, END, Parameters, build
+from tests.conformance.image import BASE, Image
+from tests.conformance.scenery import Scenery, sceneries
+from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.instructions import BY_NAME, ROWS, Row
+from vm_native.uops import UOPS
+
+OMIT = "omit"
+POINTERS = (2, 8, 9, 14)
+RESUME, FUEL = 4, 31
+KEPT = {RESUME, FUEL, *POINTERS}
+BACKWARD = 12
+FORWARD = (1, 1, 1, 2, 2, 3, 5, 8)
+ACCESS = re.compile(r"(rd = )?(load|store|reserve|conditional|atomic|exchange)")
+ACCESSING = {row.name for row in UOPS if ACCESS.match(row.semantics)}
+BRANCHES = {"beq", "bne", "blt", "bge", "bltu", "bgeu"}
+ROUNDING = (7, 7, 7, 7, 0, 0, 0, 1, 2, 3, 4, 5, 6)
+
+
+def origin(row: Row) -> Row:
+    return row.base or row
+
+
+def kind_of(row: Row) -> str:
+    """How the operands of a row are drawn."""
+    name = origin(row).name
+    if name in BRANCHES:
+        return "branch"
+    if name == "jal":
+        return "jump"
+    if name == "jalr":
+        return "indirect"
+    if row.helper in ("mret", "sret", "wfi", "ecall", "csr"):
+        return row.helper
+    if row.uop in ACCESSING:
+        return "memory"
+    return "plain"
+
+
+@dataclass
+class Unit:
+    """A few instruction words. `words(here, target)` gives them for their own address and where branches lead."""
+
+    size: int
+    words: Callable[[int, int], list[int]]
+    ahead: int = 0              # how many units a branch skips; negative: goes back
+
+
+class Program(NamedTuple):
+    image: Image
+    units: list[tuple[str, int]]
+    scenery: Scenery
+
+    def __repr__(self) -> str:
+        return f"{self.scenery}: {self.units}"
+
+
+def registers(row: Row, random: Random) -> dict[str, int]:
+    chosen = {}
+    recent = random.choice((5, 10, 15))
+    for operand, (is_float, short, _) in register_fields(row).items():
+        number = random.randrange(8, 16) if short else random.choice((recent, recent, *range(32)))
+        if operand == "rd" and not is_float and number in KEPT and random.random() < 0.97:
+            number = 10 if short else random.choice((0, 5, 10, 11, 12))
+        while number in row.excluded.get(operand, ()):
+            number = random.choice((5, 10, 12))
+        chosen[operand] = number
+    return chosen
+
+
+def fields(row: Row, random: Random) -> dict[str, int]:
+    chosen = {name: random.getrandbits(width) for name, (_, width) in other_fields(row).items()}
+    if "rm" in chosen:
+        chosen["rm"] = random.choice(ROUNDING)
+    return chosen
+
+
+def word_of(row: Row, random: Random, immediate: int | None = None, **fixed: int) -> int:
+    """A word of a row with random operands, some of them given."""
+    bits = immediate_bits(row)
+    if immediate is None:
+        immediate = operands.immediate(random, bits, row.sign_bit)
+        if row.nonzero and not immediate & bits:
+            immediate = bits & -bits
+    chosen = registers(row, random)
+    others = fields(row, random)
+    for name, value in fixed.items():
+        if name in chosen:
+            chosen[name] = value
+        elif name in others:
+            others[name] = value
+    return encode(row, chosen, immediate, **others)
+
+
+def by_name(name: str, immediate: int = 0, **operand: int) -> int:
+    """One instruction with all operands given."""
+    row = BY_NAME[name]
+    others = {field: operand.pop(field, 0) for field in other_fields(row)}
+    return encode(row, operand, immediate, **others)
+
+
+def address_into(register: int, here: int, target: int) -> list[int]:
+    """auipc and addi: `register` = `target`, as seen from `here`."""
+    distance = target - here
+    upper = (distance + 0x800) >> 12 << 12
+    return [by_name("auipc", upper, rd=register), by_name("addi", distance - upper, rd=register, rs1=register)]
+
+
+def data_address(random: Random) -> int:
+    """An offset in the image worth pointing at: aligned, odd, at the end of a page."""
+    page = random.randrange(DATA, DATA + DATA_SIZE, 0x1000)
+    kind = random.random()
+    if kind < 0.5:
+        return page + random.randrange(0, 0x1000, 16)
+    if kind < 0.7:
+        return page + random.randrange(0x1000)
+    return min(page + 0x1000 + random.randrange(-9, 9), DATA + DATA_SIZE - 16)
+
+
+def plain(row: Row, random: Random) -> Unit:
+    word = word_of(row, random)
+    return Unit(row.length, lambda here, target: [word])
+
+
+def memory(row: Row, random: Random) -> Unit:
+    """Usually through a pointer; atomics through one that is set just before."""
+    if not row.pieces:
+        base = random.randrange(8, 16) if register_fields(row).get("rs1", (0, 0))[1] else random.choice(POINTERS)
+        if random.random() < 0.8:
+            address = data_address(random) & (~7 if random.random() < 0.8 else ~0)
+            word = word_of(row, random, rs1=base)
+            return Unit(8 + row.length, lambda here, target: [*address_into(base, here, BASE_OFFSET + address), word])
+    pointers = (8, 9, 14) if register_fields(row).get("rs1", (0, 0))[1] else POINTERS
+    base = random.choice(pointers) if random.random() < 0.95 else random.randrange(8, 16)
+    word = word_of(row, random, rs1=base)
+    return Unit(row.length, lambda here, target: [word])
+
+
+def branch(row: Row, random: Random) -> Unit:
+    if random.random() < 0.15:
+        fuel = [by_name("addi", -1, rd=FUEL, rs1=FUEL)]
+        guard = by_name("bge", 8, rs1=0, rs2=FUEL) if row.length == 4 else by_name("bge", 6, rs1=0, rs2=FUEL)
+        chosen = registers(row, random)
+        return Unit(
+            8 + row.length,
+            lambda here, target: [*fuel, guard, encode(row, chosen, within(row, target - here - 8, here + 8))],
+            -random.randrange(1, BACKWARD),
+        )
+    chosen = registers(row, random)
+    return Unit(
+        row.length, lambda here, target: [encode(row, chosen, within(row, target - here, here))], random.choice(FORWARD)
+    )
+
+
+def within(row: Row, distance: int, here: int) -> int:
+    """A jump distance that fits the immediate; else to the next instruction."""
+    bits = immediate_bits(row)
+    limit = 1 << row.sign_bit
+    return distance if -limit <= distance < limit and distance & ~(bits | -limit) == 0 else row.length
+
+
+def indirect(row: Row, random: Random) -> Unit:
+    chosen = registers(row, random)
+    base = chosen["rs1"] = random.choice((1, 5, 10, 15))
+    offset = operands.immediate(random, 0xFFF, 11) if row.pieces else 0
+    offset -= offset >> 11 << 12
+    odd = row.length == 4 and random.random() < 0.1
+    return Unit(
+        8 + row.length,
+        lambda here, target: [*address_into(base, here, target - offset + odd), encode(row, chosen, offset)],
+        random.choice(FORWARD),
+    )
+
+
+def csr(row: Row, random: Random) -> Unit:
+    word = word_of(row, random)
+    source = word >> 15 & 31
+    number = operands.csr(random, writes=row.name.startswith("csrrw") or source != 0)
+    word = word & 0xFFFFF | number << 20
+    return Unit(4, lambda here, target: [word])
+
+
+def ret(row: Row, random: Random) -> Unit:
+    """Return to the next instruction, in the privilege that xPP says."""
+    number = 0x341 if row.helper == "mret" else 0x141
+    word = row.match
+    return Unit(
+        16, lambda here, target: [*address_into(5, here, here + 16), by_name("csrrw", csr=number, rs1=5, rd=0), word]
+    )
+
+
+def ecall(row: Row, random: Random) -> Unit:
+    return Unit(row.length, lambda here, target: [row.match])
+
+
+def wfi(row: Row, random: Random) -> Unit:
+    """With an interrupt pending and enabled locally, so that it ends on every machine."""
+    words = [by_name("csrrsi", csr=0x304, zimm=2, rd=0), by_name("csrrsi", csr=0x344, zimm=2, rd=0), row.match]
+    return Unit(12, lambda here, target: words)
+
+
+BASE_OFFSET = 0                 # data addresses are relative to the image, as is the address given to `words`
+ROW_UNITS = {
+    "plain": plain, "memory": memory, "branch": branch, "jump": branch, "indirect": indirect, "csr": csr, "mret": ret,
+    "sret": ret, "ecall": ecall, "wfi": wfi,
+}  # fmt: skip
+
+
+# --- Units that are no single row -----------------------------------------------------------------------------------
+
+def pointer(random: Random) -> Unit:
+    """Point a base register somewhere."""
+    register, address = random.choice(POINTERS), data_address(random)
+    return Unit(8, lambda here, target: address_into(register, here, address))
+
+
+def constant(random: Random) -> Unit:
+    """Load a corner value into a register."""
+    is_float = random.random() < 0.5
+    offset = CONSTANTS + 8 * random.randrange(256) + (2048 if is_float else 0)
+    register = random.randrange(32) if is_float else random.choice((1, 3, 5, 6, 7, *range(10, 14), *range(15, 31)))
+    base = 3
+    row = "fld" if is_float else "ld"
+
+    def words(here: int, target: int) -> list[int]:
+        address = address_into(base, here, offset)
+        return [*address, by_name(row, 0, rd=register, rs1=base)]
+
+    return Unit(12, words)
+
+
+def store_code(random: Random) -> Unit:
+    """Change the instruction that stands one unit ahead, with or without fence.i before it."""
+    immediate = random.randrange(-2048, 2048)
+    new = by_name("addi", immediate, rd=12, rs1=random.randrange(32))
+    old = by_name("addi", 1, rd=12, rs1=12)
+    upper = (new + 0x800) >> 12 << 12
+
+    def words(here: int, target: int) -> list[int]:
+        first = [by_name("lui", upper - (upper >> 31 << 32), rd=5), by_name("addiw", new - upper, rd=5, rs1=5)]
+        return [*first, *address_into(6, here + 8, here + 24), by_name("sw", 0, rs1=6, rs2=5), by_name("fence.i", 0, rd=0, rs1=0), old]
+
+    return Unit(28, words)
+
+
+def interrupt(random: Random) -> Unit:
+    """Make an interrupt pending and enable it: from S and below only what they may."""
+    bit = random.choice((1, 5, 9))
+    words = [
+        by_name("addi", 1 << bit if bit < 11 else 0, rd=5, rs1=0), by_name("csrrs", csr=0x344, rs1=5, rd=0),
+        by_name("csrrs", csr=0x304, rs1=5, rd=0), by_name("csrrsi", csr=0x300, zimm=8 | random.choice((0, 2)), rd=0),
+        by_name("csrrsi", csr=0x144, zimm=2, rd=0), by_name("csrrs", csr=0x104, rs1=5, rd=0),
+        by_name("csrrsi", csr=0x100, zimm=2, rd=0),
+    ]  # fmt: skip
+    return Unit(4 * len(words), lambda here, target: words)
+
+
+def floating_on(random: Random) -> Unit:
+    """FS and frm back to something useful."""
+    words = [
+        by_name("lui", 0x6000, rd=5), by_name("csrrs", csr=0x100, rs1=5, rd=0), by_name("csrrs", csr=0x300, rs1=5, rd=0),
+        by_name("csrrwi", csr=2, zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
+    ]  # fmt: skip
+    return Unit(16, lambda here, target: words)
+
+
+def supervisor_memory(random: Random) -> Unit:
+    """SUM, MXR and, in M-mode, MPRV with a random MPP."""
+    value = random.getrandbits(3) << 17 | random.choice((0, 1, 3)) << 11
+    upper = (value + 0x800) >> 12 << 12
+    words = [by_name("lui", upper, rd=5), by_name("addi", value - upper, rd=5, rs1=5)]
+    operation = random.choice(("csrrs", "csrrc"))
+    words += [by_name(operation, csr=0x100, rs1=5, rd=0), by_name(operation, csr=0x300, rs1=5, rd=0)]
+    return Unit(16, lambda here, target: words)
+
+
+SPECIAL: dict[str, Callable[[Random], Unit]] = {
+    "pointer": pointer, "constant": constant, "store code": store_code, "interrupt": interrupt,
+    "floating on": floating_on, "supervisor memory": supervisor_memory,
+}  # fmt: skip
+WEIGHTS = {"pointer": 30, "constant": 60, "store code": 4, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
+
+
+# --- Programs -------------------------------------------------------------------------------------------------------
+
+def names(extensions: frozenset[str]) -> list[str]:
+    """What a unit may be, as often as it shall be drawn; the first is what shrinking prefers."""
+    found = [OMIT]
+    for row in ROWS:
+        if set(row.extensions) <= extensions:
+            found += [row.name] * (3 if kind_of(row) in ("memory", "branch", "indirect", "csr") else 2)
+    for name, weight in WEIGHTS.items():
+        if "D" in extensions or name not in ("floating on",):
+            found += [name] * weight
+    return found
+
+
+def make_unit(name: str, seed: int, extensions: frozenset[str]) -> Unit:
+    random = Random(seed)
+    if name in SPECIAL:
+        return SPECIAL[name](random)
+    row = BY_NAME[name]
+    return ROW_UNITS[kind_of(row)](row, random)
+
+
+def assemble(units: list[Unit]) -> bytes:
+    """Lay units out from CODE on; a program that is run through ends with the environment call END."""
+    end = [by_name("lui", 0x6000, rd=17), by_name("addi", END - 0x6000, rd=17, rs1=17), by_name("ecall")]
+    places, here = [], CODE
+    for unit in units:
+        places.append(here)
+        here += unit.size
+    places.append(here)
+    code = bytearray()
+    for index, unit in enumerate(units):
+        target = places[max(0, min(index + (unit.ahead or 1), len(units)))]
+        for word in unit.words(places[index], target):
+            code += word.to_bytes(4 if word & 3 == 3 else 2, "little")
+        assert CODE + len(code) == places[index + 1], f"unit {index} has another length than it said"
+    for word in end:
+        code += word.to_bytes(4, "little")
+    assert len(code) <= CODE_SIZE
+    return bytes(code)
+
+
+def make_program(picks: list[tuple[str, int]], scenery: Scenery, extensions: frozenset[str]) -> Program:
+    """The program that follows from what was drawn."""
+    random = Random(scenery.seed)
+    kept = [(name, seed) for name, seed in picks if name != OMIT]
+    code = assemble([make_unit(name, seed, extensions) for name, seed in kept])
+    x = [operands.integer(random) for _ in range(32)]
+    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating="D" in extensions)
+    tables = scenery.arrange(parameters)
+    for register in POINTERS:
+        x[register] = parameters.virtual + data_address(random)
+    x[FUEL] = 30
+    x[RESUME] = parameters.virtual + CODE + len(code) - 12
+    data = random.randbytes(DATA_SIZE)
+    image = build(parameters, operands.constants(random, 0x1000), code, data, tables)
+    return Program(image, kept, scenery)
+
+
+@st.composite
+def programs(draw: st.DrawFn, isa: str, size: int = 160) -> Program:
+    """Programs of up to `size` units for a hart of that ISA string."""
+    extensions = isa_strings.parse(isa).extensions
+    choices = names(extensions)
+    last = len(choices) - 1
+    picks = [(choices[draw(st.integers(0, last))], draw(st.integers(0, (1 << 24) - 1))) for _ in range(size)]
+    return make_program(picks, draw(sceneries(extensions)), extensions)

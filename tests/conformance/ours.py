@@ -1,0 +1,44 @@
+"""Runs a program on our machine one step at a time, and in longer pieces."""
+
+from __future__ import annotations
+
+import tempfile
+
+import vm
+from tests.conformance.image import Image
+from tests.conformance.spike import RAM_SIZE
+
+X_NAMES = tuple(f"x{number}" for number in range(32))
+F_NAMES = tuple(f"f{number}" for number in range(32))
+
+
+class Ours:
+    """A machine with one hart, used for one program after the other."""
+
+    def __init__(self, isa: str, engine: str | None = None):
+        self.machine = vm.Machine(memory=RAM_SIZE, isa=isa, engine=engine)
+        self.hart = self.machine.harts[0]
+        self.extensions = self.machine.isa.extensions
+
+    def load(self, image: Image) -> None:
+        """Everything as after power-on, and the program in memory."""
+        with tempfile.NamedTemporaryFile(suffix=".elf") as program:
+            program.write(image.elf())
+            program.flush()
+            self.machine.load(program.name)
+
+    def step(self) -> vm.Stop:
+        """One step: an interrupt that is due is taken first."""
+        return self.machine.run(instructions=1)
+
+    def registers(self) -> list[int]:
+        """x0 to x31, then f0 to f31."""
+        read_x, read_f = self.hart.read_x, self.hart.read_f
+        return [read_x(number) for number in range(32)] + [read_f(number) for number in range(32)]
+
+    def memory_at(self, address: int, size: int) -> int | None:
+        """What the hart would load from a virtual address now; None if it has no translation or no RAM."""
+        try:
+            return int.from_bytes(self.hart.virtual.read(address, size), "little")
+        except vm.GuestError:
+            return None
