@@ -63,7 +63,7 @@ def test_ignored_signal_stays_ignored(machine, pipe):
         signal.signal(signal.SIGHUP, previous)
 
 
-def test_waiting_for_input_ends_after_the_timeout(machine, pipe):
+def test_waiting_for_input_tells_whether_some_came(machine, pipe):
     with Terminal(machine, stdin=pipe[0]) as terminal:
         assert not terminal.wait_for_input(0)
         os.write(pipe[1], b"x")

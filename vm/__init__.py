@@ -1,6 +1,11 @@
-"""A virtual machine that people program from Python: `vm.Machine` is the computer, the rest is what it is made of."""
+"""A virtual machine that people program from Python: `vm.Machine` is the computer, the rest is what it is made of.
 
-from vm import devices
+Names are imported when they are first used, so that `vm --help` needs neither NumPy nor the compiled core.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from vm.errors import (
     BusError,
     ConfigurationError,
@@ -12,12 +17,30 @@ from vm.errors import (
     PageFault,
     VmError,
 )
-from vm.machine import Machine
-from vm.stop import Stop, StopReason
+
+if TYPE_CHECKING:
+    from vm import devices, images
+    from vm.machine import Machine
+    from vm.stop import Stop, StopReason
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "ConfigurationError", "ExpectTimeout", "GuestError", "ImageError", "LoadError", "Machine",
-    "MachineBusy", "PageFault", "Stop", "StopReason", "VmError", "devices",
+    "MachineBusy", "PageFault", "Stop", "StopReason", "VmError", "devices", "images",
 ]
+
+CLASSES = {"Machine": "vm.machine", "Stop": "vm.stop", "StopReason": "vm.stop"}
+PACKAGES = ("devices", "images")
+
+
+def __getattr__(name: str) -> object:
+    if name in CLASSES:
+        return getattr(import_module(CLASSES[name]), name)
+    if name in PACKAGES:
+        return import_module(f"vm.{name}")
+    raise AttributeError(f"module 'vm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -33,6 +33,7 @@ MAX_HARTS = 8
 ENGINES = ("auto", "interpreter")
 CONDITION_EVERY = 10_000                # steps between two looks at `until`
 INPUT_EVERY_NS = 10_000_000             # host time between two looks at `input_fd` while the guest is busy
+LONGEST_SLEEP = 0.1                     # host seconds; a signal that comes just before it is served after it
 FW_DYNAMIC_SIZE = 0x20_0000             # what OpenSBI takes at the start of RAM
 FW_JUMP_TREE = 0x220_0000               # where OpenSBI's fw_jump copies the device tree to, from the start of RAM
 FW_JUMP_TREE_SIZE = 0x1_0000
@@ -306,9 +307,10 @@ class Machine:
         return True
 
     def _look_at_input(self, seconds: float) -> None:
+        seconds = min(seconds, LONGEST_SLEEP)
         if self.input_fd is None:
             time.sleep(seconds)
-        elif select.select([self.input_fd], [], [], min(seconds, 3600))[0]:
+        elif select.select([self.input_fd], [], [], seconds)[0]:
             self.on_input()
 
     def _stop(self, reason: StopReason, start: int, number: int | None = None, exit_code: int | None = None) -> Stop:

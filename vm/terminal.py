@@ -18,6 +18,7 @@ from typing import Any
 
 ESCAPE = 0x01               # Ctrl-A
 CHUNK = 64 * 1024
+NAP = 0.1                   # seconds
 
 HINT = "vm: Ctrl-A X quits, Ctrl-A H helps"
 HELP = """
@@ -95,8 +96,9 @@ class Terminal:
         return self.machine.input_fd is not None
 
     def wait_for_input(self, timeout: float | None = None) -> bool:
-        """Sleep until something can be read; False if that took longer than `timeout` seconds."""
-        return bool(select.select([self.stdin], [], [], timeout)[0])
+        """Sleep a while, or until something can be read, and tell which. Never longer than `timeout` seconds."""
+        # A signal that comes just before the call does not interrupt it; so it must not last.
+        return bool(select.select([self.stdin], [], [], NAP if timeout is None else min(timeout, NAP))[0])
 
     def report(self, text: str) -> None:
         """Say something to the user, apart from what the guest prints."""

@@ -74,6 +74,8 @@ def covers(row: Row, word: int) -> bool:
     """Whether a word is an instruction of this row."""
     if word & row.mask != row.match or row.nonzero and immediate_of(row, word) == 0:
         return False
+    if 0 <= row.at_most < immediate_of(row, word):
+        return False
     fields = register_fields(row)
     return not any(word >> fields[operand][2] & 31 in numbers for operand, numbers in row.excluded.items())
 
@@ -83,7 +85,7 @@ class Recogniser:
 
     def __init__(self, extensions: Iterable[str]):
         on = set(extensions)
-        self.rows = [row for row in ROWS if set(row.extensions) <= on]
+        self.rows = [row for row in ROWS if row.is_on(on)]
         self._buckets: dict[int, list[Row]] = {}
         for row in sorted(self.rows, key=lambda row: row.mask.bit_count(), reverse=True):
             free = ~row.mask & 0x7F if row.length == 4 else ~row.mask & 3

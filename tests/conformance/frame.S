@@ -32,7 +32,10 @@
         csrw    scounteren, t0
         ld      t0, 576(s0)
         csrw    0x30A, t0               # menvcfg
-        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
+        ld      t0, 704(s0)             # Sstc: its compare register has no reset value
+        beqz    t0, 1f
+        csrw    0x14D, t1
+1:      .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
         ld      t0, 584 + 8 * \n (s0)
         csrw    pmpaddr\n, t0
         .endr

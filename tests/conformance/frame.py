@@ -53,6 +53,7 @@ class Parameters:
     mstatus: int = 0                    # without MPP
     fcsr: int = 0
     floating: bool = True
+    timer: bool = True                  # whether there is stimecmp
 
     def packed(self) -> bytes:
         symbols = frame()[1]
@@ -61,7 +62,7 @@ class Parameters:
             *self.x, *self.f, symbols["machine_handler"], BASE + SAVE, stvec, self.virtual + SUPERVISOR_SAVE,
             self.medeleg, self.mideleg, self.counteren, self.counteren, self.menvcfg, *self.pmpaddr,
             int.from_bytes(bytes(self.pmpcfg), "little"), self.satp, self.virtual + CODE, self.mie,
-            self.mstatus | self.mode << 11, self.floating, self.fcsr,
+            self.mstatus | self.mode << 11, self.floating, self.fcsr, self.timer,
         ]  # fmt: skip
         return struct.pack(f"<{len(words)}Q", *(word & U64 for word in words))
 

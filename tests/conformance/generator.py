@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tests.conformance import operands
 from tests.conformance.encoding import encode, immediate_bits, other_fields, register_fields
 from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, END, Parameters, build
-from tests.conformance.image import BASE, Image
+from tests.conformance.image import Image
 from tests.conformance.scenery import Scenery, sceneries
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
@@ -309,7 +309,7 @@ def names(extensions: frozenset[str]) -> list[str]:
     """What a unit may be, as often as it shall be drawn; the first is what shrinking prefers."""
     found = [OMIT]
     for row in ROWS:
-        if set(row.extensions) <= extensions:
+        if row.is_on(extensions):
             found += [row.name] * (3 if kind_of(row) in ("memory", "branch", "indirect", "csr") else 2)
     for name, weight in WEIGHTS.items():
         if "D" in extensions or name not in ("floating on",):
@@ -351,7 +351,7 @@ def make_program(picks: list[tuple[str, int]], scenery: Scenery, extensions: fro
     kept = [(name, seed) for name, seed in picks if name != OMIT]
     code = assemble([make_unit(name, seed, extensions) for name, seed in kept])
     x = [operands.integer(random) for _ in range(32)]
-    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating="D" in extensions)
+    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating="D" in extensions, timer="Sstc" in extensions)
     tables = scenery.arrange(parameters)
     for register in POINTERS:
         x[register] = parameters.virtual + data_address(random)

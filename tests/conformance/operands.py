@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from random import Random
 
+from tests.conformance.rules import NOT_WRITTEN
 from vm_native.riscv.registers import CSR_NUMBERS
 
 U64 = (1 << 64) - 1
@@ -33,9 +34,9 @@ DOUBLE = [
 
 READ_ONLY = tuple(number for number in CSR_NUMBERS.values() if number >> 10 == 3)
 # What the frame's handlers live by; written only by units that know what they do.
-KEPT = {CSR_NUMBERS[name] for name in ("mtvec", "mscratch", "stvec", "sscratch", "satp")}
+KEPT = {CSR_NUMBERS[name] for name in ("mtvec", "mscratch", "stvec", "sscratch", "satp", "stimecmp")}
 KEPT |= {number for name, number in CSR_NUMBERS.items() if name.startswith("pmp")}
-WRITABLE = tuple(sorted(set(CSR_NUMBERS.values()) - set(READ_ONLY) - KEPT))
+WRITABLE = tuple(sorted(set(CSR_NUMBERS.values()) - set(READ_ONLY) - KEPT - set(NOT_WRITTEN)))
 USUAL = tuple(CSR_NUMBERS[name] for name in ("fflags", "frm", "fcsr", "sstatus", "mstatus", "mepc", "sepc", "mie", "mip"))
 
 

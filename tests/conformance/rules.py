@@ -2,6 +2,11 @@
 
 `ADOPTED`: registers whose value comes from outside the architecture or is the implementation's to choose. After an
 instruction that read one, our register takes Spike's value and the comparison goes on.
+`CAUSES`: causes, ours and Spike's, that may stand for each other, and the instructions (by mask and match) where.
+`IMPRECISE_DIRTY`: an instruction that traps may have made mstatus.FS dirty in ours; it is taken back.
+`PORTIONS`: causes whose value may be the address of another portion of a misaligned access.
+`NOT_WRITTEN`: CSRs that random programs leave alone, as the two sides then go different ways.
+`UNSEEN`: CSRs that Spike's log mentions although the hart has none of that number.
 `CSR_MASKS`: bits of a CSR that are compared, where not all are.
 """
 
@@ -15,5 +20,16 @@ ADOPTED = {
     0xF12: "privileged 3.1.3: marchid",
     0xF13: "privileged 3.1.4: mimpid",
     0xF15: "privileged 3.1.17: mconfigptr",
+}
+# Unprivileged 13.2 and 13.4: a misaligned LR, SC or AMO raises address-misaligned or access-fault.
+ATOMICS = (0x7F, 0x2F)
+CAUSES = {(4, 5): ATOMICS, (6, 7): ATOMICS}
+IMPRECISE_DIRTY = "privileged 3.1.6.6: reporting Dirty although nothing was modified"
+PORTIONS = {5: "privileged 3.1.16: mtval holds the address of the portion that caused the fault", 7: "the same"}
+NOT_WRITTEN = {
+    0x301: "privileged 3.1.1: misa is WARL; ours is fixed",
+}
+UNSEEN = {
+    0x309: "Smaia's mvip: Spike keeps mip.SSIP in it",
 }
 CSR_MASKS: dict[int, int] = {}

@@ -1,29 +1,37 @@
-"""Single instructions on a machine, and many of them, over many operands, in a program that also runs on Spike."""
+"""Single instructions on a machine, and programs that try many of them on many operands, for us and for Spike."""
 
 import random
 import struct
+import subprocess
 from pathlib import Path
-
-import pytest
 
 import vm
 from tests.assembler import BASE, assemble_elf
-from tests.encoder import encode
-from tests.native.spike import EXIT, SPIKE, signature_on_spike
+from tests.conformance.encoding import encode, immediate_bits
+from tests.conformance.operands import integer
+from tests.conformance.spike import executable, isa_string
 from vm.stop import StopReason
 from vm_native.riscv.instructions import BY_NAME, Row
 
 ILLEGAL_INSTRUCTION = 2
 HANDLER = BASE + 0x100
-OPERANDS = 64                           # pairs for each instruction
-CORNERS = (
-    0, 1, 2, 31, 32, 63, 64, 0x7F, 0x80, 0xFF, 0x8000, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000,
-    (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 0x0123_4567_89AB_CDEF, 0x0001_0203_0405_0607, 0xFEDC_BA98_7654_3210,
-)  # fmt: skip
+REGISTERS = {"rd": 10, "rs1": 11, "rs2": 12}
+MEMORY = ("lbu", "lh", "lhu", "sb", "sh")       # what loads and stores expand to
+PAIRS = 64                                      # of operands, for each instruction
+END = """
+    la   t0, tohost
+    li   t1, 1
+    sd   t1, (t0)
+1:  j    1b
+    .balign 64
+    .globl tohost, begin_signature, end_signature
+tohost:   .dword 0
+fromhost: .dword 0
+"""
 
 
 class SingleSteps:
-    """A machine that executes one instruction at a time: steps("ror", 1, 2) -> what it writes to rd."""
+    """A machine that executes one instruction at a time: steps("ror", 1, 2) is what it writes to rd."""
 
     def __init__(self, **options):
         self.machine = vm.Machine(memory="1M", **options)
@@ -33,78 +41,67 @@ class SingleSteps:
 
     def __call__(self, name: str, rs1: int, rs2: int = 0, immediate: int = 0) -> int:
         self.hart.x[11], self.hart.x[12] = rs1, rs2
-        self.step(encode(BY_NAME[name], immediate, rd=10, rs1=11, rs2=12))
-        assert self.hart.pc == BASE + 4, f"{name} trapped"
+        assert self.is_legal(encode(BY_NAME[name], REGISTERS, immediate)), f"{name} is illegal"
         return self.hart.x[10]
 
-    def step(self, word: int) -> None:
+    def is_legal(self, word: int) -> bool:
         self.machine.memory.write(BASE, word.to_bytes(4, "little"))
         self.hart.pc = BASE
+        self.hart["mcause"] = 0
         self.machine.run(instructions=1)
-
-    def is_legal(self, word: int) -> bool:
-        self.step(word)
-        return not (self.hart.pc == HANDLER and self.hart["mcause"] == ILLEGAL_INSTRUCTION)
-
-
-def operand_pairs(seed: int) -> list[tuple[int, int]]:
-    """Corners, and numbers with few or many bits set."""
-    draw = random.Random(seed)
-
-    def number() -> int:
-        choice = draw.randrange(4)
-        if choice == 0:
-            return draw.choice(CORNERS)
-        bits = draw.getrandbits(64)
-        return bits if choice == 1 else bits >> draw.randrange(64) if choice == 2 else 1 << draw.randrange(64)
-
-    return [(number(), number()) for _ in range(OPERANDS)]
+        return self.hart["mcause"] != ILLEGAL_INSTRUCTION
 
 
 def immediates(row: Row) -> list[int]:
-    """All that the row can have, as they are encoded."""
-    if not row.pieces:
-        return [0]
-    mask = sum((1 << piece.width) - 1 << piece.target for piece in row.pieces)
-    last = row.at_most if row.at_most >= 0 else mask
-    return [value for value in range(last + 1) if not value & ~mask]
+    """All that the row can have."""
+    bits = immediate_bits(row)
+    return [value for value in range((bits if row.at_most < 0 else row.at_most) + 1) if not value & ~bits]
 
 
-def program(rows: list[Row], pairs: list[tuple[int, int]]) -> str:
-    """Executes every row with all its immediates and all pairs; the results form the signature.
+def program(rows: list[Row]) -> Path:
+    """Executes every row with all its immediates and many pairs of operands; the results form the signature.
 
-    a0 and a1 hold the first operand, a2 the second; the result is a0. Loads and stores of Zcb find in a1 the address
-    of the pair, and what they leave there is part of the result.
+    a0 and a1 hold the first operand, a2 the second; the result is a0. Loads and stores find in a1 the address of the
+    pair, and what they leave there is part of the result.
     """
+    choice = random.Random(1)
+    pairs = [(integer(choice), integer(choice)) for _ in range(PAIRS)]
     count, text = 0, ["la s1, begin_signature"]
     for row in rows:
-        memory = row.base is not None and (row.base.semantic_access if False else row.base.name[0] in "ls"
-                                           and row.base.name in ("lbu", "lh", "lhu", "sb", "sh"))
+        memory = row.base is not None and row.base.name in MEMORY
         for immediate in immediates(row):
-            registers = {"rd": 10, "rs1": 11, "rs2": 12}
-            word = encode(row, immediate, **registers)
             count += len(pairs)
             text.append(f"""
                 la   s2, operands
                 la   s3, operands_end
             1:  ld   a0, 0(s2)
                 ld   a2, 8(s2)
-                {"mv a1, s2" if memory else "mv a1, a0"}
-                .{"half" if row.length == 2 else "word"} {word:#x}
-                {"ld a3, 0(s2); add a0, a0, a3" if memory else ""}
+                mv   a1, {"s2" if memory else "a0"}
+                .{"half" if row.length == 2 else "word"} {encode(row, REGISTERS, immediate):#x}
+                ld   a3, 0(s2)
+                {"xor a0, a0, a3" if memory else ""}
                 sd   a0, (s1)
                 addi s1, s1, 8
                 addi s2, s2, 16
                 bltu s2, s3, 1b
             """)
     data = "\n".join(f".dword {a:#x}, {b:#x}" for a, b in pairs)
-    return "\n".join(text) + EXIT + f"""
-        .balign 64
-    operands:
-        {data}
-    operands_end:
-        .globl begin_signature, end_signature
-    begin_signature:
-        .zero {count * 8}
-    end_signature:
-    """
+    room = f"operands:\n{data}\noperands_end:\nbegin_signature: .zero {count * 8}\nend_signature:"
+    return assemble_elf("\n".join(text) + END + room)
+
+
+def signature(elf: Path, isa: str) -> list[int]:
+    """What the program leaves on our machine, as 64-bit words."""
+    with vm.Machine(memory="4M", isa=isa) as machine:
+        symbols = machine.load(elf).symbols
+        stop = machine.run(instructions=10_000_000)
+        assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 0), stop
+        start, end = symbols["begin_signature"].address, symbols["end_signature"].address
+        return [word for (word,) in struct.iter_unpack("<Q", machine.memory.read(start, end - start))]
+
+
+def signature_on_spike(elf: Path, isa: str, folder: Path) -> list[int]:
+    output = folder / "signature"
+    options = ["-m4", f"--isa={isa_string(isa)}", f"+signature={output}", "+signature-granularity=8"]
+    subprocess.run([executable(), *options, elf], check=True, capture_output=True, timeout=60)
+    return [int(line, 16) for line in output.read_text().split()]

@@ -4,22 +4,21 @@ RISC-V unprivileged manual, chapters "F", "D", "Zfh and Zfhmin" and "Zfa".
 """
 
 import random
+from pathlib import Path
 
 import pytest
 
-import vm
 from tests.assembler import assemble_elf
-from tests.encoder import encode
+from tests.conformance.encoding import encode
 from tests.native.fpu_cases import biased_random, corners
 from tests.native.ieee754 import DOUBLE, FORMATS, HALF, MODES, NV, SINGLE
-from tests.native.spike import EXIT, SPIKE, signature_on_spike
-from vm.stop import StopReason
+from tests.native.single import END, signature, signature_on_spike
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
 
 ISA = "rv64gc_zfh_zfa"
 EXTENSIONS = ("F", "D", "Zfhmin", "Zfh", "Zfa")
 DYNAMIC = 7
-RD, RS1, RS2, RS3 = 10, 11, 12, 13
+REGISTERS = {"rd": 10, "rs1": 11, "rs2": 12, "rs3": 13}
 ILLEGAL, FETCHED = 2, 0x8000_0000
 FS_INITIAL, FS_CLEAN, FS_DIRTY = 1 << 13, 2 << 13, 3 << 13
 
@@ -52,15 +51,15 @@ def operand_images(row: Row, count: int) -> list[tuple[int, int, int]]:
     return [(image(), image(), image()) for _ in range(count)]
 
 
-def program(rows: list[Row], count: int) -> str:
+def program(rows: list[Row], count: int) -> Path:
     """Runs every row in every rounding mode that its encoding has, static and dynamic; results, then flags."""
     text, data, total = ["li t0, 3 << 13", "csrs mstatus, t0", "la s1, begin_signature"], [], 0
     for number, row in enumerate(rows):
         data += [f"operands_{number}:", *(f".dword {a:#x}, {b:#x}, {c:#x}" for a, b, c in operand_images(row, count))]
-        word = encode(row, rd=RD, rs1=RS1, rs2=RS2, rs3=RS3)
-        forms = [(word, 0)]
+        forms = [(encode(row, REGISTERS, rm=0), 0)]
         if row.rounds:
-            forms = [(word | mode << 12, 4 - mode) for mode in MODES] + [(word | DYNAMIC << 12, mode) for mode in MODES]
+            forms = [(encode(row, REGISTERS, rm=mode), 4 - mode) for mode in MODES]
+            forms += [(encode(row, REGISTERS, rm=DYNAMIC), mode) for mode in MODES]
         loads = "fld fa1, 0(s2); fld fa2, 8(s2); fld fa3, 16(s2)"
         if not row.registers["rs1"][0].startswith("f"):
             loads = "ld a1, 0(s2)"
@@ -83,32 +82,19 @@ def program(rows: list[Row], count: int) -> str:
                 addi  s3, s3, -1
                 bnez  s3, 1b
             """)
-    return "\n".join(text) + EXIT + "\n".join([
-        ".balign 64", *data, ".globl begin_signature, end_signature", "begin_signature:", f".zero {total * 16}",
-        "end_signature:", ""])  # fmt: skip
+    data += ["begin_signature:", f".zero {total * 16}", "end_signature:"]
+    return assemble_elf("\n".join(text) + END + "\n".join(data))
 
 
-def signature(elf, isa: str) -> list[int]:
-    with vm.Machine(memory="16M", isa=isa) as machine:
-        loaded = machine.load(elf)
-        stop = machine.run(instructions=20_000_000)
-        assert stop.reason is StopReason.EXIT and stop.exit_code == 0, stop
-        start, end = (loaded.symbols[name].address for name in ("begin_signature", "end_signature"))
-        data = machine.memory.read(start, end - start)
-    return [int.from_bytes(data[i : i + 8], "little") for i in range(0, len(data), 8)]
-
-
-@pytest.mark.skipif(SPIKE is None, reason="needs spike")
 @pytest.mark.parametrize("count", [12, pytest.param(500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("extension", EXTENSIONS)
 def test_results_and_flags_equal_spike(extension, count, tmp_path):
     """Every computing instruction in every static and dynamic rounding mode, with badly boxed operands among others."""
     rows = rows_of(extension)
-    elf = assemble_elf(program(rows, count))
+    elf = program(rows, count)
     ours, theirs = signature(elf, ISA), signature_on_spike(elf, ISA, tmp_path)
     assert len(ours) >= 2 * count * len(rows)
-    # Spike pads the region to whole granules.
-    assert theirs[: len(ours)] == ours, difference(rows, count, ours, theirs)
+    assert ours == theirs, difference(rows, count, ours, theirs)
 
 
 def difference(rows: list[Row], count: int, ours: list[int], theirs: list[int]) -> str:
@@ -122,14 +108,12 @@ def difference(rows: list[Row], count: int, ours: list[int], theirs: list[int]) 
     return f"{row.name}, form {position // count}, of {given}"
 
 
-@pytest.mark.skipif(SPIKE is None, reason="needs spike")
 def test_constants_equal_spike(tmp_path):
     """fli: 32 constants in three formats, boxed."""
-    words = [encode(BY_NAME[f"fli.{suffix}"], number, rd=RD) for suffix in FORMATS for number in range(32)]
+    words = [encode(BY_NAME[f"fli.{suffix}"], REGISTERS, number) for suffix in FORMATS for number in range(32)]
     lines = "\n".join(f".word {word:#x}; fsd fa0, (s1); addi s1, s1, 8" for word in words)
-    elf = assemble_elf(f"li t0, 3 << 13; csrs mstatus, t0; la s1, begin_signature\n{lines}\n{EXIT}"
-                       f".globl begin_signature, end_signature\n.balign 16\nbegin_signature: .zero {8 * len(words)}\n"
-                       "end_signature:\n")
+    elf = assemble_elf(f"li t0, 3 << 13; csrs mstatus, t0; la s1, begin_signature\n{lines}\n{END}"
+                       f"begin_signature: .zero {8 * len(words)}\nend_signature:")
     assert signature(elf, ISA) == signature_on_spike(elf, ISA, tmp_path)
 
 
@@ -141,7 +125,7 @@ def test_unboxed_operand_of_a_comparison_is_invalid(guest, dispatch, name):
         csrs  mstatus, t0
         fmv.d.x fa1, a1
         fmv.d.x fa2, a2
-        .word {encode(BY_NAME[name], rd=RD, rs1=RS1, rs2=RS2):#x}
+        .word {encode(BY_NAME[name], REGISTERS, rm=0):#x}
         frflags a3
         wfi
     """, isa=ISA)
@@ -172,7 +156,7 @@ def test_only_named_extensions_are_on(guest, isa, names):
     for row in ROWS:
         if row.extensions[0] in ("Zfhmin", "Zfh", "Zfa"):
             legal = " ".join(row.extensions) in names
-            assert is_legal(one, encode(row, rd=RD)) == legal, row.name
+            assert is_legal(one, encode(row, REGISTERS, rm=0)) == legal, row.name
 
 
 def is_legal(one, word: int, fs: int = FS_DIRTY) -> bool:
@@ -187,8 +171,8 @@ def is_legal(one, word: int, fs: int = FS_DIRTY) -> bool:
 def test_illegal_without_floating_point_state(guest, name):
     """mstatus.FS Off makes every floating-point instruction illegal."""
     one = guest("", isa=ISA)
-    assert not is_legal(one, encode(BY_NAME[name], rd=RD), fs=0)
-    assert is_legal(one, encode(BY_NAME[name], rd=RD), fs=FS_INITIAL)
+    assert not is_legal(one, encode(BY_NAME[name], REGISTERS, rm=0), fs=0)
+    assert is_legal(one, encode(BY_NAME[name], REGISTERS, rm=0), fs=FS_INITIAL)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +184,7 @@ def test_dirty_state(guest, name, fs):
     """Whatever writes an f register makes mstatus.FS Dirty; what only reads leaves it."""
     one = guest("", isa=ISA)
     one["a1"] = FETCHED + 0x200
-    one.store(FETCHED, encode(BY_NAME[name], rd=RD, rs1=RS1), 4)
+    one.store(FETCHED, encode(BY_NAME[name], REGISTERS, rm=0), 4)
     one["mstatus"] = FS_CLEAN
     one.hart.pc = FETCHED
     one.run(1)
@@ -211,7 +195,7 @@ def test_dirty_state(guest, name, fs):
 def test_reserved_rounding_modes_are_illegal(guest, name):
     """Static modes 5 and 6, and the dynamic one while frm holds 5 to 7."""
     one = guest("", isa=ISA)
-    word = encode(BY_NAME[name], rd=RD)
+    word = encode(BY_NAME[name], REGISTERS, rm=0)
     one["frm"] = 0
     assert [mode for mode in range(8) if is_legal(one, word | mode << 12)] == [0, 1, 2, 3, 4, DYNAMIC]
     for frm in range(8):
@@ -243,11 +227,11 @@ def test_load_boxes_and_store_takes_the_low_half_word(guest, dispatch, offset):
         li   t0, 3 << 13
         csrs mstatus, t0
         li   a1, {PLACE + offset}
-        .word {encode(BY_NAME["flh"], 0, rd=RD, rs1=RS1):#x}
+        .word {encode(BY_NAME["flh"], REGISTERS):#x}
         fmv.x.d a0, fa0
         li   a2, 0x1234567800007C01
         fmv.d.x fa2, a2
-        .word {encode(BY_NAME["fsh"], 2, rs1=RS1, rs2=RS2):#x}
+        .word {encode(BY_NAME["fsh"], REGISTERS, 2):#x}
         frflags a3
         wfi
     """, isa=ISA)

@@ -185,9 +185,9 @@ def test_page_table_walk_is_checked(guest):
     g["pmpaddr0"], g["pmpcfg0"] = napot(DATA, 0x1000), NAPOT
     g["satp"] = 8 << 60 | DATA >> 12
     assert attempt(g, "load", 0x1000, SUPERVISOR) == FETCH_ACCESS
-    g["mstatus"] = 1 << 17 | 1 << 11
-    assert attempt(g, "load", 0x1000, MACHINE) == LOAD_ACCESS
-    assert attempt(g, "store", 0x1000, MACHINE) == STORE_ACCESS
+    for what, cause in (("load", LOAD_ACCESS), ("store", STORE_ACCESS)):
+        g["mstatus"] = 1 << 17 | 1 << 11                    # MPRV, MPP = S
+        assert attempt(g, what, 0x1000, MACHINE) == cause
 
 
 # --- Registers -------------------------------------------------------------------------------------------------------

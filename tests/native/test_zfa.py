@@ -25,7 +25,7 @@ from tests.native.ieee754 import (
 )
 from vm_native.riscv import fpu
 
-FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.slow)])
+FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(4000, marks=pytest.mark.slow)])
 
 
 @FEW_AND_MANY

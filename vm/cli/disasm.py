@@ -62,17 +62,17 @@ def read_code(file: str) -> tuple[list[tuple[int, bytes]], Symbols]:
     By sections, which keep data apart; by segments if the file has no sections.
     """
     from vm.loaders.common import read_file
-    from vm.loaders.elf import DAMAGED, _moved, _parse, _symbols
+    from vm.loaders.elf import DAMAGED, name_symbols, parse_elf, read_symbols
 
     data = read_file(file, FILE_LIMIT)
-    elf = _parse(file, data)
+    elf = parse_elf(file, data)
     try:
         code = [(section["sh_addr"], section.data()) for section in elf.iter_sections()
                 if section["sh_flags"] & SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS"]
         if not code:
             code = [(segment["p_vaddr"], segment.data()) for segment in elf.iter_segments()
                     if segment["p_flags"] & PF_X and segment["p_type"] == "PT_LOAD"]
-        return sorted(code), _moved(_symbols(elf), 0)
+        return sorted(code), name_symbols(read_symbols(elf), 0)
     except DAMAGED as error:
         raise LoadError(f"{file}: damaged ELF file ({error})") from error
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vm.cli.options import Address, build_machine, machine_options
+from vm.errors import LoadError
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
 
 
 @click.command(epilog="Example: vm run firmware.elf --memory 64M --timeout 10")
@@ -16,7 +21,10 @@ from vm.cli.options import Address, build_machine, machine_options
 @click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Stop after so much time on the host.")
-def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, **options: Any) -> int:
+@click.option("--signature", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
+              help="Afterwards write the words between begin_signature and end_signature here.")
+def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
+        **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal.
 
     \b
@@ -30,4 +38,18 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
 
     with build_machine(**options) as machine:
         machine.load(file, address=address)
-        return run_to_end(machine, file, max_instructions, timeout)
+        code = run_to_end(machine, file, max_instructions, timeout)
+        if signature is not None:
+            write_signature(machine, signature)
+        return code
+
+
+def write_signature(machine: Machine, path: str) -> None:
+    """The signature that riscv-arch-test compares: one 32-bit word a line, eight hexadecimal digits."""
+    symbols = machine.program.symbols
+    for name in ("begin_signature", "end_signature"):
+        if name not in symbols:
+            raise LoadError(f"{machine.program.path}: no symbol {name}, which --signature needs")
+    start, end = symbols["begin_signature"].address, symbols["end_signature"].address
+    words = machine.memory.array(start, (end - start) // 4, "<u4")
+    Path(path).write_text("".join(f"{word:08x}\n" for word in words))

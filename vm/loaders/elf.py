@@ -41,11 +41,11 @@ def load_elf(path: str | os.PathLike[str], memory: Writable, ram: Range) -> Prog
 
 def place_elf(name: str, data: bytes, memory: Writable, ram: Range) -> Program:
     """The same for an ELF file that was read already; `name` is for messages."""
-    elf = _parse(name, data)
+    elf = parse_elf(name, data)
     try:
         segments = [(number, segment.header) for number, segment in enumerate(elf.iter_segments())
                     if segment["p_type"] == "PT_LOAD" and segment["p_memsz"]]
-        symbols = _symbols(elf)
+        symbols = read_symbols(elf)
     except DAMAGED as error:
         raise LoadError(f"{name}: damaged ELF file ({error})") from error
     if not segments:
@@ -66,10 +66,10 @@ def place_elf(name: str, data: bytes, memory: Writable, ram: Range) -> Program:
     for (_, header), place in zip(segments, ranges, strict=True):
         memory.write(place.base, contents[header.p_offset:header.p_offset + header.p_filesz])
         fill_zero(memory, place.base + header.p_filesz, header.p_memsz - header.p_filesz)
-    return Program(name, entry, tuple(ranges), _moved(symbols, bias))
+    return Program(name, entry, tuple(ranges), name_symbols(symbols, bias))
 
 
-def _parse(name: str, data: bytes) -> ELFFile:
+def parse_elf(name: str, data: bytes) -> ELFFile:
     if not data.startswith(MAGIC):
         raise LoadError(f"{name}: not an ELF file" if data else f"{name}: the file is empty")
     if len(data) < HEADER_SIZE:
@@ -106,7 +106,7 @@ def _check_segment(name: str, number: int, header: Any, place: Range, file_size:
         raise LoadError(f"{name}: segment {number} ({place}) lies outside RAM ({ram}); {advice}")
 
 
-def _symbols(elf: ELFFile) -> list[tuple[str, int, int, bool]]:
+def read_symbols(elf: ELFFile) -> list[tuple[str, int, int, bool]]:
     """(name, value, size, absolute) of all symbols, the ones that best name an address first."""
     found = []
     for section in elf.iter_sections():
@@ -124,7 +124,7 @@ def _symbols(elf: ELFFile) -> list[tuple[str, int, int, bool]]:
     return [entry[1:] for entry in found]
 
 
-def _moved(symbols: list[tuple[str, int, int, bool]], bias: int) -> Symbols:
+def name_symbols(symbols: list[tuple[str, int, int, bool]], bias: int) -> Symbols:
     return Symbols(
         [(name, value + bias, size) for name, value, size, absolute in symbols if not absolute],
         [(name, value, size) for name, value, size, absolute in symbols if absolute],

@@ -82,9 +82,14 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
     return value
 
 
+cdef inline bint outdated(Uop* uop) noexcept nogil:
+    """Whether the rest of the block may no longer be what memory holds. Of uncached ones nobody keeps track."""
+    return block_of(uop).dead or not block_of(uop).cached
+
+
 cdef int after_device(Cpu* cpu, Uop* uop) noexcept nogil:
     """The access has happened: go on, unless it changed what the hart should do next, or this very code (DMA)."""
-    if cpu.attention or cpu.stop != STOP_NONE or block_of(uop).dead:
+    if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
         step_over(cpu, uop)
         return LEAVE
     return CONTINUE
@@ -108,7 +113,8 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
     if first < <uint64_t>size:
         region[1] = ram_at(cpu.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
-            return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
+            return fault(cpu, uop, budget, cpu.front_end.access_fault[READ],
+                         address if region[0] == NULL else address + first)
         memcpy(&value, region[0].host + (physical[0] - region[0].base), first)
         memcpy(<uint8_t*>&value + first, region[1].host + (physical[1] - region[1].base), size - first)
     elif region[0] != NULL:
@@ -161,7 +167,7 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
 
 
 cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
-    if block_of(uop).dead or cpu.stop != STOP_NONE:
+    if outdated(uop) or cpu.stop != STOP_NONE:
         store_position(cpu, uop, budget)
         step_over(cpu, uop)
         return LEAVE
@@ -185,7 +191,8 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     if first < <uint64_t>size:
         region[1] = ram_at(cpu.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
-            return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
+            return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE],
+                         address if region[0] == NULL else address + first)
         memcpy(region[0].host + (physical[0] - region[0].base), &value, first)
         memcpy(region[1].host + (physical[1] - region[1].base), <uint8_t*>&value + first, size - first)
         stored(cpu, uop, budget, region[0], physical[0], <int>first)

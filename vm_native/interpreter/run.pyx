@@ -91,18 +91,19 @@ cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept no
     cdef Block* block
     cdef Block* kept
     cdef JumpCacheEntry* entry
-    cdef bint cacheable
+    cdef bint whole, cacheable
     status[0] = fetch_address(cpu, cpu.pc, &physical)
     if status[0] != CONTINUE:
         return NULL
-    block = find_block(cpu.blocks, cpu.pc, cpu.key & MODE_MASK, physical)
+    # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
+    whole = cpu.fetch_tlb[(cpu.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.pc & PAGE_MASK)
+    block = find_block(cpu.blocks, cpu.pc, cpu.key & MODE_MASK, physical) if whole else NULL
     if block == NULL:
-        # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
-        cacheable = page_is_cacheable(cpu.blocks, physical) and (
-            cpu.fetch_tlb[(cpu.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.pc & PAGE_MASK)
-        )
+        cacheable = whole and page_is_cacheable(cpu.blocks, physical)
         block = translate(engine, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
+            return block
+        if block.second_page and not page_is_cacheable(cpu.blocks, block.second_page):
             return block
         kept = keep_block(cpu.blocks, block)
         if kept == NULL:

@@ -8,9 +8,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
-from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TRAP, Cpu
+from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu
 from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
-from vm_native.ram cimport PAGE_SIZE, RamRegion
+from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.fpu cimport fp_operate
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 
@@ -19,6 +19,8 @@ from vm_native.riscv.instructions import ROWS
 from vm_native.uops import UOPS
 
 include "uop_enum.pxi"
+
+cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 cdef enum:
     NEAREST_EVEN = 0
@@ -297,16 +299,20 @@ cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_
     """The instruction at pc, whose first half is at `physical`; 16 bits if compressed. `second_page` as in Block."""
     cdef uint64_t half = 0
     cdef uint64_t next_physical = physical + 2
+    cdef bint crosses
     cdef int status = fetch_half(cpu, pc, physical, &half)
     second_page[0] = 0
     word[0] = <uint32_t>half
     if status != CONTINUE or half & 3 != 3:
         return status
-    if not (pc + 2) & (PAGE_SIZE - 1):
+    crosses = not (pc + 2) & (PAGE_SIZE - 1)
+    if crosses or cpu.fetch_tlb[(pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag != (pc & PAGE_MASK):
+        # Another page, or one that may be executed in part only.
         status = cpu.front_end.translate_address(cpu, pc + 2, EXECUTE, 2, &next_physical)
         if status != CONTINUE:
             return status
-        second_page[0] = next_physical
+        if crosses:
+            second_page[0] = next_physical
     status = fetch_half(cpu, pc + 2, next_physical, &half)
     word[0] |= <uint32_t>half << 16
     return status

@@ -1,8 +1,9 @@
-# fpu.pxd: RISC-V floating point on raw 64-bit register images (singles are NaN-boxed), as the engines call it.
+# fpu.pxd: RISC-V floating point on raw 64-bit register images (narrower formats are NaN-boxed), as the engines call it.
 #
 # Fast path: the inline functions below compute with the host's FPU and are right for round-to-nearest-even (the
 # `_rtz` conversions: towards zero, as C casts have it). Exceptions accumulate in the host's own sticky status word.
-# They need an environment set up by save_environment(); collect_flags() then reads what has accumulated.
+# They need an environment set up by save_environment(); collect_flags() then reads what has accumulated. Half
+# precision has it only for transfers and fcvt.s.h, Zfa not at all.
 # Exact path: fp_operate(), any rounding mode, in integers; it touches no host state.
 #
 # Why the flags are complete: collect_flags and its kin are never inlined, so the compiler must assume that they read
@@ -13,7 +14,9 @@
 # result that rounds up to the smallest normal number.
 
 cimport cython
-from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport (
+    INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t,
+)
 
 cdef extern from *:
     """
@@ -503,6 +506,25 @@ cdef inline uint64_t fcvt_s_d(uint64_t a) noexcept nogil:
 
 cdef inline uint64_t fcvt_d_s(uint64_t a) noexcept nogil:
     return result_d(<double>single(a))
+
+cdef inline uint64_t fcvt_s_h(uint64_t a) noexcept nogil:
+    """Exact. A finite half is a single with the exponent 112 too small, and subnormals come right in the product."""
+    cdef uint32_t half = <uint32_t>a if likely(a >> 16 == 0xFFFFFFFFFFFFULL) else opaque(0x7E00)
+    cdef uint32_t magnitude = half & 0x7FFF
+    cdef uint32_t sign = (half & 0x8000) << 16
+    if likely(magnitude < 0x7C00):
+        return box(float_bits(as_float(magnitude << 13) * as_float(0x77800000)) | sign)
+    if magnitude == 0x7C00:
+        return box(0x7F800000 | sign)
+    if not magnitude & 0x200:
+        raise_invalid()
+    return 0xFFFFFFFF7FC00000ULL
+
+cdef inline uint64_t fmv_x_h(uint64_t a) noexcept nogil:
+    return <uint64_t><int16_t>a
+
+cdef inline uint64_t fmv_h_x(uint64_t a) noexcept nogil:
+    return 0xFFFFFFFFFFFF0000ULL | <uint16_t>a
 
 cdef inline uint64_t fmv_x_w(uint64_t a) noexcept nogil:
     return <uint64_t><int32_t>a

@@ -1,10 +1,10 @@
 """RISC-V floating point: the exact path, and what is out of line on the fast one.
 
-After the unprivileged manual, chapters "F" and "D" (version 2.2), "Zfh" and "Zfa" (1.0). fpu.pxd describes the two paths. Here are the
-host's status word, fclass, fp_operate(), and a thin Python face for tests.
+After the unprivileged manual, chapters "F" and "D" (version 2.2), "Zfh" and "Zfa" (1.0). fpu.pxd describes the two
+paths. Here are the host's status word, fclass, fp_operate(), and a thin Python face for tests.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from vm_native.riscv cimport softfloat
 from vm_native.riscv.softfloat cimport (
@@ -161,7 +161,8 @@ cdef uint64_t round_to_integral(Format f, uint64_t a, int rounding_mode, bint si
 
 # What fli loads, as doubles; the last two and number 1 follow from the format.
 cdef double[30] constants = [
-    -1.0, 0.0, 2.0**-16, 2.0**-15, 2.0**-8, 2.0**-7, 0.0625, 0.125, 0.25, 0.3125, 0.375, 0.4375, 0.5, 0.625, 0.75, 0.875,
+    -1.0, 0.0, 2.0**-16, 2.0**-15, 2.0**-8, 2.0**-7, 0.0625, 0.125,
+    0.25, 0.3125, 0.375, 0.4375, 0.5, 0.625, 0.75, 0.875,
     1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 8.0, 16.0, 128.0, 256.0, 32768.0, 65536.0,
 ]
 
@@ -205,7 +206,7 @@ cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t 
     elif operation == FMV_X_W:
         return fmv_x_w(a)
     elif operation == FMV_X_H:
-        return <uint64_t><int16_t>a
+        return fmv_x_h(a)
     elif kind == FMV_W_X:
         return nan_boxed(f, a & ((sign << 1) - 1))
     elif operation == FMV_X_D:
@@ -304,7 +305,7 @@ def operate_fast(str name, uint64_t a, uint64_t b=0, uint64_t c=0, bint towards_
     cdef volatile uint64_t left = a, right = b, third = c, result    # in memory, as a register file is: see fpu.pxd
     cdef uint32_t flags
     cdef HostEnvironment host
-    if FMADD_S <= operation <= FNMADD_D and not has_fma() or operation & 3 > 1 or operation >= FCVT_S_H:
+    if FMADD_S <= operation <= FNMADD_D and not has_fma() or not has_fast_path(operation):
         raise ValueError(f"{name} has no fast path on this host")
     if towards_zero and not FCVT_W_S <= operation <= FCVT_LU_D:
         raise ValueError(f"{name} has no fast path towards zero")
@@ -317,6 +318,13 @@ def operate_fast(str name, uint64_t a, uint64_t b=0, uint64_t c=0, bint towards_
         flags = collect_flags()
         restore_environment(&host)
     return result, flags
+
+
+cdef bint has_fast_path(int operation) noexcept nogil:
+    """Of half precision only transfers, and nothing of Zfa."""
+    if operation == FCVT_S_H or operation == FMV_X_H or operation == FMV_H_X:
+        return True
+    return operation < FCVT_S_H and operation & 3 <= 1
 
 
 cdef uint64_t fast_towards_zero(int operation, uint64_t a) noexcept nogil:
@@ -446,10 +454,16 @@ cdef uint64_t fast(int operation, uint64_t a, uint64_t b, uint64_t c) noexcept n
         return fcvt_s_d(a)
     elif operation == FCVT_D_S:
         return fcvt_d_s(a)
+    elif operation == FCVT_S_H:
+        return fcvt_s_h(a)
     elif operation == FMV_X_W:
         return fmv_x_w(a)
     elif operation == FMV_W_X:
         return fmv_w_x(a)
+    elif operation == FMV_X_H:
+        return fmv_x_h(a)
+    elif operation == FMV_H_X:
+        return fmv_h_x(a)
     elif operation == FMV_X_D:
         return fmv_x_d(a)
     return fmv_d_x(a)
