@@ -16,7 +16,8 @@ from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
 from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
 
 cdef enum:
-    BUCKETS = 1 << 16
+    BUCKET_BITS = 18
+    BUCKETS = 1 << 18
     CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
 
@@ -87,8 +88,9 @@ cdef void destroy_cache(BlockCache* cache) noexcept nogil:
 
 
 cdef inline uint64_t bucket_of(uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
-    cdef uint64_t hash = (pc >> 1) ^ (physical >> PAGE_SHIFT) * 0x9E3779B1U ^ mode * 0x85EBU
-    return (hash ^ hash >> 16) & (BUCKETS - 1)
+    # Fibonacci hashing: the shared libraries of many processes differ in high bits of pc only.
+    cdef uint64_t mixed = pc >> 1 ^ mode << 48 ^ (physical >> PAGE_SHIFT) * 0xFF51AFD7ED558CCDULL
+    return (mixed * 0x9E3779B97F4A7C15ULL) >> (64 - BUCKET_BITS)
 
 
 cdef Block* find_block(BlockCache* cache, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
@@ -310,11 +312,32 @@ cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept 
 
 
 cdef void flush_blocks(BlockCache* cache) noexcept nogil:
-    """Kill every block."""
-    cdef int i
+    """Kill every block at once. Taking each off its lists would cost seconds where there are hundreds of thousands."""
+    cdef Block* block
+    cdef CodePage* record
+    cdef uint64_t page
+    cdef int i, slot
     for i in range(BUCKETS):
         while cache.buckets[i] != NULL:
-            kill_block(cache, cache.buckets[i])
+            block = cache.buckets[i]
+            cache.buckets[i] = block.next_in_bucket
+            block.links[0].target = NULL
+            block.links[1].target = NULL
+            block.dead = True
+            block.next_dead = cache.dead
+            cache.dead = block
+    for i in range(cache.map.region_count):
+        for page in range(cache.page_count[i]):
+            record = cache.pages[i][page]
+            if record != NULL:
+                record.blocks = NULL
+                record.granules = 0
+                cache.map.regions[i].code[page] &= ~HAS_CODE
+    for i in range(cache.cpu_count):
+        cache.cpus[i].pending_link = NULL
+        for slot in range(JUMP_CACHE_ENTRIES):
+            cache.cpus[i].jump_cache[slot].block = NULL
+    cache.bytes = 0
     cache.flushes += 1
 
 

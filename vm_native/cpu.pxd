@@ -99,9 +99,10 @@ cdef struct Cpu:
     int64_t slice           # the budget that the slice began with
     uint64_t slice_start    # timeline.steps at the start of the slice
     uint64_t traps          # steps that did not retire
-    uint64_t origin_pc      # the last trap that was not taken at its own handler's first instruction
+    uint64_t origin_pc      # the last trap, or what led to a trap loop
     uint64_t origin_cause
     uint64_t origin_value
+    uint64_t origin_step    # steps after it
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
     AddressMap* map

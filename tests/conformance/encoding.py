@@ -80,6 +80,15 @@ def covers(row: Row, word: int) -> bool:
     return not any(word >> fields[operand][2] & 31 in numbers for operand, numbers in row.excluded.items())
 
 
+def slot_of(row: Row, word: int, operand: str) -> int:
+    """The register of an operand, fixed ones too: 0 to 31 for x, 32 to 63 for f."""
+    field, position = row.registers[operand]
+    if field[1:].isdigit():
+        return int(field[1:])
+    number = word >> position & 7 | 8 if field.endswith("'") else word >> position & 31
+    return number + 32 if field.startswith("f") else number
+
+
 class Recogniser:
     """Finds the row of a word among those that a set of extensions turns on: the most specific first."""
 

@@ -100,7 +100,8 @@ machine_handler:
         bnez    t5, 3f
         addi    t4, t4, 2
         j       3f
-2:      mv      t4, tp
+2:      beq     t4, tp, end
+        mv      t4, tp
 3:      csrw    mepc, t4
 machine_return:
         ld      t5, 0(t6)
@@ -154,7 +155,8 @@ supervisor_handler:
         bnez    t5, 3f
         addi    t4, t4, 2
         j       3f
-2:      mv      t4, tp
+2:      beq     t4, tp, 4f
+        mv      t4, tp
 3:      csrw    sepc, t4
 supervisor_return:
         ld      t5, 0(t6)
@@ -162,6 +164,8 @@ supervisor_return:
         ld      t3, 16(t6)
         ld      t6, 24(t6)
         sret
+4:      li      a7, END
+        ecall
 supervisor_interrupt:
         li      t3, 1
         sll     t3, t3, t5

@@ -203,12 +203,17 @@ def csr(row: Row, random: Random) -> Unit:
 
 
 def ret(row: Row, random: Random) -> Unit:
-    """Return to the next instruction, in the privilege that xPP says."""
-    number = 0x341 if row.helper == "mret" else 0x141
-    word = row.match
-    return Unit(
-        16, lambda here, target: [*address_into(5, here, here + 16), by_name("csrrw", csr=number, rs1=5, rd=0), word]
-    )
+    """Return to the next instruction, in the privilege that xPP says; mostly xPP is set to the highest before."""
+    if row.helper == "mret":
+        status, pc, previous, upper = 0x300, 0x341, -0x800, 0x2000
+    else:
+        status, pc, previous, upper = 0x100, 0x141, 0x100, 0
+    operation = "csrrs" if random.random() < 0.8 else "csrrc"
+    words = [
+        by_name("lui", upper, rd=5), by_name("addi", previous, rd=5, rs1=5), by_name(operation, csr=status, rs1=5, rd=0),
+    ]  # fmt: skip
+    set_pc = by_name("csrrw", csr=pc, rs1=5, rd=0)
+    return Unit(28, lambda here, target: [*words, *address_into(5, here + 12, here + 28), set_pc, row.match])
 
 
 def ecall(row: Row, random: Random) -> Unit:
@@ -296,11 +301,27 @@ def supervisor_memory(random: Random) -> Unit:
     return Unit(16, lambda here, target: words)
 
 
+def reservation(random: Random) -> Unit:
+    """LR and SC to the same place or beside it, perhaps with a store of the same hart between."""
+    width = random.choice("wd")
+    order = {"aq": random.getrandbits(1), "rl": random.getrandbits(1)}
+    offset = data_address(random) & ~7
+    words = [by_name(f"lr.{width}", rd=11, rs1=8, **order)]
+    if random.random() < 0.4:
+        words.append(by_name(random.choice(("sb", "sw", "sd")), random.choice((0, 0, 4, 8, 64)), rs1=8, rs2=11))
+    if random.random() < 0.2:
+        words.append(by_name("addi", 4, rd=8, rs1=8))
+    width = width if random.random() < 0.8 else random.choice("wd")
+    words += [by_name(f"sc.{width}", rd=random.randrange(10, 16), rs1=8, rs2=random.randrange(32), **order)] * 2
+    return Unit(8 + 4 * len(words), lambda here, target: [*address_into(8, here, offset), *words])
+
+
 SPECIAL: dict[str, Callable[[Random], Unit]] = {
-    "pointer": pointer, "constant": constant, "store code": store_code, "interrupt": interrupt,
+    "pointer": pointer, "reservation": reservation, "constant": constant, "store code": store_code, "interrupt": interrupt,
     "floating on": floating_on, "supervisor memory": supervisor_memory,
 }  # fmt: skip
-WEIGHTS = {"pointer": 30, "constant": 60, "store code": 4, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
+NEEDS = {"floating on": "F", "reservation": "A", "store code": "Zifencei"}
+WEIGHTS = {"pointer": 30, "constant": 60, "store code": 4, "reservation": 8, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
 
 
 # --- Programs -------------------------------------------------------------------------------------------------------
@@ -312,7 +333,7 @@ def names(extensions: frozenset[str]) -> list[str]:
         if row.is_on(extensions):
             found += [row.name] * (3 if kind_of(row) in ("memory", "branch", "indirect", "csr") else 2)
     for name, weight in WEIGHTS.items():
-        if "D" in extensions or name not in ("floating on",):
+        if NEEDS.get(name, "I") in extensions:
             found += [name] * weight
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 
 import vm
+from tests.conformance.encoding import Recogniser
 from tests.conformance.image import Image
 from tests.conformance.spike import RAM_SIZE
 
@@ -18,7 +19,7 @@ class Ours:
     def __init__(self, isa: str, engine: str | None = None):
         self.machine = vm.Machine(memory=RAM_SIZE, isa=isa, engine=engine)
         self.hart = self.machine.harts[0]
-        self.extensions = self.machine.isa.extensions
+        self.recogniser = Recogniser(self.machine.isa.extensions)
 
     def load(self, image: Image) -> None:
         """Everything as after power-on, and the program in memory."""

@@ -1,20 +1,37 @@
-"""What a random program finds around it: privilege mode, paging, PMP, delegation, status bits. All follow from a seed."""
+"""What a random program finds around it: privilege mode, page tables, PMP, delegation, status bits.
+
+All of it follows from a mode and a seed. Page tables map the whole image at one virtual address, page by page; the
+pages of DATA get random permissions, and two superpages beside it show the image once more.
+"""
 
 from __future__ import annotations
 
+import struct
 from random import Random
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.conformance.frame import Parameters
+from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, SIZE, TABLES, Parameters
+from tests.conformance.image import BASE
 
-LOCKED, NAPOT = 0x80, 0x18
+LOCKED, NA4, NAPOT, TOR = 0x80, 0x10, 0x18, 0x08
+ALL = (1 << 54) - 1                 # pmpaddr of a NAPOT entry over everything
+V, R, W, X, U, G, A, D = (1 << n for n in range(8))
+PAGE = 0x1000
+STCE, ADUE = 1 << 63, 1 << 61
+# Exceptions that may be delegated. Misaligned atomics come as either of a pair, so a pair goes one way.
+PAIRS = ((1 << 4) | (1 << 5), (1 << 6) | (1 << 7))
+SINGLE = (1, 2, 3, 8, 12, 13, 15)
+WINDOWS = {8: 39, 9: 48, 10: 57}    # satp.MODE -> bits of an address
 
 
 class Scenery(NamedTuple):
+    """`mode` the code runs in, `paging` the mode field of satp (0: none)."""
+
     seed: int
     mode: int
+    paging: int
 
     def arrange(self, parameters: Parameters) -> bytes:
         """Fill in `parameters`; returns the page tables."""
@@ -23,15 +40,93 @@ class Scenery(NamedTuple):
         parameters.mstatus = random.choice((0x2000, 0x4000, 0x6000, 0x6000)) if parameters.floating else 0
         parameters.fcsr = random.choice((0, 0, 0x20, 0x40, 0x60, 0x80)) | random.choice((0, 31))
         parameters.counteren = random.choice((0, 7, 7, 2))
-        # Entry 0: what lies below RAM is out of reach, in M-mode too, as the two machines differ there.
+        self.protect(parameters, random)
+        if self.mode < 3:
+            # The S-mode handler skips instructions, so what it gets it must be able to read.
+            parameters.medeleg = sum(1 << n for n in SINGLE if random.random() < 0.4)
+            parameters.medeleg |= sum(pair for pair in PAIRS if random.random() < 0.4)
+            parameters.mideleg = random.choice((0, 0x2, 0x222, 0x200))
+            parameters.mstatus |= sum(bit for bit in (1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22) if random.random() < 0.3)
+            parameters.menvcfg = random.choice((0, STCE)) | random.choice((0, ADUE))
+        if not self.paging:
+            return b""
+        return self.map(parameters, random)
+
+    def protect(self, parameters: Parameters, random: Random) -> None:
+        """PMP. Entry 0: what lies below RAM is out of reach, in M-mode too, as the machines differ there. Last: all else."""
         parameters.pmpaddr[0] = (1 << 31) - 1 >> 3
         parameters.pmpcfg[0] = LOCKED | NAPOT
-        return b""
+        parameters.pmpaddr[7], parameters.pmpcfg[7] = ALL, NAPOT | R_W_X
+        for entry in range(1, 7):
+            if random.random() < 0.5:
+                continue
+            start = BASE + DATA + random.randrange(0, DATA_SIZE, 4)
+            permissions = random.choice((0, 1, 3, 4, 5, 7, 1, 3)) | random.choice((0, 0, 0, LOCKED))
+            kind = random.choice((NA4, NAPOT, NAPOT, TOR))
+            if kind == NAPOT:
+                size = 8 << random.randrange(10)
+                parameters.pmpaddr[entry] = (start & ~(size - 1)) >> 2 | (size >> 3) - 1
+            else:
+                parameters.pmpaddr[entry] = start >> 2
+            if kind == TOR and parameters.pmpcfg[entry - 1] & NAPOT != 0 and entry == 1:
+                kind = NA4                      # its range would begin below the image
+            if kind == TOR and not BASE + DATA <= parameters.pmpaddr[entry - 1] << 2 < BASE + DATA + DATA_SIZE:
+                kind = NA4
+            parameters.pmpcfg[entry] = kind | permissions
+
+    def map(self, parameters: Parameters, random: Random) -> bytes:
+        """A table for each level, the image in 4 KiB pages, superpages beside it."""
+        bits = WINDOWS[self.paging]
+        levels = (bits - 12) // 9
+        # M-mode code sees physical addresses, and shall find itself again after a return to S or U.
+        high = 2 if self.mode == 3 else random.choice((0, 1, (1 << bits - 31) - 2, 1 << bits - 32))
+        address = (high << 30 | (0 if self.mode == 3 else random.getrandbits(8)) << 21) & ~((1 << 21) - 1)
+        address &= (1 << bits) - 1
+        parameters.virtual = address - (address >> bits - 1 << bits)
+        parameters.satp = self.paging << 60 | random.choice((0, 0, 7)) << 44 | (BASE + TABLES) >> 12
+        tables = [[0] * 512 for _ in range(levels)]
+        for level in range(levels - 1, 0, -1):
+            place = BASE + TABLES + (levels - level) * PAGE
+            tables[levels - 1 - level][address >> 12 + 9 * level & 511] = place >> 2 | V
+        user = U if self.mode == 0 or self.mode == 3 and random.random() < 0.5 else 0
+        for page in range(SIZE // PAGE):
+            offset = page * PAGE
+            if DATA <= offset < DATA + DATA_SIZE:
+                flags = random_flags(random, user)
+            elif CODE <= offset < CODE + CODE_SIZE:
+                flags = V | R | X | A | user | random.choice((0, W | D))
+            elif offset == CONSTANTS:
+                flags = V | R | A | user
+            elif offset == 0:
+                flags = V | R | X | A
+            else:
+                flags = V | R | W | A | D
+            tables[-1][(address >> 12) + page & 511] = BASE + offset >> 2 | flags
+        below = tables[-2] if levels > 1 else tables[-1]
+        here = address >> 21 & 511
+        below[here + 1 & 511] = BASE >> 2 | random_flags(random, user) & ~X
+        below[here - 1 & 511] = BASE + random.choice((0, PAGE)) >> 2 | random_flags(random, user)
+        return b"".join(struct.pack("<512Q", *table) for table in tables)
+
+
+R_W_X = 7
+
+
+def random_flags(random: Random, user: int) -> int:
+    """Flags of a leaf: mostly usable, now and then reserved or without A and D."""
+    flags = V | user | random.choice((R | W, R | W, R | W, R | W | X, R, R | X, X, W, 0))
+    if random.random() < 0.2:
+        flags ^= U
+    if random.random() < 0.1:
+        flags ^= V
+    flags |= random.choice((A | D, A | D, A | D, A, D, 0))
+    if random.random() < 0.05:
+        flags |= 1 << random.randrange(54, 64)
+    return flags | random.choice((0, G))
 
 
 def sceneries(extensions: frozenset[str]) -> st.SearchStrategy[Scenery]:
-    return st.builds(Scenery, st.integers(0, (1 << 32) - 1), st.just(3))
-
-
-def random_scenery(random: Random, extensions: frozenset[str]) -> Scenery:
-    return Scenery(random.getrandbits(32), 3)
+    """M-mode without paging is what shrinking prefers."""
+    modes = [mode for mode, name in ((0, None), (8, "Sv39"), (9, "Sv48"), (10, "Sv57")) if name in (None, *extensions)]
+    seeds = st.integers(0, (1 << 32) - 1)
+    return st.builds(Scenery, seeds, st.sampled_from((3, 1, 0)), st.sampled_from(modes))

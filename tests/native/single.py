@@ -17,7 +17,7 @@ ILLEGAL_INSTRUCTION = 2
 HANDLER = BASE + 0x100
 REGISTERS = {"rd": 10, "rs1": 11, "rs2": 12}
 MEMORY = ("lbu", "lh", "lhu", "sb", "sh")       # what loads and stores expand to
-PAIRS = 64                                      # of operands, for each instruction
+PAIRS = 128                                     # of operands, for each instruction
 END = """
     la   t0, tohost
     li   t1, 1
@@ -65,7 +65,10 @@ def program(rows: list[Row]) -> Path:
     pair, and what they leave there is part of the result.
     """
     choice = random.Random(1)
-    pairs = [(integer(choice), integer(choice)) for _ in range(PAIRS)]
+    pairs = [(integer(choice), integer(choice)) for _ in range(PAIRS - 64)]
+    for byte in range(0, 256, 4):               # all bytes in all places, for what substitutes them
+        word = int.from_bytes(range(byte, byte + 4), "little") * 0x1_0000_0001
+        pairs.append((word, word))
     count, text = 0, ["la s1, begin_signature"]
     for row in rows:
         memory = row.base is not None and row.base.name in MEMORY

@@ -190,18 +190,21 @@ def test_harts_count_together(way, slice_of, guest):
 
 
 def test_store_of_another_hart_breaks_the_reservation(guest):
-    """Hart 0 reserves; hart 1 stores in its turn; hart 0 fails."""
+    """Hart 0 reserves; hart 1 stores in a later turn; hart 0 fails."""
     g = guest("""
         bnez a0, other
         la   s0, word
         lr.w t0, (s0)
-        li   t1, 20000                  # longer than a quantum
+        li   t1, 40000                  # longer than hart 1 takes to its store
     1:  addi t1, t1, -1
         bnez t1, 1b
         li   t2, 5
         sc.w a3, t2, (s0)
         wfi
     other:
+        li   t1, 10000
+    2:  addi t1, t1, -1
+        bnez t1, 2b
         la   s0, word
         li   t2, 9
         sw   t2, 0(s0)

@@ -1,4 +1,4 @@
-"""Zicond, Zimop, Zcmop, Zcb, bit manipulation and scalar cryptography: who has them, how they are encoded, what they do.
+"""Zicond, Zimop, Zcmop, Zcb, bit manipulation and scalar cryptography: who has them, encodings, results.
 
 Unprivileged specification, chapters 8, 11, 27, 28 and 31. The names stand here as the specification lists them.
 """
@@ -80,6 +80,14 @@ def test_letter_stands_for_all_of_its_parts(isa, letters):
     misa = parse(isa).misa
     assert parse(isa).string.partition("_")[0] == f"rv64{letters}"
     assert {chr(ord("a") + bit) for bit in range(26) if misa >> bit & 1} == {*letters, "s", "u"}
+
+
+@pytest.mark.parametrize("isa, alignment", [("rv64g", 4), ("rv64g_zca", 2), ("rv64gc", 2)])
+def test_compressed_instructions_need_no_letter(guest, isa, alignment):
+    """IALIGN is 16 with Zca, even where misa.C is 0 for want of Zcd: mepc holds such an address."""
+    g = guest("wfi", isa=isa)
+    g["mepc"] = 6
+    assert g["mepc"] == 6 & -alignment
 
 
 # --- Encodings, by clang ----------------------------------------------------------------------------------------------

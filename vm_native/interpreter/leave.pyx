@@ -1,6 +1,6 @@
 """How a handler gives control back to the run loop: traps and helpers."""
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.cpu cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu
+from vm_native.cpu cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
 from vm_native.ir cimport Uop
 
 
@@ -13,13 +13,15 @@ cdef void deliver_trap(Cpu* cpu) noexcept nogil:
     cpu.budget -= 1
     cpu.traps += 1
     cpu.front_end.take_trap(cpu)
-    if cpu.pc != pc:
-        cpu.origin_pc = pc
-        cpu.origin_cause = cause
-        cpu.origin_value = value
-    elif cpu.key == key and cpu.stop == STOP_NONE:
+    if cpu.pc == pc and cpu.key == key and cpu.stop == STOP_NONE:
         # The handler begins with the instruction that trapped: this would go on for ever.
         cpu.stop = STOP_TRAP_LOOP
+        if consumed_steps(cpu) == cpu.origin_step + 1:
+            return                          # what led here is the trap before
+    cpu.origin_pc = pc
+    cpu.origin_cause = cause
+    cpu.origin_value = value
+    cpu.origin_step = consumed_steps(cpu)
 
 
 cdef int trap_at(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:

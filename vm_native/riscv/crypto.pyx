@@ -3,12 +3,13 @@
 A lookup takes a time that depends on its index, in the host. Guests count steps, so they see none of it.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from vm_native.interpreter.semantics cimport rotate_left32, rotate_right32, sext32
+from vm_native.interpreter.semantics cimport population64, reversed_bytes, rotate_left32, rotate_right32, sext32
 
-AES_FIELD = 0x11B               # polynomials by which bytes are reduced
-SM4_FIELD = 0x1F5
-AES_GENERATOR = 3               # whose powers are all bytes but 0
-SM4_GENERATOR = 2
+cdef enum:
+    AES_FIELD = 0x11B           # polynomials by which bytes are reduced
+    SM4_FIELD = 0x1F5
+    AES_GENERATOR = 3           # whose powers are all bytes but 0
+    SM4_GENERATOR = 2
 
 cdef uint8_t aes_box[256]
 cdef uint8_t aes_inverse_box[256]
@@ -85,9 +86,9 @@ cdef uint64_t sm4ks(uint64_t a, uint64_t b, uint64_t byte) noexcept nogil:
 
 # --- The tables
 
-def multiplied(a, b, field):
+cdef uint32_t multiplied(uint32_t a, uint32_t b, uint32_t field) noexcept nogil:
     """In GF(2^8)."""
-    product = 0
+    cdef uint32_t product = 0
     while b:
         if b & 1:
             product ^= a
@@ -98,52 +99,57 @@ def multiplied(a, b, field):
     return product
 
 
-def inverses(field, generator):
+cdef void find_inverses(uint8_t* inverses, uint32_t field, uint32_t generator) noexcept nogil:
     """Of all bytes in GF(2^8); 0 counts as its own."""
-    logarithms, powers, value = {}, [], 1
-    for exponent in range(255):
-        logarithms[value] = exponent
-        powers.append(value)
-        value = multiplied(value, generator, field)
-    return [0] + [powers[-logarithms[a] % 255] for a in range(1, 256)]
+    cdef uint8_t powers[256]
+    cdef int i
+    powers[0] = 1
+    for i in range(1, 256):
+        powers[i] = <uint8_t>multiplied(powers[i - 1], generator, field)
+    inverses[0] = 0
+    for i in range(256):
+        inverses[powers[i]] = powers[255 - i]
 
 
-def circulant(byte, row, constant):
+cdef uint32_t circulant(uint32_t byte, uint32_t row, uint32_t constant) noexcept nogil:
     """The affine map of a byte: bit i of the result is the parity of the byte under `row` rotated left by i."""
-    result = constant
+    cdef int i
     for i in range(8):
-        result ^= ((byte & (row << i | row >> 8 - i)).bit_count() & 1) << i
-    return result
+        constant ^= (population64(byte & (row << i | row >> (8 - i))) & 1) << i
+    return constant
 
 
-def spread(byte, rotations):
-    """A linear map of SM4 applied to a word whose first byte is this one, the others 0. SM4 is big-endian."""
-    word = byte << 24
-    result = word
-    for count in rotations:
-        result ^= (word << count | word >> 32 - count) & 0xFFFFFFFF
-    return int.from_bytes(result.to_bytes(4, "big"), "little")
+cdef uint32_t contribution(uint32_t byte, uint32_t a, uint32_t b, uint32_t c, uint32_t d) noexcept nogil:
+    """Of a byte in the first row of a column to its product with a matrix of AES whose first column is a, b, c, d."""
+    return (multiplied(byte, a, AES_FIELD) | multiplied(byte, b, AES_FIELD) << 8
+            | multiplied(byte, c, AES_FIELD) << 16 | multiplied(byte, d, AES_FIELD) << 24)
 
 
-def fill_tables():
-    aes = inverses(AES_FIELD, AES_GENERATOR)
-    sm4 = inverses(SM4_FIELD, SM4_GENERATOR)
-    constant = 1
-    for a in range(256):
-        # FIPS 197, sections 5.1.1 and 5.1.3
-        aes_box[a] = circulant(aes[a], 0xF1, 0x63)
-        aes_inverse_box[aes_box[a]] = a
-        mixed[a] = int.from_bytes(bytes(multiplied(a, factor, AES_FIELD) for factor in (2, 1, 1, 3)), "little")
-        inverse_mixed[a] = int.from_bytes(bytes(multiplied(a, factor, AES_FIELD) for factor in (14, 9, 13, 11)), "little")
-    for a in range(256):
-        # GB/T 32907, section 6.2; the box by the algebraic form that is known for its table
-        substituted = circulant(sm4[circulant(a, 0xA7, 0xD3)], 0xA7, 0xD3)
-        sm4_round[a] = spread(substituted, (2, 10, 18, 24))
-        sm4_key[a] = spread(substituted, (13, 23))
-    for i in range(10):
-        round_constant[i] = constant
-        constant = multiplied(constant, 2, AES_FIELD)
-    round_constant[10] = 0
+cdef void fill_tables() noexcept nogil:
+    cdef uint8_t inverses[256]
+    cdef uint32_t word
+    cdef int i
+    find_inverses(inverses, AES_FIELD, AES_GENERATOR)
+    for i in range(256):        # FIPS 197, sections 5.1 and 5.3
+        aes_box[i] = <uint8_t>circulant(inverses[i], 0xF1, 0x63)
+        aes_inverse_box[aes_box[i]] = <uint8_t>i
+        mixed[i] = contribution(i, 2, 1, 1, 3)
+        inverse_mixed[i] = contribution(i, 14, 9, 13, 11)
+    round_constant[0] = 1
+    for i in range(1, 10):
+        round_constant[i] = <uint8_t>multiplied(round_constant[i - 1], 2, AES_FIELD)
+    round_constant[10] = 0      # of the step without rotation
+    find_inverses(inverses, SM4_FIELD, SM4_GENERATOR)
+    for i in range(256):        # GB/T 32907, sections 6.2 and 7.3; the box in the algebraic form that is known for it
+        word = circulant(inverses[circulant(i, 0xA7, 0xD3)], 0xA7, 0xD3) << 24
+        # The standard is big-endian, the instructions take words as a little-endian load gives them.
+        sm4_round[i] = reversed_word(word ^ rotate_left32(word, 2) ^ rotate_left32(word, 10)
+                                     ^ rotate_left32(word, 18) ^ rotate_left32(word, 24))
+        sm4_key[i] = reversed_word(word ^ rotate_left32(word, 13) ^ rotate_left32(word, 23))
+
+
+cdef inline uint32_t reversed_word(uint32_t word) noexcept nogil:
+    return <uint32_t>(reversed_bytes(word) >> 32)
 
 
 fill_tables()

@@ -501,13 +501,17 @@ cdef void write_mcountinhibit(Hart* hart, uint64_t value) noexcept nogil:
         set_minstret(hart, instret)
 
 
-# A written counter holds the value after the instruction that wrote it, which is a step itself.
+# A written counter holds the value after the instruction that wrote it, which is a step itself; Python's write is none.
+cdef inline int step_at_hand(Hart* hart) noexcept nogil:
+    return hart.cpu.slice != 0
+
+
 cdef void set_mcycle(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.cycle_offset = value if hart.state.mcountinhibit & INHIBIT_CYCLE else value - cycles(hart) - 1
+    hart.state.cycle_offset = value if hart.state.mcountinhibit & INHIBIT_CYCLE else value - cycles(hart) - step_at_hand(hart)
 
 
 cdef void set_minstret(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.instret_offset = value if hart.state.mcountinhibit & INHIBIT_INSTRET else value - retired(hart) - 1
+    hart.state.instret_offset = value if hart.state.mcountinhibit & INHIBIT_INSTRET else value - retired(hart) - step_at_hand(hart)
 
 
 cdef bint write_machine(Hart* hart, int number, uint64_t value) noexcept nogil:

@@ -3,7 +3,8 @@
 Patterns are written as in the manual, most significant bit first. Fields: `rd rs1 rs2 rs3` are x registers,
 `frd frs1 frs2 frs3` f registers, with `'` the three-bit form of compressed instructions (x8-x15, f8-f15); `imm[...]`
 is sign-extended, `uimm[...]` is not, with the bits named as the manual names them; the prefix `nz` demands a value
-other than zero and `<=10` behind it limits it. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`, `pred` and the like are read by helpers.
+other than zero, `<=10` behind it one that is not larger. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`,
+`pred` and the like are read by helpers.
 
 A row says what its instruction becomes:
     uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
@@ -406,7 +407,7 @@ I("c.fsdsp",    "101 uimm[5:3|8:6] frs2 10", "Zcd", expands="fsd rs1=x2")
 I("c.swsp",     "110 uimm[5:2|7:6] rs2 10", "Zca", expands="sw rs1=x2")
 I("c.sdsp",     "111 uimm[5:3|8:6] rs2 10", "Zca", expands="sd rs1=x2")
 
-# --- Zcb and Zcmop, chapter 27 and 8 ----------------------------------------------------------------------------------
+# --- Zcb and Zcmop, chapters 27 and 8 ---------------------------------------------------------------------------------
 I("c.lbu",      "100000 rs1' uimm[0|1] rd' 00", "Zcb", expands="lbu")
 I("c.lhu",      "100001 rs1' 0 uimm[1] rd' 00", "Zcb", expands="lhu")
 I("c.lh",       "100001 rs1' 1 uimm[1] rd' 00", "Zcb", expands="lh")

@@ -131,8 +131,11 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
 # --- Interrupts ------------------------------------------------------------------------------------------------------
 
 cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil:
-    """What mip reads as."""
-    return hart.state.mip | hart.state.lines
+    """What mip reads as. With Sstc on, STIP is the comparison's alone."""
+    cdef uint64_t software = hart.state.mip
+    if hart.state.menvcfg & MENVCFG_STCE:
+        software &= ~<uint64_t>(1 << IRQ_STI)
+    return software | hart.state.lines
 
 
 cdef void attend(Cpu* cpu) noexcept nogil:
