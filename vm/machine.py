@@ -15,7 +15,7 @@ from vm.console import Console
 from vm.devices.virtio import VirtioDevice
 from vm.errors import ConfigurationError, LoadError, MachineBusy
 from vm.events import NEVER, EventQueue
-from vm.firmware import Firmware
+from vm.firmware import Firmware, prepare_for_supervisor
 from vm.hart import Hart
 from vm.htif import Htif
 from vm.loaders import LinuxBoot, Program, Range, load, load_linux, place_device_tree
@@ -377,28 +377,3 @@ def dispatch_form(engine: str) -> str:
     if form not in forms():
         raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
     return form
-
-
-DELEGATED_CAUSES = 0xB1FF               # everything but environment calls from S and M
-DELEGATED_INTERRUPTS = 0x222
-COUNTERS = 7                            # cycle, time, instret
-MENVCFG = 1 << 63 | 1 << 62 | 1 << 7 | 1 << 6 | 3 << 4     # STCE, PBMTE, CBZE, CBCFE, CBIE; ADUE stays 0 (Svade)
-MSTATEEN_ENVCFG_SE0 = 3 << 62
-MSECCFG_SSEED = 1 << 9
-PMP_ALL = (1 << 54) - 1
-PMP_NAPOT_RWX = 0x1F
-
-
-def prepare_for_supervisor(hart: Hart) -> None:
-    """What a kernel may expect of its firmware (SBI specification, and what OpenSBI does)."""
-    hart.sbi = True
-    hart.csr["medeleg"] = DELEGATED_CAUSES
-    hart.csr["mideleg"] = DELEGATED_INTERRUPTS
-    hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS
-    hart.csr["menvcfg"] = MENVCFG
-    hart.csr["pmpaddr0"] = PMP_ALL
-    hart.csr["pmpcfg0"] = PMP_NAPOT_RWX
-    if "Smstateen" in hart.isa.extensions:
-        hart.csr["mstateen0"] = MSTATEEN_ENVCFG_SE0
-    if "Zkr" in hart.isa.extensions:
-        hart.csr["mseccfg"] = MSECCFG_SSEED

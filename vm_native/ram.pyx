@@ -13,6 +13,7 @@ cdef extern from "Python.h":
     const int PyBUF_WRITE
 
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
+from posix.unistd cimport close
 
 
 cdef class Ram:
@@ -47,7 +48,7 @@ cdef class Ram:
         if self.region.host != NULL:
             munmap(self.region.host, self.region.size)
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            close(self.descriptor)
         free(self.region.dirty)
         free(self.region.code)
 

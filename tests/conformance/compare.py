@@ -11,7 +11,7 @@ import vm
 from tests.conformance.encoding import Recogniser, immediate_of, slot_of
 from tests.conformance.image import Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
-from tests.conformance.rules import ADOPTED, CAUSES, CSR_MASKS, PORTIONS, U64, UNSEEN
+from tests.conformance.rules import ADOPTED, BLOCK_ADDRESS, CAUSES, CSR_MASKS, PORTIONS, U64, UNSEEN
 from tests.conformance.spike import Record, Trap
 
 SLOTS = {name: number for number, name in enumerate(X_NAMES + F_NAMES)}
@@ -82,6 +82,7 @@ class Lockstep:
         self.ours = ours
         self.adopted = False
         self.executed: Counter[int] = Counter()     # words that did not trap
+        self.states: list[tuple[int, int, list[int]]] = []      # after each step: pc, privilege, registers
         self.cut_short = False                      # a rule ended the comparison
         self.causes: Counter[tuple[int, int]] = Counter()       # (cause, mode that handles it)
 
@@ -120,6 +121,7 @@ class Lockstep:
                 before = ours.registers() if self.adopted else after
             if problems:
                 self.fail(records, index, problems)
+            self.states.append((hart.pc, hart.privilege, before))
             if record.trap is None:
                 self.executed[record.word] += 1
             for trap in (record.trap, record.interrupt):
@@ -174,6 +176,11 @@ class Lockstep:
             hart.write_csr(numbers[0], trap.cause)
             self.adopted = True
             found = found._replace(cause=trap.cause)
+        mask, match = BLOCK_ADDRESS
+        if word & mask == match and found.value & ~63 == trap.value:
+            hart.write_csr(numbers[2], trap.value)
+            self.adopted = True
+            found = found._replace(value=trap.value)
         if found.cause in PORTIONS and found.value != trap.value and (found.value - trap.value) & U64 < 8:
             hart.write_csr(numbers[2], trap.value)
             self.adopted = True

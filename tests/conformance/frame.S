@@ -35,6 +35,13 @@
         ld      t0, 704(s0)             # Sstc: its compare register has no reset value
         beqz    t0, 1f
         csrw    0x14D, t1
+1:      ld      t0, 712(s0)             # Smstateen
+        beqz    t0, 1f
+        ld      t0, 720(s0)
+        csrw    0x30C, t0               # mstateen0
+1:      ld      t0, 728(s0)             # Zkr
+        beqz    t0, 1f
+        csrw    0x747, t0               # mseccfg
 1:      .irp    n, 0, 1, 2, 3, 4, 5, 6, 7
         ld      t0, 584 + 8 * \n (s0)
         csrw    pmpaddr\n, t0

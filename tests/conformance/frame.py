@@ -55,6 +55,9 @@ class Parameters:
     floating: bool = True
     timer: bool = True                  # whether there is stimecmp
 
+    stateen: int | None = None          # mstateen0, if there is one
+    mseccfg: int = 0
+
     def packed(self) -> bytes:
         symbols = frame()[1]
         stvec = self.virtual + symbols["supervisor_handler"] - BASE
@@ -63,6 +66,7 @@ class Parameters:
             self.medeleg, self.mideleg, self.counteren, self.counteren, self.menvcfg, *self.pmpaddr,
             int.from_bytes(bytes(self.pmpcfg), "little"), self.satp, self.virtual + CODE, self.mie,
             self.mstatus | self.mode << 11, self.floating, self.fcsr, self.timer,
+            self.stateen is not None, self.stateen or 0, self.mseccfg,
         ]  # fmt: skip
         return struct.pack(f"<{len(words)}Q", *(word & U64 for word in words))
 

@@ -54,7 +54,7 @@ def kind_of(row: Row) -> str:
         return "indirect"
     if row.helper in ("mret", "sret", "wfi", "ecall", "csr"):
         return row.helper
-    if row.uop in ACCESSING:
+    if row.uop in ACCESSING or row.helper.startswith(("cbo_", "amocas_")):
         return "memory"
     return "plain"
 
@@ -373,7 +373,7 @@ def make_program(picks: list[tuple[str, int]], scenery: Scenery, extensions: fro
     code = assemble([make_unit(name, seed, extensions) for name, seed in kept])
     x = [operands.integer(random) for _ in range(32)]
     parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating="D" in extensions, timer="Sstc" in extensions)
-    tables = scenery.arrange(parameters)
+    tables = scenery.arrange(parameters, extensions)
     for register in POINTERS:
         x[register] = parameters.virtual + data_address(random)
     x[FUEL] = 30

@@ -19,7 +19,8 @@ LOCKED, NA4, NAPOT, TOR = 0x80, 0x10, 0x18, 0x08
 ALL = (1 << 54) - 1                 # pmpaddr of a NAPOT entry over everything
 V, R, W, X, U, G, A, D = (1 << n for n in range(8))
 PAGE = 0x1000
-STCE, ADUE = 1 << 63, 1 << 61
+ENVCFG = (1 << 63, 1 << 61, 1 << 62, 1 << 7, 1 << 6, 1 << 5, 1 << 4)       # STCE, ADUE, PBMTE, CBZE, CBCFE, CBIE
+NAPOT_64K = 1 << 63
 # Exceptions that may be delegated. Misaligned atomics come as either of a pair, so a pair goes one way.
 PAIRS = ((1 << 4) | (1 << 5), (1 << 6) | (1 << 7))
 SINGLE = (1, 2, 3, 8, 12, 13, 15)
@@ -33,13 +34,17 @@ class Scenery(NamedTuple):
     mode: int
     paging: int
 
-    def arrange(self, parameters: Parameters) -> bytes:
+    def arrange(self, parameters: Parameters, extensions: frozenset[str]) -> bytes:
         """Fill in `parameters`; returns the page tables."""
         random = Random(self.seed + 1)
         parameters.mode = self.mode
         parameters.mstatus = random.choice((0x2000, 0x4000, 0x6000, 0x6000)) if parameters.floating else 0
         parameters.fcsr = random.choice((0, 0, 0x20, 0x40, 0x60, 0x80)) | random.choice((0, 31))
         parameters.counteren = random.choice((0, 7, 7, 2))
+        if "Smstateen" in extensions:
+            parameters.stateen = random.choice((0, -1, -1, 1 << 63, 1 << 62))
+        if "Zkr" in extensions:
+            parameters.mseccfg = random.choice((0, 0x100, 0x200, 0x300))
         self.protect(parameters, random)
         if self.mode < 3:
             # The S-mode handler skips instructions, so what it gets it must be able to read.
@@ -47,10 +52,10 @@ class Scenery(NamedTuple):
             parameters.medeleg |= sum(pair for pair in PAIRS if random.random() < 0.4)
             parameters.mideleg = random.choice((0, 0x2, 0x222, 0x200))
             parameters.mstatus |= sum(bit for bit in (1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22) if random.random() < 0.3)
-            parameters.menvcfg = random.choice((0, STCE)) | random.choice((0, ADUE))
+            parameters.menvcfg = sum(bit for bit in ENVCFG if random.random() < 0.5)
         if not self.paging:
             return b""
-        return self.map(parameters, random)
+        return self.map(parameters, random, extensions)
 
     def protect(self, parameters: Parameters, random: Random) -> None:
         """PMP. Entry 0: what lies below RAM is out of reach, in M-mode too, as the machines differ there. Last: all else."""
@@ -74,7 +79,7 @@ class Scenery(NamedTuple):
                 kind = NA4
             parameters.pmpcfg[entry] = kind | permissions
 
-    def map(self, parameters: Parameters, random: Random) -> bytes:
+    def map(self, parameters: Parameters, random: Random, extensions: frozenset[str]) -> bytes:
         """A table for each level, the image in 4 KiB pages, superpages beside it."""
         bits = WINDOWS[self.paging]
         levels = (bits - 12) // 9
@@ -93,6 +98,8 @@ class Scenery(NamedTuple):
             offset = page * PAGE
             if DATA <= offset < DATA + DATA_SIZE:
                 flags = random_flags(random, user)
+                if "Svnapot" in extensions and random.random() < 0.1:
+                    offset, flags = DATA | 0x8000, flags | NAPOT_64K
             elif CODE <= offset < CODE + CODE_SIZE:
                 flags = V | R | X | A | user | random.choice((0, W | D))
             elif offset == CONSTANTS:
@@ -121,7 +128,7 @@ def random_flags(random: Random, user: int) -> int:
         flags ^= V
     flags |= random.choice((A | D, A | D, A | D, A, D, 0))
     if random.random() < 0.05:
-        flags |= 1 << random.randrange(54, 64)
+        flags |= 1 << random.choice((*range(54, 64), 61, 62))
     return flags | random.choice((0, G))
 
 

@@ -237,15 +237,15 @@ def test_device_sees_the_exact_state(recorded):
     assert (recorded["a0"], recorded["a2"]) == (21, 0x5A)
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError(), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("kind", [KeyError, ZeroDivisionError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("which", [0, 1], ids=["store", "load"])
-def test_exception_of_a_device_comes_out_and_the_access_is_repeated(error, which, recorded):
-    device = recorded.device
+def test_exception_of_a_device_comes_out_and_the_access_is_repeated(kind, which, recorded):
+    device, error = recorded.device, kind("of the device")
     if which == 1:
         recorded.run(instructions=4)
     device.error, device.failures = error, 2
     for _ in range(2):
-        with pytest.raises(type(error)) as caught:
+        with pytest.raises(kind) as caught:
             recorded.run()
         assert caught.value is error
         assert recorded.hart.pc == BASE + (8, 16)[which]

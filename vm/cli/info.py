@@ -16,12 +16,22 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 Row = tuple[str, ...]
+ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it is")
 
 
-@click.command(epilog="Example: vm info")
-def info() -> None:
+@click.command(epilog="Example: vm info --isa")
+@click.option("--isa", is_flag=True, help="Show instead the extensions of the instruction set.")
+@click.option("--markdown", is_flag=True, help="With --isa: as the page docs/isa.md.")
+def info(isa: bool, markdown: bool) -> None:
     """Show versions, how the core was built, the host and the machine's memory map."""
     from vm.machine import Machine
+
+    if isa or markdown:
+        if markdown:
+            click.echo(isa_page(), nl=False)
+        else:
+            show("instruction set", ISA_HEADINGS, isa_rows())
+        return
 
     with Machine() as machine:
         show("vm", ("", ""), facts(machine))
@@ -41,6 +51,35 @@ def facts(machine: Machine) -> list[Row]:
         ("host CPU", f"{cpu_model()}, {os.cpu_count()} CPUs"),
         ("cache", str(cache_directory())),
     ]
+
+
+def isa_rows() -> list[Row]:
+    """Every extension that an ISA string may name. Instructions are those that need it, also together with others."""
+    from vm_native.riscv.instructions import ROWS
+    from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, parse
+
+    default = parse(DEFAULT).extensions
+    rows = []
+    for name, extension in (LETTERS | EXTENSIONS).items():
+        count = sum(name in word.split("|") for row in ROWS for word in row.extensions)
+        rows.append((name, extension.version, "on" if name in default else "off", str(count or ""), extension.text))
+    return rows
+
+
+def isa_page() -> str:
+    """The table as a page of the documentation."""
+    from vm_native.riscv.isa import DEFAULT, PROFILES
+
+    lines = [
+        "# Instruction set", "",
+        "Made by `vm info --isa --markdown` from the tables that the decoder reads.", "",
+        f"The default machine is `{DEFAULT}`. `isa=` of `vm.Machine` and `--isa` take a string like `rv64gc_zba`, or a",
+        f"profile ({', '.join(f'`{name}`' for name in PROFILES)}) with or without more behind it. What is off, and",
+        "everything else (vector, hypervisor), traps as an illegal instruction.", "",
+        "| " + " | ".join(ISA_HEADINGS) + " |", "|" + "---|" * len(ISA_HEADINGS),
+    ]
+    lines += ["| " + " | ".join(row) + " |" for row in isa_rows()]
+    return "\n".join(lines) + "\n"
 
 
 def cpu_model() -> str:

@@ -1,0 +1,33 @@
+"""`vm info` and the page that it makes."""
+
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from vm.cli import main
+from vm_native.riscv.instructions import ROWS
+from vm_native.riscv.isa import EXTENSIONS, LETTERS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def output(*arguments):
+    return CliRunner().invoke(main, ["info", *arguments]).output
+
+
+def test_page_of_the_instruction_set_is_up_to_date():
+    assert output("--isa", "--markdown") == (DOCS / "isa.md").read_text()
+
+
+def test_table_has_every_extension_that_an_instruction_needs():
+    named = {name for row in ROWS for word in row.extensions for name in word.split("|")} - {"S"}
+    assert named <= LETTERS.keys() | EXTENSIONS.keys()
+    shown = {line.split()[0] for line in output("--isa").splitlines()[1:]}
+    assert shown == LETTERS.keys() | EXTENSIONS.keys()
+
+
+def test_memory_map_has_the_devices_of_the_board():
+    """Addresses as in QEMU's virt board."""
+    text = output()
+    for line in ("0x10000000  0x100", "0xc000000   0x600000", "0x80000000"):
+        assert line in text

@@ -1,0 +1,115 @@
+"""Random programs in lockstep with Spike, and the same programs in longer pieces against what lockstep found.
+
+Every step is compared: pc, privilege, register and CSR writes, stores, traps and interrupts; see compare.py for how and
+rules.py for where the two may differ. A failing program is shrunk and printed as its units; the seed is fixed, so that
+the same command finds it again. The long run:
+
+    python -m pytest -m slow tests/conformance/test_lockstep.py -s
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from tests.conformance import spike
+from tests.conformance.compare import Difference, Lockstep
+from tests.conformance.frame import DATA, DATA_SIZE
+from tests.conformance.generator import Program, programs
+from tests.conformance.image import BASE
+from tests.conformance.ours import Ours
+from vm_native.riscv import isa as isa_strings
+
+SEED = int(os.environ.get("VM_CONFORMANCE_SEED", "20240417"))
+STEPS = 3000                    # of one program at most
+# ISA strings and their share of the programs: what we have by default, and narrower harts.
+SHARES = {
+    isa_strings.DEFAULT: 0.55, "rv64gc_zicntr_svade": 0.25, "rv64ima_zicntr_svadu_sv48": 0.08,
+    "rv64imafc_zicsr_zifencei": 0.06, "rv64imac_zba_zbb_zcb_sstc_sv57": 0.06,
+}  # fmt: skip
+CI_PROGRAMS, SLOW_STEPS = 600, 10_000_000
+
+
+class Tally:
+    """What the programs of one test amounted to."""
+
+    def __init__(self) -> None:
+        self.programs = self.steps = self.cut_short = 0
+        self.rows: Counter[str] = Counter()
+        self.causes: Counter[tuple[int, int]] = Counter()
+
+    def add(self, lockstep: Lockstep, steps: int) -> None:
+        self.programs += 1
+        self.steps += steps
+        self.cut_short += lockstep.cut_short
+        self.causes += lockstep.causes
+        for word, count in lockstep.executed.items():
+            row = lockstep.ours.recogniser.row(word)
+            self.rows[row.name if row is not None else "?"] += count
+
+
+def check(program: Program, ours: Ours, isa: str, tally: Tally) -> None:
+    records = spike.run(program.image, isa, STEPS)
+    lockstep = Lockstep(ours)
+    steps = lockstep.compare(program.image, records)
+    if not lockstep.adopted and not lockstep.cut_short:
+        in_pieces(program, lockstep)
+    tally.add(lockstep, steps)
+
+
+def in_pieces(program: Program, lockstep: Lockstep) -> None:
+    """Run the program again, many steps at a time, so that blocks are made, linked and dropped."""
+    ours, states = lockstep.ours, lockstep.states
+    data = ours.machine.memory.read(BASE + DATA, DATA_SIZE)
+    random = Random(len(states))
+    ours.load(program.image)
+    done = 0
+    while done < len(states):
+        piece = min(random.choice((3, 40, 700, STEPS)), len(states) - done)
+        stop = ours.machine.run(instructions=piece)
+        done += piece
+        found = (ours.hart.pc, ours.hart.privilege, ours.registers())
+        if found != states[done - 1] or stop.instructions != piece:
+            raise Difference(f"after a piece of {piece} steps to step {done}, not as in single steps:\n"
+                             f"{found}\n{states[done - 1]}")
+    assert ours.machine.memory.read(BASE + DATA, DATA_SIZE) == data, "memory is not as after single steps"
+
+
+def run_programs(isa: str, examples: int, start: int) -> Tally:
+    ours, tally = Ours(isa), Tally()
+
+    @seed(start)
+    @settings(max_examples=examples, deadline=None, database=None, report_multiple_bugs=False,
+              suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink))
+    @given(programs(isa))
+    def compare(program: Program) -> None:
+        check(program, ours, isa, tally)
+
+    compare()
+    return tally
+
+
+@pytest.mark.parametrize("isa", SHARES)
+def test_random_programs_agree_with_spike(isa):
+    """At least 300,000 instructions in 500 programs over all ISA strings."""
+    examples = round(SHARES[isa] * CI_PROGRAMS)
+    tally = run_programs(isa, examples, SEED)
+    print(f"{isa}: {tally.programs} programs, {tally.steps} steps, {tally.cut_short} cut short")
+    assert tally.programs >= examples
+    assert tally.steps >= 600 * examples
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_ten_million_instructions_agree_with_spike():
+    total, turn = 0, 0
+    while total < SLOW_STEPS:
+        for isa, share in SHARES.items():
+            tally = run_programs(isa, round(1000 * share), SEED + 1 + turn)
+            total += tally.steps
+        turn += 1
+        print(f"turn {turn}: {total} steps")

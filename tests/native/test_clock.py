@@ -1,0 +1,98 @@
+"""Guest time: a function of steps, or of the host's clock."""
+
+import time
+
+import pytest
+
+from vm.clock import Clock
+from vm.stop import StopReason
+from vm_native.clock import NativeClock
+
+
+def test_virtual_time_stands_still_without_steps():
+    clock = NativeClock(real=False)
+    assert (clock.now_ns(), clock.ticks(), clock.steps) == (0, 0, 0)
+
+
+@pytest.fixture
+def waiting(guest):
+    """A machine whose only hart waits, so that guest time passes without steps but for the wfi."""
+    g = guest("wfi")
+    g.run(instructions=1)
+    g.advance = lambda ns: g.machine.run(seconds=ns / 10**9)
+    return g
+
+
+def test_a_step_is_a_nanosecond(guest):
+    g = guest("1: j 1b")
+    g.run(instructions=12_345)
+    assert (g.machine.clock.now_ns(), g.machine.clock.steps) == (12_345, 12_345)
+
+
+def test_waiting_jumps_without_steps(waiting):
+    assert waiting.advance(4_999).reason is StopReason.DEADLINE
+    assert (waiting.machine.clock.now_ns(), waiting.machine.clock.steps) == (5_000, 1)
+
+
+@pytest.mark.parametrize("ns, ticks", [(1, 0), (99, 0), (100, 1), (12_345, 123)])
+def test_ticks_are_whole(ns, ticks, waiting):
+    """The timebase of QEMU's virt board: 10 MHz."""
+    waiting.advance(ns - 1)
+    assert waiting.machine.clock.ticks() == ticks and waiting.machine.clock.frequency == 10_000_000
+
+
+@pytest.mark.parametrize("value", [0, 1, 12_345, (1 << 63), (1 << 64) - 1])
+def test_written_ticks_go_on_from_there(value, waiting):
+    clock = waiting.machine.clock
+    waiting.advance(777_777)
+    clock.set_ticks(value)
+    assert clock.ticks() == value
+    waiting.advance(100)
+    assert clock.ticks() == (value + 1) % (1 << 64)
+    assert clock.now_ns() == 777_878
+
+
+@pytest.mark.parametrize("options", [{"ns_per_step": 0}, {"frequency": 3}])
+def test_impossible_rates_are_refused(options):
+    with pytest.raises(ValueError, match="divisor"):
+        NativeClock(real=False, **options)
+
+
+def test_real_time_follows_the_host():
+    before = time.monotonic_ns()
+    clock = NativeClock(real=True)
+    first = clock.now_ns()
+    second = clock.now_ns()
+    assert 0 <= first <= second <= time.monotonic_ns() - before
+
+
+def test_date_is_a_function_of_the_seed():
+    """2025-01-01, a day later for each seed."""
+    assert Clock(seed=0).epoch_ns() == 1_735_689_600 * 10**9
+    assert Clock(seed=2).epoch_ns() - Clock(seed=0).epoch_ns() == 2 * 86_400 * 10**9
+    assert Clock(seed=0).epoch_ns() == Clock(seed=0).epoch_ns()
+
+
+def test_date_goes_on_with_guest_time_and_can_be_set(waiting):
+    clock = waiting.machine.clock
+    waiting.advance(10**9 - 1)
+    assert clock.epoch_ns() == 1_735_689_601 * 10**9
+    clock.set_epoch_ns(42)
+    waiting.advance(8)
+    assert (clock.epoch_ns(), clock.now_ns()) == (50, 10**9 + 8)
+
+
+def test_real_date_is_the_hosts():
+    assert abs(Clock("real").epoch_ns() - time.time_ns()) < 10**9
+
+
+def test_guest_sets_the_timebase_through_the_clint(guest):
+    """mtime at 0x200bff8: what csrr time reads goes on from there, and a timer follows."""
+    g = guest(".option norvc\n sd a1, 0(a0)\n csrr a2, time\n1: j 1b")
+    g["a0"], g["a1"] = 0x200_BFF8, 1_000_000
+    g.hart.mtimecmp = 1_000_001
+    g["mie"], g["mstatus"] = 1 << 7, 8
+    g.run(instructions=3)
+    assert g["a2"] == 1_000_000 and g["mcause"] == 0
+    g.run(instructions=98)
+    assert g["mcause"] == 1 << 63 | 7
