@@ -181,6 +181,7 @@ class Machine:
             self._mapped = True
 
     def _reset_state(self) -> None:
+        self.events.clear()
         self.board.reset()
         for hart in self.harts:
             hart.reset()
@@ -288,7 +289,7 @@ class Machine:
             if self._request is not None:
                 kind, exit_code = self._request
                 self._request = None
-                return self._stop(StopReason(kind), start, number, exit_code)
+                return self._stop(StopReason(kind), start, number, None if kind == "reset" else exit_code)
 
     def _serve_call(self, hart: Hart) -> None:
         try:

@@ -7,6 +7,7 @@
 .equ END, 0x5EED
 .equ CLINT, 0x2000000
 
+        .option norvc                   # there may be no C
         la      s0, _start
         li      t0, PARAMETERS
         add     s0, s0, t0
@@ -55,15 +56,20 @@
         csrw    mepc, t0
         ld      t0, 672(s0)
         csrw    mie, t0
-        ld      t1, 688(s0)             # whether there are f registers
+        ld      t1, 688(s0)             # f registers: 0 none, 1 single, 2 double
         beqz    t1, 1f
         li      t0, 0x6000
         csrs    mstatus, t0
+        ld      t0, 696(s0)
+        csrw    fcsr, t0
+        .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        flw     f\n, 256 + 8 * \n (s0)
+        .endr
+        addi    t1, t1, -1
+        beqz    t1, 1f
         .irp    n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
         fld     f\n, 256 + 8 * \n (s0)
         .endr
-        ld      t0, 696(s0)
-        csrw    fcsr, t0
 1:      csrw    0xB02, zero             # minstret
         ld      t0, 680(s0)
         csrw    mstatus, t0

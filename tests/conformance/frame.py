@@ -52,7 +52,7 @@ class Parameters:
     mie: int = 0
     mstatus: int = 0                    # without MPP
     fcsr: int = 0
-    floating: bool = True
+    floating: int = 2                   # f registers: 0 none, 1 single, 2 double precision
     timer: bool = True                  # whether there is stimecmp
 
     stateen: int | None = None          # mstateen0, if there is one

@@ -241,19 +241,24 @@ def pointer(random: Random) -> Unit:
     return Unit(8, lambda here, target: address_into(register, here, address))
 
 
-def constant(random: Random) -> Unit:
+def constant(random: Random, load_float: str = "fld") -> Unit:
     """Load a corner value into a register."""
     is_float = random.random() < 0.5
     offset = CONSTANTS + 8 * random.randrange(256) + (2048 if is_float else 0)
     register = random.randrange(32) if is_float else random.choice((1, 3, 5, 6, 7, *range(10, 14), *range(15, 31)))
     base = 3
-    row = "fld" if is_float else "ld"
+    row = load_float if is_float else "ld"
 
     def words(here: int, target: int) -> list[int]:
         address = address_into(base, here, offset)
         return [*address, by_name(row, 0, rd=register, rs1=base)]
 
     return Unit(12, words)
+
+
+def constant_single(random: Random) -> Unit:
+    """The same where there is no D."""
+    return constant(random, "flw")
 
 
 def store_code(random: Random) -> Unit:
@@ -317,11 +322,11 @@ def reservation(random: Random) -> Unit:
 
 
 SPECIAL: dict[str, Callable[[Random], Unit]] = {
-    "pointer": pointer, "reservation": reservation, "constant": constant, "store code": store_code, "interrupt": interrupt,
+    "pointer": pointer, "reservation": reservation, "constant": constant, "constant f": constant_single, "store code": store_code, "interrupt": interrupt,
     "floating on": floating_on, "supervisor memory": supervisor_memory,
 }  # fmt: skip
-NEEDS = {"floating on": "F", "reservation": "A", "store code": "Zifencei"}
-WEIGHTS = {"pointer": 30, "constant": 60, "store code": 4, "reservation": 8, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
+NEEDS = {"constant f": "F", "floating on": "F", "reservation": "A", "store code": "Zifencei"}
+WEIGHTS = {"pointer": 30, "constant": 60, "constant f": 30, "store code": 4, "reservation": 8, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
 
 
 # --- Programs -------------------------------------------------------------------------------------------------------
@@ -372,7 +377,7 @@ def make_program(picks: list[tuple[str, int]], scenery: Scenery, extensions: fro
     kept = [(name, seed) for name, seed in picks if name != OMIT]
     code = assemble([make_unit(name, seed, extensions) for name, seed in kept])
     x = [operands.integer(random) for _ in range(32)]
-    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating="D" in extensions, timer="Sstc" in extensions)
+    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating=("F" in extensions) + ("D" in extensions), timer="Sstc" in extensions)
     tables = scenery.arrange(parameters, extensions)
     for register in POINTERS:
         x[register] = parameters.virtual + data_address(random)

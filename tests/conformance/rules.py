@@ -54,3 +54,14 @@ CSR_MASKS = {number: 0xF << 60 for number in range(0x323, 0x340)} | {  # privile
     0x30A: U64 - 1,     # privileged 3.1.18: menvcfg.FIOM, which Spike does not have and only fences would feel
     0x10A: U64 - 1,     # privileged 12.1.10: senvcfg.FIOM, the same
 }
+
+
+def csr_masks(extensions: frozenset[str]) -> dict[int, int]:
+    """CSR_MASKS for a hart with those extensions."""
+    masks = dict(CSR_MASKS)
+    if "F" not in extensions:
+        status = U64 - (1 << 63) - (3 << 13)    # privileged 3.1.6.6: with S and without F, FS (and SD) may be 0
+        masks |= {0x300: status, 0x100: status}
+    if "Zicntr" not in extensions:
+        masks |= {0x306: 0, 0x106: 0}           # privileged 3.1.11: bits of counters that are not there
+    return masks

@@ -90,9 +90,10 @@ def run(image: Image, isa: str, limit: int) -> list[Record]:
                     break
                 if records or record.pc == BASE:
                     records.append(record)
+            else:
+                if process.wait() != 0 or not records:
+                    raise RuntimeError(f"Spike ended after {len(records)} steps: {process.stderr.read().decode()}")
             process.kill()
-            if not records:
-                raise RuntimeError(f"Spike ran nothing: {process.stderr.read().decode()}")
     return records
 
 

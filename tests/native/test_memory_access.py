@@ -113,7 +113,7 @@ def test_access_across_ram_and_a_device_does_neither(instruction, cause, guest):
     assert not window.accesses and g.memory.read(end - 4, 4) == before
 
 
-# --- Through page tables: 0x1000 and 0x2000, mapped to pages that are not neighbours -----------------------------------
+# --- Through page tables: 0x1000 and 0x2000, mapped to pages that are not neighbours ---------------------------------
 
 FIRST, SECOND = BASE + 0x18000, BASE + 0x14000
 

@@ -93,6 +93,7 @@ cdef uint64_t MEDELEG_WRITABLE = 0xB3FF             # every cause but ecall from
 cdef uint64_t S_INTERRUPTS = 1 << IRQ_SSI | 1 << IRQ_STI | 1 << IRQ_SEI
 cdef uint64_t ALL_INTERRUPTS = 0xAAA
 cdef uint64_t COUNTERS = 7                          # cycle, time, instret
+cdef uint64_t HPM_COUNTERS = 0xFFFFFFF8ULL
 cdef uint64_t ENVCFG_FIOM = 1
 cdef uint64_t ENVCFG_CBIE = 3 << 4
 cdef uint64_t ENVCFG_CBCFE = 1 << 6
@@ -465,7 +466,8 @@ cdef void write_pmpaddr(Hart* hart, int entry, uint64_t value) noexcept nogil:
 
 
 cdef uint64_t counter_enables(Hart* hart) noexcept nogil:
-    return 0xFFFFFFFFULL if hart.state.features & FEATURE_ZIHPM else COUNTERS
+    cdef uint64_t enables = COUNTERS if hart.state.features & FEATURE_ZICNTR else 0
+    return enables | (HPM_COUNTERS if hart.state.features & FEATURE_ZIHPM else 0)
 
 
 cdef uint64_t legal_envcfg(Hart* hart, uint64_t old, uint64_t value) noexcept nogil:

@@ -191,14 +191,15 @@ cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
 
 
 cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
-    """There are no caches to manage, but the address must be one that may be read; faults are those of a store."""
+    """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
+    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t physical
     if not envcfg_allows(hart_of(cpu), enable):
         return illegal(cpu, uop)
-    if cpu.front_end.translate_address(cpu, cpu.regs[word_of(uop) >> 15 & 31], READ, 1, &physical) == CONTINUE:
-        return CONTINUE
-    cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
-    return TRAP
+    if cpu.front_end.translate_address(cpu, address, READ, 1, &physical) != CONTINUE:
+        cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
+        return TRAP
+    return CONTINUE if ram_at(cpu.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
 
 
 cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:

@@ -1,13 +1,10 @@
-"""Guests for tests of the core: a small program in assembly on a bare machine."""
+"""A small program in assembly on a bare machine."""
 
 from typing import NamedTuple
-
-import pytest
 
 import vm
 from tests.assembler import assemble_elf
 from vm.stop import StopReason
-from vm_native.interpreter.run import forms
 
 # Behind every program: where traps go. A hart that waits with no interrupt enabled ends the run with reason `idle`.
 EPILOGUE = """
@@ -90,24 +87,3 @@ class Guest:
         """Let S- and U-mode reach everything: entry 15 is NAPOT over the whole address space."""
         self["pmpaddr15"] = (1 << 54) - 1
         self["pmpcfg2"] = 0x1F << 56
-
-
-@pytest.fixture
-def guest():
-    """guest(source, **machine options) -> Guest"""
-    guests = []
-
-    def make(source: str, **options) -> Guest:
-        guests.append(Guest(source, **options))
-        return guests[-1]
-
-    yield make
-    for made in guests:
-        made.machine.close()
-
-
-@pytest.fixture(params=forms())
-def dispatch(request, monkeypatch):
-    """Runs the test once in each dispatch form of the interpreter."""
-    monkeypatch.setenv("VM_DISPATCH", request.param)
-    return request.param

@@ -1,0 +1,27 @@
+"""Guests for tests of the core and of the machine."""
+
+import pytest
+
+from tests.guest import Guest
+from vm_native.interpreter.run import forms
+
+
+@pytest.fixture
+def guest():
+    """guest(source, **machine options) -> Guest"""
+    guests = []
+
+    def make(source: str, **options) -> Guest:
+        guests.append(Guest(source, **options))
+        return guests[-1]
+
+    yield make
+    for made in guests:
+        made.machine.close()
+
+
+@pytest.fixture(params=forms())
+def dispatch(request, monkeypatch):
+    """Runs the test once in each dispatch form of the interpreter."""
+    monkeypatch.setenv("VM_DISPATCH", request.param)
+    return request.param

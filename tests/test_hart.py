@@ -1,0 +1,167 @@
+"""A hart from Python: registers, CSRs, privilege, lines."""
+
+import math
+
+import pytest
+
+from tests.assembler import BASE
+from vm_native.riscv.registers import F_NAMES, X_NAMES
+
+
+@pytest.fixture
+def hart(guest):
+    return guest("wfi").hart
+
+
+def test_registers_by_number_and_by_name(hart):
+    for number in range(1, 32):
+        hart.x[number] = number * 3
+        assert hart[f"x{number}"] == hart[X_NAMES[number]] == number * 3
+        hart[X_NAMES[number]] = number + 1
+        assert hart.x[number] == number + 1
+    assert len(hart.x) == 32 and list(hart.x)[1:] == list(range(2, 33))
+
+
+def test_frame_pointer_is_s0(hart):
+    hart["fp"] = 5
+    assert hart["s0"] == hart["x8"] == 5
+
+
+def test_x0_cannot_be_set(hart):
+    hart.x[0] = 5
+    hart["zero"] = 5
+    assert hart.x[0] == 0
+
+
+@pytest.mark.parametrize("value, read", [(-1, (1 << 64) - 1), (1 << 64, 0), ((1 << 64) - 1, (1 << 64) - 1)])
+def test_values_are_taken_modulo_2_64(value, read, hart):
+    hart.x[10] = value
+    hart["mscratch"] = value
+    assert hart.x[10] == hart["mscratch"] == read
+
+
+@pytest.mark.parametrize("number", [-1, 32])
+def test_register_that_is_not_there(number, hart):
+    with pytest.raises(IndexError):
+        hart.x[number]
+    with pytest.raises(IndexError):
+        hart.f[number] = 1.0
+
+
+def test_floating_point_registers(hart):
+    for number, name in enumerate(F_NAMES):
+        hart.f[number] = number + 0.5
+        assert hart[name] == hart[f"f{number}"] == number + 0.5
+    hart.f_bits[10] = 0x4000_0000_0000_0000
+    assert hart["fa0"] == 2.0
+    hart["fa0"] = -0.0
+    assert hart.f_bits[10] == 1 << 63
+
+
+def test_boxed_single_reads_as_nan(hart):
+    hart.f_bits[0] = 0xFFFF_FFFF_3F80_0000
+    assert math.isnan(hart.f[0])
+
+
+def test_csrs_by_name_and_number(hart):
+    hart.csr["mscratch"] = 7
+    assert hart.csr[0x340] == hart.csr["MSCRATCH"] == hart["mscratch"] == 7
+
+
+@pytest.mark.parametrize("name", ["nonsense", 0x5C0, "pmpcfg1"])
+def test_csr_that_is_not_there(name, hart):
+    with pytest.raises(KeyError):
+        hart.csr[name]
+    with pytest.raises(KeyError):
+        hart.csr[name] = 0
+
+
+@pytest.mark.parametrize("name", ["mhartid", "cycle", "mvendorid"])
+def test_read_only_csr(name, hart):
+    assert hart.csr[name] >= 0
+    with pytest.raises(KeyError):
+        hart.csr[name] = 0
+
+
+def test_csrs_are_open_whatever_the_privilege(hart):
+    hart.privilege = 0
+    hart["mscratch"] = 3
+    assert hart["mscratch"] == 3
+
+
+def test_csr_write_follows_its_rules(hart):
+    hart["mepc"] = BASE + 1
+    assert hart["mepc"] == BASE
+    hart["mip"] = (1 << 64) - 1
+    assert hart["mip"] == 0x222
+
+
+def test_pc(hart):
+    assert hart.pc == hart["pc"] == BASE
+    hart["pc"] = BASE + 2
+    assert hart.pc == BASE + 2
+    with pytest.raises(ValueError, match="not aligned"):
+        hart.pc = BASE + 1
+
+
+def test_pc_without_compressed_instructions(guest):
+    hart = guest(".option norvc\n wfi", isa="rv64i").hart
+    with pytest.raises(ValueError, match="not aligned"):
+        hart.pc = BASE + 2
+
+
+@pytest.mark.parametrize("value", [-1, 2, 4])
+def test_privilege_that_is_not_there(value, hart):
+    with pytest.raises(ValueError, match="privilege"):
+        hart.privilege = value
+
+
+def test_setting_pc_ends_a_wfi(guest):
+    g = guest("wfi; target: addi a0, zero, 9; wfi")
+    g.finish()
+    g.hart.pc = g.address("target")
+    g.finish()
+    assert g["a0"] == 9
+
+
+def test_state(guest):
+    g = guest("wfi")
+    assert g.hart.state == "started"
+    g.finish()
+    assert g.hart.state == "suspended"
+
+
+def test_reset_state(guest):
+    """Privileged specification, section 3.4: M-mode, MIE and MPRV 0, PMP off; here the rest is zero as well."""
+    g = guest("wfi")
+    g["mstatus"], g["satp"], g["mie"], g["medeleg"] = (1 << 64) - 1, 8 << 60, 0xAAA, 0xFFFF
+    g["x5"], g.hart.f_bits[3], g["pmpcfg0"] = 1, 2, 0x1F
+    g.hart.privilege = 0
+    g.hart.set_interrupt(11, True)
+    g.hart.reset()
+    assert g.hart.privilege == 3 and g.hart.pc == 0 and not any(g.hart.x) and not any(g.hart.f_bits)
+    for name in ("satp", "mie", "mip", "medeleg", "pmpcfg0", "mcause"):
+        assert g[name] == 0, name
+    assert g["mstatus"] == 0xA << 32
+
+
+def test_lines(hart):
+    for bit in (3, 9, 11):
+        hart.set_interrupt(bit, True)
+        assert hart["mip"] == 1 << bit
+        hart.set_interrupt(bit, False)
+    with pytest.raises(ValueError, match="not a line"):
+        hart.set_interrupt(5, True)
+
+
+def test_mtimecmp_drives_mtip(hart):
+    """Privileged specification, section 3.2.1: pending while mtime >= mtimecmp."""
+    assert hart["mip"] == 0
+    hart.mtimecmp = 0
+    assert hart["mip"] == 1 << 7
+    hart.mtimecmp = 1
+    assert hart["mip"] == 0
+
+
+def test_repr(hart):
+    assert repr(hart) == f"<hart 0: started, pc {BASE:#x}, privilege M>"

@@ -1,0 +1,152 @@
+"""HTIF: the ways in which programs store into `tohost` (fesvr's syscall and console devices)."""
+
+import pytest
+
+from vm.stop import StopReason
+
+pytestmark = pytest.mark.usefixtures("dispatch")
+WORDS = """
+    .balign 64
+tohost:
+    .dword 0
+    .balign 64
+fromhost:
+    .dword 0
+    .balign 64
+call:
+    .zero 64
+text:
+    .ascii "hello, host"
+"""
+
+
+def program(guest, source: str):
+    return guest(f".option norvc\n la s0, tohost\n la s1, fromhost\n la s2, call\n{source}\n1: j 1b\n{WORDS}")
+
+
+@pytest.mark.parametrize("code", [0, 1, 42, 255, 0x1234])
+def test_store_of_eight_bytes_exits_at_once(code, guest):
+    g = program(guest, f"li t0, {code << 1 | 1}\n store: sd t0, 0(s0)")
+    stop = g.run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, code)
+    assert stop.pc == g.address("store") + 4
+    assert g.word("tohost") == 0
+
+
+@pytest.mark.parametrize("source", [
+    "li t0, 7\n sw t0, 0(s0)\n sw zero, 4(s0)",
+    "li t0, 7\n sw zero, 4(s0)\n sw t0, 0(s0)",
+    "li t0, 7\n sw t0, 0(s0)\n nop\n nop\n nop\n sw zero, 4(s0)",
+    "li t0, 7\n2: sw t0, 0(s0)\n j 2b",
+    "li t0, 7\n sw t0, 0(s0)",
+    "li t0, 7\n sw t0, 0(s0)\n wfi",
+], ids=["low-high", "high-low", "apart", "in a loop", "once", "and waits"])  # fmt: skip
+def test_stores_of_four_bytes_exit(source, guest):
+    """riscv-tests and RV32 programs write two halves, in either order; some only the low one, again and again."""
+    stop = program(guest, source).run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 3)
+
+
+PRINT = "li t0, 0x0101000000000000 + {}\n sd t0, 0(s0)\n 2: ld t1, 0(s1)\n beqz t1, 2b\n sd zero, 0(s1)\n"
+EXIT = "li t0, 1\n sd t0, 0(s0)\n"
+
+
+def test_console_device_prints(guest):
+    """Device 1, command 1; tohost is cleared and fromhost answers."""
+    g = program(guest, "".join(PRINT.format(ord(letter)) for letter in "Hi!\n") + EXIT)
+    assert g.run().reason is StopReason.EXIT
+    assert g.machine.console.output == b"Hi!\n"
+    assert g.word("tohost") == 0
+
+
+@pytest.mark.parametrize("first, second", [(0, 4), (4, 0)])
+def test_console_device_through_halves(first, second, guest):
+    """The character in the low half, device and command in the high one."""
+    values = {0: ord("x"), 4: 0x0101_0000}
+    letter = "".join(f"li t0, {values[offset]}\n sw t0, {offset}(s0)\n" for offset in (first, second))
+    g = program(guest, letter * 3 + EXIT)
+    assert g.run().reason is StopReason.EXIT
+    assert g.machine.console.output == b"xxx"
+
+
+def test_fromhost_is_set_for_the_console(guest):
+    g = program(guest, "li t0, 0x0101000000000041\n sd t0, 0(s0)\n nop")
+    g.run(instructions=100)
+    assert g.word("fromhost") == 0x0101 << 48
+
+
+CALL = """
+    li   t0, {number}
+    sd   t0, 0(s2)
+    li   t0, {descriptor}
+    sd   t0, 8(s2)
+    la   t0, text
+    sd   t0, 16(s2)
+    li   t0, {size}
+    sd   t0, 24(s2)
+    fence
+    sd   s2, 0(s0)
+2:  ld   t1, 0(s1)
+    beqz t1, 2b
+    sd   zero, 0(s1)
+    ld   a0, 0(s2)
+"""
+
+
+@pytest.mark.parametrize("descriptor", [1, 2])
+def test_proxied_write(descriptor, guest):
+    g = program(guest, CALL.format(number=64, descriptor=descriptor, size=11) + EXIT)
+    assert g.run().reason is StopReason.EXIT
+    assert g.machine.console.output == b"hello, host" and g["a0"] == 11
+
+
+@pytest.mark.parametrize("number, descriptor, error", [(64, 7, 9), (1234, 1, 38)], ids=["EBADF", "ENOSYS"])
+def test_call_that_cannot_be_served_answers_with_an_error(number, descriptor, error, guest):
+    g = program(guest, CALL.format(number=number, descriptor=descriptor, size=11) + EXIT)
+    assert g.run().reason is StopReason.EXIT
+    assert g["a0"] == (1 << 64) - error and g.machine.console.output == b""
+
+
+def test_proxied_exit(guest):
+    stop = program(guest, CALL.format(number=93, descriptor=5, size=0)).run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 5)
+
+
+def test_other_stores_in_the_page_are_no_commands(guest):
+    g = program(guest, "li t0, 1\n sd t0, 8(s0)\n sd t0, -8(s0)\n sb t0, 16(s0)\n wfi")
+    assert g.run().reason is StopReason.IDLE
+
+
+def test_zero_is_no_command(guest):
+    g = program(guest, "sd zero, 0(s0)\n sw zero, 0(s0)\n sw zero, 4(s0)\n wfi")
+    assert g.run().reason is StopReason.IDLE
+    assert g.word("fromhost") == 0
+
+
+def test_program_without_the_symbol_is_not_watched(guest):
+    """The same store, with nothing called tohost."""
+    g = guest("la s0, word; li t0, 1; sd t0, 0(s0); wfi; .balign 8; word: .dword 0")
+    assert g.run().reason is StopReason.IDLE
+    assert g.word("word") == 1
+
+
+def test_machine_runs_on_after_an_exit(guest):
+    g = program(guest, EXIT + "li a0, 9\n" + EXIT)
+    assert g.run().reason is StopReason.EXIT
+    assert g.run().reason is StopReason.EXIT
+    assert g["a0"] == 9
+
+
+def test_atomic_store_is_a_command(guest):
+    stop = program(guest, "li t0, 3\n amoswap.d zero, t0, (s0)").run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 1)
+
+
+def test_half_a_command_before_a_reset_is_forgotten(guest):
+    """The reset comes between the halves; the program starts over and takes its time for the second."""
+    g = program(guest, "li t0, 7\n sw t0, 0(s0)\n li t1, 3000\n2: addi t1, t1, -1\n bnez t1, 2b\n sw zero, 4(s0)")
+    g.run(instructions=9)
+    g.machine.reset()
+    assert g.machine.events.pending() == []
+    stop = g.run()
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 3)

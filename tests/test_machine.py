@@ -1,0 +1,277 @@
+"""The machine: what it refuses, its limits, what a stop tells, resets."""
+
+import threading
+import time
+
+import pytest
+
+import vm
+from tests.assembler import BASE, assemble, assemble_elf
+from vm.errors import ConfigurationError, LoadError, MachineBusy, VmError
+from vm.stop import StopReason
+
+POWER_OFF = "li t0, 0x100000; li t1, {}; sw t1, 0(t0); after: j after"
+SPIN = ".option norvc\n1: addi a0, a0, 1\n j 1b"
+
+
+# --- Building --------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("options, words", [
+    ({"memory": 0}, "memory"), ({"memory": -4096}, "memory"), ({"memory": 1000}, "4096"), ({"memory": "12K3"}, "12K3"),
+    ({"memory": "lots"}, "lots"), ({"memory": "1E"}, ""), ({"memory": 1 << 70}, ""), ({"harts": 0}, "harts=0"),
+    ({"harts": 9}, "harts=9"), ({"harts": -1}, "harts=-1"), ({"isa": "rv32gc"}, "rv64"), ({"isa": "rv64gq"}, "q"),
+    ({"isa": "rv64gc_zmagic"}, "zmagic"), ({"isa": "rv64mac"}, "base"), ({"isa": ""}, "rv64"),
+    ({"clock": "sundial"}, "sundial"), ({"engine": "steam"}, "steam"),
+])  # fmt: skip
+def test_what_cannot_be_built_is_refused(options, words):
+    with pytest.raises(ConfigurationError) as caught:
+        vm.Machine(**{"memory": "2M", **options})
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert isinstance(caught.value, VmError) and isinstance(caught.value, ValueError)
+
+
+def test_machine_without_a_guest_does_not_run():
+    with vm.Machine(memory="2M") as machine:
+        with pytest.raises(LoadError, match="nothing is loaded"):
+            machine.run()
+        with pytest.raises(LoadError, match="nothing is loaded"):
+            machine.reset()
+
+
+def test_raw_bytes_are_loaded_at_an_address(tmp_path):
+    path = tmp_path / "program.bin"
+    path.write_bytes(assemble("li a0, 7; wfi"))
+    with vm.Machine(memory="2M") as machine:
+        machine.load(path, address=BASE + 0x8000)
+        assert machine.run().reason is StopReason.IDLE
+        assert machine.harts[0]["a0"] == 7 and machine.harts[0].pc > BASE + 0x8000
+
+
+def test_closed_machine_does_not_run(guest):
+    g = guest("wfi")
+    g.machine.close()
+    g.machine.close()
+    with pytest.raises(ConfigurationError, match="closed"):
+        g.machine.run()
+
+
+def test_many_machines_run_side_by_side(guest):
+    """All state hangs off the machine."""
+    machines = [guest(SPIN) for _ in range(4)]
+    for number, g in enumerate(machines):
+        g["a0"] = 1000 * number
+    for _ in range(3):
+        for number, g in enumerate(machines):
+            g.run(instructions=2 * (number + 1))
+    assert [g["a0"] for g in machines] == [1000 * number + 3 * (number + 1) for number in range(4)]
+
+
+def test_machines_run_in_threads(guest):
+    """The run loop holds no lock that another machine needs."""
+    machines = [guest(SPIN) for _ in range(2)]
+    threads = [threading.Thread(target=g.run, args=(2_000_000,)) for g in machines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [g.machine.steps for g in machines] == [2_000_000] * 2
+
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("seconds, steps", [(0, 0), (1e-9, 1), (1e-6, 1000), (0.000123456, 123_456)])
+def test_seconds_are_of_guest_time(seconds, steps, guest):
+    g = guest(SPIN)
+    stop = g.machine.run(seconds=seconds)
+    assert (stop.reason, stop.steps) == (StopReason.DEADLINE, steps)
+
+
+def test_seconds_of_a_waiting_guest_pass_at_once(guest):
+    g = guest("wfi")
+    stop = g.machine.run(seconds=3600)
+    assert (stop.reason, stop.steps) == (StopReason.DEADLINE, 1)
+    assert g.machine.clock.now_ns() == 3600 * 10**9
+
+
+def test_until_is_looked_at_before_the_first_step_and_stops(guest):
+    g = guest(SPIN)
+    stop = g.machine.run(until=lambda machine: True)
+    assert (stop.reason, stop.steps) == (StopReason.CONDITION, 0)
+    stop = g.machine.run(until=lambda machine: machine.steps >= 25_000)
+    assert (stop.reason, stop.steps) == (StopReason.CONDITION, 30_000)
+
+
+def test_until_does_not_change_what_the_guest_does(guest):
+    plain, watched = guest(SPIN), guest(SPIN)
+    plain.run(instructions=55_555)
+    watched.run(instructions=55_555, until=lambda machine: False)
+    assert plain["a0"] == watched["a0"] and plain.hart.pc == watched.hart.pc
+
+
+def test_what_until_raises_comes_out(guest):
+    def fail(machine):
+        raise ZeroDivisionError
+
+    g = guest(SPIN)
+    with pytest.raises(ZeroDivisionError):
+        g.machine.run(until=fail)
+    assert g.run(instructions=5).steps == 5
+
+
+@pytest.mark.parametrize("timeout", [0, 0.05])
+def test_timeout_is_of_host_time(timeout, guest):
+    g = guest(SPIN)
+    start = time.monotonic()
+    stop = g.machine.run(timeout=timeout)
+    assert stop.reason is StopReason.TIMEOUT
+    assert timeout <= time.monotonic() - start < timeout + 0.1
+
+
+def test_the_first_limit_counts(guest):
+    g = guest(SPIN)
+    assert g.machine.run(instructions=10, seconds=1, timeout=10).reason is StopReason.BUDGET
+    assert g.machine.run(instructions=10**9, seconds=1e-6, timeout=10).reason is StopReason.DEADLINE
+
+
+def test_idle_when_nothing_will_ever_happen(guest):
+    g = guest("wfi; after: j after", harts=2)
+    stop = g.machine.run()
+    assert (stop.reason, stop.steps) == (StopReason.IDLE, 2)
+    assert {hart.pc for hart in g.machine.harts} == {g.address("after")}
+
+
+def test_real_clock_sleeps_until_the_timer(guest):
+    """wfi under clock="real" waits for the timer in real time, and takes few steps."""
+    g = guest("csrr t0, time; li t1, 300000; add t0, t0, t1; csrw stimecmp, t0; wfi; li a0, 5; 1: j 1b", clock="real")
+    g["menvcfg"], g["mie"], g["a0"] = 1 << 63, 1 << 5, 0
+    start = time.monotonic()
+    g.machine.run(until=lambda machine: machine.harts[0]["a0"] == 5, timeout=5)
+    assert 0.03 <= time.monotonic() - start < 0.5
+    assert g["a0"] == 5
+
+
+def test_real_clock_without_anything_to_wait_for(guest):
+    g = guest("wfi", clock="real")
+    assert g.machine.run().reason is StopReason.IDLE
+
+
+# --- Stops -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("value, reason, code", [
+    (0x5555, StopReason.POWER_OFF, 0), (0x7777, StopReason.RESET, None), (3 << 16 | 0x3333, StopReason.EXIT, 3),
+])  # fmt: skip
+def test_stop_through_the_test_device(value, reason, code, guest):
+    """After the store; the machine may run on."""
+    g = guest(POWER_OFF.format(value))
+    stop = g.run()
+    assert (stop.reason, stop.exit_code, stop.pc, stop.hart) == (reason, code, g.address("after"), 0)
+    assert g.run(instructions=5).reason is StopReason.BUDGET
+
+
+def test_stop_names_the_hart(guest):
+    g = guest(f"li t2, 2; bne a0, t2, idle; {POWER_OFF.format(0x5555)}; idle: wfi; j idle", harts=4)
+    stop = g.run()
+    assert (stop.reason, stop.hart) == (StopReason.POWER_OFF, 2)
+
+
+def test_stop_has_a_message_only_for_traps(guest):
+    assert guest("wfi").run().message == ""
+    g = guest("nop; .half 0; nop")
+    g["mtvec"] = 0
+    stop = g.run()
+    assert stop.reason is StopReason.TRAP_LOOP
+    assert stop.message == f"hart 0: illegal instruction (cause 2) at pc {BASE + 2:#x}, tval 0x0"
+
+
+def test_request_before_a_run_stops_it_at_once(guest):
+    g = guest(SPIN)
+    g.machine.request_stop()
+    assert g.run().steps == 0
+    assert g.run(instructions=5).steps == 5
+
+
+# --- Callbacks -------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call", [
+    lambda machine: machine.run(instructions=1), lambda machine: machine.reset(), lambda machine: machine.close(),
+    lambda machine: machine.load(assemble_elf("wfi")), lambda machine: machine.boot("Image"),
+], ids=["run", "reset", "close", "load", "boot"])  # fmt: skip
+def test_machine_is_busy_inside_a_callback(call, guest):
+    """From a device and from `until`; the error goes through run() and the machine is whole afterwards."""
+    class Device:
+        def read(self, offset, size):
+            call(g.machine)
+
+        write = None
+
+    g = guest("lw a1, 0(a0); wfi")
+    g.machine._bus.add_device(0x4000_0000, 0x1000, type("Device", (Device,), {"write": lambda *_: None})())
+    g["a0"] = 0x4000_0000
+    with pytest.raises(MachineBusy):
+        g.run()
+    with pytest.raises(MachineBusy):
+        g.machine.run(until=call)
+    g["a0"] = BASE
+    g.finish()
+
+
+# --- Reset -----------------------------------------------------------------------------------------------------------
+
+def test_reset_starts_over(guest):
+    g = guest("la t0, word; lw t1, 0(t0); addi t1, t1, 1; sw t1, 0(t0); add s1, s1, t1; wfi; .balign 8; word: .word 5")
+    g.finish()
+    assert g.word("word", 4) == 6 and g["s1"] == 6
+    steps, now = g.machine.steps, g.machine.clock.now_ns()
+    g.hart.set_interrupt(3, True)
+    g["mie"], g["pmpcfg0"] = 8, 0x80
+    g.machine.reset()
+    assert g.hart.pc == BASE and g["s1"] == 0 and g.word("word", 4) == 5
+    assert (g["mie"], g["mip"], g["pmpcfg0"], g["mtvec"]) == (0, 0, 0, 0)
+    assert (g.machine.steps, g.machine.clock.now_ns()) == (steps, now)
+    g.finish()
+    assert g["s1"] == 6
+
+
+def test_reset_keeps_memory_that_the_program_does_not_cover(guest):
+    g = guest("wfi")
+    g.memory.write(BASE + 0x10000, b"kept")
+    g.machine.reset()
+    assert g.memory.read(BASE + 0x10000, 4) == b"kept"
+
+
+def test_reset_after_code_has_changed_itself(guest):
+    g = guest(".option norvc\n addi a0, a0, 1\n sw t1, 0(t0)\n wfi")
+    for _ in range(2):
+        g["a0"], g["t0"], g["t1"] = 0, BASE, 0x0645_0513    # addi a0, a0, 100
+        g.finish()
+        assert g["a0"] == 1
+        g.hart.pc = BASE
+        g.finish()
+        assert g["a0"] == 101
+        g.machine.reset()
+
+
+def test_load_replaces_the_program(guest):
+    g = guest("li a0, 1; wfi")
+    g.finish()
+    g.machine.load(assemble_elf("li a0, 2; wfi"))
+    g.finish()
+    assert g["a0"] == 2
+
+
+def test_failed_load_leaves_the_machine_as_it_was(guest, tmp_path):
+    g = guest("li a0, 1; wfi")
+    with pytest.raises(LoadError):
+        g.machine.load(tmp_path / "nothing.elf")
+    g.finish()
+    assert g["a0"] == 1
+
+
+def test_same_inputs_same_run(guest):
+    source = "1: csrr t0, time; add s0, s0, t0; mul s0, s0, s0; amoadd.d t1, s0, (a1); j 1b"
+    first, second = guest(source, harts=2), guest(source, harts=2)
+    for g in (first, second):
+        g.run(instructions=123_457)
+    for one, other in zip(first.machine.harts, second.machine.harts, strict=True):
+        assert list(one.x) == list(other.x) and one.pc == other.pc
+    assert first.memory.read(BASE, 0x20_0000) == second.memory.read(BASE, 0x20_0000)

@@ -1,0 +1,189 @@
+"""Guest memory from Python: physical, virtual, views and arrays."""
+
+import numpy as np
+import pytest
+
+from tests.assembler import BASE
+from tests.native.paging import A, PageTables, R, V
+from vm.errors import BusError, MachineBusy, PageFault, VmError
+
+END = BASE + 0x20_0000
+UART_LSR = 0x1000_0005
+
+
+@pytest.fixture
+def memory(guest):
+    return guest("wfi").memory
+
+
+def test_what_is_written_is_read(memory):
+    memory.write(BASE + 0x10FFE, b"abcdef")
+    assert memory.read(BASE + 0x10FFD, 8) == b"\0abcdef\0"
+
+
+@pytest.mark.parametrize("data", [bytearray(b"1234"), memoryview(b"1234"), np.array([0x3433_3231], "<u4")])
+def test_any_buffer_can_be_written(data, memory):
+    memory.write(BASE + 0x10000, data)
+    assert memory.read(BASE + 0x10000, 4) == b"1234"
+
+
+def test_arrays_of_several_dimensions_can_be_written(memory):
+    memory.write(BASE + 0x10000, np.arange(6, dtype=np.uint8).reshape(2, 3))
+    assert memory.read(BASE + 0x10000, 6) == bytes(range(6))
+
+
+@pytest.mark.parametrize("address, size", [
+    (0, 4), (BASE - 1, 1), (BASE - 1, 2), (END, 1), (END - 1, 2), (1 << 64, 1), (-1, 1), ((1 << 64) - 1, 1),
+    (BASE, -1), (0x1000_0000, 3), (0x1000_0FFF, 2),
+])  # fmt: skip
+def test_reading_what_is_not_there(address, size, memory):
+    with pytest.raises(BusError) as caught:
+        memory.read(address, size)
+    assert (caught.value.address, caught.value.access) == (address, "read")
+    assert isinstance(caught.value, VmError)
+
+
+@pytest.mark.parametrize("address, size", [(0, 4), (BASE - 1, 2), (END - 1, 2), (END, 1), (-1, 1), (1 << 64, 1)])
+def test_writing_what_is_not_there_writes_nothing(address, size, memory):
+    before = memory.read(END - 1, 1)
+    with pytest.raises(BusError) as caught:
+        memory.write(address, b"\xff" * size)
+    assert caught.value.access == "write"
+    assert memory.read(END - 1, 1) == before
+
+
+def test_devices_answer_in_their_sizes(memory):
+    """The UART's line status register: transmitter empty."""
+    assert memory.read(UART_LSR, 1)[0] & 0x60 == 0x60
+
+
+def test_writing_to_a_device(guest):
+    g = guest("wfi")
+    g.memory.write(0x200_0000, b"\x01\0\0\0")               # msip of hart 0
+    assert g["mip"] == 1 << 3
+
+
+# --- Views -----------------------------------------------------------------------------------------------------------
+
+def test_view_is_live_and_read_only(guest):
+    g = guest("sd a1, 0(a0); wfi")
+    view = g.memory.view(BASE + 0x10000, 16)
+    g["a0"], g["a1"] = BASE + 0x10000, 0x1122
+    g.finish()
+    assert view[:2] == b"\x22\x11" and view.readonly
+    with pytest.raises(TypeError):
+        view[0] = 1
+
+
+@pytest.mark.parametrize("address, size", [(0x1000_0000, 4), (BASE - 1, 4), (END - 1, 2), (BASE, -1)])
+def test_views_are_of_ram_only(address, size, memory):
+    with pytest.raises(BusError):
+        memory.view(address, size)
+    with pytest.raises(BusError), memory.writable(address, size):
+        pass
+
+
+def test_array_is_live_and_read_only(guest):
+    g = guest("sw a1, 4(a0); wfi")
+    array = g.memory.array(BASE + 0x10000, (2, 2), np.uint32)
+    g["a0"], g["a1"] = BASE + 0x10000, 77
+    g.finish()
+    assert array.tolist() == [[0, 77], [0, 0]]
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+
+
+def test_array_of_bytes_by_default(memory):
+    assert memory.array(BASE, 3).dtype == np.uint8
+
+
+def test_array_outside_ram(memory):
+    with pytest.raises(BusError):
+        memory.array(END - 8, 2, np.uint64)
+
+
+def test_writable_changes_ram_and_marks_pages(guest):
+    g = guest("ld a1, 0(a0); wfi")
+    with g.memory.writable(BASE + 0x10FFC, 8) as view:
+        view[:] = b"\x01\x02\x03\x04\x05\x06\x07\x08"
+    g["a0"] = BASE + 0x10FFC
+    g.finish()
+    assert g["a1"] == 0x0807_0605_0403_0201
+    (ram,) = g.machine._bus.ram_regions()
+    assert list(ram.dirty_pages()[0x10:0x12]) == [1, 1]
+
+
+def test_machine_does_not_run_while_memory_is_open(guest):
+    g = guest("wfi")
+    with g.memory.writable(BASE + 0x10000, 8), pytest.raises(MachineBusy):
+        g.machine.run()
+    g.finish()
+
+
+def test_writable_view_is_dead_afterwards(memory):
+    with memory.writable(BASE + 0x10000, 8) as view:
+        pass
+    with pytest.raises(ValueError, match="released"):
+        view[0] = 1
+
+
+def test_writable_is_closed_by_an_exception(guest):
+    g = guest("wfi")
+    with pytest.raises(KeyError), g.memory.writable(BASE + 0x10000, 8):
+        raise KeyError
+    g.finish()
+
+
+# --- Virtual memory --------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def paged(guest):
+    """0x1000 and 0x2000 are pages that are not neighbours, 0x3000 is read-only, 0x4000 is not there."""
+    g = guest("wfi")
+    g.open_pmp()
+    tables = PageTables(g)
+    tables.map(0x1000, BASE + 0x18000)
+    tables.map(0x2000, BASE + 0x14000)
+    tables.map(0x3000, BASE + 0x15000, R | V | A)
+    tables.map(0x5000, 0x4000_0000)
+    g["satp"] = tables.satp
+    g.hart.privilege = 1
+    return g
+
+
+def test_virtual_memory_across_pages(paged):
+    paged.hart.virtual.write(0x1FFE, b"abcd")
+    assert paged.memory.read(BASE + 0x18FFE, 2) == b"ab"
+    assert paged.memory.read(BASE + 0x14000, 2) == b"cd"
+    assert paged.hart.virtual.read(0x1FFD, 6) == b"\0abcd\0"
+    assert paged.hart.virtual.physical(0x2001) == BASE + 0x14001
+
+
+def test_virtual_memory_without_translation(paged):
+    with pytest.raises(PageFault) as caught:
+        paged.hart.virtual.read(0x3FFE, 4)
+    assert (caught.value.address, caught.value.access) == (0x4000, "read")
+
+
+def test_virtual_write_that_faults_writes_nothing(paged):
+    with pytest.raises(PageFault) as caught:
+        paged.hart.virtual.write(0x2FFE, b"abcd")
+    assert (caught.value.address, caught.value.access) == (0x3000, "write")
+    assert paged.memory.read(BASE + 0x14FFE, 2) == bytes(2)
+
+
+def test_virtual_page_that_leads_nowhere(paged):
+    with pytest.raises(BusError):
+        paged.hart.virtual.read(0x5000, 4)
+
+
+def test_virtual_is_physical_in_machine_mode(paged):
+    paged.hart.privilege = 3
+    assert paged.hart.virtual.physical(0x1234) == 0x1234
+    assert paged.hart.virtual.read(BASE, 4) == paged.memory.read(BASE, 4)
+
+
+def test_execute_permission_is_asked_separately(paged):
+    assert paged.hart.virtual.physical(0x1000, "execute") == BASE + 0x18000
+    with pytest.raises(PageFault):
+        paged.hart.virtual.physical(0x3000, "execute")
