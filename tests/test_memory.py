@@ -6,6 +6,7 @@ import pytest
 from tests.assembler import BASE
 from tests.native.paging import A, PageTables, R, V
 from vm.errors import BusError, MachineBusy, PageFault, VmError
+from vm.stop import StopReason
 
 END = BASE + 0x20_0000
 UART_LSR = 0x1000_0005
@@ -187,3 +188,15 @@ def test_execute_permission_is_asked_separately(paged):
     assert paged.hart.virtual.physical(0x1000, "execute") == BASE + 0x18000
     with pytest.raises(PageFault):
         paged.hart.virtual.physical(0x3000, "execute")
+
+
+def test_slice_that_outlives_the_writable_block_keeps_the_machine_busy(guest):
+    machine = guest("j .").machine
+    with machine.memory.writable(0x8000_1000, 16) as view:
+        part = view[4:8]
+    with pytest.raises(MachineBusy):
+        machine.run(instructions=1)
+    part[0] = 7
+    part.release()
+    assert machine.run(instructions=1).reason is StopReason.BUDGET
+    assert machine.memory.read(0x8000_1004, 1) == b"\x07"

@@ -38,8 +38,7 @@ class BusError(GuestError):
     def __init__(self, address: int, access: str, detail: str = ""):
         self.address = address
         self.access = access
-        where = f"no memory for a {access} at physical address {address:#x}"
-        super().__init__(f"{where}: {detail}" if detail else where)
+        super().__init__(f"nothing answers at physical address {address:#x} ({access}{detail and ', '}{detail})")
 
 
 class PageFault(GuestError):
@@ -51,4 +50,4 @@ class PageFault(GuestError):
     def __init__(self, address: int, access: str):
         self.address = address
         self.access = access
-        super().__init__(f"no translation for a {access} at virtual address {address:#x}")
+        super().__init__(f"virtual address {address:#x} has no translation ({access})")

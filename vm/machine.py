@@ -239,8 +239,9 @@ class Machine:
             raise ConfigurationError("the machine is closed")
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
-        if self.memory.open_views:
-            raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block first")
+        if self.memory.open_for_writing:
+            raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block, and let go "
+                              "of slices of its view")
         self._in_run = True
         try:
             return self._run(instructions, seconds, until, timeout)

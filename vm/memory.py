@@ -26,7 +26,16 @@ class Memory:
     def __init__(self, bus: Bus, scheduler: Scheduler):
         self._bus = bus
         self._scheduler = scheduler
-        self.open_views = 0                 # `writable` blocks that are not closed yet
+        self._open = 0                      # `writable` blocks that are not left yet
+        self._lingering: list[tuple[memoryview, int, int]] = []     # left, but a part of the view is still in use
+
+    @property
+    def open_for_writing(self) -> bool:
+        """Whether somebody may still write through a view that `writable` gave."""
+        lingering, self._lingering = self._lingering, []
+        for view, address, size in lingering:
+            self._close(view, address, size)
+        return bool(self._open or self._lingering)
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
@@ -68,7 +77,8 @@ class Memory:
     def writable(self, address: int, size: int) -> Iterator[memoryview]:
         """RAM to be changed in place: `with memory.writable(address, size) as view: view[:] = ...`.
 
-        The machine does not run while the block is open; the view is dead afterwards.
+        The machine does not run while the block is open; the view is dead afterwards. Where a slice of it, or an array
+        over it, outlives the block, the machine does not run until that is gone too.
         """
         self._check(address, size, "write")
         for ram in self._bus.ram_regions():
@@ -77,16 +87,20 @@ class Memory:
         else:
             raise BusError(address, "write", f"{size} bytes of RAM")
         self._scheduler.touched(address, size)
-        self.open_views += 1
-        whole = ram.writable()
-        view = whole[address - ram.base : address - ram.base + size]
+        self._open += 1
+        view = ram.writable()[address - ram.base : address - ram.base + size]
         try:
             yield view
         finally:
+            self._open -= 1
+            self._close(view, address, size)
+
+    def _close(self, view: memoryview, address: int, size: int) -> None:
+        self._scheduler.touched(address, size)
+        try:
             view.release()
-            whole.release()
-            self.open_views -= 1
-            self._scheduler.touched(address, size)
+        except BufferError:
+            self._lingering.append((view, address, size))
 
     def _check(self, address: int, size: int, access: str) -> None:
         if size < 0 or address < 0 or address + size > 1 << 64:

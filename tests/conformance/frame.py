@@ -25,13 +25,16 @@ U64 = (1 << 64) - 1
 
 
 @cache
-def frame() -> tuple[bytes, dict[str, int]]:
-    """The assembled frame and its symbols."""
-    elf = ELFFile(io.BytesIO(assemble_elf((Path(__file__).parent / "frame.S").read_text()).read_bytes()))
+def assembled(name: str) -> tuple[bytes, dict[str, int]]:
+    """The code of an assembly file of this folder, placed at BASE, and its symbols."""
+    elf = ELFFile(io.BytesIO(assemble_elf((Path(__file__).parent / name).read_text()).read_bytes()))
     symbols = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
-    text = elf.get_section_by_name(".text").data()
-    assert len(text) <= TOHOST
-    return text, symbols
+    return elf.get_section_by_name(".text").data(), symbols
+
+
+def frame() -> tuple[bytes, dict[str, int]]:
+    """The code and the symbols of frame.S."""
+    return assembled("frame.S")
 
 
 @dataclass
@@ -74,6 +77,7 @@ class Parameters:
 def build(parameters: Parameters, constants: bytes, code: bytes, data: bytes, tables: bytes = b"") -> Image:
     """The image of a whole program."""
     text, symbols = frame()
+    assert len(text) <= TOHOST
     image = bytearray(SIZE)
     for offset, piece in (
         (0, text), (PARAMETERS, parameters.packed()), (CONSTANTS, constants), (CODE, code), (DATA, data),

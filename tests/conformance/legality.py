@@ -191,5 +191,7 @@ def random_isa(random: Random) -> str:
     """A hart with about half of the extensions that bring instructions."""
     share = random.choice((0.2, 0.5, 0.8))
     chosen = [name for name in OPTIONAL if name == "Zifencei" or random.random() < share]
+    if "Zawrs" in chosen and "A" not in chosen:
+        chosen.append("A")              # Zawrs brings Zalrsc on Spike, which we only have as a part of A
     letters = "".join(name for name in chosen if len(name) == 1)
     return "_".join([f"rv64i{letters}", *(name for name in chosen if len(name) > 1)]).lower()

@@ -202,7 +202,7 @@ def test_store_into_either_half_of_a_crossing_instruction_is_seen(half, guest):
 
 
 def paged(g, second: int, flags: int = 0xCF) -> int:
-    """Map the page of `crossing` at 0x1000 and a page at physical `second` behind it; returns the address of that PTE."""
+    """Map the page of `crossing` at 0x1000 and physical `second` behind it; returns the address of that PTE."""
     root, middle, leaf = (BASE + 0x10000 + PAGE * number for number in range(3))
     g.open_pmp()
     g.store(root, middle >> 12 << 10 | 1)

@@ -134,7 +134,7 @@ def test_harts_in_parts_are_the_same_as_in_one_run(guest):
     assert whole.word("data") == parts.word("data")
 
 
-# --- Timers in virtual time: a step is a nanosecond, a tick is a hundred -----------------------------------------------
+# --- Timers in virtual time: a step is a nanosecond, a tick is a hundred ---------------------------------------------
 
 @pytest.mark.parametrize("tick", [1, 2, 17, 1001])
 def test_timer_interrupt_comes_at_the_exact_step(tick, guest):
