@@ -200,3 +200,13 @@ def test_slice_that_outlives_the_writable_block_keeps_the_machine_busy(guest):
     part.release()
     assert machine.run(instructions=1).reason is StopReason.BUDGET
     assert machine.memory.read(0x8000_1004, 1) == b"\x07"
+
+
+def test_array_over_a_writable_view_keeps_the_machine_busy(guest):
+    machine = guest("j .").machine
+    with machine.memory.writable(0x8000_1000, 16) as view:
+        array = np.frombuffer(view, dtype="<u4")
+    with pytest.raises(MachineBusy):
+        machine.run(instructions=1)
+    del array
+    assert machine.run(instructions=1).reason is StopReason.BUDGET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from vm.errors import BusError, PageFault
 if TYPE_CHECKING:
     from vm.hart import Hart
     from vm_native.bus import Bus
+    from vm_native.ram import WritableRam
     from vm_native.scheduler import Scheduler
 
 PAGE_SIZE = 4096
@@ -27,14 +28,14 @@ class Memory:
         self._bus = bus
         self._scheduler = scheduler
         self._open = 0                      # `writable` blocks that are not left yet
-        self._lingering: list[tuple[memoryview, int, int]] = []     # left, but a part of the view is still in use
+        self._lingering: list[tuple[WritableRam, int, int]] = []    # left, but a part of the view is still in use
 
     @property
     def open_for_writing(self) -> bool:
         """Whether somebody may still write through a view that `writable` gave."""
         lingering, self._lingering = self._lingering, []
-        for view, address, size in lingering:
-            self._close(view, address, size)
+        for window, address, size in lingering:
+            self._close(window, address, size)
         return bool(self._open or self._lingering)
 
     def read(self, address: int, size: int) -> bytes:
@@ -88,19 +89,20 @@ class Memory:
             raise BusError(address, "write", f"{size} bytes of RAM")
         self._scheduler.touched(address, size)
         self._open += 1
-        view = ram.writable()[address - ram.base : address - ram.base + size]
+        window = ram.writable()
+        view = memoryview(window)[address - ram.base : address - ram.base + size]
         try:
             yield view
         finally:
             self._open -= 1
-            self._close(view, address, size)
+            with suppress(BufferError):     # an array over it is alive, which counts as an export of the window
+                view.release()
+            self._close(window, address, size)
 
-    def _close(self, view: memoryview, address: int, size: int) -> None:
+    def _close(self, window: WritableRam, address: int, size: int) -> None:
         self._scheduler.touched(address, size)
-        try:
-            view.release()
-        except BufferError:
-            self._lingering.append((view, address, size))
+        if window.exports:
+            self._lingering.append((window, address, size))
 
     def _check(self, address: int, size: int, access: str) -> None:
         if size < 0 or address < 0 or address + size > 1 << 64:

@@ -21,3 +21,7 @@ cdef struct RamRegion:
 cdef class Ram:
     cdef RamRegion region
     cdef int descriptor
+
+cdef class WritableRam:
+    cdef Ram ram
+    cdef readonly int exports   # buffers given out and not released

@@ -5,13 +5,8 @@ A memfd (rather than plain anonymous memory) lets another process or a fork map 
 import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
-
-cdef extern from "Python.h":
-    const int PyBUF_WRITE
-
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
 from posix.unistd cimport close
 
@@ -56,8 +51,8 @@ cdef class Ram:
         PyBuffer_FillInfo(buffer, self, self.region.host, <Py_ssize_t>self.region.size, 1, flags)
 
     def writable(self):
-        """A writable memoryview of the whole region, for whoever keeps the maps true (`Scheduler.touched`)."""
-        return PyMemoryView_FromMemory(<char*>self.region.host, <Py_ssize_t>self.region.size, PyBUF_WRITE)
+        """A `WritableRam` over the whole region, for whoever keeps the maps true (`Scheduler.touched`)."""
+        return WritableRam(self)
 
     @property
     def base(self):
@@ -72,3 +67,17 @@ cdef class Ram:
     def dirty_pages(self):
         """One byte a page, bytes: 1 where the page has been written."""
         return (<char*>self.region.dirty)[:self.region.size >> PAGE_SHIFT]
+
+
+cdef class WritableRam:
+    """A writable buffer over a region that knows how many views of it are alive, slices of views included."""
+
+    def __init__(self, Ram ram not None):
+        self.ram = ram
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.ram.region.host, <Py_ssize_t>self.ram.region.size, 0, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        self.exports -= 1

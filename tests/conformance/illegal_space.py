@@ -21,6 +21,7 @@ TOHOST, CONTROL, TABLE = 0x1000, 0x1100, 0x3000
 ECALL = 0x73
 JUMPS_32 = (0x63, 0x67, 0x6F)
 RAM_SIZE = 16 << 20
+TIMEOUT = 300                   # seconds, for a Spike that never ends
 
 
 def jumps(word: int) -> bool:
@@ -75,7 +76,7 @@ def on_spike(program: Image, isa: str) -> bytes:
             str(spike.executable()), f"--isa={spike.isa_string(isa)}", "--triggers=0", f"-m{BASE:#x}:{RAM_SIZE:#x}",
             f"+signature={signature}", "+signature-granularity=16", str(elf),
         ]  # fmt: skip
-        subprocess.run(command, check=True, capture_output=True)
+        subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
         return b"".join(bytes.fromhex(line)[::-1] for line in signature.read_text().split())
 
 

@@ -17,6 +17,7 @@ class Ours:
     """A machine with one hart, used for one program after the other."""
 
     def __init__(self, isa: str, engine: str | None = None):
+        self.isa = isa
         self.machine = vm.Machine(memory=RAM_SIZE, isa=isa, engine=engine)
         self.hart = self.machine.harts[0]
         self.recogniser = Recogniser(self.machine.isa.extensions)

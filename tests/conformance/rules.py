@@ -50,7 +50,7 @@ UNSEEN = {
 CSR_MASKS = {number: 0xF << 60 for number in range(0x323, 0x340)} | {  # privileged 3.1.10: events are the platform's
     0x30C: U64 - (1 << 60) - 1,     # Smstateen 2.1: bit 0 is custom state, 60 Smcsrind: neither is here
     0x10C: U64 - 1,     # the same for sstateen0
-    0x302: U64 - 1,     # privileged 3.1.8: medeleg is WARL; with C no fetch is misaligned
+    0x302: U64 - (3 << 18) - 1,     # privileged 3.1.8: medeleg is WARL; with C no fetch is misaligned; 18 and 19 never come
     0x30A: U64 - 1,     # privileged 3.1.18: menvcfg.FIOM, which Spike does not have and only fences would feel
     0x10A: U64 - 1,     # privileged 12.1.10: senvcfg.FIOM, the same
 }

@@ -11,8 +11,8 @@ from tests.conformance.illegal_space import image, on_ours, on_spike, random_wor
 from vm_native.riscv import isa as isa_strings
 
 ISAS = (
-    isa_strings.DEFAULT, "rva22s64", "rv64gc_zicntr", "rv64ima_zicntr", "rv64imafc_zicntr_zifencei",
-    "rv64imac_zicntr_zba_zbb_zcb_zicond", "rv64gc_zicntr_zfhmin_zcmop_zimop", "rv64gc_zicntr_zkn_zks_zacas",
+    isa_strings.DEFAULT, "rva22s64", "rv64gc_zicntr", "rv64ima_zicntr_zifencei", "rv64imafc_zicntr_zifencei",
+    "rv64imac_zicntr_zifencei_zba_zbb_zcb_zicond", "rv64gc_zicntr_zfhmin_zcmop_zimop", "rv64gc_zicntr_zkn_zks_zacas",
 )  # fmt: skip
 SEED = 20240417
 CI_WORDS, SLOW_WORDS = 100_000, 1_000_000
