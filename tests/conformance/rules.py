@@ -42,6 +42,7 @@ SPURIOUS_FAILURE = (
 PARTIAL_STORE = "privileged 3.6.3.3: a misaligned store may be done in parts, of which some can succeed before a fault"
 NOT_WRITTEN = {
     0x301: "privileged 3.1.1: misa is WARL; ours is fixed",
+    0x320: "privileged 3.1.12: whether the instruction that ends an inhibition counts itself",
     0x747: "privileged 3.1.19: mseccfg's MML, MMWP and RLB belong to Smepmp, which Spike always has",
 }
 UNSEEN = {

@@ -38,7 +38,7 @@ def test_buffer_is_read_only():
 def test_view_shows_later_writes():
     ram = Ram(0, PAGE)
     view = memoryview(ram)
-    with ram.writable() as writable:
+    with memoryview(ram.writable()) as writable:
         writable[10] = 0x5A
     assert view[10] == 0x5A
 
