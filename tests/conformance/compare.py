@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import capstone
 
 import vm
-from tests.conformance.encoding import Recogniser, immediate_of, slot_of
+from tests.conformance.encoding import immediate_of, slot_of
 from tests.conformance.image import Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.rules import ADOPTED, BLOCK_ADDRESS, CAUSES, PORTIONS, U64, UNSEEN, csr_masks

@@ -12,8 +12,8 @@ from tests.assembler import assemble_elf
 from tests.conformance import spike
 from tests.conformance.compare import Lockstep
 from tests.conformance.frame import Parameters, build
-from tests.conformance.generator import assemble, by_name
 from tests.conformance.generator import Unit as CodeUnit
+from tests.conformance.generator import assemble, by_name
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from vm_native.riscv import isa as isa_strings

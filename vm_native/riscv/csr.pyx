@@ -497,10 +497,11 @@ cdef void write_mcountinhibit(Hart* hart, uint64_t value) noexcept nogil:
     cdef uint64_t cycle = read_mcycle(hart), instret = read_minstret(hart)
     cdef uint64_t changed = hart.state.mcountinhibit ^ value
     hart.state.mcountinhibit = value & (INHIBIT_CYCLE | INHIBIT_INSTRET)
+    # The new setting holds for the instruction that makes it, too.
     if changed & INHIBIT_CYCLE:
-        set_mcycle(hart, cycle)
+        hart.state.cycle_offset = cycle if value & INHIBIT_CYCLE else cycle - cycles(hart)
     if changed & INHIBIT_INSTRET:
-        set_minstret(hart, instret)
+        hart.state.instret_offset = instret if value & INHIBIT_INSTRET else instret - retired(hart)
 
 
 # A written counter holds the value after the instruction that wrote it, which is a step itself; Python's write is none.
