@@ -274,7 +274,9 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
     if index >= BANK_S * TLB_ENTRIES:
         if hart.fill_count < REMEMBERED_FILLS:
             hart.fills[hart.fill_count] = <uint16_t>index
-        hart.fill_count += 1
+        # One past the last place means "too many"; a count that went on would wrap around in the end.
+        if hart.fill_count <= REMEMBERED_FILLS:
+            hart.fill_count += 1
 
 
 cdef inline void forget_fetches(Hart* hart) noexcept nogil:
