@@ -106,7 +106,7 @@ setup(
     ext_modules=cythonize(
         extensions(threaded),
         build_dir="build/cython",
-        include_path=[str(GENERATED)],
+        include_path=[str(GENERATED), str(ROOT)],      # generated files cimport modules, too
         nthreads=JOBS,
         compiler_directives={
             "language_level": 3,

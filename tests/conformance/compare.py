@@ -56,18 +56,19 @@ def describe(record: Record) -> str:
 
 
 def is_floating(word: int) -> bool:
-    """Whether an instruction works on f registers, judged by its opcode (unprivileged, chapter "Instruction listings")."""
+    """Whether an instruction works on f registers, judged by its opcode (unprivileged, "Instruction Listings")."""
     return word & 0x7F in (0x07, 0x27, 0x43, 0x47, 0x4B, 0x4F, 0x53) or word & 3 in (0, 2) and word >> 13 & 3 == 1
 
 
 def spurious_failure(records: Sequence[Record], index: int, after: list[int]) -> bool:
-    """Whether the step is a store-conditional that succeeded on one side only, where rule SPURIOUS_FAILURE permits it."""
+    """Whether a store-conditional succeeded on one side only, where rule SPURIOUS_FAILURE permits it."""
     word = records[index].word
     if word & 0x7F != 0x2F or word >> 27 != 3 or not records[index].registers:
         return False
     name, result = records[index].registers[0]
     load = records[index - 1].word
-    paired = load & 0x7F == 0x2F and load >> 27 == 2 and not (load ^ word) & 0xFF000 and load >> 7 & 31 != load >> 15 & 31
+    paired = load & 0x7F == 0x2F and load >> 27 == 2 and not (load ^ word) & 0xFF000
+    paired = paired and load >> 7 & 31 != load >> 15 & 31
     return not paired and after[SLOTS[name]] != result
 
 
@@ -82,7 +83,7 @@ class Lockstep:
     def __init__(self, ours: Ours):
         self.ours = ours
         self.adopted = False
-        self.executed: Counter[int] = Counter()     # words that did not trap
+        self.executed: Counter[int] = Counter()     # words, those that trapped too
         extensions = ours.machine.isa.extensions
         self.masks = csr_masks(extensions)
         self.single = "F" in extensions and "D" not in extensions       # f registers of 32 bits, kept boxed in ours
@@ -126,8 +127,7 @@ class Lockstep:
             if problems:
                 self.fail(records, index, problems)
             self.states.append((hart.pc, hart.privilege, before))
-            if record.trap is None:
-                self.executed[record.word] += 1
+            self.executed[record.word] += 1
             for trap in (record.trap, record.interrupt):
                 if trap is not None:
                     self.causes[trap.cause, hart.privilege] += 1

@@ -61,7 +61,10 @@ def kind_of(row: Row) -> str:
 
 @dataclass
 class Unit:
-    """A few instruction words. `words(here, target)` gives them for their own address and where branches lead."""
+    """A few instruction words. `words(here, target)` gives them for where they stand and where branches lead.
+
+    Addresses are offsets in the image, so that code runs wherever the image is mapped.
+    """
 
     size: int
     words: Callable[[int, int], list[int]]
@@ -151,7 +154,7 @@ def memory(row: Row, random: Random) -> Unit:
         if random.random() < 0.8:
             address = data_address(random) & (~7 if random.random() < 0.8 else ~0)
             word = word_of(row, random, rs1=base)
-            return Unit(8 + row.length, lambda here, target: [*address_into(base, here, BASE_OFFSET + address), word])
+            return Unit(8 + row.length, lambda here, target: [*address_into(base, here, address), word])
     pointers = (8, 9, 14) if register_fields(row).get("rs1", (0, 0))[1] else POINTERS
     base = random.choice(pointers) if random.random() < 0.95 else random.randrange(8, 16)
     word = word_of(row, random, rs1=base)
@@ -161,20 +164,20 @@ def memory(row: Row, random: Random) -> Unit:
 def branch(row: Row, random: Random) -> Unit:
     if random.random() < 0.15:
         fuel = [by_name("addi", -1, rd=FUEL, rs1=FUEL)]
-        guard = by_name("bge", 8, rs1=0, rs2=FUEL) if row.length == 4 else by_name("bge", 6, rs1=0, rs2=FUEL)
+        guard = by_name("bge", 4 + row.length, rs1=0, rs2=FUEL)
         chosen = registers(row, random)
         return Unit(
             8 + row.length,
-            lambda here, target: [*fuel, guard, encode(row, chosen, within(row, target - here - 8, here + 8))],
+            lambda here, target: [*fuel, guard, encode(row, chosen, within(row, target - here - 8))],
             -random.randrange(1, BACKWARD),
         )
     chosen = registers(row, random)
     return Unit(
-        row.length, lambda here, target: [encode(row, chosen, within(row, target - here, here))], random.choice(FORWARD)
+        row.length, lambda here, target: [encode(row, chosen, within(row, target - here))], random.choice(FORWARD)
     )
 
 
-def within(row: Row, distance: int, here: int) -> int:
+def within(row: Row, distance: int) -> int:
     """A jump distance that fits the immediate; else to the next instruction."""
     bits = immediate_bits(row)
     limit = 1 << row.sign_bit
@@ -210,7 +213,8 @@ def ret(row: Row, random: Random) -> Unit:
         status, pc, previous, upper = 0x100, 0x141, 0x100, 0
     operation = "csrrs" if random.random() < 0.8 else "csrrc"
     words = [
-        by_name("lui", upper, rd=5), by_name("addi", previous, rd=5, rs1=5), by_name(operation, csr=status, rs1=5, rd=0),
+        by_name("lui", upper, rd=5), by_name("addi", previous, rd=5, rs1=5),
+        by_name(operation, csr=status, rs1=5, rd=0),
     ]  # fmt: skip
     set_pc = by_name("csrrw", csr=pc, rs1=5, rd=0)
     return Unit(28, lambda here, target: [*words, *address_into(5, here + 12, here + 28), set_pc, row.match])
@@ -226,7 +230,6 @@ def wfi(row: Row, random: Random) -> Unit:
     return Unit(12, lambda here, target: words)
 
 
-BASE_OFFSET = 0                 # data addresses are relative to the image, as is the address given to `words`
 ROW_UNITS = {
     "plain": plain, "memory": memory, "branch": branch, "jump": branch, "indirect": indirect, "csr": csr, "mret": ret,
     "sret": ret, "ecall": ecall, "wfi": wfi,
@@ -262,7 +265,7 @@ def constant_single(random: Random) -> Unit:
 
 
 def store_code(random: Random) -> Unit:
-    """Change the instruction that stands one unit ahead, with or without fence.i before it."""
+    """Change the last instruction of the unit, and run it after fence.i."""
     immediate = random.randrange(-2048, 2048)
     new = by_name("addi", immediate, rd=12, rs1=random.randrange(32))
     old = by_name("addi", 1, rd=12, rs1=12)
@@ -270,7 +273,8 @@ def store_code(random: Random) -> Unit:
 
     def words(here: int, target: int) -> list[int]:
         first = [by_name("lui", upper - (upper >> 31 << 32), rd=5), by_name("addiw", new - upper, rd=5, rs1=5)]
-        return [*first, *address_into(6, here + 8, here + 24), by_name("sw", 0, rs1=6, rs2=5), by_name("fence.i", 0, rd=0, rs1=0), old]
+        store = [*address_into(6, here + 8, here + 24), by_name("sw", 0, rs1=6, rs2=5)]
+        return [*first, *store, by_name("fence.i", 0, rd=0, rs1=0), old]
 
     return Unit(28, words)
 
@@ -290,7 +294,8 @@ def interrupt(random: Random) -> Unit:
 def floating_on(random: Random) -> Unit:
     """FS and frm back to something useful."""
     words = [
-        by_name("lui", 0x6000, rd=5), by_name("csrrs", csr=0x100, rs1=5, rd=0), by_name("csrrs", csr=0x300, rs1=5, rd=0),
+        by_name("lui", 0x6000, rd=5),
+        by_name("csrrs", csr=0x100, rs1=5, rd=0), by_name("csrrs", csr=0x300, rs1=5, rd=0),
         by_name("csrrwi", csr=2, zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
     ]  # fmt: skip
     return Unit(16, lambda here, target: words)
@@ -321,12 +326,22 @@ def reservation(random: Random) -> Unit:
     return Unit(8 + 4 * len(words), lambda here, target: [*address_into(8, here, offset), *words])
 
 
-SPECIAL: dict[str, Callable[[Random], Unit]] = {
-    "pointer": pointer, "reservation": reservation, "constant": constant, "constant f": constant_single, "store code": store_code, "interrupt": interrupt,
-    "floating on": floating_on, "supervisor memory": supervisor_memory,
-}  # fmt: skip
-NEEDS = {"constant f": "F", "floating on": "F", "reservation": "A", "store code": "Zifencei"}
-WEIGHTS = {"pointer": 30, "constant": 60, "constant f": 30, "store code": 4, "reservation": 8, "interrupt": 4, "floating on": 10, "supervisor memory": 4}
+class Special(NamedTuple):
+    make: Callable[[Random], Unit]
+    weight: int                 # as often as that is the unit drawn; a row has 2 or 3
+    needs: str = "I"            # extension
+
+
+SPECIAL = {
+    "pointer": Special(pointer, 30),
+    "constant": Special(constant, 60),
+    "constant f": Special(constant_single, 30, "F"),
+    "reservation": Special(reservation, 8, "A"),
+    "store code": Special(store_code, 4, "Zifencei"),
+    "interrupt": Special(interrupt, 4),
+    "floating on": Special(floating_on, 10, "F"),
+    "supervisor memory": Special(supervisor_memory, 4),
+}
 
 
 # --- Programs -------------------------------------------------------------------------------------------------------
@@ -337,16 +352,16 @@ def names(extensions: frozenset[str]) -> list[str]:
     for row in ROWS:
         if row.is_on(extensions):
             found += [row.name] * (3 if kind_of(row) in ("memory", "branch", "indirect", "csr") else 2)
-    for name, weight in WEIGHTS.items():
-        if NEEDS.get(name, "I") in extensions:
-            found += [name] * weight
+    for name, special in SPECIAL.items():
+        if special.needs in extensions:
+            found += [name] * special.weight
     return found
 
 
 def make_unit(name: str, seed: int, extensions: frozenset[str]) -> Unit:
     random = Random(seed)
     if name in SPECIAL:
-        return SPECIAL[name](random)
+        return SPECIAL[name].make(random)
     row = BY_NAME[name]
     return ROW_UNITS[kind_of(row)](row, random)
 
@@ -377,7 +392,9 @@ def make_program(picks: list[tuple[str, int]], scenery: Scenery, extensions: fro
     kept = [(name, seed) for name, seed in picks if name != OMIT]
     code = assemble([make_unit(name, seed, extensions) for name, seed in kept])
     x = [operands.integer(random) for _ in range(32)]
-    parameters = Parameters(x, [operands.floating(random) for _ in range(32)], floating=("F" in extensions) + ("D" in extensions), timer="Sstc" in extensions)
+    f = [operands.floating(random) for _ in range(32)]
+    precisions = ("F" in extensions) + ("D" in extensions)
+    parameters = Parameters(x, f, floating=precisions, timer="Sstc" in extensions)
     tables = scenery.arrange(parameters, extensions)
     for register in POINTERS:
         x[register] = parameters.virtual + data_address(random)

@@ -12,7 +12,7 @@ EM_RISCV, EF_RVC, EF_DOUBLE = 243, 1, 4
 
 
 class Image(NamedTuple):
-    """`data` lies at BASE and is entered there. `symbols` has at least `tohost`, and `finish` where the program ends."""
+    """`data` lies at BASE and is entered there. `symbols` has `tohost`, and `finish` where the program ends."""
 
     data: bytes
     symbols: Mapping[str, int]

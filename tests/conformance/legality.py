@@ -32,7 +32,7 @@ RAM_SIZE = 16 << 20
 STEPS_A_WORD = 120
 USER, SUPERVISOR, MACHINE = 0, 1, 3
 MPP_SHIFT, FS = 11, 3 << 13
-TVM, TW, TSR = 1 << 20, 1 << 21, 1 << 22
+GUARDS = 7 << 20                   # mstatus: TVM, TW and TSR
 SSIP = 2
 U64 = (1 << 64) - 1
 NOWHERE = 0x4000_0000               # what all registers hold in U-mode: no code and no data is there
@@ -41,6 +41,8 @@ ILLEGAL = 2
 ELSEWHERE = 0x40                    # the trap was not on the word: it has retired
 JUMPS = ("jal", "beq", "bne", "blt", "bge", "bltu", "bgeu")
 SYSTEM = 0x73
+# Opcode and funct3 of instructions that are told apart by all of their upper twelve bits.
+DENSE = ((0x13, 1), (0x13, 5), (0x1B, 1), (0x1B, 5), (0x0F, 2), (0x53, 0), (0x53, 1), (0x53, 7))
 
 
 class Setting(NamedTuple):
@@ -123,7 +125,7 @@ def differences(words: list[int], isa: str, setting: Setting) -> list[Verdict]:
 
 
 # Numbers of CSRs that Spike has and we do not, with what they are part of.
-ONLY_ON_SPIKE = dict.fromkeys((*range(0x7A0, 0x7A5), 0x7A8, 0x5A8), "Sdtrig, which --triggers=0 leaves without triggers")
+ONLY_ON_SPIKE = dict.fromkeys((*range(0x7A0, 0x7A5), 0x7A8, 0x5A8), "Sdtrig: --triggers=0 leaves the CSRs")
 
 
 def explained(found: Verdict) -> bool:
@@ -158,10 +160,26 @@ def random_words(random: Random, count: int) -> list[int]:
     return found
 
 
+def grid_words(random: Random) -> list[int]:
+    """Every opcode, funct3 and funct7; the upper twelve bits too where they say what is done. Asks no table."""
+    opcodes = [opcode for opcode in range(3, 128, 4) if opcode & 0x1F != 0x1F]
+    parts = [(opcode, funct3, funct7 << 5 | random.randrange(32)) for opcode in opcodes for funct3 in range(8)
+             for funct7 in range(128)]
+    parts += [(opcode, funct3, upper) for opcode, funct3 in DENSE for upper in range(1 << 12)]
+    words = (upper << 20 | random.choice((0, random.randrange(32))) << 15 | funct3 << 12
+             | random.choice((0, random.randrange(32))) << 7 | opcode for opcode, funct3, upper in parts)
+    return [word for word in words if ends(word)]
+
+
 def random_halves(random: Random, count: int) -> list[int]:
     """16-bit words."""
     halves = compressed_words()
     return [random.choice(halves) for _ in range(count)]
+
+
+def mixed_words(random: Random, count: int) -> list[int]:
+    """`count` of 32 bits and a third as many of 16."""
+    return random_words(random, count) + random_halves(random, count // 3)
 
 
 @cache
@@ -179,7 +197,8 @@ def system_words(random: Random) -> Iterable[int]:
         for funct3 in (2, 3):
             yield number << 20 | random.randrange(1, 32) << 15 | funct3 << 12 | SYSTEM
         yield number << 20 | SYSTEM
-        yield number << 20 | random.randrange(32) << 15 | random.choice((0, 4)) << 12 | random.randrange(32) << 7 | SYSTEM
+        for funct3 in (0, 4):
+            yield number << 20 | random.randrange(32) << 15 | funct3 << 12 | random.randrange(32) << 7 | SYSTEM
 
 
 # --- ISA strings -----------------------------------------------------------------------------------------------------

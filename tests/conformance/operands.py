@@ -17,7 +17,10 @@ INTEGERS += [0x5555_5555_5555_5555, 0xAAAA_AAAA_AAAA_AAAA, 0x0123_4567_89AB_CDEF
 
 # Sign is added by the drawing. Each: 0, smallest and largest subnormal, smallest normal, around one, three, limits of
 # integers, largest, infinity, signalling and quiet NaNs.
-HALF = [0, 1, 0x3FF, 0x400, 0x3BFF, 0x3C00, 0x3C01, 0x4200, 0x5BF8, 0x5C00, 0x7800, 0x7BFF, 0x7C00, 0x7C01, 0x7DFF, 0x7E00, 0x7FFF]
+HALF = [
+    0, 1, 0x3FF, 0x400, 0x3BFF, 0x3C00, 0x3C01, 0x4200, 0x5BF8, 0x5C00, 0x7800, 0x7BFF, 0x7C00, 0x7C01, 0x7DFF,
+    0x7E00, 0x7FFF,
+]  # fmt: skip
 SINGLE = [
     0, 1, 0x7F_FFFF, 0x80_0000, 0x80_0001, 0x3F00_0000, 0x3F7F_FFFF, 0x3F80_0000, 0x3F80_0001, 0x4040_0000, 0x4B7F_FFFF,
     0x4EFF_FFFF, 0x4F00_0000, 0x4F7F_FFFF, 0x4F80_0000, 0x5F00_0000, 0x5F80_0000, 0x7F7F_FFFF, 0x7F80_0000,
@@ -37,7 +40,7 @@ READ_ONLY = tuple(number for number in CSR_NUMBERS.values() if number >> 10 == 3
 KEPT = {CSR_NUMBERS[name] for name in ("mtvec", "mscratch", "stvec", "sscratch", "satp", "stimecmp")}
 KEPT |= {number for name, number in CSR_NUMBERS.items() if name.startswith("pmp")}
 WRITABLE = tuple(sorted(set(CSR_NUMBERS.values()) - set(READ_ONLY) - KEPT - set(NOT_WRITTEN)))
-USUAL = tuple(CSR_NUMBERS[name] for name in ("fflags", "frm", "fcsr", "sstatus", "mstatus", "mepc", "sepc", "mie", "mip"))
+USUAL = tuple(CSR_NUMBERS[name] for name in "fflags frm fcsr sstatus mstatus mepc sepc mie mip".split())
 
 
 def integer(random: Random) -> int:
@@ -67,7 +70,8 @@ def floating(random: Random) -> int:
 def constants(random: Random, size: int) -> bytes:
     """A page to load from: integers in the first half, floating-point numbers in the second."""
     half = size // 16
-    return struct.pack(f"<{2 * half}Q", *[integer(random) for _ in range(half)], *[floating(random) for _ in range(half)])
+    values = [integer(random) for _ in range(half)] + [floating(random) for _ in range(half)]
+    return struct.pack(f"<{2 * half}Q", *values)
 
 
 def immediate(random: Random, bits: int, signed_bit: int) -> int:

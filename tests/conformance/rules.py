@@ -7,10 +7,10 @@ instruction that read one, our register takes Spike's value and the comparison g
 `IMPRECISE_DIRTY`: a floating-point instruction that changed no f register and no flag may have made mstatus.FS dirty in
 ours; it is taken back.
 `PORTIONS`: causes whose value may be the address of another portion of a misaligned access.
-`SPURIOUS_FAILURE`: a store-conditional that fails on one side alone; the rest of the program is not compared. It is none
-where the instruction before is the LR of the same width and register.
-`PARTIAL_STORE`: a misaligned store that faults in the middle has stored the bytes before on Spike, and none in ours; ours
-are given them.
+`SPURIOUS_FAILURE`: a store-conditional that fails on one side alone; the rest of the program is not compared. It is
+none where the instruction before is the LR of the same width and register.
+`PARTIAL_STORE`: a misaligned store that faults in the middle has stored the bytes before on Spike, and none in ours;
+ours are given them.
 `NOT_WRITTEN`: CSRs that random programs leave alone, as the two sides then go different ways.
 `UNSEEN`: CSRs that Spike's log mentions although the hart has none of that number.
 `CSR_MASKS`: bits of a CSR that are compared, where not all are.
@@ -36,8 +36,8 @@ CAUSES = {(4, 5): ATOMICS, (6, 7): ATOMICS}
 IMPRECISE_DIRTY = "privileged 3.1.6.6: reporting Dirty although nothing was modified"
 PORTIONS = {5: "privileged 3.1.16: mtval holds the address of the portion that caused the fault", 7: "the same"}
 SPURIOUS_FAILURE = (
-    "unprivileged 13.2: SC may fail. Spike drops the reservation at the end of a quantum, thus on a trap; we compare with"
-    " the value loaded, so that a store of the hart itself ends it, as does another width"
+    "unprivileged 13.2: SC may fail. Spike drops the reservation at the end of a quantum, thus on a trap; we compare"
+    " with the value loaded, so that a store of the hart itself ends it, as does another width"
 )
 PARTIAL_STORE = "privileged 3.6.3.3: a misaligned store may be done in parts, of which some can succeed before a fault"
 NOT_WRITTEN = {
@@ -51,7 +51,8 @@ UNSEEN = {
 CSR_MASKS = {number: 0xF << 60 for number in range(0x323, 0x340)} | {  # privileged 3.1.10: events are the platform's
     0x30C: U64 - (1 << 60) - 1,     # Smstateen 2.1: bit 0 is custom state, 60 Smcsrind: neither is here
     0x10C: U64 - 1,     # the same for sstateen0
-    0x302: U64 - (3 << 18) - 1,     # privileged 3.1.8: medeleg is WARL; with C no fetch is misaligned; 18 and 19 never come
+    # privileged 3.1.8: medeleg is WARL; with C no fetch is misaligned; 18 and 19 never come
+    0x302: U64 - (3 << 18) - 1,
     0x30A: U64 - 1,     # privileged 3.1.18: menvcfg.FIOM, which Spike does not have and only fences would feel
     0x10A: U64 - 1,     # privileged 12.1.10: senvcfg.FIOM, the same
 }

@@ -51,14 +51,14 @@ class Scenery(NamedTuple):
             parameters.medeleg = sum(1 << n for n in SINGLE if random.random() < 0.4)
             parameters.medeleg |= sum(pair for pair in PAIRS if random.random() < 0.4)
             parameters.mideleg = random.choice((0, 0x2, 0x222, 0x200))
-            parameters.mstatus |= sum(bit for bit in (1 << 18, 1 << 19, 1 << 20, 1 << 21, 1 << 22) if random.random() < 0.3)
+            parameters.mstatus |= sum(1 << bit for bit in (18, 19, 20, 21, 22) if random.random() < 0.3)
             parameters.menvcfg = sum(bit for bit in ENVCFG if random.random() < 0.5)
         if not self.paging:
             return b""
         return self.map(parameters, random, extensions)
 
     def protect(self, parameters: Parameters, random: Random) -> None:
-        """PMP. Entry 0: what lies below RAM is out of reach, in M-mode too, as the machines differ there. Last: all else."""
+        """PMP. Entry 0: what lies below RAM is out of reach, in M-mode too, as machines differ there. 7: the rest."""
         parameters.pmpaddr[0] = (1 << 31) - 1 >> 3
         parameters.pmpcfg[0] = LOCKED | NAPOT
         parameters.pmpaddr[7], parameters.pmpcfg[7] = ALL, NAPOT | R_W_X
@@ -73,10 +73,8 @@ class Scenery(NamedTuple):
                 parameters.pmpaddr[entry] = (start & ~(size - 1)) >> 2 | (size >> 3) - 1
             else:
                 parameters.pmpaddr[entry] = start >> 2
-            if kind == TOR and parameters.pmpcfg[entry - 1] & NAPOT != 0 and entry == 1:
-                kind = NA4                      # its range would begin below the image
             if kind == TOR and not BASE + DATA <= parameters.pmpaddr[entry - 1] << 2 < BASE + DATA + DATA_SIZE:
-                kind = NA4
+                kind = NA4                      # the range would begin below the data
             parameters.pmpcfg[entry] = kind | permissions
 
     def map(self, parameters: Parameters, random: Random, extensions: frozenset[str]) -> bytes:

@@ -1,0 +1,193 @@
+"""Ways to break the machine: trap rules as edits of the sources, and instruction rows as lines behind the table.
+
+Each must be visible to a program, thus to Spike beside it. An edit names a text that stands once in its file.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import NamedTuple
+
+from vm_native.riscv.instructions import ROWS, Row
+from vm_native.uops import UOPS
+
+INSTRUCTIONS = "vm_native/riscv/instructions.py"
+RISCV, MEMORY = "vm_native/riscv/", "vm_native/interpreter/memory.pyx"
+
+
+class Mutation(NamedTuple):
+    """`old` is replaced by `new` in `file`; an empty `old` means: append."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+def rule(name: str, file: str, old: str, new: str) -> Mutation:
+    return Mutation(name, file if "/" in file else RISCV + file, old, new)
+
+
+RULES = [
+    rule("traps in M-mode are delegated too", "traps.pyx",
+         "if hart.state.privilege != MACHINE and hart.state.medeleg >>", "if hart.state.medeleg >>"),
+    rule("stval is not written", "traps.pyx", "hart.state.stval = value", "hart.state.stval = 0"),
+    rule("SPP is not set", "traps.pyx", "    status |= MSTATUS_SPP\n", "    status |= 0\n"),
+    rule("SPIE is not set", "traps.pyx", "        status |= MSTATUS_SPIE\n", "        status |= 0\n"),
+    rule("MPP is always M", "traps.pyx",
+         "status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT",
+         "status |= <uint64_t>MACHINE << MSTATUS_MPP_SHIFT"),
+    rule("exceptions are vectored", "traps.pyx", "if tvec & 1 and cause & INTERRUPT else", "if tvec & 1 else"),
+    rule("mret to S-mode leaves MPRV", "traps.pyx", "if previous != MACHINE:", "if previous == 0:"),
+    rule("mret does not set MPIE", "traps.pyx",
+         "hart.state.mstatus = status | MSTATUS_MPIE", "hart.state.mstatus = status"),
+    rule("mret leaves MPP", "traps.pyx",
+         "status &= ~<uint64_t>(MSTATUS_MIE | MSTATUS_MPP)\n    if status",
+         "status &= ~<uint64_t>MSTATUS_MIE\n    if status"),
+    rule("sret leaves MPRV", "traps.pyx", "(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV)", "(MSTATUS_SIE | MSTATUS_SPP)"),
+    rule("software interrupts before external ones", "traps.pyx",
+         "IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]", "IRQ_SSI, IRQ_SEI, IRQ_STI, IRQ_LCOFI]"),
+    rule("MIE does not mask in M-mode", "traps.pyx",
+         "(privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE)", "True"),
+    rule("SIE masks in U-mode", "traps.pyx",
+         "(privilege < SUPERVISOR or privilege == SUPERVISOR and hart.state.mstatus", "(hart.state.mstatus"),
+    rule("read-only CSRs can be written", "csr.pyx", " or writes and number >> 10 == 3:", ":"),
+    rule("floating-point CSRs without FS", "csr.pyx", "return hart.state.mstatus & MSTATUS_FS != 0", "return True"),
+    rule("scounteren is not asked", "csr.pyx",
+         "return hart.state.privilege == SUPERVISOR or hart.state.scounteren >> counter & 1", "return True"),
+    rule("mcounteren is not asked", "csr.pyx", "if not hart.state.mcounteren >> counter & 1:", "if False:"),
+    rule("TVM does not guard satp", "csr.pyx",
+         "return privilege == MACHINE or not hart.state.mstatus & MSTATUS_TVM", "return True"),
+    rule("the reserved MPP becomes M", "csr.pyx", "value &= ~<uint64_t>MSTATUS_MPP  ", "value |= MSTATUS_MPP  "),
+    rule("sie shows what is not delegated", "csr.pyx",
+         "value[0] = hart.state.mie & hart.state.mideleg", "value[0] = hart.state.mie"),
+    rule("sip shows what is not delegated", "csr.pyx",
+         "value[0] = read_mip(hart) & hart.state.mideleg", "value[0] = read_mip(hart)"),
+    rule("mepc keeps bit 0", "csr.pyx",
+         "hart.state.mepc = value & ~<uint64_t>(1 if hart.state.features & FEATURE_ZCA else 3)",
+         "hart.state.mepc = value"),
+    rule("fflags lose NV", "csr.pyx", "hart.state.fflags = value & 31", "hart.state.fflags = value & 15"),
+    rule("a write of fcsr leaves FS", "csr.pyx",
+         "    hart.state.mstatus |= MSTATUS_FS\n    update_mode(hart)\n    return True",
+         "    update_mode(hart)\n    return True"),
+    rule("SD is not shown", "csr.pyx", "return status | STATUS_SD if", "return status if"),
+    rule("ecall from M-mode can be delegated", "csr.pyx", "MEDELEG_WRITABLE = 0xB3FF", "MEDELEG_WRITABLE = 0xBBFF"),
+    rule("S-mode executes pages of U-mode", "mmu.pyx",
+         "elif pte & PTE_U and (access == EXECUTE or not hart.state.mstatus & MSTATUS_SUM):",
+         "elif pte & PTE_U and access != EXECUTE and not hart.state.mstatus & MSTATUS_SUM:"),
+    rule("SUM is always on", "mmu.pyx",
+         "(access == EXECUTE or not hart.state.mstatus & MSTATUS_SUM)", "access == EXECUTE"),
+    rule("U-mode reaches every page", "mmu.pyx",
+         "        if not pte & PTE_U:\n            return False", "        pass"),
+    rule("MXR is always on", "mmu.pyx",
+         "or (pte & PTE_X and hart.state.mstatus & MSTATUS_MXR) != 0", "or pte & PTE_X != 0"),
+    rule("superpages may be misaligned", "mmu.pyx", " or (pte & PTE_PPN) << 2 & offset_mask & PAGE_MASK:", ":"),
+    rule("reserved bits of a page table entry", "mmu.pyx", " or pte & PTE_RESERVED:", ":"),
+    rule("writable but not readable pages", "mmu.pyx",
+         "not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or", "not pte & PTE_V or"),
+    rule("ADUE the other way", "mmu.pyx",
+         "if not hart.state.menvcfg & MENVCFG_ADUE:", "if hart.state.menvcfg & MENVCFG_ADUE:"),
+    rule("a store leaves D", "mmu.pyx", "PTE_A | (PTE_D if access == WRITE else 0)", "PTE_A"),
+    rule("locked PMP entries do not bind M-mode", "mmu.pyx",
+         "if privilege == MACHINE and not hart.state.pmpcfg[i] & PMP_LOCKED:", "if privilege == MACHINE:"),
+    rule("a PMP entry that covers an access in part", "mmu.pyx",
+         "            if hart.pmp_low[i] > physical or hart.pmp_high[i] < end:\n                return False\n", ""),
+    rule("no PMP entry means access", "mmu.pyx", "return privilege == MACHINE\n", "return True\n"),
+    rule("ecall is always from U-mode", "operations.pyx", "ECALL_FROM_U + hart.state.privilege", "ECALL_FROM_U"),
+    rule("TSR does not guard sret", "operations.pyx",
+         "hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TSR", "False"),
+    rule("TW does not guard wfi", "operations.pyx",
+         "if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TW",
+         "if hart.state.privilege == USER"),
+    rule("TVM does not guard sfence.vma", "operations.pyx",
+         "hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM", "False"),
+    rule("mret in S-mode", "operations.pyx",
+         "if hart.state.privilege != MACHINE:\n        return illegal",
+         "if hart.state.privilege == USER:\n        return illegal"),
+    rule("csrrs with x0 writes", "operations.pyx", "writes = operation == 1 or rs1 != 0", "writes = True"),
+    rule("the value of ebreak", "operations.pyx", "trap(cpu, BREAKPOINT, cpu.pc)", "trap(cpu, BREAKPOINT, 0)"),
+    rule("the value of an illegal instruction", "operations.pyx",
+         "trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))", "trap(cpu, ILLEGAL_INSTRUCTION, 0)"),
+    rule("dynamic rounding mode 5 and 6", "operations.pyx", "if rounding > 4:", "if rounding > 6:"),
+    rule("amocas.q with odd registers", "operations.pyx", "if rd & 1 or rs2 & 1:", "if rs2 & 1:"),
+    rule("cbo.zero clears half a block", "operations.pyx",
+         "(physical - region.base), 0, 64)", "(physical - region.base), 0, 32)"),
+    rule("cbo.zero needs no enable", "operations.pyx", "if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):", "if False:"),
+    rule("faults of a cache block are those of a load", "operations.pyx",
+         "    cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS\n", ""),
+    rule("a jump to half a word without C", "operations.pyx", "if target & 3:", "if target & 1:"),
+    rule("a store-conditional leaves the reservation", MEMORY, "    cpu.reserved_host = 0\n", ""),
+    rule("lr.w is not sign-extended", MEMORY,
+         "<uint64_t><int64_t>(<int32_t*>place)[0]", "<uint64_t>(<uint32_t*>place)[0]"),
+    rule("unsigned atomic minimum is signed", MEMORY,
+         "((unsigned_type)old < (unsigned_type)value ? old : value)", "(old < value ? old : value)"),
+    rule("amocas compares with what was written to x0", MEMORY,
+         "if uop.rd != cpu.front_end.sink else 0", "if True else 0"),
+    rule("a load across pages does not translate the second", MEMORY,
+         "translate_address(cpu, address + first, READ, size - first, &physical[1])",
+         "translate_address(cpu, address, READ, size - first, &physical[1])"),
+    rule("a store across pages does not translate the second", MEMORY,
+         "translate_address(cpu, address + first, WRITE, size - first, &physical[1])",
+         "translate_address(cpu, address, WRITE, size - first, &physical[1])"),
+    rule("singles loaded misaligned are not boxed", MEMORY, "return value | 0xFFFFFFFF00000000ULL", "return value"),
+]  # fmt: skip
+
+
+# --- Rows ------------------------------------------------------------------------------------------------------------
+
+OPERANDS = {uop.name: uop.operands for uop in UOPS}
+SEMANTICS = {uop.name: uop.semantics for uop in UOPS}
+PLAIN = {row.uop for row in ROWS if row.uop and not row.rounds}
+# Reads no operand, or has fields that are ignored.
+FIELDLESS = {"nothing", "li"}
+
+
+def other_uops(row: Row) -> list[str]:
+    """Uops that could stand in the row by their operands, and mean something else."""
+    if row.rounds or row.uop not in PLAIN - FIELDLESS:
+        return []
+    return sorted(
+        name for name in PLAIN if OPERANDS[name] == OPERANDS[row.uop] and SEMANTICS[name] != SEMANTICS[row.uop]
+    )
+
+
+def ways(row: Row, random: Random) -> list[tuple[str, str]]:
+    """What can be broken in a row: a name, and the keyword that changes it."""
+    found = [("is missing", "extensions=('Nothing',)")]
+    bit = random.choice([bit for bit in range(2, 8 * row.length) if row.mask >> bit & 1])
+    found.append((f"has match bit {bit} flipped", f"match={row.match ^ 1 << bit:#x}"))
+    if others := other_uops(row):
+        other = random.choice(others)
+        found += [(f"does {other}", f"uop={other!r}")] * 2
+    if row.pieces and row.uop and row.uop != "nothing":
+        index = random.randrange(len(row.pieces))
+        piece = row.pieces[index]
+        pieces = [*row.pieces]
+        pieces[index] = piece._replace(target=piece.target + 1)
+        found.append((f"has immediate bit {piece.target} one higher", f"pieces={tuple(pieces)!r}"))
+    if row.sign_bit >= 0 and row.uop and row.uop != "nothing":
+        found.append(("does not extend the sign", "sign_bit=-1"))
+    reads_word = row.helper not in ("", "operate_fp")       # such helpers find the registers themselves
+    if {"rd", "rs1"} <= row.registers.keys() and not row.base and not reads_word and row.uop not in FIELDLESS:
+        registers = dict(row.registers)
+        (target, low), (source, high) = registers["rd"], registers["rs1"]
+        if low and high:
+            registers |= {"rd": (target, high), "rs1": (source, low)}
+            found.append(("has rd and rs1 exchanged", f"registers={registers!r}"))
+    return found
+
+
+def break_row(row: Row, random: Random) -> Mutation:
+    """One way to break the row; the tests, which read the table too, see the broken row."""
+    what, change = random.choice(ways(row, random))
+    place = f"ROWS[{ROWS.index(row)}]"
+    lines = f"\n\n{place} = BY_NAME[{row.name!r}] = {place}._replace({change})\n"
+    return Mutation(f"{row.name} {what}", INSTRUCTIONS, "", lines)
+
+
+def draw(random: Random, count: int) -> list[Mutation]:
+    """As many mutations, of rows and of rules about half each, none twice."""
+    rules = min(len(RULES), sum(random.random() < 0.5 for _ in range(count)))
+    found = random.sample(RULES, rules) + [break_row(row, random) for row in random.sample(ROWS, count - rules)]
+    random.shuffle(found)
+    return found
