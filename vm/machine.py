@@ -240,8 +240,8 @@ class Machine:
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
         if self.memory.open_for_writing:
-            raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block, and let go "
-                              "of slices of its view")
+            raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block, and let "
+                              "go of slices of its view")
         self._in_run = True
         try:
             return self._run(instructions, seconds, until, timeout)
