@@ -40,7 +40,7 @@ class Htif:
             self._events.schedule(GRACE_NS, self, 0)
             return
         self._events.cancel(self, 0)
-        self._serve()
+        self._events.schedule(0, self, 0)       # served at once; one whose output raises stays in the queue
 
     def on_event(self, event: int, data: int) -> None:
         """Nothing followed the first half."""

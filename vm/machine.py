@@ -83,7 +83,9 @@ class Machine:
         self._scheduler = Scheduler(self._bus, self.clock, form=form)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
-        self.harts: tuple[Hart, ...] = tuple(Hart(self._scheduler, number, self.isa) for number in range(harts))
+        self.harts: tuple[Hart, ...] = tuple(
+            Hart(self._scheduler, number, self.isa, seed % 2**64) for number in range(harts)
+        )
         for hart in self.harts:
             hart.connect(self.memory)
         self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
@@ -121,9 +123,8 @@ class Machine:
         """
         self._refuse_if_running("load")
         program = load(path, self.memory, self.board.ram, address)
-        self._map_devices()
-        self._start = lambda: self._start_program(load(path, self.memory, self.board.ram, address))
         self._start_program(program)
+        self._start = lambda: self._start_program(load(path, self.memory, self.board.ram, address))
         return program
 
     def boot(
@@ -190,9 +191,10 @@ class Machine:
         self.program = None
 
     def _start_program(self, program: Program) -> None:
+        tree = place_device_tree(self.board.ram, program.segments)
+        self._map_devices()
         self._reset_state()
         self.program = program
-        tree = place_device_tree(self.board.ram, program.segments)
         self.memory.write(tree, self.board.device_tree())
         self.board.set_reset_vector(program.entry, tree)
         for hart in self.harts:
@@ -203,7 +205,10 @@ class Machine:
             tohost = program.symbols["tohost"].address
             fromhost = program.symbols["fromhost"].address if "fromhost" in program.symbols else None
             self._htif = Htif(self.memory, self.events, tohost, fromhost, self.console.write, self._on_exit)
-            self._scheduler.watch(tohost, 8)
+            try:
+                self._scheduler.watch(tohost, 8)
+            except ValueError as error:
+                raise LoadError(f"{program.path}: the symbol tohost: {error}; link it into RAM") from error
 
     def _start_with_own_firmware(self, linux: LinuxBoot) -> None:
         self._firmware = Firmware(self.harts, self.memory, self.console.write, self._typed, self._on_request)
@@ -257,8 +262,8 @@ class Machine:
     ) -> Stop:
         start = self._scheduler.clock.steps
         end = NEVER if instructions is None else start + max(instructions, 0)
-        stop_ns = NEVER if seconds is None else self.clock.now_ns() + round(max(seconds, 0) * 10**9)
-        host_end = NEVER if timeout is None else time.monotonic_ns() + round(max(timeout, 0) * 10**9)
+        stop_ns = later(self.clock.now_ns(), seconds)
+        host_end = later(time.monotonic_ns(), timeout)
         while True:
             if until is not None and until(self):
                 return self._stop(StopReason.CONDITION, start)
@@ -369,6 +374,13 @@ class Machine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def later(now_ns: int, seconds: float | None) -> int:
+    """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
+    if seconds is None or seconds >= NEVER / 10**9:
+        return NEVER
+    return min(now_ns + round(max(seconds, 0) * 10**9), NEVER)
 
 
 def dispatch_form(engine: str) -> str:

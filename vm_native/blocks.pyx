@@ -4,12 +4,12 @@ A block is found by virtual pc, mode and physical address, so that a change of a
 of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
 byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while.
 """
-from libc.stdint cimport intptr_t, uint8_t, uint64_t
+from libc.stdint cimport intptr_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from vm_native.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.cpu cimport (
-    INVALID_TAG, JUMP_CACHE_ENTRIES, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, Cpu, JumpCacheEntry, TlbEntry,
+    INVALID_TAG, JUMP_CACHE_ENTRIES, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
     jump_cache_index,
 )
 from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
@@ -283,7 +283,10 @@ cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical,
             following = block.next_in_page[1]
             start = base
             end = base + block.size - bytes_in_first_page(block)
-        if physical < end and start < physical + size:
+        # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
+        if physical < end and start < physical + size or block.second_page == base and (
+            physical < base + block.size - bytes_in_first_page(block)
+        ):
             kill_block(cache, block)
             killed = True
         block = following

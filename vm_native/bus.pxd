@@ -1,5 +1,5 @@
 # The guest physical address map: RAM by arithmetic, everything else by dispatch into Python devices.
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from vm_native.ram cimport RamRegion
 
 cdef enum:

@@ -31,13 +31,14 @@ cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil:
 
 cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil:
     """The first nanosecond at which the timebase has reached `ticks`; UINT64_MAX if that is out of range."""
-    cdef uint64_t relative = ticks - <uint64_t>timeline.tick_offset
     cdef uint64_t ns_per_tick = NS_PER_SECOND // timeline.frequency
-    if timeline.tick_offset > 0 and ticks < <uint64_t>timeline.tick_offset:
+    cdef uint64_t passed = timeline_ns(timeline, timeline.steps) // ns_per_tick
+    cdef uint64_t now = passed + <uint64_t>timeline.tick_offset
+    if ticks <= now:
         return 0
-    if relative > <uint64_t>-1 // ns_per_tick:
+    if ticks - now > <uint64_t>-1 // ns_per_tick - passed:
         return <uint64_t>-1
-    return relative * ns_per_tick
+    return (passed + (ticks - now)) * ns_per_tick
 
 
 cdef uint64_t steps_until_ns(Timeline* timeline, uint64_t deadline_ns, uint64_t steps) noexcept nogil:

@@ -7,7 +7,7 @@ this is a function of steps alone; while every hart waits, time jumps to what is
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.string cimport memmove
 from vm_native.blocks cimport destroy_cache, forbid_writes, free_dead, init_cache, written
 from vm_native.bus cimport Bus, ram_at
 from vm_native.clock cimport NativeClock, host_ns, steps_until_ns, timeline_ns
@@ -115,6 +115,8 @@ cdef class Scheduler:
                 continue
             length = self.slice_length(end - self.clock.timeline.steps, stop_ns)
             code = self.run_one_slice(self.blocks.cpus[self.turn], length)
+            if code == STOP_REQUESTED:
+                self.stop_asked = False
             if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
                 return code
 
@@ -205,10 +207,10 @@ cdef class Scheduler:
 
     def request_stop(self):
         """Stop after the instruction at hand; outside a run, at once when the next one begins."""
-        if self.current != NULL:
-            self.current.stop = STOP_REQUESTED
-        else:
-            self.stop_asked = True
+        cdef Cpu* current = self.current        # another thread's slice may end meanwhile
+        self.stop_asked = True
+        if current != NULL:
+            current.stop = STOP_REQUESTED
 
     def set_event(self, uint64_t due_ns):
         """Guest time of the first device event; 2**64 - 1 for none. The slice at hand is cut anew."""
@@ -240,7 +242,7 @@ cdef class Scheduler:
             return False
         if len(source):
             written(&self.blocks, address, len(source))
-            memcpy(region.host + (address - region.base), &source[0], len(source))
+            memmove(region.host + (address - region.base), &source[0], len(source))
         return True
 
     def touched(self, uint64_t address, uint64_t size):

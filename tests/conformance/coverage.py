@@ -4,7 +4,7 @@
 
 runs the lockstep tests of CI and ends with a report: rows executed fewer than 100 times and causes that were never
 raised make it fail. As a plugin, `pytest -p tests.conformance.coverage`, it does the same for any choice of tests.
-Only steps that were compared with Spike count, and instructions that trapped do not, unless a trap is what they are for.
+Only steps that were compared with Spike count. Instructions that trapped do not, unless a trap is what they are for.
 """
 
 from __future__ import annotations
@@ -75,9 +75,9 @@ class Coverage:
         lines.append("fewest: " + ", ".join(f"{row.name} {self.rows[row.name]}" for row in fewest))
         lines += [f"{name}: {self.rows[name]} times, not {ENOUGH}" for name in self.rare_rows()]
         lines += [f"{name}: never raised" for name in self.missing_causes()]
-        raised = sorted(self.causes)
-        lines.append("exceptions raised: " + ", ".join(str(cause) for cause in raised if not cause & INTERRUPT))
-        lines.append("interrupts raised: " + ", ".join(str(cause & ~INTERRUPT) for cause in raised if cause & INTERRUPT))
+        exceptions = [str(cause) for cause in sorted(self.causes) if not cause & INTERRUPT]
+        interrupts = [str(cause & ~INTERRUPT) for cause in sorted(self.causes) if cause & INTERRUPT]
+        lines.append(f"raised: exceptions {', '.join(exceptions)}; interrupts {', '.join(interrupts)}")
         return lines
 
 

@@ -135,7 +135,8 @@ def explained(found: Verdict) -> bool:
 
 # --- Words -----------------------------------------------------------------------------------------------------------
 
-EVERYTHING = Recogniser({name for row in ROWS for words in row.extensions for name in words.split("|")})
+BRINGING = {name for row in ROWS for words in row.extensions for name in words.split("|")}
+EVERYTHING = Recogniser(BRINGING)
 
 
 def ends(word: int) -> bool:
@@ -203,7 +204,7 @@ def system_words(random: Random) -> Iterable[int]:
 
 # --- ISA strings -----------------------------------------------------------------------------------------------------
 
-OPTIONAL = sorted({name for row in ROWS for words in row.extensions for name in words.split("|")} - {"I", "S", "Zicsr"})
+OPTIONAL = sorted((BRINGING - {"I", "S", "Zicsr"}) & {*isa_strings.LETTERS, *isa_strings.EXTENSIONS})
 
 
 def random_isa(random: Random) -> str:

@@ -75,3 +75,5 @@ class CLINT(Device):
     @writes(0xBFF8, width=8, merge=True)
     def write_mtime(self, value: int) -> None:
         self.clock.set_ticks(value)
+        for hart in self._harts:
+            hart.mtimecmp = hart.mtimecmp       # every timer is due at another time now: the slice is cut anew

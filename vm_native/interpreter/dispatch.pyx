@@ -1,5 +1,5 @@
 """From block to block, where the direct link is missing or the budget runs out."""
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from vm_native.cpu cimport Cpu
 from vm_native.ir cimport Block, Link
 from vm_native.ram cimport PAGE_SHIFT

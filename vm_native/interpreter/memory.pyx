@@ -6,7 +6,7 @@ if the device raised. An access that crosses a page translates both pages before
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.blocks cimport written
-from vm_native.bus cimport BUS_FAULT, BUS_OK, BUS_RAISED, device_read, device_write, ram_at
+from vm_native.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.cpu cimport (
     ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_RAISED, STOP_WATCH, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
 )

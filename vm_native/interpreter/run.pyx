@@ -124,6 +124,7 @@ cdef bint may_link(Link* link, Block* target) noexcept nogil:
     return (
         link.pc == target.pc
         and not (link.pc ^ link.source.pc) >> PAGE_SHIFT
+        and target.physical - target.pc == link.source.physical - link.source.pc
         and link.source.cached
         and target.cached
         and not target.second_page

@@ -10,7 +10,7 @@ from vm_native.interpreter.memory cimport (
     BOXED, SIGNED, atomic, entry_of, exchange, hits, load_slowly, reserve, store_conditional, store_slowly,
 )
 from vm_native.interpreter.semantics cimport *
-from vm_native.ir cimport Block, Link, Uop, block_of
+from vm_native.ir cimport Block, Uop, block_of
 from vm_native.riscv.crypto cimport *
 from vm_native.riscv.fpu cimport *
 

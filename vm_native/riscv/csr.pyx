@@ -6,14 +6,14 @@ the privileged specification, chapters 3 and 12; what an implementation may choo
 """
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.clock cimport timeline_ticks
-from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, Cpu, consumed_steps, machine_steps
+from vm_native.cpu cimport consumed_steps, machine_steps
 from vm_native.riscv.fpu cimport clear_flags, collect_flags
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations
 from vm_native.riscv.state cimport (
     EVENT_COUNTERS, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, IRQ_LCOFI, IRQ_SEI, IRQ_SSI, IRQ_STI,
     MACHINE, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE,
-    MSTATUS_SPP, MSTATUS_SUM, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, USER, Hart,
+    MSTATUS_SPP, MSTATUS_SUM, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, Hart,
 )
 from vm_native.riscv.traps cimport pending_interrupts, poll, timers_changed, update_mode
 
@@ -108,7 +108,6 @@ cdef uint64_t EVENT_WRITABLE = 0xFULL << 60 | 0xFFFFFFFFULL    # OF and the inhi
 cdef uint64_t SEED_ENTROPY = 2ULL << 30             # the state ES16: 16 bits are there
 cdef uint64_t MENVCFG_STCE = 1ULL << 63
 cdef uint64_t MENVCFG_ADUE = 1ULL << 61
-cdef uint64_t SATP_PPN_ASID = (1ULL << 60) - 1
 cdef uint64_t PMPADDR_BITS = (1ULL << 54) - 1
 
 
@@ -490,6 +489,7 @@ cdef void write_menvcfg(Hart* hart, uint64_t value) noexcept nogil:
         writable |= MENVCFG_ADUE
     hart.state.menvcfg = legal_envcfg(hart, hart.state.menvcfg, value) | value & writable
     flush_translations(hart)
+    hart.cpu.attention = True                   # STCE hides or shows a software STIP
     timers_changed(hart)
 
 

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
-from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu
+from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu, machine_steps
 from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.fpu cimport fp_operate
@@ -324,6 +324,7 @@ cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) no
     if region != NULL:
         half[0] = (<uint16_t*>(region.host + (physical - region.base)))[0]
         return CONTINUE
+    cpu.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
     status = device_read(cpu.map, physical, 2, half)
     cpu.front_end.enter(cpu)

@@ -1,6 +1,7 @@
 """The hart as Python sees it: registers by slot, CSRs by number, starting and stopping."""
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 from vm_native.blocks cimport free_block, new_block
 from vm_native.clock cimport timeline_ticks
 from vm_native.cpu cimport (
@@ -11,7 +12,7 @@ from vm_native.ir cimport Block
 from vm_native.riscv cimport traps
 from vm_native.riscv.csr cimport csr_read, csr_write
 from vm_native.riscv.decode cimport Decoder, decode_block
-from vm_native.riscv.fpu cimport clear_flags, collect_flags, restore_environment, save_environment
+from vm_native.riscv.fpu cimport collect_flags, restore_environment, save_environment
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
 from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
@@ -71,7 +72,7 @@ cdef class NativeHart:
     `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0.
     """
 
-    def __cinit__(self, Scheduler scheduler not None, int hart_id, isa):
+    def __cinit__(self, Scheduler scheduler not None, int hart_id, isa, uint64_t seed=0):
         self.scheduler = scheduler
         self.isa = isa
         self.decoder = Decoder(isa.extensions, HELPERS)
@@ -80,6 +81,8 @@ cdef class NativeHart:
             raise MemoryError("no room for a hart")
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
+        self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
+        self.hart.cpu.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
         self.hart.cpu.jump_cache = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
@@ -100,14 +103,13 @@ cdef class NativeHart:
     def reset(self):
         """Back to the reset state; steps go on counting."""
         cdef HartState* state = &self.hart.state
-        cdef HartState fresh
-        cdef uint64_t hart_id = state.hart_id
+        cdef uint64_t hart_id = state.hart_id, entropy = state.entropy
         for i in range(len(self.hart.cpu.regs)):
             self.hart.cpu.regs[i] = 0
         self.hart.cpu.pc = 0
         self.hart.cpu.reserved_host = 0
-        clear_state(state)
-        state.hart_id = hart_id
+        memset(state, 0, sizeof(HartState))
+        state.hart_id, state.entropy = hart_id, entropy
         state.misa = self.isa.misa
         state.max_levels = self.isa.levels
         for name, feature in FEATURES.items():
@@ -171,6 +173,7 @@ cdef class NativeHart:
         enter(&self.hart.cpu)
         cdef bint there = csr_write(self.hart, number, value)
         leave(&self.hart.cpu)
+        self.hart.cpu.attention = True      # a callback's write ends the block, which was translated for another mode
         return there
 
     @property
@@ -278,13 +281,6 @@ cdef int checked(int number) except -1:
     if not 0 <= number < 32:
         raise IndexError(f"there is no register {number}")
     return number
-
-
-cdef void clear_state(HartState* state) noexcept:
-    cdef int i
-    cdef unsigned char* bytes = <unsigned char*>state
-    for i in range(sizeof(HartState)):
-        bytes[i] = 0
 
 
 cdef void write_reset_supervisor(Hart* hart) noexcept:

@@ -122,12 +122,12 @@ cdef int64_t remote_fence(
 
 
 cdef void flush_range(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
-    cdef uint64_t offset
-    if size == ALL or start == 0 and size == 0 or size > FEW_PAGES * 4096:
+    cdef uint64_t offset, skew = start & 4095
+    if start == 0 and size == 0 or size > FEW_PAGES * 4096:
         flush_translations(hart)
         return
-    for offset in range(0, size, 4096):
-        flush_address(hart, start + offset)
+    for offset in range(0, size + skew, 4096):
+        flush_address(hart, start - skew + offset)
 
 
 cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:

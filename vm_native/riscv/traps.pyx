@@ -3,7 +3,7 @@
 Privileged specification, sections 3.1.6 to 3.1.9, 3.3.2 and 12.1. Timer interrupts come from comparing the timebase
 with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are cut so that one begins on the tick.
 """
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from vm_native.clock cimport ns_of_ticks, timeline_ticks
 from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
 from vm_native.riscv.state cimport (
@@ -166,6 +166,11 @@ cdef inline int highest(uint64_t pending) noexcept nogil:
 
 # --- Timers ----------------------------------------------------------------------------------------------------------
 
+cdef inline bint compares_supervisor_time(Hart* hart) noexcept nogil:
+    """With Sstc switched on; or without it, where the machine's own firmware keeps the timer in stimecmp."""
+    return hart.state.sbi or hart.state.menvcfg & MENVCFG_STCE != 0
+
+
 cdef void poll(Cpu* cpu) noexcept nogil:
     """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
     cdef Hart* hart = hart_of(cpu)
@@ -173,7 +178,7 @@ cdef void poll(Cpu* cpu) noexcept nogil:
     cdef uint64_t lines = hart.state.lines & ~<uint64_t>(1 << IRQ_MTI | 1 << IRQ_STI)
     if now >= hart.state.mtimecmp:
         lines |= 1 << IRQ_MTI
-    if hart.state.menvcfg & MENVCFG_STCE and now >= hart.state.stimecmp:
+    if compares_supervisor_time(hart) and now >= hart.state.stimecmp:
         lines |= 1 << IRQ_STI
     if lines != hart.state.lines:
         hart.state.lines = lines
@@ -193,7 +198,7 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
     cdef uint64_t deadline = NEVER, other
     if hart.state.mie >> IRQ_MTI & 1 and not hart.state.lines >> IRQ_MTI & 1:
         deadline = ns_of_ticks(cpu.timeline, hart.state.mtimecmp)
-    if hart.state.mie >> IRQ_STI & 1 and hart.state.menvcfg & MENVCFG_STCE and not hart.state.lines >> IRQ_STI & 1:
+    if hart.state.mie >> IRQ_STI & 1 and compares_supervisor_time(hart) and not hart.state.lines >> IRQ_STI & 1:
         other = ns_of_ticks(cpu.timeline, hart.state.stimecmp)
         deadline = min(deadline, other)
     return deadline
