@@ -49,12 +49,14 @@ class Tree:
         with tempfile.TemporaryFile("w+") as output:
             process = subprocess.Popen([sys.executable, *command], cwd=self.place, env=environment, stdout=output,
                                        stderr=subprocess.STDOUT, start_new_session=True)
-            code: int | None = None
             try:
-                code = process.wait(TIMEOUT)
+                code: int | None = process.wait(TIMEOUT)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                code = None
+            finally:
+                if process.poll() is None:              # with Spike, and on Ctrl-C too
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
             output.seek(0)
             return code, output.read()
 

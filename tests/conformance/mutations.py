@@ -51,7 +51,6 @@ RULES = [
          "(privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE)", "True"),
     rule("SIE masks in U-mode", "traps.pyx",
          "(privilege < SUPERVISOR or privilege == SUPERVISOR and hart.state.mstatus", "(hart.state.mstatus"),
-    rule("read-only CSRs can be written", "csr.pyx", " or writes and number >> 10 == 3:", ":"),
     rule("floating-point CSRs without FS", "csr.pyx", "return hart.state.mstatus & MSTATUS_FS != 0", "return True"),
     rule("scounteren is not asked", "csr.pyx",
          "return hart.state.privilege == SUPERVISOR or hart.state.scounteren >> counter & 1", "return True"),

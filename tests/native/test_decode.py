@@ -97,12 +97,12 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if row.length == 4 and row.registers and row.name not in FIXED],
+@pytest.mark.parametrize("row", [row for row in ROWS if row.registers and row.name not in FIXED],
                          ids=lambda row: row.name)
 def test_row_has_the_registers_of_capstone(row, disassembler):
     """Operands in the order rd, rs1, rs2, rs3, but rs2 first in stores and memory operands last."""
     for word in encodings(row):
-        instruction = next(disassembler.disasm(word.to_bytes(4, "little"), 0))
+        instruction = next(disassembler.disasm(word.to_bytes(row.length, "little"), 0))
         printed = {name for name in re.findall(r"\b[a-z]+\d*", instruction.op_str) if name in NAMES[0] + NAMES[1]}
         expected = {NAMES[row.registers[operand][0].startswith("f")][field(word, row, operand)]
                     for operand in row.registers}
