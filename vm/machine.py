@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import select
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,13 +26,14 @@ from vm.sizes import parse_size
 from vm.stop import Stop, StopReason
 from vm_native.bus import Bus
 from vm_native.interpreter.run import forms
+from vm_native.jit.compiler import SWITCHES, JitCompiler, unavailable
 from vm_native.ram import Ram
 from vm_native.riscv import isa as isa_strings
 from vm_native.scheduler import STOP_CODES, Scheduler
 
 RAM_BASE = 0x8000_0000
 MAX_HARTS = 8
-ENGINES = ("auto", "interpreter")
+ENGINES = ("auto", "interpreter", "jit")
 CONDITION_EVERY = 10_000                # steps between two looks at `until`
 INPUT_EVERY_NS = 10_000_000             # host time between two looks at `input_fd` while the guest is busy
 LONGEST_SLEEP = 0.1                     # host seconds; a signal that comes just before it is served after it
@@ -48,7 +51,8 @@ class Machine:
     harts: how many, 1 to 8; they take turns in one thread.
     isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
     clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
-    engine: "auto" or "interpreter"; the default is $VM_ENGINE or "auto".
+    engine: "interpreter", "jit" (hot code is compiled; raises ConfigurationError where the host cannot) or "auto", which
+        is "jit" where that works; the default is $VM_ENGINE or "auto".
     seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
 
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
@@ -65,7 +69,8 @@ class Machine:
         seed: int = 0,
     ):
         size = parse_size(memory)
-        form = dispatch_form(engine or os.environ.get("VM_ENGINE") or "auto")
+        form = dispatch_form()
+        compiler = compiler_for(engine or os.environ.get("VM_ENGINE") or "auto")
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if clock not in ("virtual", "real"):
@@ -80,7 +85,7 @@ class Machine:
             self._bus.add_ram(Ram(RAM_BASE, size))
         except MemoryError as error:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
-        self._scheduler = Scheduler(self._bus, self.clock, form=form)
+        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(
@@ -383,11 +388,42 @@ def later(now_ns: int, seconds: float | None) -> int:
     return min(now_ns + round(max(seconds, 0) * 10**9), NEVER)
 
 
-def dispatch_form(engine: str) -> str:
-    """The interpreter's form for an engine name; $VM_DISPATCH chooses between those that are built."""
-    if engine not in ENGINES:
-        raise ConfigurationError(f"engine={engine!r}: there is {' and '.join(map(repr, ENGINES))}")
+def dispatch_form() -> str:
+    """The interpreter's form; $VM_DISPATCH chooses between those that are built."""
     form = os.environ.get("VM_DISPATCH") or forms()[0]
     if form not in forms():
         raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
     return form
+
+
+def compiler_for(engine: str) -> JitCompiler | None:
+    """What compiles hot code for the engine of that name, if it is one that compiles.
+
+    $VM_JIT_HOT is how often a block is interpreted first, and $VM_JIT_SLOTS=0 and the like turn off one of `SWITCHES`.
+    """
+    if engine not in ENGINES:
+        raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
+    if engine == "interpreter":
+        return None
+    missing = unavailable()
+    if missing is not None:
+        if engine == "jit":
+            raise ConfigurationError(f"engine='jit': {missing}; use 'auto' or 'interpreter'")
+        say_once(f"no just-in-time compilation: {missing}")
+        return None
+    switches = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
+    return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0), **switches)
+
+
+def jit_number(name: str, default: int) -> int:
+    text = os.environ.get(f"VM_JIT_{name}")
+    if text is None:
+        return default
+    if not text.isdecimal():
+        raise ConfigurationError(f"VM_JIT_{name}={text}: a whole number is wanted")
+    return int(text)
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 from vm_native.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.cpu cimport (
     INVALID_TAG, JUMP_CACHE_ENTRIES, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
-    jump_cache_index,
+    forget_slots, jump_cache_index,
 )
 from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
 from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
@@ -142,6 +142,7 @@ cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical)
             entry = &cache.cpus[hart].banks[i]
             if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
                 entry.write_tag = INVALID_TAG
+        forget_slots(cache.cpus[hart])
 
 
 cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
@@ -238,6 +239,8 @@ cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
             entry.key = 0
             entry.block = NULL
         cache.cpus[i].pending_link = NULL
+    if cache.compiler != NULL:
+        cache.compiler.discard(cache.compiler, block)
     drop_from_page(cache, block, 0, block.physical)
     if block.second_page:
         drop_from_page(cache, block, 1, block.second_page)
@@ -320,6 +323,8 @@ cdef void flush_blocks(BlockCache* cache) noexcept nogil:
     cdef CodePage* record
     cdef uint64_t page
     cdef int i, slot
+    if cache.compiler != NULL:
+        cache.compiler.discard_all(cache.compiler)
     for i in range(BUCKETS):
         while cache.buckets[i] != NULL:
             block = cache.buckets[i]

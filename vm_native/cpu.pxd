@@ -1,5 +1,5 @@
 # The C struct that engines run on, and the functions by which a front end serves it.
-from libc.stdint cimport int64_t, intptr_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t
 from vm_native.bus cimport MAX_RAM_REGIONS, AddressMap
 from vm_native.clock cimport Timeline
 from vm_native.ir cimport Block, Link, Uop
@@ -9,6 +9,7 @@ cdef enum:
     TLB_ENTRIES = 1024
     TLB_BANKS = 4
     JUMP_CACHE_ENTRIES = 4096
+    BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
 
 cdef enum:
     PAGE_OFFSET = 0xFFF
@@ -54,9 +55,17 @@ cdef struct JumpCacheEntry:
     uint64_t pc
     uint64_t key            # Cpu.key when it was entered
     Block* block
+    void* code              # where compiled code goes on: the block's, or a way back to the run loop
+
+cdef struct PageSlot:       # what compiled code knows of the page that a base register points into: a copy from the TLB
+    uint64_t read_tag
+    uint64_t write_tag
+    intptr_t addend
+    uint64_t unused         # makes the size a power of two
 
 cdef struct FrontEnd
 cdef struct Cpu
+cdef struct Compiler
 
 cdef struct CodePage:       # a page of RAM that holds translated code
     Block* blocks           # every block with bytes in it (Block.next_in_page)
@@ -75,6 +84,7 @@ cdef struct BlockCache:
     int cpu_count
     AddressMap* map
     Timeline* timeline
+    Compiler* compiler      # NULL: blocks are interpreted
     bint linking            # off: every block returns to the run loop (for measurements)
     uint64_t translations   # statistics
     uint64_t invalidations
@@ -90,6 +100,9 @@ cdef struct Cpu:
     bint attention          # the front end wants a look before the next block (interrupts)
     StopCode stop
     Link* pending_link      # the way out just taken, not linked yet
+    void* pending_exit      # the same of compiled code
+    bint slots_used         # some PageSlot may be valid
+    PageSlot slots[TLB_BANKS * BASE_REGISTERS]
     uint64_t reserved_host  # LR: host address (0: none), value and size in bytes of the reservation
     uint64_t reserved_value
     int reserved_size
@@ -110,6 +123,23 @@ cdef struct Cpu:
     BlockCache* blocks
     FrontEnd* front_end
     Block* scratch          # a block for code that is not cached
+
+# A compiling engine as the run loop and the block cache see it.
+cdef struct Compiler:
+    uint32_t hot            # how often a block is interpreted before it is compiled
+    uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
+    uint64_t interpreted    # steps that were not run by compiled code
+    # Compiles a trace that begins with this block. Sets block.entry if it can.
+    void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
+    # Runs block.entry. The budget is at least block.entry_steps.
+    void (*run)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
+    # cpu.pending_exit has led to this block.
+    void (*link)(Compiler* self, Cpu* cpu, Block* target) noexcept nogil
+    # Where a jump cache entry for this block leads compiled code.
+    void* (*way_to)(Compiler* self, Block* block) noexcept nogil
+    # The block, or every block, is about to go.
+    void (*discard)(Compiler* self, Block* block) noexcept nogil
+    void (*discard_all)(Compiler* self) noexcept nogil
 
 # A helper finds pc and budget exact on the CPU and says with a Status how to go on.
 ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil
@@ -137,12 +167,26 @@ cdef struct FrontEnd:
     uint64_t misaligned[2]          # trap causes of a misaligned atomic: READ (a load-reserved), WRITE
     Helper* helpers
     int sink                        # the register slot that takes writes to nowhere
+    int zero                        # the one that reads as zero
+    uint8_t hot_slots[16]           # the slots of integers that programs use most, best first
+    uint8_t hot_floats[16]          # and of floating-point numbers
+    int (*data_bank)(uint64_t mode) noexcept nogil
+    bint (*uses_float)(uint64_t mode) noexcept nogil
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
     return cpu.steps + <uint64_t>(cpu.slice - cpu.budget)
 
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
+
+cdef inline void forget_slots(Cpu* cpu) noexcept nogil:
+    # To be called whenever a translation may have ended.
+    cdef int i
+    if cpu.slots_used:
+        for i in range(TLB_BANKS * BASE_REGISTERS):
+            cpu.slots[i].read_tag = INVALID_TAG
+            cpu.slots[i].write_tag = INVALID_TAG
+        cpu.slots_used = False
 
 cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG

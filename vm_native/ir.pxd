@@ -43,6 +43,10 @@ cdef struct Block:
     Block* next_in_bucket
     Block* next_in_page[2]  # blocks that share the first, the second page
     Block* next_dead
+    uint32_t heat           # how often it was interpreted, where there is a compiler
+    uint32_t entry_steps    # of the compiled trace that begins here
+    void* entry             # its code, or NULL
+    void* compiled_into     # the compiler's list of the traces that it is part of
     UopInfo* info
     Uop* uops
 

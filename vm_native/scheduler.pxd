@@ -4,6 +4,7 @@ from vm_native.bus cimport Bus
 from vm_native.clock cimport NativeClock
 from vm_native.cpu cimport BlockCache, Cpu
 from vm_native.interpreter.run cimport Engine
+from vm_native.jit.compiler cimport JitCompiler
 
 cdef class Scheduler:
     cdef readonly Bus bus
@@ -17,6 +18,7 @@ cdef class Scheduler:
     cdef uint64_t event_ns          # guest time of the first device event
     cdef list harts                 # keeps the owners of the CPUs alive
     cdef readonly str form
+    cdef readonly JitCompiler compiler
     cdef bint stop_asked            # request_stop() outside a slice
 
     cdef void add(self, Cpu* cpu, object owner) except *

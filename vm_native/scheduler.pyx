@@ -16,6 +16,7 @@ from vm_native.cpu cimport (
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
 )
 from vm_native.interpreter.run cimport engine_named, run_slice
+from vm_native.jit.compiler cimport JitCompiler
 from vm_native.ram cimport PAGE_SHIFT, WATCHED, RamRegion
 
 cdef enum:
@@ -29,12 +30,12 @@ cdef uint64_t NEVER = <uint64_t>-1
 cdef class Scheduler:
     """The harts, bus, clock and block cache of one machine.
 
-    `form` is the interpreter's dispatch form, `quantum` the steps a hart runs before it is the next one's turn, and
+    `form` is the interpreter's dispatch form, `compiler` (if not None) compiles what is hot, `quantum` the steps a hart runs before it is the next one's turn, and
     `linking=False` sends every block back to the run loop, to measure what links bring. RAM must be on the bus already.
     """
 
-    def __cinit__(self, Bus bus not None, NativeClock clock not None, *, str form, int64_t quantum=10_000,
-                  bint linking=True):
+    def __cinit__(self, Bus bus not None, NativeClock clock not None, *, str form, JitCompiler compiler=None,
+                  int64_t quantum=10_000, bint linking=True):
         self.bus = bus
         self.clock = clock
         self.harts = []
@@ -48,8 +49,12 @@ cdef class Scheduler:
         self.blocks.linking = linking
         if init_cache(&self.blocks) < 0:
             raise MemoryError("no room for the block cache")
+        self.compiler = compiler
+        if compiler is not None:
+            compiler.attach(&self.blocks)
 
     def __dealloc__(self):
+        self.blocks.compiler = NULL         # it may be gone already
         destroy_cache(&self.blocks)
         free(self.blocks.cpus)
 
@@ -64,6 +69,8 @@ cdef class Scheduler:
         cpu.map = &self.bus.map
         cpu.timeline = &self.clock.timeline
         cpu.blocks = &self.blocks
+        if self.compiler is not None and self.blocks.cpu_count == 1:
+            self.compiler.take_front_end()
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
@@ -275,13 +282,19 @@ cdef class Scheduler:
         return self.bus.map.watch_size
 
     def statistics(self):
-        """Counters of the block cache, a dict of ints: translations, invalidations, flushes, bytes (host memory)."""
-        return {
+        """Counters of the block cache, a dict of ints: translations, invalidations, flushes, bytes (host memory).
+
+        With a compiler also "jit", its counters.
+        """
+        counters = {
             "translations": self.blocks.translations,
             "invalidations": self.blocks.invalidations,
             "flushes": self.blocks.flushes,
             "bytes": self.blocks.bytes,
         }
+        if self.compiler is not None:
+            counters["jit"] = self.compiler.statistics()
+        return counters
 
 
 # What `Scheduler.run` returns first, for Python.

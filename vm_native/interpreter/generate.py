@@ -3,6 +3,7 @@
     uop_enum.pxi            the opcodes, and how many slots each takes
     threaded_handlers.pxi   one handler per uop, each ending in a call of the next: gcc makes it a jump
     switch_loop.pxi         the same semantics as one loop over a switch
+    single_handlers.pxi     the same as functions that do one uop and return a Status
 
 Run by path before anything is compiled.
 """
@@ -185,6 +186,41 @@ class Switch(Form):
         return "\n".join(lines) + "\n"
 
 
+class Single(Form):
+    """A uop by itself, for engines that run some uops in another way. The ends of blocks are those engines' business."""
+
+    def go_on(self, row) -> list[str]:
+        return ["return CONTINUE"]
+
+    def load_miss(self, kind):
+        return [f"return load_slowly(cpu, uop, budget, address, {kind})"]
+
+    def store_miss(self, size):
+        return [f"return store_slowly(cpu, uop, budget, address, {size})"]
+
+    def attempt(self, call, row):
+        return [f"return {call}"]
+
+    def text(self) -> str:
+        lines = []
+        names = []
+        for row in UOPS:
+            if row.semantics.startswith(("branch", "jump", "fall")):
+                names.append("NULL")
+                continue
+            body = self.body(row) if row.semantics != "call; leave" else ["return leave_by_call(cpu, uop, budget)"]
+            names.append(f"s_{constant(row)[4:].lower()}")
+            lines.append(f"cdef int {names[-1]}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:")
+            lines.append(f"    # {row.semantics}")
+            text = "\n".join(body)
+            if "address" in text:
+                lines += ["    cdef uint64_t address", "    cdef TlbEntry* entry"]
+            lines += indent(body) + [""]
+        lines += ["cdef SingleHandler[UOP_COUNT] singles", ""]
+        lines += [f"singles[{index}] = {name}" for index, name in enumerate(names)]
+        return "\n".join(lines) + "\n"
+
+
 def indent(lines: list[str], levels: int = 1) -> list[str]:
     return ["    " * levels + line for line in lines]
 
@@ -205,6 +241,7 @@ def main(output: Path) -> None:
     write_if_changed(output / "uop_enum.pxi", enumeration())
     write_if_changed(output / "threaded_handlers.pxi", Threaded().text())
     write_if_changed(output / "switch_loop.pxi", Switch().text())
+    write_if_changed(output / "single_handlers.pxi", Single().text())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
 from vm_native.bus cimport ram_at
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, EXECUTE, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Cpu, JumpCacheEntry, TlbEntry,
+    ABANDON, CONTINUE, EXECUTE, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu, JumpCacheEntry, TlbEntry,
     jump_cache_index,
 )
 from vm_native.interpreter.dispatch cimport remembered
@@ -111,11 +111,14 @@ cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept no
         block = kept
     elif block.second_page and not second_page_holds(cpu, block):
         return translate(engine, cpu, physical, 1, status)
-    if not block.second_page and cpu.blocks.linking:
+    if cpu.blocks.linking:
+        # A block on two pages, too: the key changes with every flush, so both are where they were.
         entry = &cpu.jump_cache[jump_cache_index(cpu.pc)]
         entry.pc = cpu.pc
         entry.key = cpu.key
         entry.block = block
+        if cpu.blocks.compiler != NULL:
+            entry.code = cpu.blocks.compiler.way_to(cpu.blocks.compiler, block)
     return block
 
 
@@ -132,6 +135,45 @@ cdef bint may_link(Link* link, Block* target) noexcept nogil:
     )
 
 
+cdef void interpret(Engine* engine, Cpu* cpu, Block* block) noexcept nogil:
+    """From this block on, until something leaves the chain; where there is a compiler, this block alone."""
+    cdef Compiler* compiler = cpu.blocks.compiler
+    cdef int64_t rest
+    if compiler == NULL:
+        engine.run_block(cpu, block)
+        return
+    rest = cpu.budget - block.steps
+    cpu.slice -= rest
+    cpu.budget -= rest
+    engine.run_block(cpu, block)
+    compiler.interpreted += <uint64_t>(block.steps - cpu.budget)
+    cpu.slice += rest
+    cpu.budget += rest
+
+
+cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
+    """Whether a block should be compiled now; each question counts as a use."""
+    cdef uint64_t threshold = compiler.hot
+    if compiler.seed:
+        threshold = ((block.pc ^ compiler.seed) * 0x9E3779B97F4A7C15ULL >> 33) % (threshold + 1)
+    block.heat += 1
+    return block.heat > threshold
+
+
+cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
+    """Run the block's compiled code, if it has some or deserves it and the budget lasts for it."""
+    cdef Compiler* compiler = cpu.blocks.compiler
+    if block.entry == NULL and block.cached and is_hot(compiler, block):
+        compiler.compile(compiler, cpu, block)
+    if cpu.pending_exit != NULL:
+        compiler.link(compiler, cpu, block)
+        cpu.pending_exit = NULL
+    if block.entry == NULL or cpu.budget < block.entry_steps:
+        return False
+    compiler.run(compiler, cpu, block)
+    return True
+
+
 cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
@@ -140,6 +182,7 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
     while True:
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
             cpu.pending_link = NULL
+            cpu.pending_exit = NULL
             return
         if cpu.attention:
             cpu.front_end.attend(cpu)
@@ -148,6 +191,10 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
         if block == NULL:
             block = find_or_translate(engine, cpu, &status)
         if block != NULL:
+            if cpu.blocks.compiler != NULL:
+                cpu.pending_link = NULL
+                if run_compiled(cpu, block):
+                    continue
             link = cpu.pending_link
             if link != NULL and cpu.blocks.linking and may_link(link, block):
                 link_blocks(link, block)
@@ -156,7 +203,7 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
                 block = translate(engine, cpu, block.physical, <int>cpu.budget, &status)
         cpu.pending_link = NULL
         if block != NULL:
-            engine.run_block(cpu, block)
+            interpret(engine, cpu, block)
         elif status == ABANDON:
             cpu.stop = STOP_RAISED
         else:

@@ -18,7 +18,7 @@ from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
     F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
-    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, Hart, HartState, hart_of,
+    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, HartState, hart_of,
 )
 from vm_native.scheduler cimport Scheduler
 
@@ -64,6 +64,14 @@ front_end.misaligned[READ] = LOAD_MISALIGNED
 front_end.misaligned[WRITE] = STORE_MISALIGNED
 front_end.helpers = helpers
 front_end.sink = SINK
+front_end.zero = X0
+# Compilers take a5 to a0, then s0, sp and so on; fa5 to fa0, then ft0 on.
+for _place, _slot in enumerate((15, 14, 10, 13, 11, 12, 8, 2, 16, 1, 9, 17, 18, 19, 5, 6)):
+    front_end.hot_slots[_place] = _slot
+for _place, _slot in enumerate((15, 14, 13, 12, 11, 10, 0, 1, 2, 3, 4, 5, 16, 17, 8, 9)):
+    front_end.hot_floats[_place] = F0 + _slot
+front_end.data_bank = traps.data_bank_of
+front_end.uses_float = traps.uses_float
 
 
 cdef class NativeHart:
@@ -89,6 +97,7 @@ cdef class NativeHart:
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache == NULL or self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's TLB")
+        self.hart.cpu.slots_used = True         # the first flush makes them invalid
         self.reset()
         scheduler.add(&self.hart.cpu, self)
 

@@ -5,7 +5,9 @@ given only if the page table entry is dirty, the page is marked in the dirty map
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from vm_native.bus cimport ram_at
-from vm_native.cpu cimport CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry
+from vm_native.cpu cimport (
+    CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry, forget_slots,
+)
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport (
     BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT, MSTATUS_MPRV,
@@ -282,6 +284,7 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
 cdef inline void forget_fetches(Hart* hart) noexcept nogil:
     """Nothing that was remembered about where code stands holds any more."""
     hart.cpu.key += 1 << MODE_BITS
+    forget_slots(&hart.cpu)
 
 
 cdef void flush_translations(Hart* hart) noexcept nogil:

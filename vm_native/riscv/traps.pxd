@@ -13,3 +13,5 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil
 cdef void timers_changed(Hart* hart) noexcept nogil
 cdef void return_from_machine(Hart* hart) noexcept nogil
 cdef void return_from_supervisor(Hart* hart) noexcept nogil
+cdef int data_bank_of(uint64_t mode) noexcept nogil
+cdef bint uses_float(uint64_t mode) noexcept nogil

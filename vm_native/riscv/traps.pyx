@@ -7,9 +7,9 @@ from libc.stdint cimport uint64_t
 from vm_native.clock cimport ns_of_ticks, timeline_ticks
 from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
 from vm_native.riscv.state cimport (
-    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MODE_BITS,
-    MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
-    MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, SUPERVISOR, USER, Hart, hart_of,
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE, MODE_BANK,
+    MODE_BITS, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP,
+    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, SUPERVISOR, USER, Hart, hart_of,
 )
 
 cdef uint64_t INTERRUPT = 1ULL << 63
@@ -48,6 +48,16 @@ cdef void update_mode(Hart* hart) noexcept nogil:
     cpu.tlb = cpu.banks + bank * TLB_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
     cpu.fetch_tlb = cpu.banks + bank * TLB_ENTRIES
+
+
+cdef int data_bank_of(uint64_t mode) noexcept nogil:
+    """The TLB bank of data accesses in this mode."""
+    return <int>(mode & MODE_BANK) >> 2
+
+
+cdef bint uses_float(uint64_t mode) noexcept nogil:
+    """Whether code of this mode may use floating-point registers."""
+    return mode & MODE_FP_ON != 0
 
 
 # --- Traps -----------------------------------------------------------------------------------------------------------

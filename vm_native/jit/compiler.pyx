@@ -1,0 +1,221 @@
+"""Uops to x86-64: compiles traces of hot blocks, and is the face that the run loop and the block cache see."""
+from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from vm_native.clock cimport host_ns
+from vm_native.cpu cimport REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, PageSlot, TlbEntry
+from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
+from vm_native.jit.access cimport emit_access
+from vm_native.jit.code cimport (
+    code_of, discard_all, discard_block, free_all, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
+)
+from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform
+from vm_native.jit.floating cimport emit_floating
+from vm_native.jit.integer cimport emit_integer
+from vm_native.jit.job cimport BIAS, MAX_COLD, Job
+from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
+from vm_native.jit.state cimport (
+    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership,
+)
+from vm_native.jit.stubs cimport emit_stubs
+from vm_native.jit.trace cimport block_in_page, choose_trace
+from vm_native.jit.x86_64 cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
+
+import time
+
+include "uop_enum.pxi"
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    static int vm_host_can_compile(void) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
+            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+    }
+    #else
+    static int vm_host_can_compile(void) { return 0; }
+    #endif
+    #define VM_STATIC_ASSERT(condition) ((void)sizeof(char[1 - 2 * !(condition)]))
+    """
+    bint host_can_compile "vm_host_can_compile"() noexcept nogil
+    void static_assert "VM_STATIC_ASSERT"(bint condition) noexcept nogil
+
+cdef enum:
+    CODE_BYTES = 64 << 20
+    BYTES_A_UOP = 224       # at most, out of line parts included
+    BYTES_A_TRACE = 4096
+
+# The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
+cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
+cdef int FIRST_FLOAT = 3
+
+SWITCHES = ("registers", "slots", "linking", "jump_cache", "superblocks", "floats")
+
+
+def unavailable():
+    """Why this host cannot run compiled code, a str; None if it can."""
+    cdef Jit jit
+    if not host_can_compile():
+        return "the compiler makes code for x86-64 processors with AVX2, BMI and FMA"
+    memset(&jit, 0, sizeof(Jit))
+    refused = map_code_memory(&jit.memory, REGION_BYTES) < 0
+    unmap_code_memory(&jit.memory)
+    return "the host refuses executable memory" if refused else None
+
+
+# --- One trace ---------------------------------------------------------------------------------------------------------
+
+cdef void emit_part(Job* job, Block* part, int way) noexcept nogil:
+    cdef int slot = 0, opcode
+    cdef Uop* uop
+    while slot < part.uop_count:
+        uop = &part.uops[slot]
+        opcode = part.info[slot].opcode
+        if UOP_BEQ <= opcode <= UOP_FALL or opcode == UOP_CALL_LEAVE:
+            emit_end(job, part, uop, opcode, way)
+        elif not emit_integer(job, uop, opcode) and not emit_access(job, uop, opcode) and not emit_floating(
+            job, uop, opcode
+        ):
+            emit_perform(job, uop, job.refund)
+            # Whatever was known of the registers may have changed.
+            memset(job.boxed, 0, sizeof(job.boxed))
+        slot += 1
+        if slot < part.uop_count and part.info[slot].opcode == CONSTANT_SLOT:
+            slot += 1
+
+
+cdef bint emit_trace(Job* job, Block** parts, int* ways, int count) noexcept nogil:
+    cdef int i
+    cdef int left = job.steps
+    emit_entry(job)
+    for i in range(count):
+        left -= parts[i].steps
+        job.refund = left
+        emit_part(job, parts[i], ways[i])
+        if job.cold_count > MAX_COLD - 256:
+            return False
+    emit_cold(job)
+    return True
+
+
+cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
+    """Compile a trace that begins with this block, and link it with what has been compiled around it."""
+    cdef Jit* jit = <Jit*>face
+    cdef Job job
+    cdef Block* parts[MAX_PARTS]
+    cdef Block* target
+    cdef int ways[MAX_PARTS]
+    cdef int i, uops = 0, count = choose_trace(jit, head, parts, ways)
+    cdef uint64_t began = host_ns()
+    job.code = new_code(parts, count)
+    if job.code == NULL:
+        return
+    job.jit = jit
+    job.floats = cpu.front_end.uses_float(head.mode)
+    job.bank = cpu.front_end.data_bank(head.mode)
+    job.cold_count = 0
+    job.steps = 0
+    memset(job.boxed, 0, sizeof(job.boxed))
+    for i in range(count):
+        job.steps += parts[i].steps
+        uops += parts[i].uop_count
+    job.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
+    job.e.executable = jit.memory.executable
+    job.code.start = here(&job.e)
+    if not emit_trace(&job, parts, ways, count):
+        free(job.code)
+        return
+    head.entry_steps = job.steps
+    keep_code(jit, job.code, job.e.at)
+    for i in range(job.code.exit_count):
+        target = block_in_page(jit, head, job.code.exits[i].pc)
+        if target != NULL and target.entry != NULL and not head.second_page and jit.switches.linking:
+            link(jit, &job.code.exits[i], code_of(target))
+    jit.statistics.traces += 1
+    jit.statistics.instructions += job.steps
+    jit.statistics.host_bytes += job.code.size
+    jit.statistics.compile_ns += host_ns() - began
+
+
+# --- The face ------------------------------------------------------------------------------------------------------------
+
+ctypedef void (*Enter)(Cpu* cpu, void* code) noexcept nogil
+
+
+cdef void run(Compiler* face, Cpu* cpu, Block* block) noexcept nogil:
+    (<Enter><void*>(<Jit*>face).enter[cpu.front_end.uses_float(block.mode)])(cpu, block.entry)
+
+
+cdef void* way_to(Compiler* face, Block* block) noexcept nogil:
+    cdef Jit* jit = <Jit*>face
+    if block.entry != NULL:
+        return block.entry
+    return jit.leave_at[jit.cache.cpus[0].front_end.uses_float(block.mode)]
+
+
+cdef class JitCompiler:
+    """Compiles for one machine; a `Scheduler` attaches it to its block cache.
+
+    hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
+    its own number between 0 and `hot`. The switches turn off parts of the compiler, to measure what they bring.
+    Raises MemoryError if the host refuses executable memory.
+    """
+
+    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, uint64_t code_bytes=CODE_BYTES, **switches):
+        unknown = set(switches) - set(SWITCHES)
+        if unknown:
+            raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
+        self.jit.memory.descriptor = -1
+        self.jit.switches.registers = switches.get("registers", True)
+        self.jit.switches.slots = switches.get("slots", True)
+        self.jit.switches.linking = switches.get("linking", True)
+        self.jit.switches.jump_cache = switches.get("jump_cache", True)
+        self.jit.switches.superblocks = switches.get("superblocks", True)
+        self.jit.switches.floats = switches.get("floats", True)
+        if code_bytes < 2 * REGION_BYTES:
+            raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
+        if map_code_memory(&self.jit.memory, code_bytes // REGION_BYTES * REGION_BYTES) < 0:
+            raise MemoryError("the host refuses executable memory")
+        self.jit.face.hot = hot
+        self.jit.face.seed = seed
+        self.jit.face.compile = compile
+        self.jit.face.run = run
+        self.jit.face.link = link_exit
+        self.jit.face.way_to = way_to
+        self.jit.face.discard = discard_block
+        self.jit.face.discard_all = discard_all
+
+    def __dealloc__(self):
+        free_all(&self.jit)
+        unmap_code_memory(&self.jit.memory)
+
+    cdef void attach(self, BlockCache* cache) except *:
+        self.jit.cache = cache
+        cache.compiler = &self.jit.face
+
+    cdef void take_front_end(self) except *:
+        """When the first hart is there: give its most used slots to host registers, and write the stubs."""
+        cdef FrontEnd* front_end = self.jit.cache.cpus[0].front_end
+        cdef int i
+        static_assert(sizeof(TlbEntry) == 32 and sizeof(JumpCacheEntry) == 32)
+        self.jit.zero = front_end.zero
+        self.jit.sink = front_end.sink
+        for i in range(REGISTER_SLOTS):
+            self.jit.general[i] = self.jit.floating[i] = -1
+        if self.jit.switches.registers:
+            for i in range(HOST_REGISTERS):
+                self.jit.general[front_end.hot_slots[i]] = <int8_t>GENERAL[i]
+            for i in range(HOST_FLOATS if self.jit.switches.floats else 0):
+                self.jit.floating[front_end.hot_floats[i]] = <int8_t>(FIRST_FLOAT + i)
+        emit_stubs(&self.jit)
+        lay_out_regions(&self.jit, self.jit.stubs_end)
+
+    def statistics(self):
+        """Counters, a dict: traces, instructions (guest, compiled), host_bytes, compile_ns, discarded (traces),
+        reclaimed (regions), links, left (returns to the run loop), left_unlinked, performed (uops left to the
+        interpreter's functions), interpreted (steps), pauses_ns (of the last reclamations, a list)."""
+        counters = dict(self.jit.statistics)
+        count = min(counters.pop("pause_count"), PAUSES)
+        counters["pauses_ns"] = list(counters["pauses_ns"])[:count]
+        counters["interpreted"] = self.jit.face.interpreted
+        return counters

@@ -1,0 +1,208 @@
+"""Ways through, out of and back into a trace: its entry, branches, exits, and all that stands out of line."""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
+from vm_native.ir cimport Block, Uop, block_of, info_of
+from vm_native.jit.access cimport page_slot_place
+from vm_native.jit.job cimport (
+    BIAS, COLD_ACCESS, COLD_BUDGET, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
+    COLD_UNBOXED, Cold, Job, cold_jump, new_cold, op_slot, place_of, read_slot, target_of, wrote,
+)
+from vm_native.jit.state cimport Exit, Jit
+from vm_native.jit.x86_64 cimport *
+from vm_native.ram cimport PAGE_SHIFT
+
+include "uop_enum.pxi"
+
+cdef enum:
+    NO_WAY = -1             # the trace ends here
+    LOG2_ENTRY = 5          # of the size of a JumpCacheEntry
+
+
+cdef int32_t budget_place() noexcept nogil:
+    return place_of(&(<Cpu*>NULL).budget)
+
+
+cdef void emit_entry(Job* job) noexcept nogil:
+    """The one test of the budget: whether it lasts for the whole trace."""
+    op_constant_memory(&job.e, SUB_CONSTANT, True, RBP, budget_place(), job.steps)
+    cold_jump(new_cold(job, COLD_BUDGET, NULL), jump_if(&job.e, IF_NEGATIVE, NULL))
+
+
+cdef void emit_perform(Job* job, Uop* uop, int refund) noexcept nogil:
+    load_constant(&job.e, RAX, <int64_t>uop)
+    load_constant(&job.e, RDX, refund)
+    call(&job.e, job.jit.perform[job.floats])
+
+
+cdef void leave_by(Job* job, uint8_t* displacement, uint64_t pc) noexcept nogil:
+    """Let a jump leave the trace to this address."""
+    cdef bint outside = (pc ^ job.code.head.pc) >> PAGE_SHIFT != 0
+    cdef Cold* cold = new_cold(job, COLD_OUTSIDE if outside else COLD_SIDE_EXIT, NULL)
+    cold.pc = pc
+    cold_jump(cold, displacement)
+    if not outside:
+        cold.exit = job.code.exit_count
+        job.code.exits[cold.exit].pc = pc
+        job.code.exits[cold.exit].source = job.code
+        job.code.exit_count += 1
+
+
+cdef int condition_of(Job* job, Uop* uop, int opcode) noexcept nogil:
+    """Emit the comparison of a branch; the condition on which it is taken."""
+    cdef int a
+    if uop.rs1 == job.jit.zero and job.jit.general[uop.rs2] >= 0 and (opcode == UOP_BLT or opcode == UOP_BGE):
+        # 0 < b, 0 >= b
+        op_constant(&job.e, CMP_CONSTANT, True, job.jit.general[uop.rs2], 0)
+        return 0xF if opcode == UOP_BLT else 0xE
+    a = read_slot(job, uop.rs1, RAX)
+    if uop.rs2 == job.jit.zero:
+        op(&job.e, TEST, True, a, a)
+    else:
+        op_slot(job, CMP, True, a, uop.rs2)
+    if opcode == UOP_BEQ: return IF_EQUAL
+    if opcode == UOP_BNE: return IF_NOT_EQUAL
+    if opcode == UOP_BLT: return IF_LESS
+    if opcode == UOP_BGE: return IF_NOT_LESS
+    if opcode == UOP_BLTU: return IF_BELOW
+    return IF_NOT_BELOW
+
+
+cdef void emit_branch(Job* job, Block* part, Uop* uop, int opcode, int way) noexcept nogil:
+    cdef int condition = condition_of(job, uop, opcode)
+    if way == 0:
+        leave_by(job, jump_if(&job.e, condition ^ 1, NULL), part.links[1].pc)
+        return
+    leave_by(job, jump_if(&job.e, condition, NULL), part.links[0].pc)
+    if way == NO_WAY:
+        leave_by(job, jump(&job.e, NULL), part.links[1].pc)
+
+
+cdef void emit_probe(Job* job, bint known, uint64_t pc) noexcept nogil:
+    """Go on at the pc in rax, which may be known now, by way of the jump cache."""
+    cdef Emitter* e = &job.e
+    cdef JumpCacheEntry* entry = NULL
+    cdef uint8_t* miss = job.jit.leave_at[job.floats]
+    if not job.jit.switches.jump_cache:
+        jump(e, miss)
+        return
+    if known:
+        entry += jump_cache_index(pc)
+        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    else:
+        op(e, MOV, False, RCX, RAX)
+        op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1) << 1)
+        shift_constant(e, SHL, True, RCX, LOG2_ENTRY - 1)
+        op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><int64_t>&entry.pc)
+    jump_if(e, IF_NOT_EQUAL, miss)
+    op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
+    op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><int64_t>&entry.key)
+    jump_if(e, IF_NOT_EQUAL, miss)
+    jump_memory(e, RCX, <int32_t><int64_t>&entry.code)
+
+
+cdef void emit_indirect(Job* job, Block* part, Uop* uop) noexcept nogil:
+    cdef int base = read_slot(job, uop.rs1, RAX)
+    cdef int target
+    op_memory(&job.e, LEA, True, RAX, base, NO_INDEX, uop.imm)
+    op_constant(&job.e, AND_CONSTANT, True, RAX, -2)
+    if uop.rd != job.jit.sink:
+        target = target_of(job, uop.rd, RCX)
+        load_constant(&job.e, target, <int64_t>part.links[1].pc)
+        wrote(job, uop.rd, target)
+    emit_probe(job, False, 0)
+
+
+cdef void emit_end(Job* job, Block* part, Uop* uop, int opcode, int way) noexcept nogil:
+    """The last uop of a part; the trace goes on at the part's way 0 or 1, or ends (NO_WAY)."""
+    cdef int target
+    if UOP_BEQ <= opcode <= UOP_BGEU:
+        emit_branch(job, part, uop, opcode, way)
+    elif opcode == UOP_JAL:
+        if uop.rd != job.jit.sink:
+            target = target_of(job, uop.rd, RAX)
+            load_constant(&job.e, target, <int64_t>part.links[1].pc)
+            wrote(job, uop.rd, target)
+        if way == NO_WAY:
+            leave_by(job, jump(&job.e, NULL), part.links[0].pc)
+    elif opcode == UOP_JALR:
+        emit_indirect(job, part, uop)
+    elif opcode == UOP_FALL:
+        if way == NO_WAY:
+            leave_by(job, jump(&job.e, NULL), part.links[1].pc)
+    else:
+        emit_perform(job, uop, job.refund)      # always leaves
+        trap(&job.e)
+
+
+# --- Out of line -------------------------------------------------------------------------------------------------------
+
+cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
+    """The base register is where the hot code had it: in rdx, if not in a host register."""
+    cdef Uop* uop = cold.uop
+    cdef int base = job.jit.general[uop.rs1]
+    cdef int log2_size = 0
+    while 1 << log2_size < cold.size:
+        log2_size += 1
+    if job.jit.switches.slots:
+        op_memory(&job.e, LEA, True, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
+        op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, page_slot_place(job.bank, uop.rs1))
+        call(&job.e, job.jit.fill_slot[cold.write][log2_size])
+        jump_if(&job.e, IF_EQUAL, cold.again)
+    emit_perform(job, uop, cold.refund)
+    jump(&job.e, cold.done)
+
+
+cdef void emit_unboxed(Job* job, Cold* cold) noexcept nogil:
+    cdef Block* part = block_of(cold.uop)
+    cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
+    emit_perform(job, cold.uop, cold.refund)
+    op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), rest)
+    load_constant(&job.e, RAX, <int64_t>(part.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
+    jump(&job.e, job.jit.leave_at[job.floats])
+
+
+cdef void emit_exit(Job* job, Cold* cold) noexcept nogil:
+    cdef Exit* way = &job.code.exits[cold.exit]
+    way.jump = cold.jumps[0]
+    if cold.refund:
+        op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), cold.refund)
+        way.jump = jump(&job.e, NULL)
+    way.leave = here(&job.e)
+    patch(way.jump, job.e.executable, way.leave)
+    load_constant(&job.e, RAX, <int64_t>way)
+    jump(&job.e, job.jit.leave_exit[job.floats])
+    way.probe = here(&job.e)
+    load_constant(&job.e, RAX, <int64_t>way)
+    jump(&job.e, job.jit.probe_exit[job.floats])
+
+
+cdef void emit_cold(Job* job) noexcept nogil:
+    cdef Cold* cold
+    cdef int i, k
+    for i in range(job.cold_count):
+        cold = &job.cold[i]
+        for k in range(cold.jump_count):
+            patch(cold.jumps[k], job.e.executable, here(&job.e))
+        if cold.kind == COLD_ACCESS:
+            emit_access(job, cold)
+        elif cold.kind == COLD_PERFORM:
+            emit_perform(job, cold.uop, cold.refund)
+            jump(&job.e, cold.done)
+        elif cold.kind == COLD_UNBOXED:
+            emit_unboxed(job, cold)
+        elif cold.kind == COLD_NAN_SINGLE or cold.kind == COLD_NAN_DOUBLE:
+            vex_literal(&job.e, VMOVAPS, cold.xmm, 0,
+                        job.jit.nan_single if cold.kind == COLD_NAN_SINGLE else job.jit.nan_double)
+            jump(&job.e, cold.done)
+        elif cold.kind == COLD_SIDE_EXIT:
+            emit_exit(job, cold)
+        elif cold.kind == COLD_OUTSIDE:
+            if cold.refund:
+                op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), cold.refund)
+            load_constant(&job.e, RAX, <int64_t>cold.pc)
+            emit_probe(job, True, cold.pc)
+        else:
+            op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), job.steps)
+            load_constant(&job.e, RAX, <int64_t>job.code.head.pc)
+            jump(&job.e, job.jit.leave_at[job.floats])

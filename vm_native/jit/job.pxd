@@ -1,0 +1,134 @@
+# One compilation, and guest registers as the emitting modules see them.
+from libc.stdint cimport int32_t, intptr_t, uint8_t, uint32_t, uint64_t
+from vm_native.cpu cimport REGISTER_SLOTS, Cpu
+from vm_native.ir cimport Block, Uop
+from vm_native.jit.state cimport Code, Jit
+from vm_native.jit.x86_64 cimport (
+    MOV, MOV_TO, NO_INDEX, RBP, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, Emitter, op, op_memory, vex, vex_memory,
+)
+
+cdef enum:
+    BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
+    MAX_COLD = 512
+    MAX_COLD_JUMPS = 4
+    SCRATCH = 0             # xmm0 to xmm2 hold no guest register, as rax, rcx and rdx do not
+
+cdef enum ColdKind:         # what is done out of line, behind the trace
+    COLD_PERFORM            # let the interpreter's function do this uop
+    COLD_UNBOXED            # the same, then leave: what follows takes the operands for boxed
+    COLD_ACCESS             # fetch the page into the base register's slot and try again, or COLD_PERFORM
+    COLD_NAN_SINGLE         # the result is the canonical NaN
+    COLD_NAN_DOUBLE
+    COLD_SIDE_EXIT          # give back the steps of the parts that are not run, leave by an exit
+    COLD_OUTSIDE            # the same, to another page
+    COLD_BUDGET             # the budget does not last: undo, leave at the head
+
+cdef struct Cold:
+    ColdKind kind
+    int jump_count
+    uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
+    uint8_t* again          # executable addresses of the hot code: try again, go on
+    uint8_t* done
+    Uop* uop
+    int refund
+    int size                # of an access
+    bint write
+    int xmm
+    uint64_t pc             # where an exit leads
+    int exit                # its number
+
+cdef struct Job:
+    Emitter e
+    Jit* jit
+    Code* code
+    bint floats             # floating-point state is on
+    int bank                # of data
+    int steps               # of the whole trace
+    int refund              # steps of the parts behind the one at hand
+    uint8_t boxed[REGISTER_SLOTS]       # slots that are known to hold a boxed single
+    int cold_count
+    Cold cold[MAX_COLD]
+    uint8_t* limit          # a trace that grows beyond it is given up
+
+cdef inline int32_t slot_place(int slot) noexcept nogil:
+    return slot * 8 - BIAS
+
+cdef inline int32_t place_of(const void* field) noexcept nogil:
+    # Displacement from rbp of a field of a Cpu at address 0.
+    return <int32_t>(<intptr_t>field - BIAS)
+
+cdef inline Cold* new_cold(Job* job, ColdKind kind, Uop* uop) noexcept nogil:
+    cdef Cold* cold = &job.cold[job.cold_count]
+    job.cold_count += 1
+    cold.kind = kind
+    cold.uop = uop
+    cold.jump_count = 0
+    cold.refund = job.refund
+    return cold
+
+cdef inline void cold_jump(Cold* cold, uint8_t* displacement) noexcept nogil:
+    cold.jumps[cold.jump_count] = displacement
+    cold.jump_count += 1
+
+# --- General registers. `scratch` is used where the slot lives elsewhere.
+
+cdef inline void load_slot(Job* job, int reg, int slot) noexcept nogil:
+    """Into this very register."""
+    cdef int general = job.jit.general[slot]
+    if general >= 0:
+        if general != reg:
+            op(&job.e, MOV, True, reg, general)
+    elif job.jit.floating[slot] >= 0:
+        vex(&job.e, VMOVQ_TO, True, job.jit.floating[slot], 0, reg)
+    elif slot == job.jit.zero:
+        op(&job.e, 0x33, False, reg, reg)
+    else:
+        op_memory(&job.e, MOV, True, reg, RBP, NO_INDEX, slot_place(slot))
+
+cdef inline int read_slot(Job* job, int slot, int scratch) noexcept nogil:
+    """The register that holds the value."""
+    if job.jit.general[slot] >= 0:
+        return job.jit.general[slot]
+    load_slot(job, scratch, slot)
+    return scratch
+
+cdef inline void op_slot(Job* job, int opcode, bint wide, int reg, int slot) noexcept nogil:
+    """An instruction whose last operand is a slot, wherever that lives. x0 reads as zero from memory, too."""
+    if job.jit.general[slot] >= 0:
+        op(&job.e, opcode, wide, reg, job.jit.general[slot])
+    else:
+        op_memory(&job.e, opcode, wide, reg, RBP, NO_INDEX, slot_place(slot))
+
+cdef inline int target_of(Job* job, int slot, int scratch) noexcept nogil:
+    """The register to compute a slot's new value in; `wrote` it afterwards."""
+    return job.jit.general[slot] if job.jit.general[slot] >= 0 else scratch
+
+cdef inline void wrote(Job* job, int slot, int reg) noexcept nogil:
+    cdef int general = job.jit.general[slot]
+    job.boxed[slot] = False
+    if general >= 0:
+        if general != reg:
+            op(&job.e, MOV, True, general, reg)
+    elif job.jit.floating[slot] >= 0:
+        vex(&job.e, VMOVQ, True, job.jit.floating[slot], 0, reg)
+    elif slot != job.jit.sink:
+        op_memory(&job.e, MOV_TO, True, reg, RBP, NO_INDEX, slot_place(slot))
+
+# --- xmm registers
+
+cdef inline int read_float(Job* job, int slot, int scratch) noexcept nogil:
+    if job.jit.floating[slot] >= 0:
+        return job.jit.floating[slot]
+    vex_memory(&job.e, VMOVSD, False, scratch, 0, RBP, NO_INDEX, slot_place(slot))
+    return scratch
+
+cdef inline int float_target(Job* job, int slot, int scratch) noexcept nogil:
+    return job.jit.floating[slot] if job.jit.floating[slot] >= 0 else scratch
+
+cdef inline void wrote_float(Job* job, int slot, int xmm, bint boxed) noexcept nogil:
+    job.boxed[slot] = boxed
+    if job.jit.floating[slot] >= 0:
+        if job.jit.floating[slot] != xmm:
+            vex(&job.e, VMOVAPS, False, job.jit.floating[slot], 0, xmm)
+    else:
+        vex_memory(&job.e, VMOVSD_TO, False, xmm, 0, RBP, NO_INDEX, slot_place(slot))

@@ -1,0 +1,5 @@
+from libc.stdint cimport uint64_t
+from vm_native.jit.state cimport CodeMemory
+
+cdef int map_code_memory(CodeMemory* memory, uint64_t size) noexcept nogil
+cdef void unmap_code_memory(CodeMemory* memory) noexcept nogil

@@ -1,0 +1,108 @@
+# What the compiling engine keeps: code memory, compiled traces and the jumps between them.
+from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
+from vm_native.cpu cimport REGISTER_SLOTS, BlockCache, Compiler
+from vm_native.ir cimport Block
+
+cdef enum:
+    HOST_REGISTERS = 11     # general registers that guest registers live in while compiled code runs
+    HOST_FLOATS = 13        # xmm registers likewise
+    MAX_PARTS = 24          # blocks in a trace
+    MAX_TRACE_STEPS = 160
+    REGION_BYTES = 512 << 10
+    MAX_REGIONS = 256
+    PAUSES = 512            # how many of the last reclamations are remembered
+
+cdef struct Code
+cdef struct Jit
+
+cdef struct Exit:           # a jump out of a trace to a guest address in the same page
+    uint64_t pc
+    uint8_t* jump           # its displacement, in the writable mapping
+    uint8_t* leave          # where it leads without a target: back to the run loop
+    uint8_t* probe          # the same by way of the jump cache
+    Code* source
+    Code* target            # NULL: not linked
+    Exit* next_incoming     # the other exits linked to the target
+
+cdef struct Membership:     # of a block in a trace: any change of the block ends the trace
+    Code* code
+    Membership* next
+
+cdef struct Code:           # a compiled trace: a block and those that follow it on the hot way, all in one page
+    Block* head
+    uint8_t* start          # in the executable mapping
+    uint32_t size           # host bytes
+    int region
+    Code* newer             # its neighbours among those of its region
+    Code* older
+    Exit* incoming
+    int part_count
+    Block* parts[MAX_PARTS]
+    Membership memberships[MAX_PARTS]
+    int exit_count
+    Exit exits[MAX_PARTS + 2]
+
+cdef struct Region:
+    uint8_t* next           # free place, in the writable mapping
+    uint8_t* end
+    Code* newest
+
+cdef struct CodeMemory:     # one memfd, mapped twice: no address is both writable and executable
+    int descriptor
+    uint8_t* writable
+    intptr_t executable     # what to add to a writable address
+    uint64_t size
+
+cdef struct Switches:       # what can be turned off, to measure what it brings
+    bint registers          # guest registers live in host registers
+    bint slots              # a one-page cache for each base register, in front of the TLB
+    bint linking            # jumps from trace to trace
+    bint jump_cache         # inline look-up for indirect jumps and other pages
+    bint superblocks        # traces of more than one block
+    bint floats             # floating point in SSE instructions
+
+cdef struct JitStatistics:
+    uint64_t traces
+    uint64_t instructions   # guest instructions compiled
+    uint64_t host_bytes
+    uint64_t compile_ns
+    uint64_t discarded
+    uint64_t reclaimed      # regions
+    uint64_t links
+    uint64_t left           # times that compiled code went back to the run loop
+    uint64_t left_unlinked  # of these, by an exit without a target
+    uint64_t performed      # uops that the interpreter's functions did for compiled code
+    uint64_t pauses_ns[PAUSES]      # of the last reclamations
+    uint64_t pause_count
+
+cdef struct Jit:
+    Compiler face           # first: what the run loop and the block cache see
+    BlockCache* cache
+    CodeMemory memory
+    Switches switches
+    Region regions[MAX_REGIONS]
+    int region_count
+    int zero                # slots that read as zero, that take writes to nowhere
+    int sink
+    int region              # the one that is being filled
+    uint8_t* stubs_end      # they stand at the start of the first region; writable mapping
+    int8_t general[REGISTER_SLOTS]      # host register of a slot, or -1
+    int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
+    # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
+    uint8_t* enter[2]       # C function (Cpu*, code)
+    uint8_t* leave[2]       # jump here with pc and budget stored
+    uint8_t* leave_clean[2] # the same with all registers stored
+    uint8_t* leave_at[2]    # jump here with the pc in rax
+    uint8_t* leave_exit[2]  # jump here with an Exit* in rax
+    uint8_t* probe_exit[2]  # the same by way of the jump cache
+    uint8_t* perform[2]     # call with a Uop* in rax and the refund in edx
+    uint8_t* fill_slot[2][4]    # call with address in rax, slot in rcx: zero flag if it now holds the page; [write][log2 size]
+    # Constants of 16 bytes, executable mapping
+    uint8_t* upper_ones     # what boxes a single
+    uint8_t* nan_single
+    uint8_t* nan_double
+    uint8_t* sign_double
+    uint8_t* magnitude_double
+    uint8_t* sign_single
+    uint8_t* magnitude_single
+    JitStatistics statistics

@@ -1,0 +1,172 @@
+"""What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+from vm_native.cpu cimport (
+    CONTINUE, LEAVE, REGISTER_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
+)
+from vm_native.interpreter.leave cimport step_over, store_position
+from vm_native.interpreter.single cimport perform
+from vm_native.ir cimport Uop
+from vm_native.jit.job cimport BIAS, place_of, slot_place
+from vm_native.jit.state cimport Exit, Jit
+from vm_native.jit.x86_64 cimport *
+
+cdef enum:
+    PAGE_BITS = 12
+
+
+cdef int perform_for_code(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
+    """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
+
+    Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
+    """
+    cdef int64_t budget = cpu.budget
+    cdef uint64_t invalidations = cpu.blocks.invalidations
+    cdef int status = perform(cpu, uop, budget + refund)
+    if status != CONTINUE:
+        return status
+    if cpu.blocks.invalidations != invalidations:
+        store_position(cpu, uop, budget + refund)
+        step_over(cpu, uop)
+        return LEAVE
+    cpu.budget = budget
+    return CONTINUE
+
+
+cdef void move_registers(Jit* jit, Emitter* e, bint floats, bint load) noexcept nogil:
+    """All guest registers that live in host registers, from or to the register file."""
+    cdef int slot
+    for slot in range(REGISTER_SLOTS):
+        if jit.general[slot] >= 0:
+            op_memory(e, MOV if load else MOV_TO, True, jit.general[slot], RBP, NO_INDEX, slot_place(slot))
+        if floats and jit.floating[slot] >= 0:
+            vex_memory(e, VMOVSD if load else VMOVSD_TO, False, jit.floating[slot], 0, RBP, NO_INDEX, slot_place(slot))
+
+
+cdef void count(Emitter* e, uint64_t* counter) noexcept nogil:
+    load_constant(e, RCX, <int64_t>counter)
+    op_constant_memory(e, ADD_CONSTANT, True, RCX, 0, 1)
+
+
+cdef uint8_t* constant(Emitter* e, uint64_t low, uint64_t high) noexcept nogil:
+    cdef uint8_t* place = here(e)
+    (<uint64_t*>e.at)[0] = low
+    (<uint64_t*>e.at)[1] = high
+    e.at += 16
+    return place
+
+
+cdef void emit_enter(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    cdef int[6] saved = [RBX, RBP, R12, R13, R14, R15]
+    cdef int i
+    jit.enter[floats] = here(e)
+    for i in range(6):
+        push(e, saved[i])
+    op_constant(e, SUB_CONSTANT, True, RSP, 8)          # calls from here find the stack aligned
+    op_memory(e, LEA, True, RBP, RDI, NO_INDEX, BIAS)
+    op(e, MOV, True, RAX, RSI)
+    move_registers(jit, e, floats, True)
+    jump_register(e, RAX)
+
+
+cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    cdef int[6] saved = [R15, R14, R13, R12, RBP, RBX]
+    cdef int i
+    jit.leave_exit[floats] = here(e)
+    count(e, &jit.statistics.left_unlinked)
+    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pending_exit))
+    op_memory(e, MOV, True, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
+    jit.leave_at[floats] = here(e)
+    count(e, &jit.statistics.left)
+    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+    move_registers(jit, e, floats, False)
+    jit.leave_clean[floats] = here(e)
+    op_constant(e, ADD_CONSTANT, True, RSP, 8)
+    for i in range(6):
+        pop(e, saved[i])
+    ret(e)
+
+
+cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    jit.probe_exit[floats] = here(e)
+    op_memory(e, MOV, True, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
+    op(e, MOV, False, RCX, RAX)
+    shift_constant(e, SHR, False, RCX, 1)
+    op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1))
+    shift_constant(e, SHL, True, RCX, 5)
+    op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).pc)
+    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats])
+    op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
+    op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).key)
+    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats])
+    jump_memory(e, RCX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).code)
+
+
+cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    cdef uint8_t* left
+    jit.perform[floats] = here(e)
+    move_registers(jit, e, floats, False)
+    op_memory(e, LEA, True, RDI, RBP, NO_INDEX, -BIAS)
+    op(e, MOV, True, RSI, RAX)
+    op_constant(e, SUB_CONSTANT, True, RSP, 8)
+    count(e, &jit.statistics.performed)
+    load_constant(e, RAX, <int64_t><intptr_t>&perform_for_code)
+    call_register(e, RAX)
+    op_constant(e, ADD_CONSTANT, True, RSP, 8)
+    op(e, TEST, False, RAX, RAX)
+    left = jump_if(e, IF_NOT_EQUAL, NULL)
+    move_registers(jit, e, floats, True)
+    ret(e)
+    patch(left, e.executable, here(e))
+    op_constant(e, ADD_CONSTANT, True, RSP, 8)          # the return address
+    jump(e, jit.leave_clean[floats])
+
+
+cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexcept nogil:
+    cdef int32_t read_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).read_tag
+    cdef int32_t write_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).write_tag
+    cdef uint8_t* miss
+    jit.fill_slot[write][log2_size] = here(e)
+    op(e, MOV, True, RDX, RAX)
+    shift_constant(e, SHR, True, RDX, PAGE_BITS)
+    op_constant(e, AND_CONSTANT, False, RDX, TLB_ENTRIES - 1)
+    shift_constant(e, SHL, True, RDX, 5)
+    op_memory(e, ADD, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
+    op_constant(e, AND_CONSTANT, True, RAX, -4096 | ((1 << log2_size) - 1))
+    op_memory(e, CMP, True, RAX, RDX, NO_INDEX, write_tag if write else read_tag)
+    miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, read_tag)
+    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).read_tag)
+    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, write_tag)
+    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).write_tag)
+    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
+    store_constant(e, 4, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).slots_used), 1)
+    op(e, XOR, False, RAX, RAX)
+    patch(miss, e.executable, here(e))
+    ret(e)
+
+
+cdef void emit_stubs(Jit* jit) noexcept nogil:
+    """At the start of code memory. TlbEntry and JumpCacheEntry have 32 bytes (see the assertions in compiler.pyx)."""
+    cdef Emitter e
+    cdef int floats, write, log2_size
+    e.at = jit.memory.writable
+    e.executable = jit.memory.executable
+    jit.upper_ones = constant(&e, 0xFFFFFFFF00000000ULL, 0)
+    jit.nan_single = constant(&e, 0xFFFFFFFF7FC00000ULL, 0)
+    jit.nan_double = constant(&e, 0x7FF8000000000000ULL, 0)
+    jit.sign_double = constant(&e, 0x8000000000000000ULL, 0)
+    jit.magnitude_double = constant(&e, 0x7FFFFFFFFFFFFFFFULL, 0)
+    jit.sign_single = constant(&e, 0x80000000ULL, 0)
+    jit.magnitude_single = constant(&e, 0xFFFFFFFF7FFFFFFFULL, 0)
+    for floats in range(2):
+        emit_enter(jit, &e, floats)
+        emit_leave(jit, &e, floats)
+        emit_probe_exit(jit, &e, floats)
+        emit_perform_stub(jit, &e, floats)
+    for write in range(2):
+        for log2_size in range(4):
+            emit_fill_slot(jit, &e, write, log2_size)
+    jit.stubs_end = e.at

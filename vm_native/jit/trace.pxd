@@ -1,0 +1,5 @@
+from vm_native.ir cimport Block
+from vm_native.jit.state cimport Jit
+
+cdef int choose_trace(Jit* jit, Block* head, Block** parts, int* ways) noexcept nogil
+cdef Block* block_in_page(Jit* jit, Block* near, unsigned long long pc) noexcept nogil

@@ -1,0 +1,341 @@
+"""x86-64 machine code, byte by byte. Intel's Software Developer's Manual, volume 2, chapter 2: prefixes, ModRM, VEX."""
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+
+
+cdef void emit_byte(Emitter* e, int byte) noexcept nogil:
+    e.at[0] = <uint8_t>byte
+    e.at += 1
+
+
+cdef void emit_int32(Emitter* e, int32_t value) noexcept nogil:
+    (<int32_t*>e.at)[0] = value
+    e.at += 4
+
+
+cdef void emit_prefixes(Emitter* e, int opcode, bint wide, int reg, int index, int rm) noexcept nogil:
+    """Legacy prefixes, REX, escape bytes and the opcode."""
+    cdef int prefix = opcode >> 12 & 3
+    cdef int map_ = opcode >> 8 & 3
+    cdef int rex = 0x40 | wide << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1)
+    if opcode & LOCK:
+        emit_byte(e, 0xF0)
+    if prefix:
+        emit_byte(e, 0x66 if prefix == 1 else 0xF3 if prefix == 2 else 0xF2)
+    if rex != 0x40 or opcode & BYTE:
+        emit_byte(e, rex)
+    if map_:
+        emit_byte(e, 0x0F)
+    if map_ == 2:
+        emit_byte(e, 0x38)
+    elif map_ == 3:
+        emit_byte(e, 0x3A)
+    emit_byte(e, opcode & 0xFF)
+
+
+cdef void emit_vex(Emitter* e, int opcode, bint wide, int reg, int source, int index, int rm) noexcept nogil:
+    cdef int prefix = opcode >> 12 & 3
+    cdef int map_ = opcode >> 8 & 3
+    cdef int last = (~source & 15) << 3 | prefix
+    if not wide and map_ == 1 and not (index >> 3 & 1) and not (rm >> 3 & 1):
+        emit_byte(e, 0xC5)
+        emit_byte(e, (~reg >> 3 & 1) << 7 | last)
+    else:
+        emit_byte(e, 0xC4)
+        emit_byte(e, (~reg >> 3 & 1) << 7 | (~index >> 3 & 1) << 6 | (~rm >> 3 & 1) << 5 | map_)
+        emit_byte(e, wide << 7 | last)
+    emit_byte(e, opcode & 0xFF)
+
+
+cdef inline void emit_modrm(Emitter* e, int reg, int rm) noexcept nogil:
+    emit_byte(e, 0xC0 | (reg & 7) << 3 | (rm & 7))
+
+
+cdef void emit_address(Emitter* e, int reg, int base, int index, int shift, int32_t disp) noexcept nogil:
+    """[base + (index << shift) + disp]; base is a register, index one or NO_INDEX."""
+    cdef int mode = 2
+    if disp == 0 and (base & 7) != 5:       # rbp and r13 need a displacement
+        mode = 0
+    elif -128 <= disp <= 127:
+        mode = 1
+    if index != NO_INDEX or (base & 7) == 4:    # rsp and r12 need a SIB byte
+        emit_byte(e, mode << 6 | (reg & 7) << 3 | 4)
+        emit_byte(e, shift << 6 | (index & 7 if index != NO_INDEX else 4) << 3 | (base & 7))
+    else:
+        emit_byte(e, mode << 6 | (reg & 7) << 3 | (base & 7))
+    if mode == 1:
+        emit_byte(e, disp)
+    elif mode == 2:
+        emit_int32(e, disp)
+
+
+cdef inline int index_bits(int index) noexcept nogil:
+    return 0 if index == NO_INDEX else index
+
+
+cdef void op(Emitter* e, int opcode, bint wide, int reg, int rm) noexcept nogil:
+    emit_prefixes(e, opcode, wide, reg, 0, rm)
+    emit_modrm(e, reg, rm)
+
+
+cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int index, int32_t disp) noexcept nogil:
+    emit_prefixes(e, opcode, wide, reg, index_bits(index), base)
+    emit_address(e, reg, base, index, 0, disp)
+
+
+cdef void lea_scaled(Emitter* e, bint wide, int reg, int base, int index, int shift, int32_t disp) noexcept nogil:
+    emit_prefixes(e, LEA, wide, reg, index_bits(index), base)
+    emit_address(e, reg, base, index, shift, disp)
+
+
+cdef void vex(Emitter* e, int opcode, bint wide, int reg, int source, int rm) noexcept nogil:
+    emit_vex(e, opcode, wide, reg, source, 0, rm)
+    emit_modrm(e, reg, rm)
+
+
+cdef void vex_memory(
+    Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp
+) noexcept nogil:
+    emit_vex(e, opcode, wide, reg, source, index_bits(index), base)
+    emit_address(e, reg, base, index, 0, disp)
+
+
+cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil:
+    """The last operand is the constant at an executable address, relative to rip."""
+    emit_vex(e, opcode, False, reg, source, 0, 0)
+    emit_byte(e, (reg & 7) << 3 | 5)
+    emit_int32(e, <int32_t>(literal - (here(e) + 4)))
+
+
+cdef void rorx(Emitter* e, bint wide, int reg, int rm, int count) noexcept nogil:
+    vex(e, 0xF0 | MAP_0F3A | PREFIX_F2, wide, reg, 0, rm)
+    emit_byte(e, count)
+
+
+cdef void op_constant(Emitter* e, int operation, bint wide, int rm, int32_t value) noexcept nogil:
+    if -128 <= value <= 127:
+        op(e, 0x83, wide, operation, rm)
+        emit_byte(e, value)
+    else:
+        op(e, 0x81, wide, operation, rm)
+        emit_int32(e, value)
+
+
+cdef void op_constant_memory(Emitter* e, int operation, bint wide, int base, int32_t disp, int32_t value) noexcept nogil:
+    if -128 <= value <= 127:
+        op_memory(e, 0x83, wide, operation, base, NO_INDEX, disp)
+        emit_byte(e, value)
+    else:
+        op_memory(e, 0x81, wide, operation, base, NO_INDEX, disp)
+        emit_int32(e, value)
+
+
+cdef void store_constant(Emitter* e, int size, int base, int index, int32_t disp, int32_t value) noexcept nogil:
+    """A sign-extended constant into `size` bytes of memory."""
+    if size == 1:
+        op_memory(e, 0xC6, False, 0, base, index, disp)
+        emit_byte(e, value)
+    elif size == 2:
+        op_memory(e, 0xC7 | PREFIX_66, False, 0, base, index, disp)
+        emit_byte(e, value)
+        emit_byte(e, value >> 8)
+    else:
+        op_memory(e, 0xC7, size == 8, 0, base, index, disp)
+        emit_int32(e, value)
+
+
+cdef void shift_constant(Emitter* e, int operation, bint wide, int rm, int count) noexcept nogil:
+    op(e, 0xC1, wide, operation, rm)
+    emit_byte(e, count)
+
+
+cdef void shift_cl(Emitter* e, int operation, bint wide, int rm) noexcept nogil:
+    op(e, 0xD3, wide, operation, rm)
+
+
+cdef void bit_constant(Emitter* e, int operation, bint wide, int rm, int bit) noexcept nogil:
+    op(e, 0xBA | MAP_0F, wide, operation, rm)
+    emit_byte(e, bit)
+
+
+cdef void unary(Emitter* e, int operation, bint wide, int rm) noexcept nogil:
+    op(e, 0xF7, wide, operation, rm)
+
+
+cdef void multiply_constant(Emitter* e, bint wide, int reg, int rm, int32_t value) noexcept nogil:
+    op(e, 0x69, wide, reg, rm)
+    emit_int32(e, value)
+
+
+cdef void bswap(Emitter* e, int reg) noexcept nogil:
+    emit_byte(e, 0x48 | (reg >> 3))
+    emit_byte(e, 0x0F)
+    emit_byte(e, 0xC8 | (reg & 7))
+
+
+cdef void sign_into_rdx(Emitter* e, bint wide) noexcept nogil:
+    """cqo, cdq: rdx becomes the sign of rax."""
+    if wide:
+        emit_byte(e, 0x48)
+    emit_byte(e, 0x99)
+
+
+cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil:
+    """The shortest move; flags stay as they are."""
+    if 0 <= value <= 0xFFFFFFFFLL:
+        if reg >> 3:
+            emit_byte(e, 0x41)
+        emit_byte(e, 0xB8 | (reg & 7))
+        emit_int32(e, <int32_t>value)
+    elif value == <int32_t>value:
+        op(e, 0xC7, True, 0, reg)
+        emit_int32(e, <int32_t>value)
+    else:
+        emit_byte(e, 0x48 | (reg >> 3))
+        emit_byte(e, 0xB8 | (reg & 7))
+        (<int64_t*>e.at)[0] = value
+        e.at += 8
+
+
+cdef void push(Emitter* e, int reg) noexcept nogil:
+    if reg >> 3:
+        emit_byte(e, 0x41)
+    emit_byte(e, 0x50 | (reg & 7))
+
+
+cdef void pop(Emitter* e, int reg) noexcept nogil:
+    if reg >> 3:
+        emit_byte(e, 0x41)
+    emit_byte(e, 0x58 | (reg & 7))
+
+
+cdef void ret(Emitter* e) noexcept nogil:
+    emit_byte(e, 0xC3)
+
+
+cdef void trap(Emitter* e) noexcept nogil:
+    """ud2: control never comes here."""
+    emit_byte(e, 0x0F)
+    emit_byte(e, 0x0B)
+
+
+cdef uint8_t* displacement(Emitter* e, const uint8_t* target) noexcept nogil:
+    cdef uint8_t* place = e.at
+    e.at += 4
+    if target != NULL:
+        patch(place, e.executable, target)
+    return place
+
+
+cdef uint8_t* jump(Emitter* e, const uint8_t* target) noexcept nogil:
+    emit_byte(e, 0xE9)
+    return displacement(e, target)
+
+
+cdef uint8_t* jump_if(Emitter* e, int condition, const uint8_t* target) noexcept nogil:
+    emit_byte(e, 0x0F)
+    emit_byte(e, 0x80 | condition)
+    return displacement(e, target)
+
+
+cdef uint8_t* call(Emitter* e, const uint8_t* target) noexcept nogil:
+    emit_byte(e, 0xE8)
+    return displacement(e, target)
+
+
+cdef void jump_register(Emitter* e, int reg) noexcept nogil:
+    op(e, 0xFF, False, 4, reg)
+
+
+cdef void jump_memory(Emitter* e, int base, int32_t disp) noexcept nogil:
+    op_memory(e, 0xFF, False, 4, base, NO_INDEX, disp)
+
+
+cdef void call_register(Emitter* e, int reg) noexcept nogil:
+    op(e, 0xFF, False, 2, reg)
+
+
+cdef void patch(uint8_t* displacement, intptr_t executable, const uint8_t* target) noexcept nogil:
+    """Let the jump whose displacement stands here, in the writable mapping, lead to an executable address."""
+    (<int32_t*>displacement)[0] = <int32_t>(target - (displacement + executable + 4))
+
+
+# --- For tests ---------------------------------------------------------------------------------------------------------
+
+OPCODES = {
+    "add": ADD, "or": OR, "and": AND, "sub": SUB, "xor": XOR, "cmp": CMP, "test": TEST, "xchg": XCHG, "mov": MOV,
+    "mov to": MOV_TO, "mov8 to": MOV8_TO, "mov16 to": MOV16_TO, "lea": LEA, "movsxd": MOVSXD, "imul": IMUL,
+    "movzx8": MOVZX8, "movzx16": MOVZX16, "movsx8": MOVSX8, "movsx16": MOVSX16, "sete": SETCC | IF_EQUAL,
+    "cmovb": CMOVCC | IF_BELOW, "bts": BTS, "btr": BTR, "btc": BTC, "popcnt": POPCNT, "tzcnt": TZCNT, "lzcnt": LZCNT,
+    "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
+    "andn": ANDN, "shlx": SHLX, "sarx": SARX, "shrx": SHRX, "vmovaps": VMOVAPS, "vmovsd": VMOVSD,
+    "vmovsd to": VMOVSD_TO, "vmovss": VMOVSS, "vmovss to": VMOVSS_TO, "vmovq": VMOVQ, "vmovq to": VMOVQ_TO,
+    "vsqrtsd": VSQRTSD, "vaddsd": VADDSD, "vmulsd": VMULSD, "vsubsd": VSUBSD, "vminsd": VMINSD, "vdivsd": VDIVSD,
+    "vmaxsd": VMAXSD, "vsqrtss": VSQRTSS, "vaddss": VADDSS, "vmulss": VMULSS, "vsubss": VSUBSS, "vminss": VMINSS,
+    "vdivss": VDIVSS, "vmaxss": VMAXSS, "vucomisd": VUCOMISD, "vcomisd": VCOMISD, "vucomiss": VUCOMISS,
+    "vcomiss": VCOMISS, "vcvtsi2sd": VCVTSI2SD, "vcvtsi2ss": VCVTSI2SS, "vcvttsd2si": VCVTTSD2SI,
+    "vcvttss2si": VCVTTSS2SI, "vcvtsd2si": VCVTSD2SI, "vcvtss2si": VCVTSS2SI, "vcvtsd2ss": VCVTSD2SS,
+    "vcvtss2sd": VCVTSS2SD, "vandps": VANDPS, "vorps": VORPS, "vxorps": VXORPS, "vpcmpeqd": VPCMPEQD,
+    "vfmadd231": VFMADD231SD, "vfmsub231": VFMSUB231SD, "vfnmadd231": VFNMADD231SD, "vfnmsub231": VFNMSUB231SD,
+}
+
+
+def assemble(str shape, *operands):
+    """The bytes of one instruction, as the function of that name emits them: assemble("op", OPCODES["add"], 1, 0, 3)."""
+    cdef uint8_t buffer[32]
+    cdef Emitter e
+    e.at = buffer
+    e.executable = 0
+    a = list(operands)
+    if shape == "op":
+        op(&e, a[0], a[1], a[2], a[3])
+    elif shape == "op_memory":
+        op_memory(&e, a[0], a[1], a[2], a[3], a[4], a[5])
+    elif shape == "lea_scaled":
+        lea_scaled(&e, a[0], a[1], a[2], a[3], a[4], a[5])
+    elif shape == "vex":
+        vex(&e, a[0], a[1], a[2], a[3], a[4])
+    elif shape == "vex_memory":
+        vex_memory(&e, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
+    elif shape == "rorx":
+        rorx(&e, a[0], a[1], a[2], a[3])
+    elif shape == "op_constant":
+        op_constant(&e, a[0], a[1], a[2], a[3])
+    elif shape == "op_constant_memory":
+        op_constant_memory(&e, a[0], a[1], a[2], a[3], a[4])
+    elif shape == "store_constant":
+        store_constant(&e, a[0], a[1], a[2], a[3], a[4])
+    elif shape == "shift_constant":
+        shift_constant(&e, a[0], a[1], a[2], a[3])
+    elif shape == "shift_cl":
+        shift_cl(&e, a[0], a[1], a[2])
+    elif shape == "bit_constant":
+        bit_constant(&e, a[0], a[1], a[2], a[3])
+    elif shape == "unary":
+        unary(&e, a[0], a[1], a[2])
+    elif shape == "multiply_constant":
+        multiply_constant(&e, a[0], a[1], a[2], a[3])
+    elif shape == "bswap":
+        bswap(&e, a[0])
+    elif shape == "sign_into_rdx":
+        sign_into_rdx(&e, a[0])
+    elif shape == "load_constant":
+        load_constant(&e, a[0], a[1])
+    elif shape == "push":
+        push(&e, a[0])
+    elif shape == "pop":
+        pop(&e, a[0])
+    elif shape == "jump_if":
+        jump_if(&e, a[0], buffer + <int>a[1])
+    elif shape == "jump":
+        jump(&e, buffer + <int>a[0])
+    elif shape == "call":
+        call(&e, buffer + <int>a[0])
+    elif shape == "jump_register":
+        jump_register(&e, a[0])
+    elif shape == "jump_memory":
+        jump_memory(&e, a[0], a[1])
+    elif shape == "call_register":
+        call_register(&e, a[0])
+    else:
+        raise ValueError(f"no shape {shape!r}")
+    return bytes(buffer[:e.at - buffer])
