@@ -344,6 +344,7 @@ cdef void flush_blocks(BlockCache* cache) noexcept nogil:
     for i in range(cache.cpu_count):
         cache.cpus[i].pending_link = NULL
         for slot in range(JUMP_CACHE_ENTRIES):
+            cache.cpus[i].jump_cache[slot].key = 0      # no hart's: compiled code looks at it alone
             cache.cpus[i].jump_cache[slot].block = NULL
     cache.bytes = 0
     cache.flushes += 1
