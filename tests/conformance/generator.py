@@ -326,6 +326,24 @@ def reservation(random: Random) -> Unit:
     return Unit(8 + 4 * len(words), lambda here, target: [*address_into(8, here, offset), *words])
 
 
+def refresh(random: Random) -> Unit:
+    """Pointers and fuel as they were at first."""
+    addresses = [data_address(random) for _ in POINTERS]
+
+    def words(here: int, target: int) -> list[int]:
+        found = [by_name("addi", 30, rd=FUEL, rs1=0)]
+        for register, address in zip(POINTERS, addresses, strict=True):
+            found += address_into(register, here + 4 * len(found), address)
+        return found
+
+    return Unit(4 + 8 * len(POINTERS), words)
+
+
+def again(random: Random) -> Unit:
+    """Back to the first unit: the program never ends."""
+    return Unit(4, lambda here, target: [by_name("jal", target - here, rd=0)], -CODE_SIZE)
+
+
 class Special(NamedTuple):
     make: Callable[[Random], Unit]
     weight: int                 # as often as that is the unit drawn; a row has 2 or 3
@@ -341,6 +359,8 @@ SPECIAL = {
     "interrupt": Special(interrupt, 4),
     "floating on": Special(floating_on, 10, "F"),
     "supervisor memory": Special(supervisor_memory, 4),
+    "refresh": Special(refresh, 0),
+    "again": Special(again, 0),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import cached_property
 
 import vm
 from tests.conformance.encoding import Recogniser
@@ -20,7 +21,10 @@ class Ours:
         self.isa = isa
         self.machine = vm.Machine(memory=RAM_SIZE, isa=isa, engine=engine)
         self.hart = self.machine.harts[0]
-        self.recogniser = Recogniser(self.machine.isa.extensions)
+
+    @cached_property
+    def recogniser(self) -> Recogniser:
+        return Recogniser(self.machine.isa.extensions)
 
     def load(self, image: Image) -> None:
         """Everything as after power-on, and the program in memory."""

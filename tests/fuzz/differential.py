@@ -1,0 +1,249 @@
+"""Runs random programs on the interpreter and on the compiling engine, and compares everything that a guest can see.
+
+A case is a seed and nothing else: engine settings, program, lengths of the pieces that it is run in and what Python
+does between them follow from it. A program is a loop around random units, so that its blocks become hot, are linked,
+left by side exits and entered again. On a difference the piece is bisected, and the units are thinned out; to see it:
+
+    python -m tests.fuzz.differential SEED
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from random import Random
+from typing import NamedTuple
+
+import numpy
+
+import vm
+from tests.conformance.compare import disassemble
+from tests.conformance.frame import CODE, CODE_SIZE, DATA, DATA_SIZE, SIZE
+from tests.conformance.generator import Program, make_program, names
+from tests.conformance.image import BASE
+from tests.conformance.ours import F_NAMES, X_NAMES, Ours
+from tests.conformance.scenery import Scenery
+from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.registers import CSR_NUMBERS
+
+ISAS = (isa_strings.DEFAULT, isa_strings.DEFAULT, "rv64gc_zicntr_svade")
+SWITCHES = ("REGISTERS", "SLOTS", "LINKING", "JUMP_CACHE", "SUPERBLOCKS", "FLOATS")
+# How the compiling engine is set: when it compiles, and the parts of it that are turned off one at a time.
+SETTINGS: tuple[dict[str, str], ...] = (
+    {"HOT": "0"}, {"HOT": "1"}, {"HOT": "3"}, {"HOT": "6", "SEED": "1"}, {"HOT": "20", "SEED": "7"},
+    *({"HOT": "2", switch: "0"} for switch in SWITCHES),
+    {"HOT": "0", "SUPERBLOCKS": "0"},
+)  # fmt: skip
+LENGTHS = (1, 7, 60, 300, 1500, 4000)
+
+
+class Difference(AssertionError):
+    """The two engines did not do the same. The message says where."""
+
+
+class Case(NamedTuple):
+    """What follows from a seed."""
+
+    setting: int
+    isa: str
+    program: Program
+    pieces: tuple[tuple[int, int], ...]         # steps to run, and the seed of what is done before
+
+
+@contextmanager
+def environment(setting: dict[str, str]) -> Iterator[None]:
+    """With $VM_JIT_... set like this, and no others."""
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("VM_JIT_")}
+    os.environ.update({f"VM_JIT_{name}": value for name, value in setting.items()})
+    try:
+        yield
+    finally:
+        for name in setting:
+            del os.environ[f"VM_JIT_{name}"]
+        os.environ.update(before)
+
+
+@cache
+def machines(isa: str, setting: int) -> tuple[Ours, Ours]:
+    """The interpreter and the compiling engine. Both have run the same programs before, so that even time agrees."""
+    with environment(SETTINGS[setting]):
+        return Ours(isa, engine="interpreter"), Ours(isa, engine="jit")
+
+
+def make_case(seed: int) -> Case:
+    random = Random(seed)
+    isa = random.choice(ISAS)
+    extensions = isa_strings.parse(isa).extensions
+    choices = names(extensions)
+    kind = random.random()
+    if kind < 0.5:              # few rows, so that compiled code is seldom left
+        choices = random.sample(choices, random.randrange(3, 30))
+    elif kind < 0.7:
+        choices = [name for name in choices if name[0] == "f" or name.startswith(("c.f", "constant"))]
+    units = [(random.choice(choices), random.getrandbits(24)) for _ in range(random.choice((3, 10, 40, 120)))]
+    scenery = Scenery(random.getrandbits(32), random.choice((3, 3, 1, 0)), random.choice((0, 0, 8, 9)))
+    program = make_program([("refresh", random.getrandbits(24)), *units, ("again", 0)], scenery, extensions)
+    pieces = tuple((random.randrange(1, random.choice(LENGTHS) + 1), random.getrandbits(24))
+                   for _ in range(random.randrange(3, 12)))
+    return Case(random.randrange(len(SETTINGS)), isa, program, pieces)
+
+
+def disturb(ours: Ours, seed: int) -> None:
+    """What Python, a device or time may do between two pieces; often nothing."""
+    random = Random(seed)
+    hart, kind = ours.hart, random.random()
+    if kind < 0.15:
+        hart.mtimecmp = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        hart.csr["mie"] |= 0x80
+        hart.csr["mstatus"] |= 8
+    elif kind < 0.2:
+        ours.machine.memory.write(BASE + DATA + random.randrange(DATA_SIZE - 64), random.randbytes(64))
+    elif kind < 0.3:            # an instruction of the program becomes another one of it
+        source, target = (BASE + CODE + random.randrange(0, CODE_SIZE // 8, 4) for _ in range(2))
+        ours.machine.memory.write(target, ours.machine.memory.read(source, 4))
+    elif kind < 0.35:
+        hart.write_csr(CSR_NUMBERS["fcsr"], random.choice((0, 0, 0, 31, 0x20, 0x60)))
+    elif kind < 0.4:
+        hart.csr["satp"] = hart.csr["satp"] ^ 7 << 44
+
+
+def state(ours: Ours) -> dict[str, object]:
+    """What can be seen of a machine, but for RAM."""
+    hart = ours.hart
+    found: dict[str, object] = {"pc": hart.pc, "privilege": hart.privilege, "steps": ours.machine.steps}
+    found |= zip(X_NAMES + F_NAMES, ours.registers(), strict=True)
+    found |= {name: hart.read_csr(number) for name, number in CSR_NUMBERS.items()}
+    return found
+
+
+def shown(value: object) -> str:
+    return f"{value:#x}" if isinstance(value, int) else str(value)
+
+
+def differences(expected: Ours, found: Ours) -> list[str]:
+    """Where two machines are not the same."""
+    wanted, got = state(expected), state(found)
+    problems = [f"{name} is {shown(got[name])}, not {shown(wanted[name])}" for name in wanted
+                if wanted[name] != got[name]]
+    memories = [ours.machine.memory.array(BASE, (SIZE,), numpy.uint8) for ours in (expected, found)]
+    if not numpy.array_equal(*memories):
+        offsets = numpy.flatnonzero(memories[0] != memories[1])
+        problems.append(f"RAM differs in {len(offsets)} bytes from {BASE + int(offsets[0]):#x} on")
+    return problems
+
+
+def run_piece(ours: Ours, piece: tuple[int, int]) -> tuple[vm.StopReason, int]:
+    length, seed = piece
+    disturb(ours, seed)
+    stop = ours.machine.run(instructions=length)
+    return stop.reason, stop.steps
+
+
+class Count(NamedTuple):
+    """Steps of one case or of several: all, and those that the interpreter did for the compiling engine."""
+
+    steps: int = 0
+    interpreted: int = 0
+
+
+def check(case: Case) -> Count:
+    """Run a case on both engines. Raises Difference; then it is for new machines to go on."""
+    both = machines(case.isa, case.setting)
+    compiling = both[1].machine
+    before = Count(compiling.steps, compiling.statistics()["jit"]["interpreted"])
+    for ours in both:
+        ours.load(case.program.image)
+    for index, piece in enumerate(case.pieces):
+        wanted, found = (run_piece(ours, piece) for ours in both)
+        problems = differences(*both)
+        if wanted != found:
+            problems.append(f"the run ended with {found}, not {wanted}")
+        if problems:
+            machines.cache_clear()
+            raise Difference(f"{SETTINGS[case.setting]} {case.isa}, piece {index}: {'; '.join(problems)}")
+        if wanted[0] is not vm.StopReason.BUDGET:
+            break
+    return Count(compiling.steps - before.steps, compiling.statistics()["jit"]["interpreted"] - before.interpreted)
+
+
+def fails(case: Case) -> bool:
+    """On machines that ran nothing before."""
+    machines.cache_clear()
+    try:
+        check(case)
+    except Difference:
+        return True
+    return False
+
+
+# --- To look at a failing case ------------------------------------------------------------------------------------------
+
+def thinned(case: Case) -> Case:
+    """The same difference with fewer units and pieces."""
+    extensions = isa_strings.parse(case.isa).extensions
+    pieces = list(case.pieces)
+    while len(pieces) > 1 and fails(case._replace(pieces=tuple(pieces[:-1]))):
+        pieces.pop()
+    case = case._replace(pieces=tuple(pieces))
+    units, size = list(case.program.units), len(case.program.units) // 2
+    while size:
+        at = 1
+        while at < len(units) - 1:
+            fewer = units[:at] + units[min(at + size, len(units) - 1) :]
+            smaller = case._replace(program=make_program(fewer, case.program.scenery, extensions))
+            if fails(smaller):
+                case, units = smaller, fewer
+            else:
+                at += size
+        size //= 2
+    return case
+
+
+def first_wrong_step(case: Case) -> str:
+    """Bisect the last piece: the instruction whose step makes the difference, and what it is."""
+    *before, (length, seed) = case.pieces
+
+    def after(steps: int) -> tuple[Ours, Ours]:
+        machines.cache_clear()
+        both = machines(case.isa, case.setting)
+        for ours in both:
+            ours.load(case.program.image)
+            for piece in [*before, (steps, seed)]:
+                run_piece(ours, piece)
+        return both
+
+    low, high = 0, length
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if differences(*after(middle)) else (middle, high)
+    problems = differences(*after(high))
+    ours, _ = after(low)
+    hart = ours.hart
+    physical = hart.translate(hart.pc, "execute")
+    word = 0 if physical is None else int.from_bytes(ours.machine.memory.read(physical, 4), "little")
+    return f"step {high} of the last piece, {hart.pc:#x} {disassemble(word, hart.pc)}: {'; '.join(problems)}"
+
+
+def main(seed: int) -> None:
+    case = make_case(seed)
+    if not fails(case):
+        print("no difference")
+        return
+    case = thinned(case)
+    print(SETTINGS[case.setting], case.isa, case.program.scenery, f"pieces {case.pieces}")
+    for unit in case.program.units:
+        print("   ", unit)
+    code = case.program.image.data[CODE : CODE + 400]
+    at = 0
+    while at < len(code) and any(code[at : at + 4]):
+        word = int.from_bytes(code[at : at + 4], "little")
+        print(f"{BASE + CODE + at:#x}  {disassemble(word, BASE + CODE + at)}")
+        at += 4 if word & 3 == 3 else 2
+    print(first_wrong_step(case))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
