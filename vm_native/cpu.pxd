@@ -10,6 +10,8 @@ cdef enum:
     TLB_BANKS = 4
     JUMP_CACHE_ENTRIES = 4096
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
+    PAGE_SLOTS = 128        # in each bank: one for each base register, the others for computed addresses
+    REMEMBERED_SLOTS = 64
 
 cdef enum:
     PAGE_OFFSET = 0xFFF
@@ -57,7 +59,7 @@ cdef struct JumpCacheEntry:
     Block* block
     void* code              # where compiled code goes on: the block's, or a way back to the run loop
 
-cdef struct PageSlot:       # what compiled code knows of the page that a base register points into: a copy from the TLB
+cdef struct PageSlot:       # what compiled code knows of the page that an address points into: a copy from the TLB
     uint64_t read_tag
     uint64_t write_tag
     intptr_t addend
@@ -101,8 +103,10 @@ cdef struct Cpu:
     StopCode stop
     Link* pending_link      # the way out just taken, not linked yet
     void* pending_exit      # the same of compiled code
-    bint slots_used         # some PageSlot may be valid
-    PageSlot slots[TLB_BANKS * BASE_REGISTERS]
+    void* host_stack        # of compiled code, to leave it from any depth
+    uint32_t slot_fills     # how many of `filled_slots` count; all of them: any PageSlot may be valid
+    PageSlot* filled_slots[REMEMBERED_SLOTS]
+    PageSlot slots[TLB_BANKS * PAGE_SLOTS]
     uint64_t reserved_host  # LR: host address (0: none), value and size in bytes of the reservation
     uint64_t reserved_value
     int reserved_size
@@ -179,14 +183,20 @@ cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
 
+cdef inline void clear_slot(PageSlot* slot) noexcept nogil:
+    slot.read_tag = INVALID_TAG
+    slot.write_tag = INVALID_TAG
+
 cdef inline void forget_slots(Cpu* cpu) noexcept nogil:
     # To be called whenever a translation may have ended.
-    cdef int i
-    if cpu.slots_used:
-        for i in range(TLB_BANKS * BASE_REGISTERS):
-            cpu.slots[i].read_tag = INVALID_TAG
-            cpu.slots[i].write_tag = INVALID_TAG
-        cpu.slots_used = False
+    cdef uint32_t i
+    if cpu.slot_fills < REMEMBERED_SLOTS:
+        for i in range(cpu.slot_fills):
+            clear_slot(cpu.filled_slots[i])
+    else:
+        for i in range(TLB_BANKS * PAGE_SLOTS):
+            clear_slot(&cpu.slots[i])
+    cpu.slot_fills = 0
 
 cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG

@@ -1,11 +1,12 @@
 """Loads, stores and the simplest atomics.
 
-Each base register has a `PageSlot` per data bank: a copy of the TLB entry of the page that it pointed into last. One
-comparison says whether the access lies in that page and is aligned. Everything else is out of line: first the TLB is
-asked, then the interpreter's function does the uop.
+A `PageSlot` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
+access lies in that page and is aligned. Everything else is out of line: first the TLB is asked, then the interpreter's
+function does the uop. Each base register has a slot of its own in each data bank; a register that a trace computes
+anew, as compilers do with temporary addresses, takes one of the others from there on, by the place of the computation.
 """
 from libc.stdint cimport int8_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
+from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Uop
 from vm_native.jit.job cimport (
     COLD_ACCESS, Cold, Job, cold_jump, float_target, load_slot, new_cold, place_of, read_float, read_slot, target_of,
@@ -19,21 +20,23 @@ cdef enum:
     PAGE_BITS = 12
 
 
-cdef int32_t page_slot_place(int bank, int base) noexcept nogil:
-    """Displacement from rbp of a base register's PageSlot."""
-    return place_of(&(<Cpu*>NULL).slots) + (bank * BASE_REGISTERS + base) * <int32_t>sizeof(PageSlot)
+cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
+    """After a uop at pc: what it wrote may be a pointer to somewhere else. One that moves on stays what it is."""
+    if uop.rd < BASE_REGISTERS and not (opcode == UOP_ADDI and uop.rs1 == uop.rd):
+        job.slots[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_SLOTS - BASE_REGISTERS))
 
 
 cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold, int32_t* offset) noexcept nogil:
     """Emit the test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
-    cdef int32_t place = page_slot_place(job.bank, uop.rs1)
+    cdef int32_t place = place_of(&(<Cpu*>NULL).slots)
     cdef PageSlot* slot = NULL
     cdef Emitter* e = &job.e
     cdef int base
     cold[0] = new_cold(job, COLD_ACCESS, uop)
     cold[0].size = size
     cold[0].write = write
-    cold[0].again = here(e)
+    place += (job.bank * PAGE_SLOTS + job.slots[uop.rs1]) * <int32_t>sizeof(PageSlot)
+    cold[0].slot = place
     base = read_slot(job, uop.rs1, RDX)
     offset[0] = uop.imm
     if uop.imm:
@@ -46,6 +49,7 @@ cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold, int32_t* o
                   place + <int32_t><intptr_t>(&slot.write_tag if write else &slot.read_tag))
         cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
         op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place + <int32_t><intptr_t>&slot.addend)
+        cold[0].found = here(e)
         return base
     # The TLB itself: index, tag, addend.
     op(e, MOV, True, RCX, RAX)
@@ -66,8 +70,8 @@ cdef void load(Job* job, Uop* uop, int opcode, bint wide, int size) noexcept nog
     cdef int32_t offset
     cdef int base = check(job, uop, size, False, &cold, &offset)
     cdef int target
-    if job.jit.floating[uop.rd] >= 0:
-        vex_memory(&job.e, VMOVSD, False, job.jit.floating[uop.rd], 0, base, RCX, offset)
+    if job.floating[uop.rd] >= 0:
+        vex_memory(&job.e, VMOVSD, False, job.floating[uop.rd], 0, base, RCX, offset)
         job.boxed[uop.rd] = False
     else:
         target = target_of(job, uop.rd, RAX)
@@ -93,8 +97,8 @@ cdef void store(Job* job, Uop* uop, int opcode, bint wide, int size) noexcept no
     cdef int base = check(job, uop, size, True, &cold, &offset)
     if uop.rs2 == job.jit.zero:
         store_constant(&job.e, size, base, RCX, offset, 0)
-    elif size >= 4 and job.jit.floating[uop.rs2] >= 0:
-        vex_memory(&job.e, VMOVSD_TO if size == 8 else VMOVSS_TO, False, job.jit.floating[uop.rs2], 0, base, RCX, offset)
+    elif size >= 4 and job.floating[uop.rs2] >= 0:
+        vex_memory(&job.e, VMOVSD_TO if size == 8 else VMOVSS_TO, False, job.floating[uop.rs2], 0, base, RCX, offset)
     else:
         op_memory(&job.e, opcode, wide, read_slot(job, uop.rs2, RAX), base, RCX, offset)
     cold.done = here(&job.e)

@@ -66,12 +66,17 @@ cdef Code* new_code(Block** parts, int part_count) noexcept nogil:
     return code
 
 
+cdef void free_code(Code* code) noexcept nogil:
+    free(code.marks)
+    free(code)
+
+
 cdef void keep_code(Jit* jit, Code* code, uint8_t* end) noexcept nogil:
     """The trace has been written up to `end` of the region at hand: from now on its block runs it."""
     cdef Region* region = &jit.regions[jit.region]
     cdef int i
     code.region = jit.region
-    code.size = <uint32_t>(end - region.next)
+    code.size = <uint32_t>(end + jit.memory.executable - code.start)
     region.next = end
     code.older = region.newest
     if code.older != NULL:
@@ -171,7 +176,7 @@ cdef void discard_code(Jit* jit, Code* code) noexcept nogil:
     if code.older != NULL:
         code.older.newer = code.newer
     jit.statistics.discarded += 1
-    free(code)
+    free_code(code)
 
 
 cdef void discard_block(Compiler* face, Block* block) noexcept nogil:
@@ -198,6 +203,6 @@ cdef void free_all(Jit* jit) noexcept nogil:
             code = jit.regions[i].newest
             jit.regions[i].newest = code.older
             jit.statistics.discarded += 1
-            free(code)
+            free_code(code)
         jit.regions[i].next = jit.memory.writable + i * <uint64_t>REGION_BYTES if i else jit.stubs_end
     jit.region = 0

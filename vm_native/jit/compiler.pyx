@@ -1,21 +1,22 @@
 """Uops to x86-64: compiles traces of hot blocks, and is the face that the run loop and the block cache see."""
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, PageSlot, TlbEntry
+from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, PageSlot, TlbEntry
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
-from vm_native.jit.access cimport emit_access
+from vm_native.jit.access cimport choose_slot, emit_access
 from vm_native.jit.code cimport (
-    code_of, discard_all, discard_block, free_all, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
+    code_of, discard_all, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
 )
-from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform
+from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
 from vm_native.jit.floating cimport emit_floating
 from vm_native.jit.integer cimport emit_integer
 from vm_native.jit.job cimport BIAS, MAX_COLD, Job
+from vm_native.jit.registers cimport allocate
 from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership,
+    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Exit, Jit, Mark, Membership,
 )
 from vm_native.jit.stubs cimport emit_stubs
 from vm_native.jit.trace cimport block_in_page, choose_trace
@@ -49,7 +50,7 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_FLOAT = 3
 
-SWITCHES = ("registers", "slots", "linking", "jump_cache", "superblocks", "floats")
+SWITCHES = ("registers", "allocation", "slots", "linking", "jump_cache", "superblocks", "floats")
 
 
 def unavailable():
@@ -65,12 +66,25 @@ def unavailable():
 
 # --- One trace ---------------------------------------------------------------------------------------------------------
 
+cdef void mark(Job* job, uint64_t pc) noexcept nogil:
+    cdef Code* code = job.code
+    cdef Mark* marks = <Mark*>realloc(code.marks, (code.mark_count + 1) * sizeof(Mark))
+    if marks == NULL:
+        return
+    code.marks = marks
+    marks[code.mark_count].pc = pc
+    marks[code.mark_count].offset = <uint32_t>(here(&job.e) - code.start)
+    code.mark_count += 1
+
+
 cdef void emit_part(Job* job, Block* part, int way) noexcept nogil:
     cdef int slot = 0, opcode
     cdef Uop* uop
     while slot < part.uop_count:
         uop = &part.uops[slot]
         opcode = part.info[slot].opcode
+        if job.jit.marking:
+            mark(job, part.pc + part.info[slot].pc_offset)
         if UOP_BEQ <= opcode <= UOP_FALL or opcode == UOP_CALL_LEAVE:
             emit_end(job, part, uop, opcode, way)
         elif not emit_integer(job, uop, opcode) and not emit_access(job, uop, opcode) and not emit_floating(
@@ -79,14 +93,24 @@ cdef void emit_part(Job* job, Block* part, int way) noexcept nogil:
             emit_perform(job, uop, job.refund)
             # Whatever was known of the registers may have changed.
             memset(job.boxed, 0, sizeof(job.boxed))
+        choose_slot(job, uop, opcode, part.pc + part.info[slot].pc_offset)
         slot += 1
         if slot < part.uop_count and part.info[slot].opcode == CONSTANT_SLOT:
             slot += 1
 
 
+cdef bint loops(Block** parts, int count) noexcept nogil:
+    """Whether the end of the trace leads back to its head."""
+    cdef Block* last = parts[count - 1]
+    return last.links[0].pc == parts[0].pc or last.links[1].pc == parts[0].pc
+
+
 cdef bint emit_trace(Job* job, Block** parts, int* ways, int count) noexcept nogil:
     cdef int i
     cdef int left = job.steps
+    allocate(job, parts, count, loops(parts, count))
+    emit_perform_thunk(job)
+    job.code.start = here(&job.e)
     emit_entry(job)
     for i in range(count):
         left -= parts[i].steps
@@ -94,6 +118,8 @@ cdef bint emit_trace(Job* job, Block** parts, int* ways, int count) noexcept nog
         emit_part(job, parts[i], ways[i])
         if job.cold_count > MAX_COLD - 256:
             return False
+    if job.jit.marking:
+        mark(job, 0)
     emit_cold(job)
     return True
 
@@ -116,14 +142,15 @@ cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
     job.cold_count = 0
     job.steps = 0
     memset(job.boxed, 0, sizeof(job.boxed))
+    for i in range(BASE_REGISTERS):
+        job.slots[i] = <uint8_t>i
     for i in range(count):
         job.steps += parts[i].steps
         uops += parts[i].uop_count
     job.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
     job.e.executable = jit.memory.executable
-    job.code.start = here(&job.e)
     if not emit_trace(&job, parts, ways, count):
-        free(job.code)
+        free_code(job.code)
         return
     head.entry_steps = job.steps
     keep_code(jit, job.code, job.e.at)
@@ -167,6 +194,7 @@ cdef class JitCompiler:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
         self.jit.memory.descriptor = -1
         self.jit.switches.registers = switches.get("registers", True)
+        self.jit.switches.allocation = switches.get("allocation", True)
         self.jit.switches.slots = switches.get("slots", True)
         self.jit.switches.linking = switches.get("linking", True)
         self.jit.switches.jump_cache = switches.get("jump_cache", True)
@@ -209,6 +237,30 @@ cdef class JitCompiler:
                 self.jit.floating[front_end.hot_floats[i]] = <int8_t>(FIRST_FLOAT + i)
         emit_stubs(&self.jit)
         lay_out_regions(&self.jit, self.jit.stubs_end)
+
+    @property
+    def marking(self):
+        """Whether traces that are compiled from now on keep the addresses of their instructions. Writable."""
+        return self.jit.marking
+
+    @marking.setter
+    def marking(self, bint value):
+        self.jit.marking = value
+
+    def traces(self):
+        """The compiled traces: (pc, host address, host code, marks), the marks as (pc, offset of its host code).
+
+        A mark with pc 0 is where the code out of line begins.
+        """
+        cdef Code* code
+        found = []
+        for number in range(self.jit.region_count):
+            code = self.jit.regions[number].newest
+            while code != NULL:
+                marks = [(code.marks[i].pc, code.marks[i].offset) for i in range(code.mark_count)]
+                found.append((code.head.pc, <uint64_t>code.start, code.start[:code.size], marks))
+                code = code.older
+        return found
 
     def statistics(self):
         """Counters, a dict: traces, instructions (guest, compiled), host_bytes, compile_ns, discarded (traces),

@@ -2,12 +2,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir cimport Block, Uop, block_of, info_of
-from vm_native.jit.access cimport page_slot_place
 from vm_native.jit.job cimport (
-    BIAS, COLD_ACCESS, COLD_BUDGET, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
-    COLD_UNBOXED, Cold, Job, cold_jump, new_cold, op_slot, place_of, read_slot, target_of, wrote,
+    BIAS, COLD_ACCESS, COLD_BUDGET, COLD_LOOP, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
+    COLD_UNBOXED, Cold, ColdKind, Job, cold_jump, load_slot, new_cold, op_slot, place_of, read_slot, target_of, wrote,
 )
-from vm_native.jit.state cimport Exit, Jit
+from vm_native.jit.registers cimport emit_swap
+from vm_native.jit.state cimport Exit
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SHIFT
 
@@ -23,7 +23,9 @@ cdef int32_t budget_place() noexcept nogil:
 
 
 cdef void emit_entry(Job* job) noexcept nogil:
-    """The one test of the budget: whether it lasts for the whole trace."""
+    """The registers of this trace, and the one test of the budget: whether it lasts for the whole trace."""
+    emit_swap(job, True)
+    job.loop = here(&job.e)
     op_constant_memory(&job.e, SUB_CONSTANT, True, RBP, budget_place(), job.steps)
     cold_jump(new_cold(job, COLD_BUDGET, NULL), jump_if(&job.e, IF_NEGATIVE, NULL))
 
@@ -31,16 +33,37 @@ cdef void emit_entry(Job* job) noexcept nogil:
 cdef void emit_perform(Job* job, Uop* uop, int refund) noexcept nogil:
     load_constant(&job.e, RAX, <int64_t>uop)
     load_constant(&job.e, RDX, refund)
+    call(&job.e, job.perform)
+
+
+cdef void emit_perform_thunk(Job* job) noexcept nogil:
+    """The interpreter's functions find registers, and leave them, where they are everywhere."""
+    if job.swap_count == 0:
+        job.perform = job.jit.perform[job.floats]
+        return
+    job.perform = here(&job.e)
+    emit_swap(job, False)
+    op_constant(&job.e, SUB_CONSTANT, True, RSP, 8)
     call(&job.e, job.jit.perform[job.floats])
+    op_constant(&job.e, ADD_CONSTANT, True, RSP, 8)
+    emit_swap(job, True)
+    ret(&job.e)
 
 
 cdef void leave_by(Job* job, uint8_t* displacement, uint64_t pc) noexcept nogil:
-    """Let a jump leave the trace to this address."""
+    """Let a jump leave the trace to this address, or go on at its head."""
     cdef bint outside = (pc ^ job.code.head.pc) >> PAGE_SHIFT != 0
-    cdef Cold* cold = new_cold(job, COLD_OUTSIDE if outside else COLD_SIDE_EXIT, NULL)
+    cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
+    cdef Cold* cold
+    if pc == job.code.head.pc and not job.code.head.second_page and job.jit.switches.linking:
+        if job.refund == 0:
+            patch(displacement, job.e.executable, job.loop)
+            return
+        kind = COLD_LOOP
+    cold = new_cold(job, kind, NULL)
     cold.pc = pc
     cold_jump(cold, displacement)
-    if not outside:
+    if kind == COLD_SIDE_EXIT:
         cold.exit = job.code.exit_count
         job.code.exits[cold.exit].pc = pc
         job.code.exits[cold.exit].source = job.code
@@ -50,9 +73,9 @@ cdef void leave_by(Job* job, uint8_t* displacement, uint64_t pc) noexcept nogil:
 cdef int condition_of(Job* job, Uop* uop, int opcode) noexcept nogil:
     """Emit the comparison of a branch; the condition on which it is taken."""
     cdef int a
-    if uop.rs1 == job.jit.zero and job.jit.general[uop.rs2] >= 0 and (opcode == UOP_BLT or opcode == UOP_BGE):
+    if uop.rs1 == job.jit.zero and job.general[uop.rs2] >= 0 and (opcode == UOP_BLT or opcode == UOP_BGE):
         # 0 < b, 0 >= b
-        op_constant(&job.e, CMP_CONSTANT, True, job.jit.general[uop.rs2], 0)
+        op_constant(&job.e, CMP_CONSTANT, True, job.general[uop.rs2], 0)
         return 0xF if opcode == UOP_BLT else 0xE
     a = read_slot(job, uop.rs1, RAX)
     if uop.rs2 == job.jit.zero:
@@ -110,6 +133,7 @@ cdef void emit_indirect(Job* job, Block* part, Uop* uop) noexcept nogil:
         target = target_of(job, uop.rd, RCX)
         load_constant(&job.e, target, <int64_t>part.links[1].pc)
         wrote(job, uop.rd, target)
+    emit_swap(job, False)
     emit_probe(job, False, 0)
 
 
@@ -140,15 +164,17 @@ cdef void emit_end(Job* job, Block* part, Uop* uop, int opcode, int way) noexcep
 cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
-    cdef int base = job.jit.general[uop.rs1]
+    cdef int base = job.general[uop.rs1]
     cdef int log2_size = 0
     while 1 << log2_size < cold.size:
         log2_size += 1
     if job.jit.switches.slots:
         op_memory(&job.e, LEA, True, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
-        op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, page_slot_place(job.bank, uop.rs1))
+        op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, cold.slot)
         call(&job.e, job.jit.fill_slot[cold.write][log2_size])
-        jump_if(&job.e, IF_EQUAL, cold.again)
+        if base < 0:
+            load_slot(job, RDX, uop.rs1)
+        jump_if(&job.e, IF_EQUAL, cold.found)
     emit_perform(job, uop, cold.refund)
     jump(&job.e, cold.done)
 
@@ -157,16 +183,23 @@ cdef void emit_unboxed(Job* job, Cold* cold) noexcept nogil:
     cdef Block* part = block_of(cold.uop)
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
     emit_perform(job, cold.uop, cold.refund)
+    emit_swap(job, False)
     op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), rest)
     load_constant(&job.e, RAX, <int64_t>(part.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
     jump(&job.e, job.jit.leave_at[job.floats])
 
 
+cdef void give_back(Job* job, int steps) noexcept nogil:
+    if steps:
+        op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), steps)
+
+
 cdef void emit_exit(Job* job, Cold* cold) noexcept nogil:
     cdef Exit* way = &job.code.exits[cold.exit]
     way.jump = cold.jumps[0]
-    if cold.refund:
-        op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), cold.refund)
+    if cold.refund or job.swap_count:
+        give_back(job, cold.refund)
+        emit_swap(job, False)
         way.jump = jump(&job.e, NULL)
     way.leave = here(&job.e)
     patch(way.jump, job.e.executable, way.leave)
@@ -197,12 +230,16 @@ cdef void emit_cold(Job* job) noexcept nogil:
             jump(&job.e, cold.done)
         elif cold.kind == COLD_SIDE_EXIT:
             emit_exit(job, cold)
+        elif cold.kind == COLD_LOOP:
+            give_back(job, cold.refund)
+            jump(&job.e, job.loop)
         elif cold.kind == COLD_OUTSIDE:
-            if cold.refund:
-                op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), cold.refund)
+            give_back(job, cold.refund)
+            emit_swap(job, False)
             load_constant(&job.e, RAX, <int64_t>cold.pc)
             emit_probe(job, True, cold.pc)
         else:
-            op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), job.steps)
+            give_back(job, job.steps)
+            emit_swap(job, False)
             load_constant(&job.e, RAX, <int64_t>job.code.head.pc)
             jump(&job.e, job.jit.leave_at[job.floats])

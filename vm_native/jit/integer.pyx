@@ -13,14 +13,20 @@ cdef enum:
     IF_GREATER = 0xF
 
 
+cdef void constant(Job* job, int slot, int64_t value) noexcept nogil:
+    cdef int target = target_of(job, slot, RAX)
+    load_constant(&job.e, target, value)
+    wrote(job, slot, target)
+
+
 cdef void binary(Job* job, Uop* uop, int opcode, bint wide, bint commutes) noexcept nogil:
     """rd = rs1 OP rs2, sign-extended from 32 bits if not wide."""
     cdef int left = uop.rs1, right = uop.rs2, rd
     cdef int target = target_of(job, uop.rd, RAX)
-    if commutes and job.jit.general[right] == target:
+    if commutes and job.general[right] == target:
         left, right = right, left
     rd = target
-    if job.jit.general[right] == target and job.jit.general[left] != target:
+    if job.general[right] == target and job.general[left] != target:
         target = RAX
     load_slot(job, target, left)
     op_slot(job, opcode, wide, target, right)
@@ -30,24 +36,38 @@ cdef void binary(Job* job, Uop* uop, int opcode, bint wide, bint commutes) noexc
     wrote(job, uop.rd, target)
 
 
+cdef void move(Job* job, int rd, int source) noexcept nogil:
+    if job.general[rd] >= 0:
+        load_slot(job, job.general[rd], source)
+        wrote(job, rd, job.general[rd])
+    else:
+        wrote(job, rd, read_slot(job, source, RAX))
+
+
 cdef void add(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef int a = job.jit.general[uop.rs1], b = job.jit.general[uop.rs2]
+    cdef int a = job.general[uop.rs1], b = job.general[uop.rs2]
     cdef int target = target_of(job, uop.rd, RAX)
+    if wide and (uop.rs1 == job.jit.zero or uop.rs2 == job.jit.zero):
+        move(job, uop.rd, uop.rs2 if uop.rs1 == job.jit.zero else uop.rs1)
+        return
     if a < 0 or b < 0 or wide and (a == target or b == target):
         binary(job, uop, ADD, wide, True)
         return
     if wide:
-        lea_scaled(&job.e, True, target, a, b, 0, 0)
+        op_indexed(&job.e, LEA, True, target, a, b, 0, 0)
     else:
-        lea_scaled(&job.e, False, RAX, a, b, 0, 0)
+        op_indexed(&job.e, LEA, False, RAX, a, b, 0, 0)
         op(&job.e, MOVSXD, True, target, RAX)
     wrote(job, uop.rd, target)
 
 
 cdef void add_constant(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef int a = job.jit.general[uop.rs1]
+    cdef int a = job.general[uop.rs1]
     cdef int target = target_of(job, uop.rd, RAX)
-    if uop.rd == uop.rs1 and a < 0 and wide and job.jit.floating[uop.rd] < 0:
+    if uop.rs1 == job.jit.zero:
+        constant(job, uop.rd, uop.imm)
+        return
+    if uop.rd == uop.rs1 and a < 0 and wide and job.floating[uop.rd] < 0:
         op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, slot_place(uop.rd), uop.imm)
         job.boxed[uop.rd] = False
         return
@@ -79,7 +99,7 @@ cdef void shift_by_constant(Job* job, Uop* uop, int operation, bint wide) noexce
     cdef int target = target_of(job, uop.rd, RAX)
     load_slot(job, target, uop.rs1)
     shift_constant(&job.e, operation, wide, target, uop.imm)
-    if not wide:
+    if not wide and not (operation == SHR and uop.imm):     # the sign is 0 there, and the upper half too
         op(&job.e, MOVSXD, True, target, target)
     wrote(job, uop.rd, target)
 
@@ -131,7 +151,7 @@ cdef void shift_and_add(Job* job, Uop* uop, int shift, bint low) noexcept nogil:
         index = RAX
     else:
         index = read_slot(job, uop.rs1, RAX)
-    lea_scaled(&job.e, True, target, read_slot(job, uop.rs2, RCX), index, shift, 0)
+    op_indexed(&job.e, LEA, True, target, read_slot(job, uop.rs2, RCX), index, shift, 0)
     wrote(job, uop.rd, target)
 
 
@@ -220,21 +240,11 @@ cdef void extract_bit(Job* job, Uop* uop, bint constant) noexcept nogil:
     wrote(job, uop.rd, RAX)
 
 
-cdef void constant(Job* job, int slot, int64_t value) noexcept nogil:
-    cdef int target = target_of(job, slot, RAX)
-    load_constant(&job.e, target, value)
-    wrote(job, slot, target)
-
-
 cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     if opcode == UOP_LI: constant(job, uop.rd, uop.imm)
     elif opcode == UOP_WIDE: constant(job, uop.rd, <int64_t>uop[1].handler)
-    elif opcode == UOP_MV:
-        if job.jit.general[uop.rd] >= 0:
-            load_slot(job, job.jit.general[uop.rd], uop.rs1)
-        else:
-            wrote(job, uop.rd, read_slot(job, uop.rs1, RAX))
+    elif opcode == UOP_MV: move(job, uop.rd, uop.rs1)
     elif opcode == UOP_ADD: add(job, uop, True)
     elif opcode == UOP_SUB: binary(job, uop, SUB, True, False)
     elif opcode == UOP_SLL: shift_by_register(job, uop, SHLX, True)

@@ -28,6 +28,10 @@ cdef struct Membership:     # of a block in a trace: any change of the block end
     Code* code
     Membership* next
 
+cdef struct Mark:           # where the host code of a guest instruction begins; kept on request only
+    uint64_t pc
+    uint32_t offset
+
 cdef struct Code:           # a compiled trace: a block and those that follow it on the hot way, all in one page
     Block* head
     uint8_t* start          # in the executable mapping
@@ -41,6 +45,8 @@ cdef struct Code:           # a compiled trace: a block and those that follow it
     Membership memberships[MAX_PARTS]
     int exit_count
     Exit exits[MAX_PARTS + 2]
+    int mark_count
+    Mark* marks
 
 cdef struct Region:
     uint8_t* next           # free place, in the writable mapping
@@ -55,6 +61,7 @@ cdef struct CodeMemory:     # one memfd, mapped twice: no address is both writab
 
 cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
+    bint allocation         # each trace may choose other ones
     bint slots              # a one-page cache for each base register, in front of the TLB
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages
@@ -80,6 +87,7 @@ cdef struct Jit:
     BlockCache* cache
     CodeMemory memory
     Switches switches
+    bint marking            # traces keep their marks
     Region regions[MAX_REGIONS]
     int region_count
     int zero                # slots that read as zero, that take writes to nowhere
@@ -96,7 +104,8 @@ cdef struct Jit:
     uint8_t* leave_exit[2]  # jump here with an Exit* in rax
     uint8_t* probe_exit[2]  # the same by way of the jump cache
     uint8_t* perform[2]     # call with a Uop* in rax and the refund in edx
-    uint8_t* fill_slot[2][4]    # call with address in rax, slot in rcx: zero flag if it now holds the page; [write][log2 size]
+    uint8_t* fill_slot[2][4]    # call with address in rax, slot in rcx: zero flag and its addend in rcx if the TLB has the page;
+                                # [write][log2 size]
     # Constants of 16 bytes, executable mapping
     uint8_t* upper_ones     # what boxes a single
     uint8_t* nan_single

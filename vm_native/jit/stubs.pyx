@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.cpu cimport (
-    CONTINUE, LEAVE, REGISTER_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
+    CONTINUE, LEAVE, REGISTER_SLOTS, REMEMBERED_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
 )
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
@@ -64,6 +64,7 @@ cdef void emit_enter(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         push(e, saved[i])
     op_constant(e, SUB_CONSTANT, True, RSP, 8)          # calls from here find the stack aligned
     op_memory(e, LEA, True, RBP, RDI, NO_INDEX, BIAS)
+    op_memory(e, MOV_TO, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
     op(e, MOV, True, RAX, RSI)
     move_registers(jit, e, floats, True)
     jump_register(e, RAX)
@@ -81,6 +82,7 @@ cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
     move_registers(jit, e, floats, False)
     jit.leave_clean[floats] = here(e)
+    op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
     op_constant(e, ADD_CONSTANT, True, RSP, 8)
     for i in range(6):
         pop(e, saved[i])
@@ -104,7 +106,6 @@ cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
 
 
 cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
-    cdef uint8_t* left
     jit.perform[floats] = here(e)
     move_registers(jit, e, floats, False)
     op_memory(e, LEA, True, RDI, RBP, NO_INDEX, -BIAS)
@@ -115,18 +116,17 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     call_register(e, RAX)
     op_constant(e, ADD_CONSTANT, True, RSP, 8)
     op(e, TEST, False, RAX, RAX)
-    left = jump_if(e, IF_NOT_EQUAL, NULL)
+    jump_if(e, IF_NOT_EQUAL, jit.leave_clean[floats])
     move_registers(jit, e, floats, True)
     ret(e)
-    patch(left, e.executable, here(e))
-    op_constant(e, ADD_CONSTANT, True, RSP, 8)          # the return address
-    jump(e, jit.leave_clean[floats])
 
 
 cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexcept nogil:
     cdef int32_t read_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).read_tag
     cdef int32_t write_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).write_tag
+    cdef int32_t fills = place_of(&(<Cpu*>NULL).slot_fills)
     cdef uint8_t* miss
+    cdef uint8_t* full
     jit.fill_slot[write][log2_size] = here(e)
     op(e, MOV, True, RDX, RAX)
     shift_constant(e, SHR, True, RDX, PAGE_BITS)
@@ -140,9 +140,15 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
     op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).read_tag)
     op_memory(e, MOV, True, RAX, RDX, NO_INDEX, write_tag)
     op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).write_tag)
-    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
-    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
-    store_constant(e, 4, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).slots_used), 1)
+    op_memory(e, MOV, False, RAX, RBP, NO_INDEX, fills)
+    op_memory(e, MOV, True, RDX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    op_memory(e, MOV_TO, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
+    op_constant(e, CMP_CONSTANT, False, RAX, REMEMBERED_SLOTS)
+    full = jump_if(e, IF_NOT_BELOW, NULL)
+    op_indexed(e, MOV_TO, True, RCX, RBP, RAX, 3, place_of(&(<Cpu*>NULL).filled_slots))
+    op_constant_memory(e, ADD_CONSTANT, False, RBP, fills, 1)
+    patch(full, e.executable, here(e))
+    op(e, MOV, True, RCX, RDX)
     op(e, XOR, False, RAX, RAX)
     patch(miss, e.executable, here(e))
     ret(e)

@@ -159,7 +159,9 @@ cdef void emit_byte(Emitter* e, int byte) noexcept nogil
 cdef void emit_int32(Emitter* e, int32_t value) noexcept nogil
 cdef void op(Emitter* e, int opcode, bint wide, int reg, int rm) noexcept nogil
 cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int index, int32_t disp) noexcept nogil
-cdef void lea_scaled(Emitter* e, bint wide, int reg, int base, int index, int shift, int32_t disp) noexcept nogil
+cdef void op_indexed(
+    Emitter* e, int opcode, bint wide, int reg, int base, int index, int shift, int32_t disp
+) noexcept nogil
 cdef void vex(Emitter* e, int opcode, bint wide, int reg, int source, int rm) noexcept nogil
 cdef void vex_memory(Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp) noexcept nogil
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil

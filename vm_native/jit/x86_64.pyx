@@ -82,8 +82,10 @@ cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int in
     emit_address(e, reg, base, index, 0, disp)
 
 
-cdef void lea_scaled(Emitter* e, bint wide, int reg, int base, int index, int shift, int32_t disp) noexcept nogil:
-    emit_prefixes(e, LEA, wide, reg, index_bits(index), base)
+cdef void op_indexed(
+    Emitter* e, int opcode, bint wide, int reg, int base, int index, int shift, int32_t disp
+) noexcept nogil:
+    emit_prefixes(e, opcode, wide, reg, index_bits(index), base)
     emit_address(e, reg, base, index, shift, disp)
 
 
@@ -290,8 +292,8 @@ def assemble(str shape, *operands):
         op(&e, a[0], a[1], a[2], a[3])
     elif shape == "op_memory":
         op_memory(&e, a[0], a[1], a[2], a[3], a[4], a[5])
-    elif shape == "lea_scaled":
-        lea_scaled(&e, a[0], a[1], a[2], a[3], a[4], a[5])
+    elif shape == "op_indexed":
+        op_indexed(&e, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
     elif shape == "vex":
         vex(&e, a[0], a[1], a[2], a[3], a[4])
     elif shape == "vex_memory":

@@ -5,7 +5,7 @@ from libc.string cimport memset
 from vm_native.blocks cimport free_block, new_block
 from vm_native.clock cimport timeline_ticks
 from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd, JumpCacheEntry, TlbEntry,
+    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd, JumpCacheEntry, TlbEntry,
     consumed_steps,
 )
 from vm_native.ir cimport Block
@@ -97,7 +97,7 @@ cdef class NativeHart:
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache == NULL or self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's TLB")
-        self.hart.cpu.slots_used = True         # the first flush makes them invalid
+        self.hart.cpu.slot_fills = REMEMBERED_SLOTS     # the first flush makes all of them invalid
         self.reset()
         scheduler.add(&self.hart.cpu, self)
 
