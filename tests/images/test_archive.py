@@ -7,6 +7,7 @@ import pytest
 
 from vm.errors import ImageError
 from vm.images import Archive, debian_archive, extract
+from vm.images.known import KNOWN
 
 
 @pytest.fixture
@@ -128,6 +129,18 @@ def test_tampered_index(archive, mirror, cache):
     with pytest.raises(ImageError, match=r"Packages.xz: SHA-256 or size is not"):
         archive().package("hello")
     assert not files_in(cache)
+
+
+def test_known_package_without_a_usable_index(archive, mirror, server, caplog):
+    """A mirror in the middle of an update has an index that its Release file does not name."""
+    index = mirror.root / "dists/trixie/main/binary-riscv64/Packages.xz"
+    index.write_bytes(index.read_bytes()[:-4])
+    source = archive()
+    package = source.package("opensbi")
+    assert package == KNOWN["opensbi"] and "whose digest is known" in caplog.text
+    mirror.write(package.filename, b"another file")
+    with pytest.raises(ImageError, match="opensbi_1.6-1_all.deb: the download broke off"):
+        source.fetch(package)
 
 
 @pytest.mark.parametrize("change", [lambda deb: deb[:-1] + b"?", lambda deb: deb + b"?"], ids=["byte", "length"])
