@@ -187,7 +187,7 @@ class Switch(Form):
 
 
 class Single(Form):
-    """A uop by itself, for engines that run some uops in another way. The ends of blocks are those engines' business."""
+    """A uop by itself, for engines that run some in another way. The ends of blocks are those engines' business."""
 
     def go_on(self, row) -> list[str]:
         return ["return CONTINUE"]
