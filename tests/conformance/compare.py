@@ -19,8 +19,12 @@ SHOWN = 12                  # steps before a difference that are printed
 SYSTEM = 0x73
 MACHINE, SUPERVISOR = 3, 1
 MSTATUS, FS = 0x300, 3 << 13
+PMPCFG0, PMPADDR0 = 0x3A0, 0x3B0
+TOR, NA4, NAPOT = 1, 2, 3
+PAGE, BLOCK = 4096, 64
 BOX = 0xFFFF_FFFF_0000_0000
 STORE_FAULTS = (7, 15)
+CALLS = (3, 8, 9, 11)       # breakpoints and environment calls: instructions whose work is a trap
 TRAP_CSRS = {MACHINE: (0x342, 0x341, 0x343), SUPERVISOR: (0x142, 0x141, 0x143)}
 
 DISASSEMBLER = capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC)
@@ -72,6 +76,33 @@ def spurious_failure(records: Sequence[Record], index: int, after: list[int]) ->
     return not paired and after[SLOTS[name]] != result
 
 
+def pmp_borders(hart: vm.Hart) -> set[int]:
+    """Where ranges of the first eight PMP entries begin and end (privileged 3.7.1.1)."""
+    found: set[int] = set()
+    settings, before = hart.read_csr(PMPCFG0), 0
+    for entry in range(8):
+        address = hart.read_csr(PMPADDR0 + entry) << 2
+        kind = settings >> 8 * entry + 3 & 3
+        if kind == TOR:
+            found |= {before, address}
+        elif kind == NA4:
+            found |= {address, address + 4}
+        elif kind == NAPOT:
+            size = 2 * ((address >> 2 ^ (address >> 2) + 1) + 1 << 1)
+            found |= {address & -size, (address & -size) + size}
+        before = address
+    return found
+
+
+def block_in_parts(record: Record, before: list[int], hart: vm.Hart) -> bool:
+    """Whether a PMP entry covers a block that is zeroed in part: rule BLOCK_IN_PARTS."""
+    mask, match = BLOCK_ADDRESS
+    if record.word & mask != match:
+        return False
+    offset = before[record.word >> 15 & 31] & PAGE - BLOCK
+    return any(offset < border % PAGE < offset + BLOCK for border in pmp_borders(hart))
+
+
 def trap_loop(records: Sequence[Record]) -> bool:
     """Whether Spike, too, is caught in a trap whose handler cannot be fetched; our machine stops there."""
     return all(record.trap is not None and record.trap.pc == records[0].pc for record in records)
@@ -83,13 +114,14 @@ class Lockstep:
     def __init__(self, ours: Ours):
         self.ours = ours
         self.adopted = False
-        self.executed: Counter[int] = Counter()     # words, those that trapped too
+        self.steady = 0                             # steps before the first such value
+        self.executed: Counter[int] = Counter()     # words; if they trapped, only where a trap is their work
         extensions = ours.machine.isa.extensions
         self.masks = csr_masks(extensions)
         self.single = "F" in extensions and "D" not in extensions       # f registers of 32 bits, kept boxed in ours
         self.states: list[tuple[int, int, list[int]]] = []      # after each step: pc, privilege, registers
         self.cut_short = False                      # a rule ended the comparison
-        self.causes: Counter[tuple[int, int]] = Counter()       # (cause, mode that handles it)
+        self.causes: Counter[int] = Counter()       # what our hart raised, as its own cause register had it
 
     def compare(self, image: Image, records: Sequence[Record]) -> int:
         """Run `image` beside the records of the same on Spike; how many steps agreed. Raises Difference."""
@@ -105,6 +137,9 @@ class Lockstep:
             if record.privilege not in (None, privilege) and not record.interrupt:
                 problems.append(f"privilege is {'USHM'[privilege]}")
             if not problems:
+                if block_in_parts(record, before, hart):
+                    self.cut_short = True
+                    return index
                 status = hart.read_csr(MSTATUS) if record.trap or is_floating(record.word) else None
                 partial = self.partial_store(record, before)
                 stop = ours.step()
@@ -127,11 +162,19 @@ class Lockstep:
             if problems:
                 self.fail(records, index, problems)
             self.states.append((hart.pc, hart.privilege, before))
-            self.executed[record.word] += 1
-            for trap in (record.trap, record.interrupt):
-                if trap is not None:
-                    self.causes[trap.cause, hart.privilege] += 1
+            self.steady += not self.adopted
+            if record.trap is None or record.trap.cause in CALLS:
+                self.executed[record.word] += 1
         return len(records)
+
+    def rows(self) -> Counter[str]:
+        """How often each row of the instruction table was executed."""
+        found: Counter[str] = Counter()
+        for word, count in self.executed.items():
+            row = self.ours.recogniser.row(word)
+            if row is not None:
+                found[row.name] += count
+        return found
 
     def differences(self, record: Record, before: list[int], after: list[int]) -> list[str]:
         """What is wrong after a step."""
@@ -175,6 +218,7 @@ class Lockstep:
             return ["there was no trap"]
         numbers = TRAP_CSRS[mode]
         found = Trap(*(hart.read_csr(number) for number in numbers))
+        self.causes[found.cause] += 1
         mask, match = CAUSES.get((found.cause, trap.cause), (0, 1))
         if word & mask == match:
             hart.write_csr(numbers[0], trap.cause)

@@ -99,10 +99,10 @@ machine_handler:
         addi    t3, t5, -8              # an environment call: 8, 9 or 11
         sltiu   t3, t3, 4
         bnez    t3, end
-1:      addi    t3, t5, -12             # fetching failed: 0, 1, 12
+1:      addi    t3, t5, -12             # fetching failed: 1, 12
         beqz    t3, 2f
-        sltiu   t3, t5, 2
-        bnez    t3, 2f
+        addi    t3, t5, -1
+        beqz    t3, 2f
         li      t3, 0xA0000             # MPRV and MXR: read the instruction as it was fetched
         csrrs   t3, mstatus, t3
         lhu     t5, 0(t4)
@@ -156,8 +156,8 @@ supervisor_handler:
         ecall
 1:      addi    t3, t5, -12
         beqz    t3, 2f
-        sltiu   t3, t5, 2
-        bnez    t3, 2f
+        addi    t3, t5, -1
+        beqz    t3, 2f
         li      t3, 0xC0000             # SUM and MXR
         csrrs   t3, sstatus, t3
         lhu     t5, 0(t4)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import NamedTuple
 
@@ -20,9 +20,20 @@ from hypothesis import strategies as st
 
 from tests.conformance import operands
 from tests.conformance.encoding import encode, immediate_bits, other_fields, register_fields
-from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, END, Parameters, build
-from tests.conformance.image import Image
-from tests.conformance.scenery import Scenery, sceneries
+from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, END, TABLES, Parameters, build
+from tests.conformance.image import BASE, Image
+from tests.conformance.scenery import (
+    LOCKED,
+    MSIP,
+    NA4,
+    NAPOT,
+    OWN_ENTRIES,
+    PAGE,
+    Scenery,
+    U,
+    random_flags,
+    sceneries,
+)  # fmt: skip
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
 from vm_native.uops import UOPS
@@ -31,6 +42,8 @@ OMIT = "omit"
 POINTERS = (2, 8, 9, 14)
 RESUME, FUEL = 4, 31
 KEPT = {RESUME, FUEL, *POINTERS}
+SATP, SUPERPAGE = 0x180, 1 << 21
+DATA_REGISTERS = ({"rd": 11, "rs2": 11}, {"rd": 12, "rs2": 12})     # of accesses, loads or stores
 BACKWARD = 12
 FORWARD = (1, 1, 1, 2, 2, 3, 5, 8)
 ACCESS = re.compile(r"(rd = )?(load|store|reserve|conditional|atomic|exchange)")
@@ -344,6 +357,105 @@ def again(random: Random) -> Unit:
     return Unit(4, lambda here, target: [by_name("jal", target - here, rd=0)], -CODE_SIZE)
 
 
+def page_table(random: Random, invalidate: bool = False) -> Unit:
+    """Change the entry of a page of DATA between accesses to it. U-mode, and S-mode under TVM, skip all of it."""
+    page = random.randrange(DATA // PAGE, (DATA + DATA_SIZE) // PAGE)
+    place = page * PAGE + random.randrange(0, PAGE, 16)
+    value = BASE + random.randrange(DATA, DATA + DATA_SIZE, PAGE) >> 2 | random_flags(random, random.choice((0, U)))
+    fence = [by_name("sfence.vma", rs1=random.choice((0, 7)), rs2=0)]
+    if invalidate:
+        fence = [by_name("sfence.w.inval"), by_name("sinval.vma", rs1=7, rs2=0), by_name("sfence.inval.ir")]
+    accesses = [by_name(random.choice(("ld", "lb", "sd", "sb")), rs1=7, **data) for data in DATA_REGISTERS]
+
+    def words(here: int, target: int) -> list[int]:
+        body = [*address_into(7, here + 12, place), by_name("ld", rd=10, rs1=7), *table_entry(value)]
+        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + 8 * page), by_name("sd", rs1=5, rs2=6)]
+        return if_paging(body + fence + accesses)
+
+    return Unit(4 * len(words(0, 0)), words)
+
+
+def page_table_invalidated(random: Random) -> Unit:
+    """The same with the instructions of Svinval."""
+    return page_table(random, invalidate=True)
+
+
+def superpage(random: Random) -> Unit:
+    """Change one of the superpages beside the image: perhaps to one that is misaligned."""
+    side = random.choice((1, -1))
+    value = BASE + random.choice((0, 0, 0, PAGE)) >> 2 | random_flags(random, random.choice((0, U)))
+    place = side * SUPERPAGE + data_address(random)
+    accesses = [by_name(random.choice(("ld", "lb", "sd", "sb")), rs1=7, **data) for data in DATA_REGISTERS]
+
+    def words(here: int, target: int) -> list[int]:
+        body = [*address_into(7, here + 12, 0), by_name("srli", 21, rd=7, rs1=7), by_name("addi", side, rd=7, rs1=7)]
+        body += [by_name("andi", 511, rd=7, rs1=7), by_name("slli", 3, rd=7, rs1=7), *table_entry(value)]
+        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + PAGE), by_name("add", rd=5, rs1=5, rs2=7)]
+        body += [by_name("sd", rs1=5, rs2=6), by_name("sfence.vma", rs1=0, rs2=0)]
+        body += address_into(7, here + 12 + 4 * len(body), place)
+        return if_paging(body + accesses)
+
+    return Unit(4 * len(words(0, 0)), words)
+
+
+def address_space(random: Random) -> Unit:
+    """Another ASID, with the same tables: nothing else changes."""
+    body = [by_name("addi", 7, rd=6, rs1=0), by_name("slli", 44, rd=6, rs1=6)]
+    body.append(by_name(random.choice(("csrrs", "csrrc")), csr=SATP, rs1=6, rd=0))
+    words = if_paging(body)
+    return Unit(4 * len(words), lambda here, target: words)
+
+
+def if_paging(body: list[int]) -> list[int]:
+    """Skip the body where satp is 0, or cannot be read: that traps, and x5 stays 0."""
+    probe = [by_name("addi", 0, rd=5, rs1=0), by_name("csrrs", csr=SATP, rs1=0, rd=5)]
+    return [*probe, by_name("beq", 4 + 4 * len(body), rs1=5, rs2=0), *body]
+
+
+def table_entry(value: int) -> list[int]:
+    """x6 = a page table entry whose address is below 2**33, by way of x5."""
+    low = value & (1 << 31) - 1
+    upper = (low + 0x800) >> 12 << 12
+    return [
+        by_name("lui", upper, rd=6), by_name("addi", low - upper, rd=6, rs1=6),
+        by_name("addi", value >> 54, rd=5, rs1=0), by_name("slli", 54, rd=5, rs1=5), by_name("or", rd=6, rs1=6, rs2=5),
+    ]  # fmt: skip
+
+
+def software_interrupt(random: Random) -> Unit:
+    """The line of the CLINT, in M-mode. Spike looks for interrupts when a CSR is accessed, so until then it is off."""
+    level = random.choice((0, 1, 1))
+    body = [
+        by_name("lui", MSIP, rd=6), by_name("addi", level, rd=7, rs1=0), by_name("sw", 0, rs1=6, rs2=7),
+        by_name("csrrs", csr=0x344, rs1=0, rd=7), by_name("csrrsi", csr=0x304, zimm=8, rd=0),
+        by_name("csrrsi", csr=0x300, zimm=random.choice((0, 8, 8)), rd=0),
+    ]  # fmt: skip
+    # Below M-mode the access to mie traps, and x5 stays negative.
+    words = [by_name("addi", -1, rd=5, rs1=0), by_name("csrrci", csr=0x304, zimm=8, rd=5)]
+    words += [by_name("blt", 4 + 4 * len(body), rs1=5, rs2=0), *body]
+    return Unit(4 * len(words), lambda here, target: words)
+
+
+def protection(random: Random) -> Unit:
+    """Another PMP entry somewhere in DATA: in M-mode, below that it traps all along."""
+    entry = random.choice(OWN_ENTRIES)
+    size = random.choice((4, *(8 << n for n in range(10))))
+    place = random.randrange(DATA, DATA + DATA_SIZE, size)
+    permissions = random.choice((0, 1, 3, 4, 5, 7, 3, 3)) | random.choice((0, 0, 0, 0, 0, 0, 0, LOCKED))
+    setting = permissions | (NA4 if size == 4 else NAPOT)
+
+    def words(here: int, target: int) -> list[int]:
+        return [
+            *address_into(5, here, place), by_name("srli", 2, rd=5, rs1=5), by_name("ori", (size >> 3) - (size > 4),
+            rd=5, rs1=5), by_name("addi", 255, rd=6, rs1=0), by_name("slli", 8 * entry, rd=6, rs1=6),
+            by_name("csrrc", csr=0x3A0, rs1=6, rd=0), by_name("csrrw", csr=0x3B0 + entry, rs1=5, rd=0),
+            by_name("addi", setting, rd=6, rs1=0), by_name("slli", 8 * entry, rd=6, rs1=6),
+            by_name("csrrs", csr=0x3A0, rs1=6, rd=0), by_name("sfence.vma", rs1=0, rs2=0),
+        ]  # fmt: skip
+
+    return Unit(4 * len(words(0, 0)), words)
+
+
 class Special(NamedTuple):
     make: Callable[[Random], Unit]
     weight: int                 # as often as that is the unit drawn; a row has 2 or 3
@@ -361,6 +473,14 @@ SPECIAL = {
     "supervisor memory": Special(supervisor_memory, 4),
     "refresh": Special(refresh, 0),
     "again": Special(again, 0),
+
+
+    "page table": Special(page_table, 5),
+    "page table, Svinval": Special(page_table_invalidated, 3, "Svinval"),
+    "superpage": Special(superpage, 4),
+    "address space": Special(address_space, 2),
+    "software interrupt": Special(software_interrupt, 3),
+    "protection": Special(protection, 3),
 }
 
 
@@ -383,7 +503,11 @@ def make_unit(name: str, seed: int, extensions: frozenset[str]) -> Unit:
     if name in SPECIAL:
         return SPECIAL[name].make(random)
     row = BY_NAME[name]
-    return ROW_UNITS[kind_of(row)](row, random)
+    kind = kind_of(row)
+    unit = ROW_UNITS[kind](row, random)
+    if "Zca" not in extensions and kind in ("branch", "jump", "indirect") and random.random() < 0.1:
+        return replace(unit, words=lambda here, target: unit.words(here, target + 2))       # misaligned
+    return unit
 
 
 def assemble(units: list[Unit]) -> bytes:

@@ -23,6 +23,7 @@ import vm
 from tests.assembler import assemble_elf
 from tests.conformance.encoding import Recogniser, immediate_of
 from tests.conformance.image import BASE, Image
+from tests.conformance.ours import new_machine
 from tests.conformance.spike import executable, isa_string
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS
@@ -99,7 +100,7 @@ def on_spike(image: Image, isa: str, count: int) -> bytes:
 
 def on_ours(image: Image, isa: str, count: int) -> bytes:
     """The same bytes from our machine."""
-    machine = vm.Machine(memory=RAM_SIZE, isa=isa)
+    machine = new_machine(isa, RAM_SIZE)
     with tempfile.NamedTemporaryFile(suffix=".elf") as elf:
         elf.write(image.elf())
         elf.flush()

@@ -7,11 +7,16 @@ from functools import cached_property
 
 import vm
 from tests.conformance.encoding import Recogniser
-from tests.conformance.image import Image
+from tests.conformance.image import BASE, Image
 from tests.conformance.spike import RAM_SIZE
 
 X_NAMES = tuple(f"x{number}" for number in range(32))
 F_NAMES = tuple(f"f{number}" for number in range(32))
+
+
+def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None) -> vm.Machine:
+    """Every machine of the conformance tests; `engine` as `vm.Machine` has it, so $VM_ENGINE by default."""
+    return vm.Machine(memory=memory, isa=isa, engine=engine)
 
 
 class Ours:
@@ -19,7 +24,7 @@ class Ours:
 
     def __init__(self, isa: str, engine: str | None = None):
         self.isa = isa
-        self.machine = vm.Machine(memory=RAM_SIZE, isa=isa, engine=engine)
+        self.machine = new_machine(isa, engine=engine)
         self.hart = self.machine.harts[0]
 
     @cached_property
@@ -27,7 +32,8 @@ class Ours:
         return Recogniser(self.machine.isa.extensions)
 
     def load(self, image: Image) -> None:
-        """Everything as after power-on, and the program in memory."""
+        """Everything as after power-on, RAM too, and the program in memory."""
+        self.machine.memory.write(BASE, bytes(RAM_SIZE))
         with tempfile.NamedTemporaryFile(suffix=".elf") as program:
             program.write(image.elf())
             program.flush()

@@ -3,6 +3,7 @@
 `ADOPTED`: registers whose value comes from outside the architecture or is the implementation's to choose. After an
 instruction that read one, our register takes Spike's value and the comparison goes on.
 `BLOCK_ADDRESS`: instructions (mask and match) whose trap value may be the aligned address.
+`BLOCK_IN_PARTS`: the same instruction where a PMP entry covers a part of its block; the rest is not compared.
 `CAUSES`: causes, ours and Spike's, that may stand for each other, and the instructions (by mask and match) where.
 `IMPRECISE_DIRTY`: a floating-point instruction that changed no f register and no flag may have made mstatus.FS dirty in
 ours; it is taken back.
@@ -30,6 +31,7 @@ ADOPTED = {
 }
 # Unprivileged 20.4: cbo.zero reports rs1 as it is in ours, and the start of the block on Spike.
 BLOCK_ADDRESS = (0xFFF0_7FFF, 0x0040_200F)
+BLOCK_IN_PARTS = "unprivileged 20.4: a block is zeroed by one access in ours, which PMP denies, and bytewise on Spike"
 # Unprivileged 13.2 and 13.4: a misaligned LR, SC or AMO raises address-misaligned or access-fault.
 ATOMICS = (0x7F, 0x2F)
 CAUSES = {(4, 5): ATOMICS, (6, 7): ATOMICS}

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, SIZE, TABLES, Parameters
 from tests.conformance.image import BASE
 
+MSIP = 0x200_0000
+OWN_ENTRIES = range(2, 7)           # of the PMP
 LOCKED, NA4, NAPOT, TOR = 0x80, 0x10, 0x18, 0x08
 ALL = (1 << 54) - 1                 # pmpaddr of a NAPOT entry over everything
 V, R, W, X, U, G, A, D = (1 << n for n in range(8))
@@ -23,7 +25,7 @@ ENVCFG = (1 << 63, 1 << 61, 1 << 62, 1 << 7, 1 << 6, 1 << 5, 1 << 4)       # STC
 NAPOT_64K = 1 << 63
 # Exceptions that may be delegated. Misaligned atomics come as either of a pair, so a pair goes one way.
 PAIRS = ((1 << 4) | (1 << 5), (1 << 6) | (1 << 7))
-SINGLE = (1, 2, 3, 8, 12, 13, 15)
+SINGLE = (0, 1, 2, 3, 8, 12, 13, 15)
 WINDOWS = {8: 39, 9: 48, 10: 57}    # satp.MODE -> bits of an address
 
 
@@ -58,11 +60,12 @@ class Scenery(NamedTuple):
         return self.map(parameters, random, extensions)
 
     def protect(self, parameters: Parameters, random: Random) -> None:
-        """PMP. Entry 0: what lies below RAM is out of reach, in M-mode too, as machines differ there. 7: the rest."""
-        parameters.pmpaddr[0] = (1 << 31) - 1 >> 3
-        parameters.pmpcfg[0] = LOCKED | NAPOT
+        """PMP: what lies below RAM is out of reach, in M-mode too, as machines differ there, but for the line of the
+        software interrupt. The last entry is the rest, those between are the program's."""
+        parameters.pmpaddr[0], parameters.pmpcfg[0] = MSIP >> 2, NA4 | 3
+        parameters.pmpaddr[1], parameters.pmpcfg[1] = (1 << 31) - 1 >> 3, LOCKED | NAPOT
         parameters.pmpaddr[7], parameters.pmpcfg[7] = ALL, NAPOT | R_W_X
-        for entry in range(1, 7):
+        for entry in OWN_ENTRIES:
             if random.random() < 0.5:
                 continue
             start = BASE + DATA + random.randrange(0, DATA_SIZE, 4)
@@ -78,7 +81,10 @@ class Scenery(NamedTuple):
             parameters.pmpcfg[entry] = kind | permissions
 
     def map(self, parameters: Parameters, random: Random, extensions: frozenset[str]) -> bytes:
-        """A table for each level, the image in 4 KiB pages, superpages beside it."""
+        """A table for each level, from the leaves up; the image in 4 KiB pages, two superpages beside it.
+
+        `virtual` is a multiple of a superpage: page n of the image has entry n of the first table.
+        """
         bits = WINDOWS[self.paging]
         levels = (bits - 12) // 9
         # M-mode code sees physical addresses, and shall find itself again after a return to S or U.
@@ -86,11 +92,11 @@ class Scenery(NamedTuple):
         address = (high << 30 | (0 if self.mode == 3 else random.getrandbits(8)) << 21) & ~((1 << 21) - 1)
         address &= (1 << bits) - 1
         parameters.virtual = address - (address >> bits - 1 << bits)
-        parameters.satp = self.paging << 60 | random.choice((0, 0, 7)) << 44 | (BASE + TABLES) >> 12
+        parameters.satp = self.paging << 60 | random.choice((0, 0, 7)) << 44 | BASE + TABLES + (levels - 1) * PAGE >> 12
         tables = [[0] * 512 for _ in range(levels)]
-        for level in range(levels - 1, 0, -1):
-            place = BASE + TABLES + (levels - level) * PAGE
-            tables[levels - 1 - level][address >> 12 + 9 * level & 511] = place >> 2 | V
+        for level in range(1, levels):
+            place = BASE + TABLES + (level - 1) * PAGE
+            tables[level][address >> 12 + 9 * level & 511] = place >> 2 | V
         user = U if self.mode == 0 or self.mode == 3 and random.random() < 0.5 else 0
         for page in range(SIZE // PAGE):
             offset = page * PAGE
@@ -106,11 +112,10 @@ class Scenery(NamedTuple):
                 flags = V | R | X | A
             else:
                 flags = V | R | W | A | D
-            tables[-1][(address >> 12) + page & 511] = BASE + offset >> 2 | flags
-        below = tables[-2] if levels > 1 else tables[-1]
+            tables[0][page] = BASE + offset >> 2 | flags
         here = address >> 21 & 511
-        below[here + 1 & 511] = BASE >> 2 | random_flags(random, user) & ~X
-        below[here - 1 & 511] = BASE + random.choice((0, PAGE)) >> 2 | random_flags(random, user)
+        tables[1][here + 1 & 511] = BASE >> 2 | random_flags(random, user) & ~X
+        tables[1][here - 1 & 511] = BASE + random.choice((0, PAGE)) >> 2 | random_flags(random, user)
         return b"".join(struct.pack("<512Q", *table) for table in tables)
 
 

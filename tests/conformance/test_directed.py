@@ -21,6 +21,7 @@ from vm_native.riscv import isa as isa_strings
 PROGRAMS = Path(__file__).parent / "programs"
 ISAS = (isa_strings.DEFAULT, "rv64gc_zicntr_svade")
 LIMIT = 400_000
+LEVELS = {"sv39": 3, "sv48": 4, "sv57": 5}
 MODES = {"U": 0, "S": 1, "M": 3}
 
 
@@ -36,13 +37,24 @@ def compare(program: Image, ours: Ours) -> None:
     assert lockstep.compare(program, records) == len(records)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.S")))
-def test_directed_program_agrees_with_spike(name, ours):
-    source = (PROGRAMS / "common.inc").read_text() + (PROGRAMS / f"{name}.S").read_text()
+def directed(name: str, definitions: str = "") -> Image:
+    source = definitions + (PROGRAMS / "common.inc").read_text() + (PROGRAMS / f"{name}.S").read_text()
     elf = ELFFile(io.BytesIO(assemble_elf(source).read_bytes()))
     symbols = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
     data = elf.get_section_by_name(".text").data().ljust(0x8000, b"\0")
-    compare(Image(data, {name: symbols[name] for name in ("tohost", "finish")}), ours)
+    return Image(data, {name: symbols[name] for name in ("tohost", "finish")})
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.S") if path.stem != "paging"))
+def test_directed_program_agrees_with_spike(name, ours):
+    compare(directed(name), ours)
+
+
+@pytest.mark.parametrize("mode", LEVELS)
+def test_every_rule_of_paging_agrees_with_spike(mode, ours):
+    if mode.capitalize() not in ours.machine.isa.extensions:
+        pytest.skip(f"{ours.isa} has no {mode}")
+    compare(directed("paging", f".equ LEVELS, {LEVELS[mode]}\n"), ours)
 
 
 @pytest.mark.parametrize("mode", MODES)

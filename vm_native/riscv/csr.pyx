@@ -415,7 +415,7 @@ cdef bint write_supervisor(Hart* hart, int number, uint64_t value) noexcept nogi
     elif number == SCOUNTEREN:
         hart.state.scounteren = value & counter_enables(hart)
     elif number == SENVCFG:
-        hart.state.senvcfg = legal_envcfg(hart, hart.state.senvcfg, value)
+        hart.state.senvcfg = legal_envcfg(hart, value)
     elif number == SSCRATCH:
         hart.state.sscratch = value
     elif number == SEPC:
@@ -469,14 +469,14 @@ cdef uint64_t counter_enables(Hart* hart) noexcept nogil:
     return enables | (HPM_COUNTERS if hart.state.features & FEATURE_ZIHPM else 0)
 
 
-cdef uint64_t legal_envcfg(Hart* hart, uint64_t old, uint64_t value) noexcept nogil:
-    """The bits that menvcfg and senvcfg share; the reserved CBIE value leaves the field as it was."""
+cdef uint64_t legal_envcfg(Hart* hart, uint64_t value) noexcept nogil:
+    """The bits that menvcfg and senvcfg share; the reserved CBIE value becomes 0, thus off."""
     cdef uint64_t writable = ENVCFG_FIOM
     if hart.state.features & FEATURE_ZICBOM:
         writable |= ENVCFG_CBCFE | (ENVCFG_CBIE if value & ENVCFG_CBIE != 2 << 4 else 0)
     if hart.state.features & FEATURE_ZICBOZ:
         writable |= ENVCFG_CBZE
-    return old & ~writable & (ENVCFG_CBIE if hart.state.features & FEATURE_ZICBOM else 0) | value & writable
+    return value & writable
 
 
 cdef void write_menvcfg(Hart* hart, uint64_t value) noexcept nogil:
@@ -487,7 +487,7 @@ cdef void write_menvcfg(Hart* hart, uint64_t value) noexcept nogil:
         writable |= MENVCFG_STCE
     if hart.state.features & FEATURE_SVADU:
         writable |= MENVCFG_ADUE
-    hart.state.menvcfg = legal_envcfg(hart, hart.state.menvcfg, value) | value & writable
+    hart.state.menvcfg = legal_envcfg(hart, value) | value & writable
     flush_translations(hart)
     hart.cpu.attention = True                   # STCE hides or shows a software STIP
     timers_changed(hart)
