@@ -24,6 +24,7 @@ from tests.assembler import assemble_elf
 from tests.conformance.encoding import Recogniser, immediate_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import new_machine
+from tests.conformance.rules import ONLY_ON_SPIKE
 from tests.conformance.spike import executable, isa_string
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS
@@ -123,10 +124,6 @@ def differences(words: list[int], isa: str, setting: Setting) -> list[Verdict]:
     image = setting.image(words, isa)
     ours, spikes = on_ours(image, isa, len(words)), on_spike(image, isa, len(words))
     return [Verdict(*found) for found in zip(words, ours, spikes, strict=True) if found[1] != found[2]]
-
-
-# Numbers of CSRs that Spike has and we do not, with what they are part of.
-ONLY_ON_SPIKE = dict.fromkeys((*range(0x7A0, 0x7A5), 0x7A8, 0x5A8), "Sdtrig: --triggers=0 leaves the CSRs")
 
 
 def explained(found: Verdict) -> bool:

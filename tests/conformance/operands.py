@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from random import Random
 
-from tests.conformance.rules import NOT_WRITTEN
+from tests.conformance.rules import NOT_WRITTEN, ONLY_ON_SPIKE
 from vm_native.riscv.registers import CSR_NUMBERS
 
 U64 = (1 << 64) - 1
@@ -97,4 +97,5 @@ def csr(random: Random, writes: bool) -> int:
         return random.choice(USUAL)
     if kind < 0.95 or writes:
         return random.choice(WRITABLE)
-    return random.choice(READ_ONLY + tuple(KEPT)) if kind < 0.98 else random.getrandbits(12)
+    number = random.choice(READ_ONLY + tuple(KEPT)) if kind < 0.98 else random.getrandbits(12)
+    return number if number not in ONLY_ON_SPIKE else random.choice(USUAL)

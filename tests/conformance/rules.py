@@ -13,6 +13,7 @@ none where the instruction before is the LR of the same width and register.
 `PARTIAL_STORE`: a misaligned store that faults in the middle has stored the bytes before on Spike, and none in ours;
 ours are given them.
 `NOT_WRITTEN`: CSRs that random programs leave alone, as the two sides then go different ways.
+`ONLY_ON_SPIKE`: numbers of CSRs that Spike has and we do not, with what they are part of.
 `UNSEEN`: CSRs that Spike's log mentions although the hart has none of that number.
 `CSR_MASKS`: bits of a CSR that are compared, where not all are.
 """
@@ -47,6 +48,7 @@ NOT_WRITTEN = {
     0x320: "privileged 3.1.12: whether the instruction that ends an inhibition counts itself",
     0x747: "privileged 3.1.19: mseccfg's MML, MMWP and RLB belong to Smepmp, which Spike always has",
 }
+ONLY_ON_SPIKE = dict.fromkeys((*range(0x7A0, 0x7A5), 0x7A8, 0x5A8), "Sdtrig: --triggers=0 leaves the CSRs")
 UNSEEN = {
     0x309: "Smaia's mvip: Spike keeps mip.SSIP in it",
 }

@@ -62,9 +62,9 @@ main:   la      t0, trap + 1            # vectored
         csrw    mip, zero
         csrr    t1, mip
         csrw    mie, t1
+        csrci   mstatus, 8
         csrsi   mie, 2                  # wfi ends for a pending interrupt that is not enabled globally
         csrsi   mip, 2
-        csrci   mstatus, 8
         wfi
         csrr    t1, mip
         end_program

@@ -23,6 +23,9 @@ main:   la      s0, area
         .endr
         to_machine
         .endr
+        li      t0, 0x000D0067          # jr s10
+        sw      t0, 48(s0)
+        fence.i
         la      s10, 1f
         enter   1
         addi    t0, s0, 48
