@@ -67,19 +67,19 @@ DESCRIBING = {
 }  # fmt: skip
 
 
-def isa_string(isa: str) -> str:
-    """What Spike is told for one of our ISA strings."""
-    words = isa_strings.parse(isa).string.split("_")
-    return "_".join(dict.fromkeys([word for word in words if word not in DESCRIBING] + ["zicclsm"]))
+def isa_string(isa: str, misaligned: bool = True) -> str:
+    """What Spike is told for one of our ISA strings, with or without misaligned loads and stores."""
+    words = [word for word in isa_strings.parse(isa).string.split("_") if word not in DESCRIBING | {"zicclsm"}]
+    return "_".join(words + ["zicclsm"] * misaligned)
 
 
-def run(image: Image, isa: str, limit: int) -> list[Record]:
+def run(image: Image, isa: str, limit: int, misaligned: bool = True) -> list[Record]:
     """The steps from BASE on, up to but without the one at the symbol `finish`, or `limit` of them."""
     with tempfile.NamedTemporaryFile(suffix=".elf") as program:
         program.write(image.elf())
         program.flush()
         command = [
-            str(executable()), f"--isa={isa_string(isa)}", "--triggers=0", f"-m{BASE:#x}:{RAM_SIZE:#x}",
+            str(executable()), f"--isa={isa_string(isa, misaligned)}", "--triggers=0", f"-m{BASE:#x}:{RAM_SIZE:#x}",
             f"--instructions={RUNAWAY}", "-l", "--log-commits", "--log=/dev/stdout", program.name,
         ]  # fmt: skip
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
