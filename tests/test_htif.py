@@ -2,6 +2,7 @@
 
 import pytest
 
+from vm.errors import LoadError
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -20,8 +21,9 @@ text:
 """
 
 
-def program(guest, source: str):
-    return guest(f".option norvc\n la s0, tohost\n la s1, fromhost\n la s2, call\n{source}\n1: j 1b\n{WORDS}")
+def program(guest, source: str, **options):
+    text = f".option norvc\n la s0, tohost\n la s1, fromhost\n la s2, call\n{source}\n1: j 1b\n{WORDS}"
+    return guest(text, **options)
 
 
 @pytest.mark.parametrize("code", [0, 1, 42, 255, 0x1234])
@@ -150,3 +152,42 @@ def test_half_a_command_before_a_reset_is_forgotten(guest):
     assert g.machine.events.pending() == []
     stop = g.run()
     assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 3)
+
+
+def test_compare_and_swap_of_16_bytes_is_a_command(guest):
+    source = "ld a0, 0(s0)\n ld a1, 8(s0)\n li a2, 3\n mv a3, a1\n .insn r 0x2F, 4, 0x14, a0, s0, a2"
+    stop = program(guest, source, isa="rv64gc_zacas").run(instructions=1000)
+    assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 1)
+
+
+def test_zeroing_the_block_completes_a_command(guest):
+    """It is the second store, so that the next one is a first half again, which alone means nothing."""
+    g = program(guest, """
+        li  t0, 3
+        sw  t0, 0(s0)
+        .insn i 0x0F, 2, x0, s0, 4
+        li  t0, 'A'
+        sw  t0, 0(s0)
+        li  t0, 0x01010000
+        sw  t0, 4(s0)
+    """, isa="rv64gc_zicboz")
+    assert g.run(instructions=1000).reason is StopReason.BUDGET
+    assert g.machine.console.output == b"A"
+
+
+def test_output_that_raises_is_repeated(guest):
+    """The exception comes out of the run; the command is still there, and is served when the machine runs on."""
+    g = program(guest, "li t0, 0x0101000000000041\n sd t0, 0(s0)")
+    g.machine.console.mirror = lambda data: 1 / 0
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            g.run(instructions=1000)
+    printed = []
+    g.machine.console.mirror = printed.append
+    g.run(instructions=1000)
+    assert printed == [b"A"]
+
+
+def test_tohost_outside_ram_is_refused(guest):
+    with pytest.raises(LoadError, match="tohost"):
+        guest(".globl tohost\n .equ tohost, 0x1000\n wfi")

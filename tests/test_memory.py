@@ -210,3 +210,9 @@ def test_array_over_a_writable_view_keeps_the_machine_busy(guest):
         machine.run(instructions=1)
     del array
     assert machine.run(instructions=1).reason is StopReason.BUDGET
+
+
+def test_source_may_overlap_what_is_written(memory):
+    memory.write(BASE + 0x10000, bytes(range(64)))
+    memory.write(BASE + 0x10001, memory.view(BASE + 0x10000, 63))
+    assert memory.read(BASE + 0x10000, 64) == bytes([0, *range(63)])

@@ -230,6 +230,20 @@ def test_second_page_is_looked_up_at_every_entry(guest):
     assert g["a0"] == 101
 
 
+def test_store_into_the_second_half_where_both_pages_are_one(guest):
+    """The page of `crossing` stands behind itself: the second half is at the start of the same frame."""
+    g = guest(CROSSING)
+    half = ADDI_100.to_bytes(4, "little")[2:]
+    paged(g, BASE)
+    g.memory.write(BASE, (0x0015_0513).to_bytes(4, "little")[2:])       # addi a0, a0, 1
+    for expected, upper in ((1, None), (101, half)):
+        if upper is not None:
+            g.memory.write(BASE, upper)
+        g.hart.pc = 0x1000 + PAGE - 2
+        g.run(instructions=1)
+        assert g["a0"] == expected
+
+
 def test_fault_in_the_second_page_reports_both_addresses(guest):
     """epc is the instruction's, tval the part that could not be fetched (section 3.1.16)."""
     g = guest(CROSSING)

@@ -299,3 +299,39 @@ def test_another_thread_may_ask_for_a_stop(guest):
     timer.start()
     assert g.machine.run(timeout=10).reason is StopReason.REQUESTED
     timer.join()
+
+
+@pytest.mark.parametrize("access", ["sw a0, 0(s0)", "lw a1, 0(s0)"])
+def test_device_may_set_pc(access, guest):
+    """The access is done, and the hart goes on where it was sent, one step later."""
+    g = guest(f".option norvc\n {access}\n li a0, 1\n wfi\n there: li a0, 2\n wfi")
+    device = Recorder(g.machine)
+    device.note = lambda: setattr(g.hart, "pc", g.address("there"))
+    g.machine._bus.add_device(DEVICE, 0x1000, device)
+    g["s0"], g["a0"], g["a1"] = DEVICE, 0, 0x5A
+    stop = g.run(instructions=1)
+    assert (stop.pc, stop.steps) == (g.address("there"), 1)
+    g.finish()
+    assert (g["a0"], g["a1"], g.machine.steps, g["minstret"]) == (2, 0x5A, 3, 3)
+
+
+def test_device_may_set_a_csr_that_the_block_was_translated_for(guest):
+    """FS is turned off while a block runs that was made with it on."""
+    g = guest(".option norvc\n fmv.d.x f0, a0\n sw a0, 0(s0)\n fmv.d.x f0, a0\n wfi")
+    device = Recorder(g.machine)
+    device.note = lambda: g.hart.csr.__setitem__("mstatus", 0)
+    g.machine._bus.add_device(DEVICE, 0x1000, device)
+    g["s0"], g["mstatus"] = DEVICE, 3 << 13
+    assert g.trap().pc == BASE + 8
+
+
+def test_device_that_code_is_fetched_from_sees_the_exact_time(guest):
+    g = guest(".option norvc\n nop\n nop\n jr s0")
+    code = (0x0001, 0x8302)                                 # c.nop; c.jr t1
+    seen = []
+    device = Recorder(g.machine)
+    device.read = lambda offset, size: (seen.append(g.machine.clock.now_ns()), code[offset // 2])[1]
+    g.machine._bus.add_device(DEVICE, 0x1000, device)
+    g["s0"], g["t1"] = DEVICE, g.address("trap_m")
+    g.run(instructions=5)
+    assert seen == [3, 4]

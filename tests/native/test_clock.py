@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.assembler import BASE
 from vm.clock import Clock
 from vm.stop import StopReason
 from vm_native.clock import NativeClock
@@ -96,3 +97,27 @@ def test_guest_sets_the_timebase_through_the_clint(guest):
     assert g["a2"] == 1_000_000 and g["mcause"] == 0
     g.run(instructions=98)
     assert g["mcause"] == 1 << 63 | 7
+
+
+def test_timebase_set_back_moves_the_timer(guest):
+    """mtime to 0 after 100 us: the timer for tick 5 is 500 ns away, not long past."""
+    g = guest(".option norvc\n1: addi a1, a1, -1\n bnez a1, 1b\n sd zero, 0(a0)\n2: j 2b")
+    g["a0"], g["a1"] = 0x200_BFF8, 50_000
+    g.hart.mtimecmp = 5
+    g["mie"] = 1 << 7
+    g.run(instructions=100_001)
+    g["mstatus"] = 8
+    g.run(instructions=499)
+    assert (g["mcause"], g.machine.clock.now_ns()) == (0, 100_500)
+    g.run(instructions=1)
+    assert g["mcause"] == 1 << 63 | 7
+
+
+def test_timebase_set_forward_raises_the_timer_at_once(guest):
+    g = guest(".option norvc\n sd a1, 0(a0)\n1: j 1b")
+    g["a0"], g["a1"] = 0x200_BFF8, 1_000_000
+    g.hart.mtimecmp = 1_000_000
+    g["mie"], g["mstatus"] = 1 << 7, 8
+    g.run(instructions=2)
+    assert g["mcause"] == 1 << 63 | 7
+    assert g["mepc"] == BASE + 4

@@ -8,11 +8,12 @@ from libc.string cimport memcpy
 from vm_native.blocks cimport written
 from vm_native.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_RAISED, STOP_WATCH, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
+    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
 )
 from vm_native.interpreter.leave cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir cimport Uop, block_of
-from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, WATCHED, RamRegion
+from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.watch cimport look_at_watch
 
 cdef extern from *:
     """
@@ -87,8 +88,11 @@ cdef inline bint outdated(Uop* uop) noexcept nogil:
     return block_of(uop).dead or not block_of(uop).cached
 
 
-cdef int after_device(Cpu* cpu, Uop* uop) noexcept nogil:
-    """The access has happened: go on, unless it changed what the hart should do next, or this very code (DMA)."""
+cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
+    """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
+    if cpu.pc != pc:                    # a callback has sent the hart elsewhere
+        cpu.budget -= 1
+        return LEAVE
     if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
         step_over(cpu, uop)
         return LEAVE
@@ -128,18 +132,19 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
 cdef int load_from_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int kind
 ) noexcept nogil:
-    cdef uint64_t value = 0
+    cdef uint64_t value = 0, pc
     cdef int status, size = kind & SIZE_MASK
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
     store_position(cpu, uop, budget)
+    pc = cpu.pc
     cpu.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
     status = device_read(cpu.map, physical, size, &value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         cpu.regs[uop.rd] = extend(value, kind)
-        return after_device(cpu, uop)
+        return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[READ], address)
 
 
@@ -160,9 +165,7 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
         cpu.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         written(cpu.blocks, physical, size)
     region.dirty[page] = 1
-    if region.code[page] & WATCHED and physical < cpu.map.watch_end and cpu.map.watch_base < physical + size:
-        cpu.map.watch_size = size
-        cpu.stop = STOP_WATCH
+    look_at_watch(cpu, region, physical, size)
     return CONTINUE
 
 
@@ -209,18 +212,19 @@ cdef int store_to_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int size
 ) noexcept nogil:
     cdef int status
-    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef uint64_t value = cpu.regs[uop.rs2], pc
     if size < 8:
         value &= (1ULL << (8 * size)) - 1
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
     store_position(cpu, uop, budget)
+    pc = cpu.pc
     cpu.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
     status = device_write(cpu.map, physical, size, value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
-        return after_device(cpu, uop)
+        return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[WRITE], address)
 
 

@@ -20,6 +20,7 @@ from vm_native.riscv.state cimport (
 from vm_native.riscv.traps cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
+from vm_native.watch cimport look_at_watch
 
 cdef extern from *:
     """
@@ -225,6 +226,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
     written(cpu.blocks, physical, 64)
+    look_at_watch(cpu, region, physical, 64)
     return CONTINUE
 
 
@@ -264,6 +266,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         cpu.regs[rd] = pair[0]
         cpu.regs[rd + 1] = pair[1]
     written(cpu.blocks, physical, 16)
+    look_at_watch(cpu, region, physical, 16)
     return CONTINUE
 
 

@@ -3,10 +3,11 @@
 RISC-V SBI specification 2.0, chapters 5 (legacy), 6 (TIME), 7 (IPI) and 8 (RFENCE). The rest is served in Python, by
 vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
 """
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
 from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
 from vm_native.bus cimport ram_at
-from vm_native.ram cimport RamRegion
+from vm_native.ram cimport PAGE_SIZE, RamRegion
 from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
 from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
 from vm_native.riscv.traps cimport timers_changed
@@ -130,23 +131,33 @@ cdef void flush_range(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
         flush_address(hart, start - skew + offset)
 
 
+cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
+    """Eight bytes at a virtual address, that may lie on two pages."""
+    cdef uint64_t physical, done = 0, size = min(<uint64_t>8, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
+    cdef RamRegion* region
+    while done < 8:
+        if translate_address(cpu, address + done, READ, size, &physical) != CONTINUE:
+            return TRAP
+        region = ram_at(cpu.map, physical, size)
+        if region == NULL:
+            cpu.trap_cause = cpu.front_end.access_fault[READ]
+            cpu.trap_value = address + done
+            return TRAP
+        memcpy(<uint8_t*>word + done, region.host + (physical - region.base), size)
+        done += size
+        size = 8 - done
+    return CONTINUE
+
+
 cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
     cdef uint64_t mask = ALL
-    cdef uint64_t physical
-    cdef RamRegion* region
     if extension == LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~<uint64_t>(1 << IRQ_SSI)
         cpu.regs[A0] = 0
         return CONTINUE
-    if cpu.regs[A0]:
-        if translate_address(cpu, cpu.regs[A0], READ, 8, &physical) != CONTINUE:
-            return TRAP
-        region = ram_at(cpu.map, physical, 8)
-        if region == NULL:
-            cpu.trap_cause = cpu.front_end.access_fault[READ]
-            return TRAP
-        mask = (<uint64_t*>(region.host + (physical - region.base)))[0]
+    if cpu.regs[A0] and read_word(cpu, cpu.regs[A0], &mask) != CONTINUE:
+        return TRAP
     if extension == LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
     elif extension != LEGACY_REMOTE_FENCE_I:
