@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("build", "tests", "vm", "vm_native", "setup.py", "pyproject.toml")
 LOCKSTEP = "tests/conformance/test_lockstep.py"
 SHRINK = "phases=(Phase.generate, Phase.shrink)"        # the first failure is enough here
-TESTS = (LOCKSTEP, *(f"tests/conformance/test_{name}.py" for name in ("directed", "legality", "programs")))
+TESTS = (LOCKSTEP, *(f"tests/conformance/test_{name}.py" for name in ("disassembly", "directed", "legality", "programs")))
 TIMEOUT = 1800
 
 
@@ -82,6 +82,14 @@ class Tree:
         return code == 0, failed[0] if failed else output[-300:]
 
 
+def in_order(mutation: Mutation) -> list[str]:
+    """All of the tests; first those that are likely to find it. Random programs meet most rows in seconds."""
+    first = "directed"
+    if mutation.file == INSTRUCTIONS:
+        first = "legality" if "match=" in mutation.new or "extensions=" in mutation.new else "lockstep"
+    return sorted(TESTS, key=lambda name: first not in name)
+
+
 def check(master: Path, mutation: Mutation) -> tuple[bool, str]:
     """Whether the tests caught it, and by what."""
     with tempfile.TemporaryDirectory(prefix="vm-mutant-") as folder:
@@ -89,8 +97,7 @@ def check(master: Path, mutation: Mutation) -> tuple[bool, str]:
         tree.edit(mutation.file, mutation.old, mutation.new)
         if mutation.file.endswith(".pyx"):
             tree.build()
-        # All of the tests; first those that are likely to find it. Random programs meet most rows in seconds.
-        passed, how = tree.test(TESTS if mutation.file == INSTRUCTIONS else sorted(TESTS))
+        passed, how = tree.test(in_order(mutation))
         return not passed, how
 
 
