@@ -25,9 +25,10 @@ from tests.conformance.mutations import INSTRUCTIONS, Mutation, draw
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("build", "tests", "vm", "vm_native", "setup.py", "pyproject.toml")
-LOCKSTEP = "tests/conformance/test_lockstep.py"
+FOLDER = "tests/conformance"
+LOCKSTEP = f"{FOLDER}/test_lockstep.py"
 SHRINK = "phases=(Phase.generate, Phase.shrink)"        # the first failure is enough here
-TESTS = (LOCKSTEP, *(f"tests/conformance/test_{name}.py" for name in ("disassembly", "directed", "legality", "programs")))
+TESTS = (LOCKSTEP, *(f"{FOLDER}/test_{name}.py" for name in ("disassembly", "directed", "legality", "programs")))
 TIMEOUT = 1800
 
 
