@@ -179,7 +179,7 @@ def fails(case: Case) -> bool:
     return False
 
 
-# --- To look at a failing case ------------------------------------------------------------------------------------------
+# --- To look at a failing case ---------------------------------------------------------------------------------------
 
 def thinned(case: Case) -> Case:
     """The same difference with fewer units and pieces."""

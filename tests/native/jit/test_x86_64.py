@@ -1,0 +1,292 @@
+"""The emitter, against capstone: every shape and opcode over the registers, addresses and constants it can have."""
+
+from itertools import product
+from random import Random
+
+import capstone
+import pytest
+
+from vm_native.jit.x86_64 import OPCODES, assemble
+
+GENERAL = {
+    64: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(),
+    32: "eax ecx edx ebx esp ebp esi edi r8d r9d r10d r11d r12d r13d r14d r15d".split(),
+    16: "ax cx dx bx sp bp si di r8w r9w r10w r11w r12w r13w r14w r15w".split(),
+    8: "al cl dl bl spl bpl sil dil r8b r9b r10b r11b r12b r13b r14b r15b".split(),
+}
+XMM = [f"xmm{number}" for number in range(16)]
+SIZES = {8: "byte", 16: "word", 32: "dword", 64: "qword", 128: "xmmword"}
+ALL = range(16)
+RSP, NO_INDEX = 4, -1
+DISPLACEMENTS = (0, 1, -1, 127, -128, 128, -129, 0x7FFF_FFFF, -0x8000_0000)
+CONSTANTS = (0, 1, -1, 127, -128, 128, -129, 0x7FFF_FFFF, -0x8000_0000)
+INDICES = [NO_INDEX, *(number for number in ALL if number != RSP)]
+
+# What an opcode is called; its operands in Intel's order, as roles: `reg`, `source` (VEX.vvvv), `rm`; their sizes, 0
+# for that of the operation, "x" for xmm registers; and the size of the operand in memory, where one is used.
+INTEGER = {
+    **{name: (name, "reg rm", (0, 0), 0) for name in ("add", "or", "and", "sub", "xor", "cmp", "mov", "imul", "popcnt",
+                                                      "tzcnt", "lzcnt")},
+    **{name: (name, "rm reg", (0, 0), 0) for name in ("test", "xchg", "bts", "btr", "btc")},
+    "mov to": ("mov", "rm reg", (0, 0), 0),
+    "mov8 to": ("mov", "rm reg", (8, 8), 8),
+    "mov16 to": ("mov", "rm reg", (16, 16), 16),
+    "movsxd": ("movsxd", "reg rm", (0, 32), 32),
+    "movzx8": ("movzx", "reg rm", (0, 8), 8),
+    "movzx16": ("movzx", "reg rm", (0, 16), 16),
+    "movsx8": ("movsx", "reg rm", (0, 8), 8),
+    "movsx16": ("movsx", "reg rm", (0, 16), 16),
+    "cmovb": ("cmovb", "reg rm", (0, 0), 0),
+}
+ONLY_MEMORY = {
+    "lea": ("lea", "reg rm", (0, 0), 0),
+    "lock xadd": ("lock xadd", "rm reg", (0, 0), 0),
+    "lock cmpxchg": ("lock cmpxchg", "rm reg", (0, 0), 0),
+}
+NARROW = {"mov8 to", "mov16 to", "movsxd"}      # used in one width
+VECTOR = {
+    "andn": ("andn", "reg source rm", (0, 0, 0), None),
+    **{name: (name, "reg rm source", (0, 0, 0), None) for name in ("shlx", "sarx", "shrx")},
+    **{name: (name, "reg source rm", "xxx", None) for name in OPCODES
+       if name[0] == "v" and name[-2:] in ("ss", "sd", "ps", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
+    **{name: (name, "reg source rm", "xxx", None) for name in ("vcvtsd2ss", "vcvtss2sd")},
+    **{name: (name, "reg rm", "xx", None) for name in ("vucomisd", "vcomisd", "vucomiss", "vcomiss",
+                                                      "vmovaps")},
+    **{name: (name, "reg source rm", ("x", "x", 0), None) for name in ("vcvtsi2sd", "vcvtsi2ss")},
+    **{name: (name, "reg rm", (0, "x"), None) for name in ("vcvttsd2si", "vcvttss2si", "vcvtsd2si",
+                                                          "vcvtss2si")},
+    "vmovq": ("vmovq", "reg rm", ("x", 0), None),
+    "vmovq to": ("vmovq", "rm reg", (0, "x"), None),
+}
+FUSED = {name for name in OPCODES if name.startswith(("vfm", "vfn"))}
+VECTOR |= {name: (name, "reg source rm", "xxx", None) for name in FUSED}
+VECTOR_MEMORY = {
+    "vmovsd": ("vmovsd", "reg rm", "xx", 64), "vmovss": ("vmovss", "reg rm", "xx", 32),
+    "vmovsd to": ("vmovsd", "rm reg", "xx", 64), "vmovss to": ("vmovss", "rm reg", "xx", 32),
+}  # fmt: skip
+
+DISASSEMBLER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+
+
+def read(code: bytes) -> str:
+    """One instruction, all of the bytes."""
+    found = list(DISASSEMBLER.disasm(code, 0))
+    assert len(found) == 1 and found[0].size == len(code), code.hex()
+    return f"{found[0].mnemonic} {found[0].op_str}".strip()
+
+
+def number(value: int) -> str:
+    """A number as capstone writes it: small ones in decimal."""
+    return str(value) if -9 <= value <= 9 else f"{'-' if value < 0 else ''}{abs(value):#x}"
+
+
+def split(code: bytes, bits: int) -> tuple[str, int]:
+    """An instruction that ends in a constant: the text before, and the constant as a number of that many bits."""
+    text, _, value = read(code).rpartition(", ")
+    return text, int(value, 0) % 2**bits
+
+
+def address(size: int | None, base: int, index: int, displacement: int, scale: int = 1) -> str:
+    text = GENERAL[64][base]
+    if index != NO_INDEX:
+        text += f" + {GENERAL[64][index]}" + (f"*{scale}" if scale > 1 else "")
+    if displacement:
+        text += f" {'-' if displacement < 0 else '+'} {number(abs(displacement))}"
+    return f"[{text}]" if size is None else f"{SIZES[size]} ptr [{text}]"
+
+
+def register(size: int | str, default: int, which: int) -> str:
+    return XMM[which] if size == "x" else GENERAL[size or default][which]
+
+
+def expected(row, wide: bool, memory: str | None = None, **registers: int) -> str:
+    mnemonic, roles, sizes, _ = row
+    default = 64 if wide else 32
+    operands = [
+        memory if role == "rm" and memory is not None else register(size, default, registers[role])
+        for role, size in zip(roles.split(), sizes, strict=True)
+    ]
+    return f"{mnemonic} {', '.join(operands)}"
+
+
+def addresses(seed: str, count: int):
+    """Every base with every displacement, and `count` addresses at random."""
+    random = Random(seed)
+    yield from ((base, NO_INDEX, displacement) for base, displacement in product(ALL, DISPLACEMENTS))
+    for _ in range(count):
+        yield random.choice(ALL), random.choice(INDICES), random.choice(DISPLACEMENTS)
+
+
+def test_every_opcode_is_tested_here():
+    tested = INTEGER.keys() | ONLY_MEMORY.keys() | VECTOR.keys() | VECTOR_MEMORY.keys() | {"sete"}
+    assert tested == OPCODES.keys()
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_registers(name):
+    for wide, reg, rm in product((False, True), ALL, ALL):
+        if not (wide and name in ("mov8 to", "mov16 to")):
+            code = assemble("op", OPCODES[name], wide, reg, rm)
+            wanted = expected(INTEGER[name], wide, reg=reg, rm=rm)
+            if name == "xchg":          # both orders are the same instruction
+                wanted = {wanted, expected(("xchg", "reg rm", (0, 0), 0), wide, reg=reg, rm=rm)}
+                assert read(code) in wanted
+            else:
+                assert read(code) == wanted
+
+
+def test_set_on_condition():
+    for rm in ALL:
+        assert read(assemble("op", OPCODES["sete"], False, 0, rm)) == f"sete {GENERAL[8][rm]}"
+
+
+@pytest.mark.parametrize("name", INTEGER | ONLY_MEMORY)
+def test_memory(name):
+    row = (INTEGER | ONLY_MEMORY)[name]
+    random = Random(name)
+    for base, index, displacement in addresses(name, 200):
+        wide, reg = random.random() < 0.5 and name not in ("mov8 to", "mov16 to"), random.choice(ALL)
+        size = None if name == "lea" else row[3] or (64 if wide else 32)
+        code = assemble("op_memory", OPCODES[name], wide, reg, base, index, displacement)
+        assert read(code) == expected(row, wide, address(size, base, index, displacement), reg=reg)
+
+
+def test_lea_scaled():
+    for reg, base, index, shift in product((0, 7, 8, 15), ALL, INDICES[1:], range(4)):
+        for displacement in (0, -128, 128):
+            for wide in (False, True):
+                code = assemble("lea_scaled", wide, reg, base, index, shift, displacement)
+                where = address(None, base, index, displacement, 1 << shift)
+                assert read(code) == f"lea {GENERAL[64 if wide else 32][reg]}, {where}"
+
+
+def vector_mnemonic(name: str, row, wide: bool) -> str:
+    if name in FUSED:
+        return name + ("sd" if wide else "ss")
+    return "vmovd" if row[0] == "vmovq" and not wide else row[0]
+
+
+@pytest.mark.parametrize("name", VECTOR)
+def test_vector_registers(name):
+    row = VECTOR[name]
+    has_source = "source" in row[1]
+    widths = (False, True) if 0 in tuple(row[2]) or name in FUSED else (False,)
+    for wide, reg, source, rm in product(widths, ALL, ALL if has_source else (0,), ALL):
+        code = assemble("vex", OPCODES[name], wide, reg, source, rm)
+        named = (vector_mnemonic(name, row, wide), *row[1:])
+        assert read(code) == expected(named, wide, reg=reg, source=source, rm=rm)
+
+
+@pytest.mark.parametrize("name", VECTOR_MEMORY)
+def test_vector_memory(name):
+    row = VECTOR_MEMORY[name]
+    random = Random(name)
+    for base, index, displacement in addresses(name, 200):
+        reg = random.choice(ALL)
+        code = assemble("vex_memory", OPCODES[name], False, reg, 0, base, index, displacement)
+        assert read(code) == expected(row, False, address(row[3], base, index, displacement), reg=reg)
+
+
+def test_rotation_without_flags():
+    for wide, reg, rm, count in product((False, True), ALL, ALL, (0, 1, 9, 31, 63)):
+        names = GENERAL[64 if wide else 32]
+        assert read(assemble("rorx", wide, reg, rm, count)) == f"rorx {names[reg]}, {names[rm]}, {number(count)}"
+
+
+OPERATIONS = {0: "add", 1: "or", 4: "and", 5: "sub", 6: "xor", 7: "cmp"}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_constants(operation):
+    name = OPERATIONS[operation]
+    for wide, rm, value in product((False, True), ALL, CONSTANTS):
+        bits = 64 if wide else 32
+        code = assemble("op_constant", operation, wide, rm, value)
+        assert split(code, bits) == (f"{name} {GENERAL[bits][rm]}", value % 2**bits)
+    for wide, base, value, displacement in product((False, True), ALL, CONSTANTS, (0, -128, 127, 128, -129)):
+        bits = 64 if wide else 32
+        code = assemble("op_constant_memory", operation, wide, base, displacement, value)
+        assert split(code, bits) == (f"{name} {address(bits, base, NO_INDEX, displacement)}", value % 2**bits)
+
+
+def test_store_constant():
+    for size, value in ((1, 0), (1, -1), (2, 0), (2, 0x1234), (4, 0), (4, -2), (8, 0), (8, -2), (8, 0x7FFF_FFFF)):
+        for base, index, displacement in addresses("store", 50):
+            code = assemble("store_constant", size, base, index, displacement, value)
+            where = address(8 * size, base, index, displacement)
+            assert split(code, 8 * size) == (f"mov {where}", value % 2 ** (8 * size))
+
+
+SHIFTS = {0: "rol", 1: "ror", 4: "shl", 5: "shr", 7: "sar"}
+
+
+def test_shifts():
+    for (code, name), wide, rm in product(SHIFTS.items(), (False, True), ALL):
+        where = GENERAL[64 if wide else 32][rm]
+        assert read(assemble("shift_cl", code, wide, rm)) == f"{name} {where}, cl"
+        for count in (0, 1, 9, 31, 63):
+            assert read(assemble("shift_constant", code, wide, rm, count)) == f"{name} {where}, {number(count)}"
+
+
+def test_bits():
+    for (code, name), wide, rm, bit in product({5: "bts", 6: "btr", 7: "btc"}.items(), (False, True), ALL, (0, 31, 63)):
+        wanted = f"{name} {GENERAL[64 if wide else 32][rm]}, {number(bit)}"
+        assert read(assemble("bit_constant", code, wide, rm, bit)) == wanted
+
+
+def test_one_operand():
+    names = {2: "not", 3: "neg", 4: "mul", 5: "imul", 6: "div", 7: "idiv"}
+    for (code, name), wide, rm in product(names.items(), (False, True), ALL):
+        assert read(assemble("unary", code, wide, rm)) == f"{name} {GENERAL[64 if wide else 32][rm]}"
+    for rm in ALL:
+        assert read(assemble("bswap", rm)) == f"bswap {GENERAL[64][rm]}"
+        assert read(assemble("push", rm)) == f"push {GENERAL[64][rm]}"
+        assert read(assemble("pop", rm)) == f"pop {GENERAL[64][rm]}"
+        assert read(assemble("jump_register", rm)) == f"jmp {GENERAL[64][rm]}"
+        assert read(assemble("call_register", rm)) == f"call {GENERAL[64][rm]}"
+        for displacement in DISPLACEMENTS:
+            wanted = f"jmp {address(64, rm, NO_INDEX, displacement)}"
+            assert read(assemble("jump_memory", rm, displacement)) == wanted
+    assert read(assemble("sign_into_rdx", True)) == "cqo"
+    assert read(assemble("sign_into_rdx", False)) == "cdq"
+
+
+def test_multiply_by_a_constant():
+    for wide, reg, rm, value in product((False, True), ALL, ALL, CONSTANTS):
+        bits = 64 if wide else 32
+        code = assemble("multiply_constant", wide, reg, rm, value)
+        assert split(code, bits) == (f"imul {GENERAL[bits][reg]}, {GENERAL[bits][rm]}", value % 2**bits)
+
+
+VALUES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, -1, -0x8000_0000, -0x8000_0001, 2**63 - 1,
+          -(2**63))
+
+
+def test_load_constant():
+    """By the shortest form: 32 bits that are extended with zeros or with the sign, or all 64."""
+    for reg, value in product(ALL, VALUES):
+        code = assemble("load_constant", reg, value)
+        text, found = split(code, 64)
+        assert found == value % 2**64
+        if 0 <= value < 2**32:
+            assert text == f"mov {GENERAL[32][reg]}" and len(code) <= 6
+        else:
+            assert text in (f"mov {GENERAL[64][reg]}", f"movabs {GENERAL[64][reg]}")
+            assert len(code) == (7 if -(2**31) <= value < 0 else 10)
+
+
+CONDITIONS = {0: "jo", 2: "jb", 3: "jae", 4: "je", 5: "jne", 6: "jbe", 7: "ja", 8: "js", 10: "jp", 11: "jnp", 12: "jl",
+              13: "jge"}
+
+
+def test_jumps():
+    for distance in (0, 6, 100, -100, 0x10_0000):
+        for shape, name in (("jump", "jmp"), ("call", "call")):
+            assert target_of(assemble(shape, distance)) == (name, distance % 2**64)
+        for condition, name in CONDITIONS.items():
+            assert target_of(assemble("jump_if", condition, distance)) == (name, distance % 2**64)
+
+
+def target_of(code: bytes) -> tuple[str, int]:
+    name, target = read(code).split()
+    return name, int(target, 0) % 2**64
