@@ -43,12 +43,11 @@ ONLY_MEMORY = {
     "lock xadd": ("lock xadd", "rm reg", (0, 0), 0),
     "lock cmpxchg": ("lock cmpxchg", "rm reg", (0, 0), 0),
 }
-NARROW = {"mov8 to", "mov16 to", "movsxd"}      # used in one width
 VECTOR = {
     "andn": ("andn", "reg source rm", (0, 0, 0), None),
     **{name: (name, "reg rm source", (0, 0, 0), None) for name in ("shlx", "sarx", "shrx")},
     **{name: (name, "reg source rm", "xxx", None) for name in OPCODES
-       if name[0] == "v" and name[-2:] in ("ss", "sd", "ps", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
+       if name[-2:] in ("ss", "sd", "ps", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
     **{name: (name, "reg source rm", "xxx", None) for name in ("vcvtsd2ss", "vcvtss2sd")},
     **{name: (name, "reg rm", "xx", None) for name in ("vucomisd", "vcomisd", "vucomiss", "vcomiss",
                                                       "vmovaps")},
