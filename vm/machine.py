@@ -399,7 +399,8 @@ def dispatch_form() -> str:
 def compiler_for(engine: str) -> JitCompiler | None:
     """What compiles hot code for the engine of that name, if it is one that compiles.
 
-    $VM_JIT_HOT is how often a block is interpreted first, and $VM_JIT_SLOTS=0 and the like turn off one of `SWITCHES`.
+    $VM_JIT_HOT is how often a block is interpreted first, $VM_JIT_BYTES the room for code, and $VM_JIT_SLOTS=0 and the
+    like turn off one of `SWITCHES`.
     """
     if engine not in ENGINES:
         raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
@@ -412,7 +413,8 @@ def compiler_for(engine: str) -> JitCompiler | None:
         say_once(f"no just-in-time compilation: {missing}")
         return None
     switches = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
-    return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0), **switches)
+    return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0), code_bytes=jit_number("BYTES", 64 << 20),
+                       **switches)
 
 
 def jit_number(name: str, default: int) -> int:
