@@ -20,8 +20,12 @@ def guest():
         made.machine.close()
 
 
-@pytest.fixture(params=forms())
+@pytest.fixture(params=(*forms(), "jit"))
 def dispatch(request, monkeypatch):
-    """Runs the test once in each dispatch form of the interpreter."""
-    monkeypatch.setenv("VM_DISPATCH", request.param)
+    """Runs the test in each dispatch form of the interpreter, and with all code compiled before it runs."""
+    monkeypatch.setenv("VM_ENGINE", "jit" if request.param == "jit" else "interpreter")
+    if request.param == "jit":
+        monkeypatch.setenv("VM_JIT_HOT", "0")
+    else:
+        monkeypatch.setenv("VM_DISPATCH", request.param)
     return request.param

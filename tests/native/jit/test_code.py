@@ -1,0 +1,298 @@
+"""Compiled code from its making to its end: what changes below it, room that runs out, and ways into what is gone."""
+
+import pytest
+
+from tests.assembler import BASE
+from vm.stop import StopReason
+
+DEVICE = 0x4000_0000
+MIB = 1 << 20
+
+
+class Device:
+    """A device whose registers are Python functions."""
+
+    def __init__(self, guest, read=None, write=None):
+        guest.machine._bus.add_device(DEVICE, 0x1000, self)
+        self.on_read, self.on_write = read, write
+
+    def read(self, offset, size):
+        return self.on_read(offset)
+
+    def write(self, offset, size, value):
+        self.on_write(offset, value)
+
+
+# Calls f a number of times by way of a linked jump, and adds up what it gives.
+CALLS = """
+    .option norvc
+1:  j    f
+back:
+    add  a3, a3, a0
+    addi s0, s0, -1
+    bnez s0, 1b
+    wfi
+f:  li   a0, 1
+    j    back
+new:
+    li   a0, 100
+"""
+
+
+def test_links_into_dead_code_are_undone(compiled, counters):
+    g = compiled(CALLS)
+    g["s0"] = 10
+    g.finish()
+    assert g["a3"] == 10 and counters(g)["links"] > 0
+    g.memory.write(g.address("f"), g.memory.read(g.address("new"), 4))
+    g["s0"], g["a3"], g.hart.pc = 10, 0, BASE
+    g.finish()
+    assert g["a3"] == 1000
+    assert counters(g)["discarded"] > 0
+
+
+@pytest.mark.parametrize("when", range(1, 40))
+def test_links_are_undone_between_any_two_steps(when, compiled):
+    """`a3` is what follows from the turn in which `f` changes."""
+    g = compiled(CALLS)
+    g["s0"] = 10
+    g.run(instructions=when)
+    done = (when + 4) // 6          # times that li was executed: step 2, 8, ...
+    g.memory.write(g.address("f"), g.memory.read(g.address("new"), 4))
+    g.finish()
+    assert g["a3"] == done + 100 * (10 - done)
+
+
+def test_store_into_another_part_of_the_running_trace(compiled):
+    """The store's own trace goes on over a jump into what is stored."""
+    g = compiled("""
+        .option norvc
+        la   t0, f
+        la   t1, new
+        lw   t2, (t0)
+        lw   t3, (t1)
+        li   s0, 40
+    1:  sw   t2, (t0)
+        j    f
+    back:
+        add  a3, a3, a0
+        xor  t2, t2, t3
+        xor  t3, t2, t3
+        xor  t2, t2, t3
+        addi s0, s0, -1
+        bnez s0, 1b
+        wfi
+    new:
+        li   a0, 100
+        .balign 64
+    f:  li   a0, 1
+        j    back
+    """, hot=2)
+    g.finish()
+    assert g["a3"] == 20 * 1 + 20 * 100
+
+
+def test_dma_into_the_running_trace(compiled):
+    """A device changes the code behind the store that started it: the next instruction is the new one."""
+    g = compiled("""
+        .option norvc
+        li   s1, 0x40000000
+        li   s0, 10
+    1:  sw   s0, (s1)
+    f:  li   a0, 1
+        add  a3, a3, a0
+        addi s0, s0, -1
+        bnez s0, 1b
+        wfi
+    """)
+
+    def transfer(offset, value):
+        if value == 5:
+            g.memory.write(g.address("f"), (0x0640_0513).to_bytes(4, "little"))      # li a0, 100
+
+    Device(g, write=transfer)
+    g.finish()
+    assert g["a3"] == 5 * 1 + 5 * 100
+
+
+def test_code_is_written_through_a_view(compiled):
+    g = compiled(CALLS)
+    g["s0"] = 10
+    g.finish()
+    with g.memory.writable(g.address("f"), 4) as view:
+        view[:] = g.memory.read(g.address("new"), 4)
+    g["s0"], g["a3"], g.hart.pc = 10, 0, BASE
+    g.finish()
+    assert g["a3"] == 1000
+
+
+# --- Room -------------------------------------------------------------------------------------------------------------
+
+def long_program(blocks: int, length: int) -> bytes:
+    """Blocks of `addi a0, a0, 1` that end in a jump to the next, run over until s0 has been counted down."""
+    code = ((0x0015_0513).to_bytes(4, "little") * (length - 1) + (0x0040_006F).to_bytes(4, "little")) * blocks
+    tail = (0xFFF4_0413, 0x0004_0463, jump_back(len(code) + 8), 0x1050_0073)
+    return code + b"".join(word.to_bytes(4, "little") for word in tail)     # addi s0, s0, -1; beqz s0, .+8; j; wfi
+
+
+def jump_back(distance: int) -> int:
+    offset = -distance & 0x1F_FFFF
+    return (offset >> 20) << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | offset & 0xFF000 | 0x6F
+
+
+@pytest.mark.parametrize("hot", [0, 1])
+def test_a_small_room_is_used_again_and_again(hot, compiled, counters):
+    blocks, length, turns = 20_000, 12, 4
+    g = compiled("nop", hot=hot, code_bytes=MIB, memory="4M")
+    g.memory.write(BASE, long_program(blocks, length))
+    g["s0"] = turns
+    assert g.run(instructions=10_000_000).reason is StopReason.IDLE
+    assert g["a0"] == turns * blocks * (length - 1)
+    assert g.machine.steps == turns * (blocks * length + 3)
+    assert counters(g)["reclaimed"] >= 4
+    assert counters(g)["host_bytes"] > 2 * MIB
+    assert counters(g)["interpreted"] < (0.5 if hot else 0.01) * g.machine.steps
+
+
+def test_room_below_two_regions_is_refused(compiled):
+    with pytest.raises(ValueError, match="at least"):
+        compiled("nop", code_bytes=1000)
+
+
+# --- Devices and callbacks --------------------------------------------------------------------------------------------
+
+POLL = """
+    .option norvc
+    li   s1, 0x40000000
+    li   s0, 20
+1:  addi a3, a3, 1
+    lw   a0, (s1)
+    add  a2, a2, a0
+    addi s0, s0, -1
+    bnez s0, 1b
+    wfi
+"""
+SET_UP = 2                          # steps before the loop of five
+
+
+def test_exception_of_a_device_leaves_the_access_undone(compiled):
+    g = compiled(POLL)
+    answers = iter([*range(5), ValueError("broken"), *range(5, 20)])
+
+    def read(offset):
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    Device(g, read=read)
+    with pytest.raises(ValueError, match="broken"):
+        g.run()
+    assert g.hart.pc == BASE + 12
+    assert (g["a3"], g["a2"]) == (6, sum(range(5)))
+    assert g.machine.steps == g.hart.steps == SET_UP + 5 * 5 + 1
+    g.finish()
+    assert (g["a3"], g["a2"]) == (20, sum(range(20)))
+    assert g.machine.steps == SET_UP + 20 * 5 + 1
+
+
+def test_callback_stops_after_its_instruction(compiled):
+    g = compiled(POLL)
+
+    def read(offset):
+        if g["s0"] == 12:
+            g.machine.request_stop()
+        return 1
+
+    Device(g, read=read)
+    stop = g.run()
+    assert stop.reason is StopReason.REQUESTED
+    assert stop.pc == BASE + 16 and stop.steps == SET_UP + 8 * 5 + 2
+    assert (g["a0"], g["a3"], g["a2"]) == (1, 9, 8)
+    g.finish()
+    assert (g["a3"], g["a2"]) == (20, 20)
+
+
+def test_callback_sees_and_changes_registers(compiled):
+    """Registers that live in the host's are exact in a callback, and what it writes is used from then on."""
+    g = compiled(POLL)
+    seen = []
+
+    def read(offset):
+        seen.append((g.hart.pc, g["a3"], g["s0"], g.hart.steps))
+        g["a2"] += 100
+        return 0
+
+    Device(g, read=read)
+    g.finish()
+    assert seen == [(BASE + 12, turn + 1, 20 - turn, SET_UP + 5 * turn + 1) for turn in range(20)]
+    assert g["a2"] == 2000
+
+
+def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
+    g = compiled("csrw mie, s2; csrsi mstatus, 8;" + POLL)
+    g["s2"] = 1 << 11
+
+    def read(offset):
+        if g["s0"] == 15:
+            g.hart.set_interrupt(11, True)
+        return 1
+
+    Device(g, read=read)
+    g.run(instructions=200)             # the handler's wfi does not wait: the line stays up
+    assert g["mcause"] == 1 << 63 | 11
+    assert g["mepc"] == BASE + 8 + 16
+    assert (g["a3"], g["a2"]) == (6, 5)
+
+
+# --- Several harts ----------------------------------------------------------------------------------------------------
+
+HARTS = """
+    .option norvc
+    csrr s2, mhartid
+    la   s1, shared
+    li   s0, 3000
+1:  amoadd.w a0, s0, (s1)
+2:  lr.d a1, 8(s1)
+    add  a1, a1, s2
+    sc.d a2, a1, 8(s1)
+    bnez a2, 2b
+    xor  a3, a3, a0
+    andi a4, s0, 63
+    bnez a4, 3f
+    la   t0, patched
+    lw   t1, (t0)
+    xor  t1, t1, s3                 # li a5, 1 or li a5, 3
+    sw   t1, (t0)
+    fence.i
+3:  call patched
+    addi s0, s0, -1
+    bnez s0, 1b
+    wfi
+patched:
+    li   a5, 1
+    add  a6, a6, a5
+    ret
+    .balign 64
+shared:
+    .dword 0, 0
+""".replace("8(s1)", "(s4)").replace("li   s0, 3000", "li   s0, 3000\n    addi s4, s1, 8\n    li   s3, 0x200000")
+
+
+def outcome(g):
+    return [g.machine.steps, g.memory.read(BASE, 0x1000)] + [
+        (hart.pc, hart.steps, *hart.x, hart["minstret"]) for hart in g.machine.harts
+    ]
+
+
+@pytest.mark.parametrize("harts", [2, 3])
+def test_harts_take_turns_as_they_do_interpreted(harts, compiled, guest, counters):
+    g = compiled(HARTS, harts=harts)
+    plain = guest(HARTS, harts=harts, engine="interpreter")
+    for budget in (1, 777, 20_000, 10_000_000):
+        g.run(instructions=budget)
+        plain.run(instructions=budget)
+        assert outcome(g) == outcome(plain)
+    assert g.word(g.address("shared"), 4) == harts * sum(range(1, 3001)) % 2**32
+    assert g.word(g.address("shared") + 8) == 3000 * sum(range(harts))
+    assert counters(g)["interpreted"] < 0.2 * g.machine.steps
