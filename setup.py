@@ -4,6 +4,7 @@ Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N mo
 """
 
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -28,6 +29,17 @@ LINK = []
 if os.environ.get("VM_LTO") == "1":
     COMPILE.append("-flto")
     LINK.append("-flto")
+
+# The memcpy family is one source, compiled for each instruction set of the machine at hand. The first flag keeps its
+# loops from becoming calls of the C library, the others its short copies short.
+KERNELS = ["-fno-tree-loop-distribute-patterns", "-fno-inline-functions", "-falign-functions=64"]
+COPY = {"libc": [], "features": [], "measure": [*KERNELS, "-fno-tree-vectorize"]}
+if platform.machine() == "x86_64":
+    COPY["sse2"] = KERNELS
+    COPY["avx2"] = [*KERNELS, "-mavx2"]
+    COPY["avx512"] = [*KERNELS, "-mavx512f", "-mavx512bw", "-mavx512vl"]
+elif platform.machine() == "aarch64":
+    COPY["neon"] = KERNELS
 
 STACK_TEST = """
 #include <pthread.h>
@@ -80,17 +92,25 @@ def generate(threaded: bool) -> None:
 
 
 def extensions(threaded: bool) -> list[Extension]:
-    sources = sorted(ROOT.glob("vm_native/**/*.pyx"))
-    return [
-        Extension(
-            ".".join(source.relative_to(ROOT).with_suffix("").parts),
-            [str(source.relative_to(ROOT))],
-            extra_compile_args=COMPILE,
-            extra_link_args=LINK,
+    found = []
+    for source in sorted(ROOT.glob("vm_native/**/*.pyx")):
+        module = source.relative_to(ROOT)
+        flags = []
+        if module.parts[1] == "copy":
+            if source.stem not in COPY:             # an instruction set of other machines
+                continue
+            flags = COPY[source.stem]
+        if source.stem == "threaded" and not threaded:
+            continue
+        found.append(
+            Extension(
+                ".".join(module.with_suffix("").parts),
+                [str(module)],
+                extra_compile_args=[*COMPILE, *flags],
+                extra_link_args=LINK,
+            )
         )
-        for source in sources
-        if threaded or source.stem != "threaded"
-    ]
+    return found
 
 
 class ParallelBuild(build_ext):

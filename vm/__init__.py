@@ -19,7 +19,7 @@ from vm.errors import (
 )
 
 if TYPE_CHECKING:
-    from vm import devices, images
+    from vm import copy, devices, images
     from vm.machine import Machine
     from vm.stop import Stop, StopReason
 
@@ -27,17 +27,17 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "ConfigurationError", "ExpectTimeout", "GuestError", "ImageError", "LoadError", "Machine",
-    "MachineBusy", "PageFault", "Stop", "StopReason", "VmError", "devices", "images",
+    "MachineBusy", "PageFault", "Stop", "StopReason", "VmError", "copy", "devices", "images",
 ]
 
 CLASSES = {"Machine": "vm.machine", "Stop": "vm.stop", "StopReason": "vm.stop"}
-PACKAGES = ("devices", "images")
+MODULES = ("copy", "devices", "images")
 
 
 def __getattr__(name: str) -> object:
     if name in CLASSES:
         return getattr(import_module(CLASSES[name]), name)
-    if name in PACKAGES:
+    if name in MODULES:
         return import_module(f"vm.{name}")
     raise AttributeError(f"module 'vm' has no attribute {name!r}")
 

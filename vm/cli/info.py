@@ -40,6 +40,7 @@ def info(isa: bool, markdown: bool) -> None:
 
 def facts(machine: Machine) -> list[Row]:
     from vm.images.cache import cache_directory
+    from vm_native.copy import implementations, instruction_set
     from vm_native.interpreter.run import forms
 
     return [
@@ -49,6 +50,7 @@ def facts(machine: Machine) -> list[Row]:
         ("ISA", machine.isa.string),
         ("host", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("host CPU", f"{cpu_model()}, {os.cpu_count()} CPUs"),
+        ("memory copies", f"{instruction_set} (here: {', '.join(implementations())}; choose with VM_COPY)"),
         ("cache", str(cache_directory())),
     ]
 

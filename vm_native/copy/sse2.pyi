@@ -1,0 +1,1 @@
+from vm_native.copy.kernels import *
