@@ -5,12 +5,13 @@ also ends where something is due: a timer, a device event, the end of what was a
 this is a function of steps alone; while every hart waits, time jumps to what is due next.
 """
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memmove
 from vm_native.blocks cimport destroy_cache, forbid_writes, free_dead, init_cache, written
 from vm_native.bus cimport Bus, ram_at
 from vm_native.clock cimport NativeClock, host_ns, steps_until_ns, timeline_ns
+from vm_native.copy.kernels cimport Kernels
 from vm_native.cpu cimport (
     STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
@@ -18,6 +19,10 @@ from vm_native.cpu cimport (
 from vm_native.interpreter.run cimport engine_named, run_slice
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.ram cimport PAGE_SHIFT, WATCHED, RamRegion
+
+from vm_native.copy import kernels
+
+cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.copy.kernels")
 
 cdef enum:
     MAX_SLICE = 100000
@@ -249,7 +254,7 @@ cdef class Scheduler:
             return False
         if len(source):
             written(&self.blocks, address, len(source))
-            memmove(region.host + (address - region.base), &source[0], len(source))
+            copying.move(<char*>region.host + (address - region.base), <const char*>&source[0], len(source))
         return True
 
     def touched(self, uint64_t address, uint64_t size):
