@@ -20,6 +20,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from vm.copy import memcpy_fast
 from vm.errors import GuestError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Buffer:
             if not part:
                 break
             with self.memory.writable(address, len(part)) as view:
-                view[:] = part
+                memcpy_fast(view, part)
             written += len(part)
         return written
 
