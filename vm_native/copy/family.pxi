@@ -1,8 +1,8 @@
 # The Python face of the kernels, the same for every instruction set. `vm/copy.py` has the reference for users.
 #
-# Taking two buffers is most of the cost of a small copy, so it is done by hand: PyBUF_SIMPLE, no memoryview, no
-# try/finally; nothing can raise between taking a buffer and releasing it.
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+# Taking two buffers is most of the cost of a small copy, so it is done by hand: PyBUF_SIMPLE, no memoryview, no `try`;
+# nothing can raise between taking a buffer and releasing it.
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.pycapsule cimport PyCapsule_New
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
@@ -26,6 +26,7 @@ kernels = PyCapsule_New(&table, "vm_native.copy.kernels", NULL)
 
 cdef extern from "Python.h":
     size_t NEVER "PY_SSIZE_T_MAX"
+    int get_buffer "PyObject_GetBuffer"(object, Py_buffer*, int) noexcept       # its exception is looked at by hand
 
 cdef size_t measured = 0            # what calibration found; 0: not yet done
 
@@ -80,43 +81,56 @@ cdef size_t streaming_threshold() noexcept nogil:
 
 # --- Buffers ----------------------------------------------------------------------------------------------------------
 
-cdef object refusal(str name, object buffer, bint write, object error):
+cdef int pending() except -1:
+    # Raises the exception that is set already.
+    return -1
+
+
+cdef int refuse(str name, object buffer, bint write) except -1:
     # Objects say in very different words why they give no buffer.
-    view = memoryview(buffer)               # a TypeError of its own for what has none
-    if write and view.readonly:
-        return BufferError(f"{name}: the destination is read-only")
-    if not view.c_contiguous:
-        return BufferError(f"{name}: a buffer is not contiguous")
-    return error
-
-
-cdef int take(str name, object buffer, Py_buffer* view, bint write) except -1:
     try:
-        PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE if write else PyBUF_SIMPLE)
+        pending()
     except Exception as error:
-        raise refusal(name, buffer, write, error) from None
-    return 0
-
-
-cdef int take_both(str name, object target, object source, Py_buffer* to, Py_buffer* of, bint write) except -1:
-    take(name, target, to, write)
-    try:
-        take(name, source, of, False)
-    except:
-        PyBuffer_Release(to)
+        view = memoryview(buffer)           # a TypeError of its own for what has none
+        if write and view.readonly:
+            raise BufferError(f"{name}: the destination is read-only") from None
+        if not view.c_contiguous:
+            raise BufferError(f"{name}: a buffer is not contiguous") from None
         raise
-    if to.len != of.len:
-        error = ValueError(f"{name}: {to.len} bytes and {of.len} bytes; they must be of one length")
-        release_both(to, of)
-        raise error
+
+
+cdef inline int take(str name, object buffer, Py_buffer* view, bint write) except -1:
+    if get_buffer(buffer, view, PyBUF_WRITABLE if write else PyBUF_SIMPLE) < 0:
+        return refuse(name, buffer, write)
     return 0
 
 
-cdef int take_apart(str name, object target, object source, Py_buffer* to, Py_buffer* of) except -1:
+cdef int refuse_second(str name, object buffer, Py_buffer* first) except -1:
+    try:
+        return refuse(name, buffer, False)
+    finally:
+        PyBuffer_Release(first)
+
+
+cdef int refuse_both(str problem, Py_buffer* to, Py_buffer* of) except -1:
+    release_both(to, of)
+    raise ValueError(problem)
+
+
+cdef inline int take_both(str name, object target, object source, Py_buffer* to, Py_buffer* of,
+                          bint write) except -1:
+    take(name, target, to, write)
+    if get_buffer(source, of, PyBUF_SIMPLE) < 0:
+        return refuse_second(name, source, to)
+    if to.len != of.len:
+        return refuse_both(f"{name}: {to.len} bytes and {of.len} bytes; they must be of one length", to, of)
+    return 0
+
+
+cdef inline int take_apart(str name, object target, object source, Py_buffer* to, Py_buffer* of) except -1:
     take_both(name, target, source, to, of, True)
     if <char*>to.buf < <char*>of.buf + of.len and <char*>of.buf < <char*>to.buf + to.len:
-        release_both(to, of)
-        raise ValueError(f"{name}: the buffers overlap; use memmove")
+        return refuse_both(f"{name}: the buffers overlap; use memmove", to, of)
     return 0
 
 
