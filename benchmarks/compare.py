@@ -12,10 +12,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.guests.build import build
+from benchmarks.guests.build import EMPTY, PROGRAMS, build
 from benchmarks.peers import MACHINES, Run, RunFailed, available
-
-INTEGER_PROGRAMS = ("sort", "crc", "matmul")
 
 
 def best_of(program: Path, machines: Sequence[str], rounds: int) -> dict[str, Run]:
@@ -49,7 +47,7 @@ def report(results: dict[str, dict[str, Run]], machines: Sequence[str]) -> Table
         for other in others:
             ratio = runs[other].seconds / runs[first].seconds
             cells.append(f"{ratio:.2f}x")
-            if program != "empty":
+            if program != EMPTY:
                 ratios[other].append(ratio)
         table.add_row(program, *cells)
     if any(ratios.values()):
@@ -64,10 +62,10 @@ def report(results: dict[str, dict[str, Run]], machines: Sequence[str]) -> Table
 @click.option("--machine", "machines", multiple=True, type=click.Choice(list(MACHINES)), help="Default: all there are.")
 @click.option("--rounds", default=3, show_default=True, help="Turns of each machine; the best counts.")
 def main(programs: tuple[str, ...], machines: tuple[str, ...], rounds: int) -> None:
-    """Compare machines on PROGRAMS (default: the integer ones, and `empty` for the start-up time)."""
+    """Compare machines on PROGRAMS (default: all, and `empty` for the start-up time)."""
     machines = machines or tuple(available())
     results = {}
-    for program in programs or ("empty", *INTEGER_PROGRAMS):
+    for program in programs or (EMPTY, *PROGRAMS):
         try:
             results[program] = best_of(build(program), machines, rounds)
         except RunFailed as error:

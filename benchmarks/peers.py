@@ -59,6 +59,16 @@ def qemu(arguments: Sequence[str | Path]) -> Run:
     return Run(seconds, result.stdout)
 
 
+def run_native(program: Path) -> Run:
+    """A program of `build_native`, on the host's own processor."""
+    start = time.perf_counter()
+    result = subprocess.run([program], check=False, capture_output=True, text=True, timeout=TIMEOUT)
+    seconds = time.perf_counter() - start
+    if result.returncode != 0:
+        raise RunFailed(f"native: {program.name}: exit code {result.returncode}\n{result.stdout}{result.stderr}")
+    return Run(seconds, result.stdout)
+
+
 def run_qemu(program: Path) -> Run:
     return qemu(["-m", f"{MEMORY_MIB}M", "-bios", "none", "-kernel", program])
 

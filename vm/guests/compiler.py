@@ -17,23 +17,32 @@ GUESTS = Path(__file__).resolve().parent
 COMMON = GUESTS / "common"
 
 FLAGS = (
-    "-target", "riscv64-freestanding", "-mcpu=generic_rv64+m+a+c+relax", "-mabi=lp64", "-mcmodel=medany",
-    "-std=c17", "-O2", "-g0", "-Wall", "-Wextra", "-Werror",
+    "-target", "riscv64-freestanding", "-mcmodel=medany", "-std=c17", "-O2", "-g0", "-Wall", "-Wextra", "-Werror",
     "-ffreestanding", "-fomit-frame-pointer", "-fno-sanitize=all", "-fno-stack-protector", "-fno-unwind-tables",
     "-fno-asynchronous-unwind-tables", "-ffunction-sections",
     "-nostdlib", "-static", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--no-eh-frame-hdr",
 )  # fmt: skip
+INTEGER_ONLY = ("-mcpu=generic_rv64+m+a+c+relax", "-mabi=lp64")
+FLOATING_POINT = ("-mcpu=generic_rv64+m+a+f+d+c+relax", "-mabi=lp64d", "-ffp-contract=off", "-fno-math-errno")
 
 
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 
 
-def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = ()) -> Path:
+def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = (),
+                  floating_point: bool = False) -> Path:
     """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to."""
+    machine = FLOATING_POINT if floating_point else INTEGER_ONLY
     folders = [f"-I{folder}" for folder in (*includes, COMMON)]
-    command = [sys.executable, "-m", "ziglang", "cc", *FLAGS, *folders, "-T", script, *sources]
-    command += ["-o", str(output.resolve())]
+    compile_c(root, [*FLAGS, *machine, *folders, "-T", script, *sources], output)
+    output.chmod(0o644)
+    return output
+
+
+def compile_c(root: Path, arguments: Sequence[str], output: Path) -> Path:
+    """Run the C compiler in `root`. Raises CompilerError."""
+    command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output.resolve())]
     output.parent.mkdir(parents=True, exist_ok=True)
     # A cache of its own: zig's keeps headers by relative path and confuses two source trees.
     with tempfile.TemporaryDirectory() as cache:
@@ -41,5 +50,4 @@ def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path,
         result = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         raise CompilerError(f"{output.name}: {result.stderr.strip()}")
-    output.chmod(0o644)
     return output

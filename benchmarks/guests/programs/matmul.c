@@ -2,12 +2,13 @@
 
 #include "bench.h"
 
-#define N 400
+#define N 400                           /* 160 pages a matrix */
+#define ROUNDS 3                        /* odd: equal results cancel in pairs */
 #define EXPECTED 0x003fb0b24ec6b85a
 
 static uint32_t a[N][N], b[N][N], c[N][N];
 
-static void multiply_by_dot_products(void) {
+static NOINLINE void multiply_by_dot_products(void) {
     for (int i = 0; i < N; i++)
         for (int j = 0; j < N; j++) {
             uint32_t sum = 0;
@@ -17,7 +18,7 @@ static void multiply_by_dot_products(void) {
         }
 }
 
-static void add_product_by_rows(void) {
+static NOINLINE void add_product_by_rows(void) {
     for (int i = 0; i < N; i++)
         for (int k = 0; k < N; k++)
             for (int j = 0; j < N; j++)
@@ -29,8 +30,12 @@ int main(void) {
         a[i / N][i % N] = (uint32_t)random_at((uint64_t)i);
         b[i / N][i % N] = (uint32_t)random_at((uint64_t)(N * N + i));
     }
-    multiply_by_dot_products();
-    uint64_t result = checksum(&c[0][0], N * N);
-    add_product_by_rows();
-    return verdict("matmul", result ^ checksum(&c[0][0], N * N), EXPECTED);
+    uint64_t result = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        multiply_by_dot_products();
+        result ^= checksum(&c[0][0], N * N);
+        add_product_by_rows();
+        result ^= checksum(&c[0][0], N * N);
+    }
+    return verdict("matmul", result, EXPECTED);
 }

@@ -1,8 +1,9 @@
 # Start of every benchmark program: M-mode set-up, an identity map, then main() in S-mode.
 #
-# RISC-V Privileged Architecture: PMP, mcounteren, mstatus, Sv39. The map is one 1 GiB page for devices and one for
-# RAM, so the programs measure a machine with paging on. Nothing here traps on purpose; a trap ends the run with
-# exit code 99 (emulators that report traps to their host never come to the handler).
+# RISC-V Privileged Architecture: PMP, medeleg, mcounteren, mstatus, Sv39. The map is one 1 GiB page for devices and one
+# for RAM, so the programs measure a machine with paging on. A trap that a program does not expect ends the run with
+# exit code 99 (emulators that report traps to their host never come to the handler). Programs about traps put their
+# own address into stvec, and define machine_trap.
 
 #define PTE_DEVICES 0x00000c7           /* V R W A D */
 #define PTE_RAM     0x200000cf          /* 0x80000000 >> 2, V R W X A D */
@@ -12,8 +13,9 @@
 _start:
     csrr t0, mhartid
     bnez t0, park
-    la t0, unexpected_trap
+    la t0, machine_trap
     csrw mtvec, t0
+    la t0, unexpected_trap
     csrw stvec, t0
 
     li t0, -1                           # PMP entry 0: everything, for everyone
@@ -22,6 +24,10 @@ _start:
     csrw pmpcfg0, t0
     li t0, 7                            # cycle, time and instret for S-mode
     csrw mcounteren, t0
+    li t0, 0xb100                       # to S-mode: calls from U-mode, page faults
+    csrw medeleg, t0
+    li t0, 0x20                         # and its timer interrupt
+    csrw mideleg, t0
 
     la t0, root_table
     li t1, PTE_DEVICES
@@ -34,9 +40,9 @@ _start:
     csrw satp, t0
     sfence.vma
 
-    li t0, 0x1800                       # mstatus.MPP = S
+    li t0, 0x7800                       # mstatus.MPP = S, mstatus.FS = initial
     csrc mstatus, t0
-    li t0, 0x0800
+    li t0, 0x2800
     csrs mstatus, t0
     la t0, supervisor
     csrw mepc, t0
@@ -52,7 +58,9 @@ park:
     wfi
     j park
 
+    .weak machine_trap
     .balign 4
+machine_trap:
 unexpected_trap:
     la sp, stack_top
     li a0, 99
