@@ -1,61 +1,78 @@
-"""Debian's kernel to a busybox userspace and power-off, ours beside QEMU: `python -m benchmarks.debian_boot`.
+"""Debian's kernel, busybox, fixed shell work and power-off, ours beside QEMU: `python -m benchmarks.debian_boot`.
 
-Both run the same OpenSBI (fw_dynamic), kernel, initrd and command line, in real time, taking turns; the best counts.
+All run the same kernel, initrd and command line with 512 MiB in real time, QEMU and ours under the same OpenSBI
+(fw_dynamic); ours under the firmware that is built in, too. They take turns, the best counts, and all of a process
+counts, Python's start included.
 """
 
-import time
+import json
+import sys
+from functools import partial
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.peers import TIMEOUT, Run, RunFailed, qemu
 from tests.guest_images import READY, debian_kernel, opensbi, userspace_initrd
+from vm.bench.machines import ENGINES, QEMU, Run, RunFailed, available, not_installed, qemu, timed
+from vm.errors import VmError
 
 COMMAND_LINE = "console=ttyS0"
 MEMORY = "512M"
+VM = "from vm.cli import main; main()"
+WORK = """
+i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo "counted $i"
+dd if=/dev/zero bs=64k count=64 2>/dev/null | sha256sum
+i=0; while [ $i -lt 20 ]; do i=$((i+1)); /bin/busybox true; done
+find / -xdev 2>/dev/null | sort | wc -l
+"""
 
 
-def boot_vm(firmware: Path, kernel: Path, initrd: Path, engine: str) -> Run:
-    import vm
-
-    start = time.perf_counter()
-    machine = vm.Machine(memory=MEMORY, clock="real", engine=engine)
-    machine.boot(kernel, initrd=initrd, cmdline=COMMAND_LINE, firmware=firmware)
-    stop = machine.run(timeout=TIMEOUT)
-    seconds = time.perf_counter() - start
-    output = machine.console.output.decode(errors="replace")
-    if stop.reason != vm.StopReason.POWER_OFF:
-        raise RunFailed(f"vm: {stop}\n{output[-2000:]}")
-    return Run(seconds, output)
+def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str]) -> Run:
+    command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", COMMAND_LINE,
+               "--memory", MEMORY, "--engine", engine]
+    return timed(command + (["--firmware", firmware] if firmware else []), settings)
 
 
-def boot_qemu(firmware: Path, kernel: Path, initrd: Path) -> Run:
+def boot_qemu(kernel: Path, initrd: Path, firmware: Path) -> Run:
     return qemu(["-m", MEMORY, "-bios", firmware, "-kernel", kernel, "-initrd", initrd, "-append", COMMAND_LINE])
 
 
 @click.command()
-@click.option("--engine", default="interpreter", show_default=True)
+@click.option("--engines", default="interpreter,jit", show_default=True, help="As in benchmarks.compare.")
 @click.option("--rounds", default=3, show_default=True)
-def main(engine: str, rounds: int) -> None:
-    """Time a whole boot on both machines."""
-    files = opensbi()["fw_dynamic.bin"], debian_kernel(), userspace_initrd("")
-    machines = {"qemu": lambda: boot_qemu(*files), f"vm ({engine})": lambda: boot_vm(*files, engine)}
-    best = dict.fromkeys(machines, float("inf"))
-    for _ in range(rounds):
-        for name, boot in machines.items():
+@click.option("--cpu", is_flag=True, help="Measure processor time, not time on the wall: for a busy host.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
+def main(engines: str, rounds: int, cpu: bool, json_file: Path | None) -> None:
+    """Time a whole boot."""
+    kernel, initrd, firmware = debian_kernel(), userspace_initrd(WORK), opensbi()["fw_dynamic.bin"]
+    boots = {}
+    if not_installed(QEMU) is None:
+        boots["qemu"] = partial(boot_qemu, kernel, initrd, firmware)
+    for name in available(engines.split(","), lambda text: click.echo(text, err=True)):
+        base, _, text = name.partition(":")
+        engine, settings = ENGINES[base]
+        settings = settings | dict(pair.split("=") for pair in text.split(",") if pair)
+        boots[f"{name}, OpenSBI"] = partial(boot_vm, kernel, initrd, firmware, engine, settings)
+        boots[f"{name}, built-in SBI"] = partial(boot_vm, kernel, initrd, None, engine, settings)
+    best = dict.fromkeys(boots, float("inf"))
+    for number in range(rounds):
+        for name, boot in boots.items():
+            click.echo(f"round {number + 1}: {name}", err=True)
             try:
                 run = boot()
-            except RunFailed as error:
-                raise click.ClickException(str(error)) from error
-            if READY not in run.output:
-                raise click.ClickException(f"{name}: no userspace\n{run.output[-2000:]}")
-            best[name] = min(best[name], run.seconds)
-    table = Table("machine", "seconds", "times qemu", title="Debian boot to power-off")
+                if READY not in run.output or "counted 2000" not in run.output:
+                    raise RunFailed(f"no userspace, or its work is not done\n{run.output[-2000:]}")
+            except VmError as error:
+                raise click.ClickException(f"{name}: {error}") from error
+            best[name] = min(best[name], run.cpu_seconds if cpu else run.seconds)
+    table = Table("machine", "seconds", "times qemu", title="Debian boot, shell work, power-off")
     for name, seconds in best.items():
-        table.add_row(name, f"{seconds:.2f}", f"{seconds / best['qemu']:.2f}x")
+        table.add_row(name, f"{seconds:.2f}", f"{seconds / best['qemu']:.2f}x" if "qemu" in best else "-")
     Console().print(table)
+    if json_file:
+        json_file.write_text(json.dumps({"seconds": best}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

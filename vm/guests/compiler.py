@@ -40,13 +40,13 @@ def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path,
     return output
 
 
-def compile_c(root: Path, arguments: Sequence[str], output: Path) -> Path:
-    """Run the C compiler in `root`. Raises CompilerError."""
+def compile_c(root: Path, arguments: Sequence[str], output: Path, libraries: Path | None = None) -> Path:
+    """Run the C compiler in `root`. `libraries`: where it keeps the C library that it has compiled."""
     command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output.resolve())]
     output.parent.mkdir(parents=True, exist_ok=True)
     # A cache of its own: zig's keeps headers by relative path and confuses two source trees.
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": str(libraries or cache), "ZIG_LOCAL_CACHE_DIR": cache}
         result = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         raise CompilerError(f"{output.name}: {result.stderr.strip()}")

@@ -18,7 +18,7 @@ static NOINLINE uint64_t next_number(uint64_t argument) {
     return random_at(numbers_given++) ^ argument;
 }
 
-#ifdef __riscv
+#if !__STDC_HOSTED__
 
 #define USER_CODE 0x40000000UL          /* virtual */
 #define USER_DATA 0x40200000UL

@@ -5,8 +5,8 @@
 #define SAMPLES 4096
 #define TAPS 32
 #define DEGREE 15
-#define ROUNDS 60
-#define EXPECTED 0x2c1029215b692cc9
+#define ROUNDS 300
+#define EXPECTED 0x8fc192662ad231d0
 
 static double signal[SAMPLES + TAPS], filtered[SAMPLES], taps[TAPS];
 static float coefficients[DEGREE + 1];

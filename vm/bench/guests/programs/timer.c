@@ -11,7 +11,7 @@
 
 static uint64_t pages[WORK_PAGES][512] __attribute__((aligned(4096)));
 
-#ifdef __riscv
+#if !__STDC_HOSTED__
 
 #define MAPPED (16 << 20)               /* bytes of RAM */
 #define RAM 0x80000000UL

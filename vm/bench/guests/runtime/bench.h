@@ -2,7 +2,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-#ifdef __riscv
+#if !__STDC_HOSTED__
 #include "platform.h"
 #else
 #include <inttypes.h>
@@ -54,7 +54,7 @@ static inline double fraction_at(uint64_t index) {
 /* Print one line; the result of main(). */
 static inline int verdict(const char *name, uint64_t result, uint64_t expected) {
     const char *judgement = result == expected ? "ok" : "WRONG";
-#ifdef __riscv
+#if !__STDC_HOSTED__
     print("%s %016x %s\n", name, result, judgement);
 #else
     printf("%s %016" PRIx64 " %s\n", name, result, judgement);

@@ -1,0 +1,101 @@
+"""A job in a process of its own: `python -m vm.bench.child JSON`; the result is JSON on standard output.
+
+Exit code 3 and one line on standard error mean that what was asked for is not there.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vm.errors import ConfigurationError
+
+NOT_THERE = 3
+UART, UART_LINE_STATUS, TRANSMITTER_EMPTY = 0x1000_0000, 5, 0x60
+POWER, POWER_OFF = 0x10_0000, 0x5555
+RAM = 0x8000_0000
+
+
+def look(engine: str) -> dict[str, Any]:
+    """Whether the machine can be made; if the interpreter's fusion is asked to be off, whether there is any."""
+    import os
+
+    import vm
+    from vm_native.scheduler import Scheduler
+
+    if os.environ.get("VM_FUSION") == "0" and "fusion" not in (Scheduler.__doc__ or ""):
+        raise ConfigurationError("VM_FUSION=0: the interpreter fuses nothing in this build")
+    with vm.Machine(memory="1M", engine=engine) as machine:
+        return machine.statistics()
+
+
+def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[str, Any]:
+    """A program from nothing to its end."""
+    import vm
+
+    start, cpu_start = time.perf_counter(), time.process_time()
+    machine = vm.Machine(memory=memory, engine=engine, clock=clock)
+    machine.load(program)
+    stop = machine.run()
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    return {
+        "seconds": seconds, "cpu_seconds": cpu_seconds, "reason": stop.reason.value, "stop": str(stop),
+        "output": machine.console.output.decode(), "instructions": machine.harts[0].csr["minstret"],
+        "statistics": machine.statistics(),
+    }
+
+
+def unicorn(program: str, memory: int) -> dict[str, Any]:
+    """Unicorn has a hart and memory but no board: the UART and the power switch are callbacks here."""
+    import unicorn
+    from elftools.elf.elffile import ELFFile
+
+    output = bytearray()
+    power = []
+
+    def uart_read(machine, offset, size, data):
+        return TRANSMITTER_EMPTY if offset == UART_LINE_STATUS else 0
+
+    def uart_write(machine, offset, size, value, data):
+        if offset == 0:
+            output.append(value)
+
+    def power_read(machine, offset, size, data):
+        return 0
+
+    def power_write(machine, offset, size, value, data):
+        power.append(value)
+        machine.emu_stop()
+
+    start, cpu_start = time.perf_counter(), time.process_time()
+    machine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
+    machine.mem_map(RAM, memory)
+    machine.mmio_map(UART, 0x1000, uart_read, None, uart_write, None)
+    machine.mmio_map(POWER, 0x1000, power_read, None, power_write, None)
+    with open(program, "rb") as file:
+        elf = ELFFile(file)
+        for segment in elf.iter_segments("PT_LOAD"):
+            machine.mem_write(segment["p_paddr"], segment.data())
+        machine.emu_start(elf["e_entry"], until=0)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    if power != [POWER_OFF]:
+        raise RuntimeError(f"unicorn: {program}: wrote {power} to the power switch\n{output.decode()}")
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "output": output.decode()}
+
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {"look": look, "run": run, "unicorn": unicorn}
+
+
+def main() -> None:
+    job = json.loads(sys.argv[1])
+    try:
+        result = JOBS[job.pop("do")](**job)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        sys.exit(NOT_THERE)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

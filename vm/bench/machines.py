@@ -1,0 +1,174 @@
+"""Every machine that a benchmark program can run on, ours and others'. Each gives the same `Run`.
+
+A machine is named like `jit`, or `jit:VM_JIT_SLOTS=0` with settings of the environment for one of ours, which is how an
+ablation is made. A run is timed from nothing to power-off: making the machine, loading, running. For others that
+includes starting a process; the program `empty` shows how much that is. Ours run in a process of their own, too, so
+that a setting reaches the import and a crash stays there; they are timed inside, without Python's start. All get
+128 MiB of RAM.
+"""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from vm.bench.child import NOT_THERE
+from vm.bench.guests.build import build_hosted, elf
+from vm.errors import VmError
+
+QEMU, QEMU_USER = "qemu-system-riscv64", "qemu-riscv64"
+MEMORY_MIB = 128
+TIMEOUT = 600
+
+
+class RunFailed(VmError):
+    """A machine did not run a program to a clean power-off."""
+
+
+class NotBuilt(VmError):
+    """Something to be measured is not there: an engine, another emulator, a compiler. The message says what."""
+
+
+@dataclass(frozen=True)
+class Run:
+    seconds: float
+    cpu_seconds: float                      # what it took of the host's processors
+    output: str
+    instructions: int | None = None         # known on our machine only
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`missing` says why the machine cannot be used here, or None; `run` takes the name of a program."""
+
+    missing: Callable[[], str | None]
+    run: Callable[[str], Run]
+    ours: bool = False
+    cannot: frozenset[str] = frozenset()    # programs that it cannot run
+
+
+def machine(name: str) -> Machine:
+    """The machine of that name, with settings behind a colon. Raises VmError where there is none."""
+    base, _, settings = name.partition(":")
+    pairs = [setting.partition("=") for setting in settings.split(",") if setting]
+    environment = {variable: value for variable, _, value in pairs}
+    if base in ENGINES:
+        engine, own = ENGINES[base]
+        environment = own | environment
+        return Machine(partial(engine_missing, engine, tuple(environment.items())),
+                       partial(run_ours, engine=engine, environment=environment), ours=True)
+    if base not in PEERS or settings:
+        raise VmError(f"{name}: no such machine; there are {', '.join([*ENGINES, *PEERS])}, and settings of the "
+                      "environment for the engines, as in jit:VM_JIT_SLOTS=0")
+    return PEERS[base]
+
+
+def available(names: Sequence[str], say: Callable[[str], None]) -> dict[str, Machine]:
+    """Those of the machines that are there; `say` hears about each that is not."""
+    found = {}
+    for name in names:
+        candidate = machine(name)
+        missing = candidate.missing()
+        if missing is None:
+            found[name] = candidate
+        else:
+            say(f"{name}: skipped: {missing}")
+    return found
+
+
+# Ours
+
+ENGINES: dict[str, tuple[str, dict[str, str]]] = {      # the engine, and settings of the environment
+    "interpreter": ("interpreter", {}),
+    "plain": ("interpreter", {"VM_FUSION": "0"}),
+    "jit": ("jit", {}),
+}
+
+
+def in_child(job: dict[str, object], environment: dict[str, str]) -> dict[str, object]:
+    """Run a job of vm.bench.child in a process with these settings on top of ours."""
+    result = subprocess.run(
+        [sys.executable, "-m", "vm.bench.child", json.dumps(job)], check=False, capture_output=True, text=True,
+        timeout=TIMEOUT, env=os.environ | environment,
+    )
+    if result.returncode == NOT_THERE:
+        raise NotBuilt(result.stderr.strip())
+    if result.returncode != 0:
+        raise RunFailed(f"vm: {job}: exit code {result.returncode}\n{result.stderr}")
+    return json.loads(result.stdout)
+
+
+@cache
+def engine_missing(engine: str, environment: tuple[tuple[str, str], ...]) -> str | None:
+    try:
+        in_child({"do": "look", "engine": engine}, dict(environment))
+    except NotBuilt as error:
+        return str(error)
+    return None
+
+
+def run_ours(program: str, engine: str, environment: dict[str, str]) -> Run:
+    result = in_child({"do": "run", "engine": engine, "program": str(elf(program)), "memory": f"{MEMORY_MIB}M"},
+                      environment)
+    if result["reason"] != "power-off":
+        raise RunFailed(f"vm: {program}: {result['stop']}\n{result['output']}")
+    return Run(result["seconds"], result["cpu_seconds"], result["output"], result["instructions"])
+
+
+# Others
+
+def timed(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> Run:
+    """Run a command to its end, with settings on top of our environment; what it prints is the output."""
+    start, cpu_start = time.perf_counter(), children_seconds()
+    result = subprocess.run([str(word) for word in command], check=False, stdin=subprocess.DEVNULL,
+                            capture_output=True, text=True, timeout=TIMEOUT, env=os.environ | (environment or {}))
+    seconds, cpu_seconds = time.perf_counter() - start, children_seconds() - cpu_start
+    if result.returncode != 0:
+        raise RunFailed(f"{Path(command[0]).name}: exit code {result.returncode}\n{result.stdout}{result.stderr}")
+    return Run(seconds, cpu_seconds, result.stdout)
+
+
+def children_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def qemu(arguments: Sequence[str | Path]) -> Run:
+    """Run QEMU's `virt` board, serial port on standard output, to power-off."""
+    return timed([QEMU, "-M", "virt", "-display", "none", "-monitor", "none", "-serial", "stdio", *arguments])
+
+
+def run_qemu(program: str) -> Run:
+    return qemu(["-m", f"{MEMORY_MIB}M", "-bios", "none", "-kernel", elf(program)])
+
+
+def run_unicorn(program: str) -> Run:
+    result = in_child({"do": "unicorn", "program": str(elf(program)), "memory": MEMORY_MIB << 20}, {})
+    return Run(result["seconds"], result["cpu_seconds"], result["output"])
+
+
+def not_installed(command: str) -> str | None:
+    return None if shutil.which(command) else f"{command} is not installed"
+
+
+def no_module(name: str) -> str | None:
+    return None if find_spec(name) else f"the package {name} is not installed"
+
+
+TRAPPING = frozenset({"timer", "syscall"})
+PEERS: dict[str, Machine] = {
+    "qemu": Machine(partial(not_installed, QEMU), run_qemu),
+    "qemu-user": Machine(lambda: not_installed(QEMU_USER) or no_module("ziglang"),
+                         lambda program: timed([QEMU_USER, build_hosted(program, "linux")]), cannot=TRAPPING),
+    # Unicorn reports traps to its host and has no timer.
+    "unicorn": Machine(partial(no_module, "unicorn"), run_unicorn, cannot=TRAPPING),
+    "native": Machine(partial(no_module, "ziglang"), lambda program: timed([build_hosted(program, "native")])),
+}
