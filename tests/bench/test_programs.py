@@ -3,11 +3,12 @@
 import hashlib
 import shutil
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vm.bench.guests.build import EMPTY, PROGRAMS
+from vm.bench.guests.build import EMPTY, PROGRAMS, build, elf
 from vm.bench.machines import QEMU, machine
 
 pytest.importorskip("ziglang")
@@ -53,6 +54,11 @@ def sha256_result() -> int:
                                           ("sha256", sha256_result)])
 def test_result_is_the_independent_one(name: str, result):
     assert machine("native").run(name).output.split() == [name, f"{result():016x}", "ok"]
+
+
+@pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
+def test_shipped_elf_is_what_the_source_builds(name: str, tmp_path: Path):
+    assert build(name, tmp_path / "program.elf").read_bytes() == elf(name).read_bytes()
 
 
 @pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
