@@ -85,7 +85,8 @@ class Machine:
             self._bus.add_ram(Ram(RAM_BASE, size))
         except MemoryError as error:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
-        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler)
+        linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
+        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler, linking=linking)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from vm.bench.child import NOT_THERE
 from vm.bench.guests.build import build_hosted, elf
@@ -93,11 +94,12 @@ ENGINES: dict[str, tuple[str, dict[str, str]]] = {      # the engine, and settin
 }
 
 
-def in_child(job: dict[str, object], environment: dict[str, str]) -> dict[str, object]:
-    """Run a job of vm.bench.child in a process with these settings on top of ours."""
+def in_child(job: dict[str, Any], environment: dict[str, str], folder: Path | None = None) -> dict[str, Any]:
+    """Run a job of vm.bench.child in a process with these settings on top of ours; with the `vm` in `folder`, if given.
+    """
     result = subprocess.run(
         [sys.executable, "-m", "vm.bench.child", json.dumps(job)], check=False, capture_output=True, text=True,
-        timeout=TIMEOUT, env=os.environ | environment,
+        timeout=TIMEOUT, env=os.environ | environment, cwd=folder,
     )
     if result.returncode == NOT_THERE:
         raise NotBuilt(result.stderr.strip())

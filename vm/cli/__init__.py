@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from vm.cli.bench import bench
 from vm.cli.boot import boot
 from vm.cli.demo import demo
 from vm.cli.disasm import disasm
@@ -57,5 +58,5 @@ def main() -> None:
     """A 64-bit RISC-V computer."""
 
 
-for command in (demo, run, boot, info, disasm):
+for command in (demo, run, boot, bench, info, disasm):
     main.add_command(command)

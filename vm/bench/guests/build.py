@@ -28,6 +28,8 @@ CLASSES = {
     "system": ("timer", "syscall"),
     FLOATING_POINT: ("matmul_double", "matmul_single", "nbody", "mandelbrot", "fma", "divsqrt"),
 }
+KERNELS = "kernels"
+LATENCY = "latency"                 # prints what it measures
 EMPTY = "empty"                     # nothing but start and power-off
 PROGRAMS = {name: kind for kind, names in CLASSES.items() for name in names}
 
@@ -49,6 +51,11 @@ def build(name: str, output: Path) -> Path:
                                   floating_point=PROGRAMS.get(name) == FLOATING_POINT)
 
 
+def build_kernels(output: Path) -> Path:
+    """The kernels that vm.bench.kernels runs."""
+    return compiler.compile_guest(ROOT / "kernels", ("kernels.S",), "link.ld", output, floating_point=True)
+
+
 def build_hosted(name: str, target: str) -> Path:
     """The same program for an operating system, compiled when its source has changed. `target`: one of TARGETS."""
     source = f"programs/{name}.c"
@@ -64,5 +71,6 @@ def build_hosted(name: str, target: str) -> Path:
 
 
 if __name__ == "__main__":
-    for program in (EMPTY, *PROGRAMS):
+    print(build_kernels(ROOT / "elf" / f"{KERNELS}.elf"))
+    for program in (EMPTY, LATENCY, *PROGRAMS):
         print(build(program, ROOT / "elf" / f"{program}.elf"))

@@ -1,0 +1,123 @@
+"""Runs the kernels of guests/kernels on a machine in this process: a few instructions that cost one thing each.
+
+    kernels = Kernels("jit")
+    seconds = kernels.time("loads", 100_000, DATA, 1024)        # a turn
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+import vm
+from vm.bench.guests.build import KERNELS, elf
+from vm.bench.machines import ENGINES, NotBuilt, RunFailed, machine
+from vm.bench.measure import Pair, in_turn
+
+RAM = 0x8000_0000
+DATA = RAM + (1 << 20)
+TABLES = RAM + (48 << 20)
+MEMORY = "64M"
+MAPPED_PAGES = 12288                    # the first 48 MiB
+CLOCK_DEVICE = 0x10_1000                # its first register is a method in Python
+MACHINE_MODE, SUPERVISOR_MODE = 3, 1
+SV39 = 8 << 60
+POINTER, LEAF, DEVICES = 0x01, 0xCF, 0xC7       # page-table entries: V; V R W X A D; V R W A D
+GIGABYTE_SHIFT, MEGAPAGE_SHIFT = 30, 21
+EVERYTHING, ALLOW = (1 << 54) - 1, 0x1F         # pmpaddr; pmpcfg: a power of two, R W X
+TARGET_SECONDS = 0.03
+
+
+@contextmanager
+def settings(environment: dict[str, str]) -> Iterator[None]:
+    """Settings of the environment, for machines made meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def best_engine() -> str:
+    """The fastest of our engines that is there."""
+    return "interpreter" if machine("jit").missing() else "jit"
+
+
+class Kernels:
+    """A machine with the kernels loaded. `engine` as in vm.bench.machines, settings included."""
+
+    def __init__(self, engine: str):
+        missing = machine(engine).missing()
+        if missing:
+            raise NotBuilt(missing)
+        base, _, text = engine.partition(":")
+        name, environment = ENGINES[base]
+        environment = environment | dict(pair.split("=") for pair in text.split(",") if pair)
+        with settings(environment):
+            self.machine = vm.Machine(memory=MEMORY, engine=name)
+        self.machine.load(elf(KERNELS))
+        self.hart = self.machine.harts[0]
+        self.hart.csr["pmpaddr0"] = EVERYTHING
+        self.hart.csr["pmpcfg0"] = ALLOW
+
+    def run(self, kernel: str | int, turns: int, first: int = 0, second: int = 0, satp: int | None = None) -> float:
+        """Seconds that so many turns of a kernel take; other code that ends alike is given by its address.
+
+        With `satp` it runs in supervisor mode, with this translation.
+        """
+        hart = self.hart
+        hart.pc = kernel if isinstance(kernel, int) else self.machine.program.symbols[kernel].address
+        hart.privilege = MACHINE_MODE if satp is None else SUPERVISOR_MODE
+        hart.csr["satp"] = satp or 0
+        hart["a0"], hart["a1"], hart["a2"] = turns, first, second
+        start = time.perf_counter()
+        stop = self.machine.run()
+        seconds = time.perf_counter() - start
+        if stop.reason is not vm.StopReason.POWER_OFF:
+            raise RunFailed(f"kernel {kernel}: {stop}")
+        return seconds
+
+    def turns(self, kernel: str | int, *arguments: int, satp: int | None = None) -> int:
+        """How many turns take long enough to be measured; running them warms the engine up."""
+        turns = 1000
+        while self.run(kernel, turns, *arguments, satp=satp) < TARGET_SECONDS:
+            turns *= 2
+        return turns
+
+    def timer(self, kernel: str | int, *arguments: int, satp: int | None = None) -> Callable[[], float]:
+        """A function that returns seconds a turn."""
+        turns = self.turns(kernel, *arguments, satp=satp)
+        return lambda: self.run(kernel, turns, *arguments, satp=satp) / turns
+
+    def map_pages(self, level: int = 0) -> int:
+        """Map the first 48 MiB of RAM onto themselves, and return the satp for it. Level 0: by 4 KiB pages,
+        1: by 2 MiB, 2: all of it by 1 GiB."""
+        tables = np.zeros((2 + MAPPED_PAGES // 512, 512), np.uint64)
+        root, middle, leaves = tables[0], tables[1], tables[2:]
+        pages = (RAM >> 12) + np.arange(MAPPED_PAGES, dtype=np.uint64)
+        leaves[:] = (pages << np.uint64(10) | np.uint64(LEAF)).reshape(leaves.shape)
+        base = TABLES + level * tables.nbytes
+        root[0] = DEVICES
+        root[RAM >> GIGABYTE_SHIFT] = entry(RAM, LEAF) if level == 2 else entry(base + 4096, POINTER)
+        for i in range(leaves.shape[0]):
+            large, table = entry(RAM + (i << MEGAPAGE_SHIFT), LEAF), entry(base + 4096 * (2 + i), POINTER)
+            middle[i] = large if level == 1 else table
+        self.machine.memory.write(base, tables)
+        return SV39 | base >> 12
+
+
+def entry(address: int, bits: int) -> int:
+    return address >> 12 << 10 | bits
+
+
+def kernel_pairs(baseline: tuple[str, str], ours: tuple[str, str], rounds: int,
+                 *arguments: int) -> Callable[[], Iterator[Pair]]:
+    """Pairs of (engine, kernel) and (engine, kernel); machines are made when they are needed."""
+    def pairs() -> Iterator[Pair]:
+        sides = [Kernels(engine).timer(kernel, *arguments) for engine, kernel in (baseline, ours)]
+        yield from in_turn(sides[0], sides[1], rounds)()
+    return pairs

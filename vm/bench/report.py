@@ -1,0 +1,214 @@
+"""The benchmark report: as a table on the terminal, as JSON, as a page of HTML, as plots; and two of them compared."""
+
+import html
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from io import StringIO
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vm.bench.measure import HELD, REFUTED, Result
+from vm.errors import VmError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+HEADINGS = ("what", "baseline", "ours", "baseline takes", "ours takes", "ratio", "quartiles", "claim", "verdict")
+STYLES = {HELD: "green", REFUTED: "red"}
+CSS = """body { font: 15px/1.4 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em }
+table { border-collapse: collapse; width: 100%; margin-bottom: 2em } th, td { text-align: left; padding: .25em .7em;
+border-bottom: 1px solid #ddd; vertical-align: top } td:nth-child(n+4):nth-child(-n+7) { text-align: right;
+white-space: nowrap } .held { color: #06752b } .refuted { color: #b3261e } .note { color: #666 } svg { max-width: 100% }
+"""
+
+
+def document(results: Sequence[Result], quick: bool) -> dict[str, Any]:
+    """All there is to know about a run, for JSON."""
+    from vm.cli.info import cpu_model
+
+    return {
+        "vm": version("vm"), "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
+        "host": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
+                 "machine": platform.machine(), "python": platform.python_version(),
+                 "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None},
+        "rows": [asdict(result) for result in results],
+        "geometric means": geometric_means(results),
+    }
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Result]]:
+    """A run that was stored as JSON."""
+    try:
+        stored = json.loads(Path(path).read_text())
+        return stored, [Result(**row | {"pairs": tuple(map(tuple, row["pairs"]))}) for row in stored["rows"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise VmError(f"{path}: not a report that vm bench --json wrote: {error}") from error
+
+
+def geometric_means(results: Iterable[Result]) -> dict[str, float]:
+    """Of the ratios, over the rows of each group."""
+    groups: dict[str, list[float]] = {}
+    for result in results:
+        if result.group and result.ratio is not None:
+            groups.setdefault(f"{result.subject}: {result.group}", []).append(result.ratio)
+    return {group: prod(ratios) ** (1 / len(ratios)) for group, ratios in groups.items() if len(ratios) > 1}
+
+
+def amount(value: float | None, unit: str) -> str:
+    """A value with a fitting prefix."""
+    if value is None:
+        return "-"
+    if unit == "B":
+        return f"{value / 2**20:.2f} MiB" if value >= 2**20 else f"{value / 1024:.1f} KiB"
+    for prefix, scale in (("", 1), ("m", 1e-3), ("µ", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {prefix}s"
+    return f"{value * 1e9:.3g} ns"
+
+
+def cells(result: Result) -> tuple[str, ...]:
+    if result.ratio is None:
+        figures = ["-"] * 4
+    else:
+        figures = [amount(result.baseline_median, result.unit), amount(result.ours_median, result.unit),
+                   f"{result.ratio:.2f}x", f"{result.ratio_low:.2f}–{result.ratio_high:.2f}"]
+    verdict = f"{result.verdict}: {result.note.splitlines()[0]}" if result.note else result.verdict
+    return (result.name, result.baseline, result.ours, *figures, result.claim or "", verdict)
+
+
+def by_subject(results: Iterable[Result]) -> dict[str, list[Result]]:
+    subjects: dict[str, list[Result]] = {}
+    for result in results:
+        subjects.setdefault(result.subject, []).append(result)
+    return subjects
+
+
+def tables(results: Sequence[Result]) -> Iterable["Table"]:
+    """A table for each subject, and one of geometric means."""
+    from rich.table import Table
+
+    for subject, rows in by_subject(results).items():
+        table = Table(*HEADINGS, title=subject, title_justify="left")
+        for row in rows:
+            table.add_row(*cells(row), style=STYLES.get(row.verdict))
+        yield table
+    means = geometric_means(results)
+    if means:
+        table = Table("group", "ratio", title="geometric means", title_justify="left")
+        for group, mean in means.items():
+            table.add_row(group, f"{mean:.2f}x")
+        yield table
+
+
+def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
+    """What changed from one run to another. Where the quartiles of the ratios lie apart, more than noise did."""
+    from rich.table import Table
+
+    table = Table("subject", "what", "ours takes", "then", "ratio", "then", "change of the ratio", "")
+    old = {(row.subject, row.name, row.baseline, row.ours): row for row in before}
+    for row in after:
+        was = old.pop((row.subject, row.name, row.baseline, row.ours), None)
+        if was is None or was.ratio is None or row.ratio is None:
+            note = "new" if was is None else f"{was.verdict}, then {row.verdict}" if was.verdict != row.verdict else ""
+            if note:
+                table.add_row(row.subject, row.name, "", amount(row.ours_median, row.unit), "", "", "", note)
+            continue
+        apart = row.ratio_low > was.ratio_high or row.ratio_high < was.ratio_low
+        note = ("faster" if row.ratio > was.ratio else "slower") if apart else ""
+        table.add_row(row.subject, row.name, amount(was.ours_median, row.unit), amount(row.ours_median, row.unit),
+                      f"{was.ratio:.2f}x", f"{row.ratio:.2f}x", f"{(row.ratio / was.ratio - 1) * 100:+.1f}%", note,
+                      style={"faster": "green", "slower": "red"}.get(note))
+    for was in old.values():
+        table.add_row(was.subject, was.name, amount(was.ours_median, was.unit), "", "", "", "", "gone")
+    return table
+
+
+def page(stored: dict[str, Any], results: Sequence[Result]) -> str:
+    """The report as one file of HTML, with plots where matplotlib is installed."""
+    host = stored["host"]
+    parts = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>vm bench</title><style>{CSS}</style>",
+        "<h1>Benchmarks</h1>",
+        f"<p>vm {stored['vm']}, {stored['date']}, on {html.escape(host['cpu'])} ({host['cpus']} CPUs), "
+        f"{html.escape(host['system'])}, Python {host['python']}. A ratio above 1 says that ours costs less; it is the "
+        "median over pairs of runs.</p>",
+    ]
+    pictures = plots(results)
+    for subject, rows in by_subject(results).items():
+        parts.append(f"<h2>{html.escape(subject)}</h2>")
+        if subject in pictures:
+            parts.append(svg(pictures[subject]))
+        parts.append("<table><tr>" + "".join(f"<th>{heading}" for heading in HEADINGS))
+        for row in rows:
+            kind = row.verdict if row.ratio is not None else "note"
+            parts.append(f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}" for cell in cells(row)))
+        parts.append("</table>")
+    means = geometric_means(results)
+    parts.append("<h2>Geometric means</h2><table>")
+    parts += [f"<tr><td>{html.escape(group)}<td>{mean:.2f}x" for group, mean in means.items()]
+    return "\n".join([*parts, "</table></html>", ""])
+
+
+def svg(figure: "Figure") -> str:
+    text = StringIO()
+    figure.savefig(text, format="svg", bbox_inches="tight")
+    return text.getvalue().partition("?>")[2].partition("dtd\">")[2]
+
+
+def plots(results: Sequence[Result]) -> "dict[str, Figure]":
+    """A picture for each subject: the ratios as bars, quartiles as whiskers. Empty without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter
+    except ImportError:
+        return {}
+    pictures = {}
+    for subject, rows in by_subject(results).items():
+        shown = [row for row in rows if row.ratio is not None][::-1]
+        if not shown:
+            continue
+        figure = Figure(figsize=(9, 0.8 + 0.27 * len(shown)))
+        axes = figure.add_subplot()
+        colours = [{HELD: "#2e8b57", REFUTED: "#c0504d"}.get(row.verdict, "#5b7db1") for row in shown]
+        ratios = [row.ratio for row in shown]
+        whiskers = [[row.ratio - row.ratio_low for row in shown], [row.ratio_high - row.ratio for row in shown]]
+        places = range(len(shown))
+        axes.barh(places, [ratio - 1 for ratio in ratios], left=1, color=colours, xerr=whiskers, height=0.7,
+                  error_kw={"elinewidth": 1, "ecolor": "#333"})
+        for place, row in zip(places, shown, strict=True):
+            axes.annotate(f" {row.ratio:.2f}x ", (max(row.ratio_high, 1), place), va="center", fontsize=7)
+        axes.set_yticks(list(places), [f"{row.name} / {row.baseline}" for row in shown],
+                        fontsize=7)
+        axes.set_xscale("log")
+        low, high = min([*ratios, 1]), max([*(row.ratio_high for row in shown), 1])
+        axes.set_xlim(low / 1.15, high * (high / low) ** 0.12 * 1.1)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}x"))
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, place: ""))
+        axes.axvline(1, color="#333", linewidth=0.8)
+        axes.set_title(f"{subject}: times as fast as the baseline", fontsize=9, loc="left")
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        pictures[subject] = figure
+    return pictures
+
+
+def save_plots(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Write the plots as SVG and PNG. Raises VmError without matplotlib."""
+    pictures = plots(results)
+    if not pictures:
+        raise VmError("plots need matplotlib: pip install 'vm[plot]'")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for subject, figure in pictures.items():
+        for suffix in ("svg", "png"):
+            path = folder / f"{subject}.{suffix}"
+            figure.savefig(path, bbox_inches="tight", dpi=150)
+            written.append(path)
+    return written

@@ -1,0 +1,55 @@
+"""The compiling engine beside the interpreter, by class of work, and what each of its parts brings."""
+
+from collections.abc import Iterator
+from math import exp, log
+
+from vm.bench.kernels import kernel_pairs
+from vm.bench.machines import NotBuilt, machine
+from vm.bench.measure import Claim, Pair, Row, in_turn
+
+CLAIM = Claim(5, "5–10x")
+KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call": "calls", "FP": "floating",
+           "system": "ecalls"}
+SWITCHES = {
+    "registers": "guest registers in host registers", "slots": "a cached page for each base register",
+    "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",
+    "floats": "compiled floating point",
+}
+PROGRAMS = ("sort", "strings", "recursion", "copy", "bytecode_calls", "nbody")
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    rounds = 3 if quick else 9
+    for kind, kernel in KERNELS.items():
+        yield Row("engines", f"{kind} kernel", "interpreter", "jit",
+                  kernel_pairs(("interpreter", kernel), ("jit", kernel), rounds, *arguments(kernel)),
+                  claim=CLAIM, group="JIT against the interpreter, kernels")
+    for kind, kernel in KERNELS.items():
+        yield Row("engines", f"{kind} kernel, fusion", "interpreter without fusion", "interpreter",
+                  kernel_pairs(("plain", kernel), ("interpreter", kernel), rounds, *arguments(kernel)),
+                  group="fusion in the interpreter, kernels")
+    if quick:
+        return
+    for switch, text in SWITCHES.items():
+        off = f"jit:VM_JIT_{switch.upper()}=0"
+        yield Row("engines", f"{text}, on {len(PROGRAMS)} programs", off, "jit", programs_in_turn(off, "jit", 3),
+                  group="what the parts of the JIT bring")
+
+
+def arguments(kernel: str) -> tuple[int, ...]:
+    from vm.bench.kernels import DATA
+
+    return (DATA, 1024) if kernel == "loads" else ()
+
+
+def programs_in_turn(baseline: str, ours: str, rounds: int):
+    """Geometric means of the seconds that PROGRAMS take."""
+    def pairs() -> Iterator[Pair]:
+        sides = []
+        for name in (baseline, ours):
+            there = machine(name)
+            if missing := there.missing():
+                raise NotBuilt(missing)
+            sides.append(lambda there=there: exp(sum(log(there.run(p).seconds) for p in PROGRAMS) / len(PROGRAMS)))
+        yield from in_turn(sides[0], sides[1], rounds)()
+    return pairs

@@ -1,0 +1,82 @@
+"""`vm bench`: what the machine costs, each thing beside a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "programs", "builds")
+
+
+@click.group(invoke_without_command=True, no_args_is_help=False,
+             epilog="Example: vm bench --quick --html report.html")
+@click.option("--quick/--full", "quick", default=True, help="Under a minute, or everything.  [default: --quick]")
+@click.option("--only", "subjects", multiple=True, type=click.Choice(SUBJECTS), help="This subject; repeatable.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
+@click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
+@click.option("--plots", type=click.Path(file_okay=False, path_type=Path), help="Write plots (SVG, PNG) here.")
+@click.pass_context
+def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_file: Path | None,
+          html_file: Path | None, plots: Path | None) -> int:
+    """Measure the machine, each thing beside a baseline in the same run, and say which claims hold.
+
+    What is not built or not installed is left out and said so. A busy host makes the figures worth less.
+    """
+    if context.invoked_subcommand:
+        return 0
+    import json
+
+    from vm.bench.measure import FAILED, measure
+    from vm.bench.report import document, page, save_plots
+    from vm.bench.rows import subject
+
+    results = []
+    for name in subjects or SUBJECTS:
+        for row in subject(name).rows(quick):
+            click.echo(f"\r\033[K{name}: {row.name}" if stderr_is_terminal() else f"{name}: {row.name}", err=True,
+                       nl=not stderr_is_terminal())
+            results.append(measure(row))
+    if stderr_is_terminal():
+        click.echo("\r\033[K", err=True, nl=False)
+    show(results)
+    stored = document(results, quick)
+    if json_file:
+        json_file.write_text(json.dumps(stored, indent=1) + "\n")
+    if html_file:
+        html_file.write_text(page(stored, results))
+    if plots:
+        save_plots(results, plots)
+    return int(any(result.verdict == FAILED for result in results))
+
+
+@bench.command(epilog="Example: vm bench compare before.json after.json")
+@click.argument("before", type=click.Path(exists=True, dir_okay=False))
+@click.argument("after", type=click.Path(exists=True, dir_okay=False))
+def compare(before: str, after: str) -> int:
+    """Show what changed between two reports that --json wrote."""
+    from vm.bench.report import compared, read
+
+    console().print(compared(read(before)[1], read(after)[1]))
+    return 0
+
+
+def stderr_is_terminal() -> bool:
+    import sys
+
+    return sys.stderr.isatty()
+
+
+def console():
+    import sys
+
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 180)
+
+
+def show(results: list) -> None:
+    from vm.bench.report import tables
+
+    for table in tables(results):
+        console().print(table)
