@@ -51,7 +51,7 @@ class Machine:
     harts: how many, 1 to 8; they take turns in one thread.
     isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
     clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
-    engine: "interpreter", "jit" (hot code is compiled; raises ConfigurationError where the host cannot), or "auto", which
+    engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
         is "jit" where that works. The default is $VM_ENGINE or "auto".
     seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
 

@@ -4,10 +4,11 @@ A `PageSlot` is a copy of the TLB entry of the page that an address pointed into
 access lies in that page and is aligned. Everything else is out of line: first the TLB is asked, then the interpreter's
 function does the uop. Each base register has a slot of its own in each data bank; a register that a trace computes
 anew, as compilers do with temporary addresses, takes one of the others from there on, by the place of the computation.
+A pointer that a trace moves on by long strides changes its page too often for a slot: it asks the TLB each time.
 """
 from libc.stdint cimport int8_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
-from vm_native.ir cimport Uop
+from vm_native.ir cimport Block, Uop
 from vm_native.jit.job cimport (
     COLD_ACCESS, Cold, Job, cold_jump, float_target, load_slot, new_cold, place_of, read_float, read_slot, target_of,
     wrote, wrote_float,
@@ -18,12 +19,23 @@ include "uop_enum.pxi"
 
 cdef enum:
     PAGE_BITS = 12
+    LONG_STRIDE = 768
 
 
 cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
     """After a uop at pc: what it wrote may be a pointer to somewhere else. One that moves on stays what it is."""
     if uop.rd < BASE_REGISTERS and not (opcode == UOP_ADDI and uop.rs1 == uop.rd):
         job.slots[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_SLOTS - BASE_REGISTERS))
+
+
+cdef void find_strides(Job* job, Block* part) noexcept nogil:
+    """Note the base registers that this part moves by a good part of a page."""
+    cdef int i
+    cdef Uop* uop
+    for i in range(part.uop_count):
+        uop = &part.uops[i]
+        if part.info[i].opcode == UOP_ADDI and uop.rd == uop.rs1 and not -LONG_STRIDE < uop.imm < LONG_STRIDE:
+            job.strides[uop.rd] = True
 
 
 cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold, int32_t* offset) noexcept nogil:
@@ -43,7 +55,8 @@ cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold, int32_t* o
         op_memory(e, LEA, True, RAX, base, NO_INDEX, uop.imm)
     else:
         op(e, MOV, True, RAX, base)
-    if job.jit.switches.slots:
+    cold[0].has_slot = job.jit.switches.slots and not job.strides[uop.rs1]
+    if cold[0].has_slot:
         op_constant(e, AND_CONSTANT, True, RAX, -4096 | (size - 1))
         op_memory(e, CMP, True, RAX, RBP, NO_INDEX,
                   place + <int32_t><intptr_t>(&slot.write_tag if write else &slot.read_tag))

@@ -5,7 +5,7 @@ from libc.string cimport memset
 from vm_native.clock cimport host_ns
 from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, PageSlot, TlbEntry
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
-from vm_native.jit.access cimport choose_slot, emit_access
+from vm_native.jit.access cimport choose_slot, emit_access, find_strides
 from vm_native.jit.code cimport (
     code_of, discard_all, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
 )
@@ -144,7 +144,9 @@ cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
     memset(job.boxed, 0, sizeof(job.boxed))
     for i in range(BASE_REGISTERS):
         job.slots[i] = <uint8_t>i
+        job.strides[i] = False
     for i in range(count):
+        find_strides(&job, parts[i])
         job.steps += parts[i].steps
         uops += parts[i].uop_count
     job.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)

@@ -168,7 +168,7 @@ cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
     cdef int log2_size = 0
     while 1 << log2_size < cold.size:
         log2_size += 1
-    if job.jit.switches.slots:
+    if cold.has_slot:
         op_memory(&job.e, LEA, True, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
         op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, cold.slot)
         call(&job.e, job.jit.fill_slot[cold.write][log2_size])

@@ -31,7 +31,8 @@ cdef struct Cold:
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
     uint8_t* done
-    int32_t slot            # displacement of the PageSlot of an access
+    bint has_slot           # an access asks a PageSlot, not the TLB
+    int32_t slot            # displacement of that
     Uop* uop
     int refund
     int size                # of an access
@@ -59,6 +60,7 @@ cdef struct Job:
     int swap_count
     Swap swaps[MAX_SWAPS]
     uint8_t slots[BASE_REGISTERS]       # which PageSlot serves what a base register holds now
+    bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     uint8_t* loop           # the head, for jumps from inside the trace
     uint8_t* perform        # to be called for emit_perform
     uint8_t boxed[REGISTER_SLOTS]       # slots that are known to hold a boxed single
