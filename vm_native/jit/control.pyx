@@ -166,15 +166,18 @@ cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
     cdef Uop* uop = cold.uop
     cdef int base = job.general[uop.rs1]
     cdef int log2_size = 0
+    cdef uint8_t* miss
     while 1 << log2_size < cold.size:
         log2_size += 1
     if cold.has_slot:
         op_memory(&job.e, LEA, True, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
         op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, cold.slot)
         call(&job.e, job.jit.fill_slot[cold.write][log2_size])
+        miss = jump_if(&job.e, IF_NOT_EQUAL, NULL)
         if base < 0:
             load_slot(job, RDX, uop.rs1)
-        jump_if(&job.e, IF_EQUAL, cold.found)
+        jump(&job.e, cold.found)
+        patch(miss, job.e.executable, here(&job.e))
     emit_perform(job, uop, cold.refund)
     jump(&job.e, cold.done)
 

@@ -150,11 +150,11 @@ def test_memory(name):
         assert read(code) == expected(row, wide, address(size, base, index, displacement), reg=reg)
 
 
-def test_lea_scaled():
+def test_op_indexed():
     for reg, base, index, shift in product((0, 7, 8, 15), ALL, INDICES[1:], range(4)):
         for displacement in (0, -128, 128):
             for wide in (False, True):
-                code = assemble("lea_scaled", wide, reg, base, index, shift, displacement)
+                code = assemble("op_indexed", OPCODES["lea"], wide, reg, base, index, shift, displacement)
                 where = address(None, base, index, displacement, 1 << shift)
                 assert read(code) == f"lea {GENERAL[64 if wide else 32][reg]}, {where}"
 
