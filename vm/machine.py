@@ -364,7 +364,7 @@ class Machine:
         return self._scheduler.clock.steps
 
     def statistics(self) -> dict[str, Any]:
-        """Counters of the block cache: translations, invalidations, flushes, bytes; and the dispatch form."""
+        """Counters of the block cache: translations, invalidations, evictions, bytes; and the dispatch form."""
         return {"dispatch": self._scheduler.form, **self._scheduler.statistics()}
 
     # End

@@ -2,7 +2,8 @@
 
 A block is found by virtual pc, mode and physical address, so that a change of address space needs no flush. Each page
 of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
-byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while.
+byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while. When the
+cache is full, each new block makes a few of the oldest go, so that the machine never stops for long.
 """
 from libc.stdint cimport intptr_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -20,6 +21,7 @@ cdef enum:
     BUCKETS = 1 << 18
     CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
+    EVICTED_AT_ONCE = 16
 
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
@@ -145,6 +147,25 @@ cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical)
         forget_slots(cache.cpus[hart])
 
 
+cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
+    return 0 if (block.physical & PAGE_MASK) == page else 1
+
+
+cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:
+    block.next_in_page[which] = first[0]
+    block.place_in_page[which] = first
+    if first[0] != NULL:
+        first[0].place_in_page[which_page(first[0], page)] = &block.next_in_page[which]
+    first[0] = block
+
+
+cdef void remove_from_page(Block* block, int which, uint64_t page) noexcept nogil:
+    cdef Block* following = block.next_in_page[which]
+    block.place_in_page[which][0] = following
+    if following != NULL:
+        following.place_in_page[which_page(following, page)] = block.place_in_page[which]
+
+
 cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
     cdef CodePage** slot = page_slot(cache, physical)
     cdef RamRegion* region = ram_at(cache.map, physical, 1)
@@ -159,8 +180,9 @@ cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t p
     if not region.code[page] & HAS_CODE:
         region.code[page] |= HAS_CODE
         forbid_writes(cache, region, physical)
-    block.next_in_page[which] = slot[0].blocks
-    slot[0].blocks = block
+    # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
+    if which_page(block, physical & PAGE_MASK) == which:
+        insert_in_page(&slot[0].blocks, block, which, physical & PAGE_MASK)
     slot[0].granules |= granules_of(physical & (PAGE_SIZE - 1), size)
     return 0
 
@@ -173,9 +195,12 @@ cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
 cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil:
     """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached."""
     cdef uint64_t bucket, first = bytes_in_first_page(scratch)
+    cdef int evicted = 0
     cdef Block* block
-    if cache.bytes > cache.limit:
-        flush_blocks(cache)
+    while cache.bytes > cache.limit and evicted < EVICTED_AT_ONCE:
+        kill_block(cache, cache.oldest)
+        cache.evictions += 1
+        evicted += 1
     block = <Block*>malloc(block_bytes(scratch.uop_count))
     if block == NULL:
         return NULL
@@ -190,9 +215,17 @@ cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil:
     bucket = bucket_of(block.pc, block.mode, block.physical)
     block.next_in_bucket = cache.buckets[bucket]
     cache.buckets[bucket] = block
+    block.newer = NULL
+    block.older = cache.newest
+    if cache.newest != NULL:
+        cache.newest.newer = block
+    else:
+        cache.oldest = block
+    cache.newest = block
     cache.bytes += block_bytes(block.uop_count)
     cache.translations += 1
     if block.second_page and register_in_page(cache, block, 1, block.second_page, block.size - first) < 0:
+        block.second_page = 0           # it stands in the first page's list alone
         kill_block(cache, block)
         return NULL
     return block
@@ -244,6 +277,14 @@ cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
     drop_from_page(cache, block, 0, block.physical)
     if block.second_page:
         drop_from_page(cache, block, 1, block.second_page)
+    if block.newer != NULL:
+        block.newer.older = block.older
+    else:
+        cache.newest = block.older
+    if block.older != NULL:
+        block.older.newer = block.newer
+    else:
+        cache.oldest = block.newer
     block.dead = True
     block.next_dead = cache.dead
     cache.dead = block
@@ -251,19 +292,12 @@ cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
     cache.invalidations += 1
 
 
-cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
-    return 0 if (block.physical & PAGE_MASK) == page else 1
-
-
 cdef void drop_from_page(BlockCache* cache, Block* block, int which, uint64_t physical) noexcept nogil:
     cdef CodePage* page = page_slot(cache, physical)[0]
     cdef uint64_t base = physical & PAGE_MASK
-    cdef Block** place = &page.blocks
     cdef RamRegion* region
-    while place[0] != NULL and place[0] != block:
-        place = &place[0].next_in_page[which_page(place[0], base)]
-    if place[0] == block:
-        place[0] = block.next_in_page[which]
+    if which_page(block, base) == which:
+        remove_from_page(block, which, base)
     if page.blocks == NULL:
         page.granules = 0
         region = ram_at(cache.map, base, PAGE_SIZE)
@@ -286,7 +320,6 @@ cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical,
             following = block.next_in_page[1]
             start = base
             end = base + block.size - bytes_in_first_page(block)
-        # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
         if physical < end and start < physical + size or block.second_page == base and (
             physical < base + block.size - bytes_in_first_page(block)
         ):
@@ -315,39 +348,6 @@ cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept 
                 kill_overlapping(cache, slot[0], physical, part)
         physical += part
         size -= part
-
-
-cdef void flush_blocks(BlockCache* cache) noexcept nogil:
-    """Kill every block at once. Taking each off its lists would cost seconds where there are hundreds of thousands."""
-    cdef Block* block
-    cdef CodePage* record
-    cdef uint64_t page
-    cdef int i, slot
-    if cache.compiler != NULL:
-        cache.compiler.discard_all(cache.compiler)
-    for i in range(BUCKETS):
-        while cache.buckets[i] != NULL:
-            block = cache.buckets[i]
-            cache.buckets[i] = block.next_in_bucket
-            block.links[0].target = NULL
-            block.links[1].target = NULL
-            block.dead = True
-            block.next_dead = cache.dead
-            cache.dead = block
-    for i in range(cache.map.region_count):
-        for page in range(cache.page_count[i]):
-            record = cache.pages[i][page]
-            if record != NULL:
-                record.blocks = NULL
-                record.granules = 0
-                cache.map.regions[i].code[page] &= ~HAS_CODE
-    for i in range(cache.cpu_count):
-        cache.cpus[i].pending_link = NULL
-        for slot in range(JUMP_CACHE_ENTRIES):
-            cache.cpus[i].jump_cache[slot].key = 0      # no hart's: compiled code looks at it alone
-            cache.cpus[i].jump_cache[slot].block = NULL
-    cache.bytes = 0
-    cache.flushes += 1
 
 
 cdef void free_dead(BlockCache* cache) noexcept nogil:

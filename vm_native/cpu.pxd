@@ -81,7 +81,9 @@ cdef struct BlockCache:
     uint64_t page_count[MAX_RAM_REGIONS]
     Block* dead             # invalidated, not freed yet
     uint64_t bytes          # host memory held by live blocks
-    uint64_t limit          # of bytes: past it the cache is emptied
+    uint64_t limit          # of bytes: past it the oldest blocks go
+    Block* newest
+    Block* oldest
     Cpu** cpus              # of every hart that runs on this cache
     int cpu_count
     AddressMap* map
@@ -90,7 +92,7 @@ cdef struct BlockCache:
     bint linking            # off: every block returns to the run loop (for measurements)
     uint64_t translations   # statistics
     uint64_t invalidations
-    uint64_t flushes
+    uint64_t evictions      # invalidations for want of room
 
 cdef struct Cpu:
     uint64_t regs[REGISTER_SLOTS]
@@ -141,9 +143,8 @@ cdef struct Compiler:
     void (*link)(Compiler* self, Cpu* cpu, Block* target) noexcept nogil
     # Where a jump cache entry for this block leads compiled code.
     void* (*way_to)(Compiler* self, Block* block) noexcept nogil
-    # The block, or every block, is about to go.
+    # The block is about to go.
     void (*discard)(Compiler* self, Block* block) noexcept nogil
-    void (*discard_all)(Compiler* self) noexcept nogil
 
 # A helper finds pc and budget exact on the CPU and says with a Status how to go on.
 ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil

@@ -42,6 +42,9 @@ cdef struct Block:
     Link* incoming_link     # first of the links into this block
     Block* next_in_bucket
     Block* next_in_page[2]  # blocks that share the first, the second page
+    Block** place_in_page[2]    # what points here in their lists
+    Block* newer            # its neighbours by age
+    Block* older
     Block* next_dead
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here

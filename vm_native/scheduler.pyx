@@ -287,14 +287,14 @@ cdef class Scheduler:
         return self.bus.map.watch_size
 
     def statistics(self):
-        """Counters of the block cache, a dict of ints: translations, invalidations, flushes, bytes (host memory).
+        """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
 
         With a compiler also "jit", its counters.
         """
         counters = {
             "translations": self.blocks.translations,
             "invalidations": self.blocks.invalidations,
-            "flushes": self.blocks.flushes,
+            "evictions": self.blocks.evictions,
             "bytes": self.blocks.bytes,
         }
         if self.compiler is not None:

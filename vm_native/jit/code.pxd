@@ -13,5 +13,4 @@ cdef void link_exit(Compiler* face, Cpu* cpu, Block* target) noexcept nogil
 cdef void link(Jit* jit, Exit* way, Code* target) noexcept nogil
 cdef Code* code_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* face, Block* block) noexcept nogil
-cdef void discard_all(Compiler* face) noexcept nogil
 cdef void free_all(Jit* jit) noexcept nogil

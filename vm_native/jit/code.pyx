@@ -54,10 +54,16 @@ cdef void reclaim(Jit* jit, int number) noexcept nogil:
 
 cdef Code* new_code(Block** parts, int part_count) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
-    cdef Code* code = <Code*>calloc(1, sizeof(Code))
+    cdef int exit_count = part_count + 1            # a branch of each, and both ways of the last
+    cdef Code* code = <Code*>calloc(
+        1, sizeof(Code) + part_count * (sizeof(Block*) + sizeof(Membership)) + exit_count * sizeof(Exit)
+    )
     cdef int i
     if code == NULL:
         return NULL
+    code.exits = <Exit*>(code + 1)
+    code.memberships = <Membership*>(code.exits + exit_count)
+    code.parts = <Block**>(code.memberships + part_count)
     code.head = parts[0]
     code.part_count = part_count
     for i in range(part_count):
@@ -185,15 +191,6 @@ cdef void discard_block(Compiler* face, Block* block) noexcept nogil:
         discard_code(<Jit*>face, (<Membership*>block.compiled_into).code)
 
 
-cdef void discard_all(Compiler* face) noexcept nogil:
-    """Every block is gone."""
-    cdef Jit* jit = <Jit*>face
-    cdef int i
-    free_all(jit)
-    for i in range(jit.cache.cpu_count):
-        jit.cache.cpus[i].pending_exit = NULL
-
-
 cdef void free_all(Jit* jit) noexcept nogil:
     """Looks at neither blocks nor harts: they may be gone."""
     cdef Code* code
@@ -204,5 +201,3 @@ cdef void free_all(Jit* jit) noexcept nogil:
             jit.regions[i].newest = code.older
             jit.statistics.discarded += 1
             free_code(code)
-        jit.regions[i].next = jit.memory.writable + i * <uint64_t>REGION_BYTES if i else jit.stubs_end
-    jit.region = 0

@@ -7,7 +7,7 @@ from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler,
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
 from vm_native.jit.access cimport choose_slot, emit_access, find_strides
 from vm_native.jit.code cimport (
-    code_of, discard_all, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
+    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
 )
 from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
 from vm_native.jit.floating cimport emit_floating
@@ -213,7 +213,6 @@ cdef class JitCompiler:
         self.jit.face.link = link_exit
         self.jit.face.way_to = way_to
         self.jit.face.discard = discard_block
-        self.jit.face.discard_all = discard_all
 
     def __dealloc__(self):
         free_all(&self.jit)

@@ -41,10 +41,10 @@ cdef struct Code:           # a compiled trace: a block and those that follow it
     Code* older
     Exit* incoming
     int part_count
-    Block* parts[MAX_PARTS]
-    Membership memberships[MAX_PARTS]
+    Block** parts
+    Membership* memberships
     int exit_count
-    Exit exits[MAX_PARTS + 2]
+    Exit* exits
     int mark_count
     Mark* marks
 
