@@ -165,7 +165,11 @@ class Lockstep:
             self.steady += not self.adopted
             if record.trap is None or record.trap.cause in CALLS:
                 self.executed[record.word] += 1
+            self.agreed(record)
         return len(records)
+
+    def agreed(self, record: Record) -> None:
+        """For comparisons that do more: our hart has done this step, and is as Spike's is."""
 
     def rows(self) -> Counter[str]:
         """How often each row of the instruction table was executed."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from random import Random
@@ -37,6 +37,8 @@ SETTINGS: tuple[dict[str, str], ...] = (
     *({"HOT": "2", switch: "0"} for switch in SWITCHES),
     {"HOT": "0", "SUPERBLOCKS": "0"},
 )  # fmt: skip
+USES = 250          # cases, before new machines are made: pages that are overwritten again and again, as by loading, are
+                    # no longer translated
 LENGTHS = (1, 7, 60, 300, 1500, 4000)
 
 
@@ -128,11 +130,22 @@ def differences(expected: Ours, found: Ours) -> list[str]:
     wanted, got = state(expected), state(found)
     problems = [f"{name} is {shown(got[name])}, not {shown(wanted[name])}" for name in wanted
                 if wanted[name] != got[name]]
-    memories = [ours.machine.memory.array(BASE, (SIZE,), numpy.uint8) for ours in (expected, found)]
-    if not numpy.array_equal(*memories):
-        offsets = numpy.flatnonzero(memories[0] != memories[1])
+    offsets = differing_bytes(expected, found)
+    if len(offsets):
         problems.append(f"RAM differs in {len(offsets)} bytes from {BASE + int(offsets[0]):#x} on")
     return problems
+
+
+def differing_bytes(expected: Ours, found: Ours) -> numpy.ndarray:
+    """Offsets in the image."""
+    memories = [ours.machine.memory.array(BASE, (SIZE,), numpy.uint8) for ours in (expected, found)]
+    return numpy.flatnonzero(memories[0] != memories[1])
+
+
+def copy_memory(source: Ours, to: Ours) -> None:
+    """Make RAM of one machine what it is in another."""
+    for offset in differing_bytes(source, to):
+        to.machine.memory.write(BASE + int(offset), source.machine.memory.read(BASE + int(offset), 1))
 
 
 def run_piece(ours: Ours, piece: tuple[int, int]) -> tuple[vm.StopReason, int]:
@@ -167,6 +180,21 @@ def check(case: Case) -> Count:
         if wanted[0] is not vm.StopReason.BUDGET:
             break
     return Count(compiling.steps - before.steps, compiling.statistics()["jit"]["interpreted"] - before.interpreted)
+
+
+def check_all(seeds: Iterable[int]) -> Count:
+    """Run many cases. Raises Difference, with the seed in front."""
+    steps = interpreted = 0
+    for number, seed in enumerate(seeds):
+        if number % USES == 0:
+            machines.cache_clear()
+        try:
+            count = check(make_case(seed))
+        except Difference as difference:
+            raise Difference(f"python -m tests.fuzz.differential {seed}\n{difference}") from difference
+        steps += count.steps
+        interpreted += count.interpreted
+    return Count(steps, interpreted)
 
 
 def fails(case: Case) -> bool:
