@@ -14,11 +14,11 @@ from tests.conformance import spike
 from tests.conformance.compare import Lockstep
 from tests.conformance.coverage import missing_causes
 from tests.conformance.frame import Parameters, build
-from tests.conformance.generator import Unit as CodeUnit
-from tests.conformance.generator import assemble, by_name
+from tests.conformance.generator import assemble
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from tests.conformance.rules import ONLY_ON_SPIKE
+from tests.conformance.units import Unit, by_name
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.registers import CSR_NUMBERS
 
@@ -102,4 +102,4 @@ def test_every_csr_agrees_with_spike(mode, operation, isa):
     words = [by_name(operation, csr=number, rd=10, **source) for number in numbers]
     parameters = Parameters([0] * 32, [0] * 32, mode=MODES[mode], counteren=2**32 - 1, mstatus=0x6000)
     parameters.pmpaddr[7], parameters.pmpcfg[7] = 2**54 - 1, 0x1F
-    compare(build(parameters, b"", assemble([CodeUnit(4, lambda *_, w=word: [w]) for word in words]), b""), isa)
+    compare(build(parameters, b"", assemble([Unit(4, lambda *_, w=word: [w]) for word in words]), b""), isa)

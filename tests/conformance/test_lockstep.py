@@ -21,10 +21,11 @@ from tests.conformance import spike
 from tests.conformance.compare import Difference, Lockstep
 from tests.conformance.coverage import ENOUGH
 from tests.conformance.frame import DATA, DATA_SIZE
-from tests.conformance.generator import SPECIAL, Program, make_program, programs
+from tests.conformance.generator import Program, make_program, programs
 from tests.conformance.image import BASE
 from tests.conformance.ours import Ours
 from tests.conformance.scenery import Scenery
+from tests.conformance.special import SPECIAL
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS
 

@@ -10,9 +10,10 @@ import pytest
 
 from tests.conformance import operands
 from tests.conformance.encoding import register_fields
-from tests.conformance.generator import by_name, kind_of, word_of
+from tests.conformance.generator import kind_of, word_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
+from tests.conformance.units import by_name
 from tests.fuzz.differential import environment
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, Row
