@@ -9,7 +9,7 @@ import capstone
 
 import vm
 from tests.conformance.encoding import immediate_of, slot_of
-from tests.conformance.image import Image
+from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.rules import ADOPTED, BLOCK_ADDRESS, CAUSES, PORTIONS, U64, UNSEEN, csr_masks
 from tests.conformance.spike import Record, Trap
@@ -100,7 +100,7 @@ def block_in_parts(record: Record, before: list[int], hart: vm.Hart) -> bool:
     if record.word & mask != match:
         return False
     offset = before[record.word >> 15 & 31] & PAGE - BLOCK
-    return any(offset < border % PAGE < offset + BLOCK for border in pmp_borders(hart))
+    return any(BASE <= border and offset < border % PAGE < offset + BLOCK for border in pmp_borders(hart))
 
 
 def trap_loop(records: Sequence[Record]) -> bool:
