@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.guest_images import READY, debian_kernel, opensbi, userspace_initrd
-from vm.bench.machines import ENGINES, QEMU, Run, RunFailed, available, not_installed, qemu, timed
+from vm.bench.machines import ENGINES, QEMU, VM, Run, RunFailed, available, not_installed, qemu, timed
 from vm.errors import VmError
 
 COMMAND_LINE = "console=ttyS0"
 MEMORY = "512M"
-VM = "from vm.cli import main; main()"
 WORK = """
 i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo "counted $i"
 dd if=/dev/zero bs=64k count=64 2>/dev/null | sha256sum
@@ -31,8 +30,8 @@ find / -xdev 2>/dev/null | sort | wc -l
 
 def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str]) -> Run:
     command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", COMMAND_LINE,
-               "--memory", MEMORY, "--engine", engine]
-    return timed(command + (["--firmware", firmware] if firmware else []), settings)
+               "--memory", MEMORY]
+    return timed(command + (["--firmware", firmware] if firmware else []), settings | {"VM_ENGINE": engine})
 
 
 def boot_qemu(kernel: Path, initrd: Path, firmware: Path) -> Run:

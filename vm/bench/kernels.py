@@ -74,9 +74,9 @@ class Kernels:
         hart.privilege = MACHINE_MODE if satp is None else SUPERVISOR_MODE
         hart.csr["satp"] = satp or 0
         hart["a0"], hart["a1"], hart["a2"] = turns, first, second
-        start = time.perf_counter()
+        start = time.thread_time()          # of the processor: somebody else's work on the host does not count
         stop = self.machine.run()
-        seconds = time.perf_counter() - start
+        seconds = time.thread_time() - start
         if stop.reason is not vm.StopReason.POWER_OFF:
             raise RunFailed(f"kernel {kernel}: {stop}")
         return seconds

@@ -26,6 +26,7 @@ from vm.bench.guests.build import build_hosted, elf
 from vm.errors import VmError
 
 QEMU, QEMU_USER = "qemu-system-riscv64", "qemu-riscv64"
+VM = "from vm.cli import main; main()"          # for python -c: the command line, wherever it is installed
 MEMORY_MIB = 128
 TIMEOUT = 600
 

@@ -83,6 +83,19 @@ def cells(result: Result) -> tuple[str, ...]:
     return (result.name, result.baseline, result.ours, *figures, result.claim or "", verdict)
 
 
+def lines(rows: Iterable[Result]) -> list[tuple[tuple[str, ...], str]]:
+    """The cells of each row and its verdict. What was not measured for the same reason is one line."""
+    found = [(cells(row), row.verdict) for row in rows if row.ratio is not None]
+    missing: dict[str, list[Result]] = {}
+    for row in rows:
+        if row.ratio is None:
+            missing.setdefault(row.note, []).append(row)
+    for first, *others in missing.values():
+        name, *rest = cells(first)
+        found.append(((f"{name}, and {len(others)} more" if others else name, *rest), first.verdict))
+    return found
+
+
 def by_subject(results: Iterable[Result]) -> dict[str, list[Result]]:
     subjects: dict[str, list[Result]] = {}
     for result in results:
@@ -96,8 +109,8 @@ def tables(results: Sequence[Result]) -> Iterable["Table"]:
 
     for subject, rows in by_subject(results).items():
         table = Table(*HEADINGS, title=subject, title_justify="left")
-        for row in rows:
-            table.add_row(*cells(row), style=STYLES.get(row.verdict))
+        for line, verdict in lines(rows):
+            table.add_row(*line, style=STYLES.get(verdict))
         yield table
     means = geometric_means(results)
     if means:
@@ -146,9 +159,9 @@ def page(stored: dict[str, Any], results: Sequence[Result]) -> str:
         if subject in pictures:
             parts.append(svg(pictures[subject]))
         parts.append("<table><tr>" + "".join(f"<th>{heading}" for heading in HEADINGS))
-        for row in rows:
-            kind = row.verdict if row.ratio is not None else "note"
-            parts.append(f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}" for cell in cells(row)))
+        for line, verdict in lines(rows):
+            kind = verdict if verdict in STYLES else "note"
+            parts.append(f'<tr class="{kind}">' + "".join(f"<td>{html.escape(cell)}" for cell in line))
         parts.append("</table>")
     means = geometric_means(results)
     parts.append("<h2>Geometric means</h2><table>")

@@ -7,7 +7,7 @@ which pass on to each other by direct jumps, or by indirect ones through a table
 import random
 from collections.abc import Callable, Iterator
 
-from vm.bench.kernels import DATA, RAM, Kernels
+from vm.bench.kernels import DATA, RAM, Kernels, best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
 
 CLAIM = Claim(2, "2–3x")
@@ -46,7 +46,7 @@ def switched(off: str, on: str, count: int, indirect: bool, rounds: int) -> Call
 
 def indirect_against_direct(count: int, rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
-        sides = [chain_timer(Kernels("auto"), count, indirect) for indirect in (True, False)]
+        sides = [chain_timer(Kernels(best_engine()), count, indirect) for indirect in (True, False)]
         yield from in_turn(sides[0], sides[1], rounds)()
     return pairs
 

@@ -1,13 +1,19 @@
 """Whole programs, ours beside every other machine that is installed. Start-up, measured by `empty`, is subtracted."""
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 
 from vm.bench.guests.build import EMPTY, FLOATING_POINT, PROGRAMS
 from vm.bench.kernels import best_engine
-from vm.bench.machines import PEERS, NotBuilt, machine
+from vm.bench.machines import PEERS, VM, NotBuilt, Run, RunFailed, machine, qemu, timed
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.errors import ImageError
+from vm.images import debian_installer
 
+BOOT_LINE = ('rdinit=/bin/sh console=ttyS0 -- -c "mount /proc; mount /sys; find / -xdev | sort | wc -l;'
+             ' echo userspace; echo o > /proc/sysrq-trigger; sleep 60"')
+BOOT_MEMORY = "512M"
 QUICK = ("strings", "recursion", "syscall", "nbody")
 LEAST_SECONDS = 1e-4                    # a program that takes next to no time must not come out below zero
 
@@ -24,6 +30,9 @@ def rows(quick: bool) -> Iterator[Row]:
                 claim = Claim(5, "at least 5x") if kind == FLOATING_POINT else Claim(2, "at least 2x")
             yield Row("programs", f"{program} ({kind})", peer, engine, beside(peer, engine, program, 1 if quick else 5),
                       claim=claim, group=f"{'floating point' if kind == FLOATING_POINT else 'integer'}, beside {peer}")
+    if not quick:
+        yield Row("programs", "Debian's installer: kernel, shell, power-off", "qemu", f"vm boot, {engine}",
+                  boots(engine, 3), claim=Claim(1, "at least 1x"))
 
 
 def beside(peer: str, engine: str, program: str, rounds: int) -> Callable[[], Iterator[Pair]]:
@@ -37,6 +46,29 @@ def beside(peer: str, engine: str, program: str, rounds: int) -> Callable[[], It
 
 def seconds(name: str, program: str) -> float:
     return max(machine(name).run(program).seconds - startup(name), LEAST_SECONDS)
+
+
+def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
+    """Whole processes, Python's start included, each machine with the firmware it brings."""
+    def pairs() -> Iterator[Pair]:
+        if missing := PEERS["qemu"].missing():
+            raise NotBuilt(missing)
+        try:
+            kernel, initrd = debian_installer()
+        except ImageError as error:
+            raise NotBuilt(str(error)) from error
+        theirs = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
+        ours = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel, "--initrd", initrd,
+                "--append", BOOT_LINE]
+        yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {"VM_ENGINE": engine})),
+                           rounds)()
+    return pairs
+
+
+def userspace(run: Run) -> float:
+    if "\nuserspace" not in run.output:
+        raise RunFailed(f"no userspace\n{run.output[-2000:]}")
+    return run.seconds
 
 
 @cache

@@ -10,10 +10,9 @@ from pathlib import Path
 import vm
 from vm.bench.guests.build import EMPTY, elf
 from vm.bench.kernels import best_engine
-from vm.bench.machines import MEMORY_MIB, PEERS, QEMU, NotBuilt
+from vm.bench.machines import MEMORY_MIB, PEERS, QEMU, VM, NotBuilt
 from vm.bench.measure import Pair, Row, in_turn
 
-VM = "from vm.cli import main; main()"
 MACHINES = 20
 QEMU_EMPTY = (QEMU, "-M", "virt", "-display", "none", "-monitor", "none", "-serial", "null", "-m", f"{MEMORY_MIB}M",
               "-bios", "none", "-kernel", str(elf(EMPTY)))
