@@ -65,7 +65,7 @@ def row(level: str, case: str, baseline: str, size: int, pairs: list[tuple[float
 def effort(size: int, quick: bool) -> tuple[int, int]:
     """Calls in a row, and pairs of rows. Three calls at least: the first finds the other side's caches."""
     calls = max(3, min(5000, (1 << 19) // size))
-    pairs = 101 if size <= 1 << 18 else 25 if size <= 1 << 22 else 7
+    pairs = 1001 if size <= 1 << 12 else 101 if size <= 1 << 18 else 25 if size <= 1 << 22 else 9
     return calls, max(5, pairs // 4) if quick else pairs
 
 
@@ -90,7 +90,7 @@ def native_rows(size: int, quick: bool) -> Iterator[Row]:
 
 def python_rows(size: int, quick: bool) -> Iterator[Row]:
     calls, pairs = effort(size, quick)
-    calls = min(calls, 500)
+    calls, pairs = min(calls, 500), min(pairs, 201)
     target, source = buffers(size, 0, 0)
     target_array, source_array = np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8)
 
