@@ -44,7 +44,6 @@ class Console:
         self._output = bytearray()
         self._position = 0                      # the end of the last match
         self._search: Search | None = None      # what `expect` waits for
-        self._match: re.Match | None = None
         self.before: str | bytes = ""
         self.mirror: Callable[[bytes], None] | None = None
         self.record = True
@@ -71,12 +70,12 @@ class Console:
             return
         old_end = len(self._output)
         self._output += data
-        if self._search is not None and self._match is None:
+        if self._search is not None and self._search.match is None:
             start = max(self._position, self._search.start(self._output, old_end))
             if self._find(self._search, start):
                 self._request_stop()
 
-    def expect(self, pattern: str | bytes | re.Pattern, seconds: float = 60) -> re.Match:
+    def expect(self, pattern: str | bytes | re.Pattern[Any], seconds: float = 60) -> re.Match[Any]:
         """Run until the guest prints `pattern`, behind the previous match; guest time, in seconds, is the limit.
 
         Returns at once if it is there already. Otherwise the machine stops when the byte that completes the match is
@@ -90,28 +89,27 @@ class Console:
         count from where the search began. In text, bytes that are not UTF-8 are lone surrogates ("surrogateescape").
         """
         search = Search(pattern)
-        self._match = None
         if not self._find(search, self._position):
             self._search = search
             try:
                 stop = self._run(seconds=seconds)
             finally:
                 self._search = None
-            if self._match is None:
-                raise self._failure(pattern, seconds, stop)
-        return self._match
+        if search.match is None:
+            raise self._failure(pattern, seconds, stop)
+        return search.match
 
     def _find(self, search: Search, start: int) -> bool:
         found = search.find(self._output, start)
         if found is None:
             return False
-        self._match, first, end = found
+        search.match, first, end = found
         before = self._output[self._position:first]
         self.before = before.decode(errors="surrogateescape") if search.is_text else bytes(before)
         self._position = end
         return True
 
-    def _failure(self, pattern: str | bytes | re.Pattern, seconds: float, stop: Any) -> VmError:
+    def _failure(self, pattern: str | bytes | re.Pattern[Any], seconds: float, stop: Any) -> VmError:
         wanted = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
         pending = self._output[self._position:]
         tail = pending[-TAIL:].decode(errors="replace")
@@ -128,13 +126,18 @@ class Console:
 class Search:
     """One pattern, ready to be looked for in the output."""
 
-    def __init__(self, pattern: str | bytes | re.Pattern):
+    def __init__(self, pattern: str | bytes | re.Pattern[Any]):
         self.is_text = isinstance(pattern.pattern if isinstance(pattern, re.Pattern) else pattern, str)
+        self.match: re.Match[Any] | None = None
+        self.needle: bytes | None = None
+        self.regex: re.Pattern[Any]
         if isinstance(pattern, re.Pattern):
-            self.needle = None
             self.regex = pattern
+        elif isinstance(pattern, str):
+            self.needle = pattern.encode()
+            self.regex = re.compile(re.escape(pattern))
         else:
-            self.needle = pattern.encode() if isinstance(pattern, str) else bytes(pattern)
+            self.needle = bytes(pattern)
             self.regex = re.compile(re.escape(pattern))
 
     def start(self, output: bytearray, old_end: int) -> int:
@@ -145,7 +148,7 @@ class Search:
         line = output.rfind(b"\n", window, old_end)
         return max(output.rfind(b"\n", window, max(line, window)) + 1, window)
 
-    def find(self, output: bytearray, start: int) -> tuple[re.Match, int, int] | None:
+    def find(self, output: bytearray, start: int) -> tuple[re.Match[Any], int, int] | None:
         """The first match from `start` on, with where in the output it begins and ends."""
         end = len(output)
         if self.needle is not None:
@@ -154,7 +157,7 @@ class Search:
                 return None
             end = start + len(self.needle)
         if not self.is_text:
-            match = self.regex.search(bytes(output[start:end]))
+            match: re.Match[Any] | None = self.regex.search(bytes(output[start:end]))
             return match and (match, start + match.start(), start + match.end())
         # Not final: a character of which only the first bytes are printed is not there yet.
         text, _ = codecs.utf_8_decode(output[start:end], "surrogateescape", False)

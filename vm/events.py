@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from vm.clock import Clock
-    from vm.devices.base import Device
     from vm_native.scheduler import Scheduler
 
 NEVER = 2**64 - 1
+
+
+class Receiver(Protocol):
+    """Whoever can be told later: a device, or what else of the machine needs time."""
+
+    def on_event(self, event: int, data: int, /) -> None: ...
 
 
 class Event(NamedTuple):
@@ -18,7 +23,7 @@ class Event(NamedTuple):
 
     due_ns: int
     order: int
-    device: Device
+    device: Receiver
     event: int
     data: int
 
@@ -32,13 +37,13 @@ class EventQueue:
         self._heap: list[Event] = []
         self._order = 0
 
-    def schedule(self, delay_ns: int, device: Device, event: int, data: int = 0) -> None:
+    def schedule(self, delay_ns: int, device: Receiver, event: int, data: int = 0) -> None:
         """In `delay_ns` guest nanoseconds call `device.on_event(event, data)`."""
         self._order += 1
         heapq.heappush(self._heap, Event(self._clock.now_ns() + max(delay_ns, 0), self._order, device, event, data))
         self._announce()
 
-    def cancel(self, device: Device, event: int) -> None:
+    def cancel(self, device: Receiver, event: int) -> None:
         """Forget every pending event of that number of that device."""
         kept = [entry for entry in self._heap if entry.device is not device or entry.event != event]
         if len(kept) != len(self._heap):

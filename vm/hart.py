@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
 from vm.memory import Memory, VirtualMemory
 from vm_native.riscv.hart import NativeHart
@@ -11,24 +12,26 @@ from vm_native.riscv.registers import CSR_NUMBERS, F_NUMBERS, X_NUMBERS
 
 U64 = (1 << 64) - 1
 
+Value = TypeVar("Value")
 
-class Registers:
+
+class Registers(Generic[Value]):
     """One register file: `registers[10]`, readable and writable."""
 
-    def __init__(self, read: Callable[[int], object], write: Callable[[int, object], None]):
+    def __init__(self, read: Callable[[int], Value], write: Callable[[int, Value], None]):
         self._read = read
         self._write = write
 
     def __len__(self) -> int:
         return 32
 
-    def __getitem__(self, number: int):
+    def __getitem__(self, number: int) -> Value:
         return self._read(number)
 
-    def __setitem__(self, number: int, value) -> None:
+    def __setitem__(self, number: int, value: Value) -> None:
         self._write(number, value)
 
-    def __iter__(self) -> Iterator:
+    def __iter__(self) -> Iterator[Value]:
         return (self._read(number) for number in range(32))
 
 
@@ -73,19 +76,20 @@ class Hart(NativeHart):
 
     def connect(self, memory: Memory) -> None:
         """Give the hart its views; the machine does this once."""
-        self.x = Registers(self.read_x, lambda number, value: self.write_x(number, value & U64))
-        self.f = Registers(self._read_double, self._write_double)
-        self.f_bits = Registers(self.read_f, lambda number, value: self.write_f(number, value & U64))
+        self.x: Registers[int] = Registers(self.read_x, lambda number, value: self.write_x(number, value & U64))
+        self.f: Registers[float] = Registers(self._read_double, self._write_double)
+        self.f_bits: Registers[int] = Registers(self.read_f, lambda number, value: self.write_f(number, value & U64))
         self.csr = ControlRegisters(self)
         self.virtual = VirtualMemory(self, memory)
 
     def _read_double(self, number: int) -> float:
-        return struct.unpack("<d", struct.pack("<Q", self.read_f(number)))[0]
+        value: float = struct.unpack("<d", struct.pack("<Q", self.read_f(number)))[0]
+        return value
 
     def _write_double(self, number: int, value: float) -> None:
         self.write_f(number, struct.unpack("<Q", struct.pack("<d", value))[0])
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         """A register by any of its names: `hart["a0"]`, `hart["fa0"]`, `hart["pc"]`, `hart["satp"]`."""
         if name == "pc":
             return self.pc
@@ -95,7 +99,7 @@ class Hart(NativeHart):
             return self.f[F_NUMBERS[name]]
         return self.csr[name]
 
-    def __setitem__(self, name: str, value) -> None:
+    def __setitem__(self, name: str, value: Any) -> None:
         if name == "pc":
             self.pc = value
         elif name in X_NUMBERS:

@@ -102,7 +102,7 @@ class Machine:
         self._firmware: Firmware | None = None
         self._htif: Htif | None = None
         self._request: tuple[str, int] | None = None
-        self._start: Callable[[], None] | None = None       # what put the guest into memory, for reset()
+        self._start: Callable[[], object] | None = None       # what put the guest into memory, for reset()
         self._in_run = False
         self._closed = False
         self.program: Program | None = None
@@ -286,6 +286,7 @@ class Machine:
             elif name == "firmware":
                 self._serve_call(self.harts[number])
             elif name == "watch":
+                assert self._htif is not None       # nobody else watches memory
                 self._htif.stored(self._scheduler.watched_size)
             elif name == "sleep":
                 if not self._sleep(stop_ns, host_end):
@@ -304,6 +305,7 @@ class Machine:
                 return self._stop(StopReason(kind), start, number, None if kind == "reset" else exit_code)
 
     def _serve_call(self, hart: Hart) -> None:
+        assert self._firmware is not None           # or environment calls would trap
         try:
             self._firmware.handle(hart)
         except BaseException:
@@ -324,6 +326,7 @@ class Machine:
         if self.input_fd is None:
             time.sleep(seconds)
         elif select.select([self.input_fd], [], [], seconds)[0]:
+            assert self.on_input is not None        # who sets one of the two sets both
             self.on_input()
 
     def _stop(self, reason: StopReason, start: int, number: int | None = None, exit_code: int | None = None) -> Stop:

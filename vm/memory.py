@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,6 +12,8 @@ from numpy.typing import DTypeLike, NDArray
 from vm.errors import BusError, PageFault
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from vm.hart import Hart
     from vm_native.bus import Bus
     from vm_native.ram import WritableRam
@@ -50,7 +52,7 @@ class Memory:
                 return value.to_bytes(size, "little")
         raise BusError(address, "read", f"{size} bytes")
 
-    def write(self, address: int, data: bytes | bytearray | memoryview | NDArray) -> None:
+    def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
         """Write any buffer into RAM, or 1, 2, 4 or 8 bytes to a device. Marks pages dirty, drops translated code."""
         size = memoryview(data).nbytes
         self._check(address, size, "write")
@@ -68,7 +70,7 @@ class Memory:
                 return memoryview(ram)[address - ram.base : address - ram.base + size]
         raise BusError(address, "read", f"{size} bytes of RAM")
 
-    def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray:
+    def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         """RAM as a read-only NumPy array of that shape and type, zero-copy."""
         kind = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
@@ -131,7 +133,7 @@ class VirtualMemory:
         """`size` bytes, across pages."""
         return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
 
-    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+    def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
         """Write a buffer, across pages; nothing is written unless all of it can be."""
         source = memoryview(data).cast("B")
         pieces = list(self._pieces(address, len(source), "write"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import fdt
 
+from vm.devices.plic import PLIC
 from vm.loaders.common import Range
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def build(
         first = placed.device.compatible.split("\0")[0]
         if first == "sifive,clint0":
             _set(node, {"interrupts-extended": _per_hart(controller, M_SOFTWARE, M_TIMER)})
-        elif first == "sifive,plic-1.0.0":
+        elif isinstance(placed.device, PLIC):
             _set(node, {
                 "interrupts-extended": _per_hart(controller, M_EXTERNAL, S_EXTERNAL),
                 "interrupt-controller": None, "#interrupt-cells": 1, "#address-cells": 0,

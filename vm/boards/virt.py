@@ -72,7 +72,7 @@ class Virt:
         self._isa = isa
         self._clock = clock
         self._seed = seed
-        self._wiring = {"clock": clock, "events": events, "memory": memory}
+        self._wiring: dict[str, Any] = {"clock": clock, "events": events, "memory": memory}
 
         self.rom = BootROM()
         self.test = Syscon(on_request)

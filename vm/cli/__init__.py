@@ -7,7 +7,6 @@ when they run, so that help comes at once.
 
 import logging
 import sys
-from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -27,10 +26,10 @@ INTERRUPTED = 130       # 128 + SIGINT, as shells say it
 class CommandLine(click.Group):
     """Commands return their exit code."""
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
         logging.basicConfig(format="vm: %(message)s")
         try:
-            code = super().main(args, prog_name="vm", **extra | {"standalone_mode": False})
+            code = super().main(*args, **extra | {"prog_name": "vm", "standalone_mode": False})
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "vm"
             message = error.format_message().rstrip(".")

@@ -45,6 +45,7 @@ def boot(image: str | None, kernel: str | None, initrd: str | None, append: str,
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
         if image:
             kernel, initrd, append = debian(shell, mirror, append)
+        assert kernel is not None
         machine.boot(kernel, initrd=initrd, cmdline=append, firmware=firmware)
         return run_to_end(machine, image or str(kernel))
 

@@ -61,7 +61,7 @@ def isa_rows() -> list[Row]:
     from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, parse
 
     default = parse(DEFAULT).extensions
-    rows = []
+    rows: list[Row] = []
     for name, extension in (LETTERS | EXTENSIONS).items():
         count = sum(name in word.split("|") for row in ROWS for word in row.extensions)
         rows.append((name, extension.version, "on" if name in default else "off", str(count or ""), extension.text))

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter"]),
                              help="What runs the guest's instructions.  [default: VM_ENGINE, or auto]")
-DISK_MODES = {"read-only": "read_only", "discard": "discard_on_exit"}
+DISK_MODES: dict[str, dict[str, Any]] = {"read-only": {"read_only": True}, "discard": {"discard_on_exit": True}}
+
+
+Command = Callable[..., Any]
 
 
 class Address(click.ParamType):
@@ -31,7 +34,7 @@ class Address(click.ParamType):
         return address
 
 
-def machine_options(memory: str, clock: str) -> Callable[[Callable], Callable]:
+def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
     """The options that say what machine to build, with these defaults."""
     options = (
         click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
@@ -46,7 +49,7 @@ def machine_options(memory: str, clock: str) -> Callable[[Callable], Callable]:
                      help="Raw disk image; repeatable. MODE: read-only, or discard (writes are forgotten)."),
     )
 
-    def decorate(command: Callable) -> Callable:
+    def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
         return command
@@ -60,7 +63,7 @@ def open_disk(argument: str) -> BlockDevice:
 
     path, comma, mode = argument.rpartition(",")
     if comma and mode in DISK_MODES:
-        return BlockDevice(path, **{DISK_MODES[mode]: True})
+        return BlockDevice(path, **DISK_MODES[mode])
     return BlockDevice(argument)
 
 
@@ -68,7 +71,9 @@ def build_machine(disks: tuple[str, ...], isa: str | None, **options: Any) -> Ma
     """The machine that the options of `machine_options` describe; the caller closes it."""
     from vm.machine import Machine
 
-    machine = Machine(**options, **({"isa": isa} if isa else {}))
+    if isa:
+        options["isa"] = isa
+    machine = Machine(**options)
     try:
         for disk in disks:
             machine.attach(open_disk(disk))

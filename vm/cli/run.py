@@ -11,6 +11,7 @@ from vm.cli.options import Address, build_machine, machine_options
 from vm.errors import LoadError
 
 if TYPE_CHECKING:
+    from vm.loaders.common import Program
     from vm.machine import Machine
 
 
@@ -37,19 +38,19 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
     from vm.cli.session import run_to_end
 
     with build_machine(**options) as machine:
-        machine.load(file, address=address)
+        program = machine.load(file, address=address)
         code = run_to_end(machine, file, max_instructions, timeout)
         if signature is not None:
-            write_signature(machine, signature)
+            write_signature(machine, program, signature)
         return code
 
 
-def write_signature(machine: Machine, path: str) -> None:
+def write_signature(machine: Machine, program: Program, path: str) -> None:
     """The signature that riscv-arch-test compares: one 32-bit word a line, eight hexadecimal digits."""
-    symbols = machine.program.symbols
+    symbols = program.symbols
     for name in ("begin_signature", "end_signature"):
         if name not in symbols:
-            raise LoadError(f"{machine.program.path}: no symbol {name}, which --signature needs")
+            raise LoadError(f"{program.path}: no symbol {name}, which --signature needs")
     start, end = symbols["begin_signature"].address, symbols["end_signature"].address
     words = machine.memory.array(start, (end - start) // 4, "<u4")
     Path(path).write_text("".join(f"{word:08x}\n" for word in words))

@@ -62,7 +62,8 @@ def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
             return 0, ""
         case StopReason.EXIT:
             # A process has only 8 bits for it; a failure must not look like success.
-            return stop.exit_code & 0xFF or int(stop.exit_code != 0), ""
+            code = stop.exit_code or 0
+            return code & 0xFF or int(code != 0), ""
         case StopReason.BUDGET:
             return NOT_DONE, "not done within --max-instructions"
         case StopReason.TIMEOUT:

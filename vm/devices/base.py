@@ -33,8 +33,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from vm.devices.interrupt import InterruptLine
 from vm.errors import LoadError
@@ -51,7 +52,8 @@ LOGGED_OFFSETS = 256                # per device: a guest that scans a device mu
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class _Register(NamedTuple):
+@dataclass(frozen=True)
+class _Register:
     writes: bool
     start: int
     stop: int | None                # the end of a block; None: a register

@@ -58,10 +58,13 @@ Result = tuple[int, int]                    # error, value
 class Hart(Protocol):
     """What the firmware uses of a hart."""
 
-    id: int
     x: Any                                  # registers by number, unsigned
     csr: Any                                # CSRs by name
-    state: str                              # a key of HART_STATES
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def state(self) -> str: ...             # a key of HART_STATES
 
     def start(self, address: int, opaque: int) -> None: ...     # in S-mode, a0 = id, a1 = opaque, satp = 0, SIE = 0
     def stop(self) -> None: ...

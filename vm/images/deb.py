@@ -5,14 +5,15 @@ import lzma
 import tarfile
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from ..errors import ImageError
 from .cache import cache_directory, replacing, sha256
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
-TAR_MODES = {"data.tar": "r|", "data.tar.gz": "r|gz", "data.tar.xz": "r|xz"}
+TarMode = Literal["r|", "r|gz", "r|xz"]
+TAR_MODES: dict[str, TarMode] = {"data.tar": "r|", "data.tar.gz": "r|gz", "data.tar.xz": "r|xz"}
 MANIFEST = "SHA256SUMS"
 
 
@@ -60,7 +61,9 @@ def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str,
                     continue
                 if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
                     raise ImageError(f"{deb}: member {name!r} points outside the package")
-                content = tar.extractfile(member).read()
+                source = tar.extractfile(member)
+                assert source is not None       # a regular file has content
+                content = source.read()
                 with replacing(directory / name) as output:
                     output.write(content)
                 unmatched -= matched
@@ -75,7 +78,7 @@ def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str,
     return files
 
 
-def _seek_data(deb: Path, file: BinaryIO) -> str:
+def _seek_data(deb: Path, file: BinaryIO) -> TarMode:
     """Move to the start of the data member; return the mode in which tarfile reads it as a stream."""
     if file.read(len(AR_MAGIC)) != AR_MAGIC:
         raise ImageError(f"{deb}: not a Debian package")

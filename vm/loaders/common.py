@@ -15,7 +15,7 @@ ZEROES = bytes(1 << 20)
 class Writable(Protocol):
     """The one thing a loader needs of guest memory."""
 
-    def write(self, address: int, data: bytes) -> None: ...
+    def write(self, address: int, data: bytes | memoryview) -> None: ...
 
 
 @dataclass(frozen=True)

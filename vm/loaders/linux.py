@@ -150,8 +150,8 @@ def _pe_file_size(image: bytes, pe_offset: int) -> int:
     """Bytes that a complete file has as its EFI header tells (PE/COFF sections); 0 without such a header."""
     if not image.startswith(b"MZ") or image[pe_offset:pe_offset + 4] != b"PE\0\0" or len(image) < pe_offset + 24:
         return 0
-    sections, = struct.unpack_from("<H", image, pe_offset + 6)
-    optional_header, = struct.unpack_from("<H", image, pe_offset + 20)
+    sections = int.from_bytes(image[pe_offset + 6:pe_offset + 8], "little")
+    optional_header = int.from_bytes(image[pe_offset + 20:pe_offset + 22], "little")
     table = pe_offset + 24 + optional_header
     if len(image) < table + 40 * sections:
         return table + 40 * sections

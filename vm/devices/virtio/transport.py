@@ -35,8 +35,8 @@ class VirtioDevice(Device):
 
     compatible = "virtio,mmio"
     size = 0x1000
-    state = ("device_features_select", "driver_features_select", "driver_features", "status", "interrupt_status",
-             "queue_select", "config_generation", "queue_states")
+    state: tuple[str, ...] = ("device_features_select", "driver_features_select", "driver_features", "status",
+                              "interrupt_status", "queue_select", "config_generation", "queue_states")
 
     device_id: int                  # virtio 1.2, section 5
     queue_count: int
