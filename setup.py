@@ -1,6 +1,7 @@
 """Builds the compiled core: generates the sources that follow from tables, then compiles every .pyx of vm_native.
 
-Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs).
+Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs),
+VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size.
 """
 
 import os
@@ -26,6 +27,9 @@ COMPILE = [
     "-fno-math-errno", "-ffp-contract=off", "-ftrapping-math",     # what vm_native/riscv/fpu.pxd asks for
 ]
 LINK = []
+if os.environ.get("VM_SYMBOLS") != "1":
+    COMPILE.append("-g0")
+    LINK.append("-s")
 if os.environ.get("VM_LTO") == "1":
     COMPILE.append("-flto")
     LINK.append("-flto")
