@@ -12,7 +12,7 @@ from vm_native.jit.code cimport (
 from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
 from vm_native.jit.floating cimport emit_floating
 from vm_native.jit.integer cimport emit_integer
-from vm_native.jit.job cimport BIAS, MAX_COLD, Job
+from vm_native.jit.job cimport Job, has_room
 from vm_native.jit.registers cimport allocate
 from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
@@ -43,8 +43,8 @@ cdef extern from *:
 
 cdef enum:
     CODE_BYTES = 64 << 20
-    BYTES_A_UOP = 224       # at most, out of line parts included
-    BYTES_A_TRACE = 4096
+    BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
+    BYTES_A_TRACE = 4096    # room behind the limit: more than a uop takes
 
 # The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
@@ -77,7 +77,7 @@ cdef void mark(Job* job, uint64_t pc) noexcept nogil:
     code.mark_count += 1
 
 
-cdef void emit_part(Job* job, Block* part, int way) noexcept nogil:
+cdef bint emit_part(Job* job, Block* part, int way) noexcept nogil:
     cdef int slot = 0, opcode
     cdef Uop* uop
     while slot < part.uop_count:
@@ -93,10 +93,13 @@ cdef void emit_part(Job* job, Block* part, int way) noexcept nogil:
             emit_perform(job, uop, job.refund)
             # Whatever was known of the registers may have changed.
             memset(job.boxed, 0, sizeof(job.boxed))
+        if not has_room(job):
+            return False
         choose_slot(job, uop, opcode, part.pc + part.info[slot].pc_offset)
         slot += 1
         if slot < part.uop_count and part.info[slot].opcode == CONSTANT_SLOT:
             slot += 1
+    return True
 
 
 cdef bint loops(Block** parts, int count) noexcept nogil:
@@ -106,39 +109,32 @@ cdef bint loops(Block** parts, int count) noexcept nogil:
 
 
 cdef bint emit_trace(Job* job, Block** parts, int* ways, int count) noexcept nogil:
+    """False if the trace grows too large."""
     cdef int i
     cdef int left = job.steps
-    allocate(job, parts, count, loops(parts, count))
     emit_perform_thunk(job)
     job.code.start = here(&job.e)
     emit_entry(job)
     for i in range(count):
         left -= parts[i].steps
         job.refund = left
-        emit_part(job, parts[i], ways[i])
-        if job.cold_count > MAX_COLD - 256:
+        if not emit_part(job, parts[i], ways[i]):
             return False
     if job.jit.marking:
         mark(job, 0)
-    emit_cold(job)
-    return True
+    return emit_cold(job)
 
 
-cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
-    """Compile a trace that begins with this block, and link it with what has been compiled around it."""
-    cdef Jit* jit = <Jit*>face
+cdef Code* compile_trace(Jit* jit, Cpu* cpu, Block** parts, int* ways, int count, bint allocation) noexcept nogil:
+    """The trace of these blocks; NULL if it grows too large or there is no memory."""
     cdef Job job
-    cdef Block* parts[MAX_PARTS]
-    cdef Block* target
-    cdef int ways[MAX_PARTS]
-    cdef int i, uops = 0, count = choose_trace(jit, head, parts, ways)
-    cdef uint64_t began = host_ns()
+    cdef int i, uops = 0
     job.code = new_code(parts, count)
     if job.code == NULL:
-        return
+        return NULL
     job.jit = jit
-    job.floats = cpu.front_end.uses_float(head.mode)
-    job.bank = cpu.front_end.data_bank(head.mode)
+    job.floats = cpu.front_end.uses_float(parts[0].mode)
+    job.bank = cpu.front_end.data_bank(parts[0].mode)
     job.cold_count = 0
     job.steps = 0
     memset(job.boxed, 0, sizeof(job.boxed))
@@ -149,20 +145,39 @@ cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
         find_strides(&job, parts[i])
         job.steps += parts[i].steps
         uops += parts[i].uop_count
+    allocate(&job, parts, count if allocation else 0, loops(parts, count))
     job.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
     job.e.executable = jit.memory.executable
+    job.limit = job.e.at + uops * BYTES_A_UOP
     if not emit_trace(&job, parts, ways, count):
         free_code(job.code)
-        return
-    head.entry_steps = job.steps
+        return NULL
+    parts[0].entry_steps = job.steps
     keep_code(jit, job.code, job.e.at)
-    for i in range(job.code.exit_count):
-        target = block_in_page(jit, head, job.code.exits[i].pc)
-        if target != NULL and target.entry != NULL and not head.second_page and jit.switches.linking:
-            link(jit, &job.code.exits[i], code_of(target))
     jit.statistics.traces += 1
     jit.statistics.instructions += job.steps
     jit.statistics.host_bytes += job.code.size
+    return job.code
+
+
+cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
+    """Compile a trace that begins with this block, and link it with what has been compiled around it."""
+    cdef Jit* jit = <Jit*>face
+    cdef Code* code
+    cdef Block* parts[MAX_PARTS]
+    cdef Block* target
+    cdef int ways[MAX_PARTS]
+    cdef uint64_t began = host_ns()
+    cdef int i, count = choose_trace(jit, head, parts, ways)
+    code = compile_trace(jit, cpu, parts, ways, count, jit.switches.allocation)
+    if code == NULL:
+        ways[0] = -1
+        code = compile_trace(jit, cpu, parts, ways, 1, False)
+    if code != NULL and jit.switches.linking and not head.second_page:
+        for i in range(code.exit_count):
+            target = block_in_page(jit, head, code.exits[i].pc)
+            if target != NULL and target.entry != NULL:
+                link(jit, &code.exits[i], code_of(target))
     jit.statistics.compile_ns += host_ns() - began
 
 

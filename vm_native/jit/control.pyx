@@ -213,11 +213,14 @@ cdef void emit_exit(Job* job, Cold* cold) noexcept nogil:
     jump(&job.e, job.jit.probe_exit[job.floats])
 
 
-cdef void emit_cold(Job* job) noexcept nogil:
+cdef bint emit_cold(Job* job) noexcept nogil:
+    """False if there is no room."""
     cdef Cold* cold
     cdef int i, k
     for i in range(job.cold_count):
         cold = &job.cold[i]
+        if job.e.at >= job.limit:
+            return False
         for k in range(cold.jump_count):
             patch(cold.jumps[k], job.e.executable, here(&job.e))
         if cold.kind == COLD_ACCESS:
@@ -246,3 +249,4 @@ cdef void emit_cold(Job* job) noexcept nogil:
             emit_swap(job, False)
             load_constant(&job.e, RAX, <int64_t>job.code.head.pc)
             jump(&job.e, job.jit.leave_at[job.floats])
+    return True

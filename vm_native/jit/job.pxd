@@ -11,6 +11,7 @@ from vm_native.jit.x86_64 cimport (
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
     MAX_COLD = 512
+    MAX_COLD_OF_UOP = 8
     MAX_COLD_JUMPS = 4
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
@@ -66,6 +67,7 @@ cdef struct Job:
     uint8_t boxed[REGISTER_SLOTS]       # slots that are known to hold a boxed single
     int cold_count
     Cold cold[MAX_COLD]
+    uint8_t* limit          # no uop and no cold part begins beyond it
 
 cdef inline int32_t slot_place(int slot) noexcept nogil:
     return slot * 8 - BIAS
@@ -82,6 +84,9 @@ cdef inline Cold* new_cold(Job* job, ColdKind kind, Uop* uop) noexcept nogil:
     cold.jump_count = 0
     cold.refund = job.refund
     return cold
+
+cdef inline bint has_room(Job* job) noexcept nogil:
+    return job.e.at < job.limit and job.cold_count < MAX_COLD - MAX_COLD_OF_UOP
 
 cdef inline void cold_jump(Cold* cold, uint8_t* displacement) noexcept nogil:
     cold.jumps[cold.jump_count] = displacement

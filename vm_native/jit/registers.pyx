@@ -53,13 +53,12 @@ cdef void swap_best(Job* job, int* uses, int8_t* hosts, int first, int last, int
 
 
 cdef void allocate(Job* job, Block** parts, int count, bint loops) noexcept nogil:
+    """Choose by what these blocks use; without blocks, nothing is swapped."""
     cdef int uses[256]
     cdef int i, gain = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
     memcpy(job.general, job.jit.general, sizeof(job.general))
     memcpy(job.floating, job.jit.floating, sizeof(job.floating))
     job.swap_count = 0
-    if not job.jit.switches.allocation:
-        return
     for i in range(REGISTER_SLOTS):
         uses[i] = 0
     for i in range(count):
