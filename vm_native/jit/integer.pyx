@@ -11,6 +11,8 @@ include "uop_enum.pxi"
 cdef enum:
     IF_LESS_OR_EQUAL = 0xE
     IF_GREATER = 0xF
+    XMM0 = 0
+    XMM1 = 1
 
 
 cdef void constant(Job* job, int slot, int64_t value) noexcept nogil:
@@ -240,6 +242,16 @@ cdef void extract_bit(Job* job, Uop* uop, bint constant) noexcept nogil:
     wrote(job, uop.rd, RAX)
 
 
+cdef void fill_bytes(Job* job, Uop* uop) noexcept nogil:
+    """orc.b: ones in every byte that is not zero."""
+    vex(&job.e, VMOVQ, True, XMM0, 0, read_slot(job, uop.rs1, RAX))
+    vex(&job.e, VXORPS, False, XMM1, XMM1, XMM1)
+    vex(&job.e, VPCMPEQB, False, XMM0, XMM0, XMM1)
+    vex(&job.e, VMOVQ_TO, True, XMM0, 0, RAX)
+    unary(&job.e, NOT, True, RAX)
+    wrote(job, uop.rd, RAX)
+
+
 cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     if opcode == UOP_LI: constant(job, uop.rd, uop.imm)
@@ -324,6 +336,7 @@ cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil:
         load_slot(job, RAX, uop.rs1)
         bswap(&job.e, RAX)
         wrote(job, uop.rd, RAX)
+    elif opcode == UOP_ORC_B: fill_bytes(job, uop)
     elif opcode == UOP_BCLR: change_bit(job, uop, BTR)
     elif opcode == UOP_BINV: change_bit(job, uop, BTC)
     elif opcode == UOP_BSET: change_bit(job, uop, BTS)

@@ -120,6 +120,7 @@ cdef enum Opcode:
     VANDPS = 0x54 | MAP_0F
     VORPS = 0x56 | MAP_0F
     VXORPS = 0x57 | MAP_0F
+    VPCMPEQB = 0x74 | MAP_0F | PREFIX_66
     VPCMPEQD = 0x76 | MAP_0F | PREFIX_66
     VFMADD231SD = 0xB9 | MAP_0F38 | PREFIX_66       # `wide`: double; otherwise single
     VFMSUB231SD = 0xBB | MAP_0F38 | PREFIX_66
