@@ -332,7 +332,7 @@ cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical,
 
 
 cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept nogil:
-    """RAM in [physical, physical + size) has been or will be changed: mark its pages dirty, kill what was translated."""
+    """RAM in [physical, physical + size) has been or will be changed: mark pages dirty, kill what was translated."""
     cdef RamRegion* region = ram_at(cache.map, physical, size)
     cdef CodePage** slot
     cdef uint64_t part, page

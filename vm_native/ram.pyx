@@ -14,7 +14,7 @@ from posix.unistd cimport close
 cdef class Ram:
     """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`.
 
-    The buffer protocol gives a read-only, zero-copy view; whoever writes goes through the bus, which keeps the maps true.
+    The buffer protocol gives a read-only, zero-copy view; who writes goes through the bus, which keeps the maps true.
     Raises ValueError for a size that is not a positive multiple of 4096, MemoryError if the host has no room.
     """
 

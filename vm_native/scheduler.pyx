@@ -35,8 +35,9 @@ cdef uint64_t NEVER = <uint64_t>-1
 cdef class Scheduler:
     """The harts, bus, clock and block cache of one machine.
 
-    `form` is the interpreter's dispatch form, `compiler` (if not None) compiles what is hot, `quantum` the steps a hart runs before it is the next one's turn, and
-    `linking=False` sends every block back to the run loop, to measure what links bring. RAM must be on the bus already.
+    `form` is the interpreter's dispatch form, `compiler` (if not None) compiles what is hot, `quantum` the steps a hart
+    runs before it is the next one's turn, and `linking=False` sends every block back to the run loop, to measure what
+    links bring. RAM must be on the bus already.
     """
 
     def __cinit__(self, Bus bus not None, NativeClock clock not None, *, str form, JitCompiler compiler=None,
@@ -215,7 +216,7 @@ cdef class Scheduler:
         self.clock.timeline.skipped_ns += due - timeline_ns(&self.clock.timeline, self.clock.timeline.steps)
         return STOP_NONE
 
-    # --- What Python may ask for at any time ---------------------------------------------------------------------------
+    # --- What Python may ask for at any time --------------------------------------------------------------------------
 
     def request_stop(self):
         """Stop after the instruction at hand; outside a run, at once when the next one begins."""
@@ -244,7 +245,7 @@ cdef class Scheduler:
         """Number of the hart whose turn it is."""
         return self.turn
 
-    # --- Memory --------------------------------------------------------------------------------------------------------
+    # --- Memory -------------------------------------------------------------------------------------------------------
 
     def write(self, uint64_t address, data):
         """Write bytes into RAM at a physical address; False where not all of them would fall into RAM."""

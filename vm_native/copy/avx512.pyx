@@ -1,3 +1,3 @@
-"""The memcpy family compiled for AVX-512 (F, BW and VL). Import it only where the CPU has that: `vm_native.copy` checks."""
+"""The memcpy family compiled for AVX-512 F, BW and VL. Import it only where the CPU has it: `vm_native.copy` checks."""
 include "kernels.pxi"
 include "family.pxi"

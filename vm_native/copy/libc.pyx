@@ -1,4 +1,4 @@
-"""The memcpy family on the C library: for machines that the kernels are not written for, and to measure them against."""
+"""The memcpy family on the C library: for machines that the kernels are not written for, and to be measured by."""
 from libc.string cimport memcmp, memcpy, memmove as libc_memmove, memset
 
 cdef enum:

@@ -1,6 +1,6 @@
 """Times two implementations of the memcpy family side by side, without Python in between.
 
-`byte_loop` is the baseline of the copies: one byte a turn, kept so by the flags that setup.py compiles this module with.
+`byte_loop` is the baseline of the copies: one byte a turn, kept so by the flags that setup.py compiles this with.
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
@@ -36,9 +36,9 @@ cdef Copy kernel_named(tuple choice) except NULL:
 
 cdef double seconds(Copy kernel, char* target, char* source, size_t size, long calls) noexcept nogil:
     cdef timespec start, end
-    cdef long i
+    cdef long _
     clock_gettime(CLOCK_MONOTONIC, &start)
-    for i in range(calls):
+    for _ in range(calls):
         kernel(target, source, size)
     clock_gettime(CLOCK_MONOTONIC, &end)
     return ((end.tv_sec - start.tv_sec) + 1e-9 * (end.tv_nsec - start.tv_nsec)) / calls

@@ -3,7 +3,7 @@
 A load or store that reaches a device leaves pc and budget exact before Python can look, and repeats the instruction
 if the device raised. An access that crosses a page translates both pages before it changes anything.
 """
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.blocks cimport written
 from vm_native.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at

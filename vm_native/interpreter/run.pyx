@@ -1,15 +1,15 @@
 """The run loop: finds or translates the block at pc and enters it, until the slice is over or something stops it."""
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
-from vm_native.bus cimport ram_at
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, EXECUTE, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu, JumpCacheEntry, TlbEntry,
+    ABANDON, CONTINUE, EXECUTE, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu, JumpCacheEntry,
+    TlbEntry,
     jump_cache_index,
 )
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.leave cimport deliver_trap
 from vm_native.interpreter cimport switch
-from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link, Uop
+from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE
 
 cdef enum:

@@ -6,11 +6,11 @@ function does the uop. Each base register has a slot of its own in each data ban
 anew, as compilers do with temporary addresses, takes one of the others from there on, by the place of the computation.
 A pointer that a trace moves on by long strides changes its page too often for a slot: it asks the TLB each time.
 """
-from libc.stdint cimport int8_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Block, Uop
 from vm_native.jit.job cimport (
-    COLD_ACCESS, Cold, Job, cold_jump, float_target, load_slot, new_cold, place_of, read_float, read_slot, target_of,
+    COLD_ACCESS, Cold, Job, cold_jump, float_target, load_slot, new_cold, place_of, read_slot, target_of,
     wrote, wrote_float,
 )
 from vm_native.jit.x86_64 cimport *

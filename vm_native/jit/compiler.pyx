@@ -1,13 +1,14 @@
 """Uops to x86-64: compiles traces of hot blocks, and is the face that the run loop and the block cache see."""
-from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, PageSlot, TlbEntry
+from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
 from vm_native.jit.access cimport choose_slot, emit_access, find_strides
 from vm_native.jit.code cimport (
-    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code, room_for_trace,
+    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
+    room_for_trace,
 )
 from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
 from vm_native.jit.floating cimport emit_floating
@@ -16,13 +17,12 @@ from vm_native.jit.job cimport Job, has_room
 from vm_native.jit.registers cimport allocate
 from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Exit, Jit, Mark, Membership,
+    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark,
 )
 from vm_native.jit.stubs cimport emit_stubs
 from vm_native.jit.trace cimport block_in_page, choose_trace
 from vm_native.jit.x86_64 cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
 
-import time
 
 include "uop_enum.pxi"
 
@@ -64,7 +64,7 @@ def unavailable():
     return "the host refuses executable memory" if refused else None
 
 
-# --- One trace ---------------------------------------------------------------------------------------------------------
+# --- One trace --------------------------------------------------------------------------------------------------------
 
 cdef void mark(Job* job, uint64_t pc) noexcept nogil:
     cdef Code* code = job.code
@@ -181,7 +181,7 @@ cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
     jit.statistics.compile_ns += host_ns() - began
 
 
-# --- The face ------------------------------------------------------------------------------------------------------------
+# --- The face ---------------------------------------------------------------------------------------------------------
 
 ctypedef void (*Enter)(Cpu* cpu, void* code) noexcept nogil
 

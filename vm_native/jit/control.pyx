@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir cimport Block, Uop, block_of, info_of
 from vm_native.jit.job cimport (
-    BIAS, COLD_ACCESS, COLD_BUDGET, COLD_LOOP, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
+    COLD_ACCESS, COLD_BUDGET, COLD_LOOP, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
     COLD_UNBOXED, Cold, ColdKind, Job, cold_jump, load_slot, new_cold, op_slot, place_of, read_slot, target_of, wrote,
 )
 from vm_native.jit.registers cimport emit_swap
@@ -159,7 +159,7 @@ cdef void emit_end(Job* job, Block* part, Uop* uop, int opcode, int way) noexcep
         trap(&job.e)
 
 
-# --- Out of line -------------------------------------------------------------------------------------------------------
+# --- Out of line ------------------------------------------------------------------------------------------------------
 
 cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""

@@ -5,7 +5,7 @@ NaN results, operands that are not boxed, and conversions out of range, the inte
 of line gives the result. In three-operand form the upper half of a single's result is that of its first source: a
 boxed source makes a boxed result.
 """
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t
 from vm_native.ir cimport Uop
 from vm_native.jit.job cimport (
     COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_PERFORM, COLD_UNBOXED, Cold, Job, cold_jump, float_target, new_cold, op_slot,
@@ -122,7 +122,7 @@ cdef void compare(Job* job, Uop* uop, int opcode, int condition, bint single, bi
 
 
 cdef void to_integer(Job* job, Uop* uop, int opcode, bint wide, bint single) noexcept nogil:
-    """Signed only. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
+    """Signed. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
     cdef Cold* cold
     cdef int target = target_of(job, uop.rd, RAX)
     if single:

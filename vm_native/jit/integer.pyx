@@ -1,5 +1,5 @@
 """Integer uops as x86-64 instructions. What is not here is left to the interpreter's function for the uop."""
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t
 from vm_native.ir cimport Uop
 from vm_native.jit.job cimport (
     COLD_PERFORM, Cold, Job, cold_jump, load_slot, new_cold, op_slot, read_slot, slot_place, target_of, wrote,

@@ -1,5 +1,5 @@
 """Memory for code: one memfd mapped twice, here writable and there executable, never both at one address."""
-from libc.stdint cimport intptr_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close, ftruncate
 

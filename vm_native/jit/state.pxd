@@ -99,13 +99,13 @@ cdef struct Jit:
     # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
     uint8_t* enter[2]       # C function (Cpu*, code)
     uint8_t* leave[2]       # jump here with pc and budget stored
-    uint8_t* leave_clean[2] # the same with all registers stored
+    uint8_t* leave_clean[2]  # the same with all registers stored
     uint8_t* leave_at[2]    # jump here with the pc in rax
     uint8_t* leave_exit[2]  # jump here with an Exit* in rax
     uint8_t* probe_exit[2]  # the same by way of the jump cache
     uint8_t* perform[2]     # call with a Uop* in rax and the refund in edx
-    uint8_t* fill_slot[2][4]    # call with address in rax, slot in rcx: zero flag and its addend in rcx if the TLB has the page;
-                                # [write][log2 size]
+    # [write][log2 size]: call with address in rax, slot in rcx: zero flag and its addend in rcx if the TLB has the page
+    uint8_t* fill_slot[2][4]
     # Constants of 16 bytes, executable mapping
     uint8_t* upper_ones     # what boxes a single
     uint8_t* nan_single

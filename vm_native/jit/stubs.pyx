@@ -1,8 +1,8 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
-from libc.string cimport memcpy
 from vm_native.cpu cimport (
-    CONTINUE, LEAVE, REGISTER_SLOTS, REMEMBERED_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
+    CONTINUE, LEAVE, REGISTER_SLOTS, REMEMBERED_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry,
+    jump_cache_index,
 )
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform

@@ -164,7 +164,9 @@ cdef void op_indexed(
     Emitter* e, int opcode, bint wide, int reg, int base, int index, int shift, int32_t disp
 ) noexcept nogil
 cdef void vex(Emitter* e, int opcode, bint wide, int reg, int source, int rm) noexcept nogil
-cdef void vex_memory(Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp) noexcept nogil
+cdef void vex_memory(
+    Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp
+) noexcept nogil
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil
 cdef void rorx(Emitter* e, bint wide, int reg, int rm, int count) noexcept nogil
 cdef void op_constant(Emitter* e, int operation, bint wide, int rm, int32_t value) noexcept nogil

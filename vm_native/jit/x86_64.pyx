@@ -1,5 +1,5 @@
 """x86-64 machine code, byte by byte. Intel's Software Developer's Manual, volume 2, chapter 2: prefixes, ModRM, VEX."""
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
 
 
 cdef void emit_byte(Emitter* e, int byte) noexcept nogil:
@@ -122,7 +122,9 @@ cdef void op_constant(Emitter* e, int operation, bint wide, int rm, int32_t valu
         emit_int32(e, value)
 
 
-cdef void op_constant_memory(Emitter* e, int operation, bint wide, int base, int32_t disp, int32_t value) noexcept nogil:
+cdef void op_constant_memory(
+    Emitter* e, int operation, bint wide, int base, int32_t disp, int32_t value
+) noexcept nogil:
     if -128 <= value <= 127:
         op_memory(e, 0x83, wide, operation, base, NO_INDEX, disp)
         emit_byte(e, value)
@@ -261,7 +263,7 @@ cdef void patch(uint8_t* displacement, intptr_t executable, const uint8_t* targe
     (<int32_t*>displacement)[0] = <int32_t>(target - (displacement + executable + 4))
 
 
-# --- For tests ---------------------------------------------------------------------------------------------------------
+# --- For tests --------------------------------------------------------------------------------------------------------
 
 OPCODES = {
     "add": ADD, "or": OR, "and": AND, "sub": SUB, "xor": XOR, "cmp": CMP, "test": TEST, "xchg": XCHG, "mov": MOV,
@@ -282,7 +284,7 @@ OPCODES = {
 
 
 def assemble(str shape, *operands):
-    """The bytes of one instruction, as the function of that name emits them: assemble("op", OPCODES["add"], 1, 0, 3)."""
+    """The bytes of one instruction, as the function of that name emits it: assemble("op", OPCODES["add"], 1, 0, 3)."""
     cdef uint8_t buffer[32]
     cdef Emitter e
     e.at = buffer

@@ -510,11 +510,15 @@ cdef inline int step_at_hand(Hart* hart) noexcept nogil:
 
 
 cdef void set_mcycle(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.cycle_offset = value if hart.state.mcountinhibit & INHIBIT_CYCLE else value - cycles(hart) - step_at_hand(hart)
+    if not hart.state.mcountinhibit & INHIBIT_CYCLE:
+        value -= cycles(hart) + step_at_hand(hart)
+    hart.state.cycle_offset = value
 
 
 cdef void set_minstret(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.instret_offset = value if hart.state.mcountinhibit & INHIBIT_INSTRET else value - retired(hart) - step_at_hand(hart)
+    if not hart.state.mcountinhibit & INHIBIT_INSTRET:
+        value -= retired(hart) + step_at_hand(hart)
+    hart.state.instret_offset = value
 
 
 cdef bint write_machine(Hart* hart, int number, uint64_t value) noexcept nogil:

@@ -67,7 +67,7 @@ cdef struct DecodeTable:
     uint16_t narrow_start[33]
     int illegal_helper
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
-    int checked_jump_helper # jumps and branches where IALIGN is 32
+    int checked_jump_helper  # jumps and branches where IALIGN is 32
     int operate_helper      # floating point by way of the exact path
     bint compressed         # IALIGN is 16
 

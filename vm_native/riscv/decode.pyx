@@ -344,7 +344,6 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
     cdef uint32_t word
     cdef uint64_t second_page
     cdef int status, length
-    cdef Uop* uop
     at.block = block
     at.table = table
     at.pc = block.pc

@@ -255,9 +255,11 @@ cdef inline uint64_t fmul_s(uint64_t a, uint64_t b) noexcept nogil:
 cdef inline uint64_t fmul_d(uint64_t a, uint64_t b) noexcept nogil:
     return result_d(as_double(a) * as_double(b))
 
+
 @cython.cdivision(True)
 cdef inline uint64_t fdiv_s(uint64_t a, uint64_t b) noexcept nogil:
     return result_s(single(a) / single(b))
+
 
 @cython.cdivision(True)
 cdef inline uint64_t fdiv_d(uint64_t a, uint64_t b) noexcept nogil:

@@ -3,9 +3,9 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.blocks cimport free_block, new_block
-from vm_native.clock cimport timeline_ticks
 from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd, JumpCacheEntry, TlbEntry,
+    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd,
+    JumpCacheEntry, TlbEntry,
     consumed_steps,
 )
 from vm_native.ir cimport Block
@@ -18,7 +18,8 @@ from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
     F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
-    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, HartState, hart_of,
+    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, HartState,
+    hart_of,
 )
 from vm_native.scheduler cimport Scheduler
 
@@ -176,7 +177,7 @@ cdef class NativeHart:
         return value if there else None
 
     def write_csr(self, int number, uint64_t value):
-        """Set a CSR by number, by its WARL rules, whatever the privilege; False where there is none or it is read-only."""
+        """Set a CSR by number, by its WARL rules, whatever the privilege; False where none is or it is read-only."""
         if number >> 10 == 3:
             return False
         enter(&self.hart.cpu)

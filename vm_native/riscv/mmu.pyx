@@ -10,7 +10,8 @@ from vm_native.cpu cimport (
 )
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport (
-    BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT, MSTATUS_MPRV,
+    BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV,
     MSTATUS_MXR, MSTATUS_SUM, PMP_ENTRIES, REMEMBERED_FILLS, STORE_ACCESS, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
 
@@ -245,7 +246,6 @@ cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translat
     cdef uint64_t ram_page
     cdef intptr_t addend
     cdef TlbEntry* entry
-    cdef bint ignored
     if region == NULL:
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT

@@ -125,7 +125,7 @@ cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
-    """Waits even where interrupts are disabled globally; section 3.3.3. In U-mode it is illegal, as time is unbounded."""
+    """Waits even where interrupts are disabled globally; section 3.3.3. Illegal in U-mode, as time is unbounded."""
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TW:
         return illegal(cpu, uop)

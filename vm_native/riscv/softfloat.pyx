@@ -8,7 +8,7 @@ Every operation computes a significand whose lowest bit is sticky (set if anythi
 `rounded` is the only place that rounds to a format.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 cdef extern from *:
     """

@@ -115,7 +115,7 @@ cdef struct HartState:      # architectural state beyond the register file: no p
     uint64_t mhpmevent[EVENT_COUNTERS]
     uint64_t entropy        # state of the generator behind the seed register
     uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value
-    uint64_t instret_offset # minstret = consumed steps - traps + offset; while inhibited: the frozen value
+    uint64_t instret_offset  # minstret = consumed steps - traps + offset; while inhibited: the frozen value
     uint64_t stvec
     uint64_t sscratch
     uint64_t sepc
