@@ -10,7 +10,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 from vm_native.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.cpu cimport (
-    INVALID_TAG, JUMP_CACHE_ENTRIES, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
+    INVALID_TAG, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
     forget_slots, jump_cache_index,
 )
 from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo

@@ -278,7 +278,8 @@ OPCODES = {
     "vdivss": VDIVSS, "vmaxss": VMAXSS, "vucomisd": VUCOMISD, "vcomisd": VCOMISD, "vucomiss": VUCOMISS,
     "vcomiss": VCOMISS, "vcvtsi2sd": VCVTSI2SD, "vcvtsi2ss": VCVTSI2SS, "vcvttsd2si": VCVTTSD2SI,
     "vcvttss2si": VCVTTSS2SI, "vcvtsd2si": VCVTSD2SI, "vcvtss2si": VCVTSS2SI, "vcvtsd2ss": VCVTSD2SS,
-    "vcvtss2sd": VCVTSS2SD, "vandps": VANDPS, "vorps": VORPS, "vxorps": VXORPS, "vpcmpeqb": VPCMPEQB, "vpcmpeqd": VPCMPEQD,
+    "vcvtss2sd": VCVTSS2SD, "vandps": VANDPS, "vorps": VORPS, "vxorps": VXORPS, "vpcmpeqb": VPCMPEQB,
+    "vpcmpeqd": VPCMPEQD,
     "vfmadd231": VFMADD231SD, "vfmsub231": VFMSUB231SD, "vfnmadd231": VFNMADD231SD, "vfnmsub231": VFNMSUB231SD,
 }
 

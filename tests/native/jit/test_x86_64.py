@@ -47,7 +47,7 @@ VECTOR = {
     "andn": ("andn", "reg source rm", (0, 0, 0), None),
     **{name: (name, "reg rm source", (0, 0, 0), None) for name in ("shlx", "sarx", "shrx")},
     **{name: (name, "reg source rm", "xxx", None) for name in OPCODES
-       if name[-2:] in ("ss", "sd", "ps", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
+       if name[-2:] in ("ss", "sd", "ps", "qb", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
     **{name: (name, "reg source rm", "xxx", None) for name in ("vcvtsd2ss", "vcvtss2sd")},
     **{name: (name, "reg rm", "xx", None) for name in ("vucomisd", "vcomisd", "vucomiss", "vcomiss",
                                                       "vmovaps")},
