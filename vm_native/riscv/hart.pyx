@@ -1,4 +1,6 @@
 """The hart as Python sees it: registers by slot, CSRs by number, starting and stopping."""
+import functools
+
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -75,6 +77,12 @@ front_end.data_bank = traps.data_bank_of
 front_end.uses_float = traps.uses_float
 
 
+@functools.cache
+def decoder_for(extensions):
+    """Harts with the same extensions share a decoder, which never changes: to build one takes milliseconds."""
+    return Decoder(extensions, HELPERS)
+
+
 cdef class NativeHart:
     """A hart on a scheduler. It owns its C struct, keeps the scheduler alive and is kept alive by it.
 
@@ -84,7 +92,7 @@ cdef class NativeHart:
     def __cinit__(self, Scheduler scheduler not None, int hart_id, isa, uint64_t seed=0):
         self.scheduler = scheduler
         self.isa = isa
-        self.decoder = Decoder(isa.extensions, HELPERS)
+        self.decoder = decoder_for(frozenset(isa.extensions))
         self.hart = <Hart*>calloc(1, sizeof(Hart))
         if self.hart == NULL:
             raise MemoryError("no room for a hart")
