@@ -8,7 +8,7 @@ cdef enum:
     HOST_FLOATS = 13        # xmm registers likewise
     MAX_PARTS = 24          # blocks in a trace
     MAX_TRACE_STEPS = 160
-    REGION_BYTES = 512 << 10
+    REGION_BYTES = 256 << 10
     MAX_REGIONS = 256
     PAUSES = 512            # how many of the last reclamations are remembered
 

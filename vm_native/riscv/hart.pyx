@@ -92,7 +92,7 @@ cdef class NativeHart:
     def __cinit__(self, Scheduler scheduler not None, int hart_id, isa, uint64_t seed=0):
         self.scheduler = scheduler
         self.isa = isa
-        self.decoder = decoder_for(frozenset(isa.extensions))
+        self.decoder = decoder_for(isa.extensions)
         self.hart = <Hart*>calloc(1, sizeof(Hart))
         if self.hart == NULL:
             raise MemoryError("no room for a hart")
