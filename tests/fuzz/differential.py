@@ -30,7 +30,7 @@ from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.registers import CSR_NUMBERS
 
 ISAS = (isa_strings.DEFAULT, isa_strings.DEFAULT, "rv64gc_zicntr_svade")
-SWITCHES = ("REGISTERS", "SLOTS", "LINKING", "JUMP_CACHE", "SUPERBLOCKS", "FLOATS")
+SWITCHES = ("REGISTERS", "ALLOCATION", "SLOTS", "GROUPING", "LINKING", "JUMP_CACHE", "SUPERBLOCKS", "FLOATS")
 # How the compiling engine is set: when it compiles, and the parts of it that are turned off one at a time.
 SETTINGS: tuple[dict[str, str], ...] = (
     {"HOT": "0"}, {"HOT": "1"}, {"HOT": "3"}, {"HOT": "6", "SEED": "1"}, {"HOT": "20", "SEED": "7"},

@@ -1,7 +1,9 @@
 from libc.stdint cimport uint64_t
 from vm_native.ir cimport Block, Uop
-from vm_native.jit.job cimport Job
+from vm_native.jit.job cimport Cold, Job
 
 cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil
 cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil
 cdef void find_strides(Job* job, Block* part) noexcept nogil
+cdef int emit_group(Job* job, Block* part, int first) noexcept nogil
+cdef void emit_one_by_one(Job* job, Cold* cold) noexcept nogil

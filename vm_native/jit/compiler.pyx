@@ -5,7 +5,7 @@ from libc.string cimport memset
 from vm_native.clock cimport host_ns
 from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
-from vm_native.jit.access cimport choose_slot, emit_access, find_strides
+from vm_native.jit.access cimport choose_slot, emit_access, emit_group, find_strides
 from vm_native.jit.code cimport (
     code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
     room_for_trace,
@@ -50,7 +50,7 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_FLOAT = 3
 
-SWITCHES = ("registers", "allocation", "slots", "linking", "jump_cache", "superblocks", "floats")
+SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
 
 def unavailable():
@@ -78,13 +78,21 @@ cdef void mark(Job* job, uint64_t pc) noexcept nogil:
 
 
 cdef bint emit_part(Job* job, Block* part, int way) noexcept nogil:
-    cdef int slot = 0, opcode
+    cdef int slot = 0, opcode, i, grouped
     cdef Uop* uop
     while slot < part.uop_count:
         uop = &part.uops[slot]
         opcode = part.info[slot].opcode
         if job.jit.marking:
             mark(job, part.pc + part.info[slot].pc_offset)
+        grouped = emit_group(job, part, slot)
+        if grouped:
+            if not has_room(job):
+                return False
+            for i in range(slot, slot + grouped):
+                choose_slot(job, &part.uops[i], part.info[i].opcode, part.pc + part.info[i].pc_offset)
+            slot += grouped
+            continue
         if UOP_BEQ <= opcode <= UOP_FALL or opcode == UOP_CALL_LEAVE:
             emit_end(job, part, uop, opcode, way)
         elif not emit_integer(job, uop, opcode) and not emit_access(job, uop, opcode) and not emit_floating(
@@ -213,6 +221,7 @@ cdef class JitCompiler:
         self.jit.switches.registers = switches.get("registers", True)
         self.jit.switches.allocation = switches.get("allocation", True)
         self.jit.switches.slots = switches.get("slots", True)
+        self.jit.switches.grouping = switches.get("grouping", True)
         self.jit.switches.linking = switches.get("linking", True)
         self.jit.switches.jump_cache = switches.get("jump_cache", True)
         self.jit.switches.superblocks = switches.get("superblocks", True)

@@ -2,9 +2,11 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir cimport Block, Uop, block_of, info_of
+from vm_native.jit.access cimport emit_one_by_one
 from vm_native.jit.job cimport (
-    COLD_ACCESS, COLD_BUDGET, COLD_LOOP, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM, COLD_SIDE_EXIT,
-    COLD_UNBOXED, Cold, ColdKind, Job, cold_jump, load_slot, new_cold, op_slot, place_of, read_slot, target_of, wrote,
+    COLD_ACCESS, COLD_BUDGET, COLD_GROUP, COLD_LOOP, COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_OUTSIDE, COLD_PERFORM,
+    COLD_SIDE_EXIT, COLD_UNBOXED, Cold, ColdKind, Job, cold_jump, has_room, load_slot, new_cold, op_slot, place_of,
+    read_slot, target_of, wrote,
 )
 from vm_native.jit.registers cimport emit_swap
 from vm_native.jit.state cimport Exit
@@ -161,7 +163,7 @@ cdef void emit_end(Job* job, Block* part, Uop* uop, int opcode, int way) noexcep
 
 # --- Out of line ------------------------------------------------------------------------------------------------------
 
-cdef void emit_access(Job* job, Cold* cold) noexcept nogil:
+cdef void emit_miss(Job* job, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
     cdef int base = job.general[uop.rs1]
@@ -216,15 +218,19 @@ cdef void emit_exit(Job* job, Cold* cold) noexcept nogil:
 cdef bint emit_cold(Job* job) noexcept nogil:
     """False if there is no room."""
     cdef Cold* cold
-    cdef int i, k
-    for i in range(job.cold_count):
-        cold = &job.cold[i]
-        if job.e.at >= job.limit:
+    cdef int i = 0, k
+    while i < job.cold_count:           # some add others
+        if not has_room(job):
             return False
+        cold = &job.cold[i]
+        i += 1
         for k in range(cold.jump_count):
             patch(cold.jumps[k], job.e.executable, here(&job.e))
         if cold.kind == COLD_ACCESS:
-            emit_access(job, cold)
+            emit_miss(job, cold)
+        elif cold.kind == COLD_GROUP:
+            emit_one_by_one(job, cold)
+            jump(&job.e, cold.done)
         elif cold.kind == COLD_PERFORM:
             emit_perform(job, cold.uop, cold.refund)
             jump(&job.e, cold.done)

@@ -11,7 +11,7 @@ from vm_native.jit.x86_64 cimport (
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
     MAX_COLD = 512
-    MAX_COLD_OF_UOP = 8
+    MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
@@ -19,6 +19,7 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_PERFORM            # let the interpreter's function do this uop
     COLD_UNBOXED            # the same, then leave: what follows takes the operands for boxed
     COLD_ACCESS             # fetch the page into the slot and go on, or COLD_PERFORM
+    COLD_GROUP              # do the accesses of a group one by one
     COLD_NAN_SINGLE         # the result is the canonical NaN
     COLD_NAN_DOUBLE
     COLD_SIDE_EXIT          # give back the steps of the parts that are not run, leave by an exit
@@ -34,6 +35,8 @@ cdef struct Cold:
     uint8_t* done
     bint has_slot           # an access asks a PageSlot, not the TLB
     int32_t slot            # displacement of that
+    uint8_t page_slot       # number of that, for the accesses of a group
+    int count               # of these
     Uop* uop
     int refund
     int size                # of an access

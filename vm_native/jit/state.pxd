@@ -63,6 +63,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
     bint slots              # a one-page cache for each base register, in front of the TLB
+    bint grouping           # accesses through one base register are tested together
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block
