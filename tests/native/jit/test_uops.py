@@ -28,8 +28,8 @@ KINDS = ("plain", "memory", "branch", "jump", "indirect")
 EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
-    "all": {}, "no registers": {"REGISTERS": "0"}, "no floats": {"FLOATS": "0"}, "no slots": {"SLOTS": "0"},
-    "no jump cache": {"JUMP_CACHE": "0"},
+    "all": {}, "no registers": {"REGISTERS": "0"}, "no allocation": {"ALLOCATION": "0"}, "no floats": {"FLOATS": "0"},
+    "no slots": {"SLOTS": "0"}, "no jump cache": {"JUMP_CACHE": "0"},
 }  # fmt: skip
 
 
