@@ -13,6 +13,7 @@ from typing import Any
 
 from vm.bench.machines import NotBuilt, RunFailed
 
+FEW = 5                                 # fewer pairs have no quartiles worth the name
 Pair = tuple[float, float]              # baseline, ours
 
 HELD, REFUTED, MEASURED, NOT_BUILT, FAILED = "held", "refuted", "measured", "not built", "failed"
@@ -35,7 +36,9 @@ class Row:
     pairs: Callable[[], Iterable[Pair]]
     claim: Claim | None = None
     unit: str = "s"                     # of the values: s, or B
-    group: str = ""                     # rows of one group are drawn as one series, and have a geometric mean
+    group: str = ""                     # rows of one group have a geometric mean
+    at: float | None = None             # the group is a sweep: where on it the row stands, and what of
+    axis: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,15 @@ class Result:
     ours: str
     unit: str
     group: str
+    at: float | None
+    axis: str
     claim: str | None
     verdict: str
     note: str = ""                      # why there is no measurement
     baseline_median: float | None = None
     ours_median: float | None = None
     ratio: float | None = None          # median of the pairs' ratios
-    ratio_low: float | None = None      # quartiles of them
+    ratio_low: float | None = None      # quartiles of them; of few the extremes
     ratio_high: float | None = None
     pairs: tuple[Pair, ...] = ()
 
@@ -73,7 +78,7 @@ def measure(row: Row) -> Result:
     """Measure one row."""
     facts: dict[str, Any] = {
         "subject": row.subject, "name": row.name, "baseline": row.baseline, "ours": row.ours, "unit": row.unit,
-        "group": row.group, "claim": row.claim.text if row.claim else None,
+        "group": row.group, "at": row.at, "axis": row.axis, "claim": row.claim.text if row.claim else None,
     }
     try:
         pairs = tuple(row.pairs())
@@ -91,7 +96,7 @@ def measure(row: Row) -> Result:
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
-    if len(values) < 3:
+    if len(values) < FEW:
         return min(values), median(values), max(values)
     low, middle, high = quantiles(values, method="inclusive")
     return low, middle, high

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from importlib.util import find_spec
 from io import StringIO
 from math import prod
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HEADINGS = ("what", "baseline", "ours", "baseline takes", "ours takes", "ratio", "quartiles", "claim", "verdict")
 STYLES = {HELD: "green", REFUTED: "red"}
+COLOURS = {HELD: "#2e8b57", REFUTED: "#c0504d"}
 CSS = """body { font: 15px/1.4 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; width: 100%; margin-bottom: 2em } th, td { text-align: left; padding: .25em .7em;
 border-bottom: 1px solid #ddd; vertical-align: top } td:nth-child(n+4):nth-child(-n+7) { text-align: right;
@@ -124,7 +126,7 @@ def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
     """What changed from one run to another. Where the quartiles of the ratios lie apart, more than noise did."""
     from rich.table import Table
 
-    table = Table("subject", "what", "ours takes", "then", "ratio", "then", "change of the ratio", "")
+    table = Table("subject", "what", "ours took", "takes", "ratio was", "is", "change of the ratio", "")
     old = {(row.subject, row.name, row.baseline, row.ours): row for row in before}
     for row in after:
         was = old.pop((row.subject, row.name, row.baseline, row.ours), None)
@@ -156,8 +158,7 @@ def page(stored: dict[str, Any], results: Sequence[Result]) -> str:
     pictures = plots(results)
     for subject, rows in by_subject(results).items():
         parts.append(f"<h2>{html.escape(subject)}</h2>")
-        if subject in pictures:
-            parts.append(svg(pictures[subject]))
+        parts += [svg(figure) for name, figure in pictures.items() if name in (subject, f"{subject}-sweep")]
         parts.append("<table><tr>" + "".join(f"<th>{heading}" for heading in HEADINGS))
         for line, verdict in lines(rows):
             kind = verdict if verdict in STYLES else "note"
@@ -176,40 +177,73 @@ def svg(figure: "Figure") -> str:
 
 
 def plots(results: Sequence[Result]) -> "dict[str, Figure]":
-    """A picture for each subject: the ratios as bars, quartiles as whiskers. Empty without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import FuncFormatter
-    except ImportError:
+    """Pictures: for each subject the ratios as bars, and its sweeps as lines. Empty without matplotlib."""
+    if find_spec("matplotlib") is None:
         return {}
     pictures = {}
     for subject, rows in by_subject(results).items():
-        shown = [row for row in rows if row.ratio is not None][::-1]
-        if not shown:
-            continue
-        figure = Figure(figsize=(9, 0.8 + 0.27 * len(shown)))
-        axes = figure.add_subplot()
-        colours = [{HELD: "#2e8b57", REFUTED: "#c0504d"}.get(row.verdict, "#5b7db1") for row in shown]
-        ratios = [row.ratio for row in shown]
-        whiskers = [[row.ratio - row.ratio_low for row in shown], [row.ratio_high - row.ratio for row in shown]]
-        places = range(len(shown))
-        axes.barh(places, [ratio - 1 for ratio in ratios], left=1, color=colours, xerr=whiskers, height=0.7,
-                  error_kw={"elinewidth": 1, "ecolor": "#333"})
-        for place, row in zip(places, shown, strict=True):
-            axes.annotate(f" {row.ratio:.2f}x ", (max(row.ratio_high, 1), place), va="center", fontsize=7)
-        axes.set_yticks(list(places), [f"{row.name} / {row.baseline}" for row in shown],
-                        fontsize=7)
-        axes.set_xscale("log")
-        low, high = min([*ratios, 1]), max([*(row.ratio_high for row in shown), 1])
-        axes.set_xlim(low / 1.15, high * (high / low) ** 0.12 * 1.1)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}x"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, place: ""))
-        axes.axvline(1, color="#333", linewidth=0.8)
-        axes.set_title(f"{subject}: times as fast as the baseline", fontsize=9, loc="left")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        pictures[subject] = figure
+        shown = [row for row in rows if row.ratio is not None]
+        if bars := [row for row in shown if row.at is None]:
+            pictures[subject] = bar_plot(subject, bars)
+        if sweeps := [row for row in shown if row.at is not None]:
+            pictures[f"{subject}-sweep"] = sweep_plot(subject, sweeps)
     return pictures
+
+
+def bar_plot(subject: str, rows: Sequence[Result]) -> "Figure":
+    """A bar for each row from 1x to its ratio, the quartiles as whiskers."""
+    from matplotlib.figure import Figure
+
+    rows = rows[::-1]
+    figure = Figure(figsize=(9, 0.8 + 0.27 * len(rows)))
+    axes = figure.add_subplot()
+    places = range(len(rows))
+    whiskers = [[row.ratio - row.ratio_low for row in rows], [row.ratio_high - row.ratio for row in rows]]
+    axes.barh(places, [row.ratio - 1 for row in rows], left=1, height=0.7, xerr=whiskers,
+              color=[COLOURS.get(row.verdict, "#5b7db1") for row in rows], error_kw={"elinewidth": 1, "ecolor": "#333"})
+    for place, row in zip(places, rows, strict=True):
+        axes.annotate(f" {row.ratio:.2f}x ", (max(row.ratio_high, 1), place), va="center", fontsize=7)
+    axes.set_yticks(list(places), [f"{row.name}; beside: {row.baseline}" for row in rows], fontsize=7)
+    axes.set_xscale("log")
+    low, high = min([1, *(row.ratio_low for row in rows)]), max([1, *(row.ratio_high for row in rows)])
+    axes.set_xlim(low / 1.15, high * (high / low) ** 0.12 * 1.1)
+    axes.axvline(1, color="#333", linewidth=0.8)
+    finish_plot(axes, axes.xaxis, f"{subject}: times as fast as the baseline")
+    return figure
+
+
+def sweep_plot(subject: str, rows: Sequence[Result]) -> "Figure":
+    """A line for each group, the quartiles as a band."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    figure = Figure(figsize=(9, 4.5))
+    axes = figure.add_subplot()
+    for group in dict.fromkeys(row.group for row in rows):
+        line = [row for row in rows if row.group == group]
+        where = [row.at for row in line]
+        axes.plot(where, [row.ratio for row in line], marker="o", markersize=4, label=group)
+        axes.fill_between(where, [row.ratio_low for row in line], [row.ratio_high for row in line], alpha=0.15)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.axhline(1, color="#333", linewidth=0.8)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
+    axes.set_xlabel(rows[0].axis, fontsize=8)
+    axes.legend(fontsize=7, frameon=False)
+    finish_plot(axes, axes.yaxis, f"{subject}: times as fast as the baseline")
+    return figure
+
+
+def finish_plot(axes: Any, ratios: Any, title: str) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    ratios.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ratios.set_minor_locator(NullLocator())
+    ratios.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}x"))
+    axes.tick_params(labelsize=7)
+    axes.set_title(title, fontsize=9, loc="left")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
 
 
 def save_plots(results: Sequence[Result], folder: Path) -> list[Path]:

@@ -39,7 +39,6 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
             results.append(measure(row))
     if stderr_is_terminal():
         click.echo("\r\033[K", err=True, nl=False)
-    show(results)
     stored = document(results, quick)
     if json_file:
         json_file.write_text(json.dumps(stored, indent=1) + "\n")
@@ -47,6 +46,7 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
         html_file.write_text(page(stored, results))
     if plots:
         save_plots(results, plots)
+    show(results)
     return int(any(result.verdict == FAILED for result in results))
 
 

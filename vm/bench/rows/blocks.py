@@ -15,9 +15,10 @@ CODE = RAM + (4 << 20)
 SLOT = 64
 WORK = 4                                # instructions of a block before its jump
 WORKING_SETS = (16, 256, 4096, 16384)
+AXIS = "blocks in use"
 IN_ONE_PAGE = 32
 CHURN = 40                              # overwritten so often, a page of code is not cached for a while
-T0, T1, T2, T3, A0 = 5, 6, 7, 28, 10    # register numbers
+A0, A3, A4, A5, S0 = 10, 13, 14, 15, 8     # register numbers
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -27,14 +28,15 @@ def rows(quick: bool) -> Iterator[Row]:
     for count in WORKING_SETS[:2] if quick else WORKING_SETS:
         yield Row("blocks", f"direct jumps, {count} blocks, interpreter", "look-up in the block cache", "linked",
                   switched("interpreter:VM_LINKING=0", "interpreter", count, False, rounds), claim=CLAIM,
-                  group="linking, interpreter")
+                  group="linking, interpreter", at=count, axis=AXIS)
         yield Row("blocks", f"direct jumps, {count} blocks, JIT", "not linked", "linked",
-                  switched("jit:VM_JIT_LINKING=0", "jit", count, False, rounds), claim=CLAIM, group="linking, JIT")
+                  switched("jit:VM_JIT_LINKING=0", "jit", count, False, rounds), claim=CLAIM,
+                  group="linking, JIT", at=count, axis=AXIS)
         yield Row("blocks", f"indirect jumps, {count} blocks, JIT", "look-up in the run loop", "inline jump cache",
                   switched("jit:VM_JIT_JUMP_CACHE=0", "jit", count, True, rounds), claim=CLAIM,
-                  group="jump cache, JIT")
+                  group="jump cache, JIT", at=count, axis=AXIS)
         yield Row("blocks", f"indirect against direct jumps, {count} blocks", "indirect", "direct",
-                  indirect_against_direct(count, rounds), group="indirect jumps")
+                  indirect_against_direct(count, rounds), group="indirect jumps", at=count, axis=AXIS)
 
 
 def switched(off: str, on: str, count: int, indirect: bool, rounds: int) -> Callable[[], Iterator[Pair]]:
@@ -83,11 +85,11 @@ def write_chain(kernels: Kernels, count: int, indirect: bool) -> int:
     memory = bytearray(count * SLOT)
     for place, slot in enumerate(order):
         following = order[(place + 1) % count]
-        code = [addi(T1, T1, 1)] * WORK
+        code = [addi(A3, A3, 1)] * WORK
         if slot == 0:
             code = end_of_turn(indirect)
         if indirect:
-            code += [ld(T2, T3, 0), addi(T3, T3, 8), jalr(T2)]
+            code += [ld(A4, A5, 0), addi(A5, A5, 8), jalr(A4)]
         else:
             code.append(jal((following - slot) * SLOT - 4 * len(code)))
         for i, word in enumerate(code):
@@ -100,9 +102,9 @@ def write_chain(kernels: Kernels, count: int, indirect: bool) -> int:
 
 
 def end_of_turn(indirect: bool) -> list[int]:
-    """Power off if a0 is zero; else count it down, and point t3 to the table."""
-    code = [bgtz(A0, 20), lui(T0, 0x100), lui(T1, 5), addi(T1, T1, 0x555), sw(T1, T0), addi(A0, A0, -1)]
-    return [*code, lui(T3, DATA >> 12), slli(T3, T3, 32), srli(T3, T3, 32)] if indirect else code
+    """Power off if a0 is zero; else count it down, and point a5 to the table."""
+    code = [bgtz(A0, 20), lui(S0, 0x100), lui(A3, 5), addi(A3, A3, 0x555), sw(A3, S0), addi(A0, A0, -1)]
+    return [*code, lui(A5, DATA >> 12), slli(A5, A5, 32), srli(A5, A5, 32)] if indirect else code
 
 
 # Encodings: RISC-V Unprivileged ISA, "RV32I Base Integer Instruction Set" and "RV64I".

@@ -13,6 +13,7 @@ from vm.bench.measure import Claim, Pair, Row
 
 SIZES = (1, 8, 64, 512, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20)
 QUICK_SIZES = (8, 64, 4 << 10, 1 << 20)
+AXIS = "bytes"
 ALIGNED, UNALIGNED = (0, 0), (5, 13)    # offsets of target and source from a page
 LOOP = Claim(4, "4–10x")
 LIBC = Claim(0.95, "at least 1.0x, within noise")
@@ -25,16 +26,18 @@ def rows(quick: bool) -> Iterator[Row]:
     for size in QUICK_SIZES if quick else SIZES:
         text = size_text(size)
         yield Row("copying", f"{text} against a byte loop", "byte loop", "memcpy_adaptive",
-                  native(size, ALIGNED, "byte loop"), claim=LOOP if size >= LOOP_FROM else None, group="a byte loop")
+                  native(size, ALIGNED, "byte loop"), claim=LOOP if size >= LOOP_FROM else None,
+                  group="a byte loop", at=size, axis=AXIS)
         for name, offsets in (("aligned", ALIGNED), ("unaligned", UNALIGNED)):
             yield Row("copying", f"{text} against libc, {name}", "libc memcpy", "memcpy_adaptive",
-                      native(size, offsets, "libc"), claim=LIBC, group=f"libc, {name}")
+                      native(size, offsets, "libc"), claim=LIBC, group=f"libc, {name}", at=size,
+                      axis=AXIS)
         yield Row("copying", f"{text} overlapping", "libc memmove", "memmove", overlapping(size), claim=LIBC,
-                  group="libc, overlapping")
+                  group="libc, overlapping", at=size, axis=AXIS)
         yield Row("copying", f"{text} against memoryview", "target[:] = source", "memcpy_adaptive",
-                  from_python(size, "memoryview"), group="memoryview")
+                  from_python(size, "memoryview"), group="memoryview", at=size, axis=AXIS)
         yield Row("copying", f"{text} against NumPy", "np.copyto", "memcpy_adaptive", from_python(size, "NumPy"),
-                  group="NumPy")
+                  group="NumPy", at=size, axis=AXIS)
 
 
 def size_text(size: int) -> str:

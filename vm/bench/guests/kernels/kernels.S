@@ -1,6 +1,7 @@
 # Kernels of a few instructions, each to cost one thing. vm.bench.kernels sets pc, the privilege mode and the arguments.
 #
-# a0: turns. a1, a2: what the kernel says. All end by switching the machine off.
+# a0: turns. a1, a2: what the kernel says. All end by switching the machine off. They use the registers that compilers
+# like best.
 
 #define POWER 0x100000
 #define POWER_OFF 0x5555
@@ -21,61 +22,61 @@
     .globl _start
 _start:
 finish:
-    li t0, POWER
-    li t1, POWER_OFF
-    sw t1, 0(t0)
+    li s0, POWER
+    li a3, POWER_OFF
+    sw a3, 0(s0)
     j finish
 
 kernel arithmetic                       # 16 operations a turn
-    li t1, 0x9e3779b9
+    li a3, 0x9e3779b9
 1:  .rept 2
-    add t2, t2, t1
-    slli t3, t2, 13
-    xor t2, t2, t3
-    srli t3, t2, 7
-    xor t2, t2, t3
-    sub t4, t2, t1
-    and t5, t4, t3
-    mul t2, t2, t1
+    add a4, a4, a3
+    slli a5, a4, 13
+    xor a4, a4, a5
+    srli a5, a4, 7
+    xor a4, a4, a5
+    sub a6, a4, a3
+    and a7, a6, a5
+    mul a4, a4, a3
     .endr
     turn 1b
 
 kernel loads                            # 8 loads a turn, round and round through [a1, a1 + a2)
     add a2, a1, a2
-2:  mv t0, a1
+2:  mv s0, a1
 1:  .irp n, 0,8,16,24,32,40,48,56
-    ld t1, \n(t0)
+    ld a3, \n(s0)
     .endr
-    addi t0, t0, 64
+    addi s0, s0, 64
     addi a0, a0, -1
     beqz a0, finish
-    bltu t0, a2, 1b
+    bltu s0, a2, 1b
     j 2b
 
 kernel stores                           # the same for stores
     add a2, a1, a2
-2:  mv t0, a1
+2:  mv s0, a1
 1:  .irp n, 0,8,16,24,32,40,48,56
-    sd t0, \n(t0)
+    sd s0, \n(s0)
     .endr
-    addi t0, t0, 64
+    addi s0, s0, 64
     addi a0, a0, -1
     beqz a0, finish
-    bltu t0, a2, 1b
+    bltu s0, a2, 1b
     j 2b
 
 kernel branches                         # 8 branches a turn, on the bits of a pseudo-random number
-    li t1, 0x2545f491
-1:  slli t2, t1, 13
-    xor t1, t1, t2
-    srli t2, t1, 7
-    xor t1, t1, t2
-    slli t2, t1, 17
-    xor t1, t1, t2
+    li a3, 0x2545f491
+1:  slli a4, a3, 13
+    xor a3, a3, a4
+    srli a4, a3, 7
+    xor a3, a3, a4
+    slli a4, a3, 17
+    xor a3, a3, a4
     .irp n, 1,2,4,8,16,32,64,128
-    andi t2, t1, \n
-    beqz t2, 3f
-    addi t3, t3, \n
+    andi a4, a3, \n
+    beqz a4, 3f
+    addi a5, a5, \n
 3:
     .endr
     turn 1b
@@ -86,16 +87,16 @@ kernel calls                            # 4 calls a turn
     .endr
     turn 1b
 leaf:
-    addi t1, t1, 1
+    addi a3, a3, 1
     ret
 
 kernel floating                         # 8 operations a turn
-    li t0, 0x2000                       # mstatus.FS
-    csrs mstatus, t0
+    li s0, 0x2000                       # mstatus.FS
+    csrs mstatus, s0
     fcvt.d.w fa0, a0
     fcvt.d.w fa1, a0
-    li t0, 3
-    fcvt.d.w fa2, t0
+    li s0, 3
+    fcvt.d.w fa2, s0
     fdiv.d fa1, fa1, fa2
 1:  fadd.d fa3, fa1, fa2
     fmul.d fa4, fa3, fa1
@@ -109,52 +110,52 @@ kernel floating                         # 8 operations a turn
 
 kernel csrs                             # 8 accesses to a CSR a turn
 1:  .rept 4
-    csrrw t1, mscratch, a0
-    csrr t2, mscratch
+    csrrw a3, mscratch, a0
+    csrr a4, mscratch
     .endr
     turn 1b
 
 kernel ecalls                           # an environment call a turn, into machine mode and back
-    la t0, return_behind
-    csrw mtvec, t0
+    la s0, return_behind
+    csrw mtvec, s0
 1:  ecall
     turn 1b
     .balign 4
 return_behind:
-    csrr t1, mepc
-    addi t1, t1, 4
-    csrw mepc, t1
+    csrr a3, mepc
+    addi a3, a3, 4
+    csrw mepc, a3
     mret
 
 kernel words                            # a load of four bytes at a1 a turn
-1:  lw t1, 0(a1)
+1:  lw a3, 0(a1)
     turn 1b
 
 kernel pages                            # a load a turn, from a2 pages from a1 on, at another line in each
-2:  mv t0, a1
-    mv t1, a2
-1:  ld t2, 0(t0)
+2:  mv s0, a1
+    mv a3, a2
+1:  ld a4, 0(s0)
     addi a0, a0, -1
     beqz a0, finish
-    li t3, 4096 + 64
-    add t0, t0, t3
-    addi t1, t1, -1
-    bnez t1, 1b
+    li a5, 4096 + 64
+    add s0, s0, a5
+    addi a3, a3, -1
+    bnez a3, 1b
     j 2b
 
 kernel switches                         # a1 and a2 into satp, with four loads after each; two switches a turn
-    la t0, finish
+    la s0, finish
 1:  .irp which, a1, a2
     csrw satp, \which
-    ld t1, 0(t0)
-    li t2, 0x10000
-    add t2, t2, t0
-    ld t1, 0(t2)
-    li t2, 0x20000
-    add t2, t2, t0
-    ld t1, 0(t2)
-    li t2, 0x30000
-    add t2, t2, t0
-    ld t1, 0(t2)
+    ld a3, 0(s0)
+    li a4, 0x10000
+    add a4, a4, s0
+    ld a3, 0(a4)
+    li a4, 0x20000
+    add a4, a4, s0
+    ld a3, 0(a4)
+    li a4, 0x30000
+    add a4, a4, s0
+    ld a3, 0(a4)
     .endr
     turn 1b
