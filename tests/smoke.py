@@ -16,9 +16,9 @@ sys.path = [entry for entry in sys.path if Path(entry or os.curdir).resolve() no
 import vm  # noqa: E402
 from vm import copy  # noqa: E402
 
-# Stores to 0x80001000, then powers off through the test device: lui t0, 0x80001; li t1, 42; sw t1, 0(t0);
+# Stores to 0x80001000, then powers off through the test device: auipc t0, 1; li t1, 42; sw t1, 0(t0);
 # lui t0, 0x100; lui t1, 0x5; addiw t1, t1, 0x555; sw t1, 0(t0); j .
-PROGRAM = (0x8000_12B7, 0x02A0_0313, 0x0062_A023, 0x0010_02B7, 0x0000_5337, 0x5553_031B, 0x0062_A023, 0x0000_006F)
+PROGRAM = (0x0000_1297, 0x02A0_0313, 0x0062_A023, 0x0010_02B7, 0x0000_5337, 0x5553_031B, 0x0062_A023, 0x0000_006F)
 
 
 def main() -> None:
