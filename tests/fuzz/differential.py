@@ -37,7 +37,7 @@ SETTINGS: tuple[dict[str, str], ...] = (
     *({"HOT": "2", switch: "0"} for switch in SWITCHES),
     {"HOT": "0", "SUPERBLOCKS": "0"},
 )  # fmt: skip
-USES = 250          # cases, before new machines are made: pages that are overwritten again and again, as by loading, are
+USES = 250          # cases, before new machines are made: pages overwritten again and again, as by loading, are
                     # no longer translated
 LENGTHS = (1, 7, 60, 300, 1500, 4000)
 
