@@ -15,6 +15,7 @@ SIZES = (1, 8, 64, 512, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20)
 QUICK_SIZES = (8, 64, 4 << 10, 1 << 20)
 AXIS = "bytes"
 ALIGNED, UNALIGNED = (0, 0), (5, 13)    # offsets of target and source from a page
+ALIASED = (80, 64)                      # the target is just above the source, but for whole pages
 LOOP = Claim(4, "4–10x")
 LIBC = Claim(0.95, "at least 1.0x, within noise")
 LOOP_FROM = 64                          # bytes: from here on it is claimed
@@ -28,7 +29,7 @@ def rows(quick: bool) -> Iterator[Row]:
         yield Row("copying", f"{text} against a byte loop", "byte loop", "memcpy_adaptive",
                   native(size, ALIGNED, "byte loop"), claim=LOOP if size >= LOOP_FROM else None,
                   group="a byte loop", at=size, axis=AXIS)
-        for name, offsets in (("aligned", ALIGNED), ("unaligned", UNALIGNED)):
+        for name, offsets in (("aligned", ALIGNED), ("unaligned", UNALIGNED), ("page alias", ALIASED)):
             yield Row("copying", f"{text} against libc, {name}", "libc memcpy", "memcpy_adaptive",
                       native(size, offsets, "libc"), claim=LIBC, group=f"libc, {name}", at=size,
                       axis=AXIS)
