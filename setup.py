@@ -88,6 +88,7 @@ def generate(threaded: bool) -> None:
             "from vm_native.interpreter cimport threaded",
             "threaded_engine.run_block = threaded.run_block",
             "threaded_engine.handler_of = threaded.handler_of",
+            "threaded_engine.pairs = &threaded.pairs",
         ]
     text = "\n".join([*lines, ""])
     path = GENERATED / "threaded_engine.pxi"

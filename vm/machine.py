@@ -86,7 +86,8 @@ class Machine:
         except MemoryError as error:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
         linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
-        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler, linking=linking)
+        fusion = os.environ.get("VM_FUSION") != "0"         # of uops there
+        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler, linking=linking, fusion=fusion)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(
@@ -393,9 +394,9 @@ def later(now_ns: int, seconds: float | None) -> int:
 
 
 def dispatch_form() -> str:
-    """The interpreter's form; $VM_DISPATCH chooses between those that are built."""
+    """The interpreter's form; $VM_DISPATCH chooses between those built, and has `counting` for benchmarks/fusion.py."""
     form = os.environ.get("VM_DISPATCH") or forms()[0]
-    if form not in forms():
+    if form not in (*forms(), "counting"):
         raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
     return form
 

@@ -10,7 +10,7 @@ cdef class Scheduler:
     cdef readonly Bus bus
     cdef readonly NativeClock clock
     cdef BlockCache blocks
-    cdef Engine* engine
+    cdef Engine engine
     cdef Cpu* current               # the hart whose slice it is; NULL outside run()
     cdef int turn                   # whose quantum it is
     cdef int64_t quantum_left

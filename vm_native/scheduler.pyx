@@ -36,23 +36,25 @@ cdef class Scheduler:
     """The harts, bus, clock and block cache of one machine.
 
     `form` is the interpreter's dispatch form, `compiler` (if not None) compiles what is hot, `quantum` the steps a hart
-    runs before it is the next one's turn, and `linking=False` sends every block back to the run loop, to measure what
-    links bring. RAM must be on the bus already.
+    runs before it is the next one's turn, `linking=False` sends every block back to the run loop and `fusion=False`
+    gives every uop a handler of its own, to measure what these bring. RAM must be on the bus already.
     """
 
     def __cinit__(self, Bus bus not None, NativeClock clock not None, *, str form, JitCompiler compiler=None,
-                  int64_t quantum=10_000, bint linking=True):
+                  int64_t quantum=10_000, bint linking=True, bint fusion=True):
         self.bus = bus
         self.clock = clock
         self.harts = []
         self.form = form
-        self.engine = engine_named(form)
+        self.engine = engine_named(form)[0]
+        if not fusion:
+            self.engine.pairs = NULL
         self.quantum = quantum
         self.event_ns = NEVER
         self.blocks.map = &bus.map
         self.blocks.timeline = &clock.timeline
         self.blocks.limit = CACHE_BYTES
-        self.blocks.linking = linking
+        self.blocks.linking = linking and form != "counting"
         if init_cache(&self.blocks) < 0:
             raise MemoryError("no room for the block cache")
         self.compiler = compiler
@@ -198,7 +200,7 @@ cdef class Scheduler:
         cpu.stop = STOP_NONE
         self.current = cpu
         cpu.front_end.enter(cpu)
-        run_slice(self.engine, cpu)
+        run_slice(&self.engine, cpu)
         cpu.front_end.leave(cpu)
         self.current = NULL
         done = cpu.slice - cpu.budget

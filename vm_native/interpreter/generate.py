@@ -2,7 +2,9 @@
 
     uop_enum.pxi            the opcodes, and how many slots each takes
     threaded_handlers.pxi   one handler per uop, each ending in a call of the next: gcc makes it a jump
+    threaded_pairs.pxi      one handler per fused pair
     switch_loop.pxi         the same semantics as one loop over a switch
+    switch_pairs.pxi        the numbers that stand for pairs in that switch
     single_handlers.pxi     the same as functions that do one uop and return a Status
 
 Run by path before anything is compiled.
@@ -13,7 +15,10 @@ import runpy
 import sys
 from pathlib import Path
 
-UOPS = runpy.run_path(str(Path(__file__).parent.parent / "uops.py"))["UOPS"]
+HERE = Path(__file__).parent
+UOPS = runpy.run_path(str(HERE.parent / "uops.py"))["UOPS"]
+SWITCH_PAIRS = 256              # gcc's time on one function grows faster than the function: 1,024 pairs take minutes
+PAIRS = runpy.run_path(str(HERE / "pairs.py"))["read_pairs"](UOPS)
 
 LOAD = re.compile(r"rd = load(s|boxed|)(\d+)\(rs1 \+ imm\)")
 STORE = re.compile(r"store(\d+)\(rs1 \+ imm, rs2\)")
@@ -22,21 +27,13 @@ ATOMIC = re.compile(r"rd = atomic(\d+) (\w+)\(rs1, rs2\)")
 EXCHANGE = re.compile(r"rd = exchange(\d+)\(rs1, rs2, rd\)")
 BRANCH = re.compile(r"branch if (.*)")
 
-OPERANDS = {
-    "rs1": "cpu.regs[uop.rs1]",
-    "rs2": "cpu.regs[uop.rs2]",
-    "rs3": "cpu.regs[uop[1].rs1]",
-    "imm": "<uint64_t><int64_t>uop.imm",
-    "wide": "<uint64_t>uop[1].handler",
-}
-
 
 def constant(row) -> str:
     return "UOP_" + row.name.upper().replace(".", "_")
 
 
-def expression(text: str) -> str:
-    return re.sub(r"\b(rs1|rs2|rs3|imm|wide)\b", lambda match: f"({OPERANDS[match[1]]})", text)
+def lower(row) -> str:
+    return constant(row)[4:].lower()
 
 
 def load_kind(prefix: str, bits: int) -> str:
@@ -51,118 +48,163 @@ def loaded(prefix: str, bits: int) -> str:
     return f"0x{2**64 - 2**bits:X}ULL | {value}" if prefix == "boxed" else value
 
 
-ADDRESS = ["address = cpu.regs[uop.rs1] + <uint64_t><int64_t>uop.imm", "entry = entry_of(cpu, address)"]
+class Half:
+    """A uop in a handler: `uop` is what points at it, `passed` an operand that stands in the local `value`."""
+
+    def __init__(self, row, uop: str = "uop", passed: str | None = None, passes: bool = False):
+        self.row = row
+        self.uop = uop
+        self.passes = passes
+        self.operands = {
+            "rs1": f"cpu.regs[{uop}.rs1]",
+            "rs2": f"cpu.regs[{uop}.rs2]",
+            "rs3": f"cpu.regs[{uop}[1].rs1]",
+            "imm": f"<uint64_t><int64_t>{uop}.imm",
+            "wide": f"<uint64_t>{uop}[1].handler",
+        }
+        if passed:
+            self.operands[passed] = "value"
+
+    def expression(self, text: str) -> str:
+        return re.sub(r"\b(rs1|rs2|rs3|imm|wide)\b", lambda match: f"({self.operands[match[1]]})", text)
+
+    def result(self, expression: str) -> list[str]:
+        if self.passes:
+            return [f"value = {expression}", f"cpu.regs[{self.uop}.rd] = value"]
+        return [f"cpu.regs[{self.uop}.rd] = {expression}"]
+
+    def address(self) -> list[str]:
+        return [f"address = {self.operands['rs1']} + {self.operands['imm']}", "entry = entry_of(cpu, address)"]
 
 
 class Form:
     """What differs between the forms: how a handler goes on, branches and gives up. Bodies are lists of lines."""
 
-    def body(self, row) -> list[str]:
-        semantics = row.semantics
+    def straight(self, half: Half) -> list[str] | None:
+        """What a uop does that always goes on with the next one, or in a slow path of its own; None for the others."""
+        semantics = half.row.semantics
         if match := LOAD.fullmatch(semantics):
             prefix, bits = match[1], int(match[2])
             return [
-                *ADDRESS,
+                *half.address(),
                 f"if unlikely(not hits(entry.read_tag, address, {bits // 8})):",
-                *indent(self.load_miss(load_kind(prefix, bits))),
-                f"cpu.regs[uop.rd] = {loaded(prefix, bits)}",
-                *self.go_on(row),
+                *indent(self.load_miss(half, load_kind(prefix, bits))),
+                *half.result(loaded(prefix, bits)),
             ]
         if match := STORE.fullmatch(semantics):
             bits = int(match[1])
             return [
-                *ADDRESS,
+                *half.address(),
                 f"if unlikely(not hits(entry.write_tag, address, {bits // 8})):",
-                *indent(self.store_miss(bits // 8)),
-                f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>cpu.regs[uop.rs2]",
-                *self.go_on(row),
+                *indent(self.store_miss(half, bits // 8)),
+                f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>{half.operands['rs2']}",
             ]
+        if semantics == "nothing":
+            return []
+        if not semantics.startswith("rd = ") or any(p.fullmatch(semantics) for p in (RESERVE, ATOMIC, EXCHANGE)):
+            return None
+        return half.result(f"<uint64_t>({half.expression(semantics[5:])})")
+
+    def body(self, half: Half) -> list[str]:
+        row, uop, semantics = half.row, half.uop, half.row.semantics
+        lines = self.straight(half)
+        if lines is not None:
+            return [*lines, *self.go_on(half)]
         if match := RESERVE.fullmatch(semantics):
             function = {"reserve": "reserve", "conditional": "store_conditional"}[match[1]]
-            return self.attempt(f"{function}(cpu, uop, budget, {int(match[2]) // 8})", row)
+            return self.attempt(f"{function}(cpu, {uop}, budget, {int(match[2]) // 8})", half)
         if match := ATOMIC.fullmatch(semantics):
-            return self.attempt(f"atomic(cpu, uop, budget, ATOMIC_{match[2].upper()}, {int(match[1]) // 8})", row)
+            return self.attempt(f"atomic(cpu, {uop}, budget, ATOMIC_{match[2].upper()}, {int(match[1]) // 8})", half)
         if match := EXCHANGE.fullmatch(semantics):
-            return self.attempt(f"exchange(cpu, uop, budget, {int(match[1]) // 8})", row)
+            return self.attempt(f"exchange(cpu, {uop}, budget, {int(match[1]) // 8})", half)
         if match := BRANCH.fullmatch(semantics):
-            condition = expression(match[1])
-            return [f"if {condition}:", *indent(self.follow(0)), "else:", *indent(self.follow(1))]
+            condition = half.expression(match[1])
+            return [f"if {condition}:", *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
         if semantics == "jump; rd = next":
-            return ["cpu.regs[uop.rd] = block_of(uop).links[1].pc", *self.follow(0)]
+            return [f"cpu.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
         if semantics == "jump (rs1 + imm); rd = next":
             return [
-                "pc = (cpu.regs[uop.rs1] + <uint64_t><int64_t>uop.imm) & ~<uint64_t>1",
-                "cpu.regs[uop.rd] = block_of(uop).links[1].pc",
+                f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
+                f"cpu.regs[{uop}.rd] = block_of({uop}).links[1].pc",
                 *self.jump(),
             ]
         if semantics == "fall":
-            return self.follow(1)
-        if semantics == "nothing":
-            return self.go_on(row)
+            return self.follow(half, 1)
         if semantics == "call":
-            return self.attempt("call_helper(cpu, uop, budget)", row)
-        if semantics == "call; leave":
-            return [
-                "if call_helper(cpu, uop, budget) == CONTINUE:",
-                "    step_over(cpu, uop)",
-                "return",
-            ]
-        assert semantics.startswith("rd = "), f"{row.name}: semantics not understood: {semantics}"
-        return [f"cpu.regs[uop.rd] = <uint64_t>({expression(semantics[5:])})", *self.go_on(row)]
+            return self.attempt(f"call_helper(cpu, {uop}, budget)", half)
+        assert semantics == "call; leave", f"{row.name}: semantics not understood: {semantics}"
+        return [f"if call_helper(cpu, {uop}, budget) == CONTINUE:", f"    step_over(cpu, {uop})", "return"]
+
+    def fused(self, pair) -> list[str]:
+        """The first uop, then the second; a slow path of the first goes on with the second's own handler."""
+        first = self.straight(Half(pair.first, passes=pair.passed is not None))
+        assert first is not None, f"{pair.first.name} may not go on with the next uop: it cannot begin a pair"
+        return [*first, *self.body(Half(pair.second, f"(uop + {pair.first.slots})", pair.passed))]
 
 
 class Threaded(Form):
-    def go_on(self, row) -> list[str]:
-        return [f"(<Handler>uop[{row.slots}].handler)(cpu, uop + {row.slots}, budget)"]
+    def go_on(self, half) -> list[str]:
+        return [f"go_on(cpu, {half.uop} + {half.row.slots}, budget)"]
 
-    def load_miss(self, kind):
-        return [f"load_and_go_on(cpu, uop, budget, address, {kind})", "return"]
+    def load_miss(self, half, kind):
+        return [f"load_and_go_on(cpu, {half.uop}, budget, address, {kind})", "return"]
 
-    def store_miss(self, size):
-        return [f"store_and_go_on(cpu, uop, budget, address, {size})", "return"]
+    def store_miss(self, half, size):
+        return [f"store_and_go_on(cpu, {half.uop}, budget, address, {size})", "return"]
 
-    def attempt(self, call, row):
-        return [f"if {call} == CONTINUE:", *indent(self.go_on(row))]
+    def attempt(self, call, half):
+        return [f"if {call} == CONTINUE:", *indent(self.go_on(half))]
 
-    def follow(self, way):
-        return [f"follow(cpu, &block_of(uop).links[{way}], budget)"]
+    def follow(self, half, way):
+        return [f"follow(cpu, &block_of({half.uop}).links[{way}], budget)"]
 
     def jump(self):
         return ["jump(cpu, pc, budget)"]
 
+    def handler(self, name: str, comment: str, body: list[str]) -> list[str]:
+        lines = [f"cdef void {name}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:", f"    # {comment}"]
+        text = "\n".join(body)
+        for local, type in (("address", "uint64_t"), ("entry", "TlbEntry*"), ("value", "uint64_t"), ("pc", "uint64_t")):
+            if f"{local} = " in text:
+                lines.append(f"    cdef {type} {local}")
+        return [*lines, *indent(body), "", ""]
+
     def text(self) -> str:
         lines = []
         for row in UOPS:
-            body = self.body(row)
-            lines.append(f"cdef void h_{constant(row)[4:].lower()}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:")
-            lines.append(f"    # {row.semantics}")
-            if "address" in body[0]:
-                lines += ["    cdef uint64_t address", "    cdef TlbEntry* entry"]
-            if body[0].startswith("pc ="):
-                lines.append("    cdef uint64_t pc")
-            lines += indent(body) + ["", ""]
+            lines += self.handler(f"h_{lower(row)}", row.semantics, self.body(Half(row)))
         lines.append("cdef void* handlers[UOP_COUNT]")
-        lines += [f"handlers[{constant(row)}] = <void*>h_{constant(row)[4:].lower()}" for row in UOPS]
+        lines += [f"handlers[{constant(row)}] = <void*>h_{lower(row)}" for row in UOPS]
+        return "\n".join(lines) + "\n"
+
+    def pairs_text(self) -> str:
+        lines = []
+        for number, pair in enumerate(PAIRS):
+            lines += self.handler(f"f_{number}", pair, self.fused(pair))
+        lines += [enter_pair(pair, f"<void*>f_{number}") for number, pair in enumerate(PAIRS)]
         return "\n".join(lines) + "\n"
 
 
 class Switch(Form):
-    def go_on(self, row) -> list[str]:
-        return [f"uop += {row.slots}"]
+    pairs = PAIRS[:SWITCH_PAIRS]
 
-    def load_miss(self, kind):
-        return [f"if load_slowly(cpu, uop, budget, address, {kind}) != CONTINUE:", "    return", "uop += 1", "continue"]
+    def go_on(self, half) -> list[str]:
+        return [f"uop = {half.uop} + {half.row.slots}"]
 
-    def store_miss(self, size):
-        return [
-            f"if store_slowly(cpu, uop, budget, address, {size}) != CONTINUE:", "    return", "uop += 1", "continue",
-        ]
+    def load_miss(self, half, kind):
+        return self.miss(half, f"load_slowly(cpu, {half.uop}, budget, address, {kind})")
 
-    def attempt(self, call, row):
-        return [f"if {call} != CONTINUE:", "    return", *self.go_on(row)]
+    def store_miss(self, half, size):
+        return self.miss(half, f"store_slowly(cpu, {half.uop}, budget, address, {size})")
 
-    def follow(self, way):
-        return [f"block = next_by_link(cpu, &block_of(uop).links[{way}], budget)", *self.enter()]
+    def miss(self, half, call):
+        return [f"if {call} != CONTINUE:", "    return", *self.go_on(half), "continue"]
+
+    def attempt(self, call, half):
+        return [f"if {call} != CONTINUE:", "    return", *self.go_on(half)]
+
+    def follow(self, half, way):
+        return [f"block = next_by_link(cpu, &block_of({half.uop}).links[{way}], budget)", *self.enter()]
 
     def jump(self):
         return ["block = next_by_pc(cpu, pc, budget)", *self.enter()]
@@ -174,7 +216,7 @@ class Switch(Form):
         lines = [
             "cdef void run_switch(Cpu* cpu, Block* block, int64_t budget) noexcept nogil:",
             "    cdef Uop* uop = block.uops",
-            "    cdef uint64_t address, pc",
+            "    cdef uint64_t address, pc, value",
             "    cdef TlbEntry* entry",
             "    cdef int opcode",
             "    while True:",
@@ -182,23 +224,34 @@ class Switch(Form):
         ]
         for index, row in enumerate(UOPS):
             lines.append(f"        {'elif' if index else 'if'} opcode == {constant(row)}:  # {row.semantics}")
-            lines += indent(self.body(row), 3)
+            lines += indent(self.body(Half(row)), 3)
+        for number, pair in enumerate(self.pairs, len(UOPS)):
+            lines.append(f"        elif opcode == {number}:  # {pair}")
+            lines += indent(self.fused(pair), 3)
         return "\n".join(lines) + "\n"
+
+    def pairs_text(self) -> str:
+        return "\n".join(enter_pair(pair, f"<void*>{n}") for n, pair in enumerate(self.pairs, len(UOPS))) + "\n"
+
+
+def enter_pair(pair, handler: str) -> str:
+    relation = {None: "UNRELATED", "rs1": "IN_RS1", "rs2": "IN_RS2"}[pair.passed]
+    return f"enter_pair(&pairs, {constant(pair.first)}, {constant(pair.second)}, {relation}, {handler})"
 
 
 class Single(Form):
     """A uop by itself, for engines that run some in another way. The ends of blocks are those engines' business."""
 
-    def go_on(self, row) -> list[str]:
+    def go_on(self, half) -> list[str]:
         return ["return CONTINUE"]
 
-    def load_miss(self, kind):
+    def load_miss(self, half, kind):
         return [f"return load_slowly(cpu, uop, budget, address, {kind})"]
 
-    def store_miss(self, size):
+    def store_miss(self, half, size):
         return [f"return store_slowly(cpu, uop, budget, address, {size})"]
 
-    def attempt(self, call, row):
+    def attempt(self, call, half):
         return [f"return {call}"]
 
     def text(self) -> str:
@@ -208,7 +261,8 @@ class Single(Form):
             if row.semantics.startswith(("branch", "jump", "fall")):
                 names.append("NULL")
                 continue
-            body = self.body(row) if row.semantics != "call; leave" else ["return leave_by_call(cpu, uop, budget)"]
+            leaves = row.semantics == "call; leave"
+            body = ["return leave_by_call(cpu, uop, budget)"] if leaves else self.body(Half(row))
             names.append(f"s_{constant(row)[4:].lower()}")
             lines.append(f"cdef int {names[-1]}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:")
             lines.append(f"    # {row.semantics}")
@@ -240,7 +294,9 @@ def main(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     write_if_changed(output / "uop_enum.pxi", enumeration())
     write_if_changed(output / "threaded_handlers.pxi", Threaded().text())
+    write_if_changed(output / "threaded_pairs.pxi", Threaded().pairs_text())
     write_if_changed(output / "switch_loop.pxi", Switch().text())
+    write_if_changed(output / "switch_pairs.pxi", Switch().pairs_text())
     write_if_changed(output / "single_handlers.pxi", Single().text())
 
 

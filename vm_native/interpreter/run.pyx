@@ -7,8 +7,9 @@ from vm_native.cpu cimport (
     jump_cache_index,
 )
 from vm_native.interpreter.dispatch cimport remembered
+from vm_native.interpreter.fusion cimport fuse
 from vm_native.interpreter.leave cimport deliver_trap
-from vm_native.interpreter cimport switch
+from vm_native.interpreter cimport counting, switch
 from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE
 
@@ -20,9 +21,14 @@ cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 cdef Engine switch_engine
 switch_engine.run_block = switch.run_block
 switch_engine.handler_of = switch.handler_of
+switch_engine.pairs = &switch.pairs
 
 cdef Engine threaded_engine
 include "threaded_engine.pxi"
+
+cdef Engine counting_engine     # needs linking=False
+counting_engine.run_block = counting.run_block
+counting_engine.handler_of = switch.handler_of
 
 
 def forms():
@@ -31,6 +37,8 @@ def forms():
 
 
 cdef Engine* engine_named(str form) except NULL:
+    if form == "counting":
+        return &counting_engine
     if form not in forms():
         raise ValueError(f"interpreter form {form!r} is not built here; there is {', '.join(forms())}")
     return &threaded_engine if form == "threaded" else &switch_engine
@@ -43,6 +51,8 @@ cdef void give_handlers(Engine* engine, Block* block) noexcept nogil:
         if block.info[slot].opcode != CONSTANT_SLOT:
             block.uops[slot].handler = engine.handler_of(block.info[slot].opcode)
         slot += 1
+    if engine.pairs != NULL:
+        fuse(engine.pairs, block)
 
 
 cdef uint64_t physical_of(AddressMap* map, intptr_t host) noexcept nogil:

@@ -1,5 +1,7 @@
 from vm_native.cpu cimport Cpu
+from vm_native.interpreter.fusion cimport PairTable
 from vm_native.ir cimport Block
 
+cdef PairTable pairs
 cdef void run_block(Cpu* cpu, Block* block) noexcept nogil
 cdef void* handler_of(int opcode) noexcept nogil

@@ -4,6 +4,7 @@ from libc.stdint cimport (
 )
 from vm_native.cpu cimport CONTINUE, Cpu, TlbEntry
 from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
+from vm_native.interpreter.fusion cimport IN_RS1, IN_RS2, UNRELATED, enter_pair
 from vm_native.interpreter.leave cimport call_helper, step_over
 from vm_native.interpreter.memory cimport (
     ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
@@ -16,6 +17,7 @@ from vm_native.riscv.fpu cimport *
 
 include "uop_enum.pxi"
 include "switch_loop.pxi"
+include "switch_pairs.pxi"
 
 
 cdef void run_block(Cpu* cpu, Block* block) noexcept nogil:

@@ -1,0 +1,44 @@
+"""Gives the fused handlers to a block."""
+from vm_native.ir cimport CONSTANT_SLOT, Block
+
+
+cdef int enter_pair(PairTable* table, int first, int second, int relation, void* handler) except -1:
+    if max(first, second) >= MAX_OPCODES:
+        raise OverflowError("more uops than the table of fused pairs has room for")
+    if not table.first_class[first]:
+        table.first_classes += 1
+        table.first_class[first] = <uint8_t>table.first_classes
+    if not table.second_class[second]:
+        table.second_classes += 1
+        table.second_class[second] = <uint8_t>table.second_classes
+    table.count += 1
+    if max(table.first_classes, table.second_classes) >= MAX_CLASSES or table.count >= MAX_PAIRS:
+        raise OverflowError("more fused pairs than their table has room for")
+    table.number[table.first_class[first]][table.second_class[second]][relation] = <uint16_t>table.count
+    table.handlers[table.count] = handler
+    return 0
+
+
+cdef inline int following(Block* block, int slot) noexcept nogil:
+    """The slot of the next uop; past the end, uop_count or more."""
+    slot += 1
+    return slot + 1 if slot < block.uop_count and block.info[slot].opcode == CONSTANT_SLOT else slot
+
+
+cdef void fuse(const PairTable* table, Block* block) noexcept nogil:
+    """From the front: on a chain of neighbours this finds as many pairs as there can be."""
+    cdef const uint16_t* numbers
+    cdef int first = 0, number
+    cdef int second = following(block, first)
+    while second < block.uop_count:
+        numbers = table.number[table.first_class[block.info[first].opcode]][
+            table.second_class[block.info[second].opcode]]
+        number = numbers[relation_of(&block.uops[first], &block.uops[second])]
+        if number == 0:
+            number = numbers[UNRELATED]
+        if number:
+            block.uops[first].handler = table.handlers[number]
+            first = following(block, second)
+        else:
+            first = second
+        second = following(block, first)
