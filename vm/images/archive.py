@@ -34,17 +34,18 @@ class Archive:
         self.cache = cache_directory() / "debian" / suite
         self._mirror = self.mirrors[0]
         self._index = b""
+        self._answered = False          # some mirror has a Release file with a good signature
 
     def package(self, name: str, progress: Progress | None = None) -> Package:
         """Look a package up in the index, which is fetched at the first call.
 
-        Where there is none to be had, by what this version of vm knows of the package, if it does.
+        Where a mirror has none that its Release file names, by what this version of vm knows of the package, if it does.
         """
         if not self._index:
             try:
                 self._index = self._obtain_index(progress)
             except ImageError as failure:
-                if name not in KNOWN:
+                if name not in KNOWN or not self._answered:
                     raise
                 log.warning("%s; taking %s %s, whose digest is known", failure, name, KNOWN[name].version)
                 return KNOWN[name]
@@ -72,7 +73,9 @@ class Archive:
             self._mirror = mirror
             try:
                 document = fetch(f"{mirror}/{name}", INRELEASE_LIMIT)
-                index = self._index_of(self._verified(document, f"{mirror}/{name}"), progress)
+                release = self._verified(document, f"{mirror}/{name}")
+                self._answered = True
+                index = self._index_of(release, progress)
             except ImageError as failure:
                 failures.append(failure)
                 continue

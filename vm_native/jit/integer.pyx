@@ -209,6 +209,13 @@ cdef void rotate_constant(Job* job, Uop* uop, bint wide) noexcept nogil:
     wrote(job, uop.rd, target)
 
 
+cdef void and_not(Job* job, Uop* uop) noexcept nogil:
+    cdef int target = target_of(job, uop.rd, RAX)
+    cdef int kept = read_slot(job, uop.rs1, RAX)
+    vex(&job.e, ANDN, True, target, read_slot(job, uop.rs2, RCX), kept)
+    wrote(job, uop.rd, target)
+
+
 cdef void inverted(Job* job, Uop* uop, int opcode) noexcept nogil:
     """rs1 OP ~rs2."""
     load_slot(job, RAX, uop.rs2)
@@ -310,7 +317,7 @@ cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil:
         op_slot(job, MOV, False, RAX, uop.rs1)
         shift_constant(&job.e, SHL, True, RAX, uop.imm)
         wrote(job, uop.rd, RAX)
-    elif opcode == UOP_ANDN: inverted(job, uop, AND)
+    elif opcode == UOP_ANDN: and_not(job, uop)
     elif opcode == UOP_ORN: inverted(job, uop, OR)
     elif opcode == UOP_XNOR: inverted(job, uop, XOR)
     elif opcode == UOP_CLZ: from_one(job, uop, LZCNT, True)

@@ -78,7 +78,6 @@ cdef enum Opcode:
     TZCNT = 0xBC | MAP_0F | PREFIX_F3
     LZCNT = 0xBD | MAP_0F | PREFIX_F3
     LOCK_XADD = 0xC1 | MAP_0F | LOCK
-    LOCK_CMPXCHG = 0xB1 | MAP_0F | LOCK
     # VEX
     ANDN = 0xF2 | MAP_0F38
     SHLX = 0xF7 | MAP_0F38 | PREFIX_66
@@ -149,7 +148,6 @@ cdef enum BitTest:          # 0F BA /n
 
 cdef enum Unary:            # F7 /n
     NOT = 2
-    NEG = 3
     MUL_HIGH = 4            # rdx:rax = rax * operand, unsigned
     IMUL_HIGH = 5
     DIV = 6
@@ -176,7 +174,6 @@ cdef void shift_constant(Emitter* e, int operation, bint wide, int rm, int count
 cdef void shift_cl(Emitter* e, int operation, bint wide, int rm) noexcept nogil
 cdef void bit_constant(Emitter* e, int operation, bint wide, int rm, int bit) noexcept nogil
 cdef void unary(Emitter* e, int operation, bint wide, int rm) noexcept nogil
-cdef void multiply_constant(Emitter* e, bint wide, int reg, int rm, int32_t value) noexcept nogil
 cdef void bswap(Emitter* e, int reg) noexcept nogil
 cdef void sign_into_rdx(Emitter* e, bint wide) noexcept nogil
 cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil

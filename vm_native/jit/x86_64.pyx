@@ -165,11 +165,6 @@ cdef void unary(Emitter* e, int operation, bint wide, int rm) noexcept nogil:
     op(e, 0xF7, wide, operation, rm)
 
 
-cdef void multiply_constant(Emitter* e, bint wide, int reg, int rm, int32_t value) noexcept nogil:
-    op(e, 0x69, wide, reg, rm)
-    emit_int32(e, value)
-
-
 cdef void bswap(Emitter* e, int reg) noexcept nogil:
     emit_byte(e, 0x48 | (reg >> 3))
     emit_byte(e, 0x0F)
@@ -270,7 +265,7 @@ OPCODES = {
     "mov to": MOV_TO, "mov8 to": MOV8_TO, "mov16 to": MOV16_TO, "lea": LEA, "movsxd": MOVSXD, "imul": IMUL,
     "movzx8": MOVZX8, "movzx16": MOVZX16, "movsx8": MOVSX8, "movsx16": MOVSX16, "sete": SETCC | IF_EQUAL,
     "cmovb": CMOVCC | IF_BELOW, "bts": BTS, "btr": BTR, "btc": BTC, "popcnt": POPCNT, "tzcnt": TZCNT, "lzcnt": LZCNT,
-    "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
+    "lock xadd": LOCK_XADD,
     "andn": ANDN, "shlx": SHLX, "sarx": SARX, "shrx": SHRX, "vmovaps": VMOVAPS, "vmovsd": VMOVSD,
     "vmovsd to": VMOVSD_TO, "vmovss": VMOVSS, "vmovss to": VMOVSS_TO, "vmovq": VMOVQ, "vmovq to": VMOVQ_TO,
     "vsqrtsd": VSQRTSD, "vaddsd": VADDSD, "vmulsd": VMULSD, "vsubsd": VSUBSD, "vminsd": VMINSD, "vdivsd": VDIVSD,
@@ -317,8 +312,6 @@ def assemble(str shape, *operands):
         bit_constant(&e, a[0], a[1], a[2], a[3])
     elif shape == "unary":
         unary(&e, a[0], a[1], a[2])
-    elif shape == "multiply_constant":
-        multiply_constant(&e, a[0], a[1], a[2], a[3])
     elif shape == "bswap":
         bswap(&e, a[0])
     elif shape == "sign_into_rdx":
