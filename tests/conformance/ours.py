@@ -14,17 +14,17 @@ X_NAMES = tuple(f"x{number}" for number in range(32))
 F_NAMES = tuple(f"f{number}" for number in range(32))
 
 
-def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None) -> vm.Machine:
+def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None, harts: int = 1) -> vm.Machine:
     """Every machine of the conformance tests; `engine` as `vm.Machine` has it, so $VM_ENGINE by default."""
-    return vm.Machine(memory=memory, isa=isa, engine=engine)
+    return vm.Machine(memory=memory, isa=isa, engine=engine, harts=harts)
 
 
 class Ours:
-    """A machine with one hart, used for one program after the other."""
+    """A machine, used for one program after the other. It has one hart where nothing else is said."""
 
-    def __init__(self, isa: str, engine: str | None = None):
+    def __init__(self, isa: str, engine: str | None = None, harts: int = 1):
         self.isa = isa
-        self.machine = new_machine(isa, engine=engine)
+        self.machine = new_machine(isa, engine=engine, harts=harts)
         self.hart = self.machine.harts[0]
 
     @cached_property
@@ -43,9 +43,10 @@ class Ours:
         """One step: an interrupt that is due is taken first."""
         return self.machine.run(instructions=1)
 
-    def registers(self) -> list[int]:
-        """x0 to x31, then f0 to f31."""
-        read_x, read_f = self.hart.read_x, self.hart.read_f
+    def registers(self, hart: vm.Hart | None = None) -> list[int]:
+        """x0 to x31, then f0 to f31; of the first hart where nothing else is said."""
+        hart = hart or self.hart
+        read_x, read_f = hart.read_x, hart.read_f
         return [read_x(number) for number in range(32)] + [read_f(number) for number in range(32)]
 
     def memory_at(self, address: int, size: int) -> int | None:

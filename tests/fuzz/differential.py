@@ -35,11 +35,11 @@ SWITCHES = ("REGISTERS", "ALLOCATION", "SLOTS", "GROUPING", "LINKING", "JUMP_CAC
 SETTINGS: tuple[dict[str, str], ...] = (
     {"HOT": "0"}, {"HOT": "1"}, {"HOT": "3"}, {"HOT": "6", "SEED": "1"}, {"HOT": "20", "SEED": "7"},
     *({"HOT": "2", switch: "0"} for switch in SWITCHES),
-    {"HOT": "0", "SUPERBLOCKS": "0"},
+    {"HOT": "0", "SUPERBLOCKS": "0"}, {"HOT": "0", "BYTES": str(1 << 20)},
 )  # fmt: skip
 USES = 250          # cases, before new machines are made: pages overwritten again and again, as by loading, are
                     # no longer translated
-LENGTHS = (1, 7, 60, 300, 1500, 4000)
+LENGTHS = (1, 7, 60, 300, 1500, 4000, 30_000)
 
 
 class Difference(AssertionError):
@@ -51,6 +51,7 @@ class Case(NamedTuple):
 
     setting: int
     isa: str
+    harts: int
     program: Program
     pieces: tuple[tuple[int, int], ...]         # steps to run, and the seed of what is done before
 
@@ -69,10 +70,10 @@ def environment(setting: dict[str, str]) -> Iterator[None]:
 
 
 @cache
-def machines(isa: str, setting: int) -> tuple[Ours, Ours]:
+def machines(isa: str, setting: int, harts: int) -> tuple[Ours, Ours]:
     """The interpreter and the compiling engine. Both have run the same programs before, so that even time agrees."""
     with environment(SETTINGS[setting]):
-        return Ours(isa, engine="interpreter"), Ours(isa, engine="jit")
+        return Ours(isa, engine="interpreter", harts=harts), Ours(isa, engine="jit", harts=harts)
 
 
 def make_case(seed: int) -> Case:
@@ -90,7 +91,7 @@ def make_case(seed: int) -> Case:
     program = make_program([("refresh", random.getrandbits(24)), *units, ("again", 0)], scenery, extensions)
     pieces = tuple((random.randrange(1, random.choice(LENGTHS) + 1), random.getrandbits(24))
                    for _ in range(random.randrange(3, 12)))
-    return Case(random.randrange(len(SETTINGS)), isa, program, pieces)
+    return Case(random.randrange(len(SETTINGS)), isa, random.choice((1, 1, 1, 1, 1, 2)), program, pieces)
 
 
 def disturb(ours: Ours, seed: int) -> None:
@@ -110,14 +111,22 @@ def disturb(ours: Ours, seed: int) -> None:
         hart.write_csr(CSR_NUMBERS["fcsr"], random.choice((0, 0, 0, 31, 0x20, 0x60)))
     elif kind < 0.4:
         hart.csr["satp"] = hart.csr["satp"] ^ 7 << 44
+    elif kind < 0.45 and hart.read_csr(CSR_NUMBERS["stimecmp"]) is not None:
+        hart.csr["menvcfg"] |= 1 << 63
+        hart.csr["stimecmp"] = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        hart.csr["sie"] |= 0x20
+        hart.csr["sstatus"] |= 2
 
 
 def state(ours: Ours) -> dict[str, object]:
     """What can be seen of a machine, but for RAM."""
-    hart = ours.hart
-    found: dict[str, object] = {"pc": hart.pc, "privilege": hart.privilege, "steps": ours.machine.steps}
-    found |= zip(X_NAMES + F_NAMES, ours.registers(), strict=True)
-    found |= {name: hart.read_csr(number) for name, number in CSR_NUMBERS.items()}
+    found: dict[str, object] = {"steps": ours.machine.steps, "console": ours.machine.console.output}
+    for hart in ours.machine.harts:
+        prefix = f"hart {hart.id} " if hart.id else ""
+        seen = {"pc": hart.pc, "privilege": hart.privilege, "state": hart.state, "hart_steps": hart.steps}
+        seen |= zip(X_NAMES + F_NAMES, ours.registers(hart), strict=True)
+        seen |= {name: hart.read_csr(number) for name, number in CSR_NUMBERS.items()}
+        found |= {prefix + name: value for name, value in seen.items()}
     return found
 
 
@@ -164,7 +173,7 @@ class Count(NamedTuple):
 
 def check(case: Case) -> Count:
     """Run a case on both engines. Raises Difference; then it is for new machines to go on."""
-    both = machines(case.isa, case.setting)
+    both = machines(case.isa, case.setting, case.harts)
     compiling = both[1].machine
     before = Count(compiling.steps, compiling.statistics()["jit"]["interpreted"])
     for ours in both:
@@ -236,7 +245,7 @@ def first_wrong_step(case: Case) -> str:
 
     def after(steps: int) -> tuple[Ours, Ours]:
         machines.cache_clear()
-        both = machines(case.isa, case.setting)
+        both = machines(case.isa, case.setting, case.harts)
         for ours in both:
             ours.load(case.program.image)
             for piece in [*before, (steps, seed)]:
