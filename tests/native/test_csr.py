@@ -7,6 +7,8 @@ import pytest
 
 from tests.assembler import BASE
 
+pytestmark = pytest.mark.usefixtures("dispatch")
+
 ILLEGAL = 2
 USER, SUPERVISOR, MACHINE = 0, 1, 3
 U64 = (1 << 64) - 1

@@ -8,6 +8,8 @@ import pytest
 from tests.assembler import BASE
 from tests.native.paging import ALL, MODES, PAGE, A, D, G, PageTables, R, U, V, W, X, pte
 
+pytestmark = pytest.mark.usefixtures("dispatch")
+
 FETCH_ACCESS, LOAD_ACCESS, STORE_ACCESS, FETCH_PAGE, LOAD_PAGE, STORE_PAGE = 1, 5, 7, 12, 13, 15
 MPRV, SUM, MXR = 1 << 17, 1 << 18, 1 << 19
 USER, SUPERVISOR, MACHINE = 0, 1, 3

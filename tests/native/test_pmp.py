@@ -4,6 +4,8 @@ import pytest
 
 from tests.assembler import BASE
 
+pytestmark = pytest.mark.usefixtures("dispatch")
+
 FETCH_ACCESS, ILLEGAL, LOAD_ACCESS, STORE_ACCESS = 1, 2, 5, 7
 R, W, X, TOR, NA4, NAPOT, LOCKED = 1, 2, 4, 0x08, 0x10, 0x18, 0x80
 USER, SUPERVISOR, MACHINE = 0, 1, 3

@@ -6,6 +6,8 @@ from tests.assembler import BASE
 from tests.native.paging import ALL, PageTables, U
 from vm.stop import StopReason
 
+pytestmark = pytest.mark.usefixtures("dispatch")
+
 ILLEGAL, BREAKPOINT, LOAD_ACCESS, ECALL_U, ECALL_S, ECALL_M, LOAD_PAGE = 2, 3, 5, 8, 9, 11, 13
 USER, SUPERVISOR, MACHINE = 0, 1, 3
 INTERRUPT = 1 << 63
