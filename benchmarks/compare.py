@@ -49,7 +49,7 @@ def table(results: Results) -> Table:
 @click.option("--engines", default="all", help="Ours: interpreter, plain (without fusion), jit; with settings of the "
                                                "environment as in jit:VM_JIT_SLOTS=0.  [default: all]")
 @click.option("--peers", default="qemu,native", show_default=True,
-              help="Others: qemu, qemu-user, unicorn, native; `all`, or nothing.")
+              help="Others: qemu, qemu-user, unicorn, spike, native; `all`, or nothing.")
 @click.option("--rounds", default=3, show_default=True, help="Turns of each machine; the best counts.")
 @click.option("--cpu", is_flag=True, help="Measure processor time, not time on the wall: for a busy host.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")

@@ -46,4 +46,4 @@ def test_what_cannot_be_measured_says_why(error: Exception, verdict: str):
         raise error
 
     result = measure(Row("subject", "name", "theirs", "ours", pairs, claim=Claim(1, "a claim")))
-    assert (result.verdict, result.note, result.ratio) == (verdict, str(error), None)
+    assert (result.verdict, result.note, result.measured) == (verdict, str(error), False)

@@ -59,7 +59,7 @@ class Kernels:
         environment = environment | dict(pair.split("=") for pair in text.split(",") if pair)
         with settings(environment):
             self.machine = vm.Machine(memory=MEMORY, engine=name)
-        self.machine.load(elf(KERNELS))
+        self.symbols = self.machine.load(elf(KERNELS)).symbols
         self.hart = self.machine.harts[0]
         self.hart.csr["pmpaddr0"] = EVERYTHING
         self.hart.csr["pmpcfg0"] = ALLOW
@@ -70,7 +70,7 @@ class Kernels:
         With `satp` it runs in supervisor mode, with this translation.
         """
         hart = self.hart
-        hart.pc = kernel if isinstance(kernel, int) else self.machine.program.symbols[kernel].address
+        hart.pc = kernel if isinstance(kernel, int) else self.symbols[kernel].address
         hart.privilege = MACHINE_MODE if satp is None else SUPERVISOR_MODE
         hart.csr["satp"] = satp or 0
         hart["a0"], hart["a1"], hart["a2"] = turns, first, second
@@ -81,17 +81,17 @@ class Kernels:
             raise RunFailed(f"kernel {kernel}: {stop}")
         return seconds
 
-    def turns(self, kernel: str | int, *arguments: int, satp: int | None = None) -> int:
+    def turns(self, kernel: str | int, first: int, second: int, satp: int | None) -> int:
         """How many turns take long enough to be measured; running them warms the engine up."""
         turns = 1000
-        while self.run(kernel, turns, *arguments, satp=satp) < TARGET_SECONDS:
+        while self.run(kernel, turns, first, second, satp) < TARGET_SECONDS:
             turns *= 2
         return turns
 
-    def timer(self, kernel: str | int, *arguments: int, satp: int | None = None) -> Callable[[], float]:
+    def timer(self, kernel: str | int, first: int = 0, second: int = 0, satp: int | None = None) -> Callable[[], float]:
         """A function that returns seconds a turn."""
-        turns = self.turns(kernel, *arguments, satp=satp)
-        return lambda: self.run(kernel, turns, *arguments, satp=satp) / turns
+        turns = self.turns(kernel, first, second, satp)
+        return lambda: self.run(kernel, turns, first, second, satp) / turns
 
     def map_pages(self, level: int = 0) -> int:
         """Map the first 48 MiB of RAM onto themselves, and return the satp for it. Level 0: by 4 KiB pages,

@@ -13,6 +13,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from vm.errors import VmError
 QEMU, QEMU_USER = "qemu-system-riscv64", "qemu-riscv64"
 VM = "from vm.cli import main; main()"          # for python -c: the command line, wherever it is installed
 MEMORY_MIB = 128
+SPIKE_ISA = "rv64imafdc_zicntr"
 TIMEOUT = 600
 
 
@@ -55,6 +57,7 @@ class Machine:
     run: Callable[[str], Run]
     ours: bool = False
     cannot: frozenset[str] = frozenset()    # programs that it cannot run
+    slow: bool = False                      # an interpreter that takes ten times as long as the others, or more
 
 
 def machine(name: str) -> Machine:
@@ -166,12 +169,43 @@ def no_module(name: str) -> str | None:
     return None if find_spec(name) else f"the package {name} is not installed"
 
 
+def spike() -> str | None:
+    """Spike, on the path or in the package of that name, whose own wrapper takes long to start."""
+    package = find_spec("riscv")
+    if package is not None and package.origin is not None:
+        inside = Path(package.origin).parent / "data" / "bin" / "spike"
+        if inside.exists():
+            return str(inside)
+    return shutil.which("spike")
+
+
+def run_spike(program: str) -> Run:
+    """Spike has the UART but no power switch: the program is done when it has printed its line."""
+    command = [spike() or "spike", f"--isa={SPIKE_ISA}", f"-m{MEMORY_MIB}", str(elf(program))]
+    start, cpu_start = time.perf_counter(), children_seconds()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        watchdog = threading.Timer(TIMEOUT, child.kill)
+        watchdog.start()
+        output = b""
+        for line in child.stdout or ():
+            output += line
+            if line.startswith(program.encode()):
+                break
+        seconds = time.perf_counter() - start
+        watchdog.cancel()
+        child.kill()
+    if not output.endswith(b" ok\n"):
+        raise RunFailed(f"spike: {program}: {output.decode()}")
+    return Run(seconds, children_seconds() - cpu_start, output.decode())
+
+
 TRAPPING = frozenset({"timer", "syscall"})
 PEERS: dict[str, Machine] = {
     "qemu": Machine(partial(not_installed, QEMU), run_qemu),
     "qemu-user": Machine(lambda: not_installed(QEMU_USER) or no_module("ziglang"),
                          lambda program: timed([QEMU_USER, build_hosted(program, "linux")]), cannot=TRAPPING),
     # Unicorn reports traps to its host and has no timer.
-    "unicorn": Machine(partial(no_module, "unicorn"), run_unicorn, cannot=TRAPPING),
+    "unicorn": Machine(partial(no_module, "unicorn"), run_unicorn, cannot=TRAPPING, slow=True),
+    "spike": Machine(lambda: None if spike() else "spike is not installed", run_spike, slow=True),
     "native": Machine(partial(no_module, "ziglang"), lambda program: timed([build_hosted(program, "native")])),
 }

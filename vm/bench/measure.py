@@ -8,6 +8,7 @@ function `rows(quick)` that yields rows. What is not there raises NotBuilt, when
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from math import nan
 from statistics import median, quantiles
 from typing import Any
 
@@ -54,12 +55,16 @@ class Result:
     claim: str | None
     verdict: str
     note: str = ""                      # why there is no measurement
-    baseline_median: float | None = None
-    ours_median: float | None = None
-    ratio: float | None = None          # median of the pairs' ratios
-    ratio_low: float | None = None      # quartiles of them; of few the extremes
-    ratio_high: float | None = None
+    baseline_median: float = nan
+    ours_median: float = nan
+    ratio: float = nan                  # median of the pairs' ratios
+    ratio_low: float = nan              # quartiles of them; of few the extremes
+    ratio_high: float = nan
     pairs: tuple[Pair, ...] = ()
+
+    @property
+    def measured(self) -> bool:
+        return bool(self.pairs)
 
 
 def in_turn(baseline: Callable[[], float], ours: Callable[[], float], rounds: int) -> Callable[[], Iterator[Pair]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
-from math import prod
+from math import isnan, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +40,21 @@ def document(results: Sequence[Result], quick: bool) -> dict[str, Any]:
         "host": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
                  "machine": platform.machine(), "python": platform.python_version(),
                  "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None},
-        "rows": [asdict(result) for result in results],
+        "rows": [stored(result) for result in results],
         "geometric means": geometric_means(results),
     }
+
+
+def stored(result: Result) -> dict[str, Any]:
+    """A row for JSON, which has no NaN: without its figures where there are none."""
+    return {name: value for name, value in asdict(result).items() if value == value}
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Result]]:
     """A run that was stored as JSON."""
     try:
-        stored = json.loads(Path(path).read_text())
-        return stored, [Result(**row | {"pairs": tuple(map(tuple, row["pairs"]))}) for row in stored["rows"]]
+        run = json.loads(Path(path).read_text())
+        return run, [Result(**row | {"pairs": tuple(map(tuple, row["pairs"]))}) for row in run["rows"]]
     except (ValueError, KeyError, TypeError) as error:
         raise VmError(f"{path}: not a report that vm bench --json wrote: {error}") from error
 
@@ -58,14 +63,14 @@ def geometric_means(results: Iterable[Result]) -> dict[str, float]:
     """Of the ratios, over the rows of each group."""
     groups: dict[str, list[float]] = {}
     for result in results:
-        if result.group and result.ratio is not None:
+        if result.group and result.measured:
             groups.setdefault(f"{result.subject}: {result.group}", []).append(result.ratio)
     return {group: prod(ratios) ** (1 / len(ratios)) for group, ratios in groups.items() if len(ratios) > 1}
 
 
-def amount(value: float | None, unit: str) -> str:
+def amount(value: float, unit: str) -> str:
     """A value with a fitting prefix."""
-    if value is None:
+    if isnan(value):
         return "-"
     if unit == "B":
         return f"{value / 2**20:.2f} MiB" if value >= 2**20 else f"{value / 1024:.1f} KiB"
@@ -76,7 +81,7 @@ def amount(value: float | None, unit: str) -> str:
 
 
 def cells(result: Result) -> tuple[str, ...]:
-    if result.ratio is None:
+    if not result.measured:
         figures = ["-"] * 4
     else:
         figures = [amount(result.baseline_median, result.unit), amount(result.ours_median, result.unit),
@@ -87,10 +92,10 @@ def cells(result: Result) -> tuple[str, ...]:
 
 def lines(rows: Iterable[Result]) -> list[tuple[tuple[str, ...], str]]:
     """The cells of each row and its verdict. What was not measured for the same reason is one line."""
-    found = [(cells(row), row.verdict) for row in rows if row.ratio is not None]
+    found = [(cells(row), row.verdict) for row in rows if row.measured]
     missing: dict[str, list[Result]] = {}
     for row in rows:
-        if row.ratio is None:
+        if not row.measured:
             missing.setdefault(row.note, []).append(row)
     for first, *others in missing.values():
         name, *rest = cells(first)
@@ -130,7 +135,7 @@ def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
     old = {(row.subject, row.name, row.baseline, row.ours): row for row in before}
     for row in after:
         was = old.pop((row.subject, row.name, row.baseline, row.ours), None)
-        if was is None or was.ratio is None or row.ratio is None:
+        if was is None or not was.measured or not row.measured:
             note = "new" if was is None else f"{was.verdict}, then {row.verdict}" if was.verdict != row.verdict else ""
             if note:
                 table.add_row(row.subject, row.name, "", amount(row.ours_median, row.unit), "", "", "", note)
@@ -145,13 +150,13 @@ def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
     return table
 
 
-def page(stored: dict[str, Any], results: Sequence[Result]) -> str:
+def page(run: dict[str, Any], results: Sequence[Result]) -> str:
     """The report as one file of HTML, with plots where matplotlib is installed."""
-    host = stored["host"]
+    host = run["host"]
     parts = [
         f"<!doctype html><html lang=en><meta charset=utf-8><title>vm bench</title><style>{CSS}</style>",
         "<h1>Benchmarks</h1>",
-        f"<p>vm {stored['vm']}, {stored['date']}, on {html.escape(host['cpu'])} ({host['cpus']} CPUs), "
+        f"<p>vm {run['vm']}, {run['date']}, on {html.escape(host['cpu'])} ({host['cpus']} CPUs), "
         f"{html.escape(host['system'])}, Python {host['python']}. A ratio above 1 says that ours costs less; it is the "
         "median over pairs of runs.</p>",
     ]
@@ -182,7 +187,7 @@ def plots(results: Sequence[Result]) -> "dict[str, Figure]":
         return {}
     pictures = {}
     for subject, rows in by_subject(results).items():
-        shown = [row for row in rows if row.ratio is not None]
+        shown = [row for row in rows if row.measured]
         if bars := [row for row in shown if row.at is None]:
             pictures[subject] = bar_plot(subject, bars)
         if sweeps := [row for row in shown if row.at is not None]:
@@ -221,7 +226,7 @@ def sweep_plot(subject: str, rows: Sequence[Result]) -> "Figure":
     axes = figure.add_subplot()
     for group in dict.fromkeys(row.group for row in rows):
         line = [row for row in rows if row.group == group]
-        where = [row.at for row in line]
+        where = [row.at for row in line if row.at is not None]
         axes.plot(where, [row.ratio for row in line], marker="o", markersize=4, label=group)
         axes.fill_between(where, [row.ratio_low for row in line], [row.ratio_high for row in line], alpha=0.15)
     axes.set_xscale("log", base=2)

@@ -1,8 +1,9 @@
 """The subjects of the benchmark report: a file each, with a function `rows(quick)`."""
 
 from importlib import import_module
+from types import ModuleType
 
 
-def subject(name: str):
+def subject(name: str) -> ModuleType:
     """The module of a subject."""
     return import_module(f"vm.bench.rows.{name}")

@@ -1,6 +1,6 @@
 """The compiling engine beside the interpreter, by class of work, and what each of its parts brings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import exp, log
 
 from vm.bench.kernels import kernel_pairs
@@ -42,7 +42,7 @@ def arguments(kernel: str) -> tuple[int, ...]:
     return (DATA, 1024) if kernel == "loads" else ()
 
 
-def programs_in_turn(baseline: str, ours: str, rounds: int):
+def programs_in_turn(baseline: str, ours: str, rounds: int) -> Callable[[], Iterator[Pair]]:
     """Geometric means of the seconds that PROGRAMS take."""
     def pairs() -> Iterator[Pair]:
         sides = []

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 from vm.bench.guests.build import EMPTY, FLOATING_POINT, PROGRAMS
 from vm.bench.kernels import best_engine
@@ -21,6 +22,7 @@ LEAST_SECONDS = 1e-4                    # a program that takes next to no time m
 def rows(quick: bool) -> Iterator[Row]:
     engine = best_engine()
     for peer in ("qemu", "native") if quick else PEERS:
+        rounds = 1 if quick or PEERS[peer].slow else 5
         for program in QUICK if quick else PROGRAMS:
             kind = PROGRAMS[program]
             if program in PEERS[peer].cannot:
@@ -28,7 +30,7 @@ def rows(quick: bool) -> Iterator[Row]:
             claim = None
             if peer == "qemu":
                 claim = Claim(5, "at least 5x") if kind == FLOATING_POINT else Claim(2, "at least 2x")
-            yield Row("programs", f"{program} ({kind})", peer, engine, beside(peer, engine, program, 1 if quick else 5),
+            yield Row("programs", f"{program} ({kind})", peer, engine, beside(peer, engine, program, rounds),
                       claim=claim, group=f"{'floating point' if kind == FLOATING_POINT else 'integer'}, beside {peer}")
     if not quick:
         yield Row("programs", "Debian's installer: kernel, shell, power-off", "qemu", f"vm boot, {engine}",
@@ -57,9 +59,9 @@ def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
             kernel, initrd = debian_installer()
         except ImageError as error:
             raise NotBuilt(str(error)) from error
-        theirs = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
-        ours = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel, "--initrd", initrd,
-                "--append", BOOT_LINE]
+        theirs: list[str | Path] = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
+        ours: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
+                                  "--initrd", initrd, "--append", BOOT_LINE]
         yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {"VM_ENGINE": engine})),
                            rounds)()
     return pairs
