@@ -39,7 +39,7 @@ class Archive:
     def package(self, name: str, progress: Progress | None = None) -> Package:
         """Look a package up in the index, which is fetched at the first call.
 
-        Where a mirror has none that its Release file names, by what this version of vm knows of the package, if it does.
+        Where a mirror has none that its Release file names, by what vm knows of the package itself, if anything.
         """
         if not self._index:
             try:
