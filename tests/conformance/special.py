@@ -123,6 +123,24 @@ def again(random: Random) -> Unit:
     return Unit(4, lambda here, target: [by_name("jal", target - here, rd=0)], -CODE_SIZE)
 
 
+def neighbours(random: Random) -> Unit:
+    """Loads or stores of one size beside each other through one pointer, as a function saves registers."""
+    names = random.choice((("lb", "lbu"), ("lh", "lhu"), ("lw", "lwu"), ("ld",), ("sb",), ("sh",), ("sw",), ("sd",)))
+    if "d" in names[0] and random.random() < 0.3:
+        names = (*names, "f" + names[0])
+    size = 1 << "bhwd".index(names[0][1])
+    step = size if random.random() < 0.9 else 1
+    pointer = random.choice(POINTERS)
+    first = step * random.randrange(-20, 20)
+    words = []
+    for number in range(random.randrange(3, 20)):
+        name = random.choice(names)
+        offset = first + step * (random.randrange(-20, 20) if random.random() < 0.3 else number)
+        data = random.choice((0, 5, 10, 15, 20, 27)) if random.random() < 0.97 else pointer
+        words.append(by_name(name, offset, rs1=pointer, **{"rd" if "l" in name else "rs2": data}))
+    return Unit(4 * len(words), lambda here, target: words)
+
+
 def page_table(random: Random, invalidate: bool = False) -> Unit:
     """Change the entry of a page of DATA between accesses to it. U-mode, and S-mode under TVM, skip all of it."""
     page = random.randrange(DATA // PAGE, (DATA + DATA_SIZE) // PAGE)
@@ -239,6 +257,7 @@ SPECIAL = {
     "supervisor memory": Special(supervisor_memory, 4),
     "refresh": Special(refresh, 0),
     "again": Special(again, 0),
+    "neighbours": Special(neighbours, 3, "D"),
     "page table": Special(page_table, 5),
     "page table, Svinval": Special(page_table_invalidated, 3, "Svinval"),
     "superpage": Special(superpage, 4),

@@ -83,7 +83,7 @@ def make_case(seed: int) -> Case:
     choices = names(extensions)
     kind = random.random()
     if kind < 0.5:              # few rows, so that compiled code is seldom left
-        choices = random.sample(choices, random.randrange(3, 30))
+        choices = random.sample(choices, random.randrange(3, 30)) + ["neighbours"] * random.choice((0, 1, 5))
     elif kind < 0.7:
         choices = [name for name in choices if name[0] == "f" or name.startswith(("c.f", "constant"))]
     units = [(random.choice(choices), random.getrandbits(24)) for _ in range(random.choice((3, 10, 40, 120)))]
