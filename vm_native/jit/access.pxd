@@ -2,6 +2,7 @@ from libc.stdint cimport uint64_t
 from vm_native.ir cimport Block, Uop
 from vm_native.jit.job cimport Cold, Job
 
+cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept nogil
 cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil
 cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil
 cdef void find_strides(Job* job, Block* part) noexcept nogil

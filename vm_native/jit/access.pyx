@@ -1,4 +1,4 @@
-"""Loads, stores and the simplest atomics.
+"""Loads and stores.
 
 A `PageSlot` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
 access lies in that page and is aligned. Everything else is out of line: first the TLB is asked, then the interpreter's
@@ -14,7 +14,7 @@ from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Block, Uop, info_of
 from vm_native.jit.job cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, float_target, load_slot, new_cold, place_of, read_slot, target_of,
+    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, float_target, new_cold, place_of, read_slot, target_of,
     wrote, wrote_float,
 )
 from vm_native.jit.x86_64 cimport *
@@ -144,18 +144,6 @@ cdef inline void transfer(Job* job, Uop* uop, const Access* access, int base) no
         load(job, uop, access, base)
 
 
-cdef void exchange_add(Job* job, Uop* uop, bint wide, bint swap) noexcept nogil:
-    """amoadd, amoswap: the host's own."""
-    cdef Cold* cold
-    cdef int base = check(job, uop, 8 if wide else 4, True, &cold)
-    load_slot(job, RAX, uop.rs2)
-    op_memory(&job.e, XCHG if swap else LOCK_XADD, wide, RAX, base, RCX, 0)
-    if not wide:
-        op(&job.e, MOVSXD, True, RAX, RAX)
-    wrote(job, uop.rd, RAX)
-    cold.done = here(&job.e)
-
-
 cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const Access* access = &accesses[opcode]
@@ -166,13 +154,7 @@ cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil:
         transfer(job, uop, access, check(job, uop, access.size, access.write, &cold))
         cold.done = here(&job.e)
         return True
-    if opcode == UOP_AMOADD_W: exchange_add(job, uop, False, False)
-    elif opcode == UOP_AMOADD_D: exchange_add(job, uop, True, False)
-    elif opcode == UOP_AMOSWAP_W: exchange_add(job, uop, False, True)
-    elif opcode == UOP_AMOSWAP_D: exchange_add(job, uop, True, True)
-    else:
-        return False
-    return True
+    return False
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------

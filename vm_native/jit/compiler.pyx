@@ -6,6 +6,7 @@ from vm_native.clock cimport host_ns
 from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
 from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
 from vm_native.jit.access cimport choose_slot, emit_access, emit_group, find_strides
+from vm_native.jit.atomics cimport emit_atomic
 from vm_native.jit.code cimport (
     code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
     room_for_trace,
@@ -95,8 +96,9 @@ cdef bint emit_part(Job* job, Block* part, int way) noexcept nogil:
             continue
         if UOP_BEQ <= opcode <= UOP_FALL or opcode == UOP_CALL_LEAVE:
             emit_end(job, part, uop, opcode, way)
-        elif not emit_integer(job, uop, opcode) and not emit_access(job, uop, opcode) and not emit_floating(
-            job, uop, opcode
+        elif not (
+            emit_integer(job, uop, opcode) or emit_access(job, uop, opcode) or emit_floating(job, uop, opcode)
+            or emit_atomic(job, uop, opcode)
         ):
             emit_perform(job, uop, job.refund)
             # Whatever was known of the registers may have changed.

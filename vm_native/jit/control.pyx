@@ -78,7 +78,7 @@ cdef int condition_of(Job* job, Uop* uop, int opcode) noexcept nogil:
     if uop.rs1 == job.jit.zero and job.general[uop.rs2] >= 0 and (opcode == UOP_BLT or opcode == UOP_BGE):
         # 0 < b, 0 >= b
         op_constant(&job.e, CMP_CONSTANT, True, job.general[uop.rs2], 0)
-        return 0xF if opcode == UOP_BLT else 0xE
+        return IF_GREATER if opcode == UOP_BLT else IF_NOT_GREATER
     a = read_slot(job, uop.rs1, RAX)
     if uop.rs2 == job.jit.zero:
         op(&job.e, TEST, True, a, a)

@@ -9,8 +9,6 @@ from vm_native.jit.x86_64 cimport *
 include "uop_enum.pxi"
 
 cdef enum:
-    IF_LESS_OR_EQUAL = 0xE
-    IF_GREATER = 0xF
     XMM0 = 0
     XMM1 = 1
 

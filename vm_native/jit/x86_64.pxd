@@ -37,6 +37,8 @@ cdef enum Condition:
     IF_ORDERED = 0xB
     IF_LESS = 0xC
     IF_NOT_LESS = 0xD
+    IF_NOT_GREATER = 0xE
+    IF_GREATER = 0xF
 
 # An opcode: the byte, the map it stands in (none, 0F, 0F38, 0F3A) << 8, the mandatory prefix (none, 66, F3, F2) << 12.
 cdef enum:
@@ -78,6 +80,7 @@ cdef enum Opcode:
     TZCNT = 0xBC | MAP_0F | PREFIX_F3
     LZCNT = 0xBD | MAP_0F | PREFIX_F3
     LOCK_XADD = 0xC1 | MAP_0F | LOCK
+    LOCK_CMPXCHG = 0xB1 | MAP_0F | LOCK
     # VEX
     ANDN = 0xF2 | MAP_0F38
     SHLX = 0xF7 | MAP_0F38 | PREFIX_66

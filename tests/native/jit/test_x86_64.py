@@ -41,6 +41,7 @@ INTEGER = {
 ONLY_MEMORY = {
     "lea": ("lea", "reg rm", (0, 0), 0),
     "lock xadd": ("lock xadd", "rm reg", (0, 0), 0),
+    "lock cmpxchg": ("lock cmpxchg", "rm reg", (0, 0), 0),
 }
 VECTOR = {
     "andn": ("andn", "reg source rm", (0, 0, 0), None),
