@@ -13,6 +13,7 @@ class Scheduler:
     bus: Bus
     clock: NativeClock
     form: str
+    compiler: JitCompiler | None
     def __init__(
         self,
         bus: Bus,

@@ -175,7 +175,7 @@ def check(case: Case) -> Count:
     """Run a case on both engines. Raises Difference; then it is for new machines to go on."""
     both = machines(case.isa, case.setting, case.harts)
     compiling = both[1].machine
-    before = Count(compiling.steps, compiling.statistics()["jit"]["interpreted"])
+    before = Count(compiling.steps, compiling.stats()["jit"]["interpreted"])
     for ours in both:
         ours.load(case.program.image)
     for index, piece in enumerate(case.pieces):
@@ -188,7 +188,7 @@ def check(case: Case) -> Count:
             raise Difference(f"{SETTINGS[case.setting]} {case.isa}, piece {index}: {'; '.join(problems)}")
         if wanted[0] is not vm.StopReason.BUDGET:
             break
-    return Count(compiling.steps - before.steps, compiling.statistics()["jit"]["interpreted"] - before.interpreted)
+    return Count(compiling.steps - before.steps, compiling.stats()["jit"]["interpreted"] - before.interpreted)
 
 
 def check_all(seeds: Iterable[int]) -> Count:

@@ -88,7 +88,7 @@ def test_only_blocks_that_share_a_byte_with_the_store_die(guest):
         .dword 0
     """)
     g.finish()
-    assert g.machine.statistics()["invalidations"] == 0
+    assert g.machine.stats()["invalidations"] == 0
     assert g.word("data") == 1
 
 
@@ -108,8 +108,8 @@ def test_page_that_keeps_changing_is_run_uncached(guest):
     """)
     g.finish()
     assert g["a0"] == 1000
-    assert 0 < g.machine.statistics()["invalidations"] < 100
-    assert g.machine.statistics()["translations"] < 200
+    assert 0 < g.machine.stats()["invalidations"] < 100
+    assert g.machine.stats()["translations"] < 200
 
 
 def test_amo_and_sc_into_code_are_seen(guest):

@@ -257,7 +257,7 @@ def test_both_forms_take_the_same_path(guest, monkeypatch):
         monkeypatch.setenv("VM_DISPATCH", form)
         g = guest(source)
         g.finish()
-        assert g.machine.statistics()["dispatch"] == form
+        assert g.machine.stats()["dispatch"] == form
         words = [g.word(g.address("data") + 8 * number) for number in range(64)]
         assert words == sorted(words) and len(set(words)) == 64
         seen.append((list(g.hart.x), words, g.machine.steps, g["minstret"]))

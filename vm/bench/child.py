@@ -22,7 +22,7 @@ def look(engine: str) -> dict[str, Any]:
     import vm
 
     with vm.Machine(memory="1M", engine=engine) as machine:
-        return machine.statistics()
+        return machine.stats()
 
 
 def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[str, Any]:
@@ -37,7 +37,7 @@ def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[
     return {
         "seconds": seconds, "cpu_seconds": cpu_seconds, "reason": stop.reason.value, "stop": str(stop),
         "output": machine.console.output.decode(), "instructions": machine.harts[0].csr["minstret"],
-        "statistics": machine.statistics(),
+        "statistics": machine.stats(),
     }
 
 

@@ -46,7 +46,7 @@ def facts(machine: Machine) -> list[Row]:
     return [
         ("version", version("vm")),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.python_compiler()})"),
-        ("engine", f"interpreter, {machine.statistics()['dispatch']} dispatch (built: {', '.join(forms())})"),
+        ("engine", f"interpreter, {machine.stats()['dispatch']} dispatch (built: {', '.join(forms())})"),
         ("ISA", machine.isa.string),
         ("host", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("host CPU", f"{cpu_model()}, {os.cpu_count()} CPUs"),

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free
 from vm_native.clock cimport host_ns
 from vm_native.cpu cimport Compiler, Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir cimport Block
-from vm_native.jit.state cimport MAX_REGIONS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership, Region
+from vm_native.jit.state cimport LEFT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership, Region
 from vm_native.jit.x86_64 cimport patch
 from vm_native.ram cimport PAGE_SHIFT
 
@@ -172,7 +172,7 @@ cdef void discard_code(Jit* jit, Code* code) noexcept nogil:
         leave_part(code.parts[i], &code.memberships[i])
     code.head.entry = NULL
     code.head.heat = 0
-    lead_jump_caches(jit, code.head, jit.leave_at[jit.cache.cpus[0].front_end.uses_float(code.head.mode)])
+    lead_jump_caches(jit, code.head, jit.leave_at[jit.cache.cpus[0].front_end.uses_float(code.head.mode)][LEFT_COLD])
     for i in range(jit.cache.cpu_count):
         jit.cache.cpus[i].pending_exit = NULL
     if code.newer != NULL:

@@ -4,6 +4,5 @@ from vm_native.jit.state cimport Jit
 
 cdef class JitCompiler:
     cdef Jit jit
-    cdef object perf_map
     cdef void attach(self, BlockCache* cache) except *
     cdef void take_front_end(self) except *

@@ -1,6 +1,6 @@
 """Uops to x86-64: compiles traces of hot blocks, and is the face that the run loop and the block cache see."""
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
+from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
 from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
@@ -18,7 +18,7 @@ from vm_native.jit.job cimport Job, has_room
 from vm_native.jit.registers cimport allocate
 from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark,
+    HOST_FLOATS, HOST_REGISTERS, LEFT_COLD, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
 )
 from vm_native.jit.stubs cimport emit_stubs
 from vm_native.jit.trace cimport block_in_page, choose_trace
@@ -51,6 +51,8 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_FLOAT = 3
 
+# Of `Leaving`
+REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
 SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
 
@@ -76,6 +78,17 @@ cdef void mark(Job* job, uint64_t pc) noexcept nogil:
     marks[code.mark_count].pc = pc
     marks[code.mark_count].offset = <uint32_t>(here(&job.e) - code.start)
     code.mark_count += 1
+
+
+cdef void note_place(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexcept nogil:
+    cdef Place* journal = <Place*>realloc(jit.journal, (jit.journal_count + 1) * sizeof(Place))
+    if journal == NULL:
+        return
+    jit.journal = journal
+    journal[jit.journal_count].pc = pc
+    journal[jit.journal_count].start = start
+    journal[jit.journal_count].size = <uint32_t>size
+    jit.journal_count += 1
 
 
 cdef bint emit_part(Job* job, Block* part, int way) noexcept nogil:
@@ -164,6 +177,8 @@ cdef Code* compile_trace(Jit* jit, Cpu* cpu, Block** parts, int* ways, int count
         return NULL
     parts[0].entry_steps = job.steps
     keep_code(jit, job.code, job.e.at)
+    if jit.journaling:
+        note_place(jit, parts[0].pc, job.code.start, job.code.size)
     jit.statistics.traces += 1
     jit.statistics.instructions += job.steps
     jit.statistics.host_bytes += job.code.size
@@ -204,7 +219,7 @@ cdef void* way_to(Compiler* face, Block* block) noexcept nogil:
     cdef Jit* jit = <Jit*>face
     if block.entry != NULL:
         return block.entry
-    return jit.leave_at[jit.cache.cpus[0].front_end.uses_float(block.mode)]
+    return jit.leave_at[jit.cache.cpus[0].front_end.uses_float(block.mode)][LEFT_COLD]
 
 
 cdef class JitCompiler:
@@ -242,6 +257,7 @@ cdef class JitCompiler:
 
     def __dealloc__(self):
         free_all(&self.jit)
+        free(self.jit.journal)
         unmap_code_memory(&self.jit.memory)
 
     cdef void attach(self, BlockCache* cache) except *:
@@ -275,7 +291,8 @@ cdef class JitCompiler:
         self.jit.marking = value
 
     def traces(self):
-        """The compiled traces: (pc, host address, host code, marks), the marks as (pc, offset of its host code).
+        """The compiled traces: (pc, physical address, physical address of the page that its one instruction crosses
+        into, or 0, host address, host code, marks), the marks as (pc, offset of its host code).
 
         A mark with pc 0 is where the code out of line begins.
         """
@@ -285,16 +302,34 @@ cdef class JitCompiler:
             code = self.jit.regions[number].newest
             while code != NULL:
                 marks = [(code.marks[i].pc, code.marks[i].offset) for i in range(code.mark_count)]
-                found.append((code.head.pc, <uint64_t>code.start, code.start[:code.size], marks))
+                found.append((code.head.pc, code.head.physical, code.head.second_page, <uint64_t>code.start,
+                              code.start[:code.size], marks))
                 code = code.older
         return found
 
+    def start_journal(self):
+        """Note from now on where traces are put, for `take_journal`."""
+        cdef uint8_t* stubs = self.jit.memory.writable
+        self.jit.journaling = True
+        note_place(&self.jit, 0, stubs + self.jit.memory.executable, self.jit.stubs_end - stubs)
+
+    def take_journal(self):
+        """What was put into code memory since the journal was taken last, in this order: (pc, host address, size).
+
+        A later one may lie over an earlier one that is gone. The pc is 0 for what all traces share.
+        """
+        places = [(self.jit.journal[i].pc, <uint64_t>self.jit.journal[i].start, self.jit.journal[i].size)
+                  for i in range(self.jit.journal_count)]
+        free(self.jit.journal)
+        self.jit.journal = NULL
+        self.jit.journal_count = 0
+        return places
+
     def statistics(self):
-        """Counters, a dict: traces, instructions (guest, compiled), host_bytes, compile_ns, discarded (traces),
-        reclaimed (regions), links, left (returns to the run loop), left_unlinked, performed (uops left to the
-        interpreter's functions), interpreted (steps), pauses_ns (of the last reclamations, a list)."""
+        """Counters, a dict; `vm.Machine.stats` says what they mean. pauses_ns: of the last reclamations, a list."""
         counters = dict(self.jit.statistics)
         count = min(counters.pop("pause_count"), PAUSES)
         counters["pauses_ns"] = list(counters["pauses_ns"])[:count]
+        counters["left"] = dict(zip(REASONS, counters["left"], strict=True))
         counters["interpreted"] = self.jit.face.interpreted
         return counters

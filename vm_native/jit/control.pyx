@@ -9,7 +9,7 @@ from vm_native.jit.job cimport (
     read_slot, target_of, wrote,
 )
 from vm_native.jit.registers cimport emit_swap
-from vm_native.jit.state cimport Exit
+from vm_native.jit.state cimport LEFT_BUDGET, LEFT_UNBOXED, LEFT_UNKNOWN, Exit
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SHIFT
 
@@ -106,7 +106,7 @@ cdef void emit_probe(Job* job, bint known, uint64_t pc) noexcept nogil:
     """Go on at the pc in rax, which may be known now, by way of the jump cache."""
     cdef Emitter* e = &job.e
     cdef JumpCacheEntry* entry = NULL
-    cdef uint8_t* miss = job.jit.leave_at[job.floats]
+    cdef uint8_t* miss = job.jit.leave_at[job.floats][LEFT_UNKNOWN]
     if not job.jit.switches.jump_cache:
         jump(e, miss)
         return
@@ -191,7 +191,7 @@ cdef void emit_unboxed(Job* job, Cold* cold) noexcept nogil:
     emit_swap(job, False)
     op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, budget_place(), rest)
     load_constant(&job.e, RAX, <int64_t>(part.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
-    jump(&job.e, job.jit.leave_at[job.floats])
+    jump(&job.e, job.jit.leave_at[job.floats][LEFT_UNBOXED])
 
 
 cdef void give_back(Job* job, int steps) noexcept nogil:
@@ -254,5 +254,5 @@ cdef bint emit_cold(Job* job) noexcept nogil:
             give_back(job, job.steps)
             emit_swap(job, False)
             load_constant(&job.e, RAX, <int64_t>job.code.head.pc)
-            jump(&job.e, job.jit.leave_at[job.floats])
+            jump(&job.e, job.jit.leave_at[job.floats][LEFT_BUDGET])
     return True

@@ -12,6 +12,15 @@ cdef enum:
     MAX_REGIONS = 256
     PAUSES = 512            # how many of the last reclamations are remembered
 
+cdef enum Leaving:          # why compiled code went back to the run loop
+    LEFT_UNLINKED           # by an exit that leads to no trace yet
+    LEFT_UNKNOWN            # the jump cache does not have the target
+    LEFT_COLD               # it does, but the target is not compiled
+    LEFT_BUDGET             # the steps that are left do not last for a whole trace
+    LEFT_UNBOXED            # a single was not boxed, as the rest of the trace takes it to be
+    LEFT_PERFORMED          # one of the interpreter's functions said so: a trap, a change of mode or code, a stop
+    LEAVINGS
+
 cdef struct Code
 cdef struct Jit
 
@@ -48,6 +57,11 @@ cdef struct Code:           # a compiled trace: a block and those that follow it
     int mark_count
     Mark* marks
 
+cdef struct Place:          # of a trace, which may be gone by now
+    uint64_t pc
+    uint8_t* start
+    uint32_t size
+
 cdef struct Region:
     uint8_t* next           # free place, in the writable mapping
     uint8_t* end
@@ -77,8 +91,7 @@ cdef struct JitStatistics:
     uint64_t discarded
     uint64_t reclaimed      # regions
     uint64_t links
-    uint64_t left           # times that compiled code went back to the run loop
-    uint64_t left_unlinked  # of these, by an exit without a target
+    uint64_t[LEAVINGS] left # how often compiled code went back to the run loop, by reason
     uint64_t performed      # uops that the interpreter's functions did for compiled code
     uint64_t pauses_ns[PAUSES]      # of the last reclamations
     uint64_t pause_count
@@ -89,6 +102,9 @@ cdef struct Jit:
     CodeMemory memory
     Switches switches
     bint marking            # traces keep their marks
+    bint journaling         # `journal` tells where traces are put
+    Place* journal
+    uint64_t journal_count
     Region regions[MAX_REGIONS]
     int region_count
     int zero                # slots that read as zero, that take writes to nowhere
@@ -99,9 +115,8 @@ cdef struct Jit:
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
     # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
     uint8_t* enter[2]       # C function (Cpu*, code)
-    uint8_t* leave[2]       # jump here with pc and budget stored
-    uint8_t* leave_clean[2]  # the same with all registers stored
-    uint8_t* leave_at[2]    # jump here with the pc in rax
+    uint8_t* leave_clean[2] # the same with all registers stored: LEFT_PERFORMED
+    uint8_t* leave_at[2][LEAVINGS]      # jump here with the pc in rax
     uint8_t* leave_exit[2]  # jump here with an Exit* in rax
     uint8_t* probe_exit[2]  # the same by way of the jump cache
     uint8_t* perform[2]     # call with a Uop* in rax and the refund in edx

@@ -8,7 +8,7 @@ from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
 from vm_native.ir cimport Uop
 from vm_native.jit.job cimport BIAS, place_of, slot_place
-from vm_native.jit.state cimport Exit, Jit
+from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64 cimport *
 
 cdef enum:
@@ -73,20 +73,27 @@ cdef void emit_enter(Jit* jit, Emitter* e, bint floats) noexcept nogil:
 cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef int[6] saved = [R15, R14, R13, R12, RBP, RBX]
     cdef int i
-    jit.leave_exit[floats] = here(e)
-    count(e, &jit.statistics.left_unlinked)
-    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pending_exit))
-    op_memory(e, MOV, True, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
-    jit.leave_at[floats] = here(e)
-    count(e, &jit.statistics.left)
+    cdef uint8_t* store = here(e)
+    cdef uint8_t* go
     op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
     move_registers(jit, e, floats, False)
-    jit.leave_clean[floats] = here(e)
+    go = here(e)
     op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
     op_constant(e, ADD_CONSTANT, True, RSP, 8)
     for i in range(6):
         pop(e, saved[i])
     ret(e)
+    for i in range(LEAVINGS):
+        jit.leave_at[floats][i] = here(e)
+        count(e, &jit.statistics.left[i])
+        jump(e, store)
+    jit.leave_clean[floats] = here(e)
+    count(e, &jit.statistics.left[LEFT_PERFORMED])
+    jump(e, go)
+    jit.leave_exit[floats] = here(e)
+    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pending_exit))
+    op_memory(e, MOV, True, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
+    jump(e, jit.leave_at[floats][LEFT_UNLINKED])
 
 
 cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
@@ -98,10 +105,10 @@ cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     shift_constant(e, SHL, True, RCX, 5)
     op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).pc)
-    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats])
+    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats][LEFT_UNKNOWN])
     op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
     op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).key)
-    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats])
+    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats][LEFT_UNKNOWN])
     jump_memory(e, RCX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).code)
 
 

@@ -19,4 +19,4 @@ def compiled(guest, monkeypatch):
 @pytest.fixture
 def counters():
     """counters(guest) -> what the compiler counted."""
-    return lambda guest: guest.machine.statistics()["jit"]
+    return lambda guest: guest.machine.stats()["jit"]

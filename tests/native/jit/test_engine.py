@@ -20,7 +20,7 @@ def unable(monkeypatch):
 
 
 def compiles(machine: vm.Machine) -> bool:
-    return "jit" in machine.statistics()
+    return "jit" in machine.stats()
 
 
 def test_this_host_can():

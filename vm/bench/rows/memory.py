@@ -94,7 +94,7 @@ def walk(level: int, rounds: int) -> Callable[[], Iterator[Pair]]:
 def hit_rate() -> Iterator[Pair]:
     kernels = Kernels("interpreter")
     kernels.run("loads", 100_000, DATA, 1 << 20)
-    counters = kernels.machine.statistics()
+    counters = kernels.machine.stats()
     if "tlb_hits" not in counters:
         raise NotBuilt("statistics() does not count TLB hits")
     yield counters["tlb_hits"] + counters["tlb_misses"], counters["tlb_hits"]
