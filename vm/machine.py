@@ -22,7 +22,9 @@ from vm.hart import Hart
 from vm.htif import Htif
 from vm.loaders import LinuxBoot, Program, Range, load, load_linux, place_device_tree
 from vm.memory import Memory
+from vm.perf_map import PERF_MAP
 from vm.sizes import parse_size
+from vm.stats import summary
 from vm.stop import Stop, StopReason
 from vm_native.bus import Bus
 from vm_native.interpreter.run import forms
@@ -54,6 +56,8 @@ class Machine:
     engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
         is "jit" where that works. The default is $VM_ENGINE or "auto".
     seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
+    perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
+        default is whether $VM_PERF_MAP is 1.
 
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
     use it in a `with` statement.
@@ -67,10 +71,11 @@ class Machine:
         clock: str = "virtual",
         engine: str | None = None,
         seed: int = 0,
+        perf_map: bool | None = None,
     ):
         size = parse_size(memory)
         form = dispatch_form()
-        compiler = compiler_for(engine or os.environ.get("VM_ENGINE") or "auto")
+        self.compiler = compiler_for(engine or os.environ.get("VM_ENGINE") or "auto")
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if clock not in ("virtual", "real"):
@@ -87,7 +92,8 @@ class Machine:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
         linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
         fusion = os.environ.get("VM_FUSION") != "0"         # of uops there
-        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=compiler, linking=linking, fusion=fusion)
+        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=self.compiler, linking=linking,
+                                    fusion=fusion)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(
@@ -95,6 +101,9 @@ class Machine:
         )
         for hart in self.harts:
             hart.connect(self.memory)
+        self._perf_map = os.environ.get("VM_PERF_MAP") == "1" if perf_map is None else perf_map
+        if self._perf_map and self.compiler is not None:
+            self.compiler.start_journal()
         self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
                           self._on_device_request)
         self.console = Console(self.board.uart.receive, self.run, self.request_stop)
@@ -259,6 +268,8 @@ class Machine:
             return self._run(instructions, seconds, until, timeout)
         finally:
             self._in_run = False
+            if self._perf_map and self.compiler is not None:
+                PERF_MAP.update(self.compiler.take_journal(), self._place_name)
 
     def _run(
         self,
@@ -367,9 +378,27 @@ class Machine:
         """Retired instructions and instructions that trapped, all harts together, since the machine was built."""
         return self._scheduler.clock.steps
 
-    def statistics(self) -> dict[str, Any]:
-        """Counters of the block cache: translations, invalidations, evictions, bytes; and the dispatch form."""
-        return {"dispatch": self._scheduler.form, **self._scheduler.statistics()}
+    def stats(self) -> dict[str, Any]:
+        """What has been counted since the machine was built.
+
+        steps: as the property. dispatch: the interpreter's form, "threaded" or "switch". Of the block cache:
+        translations (blocks), invalidations, evictions, bytes (host memory held by blocks).
+
+        jit: only where hot code is compiled, a dict. traces, instructions, host_bytes, compile_ns: how many have been
+        compiled, how many instructions they have, how long their code is, how long that took. discarded: traces given
+        up. reclaimed: regions of code memory emptied for new code; pauses_ns: for how long the last 512 of them held up
+        the machine (count, p50, p99, max). links: jumps set from trace to trace. interpreted: steps not done by
+        compiled code; compiled: the share of those that were. performed: instructions that compiled code left to the
+        interpreter's functions. left: how often the run loop took over from compiled code, by reason: "unlinked" (a way
+        out that leads to no trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that
+        is not compiled), "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed),
+        "performed" (a trap, a change of mode or code, a stop).
+        """
+        return summary({"dispatch": self._scheduler.form, **self._scheduler.statistics()}, self.steps)
+
+    def _place_name(self, pc: int) -> str:
+        """A guest address, for people."""
+        return self.program and self.program.symbols.lookup(pc) or f"guest {pc:#x}"
 
     # End
 

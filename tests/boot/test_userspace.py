@@ -49,7 +49,7 @@ def boot(disk, firmware=None, seed=0) -> Boot:
         machine.console.expect("\nsynced")
         disk_at_sync = disk.read_bytes()
         record = run_to_end(machine)
-        interpreted = machine.statistics().get("jit", {"interpreted": record.steps})["interpreted"]
+        interpreted = machine.stats().get("jit", {"interpreted": record.steps})["interpreted"]
         return Boot(firmware, record, entropy, disk_at_sync, interpreted < record.steps / 10)
 
 

@@ -67,7 +67,7 @@ def compare_programs(steps: int, start: int) -> Tally:
         key = isa, *setting.values()
         pair, uses = pairs.pop(key, None) or (new_pair(isa, setting), 0)
         machine = pair[1].machine
-        before = machine.statistics()["jit"]["interpreted"]
+        before = machine.stats()["jit"]["interpreted"]
         program = random_program(random, isa, loop)
         lockstep = CompiledLockstep(*pair, random)
         try:
@@ -76,7 +76,7 @@ def compare_programs(steps: int, start: int) -> Tally:
             raise Difference(f"VM_CONFORMANCE_SEED={seed}: {setting} {isa}\n{difference}") from difference
         tally.programs += 1
         tally.steps += lockstep.compared
-        tally.interpreted += machine.statistics()["jit"]["interpreted"] - before
+        tally.interpreted += machine.stats()["jit"]["interpreted"] - before
         tally.cut_short += lockstep.cut_short
         if uses < USES:
             pairs[key] = pair, uses + 1

@@ -23,16 +23,49 @@ ZEROES = re.compile(rb"\0{8,}")
 JUMPS = frozenset("j jal beq bne blt bge bltu bgeu beqz bnez blez bgez bltz bgtz".split())
 
 
-@click.command(epilog="Example: vm disasm firmware.elf --symbol main --count 20")
+EXAMPLES = """\b
+Examples:
+  vm disasm firmware.elf --symbol main --count 20
+  vm disasm firmware.elf --jit --at main"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("file", metavar="FILE")
 @click.option("--start", type=Address(), metavar="ADDR", help="Begin here, as in 0x80000000.")
 @click.option("--symbol", metavar="NAME", help="Only this function.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="So many instructions at most.")
-def disasm(file: str, start: int | None, symbol: str | None, count: int | None) -> None:
+@click.option("--jit", is_flag=True, help="Run FILE and show the host code of its hottest trace beside it.")
+@click.option("--at", metavar="ADDR|NAME", help="With --jit: the trace at this address or symbol.")
+@click.option("--traces", type=click.IntRange(min=1), metavar="N", help="With --jit: so many traces.  [default: 1]")
+@click.option("--cold", is_flag=True, help="With --jit: also the code out of line.")
+@click.option("--instructions", "limit", type=click.IntRange(min=1), metavar="N",
+              help="With --jit: run so many at most.  [default: 100000000]")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="With --jit: run so long on the host at most.  [default: 10]")
+def disasm(file: str, start: int | None, symbol: str | None, count: int | None, jit: bool, at: str | None,
+           traces: int | None, cold: bool, limit: int | None, timeout: float | None) -> None:
     """Disassemble the code of FILE, a RISC-V ELF executable."""
+    statically = start is not None or symbol is not None or count is not None
+    if jit and statically:
+        raise click.UsageError("--start, --symbol and --count exclude --jit, which has --at and --traces",
+                               click.get_current_context())
+    if not jit and (at, traces, cold, limit, timeout) != (None, None, False, None, None):
+        raise click.UsageError("--at, --traces, --cold, --instructions and --timeout go with --jit",
+                               click.get_current_context())
+    decoder = new_decoder()
+    if jit:
+        from vm.cli.compiled import show_compiled
+
+        for line in show_compiled(file, at, limit or 100_000_000, timeout or 10, cold, traces or 1, decoder):
+            click.echo(line)
+    else:
+        show_code(file, start, symbol, count, decoder)
+
+
+def show_code(file: str, start: int | None, symbol: str | None, count: int | None, decoder: Any) -> None:
+    """What stands in the file."""
     if start is not None and symbol is not None:
         raise click.UsageError("--start and --symbol exclude each other", click.get_current_context())
-    decoder = new_decoder()
     code, symbols = read_code(file)
     end = 1 << 64
     if symbol is not None:

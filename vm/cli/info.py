@@ -33,7 +33,7 @@ def info(isa: bool, markdown: bool) -> None:
             show("instruction set", ISA_HEADINGS, isa_rows())
         return
 
-    with Machine() as machine:
+    with Machine(engine="interpreter") as machine:     # there everywhere
         show("vm", ("", ""), facts(machine))
         show("memory map", ("address", "size", "interrupt", "device"), memory_map(machine.board))
 
@@ -46,13 +46,24 @@ def facts(machine: Machine) -> list[Row]:
     return [
         ("version", version("vm")),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.python_compiler()})"),
-        ("engine", f"interpreter, {machine.stats()['dispatch']} dispatch (built: {', '.join(forms())})"),
+        ("engine", engine()),
+        ("interpreter", f"{machine.stats()['dispatch']} dispatch (built: {', '.join(forms())}; VM_DISPATCH chooses)"),
         ("ISA", machine.isa.string),
         ("host", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("host CPU", f"{cpu_model()}, {os.cpu_count()} CPUs"),
         ("memory copies", f"{instruction_set} (here: {', '.join(implementations())}; choose with VM_COPY)"),
         ("cache", str(cache_directory())),
     ]
+
+
+def engine() -> str:
+    """What runs the guest where nothing else is asked for, and why."""
+    from vm_native.jit.compiler import unavailable
+
+    chosen = os.environ.get("VM_ENGINE") or "auto"
+    missing = unavailable()
+    auto = "jit" if missing is None else f"interpreter: {missing}"
+    return f"auto, which is {auto} here" if chosen == "auto" else f"{chosen}, by VM_ENGINE; auto is {auto} here"
 
 
 def isa_rows() -> list[Row]:

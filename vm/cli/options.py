@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from vm.devices import BlockDevice
     from vm.machine import Machine
 
-ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter"]),
-                             help="What runs the guest's instructions.  [default: VM_ENGINE, or auto]")
+ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter", "jit"]),
+                             help="What runs the guest: jit compiles what is hot, auto does so where the host can.  "
+                                  "[default: VM_ENGINE, or auto]")
 DISK_MODES: dict[str, dict[str, Any]] = {"read-only": {"read_only": True}, "discard": {"discard_on_exit": True}}
 
 
@@ -45,6 +46,8 @@ def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
                      help="Guest time: counted in instructions (every run is the same), or the host's."),
         click.option("--seed", type=int, metavar="N", default=0, show_default=True,
                      help="What all randomness in the machine derives from."),
+        click.option("--perf-map", is_flag=True, default=None,
+                     help="Name compiled code for Linux perf, in /tmp/perf-PID.map.  [default: VM_PERF_MAP]"),
         click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
                      help="Raw disk image; repeatable. MODE: read-only, or discard (writes are forgotten)."),
     )

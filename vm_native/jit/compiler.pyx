@@ -51,7 +51,7 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_FLOAT = 3
 
-# Of `Leaving`
+# Of LEFT_UNLINKED and what follows it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
 SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
@@ -234,7 +234,6 @@ cdef class JitCompiler:
         unknown = set(switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
-        self.jit.memory.descriptor = -1
         self.jit.switches.registers = switches.get("registers", True)
         self.jit.switches.allocation = switches.get("allocation", True)
         self.jit.switches.slots = switches.get("slots", True)

@@ -12,7 +12,7 @@ cdef enum:
     MAX_REGIONS = 256
     PAUSES = 512            # how many of the last reclamations are remembered
 
-cdef enum Leaving:          # why compiled code went back to the run loop
+cdef enum:                  # why compiled code went back to the run loop
     LEFT_UNLINKED           # by an exit that leads to no trace yet
     LEFT_UNKNOWN            # the jump cache does not have the target
     LEFT_COLD               # it does, but the target is not compiled
@@ -67,8 +67,7 @@ cdef struct Region:
     uint8_t* end
     Code* newest
 
-cdef struct CodeMemory:     # one memfd, mapped twice: no address is both writable and executable
-    int descriptor
+cdef struct CodeMemory:     # mapped twice: no address is both writable and executable
     uint8_t* writable
     intptr_t executable     # what to add to a writable address
     uint64_t size
@@ -91,7 +90,7 @@ cdef struct JitStatistics:
     uint64_t discarded
     uint64_t reclaimed      # regions
     uint64_t links
-    uint64_t[LEAVINGS] left # how often compiled code went back to the run loop, by reason
+    uint64_t[LEAVINGS] left  # how often compiled code went back to the run loop, by reason
     uint64_t performed      # uops that the interpreter's functions did for compiled code
     uint64_t pauses_ns[PAUSES]      # of the last reclamations
     uint64_t pause_count
@@ -115,7 +114,7 @@ cdef struct Jit:
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
     # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
     uint8_t* enter[2]       # C function (Cpu*, code)
-    uint8_t* leave_clean[2] # the same with all registers stored: LEFT_PERFORMED
+    uint8_t* leave_clean[2]  # the same with all registers stored: LEFT_PERFORMED
     uint8_t* leave_at[2][LEAVINGS]      # jump here with the pc in rax
     uint8_t* leave_exit[2]  # jump here with an Exit* in rax
     uint8_t* probe_exit[2]  # the same by way of the jump cache

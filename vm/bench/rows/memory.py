@@ -96,5 +96,5 @@ def hit_rate() -> Iterator[Pair]:
     kernels.run("loads", 100_000, DATA, 1 << 20)
     counters = kernels.machine.stats()
     if "tlb_hits" not in counters:
-        raise NotBuilt("statistics() does not count TLB hits")
+        raise NotBuilt("stats() does not count TLB hits")
     yield counters["tlb_hits"] + counters["tlb_misses"], counters["tlb_hits"]
