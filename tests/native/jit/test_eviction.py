@@ -1,4 +1,7 @@
-"""The oldest blocks go when the block cache is full: nothing may lead to what was compiled of them."""
+"""What goes to make room: the oldest blocks of a full block cache, and what was compiled longest ago.
+
+Nothing may lead to it, least of all a jump cache.
+"""
 
 from tests.guest import Guest
 
@@ -54,3 +57,17 @@ def test_eviction_leaves_no_way_to_old_code(monkeypatch):
     assert guest.machine.stats()["evictions"] > 0
     assert guest["s4"] == 1
     assert guest["a0"] == 2
+
+
+def test_code_that_went_is_not_jumped_to(monkeypatch):
+    """The room for code is used anew while a jump cache still knows the block of f, which is as it was."""
+    monkeypatch.setenv("VM_JIT_HOT", "0")
+    monkeypatch.setenv("VM_JIT_BYTES", str(1 << 20))
+    guest = Guest(PROGRAM.replace("sw   t1, (s0)", ""), memory="8M", engine="jit")
+    window = (0x0016_8693).to_bytes(4, "little") * (WINDOW // 4 - 32)       # addi a3, a3, 1
+    window += (0x0800_006F).to_bytes(4, "little") + bytes(124)              # j .+128
+    guest.memory.write(FILLER, window * WINDOWS + (0x0009_8067).to_bytes(4, "little"))      # jr s3
+    guest.finish()
+    assert guest.machine.statistics()["jit"]["reclaimed"] >= 2
+    assert guest["a3"] == WINDOWS * (WINDOW // 4 - 32)
+    assert guest["a0"] == 1

@@ -1,0 +1,140 @@
+"""Instructions that follow each other, where compiled code carries on what it knows: that a register holds a boxed
+single, that a page is the one looked up for the access before."""
+
+from random import Random
+
+import pytest
+
+from tests.assembler import BASE
+from tests.conformance import operands
+from tests.conformance.encoding import register_fields
+from tests.conformance.generator import by_name, word_of
+from tests.conformance.image import Image
+from tests.conformance.ours import F_NAMES, X_NAMES, Ours
+from tests.native.paging import PAGE, PageTables
+from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.instructions import ROWS
+
+LENGTH, SEQUENCES = 14, 400
+CODE, DATA = BASE + 0x1000, BASE + 0x10_0000
+EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
+FLOATING = [
+    row for row in ROWS
+    if row.is_on(EXTENSIONS) and row.length == 4 and any(field[0] for field in register_fields(row).values())
+]  # fmt: skip
+F, X, POINTER = (15, 0, 20), (10, 20), 8
+
+
+def sequence(random: Random) -> list[int]:
+    """Floating-point instructions over three registers: two that live in the host's, one in memory."""
+    words = []
+    for _ in range(LENGTH):
+        row = random.choice(FLOATING)
+        fields = register_fields(row)
+        chosen = {operand: random.choice(F if fields[operand][0] else X) for operand in fields}
+        if row.pieces:
+            words.append(by_name(row.name, 8 * random.randrange(8), **chosen | {"rs1": POINTER}))
+        else:
+            words.append(word_of(row, random, rm=random.choice((0, 7)), **chosen))
+    return words
+
+
+def test_floating_point_sequences(monkeypatch):
+    """Doubles where singles were and the other way round, in all orders; the interpreter says what comes out."""
+    monkeypatch.setenv("VM_JIT_HOT", "0")
+    random = Random(1)
+    both = [Ours(isa_strings.DEFAULT, engine=engine) for engine in ("interpreter", "jit")]
+    stay = by_name("jal", 0, rd=0)
+    words = [[*sequence(random), stay] for _ in range(SEQUENCES)]
+    code = b"".join(word.to_bytes(4, "little") for part in words for word in part)
+    for ours in both:
+        ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
+        ours.hart.csr["mtvec"] = BASE + 0x100
+    for number, part in enumerate(words):
+        values = [operands.floating(random) for _ in F]
+        memory = b"".join(operands.floating(random).to_bytes(8, "little") for _ in range(16))
+        found = []
+        for ours in both:
+            hart = ours.hart
+            for register, value in zip(F, values, strict=True):
+                hart.write_f(register, value)
+            hart.csr["mstatus"], hart.csr["fcsr"] = 0x6000, 0
+            hart.x[10], hart.x[20], hart.x[POINTER] = values[0], 3, DATA
+            ours.machine.memory.write(DATA, memory)
+            hart.pc = CODE + 4 * (LENGTH + 1) * number
+            ours.machine.run(instructions=LENGTH + 1)
+            found.append((hart.pc, hart.csr["fcsr"], ours.machine.memory.read(DATA, 128), *ours.registers()))
+        names = ("pc", "fcsr", "memory", *X_NAMES, *F_NAMES)
+        wrong = [name for name, a, b in zip(names, *found, strict=True) if a != b]
+        assert not wrong, f"{wrong} after {[hex(word) for word in part]} on {[hex(value) for value in values]}"
+    machine = both[1].machine
+    assert machine.statistics()["jit"]["interpreted"] < 0.05 * machine.steps
+
+
+# --- Accesses beside each other --------------------------------------------------------------------------------------
+
+VIRTUAL, COUNT = 0x1000_0000, 8
+FRAMES = (BASE + 0x20_0000, BASE + 0x40_0000)       # of two pages that follow each other: in another order in memory
+LOAD_PAGE, STORE_PAGE = 13, 15
+LOADS = "\n".join(f"ld s{number + 2}, {8 * number}(a0)" for number in range(COUNT))
+STORES = LOADS.replace("ld", "sd")
+MPRV_SUPERVISOR = 1 << 17 | 1 << 11
+
+
+@pytest.fixture
+def neighbours(compiled):
+    def make(source: str, second: bool):
+        g = compiled(f".option norvc\n{source}\nwfi", memory="8M")
+        g.open_pmp()
+        tables = PageTables(g)
+        for page in range(1 + second):
+            tables.map(VIRTUAL + page * PAGE, FRAMES[1 - page])
+            for place in range(0, PAGE, 8):
+                g.store(FRAMES[1 - page] + place, VIRTUAL + page * PAGE + place)
+        g["satp"] = tables.satp
+        return g
+
+    return make
+
+
+def run_from(g, address: int) -> None:
+    g["mstatus"], g["mcause"] = MPRV_SUPERVISOR, 0
+    g["a0"], g.hart.pc = address, BASE
+    g.finish()
+
+
+PLACES = range(PAGE - 8 * COUNT - 8, PAGE + 9, 8)       # from before the border to behind it
+
+
+def test_loads_across_a_border(neighbours):
+    """Whichever of them lies in the second page, and whichever page was looked up last."""
+    g = neighbours(LOADS, second=True)
+    for warm in (0, PAGE):
+        for place in PLACES:
+            run_from(g, VIRTUAL + warm)
+            run_from(g, VIRTUAL + place)
+            found = [g[f"s{number + 2}"] for number in range(COUNT)]
+            assert found == [VIRTUAL + place + 8 * number for number in range(COUNT)]
+
+
+def test_stores_across_a_border(neighbours):
+    g = neighbours(STORES, second=True)
+    for warm in (0, PAGE):
+        for place in PLACES:
+            run_from(g, VIRTUAL + warm)
+            for number in range(COUNT):
+                g[f"s{number + 2}"] = 1000 * place + number
+            run_from(g, VIRTUAL + place)
+            for number in range(COUNT):
+                page, offset = divmod(place + 8 * number, PAGE)
+                assert g.word(FRAMES[1 - page] + offset) == 1000 * place + number
+
+
+@pytest.mark.parametrize("source, cause", [(LOADS, LOAD_PAGE), (STORES, STORE_PAGE)])
+def test_first_access_behind_the_border_traps(source, cause, neighbours):
+    """Those before it have happened, those behind have not."""
+    g = neighbours(source, second=False)
+    for first in range(1, COUNT):
+        run_from(g, VIRTUAL)
+        run_from(g, VIRTUAL + PAGE - 8 * first)
+        assert (g["mcause"], g["mepc"], g["mtval"]) == (cause, BASE + 4 * first, VIRTUAL + PAGE)
