@@ -10,7 +10,7 @@ import os
 from tests.fuzz.differential import check_all
 
 FIRST = int(os.environ.get("VM_FUZZ_SEED", "1"))
-CASES = int(os.environ.get("VM_FUZZ_CASES", "250"))
+CASES = int(os.environ.get("VM_FUZZ_CASES", "600"))
 
 
 def test_random_programs_do_the_same_on_both_engines():
