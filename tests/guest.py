@@ -33,11 +33,13 @@ class Trap(NamedTuple):
 class Guest:
     """A machine with a program at the start of RAM. Registers by name: guest["a0"], guest["mstatus"].
 
-    A program ends with `wfi`. M-mode traps go to the label trap_m, S-mode ones to trap_s, which wait for ever.
+    `devices` are arguments of `Machine.attach`. A program ends with `wfi`. M-mode traps go to the label trap_m, S-mode ones to trap_s, which wait for ever.
     """
 
-    def __init__(self, source: str, **options):
+    def __init__(self, source: str, devices=(), **options):
         self.machine = vm.Machine(**{"memory": "2M", "isa": ISA, **options})
+        for place in devices:
+            self.machine.attach(*place)
         self.machine.load(assemble_elf(source + EPILOGUE))
         self.hart = self.machine.harts[0]
         self.memory = self.machine.memory

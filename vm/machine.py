@@ -14,6 +14,7 @@ from vm.boards import Virt
 from vm.boards.virt import RESET_VECTOR
 from vm.clock import Clock
 from vm.console import Console
+from vm.devices.base import Device
 from vm.devices.virtio import VirtioDevice
 from vm.errors import ConfigurationError, LoadError, MachineBusy
 from vm.events import NEVER, EventQueue
@@ -122,11 +123,21 @@ class Machine:
 
     # Building
 
-    def attach(self, device: VirtioDevice) -> str:
-        """Put a device into the next free virtio slot; before the machine first runs. Returns the slot's name."""
+    def attach(self, device: Device, address: int | None = None, irq: int | None = None) -> str:
+        """Put a device on the board, before the machine first runs. Returns its name in `board.devices`.
+
+        A virtio device takes the next free slot. Any other stands at a physical `address`; `irq` is the source of the
+        PLIC that its line drives, if it has one. A device with a `compatible` gets a node in the device tree. Raises
+        ConfigurationError if there is no such place, or it is taken.
+        """
         if self._mapped:
             raise ConfigurationError("devices are attached before a guest is loaded")
-        name = self.board.attach(device)
+        if isinstance(device, VirtioDevice) and address is None and irq is None:
+            name = self.board.attach(device)
+        elif address is None:
+            raise ConfigurationError(f"{type(device).__name__} is no virtio device: say at which address it stands")
+        else:
+            name = self.board.place(device, address, irq)
         if hasattr(device, "output"):
             device.output = self.console.write
         return name

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
+WORD = 8                        # bytes: the widest access to a device
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
 
 
@@ -108,6 +109,21 @@ class Virt:
             if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
                 return self._fill(slot, device)
         raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken")
+
+    def place(self, device: Device, address: int, irq: int | None = None) -> str:
+        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`."""
+        wanted = Range(address, device.size)
+        if address % WORD or wanted.overlaps(self.ram):
+            raise ConfigurationError(f"a device at {address:#x}: that is not aligned to {WORD} bytes, or RAM")
+        for name, placed in self.devices.items():
+            if wanted.overlaps(Range(placed.address, placed.device.size)):
+                raise ConfigurationError(f"a device at {address:#x}: {name} stands at {placed.address:#x}")
+            if irq is not None and irq == placed.irq:
+                raise ConfigurationError(f"irq={irq}: that is {name}'s")
+        kind = type(device).__name__.lower()
+        name = f"{kind}@{address:x}"
+        self._place(name, address, device, irq, kind)
+        return name
 
     def device_tree(self, cmdline: str = "", initrd: Range | None = None) -> bytes:
         """The flattened device tree of the board as it is now."""

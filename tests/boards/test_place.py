@@ -1,0 +1,47 @@
+"""A device of one's own on the board: where it may stand, and how the guest finds it."""
+
+import fdt
+import pytest
+
+import vm
+from docs.examples.counter import Counter
+from tests.guest import Guest
+
+
+@pytest.fixture
+def machine():
+    with vm.Machine(memory="16M") as machine:
+        yield machine
+
+
+def test_guest_reaches_the_device_and_its_interrupt():
+    guest = Guest("""
+        li   t0, 0x10010000
+        li   t1, 7
+        sw   t1, 0(t0)          # the limit
+        lw   a0, 4(t0)          # counts reads
+        lw   a0, 4(t0)
+        wfi
+    """, devices=[(Counter(), 0x1001_0000, 20)])
+    guest.finish()
+    assert guest["a0"] == 2
+
+
+def test_device_tree_names_it(machine):
+    assert machine.attach(Counter(), 0x1001_0000, 20) == "counter@10010000"
+    node = fdt.parse_dtb(machine.board.device_tree()).get_node("/soc/counter@10010000")
+    assert node.get_property("compatible").data == ["example,counter"]
+    assert node.get_property("reg").data == [0, 0x1001_0000, 0, 0x1000]
+    assert node.get_property("interrupts").data == [20]
+
+
+@pytest.mark.parametrize("address, irq, said", [
+    (0x1000_1800, None, "virtio0 stands at 0x10001000"), (0x8000_0000, None, "RAM"), (0x1001_0004, None, "aligned"),
+    (0x1001_0000, 10, "irq=10: that is uart's"), (0x1001_0000, 96, "interrupt sources 1 to 95"),
+    (None, None, "Counter is no virtio device"),
+])
+def test_places_that_are_none(machine, address, irq, said):
+    before = dict(machine.board.devices)
+    with pytest.raises(vm.ConfigurationError, match=said):
+        machine.attach(Counter(), address, irq)
+    assert machine.board.devices == before
