@@ -1,0 +1,64 @@
+"""The benchmark page of the documentation, from a stored run: `python -m benchmarks.page RUN.json`.
+
+The run (`vm bench --full --json RUN.json`) becomes docs/benchmarks.json, and docs/benchmarks.md with plots beside it is
+made of that.
+"""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from vm.bench.report import HEADINGS, by_subject, geometric_means, lines, read, save_plots
+
+DOCS = Path(__file__).parents[1] / "docs"
+STORED = DOCS / "benchmarks.json"
+
+
+def row(cells) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def text() -> str:
+    """The page of the stored run."""
+    run, results = read(STORED)
+    host = run["host"]
+    verdicts = [result.verdict for result in results if result.claim]
+    parts = [
+        "# Benchmarks", "",
+        "Made by `python -m benchmarks.page` from a run of `vm bench`. Each row measures both sides in turn in one run; a",
+        "ratio above 1 says that ours costs less, and is the median over the pairs.", "",
+        f"vm {run['vm']}, {run['date'][:10]}, on {host['cpu']} ({host['cpus']} CPUs, load {host['load']:.1f} at the end), "
+        f"{host['system']}, Python {host['python']}; the {'quick' if run['quick'] else 'full'} set.", "",
+        f"Of {len(verdicts)} claims, {verdicts.count('held')} held and {verdicts.count('refuted')} were refuted.",
+    ]
+    for subject, rows in by_subject(results).items():
+        parts += ["", f"## {subject.capitalize()}", ""]
+        parts += [f"![{name}](benchmarks/{name}.svg)\n" for name in (subject, f"{subject}-sweep")
+                  if (DOCS / f"benchmarks/{name}.svg").exists()]
+        parts += [row(HEADINGS), "|" + "---|" * len(HEADINGS)]
+        parts += [row(cells) for cells, _ in lines(rows)]
+    means = geometric_means(results)
+    if means:
+        parts += ["", "## Geometric means", "", "| group | ratio |", "|---|---|"]
+        parts += [row((group, f"{mean:.2f}x")) for group, mean in means.items()]
+    return "\n".join([*parts, ""])
+
+
+@click.command()
+@click.argument("report", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def main(report: Path) -> None:
+    """Store the run REPORT and make the page."""
+    _, results = read(report)
+    if report.resolve() != STORED:
+        shutil.copyfile(report, STORED)
+    pictures = DOCS / "benchmarks"
+    shutil.rmtree(pictures, ignore_errors=True)
+    save_plots(results, pictures)
+    for png in pictures.glob("*.png"):
+        png.unlink()
+    (DOCS / "benchmarks.md").write_text(text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Every Python block of the documentation runs as it stands, page by page, and prints what the page says."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
+# The guest of the page on devices: `li t0, 0x10010000; lw a0, 4(t0); lw a0, 4(t0); wfi`
+GUEST = b"".join(word.to_bytes(4, "little") for word in (0x100102B7, 0x0042A503, 0x0042A503, 0x10500073))
+
+
+class Block(NamedTuple):
+    info: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text()
+    return [
+        Block(match["info"], INCLUDE.sub(lambda include: (ROOT / include[1]).read_text(), match["text"]),
+              text[: match.start()].count("\n") + 1)
+        for match in FENCE.finditer(text)
+    ]
+
+
+def run_page(page: Path, kinds: tuple[str, ...]) -> int:
+    """Run the blocks of these kinds in one namespace; how many there were."""
+    namespace: dict[str, object] = {"__name__": "__docs__"}
+    printed, count = "", 0
+    for block in blocks(page):
+        if block.info in kinds:
+            output = io.StringIO()
+            with contextlib.redirect_stdout(output):
+                exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
+            printed, count = output.getvalue(), count + 1
+        elif block.info == OUTPUT:
+            assert printed == block.text, f"{page.name}, line {block.line}"
+    for name, test in namespace.items():
+        if name.startswith("test_") and callable(test):
+            run_test(namespace, test)
+    return count
+
+
+def run_test(namespace, test) -> None:
+    """A test of the page on pytest, with a machine of its own as its fixture gives it."""
+    fixture = contextlib.contextmanager(namespace["machine"].__wrapped__)
+    with fixture() as machine:
+        test(machine)
+
+
+def kinds_in(page: Path) -> set[str]:
+    return {block.info for block in blocks(page)}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if PYTHON in kinds_in(page)], ids=lambda page: page.stem)
+def test_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("guest.bin").write_bytes(GUEST)
+    assert run_page(page, (PYTHON,))
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("page", [page for page in PAGES if NETWORK in kinds_in(page)], ids=lambda page: page.stem)
+def test_page_with_network(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_page(page, (PYTHON, NETWORK))
+
+
+def test_every_block_says_what_it_is():
+    known = {PYTHON, NETWORK, OUTPUT, "shell", "text"}
+    assert {info for page in PAGES for info in kinds_in(page)} <= known
