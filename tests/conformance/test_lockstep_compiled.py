@@ -78,7 +78,7 @@ def compare_programs(steps: int, start: int) -> Tally:
         tally.steps += lockstep.compared
         tally.interpreted += machine.stats()["jit"]["interpreted"] - before
         tally.cut_short += lockstep.cut_short
-        if uses < USES:
+        if uses < USES and not (loop and any(name == "store code" for name, _ in program.units)):
             pairs[key] = pair, uses + 1
     return tally
 
