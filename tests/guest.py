@@ -33,7 +33,8 @@ class Trap(NamedTuple):
 class Guest:
     """A machine with a program at the start of RAM. Registers by name: guest["a0"], guest["mstatus"].
 
-    `devices` are arguments of `Machine.attach`. A program ends with `wfi`. M-mode traps go to the label trap_m, S-mode ones to trap_s, which wait for ever.
+    `devices` are arguments of `Machine.attach`. A program ends with `wfi`. M-mode traps go to the label trap_m, S-mode
+    ones to trap_s, which wait for ever.
     """
 
     def __init__(self, source: str, devices=(), **options):
