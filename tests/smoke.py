@@ -22,7 +22,7 @@ PROGRAM = (0x0000_1297, 0x02A0_0313, 0x0062_A023, 0x0010_02B7, 0x0000_5337, 0x55
 
 
 def main() -> None:
-    assert HERE not in Path(vm.__file__).parents, f"{vm.__file__} is the source tree, not an installation"
+    assert Path(vm.__file__).parents[1] != HERE, f"{vm.__file__} is the source tree, not an installation"
     assert not list(Path(vm.__file__).parent.rglob("*.pyx")), "sources are in the wheel"
 
     with tempfile.TemporaryDirectory() as directory:
