@@ -25,7 +25,7 @@ def text() -> str:
     host = run["host"]
     verdicts = [result.verdict for result in results if result.claim]
     parts = [
-        "# Benchmarks", "",
+        "---", "hide: [navigation, toc]", "---", "", "# Benchmarks", "",
         "Made by `python -m benchmarks.page` from a run of `vm bench`. Each row has both sides in turn, in one run;",
         "a ratio above 1 says that ours costs less, and is the median over the pairs.", "",
         f"vm {run['vm']}, {run['date'][:10]}, on {host['cpu']} ({host['cpus']} CPUs, load {host['load']:.1f} at the "

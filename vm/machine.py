@@ -50,15 +50,15 @@ CODES = {code: name for name, code in STOP_CODES.items()}
 class Machine:
     """A computer: RISC-V harts on a board like QEMU's `virt`.
 
-    memory: size of RAM, bytes or text like "512M"; a multiple of 4096.
-    harts: how many, 1 to 8; they take turns in one thread.
-    isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
-    clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
-    engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
-        is "jit" where that works. The default is $VM_ENGINE or "auto".
-    seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
-    perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
-        default is whether $VM_PERF_MAP is 1.
+    - memory: size of RAM, bytes or text like "512M"; a multiple of 4096.
+    - harts: how many, 1 to 8; they take turns in one thread.
+    - isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
+    - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
+    - engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
+      is "jit" where that works. The default is $VM_ENGINE or "auto".
+    - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
+    - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
+      default is whether $VM_PERF_MAP is 1.
 
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
     use it in a `with` statement.

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
-
 from vm.errors import BusError, PageFault
 
 if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
     from vm.hart import Hart
@@ -70,8 +68,10 @@ class Memory:
                 return memoryview(ram)[address - ram.base : address - ram.base + size]
         raise BusError(address, "read", f"{size} bytes of RAM")
 
-    def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
+    def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = "uint8") -> NDArray[Any]:
         """RAM as a read-only NumPy array of that shape and type, zero-copy."""
+        import numpy as np  # here: to load it takes half as long as to start a machine without
+
         kind = np.dtype(dtype)
         count = int(np.prod(shape, dtype=np.int64))
         return np.frombuffer(self.view(address, count * kind.itemsize), dtype=kind).reshape(shape)
