@@ -1,5 +1,6 @@
 """`vm info` and the page that it makes."""
 
+import re
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -31,3 +32,17 @@ def test_memory_map_has_the_devices_of_the_board():
     text = output()
     for line in ("0x10000000  0x100", "0xc000000   0x600000", "0x80000000"):
         assert line in text
+
+
+def test_engine_that_auto_chooses_here():
+    assert re.search(r"^engine +auto, which is jit here$", output(), re.MULTILINE)
+
+
+def test_why_auto_is_the_interpreter(monkeypatch):
+    monkeypatch.setattr("vm_native.jit.compiler.unavailable", lambda: "the host refuses executable memory")
+    assert re.search(r"^engine +auto, which is interpreter: the host refuses", output(), re.MULTILINE)
+
+
+def test_engine_that_the_environment_names(monkeypatch):
+    monkeypatch.setenv("VM_ENGINE", "interpreter")
+    assert re.search(r"^engine +interpreter, by VM_ENGINE; auto is jit here$", output(), re.MULTILINE)

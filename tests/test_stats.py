@@ -1,0 +1,65 @@
+"""`Machine.stats()`: what it counts, beside what the guest is known to do."""
+
+import pytest
+
+import vm
+from vm.bench.guests.build import elf
+from vm.stats import distribution
+from vm_native.jit.compiler import REASONS
+
+
+def machine(**options) -> vm.Machine:
+    built = vm.Machine(memory="64M", **options)
+    built.load(elf("recursion"))
+    return built
+
+
+def test_compiled_share_and_way_out_of_compiled_code():
+    with machine(engine="jit") as running:
+        assert running.stats()["jit"]["compiled"] == 0
+        running.run(instructions=10_000_000)
+        stats = running.stats()
+    jit = stats["jit"]
+    assert stats["steps"] == 10_000_000
+    assert jit["compiled"] == 1 - jit["interpreted"] / 10_000_000 > 0.98
+    assert jit["traces"] > 0 and jit["host_bytes"] > jit["instructions"] > 0 and jit["compile_ns"] > 0
+    assert tuple(jit["left"]) == REASONS
+    # A slice has at most 100,000 steps, and each but the last ends in compiled code.
+    assert jit["left"]["budget"] >= 99 * jit["compiled"] - 2
+    assert jit["left"]["unlinked"] >= jit["links"] / 8
+
+
+@pytest.mark.parametrize("switch, reason, few", [("LINKING", "unlinked", 10_000), ("JUMP_CACHE", "unknown", 10_000)])
+def test_a_part_that_is_off_shows_in_why_compiled_code_is_left(switch, reason, few, monkeypatch):
+    def left() -> int:
+        with machine(engine="jit") as running:
+            running.run(instructions=2_000_000)
+            return running.stats()["jit"]["left"][reason]
+
+    assert left() < few
+    monkeypatch.setenv(f"VM_JIT_{switch}", "0")
+    assert left() > few
+
+
+def test_traps_in_compiled_code_are_counted_as_performed(monkeypatch):
+    monkeypatch.setenv("VM_JIT_HOT", "0")
+    with vm.Machine(memory="64M", engine="jit") as running:
+        running.load(elf("syscall"))
+        running.run(instructions=1_000_000)
+        assert running.stats()["jit"]["left"]["performed"] > 1_000
+
+
+def test_interpreter_has_no_counters_of_a_compiler():
+    with machine(engine="interpreter") as running:
+        running.run(instructions=1_000)
+        stats = running.stats()
+    assert stats["steps"] == 1_000 and stats["translations"] > 0 and "jit" not in stats
+
+
+@pytest.mark.parametrize("values, expected", [
+    ([], {"count": 0, "p50": 0, "p99": 0, "max": 0}),
+    ([7], {"count": 1, "p50": 7, "p99": 7, "max": 7}),
+    (list(range(200, 0, -1)), {"count": 200, "p50": 100, "p99": 198, "max": 200}),
+])
+def test_distribution(values, expected):
+    assert distribution(values) == expected
