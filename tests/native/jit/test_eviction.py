@@ -68,6 +68,6 @@ def test_code_that_went_is_not_jumped_to(monkeypatch):
     window += (0x0800_006F).to_bytes(4, "little") + bytes(124)              # j .+128
     guest.memory.write(FILLER, window * WINDOWS + (0x0009_8067).to_bytes(4, "little"))      # jr s3
     guest.finish()
-    assert guest.machine.statistics()["jit"]["reclaimed"] >= 2
+    assert guest.machine.stats()["jit"]["reclaimed"] >= 2
     assert guest["a3"] == WINDOWS * (WINDOW // 4 - 32)
     assert guest["a0"] == 1

@@ -72,7 +72,7 @@ def test_floating_point_sequences(monkeypatch):
         wrong = [name for name, a, b in zip(names, *found, strict=True) if a != b]
         assert not wrong, f"{wrong} after {[hex(word) for word in part]} on {[hex(value) for value in values]}"
     machine = both[1].machine
-    assert machine.statistics()["jit"]["interpreted"] < 0.05 * machine.steps
+    assert machine.stats()["jit"]["interpreted"] < 0.05 * machine.steps
 
 
 # --- Accesses beside each other --------------------------------------------------------------------------------------
