@@ -71,12 +71,14 @@ def test_every_key_but_the_escape_goes_to_the_guest(session, name, clock):
 
 def test_enter_is_a_carriage_return(session):
     child = session("echo")
+    child.wait_for_raw()
     child.send("a\rb")
     child.expect_exact("a\rb")
 
 
 def test_newline_of_the_guest_begins_a_line(session):
     child = session("echo")
+    child.wait_for_raw()
     child.send("a\nb")
     child.expect_exact("a\r\nb")
 
