@@ -1,17 +1,24 @@
-"""Every Python block of the documentation runs as it stands, page by page, and prints what the page says."""
+"""Every Python block of the documentation runs as it stands, page by page, and prints what the page says; every command
+line parses; every public name is in the reference.
+"""
 
 import contextlib
 import io
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+import vm
+from vm.cli import main
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
 # The guest of the page on devices: `li t0, 0x10010000; lw a0, 4(t0); lw a0, 4(t0); wfi`
 GUEST = b"".join(word.to_bytes(4, "little") for word in (0x100102B7, 0x0042A503, 0x0042A503, 0x10500073))
@@ -78,3 +85,43 @@ def test_page_with_network(page, tmp_path, monkeypatch):
 def test_every_block_says_what_it_is():
     known = {PYTHON, NETWORK, OUTPUT, "shell", "text"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
+
+
+def commands() -> list[str]:
+    """The command lines of `vm` that the pages show, in shell blocks and within sentences."""
+    found = set()
+    for page in [*PAGES, ROOT / "README.md"]:
+        found.update(INLINE_COMMAND.findall(FENCE.sub("", page.read_text())))
+        for block in blocks(page):
+            if block.info == "shell":
+                found.update(line for line in block.text.splitlines() if line.startswith("vm "))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_line_is_understood(line):
+    """Every command and option is there; a mistake raises click.UsageError. A name alone is only a mention."""
+    _, name, *arguments = shlex.split(line)
+    command = main.commands[name]
+    if arguments:
+        command.make_context(name, arguments)
+
+
+def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, capfd):
+    """It waits for ever, and `vm run` ends with the exit code that the page says."""
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "tutorial.md"
+    assert run_page(page, (PYTHON,))
+    (line,) = [block.text for block in blocks(page) if block.text.startswith("vm run")]
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(line)[1:])
+    assert ended.value.code == 124
+    assert "waits for an interrupt" in capfd.readouterr().err
+
+
+def test_every_public_name_is_in_the_reference():
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    modules = {"copy", "devices", "images"}
+    missing = [name for name in vm.__all__ if name not in modules and f"::: vm.{name}\n" not in reference]
+    missing += [f"copy.{name}" for name in vm.copy.__all__ if f"| `{name}" not in reference]
+    assert not missing

@@ -67,11 +67,11 @@ def csr_number(name: str | int) -> int:
 class Hart(NativeHart):
     """A hart of a machine. `hart.pc`, `hart.privilege` and `hart.steps` are there too.
 
-    x: integer registers, 64 bits unsigned; negative values are accepted for writing.
-    f: floating-point registers as Python floats (double precision; a single that is NaN-boxed reads as a NaN).
-    f_bits: the same as raw 64-bit images.
-    csr: control and status registers by name.
-    virtual: memory through this hart's MMU.
+    - x: integer registers, 64 bits unsigned; negative values are accepted for writing.
+    - f: floating-point registers as Python floats (double precision; a single that is NaN-boxed reads as a NaN).
+    - f_bits: the same as raw 64-bit images.
+    - csr: control and status registers by name.
+    - virtual: memory through this hart's MMU.
     """
 
     def connect(self, memory: Memory) -> None:

@@ -258,10 +258,10 @@ class Machine:
     ) -> Stop:
         """Run until the guest ends or one of the limits is reached; without a limit, until the guest ends.
 
-        instructions: steps at most, all harts together, exact: retired instructions and instructions that trapped.
-        seconds: of guest time.
-        until: called with the machine every 10,000 steps and after each device event; true stops.
-        timeout: of host time, in seconds.
+        - instructions: steps at most, all harts together, exact: retired instructions and instructions that trapped.
+        - seconds: of guest time.
+        - until: called with the machine every 10,000 steps and after each device event; true stops.
+        - timeout: of host time, in seconds.
 
         An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
         is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
@@ -392,18 +392,25 @@ class Machine:
     def stats(self) -> dict[str, Any]:
         """What has been counted since the machine was built.
 
-        steps: as the property. dispatch: the interpreter's form, "threaded" or "switch". Of the block cache:
-        translations (blocks), invalidations, evictions, bytes (host memory held by blocks).
+        - steps: as the property.
+        - dispatch: the interpreter's form, "threaded" or "switch".
+        - translations (blocks), invalidations, evictions, bytes (host memory held by blocks): of the block cache.
 
-        jit: only where hot code is compiled, a dict. traces, instructions, host_bytes, compile_ns: how many have been
-        compiled, how many instructions they have, how long their code is, how long that took. discarded: traces given
-        up. reclaimed: regions of code memory emptied for new code; pauses_ns: for how long the last 512 of them held up
-        the machine (count, p50, p99, max). links: jumps set from trace to trace. interpreted: steps not done by
-        compiled code; compiled: the share of those that were. performed: instructions that compiled code left to the
-        interpreter's functions. left: how often the run loop took over from compiled code, by reason: "unlinked" (a way
-        out that leads to no trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that
-        is not compiled), "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed),
-        "performed" (a trap, a change of mode or code, a stop).
+        jit is there only where hot code is compiled, a dict:
+
+        - traces, instructions, host_bytes, compile_ns: how many have been compiled, how many instructions they have,
+          how long their code is, how long that took.
+        - discarded: traces given up.
+        - reclaimed: regions of code memory emptied for new code.
+        - pauses_ns: for how long the last 512 of them held up the machine (count, p50, p99, max).
+        - links: jumps set from trace to trace.
+        - interpreted: steps not done by compiled code.
+        - compiled: the share of those that were.
+        - performed: instructions that compiled code left to the interpreter's functions.
+        - left: how often the run loop took over from compiled code, by reason: "unlinked" (a way out that leads to no
+          trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
+          "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a trap,
+          a change of mode or code, a stop).
         """
         return summary({"dispatch": self._scheduler.form, **self._scheduler.statistics()}, self.steps)
 

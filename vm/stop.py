@@ -27,10 +27,10 @@ class StopReason(Enum):
 class Stop:
     """What `Machine.run` returns.
 
-    pc: virtual address of the next instruction of `hart`; where a trap was the reason, of the one that trapped.
-    exit_code: the guest's, 0 after power-off; None if it gave none.
-    steps: how many this run took, all harts together.
-    cause, value: mcause and mtval of the trap that was the reason.
+    - pc: virtual address of the next instruction of `hart`; where a trap was the reason, of the one that trapped.
+    - exit_code: the guest's, 0 after power-off; None if it gave none.
+    - steps: how many this run took, all harts together.
+    - cause, value: mcause and mtval of the trap that was the reason.
     """
 
     reason: StopReason
