@@ -19,6 +19,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
+COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
 # The guest of the page on devices: `li t0, 0x10010000; lw a0, 4(t0); lw a0, 4(t0); wfi`
 GUEST = b"".join(word.to_bytes(4, "little") for word in (0x100102B7, 0x0042A503, 0x0042A503, 0x10500073))
@@ -82,6 +83,11 @@ def test_page_with_network(page, tmp_path, monkeypatch):
     assert run_page(page, (PYTHON, NETWORK))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_fits_the_page(page):
+    assert [line for block in blocks(page) for line in block.text.splitlines() if len(line) > COLUMNS] == []
+
+
 def test_every_block_says_what_it_is():
     known = {PYTHON, NETWORK, OUTPUT, "shell", "text"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
@@ -94,7 +100,8 @@ def commands() -> list[str]:
         found.update(INLINE_COMMAND.findall(FENCE.sub("", page.read_text())))
         for block in blocks(page):
             if block.info == "shell":
-                found.update(line for line in block.text.splitlines() if line.startswith("vm "))
+                lines = block.text.replace("\\\n", " ").splitlines()
+                found.update(line for line in lines if line.startswith("vm "))
     return sorted(found)
 
 

@@ -1,7 +1,7 @@
-"""A device that counts how often it is read, and raises its interrupt when the count reaches a limit.
+"""A device that counts how often it is read, and interrupts at a limit.
 
-    0x0     limit       0 for none; writing it starts anew and lowers the interrupt
-    0x4     count       reading counts
+    0x0   limit   0 for none; writing it starts anew and lowers the interrupt
+    0x4   count   reading counts
 """
 
 from vm.devices import Device, reads, writes
