@@ -21,8 +21,6 @@ INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
-# The guest of the page on devices: `li t0, 0x10010000; lw a0, 4(t0); lw a0, 4(t0); wfi`
-GUEST = b"".join(word.to_bytes(4, "little") for word in (0x100102B7, 0x0042A503, 0x0042A503, 0x10500073))
 
 
 class Block(NamedTuple):
@@ -72,7 +70,6 @@ def kinds_in(page: Path) -> set[str]:
 @pytest.mark.parametrize("page", [page for page in PAGES if PYTHON in kinds_in(page)], ids=lambda page: page.stem)
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("guest.bin").write_bytes(GUEST)
     assert run_page(page, (PYTHON,))
 
 
