@@ -9,6 +9,7 @@ import vm
 from tests.assembler import BASE, assemble, assemble_elf
 from vm.errors import ConfigurationError, LoadError, MachineBusy, VmError
 from vm.stop import StopReason
+from vm_native.jit.compiler import unavailable
 
 POWER_OFF = "li t0, 0x100000; li t1, {}; sw t1, 0(t0); after: j after"
 SPIN = ".option norvc\n1: addi a0, a0, 1\n j 1b"
@@ -296,3 +297,22 @@ def test_entropy_follows_the_seed(guest):
 def test_limits_that_are_never_reached(limit, guest):
     stop = guest("1: j 1b").run(instructions=1000, seconds=limit, timeout=limit)
     assert (stop.reason, stop.steps) == (StopReason.BUDGET, 1000)
+
+
+@pytest.mark.parametrize("name, value", [("BYTES", "0"), ("HOT", str(2**64)), ("SEED", str(2**64))])
+def test_settings_of_the_compiler_out_of_range(monkeypatch, name, value):
+    if unavailable():
+        pytest.skip("this host compiles nothing")
+    monkeypatch.setenv(f"VM_JIT_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"VM_JIT_{name}"):
+        vm.Machine(engine="jit")
+
+
+@pytest.mark.parametrize("limit", ["seconds", "timeout"])
+def test_limit_that_is_no_number(limit, tmp_path):
+    program = tmp_path / "loop.bin"
+    program.write_bytes((0x6F).to_bytes(4, "little"))
+    with vm.Machine(memory="16M") as machine:
+        machine.load(program, address=0x8000_0000)
+        with pytest.raises(ConfigurationError, match="NaN"):
+            machine.run(**{limit: float("nan")})

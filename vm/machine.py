@@ -435,6 +435,8 @@ class Machine:
 
 def later(now_ns: int, seconds: float | None) -> int:
     """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
+    if seconds != seconds:
+        raise ConfigurationError("a limit of NaN seconds: give a number")
     if seconds is None or seconds >= NEVER / 10**9:
         return NEVER
     return min(now_ns + round(max(seconds, 0) * 10**9), NEVER)
@@ -465,8 +467,11 @@ def compiler_for(engine: str) -> JitCompiler | None:
         say_once(f"no just-in-time compilation: {missing}")
         return None
     switches = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
-    return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0), code_bytes=jit_number("BYTES", 64 << 20),
-                       **switches)
+    try:
+        return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0),
+                           code_bytes=jit_number("BYTES", 64 << 20), **switches)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
 
 
 def jit_number(name: str, default: int) -> int:

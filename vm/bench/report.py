@@ -255,7 +255,7 @@ def save_plots(results: Sequence[Result], folder: Path) -> list[Path]:
     """Write the plots as SVG and PNG. Raises VmError without matplotlib."""
     pictures = plots(results)
     if not pictures:
-        raise VmError("plots need matplotlib: pip install 'vm[plot]'")
+        raise VmError("plots need matplotlib: pip install matplotlib")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for subject, figure in pictures.items():

@@ -85,7 +85,7 @@ def new_decoder() -> Any:
     try:
         import capstone
     except ImportError:
-        raise VmError("disasm needs capstone; install it with: pip install 'vm[debug]'") from None
+        raise VmError("disasm needs capstone; install it with: pip install capstone") from None
     return capstone.Cs(capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64 | capstone.CS_MODE_RISCVC)
 
 

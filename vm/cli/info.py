@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vm.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from vm.boards import Virt
     from vm.machine import Machine
@@ -58,9 +60,12 @@ def facts(machine: Machine) -> list[Row]:
 
 def engine() -> str:
     """What runs the guest where nothing else is asked for, and why."""
+    from vm.machine import ENGINES
     from vm_native.jit.compiler import unavailable
 
     chosen = os.environ.get("VM_ENGINE") or "auto"
+    if chosen not in ENGINES:
+        raise ConfigurationError(f"VM_ENGINE={chosen}: there is {', '.join(ENGINES)}")
     missing = unavailable()
     auto = "jit" if missing is None else f"interpreter: {missing}"
     return f"auto, which is {auto} here" if chosen == "auto" else f"{chosen}, by VM_ENGINE; auto is {auto} here"
