@@ -44,6 +44,8 @@ FW_DYNAMIC_SIZE = 0x20_0000             # what OpenSBI takes at the start of RAM
 FW_JUMP_TREE = 0x220_0000               # where OpenSBI's fw_jump copies the device tree to, from the start of RAM
 FW_JUMP_TREE_SIZE = 0x1_0000
 
+# What the environment may say of the compiler, besides its SWITCHES.
+JIT_NUMBERS = {"hot": "VM_JIT_HOT", "seed": "VM_JIT_SEED", "code_bytes": "VM_JIT_BYTES"}
 CODES = {code: name for name, code in STOP_CODES.items()}
 
 
@@ -466,20 +468,18 @@ def compiler_for(engine: str) -> JitCompiler | None:
             raise ConfigurationError(f"engine='jit': {missing}; use 'auto' or 'interpreter'")
         say_once(f"no just-in-time compilation: {missing}")
         return None
-    switches = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
+    settings: dict[str, Any] = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
+    settings |= {name: jit_number(variable) for name, variable in JIT_NUMBERS.items() if variable in os.environ}
     try:
-        return JitCompiler(hot=jit_number("HOT", 32), seed=jit_number("SEED", 0),
-                           code_bytes=jit_number("BYTES", 64 << 20), **switches)
+        return JitCompiler(**settings)
     except (ValueError, OverflowError, MemoryError) as error:
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
 
 
-def jit_number(name: str, default: int) -> int:
-    text = os.environ.get(f"VM_JIT_{name}")
-    if text is None:
-        return default
+def jit_number(variable: str) -> int:
+    text = os.environ[variable]
     if not text.isdecimal():
-        raise ConfigurationError(f"VM_JIT_{name}={text}: a whole number is wanted")
+        raise ConfigurationError(f"{variable}={text}: a whole number is wanted")
     return int(text)
 
 

@@ -14,15 +14,15 @@ from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Block, Uop, info_of
 from vm_native.jit.job cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, float_target, new_cold, place_of, read_slot, target_of,
+    COLD_ACCESS, COLD_GROUP, LOG2_ENTRY, Cold, Job, cold_jump, float_target, new_cold, place_of, read_slot, target_of,
     wrote, wrote_float,
 )
 from vm_native.jit.x86_64 cimport *
+from vm_native.ram cimport PAGE_SHIFT
 
 include "uop_enum.pxi"
 
 cdef enum:
-    PAGE_BITS = 12
     LONG_STRIDE = 768
     MIN_GROUP = 3           # accesses that are worth two tests
     MAX_GROUP = 16
@@ -100,9 +100,9 @@ cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept n
         return base
     # The TLB itself: index, tag, addend.
     op(e, MOV, True, RCX, RAX)
-    shift_constant(e, SHR, True, RCX, PAGE_BITS)
+    shift_constant(e, SHR, True, RCX, PAGE_SHIFT)
     op_constant(e, AND_CONSTANT, False, RCX, TLB_ENTRIES - 1)
-    shift_constant(e, SHL, True, RCX, 5)
+    shift_constant(e, SHL, True, RCX, LOG2_ENTRY)
     op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
     op_constant(e, AND_CONSTANT, True, RAX, -4096 | (size - 1))
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag_of(write))
@@ -187,7 +187,7 @@ cdef int group_length(Job* job, Block* part, int first, int* lowest, int* highes
         i += 1
         if not access.write and uop.rd == base:
             break
-    if part.uops[highest[0]].imm - part.uops[lowest[0]].imm >= 1 << PAGE_BITS:
+    if part.uops[highest[0]].imm - part.uops[lowest[0]].imm >= 1 << PAGE_SHIFT:
         return 0
     return i - first
 

@@ -14,16 +14,15 @@ from vm_native.jit.code cimport (
 from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
 from vm_native.jit.floating cimport emit_floating
 from vm_native.jit.integer cimport emit_integer
-from vm_native.jit.job cimport Job, has_room
-from vm_native.jit.registers cimport allocate
+from vm_native.jit.job cimport LOG2_ENTRY, Job, has_room
 from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
+from vm_native.jit.registers cimport allocate
 from vm_native.jit.state cimport (
     HOST_FLOATS, HOST_REGISTERS, LEFT_COLD, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
 )
 from vm_native.jit.stubs cimport emit_stubs
 from vm_native.jit.trace cimport block_in_page, choose_trace
 from vm_native.jit.x86_64 cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
-
 
 include "uop_enum.pxi"
 
@@ -267,7 +266,7 @@ cdef class JitCompiler:
         """When the first hart is there: give its most used slots to host registers, and write the stubs."""
         cdef FrontEnd* front_end = self.jit.cache.cpus[0].front_end
         cdef int i
-        static_assert(sizeof(TlbEntry) == 32 and sizeof(JumpCacheEntry) == 32)
+        static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
         self.jit.zero = front_end.zero
         self.jit.sink = front_end.sink
         for i in range(REGISTER_SLOTS):

@@ -1,6 +1,6 @@
 """Ways through, out of and back into a trace: its entry, branches, exits, and all that stands out of line."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
+from vm_native.cpu cimport Cpu
 from vm_native.ir cimport Block, Uop, block_of, info_of
 from vm_native.jit.access cimport emit_one_by_one
 from vm_native.jit.job cimport (
@@ -10,6 +10,7 @@ from vm_native.jit.job cimport (
 )
 from vm_native.jit.registers cimport emit_swap
 from vm_native.jit.state cimport LEFT_BUDGET, LEFT_UNBOXED, LEFT_UNKNOWN, Exit
+from vm_native.jit.stubs cimport probe_jump_cache
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SHIFT
 
@@ -17,7 +18,6 @@ include "uop_enum.pxi"
 
 cdef enum:
     NO_WAY = -1             # the trace ends here
-    LOG2_ENTRY = 5          # of the size of a JumpCacheEntry
 
 
 cdef int32_t budget_place() noexcept nogil:
@@ -104,26 +104,11 @@ cdef void emit_branch(Job* job, Block* part, Uop* uop, int opcode, int way) noex
 
 cdef void emit_probe(Job* job, bint known, uint64_t pc) noexcept nogil:
     """Go on at the pc in rax, which may be known now, by way of the jump cache."""
-    cdef Emitter* e = &job.e
-    cdef JumpCacheEntry* entry = NULL
     cdef uint8_t* miss = job.jit.leave_at[job.floats][LEFT_UNKNOWN]
-    if not job.jit.switches.jump_cache:
-        jump(e, miss)
-        return
-    if known:
-        entry += jump_cache_index(pc)
-        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    if job.jit.switches.jump_cache:
+        probe_jump_cache(&job.e, known, pc, miss)
     else:
-        op(e, MOV, False, RCX, RAX)
-        op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1) << 1)
-        shift_constant(e, SHL, True, RCX, LOG2_ENTRY - 1)
-        op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
-    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><int64_t>&entry.pc)
-    jump_if(e, IF_NOT_EQUAL, miss)
-    op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
-    op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><int64_t>&entry.key)
-    jump_if(e, IF_NOT_EQUAL, miss)
-    jump_memory(e, RCX, <int32_t><int64_t>&entry.code)
+        jump(&job.e, miss)
 
 
 cdef void emit_indirect(Job* job, Block* part, Uop* uop) noexcept nogil:

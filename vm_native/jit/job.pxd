@@ -5,11 +5,13 @@ from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, Cpu
 from vm_native.ir cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Code, Jit
 from vm_native.jit.x86_64 cimport (
-    MOV, MOV_TO, NO_INDEX, RBP, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, Emitter, op, op_memory, vex, vex_memory,
+    MOV, MOV_TO, NO_INDEX, RBP, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, XOR, Emitter, op, op_memory, vex,
+    vex_memory,
 )
 
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
+    LOG2_ENTRY = 5          # of the size of a TlbEntry, a JumpCacheEntry; asserted in compiler.pyx
     MAX_COLD = 512
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
@@ -106,7 +108,7 @@ cdef inline void load_slot(Job* job, int reg, int slot) noexcept nogil:
     elif job.floating[slot] >= 0:
         vex(&job.e, VMOVQ_TO, True, job.floating[slot], 0, reg)
     elif slot == job.jit.zero:
-        op(&job.e, 0x33, False, reg, reg)
+        op(&job.e, XOR, False, reg, reg)
     else:
         op_memory(&job.e, MOV, True, reg, RBP, NO_INDEX, slot_place(slot))
 

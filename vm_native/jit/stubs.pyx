@@ -7,12 +7,10 @@ from vm_native.cpu cimport (
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
 from vm_native.ir cimport Uop
-from vm_native.jit.job cimport BIAS, place_of, slot_place
+from vm_native.jit.job cimport BIAS, LOG2_ENTRY, place_of, slot_place
 from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64 cimport *
-
-cdef enum:
-    PAGE_BITS = 12
+from vm_native.ram cimport PAGE_SHIFT
 
 
 cdef int perform_for_code(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
@@ -96,20 +94,29 @@ cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     jump(e, jit.leave_at[floats][LEFT_UNLINKED])
 
 
+cdef void probe_jump_cache(Emitter* e, bint known, uint64_t pc, const uint8_t* miss) noexcept nogil:
+    """Go on at the pc in rax, which may be known now, or at `miss` if the jump cache does not have it."""
+    cdef JumpCacheEntry* entry = NULL
+    if known:
+        entry += jump_cache_index(pc)
+        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    else:
+        op(e, MOV, False, RCX, RAX)
+        op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1) << 1)
+        shift_constant(e, SHL, True, RCX, LOG2_ENTRY - 1)
+        op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.pc)
+    jump_if(e, IF_NOT_EQUAL, miss)
+    op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
+    op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.key)
+    jump_if(e, IF_NOT_EQUAL, miss)
+    jump_memory(e, RCX, <int32_t><intptr_t>&entry.code)
+
+
 cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     jit.probe_exit[floats] = here(e)
     op_memory(e, MOV, True, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
-    op(e, MOV, False, RCX, RAX)
-    shift_constant(e, SHR, False, RCX, 1)
-    op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1))
-    shift_constant(e, SHL, True, RCX, 5)
-    op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
-    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).pc)
-    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats][LEFT_UNKNOWN])
-    op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
-    op_memory(e, CMP, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).key)
-    jump_if(e, IF_NOT_EQUAL, jit.leave_at[floats][LEFT_UNKNOWN])
-    jump_memory(e, RCX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).code)
+    probe_jump_cache(e, False, 0, jit.leave_at[floats][LEFT_UNKNOWN])
 
 
 cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
@@ -136,9 +143,9 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
     cdef uint8_t* full
     jit.fill_slot[write][log2_size] = here(e)
     op(e, MOV, True, RDX, RAX)
-    shift_constant(e, SHR, True, RDX, PAGE_BITS)
+    shift_constant(e, SHR, True, RDX, PAGE_SHIFT)
     op_constant(e, AND_CONSTANT, False, RDX, TLB_ENTRIES - 1)
-    shift_constant(e, SHL, True, RDX, 5)
+    shift_constant(e, SHL, True, RDX, LOG2_ENTRY)
     op_memory(e, ADD, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
     op_constant(e, AND_CONSTANT, True, RAX, -4096 | ((1 << log2_size) - 1))
     op_memory(e, CMP, True, RAX, RDX, NO_INDEX, write_tag if write else read_tag)
@@ -162,7 +169,7 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
 
 
 cdef void emit_stubs(Jit* jit) noexcept nogil:
-    """At the start of code memory. TlbEntry and JumpCacheEntry have 32 bytes (see the assertions in compiler.pyx)."""
+    """At the start of code memory."""
     cdef Emitter e
     cdef int floats, write, log2_size
     e.at = jit.memory.writable

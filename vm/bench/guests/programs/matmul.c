@@ -1,29 +1,11 @@
 /* Integer matrices: C = A * B for 32-bit elements, the plain three loops, then with the inner two exchanged. */
 
-#include "bench.h"
-
+#define ELEMENT uint32_t
 #define N 400                           /* 160 pages a matrix */
 #define ROUNDS 3                        /* odd: equal results cancel in pairs */
 #define EXPECTED 0x003fb0b24ec6b85a
 
-static uint32_t a[N][N], b[N][N], c[N][N];
-
-static NOINLINE void multiply_by_dot_products(void) {
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) {
-            uint32_t sum = 0;
-            for (int k = 0; k < N; k++)
-                sum += a[i][k] * b[k][j];
-            c[i][j] = sum;
-        }
-}
-
-static NOINLINE void add_product_by_rows(void) {
-    for (int i = 0; i < N; i++)
-        for (int k = 0; k < N; k++)
-            for (int j = 0; j < N; j++)
-                c[i][j] += a[i][k] * b[k][j];
-}
+#include "matrices.h"
 
 int main(void) {
     for (int i = 0; i < N * N; i++) {

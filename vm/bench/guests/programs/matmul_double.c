@@ -1,29 +1,11 @@
 /* Matrices of doubles: C = A * B as dot products, then by rows, which a vectorising compiler likes better. */
 
-#include "bench.h"
-
+#define ELEMENT double
 #define N 200
 #define ROUNDS 2
 #define EXPECTED 0xd70a6bcd034a23a5
 
-static double a[N][N], b[N][N], c[N][N];
-
-static NOINLINE void multiply_by_dot_products(void) {
-    for (int i = 0; i < N; i++)
-        for (int j = 0; j < N; j++) {
-            double sum = 0;
-            for (int k = 0; k < N; k++)
-                sum += a[i][k] * b[k][j];
-            c[i][j] = sum;
-        }
-}
-
-static NOINLINE void add_product_by_rows(void) {
-    for (int i = 0; i < N; i++)
-        for (int k = 0; k < N; k++)
-            for (int j = 0; j < N; j++)
-                c[i][j] += a[i][k] * b[k][j];
-}
+#include "matrices.h"
 
 int main(void) {
     uint64_t result = 0;
