@@ -79,7 +79,13 @@ def unicorn(program: str, memory: int) -> dict[str, Any]:
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "output": output.decode()}
 
 
-JOBS: dict[str, Callable[..., dict[str, Any]]] = {"look": look, "run": run, "unicorn": unicorn}
+def copy(kind: str, size: int) -> dict[str, Any]:
+    from vm.bench.rows.copying import measured_here
+
+    return {"pairs": measured_here(kind, size)}
+
+
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {"look": look, "run": run, "unicorn": unicorn, "copy": copy}
 
 
 def main() -> None:

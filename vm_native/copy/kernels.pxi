@@ -119,11 +119,11 @@ cdef inline void copy_ends(item* target, item* source, size_t size) noexcept nog
     (<item*>(<char*>target + size - sizeof(item)))[0] = last
 
 
-cdef inline void copy_bytes_1_to_3(char* target, const char* source, size_t size) noexcept nogil:
-    cdef char first = source[0], middle = source[size >> 1], last = source[size - 1]
+cdef inline void copy_bytes_2_or_3(char* target, const char* source, size_t size) noexcept nogil:
+    cdef char first = source[0]
+    cdef item2 last = (<item2*>(source + size - 2))[0]
     target[0] = first
-    target[size >> 1] = middle
-    target[size - 1] = last
+    (<item2*>(target + size - 2))[0] = last
 
 
 cdef inline void copy_short(char* target, const char* source, size_t size) noexcept nogil:
@@ -136,8 +136,10 @@ cdef inline void copy_short(char* target, const char* source, size_t size) noexc
         copy_ends(<item8*>target, <item8*>source, size)
     elif size >= 4:
         copy_ends(<item4*>target, <item4*>source, size)
+    elif size >= 2:
+        copy_bytes_2_or_3(target, source, size)
     elif size:
-        copy_bytes_1_to_3(target, source, size)
+        target[0] = source[0]
 
 
 cdef inline void copy_quad(char* target, const char* source) noexcept nogil:
@@ -150,7 +152,7 @@ cdef inline void copy_quad(char* target, const char* source) noexcept nogil:
 
 
 cdef inline bint copy_few(char* target, const char* source, size_t size) noexcept nogil:
-    # Up to eight vectors; false for more. The shortest sizes come first: a jump is half of their time.
+    # Up to eight vectors; false for more. The order makes the jumps of each size few: they are half of its time.
     cdef vector a, b, c, d, e, f, g, h
     cdef const char* source_end = source + size
     cdef char* end = target + size
@@ -160,14 +162,7 @@ cdef inline bint copy_few(char* target, const char* source, size_t size) noexcep
         copy_ends(<vector*>target, <vector*>source, size)
     elif not likely(size <= 8 * WIDTH):
         return False
-    elif likely(size <= 4 * WIDTH):
-        a, b = load(source), load(source + WIDTH)
-        g, h = load(source_end - 2 * WIDTH), load(source_end - WIDTH)
-        store(target, a)
-        store(target + WIDTH, b)
-        store(end - 2 * WIDTH, g)
-        store(end - WIDTH, h)
-    else:
+    elif likely(size > 4 * WIDTH):
         a, b = load(source), load(source + WIDTH)
         c, d = load(source + 2 * WIDTH), load(source + 3 * WIDTH)
         e, f = load(source_end - 4 * WIDTH), load(source_end - 3 * WIDTH)
@@ -178,6 +173,13 @@ cdef inline bint copy_few(char* target, const char* source, size_t size) noexcep
         store(target + 3 * WIDTH, d)
         store(end - 4 * WIDTH, e)
         store(end - 3 * WIDTH, f)
+        store(end - 2 * WIDTH, g)
+        store(end - WIDTH, h)
+    else:
+        a, b = load(source), load(source + WIDTH)
+        g, h = load(source_end - 2 * WIDTH), load(source_end - WIDTH)
+        store(target, a)
+        store(target + WIDTH, b)
         store(end - 2 * WIDTH, g)
         store(end - WIDTH, h)
     return True

@@ -8,32 +8,32 @@ from types import ModuleType
 
 import numpy as np
 
-from vm.bench.machines import NotBuilt
+from vm.bench.machines import NotBuilt, in_child
 from vm.bench.measure import Claim, Pair, Row
 
-SIZES = (1, 8, 64, 512, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20)
+SIZES = (1, 4, 8, 64, 256, 512, 4 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20, 64 << 20)
 QUICK_SIZES = (8, 64, 4 << 10, 1 << 20)
 AXIS = "bytes"
-ALIGNED, UNALIGNED = (0, 0), (5, 13)    # offsets of target and source from a page
-ALIASED = (80, 64)                      # the target is just above the source, but for whole pages
+# Offsets of target and source from a page. In the last, the target is just above the source but for whole pages.
+OFFSETS = {"aligned": (0, 0), "unaligned": (5, 13), "page alias": (80, 64)}
+BYTE_LOOP, OVERLAPPING = "byte loop", "overlapping"
 LOOP = Claim(4, "4–10x")
 LIBC = Claim(0.95, "at least 1.0x, within noise")
 LOOP_FROM = 64                          # bytes: from here on it is claimed
 LOOP_BYTES = 1 << 17                    # that a run of the byte loop copies
 STREAMED_FROM = 1 << 20
+SHORT, PROCESSES = 512, 3
 
 
 def rows(quick: bool) -> Iterator[Row]:
     for size in QUICK_SIZES if quick else SIZES:
         text = size_text(size)
-        yield Row("copying", f"{text} against a byte loop", "byte loop", "memcpy_adaptive",
-                  native(size, ALIGNED, "byte loop"), claim=LOOP if size >= LOOP_FROM else None,
-                  group="a byte loop", at=size, axis=AXIS)
-        for name, offsets in (("aligned", ALIGNED), ("unaligned", UNALIGNED), ("page alias", ALIASED)):
-            yield Row("copying", f"{text} against libc, {name}", "libc memcpy", "memcpy_adaptive",
-                      native(size, offsets, "libc"), claim=LIBC, group=f"libc, {name}", at=size,
-                      axis=AXIS)
-        yield Row("copying", f"{text} overlapping", "libc memmove", "memmove", overlapping(size), claim=LIBC,
+        yield Row("copying", f"{text} against a byte loop", "byte loop", "memcpy_adaptive", native(BYTE_LOOP, size),
+                  claim=LOOP if size >= LOOP_FROM else None, group="a byte loop", at=size, axis=AXIS)
+        for kind in OFFSETS:
+            yield Row("copying", f"{text} against libc, {kind}", "libc memcpy", "memcpy_adaptive", native(kind, size),
+                      claim=LIBC, group=f"libc, {kind}", at=size, axis=AXIS)
+        yield Row("copying", f"{text} overlapping", "libc memmove", "memmove", native(OVERLAPPING, size), claim=LIBC,
                   group="libc, overlapping", at=size, axis=AXIS)
         yield Row("copying", f"{text} against memoryview", "target[:] = source", "memcpy_adaptive",
                   from_python(size, "memoryview"), group="memoryview", at=size, axis=AXIS)
@@ -65,38 +65,42 @@ def buffers(size: int, target: int, source: int) -> tuple[memoryview, memoryview
 
 def effort(size: int) -> tuple[int, int]:
     """Calls in a row, and pairs of rows. Three calls at least: the first finds the other side's caches."""
-    return max(3, min(5000, (1 << 19) // size)), 101 if size <= 1 << 12 else 25 if size <= 1 << 18 else 9
+    return max(3, min(5000, (1 << 19) // size)), 101 if size <= 1 << 12 else 51 if size <= 1 << 21 else 9
 
 
-def native(size: int, offsets: tuple[int, int], baseline: str) -> Callable[[], Iterator[Pair]]:
-    """Without Python in between."""
+def native(kind: str, size: int) -> Callable[[], Iterator[Pair]]:
+    """Without Python in between. A short copy is measured in several processes: where the loader puts the two sides is
+    worth a cycle or two, the same throughout a process, and a copy takes no more than a dozen.
+    """
     def pairs() -> Iterator[Pair]:
-        copy, measure = family(), family(".measure")
-        streams = size >= STREAMED_FROM and size >= copy.adaptive_threshold()
-        calls, rounds = effort(size)
-        other = (family(".libc").kernels, "copy")
-        if baseline == "byte loop":
-            other, calls, rounds = (measure.byte_loop, "copy"), max(1, min(calls, LOOP_BYTES // size)), min(rounds, 25)
-        ours = copy.kernels, "stream" if streams else "copy"
-        yield from measure.paired(other, ours, *buffers(size, *offsets), calls, rounds)
+        family(".measure")
+        for _ in range(PROCESSES if size <= SHORT else 1):
+            yield from map(tuple, in_child({"do": "copy", "kind": kind, "size": size}, {})["pairs"])
     return pairs
 
 
-def overlapping(size: int) -> Callable[[], Iterator[Pair]]:
-    def pairs() -> Iterator[Pair]:
-        copy, measure = family(), family(".measure")
+def measured_here(kind: str, size: int) -> list[Pair]:
+    """The pairs of `native`, measured in this process."""
+    copy, measure, libc = family(), family(".measure"), family(".libc")
+    calls, rounds = effort(size)
+    if kind == OVERLAPPING:
         room, _ = buffers(2 * size, 0, 0)
         shift = max(1, size // 4)
-        yield from measure.paired((family(".libc").kernels, "move"), (copy.kernels, "move"),
-                                  room[shift:shift + size], room[:size], *effort(size))
-    return pairs
+        return measure.paired((libc.kernels, "move"), (copy.kernels, "move"), room[shift:shift + size], room[:size],
+                              calls, rounds)
+    streams = size >= STREAMED_FROM and size >= copy.adaptive_threshold()
+    other = (libc.kernels, "copy")
+    if kind == BYTE_LOOP:
+        other, calls, rounds = (measure.byte_loop, "copy"), max(1, min(calls, LOOP_BYTES // size)), min(rounds, 25)
+    return measure.paired(other, (copy.kernels, "stream" if streams else "copy"),
+                          *buffers(size, *OFFSETS.get(kind, (0, 0))), calls, rounds)
 
 
 def from_python(size: int, baseline: str) -> Callable[[], Iterator[Pair]]:
     """As a caller of `vm.copy` sees it."""
     def pairs() -> Iterator[Pair]:
         copy = family()
-        target, source = buffers(size, *ALIGNED)
+        target, source = buffers(size, 0, 0)
         target_array, source_array = np.frombuffer(target, np.uint8), np.frombuffer(source, np.uint8)
 
         def slices() -> None:
