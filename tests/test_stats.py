@@ -4,6 +4,7 @@ import pytest
 
 import vm
 from vm.bench.guests.build import elf
+from vm.bench.kernels import DATA, RAM, Kernels
 from vm.stats import distribution
 from vm_native.jit.compiler import REASONS
 
@@ -54,6 +55,21 @@ def test_interpreter_has_no_counters_of_a_compiler():
         running.run(instructions=1_000)
         stats = running.stats()
     assert stats["steps"] == 1_000 and stats["translations"] > 0 and "jit" not in stats
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+@pytest.mark.parametrize("pages, least, most", [(512, 512, 512), (2048, 60_000, 64_000)])
+def test_tlb_misses_of_loads_from_fewer_and_more_pages_than_it_has_entries(engine, pages, least, most):
+    kernels = Kernels(engine)
+    kernels.run("pages", 64_000, RAM, pages, satp=kernels.map_pages())
+    assert least <= kernels.machine.stats()["tlb_misses"]["loads"] <= most
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+def test_without_the_tlb_every_load_misses(engine):
+    kernels = Kernels(f"{engine}:VM_TLB=0")
+    kernels.run("loads", 1_000, DATA, 1024)
+    assert kernels.machine.stats()["tlb_misses"]["loads"] == 8_000
 
 
 @pytest.mark.parametrize("values, expected", [

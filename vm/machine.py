@@ -95,8 +95,9 @@ class Machine:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
         linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
         fusion = os.environ.get("VM_FUSION") != "0"         # of uops there
+        data_tlb = os.environ.get("VM_TLB") != "0"          # of loads and stores
         self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=self.compiler, linking=linking,
-                                    fusion=fusion)
+                                    fusion=fusion, data_tlb=data_tlb)
         self.memory = Memory(self._bus, self._scheduler)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(
@@ -397,6 +398,8 @@ class Machine:
         - steps: as the property.
         - dispatch: the interpreter's form, "threaded" or "switch".
         - translations (blocks), invalidations, evictions, bytes (host memory held by blocks): of the block cache.
+        - tlb_misses, a dict of loads, stores, fetches: how often the TLB did not have the page, and it was translated,
+          checked and looked up on the bus. Fetches are looked up when a block is, not for each instruction.
 
         jit is there only where hot code is compiled, a dict:
 

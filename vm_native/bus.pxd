@@ -17,6 +17,7 @@ cdef struct AddressMap:
     uint64_t watch_base     # stores into [watch_base, watch_end) stop the run after themselves
     uint64_t watch_end
     int watch_size          # bytes of the last such store
+    bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
 
 cdef inline RamRegion* ram_at(AddressMap* map, uint64_t physical, uint64_t size) noexcept nogil:
     # The region that holds all of [physical, physical + size), or NULL.

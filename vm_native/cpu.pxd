@@ -122,6 +122,7 @@ cdef struct Cpu:
     uint64_t origin_cause
     uint64_t origin_value
     uint64_t origin_step    # steps after it
+    uint64_t tlb_misses[3]  # statistics, by Access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
     AddressMap* map

@@ -36,12 +36,13 @@ cdef class Scheduler:
     """The harts, bus, clock and block cache of one machine.
 
     `form` is the interpreter's dispatch form, `compiler` (if not None) compiles what is hot, `quantum` the steps a hart
-    runs before it is the next one's turn, `linking=False` sends every block back to the run loop and `fusion=False`
-    gives every uop a handler of its own, to measure what these bring. RAM must be on the bus already.
+    runs before it is the next one's turn. To measure what these bring, `linking=False` sends every block back to the
+    run loop, `fusion=False` gives every uop a handler of its own, and `data_tlb=False` has every load and store
+    translated, checked and looked up on the bus. RAM must be on the bus already.
     """
 
     def __cinit__(self, Bus bus not None, NativeClock clock not None, *, str form, JitCompiler compiler=None,
-                  int64_t quantum=10_000, bint linking=True, bint fusion=True):
+                  int64_t quantum=10_000, bint linking=True, bint fusion=True, bint data_tlb=True):
         self.bus = bus
         self.clock = clock
         self.harts = []
@@ -51,6 +52,7 @@ cdef class Scheduler:
             self.engine.pairs = NULL
         self.quantum = quantum
         self.event_ns = NEVER
+        bus.map.data_tlb = data_tlb
         self.blocks.map = &bus.map
         self.blocks.timeline = &clock.timeline
         self.blocks.limit = CACHE_BYTES
@@ -292,13 +294,19 @@ cdef class Scheduler:
     def statistics(self):
         """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
 
-        With a compiler also "jit", its counters.
+        "tlb_misses" are those of all harts, a dict: loads, stores, fetches. With a compiler also "jit", its counters.
         """
+        cdef int i, access
+        misses = dict.fromkeys(("loads", "stores", "fetches"), 0)
+        for i in range(self.blocks.cpu_count):
+            for access, name in enumerate(misses):          # in the order of Access
+                misses[name] += self.blocks.cpus[i].tlb_misses[access]
         counters = {
             "translations": self.blocks.translations,
             "invalidations": self.blocks.invalidations,
             "evictions": self.blocks.evictions,
             "bytes": self.blocks.bytes,
+            "tlb_misses": misses,
         }
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()

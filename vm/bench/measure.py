@@ -2,8 +2,8 @@
 
 A row sets our side beside a baseline. Both are measured in pairs, one run after the other, and who begins changes from
 pair to pair; what counts is the median of the pairs' ratios, so that a slow spell of the host falls on both. A value is
-a cost: seconds, or bytes; a ratio above 1 says that our side costs less. A file of vm/bench/rows is a subject; it has a
-function `rows(quick)` that yields rows. What is not there raises NotBuilt, when the row is measured.
+a cost: seconds, bytes, or a count; a ratio above 1 says that our side costs less. A file of vm/bench/rows is a subject;
+it has a function `rows(quick)` that yields rows. What is not there raises NotBuilt, when the row is measured.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -36,7 +36,7 @@ class Row:
     ours: str
     pairs: Callable[[], Iterable[Pair]]
     claim: Claim | None = None
-    unit: str = "s"                     # of the values: s, or B
+    unit: str = "s"                     # of the values: s, B, or nothing
     group: str = ""                     # rows of one group have a geometric mean
     at: float | None = None             # the group is a sweep: where on it the row stands, and what of
     axis: str = ""

@@ -72,6 +72,8 @@ def amount(value: float, unit: str) -> str:
     """A value with a fitting prefix."""
     if isnan(value):
         return "-"
+    if not unit:
+        return f"{value:,.0f}"
     if unit == "B":
         return f"{value / 2**20:.2f} MiB" if value >= 2**20 else f"{value / 1024:.1f} KiB"
     for prefix, scale in (("", 1), ("m", 1e-3), ("µ", 1e-6)):

@@ -221,6 +221,7 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     cdef int privilege = effective_privilege(hart, access)
     cdef bint partial = False
     cdef Translated found
+    cpu.tlb_misses[access] += 1
     cpu.trap_value = address
     found.physical = address
     found.pte = 0
@@ -246,7 +247,7 @@ cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translat
     cdef uint64_t ram_page
     cdef intptr_t addend
     cdef TlbEntry* entry
-    if region == NULL:
+    if region == NULL or (access != EXECUTE and not cpu.map.data_tlb):
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
