@@ -35,8 +35,8 @@ if os.environ.get("VM_LTO") == "1":
     LINK.append("-flto")
 
 # The memcpy family is one source, compiled for each instruction set of the machine at hand. The first flag keeps its
-# loops from becoming calls of the C library, the others its short copies short: a few nanoseconds are a jump or two, and
-# a target of a jump that lies badly costs a third of one.
+# loops from becoming calls of the C library, the others its short copies short: those cost a jump or two, and where a
+# jump leads to counts.
 KERNELS = ["-fno-tree-loop-distribute-patterns", "-fno-inline-functions", "-falign-functions=64", "-falign-jumps=32",
            "-falign-loops=32"]
 COPY = {"libc": [], "features": [], "measure": [*KERNELS, "-fno-tree-vectorize"]}

@@ -67,6 +67,7 @@ def test_guest_agrees_with_the_host(name: str):
     assert machine("qemu").run(name).output == machine("native").run(name).output
 
 
-def test_programs_run_in_unicorn_too():
-    pytest.importorskip("unicorn")
-    assert machine("unicorn").run(EMPTY).output == "empty 0000000000000000 ok\n"
+@pytest.mark.parametrize("package", ["unicorn", "icicle"])
+def test_programs_run_in_other_packages_too(package):
+    pytest.importorskip(package)
+    assert machine(package).run(EMPTY).output == "empty 0000000000000000 ok\n"

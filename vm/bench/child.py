@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from vm.errors import ConfigurationError
 
@@ -15,6 +15,8 @@ NOT_THERE = 3
 UART, UART_LINE_STATUS, TRANSMITTER_EMPTY = 0x1000_0000, 5, 0x60
 POWER, POWER_OFF = 0x10_0000, 0x5555
 RAM = 0x8000_0000
+INTEGER_REGISTERS = ("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
+                     "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6").split()
 
 
 def look(engine: str) -> dict[str, Any]:
@@ -79,13 +81,51 @@ def unicorn(program: str, memory: int) -> dict[str, Any]:
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "output": output.decode()}
 
 
+def icicle(program: str, memory: int) -> dict[str, Any]:
+    """Icicle runs what a user process may do: it starts at main(), without paging, and a store to the UART comes back
+    here as a fault.
+    """
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+    from icicle import ExceptionCode, Icicle, MemoryProtection, RunStatus
+
+    output = bytearray()
+    start, cpu_start = time.perf_counter(), time.process_time()
+    machine = Icicle("riscv64")
+    machine.mem_map(RAM, memory, MemoryProtection.ExecuteReadWrite)
+    machine.mem_map(UART, 0x1000, MemoryProtection.ReadWrite)
+    machine.mem_write(UART + UART_LINE_STATUS, bytes([TRANSMITTER_EMPTY]))
+    machine.mem_protect(UART, 0x1000, MemoryProtection.ReadOnly)
+    with open(program, "rb") as file:
+        elf = ELFFile(file)
+        for segment in elf.iter_segments("PT_LOAD"):
+            machine.mem_write(segment["p_paddr"], segment.data())
+        table = cast(SymbolTableSection, elf.get_section_by_name(".symtab"))
+        symbols = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
+    machine.pc, machine.sp = symbols["main"], symbols["stack_top"]
+    machine.reg_write("ra", symbols["power_off"])
+    machine.add_breakpoint(symbols["power_off"])
+    while (status := machine.run()) == RunStatus.UnhandledException:
+        if (machine.exception_code, machine.exception_value) != (ExceptionCode.WritePerm, UART):
+            break
+        store = int.from_bytes(machine.mem_read(machine.pc, 4), "little")
+        output.append(machine.reg_read(INTEGER_REGISTERS[store >> 20 & 31]) & 0xFF)
+        machine.pc += 4
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+    if machine.pc != symbols["power_off"] or machine.reg_read("a0"):
+        raise RuntimeError(f"icicle: {program}: {status}, {machine.exception_code} at {machine.pc:#x}: {output!r}")
+    return {"seconds": seconds, "cpu_seconds": cpu_seconds, "output": output.decode()}
+
+
 def copy(kind: str, size: int) -> dict[str, Any]:
     from vm.bench.rows.copying import measured_here
 
     return {"pairs": measured_here(kind, size)}
 
 
-JOBS: dict[str, Callable[..., dict[str, Any]]] = {"look": look, "run": run, "unicorn": unicorn, "copy": copy}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "look": look, "run": run, "unicorn": unicorn, "icicle": icicle, "copy": copy,
+}
 
 
 def main() -> None:

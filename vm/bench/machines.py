@@ -156,8 +156,9 @@ def run_qemu(program: str) -> Run:
     return qemu(["-m", f"{MEMORY_MIB}M", "-bios", "none", "-kernel", elf(program)])
 
 
-def run_unicorn(program: str) -> Run:
-    result = in_child({"do": "unicorn", "program": str(elf(program)), "memory": MEMORY_MIB << 20}, {})
+def run_hosted(peer: str, program: str) -> Run:
+    """Run on an emulator that is a Python package, by a function of vm.bench.child."""
+    result = in_child({"do": peer, "program": str(elf(program)), "memory": MEMORY_MIB << 20}, {})
     return Run(result["seconds"], result["cpu_seconds"], result["output"])
 
 
@@ -205,7 +206,10 @@ PEERS: dict[str, Machine] = {
     "qemu-user": Machine(lambda: not_installed(QEMU_USER) or no_module("ziglang"),
                          lambda program: timed([QEMU_USER, build_hosted(program, "linux")]), cannot=TRAPPING),
     # Unicorn reports traps to its host and has no timer.
-    "unicorn": Machine(partial(no_module, "unicorn"), run_unicorn, cannot=TRAPPING, slow=True),
+    "unicorn": Machine(partial(no_module, "unicorn"), partial(run_hosted, "unicorn"), cannot=TRAPPING, slow=True),
+    # Icicle has no privileged mode, and takes some floating-point instructions for invalid ones.
+    "icicle": Machine(partial(no_module, "icicle"), partial(run_hosted, "icicle"),
+                      cannot=TRAPPING | {"matmul_double", "matmul_single", "fma", "divsqrt"}),
     "spike": Machine(lambda: None if spike() else "spike is not installed", run_spike, slow=True),
     "native": Machine(partial(no_module, "ziglang"), lambda program: timed([build_hosted(program, "native")])),
 }
