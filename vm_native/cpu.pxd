@@ -16,6 +16,7 @@ cdef enum:
 cdef enum:
     PAGE_OFFSET = 0xFFF
     INVALID_TAG = 0x800     # no probe produces this bit
+    MODE_MASK = 0xFF        # the part of Cpu.key that is the mode
 
 cdef enum:                  # kinds of access
     READ = 0
@@ -101,6 +102,7 @@ cdef struct Cpu:
     TlbEntry* tlb           # the bank of the effective data mode
     uint64_t key            # mode in the low 8 bits, generation of the fetch translations above
     JumpCacheEntry* jump_cache
+    uint64_t code_pages[64]  # a bit for each virtual page, by its number modulo 4096, that the jump cache has code of
     bint attention          # the front end wants a look before the next block (interrupts)
     StopCode stop
     Link* pending_link      # the way out just taken, not linked yet
@@ -204,6 +206,12 @@ cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG
     entry.write_tag = INVALID_TAG
     entry.exec_tag = INVALID_TAG
+
+cdef inline void note_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
+    cpu.code_pages[(address >> 18) & 63] |= 1ULL << ((address >> 12) & 63)
+
+cdef inline bint may_be_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
+    return cpu.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
 
 cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
     return (pc >> 1) & (JUMP_CACHE_ENTRIES - 1)

@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 from vm_native.blocks cimport written
 from vm_native.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
+    ABANDON, CONTINUE, LEAVE, PAGE_OFFSET, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
 )
 from vm_native.interpreter.leave cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir cimport Uop, block_of
@@ -99,13 +99,27 @@ cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     return CONTINUE
 
 
+cdef inline char* unaligned_place(uint64_t address, uint64_t size, uint64_t tag, TlbEntry* entry) noexcept nogil:
+    """Where the bytes are, if the TLB has the page and all lie in it: what the fast path turns down is not aligned."""
+    cdef uint64_t offset = address & PAGE_OFFSET
+    if tag != address - offset or offset + size > PAGE_SIZE:
+        return NULL
+    return <char*>(<intptr_t>address + entry.addend)
+
+
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef char* place = unaligned_place(address, size, entry.read_tag, entry)
     cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef uint64_t physical[2]
     cdef uint64_t value = 0
     cdef RamRegion* region[2]
     cdef int status
+    if place != NULL:
+        memcpy(&value, place, size)
+        cpu.regs[uop.rd] = extend(value, kind)
+        return CONTINUE
     if first >= <uint64_t>size:
         first = size
     status = cpu.front_end.translate_address(cpu, address, READ, first, &physical[0])
@@ -178,11 +192,16 @@ cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
 
 
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef char* place = unaligned_place(address, size, entry.write_tag, entry)
     cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef uint64_t value = cpu.regs[uop.rs2]
     cdef uint64_t physical[2]
     cdef RamRegion* region[2]
     cdef int status
+    if place != NULL:
+        memcpy(place, &value, size)
+        return CONTINUE
     if first >= <uint64_t>size:
         first = size
     status = cpu.front_end.translate_address(cpu, address, WRITE, first, &physical[0])

@@ -2,9 +2,8 @@
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, EXECUTE, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu, JumpCacheEntry,
-    TlbEntry,
-    jump_cache_index,
+    ABANDON, CONTINUE, EXECUTE, MODE_MASK, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu,
+    JumpCacheEntry, TlbEntry, jump_cache_index, note_code_page,
 )
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.fusion cimport fuse
@@ -12,9 +11,6 @@ from vm_native.interpreter.leave cimport deliver_trap
 from vm_native.interpreter cimport counting, switch
 from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE
-
-cdef enum:
-    MODE_MASK = 0xFF                # the part of Cpu.key that is the mode
 
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
@@ -122,7 +118,9 @@ cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept no
     elif block.second_page and not second_page_holds(cpu, block):
         return translate(engine, cpu, physical, 1, status)
     if cpu.blocks.linking:
-        # A block on two pages, too: the key changes with every flush, so both are where they were.
+        # A block on two pages, too: the key changes when either may be elsewhere.
+        note_code_page(cpu, cpu.pc)
+        note_code_page(cpu, cpu.pc + block.size - 1)
         entry = &cpu.jump_cache[jump_cache_index(cpu.pc)]
         entry.pc = cpu.pc
         entry.key = cpu.key

@@ -1,12 +1,15 @@
 """PMP and the Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 3.7 and 12.3 to 12.6).
 
-A translation enters the TLB only if its whole page is RAM and no PMP entry covers the page in part. A write tag is
-given only if the page table entry is dirty, the page is marked in the dirty map and holds no translated code.
+A translation enters the TLB only if its whole page is RAM and no PMP entry covers the page in part. A load or a store
+enters it for both, if both are allowed. A write tag is given only if the page table entry is dirty, the page is marked
+in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
+from libc.string cimport memset
 from vm_native.bus cimport ram_at
 from vm_native.cpu cimport (
     CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry, forget_slots,
+    may_be_code_page,
 )
 from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport (
@@ -261,16 +264,27 @@ cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translat
         remember_fill(hart, <int>(entry - cpu.banks))
     if access == EXECUTE:
         entry.exec_tag = page
-    elif access == READ:
-        entry.read_tag = page
     else:
-        region.dirty[ram_page] = 1
-        if not region.code[ram_page]:
-            entry.write_tag = page
+        if access == READ or permits(hart, READ, privilege, found):
+            entry.read_tag = page
+        if access == WRITE:
+            region.dirty[ram_page] = 1
+        if region.dirty[ram_page] and not region.code[ram_page]:
+            if access == WRITE or permits(hart, WRITE, privilege, found):
+                entry.write_tag = page
     if found.level == 1 or found.pte & PTE_N:
         hart.superpages |= 1ULL << (address >> 21 & 63)
     elif found.level > 1:
         hart.gigapages |= 1ULL << (address >> 30 & 63)
+
+
+cdef inline bint permits(Hart* hart, int access, int privilege, Translated* found) noexcept nogil:
+    """Whether a page that has been translated for one access need not be translated again for the other."""
+    cdef bint partial = False
+    if found.pte:
+        if not leaf_allows(hart, found.pte, access, privilege) or (access == WRITE and not found.pte & PTE_D):
+            return False
+    return pmp_allows(hart, found.physical & PAGE_MASK, PAGE_SIZE, access, privilege, &partial)
 
 
 cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
@@ -285,6 +299,7 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
 cdef inline void forget_fetches(Hart* hart) noexcept nogil:
     """Nothing that was remembered about where code stands holds any more."""
     hart.cpu.key += 1 << MODE_BITS
+    memset(hart.cpu.code_pages, 0, sizeof(hart.cpu.code_pages))
     forget_slots(&hart.cpu)
 
 
@@ -324,4 +339,7 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     for bank in range(BANK_S, TLB_BANKS):
         entry = &hart.cpu.banks[bank * TLB_ENTRIES + ((address >> PAGE_SHIFT) & (TLB_ENTRIES - 1))]
         clear_entry(entry)
-    forget_fetches(hart)
+    if may_be_code_page(&hart.cpu, address):
+        forget_fetches(hart)
+    else:
+        forget_slots(&hart.cpu)

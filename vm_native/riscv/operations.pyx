@@ -2,11 +2,14 @@
 
 `HELPERS` names them for the instruction table; the instruction word stands in the immediate of the uop's second slot.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.blocks cimport written
 from vm_native.bus cimport ram_at
-from vm_native.cpu cimport ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper
+from vm_native.cpu cimport (
+    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
+)
+from vm_native.interpreter.memory cimport entry_of, hits
 from vm_native.ir cimport Uop, block_of
 from vm_native.ram cimport RamRegion
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
@@ -214,11 +217,16 @@ cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     """Zeroes the naturally aligned 64 bytes around the address."""
     cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t start = address & ~<uint64_t>63
+    cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical
     cdef RamRegion* region
     if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):
         return illegal(cpu, uop)
-    if cpu.front_end.translate_address(cpu, address & ~<uint64_t>63, WRITE, 64, &physical) != CONTINUE:
+    if hits(entry.write_tag, start, 64):
+        memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
+        return CONTINUE
+    if cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical) != CONTINUE:
         cpu.trap_value = address
         return TRAP
     region = ram_at(cpu.map, physical, 64)
