@@ -42,12 +42,16 @@ def test_a_part_that_is_off_shows_in_why_compiled_code_is_left(switch, reason, f
     assert left() > few
 
 
-def test_traps_in_compiled_code_are_counted_as_performed(monkeypatch):
+@pytest.mark.parametrize("jump_cache", ["1", "0"])
+def test_compiled_code_goes_on_behind_a_trap_that_the_interpreter_takes(jump_cache, monkeypatch):
     monkeypatch.setenv("VM_JIT_HOT", "0")
+    monkeypatch.setenv("VM_JIT_JUMP_CACHE", jump_cache)
     with vm.Machine(memory="64M", engine="jit") as running:
         running.load(elf("syscall"))
         running.run(instructions=1_000_000)
-        assert running.stats()["jit"]["left"]["performed"] > 1_000
+        jit = running.stats()["jit"]
+    assert jit["performed"] > 10_000
+    assert (jit["left"]["performed"] > 1_000) == (jump_cache == "0")
 
 
 def test_interpreter_has_no_counters_of_a_compiler():

@@ -414,8 +414,8 @@ class Machine:
         - performed: instructions that compiled code left to the interpreter's functions.
         - left: how often the run loop took over from compiled code, by reason: "unlinked" (a way out that leads to no
           trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
-          "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a trap,
-          a change of mode or code, a stop).
+          "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a stop,
+          or floating point on or off, by an instruction left to the interpreter's functions).
         """
         return summary({"dispatch": self._scheduler.form, **self._scheduler.statistics()}, self.steps)
 

@@ -1,10 +1,11 @@
 """Loads and stores.
 
 A `PageSlot` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
-access lies in that page and is aligned. Everything else is out of line: first the TLB is asked, then the interpreter's
-function does the uop. Each base register has a slot of its own in each data bank; a register that a trace computes
-anew, as compilers do with temporary addresses, takes one of the others from there on, by the place of the computation.
-A pointer that a trace moves on by long strides changes its page too often for a slot: it asks the TLB each time.
+access lies in that page and is aligned. Everything else is out of line: if it lies in the page all the same, it is
+done; else the TLB is asked, and in the end the interpreter's function does the uop. Each base register has a slot of
+its own in each data bank; a register that a trace computes anew, as compilers do with temporary addresses, takes one of
+the others from there on, by the place of the computation. A pointer that a trace moves on by long strides changes its
+page too often for a slot: it asks the TLB each time.
 
 Loads, or stores, of one size that follow each other through one base register (a function saving registers) are tested
 together: where the first and the last lie in the page, all do. Nothing may come between, as what is out of line could
@@ -88,6 +89,7 @@ cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept n
     cold[0] = new_cold(job, COLD_ACCESS, uop)
     cold[0].size = size
     cold[0].write = write
+    cold[0].aligned = False
     cold[0].slot = slot_of(job, uop.rs1)
     cold[0].has_slot = job.jit.switches.slots and not job.strides[uop.rs1]
     form_address(job, base, uop.imm)

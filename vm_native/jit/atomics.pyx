@@ -13,6 +13,7 @@ cdef Cold* place(Job* job, Uop* uop, bint wide, bint write) noexcept nogil:
     """Leave the host address of the operand in rcx; rax and rdx are free."""
     cdef Cold* cold
     cdef int base = check(job, uop, 8 if wide else 4, write, &cold)
+    cold.aligned = True
     op_memory(&job.e, LEA, True, RCX, base, RCX, uop.imm)
     return cold
 

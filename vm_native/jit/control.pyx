@@ -154,10 +154,15 @@ cdef void emit_miss(Job* job, Cold* cold) noexcept nogil:
     cdef int base = job.general[uop.rs1]
     cdef int log2_size = 0
     cdef uint8_t* miss
+    cdef uint8_t* unaligned = NULL
     while 1 << log2_size < cold.size:
         log2_size += 1
     if cold.has_slot:
         op_memory(&job.e, LEA, True, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
+        if cold.aligned:
+            op(&job.e, MOV, False, RCX, RAX)
+            op_constant(&job.e, AND_CONSTANT, False, RCX, cold.size - 1)
+            unaligned = jump_if(&job.e, IF_NOT_EQUAL, NULL)
         op_memory(&job.e, LEA, True, RCX, RBP, NO_INDEX, cold.slot)
         call(&job.e, job.jit.fill_slot[cold.write][log2_size])
         miss = jump_if(&job.e, IF_NOT_EQUAL, NULL)
@@ -165,6 +170,8 @@ cdef void emit_miss(Job* job, Cold* cold) noexcept nogil:
             load_slot(job, RDX, uop.rs1)
         jump(&job.e, cold.found)
         patch(miss, job.e.executable, here(&job.e))
+        if cold.aligned:
+            patch(unaligned, job.e.executable, here(&job.e))
     emit_perform(job, uop, cold.refund)
     jump(&job.e, cold.done)
 

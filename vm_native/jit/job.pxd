@@ -43,6 +43,7 @@ cdef struct Cold:
     int refund
     int size                # of an access
     bint write
+    bint aligned            # it has to be
     int xmm
     uint64_t pc             # where an exit leads
     int exit                # its number

@@ -18,7 +18,7 @@ cdef enum:                  # why compiled code went back to the run loop
     LEFT_COLD               # it does, but the target is not compiled
     LEFT_BUDGET             # the steps that are left do not last for a whole trace
     LEFT_UNBOXED            # a single was not boxed, as the rest of the trace takes it to be
-    LEFT_PERFORMED          # one of the interpreter's functions said so: a trap, a change of mode or code, a stop
+    LEFT_PERFORMED          # after one of the interpreter's functions: a stop, floating point on or off
     LEAVINGS
 
 cdef struct Code

@@ -1,8 +1,8 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport (
-    CONTINUE, LEAVE, REGISTER_SLOTS, REMEMBERED_SLOTS, TLB_ENTRIES, Cpu, JumpCacheEntry, PageSlot, TlbEntry,
-    jump_cache_index,
+    ABANDON, CONTINUE, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE, TLB_ENTRIES, Cpu,
+    JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
 )
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
@@ -12,23 +12,31 @@ from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UN
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SHIFT
 
+cdef enum:
+    RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
+
 
 cdef int perform_for_code(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
     Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
+    Returns CONTINUE; RESUME, to go on at cpu.pc, which is another trace's; or LEAVE.
     """
     cdef int64_t budget = cpu.budget
     cdef uint64_t invalidations = cpu.blocks.invalidations
+    cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
     cdef int status = perform(cpu, uop, budget + refund)
-    if status != CONTINUE:
-        return status
-    if cpu.blocks.invalidations != invalidations:
+    if status == CONTINUE:
+        if cpu.blocks.invalidations == invalidations:
+            cpu.budget = budget
+            return CONTINUE
         store_position(cpu, uop, budget + refund)
         step_over(cpu, uop)
+    if status == ABANDON or cpu.stop != STOP_NONE or cpu.budget <= 0:
         return LEAVE
-    cpu.budget = budget
-    return CONTINUE
+    if cpu.attention:
+        cpu.front_end.attend(cpu)
+    return RESUME if cpu.front_end.uses_float(cpu.key & MODE_MASK) == floats else LEAVE
 
 
 cdef void move_registers(Jit* jit, Emitter* e, bint floats, bint load) noexcept nogil:
@@ -120,6 +128,7 @@ cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
 
 
 cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    cdef uint8_t* left
     jit.perform[floats] = here(e)
     move_registers(jit, e, floats, False)
     op_memory(e, LEA, True, RDI, RBP, NO_INDEX, -BIAS)
@@ -130,24 +139,43 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     call_register(e, RAX)
     op_constant(e, ADD_CONSTANT, True, RSP, 8)
     op(e, TEST, False, RAX, RAX)
-    jump_if(e, IF_NOT_EQUAL, jit.leave_clean[floats])
+    left = jump_if(e, IF_NOT_EQUAL, NULL)
     move_registers(jit, e, floats, True)
     ret(e)
+    patch(left, e.executable, here(e))
+    if jit.switches.jump_cache:
+        op_constant(e, CMP_CONSTANT, False, RAX, RESUME)
+        jump_if(e, IF_NOT_EQUAL, jit.leave_clean[floats])
+        op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
+        move_registers(jit, e, floats, True)
+        op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+        probe_jump_cache(e, False, 0, jit.leave_at[floats][LEFT_UNKNOWN])
+    else:
+        jump(e, jit.leave_clean[floats])
 
 
 cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexcept nogil:
     cdef int32_t read_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).read_tag
     cdef int32_t write_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).write_tag
     cdef int32_t fills = place_of(&(<Cpu*>NULL).slot_fills)
+    cdef int32_t tag = <int32_t><intptr_t>(&(<PageSlot*>NULL).write_tag if write else &(<PageSlot*>NULL).read_tag)
+    cdef uint8_t* crosses
     cdef uint8_t* miss
     cdef uint8_t* full
+    cdef uint8_t* filled
     jit.fill_slot[write][log2_size] = here(e)
+    op(e, MOV, False, RDX, RAX)
+    op_constant(e, AND_CONSTANT, False, RDX, PAGE_OFFSET)
+    op_constant(e, CMP_CONSTANT, False, RDX, (1 << PAGE_SHIFT) - (1 << log2_size))
+    crosses = jump_if(e, IF_ABOVE, NULL)
+    op_constant(e, AND_CONSTANT, True, RAX, ~PAGE_OFFSET)
+    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag)
+    filled = jump_if(e, IF_EQUAL, NULL)                 # the access was not aligned
     op(e, MOV, True, RDX, RAX)
     shift_constant(e, SHR, True, RDX, PAGE_SHIFT)
     op_constant(e, AND_CONSTANT, False, RDX, TLB_ENTRIES - 1)
     shift_constant(e, SHL, True, RDX, LOG2_ENTRY)
     op_memory(e, ADD, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
-    op_constant(e, AND_CONSTANT, True, RAX, -4096 | ((1 << log2_size) - 1))
     op_memory(e, CMP, True, RAX, RDX, NO_INDEX, write_tag if write else read_tag)
     miss = jump_if(e, IF_NOT_EQUAL, NULL)
     op_memory(e, MOV, True, RAX, RDX, NO_INDEX, read_tag)
@@ -162,8 +190,10 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
     op_indexed(e, MOV_TO, True, RCX, RBP, RAX, 3, place_of(&(<Cpu*>NULL).filled_slots))
     op_constant_memory(e, ADD_CONSTANT, False, RBP, fills, 1)
     patch(full, e.executable, here(e))
-    op(e, MOV, True, RCX, RDX)
+    patch(filled, e.executable, here(e))
+    op_memory(e, MOV, True, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
     op(e, XOR, False, RAX, RAX)
+    patch(crosses, e.executable, here(e))
     patch(miss, e.executable, here(e))
     ret(e)
 
