@@ -44,8 +44,9 @@ FW_DYNAMIC_SIZE = 0x20_0000             # what OpenSBI takes at the start of RAM
 FW_JUMP_TREE = 0x220_0000               # where OpenSBI's fw_jump copies the device tree to, from the start of RAM
 FW_JUMP_TREE_SIZE = 0x1_0000
 
-# What the environment may say of the compiler, besides its SWITCHES.
+# What the environment may say of the compiler.
 JIT_NUMBERS = {"hot": "VM_JIT_HOT", "seed": "VM_JIT_SEED", "code_bytes": "VM_JIT_BYTES"}
+JIT_SWITCHES = {name: f"VM_JIT_{name.upper()}" for name in SWITCHES}
 CODES = {code: name for name, code in STOP_CODES.items()}
 
 
@@ -93,8 +94,8 @@ class Machine:
             self._bus.add_ram(Ram(RAM_BASE, size))
         except MemoryError as error:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
-        linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
-        fusion = os.environ.get("VM_FUSION") != "0"         # of uops there
+        linking = switch("VM_LINKING")      # of blocks in the interpreter
+        fusion = switch("VM_FUSION")        # of uops there
         self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=self.compiler, linking=linking,
                                     fusion=fusion)
         self.memory = Memory(self._bus, self._scheduler)
@@ -104,7 +105,7 @@ class Machine:
         )
         for hart in self.harts:
             hart.connect(self.memory)
-        self._perf_map = os.environ.get("VM_PERF_MAP") == "1" if perf_map is None else perf_map
+        self._perf_map = switch("VM_PERF_MAP", False) if perf_map is None else perf_map
         if self._perf_map and self.compiler is not None:
             self.compiler.start_journal()
         self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
@@ -458,6 +459,10 @@ def compiler_for(engine: str) -> JitCompiler | None:
     $VM_JIT_HOT is how often a block is interpreted first, $VM_JIT_BYTES the room for code, and $VM_JIT_SLOTS=0 and the
     like turn off one of `SWITCHES`.
     """
+    known = (*JIT_NUMBERS.values(), *JIT_SWITCHES.values())
+    for variable in os.environ:
+        if variable.startswith("VM_JIT_") and variable not in known:
+            raise ConfigurationError(f"{variable}: no such setting; there is {', '.join(known)}")
     if engine not in ENGINES:
         raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
     if engine == "interpreter":
@@ -468,12 +473,20 @@ def compiler_for(engine: str) -> JitCompiler | None:
             raise ConfigurationError(f"engine='jit': {missing}; use 'auto' or 'interpreter'")
         say_once(f"no just-in-time compilation: {missing}")
         return None
-    settings: dict[str, Any] = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
+    settings: dict[str, Any] = {name: switch(variable) for name, variable in JIT_SWITCHES.items()}
     settings |= {name: jit_number(variable) for name, variable in JIT_NUMBERS.items() if variable in os.environ}
     try:
         return JitCompiler(**settings)
     except (ValueError, OverflowError, MemoryError) as error:
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
+
+
+def switch(variable: str, default: bool = True) -> bool:
+    """What a variable of the environment says that turns something on or off; empty is not set."""
+    text = os.environ.get(variable)
+    if text and text not in ("0", "1"):
+        raise ConfigurationError(f"{variable}={text}: 0 and 1 are what it can be")
+    return text == "1" if text else default
 
 
 def jit_number(variable: str) -> int:
