@@ -99,7 +99,15 @@ def test_mirror_that_does_not_answer(vm, tmp_path):
     assert "none" in assert_fails_with_one_line(process)
 
 
+def test_copy_that_the_cpu_does_not_run(vm):
+    line = assert_fails_with_one_line(vm("info", environment={"VM_COPY": "mmx"}))
+    assert line.startswith("vm: VM_COPY=mmx: this CPU runs ") and line.endswith(", libc\n")
+
+
 def test_capstone_missing(vm, tmp_path, guest):
     (tmp_path / "capstone.py").write_text("raise ImportError")
     process = vm("disasm", guest("loop"), environment={"PYTHONPATH": str(tmp_path)})
     assert "pip install capstone" in assert_fails_with_one_line(process)
+    for options in ((), ("--jit",)):
+        process = vm("disasm", "missing.elf", *options, environment={"PYTHONPATH": str(tmp_path)})
+        assert "missing.elf: no such file" in assert_fails_with_one_line(process)
