@@ -59,7 +59,8 @@ class Machine:
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
     - engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
       is "jit" where that works. The default is $VM_ENGINE or "auto".
-    - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
+    - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed; not
+      negative.
     - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
       default is whether $VM_PERF_MAP is 1.
 
@@ -82,6 +83,8 @@ class Machine:
         self.compiler = compiler_for(engine or os.environ.get("VM_ENGINE") or "auto")
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
+        if seed < 0:
+            raise ConfigurationError(f"seed={seed}: it is not negative")
         if clock not in ("virtual", "real"):
             raise ConfigurationError(f"clock={clock!r}: it is 'virtual' or 'real'")
         try:
@@ -266,6 +269,8 @@ class Machine:
         - until: called with the machine every 10,000 steps and after each device event; true stops.
         - timeout: of host time, in seconds.
 
+        A limit that is negative or NaN is a ConfigurationError, which is a ValueError.
+
         An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
         is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
         """
@@ -292,8 +297,10 @@ class Machine:
         until: Callable[[Machine], bool] | None,
         timeout: float | None,
     ) -> Stop:
+        if instructions is not None and instructions < 0:
+            raise ConfigurationError(f"a limit of {instructions} instructions: it is not negative")
         start = self._scheduler.clock.steps
-        end = NEVER if instructions is None else start + max(instructions, 0)
+        end = NEVER if instructions is None else start + instructions
         stop_ns = later(self.clock.now_ns(), seconds)
         host_end = later(time.monotonic_ns(), timeout)
         while True:
@@ -440,9 +447,11 @@ def later(now_ns: int, seconds: float | None) -> int:
     """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
     if seconds != seconds:
         raise ConfigurationError("a limit of NaN seconds: give a number")
+    if seconds is not None and seconds < 0:
+        raise ConfigurationError(f"a limit of {seconds:g} seconds: it is not negative")
     if seconds is None or seconds >= NEVER / 10**9:
         return NEVER
-    return min(now_ns + round(max(seconds, 0) * 10**9), NEVER)
+    return min(now_ns + round(seconds * 10**9), NEVER)
 
 
 def dispatch_form() -> str:
