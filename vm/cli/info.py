@@ -120,9 +120,10 @@ def show(title: str, headings: Row, rows: list[Row]) -> None:
     """A table on a terminal; elsewhere columns that other programs can take apart."""
     if sys.stdout.isatty():
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table(*headings, title=title, title_justify="left", show_header=any(headings))
+        columns = (Column(heading, overflow="fold") for heading in headings)
+        table = Table(*columns, title=title, title_justify="left", show_header=any(headings))
         for row in rows:
             table.add_row(*row)
         Console().print(table)
