@@ -134,7 +134,7 @@ class Machine:
 
         A virtio device takes the next free slot. Any other stands at a physical `address`; `irq` is the source of the
         PLIC that its line drives, if it has one. A device with a `compatible` gets a node in the device tree. Raises
-        ConfigurationError if there is no such place, or it is taken.
+        ConfigurationError if there is no such place, it is taken, or the device is attached already.
         """
         if self._mapped:
             raise ConfigurationError("devices are attached before a guest is loaded")

@@ -64,10 +64,11 @@ def compare(before: str, after: str) -> int:
 
 def check_places(files: list[Path], folder: Path | None) -> None:
     """Raise OSError or VmError now, not after minutes of measuring, for what cannot be written."""
+    import os
     from tempfile import TemporaryFile
 
     for file in files:
-        there = file.exists()
+        there = os.path.lexists(file)
         file.open("a").close()
         if not there:
             file.unlink()
