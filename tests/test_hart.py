@@ -33,11 +33,19 @@ def test_x0_cannot_be_set(hart):
     assert hart.x[0] == 0
 
 
-@pytest.mark.parametrize("value, read", [(-1, (1 << 64) - 1), (1 << 64, 0), ((1 << 64) - 1, (1 << 64) - 1)])
-def test_values_are_taken_modulo_2_64(value, read, hart):
-    hart.x[10] = value
-    hart["mscratch"] = value
-    assert hart.x[10] == hart["mscratch"] == read
+@pytest.mark.parametrize("value, read", [(-1, (1 << 64) - 1), (-(1 << 63), 1 << 63), ((1 << 64) - 1, (1 << 64) - 1)])
+def test_negative_values_are_in_twos_complement(value, read, hart):
+    hart.x[10] = hart["mscratch"] = hart.f_bits[1] = value
+    assert hart.x[10] == hart["mscratch"] == hart.f_bits[1] == read
+
+
+@pytest.mark.parametrize("value", [1 << 64, -(1 << 63) - 1])
+def test_value_that_does_not_fit(value, hart):
+    for registers, name in ((hart, "a0"), (hart, "mscratch"), (hart.x, 10), (hart.f_bits, 1)):
+        registers[name] = 5
+        with pytest.raises(ValueError, match="does not fit"):
+            registers[name] = value
+        assert registers[name] == 5
 
 
 @pytest.mark.parametrize("number", [-1, 32])

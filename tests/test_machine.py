@@ -22,7 +22,7 @@ SPIN = ".option norvc\n1: addi a0, a0, 1\n j 1b"
     ({"memory": "lots"}, "lots"), ({"memory": "1E"}, ""), ({"memory": 1 << 70}, ""), ({"harts": 0}, "harts=0"),
     ({"harts": 9}, "harts=9"), ({"harts": -1}, "harts=-1"), ({"isa": "rv32gc"}, "rv64"), ({"isa": "rv64gq"}, "q"),
     ({"isa": "rv64gc_zmagic"}, "zmagic"), ({"isa": "rv64mac"}, "base"), ({"isa": ""}, "rv64"),
-    ({"clock": "sundial"}, "sundial"), ({"engine": "steam"}, "steam"),
+    ({"seed": -1}, "seed=-1"), ({"clock": "sundial"}, "sundial"), ({"engine": "steam"}, "steam"),
 ])  # fmt: skip
 def test_what_cannot_be_built_is_refused(options, words):
     with pytest.raises(ConfigurationError) as caught:
@@ -306,6 +306,14 @@ def test_settings_of_the_compiler_out_of_range(monkeypatch, name, value):
     monkeypatch.setenv(f"VM_JIT_{name}", value)
     with pytest.raises(ConfigurationError, match=f"VM_JIT_{name}"):
         vm.Machine(engine="jit")
+
+
+@pytest.mark.parametrize("limit", ["instructions", "seconds", "timeout"])
+def test_negative_limit(limit, guest):
+    g = guest(SPIN)
+    with pytest.raises(ConfigurationError, match="a limit of -1 .*not negative"):
+        g.machine.run(**{limit: -1})
+    assert g.machine.steps == 0
 
 
 @pytest.mark.parametrize("limit", ["seconds", "timeout"])

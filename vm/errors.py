@@ -6,7 +6,7 @@ class VmError(Exception):
 
 
 class ConfigurationError(VmError, ValueError):
-    """A machine cannot be built as asked: memory size, ISA string, hart count, device option."""
+    """A machine cannot be built or run as asked: memory size, ISA string, hart count, device, setting, limit."""
 
 
 class LoadError(VmError, ValueError):

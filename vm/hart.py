@@ -10,8 +10,6 @@ from vm.memory import Memory, VirtualMemory
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NUMBERS, X_NUMBERS
 
-U64 = (1 << 64) - 1
-
 Value = TypeVar("Value")
 
 
@@ -38,7 +36,8 @@ class Registers(Generic[Value]):
 class ControlRegisters:
     """CSRs by name or number: `csr["satp"]`. Writing follows the register's WARL rules, whatever the privilege.
 
-    Raises KeyError for one that the hart does not have, or for writing a read-only one.
+    Raises KeyError for one that the hart does not have, or for writing a read-only one; ValueError for a value that
+    does not fit 64 bits.
     """
 
     def __init__(self, hart: Hart):
@@ -51,8 +50,15 @@ class ControlRegisters:
         return value
 
     def __setitem__(self, name: str | int, value: int) -> None:
-        if not self._hart.write_csr(csr_number(name), value & U64):
+        if not self._hart.write_csr(csr_number(name), bits(value)):
             raise KeyError(f"this hart has no writable CSR {name!r}")
+
+
+def bits(value: int) -> int:
+    """A value for a register of 64 bits, unsigned or in two's complement."""
+    if not -(1 << 63) <= value < 1 << 64:
+        raise ValueError(f"{value:#x} does not fit a register of 64 bits; mask it with & (1 << 64) - 1")
+    return value & (1 << 64) - 1
 
 
 def csr_number(name: str | int) -> int:
@@ -67,7 +73,8 @@ def csr_number(name: str | int) -> int:
 class Hart(NativeHart):
     """A hart of a machine. `hart.pc`, `hart.privilege` and `hart.steps` are there too.
 
-    - x: integer registers, 64 bits unsigned; negative values are accepted for writing.
+    - x: integer registers, 64 bits unsigned. Negative values are accepted for writing, as two's complement; below
+      -2**63 and from 2**64 on it is a ValueError.
     - f: floating-point registers as Python floats (double precision; a single that is NaN-boxed reads as a NaN).
     - f_bits: the same as raw 64-bit images.
     - csr: control and status registers by name.
@@ -76,9 +83,9 @@ class Hart(NativeHart):
 
     def connect(self, memory: Memory) -> None:
         """Give the hart its views; the machine does this once."""
-        self.x: Registers[int] = Registers(self.read_x, lambda number, value: self.write_x(number, value & U64))
+        self.x: Registers[int] = Registers(self.read_x, lambda number, value: self.write_x(number, bits(value)))
         self.f: Registers[float] = Registers(self._read_double, self._write_double)
-        self.f_bits: Registers[int] = Registers(self.read_f, lambda number, value: self.write_f(number, value & U64))
+        self.f_bits: Registers[int] = Registers(self.read_f, lambda number, value: self.write_f(number, bits(value)))
         self.csr = ControlRegisters(self)
         self.virtual = VirtualMemory(self, memory)
 

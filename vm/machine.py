@@ -44,8 +44,9 @@ FW_DYNAMIC_SIZE = 0x20_0000             # what OpenSBI takes at the start of RAM
 FW_JUMP_TREE = 0x220_0000               # where OpenSBI's fw_jump copies the device tree to, from the start of RAM
 FW_JUMP_TREE_SIZE = 0x1_0000
 
-# What the environment may say of the compiler, besides its SWITCHES.
+# What the environment may say of the compiler.
 JIT_NUMBERS = {"hot": "VM_JIT_HOT", "seed": "VM_JIT_SEED", "code_bytes": "VM_JIT_BYTES"}
+JIT_SWITCHES = {name: f"VM_JIT_{name.upper()}" for name in SWITCHES}
 CODES = {code: name for name, code in STOP_CODES.items()}
 
 
@@ -58,7 +59,8 @@ class Machine:
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
     - engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
       is "jit" where that works. The default is $VM_ENGINE or "auto".
-    - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed.
+    - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed; not
+      negative.
     - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
       default is whether $VM_PERF_MAP is 1.
 
@@ -81,6 +83,8 @@ class Machine:
         self.compiler = compiler_for(engine or os.environ.get("VM_ENGINE") or "auto")
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
+        if seed < 0:
+            raise ConfigurationError(f"seed={seed}: it is not negative")
         if clock not in ("virtual", "real"):
             raise ConfigurationError(f"clock={clock!r}: it is 'virtual' or 'real'")
         try:
@@ -93,9 +97,9 @@ class Machine:
             self._bus.add_ram(Ram(RAM_BASE, size))
         except MemoryError as error:
             raise ConfigurationError(f"memory={memory!r}: {error}") from error
-        linking = os.environ.get("VM_LINKING") != "0"       # of blocks in the interpreter
-        fusion = os.environ.get("VM_FUSION") != "0"         # of uops there
-        data_tlb = os.environ.get("VM_TLB") != "0"          # of loads and stores
+        linking = switch("VM_LINKING")      # of blocks in the interpreter
+        fusion = switch("VM_FUSION")        # of uops there
+        data_tlb = switch("VM_TLB")         # of loads and stores
         self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=self.compiler, linking=linking,
                                     fusion=fusion, data_tlb=data_tlb)
         self.memory = Memory(self._bus, self._scheduler)
@@ -105,7 +109,7 @@ class Machine:
         )
         for hart in self.harts:
             hart.connect(self.memory)
-        self._perf_map = os.environ.get("VM_PERF_MAP") == "1" if perf_map is None else perf_map
+        self._perf_map = switch("VM_PERF_MAP", False) if perf_map is None else perf_map
         if self._perf_map and self.compiler is not None:
             self.compiler.start_journal()
         self.board = Virt(size, self.harts, self.isa, self.clock, self.events, self.memory, seed,
@@ -131,7 +135,7 @@ class Machine:
 
         A virtio device takes the next free slot. Any other stands at a physical `address`; `irq` is the source of the
         PLIC that its line drives, if it has one. A device with a `compatible` gets a node in the device tree. Raises
-        ConfigurationError if there is no such place, or it is taken.
+        ConfigurationError if there is no such place, it is taken, or the device is attached already.
         """
         if self._mapped:
             raise ConfigurationError("devices are attached before a guest is loaded")
@@ -266,6 +270,8 @@ class Machine:
         - until: called with the machine every 10,000 steps and after each device event; true stops.
         - timeout: of host time, in seconds.
 
+        A limit that is negative or NaN is a ConfigurationError, which is a ValueError.
+
         An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
         is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
         """
@@ -292,8 +298,10 @@ class Machine:
         until: Callable[[Machine], bool] | None,
         timeout: float | None,
     ) -> Stop:
+        if instructions is not None and instructions < 0:
+            raise ConfigurationError(f"a limit of {instructions} instructions: it is not negative")
         start = self._scheduler.clock.steps
-        end = NEVER if instructions is None else start + max(instructions, 0)
+        end = NEVER if instructions is None else start + instructions
         stop_ns = later(self.clock.now_ns(), seconds)
         host_end = later(time.monotonic_ns(), timeout)
         while True:
@@ -442,9 +450,11 @@ def later(now_ns: int, seconds: float | None) -> int:
     """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
     if seconds != seconds:
         raise ConfigurationError("a limit of NaN seconds: give a number")
+    if seconds is not None and seconds < 0:
+        raise ConfigurationError(f"a limit of {seconds:g} seconds: it is not negative")
     if seconds is None or seconds >= NEVER / 10**9:
         return NEVER
-    return min(now_ns + round(max(seconds, 0) * 10**9), NEVER)
+    return min(now_ns + round(seconds * 10**9), NEVER)
 
 
 def dispatch_form() -> str:
@@ -461,6 +471,10 @@ def compiler_for(engine: str) -> JitCompiler | None:
     $VM_JIT_HOT is how often a block is interpreted first, $VM_JIT_BYTES the room for code, and $VM_JIT_SLOTS=0 and the
     like turn off one of `SWITCHES`.
     """
+    known = (*JIT_NUMBERS.values(), *JIT_SWITCHES.values())
+    for variable in os.environ:
+        if variable.startswith("VM_JIT_") and variable not in known:
+            raise ConfigurationError(f"{variable}: no such setting; there is {', '.join(known)}")
     if engine not in ENGINES:
         raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
     if engine == "interpreter":
@@ -471,12 +485,20 @@ def compiler_for(engine: str) -> JitCompiler | None:
             raise ConfigurationError(f"engine='jit': {missing}; use 'auto' or 'interpreter'")
         say_once(f"no just-in-time compilation: {missing}")
         return None
-    settings: dict[str, Any] = {name: os.environ.get(f"VM_JIT_{name.upper()}") != "0" for name in SWITCHES}
+    settings: dict[str, Any] = {name: switch(variable) for name, variable in JIT_SWITCHES.items()}
     settings |= {name: jit_number(variable) for name, variable in JIT_NUMBERS.items() if variable in os.environ}
     try:
         return JitCompiler(**settings)
     except (ValueError, OverflowError, MemoryError) as error:
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
+
+
+def switch(variable: str, default: bool = True) -> bool:
+    """What a variable of the environment says that turns something on or off; empty is not set."""
+    text = os.environ.get(variable)
+    if text and text not in ("0", "1"):
+        raise ConfigurationError(f"{variable}={text}: 0 and 1 are what it can be")
+    return text == "1" if text else default
 
 
 def jit_number(variable: str) -> int:

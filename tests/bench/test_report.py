@@ -1,6 +1,7 @@
 """The report in its forms, and `vm bench`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from vm.bench.measure import Claim, Result, Row, measure
-from vm.bench.report import compared, document, geometric_means, lines, page, read, save_plots
+from vm.bench.report import compared, document, geometric_means, lines, page, read, save_plots, tables
 from vm.cli.bench import bench
 from vm.errors import VmError
 
@@ -35,10 +36,15 @@ def test_stored_run_reads_back(tmp_path: Path):
 
 def test_other_files_are_refused(tmp_path: Path):
     path = tmp_path / "run.json"
-    for text in ("{", "{}", '{"rows": [{}]}'):
+    row = json.loads(json.dumps(document([result()], quick=True)))["rows"][0]
+    wrong = [row | {"ratio": "2x"}, row | {"name": []}, row | {"ratio": 0}, row | {"pairs": 1}, row | {"more": 1}]
+    rows = [json.dumps({"rows": [change]}) for change in wrong]
+    rows += ['{"rows": [{}]}', '{"rows": 5}', '{"rows": ["x"]}', '{"rows": [{"pairs": []}]}']
+    for text in ("{", "{}", "[]", "5", *rows):
         path.write_text(text)
-        with pytest.raises(VmError, match="not a report"):
+        with pytest.raises(VmError, match=f"^{path}: not a report") as caught:
             read(path)
+        assert not re.search("indices|argument|object is", str(caught.value))
 
 
 def test_groups_have_geometric_means():
@@ -63,6 +69,45 @@ def test_comparison_tells_change_from_noise():
     assert "faster" in rows["better"] and "+125.0%" in rows["better"]
     assert "faster" not in rows["steady"] and "slower" not in rows["steady"]
     assert "gone" in rows["gone"] and "new" in rows["new"]
+
+
+def test_small_change_is_none_however_steady():
+    """0.4% less with quartiles that lie apart is no news; 2% is."""
+    (line,) = [line for line in text_of(compared([result(pairs=((1000.0, 500.0),) * 5)],
+                                                 [result(pairs=((996.0, 500.0),) * 5)])).splitlines() if "row" in line]
+    assert "-0.4%" in line and "slower" not in line
+    assert "slower" in text_of(compared([result(pairs=((1000.0, 500.0),) * 5)], [result(pairs=((970.0, 500.0),) * 5)]))
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_tables_wrap_and_lose_nothing(width):
+    rows = [result("a row with a name of many words", claim=Claim(2, "a long claim of many words"))]
+    rows += [missing("another", "a reason that is longer than the column is wide")]
+    console = Console(width=width)
+    with console.capture() as capture:
+        for table in tables(rows):
+            console.print(table)
+    shown = capture.get()
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= width
+    columns = zip(*(line.strip("│").split("│") for line in shown.splitlines() if line.startswith("│")), strict=True)
+    everything = ["".join(column).replace(" ", "") for column in columns]
+    for number, cell in enumerate(lines(rows)[0][0]):
+        assert cell.replace(" ", "") in everything[number]
+
+
+@pytest.mark.parametrize("option", ["--json", "--html", "--plots"])
+def test_place_that_cannot_be_written_is_told_before_measuring(option, tmp_path, monkeypatch):
+    monkeypatch.setattr("vm.bench.measure.measure", lambda row: pytest.fail("measured"))
+    (tmp_path / "file").touch()
+    run = CliRunner().invoke(bench, ["--only", "memory", option, str(tmp_path / "file/report")], standalone_mode=False)
+    assert isinstance(run.exception, OSError) and run.exception.filename.startswith(str(tmp_path / "file"))
+
+
+def test_plots_without_matplotlib_are_refused_before_measuring(tmp_path, monkeypatch):
+    monkeypatch.setattr("vm.bench.measure.measure", lambda row: pytest.fail("measured"))
+    monkeypatch.setattr("vm.bench.report.find_spec", lambda name: None)
+    run = CliRunner().invoke(bench, ["--only", "memory", "--plots", str(tmp_path)], standalone_mode=False)
+    assert isinstance(run.exception, VmError) and "pip install matplotlib" in str(run.exception)
 
 
 def test_page_shows_every_row_and_escapes():

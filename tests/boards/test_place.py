@@ -45,3 +45,26 @@ def test_places_that_are_none(machine, address, irq, said):
     with pytest.raises(vm.ConfigurationError, match=said):
         machine.attach(Counter(), address, irq)
     assert machine.board.devices == before
+
+
+def test_device_is_attached_once(machine):
+    counter = Counter()
+    machine.attach(counter, 0x1001_0000)
+    with pytest.raises(vm.ConfigurationError, match="this Counter is attached already"):
+        machine.attach(counter, 0x1002_0000)
+    with vm.Machine(memory="16M") as other, pytest.raises(vm.ConfigurationError, match="to another machine"):
+        other.attach(counter, 0x1001_0000)
+
+
+def test_what_is_no_device(machine):
+    with pytest.raises(vm.ConfigurationError, match="Counter'> is no device"):
+        machine.attach(Counter, 0x1001_0000)
+
+
+def test_device_without_the_constructor_of_its_base_class(machine):
+    class Hasty(Counter):
+        def __init__(self):
+            self.count = 0
+
+    with pytest.raises(vm.ConfigurationError, match=r"Hasty: its __init__ must call super\(\).__init__\(\)"):
+        machine.attach(Hasty(), 0x1001_0000)

@@ -85,3 +85,8 @@ def test_host_that_cannot_compile_says_so(guest, monkeypatch, capsys):
         main(["disasm", "--jit", guest("loop")])
     assert end.value.code == 1
     assert "the host refuses executable memory" in capsys.readouterr().err
+
+
+def test_environment_that_names_another_engine(vm, printing):
+    process = vm("disasm", "--jit", printing, environment={"VM_ENGINE": "interpreter"})
+    assert "VM_ENGINE=interpreter: " in assert_fails_with_one_line(process)

@@ -6,8 +6,9 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from vm.cli import main
+from vm.cli.info import show
 from vm_native.riscv.instructions import ROWS
-from vm_native.riscv.isa import EXTENSIONS, LETTERS
+from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -46,3 +47,12 @@ def test_why_auto_is_the_interpreter(monkeypatch):
 def test_engine_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("VM_ENGINE", "interpreter")
     assert re.search(r"^engine +interpreter, by VM_ENGINE; auto is jit here$", output(), re.MULTILINE)
+
+
+def test_terminal_shows_all_of_a_long_row(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    show("title", ("", ""), [("ISA", DEFAULT)])
+    shown = capsys.readouterr().out
+    assert max(len(line) for line in shown.splitlines() if line[0] != "\x1b") <= 60       # but the title's italics
+    assert DEFAULT in "".join(line.strip("│").split("│")[1].strip() for line in shown.splitlines() if "│" in line)

@@ -64,6 +64,8 @@ def test_wrong_command_line_says_where_help_is(vm, arguments, message):
     (("--isa", "rv32i"), "rv32i"),
     (("--disk", "missing.img"), "missing.img"),
     (("--disk", "missing.img,discard"), "missing.img: "),
+    (("--disk", "disk.img,badmode"), "no such file, and 'badmode' is no mode; there is read-only and discard"),
+    (("--seed", "-1"), "seed=-1"),
 ])
 def test_machine_that_cannot_be_built(vm, guest, options, message):
     assert message.lower() in assert_fails_with_one_line(vm("run", guest("power-off"), *options)).lower()
@@ -99,7 +101,15 @@ def test_mirror_that_does_not_answer(vm, tmp_path):
     assert "none" in assert_fails_with_one_line(process)
 
 
+def test_copy_that_the_cpu_does_not_run(vm):
+    line = assert_fails_with_one_line(vm("info", environment={"VM_COPY": "mmx"}))
+    assert line.startswith("vm: VM_COPY=mmx: this CPU runs ") and line.endswith(", libc\n")
+
+
 def test_capstone_missing(vm, tmp_path, guest):
     (tmp_path / "capstone.py").write_text("raise ImportError")
     process = vm("disasm", guest("loop"), environment={"PYTHONPATH": str(tmp_path)})
     assert "pip install capstone" in assert_fails_with_one_line(process)
+    for options in ((), ("--jit",)):
+        process = vm("disasm", "missing.elf", *options, environment={"PYTHONPATH": str(tmp_path)})
+        assert "missing.elf: no such file" in assert_fails_with_one_line(process)

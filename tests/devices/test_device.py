@@ -6,7 +6,7 @@ import pytest
 
 from vm.devices.base import Device, reads, writes
 from vm.devices.interrupt import InterruptLine
-from vm.errors import LoadError
+from vm.errors import ConfigurationError, LoadError
 
 
 class Sample(Device):
@@ -134,6 +134,16 @@ def test_overriding_method_keeps_its_offset(board):
 
     assert Changed().read(0, 4) == 99
     assert Sample().read(0, 4) == 0x4433_2211
+
+
+def test_two_methods_for_one_register_are_refused():
+    class Twice(Sample):
+        @reads(0x14)
+        def read_second_slot(self):
+            return 0
+
+    with pytest.raises(ConfigurationError, match="Twice: read_slot and read_second_slot both serve reads .* at 0x14;"):
+        Twice()
 
 
 def test_event_to_a_device_that_schedules_none_is_an_error(device):

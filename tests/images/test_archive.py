@@ -8,6 +8,7 @@ import pytest
 from vm.errors import ImageError
 from vm.images import Archive, debian_archive, extract
 from vm.images.known import KNOWN
+from vm.images.package import Package
 
 
 @pytest.fixture
@@ -139,8 +140,42 @@ def test_known_package_without_a_usable_index(archive, mirror, server, caplog):
     package = source.package("opensbi")
     assert package == KNOWN["opensbi"] and "whose digest is known" in caplog.text
     mirror.write(package.filename, b"another file")
-    with pytest.raises(ImageError, match="opensbi_1.6-1_all.deb: the download broke off"):
+    with pytest.raises(ImageError, match="opensbi_1.6-1_all.deb: its size is not what"):
         source.fetch(package)
+
+
+@pytest.fixture
+def known_in_cache(monkeypatch, cache):
+    """A package that vm knows and that was fetched once."""
+    content = b"a package"
+    package = Package("known", "1", "pool/known_1_all.deb", len(content), hashlib.sha256(content).hexdigest(), ())
+    monkeypatch.setitem(KNOWN, "known", package)
+    path = cache / "debian/trixie/packages/known_1_all.deb"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return package
+
+
+def test_known_package_in_the_cache_needs_no_usable_index(archive, mirror, server, known_in_cache, caplog):
+    """Nor does it need a warning, and an index that can be told to be wrong by its size is not downloaded."""
+    index = mirror.root / "dists/trixie/main/binary-riscv64/Packages.xz"
+    index.write_bytes(index.read_bytes()[:-4])
+    calls = []
+    source = archive()
+    package = source.package("known", lambda received, total: calls.append(received))
+    assert package == known_in_cache and source.fetch(package).read_bytes() == b"a package"
+    assert not calls and not caplog.text
+
+
+def test_known_package_in_the_cache_works_offline(archive, known_in_cache, caplog):
+    assert archive("http://127.0.0.1:1").package("known") == known_in_cache
+    assert "using the copy in" in caplog.text
+
+
+def test_known_package_in_the_cache_does_not_hide_a_bad_signature(archive, mirror, known_in_cache):
+    mirror.publish(sign=str.encode)
+    with pytest.raises(ImageError, match="not signed"):
+        archive().package("known")
 
 
 @pytest.mark.parametrize("change", [lambda deb: deb[:-1] + b"?", lambda deb: deb + b"?"], ids=["byte", "length"])
@@ -148,7 +183,7 @@ def test_tampered_package(archive, mirror, cache, change):
     mirror.write(mirror.filename, change(mirror.deb))
     source = archive()
     package = source.package("hello")
-    with pytest.raises(ImageError, match="SHA-256 or size is not"):
+    with pytest.raises(ImageError, match="size is not what the signed index says"):
         source.fetch(package)
     assert not [name for name in files_in(cache) if "hello" in name or "partial" in name]
 
@@ -231,6 +266,12 @@ def test_mirror_from_the_environment(monkeypatch):
     monkeypatch.setenv("VM_DEBIAN_MIRROR", "http://mirror.invalid/debian")
     assert debian_archive().mirrors == ["http://mirror.invalid/debian"]
     assert debian_archive("http://given.invalid").mirrors == ["http://given.invalid"]
+
+
+@pytest.mark.parametrize("mirror", ["foo", "deb.debian.org/debian", "ftp://mirror.invalid/debian"])
+def test_mirror_that_debian_has_not(mirror, monkeypatch):
+    with pytest.raises(ImageError, match=f"mirror {mirror}: not a URI.*as in http://"):
+        debian_archive(mirror)
 
 
 def test_mirror_that_is_no_uri(archive):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HEADINGS = ("what", "baseline", "ours", "baseline takes", "ours takes", "ratio", "quartiles", "claim", "verdict")
+NOTICEABLE = 0.02           # a smaller change of a ratio is not worth a word
 STYLES = {HELD: "green", REFUTED: "red"}
 COLOURS = {HELD: "#2e8b57", REFUTED: "#c0504d"}
 CSS = """body { font: 15px/1.4 sans-serif; max-width: 75em; margin: 2em auto; padding: 0 1em }
@@ -54,9 +55,16 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Result]]:
     """A run that was stored as JSON."""
     try:
         run = json.loads(Path(path).read_text())
-        return run, [Result(**row | {"pairs": tuple(map(tuple, row["pairs"]))}) for row in run["rows"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise VmError(f"{path}: not a report that vm bench --json wrote: {error}") from error
+        results = [Result(**row | {"pairs": tuple(map(tuple, row["pairs"]))}) for row in run["rows"]]
+        for row in results:
+            if not all(isinstance(text, str) for text in (row.subject, row.name, row.baseline, row.ours, row.verdict)):
+                raise TypeError
+            sum((row.baseline_median, row.ours_median, row.ratio_low, row.ratio_high, 1 / row.ratio))    # are numbers
+    except json.JSONDecodeError as error:
+        raise VmError(f"{path}: not a report that vm bench --json wrote; not even JSON: {error}") from error
+    except (ArithmeticError, ValueError, LookupError, TypeError) as error:
+        raise VmError(f"{path}: not a report that vm bench --json wrote, or of another version of vm") from error
+    return run, results
 
 
 def geometric_means(results: Iterable[Result]) -> dict[str, float]:
@@ -112,28 +120,36 @@ def by_subject(results: Iterable[Result]) -> dict[str, list[Result]]:
     return subjects
 
 
+def new_table(*headings: str, title: str | None = None) -> "Table":
+    """A table that wraps and never cuts off; without padding nine columns are readable on 100 characters."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(heading, overflow="fold") for heading in headings), title=title, title_justify="left",
+                 padding=0)
+
+
 def tables(results: Sequence[Result]) -> Iterable["Table"]:
     """A table for each subject, and one of geometric means."""
-    from rich.table import Table
-
     for subject, rows in by_subject(results).items():
-        table = Table(*HEADINGS, title=subject, title_justify="left")
+        table = new_table(*HEADINGS, title=subject)
         for line, verdict in lines(rows):
             table.add_row(*line, style=STYLES.get(verdict))
         yield table
     means = geometric_means(results)
     if means:
-        table = Table("group", "ratio", title="geometric means", title_justify="left")
+        table = new_table("group", "ratio", title="geometric means")
         for group, mean in means.items():
             table.add_row(group, f"{mean:.2f}x")
         yield table
 
 
 def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
-    """What changed from one run to another. Where the quartiles of the ratios lie apart, more than noise did."""
-    from rich.table import Table
+    """What changed from one run to another.
 
-    table = Table("subject", "what", "ours took", "takes", "ratio was", "is", "change of the ratio", "")
+    Faster or slower is where the quartiles of the ratios lie apart, which is more than noise does, and the change is
+    one that matters.
+    """
+    table = new_table("subject", "what", "ours took", "takes", "ratio was", "is", "change of the ratio", "")
     old = {(row.subject, row.name, row.baseline, row.ours): row for row in before}
     for row in after:
         was = old.pop((row.subject, row.name, row.baseline, row.ours), None)
@@ -143,9 +159,10 @@ def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
                 table.add_row(row.subject, row.name, "", amount(row.ours_median, row.unit), "", "", "", note)
             continue
         apart = row.ratio_low > was.ratio_high or row.ratio_high < was.ratio_low
-        note = ("faster" if row.ratio > was.ratio else "slower") if apart else ""
+        change = row.ratio / was.ratio - 1
+        note = ("faster" if change > 0 else "slower") if apart and abs(change) >= NOTICEABLE else ""
         table.add_row(row.subject, row.name, amount(was.ours_median, row.unit), amount(row.ours_median, row.unit),
-                      f"{was.ratio:.2f}x", f"{row.ratio:.2f}x", f"{(row.ratio / was.ratio - 1) * 100:+.1f}%", note,
+                      f"{was.ratio:.2f}x", f"{row.ratio:.2f}x", f"{change * 100:+.1f}%", note,
                       style={"faster": "green", "slower": "red"}.get(note))
     for was in old.values():
         table.add_row(was.subject, was.name, amount(was.ours_median, was.unit), "", "", "", "", "gone")
@@ -253,11 +270,15 @@ def finish_plot(axes: Any, ratios: Any, title: str) -> None:
         axes.spines[side].set_visible(False)
 
 
+def require_matplotlib() -> None:
+    if find_spec("matplotlib") is None:
+        raise VmError("plots need matplotlib: pip install matplotlib")
+
+
 def save_plots(results: Sequence[Result], folder: Path) -> list[Path]:
     """Write the plots as SVG and PNG. Raises VmError without matplotlib."""
+    require_matplotlib()
     pictures = plots(results)
-    if not pictures:
-        raise VmError("plots need matplotlib: pip install matplotlib")
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for subject, figure in pictures.items():

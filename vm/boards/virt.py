@@ -103,8 +103,7 @@ class Virt:
 
     def attach(self, device: VirtioDevice) -> str:
         """Put a virtio device into the first free slot, wired; returns its name in `devices`. The board owns it now."""
-        if any(placed.device is device for placed in self.devices.values()):
-            raise ConfigurationError("the device is attached already")
+        refuse_unfit(device)
         for slot in range(VIRTIO_SLOTS):
             if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
                 return self._fill(slot, device)
@@ -112,6 +111,7 @@ class Virt:
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
         """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`."""
+        refuse_unfit(device)
         wanted = Range(address, device.size)
         if address % WORD or wanted.overlaps(self.ram):
             raise ConfigurationError(f"a device at {address:#x}: that is not aligned to {WORD} bytes, or RAM")
@@ -142,3 +142,14 @@ class Virt:
     def close(self) -> None:
         for placed in self.devices.values():
             placed.device.close()
+
+
+def refuse_unfit(device: Device) -> None:
+    """Raise ConfigurationError for what cannot be attached, whatever the place."""
+    if not isinstance(device, Device):
+        raise ConfigurationError(f"{device!r} is no device: make one of a subclass of vm.devices.Device")
+    kind = type(device).__name__
+    if not hasattr(device, "irq"):
+        raise ConfigurationError(f"{kind}: its __init__ must call super().__init__()")
+    if hasattr(device, "events"):
+        raise ConfigurationError(f"this {kind} is attached already, here or to another machine: make another one")

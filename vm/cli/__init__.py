@@ -41,6 +41,9 @@ class CommandLine(click.Group):
         except OSError as error:
             complain(": ".join(str(part) for part in (error.filename, error.strerror or error) if part))
             code = FAILED
+        except ImportError as error:        # as for a VM_COPY that the CPU does not run
+            complain(str(error))
+            code = FAILED
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         sys.exit(code)

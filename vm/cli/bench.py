@@ -25,6 +25,7 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
     """
     if context.invoked_subcommand:
         return 0
+    check_places([file for file in (json_file, html_file) if file], plots)
     import json
 
     from vm.bench.measure import FAILED, measure
@@ -61,6 +62,25 @@ def compare(before: str, after: str) -> int:
     return 0
 
 
+def check_places(files: list[Path], folder: Path | None) -> None:
+    """Raise OSError or VmError now, not after minutes of measuring, for what cannot be written."""
+    import os
+    from tempfile import TemporaryFile
+
+    for file in files:
+        there = os.path.lexists(file)
+        file.open("a").close()
+        if not there:
+            file.unlink()
+    if folder:
+        from vm.bench.report import require_matplotlib
+
+        require_matplotlib()
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+
+
 def stderr_is_terminal() -> bool:
     import sys
 
@@ -68,11 +88,13 @@ def stderr_is_terminal() -> bool:
 
 
 def console():
+    """As wide as the terminal or COLUMNS, else 100."""
+    import os
     import sys
 
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 180)
+    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 100)
 
 
 def show(results: list) -> None:

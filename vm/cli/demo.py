@@ -11,6 +11,7 @@ from vm.cli.options import ENGINE_OPTION
 @ENGINE_OPTION
 def demo(engine: str | None) -> int:
     """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
+    import os
     import time
     from importlib.resources import as_file, files
 
@@ -21,7 +22,8 @@ def demo(engine: str | None) -> int:
     with as_file(files("vm.guests.demo") / "demo.elf") as path, Machine(engine=engine) as machine:
         machine.load(path)
         machine.console.record = False
-        machine.console.mirror = lambda data: write_all(1, data)
+        plain = Plain() if os.environ.get("NO_COLOR") else bytes       # https://no-color.org
+        machine.console.mirror = lambda data: write_all(1, plain(data))
         start = time.perf_counter()
         stop = machine.run()
         seconds = time.perf_counter() - start
@@ -31,3 +33,18 @@ def demo(engine: str | None) -> int:
         click.echo(f"vm: demo: {message}", err=True)
     click.echo(f"\n{retired:,} instructions retired in {seconds:.2f} s: {retired / seconds / 1e6:,.0f} MIPS")
     return code
+
+
+class Plain:
+    """Takes colours out of what comes, in pieces that may end within a sequence."""
+
+    def __init__(self) -> None:
+        self.kept = b""
+
+    def __call__(self, data: bytes) -> bytes:
+        import re
+
+        text, self.kept = re.sub(rb"\x1b\[[0-9;]*m", b"", self.kept + data), b""
+        if unfinished := re.search(rb"\x1b(\[[0-9;]*)?$", text):
+            text, self.kept = text[:unfinished.start()], unfinished[0]
+        return text

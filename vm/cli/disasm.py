@@ -52,6 +52,9 @@ def disasm(file: str, start: int | None, symbol: str | None, count: int | None, 
     if not jit and (at, traces, cold, limit, timeout) != (None, None, False, None, None):
         raise click.UsageError("--at, --traces, --cold, --instructions and --timeout go with --jit",
                                click.get_current_context())
+    if start is not None and symbol is not None:
+        raise click.UsageError("--start and --symbol exclude each other", click.get_current_context())
+    code, symbols = read_code(file)         # first: what is wrong with it shows also where capstone is missing
     decoder = new_decoder()
     if jit:
         from vm.cli.compiled import show_compiled
@@ -59,14 +62,12 @@ def disasm(file: str, start: int | None, symbol: str | None, count: int | None, 
         for line in show_compiled(file, at, limit or 100_000_000, timeout or 10, cold, traces or 1, decoder):
             click.echo(line)
     else:
-        show_code(file, start, symbol, count, decoder)
+        show_code(file, code, symbols, start, symbol, count, decoder)
 
 
-def show_code(file: str, start: int | None, symbol: str | None, count: int | None, decoder: Any) -> None:
+def show_code(file: str, code: list[tuple[int, bytes]], symbols: Symbols, start: int | None, symbol: str | None,
+              count: int | None, decoder: Any) -> None:
     """What stands in the file."""
-    if start is not None and symbol is not None:
-        raise click.UsageError("--start and --symbol exclude each other", click.get_current_context())
-    code, symbols = read_code(file)
     end = 1 << 64
     if symbol is not None:
         if symbol not in symbols:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +40,8 @@ def info(isa: bool, markdown: bool) -> None:
 
 
 def facts(machine: Machine) -> list[Row]:
+    from importlib.metadata import version
+
     from vm.images.cache import cache_directory
     from vm_native.copy import implementations, instruction_set
     from vm_native.interpreter.run import forms
@@ -120,9 +121,10 @@ def show(title: str, headings: Row, rows: list[Row]) -> None:
     """A table on a terminal; elsewhere columns that other programs can take apart."""
     if sys.stdout.isatty():
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table(*headings, title=title, title_justify="left", show_header=any(headings))
+        columns = (Column(heading, overflow="fold") for heading in headings)
+        table = Table(*columns, title=title, title_justify="left", show_header=any(headings))
         for row in rows:
             table.add_row(*row)
         Console().print(table)

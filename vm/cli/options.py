@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vm.devices import BlockDevice
@@ -67,6 +70,9 @@ def open_disk(argument: str) -> BlockDevice:
     path, comma, mode = argument.rpartition(",")
     if comma and mode in DISK_MODES:
         return BlockDevice(path, **DISK_MODES[mode])
+    if comma and not os.path.exists(argument):
+        raise ConfigurationError(f"--disk {argument}: no such file, and {mode!r} is no mode; there is "
+                                 f"{' and '.join(DISK_MODES)}")
     return BlockDevice(argument)
 
 

@@ -38,7 +38,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from vm.devices.interrupt import InterruptLine
-from vm.errors import LoadError
+from vm.errors import ConfigurationError, LoadError
 
 if TYPE_CHECKING:
     from vm.clock import Clock
@@ -92,7 +92,7 @@ class Device:
     device owns only host resources (files) that it opened or was given for keeps, and releases them in `close`.
 
     A subclass calls `super().__init__()` after setting the attributes that its `count="..."` registers name. Then the
-    constructor brings it to its power-on state, in general by `reset()`.
+    constructor brings it to its power-on state, in general by `reset()`. Two methods for one register are an error.
     """
 
     compatible: str = ""            # device-tree binding, most specific first, NUL between several; empty: no node
@@ -136,6 +136,11 @@ class Device:
         count = getattr(self, register.count) if isinstance(register.count, str) else register.count
         for index in range(1 if count is None else count):
             key = register.start + index * register.stride << 4 | width
+            if key in table:
+                other = getattr(table[key], "func", table[key]).__name__
+                raise ConfigurationError(f"{type(self).__name__}: {other} and {method.__name__} both serve "
+                                         f"{'writes' if register.writes else 'reads'} of the register at "
+                                         f"{key >> 4:#x}; a subclass overrides a method under its own name")
             table[key] = method if count is None else partial(method, index)
             if register.merge:
                 self._merging.add(key)

@@ -39,16 +39,22 @@ class Archive:
     def package(self, name: str, progress: Progress | None = None) -> Package:
         """Look a package up in the index, which is fetched at the first call.
 
-        Where a mirror has none that its Release file names, by what vm knows of the package itself, if anything.
+        Where a mirror has none that its Release file names, by what vm knows of the package itself, if anything; where
+        no mirror answers, if that is in the cache.
         """
         if not self._index:
             try:
                 self._index = self._obtain_index(progress)
             except ImageError as failure:
-                if name not in KNOWN or not self._answered:
+                known = KNOWN.get(name)
+                in_cache = known is not None and sha256(self._path(known)) == known.sha256
+                if known is None or not (self._answered or in_cache and isinstance(failure, Unreachable)):
                     raise
-                log.warning("%s; taking %s %s, whose digest is known", failure, name, KNOWN[name].version)
-                return KNOWN[name]
+                if not self._answered:
+                    log.warning("%s; using the copy in %s", failure, self.cache)
+                elif not in_cache:
+                    log.warning("%s; taking %s %s, whose digest is known", failure, name, known.version)
+                return known
         stanza = re.search(rb"^Package: %b\n(?:.+\n)*" % re.escape(name.encode()), self._index, re.MULTILINE)
         if not stanza:
             raise ImageError(f"package {name} is not in {self.suite} for {self.architecture}")
@@ -61,8 +67,10 @@ class Archive:
 
     def fetch(self, package: Package, progress: Progress | None = None) -> Path:
         """The path of the package's .deb in the cache."""
-        path = self.cache / "packages" / Path(package.filename).name
-        return self._obtain(path, [package.filename], package.size, package.sha256, progress)
+        return self._obtain(self._path(package), [package.filename], package.size, package.sha256, progress)
+
+    def _path(self, package: Package) -> Path:
+        return self.cache / "packages" / Path(package.filename).name
 
     def _obtain_index(self, progress: Progress | None) -> bytes:
         """The Packages file, by way of the first mirror that has the suite; the copy in the cache if none answers."""
@@ -83,10 +91,11 @@ class Archive:
                 file.write(document)
             return index
         # What a mirror has and is not right must be heard of: the cache stands in for silence only.
-        if all(isinstance(failure, Unreachable) for failure in failures) and cached.exists():
+        silent = all(isinstance(failure, Unreachable) for failure in failures)
+        if silent and cached.exists():
             log.warning("%s; using the copy in %s", failures[0], self.cache)
             return self._index_of(self._verified(cached.read_bytes(), str(cached)), progress)
-        raise ImageError("; ".join(map(str, failures))) from failures[0]
+        raise (Unreachable if silent else ImageError)("; ".join(map(str, failures))) from failures[0]
 
     def _verified(self, document: bytes, name: str) -> str:
         text = signed_text(document, self.keyring, name)

@@ -14,6 +14,7 @@ from .fetch import Progress
 
 SUITE = "trixie"
 ARCHITECTURE = "riscv64"
+SCHEMES = ("http://", "https://", "file:/")
 INSTALLER_PACKAGE = "debian-installer-13-netboot-riscv64"
 
 INSTALLER_CMDLINE = "console=ttyS0"
@@ -30,6 +31,9 @@ def debian_archive(mirror: str | None = None) -> Archive:
     mirrors = [mirror] if mirror else apt.mirrors()
     if not mirrors:
         raise ImageError("apt on this host names no Debian mirror; pass --mirror URI or set VM_DEBIAN_MIRROR")
+    if mirror and not mirror.lower().startswith(SCHEMES):
+        raise ImageError(f"mirror {mirror}: not a URI of http, https or file; pass --mirror or set "
+                         "VM_DEBIAN_MIRROR as in http://deb.debian.org/debian")
     return Archive(mirrors, SUITE, ARCHITECTURE)
 
 

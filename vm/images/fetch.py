@@ -42,7 +42,7 @@ def download(uri: str, path: Path, size: int, sha256: str, progress: Progress | 
     digest, received = hashlib.sha256(), 0
     with replacing(path) as file:
         # One byte more than expected tells a file that is too long.
-        for chunk in _chunks(uri, size + 1):
+        for chunk in _chunks(uri, size + 1, size):
             file.write(chunk)
             digest.update(chunk)
             received += len(chunk)
@@ -54,10 +54,14 @@ def download(uri: str, path: Path, size: int, sha256: str, progress: Progress | 
             raise ImageError(f"{uri}: SHA-256 or size is not what the signed index says; the file is not used")
 
 
-def _chunks(uri: str, limit: int) -> Iterator[bytes]:
-    """At most `limit` bytes of a file."""
+def _chunks(uri: str, limit: int, size: int | None = None) -> Iterator[bytes]:
+    """At most `limit` bytes of a file; none of one that is announced with another size than `size`."""
     try:
         with _open(uri) as response:
+            announced = response.headers.get("Content-Length")
+            if size is not None and announced not in (None, str(size)):
+                raise Unreachable(f"{uri}: its size is not what the signed index says ({announced} bytes, not {size}); "
+                                  "the file is not used")
             while limit and (chunk := response.read(min(CHUNK, limit))):
                 limit -= len(chunk)
                 yield chunk

@@ -34,6 +34,8 @@ def implementation(name: str) -> "ModuleType":
 
 
 instruction_set = os.environ.get("VM_COPY") or implementations()[0]
+if instruction_set not in implementations():
+    raise ImportError(f"VM_COPY={instruction_set}: this CPU runs {', '.join(implementations())}")
 
 if not TYPE_CHECKING:
     chosen = implementation(instruction_set)

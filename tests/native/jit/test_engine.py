@@ -54,6 +54,24 @@ def test_setting_that_is_no_number_is_refused(name, value, monkeypatch):
         vm.Machine(memory="1M", engine="jit")
 
 
+@pytest.mark.parametrize("name", ["VM_JIT_REGISTERS", "VM_JIT_JUMP_CACHE", "VM_LINKING", "VM_FUSION", "VM_PERF_MAP"])
+def test_switches_are_0_or_1(name, monkeypatch):
+    for value in ("0", "1", ""):
+        monkeypatch.setenv(name, value)
+        vm.Machine(memory="1M", engine="jit").close()
+    for value in ("off", "2", "00"):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(vm.ConfigurationError, match=f"^{name}={value}: 0 and 1"):
+            vm.Machine(memory="1M", engine="jit")
+
+
+@pytest.mark.parametrize("engine", ["jit", "interpreter"])
+def test_setting_that_is_none_is_refused(engine, monkeypatch):
+    monkeypatch.setenv("VM_JIT_REGISTER", "0")
+    with pytest.raises(vm.ConfigurationError, match="^VM_JIT_REGISTER: .*VM_JIT_HOT.*VM_JIT_REGISTERS"):
+        vm.Machine(memory="1M", engine=engine)
+
+
 def test_without_executable_memory_jit_is_refused(unable):
     with pytest.raises(vm.ConfigurationError, match=REFUSED):
         vm.Machine(memory="1M", engine="jit")

@@ -6,6 +6,7 @@ Virtio 1.2, section 5.4. One queue of buffers to fill; no features, no configura
 import hashlib
 
 from vm.devices.virtio.transport import VirtioDevice
+from vm.errors import ConfigurationError
 
 MOST = 0x1_0000                     # bytes for one request; the device may give less than is asked for
 
@@ -20,6 +21,8 @@ class Entropy(VirtioDevice):
 
     def __init__(self, seed: int = 0):
         super().__init__()
+        if seed < 0:
+            raise ConfigurationError(f"seed={seed}: it is not negative")
         self.seed = seed
         self.requests = 0
 
