@@ -29,9 +29,13 @@ include "uop_enum.pxi"
 cdef extern from *:
     """
     #if defined(__x86_64__)
+    #include <cpuid.h>
     static int vm_host_can_compile(void) {
+        unsigned int a, b, c = 0, d;
+        __get_cpuid(0x80000001, &a, &b, &c, &d);
+        /* Without LZCNT its code is that of BSR, which counts from the other side. */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
-            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && c & bit_LZCNT;
     }
     #else
     static int vm_host_can_compile(void) { return 0; }
