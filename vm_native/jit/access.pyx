@@ -12,10 +12,10 @@ together: where the first and the last lie in the page, all do. Nothing may come
 revoke the page.
 """
 from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, TLB_ENTRIES, Cpu, PageSlot, TlbEntry
+from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Block, Uop, info_of
 from vm_native.jit.job cimport (
-    COLD_ACCESS, COLD_GROUP, LOG2_ENTRY, Cold, Job, cold_jump, float_target, new_cold, place_of, read_slot, target_of,
+    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, find_entry, float_target, new_cold, place_of, read_slot, target_of,
     wrote, wrote_float,
 )
 from vm_native.jit.x86_64 cimport *
@@ -100,12 +100,7 @@ cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept n
         op_memory(e, MOV, True, RCX, RBP, NO_INDEX, cold[0].slot + <int32_t><intptr_t>&slot.addend)
         cold[0].found = here(e)
         return base
-    # The TLB itself: index, tag, addend.
-    op(e, MOV, True, RCX, RAX)
-    shift_constant(e, SHR, True, RCX, PAGE_SHIFT)
-    op_constant(e, AND_CONSTANT, False, RCX, TLB_ENTRIES - 1)
-    shift_constant(e, SHL, True, RCX, LOG2_ENTRY)
-    op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
+    find_entry(e, RCX)
     op_constant(e, AND_CONSTANT, True, RAX, -4096 | (size - 1))
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag_of(write))
     cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
@@ -150,13 +145,11 @@ cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const Access* access = &accesses[opcode]
     cdef Cold* cold
-    if uop.rs1 >= BASE_REGISTERS or access.boxed and not job.jit.switches.floats:
+    if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not job.jit.switches.floats:
         return False
-    if access.size:
-        transfer(job, uop, access, check(job, uop, access.size, access.write, &cold))
-        cold.done = here(&job.e)
-        return True
-    return False
+    transfer(job, uop, access, check(job, uop, access.size, access.write, &cold))
+    cold.done = here(&job.e)
+    return True
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------

@@ -29,9 +29,13 @@ include "uop_enum.pxi"
 cdef extern from *:
     """
     #if defined(__x86_64__)
+    #include <cpuid.h>
     static int vm_host_can_compile(void) {
+        unsigned int a, b, c = 0, d;
+        __get_cpuid(0x80000001, &a, &b, &c, &d);
+        /* Without LZCNT its code is that of BSR, which counts from the other side. */
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
-            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && c & bit_LZCNT;
     }
     #else
     static int vm_host_can_compile(void) { return 0; }
@@ -48,7 +52,7 @@ cdef enum:
 
 # The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
-cdef int FIRST_FLOAT = 3
+cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 # Of LEFT_UNLINKED and what follows it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
@@ -233,14 +237,7 @@ cdef class JitCompiler:
         unknown = set(switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
-        self.jit.switches.registers = switches.get("registers", True)
-        self.jit.switches.allocation = switches.get("allocation", True)
-        self.jit.switches.slots = switches.get("slots", True)
-        self.jit.switches.grouping = switches.get("grouping", True)
-        self.jit.switches.linking = switches.get("linking", True)
-        self.jit.switches.jump_cache = switches.get("jump_cache", True)
-        self.jit.switches.superblocks = switches.get("superblocks", True)
-        self.jit.switches.floats = switches.get("floats", True)
+        self.jit.switches = {name: switches.get(name, True) for name in SWITCHES}
         if code_bytes < 2 * REGION_BYTES:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
         if map_code_memory(&self.jit.memory, code_bytes // REGION_BYTES * REGION_BYTES) < 0:
@@ -275,7 +272,7 @@ cdef class JitCompiler:
             for i in range(HOST_REGISTERS):
                 self.jit.general[front_end.hot_slots[i]] = <int8_t>GENERAL[i]
             for i in range(HOST_FLOATS if self.jit.switches.floats else 0):
-                self.jit.floating[front_end.hot_floats[i]] = <int8_t>(FIRST_FLOAT + i)
+                self.jit.floating[front_end.hot_floats[i]] = <int8_t>(FIRST_XMM + i)
         emit_stubs(&self.jit)
         lay_out_regions(&self.jit, self.jit.stubs_end)
 

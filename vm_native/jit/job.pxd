@@ -1,13 +1,14 @@
 # One compilation, and guest registers as the emitting modules see them. rax, rcx, rdx and xmm0 to xmm2 hold none: they
 # are for the uop at hand.
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, Cpu
+from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, TLB_ENTRIES, Cpu
 from vm_native.ir cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Code, Jit
 from vm_native.jit.x86_64 cimport (
-    MOV, MOV_TO, NO_INDEX, RBP, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, XOR, Emitter, op, op_memory, vex,
-    vex_memory,
+    ADD, AND_CONSTANT, MOV, MOV_TO, NO_INDEX, RAX, RBP, SHL, SHR, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, XOR,
+    Emitter, op, op_constant, op_memory, shift_constant, vex, vex_memory,
 )
+from vm_native.ram cimport PAGE_SHIFT
 
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
@@ -81,6 +82,14 @@ cdef inline int32_t slot_place(int slot) noexcept nogil:
 cdef inline int32_t place_of(const void* field) noexcept nogil:
     # Displacement from rbp of a field of a Cpu at address 0.
     return <int32_t>(<intptr_t>field - BIAS)
+
+cdef inline void find_entry(Emitter* e, int reg) noexcept nogil:
+    """Let a register point to the TlbEntry for the address in rax."""
+    op(e, MOV, True, reg, RAX)
+    shift_constant(e, SHR, True, reg, PAGE_SHIFT)
+    op_constant(e, AND_CONSTANT, False, reg, TLB_ENTRIES - 1)
+    shift_constant(e, SHL, True, reg, LOG2_ENTRY)
+    op_memory(e, ADD, True, reg, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
 
 cdef inline Cold* new_cold(Job* job, ColdKind kind, Uop* uop) noexcept nogil:
     cdef Cold* cold = &job.cold[job.cold_count]

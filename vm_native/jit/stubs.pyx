@@ -1,16 +1,16 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE, TLB_ENTRIES, Cpu,
-    JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
+    ABANDON, CONTINUE, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE, Cpu, JumpCacheEntry,
+    PageSlot, TlbEntry, jump_cache_index,
 )
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
 from vm_native.ir cimport Uop
-from vm_native.jit.job cimport BIAS, LOG2_ENTRY, place_of, slot_place
+from vm_native.jit.job cimport BIAS, LOG2_ENTRY, find_entry, place_of, slot_place
 from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64 cimport *
-from vm_native.ram cimport PAGE_SHIFT
+from vm_native.ram cimport PAGE_SIZE
 
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
@@ -166,16 +166,12 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
     jit.fill_slot[write][log2_size] = here(e)
     op(e, MOV, False, RDX, RAX)
     op_constant(e, AND_CONSTANT, False, RDX, PAGE_OFFSET)
-    op_constant(e, CMP_CONSTANT, False, RDX, (1 << PAGE_SHIFT) - (1 << log2_size))
+    op_constant(e, CMP_CONSTANT, False, RDX, PAGE_SIZE - (1 << log2_size))
     crosses = jump_if(e, IF_ABOVE, NULL)
     op_constant(e, AND_CONSTANT, True, RAX, ~PAGE_OFFSET)
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag)
     filled = jump_if(e, IF_EQUAL, NULL)                 # the access was not aligned
-    op(e, MOV, True, RDX, RAX)
-    shift_constant(e, SHR, True, RDX, PAGE_SHIFT)
-    op_constant(e, AND_CONSTANT, False, RDX, TLB_ENTRIES - 1)
-    shift_constant(e, SHL, True, RDX, LOG2_ENTRY)
-    op_memory(e, ADD, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).tlb))
+    find_entry(e, RDX)
     op_memory(e, CMP, True, RAX, RDX, NO_INDEX, write_tag if write else read_tag)
     miss = jump_if(e, IF_NOT_EQUAL, NULL)
     op_memory(e, MOV, True, RAX, RDX, NO_INDEX, read_tag)

@@ -13,7 +13,7 @@ include "uop_enum.pxi"
 cdef uint64_t OFFSET_MASK = PAGE_SIZE - 1
 
 
-cdef Block* block_in_page(Jit* jit, Block* near, unsigned long long pc) noexcept nogil:
+cdef Block* block_in_page(Jit* jit, Block* near, uint64_t pc) noexcept nogil:
     """The block at pc, if it stands in the page of another and that page alone."""
     cdef Block* block
     if (pc ^ near.pc) >> PAGE_SHIFT:

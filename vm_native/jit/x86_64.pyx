@@ -78,8 +78,7 @@ cdef void op(Emitter* e, int opcode, bint wide, int reg, int rm) noexcept nogil:
 
 
 cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int index, int32_t disp) noexcept nogil:
-    emit_prefixes(e, opcode, wide, reg, index_bits(index), base)
-    emit_address(e, reg, base, index, 0, disp)
+    op_indexed(e, opcode, wide, reg, base, index, 0, disp)
 
 
 cdef void op_indexed(

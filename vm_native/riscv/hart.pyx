@@ -175,6 +175,7 @@ cdef class NativeHart:
     def write_f(self, int number, uint64_t value):
         """Set the raw image of a floating-point register."""
         self.hart.cpu.regs[F0 + checked(number)] = value
+        self.hart.cpu.attention = True      # compiled code may know what a callback has changed to be a boxed single
 
     def read_csr(self, int number):
         """A CSR by number, whatever the privilege; None where this hart has none of that number."""
