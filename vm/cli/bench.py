@@ -33,11 +33,15 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
     from vm.bench.rows import subject
 
     results = []
-    for name in subjects or SUBJECTS:
-        for row in subject(name).rows(quick):
-            click.echo(f"\r\033[K{name}: {row.name}" if stderr_is_terminal() else f"{name}: {row.name}", err=True,
-                       nl=not stderr_is_terminal())
-            results.append(measure(row))
+    interrupt = None
+    try:
+        for name in subjects or SUBJECTS:
+            for row in subject(name).rows(quick):
+                click.echo(f"\r\033[K{name}: {row.name}" if stderr_is_terminal() else f"{name}: {row.name}", err=True,
+                           nl=not stderr_is_terminal())
+                results.append(measure(row))
+    except KeyboardInterrupt as error:      # what was measured until then is shown and written all the same
+        interrupt = error
     if stderr_is_terminal():
         click.echo("\r\033[K", err=True, nl=False)
     stored = document(results, quick)
@@ -48,6 +52,8 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
     if plots:
         save_plots(results, plots)
     show(results)
+    if interrupt:
+        raise interrupt
     return int(any(result.verdict == FAILED for result in results))
 
 

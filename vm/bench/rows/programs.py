@@ -22,7 +22,7 @@ LEAST_SECONDS = 1e-4                    # a program that takes next to no time m
 def rows(quick: bool) -> Iterator[Row]:
     engine = best_engine()
     for peer in ("qemu", "native") if quick else PEERS:
-        rounds = 1 if quick or PEERS[peer].slow else 5
+        rounds = 1 if quick or PEERS[peer].slow else 3
         for program in QUICK if quick else PROGRAMS:
             kind = PROGRAMS[program]
             if program in PEERS[peer].cannot:
