@@ -11,7 +11,7 @@ SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "prog
 
 @click.group(invoke_without_command=True, no_args_is_help=False,
              epilog="Example: vm bench --quick --html report.html")
-@click.option("--quick/--full", "quick", default=True, help="Under a minute, or everything.  [default: --quick]")
+@click.option("--quick/--full", "quick", default=True, help="Under a minute, or all in an hour.  [default: --quick]")
 @click.option("--only", "subjects", multiple=True, type=click.Choice(SUBJECTS), help="This subject; repeatable.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
