@@ -1,6 +1,5 @@
 """The machine: what it refuses, its limits, what a stop tells, resets."""
 
-import threading
 import time
 
 import pytest
@@ -65,17 +64,6 @@ def test_many_machines_run_side_by_side(guest):
         for number, g in enumerate(machines):
             g.run(instructions=2 * (number + 1))
     assert [g["a0"] for g in machines] == [1000 * number + 3 * (number + 1) for number in range(4)]
-
-
-def test_machines_run_in_threads(guest):
-    """The run loop holds no lock that another machine needs."""
-    machines = [guest(SPIN) for _ in range(2)]
-    threads = [threading.Thread(target=g.run, args=(2_000_000,)) for g in machines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [g.machine.steps for g in machines] == [2_000_000] * 2
 
 
 # --- Limits ----------------------------------------------------------------------------------------------------------

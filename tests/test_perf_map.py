@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,25 @@ def test_no_lines_overlap_after_several_machines(perf_file):
         run(perf_map=True)
     lines = sorted(entries(perf_file))
     assert all(start + size <= following for (start, size, _), (following, _, _) in zip(lines, lines[1:], strict=False))
+
+
+def test_threads_may_enter_at_once(perf_file):
+    names = PerfMap()
+    interval = sys.getswitchinterval()
+
+    def enter(thread):
+        for turn in range(100):
+            names.update([(1, 0x1000 * turn + 0x100 * thread, 0x100 + 0x80 * (turn % 3))], hex)
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(enter, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    lines = entries(perf_file)
+    assert lines and all(start + size <= following for (start, size, _), (following, _, _)
+                         in zip(lines, lines[1:], strict=False))
 
 
 def test_no_file_unless_asked_for(perf_file):

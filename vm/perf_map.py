@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ class PerfMap:
     def __init__(self) -> None:
         self._starts: list[int] = []                        # sorted
         self._places: dict[int, tuple[int, str]] = {}       # size and name, by start
+        self._lock = threading.Lock()                       # machines of several threads end their runs at once
 
     @property
     def path(self) -> Path:
@@ -25,10 +27,12 @@ class PerfMap:
 
     def update(self, journal: Iterable[tuple[int, int, int]], name: Callable[[int], str]) -> None:
         """Enter what `JitCompiler.take_journal` gave, and write the file if that was anything."""
-        journal = list(journal)
-        for pc, start, size in journal:
-            self.enter(start, size, name(pc) if pc else "vm: shared by all compiled code")
-        if journal:
+        places = [(start, size, name(pc) if pc else "vm: shared by all compiled code") for pc, start, size in journal]
+        if not places:
+            return
+        with self._lock:
+            for place in places:
+                self.enter(*place)
             self.write()
 
     def enter(self, start: int, size: int, name: str) -> None:
