@@ -228,6 +228,7 @@ def bar_plot(subject: str, rows: Sequence[Result]) -> "Figure":
     for place, row in zip(places, rows, strict=True):
         axes.annotate(f" {row.ratio:.2f}x ", (max(row.ratio_high, 1), place), va="center", fontsize=7)
     axes.set_yticks(list(places), [f"{row.name}; beside: {row.baseline}" for row in rows], fontsize=7)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xscale("log")
     low, high = min([1, *(row.ratio_low for row in rows)]), max([1, *(row.ratio_high for row in rows)])
     axes.set_xlim(low / 1.15, high * (high / low) ** 0.12 * 1.1)
