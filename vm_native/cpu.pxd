@@ -214,4 +214,5 @@ cdef inline bint may_be_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
     return cpu.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
 
 cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
-    return (pc >> 1) & (JUMP_CACHE_ENTRIES - 1)
+    # Functions that call each other often lie a multiple of some pages apart: the bits above count, too.
+    return (pc >> 1 ^ pc >> 13) & (JUMP_CACHE_ENTRIES - 1)

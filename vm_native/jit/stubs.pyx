@@ -1,8 +1,8 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE, Cpu, JumpCacheEntry,
-    PageSlot, TlbEntry, jump_cache_index,
+    ABANDON, CONTINUE, JUMP_CACHE_ENTRIES, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE,
+    Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
 )
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
@@ -109,8 +109,10 @@ cdef void probe_jump_cache(Emitter* e, bint known, uint64_t pc, const uint8_t* m
         entry += jump_cache_index(pc)
         op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
     else:
-        op(e, MOV, False, RCX, RAX)
-        op_constant(e, AND_CONSTANT, False, RCX, <int32_t>jump_cache_index(<uint64_t>-1) << 1)
+        op(e, MOV, False, RCX, RAX)                 # jump_cache_index
+        shift_constant(e, SHR, False, RCX, 12)
+        op(e, XOR, False, RCX, RAX)
+        op_constant(e, AND_CONSTANT, False, RCX, JUMP_CACHE_ENTRIES - 1 << 1)
         shift_constant(e, SHL, True, RCX, LOG2_ENTRY - 1)
         op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.pc)
