@@ -18,7 +18,7 @@ class ImageError(VmError):
 
 
 class MachineBusy(VmError, RuntimeError):
-    """`run` was called from inside a callback of the same machine, or while memory is open for writing."""
+    """`run` was called while the machine runs, from a callback or a thread, or while memory is open for writing."""
 
 
 class ExpectTimeout(VmError, TimeoutError):

@@ -8,6 +8,7 @@ import select
 import time
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from vm.boards import Virt
@@ -84,7 +85,7 @@ class Machine:
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
-            raise ConfigurationError(f"seed={seed}: it is not negative")
+            raise ConfigurationError(f"seed={seed}: must not be negative")
         if clock not in ("virtual", "real"):
             raise ConfigurationError(f"clock={clock!r}: it is 'virtual' or 'real'")
         try:
@@ -298,8 +299,8 @@ class Machine:
         until: Callable[[Machine], bool] | None,
         timeout: float | None,
     ) -> Stop:
-        if instructions is not None and instructions < 0:
-            raise ConfigurationError(f"a limit of {instructions} instructions: it is not negative")
+        if instructions is not None and (not isinstance(instructions, Integral) or instructions < 0):
+            raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
         start = self._scheduler.clock.steps
         end = NEVER if instructions is None else start + instructions
         stop_ns = later(self.clock.now_ns(), seconds)
@@ -391,7 +392,7 @@ class Machine:
 
     def _refuse_if_running(self, what: str) -> None:
         if self._in_run:
-            raise MachineBusy(f"{what}() was called from inside a callback of the same machine")
+            raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
     # Looking
 
@@ -451,7 +452,7 @@ def later(now_ns: int, seconds: float | None) -> int:
     if seconds != seconds:
         raise ConfigurationError("a limit of NaN seconds: give a number")
     if seconds is not None and seconds < 0:
-        raise ConfigurationError(f"a limit of {seconds:g} seconds: it is not negative")
+        raise ConfigurationError(f"a limit of {seconds:g} seconds: must not be negative")
     if seconds is None or seconds >= NEVER / 10**9:
         return NEVER
     return min(now_ns + round(seconds * 10**9), NEVER)

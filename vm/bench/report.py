@@ -149,7 +149,7 @@ def compared(before: Sequence[Result], after: Sequence[Result]) -> "Table":
     Faster or slower is where the quartiles of the ratios lie apart, which is more than noise does, and the change is
     one that matters.
     """
-    table = new_table("subject", "what", "ours took", "takes", "ratio was", "is", "change of the ratio", "")
+    table = new_table("subject", "what", "ours took", "takes", "ratio was", "is", "change of the ratio", "verdict")
     old = {(row.subject, row.name, row.baseline, row.ours): row for row in before}
     for row in after:
         was = old.pop((row.subject, row.name, row.baseline, row.ours), None)

@@ -53,6 +53,7 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
         save_plots(results, plots)
     show(results)
     if interrupt:
+        click.echo("interrupted: these are the rows measured until then", err=True)
         raise interrupt
     return int(any(result.verdict == FAILED for result in results))
 
@@ -108,3 +109,5 @@ def show(results: list) -> None:
 
     for table in tables(results):
         console().print(table)
+    console().print("A ratio is the median over pairs of runs, not one column by the other. Quartiles far apart: a "
+                    "busy host.")

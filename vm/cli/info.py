@@ -110,8 +110,10 @@ def cpu_model() -> str:
 
 
 def memory_map(board: Virt) -> list[Row]:
-    rows = [(placed.address, placed.device.size, placed.irq, f"{name} ({placed.device.compatible})")
-            for name, placed in board.devices.items()]
+    rows = []
+    for name, placed in board.devices.items():
+        bindings = placed.device.compatible.replace("\0", ", ")
+        rows.append((placed.address, placed.device.size, placed.irq, f"{name} ({bindings})" if bindings else name))
     rows.append((board.ram.base, board.ram.size, None, "RAM"))
     return [(f"{address:#x}", f"{size:#x}", "" if irq is None else str(irq), what)
             for address, size, irq, what in sorted(rows, key=lambda row: row[0])]
