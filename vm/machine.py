@@ -271,7 +271,8 @@ class Machine:
         - until: called with the machine every 10,000 steps and after each device event; true stops.
         - timeout: of host time, in seconds.
 
-        A limit that is negative or NaN is a ConfigurationError, which is a ValueError.
+        A limit that is negative or NaN, or instructions that are no whole number, is a ConfigurationError, which is a
+        ValueError.
 
         An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
         is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.

@@ -15,8 +15,8 @@ from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
 from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, Cpu, PageSlot, TlbEntry
 from vm_native.ir cimport Block, Uop, info_of
 from vm_native.jit.job cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, find_entry, float_target, new_cold, place_of, read_slot, target_of,
-    wrote, wrote_float,
+    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, find_entry, float_target, new_cold, place_of, read_slot, tag_of,
+    target_of, wrote, wrote_float,
 )
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SHIFT
@@ -66,12 +66,6 @@ cdef void find_strides(Job* job, Block* part) noexcept nogil:
 cdef int32_t slot_of(Job* job, int base) noexcept nogil:
     """Displacement from rbp of the PageSlot for what a base register holds now."""
     return place_of(&(<Cpu*>NULL).slots) + (job.bank * PAGE_SLOTS + job.slots[base]) * <int32_t>sizeof(PageSlot)
-
-
-cdef int32_t tag_of(bint write) noexcept nogil:
-    """Where a tag stands in a PageSlot or a TlbEntry."""
-    cdef PageSlot* slot = NULL
-    return <int32_t><intptr_t>(&slot.write_tag if write else &slot.read_tag)
 
 
 cdef void form_address(Job* job, int base, int32_t offset) noexcept nogil:

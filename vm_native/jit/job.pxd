@@ -1,7 +1,7 @@
 # One compilation, and guest registers as the emitting modules see them. rax, rcx, rdx and xmm0 to xmm2 hold none: they
 # are for the uop at hand.
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, TLB_ENTRIES, Cpu
+from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, TLB_ENTRIES, Cpu, PageSlot
 from vm_native.ir cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Code, Jit
 from vm_native.jit.x86_64 cimport (
@@ -82,6 +82,11 @@ cdef inline int32_t slot_place(int slot) noexcept nogil:
 cdef inline int32_t place_of(const void* field) noexcept nogil:
     # Displacement from rbp of a field of a Cpu at address 0.
     return <int32_t>(<intptr_t>field - BIAS)
+
+cdef inline int32_t tag_of(bint write) noexcept nogil:
+    """Where a tag stands in a PageSlot or a TlbEntry."""
+    cdef PageSlot* slot = NULL
+    return <int32_t><intptr_t>(&slot.write_tag if write else &slot.read_tag)
 
 cdef inline void find_entry(Emitter* e, int reg) noexcept nogil:
     """Let a register point to the TlbEntry for the address in rax."""

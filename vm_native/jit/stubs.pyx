@@ -7,7 +7,7 @@ from vm_native.cpu cimport (
 from vm_native.interpreter.leave cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
 from vm_native.ir cimport Uop
-from vm_native.jit.job cimport BIAS, LOG2_ENTRY, find_entry, place_of, slot_place
+from vm_native.jit.job cimport BIAS, LOG2_ENTRY, find_entry, place_of, slot_place, tag_of
 from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64 cimport *
 from vm_native.ram cimport PAGE_SIZE
@@ -157,10 +157,8 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
 
 
 cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexcept nogil:
-    cdef int32_t read_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).read_tag
-    cdef int32_t write_tag = <int32_t><intptr_t>&(<TlbEntry*>NULL).write_tag
+    cdef int tag
     cdef int32_t fills = place_of(&(<Cpu*>NULL).slot_fills)
-    cdef int32_t tag = <int32_t><intptr_t>(&(<PageSlot*>NULL).write_tag if write else &(<PageSlot*>NULL).read_tag)
     cdef uint8_t* crosses
     cdef uint8_t* miss
     cdef uint8_t* full
@@ -171,15 +169,14 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
     op_constant(e, CMP_CONSTANT, False, RDX, PAGE_SIZE - (1 << log2_size))
     crosses = jump_if(e, IF_ABOVE, NULL)
     op_constant(e, AND_CONSTANT, True, RAX, ~PAGE_OFFSET)
-    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag)
+    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag_of(write))
     filled = jump_if(e, IF_EQUAL, NULL)                 # the access was not aligned
     find_entry(e, RDX)
-    op_memory(e, CMP, True, RAX, RDX, NO_INDEX, write_tag if write else read_tag)
+    op_memory(e, CMP, True, RAX, RDX, NO_INDEX, tag_of(write))
     miss = jump_if(e, IF_NOT_EQUAL, NULL)
-    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, read_tag)
-    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).read_tag)
-    op_memory(e, MOV, True, RAX, RDX, NO_INDEX, write_tag)
-    op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).write_tag)
+    for tag in range(2):
+        op_memory(e, MOV, True, RAX, RDX, NO_INDEX, tag_of(tag))
+        op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, tag_of(tag))
     op_memory(e, MOV, False, RAX, RBP, NO_INDEX, fills)
     op_memory(e, MOV, True, RDX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
     op_memory(e, MOV_TO, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)

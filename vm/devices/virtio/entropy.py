@@ -22,7 +22,7 @@ class Entropy(VirtioDevice):
     def __init__(self, seed: int = 0):
         super().__init__()
         if seed < 0:
-            raise ConfigurationError(f"seed={seed}: it is not negative")
+            raise ConfigurationError(f"seed={seed}: must not be negative")
         self.seed = seed
         self.requests = 0
 
