@@ -10,7 +10,8 @@ import pytest
 from tests.assembler import BASE
 from vm.stop import StopReason
 
-INTERRUPT, MTI, STI = 1 << 63, 7, 5
+INTERRUPT, MSI, MTI, STI = 1 << 63, 3, 7, 5
+MSIP = 0x200_0000                       # of the first hart
 MIE = 1 << 3
 pytestmark = pytest.mark.usefixtures("dispatch")
 
@@ -149,6 +150,15 @@ def test_timer_interrupt_comes_at_the_exact_step(tick, guest):
     assert g["mcause"] == INTERRUPT | MTI
     assert g["mepc"] == BASE + 4 * (100 * tick % 4)
     assert g["a0"] == 100 * tick - 100 * tick // 4
+
+
+def test_an_interrupt_that_the_last_step_enables_comes_in_the_next_run(guest):
+    g = guest("sw s1, 0(s2); csrs mstatus, s3\nafter: addi s4, s4, 1; j after")
+    g["s1"], g["s2"], g["s3"], g["mie"] = 1, MSIP, MIE, 1 << MSI
+    g.run(instructions=2)
+    assert (g.hart.pc, g["mcause"]) == (g.address("after"), 0)
+    g.run(instructions=1)
+    assert (g["mepc"], g["mcause"], g["s4"]) == (g.address("after"), INTERRUPT | MSI, 0)
 
 
 def test_supervisor_timer_interrupt_comes_at_the_exact_step(guest):
