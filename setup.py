@@ -8,9 +8,9 @@ import os
 import platform
 import shlex
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from runpy import run_path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -24,7 +24,7 @@ COMPILE = [
     "-O3",
     "-foptimize-sibling-calls",     # handlers end in a call that must become a jump
     "-fno-strict-aliasing",         # guest memory is read at every width
-    "-fno-math-errno", "-ffp-contract=off", "-ftrapping-math",     # what vm_native/riscv/fpu.pxd asks for
+    "-fno-math-errno", "-ffp-contract=off", "-ftrapping-math",     # what vm_native/arithmetic/floating.pxd asks for
 ]
 LINK = []
 if os.environ.get("VM_SYMBOLS") != "1":
@@ -83,19 +83,14 @@ def calls_become_jumps() -> bool:
 
 
 def generate(threaded: bool) -> None:
-    subprocess.run([sys.executable, str(ROOT / "vm_native/interpreter/generate.py"), str(GENERATED)], check=True)
-    lines = []
-    if threaded:
-        lines = [
-            "from vm_native.interpreter cimport threaded",
-            "threaded_engine.run_block = threaded.run_block",
-            "threaded_engine.handler_of = threaded.handler_of",
-            "threaded_engine.pairs = &threaded.pairs",
-        ]
-    text = "\n".join([*lines, ""])
-    path = GENERATED / "threaded_engine.pxi"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    """Write what follows from tables; a file that would stay the same is left alone: nothing is compiled anew."""
+    texts = run_path(str(ROOT / "vm_native/ir/generate.py"))["sources"]()
+    texts |= run_path(str(ROOT / "vm_native/interpreter/generate.py"))["sources"](threaded)
+    for name, text in texts.items():
+        path = GENERATED / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
 
 
 def extensions(threaded: bool) -> list[Extension]:
@@ -103,7 +98,7 @@ def extensions(threaded: bool) -> list[Extension]:
     for source in sorted(ROOT.glob("vm_native/**/*.pyx")):
         module = source.relative_to(ROOT)
         flags = []
-        if module.parts[1] == "copy":
+        if module.parts[1:3] == ("memory", "copy"):
             if source.stem not in COPY:             # an instruction set of other machines
                 continue
             flags = COPY[source.stem]

@@ -2,7 +2,7 @@
 
 Counts which uops follow each other in a block while the Debian kernel boots, while busybox does some work on it, and in
 the benchmark programs of vm/bench. Each of these weighs the same, whatever its length. The most frequent pairs go into
-vm_native/interpreter/pairs.txt, where one whose second uop uses the result of the first counts as a pair of its own.
+vm_native/ir/pairs.txt, where one whose second uop uses the result of the first counts as a pair of its own.
 `--without NAME` leaves a program out, to see what the choice is worth for a program that it does not know.
 """
 
@@ -15,8 +15,8 @@ import click
 from tests.boot.linux import SHELL, Shell, load_linux
 from vm.bench.guests.build import PROGRAMS, elf
 from vm_native.interpreter import counting
-from vm_native.interpreter.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
-from vm_native.uops import UOPS
+from vm_native.ir.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
+from vm_native.ir.uops import UOPS
 
 HEADING = "# Written by `python -m benchmarks.fusion`: the most frequent first."
 ROWS = {row.name: row for row in UOPS}

@@ -14,7 +14,7 @@ The rules are the same for all:
 - From 256 KiB on other Python threads run meanwhile.
 """
 
-from vm_native.copy import (
+from vm_native.memory.copy import (
     adaptive_threshold,
     compare,
     fill,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from vm.clock import Clock
-    from vm_native.scheduler import Scheduler
+    from vm_native.execution.scheduler import Scheduler
 
 NEVER = 2**64 - 1
 

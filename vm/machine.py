@@ -28,12 +28,12 @@ from vm.perf_map import PERF_MAP
 from vm.sizes import parse_size
 from vm.stats import summary
 from vm.stop import Stop, StopReason
-from vm_native.bus import Bus
-from vm_native.interpreter.run import forms
+from vm_native.execution.loop import forms
+from vm_native.execution.scheduler import STOP_CODES, Scheduler
 from vm_native.jit.compiler import SWITCHES, JitCompiler, unavailable
-from vm_native.ram import Ram
+from vm_native.memory.bus import Bus
+from vm_native.memory.ram import Ram
 from vm_native.riscv import isa as isa_strings
-from vm_native.scheduler import STOP_CODES, Scheduler
 
 RAM_BASE = 0x8000_0000
 MAX_HARTS = 8

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from vm.hart import Hart
-    from vm_native.bus import Bus
-    from vm_native.ram import WritableRam
-    from vm_native.scheduler import Scheduler
+    from vm_native.execution.scheduler import Scheduler
+    from vm_native.memory.bus import Bus
+    from vm_native.memory.ram import WritableRam
 
 PAGE_SIZE = 4096
 DEVICE_SIZES = (1, 2, 4, 8)

@@ -2,8 +2,8 @@
 # store may kill blocks: their memory stays until `free_dead`.
 from libc.stdint cimport uint64_t
 from vm_native.cpu cimport BlockCache, Cpu
-from vm_native.ir cimport Block, Link
-from vm_native.ram cimport RamRegion
+from vm_native.ir.block cimport Block, Link
+from vm_native.memory.ram cimport RamRegion
 
 cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil

@@ -8,13 +8,13 @@ cache is full, each new block makes a few of the oldest go, so that the machine 
 from libc.stdint cimport intptr_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from vm_native.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.cpu cimport (
     INVALID_TAG, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
     forget_slots, jump_cache_index,
 )
-from vm_native.ir cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
-from vm_native.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
+from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
 
 cdef enum:
     BUCKET_BITS = 18

@@ -1,8 +1,8 @@
 # The C struct that engines run on, and the functions by which a front end serves it.
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.bus cimport MAX_RAM_REGIONS, AddressMap
 from vm_native.clock cimport Timeline
-from vm_native.ir cimport Block, Link, Uop
+from vm_native.ir.block cimport Block, Link, Uop
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap
 
 cdef enum:
     REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries

@@ -25,7 +25,7 @@ def test_help_lists_the_commands(vm):
 def test_help_comes_without_the_heavy_imports():
     script = "import sys, vm.cli; print(*sys.modules)"
     process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
-    heavy = {"numpy", "capstone", "rich", "elftools", "vm.machine", "vm_native.scheduler"}
+    heavy = {"numpy", "capstone", "rich", "elftools", "vm.machine", "vm_native.execution.scheduler"}
     assert not heavy & {*process.stdout.split()}
 
 

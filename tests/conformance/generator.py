@@ -21,9 +21,9 @@ from tests.conformance.image import Image
 from tests.conformance.scenery import Scenery, sceneries
 from tests.conformance.special import SPECIAL
 from tests.conformance.units import FUEL, KEPT, POINTERS, RESUME, Unit, address_into, by_name, data_address
+from vm_native.ir.uops import UOPS
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
-from vm_native.uops import UOPS
 
 OMIT = "omit"
 BACKWARD = 12

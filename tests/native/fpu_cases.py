@@ -1,11 +1,11 @@
-"""Operands for tests of vm_native.riscv.fpu, and the comparison of what it gives with what is expected."""
+"""Operands for tests of vm_native.arithmetic.floating, and the comparison of what it gives with what is expected."""
 
 import itertools
 import random
 from collections.abc import Iterable, Iterator
 
 from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, NAN, RNE, RTZ, Format, expected, multiplied
-from vm_native.riscv import fpu
+from vm_native.arithmetic import floating as fpu
 
 
 def corners(f: Format) -> list[int]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from vm_native.bus import Bus
-from vm_native.ram import Ram
+from vm_native.memory.bus import Bus
+from vm_native.memory.ram import Ram
 
 LOAD_ACCESS, STORE_ACCESS = 5, 7
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vm.copy
-from vm_native.copy import implementation, implementations
+from vm_native.memory.copy import implementation, implementations
 
 GUARD = 64
 GIL_SIZE = 1 << 18              # where the buffers are large enough to let other threads run
@@ -270,4 +270,4 @@ def test_what_the_cpu_lacks_is_not_loaded():
     for name in [*missing, "mmx"]:
         with pytest.raises(ImportError, match=f"no '{name}' here"):
             implementation(name)
-        assert f"vm_native.copy.{name}" not in sys.modules
+        assert f"vm_native.memory.copy.{name}" not in sys.modules

@@ -1,4 +1,4 @@
-"""vm_native.riscv.fpu against exact rational arithmetic, and against NumPy.
+"""vm_native.arithmetic.floating against exact rational arithmetic, and against NumPy.
 
 Rules from IEEE 754-2019 and the RISC-V unprivileged manual, chapters "F", "D" and "Zfh". Every operation runs in all
 five rounding modes on the exact path, and single and double to nearest on the host's FPU.
@@ -40,7 +40,7 @@ from tests.native.ieee754 import (
     sign_extended,
     to_integer,
 )
-from vm_native.riscv import fpu
+from vm_native.arithmetic import floating as fpu
 
 FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(4000, marks=pytest.mark.slow)])
 

@@ -12,9 +12,9 @@ import vm
 from tests.assembler import BASE, assemble_elf
 from tests.conformance.encoding import encode, register_fields
 from tests.conformance.operands import floating, integer
-from vm_native.interpreter.pairs import Pair, make_pair, may_begin, read_pairs
+from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
+from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
-from vm_native.uops import UOPS
 
 PAIRS = read_pairs(UOPS)
 PAGE = 4096

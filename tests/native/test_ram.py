@@ -2,10 +2,10 @@
 
 import pytest
 
-from vm_native.bus import Bus
 from vm_native.clock import NativeClock
-from vm_native.ram import Ram
-from vm_native.scheduler import Scheduler
+from vm_native.execution.scheduler import Scheduler
+from vm_native.memory.bus import Bus
+from vm_native.memory.ram import Ram
 
 PAGE = 4096
 

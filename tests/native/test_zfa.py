@@ -23,7 +23,7 @@ from tests.native.ieee754 import (
     round_to,
     to_integer_modulo,
 )
-from vm_native.riscv import fpu
+from vm_native.arithmetic import floating as fpu
 
 FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(4000, marks=pytest.mark.slow)])
 

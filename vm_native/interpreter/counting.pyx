@@ -6,11 +6,11 @@ from libc.stdint cimport uint64_t
 from vm_native.cpu cimport Cpu
 from vm_native.interpreter cimport switch
 from vm_native.interpreter.fusion cimport RELATIONS, relation_of
-from vm_native.ir cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.ir.uop cimport *
 
-from vm_native.uops import UOPS
+from vm_native.ir.uops import UOPS
 
-include "uop_enum.pxi"
 
 cdef uint64_t counts[UOP_COUNT][UOP_COUNT][RELATIONS]
 

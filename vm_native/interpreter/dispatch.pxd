@@ -1,7 +1,7 @@
 # From block to block: what both forms of the interpreter share.
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
-from vm_native.ir cimport Block, Link
+from vm_native.ir.block cimport Block, Link
 
 cdef inline Block* remembered(Cpu* cpu, uint64_t pc) noexcept nogil:
     # The block at pc under the current mode and translations, if it was entered lately.

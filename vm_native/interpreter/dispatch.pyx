@@ -1,8 +1,8 @@
 """From block to block, where the direct link is missing or the budget runs out."""
 from libc.stdint cimport int64_t
 from vm_native.cpu cimport Cpu
-from vm_native.ir cimport Block, Link
-from vm_native.ram cimport PAGE_SHIFT
+from vm_native.ir.block cimport Block, Link
+from vm_native.memory.ram cimport PAGE_SHIFT
 
 
 cdef Block* next_unlinked(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:

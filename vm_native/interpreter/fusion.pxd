@@ -1,6 +1,6 @@
 # Pairs of uops that one handler performs. It stands in the first uop of its pair; the second keeps its own.
 from libc.stdint cimport uint8_t, uint16_t
-from vm_native.ir cimport Block, Uop
+from vm_native.ir.block cimport Block, Uop
 
 cdef enum:
     MAX_OPCODES = 512

@@ -1,5 +1,5 @@
 """Gives the fused handlers to a block."""
-from vm_native.ir cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport CONSTANT_SLOT, Block
 
 
 cdef int enter_pair(PairTable* table, int first, int second, int relation, void* handler) except -1:

@@ -1,24 +1,24 @@
-"""Writes the sources that follow from the uop table: python generate.py OUTPUT_DIRECTORY
+"""The handlers of all dispatch forms, made from the uop table: `sources` gives them, setup.py writes and compiles them.
 
-    uop_enum.pxi            the opcodes, and how many slots each takes
     threaded_handlers.pxi   one handler per uop, each ending in a call of the next: gcc makes it a jump
     threaded_pairs.pxi      one handler per fused pair
     switch_loop.pxi         the same semantics as one loop over a switch
     switch_pairs.pxi        the numbers that stand for pairs in that switch
     single_handlers.pxi     the same as functions that do one uop and return a Status
+    threaded_form.pxi       what enters the threaded form in the table of forms, where it is built
 
-Run by path before anything is compiled.
+Run by path, before anything is compiled.
 """
 
 import re
 import runpy
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-UOPS = runpy.run_path(str(HERE.parent / "uops.py"))["UOPS"]
+IR = Path(__file__).parent.parent / "ir"
+TABLE = runpy.run_path(str(IR / "uops.py"))
+UOPS, constant = TABLE["UOPS"], TABLE["constant"]
 SWITCH_PAIRS = 256              # gcc's time on one function grows faster than the function: 1,024 pairs take minutes
-PAIRS = runpy.run_path(str(HERE / "pairs.py"))["read_pairs"](UOPS)
+PAIRS = runpy.run_path(str(IR / "pairs.py"))["read_pairs"](UOPS)
 
 LOAD = re.compile(r"rd = load(s|boxed|)(\d+)\(rs1 \+ imm\)")
 STORE = re.compile(r"store(\d+)\(rs1 \+ imm, rs2\)")
@@ -26,10 +26,6 @@ RESERVE = re.compile(r"rd = (reserve|conditional)(\d+)\(.*\)")
 ATOMIC = re.compile(r"rd = atomic(\d+) (\w+)\(rs1, rs2\)")
 EXCHANGE = re.compile(r"rd = exchange(\d+)\(rs1, rs2, rd\)")
 BRANCH = re.compile(r"branch if (.*)")
-
-
-def constant(row) -> str:
-    return "UOP_" + row.name.upper().replace(".", "_")
 
 
 def lower(row) -> str:
@@ -279,26 +275,21 @@ def indent(lines: list[str], levels: int = 1) -> list[str]:
     return ["    " * levels + line for line in lines]
 
 
-def enumeration() -> str:
-    lines = ["cdef enum:"] + [f"    {constant(row)} = {index}" for index, row in enumerate(UOPS)]
-    lines += [f"    UOP_COUNT = {len(UOPS)}", ""]
-    return "\n".join(lines)
+THREADED_FORM = """\
+from vm_native.interpreter cimport threaded
+threaded_form.run_block = threaded.run_block
+threaded_form.handler_of = threaded.handler_of
+threaded_form.pairs = &threaded.pairs
+"""
 
 
-def write_if_changed(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
-
-
-def main(output: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    write_if_changed(output / "uop_enum.pxi", enumeration())
-    write_if_changed(output / "threaded_handlers.pxi", Threaded().text())
-    write_if_changed(output / "threaded_pairs.pxi", Threaded().pairs_text())
-    write_if_changed(output / "switch_loop.pxi", Switch().text())
-    write_if_changed(output / "switch_pairs.pxi", Switch().pairs_text())
-    write_if_changed(output / "single_handlers.pxi", Single().text())
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+def sources(threaded: bool) -> dict[str, str]:
+    """Texts by file name; `threaded`: calls in tail position become jumps here, so that form works."""
+    return {
+        "threaded_handlers.pxi": Threaded().text(),
+        "threaded_pairs.pxi": Threaded().pairs_text(),
+        "threaded_form.pxi": THREADED_FORM if threaded else "",
+        "switch_loop.pxi": Switch().text(),
+        "switch_pairs.pxi": Switch().pairs_text(),
+        "single_handlers.pxi": Single().text(),
+    }

@@ -2,18 +2,18 @@
 from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
+from vm_native.arithmetic.crypto cimport *
+from vm_native.arithmetic.floating cimport *
+from vm_native.arithmetic.integer cimport *
 from vm_native.cpu cimport CONTINUE, LEAVE, Cpu, TlbEntry
-from vm_native.interpreter.leave cimport call_helper, step_over
-from vm_native.interpreter.memory cimport (
+from vm_native.exits cimport call_helper, step_over
+from vm_native.ir.block cimport Uop, info_of
+from vm_native.ir.uop cimport *
+from vm_native.softmmu cimport (
     ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
     BOXED, SIGNED, atomic, entry_of, exchange, hits, load_slowly, reserve, store_conditional, store_slowly,
 )
-from vm_native.interpreter.semantics cimport *
-from vm_native.ir cimport Uop, info_of
-from vm_native.riscv.crypto cimport *
-from vm_native.riscv.fpu cimport *
 
-include "uop_enum.pxi"
 
 ctypedef int (*SingleHandler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 

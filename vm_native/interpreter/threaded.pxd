@@ -1,6 +1,6 @@
 from vm_native.cpu cimport Cpu
 from vm_native.interpreter.fusion cimport PairTable
-from vm_native.ir cimport Block
+from vm_native.ir.block cimport Block
 
 cdef PairTable pairs
 cdef void run_block(Cpu* cpu, Block* block) noexcept nogil

@@ -4,27 +4,27 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
 from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
-from vm_native.ir cimport CONSTANT_SLOT, Block, Uop
-from vm_native.jit.access cimport choose_slot, emit_access, emit_group, find_strides
-from vm_native.jit.atomics cimport emit_atomic
-from vm_native.jit.code cimport (
-    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
-    room_for_trace,
-)
-from vm_native.jit.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
-from vm_native.jit.floating cimport emit_floating
-from vm_native.jit.integer cimport emit_integer
-from vm_native.jit.job cimport LOG2_ENTRY, Job, has_room
-from vm_native.jit.memory cimport map_code_memory, unmap_code_memory
-from vm_native.jit.registers cimport allocate
+from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
+from vm_native.ir.uop cimport *
+from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
+from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
     HOST_FLOATS, HOST_REGISTERS, LEFT_COLD, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
 )
-from vm_native.jit.stubs cimport emit_stubs
-from vm_native.jit.trace cimport block_in_page, choose_trace
-from vm_native.jit.x86_64 cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
+from vm_native.jit.traces cimport (
+    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
+    room_for_trace,
+)
+from vm_native.jit.x86_64.access cimport choose_slot, emit_access, emit_group, find_strides
+from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
+from vm_native.jit.x86_64.atomics cimport emit_atomic
+from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
+from vm_native.jit.x86_64.floating cimport emit_floating
+from vm_native.jit.x86_64.integer cimport emit_integer
+from vm_native.jit.x86_64.registers cimport allocate
+from vm_native.jit.x86_64.stubs cimport emit_stubs
+from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Job, has_room
 
-include "uop_enum.pxi"
 
 cdef extern from *:
     """

@@ -5,17 +5,17 @@ asking, as debuggers want it. They return False for a number that this hart does
 the privileged specification, chapters 3 and 12; what an implementation may choose is said beside the choice.
 """
 from libc.stdint cimport uint8_t, uint64_t
+from vm_native.arithmetic.floating cimport clear_flags, collect_flags
 from vm_native.clock cimport timeline_ticks
 from vm_native.cpu cimport consumed_steps, machine_steps
-from vm_native.riscv.fpu cimport clear_flags, collect_flags
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations
+from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.state cimport (
     EVENT_COUNTERS, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, IRQ_LCOFI, IRQ_SEI, IRQ_SSI, IRQ_STI,
     MACHINE, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE,
     MSTATUS_SPP, MSTATUS_SUM, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, PMP_ENTRIES, SUPERVISOR, Hart,
 )
-from vm_native.riscv.traps cimport pending_interrupts, poll, timers_changed, update_mode
 
 cdef enum:
     FFLAGS = 0x001

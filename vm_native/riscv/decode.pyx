@@ -7,18 +7,18 @@ values, rounding modes, writes to x0.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from vm_native.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
+from vm_native.arithmetic.floating cimport fp_operate
 from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu, machine_steps
-from vm_native.ir cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
-from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
-from vm_native.riscv.fpu cimport fp_operate
+from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
+from vm_native.ir.uop cimport *
+from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
+from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 
-from vm_native.riscv import fpu
+from vm_native.arithmetic import floating
 from vm_native.riscv.instructions import ROWS
-from vm_native.uops import UOPS
+from vm_native.ir.uops import UOPS
 
-include "uop_enum.pxi"
 
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
@@ -113,9 +113,9 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
     to.writes_f = to.uses_f and ("frd" in fields or not row.name.startswith(("fs", "c.fs", "fmv", "fclass", "fsgnj")))
     to.rounds = row.rounds
     if row.rounds or row.helper == "operate_fp" or to.kind == KIND_FP_CONSTANT:
-        to.operation = fpu.OPERATIONS[row.name]
+        to.operation = floating.OPERATIONS[row.name]
         to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)
-        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not fpu.HAS_FMA
+        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not floating.HAS_FMA
     to.nonzero = row.nonzero
     to.at_most = row.at_most
     to.constant = row.constant

@@ -1,7 +1,7 @@
 # The hart as Python sees it.
+from vm_native.execution.scheduler cimport Scheduler
 from vm_native.riscv.decode cimport Decoder
 from vm_native.riscv.state cimport Hart
-from vm_native.scheduler cimport Scheduler
 
 cdef class NativeHart:
     cdef Hart* hart

@@ -1,5 +1,5 @@
+from vm_native.execution.scheduler import Scheduler
 from vm_native.riscv.isa import Isa
-from vm_native.scheduler import Scheduler
 
 class NativeHart:
     pc: int

@@ -4,28 +4,28 @@ import functools
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
 from vm_native.cpu cimport (
     CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd,
     JumpCacheEntry, TlbEntry,
     consumed_steps,
 )
-from vm_native.ir cimport Block
-from vm_native.riscv cimport traps
+from vm_native.execution.scheduler cimport Scheduler
+from vm_native.ir.block cimport Block
+from vm_native.riscv cimport privilege
 from vm_native.riscv.csr cimport csr_read, csr_write
 from vm_native.riscv.decode cimport Decoder, decode_block
-from vm_native.riscv.fpu cimport collect_flags, restore_environment, save_environment
+from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
-from vm_native.riscv.operations cimport helpers
 from vm_native.riscv.state cimport (
     F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
     LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, HartState,
     hart_of,
 )
-from vm_native.scheduler cimport Scheduler
 
-from vm_native.riscv.operations import HELPERS
+from vm_native.riscv.helpers import HELPERS
 
 cdef uint64_t NEVER = <uint64_t>-1
 FEATURES = {
@@ -53,11 +53,11 @@ cdef void leave(Cpu* cpu) noexcept nogil:
 cdef FrontEnd front_end
 front_end.translate_address = translate_address
 front_end.translate_block = translate_block
-front_end.take_trap = traps.take_trap
-front_end.attend = traps.attend
-front_end.poll = traps.poll
-front_end.runnable = traps.runnable
-front_end.deadline_ns = traps.deadline_ns
+front_end.take_trap = privilege.take_trap
+front_end.attend = privilege.attend
+front_end.poll = privilege.poll
+front_end.runnable = privilege.runnable
+front_end.deadline_ns = privilege.deadline_ns
 front_end.enter = enter
 front_end.leave = leave
 front_end.access_fault[READ] = LOAD_ACCESS
@@ -73,8 +73,8 @@ for _place, _slot in enumerate((15, 14, 10, 13, 11, 12, 8, 2, 16, 1, 9, 17, 18, 
     front_end.hot_slots[_place] = _slot
 for _place, _slot in enumerate((15, 14, 13, 12, 11, 10, 0, 1, 2, 3, 4, 5, 16, 17, 8, 9)):
     front_end.hot_floats[_place] = F0 + _slot
-front_end.data_bank = traps.data_bank_of
-front_end.uses_float = traps.uses_float
+front_end.data_bank = privilege.data_bank_of
+front_end.uses_float = privilege.uses_float
 
 
 @functools.cache
@@ -138,7 +138,7 @@ cdef class NativeHart:
         state.stimecmp = NEVER
         digest_pmp(self.hart)
         flush_everything(self.hart)
-        traps.update_mode(self.hart)
+        privilege.update_mode(self.hart)
 
     # --- Registers ---------------------------------------------------------------------------------------------------
 
@@ -206,7 +206,7 @@ cdef class NativeHart:
             raise ValueError(f"privilege {value} is none of 0 (U), 1 (S), 3 (M)")
         self.hart.state.privilege = value
         self.hart.cpu.attention = True
-        traps.update_mode(self.hart)
+        privilege.update_mode(self.hart)
 
     @property
     def steps(self):
@@ -240,7 +240,7 @@ cdef class NativeHart:
     @mtimecmp.setter
     def mtimecmp(self, uint64_t value):
         self.hart.state.mtimecmp = value
-        traps.timers_changed(self.hart)
+        privilege.timers_changed(self.hart)
         self.scheduler.set_event(self.scheduler.event_ns)   # another hart's slice may have to end earlier
 
     # --- Supervisor binary interface ---------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ cdef class NativeHart:
         self.hart.cpu.regs[10] = self.hart.state.hart_id
         self.hart.cpu.regs[11] = opaque
         flush_everything(self.hart)
-        traps.update_mode(self.hart)
+        privilege.update_mode(self.hart)
 
     def stop(self):
         """Hart state management: run nothing until `start`."""

@@ -8,7 +8,7 @@ other than zero, `<=10` behind it one that is not larger. `rd!=0,2` excludes reg
 
 A row says what its instruction becomes:
     uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
-    helper=     a function of the front end (operations.pyx); `leaves` if the block ends there
+    helper=     a function of the front end (helpers.pyx); `leaves` if the block ends there
                 (operate_fp is the floating-point unit's exact path: the row's name tells it what to compute)
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
 Extensions name what must be on: all of the words; of names joined by `|`, any one.

@@ -6,12 +6,12 @@ in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
-from vm_native.bus cimport ram_at
 from vm_native.cpu cimport (
     CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry, forget_slots,
     may_be_code_page,
 )
-from vm_native.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.bus cimport ram_at
+from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport (
     BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT,
     MSTATUS_MPRV,

@@ -6,11 +6,11 @@ vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
-from vm_native.bus cimport ram_at
-from vm_native.ram cimport PAGE_SIZE, RamRegion
+from vm_native.memory.bus cimport ram_at
+from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
+from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
-from vm_native.riscv.traps cimport timers_changed
 
 cdef enum:
     A0 = 10

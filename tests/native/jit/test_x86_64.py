@@ -6,7 +6,7 @@ from random import Random
 import capstone
 import pytest
 
-from vm_native.jit.x86_64 import OPCODES, assemble
+from vm_native.jit.x86_64.assembler import OPCODES, assemble
 
 GENERAL = {
     64: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(),

@@ -50,7 +50,7 @@ def size_text(size: int) -> str:
 
 def family(name: str = "") -> ModuleType:
     try:
-        return import_module("vm_native.copy" + name)
+        return import_module("vm_native.memory.copy" + name)
     except ModuleNotFoundError as error:
         raise NotBuilt("vm.copy is not in this build") from error
 

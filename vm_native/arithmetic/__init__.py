@@ -1,0 +1,1 @@
+"""Values in, values out: knows no guest."""

@@ -1,3 +1,0 @@
-"""The memcpy family compiled for AVX-512 F, BW and VL. Import it only where the CPU has it: `vm_native.copy` checks."""
-include "kernels.pxi"
-include "family.pxi"

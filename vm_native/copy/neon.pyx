@@ -1,3 +1,0 @@
-"""The memcpy family compiled for NEON. Import it only where the CPU has that: `vm_native.copy` checks."""
-include "kernels.pxi"
-include "family.pxi"

@@ -1,1 +1,0 @@
-from vm_native.copy.kernels import *

@@ -1,0 +1,1 @@
+"""How code is found, translated and run, and how harts take turns."""

@@ -1,0 +1,1 @@
+"""All that emits x86-64 machine code."""

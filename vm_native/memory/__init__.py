@@ -1,0 +1,1 @@
+"""Guest memory: RAM, the physical address map, translations, and how bytes are copied."""

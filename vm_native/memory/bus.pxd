@@ -1,0 +1,40 @@
+# The guest physical address map: RAM by arithmetic, everything else by dispatch into Python devices.
+from libc.stdint cimport uint64_t
+from vm_native.memory.ram cimport RamRegion
+
+cdef enum:
+    MAX_RAM_REGIONS = 8
+
+cdef enum BusStatus:
+    BUS_OK = 0
+    BUS_FAULT = 1           # nobody answers at this address
+    BUS_RAISED = 2          # a device raised; the exception is stashed and the access has not happened
+
+cdef struct AddressMap:
+    int region_count
+    RamRegion* regions[MAX_RAM_REGIONS]
+    void* bus               # the Bus that owns this map (borrowed)
+    uint64_t watch_base     # stores into [watch_base, watch_end) stop the run after themselves
+    uint64_t watch_end
+    int watch_size          # bytes of the last such store
+    bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
+
+cdef inline RamRegion* ram_at(AddressMap* map, uint64_t physical, uint64_t size) noexcept nogil:
+    # The region that holds all of [physical, physical + size), or NULL.
+    cdef int i
+    cdef uint64_t offset
+    for i in range(map.region_count):
+        offset = physical - map.regions[i].base
+        if offset < map.regions[i].size:
+            return map.regions[i] if size <= map.regions[i].size - offset else NULL
+    return NULL
+
+cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil
+cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t value) noexcept nogil
+
+cdef class Bus:
+    cdef AddressMap map
+    cdef list regions       # Ram, keeps the regions alive
+    cdef list windows       # (base, end, read, write), sorted
+    cdef public object pending_exception
+    cdef tuple find_window(self, uint64_t physical, int size)

@@ -1,0 +1,114 @@
+"""The guest physical address map.
+
+RAM is found by arithmetic. Every other address belongs to a window that a device serves with `read(offset, size)`
+and `write(offset, size, value)`. A device that raises leaves the access undone: the exception is stashed here, and
+whoever runs the machine raises it again.
+"""
+from bisect import bisect_right
+
+from libc.stdint cimport uint64_t
+from vm_native.memory.ram cimport Ram
+
+
+cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil:
+    """Read 1, 2, 4 or 8 bytes from a device; returns a BusStatus."""
+    with gil:
+        return _device_read(<Bus>map.bus, physical, size, value)
+
+
+cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t value) noexcept nogil:
+    """Write 1, 2, 4 or 8 bytes to a device; returns a BusStatus."""
+    with gil:
+        return _device_write(<Bus>map.bus, physical, size, value)
+
+
+cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noexcept:
+    cdef tuple window
+    try:
+        window = bus.find_window(physical, size)
+        if window is None:
+            return BUS_FAULT
+        value[0] = window[2](physical - <uint64_t>window[0], size)
+        return BUS_OK
+    except BaseException as error:
+        bus.pending_exception = error
+        return BUS_RAISED
+
+
+cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noexcept:
+    cdef tuple window
+    try:
+        window = bus.find_window(physical, size)
+        if window is None:
+            return BUS_FAULT
+        window[3](physical - <uint64_t>window[0], size, value)
+        return BUS_OK
+    except BaseException as error:
+        bus.pending_exception = error
+        return BUS_RAISED
+
+
+cdef class Bus:
+    """RAM regions and device windows of one machine. Addresses are guest physical."""
+
+    def __cinit__(self):
+        self.regions = []
+        self.windows = []
+        self.map.bus = <void*>self
+
+    def add_ram(self, Ram ram not None):
+        """Map a region. Raises ValueError where it overlaps something or no more regions fit."""
+        if self.map.region_count == MAX_RAM_REGIONS:
+            raise ValueError(f"more than {MAX_RAM_REGIONS} RAM regions")
+        self._refuse_overlap(ram.base, ram.base + ram.size)
+        self.regions.append(ram)
+        self.map.regions[self.map.region_count] = &ram.region
+        self.map.region_count += 1
+
+    def add_device(self, uint64_t base, uint64_t size, device):
+        """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps."""
+        self._refuse_overlap(base, base + size)
+        self.windows.append((base, base + size, device.read, device.write))
+        self.windows.sort(key=lambda window: window[0])
+
+    def _refuse_overlap(self, base, end):
+        taken = [(ram.base, ram.base + ram.size) for ram in self.regions] + [window[:2] for window in self.windows]
+        for other_base, other_end in taken:
+            if base < other_end and other_base < end:
+                raise ValueError(f"[{base:#x}, {end:#x}) overlaps [{other_base:#x}, {other_end:#x})")
+
+    cdef tuple find_window(self, uint64_t physical, int size):
+        cdef Py_ssize_t index = bisect_right(self.windows, physical, key=_window_base) - 1
+        if index < 0:
+            return None
+        cdef tuple window = <tuple>self.windows[index]
+        cdef uint64_t end = window[1]
+        return window if physical < end and <uint64_t>size <= end - physical else None
+
+    def ram_regions(self):
+        """The mapped `Ram` objects, a tuple."""
+        return tuple(self.regions)
+
+    def read(self, uint64_t address, uint64_t size):
+        """Bytes of RAM at a physical address, or None where not all of them are RAM."""
+        cdef RamRegion* region = ram_at(&self.map, address, size)
+        if region == NULL:
+            return None
+        return (<char*>region.host + (address - region.base))[:size]
+
+    def read_device(self, uint64_t address, int size):
+        """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""
+        cdef tuple window = self.find_window(address, size)
+        return None if window is None else window[2](address - <uint64_t>window[0], size)
+
+    def write_device(self, uint64_t address, int size, uint64_t value):
+        """Write 1, 2, 4 or 8 bytes to the device there; False where there is none."""
+        cdef tuple window = self.find_window(address, size)
+        if window is None:
+            return False
+        window[3](address - <uint64_t>window[0], size, value)
+        return True
+
+
+def _window_base(window):
+    return window[0]

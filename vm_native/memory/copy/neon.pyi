@@ -1,0 +1,1 @@
+from vm_native.memory.copy.kernels import *

@@ -1,0 +1,3 @@
+"""The memcpy family compiled for NEON. Import it only where the CPU has that: `vm_native.memory.copy` checks."""
+include "kernels.pxi"
+include "family.pxi"

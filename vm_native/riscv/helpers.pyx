@@ -1,0 +1,337 @@
+"""The rare instructions. Each is a helper that finds pc, registers and steps exact, and answers with a Status.
+
+`HELPERS` names them for the instruction table; the instruction word stands in the immediate of the uop's second slot.
+"""
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
+from libc.string cimport memset
+from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.blocks cimport written
+from vm_native.cpu cimport (
+    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
+)
+from vm_native.ir.block cimport Uop, block_of
+from vm_native.memory.bus cimport ram_at
+from vm_native.memory.ram cimport RamRegion
+from vm_native.probes.watch cimport look_at_watch
+from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
+from vm_native.riscv.mmu cimport flush_address, flush_translations
+from vm_native.riscv.privilege cimport (
+    pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
+)
+from vm_native.riscv.sbi cimport serve_call
+from vm_native.riscv.state cimport (
+    BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
+    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
+)
+from vm_native.softmmu cimport entry_of, hits
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    __attribute__((target("cx16")))
+    #endif
+    static inline void vm_exchange128(void *host, unsigned long long *expected, const unsigned long long *wanted) {
+        unsigned __int128 old = (unsigned __int128)expected[1] << 64 | expected[0];
+        unsigned __int128 new_ = (unsigned __int128)wanted[1] << 64 | wanted[0];
+        old = __sync_val_compare_and_swap((unsigned __int128 *)host, old, new_);
+        expected[0] = (unsigned long long)old;
+        expected[1] = (unsigned long long)(old >> 64);
+    }
+    """
+    void exchange128 "vm_exchange128"(void* host, uint64_t* expected, const uint64_t* wanted) noexcept nogil
+
+cdef enum:
+    ENVCFG_CBIE = 3 << 4
+    ENVCFG_CBCFE = 1 << 6
+    ENVCFG_CBZE = 1 << 7
+    CSR_MIP = 0x344
+    CSR_SIP = 0x144
+    OPCODE_BRANCH = 0x63
+    OPCODE_JALR = 0x67
+    OPCODE_JAL = 0x6F
+    DYNAMIC = 7
+
+
+cdef inline uint32_t word_of(Uop* uop) noexcept nogil:
+    return <uint32_t>uop[1].imm
+
+
+cdef int trap(Cpu* cpu, uint64_t cause, uint64_t value) noexcept nogil:
+    cpu.trap_cause = cause
+    cpu.trap_value = value
+    return TRAP
+
+
+cdef int illegal(Cpu* cpu, Uop* uop) noexcept nogil:
+    return trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))
+
+
+cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege == SUPERVISOR and hart.state.sbi:
+        return serve_call(cpu)
+    return trap(cpu, ECALL_FROM_U + hart.state.privilege, 0)
+
+
+cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
+    """jal, jalr and branches of a hart without C, where a target that is not a multiple of four traps at the jump."""
+    cdef uint32_t word = word_of(uop)
+    cdef uint64_t target = cpu.pc + 4
+    cdef uint64_t link = cpu.pc + 4
+    if word & 0x7F == OPCODE_JALR:
+        target = (cpu.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
+    elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.regs[uop.rs1], cpu.regs[uop.rs2]):
+        target = block_of(uop).links[0].pc
+    if target & 3:
+        return trap(cpu, FETCH_MISALIGNED, target)
+    if word & 0x7F != OPCODE_BRANCH:
+        cpu.regs[uop.rd] = link
+    cpu.pc = target
+    return LEAVE
+
+
+cdef bint branch_taken(int condition, uint64_t a, uint64_t b) noexcept nogil:
+    """By funct3: eq, ne, -, -, lt, ge, ltu, geu."""
+    cdef bint holds
+    if condition < 4:
+        holds = a == b
+    elif condition < 6:
+        holds = <int64_t>a < <int64_t>b
+    else:
+        holds = a < b
+    return holds != (condition & 1)
+
+
+cdef int ebreak(Cpu* cpu, Uop* uop) noexcept nogil:
+    return trap(cpu, BREAKPOINT, cpu.pc)
+
+
+cdef int fence_i(Cpu* cpu, Uop* uop) noexcept nogil:
+    # Stores into translated code are noticed when they happen; the block just has to end.
+    return CONTINUE
+
+
+cdef int mret(Cpu* cpu, Uop* uop) noexcept nogil:
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege != MACHINE:
+        return illegal(cpu, uop)
+    return_from_machine(hart)
+    return LEAVE
+
+
+cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TSR:
+        return illegal(cpu, uop)
+    return_from_supervisor(hart)
+    return LEAVE
+
+
+cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Waits even where interrupts are disabled globally; section 3.3.3. Illegal in U-mode, as time is unbounded."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TW:
+        return illegal(cpu, uop)
+    poll(cpu)
+    if not pending_interrupts(hart) & hart.state.mie:
+        hart.state.waiting = True
+        if cpu.stop == STOP_NONE:
+            cpu.stop = STOP_WAITING
+    return CONTINUE
+
+
+cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Address spaces share the TLB entries of their bank, so an ASID narrows nothing."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint32_t rs1 = word_of(uop) >> 15 & 31
+    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM:
+        return illegal(cpu, uop)
+    if rs1:
+        flush_address(hart, cpu.regs[rs1])
+    else:
+        flush_translations(hart)
+    return CONTINUE
+
+
+cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
+    """csrrw, csrrs, csrrc and their immediate forms; chapter 7 of the unprivileged specification."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint32_t word = word_of(uop)
+    cdef int number = word >> 20
+    cdef uint32_t rs1 = word >> 15 & 31
+    cdef uint32_t rd = word >> 7 & 31
+    cdef uint32_t operation = word >> 12 & 3
+    cdef uint64_t operand = rs1 if word >> 14 & 1 else cpu.regs[rs1]
+    cdef uint64_t old = 0, base
+    cdef bint writes = operation == 1 or rs1 != 0
+    if not csr_accessible(hart, number, writes):
+        return illegal(cpu, uop)
+    # csrrw to x0 must not have the side effects of a read; but the register must exist either way.
+    if not csr_read(hart, number, &old):
+        return illegal(cpu, uop)
+    if writes:
+        # Setting or clearing bits of mip must not copy a device's line into the software bit (section 3.1.9).
+        base = hart.state.mip if number == CSR_MIP or number == CSR_SIP else old
+        if operation == 2:
+            operand |= base
+        elif operation == 3:
+            operand = base & ~operand
+        if not csr_write(hart, number, operand):
+            return illegal(cpu, uop)
+    if rd:
+        cpu.regs[rd] = old
+    return CONTINUE
+
+
+# --- Caches and waiting ----------------------------------------------------------------------------------------------
+
+cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
+    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set."""
+    if hart.state.privilege == MACHINE:
+        return True
+    if not hart.state.menvcfg & field:
+        return False
+    return hart.state.privilege == SUPERVISOR or hart.state.senvcfg & field != 0
+
+
+cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
+    """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
+    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t physical
+    if not envcfg_allows(hart_of(cpu), enable):
+        return illegal(cpu, uop)
+    if cpu.front_end.translate_address(cpu, address, READ, 1, &physical) != CONTINUE:
+        cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
+        return TRAP
+    return CONTINUE if ram_at(cpu.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
+
+
+cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
+    return manage_block(cpu, uop, ENVCFG_CBCFE)
+
+
+cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
+    return manage_block(cpu, uop, ENVCFG_CBIE)
+
+
+cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Zeroes the naturally aligned 64 bytes around the address."""
+    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t start = address & ~<uint64_t>63
+    cdef TlbEntry* entry = entry_of(cpu, start)
+    cdef uint64_t physical
+    cdef RamRegion* region
+    if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):
+        return illegal(cpu, uop)
+    if hits(entry.write_tag, start, 64):
+        memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
+        return CONTINUE
+    if cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical) != CONTINUE:
+        cpu.trap_value = address
+        return TRAP
+    region = ram_at(cpu.map, physical, 64)
+    if region == NULL:
+        return trap(cpu, STORE_ACCESS, address)
+    memset(region.host + (physical - region.base), 0, 64)
+    written(cpu.blocks, physical, 64)
+    look_at_watch(cpu, region, physical, 64)
+    return CONTINUE
+
+
+cdef int wrs_nto(Cpu* cpu, Uop* uop) noexcept nogil:
+    """The wait ends at once, as it may at any time; TW makes it illegal below M-mode like wfi."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.privilege != MACHINE and hart.state.mstatus & MSTATUS_TW:
+        return illegal(cpu, uop)
+    return CONTINUE
+
+
+cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
+    """128 bits in even-odd register pairs; the pair of x0 is zero, and is not written."""
+    cdef uint32_t word = word_of(uop)
+    cdef uint32_t rd = word >> 7 & 31
+    cdef uint32_t rs2 = word >> 20 & 31
+    cdef uint64_t address = cpu.regs[word >> 15 & 31]
+    cdef uint64_t physical
+    cdef uint64_t pair[2]
+    cdef uint64_t wanted[2]
+    cdef RamRegion* region
+    if rd & 1 or rs2 & 1:
+        return illegal(cpu, uop)
+    if address & 15:
+        return trap(cpu, STORE_MISALIGNED, address)
+    if cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical) != CONTINUE:
+        return TRAP
+    region = ram_at(cpu.map, physical, 16)
+    if region == NULL:
+        return trap(cpu, STORE_ACCESS, address)
+    pair[0] = cpu.regs[rd]
+    pair[1] = cpu.regs[rd + 1] if rd else 0
+    wanted[0] = cpu.regs[rs2]
+    wanted[1] = cpu.regs[rs2 + 1] if rs2 else 0
+    exchange128(region.host + (physical - region.base), pair, wanted)
+    if rd:
+        cpu.regs[rd] = pair[0]
+        cpu.regs[rd + 1] = pair[1]
+    written(cpu.blocks, physical, 16)
+    look_at_watch(cpu, region, physical, 16)
+    return CONTINUE
+
+
+cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
+    """sinval.vma has done the work; what orders it is only illegal in U-mode."""
+    return illegal(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
+
+
+# --- Floating point --------------------------------------------------------------------------------------------------
+
+cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
+    """The state was clean: from now on it is dirty, and the instruction is run again as translated for that."""
+    cdef Hart* hart = hart_of(cpu)
+    hart.state.mstatus |= MSTATUS_FS
+    update_mode(hart)
+    return ABANDON
+
+
+cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
+    """What has no uop, or none for this rounding mode, by way of the exact path; what has no mode ignores it."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint32_t rounding = word_of(uop) >> 12 & 7
+    cdef uint32_t flags = 0
+    if rounding == DYNAMIC:
+        rounding = hart.state.frm
+        if rounding > 4:
+            return illegal(cpu, uop)
+    cpu.regs[uop.rd] = fp_operate(
+        uop[1].rd, rounding, cpu.regs[uop.rs1], cpu.regs[uop.rs2], cpu.regs[uop[1].rs1], &flags
+    )
+    hart.state.fflags |= flags
+    return CONTINUE
+
+
+HELPERS = {}
+
+
+cdef void register(str name, Helper helper):
+    helpers[len(HELPERS)] = helper
+    HELPERS[name] = len(HELPERS)
+
+
+register("illegal", illegal)
+register("ecall", ecall)
+register("ebreak", ebreak)
+register("checked_jump", checked_jump)
+register("fence_i", fence_i)
+register("mret", mret)
+register("sret", sret)
+register("wfi", wfi)
+register("sfence_vma", sfence_vma)
+register("csr", csr)
+register("cbo_clean", cbo_clean)
+register("cbo_inval", cbo_inval)
+register("cbo_zero", cbo_zero)
+register("wrs_nto", wrs_nto)
+register("amocas_q", amocas_q)
+register("sfence_inval", sfence_inval)
+register("make_fp_dirty", make_fp_dirty)
+register("operate_fp", operate_fp)

@@ -1,0 +1,34 @@
+# Guest memory as handlers see it: the inline probe, atomics, and the slow paths.
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.cpu cimport PAGE_OFFSET, TLB_ENTRIES, Cpu, TlbEntry
+from vm_native.ir.block cimport Uop
+
+cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
+    SIZE_MASK = 0x0F
+    SIGNED = 0x10
+    BOXED = 0x20
+
+cdef enum AtomicOperation:
+    ATOMIC_SWAP
+    ATOMIC_ADD
+    ATOMIC_XOR
+    ATOMIC_AND
+    ATOMIC_OR
+    ATOMIC_MIN
+    ATOMIC_MAX
+    ATOMIC_MINU
+    ATOMIC_MAXU
+
+cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
+    return &cpu.tlb[(address >> 12) & (TLB_ENTRIES - 1)]
+
+cdef inline bint hits(uint64_t tag, uint64_t address, uint64_t size) noexcept nogil:
+    return tag == (address & (~<uint64_t>PAGE_OFFSET | (size - 1)))
+
+# These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
+cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil
+cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil
+cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
+cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
+cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
+cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil

@@ -1,0 +1,360 @@
+"""The slow side of guest memory: TLB misses, misaligned accesses, devices, stores into code, and all atomics.
+
+A load or store that reaches a device leaves pc and budget exact before Python can look, and repeats the instruction
+if the device raised. An access that crosses a page translates both pages before it changes anything.
+"""
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+from vm_native.blocks cimport written
+from vm_native.cpu cimport (
+    ABANDON, CONTINUE, LEAVE, PAGE_OFFSET, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
+)
+from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
+from vm_native.ir.block cimport Uop, block_of
+from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
+from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.probes.watch cimport look_at_watch
+
+cdef extern from *:
+    """
+    #define VM_ATOMIC(name, type, unsigned_type) \\
+    static inline unsigned long long name(void *host, int operation, unsigned long long operand) { \\
+        type *place = (type *)host, old, wanted, value = (type)operand; \\
+        switch (operation) { \\
+        case 0: return (unsigned long long)(long long)__atomic_exchange_n(place, value, __ATOMIC_SEQ_CST); \\
+        case 1: return (unsigned long long)(long long)__atomic_fetch_add(place, value, __ATOMIC_SEQ_CST); \\
+        case 2: return (unsigned long long)(long long)__atomic_fetch_xor(place, value, __ATOMIC_SEQ_CST); \\
+        case 3: return (unsigned long long)(long long)__atomic_fetch_and(place, value, __ATOMIC_SEQ_CST); \\
+        case 4: return (unsigned long long)(long long)__atomic_fetch_or(place, value, __ATOMIC_SEQ_CST); \\
+        } \\
+        old = __atomic_load_n(place, __ATOMIC_SEQ_CST); \\
+        do { \\
+            wanted = operation == 5 ? (old < value ? old : value) \\
+                   : operation == 6 ? (old > value ? old : value) \\
+                   : operation == 7 ? ((unsigned_type)old < (unsigned_type)value ? old : value) \\
+                                    : ((unsigned_type)old > (unsigned_type)value ? old : value); \\
+        } while (!__atomic_compare_exchange_n(place, &old, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)); \\
+        return (unsigned long long)(long long)old; \\
+    }
+    VM_ATOMIC(vm_atomic8, signed char, unsigned char)
+    VM_ATOMIC(vm_atomic16, short, unsigned short)
+    VM_ATOMIC(vm_atomic32, int, unsigned int)
+    VM_ATOMIC(vm_atomic64, long long, unsigned long long)
+
+    /* Compare and swap; gives the value found, sign-extended. */
+    #define VM_EXCHANGE(name, type) \\
+    static inline unsigned long long name(void *host, unsigned long long expected, unsigned long long wanted) { \\
+        type found = (type)expected; \\
+        __atomic_compare_exchange_n((type *)host, &found, (type)wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \\
+        return (unsigned long long)(long long)found; \\
+    }
+    VM_EXCHANGE(vm_exchange8, signed char)
+    VM_EXCHANGE(vm_exchange16, short)
+    VM_EXCHANGE(vm_exchange32, int)
+    VM_EXCHANGE(vm_exchange64, long long)
+    """
+    uint64_t atomic8 "vm_atomic8"(void* host, int operation, uint64_t operand) noexcept nogil
+    uint64_t atomic16 "vm_atomic16"(void* host, int operation, uint64_t operand) noexcept nogil
+    uint64_t atomic32 "vm_atomic32"(void* host, int operation, uint64_t operand) noexcept nogil
+    uint64_t atomic64 "vm_atomic64"(void* host, int operation, uint64_t operand) noexcept nogil
+    uint64_t exchange8 "vm_exchange8"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange16 "vm_exchange16"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange32 "vm_exchange32"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+    uint64_t exchange64 "vm_exchange64"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
+
+
+cdef int fault(Cpu* cpu, Uop* uop, int64_t budget, uint64_t cause, uint64_t address) noexcept nogil:
+    cpu.trap_cause = cause
+    cpu.trap_value = address
+    return trap_at(cpu, uop, budget)
+
+
+cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
+    if kind == (1 | SIGNED):
+        return <uint64_t><int64_t><int8_t>value
+    if kind == (2 | SIGNED):
+        return <uint64_t><int64_t><int16_t>value
+    if kind == (4 | SIGNED):
+        return <uint64_t><int64_t><int32_t>value
+    if kind == (2 | BOXED):
+        return value | 0xFFFFFFFFFFFF0000ULL
+    if kind == (4 | BOXED):
+        return value | 0xFFFFFFFF00000000ULL
+    return value
+
+
+cdef inline bint outdated(Uop* uop) noexcept nogil:
+    """Whether the rest of the block may no longer be what memory holds. Of uncached ones nobody keeps track."""
+    return block_of(uop).dead or not block_of(uop).cached
+
+
+cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
+    """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
+    if cpu.pc != pc:                    # a callback has sent the hart elsewhere
+        cpu.budget -= 1
+        return LEAVE
+    if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
+        step_over(cpu, uop)
+        return LEAVE
+    return CONTINUE
+
+
+cdef inline char* unaligned_place(uint64_t address, uint64_t size, uint64_t tag, TlbEntry* entry) noexcept nogil:
+    """Where the bytes are, if the TLB has the page and all lie in it: what the fast path turns down is not aligned."""
+    cdef uint64_t offset = address & PAGE_OFFSET
+    if tag != address - offset or offset + size > PAGE_SIZE:
+        return NULL
+    return <char*>(<intptr_t>address + entry.addend)
+
+
+cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
+    cdef int size = kind & SIZE_MASK
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef char* place = unaligned_place(address, size, entry.read_tag, entry)
+    cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
+    cdef uint64_t physical[2]
+    cdef uint64_t value = 0
+    cdef RamRegion* region[2]
+    cdef int status
+    if place != NULL:
+        memcpy(&value, place, size)
+        cpu.regs[uop.rd] = extend(value, kind)
+        return CONTINUE
+    if first >= <uint64_t>size:
+        first = size
+    status = cpu.front_end.translate_address(cpu, address, READ, first, &physical[0])
+    if status == CONTINUE and first < <uint64_t>size:
+        status = cpu.front_end.translate_address(cpu, address + first, READ, size - first, &physical[1])
+    if status != CONTINUE:
+        return trap_at(cpu, uop, budget)
+    region[0] = ram_at(cpu.map, physical[0], first)
+    if first < <uint64_t>size:
+        region[1] = ram_at(cpu.map, physical[1], size - first)
+        if region[0] == NULL or region[1] == NULL:
+            return fault(cpu, uop, budget, cpu.front_end.access_fault[READ],
+                         address if region[0] == NULL else address + first)
+        memcpy(&value, region[0].host + (physical[0] - region[0].base), first)
+        memcpy(<uint8_t*>&value + first, region[1].host + (physical[1] - region[1].base), size - first)
+    elif region[0] != NULL:
+        memcpy(&value, region[0].host + (physical[0] - region[0].base), size)
+    else:
+        return load_from_device(cpu, uop, budget, address, physical[0], kind)
+    cpu.regs[uop.rd] = extend(value, kind)
+    return CONTINUE
+
+
+cdef int load_from_device(
+    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int kind
+) noexcept nogil:
+    cdef uint64_t value = 0, pc
+    cdef int status, size = kind & SIZE_MASK
+    if address & (size - 1):
+        return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
+    store_position(cpu, uop, budget)
+    pc = cpu.pc
+    cpu.timeline.steps = machine_steps(cpu)
+    cpu.front_end.leave(cpu)
+    status = device_read(cpu.map, physical, size, &value)
+    cpu.front_end.enter(cpu)
+    if status == BUS_OK:
+        cpu.regs[uop.rd] = extend(value, kind)
+        return after_device(cpu, uop, pc)
+    return device_failed(cpu, status, cpu.front_end.access_fault[READ], address)
+
+
+cdef int device_failed(Cpu* cpu, int status, uint64_t cause, uint64_t address) noexcept nogil:
+    if status == BUS_RAISED:
+        cpu.stop = STOP_RAISED
+        return ABANDON
+    cpu.trap_cause = cause
+    cpu.trap_value = address
+    deliver_trap(cpu)
+    return TRAP
+
+
+cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t physical, int size) noexcept nogil:
+    """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already."""
+    cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
+    if region.code[page] & HAS_CODE:
+        cpu.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
+        written(cpu.blocks, physical, size)
+    region.dirty[page] = 1
+    look_at_watch(cpu, region, physical, size)
+    return CONTINUE
+
+
+cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    if outdated(uop) or cpu.stop != STOP_NONE:
+        store_position(cpu, uop, budget)
+        step_over(cpu, uop)
+        return LEAVE
+    return CONTINUE
+
+
+cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef char* place = unaligned_place(address, size, entry.write_tag, entry)
+    cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
+    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef uint64_t physical[2]
+    cdef RamRegion* region[2]
+    cdef int status
+    if place != NULL:
+        memcpy(place, &value, size)
+        return CONTINUE
+    if first >= <uint64_t>size:
+        first = size
+    status = cpu.front_end.translate_address(cpu, address, WRITE, first, &physical[0])
+    if status == CONTINUE and first < <uint64_t>size:
+        status = cpu.front_end.translate_address(cpu, address + first, WRITE, size - first, &physical[1])
+    if status != CONTINUE:
+        return trap_at(cpu, uop, budget)
+    region[0] = ram_at(cpu.map, physical[0], first)
+    if first < <uint64_t>size:
+        region[1] = ram_at(cpu.map, physical[1], size - first)
+        if region[0] == NULL or region[1] == NULL:
+            return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE],
+                         address if region[0] == NULL else address + first)
+        memcpy(region[0].host + (physical[0] - region[0].base), &value, first)
+        memcpy(region[1].host + (physical[1] - region[1].base), <uint8_t*>&value + first, size - first)
+        stored(cpu, uop, budget, region[0], physical[0], <int>first)
+        stored(cpu, uop, budget, region[1], physical[1], size - <int>first)
+    elif region[0] != NULL:
+        memcpy(region[0].host + (physical[0] - region[0].base), &value, size)
+        stored(cpu, uop, budget, region[0], physical[0], size)
+    else:
+        return store_to_device(cpu, uop, budget, address, physical[0], size)
+    return after_store(cpu, uop, budget)
+
+
+cdef int store_to_device(
+    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int size
+) noexcept nogil:
+    cdef int status
+    cdef uint64_t value = cpu.regs[uop.rs2], pc
+    if size < 8:
+        value &= (1ULL << (8 * size)) - 1
+    if address & (size - 1):
+        return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
+    store_position(cpu, uop, budget)
+    pc = cpu.pc
+    cpu.timeline.steps = machine_steps(cpu)
+    cpu.front_end.leave(cpu)
+    status = device_write(cpu.map, physical, size, value)
+    cpu.front_end.enter(cpu)
+    if status == BUS_OK:
+        return after_device(cpu, uop, pc)
+    return device_failed(cpu, status, cpu.front_end.access_fault[WRITE], address)
+
+
+# --- Atomics -------------------------------------------------------------------------------------------------------
+
+cdef void* atomic_place(
+    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
+) noexcept nogil:
+    """Host address of an aligned operand in RAM; or NULL, and the trap has been taken.
+
+    `physical` is 0 where the TLB allowed the access, so that there is nothing to do after a store.
+    """
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef RamRegion* region
+    physical[0] = 0
+    if hits(entry.write_tag if access == WRITE else entry.read_tag, address, size):
+        return <void*>(<intptr_t>address + entry.addend)
+    if address & (size - 1):
+        status[0] = fault(cpu, uop, budget, cpu.front_end.misaligned[access], address)
+        return NULL
+    if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
+        status[0] = trap_at(cpu, uop, budget)
+        return NULL
+    region = ram_at(cpu.map, physical[0], size)
+    if region == NULL:
+        status[0] = fault(cpu, uop, budget, cpu.front_end.access_fault[access], address)
+        return NULL
+    return region.host + (physical[0] - region.base)
+
+
+cdef int after_atomic(Cpu* cpu, Uop* uop, int64_t budget, uint64_t physical, int size) noexcept nogil:
+    if physical == 0:
+        return CONTINUE
+    stored(cpu, uop, budget, ram_at(cpu.map, physical, size), physical, size)
+    return after_store(cpu, uop, budget)
+
+
+cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
+    """Load-reserved."""
+    cdef uint64_t physical
+    cdef int status
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], READ, size, &physical, &status)
+    if place == NULL:
+        return status
+    if size == 4:
+        cpu.reserved_value = <uint64_t><int64_t>(<int32_t*>place)[0]
+    else:
+        cpu.reserved_value = (<uint64_t*>place)[0]
+    cpu.reserved_host = <uint64_t>place
+    cpu.reserved_size = size
+    cpu.regs[uop.rd] = cpu.reserved_value
+    return CONTINUE
+
+
+cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
+    """Store-conditional: succeeds if the reserved place still holds the value that was loaded."""
+    cdef uint64_t physical, expected
+    cdef int status
+    cdef bint done = False
+    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    if place == NULL:
+        return status
+    if cpu.reserved_host == <uint64_t>place and size <= cpu.reserved_size:
+        if size == 4:
+            expected = <uint64_t><int64_t><int32_t>cpu.reserved_value
+            done = exchange32(place, expected, value) == expected
+        else:
+            done = exchange64(place, cpu.reserved_value, value) == cpu.reserved_value
+    cpu.reserved_host = 0
+    cpu.regs[uop.rd] = not done
+    return after_atomic(cpu, uop, budget, physical, size) if done else CONTINUE
+
+
+cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil:
+    """Atomic read-modify-write."""
+    cdef uint64_t physical, old
+    cdef int status
+    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    if place == NULL:
+        return status
+    if size == 4:
+        old = atomic32(place, operation, value)
+    elif size == 8:
+        old = atomic64(place, operation, value)
+    elif size == 2:
+        old = atomic16(place, operation, value)
+    else:
+        old = atomic8(place, operation, value)
+    cpu.regs[uop.rd] = old
+    return after_atomic(cpu, uop, budget, physical, size)
+
+
+cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
+    """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
+    cdef uint64_t physical, found
+    cdef int status
+    cdef uint64_t value = cpu.regs[uop.rs2]
+    # The sink holds whatever was written to x0 last; as a source x0 is zero.
+    cdef uint64_t expected = cpu.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    if place == NULL:
+        return status
+    if size == 4:
+        found = exchange32(place, expected, value)
+    elif size == 8:
+        found = exchange64(place, expected, value)
+    elif size == 2:
+        found = exchange16(place, expected, value)
+    else:
+        found = exchange8(place, expected, value)
+    cpu.regs[uop.rd] = found
+    return after_atomic(cpu, uop, budget, physical, size)
