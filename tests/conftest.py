@@ -3,7 +3,7 @@
 import pytest
 
 from tests.guest import Guest
-from vm_native.execution.loop import forms
+from vm_native.interpreter.forms import forms
 
 
 @pytest.fixture

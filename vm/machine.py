@@ -28,8 +28,9 @@ from vm.perf_map import PERF_MAP
 from vm.sizes import parse_size
 from vm.stats import summary
 from vm.stop import Stop, StopReason
-from vm_native.execution.loop import forms
+from vm_native.execution.machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
+from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import SWITCHES, JitCompiler, unavailable
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
@@ -101,12 +102,12 @@ class Machine:
         linking = switch("VM_LINKING")      # of blocks in the interpreter
         fusion = switch("VM_FUSION")        # of uops there
         data_tlb = switch("VM_TLB")         # of loads and stores
-        self._scheduler = Scheduler(self._bus, self.clock, form=form, compiler=self.compiler, linking=linking,
-                                    fusion=fusion, data_tlb=data_tlb)
-        self.memory = Memory(self._bus, self._scheduler)
+        self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=linking, data_tlb=data_tlb)
+        self._scheduler = Scheduler(self._native, form=form, fusion=fusion)
+        self.memory = Memory(self._bus, self._native)
         self.events = EventQueue(self.clock, self._scheduler)
         self.harts: tuple[Hart, ...] = tuple(
-            Hart(self._scheduler, number, self.isa, seed % 2**64) for number in range(harts)
+            Hart(self._native, number, self.isa, seed % 2**64) for number in range(harts)
         )
         for hart in self.harts:
             hart.connect(self.memory)
@@ -221,7 +222,7 @@ class Machine:
         self.board.reset()
         for hart in self.harts:
             hart.reset()
-        self._scheduler.watch(0, 0)
+        self._native.watch(0, 0)
         self._firmware = self._htif = self._request = None
         self.program = None
 
@@ -241,7 +242,7 @@ class Machine:
             fromhost = program.symbols["fromhost"].address if "fromhost" in program.symbols else None
             self._htif = Htif(self.memory, self.events, tohost, fromhost, self.console.write, self._on_exit)
             try:
-                self._scheduler.watch(tohost, 8)
+                self._native.watch(tohost, 8)
             except ValueError as error:
                 raise LoadError(f"{program.path}: the symbol tohost: {error}; link it into RAM") from error
 
@@ -302,7 +303,7 @@ class Machine:
     ) -> Stop:
         if instructions is not None and (not isinstance(instructions, Integral) or instructions < 0):
             raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
-        start = self._scheduler.clock.steps
+        start = self.clock.steps
         end = NEVER if instructions is None else start + instructions
         stop_ns = later(self.clock.now_ns(), seconds)
         host_end = later(time.monotonic_ns(), timeout)
@@ -323,7 +324,7 @@ class Machine:
                 self._serve_call(self.harts[number])
             elif name == "watch":
                 assert self._htif is not None       # nobody else watches memory
-                self._htif.stored(self._scheduler.watched_size)
+                self._htif.stored(self._native.watched_size)
             elif name == "sleep":
                 if not self._sleep(stop_ns, host_end):
                     return self._stop(StopReason.IDLE, start)
@@ -400,7 +401,7 @@ class Machine:
     @property
     def steps(self) -> int:
         """Retired instructions and instructions that trapped, all harts together, since the machine was built."""
-        return self._scheduler.clock.steps
+        return self.clock.steps
 
     def stats(self) -> dict[str, Any]:
         """What has been counted since the machine was built.
@@ -427,7 +428,7 @@ class Machine:
           "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a stop,
           or floating point on or off, by an instruction left to the interpreter's functions).
         """
-        return summary({"dispatch": self._scheduler.form, **self._scheduler.statistics()}, self.steps)
+        return summary({"dispatch": self._scheduler.form, **self._native.statistics()}, self.steps)
 
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from vm.hart import Hart
-    from vm_native.execution.scheduler import Scheduler
+    from vm_native.execution.machine import NativeMachine
     from vm_native.memory.bus import Bus
     from vm_native.memory.ram import WritableRam
 
@@ -24,9 +24,9 @@ DEVICE_SIZES = (1, 2, 4, 8)
 class Memory:
     """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers."""
 
-    def __init__(self, bus: Bus, scheduler: Scheduler):
+    def __init__(self, bus: Bus, machine: NativeMachine):
         self._bus = bus
-        self._scheduler = scheduler
+        self._machine = machine
         self._open = 0                      # `writable` blocks that are not left yet
         self._lingering: list[tuple[WritableRam, int, int]] = []    # left, but a part of the view is still in use
 
@@ -54,7 +54,7 @@ class Memory:
         """Write any buffer into RAM, or 1, 2, 4 or 8 bytes to a device. Marks pages dirty, drops translated code."""
         size = memoryview(data).nbytes
         self._check(address, size, "write")
-        if self._scheduler.write(address, data):
+        if self._machine.write(address, data):
             return
         if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
             return
@@ -89,7 +89,7 @@ class Memory:
                 break
         else:
             raise BusError(address, "write", f"{size} bytes of RAM")
-        self._scheduler.touched(address, size)
+        self._machine.touched(address, size)
         self._open += 1
         window = ram.writable()
         view = memoryview(window)[address - ram.base : address - ram.base + size]
@@ -102,7 +102,7 @@ class Memory:
             self._close(window, address, size)
 
     def _close(self, window: WritableRam, address: int, size: int) -> None:
-        self._scheduler.touched(address, size)
+        self._machine.touched(address, size)
         if window.exports:
             self._lingering.append((window, address, size))
 

@@ -5,25 +5,20 @@ of RAM that holds translated code has a record of its blocks; a store into such 
 byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while. When the
 cache is full, each new block makes a few of the oldest go, so that the machine never stops for long.
 """
-from libc.stdint cimport intptr_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from vm_native.cpu cimport (
-    INVALID_TAG, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
-    forget_slots, jump_cache_index,
-)
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
+from vm_native.machine cimport CodePage, Machine, forbid_writes, forget_block
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
 
 cdef enum:
     BUCKET_BITS = 18
-    BUCKETS = 1 << 18
+    BUCKETS = 1 << BUCKET_BITS
     CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
     EVICTED_AT_ONCE = 16
-
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 
 cdef inline size_t block_bytes(int uop_count) noexcept nogil:
@@ -56,37 +51,37 @@ cdef void free_block(Block* block) noexcept nogil:
     free(block)
 
 
-cdef int init_cache(BlockCache* cache) noexcept nogil:
+cdef int init_cache(Machine* machine) noexcept nogil:
     cdef int i
-    cache.buckets = <Block**>calloc(BUCKETS, sizeof(Block*))
-    if cache.buckets == NULL:
+    machine.blocks.buckets = <Block**>calloc(BUCKETS, sizeof(Block*))
+    if machine.blocks.buckets == NULL:
         return -1
-    for i in range(cache.map.region_count):
-        cache.page_count[i] = cache.map.regions[i].size >> PAGE_SHIFT
-        cache.pages[i] = <CodePage**>calloc(cache.page_count[i], sizeof(CodePage*))
-        if cache.pages[i] == NULL:
+    for i in range(machine.map.region_count):
+        machine.blocks.page_count[i] = machine.map.regions[i].size >> PAGE_SHIFT
+        machine.blocks.pages[i] = <CodePage**>calloc(machine.blocks.page_count[i], sizeof(CodePage*))
+        if machine.blocks.pages[i] == NULL:
             return -1
     return 0
 
 
-cdef void destroy_cache(BlockCache* cache) noexcept nogil:
+cdef void destroy_cache(Machine* machine) noexcept nogil:
     """Free everything. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
     cdef Block* block
     cdef uint64_t page
     cdef int i
-    if cache.buckets != NULL:
+    if machine.blocks.buckets != NULL:
         for i in range(BUCKETS):
-            while cache.buckets[i] != NULL:
-                block = cache.buckets[i]
-                cache.buckets[i] = block.next_in_bucket
+            while machine.blocks.buckets[i] != NULL:
+                block = machine.blocks.buckets[i]
+                machine.blocks.buckets[i] = block.next_in_bucket
                 free(block)
-        free(cache.buckets)
-    free_dead(cache)
+        free(machine.blocks.buckets)
+    free_dead(machine)
     for i in range(MAX_RAM_REGIONS):
-        if cache.pages[i] != NULL:
-            for page in range(cache.page_count[i]):
-                free(cache.pages[i][page])
-            free(cache.pages[i])
+        if machine.blocks.pages[i] != NULL:
+            for page in range(machine.blocks.page_count[i]):
+                free(machine.blocks.pages[i][page])
+            free(machine.blocks.pages[i])
 
 
 cdef inline uint64_t bucket_of(uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
@@ -95,8 +90,8 @@ cdef inline uint64_t bucket_of(uint64_t pc, uint64_t mode, uint64_t physical) no
     return (mixed * 0x9E3779B97F4A7C15ULL) >> (64 - BUCKET_BITS)
 
 
-cdef Block* find_block(BlockCache* cache, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
-    cdef Block* block = cache.buckets[bucket_of(pc, mode, physical)]
+cdef Block* find_block(Machine* machine, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
+    cdef Block* block = machine.blocks.buckets[bucket_of(pc, mode, physical)]
     while block != NULL:
         if block.pc == pc and block.physical == physical and block.mode == mode:
             return block
@@ -104,24 +99,24 @@ cdef Block* find_block(BlockCache* cache, uint64_t pc, uint64_t mode, uint64_t p
     return NULL
 
 
-cdef CodePage** page_slot(BlockCache* cache, uint64_t physical) noexcept nogil:
+cdef CodePage** page_slot(Machine* machine, uint64_t physical) noexcept nogil:
     cdef int i
     cdef uint64_t offset
-    for i in range(cache.map.region_count):
-        offset = physical - cache.map.regions[i].base
-        if offset < cache.map.regions[i].size:
-            return &cache.pages[i][offset >> PAGE_SHIFT]
+    for i in range(machine.map.region_count):
+        offset = physical - machine.map.regions[i].base
+        if offset < machine.map.regions[i].size:
+            return &machine.blocks.pages[i][offset >> PAGE_SHIFT]
     return NULL
 
 
-cdef bint page_is_cacheable(BlockCache* cache, uint64_t physical) noexcept nogil:
+cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil:
     """Whether code at this physical address may be cached: it is RAM, and not overwritten all the time."""
-    cdef CodePage** slot = page_slot(cache, physical)
+    cdef CodePage** slot = page_slot(machine, physical)
     if slot == NULL:
         return False
     if slot[0] == NULL or slot[0].churn < CHURN_LIMIT:
         return True
-    if cache.timeline.steps - slot[0].churned_at < CHURN_FORGOTTEN:
+    if machine.timeline.steps - slot[0].churned_at < CHURN_FORGOTTEN:
         return False
     slot[0].churn = 0
     return True
@@ -132,19 +127,6 @@ cdef inline uint64_t granules_of(uint64_t offset, uint64_t size) noexcept nogil:
     cdef uint64_t first = offset >> 6
     cdef uint64_t last = (offset + size - 1) >> 6
     return (<uint64_t>-1 << first) & (<uint64_t>-1 >> (63 - last))
-
-
-cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical) noexcept nogil:
-    """Clear the write tags of a page in every bank of every hart, under whichever virtual address."""
-    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
-    cdef TlbEntry* entry
-    cdef int hart, i
-    for hart in range(cache.cpu_count):
-        for i in range(TLB_BANKS * TLB_ENTRIES):
-            entry = &cache.cpus[hart].banks[i]
-            if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
-                entry.write_tag = INVALID_TAG
-        forget_slots(cache.cpus[hart])
 
 
 cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
@@ -166,9 +148,9 @@ cdef void remove_from_page(Block* block, int which, uint64_t page) noexcept nogi
         following.place_in_page[which_page(following, page)] = block.place_in_page[which]
 
 
-cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
-    cdef CodePage** slot = page_slot(cache, physical)
-    cdef RamRegion* region = ram_at(cache.map, physical, 1)
+cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
+    cdef CodePage** slot = page_slot(machine, physical)
+    cdef RamRegion* region = ram_at(machine.map, physical, 1)
     cdef uint64_t page
     if slot == NULL:
         return -1
@@ -179,7 +161,7 @@ cdef int register_in_page(BlockCache* cache, Block* block, int which, uint64_t p
     page = (physical - region.base) >> PAGE_SHIFT
     if not region.code[page] & HAS_CODE:
         region.code[page] |= HAS_CODE
-        forbid_writes(cache, region, physical)
+        forbid_writes(machine, region, physical)
     # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
     if which_page(block, physical & PAGE_MASK) == which:
         insert_in_page(&slot[0].blocks, block, which, physical & PAGE_MASK)
@@ -192,14 +174,14 @@ cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
     return block.size if block.size < room else room
 
 
-cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil:
+cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
     """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached."""
     cdef uint64_t bucket, first = bytes_in_first_page(scratch)
     cdef int evicted = 0
     cdef Block* block
-    while cache.bytes > cache.limit and evicted < EVICTED_AT_ONCE:
-        kill_block(cache, cache.oldest)
-        cache.evictions += 1
+    while machine.blocks.bytes > machine.blocks.limit and evicted < EVICTED_AT_ONCE:
+        kill_block(machine, machine.blocks.oldest)
+        machine.blocks.evictions += 1
         evicted += 1
     block = <Block*>malloc(block_bytes(scratch.uop_count))
     if block == NULL:
@@ -208,25 +190,25 @@ cdef Block* keep_block(BlockCache* cache, Block* scratch) noexcept nogil:
     place_arrays(block, scratch.uop_count)
     memcpy(block.uops, scratch.uops, scratch.uop_count * sizeof(Uop))
     memcpy(block.info, scratch.info, scratch.uop_count * sizeof(UopInfo))
-    if register_in_page(cache, block, 0, block.physical, first) < 0:
+    if register_in_page(machine, block, 0, block.physical, first) < 0:
         free(block)
         return NULL
     block.cached = True
     bucket = bucket_of(block.pc, block.mode, block.physical)
-    block.next_in_bucket = cache.buckets[bucket]
-    cache.buckets[bucket] = block
+    block.next_in_bucket = machine.blocks.buckets[bucket]
+    machine.blocks.buckets[bucket] = block
     block.newer = NULL
-    block.older = cache.newest
-    if cache.newest != NULL:
-        cache.newest.newer = block
+    block.older = machine.blocks.newest
+    if machine.blocks.newest != NULL:
+        machine.blocks.newest.newer = block
     else:
-        cache.oldest = block
-    cache.newest = block
-    cache.bytes += block_bytes(block.uop_count)
-    cache.translations += 1
-    if block.second_page and register_in_page(cache, block, 1, block.second_page, block.size - first) < 0:
+        machine.blocks.oldest = block
+    machine.blocks.newest = block
+    machine.blocks.bytes += block_bytes(block.uop_count)
+    machine.blocks.translations += 1
+    if block.second_page and register_in_page(machine, block, 1, block.second_page, block.size - first) < 0:
         block.second_page = 0           # it stands in the first page's list alone
-        kill_block(cache, block)
+        kill_block(machine, block)
         return NULL
     return block
 
@@ -249,13 +231,11 @@ cdef void unlink_outgoing(Link* link) noexcept nogil:
     link.target = NULL
 
 
-cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
+cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the bucket, the links, the jump caches and the page lists."""
-    cdef Block** place = &cache.buckets[bucket_of(block.pc, block.mode, block.physical)]
+    cdef Block** place = &machine.blocks.buckets[bucket_of(block.pc, block.mode, block.physical)]
     cdef Link* link = block.incoming_link
     cdef Link* following
-    cdef JumpCacheEntry* entry
-    cdef int i
     while place[0] != block:
         place = &place[0].next_in_bucket
     place[0] = block.next_in_bucket
@@ -266,45 +246,40 @@ cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
     block.incoming_link = NULL
     unlink_outgoing(&block.links[0])
     unlink_outgoing(&block.links[1])
-    for i in range(cache.cpu_count):
-        entry = &cache.cpus[i].jump_cache[jump_cache_index(block.pc)]
-        if entry.block == block:
-            entry.key = 0
-            entry.block = NULL
-        cache.cpus[i].pending_link = NULL
-    if cache.compiler != NULL:
-        cache.compiler.discard(cache.compiler, block)
-    drop_from_page(cache, block, 0, block.physical)
+    forget_block(machine, block)
+    if machine.compiler != NULL:
+        machine.compiler.discard(machine.compiler, block)
+    drop_from_page(machine, block, 0, block.physical)
     if block.second_page:
-        drop_from_page(cache, block, 1, block.second_page)
+        drop_from_page(machine, block, 1, block.second_page)
     if block.newer != NULL:
         block.newer.older = block.older
     else:
-        cache.newest = block.older
+        machine.blocks.newest = block.older
     if block.older != NULL:
         block.older.newer = block.newer
     else:
-        cache.oldest = block.newer
+        machine.blocks.oldest = block.newer
     block.dead = True
-    block.next_dead = cache.dead
-    cache.dead = block
-    cache.bytes -= block_bytes(block.uop_count)
-    cache.invalidations += 1
+    block.next_dead = machine.blocks.dead
+    machine.blocks.dead = block
+    machine.blocks.bytes -= block_bytes(block.uop_count)
+    machine.blocks.invalidations += 1
 
 
-cdef void drop_from_page(BlockCache* cache, Block* block, int which, uint64_t physical) noexcept nogil:
-    cdef CodePage* page = page_slot(cache, physical)[0]
+cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t physical) noexcept nogil:
+    cdef CodePage* page = page_slot(machine, physical)[0]
     cdef uint64_t base = physical & PAGE_MASK
     cdef RamRegion* region
     if which_page(block, base) == which:
         remove_from_page(block, which, base)
     if page.blocks == NULL:
         page.granules = 0
-        region = ram_at(cache.map, base, PAGE_SIZE)
+        region = ram_at(machine.map, base, PAGE_SIZE)
         region.code[(base - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
 
 
-cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical, uint64_t size) noexcept nogil:
+cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, uint64_t size) noexcept nogil:
     """Kill the blocks of one page that share a byte with [physical, physical + size), which lies in that page."""
     cdef uint64_t base = physical & PAGE_MASK
     cdef uint64_t start, end
@@ -323,17 +298,17 @@ cdef void kill_overlapping(BlockCache* cache, CodePage* page, uint64_t physical,
         if physical < end and start < physical + size or block.second_page == base and (
             physical < base + block.size - bytes_in_first_page(block)
         ):
-            kill_block(cache, block)
+            kill_block(machine, block)
             killed = True
         block = following
     if killed:
         page.churn += 1
-        page.churned_at = cache.timeline.steps
+        page.churned_at = machine.timeline.steps
 
 
-cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept nogil:
+cdef void written(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
     """RAM in [physical, physical + size) has been or will be changed: mark pages dirty, kill what was translated."""
-    cdef RamRegion* region = ram_at(cache.map, physical, size)
+    cdef RamRegion* region = ram_at(machine.map, physical, size)
     cdef CodePage** slot
     cdef uint64_t part, page
     while size:
@@ -343,17 +318,17 @@ cdef void written(BlockCache* cache, uint64_t physical, uint64_t size) noexcept 
         page = (physical - region.base) >> PAGE_SHIFT
         region.dirty[page] = 1
         if region.code[page] & HAS_CODE:
-            slot = page_slot(cache, physical)
+            slot = page_slot(machine, physical)
             if slot[0].granules & granules_of(physical & (PAGE_SIZE - 1), part):
-                kill_overlapping(cache, slot[0], physical, part)
+                kill_overlapping(machine, slot[0], physical, part)
         physical += part
         size -= part
 
 
-cdef void free_dead(BlockCache* cache) noexcept nogil:
+cdef void free_dead(Machine* machine) noexcept nogil:
     """Free the blocks that were killed. No hart may be inside one."""
     cdef Block* block
-    while cache.dead != NULL:
-        block = cache.dead
-        cache.dead = block.next_dead
+    while machine.blocks.dead != NULL:
+        block = machine.blocks.dead
+        machine.blocks.dead = block.next_dead
         free(block)

@@ -1,6 +1,12 @@
 # Guest time as a function of steps (virtual) or of the host's clock (real).
 from libc.stdint cimport int64_t, uint64_t
 
+cdef extern from *:
+    """
+    #define VM_NEVER 0xFFFFFFFFFFFFFFFFull
+    """
+    const uint64_t NEVER "VM_NEVER"     # steps, nanoseconds or ticks that do not come
+
 cdef struct Timeline:
     bint real               # host time instead of steps
     uint64_t steps          # steps of all harts together; exact whenever Python can look

@@ -30,14 +30,14 @@ cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil:
 
 
 cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil:
-    """The first nanosecond at which the timebase has reached `ticks`; UINT64_MAX if that is out of range."""
+    """The first nanosecond at which the timebase has reached `ticks`; NEVER if that is out of range."""
     cdef uint64_t ns_per_tick = NS_PER_SECOND // timeline.frequency
     cdef uint64_t passed = timeline_ns(timeline, timeline.steps) // ns_per_tick
     cdef uint64_t now = passed + <uint64_t>timeline.tick_offset
     if ticks <= now:
         return 0
-    if ticks - now > <uint64_t>-1 // ns_per_tick - passed:
-        return <uint64_t>-1
+    if ticks - now > NEVER // ns_per_tick - passed:
+        return NEVER
     return (passed + (ticks - now)) * ns_per_tick
 
 

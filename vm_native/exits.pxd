@@ -1,7 +1,7 @@
 # How a handler gives control back: exact pc and budget, traps, helpers.
 from libc.stdint cimport int64_t
-from vm_native.cpu cimport Cpu
 from vm_native.ir.block cimport Uop, UopInfo, block_of, info_of
+from vm_native.machine cimport Cpu
 
 cdef inline void store_position(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     # Before the instruction of this uop: nothing of it has happened, nothing of it is paid for.

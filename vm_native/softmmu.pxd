@@ -1,7 +1,8 @@
 # Guest memory as handlers see it: the inline probe, atomics, and the slow paths.
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.cpu cimport PAGE_OFFSET, TLB_ENTRIES, Cpu, TlbEntry
 from vm_native.ir.block cimport Uop
+from vm_native.machine cimport Cpu
+from vm_native.memory.tlb cimport TLB_ENTRIES, TlbEntry
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
     SIZE_MASK = 0x0F
@@ -21,9 +22,6 @@ cdef enum AtomicOperation:
 
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
     return &cpu.tlb[(address >> 12) & (TLB_ENTRIES - 1)]
-
-cdef inline bint hits(uint64_t tag, uint64_t address, uint64_t size) noexcept nogil:
-    return tag == (address & (~<uint64_t>PAGE_OFFSET | (size - 1)))
 
 # These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil

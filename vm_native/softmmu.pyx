@@ -6,13 +6,12 @@ if the device raised. An access that crosses a page translates both pages before
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.blocks cimport written
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, PAGE_OFFSET, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
-)
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_RAISED, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
 
 cdef extern from *:
@@ -127,9 +126,9 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         status = cpu.front_end.translate_address(cpu, address + first, READ, size - first, &physical[1])
     if status != CONTINUE:
         return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.map, physical[0], first)
+    region[0] = ram_at(cpu.machine.map, physical[0], first)
     if first < <uint64_t>size:
-        region[1] = ram_at(cpu.map, physical[1], size - first)
+        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
             return fault(cpu, uop, budget, cpu.front_end.access_fault[READ],
                          address if region[0] == NULL else address + first)
@@ -152,9 +151,9 @@ cdef int load_from_device(
         return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
     store_position(cpu, uop, budget)
     pc = cpu.pc
-    cpu.timeline.steps = machine_steps(cpu)
+    cpu.machine.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
-    status = device_read(cpu.map, physical, size, &value)
+    status = device_read(cpu.machine.map, physical, size, &value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         cpu.regs[uop.rd] = extend(value, kind)
@@ -176,8 +175,8 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
     """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already."""
     cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
-        cpu.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
-        written(cpu.blocks, physical, size)
+        cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
+        written(cpu.machine, physical, size)
     region.dirty[page] = 1
     look_at_watch(cpu, region, physical, size)
     return CONTINUE
@@ -209,9 +208,9 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
         status = cpu.front_end.translate_address(cpu, address + first, WRITE, size - first, &physical[1])
     if status != CONTINUE:
         return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.map, physical[0], first)
+    region[0] = ram_at(cpu.machine.map, physical[0], first)
     if first < <uint64_t>size:
-        region[1] = ram_at(cpu.map, physical[1], size - first)
+        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
             return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE],
                          address if region[0] == NULL else address + first)
@@ -238,9 +237,9 @@ cdef int store_to_device(
         return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
     store_position(cpu, uop, budget)
     pc = cpu.pc
-    cpu.timeline.steps = machine_steps(cpu)
+    cpu.machine.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
-    status = device_write(cpu.map, physical, size, value)
+    status = device_write(cpu.machine.map, physical, size, value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         return after_device(cpu, uop, pc)
@@ -267,7 +266,7 @@ cdef void* atomic_place(
     if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
         status[0] = trap_at(cpu, uop, budget)
         return NULL
-    region = ram_at(cpu.map, physical[0], size)
+    region = ram_at(cpu.machine.map, physical[0], size)
     if region == NULL:
         status[0] = fault(cpu, uop, budget, cpu.front_end.access_fault[access], address)
         return NULL
@@ -277,7 +276,7 @@ cdef void* atomic_place(
 cdef int after_atomic(Cpu* cpu, Uop* uop, int64_t budget, uint64_t physical, int size) noexcept nogil:
     if physical == 0:
         return CONTINUE
-    stored(cpu, uop, budget, ram_at(cpu.map, physical, size), physical, size)
+    stored(cpu, uop, budget, ram_at(cpu.machine.map, physical, size), physical, size)
     return after_store(cpu, uop, budget)
 
 

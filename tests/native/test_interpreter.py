@@ -9,7 +9,7 @@ import pytest
 
 from tests.assembler import BASE
 from vm.errors import ConfigurationError
-from vm_native.execution.loop import forms
+from vm_native.interpreter.forms import forms
 
 U64 = (1 << 64) - 1
 EDGES = [0, 1, 2, 31, 32, 63, 0x7FF, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, 1 << 62, (1 << 63) - 1,

@@ -3,7 +3,7 @@
 import pytest
 
 from vm_native.clock import NativeClock
-from vm_native.execution.scheduler import Scheduler
+from vm_native.execution.machine import NativeMachine
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 
@@ -47,10 +47,10 @@ def test_write_marks_exactly_the_pages_it_touches():
     ram = Ram(0x8000_0000, 8 * PAGE)
     bus = Bus()
     bus.add_ram(ram)
-    scheduler = Scheduler(bus, NativeClock(real=False), form="switch")
-    scheduler.write(0x8000_0000 + 2 * PAGE - 1, b"ab")
-    scheduler.write(0x8000_0000 + 5 * PAGE, bytes(PAGE))
-    scheduler.write(0x8000_0000 + 7 * PAGE, b"")
+    machine = NativeMachine(bus, NativeClock(real=False))
+    machine.write(0x8000_0000 + 2 * PAGE - 1, b"ab")
+    machine.write(0x8000_0000 + 5 * PAGE, bytes(PAGE))
+    machine.write(0x8000_0000 + 7 * PAGE, b"")
     assert list(ram.dirty_pages()) == [0, 1, 1, 0, 0, 1, 0, 0]
 
 

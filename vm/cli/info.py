@@ -43,7 +43,7 @@ def facts(machine: Machine) -> list[Row]:
     from importlib.metadata import version
 
     from vm.images.cache import cache_directory
-    from vm_native.execution.loop import forms
+    from vm_native.interpreter.forms import forms
     from vm_native.memory.copy import implementations, instruction_set
 
     return [

@@ -1,12 +1,5 @@
-# The run loop of the interpreter.
-from vm_native.cpu cimport Cpu
-from vm_native.interpreter.fusion cimport PairTable
-from vm_native.ir.block cimport Block
+# The run loop of a hart.
+from vm_native.execution.translate cimport Translator
+from vm_native.machine cimport Cpu
 
-cdef struct Engine:
-    void (*run_block)(Cpu* cpu, Block* block) noexcept nogil    # from cpu.budget, until something leaves the chain
-    void* (*handler_of)(int opcode) noexcept nogil
-    const PairTable* pairs      # NULL: every uop has its own handler
-
-cdef Engine* engine_named(str form) except NULL
-cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil
+cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil

@@ -1,86 +1,27 @@
-"""The run loop: finds or translates the block at pc and enters it, until the slice is over or something stops it."""
-from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
+"""The run loop of a hart: finds or translates the block at pc and enters it, until the slice is over or something stops
+it.
+"""
+from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, EXECUTE, MODE_MASK, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu,
-    JumpCacheEntry, TlbEntry, jump_cache_index, note_code_page,
-)
+from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
-from vm_native.interpreter cimport counting, switch
 from vm_native.interpreter.dispatch cimport remembered
-from vm_native.interpreter.fusion cimport fuse
-from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
-
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
-
-cdef Engine switch_form
-switch_form.run_block = switch.run_block
-switch_form.handler_of = switch.handler_of
-switch_form.pairs = &switch.pairs
-
-cdef Engine threaded_form
-include "threaded_form.pxi"
-
-cdef Engine counting_form     # needs linking=False
-counting_form.run_block = counting.run_block
-counting_form.handler_of = switch.handler_of
-
-
-def forms():
-    """The dispatch forms that were built, best first."""
-    return ("threaded", "switch") if threaded_form.run_block != NULL else ("switch",)
-
-
-cdef Engine* engine_named(str form) except NULL:
-    if form == "counting":
-        return &counting_form
-    if form not in forms():
-        raise ValueError(f"interpreter form {form!r} is not built here; there is {', '.join(forms())}")
-    return &threaded_form if form == "threaded" else &switch_form
-
-
-cdef void give_handlers(Engine* engine, Block* block) noexcept nogil:
-    cdef int slot = 0
-    while slot < block.uop_count:
-        block.uops[slot].slot = <uint8_t>slot
-        if block.info[slot].opcode != CONSTANT_SLOT:
-            block.uops[slot].handler = engine.handler_of(block.info[slot].opcode)
-        slot += 1
-    if engine.pairs != NULL:
-        fuse(engine.pairs, block)
-
-
-cdef uint64_t physical_of(AddressMap* map, intptr_t host) noexcept nogil:
-    cdef int i
-    cdef uint64_t offset
-    for i in range(map.region_count):
-        offset = <uint64_t>host - <uint64_t>map.regions[i].host
-        if offset < map.regions[i].size:
-            return map.regions[i].base + offset
-    return 0
+from vm_native.interpreter.forms cimport DispatchForm
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, Link
+from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
+from vm_native.machine cimport ABANDON, CONTINUE, MODE_MASK, STOP_NONE, STOP_RAISED, Compiler, Cpu
+from vm_native.memory.bus cimport physical_of
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT
+from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES, TlbEntry
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
     """Where the instruction at pc stands in physical memory; TRAP if it may not be fetched."""
     cdef TlbEntry* entry = &cpu.fetch_tlb[(pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
     if entry.exec_tag == (pc & PAGE_MASK):
-        physical[0] = physical_of(cpu.map, <intptr_t>pc + entry.addend)
+        physical[0] = physical_of(cpu.machine.map, pc + <uint64_t>entry.addend)
         return CONTINUE
     return cpu.front_end.translate_address(cpu, pc, EXECUTE, 2, physical)
-
-
-cdef Block* translate(Engine* engine, Cpu* cpu, uint64_t physical, int limit, int* status) noexcept nogil:
-    """Translate into the scratch block; NULL with a status if the first instruction cannot be had."""
-    cdef Block* block = cpu.scratch
-    block.pc = cpu.pc
-    block.mode = cpu.key & MODE_MASK
-    block.physical = physical
-    status[0] = cpu.front_end.translate_block(cpu, block, physical, limit)
-    if status[0] != CONTINUE:
-        return NULL
-    give_handlers(engine, block)
-    return block
 
 
 cdef bint second_page_holds(Cpu* cpu, Block* block) noexcept nogil:
@@ -92,7 +33,7 @@ cdef bint second_page_holds(Cpu* cpu, Block* block) noexcept nogil:
     )
 
 
-cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept nogil:
+cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
     cdef uint64_t physical
     cdef Block* block
     cdef Block* kept
@@ -103,30 +44,30 @@ cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept no
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
     whole = cpu.fetch_tlb[(cpu.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.pc & PAGE_MASK)
-    block = find_block(cpu.blocks, cpu.pc, cpu.key & MODE_MASK, physical) if whole else NULL
+    block = find_block(cpu.machine, cpu.pc, cpu.key & MODE_MASK, physical) if whole else NULL
     if block == NULL:
-        cacheable = whole and page_is_cacheable(cpu.blocks, physical)
-        block = translate(engine, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
+        cacheable = whole and page_is_cacheable(cpu.machine, physical)
+        block = translate(translator, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
-        if block.second_page and not page_is_cacheable(cpu.blocks, block.second_page):
+        if block.second_page and not page_is_cacheable(cpu.machine, block.second_page):
             return block
-        kept = keep_block(cpu.blocks, block)
+        kept = keep_block(cpu.machine, block)
         if kept == NULL:
             return block
         block = kept
     elif block.second_page and not second_page_holds(cpu, block):
-        return translate(engine, cpu, physical, 1, status)
-    if cpu.blocks.linking:
+        return translate(translator, cpu, physical, 1, status)
+    if cpu.machine.blocks.linking:
         # A block on two pages, too: the key changes when either may be elsewhere.
-        note_code_page(cpu, cpu.pc)
-        note_code_page(cpu, cpu.pc + block.size - 1)
-        entry = &cpu.jump_cache[jump_cache_index(cpu.pc)]
+        note_code_page(&cpu.jump_cache, cpu.pc)
+        note_code_page(&cpu.jump_cache, cpu.pc + block.size - 1)
+        entry = jump_entry(&cpu.jump_cache, cpu.pc)
         entry.pc = cpu.pc
         entry.key = cpu.key
         entry.block = block
-        if cpu.blocks.compiler != NULL:
-            entry.code = cpu.blocks.compiler.way_to(cpu.blocks.compiler, block)
+        if cpu.machine.compiler != NULL:
+            entry.code = cpu.machine.compiler.way_to(cpu.machine.compiler, block)
     return block
 
 
@@ -143,17 +84,17 @@ cdef bint may_link(Link* link, Block* target) noexcept nogil:
     )
 
 
-cdef void interpret(Engine* engine, Cpu* cpu, Block* block) noexcept nogil:
+cdef void interpret(const DispatchForm* form, Cpu* cpu, Block* block) noexcept nogil:
     """From this block on, until something leaves the chain; where there is a compiler, this block alone."""
-    cdef Compiler* compiler = cpu.blocks.compiler
+    cdef Compiler* compiler = cpu.machine.compiler
     cdef int64_t rest
     if compiler == NULL:
-        engine.run_block(cpu, block)
+        form.run_block(cpu, block)
         return
     rest = cpu.budget - block.steps
     cpu.slice -= rest
     cpu.budget -= rest
-    engine.run_block(cpu, block)
+    form.run_block(cpu, block)
     compiler.interpreted += <uint64_t>(block.steps - cpu.budget)
     cpu.slice += rest
     cpu.budget += rest
@@ -170,7 +111,7 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
 
 cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     """Run the block's compiled code, if it has some or deserves it and the budget lasts for it."""
-    cdef Compiler* compiler = cpu.blocks.compiler
+    cdef Compiler* compiler = cpu.machine.compiler
     if block.entry == NULL and block.cached and is_hot(compiler, block):
         compiler.compile(compiler, cpu, block)
     if cpu.pending_exit != NULL:
@@ -182,7 +123,7 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     return True
 
 
-cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
+cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
     cdef Link* link
@@ -197,21 +138,21 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
         status = CONTINUE
         block = remembered(cpu, cpu.pc)
         if block == NULL:
-            block = find_or_translate(engine, cpu, &status)
+            block = find_or_translate(translator, cpu, &status)
         if block != NULL:
-            if cpu.blocks.compiler != NULL:
+            if cpu.machine.compiler != NULL:
                 cpu.pending_link = NULL
                 if run_compiled(cpu, block):
                     continue
             link = cpu.pending_link
-            if link != NULL and cpu.blocks.linking and may_link(link, block):
+            if link != NULL and cpu.machine.blocks.linking and may_link(link, block):
                 link_blocks(link, block)
             if block.steps > cpu.budget:
                 # The end of the slice lies inside the block: run just the instructions up to it.
-                block = translate(engine, cpu, block.physical, <int>cpu.budget, &status)
+                block = translate(translator, cpu, block.physical, <int>cpu.budget, &status)
         cpu.pending_link = NULL
         if block != NULL:
-            interpret(engine, cpu, block)
+            interpret(translator.form, cpu, block)
         elif status == ABANDON:
             cpu.stop = STOP_RAISED
         else:

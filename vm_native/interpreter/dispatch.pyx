@@ -1,7 +1,7 @@
 """From block to block, where the direct link is missing or the budget runs out."""
 from libc.stdint cimport int64_t
-from vm_native.cpu cimport Cpu
 from vm_native.ir.block cimport Block, Link
+from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 
 

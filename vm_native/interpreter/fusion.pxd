@@ -29,4 +29,4 @@ cdef inline int relation_of(const Uop* first, const Uop* second) noexcept nogil:
     return IN_RS2 if second.rs2 == first.rd else UNRELATED
 
 cdef int enter_pair(PairTable* table, int first, int second, int relation, void* handler) except -1
-cdef void fuse(const PairTable* table, Block* block) noexcept nogil
+cdef void find_pairs(const PairTable* table, Block* block) noexcept nogil

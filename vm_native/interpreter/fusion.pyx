@@ -1,4 +1,4 @@
-"""Gives the fused handlers to a block."""
+"""Finds the pairs of a block that have a handler of their own."""
 from vm_native.ir.block cimport CONSTANT_SLOT, Block
 
 
@@ -25,10 +25,11 @@ cdef inline int following(Block* block, int slot) noexcept nogil:
     return slot + 1 if slot < block.uop_count and block.info[slot].opcode == CONSTANT_SLOT else slot
 
 
-cdef void fuse(const PairTable* table, Block* block) noexcept nogil:
-    """From the front: on a chain of neighbours this finds as many pairs as there can be."""
+cdef void find_pairs(const PairTable* table, Block* block) noexcept nogil:
+    """Number the pairs. From the front: on a chain of neighbours this finds as many as there can be."""
     cdef const uint16_t* numbers
-    cdef int first = 0, number
+    cdef int first = 0
+    cdef uint16_t number
     cdef int second = following(block, first)
     while second < block.uop_count:
         numbers = table.number[table.first_class[block.info[first].opcode]][
@@ -36,9 +37,6 @@ cdef void fuse(const PairTable* table, Block* block) noexcept nogil:
         number = numbers[relation_of(&block.uops[first], &block.uops[second])]
         if number == 0:
             number = numbers[UNRELATED]
-        if number:
-            block.uops[first].handler = table.handlers[number]
-            first = following(block, second)
-        else:
-            first = second
+        block.info[first].pair = number
+        first = following(block, second) if number else second
         second = following(block, first)

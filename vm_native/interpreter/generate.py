@@ -280,6 +280,7 @@ from vm_native.interpreter cimport threaded
 threaded_form.run_block = threaded.run_block
 threaded_form.handler_of = threaded.handler_of
 threaded_form.pairs = &threaded.pairs
+threaded_form.links = True
 """
 
 

@@ -1,6 +1,6 @@
-from vm_native.cpu cimport Cpu
 from vm_native.interpreter.fusion cimport PairTable
 from vm_native.ir.block cimport Block
+from vm_native.machine cimport Cpu
 
 cdef PairTable pairs
 cdef void run_block(Cpu* cpu, Block* block) noexcept nogil

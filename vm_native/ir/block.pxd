@@ -19,6 +19,7 @@ cdef struct UopInfo:        # the side table: cold facts about the uop in the sa
     uint16_t pc_offset      # of its instruction, from the block's pc
     uint8_t step            # how many instructions of the block stand before it
     uint8_t length          # of its instruction, in bytes
+    uint16_t pair           # number of the fused pair that begins here, 0: none
 
 cdef struct Block
 

@@ -3,17 +3,16 @@ from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
 from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    HOST_FLOATS, HOST_REGISTERS, LEFT_COLD, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
+    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
 )
 from vm_native.jit.traces cimport (
     code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
-    room_for_trace,
+    room_for_trace, way_to_cold,
 )
 from vm_native.jit.x86_64.access cimport choose_slot, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
@@ -24,6 +23,9 @@ from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Job, has_room
+from vm_native.jump_cache cimport JumpCacheEntry
+from vm_native.machine cimport BASE_REGISTERS, REGISTER_SLOTS, Compiler, Cpu, FrontEnd, Machine
+from vm_native.memory.tlb cimport TlbEntry
 
 
 cdef extern from *:
@@ -219,14 +221,11 @@ cdef void run(Compiler* face, Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef void* way_to(Compiler* face, Block* block) noexcept nogil:
-    cdef Jit* jit = <Jit*>face
-    if block.entry != NULL:
-        return block.entry
-    return jit.leave_at[jit.cache.cpus[0].front_end.uses_float(block.mode)][LEFT_COLD]
+    return block.entry if block.entry != NULL else way_to_cold(<Jit*>face, block)
 
 
 cdef class JitCompiler:
-    """Compiles for one machine; a `Scheduler` attaches it to its block cache.
+    """Compiles for one machine; a `NativeMachine` attaches it.
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
     its own number between 0 and `hot`. The switches turn off parts of the compiler, to measure what they bring.
@@ -255,13 +254,13 @@ cdef class JitCompiler:
         free(self.jit.journal)
         unmap_code_memory(&self.jit.memory)
 
-    cdef void attach(self, BlockCache* cache) except *:
-        self.jit.cache = cache
-        cache.compiler = &self.jit.face
+    cdef void attach(self, Machine* machine) except *:
+        self.jit.machine = machine
+        machine.compiler = &self.jit.face
 
     cdef void take_front_end(self) except *:
         """When the first hart is there: give its most used slots to host registers, and write the stubs."""
-        cdef FrontEnd* front_end = self.jit.cache.cpus[0].front_end
+        cdef FrontEnd* front_end = self.jit.machine.front_end
         cdef int i
         static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
         self.jit.zero = front_end.zero

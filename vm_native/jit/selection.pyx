@@ -18,7 +18,7 @@ cdef Block* block_in_page(Jit* jit, Block* near, uint64_t pc) noexcept nogil:
     cdef Block* block
     if (pc ^ near.pc) >> PAGE_SHIFT:
         return NULL
-    block = find_block(jit.cache, pc, near.mode, near.physical & ~OFFSET_MASK | pc & OFFSET_MASK)
+    block = find_block(jit.machine, pc, near.mode, near.physical & ~OFFSET_MASK | pc & OFFSET_MASK)
     return block if block != NULL and not block.second_page else NULL
 
 

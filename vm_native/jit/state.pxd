@@ -1,7 +1,7 @@
 # What the compiling engine keeps: code memory, compiled traces and the jumps between them.
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.cpu cimport REGISTER_SLOTS, BlockCache, Compiler
 from vm_native.ir.block cimport Block
+from vm_native.machine cimport REGISTER_SLOTS, Compiler, Machine
 
 cdef enum:
     HOST_REGISTERS = 11     # general registers that guest registers live in while compiled code runs
@@ -97,7 +97,7 @@ cdef struct JitStatistics:
 
 cdef struct Jit:
     Compiler face           # first: what the run loop and the block cache see
-    BlockCache* cache
+    Machine* machine
     CodeMemory memory
     Switches switches
     bint marking            # traces keep their marks

@@ -7,10 +7,10 @@ compiled code, except that a store or a callback may discard traces: their bytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport Compiler, Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir.block cimport Block
 from vm_native.jit.state cimport LEFT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership, Region
 from vm_native.jit.x86_64.assembler cimport patch
+from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
 from vm_native.memory.ram cimport PAGE_SHIFT
 
 
@@ -92,16 +92,7 @@ cdef void keep_code(Jit* jit, Code* code, uint8_t* end) noexcept nogil:
         code.memberships[i].next = <Membership*>code.parts[i].compiled_into
         code.parts[i].compiled_into = &code.memberships[i]
     code.head.entry = code.start
-    lead_jump_caches(jit, code.head, code.start)
-
-
-cdef void lead_jump_caches(Jit* jit, Block* block, uint8_t* entry) noexcept nogil:
-    cdef JumpCacheEntry* place
-    cdef int i
-    for i in range(jit.cache.cpu_count):
-        place = &jit.cache.cpus[i].jump_cache[jump_cache_index(block.pc)]
-        if place.block == block:
-            place.code = entry
+    redirect_block(jit.machine, code.head, code.start)
 
 
 cdef void link(Jit* jit, Exit* way, Code* target) noexcept nogil:
@@ -150,6 +141,11 @@ cdef void unlink_outgoing(Exit* way) noexcept nogil:
     way.target = NULL
 
 
+cdef void* way_to_cold(Jit* jit, Block* block) noexcept nogil:
+    """Where compiled code leaves to a block that is not compiled."""
+    return jit.leave_at[jit.machine.front_end.uses_float(block.mode)][LEFT_COLD]
+
+
 cdef void leave_part(Block* block, Membership* membership) noexcept nogil:
     cdef Membership** place = <Membership**>&block.compiled_into
     while place[0] != membership:
@@ -172,9 +168,8 @@ cdef void discard_code(Jit* jit, Code* code) noexcept nogil:
         leave_part(code.parts[i], &code.memberships[i])
     code.head.entry = NULL
     code.head.heat = 0
-    lead_jump_caches(jit, code.head, jit.leave_at[jit.cache.cpus[0].front_end.uses_float(code.head.mode)][LEFT_COLD])
-    for i in range(jit.cache.cpu_count):
-        jit.cache.cpus[i].pending_exit = NULL
+    redirect_block(jit.machine, code.head, way_to_cold(jit, code.head))
+    forget_exits(jit.machine)
     if code.newer != NULL:
         code.newer.older = code.older
     else:

@@ -14,10 +14,6 @@ cdef struct AddressMap:
     int region_count
     RamRegion* regions[MAX_RAM_REGIONS]
     void* bus               # the Bus that owns this map (borrowed)
-    uint64_t watch_base     # stores into [watch_base, watch_end) stop the run after themselves
-    uint64_t watch_end
-    int watch_size          # bytes of the last such store
-    bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
 
 cdef inline RamRegion* ram_at(AddressMap* map, uint64_t physical, uint64_t size) noexcept nogil:
     # The region that holds all of [physical, physical + size), or NULL.
@@ -28,6 +24,16 @@ cdef inline RamRegion* ram_at(AddressMap* map, uint64_t physical, uint64_t size)
         if offset < map.regions[i].size:
             return map.regions[i] if size <= map.regions[i].size - offset else NULL
     return NULL
+
+cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
+    # The guest physical address of a byte of RAM, by where the host has it.
+    cdef int i
+    cdef uint64_t offset
+    for i in range(map.region_count):
+        offset = host - <uint64_t>map.regions[i].host
+        if offset < map.regions[i].size:
+            return map.regions[i].base + offset
+    return 0
 
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil
 cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t value) noexcept nogil

@@ -3,7 +3,9 @@ from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
     PAGE_SHIFT = 12
-    PAGE_SIZE = 4096
+    PAGE_SIZE = 1 << PAGE_SHIFT
+    PAGE_OFFSET = PAGE_SIZE - 1     # the bits of an address below its page
+    PAGE_MASK = ~PAGE_OFFSET        # those of the page; negative, so that it is as wide as what it is used with
 
 # Values of the code map.
 cdef enum PageCode:
@@ -15,7 +17,7 @@ cdef struct RamRegion:
     uint64_t base           # guest physical address of the first byte
     uint64_t size           # bytes, a multiple of the page size
     uint8_t* host           # host address of the first byte
-    uint8_t* dirty          # one byte per page: written since the map was last cleared
+    uint8_t* dirty          # one byte per page: written since power-on
     uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags
 
 cdef class Ram:

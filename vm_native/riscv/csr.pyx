@@ -7,7 +7,7 @@ the privileged specification, chapters 3 and 12; what an implementation may choo
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.arithmetic.floating cimport clear_flags, collect_flags
 from vm_native.clock cimport timeline_ticks
-from vm_native.cpu cimport consumed_steps, machine_steps
+from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations
 from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.state cimport (
@@ -240,7 +240,7 @@ cdef bint read_user(Hart* hart, int number, uint64_t* value) noexcept nogil:
     if number == CYCLE:
         value[0] = read_mcycle(hart)
     elif number == TIME:
-        value[0] = timeline_ticks(hart.cpu.timeline, machine_steps(&hart.cpu))
+        value[0] = timeline_ticks(hart.cpu.machine.timeline, machine_steps(&hart.cpu))
     elif number == INSTRET:
         value[0] = read_minstret(hart)
     else:

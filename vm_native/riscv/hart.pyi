@@ -1,4 +1,4 @@
-from vm_native.execution.scheduler import Scheduler
+from vm_native.execution.machine import NativeMachine
 from vm_native.riscv.isa import Isa
 
 class NativeHart:
@@ -6,9 +6,8 @@ class NativeHart:
     privilege: int
     mtimecmp: int
     sbi: bool
-    scheduler: Scheduler
     isa: Isa
-    def __init__(self, scheduler: Scheduler, hart_id: int, isa: Isa, seed: int = 0) -> None: ...
+    def __init__(self, machine: NativeMachine, hart_id: int, isa: Isa, seed: int = 0) -> None: ...
     @property
     def id(self) -> int: ...
     @property

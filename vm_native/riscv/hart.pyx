@@ -6,18 +6,17 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
-from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd,
-    JumpCacheEntry, TlbEntry,
-    consumed_steps,
-)
-from vm_native.execution.scheduler cimport Scheduler
+from vm_native.clock cimport NEVER
+from vm_native.execution.machine cimport NativeMachine
 from vm_native.ir.block cimport Block
+from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
+from vm_native.machine cimport CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
 from vm_native.riscv cimport privilege
 from vm_native.riscv.csr cimport csr_read, csr_write
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
+from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, look_up, translate_address
 from vm_native.riscv.state cimport (
     F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
@@ -27,7 +26,6 @@ from vm_native.riscv.state cimport (
 
 from vm_native.riscv.helpers import HELPERS
 
-cdef uint64_t NEVER = <uint64_t>-1
 FEATURES = {
     "Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR, "Zihpm": FEATURE_ZIHPM,
     "Zicbom": FEATURE_ZICBOM, "Zicboz": FEATURE_ZICBOZ, "Svnapot": FEATURE_SVNAPOT, "Svpbmt": FEATURE_SVPBMT,
@@ -55,6 +53,8 @@ front_end.translate_address = translate_address
 front_end.translate_block = translate_block
 front_end.take_trap = privilege.take_trap
 front_end.attend = privilege.attend
+front_end.set_interrupts = privilege.set_interrupts
+front_end.fence = flush_range
 front_end.poll = privilege.poll
 front_end.runnable = privilege.runnable
 front_end.deadline_ns = privilege.deadline_ns
@@ -84,13 +84,13 @@ def decoder_for(extensions):
 
 
 cdef class NativeHart:
-    """A hart on a scheduler. It owns its C struct, keeps the scheduler alive and is kept alive by it.
+    """A hart of a machine. It owns its C struct, keeps the machine alive and is kept alive by it.
 
     `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0.
     """
 
-    def __cinit__(self, Scheduler scheduler not None, int hart_id, isa, uint64_t seed=0):
-        self.scheduler = scheduler
+    def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0):
+        self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
         self.hart = <Hart*>calloc(1, sizeof(Hart))
@@ -102,18 +102,18 @@ cdef class NativeHart:
         self.hart.cpu.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
-        self.hart.cpu.jump_cache = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
+        self.hart.cpu.jump_cache.entries = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
         self.hart.cpu.scratch = new_block()
-        if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache == NULL or self.hart.cpu.scratch == NULL:
+        if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache.entries == NULL or self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's TLB")
-        self.hart.cpu.slot_fills = REMEMBERED_SLOTS     # the first flush makes all of them invalid
+        self.hart.cpu.page_entry_fills = REMEMBERED_ENTRIES     # the first flush makes all of them invalid
         self.reset()
-        scheduler.add(&self.hart.cpu, self)
+        machine.add(&self.hart.cpu, self)
 
     def __dealloc__(self):
         if self.hart != NULL:
             free(self.hart.cpu.banks)
-            free(self.hart.cpu.jump_cache)
+            free(self.hart.cpu.jump_cache.entries)
             if self.hart.cpu.scratch != NULL:
                 free_block(self.hart.cpu.scratch)
             free(self.hart)
@@ -125,7 +125,7 @@ cdef class NativeHart:
         for i in range(len(self.hart.cpu.regs)):
             self.hart.cpu.regs[i] = 0
         self.hart.cpu.pc = 0
-        self.hart.cpu.reserved_host = 0
+        drop_reservation(&self.hart.cpu)
         memset(state, 0, sizeof(HartState))
         state.hart_id, state.entropy = hart_id, entropy
         state.misa = self.isa.misa
@@ -226,11 +226,7 @@ cdef class NativeHart:
         """Drive an interrupt line: 3 MSIP, 9 SEIP, 11 MEIP."""
         if bit not in (IRQ_MSI, IRQ_SEI, IRQ_MEI):
             raise ValueError(f"interrupt {bit} is not a line from outside")
-        if level:
-            self.hart.state.lines |= <uint64_t>1 << bit
-        else:
-            self.hart.state.lines &= ~(<uint64_t>1 << bit)
-        self.hart.cpu.attention = True
+        interrupt(&self.machine.machine, self.hart.state.hart_id, <uint64_t>1 << bit, level)
 
     @property
     def mtimecmp(self):
@@ -241,7 +237,7 @@ cdef class NativeHart:
     def mtimecmp(self, uint64_t value):
         self.hart.state.mtimecmp = value
         privilege.timers_changed(self.hart)
-        self.scheduler.set_event(self.scheduler.event_ns)   # another hart's slice may have to end earlier
+        self.machine.reschedule()   # another hart's slice may have to end earlier
 
     # --- Supervisor binary interface ---------------------------------------------------------------------------------
 
@@ -276,12 +272,12 @@ cdef class NativeHart:
     def stop(self):
         """Hart state management: run nothing until `start`."""
         self.hart.state.stopped = True
-        self.scheduler.set_event(self.scheduler.event_ns)
+        self.machine.reschedule()
 
     def suspend(self):
         """Wait for an interrupt, like wfi."""
         self.hart.state.waiting = True
-        self.scheduler.set_event(self.scheduler.event_ns)
+        self.machine.reschedule()
 
     # --- After a stop ------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,11 @@ from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.arithmetic.floating cimport fp_operate
 from vm_native.blocks cimport written
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
-)
 from vm_native.ir.block cimport Uop, block_of
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport RamRegion
+from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.mmu cimport flush_address, flush_translations
@@ -23,7 +22,7 @@ from vm_native.riscv.state cimport (
     BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
     MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
-from vm_native.softmmu cimport entry_of, hits
+from vm_native.softmmu cimport entry_of
 
 cdef extern from *:
     """
@@ -203,7 +202,7 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     if cpu.front_end.translate_address(cpu, address, READ, 1, &physical) != CONTINUE:
         cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
         return TRAP
-    return CONTINUE if ram_at(cpu.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
+    return CONTINUE if ram_at(cpu.machine.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
 
 
 cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -229,11 +228,11 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical) != CONTINUE:
         cpu.trap_value = address
         return TRAP
-    region = ram_at(cpu.map, physical, 64)
+    region = ram_at(cpu.machine.map, physical, 64)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
-    written(cpu.blocks, physical, 64)
+    written(cpu.machine, physical, 64)
     look_at_watch(cpu, region, physical, 64)
     return CONTINUE
 
@@ -262,7 +261,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         return trap(cpu, STORE_MISALIGNED, address)
     if cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical) != CONTINUE:
         return TRAP
-    region = ram_at(cpu.map, physical, 16)
+    region = ram_at(cpu.machine.map, physical, 16)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     pair[0] = cpu.regs[rd]
@@ -273,7 +272,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     if rd:
         cpu.regs[rd] = pair[0]
         cpu.regs[rd + 1] = pair[1]
-    written(cpu.blocks, physical, 16)
+    written(cpu.machine, physical, 16)
     look_at_watch(cpu, region, physical, 16)
     return CONTINUE
 

@@ -1,6 +1,6 @@
 # Physical memory protection and address translation: fills the TLB.
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.riscv.state cimport Hart
 
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
@@ -9,3 +9,4 @@ cdef void digest_pmp(Hart* hart) noexcept nogil
 cdef void flush_translations(Hart* hart) noexcept nogil
 cdef void flush_everything(Hart* hart) noexcept nogil
 cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil
+cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil

@@ -6,12 +6,11 @@ in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
-from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry, forget_slots,
-    may_be_code_page,
-)
+from vm_native.jump_cache cimport may_be_code_page
+from vm_native.machine cimport CONTINUE, TRAP, Cpu, forget_page_entries
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry
 from vm_native.riscv.state cimport (
     BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT,
     MSTATUS_MPRV,
@@ -52,7 +51,9 @@ cdef uint64_t PTE_RESERVED = 0x1FC0000000000000ULL
 cdef uint64_t SATP_PPN = 0xFFFFFFFFFFFULL
 cdef uint64_t MENVCFG_ADUE = 1ULL << 61
 cdef uint64_t MENVCFG_PBMTE = 1ULL << 62
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
+cdef enum:
+    FEW_PAGES = 64          # flushed one by one; more, and everything goes
+
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
 cdef uint8_t[3] PMP_PERMISSION = [PMP_R, PMP_W, PMP_X]
@@ -135,7 +136,7 @@ cdef int walk(
         return TRAP
     while True:
         place = table + ((address >> (PAGE_SHIFT + 9 * level)) & 511) * 8
-        region = ram_at(hart.cpu.map, place, 8)
+        region = ram_at(hart.cpu.machine.map, place, 8)
         if region == NULL or not pmp_allows(hart, place, 8, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
@@ -245,12 +246,12 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
 
 cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translated* found) noexcept nogil:
     cdef Cpu* cpu = &hart.cpu
-    cdef RamRegion* region = ram_at(cpu.map, found.physical & PAGE_MASK, PAGE_SIZE)
+    cdef RamRegion* region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
     cdef uint64_t page = address & PAGE_MASK
     cdef uint64_t ram_page
     cdef intptr_t addend
     cdef TlbEntry* entry
-    if region == NULL or (access != EXECUTE and not cpu.map.data_tlb):
+    if region == NULL or (access != EXECUTE and not cpu.machine.data_tlb):
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
@@ -299,8 +300,8 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
 cdef inline void forget_fetches(Hart* hart) noexcept nogil:
     """Nothing that was remembered about where code stands holds any more."""
     hart.cpu.key += 1 << MODE_BITS
-    memset(hart.cpu.code_pages, 0, sizeof(hart.cpu.code_pages))
-    forget_slots(&hart.cpu)
+    memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_translations(Hart* hart) noexcept nogil:
@@ -339,7 +340,17 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     for bank in range(BANK_S, TLB_BANKS):
         entry = &hart.cpu.banks[bank * TLB_ENTRIES + ((address >> PAGE_SHIFT) & (TLB_ENTRIES - 1))]
         clear_entry(entry)
-    if may_be_code_page(&hart.cpu, address):
+    if may_be_code_page(&hart.cpu.jump_cache, address):
         forget_fetches(hart)
     else:
-        forget_slots(&hart.cpu)
+        forget_page_entries(&hart.cpu)
+
+
+cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:
+    """Drop the translations of [start, start + size); all of them for 0 and 0."""
+    cdef uint64_t page, pages = ((start & PAGE_OFFSET) + size + PAGE_OFFSET) >> PAGE_SHIFT
+    if start == 0 and size == 0 or size > FEW_PAGES * PAGE_SIZE:
+        flush_translations(hart_of(cpu))
+        return
+    for page in range(pages):
+        flush_address(hart_of(cpu), (start & PAGE_MASK) + (page << PAGE_SHIFT))

@@ -1,11 +1,12 @@
 # Privilege: the mode word, traps, interrupts, returns from them, timers.
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.riscv.state cimport Hart
 
 cdef void update_mode(Hart* hart) noexcept nogil
 cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil
 cdef void take_trap(Cpu* cpu) noexcept nogil
+cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil
 cdef void attend(Cpu* cpu) noexcept nogil
 cdef void poll(Cpu* cpu) noexcept nogil
 cdef bint runnable(Cpu* cpu) noexcept nogil

@@ -4,8 +4,9 @@ Privileged specification, sections 3.1.6 to 3.1.9, 3.3.2 and 12.1. Timer interru
 with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are cut so that one begins on the tick.
 """
 from libc.stdint cimport uint64_t
-from vm_native.clock cimport ns_of_ticks, timeline_ticks
-from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
+from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
+from vm_native.machine cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.memory.tlb cimport TLB_ENTRIES
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE,
     MODE_BANK, MODE_BITS, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE,
@@ -15,7 +16,6 @@ from vm_native.riscv.state cimport (
 
 cdef uint64_t INTERRUPT = 1ULL << 63
 cdef uint64_t MENVCFG_STCE = 1ULL << 63
-cdef uint64_t NEVER = <uint64_t>-1
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
 
 
@@ -149,6 +149,19 @@ cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil:
     return software | hart.state.lines
 
 
+cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil:
+    """SSIP is a bit of mip that software may clear; the others are lines that are driven from outside."""
+    cdef Hart* hart = hart_of(cpu)
+    cdef uint64_t software = bits & 1 << IRQ_SSI
+    cdef uint64_t lines = bits & ~software
+    if level:
+        hart.state.mip |= software
+        hart.state.lines |= lines
+    else:
+        hart.state.mip &= ~software
+        hart.state.lines &= ~lines
+
+
 cdef void attend(Cpu* cpu) noexcept nogil:
     """Take the interrupt of highest priority that is pending and enabled, if there is one."""
     cdef Hart* hart = hart_of(cpu)
@@ -185,7 +198,7 @@ cdef inline bint compares_supervisor_time(Hart* hart) noexcept nogil:
 cdef void poll(Cpu* cpu) noexcept nogil:
     """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
     cdef Hart* hart = hart_of(cpu)
-    cdef uint64_t now = timeline_ticks(cpu.timeline, machine_steps(cpu))
+    cdef uint64_t now = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
     cdef uint64_t lines = hart.state.lines & ~<uint64_t>(1 << IRQ_MTI | 1 << IRQ_STI)
     if now >= hart.state.mtimecmp:
         lines |= 1 << IRQ_MTI
@@ -208,9 +221,9 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t deadline = NEVER, other
     if hart.state.mie >> IRQ_MTI & 1 and not hart.state.lines >> IRQ_MTI & 1:
-        deadline = ns_of_ticks(cpu.timeline, hart.state.mtimecmp)
+        deadline = ns_of_ticks(cpu.machine.timeline, hart.state.mtimecmp)
     if hart.state.mie >> IRQ_STI & 1 and compares_supervisor_time(hart) and not hart.state.lines >> IRQ_STI & 1:
-        other = ns_of_ticks(cpu.timeline, hart.state.stimecmp)
+        other = ns_of_ticks(cpu.machine.timeline, hart.state.stimecmp)
         deadline = min(deadline, other)
     return deadline
 

@@ -5,10 +5,11 @@ vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
+from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
-from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
+from vm_native.memory.tlb cimport READ
+from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
 
@@ -40,7 +41,6 @@ cdef enum:
     SBI_SUCCESS = 0
     SBI_ERR_NOT_SUPPORTED = -2
     SBI_ERR_INVALID_PARAM = -3
-    FEW_PAGES = 64          # flushed one by one; more, and everything goes
 
 cdef uint64_t ALL = <uint64_t>-1
 
@@ -85,7 +85,7 @@ cdef bint selects(uint64_t mask, uint64_t base, uint64_t hart_id) noexcept nogil
 
 cdef int64_t check_mask(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     """Every selected hart must exist."""
-    cdef uint64_t count = cpu.blocks.cpu_count
+    cdef uint64_t count = cpu.machine.cpu_count
     if base == ALL or mask == 0:
         return SBI_SUCCESS
     if base >= count or count - base < 64 and mask >> (count - base):
@@ -95,14 +95,11 @@ cdef int64_t check_mask(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
 
 cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     cdef int i
-    cdef Hart* other
     if check_mask(cpu, mask, base) != SBI_SUCCESS:
         return SBI_ERR_INVALID_PARAM
-    for i in range(cpu.blocks.cpu_count):
+    for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            other = hart_of(cpu.blocks.cpus[i])
-            other.state.mip |= 1 << IRQ_SSI
-            other.cpu.attention = True
+            interrupt(cpu.machine, i, 1 << IRQ_SSI, True)
     return SBI_SUCCESS
 
 
@@ -116,19 +113,10 @@ cdef int64_t remote_fence(
         return SBI_ERR_INVALID_PARAM
     if function == REMOTE_FENCE_I:
         return SBI_SUCCESS                      # stores into code are noticed when they happen
-    for i in range(cpu.blocks.cpu_count):
+    for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            flush_range(hart_of(cpu.blocks.cpus[i]), start, size)
+            fence(cpu.machine, i, start, size)
     return SBI_SUCCESS
-
-
-cdef void flush_range(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
-    cdef uint64_t offset, skew = start & 4095
-    if start == 0 and size == 0 or size > FEW_PAGES * 4096:
-        flush_translations(hart)
-        return
-    for offset in range(0, size + skew, 4096):
-        flush_address(hart, start - skew + offset)
 
 
 cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
@@ -138,7 +126,7 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
     while done < 8:
         if translate_address(cpu, address + done, READ, size, &physical) != CONTINUE:
             return TRAP
-        region = ram_at(cpu.map, physical, size)
+        region = ram_at(cpu.machine.map, physical, size)
         if region == NULL:
             cpu.trap_cause = cpu.front_end.access_fault[READ]
             cpu.trap_value = address + done

@@ -1,7 +1,7 @@
 # A RISC-V hart as C structs: the CPU that engines run on, and the architectural state that only the front end knows.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.riscv.decode cimport DecodeTable
 
 cdef enum:                  # register slots

@@ -1,11 +1,11 @@
 """Atomics of 32 and 64 bits, by the host's own. Others are left to the interpreter's functions."""
 from libc.stdint cimport uint8_t
-from vm_native.cpu cimport BASE_REGISTERS, Cpu
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.access cimport check
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport Cold, Job, load_slot, op_slot, place_of, wrote
+from vm_native.machine cimport BASE_REGISTERS, Cpu
 
 
 cdef Cold* place(Job* job, Uop* uop, bint wide, bint write) noexcept nogil:

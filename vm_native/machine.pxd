@@ -1,27 +1,20 @@
-# The C struct that engines run on, and the functions by which a front end serves it.
-from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+# The machine as the core sees it: its harts, what they share, and the tables by which the run loop reaches a front end
+# and a compiler. A function here or in machine.pyx is the only way in which one hart has an effect on another.
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from vm_native.clock cimport Timeline
 from vm_native.ir.block cimport Block, Link, Uop
+from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap
+from vm_native.memory.ram cimport RamRegion
+from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, TlbEntry, clear_page_entry
 
 cdef enum:
     REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries
-    TLB_ENTRIES = 1024
-    TLB_BANKS = 4
-    JUMP_CACHE_ENTRIES = 4096
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
-    PAGE_SLOTS = 128        # in each bank: one for each base register, the others for computed addresses
-    REMEMBERED_SLOTS = 64
-
-cdef enum:
-    PAGE_OFFSET = 0xFFF
-    INVALID_TAG = 0x800     # no probe produces this bit
-    MODE_MASK = 0xFF        # the part of Cpu.key that is the mode
-
-cdef enum:                  # kinds of access
-    READ = 0
-    WRITE = 1
-    EXECUTE = 2
+    PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
+    REMEMBERED_ENTRIES = 64
+    MODE_BITS = 8           # of Cpu.key, the lowest: the mode
+    MODE_MASK = (1 << MODE_BITS) - 1
 
 # What a helper or a slow path tells the engine.
 cdef enum Status:
@@ -45,72 +38,28 @@ cdef enum StopCode:
     STOP_DEADLINE = 10      # the guest time, STOP_TIMEOUT: the host time that was asked for is over
     STOP_TIMEOUT = 11
     STOP_IDLE = 12          # every hart waits, and nothing is scheduled that would wake one
-    STOP_WATCH = 14         # a store into AddressMap's watched range has been done
     STOP_SLEEP = 13         # real time: every hart waits, the caller may sleep until the next deadline
-
-cdef struct TlbEntry:
-    uint64_t read_tag       # page address; any bit below the page size set means: take the slow path
-    uint64_t write_tag
-    uint64_t exec_tag
-    intptr_t addend         # host address minus guest virtual address
-
-cdef struct JumpCacheEntry:
-    uint64_t pc
-    uint64_t key            # Cpu.key when it was entered
-    Block* block
-    void* code              # where compiled code goes on: the block's, or a way back to the run loop
-
-cdef struct PageSlot:       # what compiled code knows of the page that an address points into: a copy from the TLB
-    uint64_t read_tag
-    uint64_t write_tag
-    intptr_t addend
-    uint64_t unused         # makes the size a power of two
+    STOP_WATCH = 14         # a store into the watched range has been done
 
 cdef struct FrontEnd
-cdef struct Cpu
 cdef struct Compiler
-
-cdef struct CodePage:       # a page of RAM that holds translated code
-    Block* blocks           # every block with bytes in it (Block.next_in_page)
-    uint64_t granules       # bit i: bytes [64 i, 64 i + 64) may be translated
-    uint32_t churn          # invalidations by stores, recently
-    uint64_t churned_at     # timeline.steps of the last of them
-
-cdef struct BlockCache:
-    Block** buckets
-    CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
-    uint64_t page_count[MAX_RAM_REGIONS]
-    Block* dead             # invalidated, not freed yet
-    uint64_t bytes          # host memory held by live blocks
-    uint64_t limit          # of bytes: past it the oldest blocks go
-    Block* newest
-    Block* oldest
-    Cpu** cpus              # of every hart that runs on this cache
-    int cpu_count
-    AddressMap* map
-    Timeline* timeline
-    Compiler* compiler      # NULL: blocks are interpreted
-    bint linking            # off: every block returns to the run loop (for measurements)
-    uint64_t translations   # statistics
-    uint64_t invalidations
-    uint64_t evictions      # invalidations for want of room
+cdef struct Machine
 
 cdef struct Cpu:
     uint64_t regs[REGISTER_SLOTS]
     uint64_t pc             # exact whenever anything but an engine looks
     int64_t budget          # steps left in the slice; an engine keeps it in a host register while inside
     TlbEntry* tlb           # the bank of the effective data mode
-    uint64_t key            # mode in the low 8 bits, generation of the fetch translations above
-    JumpCacheEntry* jump_cache
-    uint64_t code_pages[64]  # a bit for each virtual page, by its number modulo 4096, that the jump cache has code of
+    uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
+    JumpCache jump_cache
     bint attention          # the front end wants a look before the next block (interrupts)
     StopCode stop
-    Link* pending_link      # the way out just taken, not linked yet
+    Link* pending_link      # the exit just taken, not linked yet
     void* pending_exit      # the same of compiled code
     void* host_stack        # of compiled code, to leave it from any depth
-    uint32_t slot_fills     # how many of `filled_slots` count; all of them: any PageSlot may be valid
-    PageSlot* filled_slots[REMEMBERED_SLOTS]
-    PageSlot slots[TLB_BANKS * PAGE_SLOTS]
+    uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
+    PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
+    PageEntry page_entries[TLB_BANKS * PAGE_ENTRIES]
     uint64_t reserved_host  # LR: host address (0: none), value and size in bytes of the reservation
     uint64_t reserved_value
     int reserved_size
@@ -127,11 +76,46 @@ cdef struct Cpu:
     uint64_t tlb_misses[3]  # statistics, by Access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
-    AddressMap* map
-    Timeline* timeline
-    BlockCache* blocks
+    Machine* machine
     FrontEnd* front_end
     Block* scratch          # a block for code that is not cached
+
+cdef struct CodePage:       # a page of RAM that holds translated code
+    Block* blocks           # every block with bytes in it (Block.next_in_page)
+    uint64_t granules       # bit i: bytes [64 i, 64 i + 64) may be translated
+    uint32_t churn          # invalidations by stores, recently
+    uint64_t churned_at     # timeline.steps of the last of them
+
+cdef struct BlockCache:     # blocks.pyx keeps it
+    Block** buckets
+    CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
+    uint64_t page_count[MAX_RAM_REGIONS]
+    Block* dead             # invalidated, not freed yet
+    uint64_t bytes          # host memory held by live blocks
+    uint64_t limit          # of bytes: past it the oldest blocks go
+    Block* newest
+    Block* oldest
+    bint linking            # off: every block returns to the run loop (for measurements)
+    uint64_t translations   # statistics
+    uint64_t invalidations
+    uint64_t evictions      # invalidations for want of room
+
+cdef struct Watch:          # stores into [base, end) stop the run after themselves
+    uint64_t base
+    uint64_t end
+    int size                # bytes of the last such store
+
+cdef struct Machine:
+    AddressMap* map
+    Timeline* timeline
+    Cpu** cpus              # of every hart
+    int cpu_count
+    Cpu* current            # the hart whose slice it is; NULL between slices
+    FrontEnd* front_end     # of all harts
+    BlockCache blocks
+    Compiler* compiler      # NULL: blocks are interpreted
+    Watch watch
+    bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
 
 # A compiling engine as the run loop and the block cache see it.
 cdef struct Compiler:
@@ -163,6 +147,10 @@ cdef struct FrontEnd:
     void (*take_trap)(Cpu* cpu) noexcept nogil
     # Takes an interrupt that is due; called when attention is set, which it clears.
     void (*attend)(Cpu* cpu) noexcept nogil
+    # Makes interrupts pending or takes them back, by the front end's numbers; for `interrupt` alone.
+    void (*set_interrupts)(Cpu* cpu, uint64_t bits, bint level) noexcept nogil
+    # Drops the translations of [start, start + size), or all for 0 and 0; for `fence` alone.
+    void (*fence)(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil
     # The scheduler's questions, between slices. Poll: has a timer of this hart run out? It sets attention.
     void (*poll)(Cpu* cpu) noexcept nogil
     bint (*runnable)(Cpu* cpu) noexcept nogil
@@ -187,32 +175,28 @@ cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
 
-cdef inline void clear_slot(PageSlot* slot) noexcept nogil:
-    slot.read_tag = INVALID_TAG
-    slot.write_tag = INVALID_TAG
-
-cdef inline void forget_slots(Cpu* cpu) noexcept nogil:
+cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
     # To be called whenever a translation may have ended.
     cdef uint32_t i
-    if cpu.slot_fills < REMEMBERED_SLOTS:
-        for i in range(cpu.slot_fills):
-            clear_slot(cpu.filled_slots[i])
+    if cpu.page_entry_fills < REMEMBERED_ENTRIES:
+        for i in range(cpu.page_entry_fills):
+            clear_page_entry(cpu.filled_page_entries[i])
     else:
-        for i in range(TLB_BANKS * PAGE_SLOTS):
-            clear_slot(&cpu.slots[i])
-    cpu.slot_fills = 0
+        for i in range(TLB_BANKS * PAGE_ENTRIES):
+            clear_page_entry(&cpu.page_entries[i])
+    cpu.page_entry_fills = 0
 
-cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
-    entry.read_tag = INVALID_TAG
-    entry.write_tag = INVALID_TAG
-    entry.exec_tag = INVALID_TAG
+cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
+    cpu.reserved_host = 0
 
-cdef inline void note_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
-    cpu.code_pages[(address >> 18) & 63] |= 1ULL << ((address >> 12) & 63)
+# --- What one hart, a device or Python does to harts. At once, for now: harts take turns in one thread. The day each
+# --- has its own, these leave a message that the hart reads at the end of its slice.
 
-cdef inline bint may_be_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
-    return cpu.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
-
-cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
-    # Functions that call each other often lie a multiple of some pages apart: the bits above count, too.
-    return (pc >> 1 ^ pc >> 13) & (JUMP_CACHE_ENTRIES - 1)
+cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil
+cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil
+cdef void reschedule(Machine* machine) noexcept nogil
+cdef void forget_block(Machine* machine, Block* block) noexcept nogil
+cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
+cdef void forget_exits(Machine* machine) noexcept nogil
+cdef void forbid_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

@@ -1,0 +1,120 @@
+"""A machine as Python builds it: what its harts share, and access to its RAM that all of them notice."""
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, realloc
+from vm_native.blocks cimport destroy_cache, init_cache, written
+from vm_native.clock cimport NativeClock
+from vm_native.jit.compiler cimport JitCompiler
+from vm_native.machine cimport Cpu, break_reservations, reschedule
+from vm_native.memory.bus cimport Bus, ram_at
+from vm_native.memory.copy.kernels cimport Kernels
+from vm_native.memory.ram cimport RamRegion
+from vm_native.probes.watch cimport clear_watch, set_watch
+
+from vm_native.memory.copy import kernels
+
+cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memory.copy.kernels")
+
+cdef enum:
+    CACHE_BYTES = 128 << 20
+
+
+cdef class NativeMachine:
+    """The bus, the clock, the block cache and the harts of one machine. RAM must be on the bus already.
+
+    `compiler`, if not None, compiles what is hot. To measure what these bring, `linking=False` sends every block back
+    to the run loop, and `data_tlb=False` has every load and store translated, checked and looked up on the bus.
+    """
+
+    def __cinit__(self, Bus bus not None, NativeClock clock not None, *, JitCompiler compiler=None, bint linking=True,
+                  bint data_tlb=True):
+        self.bus = bus
+        self.clock = clock
+        self.compiler = compiler
+        self.harts = []
+        self.machine.map = &bus.map
+        self.machine.timeline = &clock.timeline
+        self.machine.data_tlb = data_tlb
+        self.machine.blocks.limit = CACHE_BYTES
+        self.machine.blocks.linking = linking
+        if init_cache(&self.machine) < 0:
+            raise MemoryError("no room for the block cache")
+        if compiler is not None:
+            compiler.attach(&self.machine)
+
+    def __dealloc__(self):
+        self.machine.compiler = NULL        # it may be gone already
+        destroy_cache(&self.machine)
+        free(self.machine.cpus)
+
+    cdef void add(self, Cpu* cpu, object owner) except *:
+        cdef Cpu** cpus = <Cpu**>realloc(self.machine.cpus, (len(self.harts) + 1) * sizeof(Cpu*))
+        if cpus == NULL:
+            raise MemoryError("no room for another hart")
+        cpus[len(self.harts)] = cpu
+        self.machine.cpus = cpus
+        self.machine.cpu_count += 1
+        self.machine.front_end = cpu.front_end
+        self.harts.append(owner)
+        cpu.machine = &self.machine
+        if self.compiler is not None and self.machine.cpu_count == 1:
+            self.compiler.take_front_end()
+
+    def reschedule(self):
+        """A deadline changed, of an event or of a timer: the slice at hand, if there is one, is cut anew."""
+        reschedule(&self.machine)
+
+    # --- RAM, from outside -------------------------------------------------------------------------------------------
+
+    def write(self, uint64_t address, data):
+        """Write bytes into RAM at a physical address; False where not all of them would fall into RAM."""
+        cdef const unsigned char[::1] source = memoryview(data).cast("B")
+        cdef RamRegion* region = ram_at(&self.bus.map, address, max(len(source), 1))
+        if region == NULL:
+            return False
+        if len(source):
+            self.touched(address, len(source))
+            copying.move(<char*>region.host + (address - region.base), <const char*>&source[0], len(source))
+        return True
+
+    def touched(self, uint64_t address, uint64_t size):
+        """RAM in [address, address + size) is about to be, or has been, changed from outside."""
+        if size:
+            written(&self.machine, address, size)
+            break_reservations(&self.machine, address, size)
+
+    def watch(self, uint64_t address, uint64_t size):
+        """Stop with STOP_WATCH after each store of a hart into [address, address + size), inside one page of RAM.
+
+        There is one watch; size 0 ends it. Raises ValueError where that is not RAM.
+        """
+        if size:
+            set_watch(&self.machine, address, size)
+        else:
+            clear_watch(&self.machine)
+
+    @property
+    def watched_size(self):
+        """Bytes of the store that the last STOP_WATCH was for."""
+        return self.machine.watch.size
+
+    def statistics(self):
+        """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
+
+        "tlb_misses" are those of all harts, a dict: loads, stores, fetches. With a compiler also "jit", its counters.
+        """
+        cdef int i, access
+        misses = dict.fromkeys(("loads", "stores", "fetches"), 0)
+        for i in range(self.machine.cpu_count):
+            for access, name in enumerate(misses):          # in the order of Access
+                misses[name] += self.machine.cpus[i].tlb_misses[access]
+        counters = {
+            "translations": self.machine.blocks.translations,
+            "invalidations": self.machine.blocks.invalidations,
+            "evictions": self.machine.blocks.evictions,
+            "bytes": self.machine.blocks.bytes,
+            "tlb_misses": misses,
+        }
+        if self.compiler is not None:
+            counters["jit"] = self.compiler.statistics()
+        return counters

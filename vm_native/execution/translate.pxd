@@ -1,0 +1,21 @@
+# From an address to a block that can run: decoding, then a list of passes over its uops.
+from libc.stdint cimport uint64_t
+from vm_native.interpreter.forms cimport DispatchForm
+from vm_native.ir.block cimport Block
+from vm_native.machine cimport Cpu
+
+cdef enum:
+    MAX_PASSES = 8
+
+cdef struct Translator
+ctypedef void (*Pass)(const Translator* translator, Block* block) noexcept nogil
+
+cdef struct Translator:
+    const DispatchForm* form
+    int pass_count
+    Pass passes[MAX_PASSES]     # in this order, behind the decoder
+
+cdef void set_up_translator(Translator* translator, const DispatchForm* form, bint fusion) noexcept nogil
+cdef Block* translate(
+    const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
+) noexcept nogil

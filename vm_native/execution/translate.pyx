@@ -1,0 +1,63 @@
+"""From an address to a block that can run: decode, then pass after pass over its uops.
+
+The front end decodes into the hart's scratch block. Each pass may look at the whole block and change it; the last one
+binds its uops to the handlers of the dispatch form. A hook, a trace or an optimisation is one more pass before that.
+"""
+from libc.stdint cimport uint8_t, uint64_t
+from vm_native.interpreter.forms cimport DispatchForm
+from vm_native.interpreter.fusion cimport find_pairs
+from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.machine cimport CONTINUE, MODE_MASK, Cpu
+
+
+cdef void add_pass(Translator* translator, Pass new) noexcept nogil:
+    translator.passes[translator.pass_count] = new
+    translator.pass_count += 1
+
+
+cdef void set_up_translator(Translator* translator, const DispatchForm* form, bint fusion) noexcept nogil:
+    """`fusion`: let pairs of uops share a handler, where the form has any."""
+    translator.form = form
+    translator.pass_count = 0
+    if fusion and form.pairs != NULL:
+        add_pass(translator, fuse)
+    add_pass(translator, bind)
+
+
+cdef Block* translate(
+    const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
+) noexcept nogil:
+    """Translate at most `limit` instructions at cpu.pc, whose first byte is at `physical`, into the scratch block.
+
+    NULL with a Status if the first instruction cannot be had.
+    """
+    cdef Block* block = cpu.scratch
+    cdef int i
+    block.pc = cpu.pc
+    block.mode = cpu.key & MODE_MASK
+    block.physical = physical
+    status[0] = cpu.front_end.translate_block(cpu, block, physical, limit)
+    if status[0] != CONTINUE:
+        return NULL
+    for i in range(translator.pass_count):
+        translator.passes[i](translator, block)
+    return block
+
+
+# --- Passes ----------------------------------------------------------------------------------------------------------
+
+cdef void fuse(const Translator* translator, Block* block) noexcept nogil:
+    find_pairs(translator.form.pairs, block)
+
+
+cdef void bind(const Translator* translator, Block* block) noexcept nogil:
+    """Give each uop its place in the block and its handler: the pair's where one begins, else that of its opcode."""
+    cdef int slot
+    cdef int pair
+    for slot in range(block.uop_count):
+        block.uops[slot].slot = <uint8_t>slot
+        pair = block.info[slot].pair
+        if pair:
+            block.uops[slot].handler = translator.form.pairs.handlers[pair]
+        elif block.info[slot].opcode != CONSTANT_SLOT:
+            block.uops[slot].handler = translator.form.handler_of(block.info[slot].opcode)

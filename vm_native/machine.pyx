@@ -1,0 +1,89 @@
+"""Every effect of one hart, a device or Python on another hart.
+
+All of it happens at once, as harts take turns in one thread. Nothing outside this file reaches into the caches, the
+pending exits or the reservation of a hart that is not its own.
+"""
+from libc.stdint cimport intptr_t, uint64_t
+from vm_native.ir.block cimport Block
+from vm_native.jump_cache cimport JumpCacheEntry, jump_entry
+from vm_native.memory.bus cimport ram_at
+from vm_native.memory.ram cimport PAGE_MASK, RamRegion
+from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry
+
+
+cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil:
+    """Make interrupts pending on a hart, or take them back; bits are numbered as its front end does."""
+    cdef Cpu* cpu = machine.cpus[hart]
+    machine.front_end.set_interrupts(cpu, bits, level)
+    cpu.attention = True
+
+
+cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil:
+    """Let a hart forget its translations of [start, start + size), virtual; all of them for 0 and 0."""
+    machine.front_end.fence(machine.cpus[hart], start, size)
+
+
+cdef void reschedule(Machine* machine) noexcept nogil:
+    """A deadline changed, of an event or of any hart's timer: the slice at hand, if there is one, is cut anew."""
+    if machine.current != NULL and machine.current.stop == STOP_NONE:
+        machine.current.stop = STOP_RESCHEDULE
+
+
+cdef void forget_block(Machine* machine, Block* block) noexcept nogil:
+    """The block is about to go: out of every jump cache, and no exit that was just taken is linked any more."""
+    cdef JumpCacheEntry* entry
+    cdef int i
+    for i in range(machine.cpu_count):
+        entry = jump_entry(&machine.cpus[i].jump_cache, block.pc)
+        if entry.block == block:
+            entry.key = 0
+            entry.block = NULL
+        machine.cpus[i].pending_link = NULL
+
+
+cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil:
+    """From now on jump cache entries for this block lead compiled code there."""
+    cdef JumpCacheEntry* entry
+    cdef int i
+    for i in range(machine.cpu_count):
+        entry = jump_entry(&machine.cpus[i].jump_cache, block.pc)
+        if entry.block == block:
+            entry.code = code
+
+
+cdef void forget_exits(Machine* machine) noexcept nogil:
+    """Compiled code is about to go: the exit just taken may be its own."""
+    cdef int i
+    for i in range(machine.cpu_count):
+        machine.cpus[i].pending_exit = NULL
+
+
+cdef void forbid_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
+    """Clear the write tags of a page in every bank of every hart, under whichever virtual address."""
+    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+    cdef TlbEntry* entry
+    cdef int hart, i
+    for hart in range(machine.cpu_count):
+        for i in range(TLB_BANKS * TLB_ENTRIES):
+            entry = &machine.cpus[hart].banks[i]
+            if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
+                entry.write_tag = INVALID_TAG
+        forget_page_entries(machine.cpus[hart])
+
+
+cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
+    """A device or Python has stored to RAM: what a hart has reserved there, it has reserved no longer.
+
+    Stores of harts need no such look: a hart gives its reservation up with its turn, so there is never another's.
+    """
+    cdef RamRegion* region
+    cdef Cpu* cpu
+    cdef uint64_t start
+    cdef int i
+    for i in range(machine.cpu_count):
+        cpu = machine.cpus[i]
+        if cpu.reserved_host:
+            region = ram_at(machine.map, physical, size)
+            start = <uint64_t>region.host + (physical - region.base)
+            if cpu.reserved_host < start + size and start < cpu.reserved_host + cpu.reserved_size:
+                drop_reservation(cpu)
