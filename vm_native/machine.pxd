@@ -2,14 +2,14 @@
 # and a compiler. A function here or in machine.pyx is the only way in which one hart has an effect on another.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from vm_native.clock cimport Timeline
+from vm_native.hart_state cimport HartState, Reservation
 from vm_native.ir.block cimport Block, Link, Uop
 from vm_native.jump_cache cimport JumpCache
-from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport RamRegion
 from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, TlbEntry, clear_page_entry
 
 cdef enum:
-    REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
     PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
     REMEMBERED_ENTRIES = 64
@@ -45,9 +45,8 @@ cdef struct FrontEnd
 cdef struct Compiler
 cdef struct Machine
 
-cdef struct Cpu:
-    uint64_t regs[REGISTER_SLOTS]
-    uint64_t pc             # exact whenever anything but an engine looks
+cdef struct Cpu:            # a hart's state, and what engines keep of it besides: all of that can be made anew
+    HartState state
     int64_t budget          # steps left in the slice; an engine keeps it in a host register while inside
     TlbEntry* tlb           # the bank of the effective data mode
     uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
@@ -60,19 +59,11 @@ cdef struct Cpu:
     uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
     PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
     PageEntry page_entries[TLB_BANKS * PAGE_ENTRIES]
-    uint64_t reserved_host  # LR: host address (0: none), value and size in bytes of the reservation
-    uint64_t reserved_value
-    int reserved_size
-    uint64_t trap_cause
+    uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
+    uint64_t trap_cause     # of the trap that is about to be taken
     uint64_t trap_value
-    uint64_t steps          # at the start of the slice
     int64_t slice           # the budget that the slice began with
     uint64_t slice_start    # timeline.steps at the start of the slice
-    uint64_t traps          # steps that did not retire
-    uint64_t origin_pc      # the last trap, or what led to a trap loop
-    uint64_t origin_cause
-    uint64_t origin_value
-    uint64_t origin_step    # steps after it
     uint64_t tlb_misses[3]  # statistics, by Access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
@@ -143,7 +134,7 @@ cdef struct FrontEnd:
     # Decodes at most `limit` instructions at pc, whose first byte is at `physical`, into `block`.
     # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or ABANDON if a device raised.
     int (*translate_block)(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil
-    # Takes the trap (trap_cause, trap_value) at cpu.pc.
+    # Takes the trap (trap_cause, trap_value) at cpu.state.pc.
     void (*take_trap)(Cpu* cpu) noexcept nogil
     # Takes an interrupt that is due; called when attention is set, which it clears.
     void (*attend)(Cpu* cpu) noexcept nogil
@@ -170,7 +161,7 @@ cdef struct FrontEnd:
     bint (*uses_float)(uint64_t mode) noexcept nogil
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
-    return cpu.steps + <uint64_t>(cpu.slice - cpu.budget)
+    return cpu.state.steps + <uint64_t>(cpu.slice - cpu.budget)
 
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
@@ -188,6 +179,20 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
 
 cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
     cpu.reserved_host = 0
+    cpu.state.reservation.size = 0
+
+cdef inline void settle_reservation(Cpu* cpu) noexcept nogil:
+    # At the end of a slice: make the state say what the engine knows.
+    if cpu.reserved_host:
+        cpu.state.reservation.address = physical_of(cpu.machine.map, cpu.reserved_host)
+    else:
+        cpu.state.reservation = Reservation(0, 0, 0)
+
+cdef inline void resume_reservation(Cpu* cpu) noexcept nogil:
+    # At the start of a slice, the other way round.
+    cdef uint64_t address = cpu.state.reservation.address
+    cdef RamRegion* region = ram_at(cpu.machine.map, address, cpu.state.reservation.size)
+    cpu.reserved_host = <uint64_t>region.host + (address - region.base) if cpu.state.reservation.size else 0
 
 # --- What one hart, a device or Python does to harts. At once, for now: harts take turns in one thread. The day each
 # --- has its own, these leave a message that the hart reads at the end of its slice.

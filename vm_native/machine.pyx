@@ -4,9 +4,9 @@ All of it happens at once, as harts take turns in one thread. Nothing outside th
 pending exits or the reservation of a hart that is not its own.
 """
 from libc.stdint cimport intptr_t, uint64_t
+from vm_native.hart_state cimport Reservation
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry
-from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, RamRegion
 from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry
 
@@ -76,14 +76,13 @@ cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size)
 
     Stores of harts need no such look: a hart gives its reservation up with its turn, so there is never another's.
     """
-    cdef RamRegion* region
+    cdef Reservation* reservation
     cdef Cpu* cpu
-    cdef uint64_t start
     cdef int i
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
-        if cpu.reserved_host:
-            region = ram_at(machine.map, physical, size)
-            start = <uint64_t>region.host + (physical - region.base)
-            if cpu.reserved_host < start + size and start < cpu.reserved_host + cpu.reserved_size:
-                drop_reservation(cpu)
+        reservation = &cpu.state.reservation
+        if cpu == machine.current:
+            settle_reservation(cpu)
+        if reservation.address < physical + size and physical < reservation.address + reservation.size:
+            drop_reservation(cpu)

@@ -39,12 +39,12 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     cdef Block* kept
     cdef JumpCacheEntry* entry
     cdef bint whole, cacheable
-    status[0] = fetch_address(cpu, cpu.pc, &physical)
+    status[0] = fetch_address(cpu, cpu.state.pc, &physical)
     if status[0] != CONTINUE:
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
-    whole = cpu.fetch_tlb[(cpu.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.pc & PAGE_MASK)
-    block = find_block(cpu.machine, cpu.pc, cpu.key & MODE_MASK, physical) if whole else NULL
+    whole = cpu.fetch_tlb[(cpu.state.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.state.pc & PAGE_MASK)
+    block = find_block(cpu.machine, cpu.state.pc, cpu.key & MODE_MASK, physical) if whole else NULL
     if block == NULL:
         cacheable = whole and page_is_cacheable(cpu.machine, physical)
         block = translate(translator, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
@@ -60,10 +60,10 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         return translate(translator, cpu, physical, 1, status)
     if cpu.machine.blocks.linking:
         # A block on two pages, too: the key changes when either may be elsewhere.
-        note_code_page(&cpu.jump_cache, cpu.pc)
-        note_code_page(&cpu.jump_cache, cpu.pc + block.size - 1)
-        entry = jump_entry(&cpu.jump_cache, cpu.pc)
-        entry.pc = cpu.pc
+        note_code_page(&cpu.jump_cache, cpu.state.pc)
+        note_code_page(&cpu.jump_cache, cpu.state.pc + block.size - 1)
+        entry = jump_entry(&cpu.jump_cache, cpu.state.pc)
+        entry.pc = cpu.state.pc
         entry.key = cpu.key
         entry.block = block
         if cpu.machine.compiler != NULL:
@@ -136,7 +136,7 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if cpu.attention:
             cpu.front_end.attend(cpu)
         status = CONTINUE
-        block = remembered(cpu, cpu.pc)
+        block = remembered(cpu, cpu.state.pc)
         if block == NULL:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:

@@ -19,7 +19,7 @@ from vm_native.interpreter.forms cimport DispatchForm, form_named
 from vm_native.machine cimport (
     STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
-    drop_reservation, reschedule,
+    drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
 
 cdef enum:
@@ -139,7 +139,7 @@ cdef class Scheduler:
         cdef Cpu* cpu
         for i in range(self.machine.cpu_count):
             cpu = self.machine.cpus[i]
-            cpu.steps += <uint64_t>(cpu.slice - cpu.budget)
+            cpu.state.steps += <uint64_t>(cpu.slice - cpu.budget)
             cpu.slice = 0
             cpu.budget = 0
             cpu.slice_start = self.machine.timeline.steps
@@ -171,9 +171,12 @@ cdef class Scheduler:
         cpu.slice_start = self.machine.timeline.steps
         cpu.stop = STOP_NONE
         self.machine.current = cpu
+        resume_reservation(cpu)
         cpu.front_end.enter(cpu)
         run_slice(&self.translator, cpu)
         cpu.front_end.leave(cpu)
+        settle_reservation(cpu)
+        cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
         self.machine.current = NULL
         done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done

@@ -27,13 +27,13 @@ cdef void set_up_translator(Translator* translator, const DispatchForm* form, bi
 cdef Block* translate(
     const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
 ) noexcept nogil:
-    """Translate at most `limit` instructions at cpu.pc, whose first byte is at `physical`, into the scratch block.
+    """Translate at most `limit` instructions at cpu.state.pc, whose first byte is at `physical`, into the scratch block.
 
     NULL with a Status if the first instruction cannot be had.
     """
     cdef Block* block = cpu.scratch
     cdef int i
-    block.pc = cpu.pc
+    block.pc = cpu.state.pc
     block.mode = cpu.key & MODE_MASK
     block.physical = physical
     status[0] = cpu.front_end.translate_block(cpu, block, physical, limit)

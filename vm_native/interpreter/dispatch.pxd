@@ -14,7 +14,7 @@ cdef inline Block* next_by_pc(Cpu* cpu, uint64_t pc, int64_t budget) noexcept no
     cdef Block* block = remembered(cpu, pc)
     if block != NULL and budget >= block.steps:
         return block
-    cpu.pc = pc
+    cpu.state.pc = pc
     cpu.budget = budget
     return NULL
 

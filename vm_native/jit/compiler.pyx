@@ -2,7 +2,9 @@
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
+from vm_native.checks cimport static_assert
 from vm_native.clock cimport host_ns
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
@@ -24,7 +26,7 @@ from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Job, has_room
 from vm_native.jump_cache cimport JumpCacheEntry
-from vm_native.machine cimport BASE_REGISTERS, REGISTER_SLOTS, Compiler, Cpu, FrontEnd, Machine
+from vm_native.machine cimport BASE_REGISTERS, Compiler, Cpu, FrontEnd, Machine
 from vm_native.memory.tlb cimport TlbEntry
 
 
@@ -42,10 +44,8 @@ cdef extern from *:
     #else
     static int vm_host_can_compile(void) { return 0; }
     #endif
-    #define VM_STATIC_ASSERT(condition) ((void)sizeof(char[1 - 2 * !(condition)]))
     """
     bint host_can_compile "vm_host_can_compile"() noexcept nogil
-    void static_assert "VM_STATIC_ASSERT"(bint condition) noexcept nogil
 
 cdef enum:
     CODE_BYTES = 64 << 20

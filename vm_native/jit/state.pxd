@@ -1,7 +1,8 @@
 # What the compiling engine keeps: code memory, compiled traces and the jumps between them.
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block
-from vm_native.machine cimport REGISTER_SLOTS, Compiler, Machine
+from vm_native.machine cimport Compiler, Machine
 
 cdef enum:
     HOST_REGISTERS = 11     # general registers that guest registers live in while compiled code runs

@@ -161,7 +161,7 @@ cdef inline uint64_t cycles(Hart* hart) noexcept nogil:
 
 
 cdef inline uint64_t retired(Hart* hart) noexcept nogil:
-    return consumed_steps(&hart.cpu) - hart.cpu.traps
+    return consumed_steps(&hart.cpu) - hart.cpu.state.traps
 
 
 cdef uint64_t read_mcycle(Hart* hart) noexcept nogil:

@@ -8,3 +8,5 @@ cdef class NativeHart:
     cdef NativeMachine machine
     cdef Decoder decoder
     cdef readonly object isa
+
+    cdef void refresh(self)

@@ -3,11 +3,13 @@ import functools
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
+from vm_native.checks cimport static_assert
 from vm_native.clock cimport NEVER
 from vm_native.execution.machine cimport NativeMachine
+from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt
@@ -20,7 +22,7 @@ from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, look
 from vm_native.riscv.state cimport (
     F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
     FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
-    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, HartState,
+    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, RiscvState,
     hart_of,
 )
 
@@ -96,10 +98,12 @@ cdef class NativeHart:
         self.hart = <Hart*>calloc(1, sizeof(Hart))
         if self.hart == NULL:
             raise MemoryError("no room for a hart")
+        static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t))
+        self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
-        self.hart.cpu.origin_step = NEVER       # no trap yet
+        self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
         self.hart.cpu.jump_cache.entries = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
@@ -120,13 +124,13 @@ cdef class NativeHart:
 
     def reset(self):
         """Back to the reset state; steps go on counting."""
-        cdef HartState* state = &self.hart.state
+        cdef RiscvState* state = self.hart.state
         cdef uint64_t hart_id = state.hart_id, entropy = state.entropy
-        for i in range(len(self.hart.cpu.regs)):
-            self.hart.cpu.regs[i] = 0
-        self.hart.cpu.pc = 0
+        for i in range(len(self.hart.cpu.state.regs)):
+            self.hart.cpu.state.regs[i] = 0
+        self.hart.cpu.state.pc = 0
         drop_reservation(&self.hart.cpu)
-        memset(state, 0, sizeof(HartState))
+        memset(state, 0, sizeof(RiscvState))
         state.hart_id, state.entropy = hart_id, entropy
         state.misa = self.isa.misa
         state.max_levels = self.isa.levels
@@ -136,9 +140,27 @@ cdef class NativeHart:
         state.privilege = MACHINE
         state.mtimecmp = NEVER
         state.stimecmp = NEVER
+        self.refresh()
+
+    # --- State -------------------------------------------------------------------------------------------------------
+
+    def save(self):
+        """The architectural state, bytes: equal for harts that a guest cannot tell apart. Between slices only."""
+        return (<char*>&self.hart.cpu.state)[:sizeof(HartState)]
+
+    def load(self, bytes state not None):
+        """Become what `save` of a hart with the same ISA gave. Raises ValueError for what cannot be that."""
+        if len(state) != sizeof(HartState):
+            raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
+        memcpy(&self.hart.cpu.state, <const char*>state, sizeof(HartState))
+        self.refresh()
+
+    cdef void refresh(self):
+        """Make anew all that follows from the state."""
         digest_pmp(self.hart)
         flush_everything(self.hart)
         privilege.update_mode(self.hart)
+        self.hart.cpu.attention = True
 
     # --- Registers ---------------------------------------------------------------------------------------------------
 
@@ -150,31 +172,31 @@ cdef class NativeHart:
     @property
     def pc(self):
         """Virtual address of the next instruction. Writable, which ends a wfi; an odd address raises ValueError."""
-        return self.hart.cpu.pc
+        return self.hart.cpu.state.pc
 
     @pc.setter
     def pc(self, uint64_t value):
         if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
-        self.hart.cpu.pc = value
+        self.hart.cpu.state.pc = value
         self.hart.state.waiting = False     # wfi may end at any time
 
     def read_x(self, int number):
         """An integer register, 64 bits unsigned."""
-        return self.hart.cpu.regs[checked(number)]
+        return self.hart.cpu.state.regs[checked(number)]
 
     def write_x(self, int number, uint64_t value):
         """Set an integer register; x0 stays 0."""
         if checked(number):
-            self.hart.cpu.regs[number] = value
+            self.hart.cpu.state.regs[number] = value
 
     def read_f(self, int number):
         """The raw image of a floating-point register; a single is NaN-boxed."""
-        return self.hart.cpu.regs[F0 + checked(number)]
+        return self.hart.cpu.state.regs[F0 + checked(number)]
 
     def write_f(self, int number, uint64_t value):
         """Set the raw image of a floating-point register."""
-        self.hart.cpu.regs[F0 + checked(number)] = value
+        self.hart.cpu.state.regs[F0 + checked(number)] = value
         self.hart.cpu.attention = True      # compiled code may know what a callback has changed to be a boxed single
 
     def read_csr(self, int number):
@@ -263,9 +285,9 @@ cdef class NativeHart:
         self.hart.state.waiting = False
         self.hart.state.privilege = SUPERVISOR
         write_reset_supervisor(self.hart)
-        self.hart.cpu.pc = address
-        self.hart.cpu.regs[10] = self.hart.state.hart_id
-        self.hart.cpu.regs[11] = opaque
+        self.hart.cpu.state.pc = address
+        self.hart.cpu.state.regs[10] = self.hart.state.hart_id
+        self.hart.cpu.state.regs[11] = opaque
         flush_everything(self.hart)
         privilege.update_mode(self.hart)
 
@@ -289,7 +311,7 @@ cdef class NativeHart:
     @property
     def trap_origin(self):
         """(pc, cause, value) of the last exception that was not taken at its own handler's first instruction."""
-        return self.hart.cpu.origin_pc, self.hart.cpu.origin_cause, self.hart.cpu.origin_value
+        return self.hart.cpu.state.origin_pc, self.hart.cpu.state.origin_cause, self.hart.cpu.state.origin_value
 
 
 cdef int checked(int number) except -1:

@@ -64,7 +64,7 @@ cdef bint uses_float(uint64_t mode) noexcept nogil:
 # --- Traps -----------------------------------------------------------------------------------------------------------
 
 cdef void take_trap(Cpu* cpu) noexcept nogil:
-    """Take the exception cpu.trap_cause at cpu.pc."""
+    """Take the exception cpu.trap_cause at cpu.state.pc."""
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE and hart.state.medeleg >> cpu.trap_cause & 1:
         enter_supervisor(hart, cpu.trap_cause, cpu.trap_value)
@@ -76,7 +76,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
 
 cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
-    hart.state.sepc = hart.cpu.pc
+    hart.state.sepc = hart.cpu.state.pc
     hart.state.scause = cause
     hart.state.stval = value
     status &= ~<uint64_t>(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
@@ -86,13 +86,13 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
         status |= MSTATUS_SPP
     hart.state.mstatus = status
     hart.state.privilege = SUPERVISOR
-    hart.cpu.pc = vector(hart.state.stvec, cause)
+    hart.cpu.state.pc = vector(hart.state.stvec, cause)
     update_mode(hart)
 
 
 cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
-    hart.state.mepc = hart.cpu.pc
+    hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
     hart.state.mtval = value
     status &= ~<uint64_t>(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
@@ -101,7 +101,7 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
     status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT
     hart.state.mstatus = status
     hart.state.privilege = MACHINE
-    hart.cpu.pc = vector(hart.state.mtvec, cause)
+    hart.cpu.state.pc = vector(hart.state.mtvec, cause)
     update_mode(hart)
 
 
@@ -121,7 +121,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
         status &= ~<uint64_t>MSTATUS_MPRV
     hart.state.mstatus = status | MSTATUS_MPIE
     hart.state.privilege = <int>previous
-    hart.cpu.pc = hart.state.mepc
+    hart.cpu.state.pc = hart.state.mepc
     hart.cpu.attention = True
     update_mode(hart)
 
@@ -134,7 +134,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     if status & MSTATUS_SPIE:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
-    hart.cpu.pc = hart.state.sepc
+    hart.cpu.state.pc = hart.state.sepc
     hart.cpu.attention = True
     update_mode(hart)
 

@@ -47,20 +47,20 @@ cdef uint64_t ALL = <uint64_t>-1
 
 cdef int serve_call(Cpu* cpu) noexcept nogil:
     """Serve the call in a7 and a6, or leave it to Python."""
-    cdef uint64_t extension = cpu.regs[A7]
-    cdef uint64_t function = cpu.regs[A6]
+    cdef uint64_t extension = cpu.state.regs[A7]
+    cdef uint64_t function = cpu.state.regs[A6]
     if extension == TIME or extension == LEGACY_SET_TIMER:
         if extension == TIME and function != 0:
             answer(cpu, SBI_ERR_NOT_SUPPORTED)
             return CONTINUE
-        set_timer(hart_of(cpu), cpu.regs[A0])
-        cpu.regs[A0] = 0
+        set_timer(hart_of(cpu), cpu.state.regs[A0])
+        cpu.state.regs[A0] = 0
         if extension == TIME:
-            cpu.regs[A1] = 0
+            cpu.state.regs[A1] = 0
     elif extension == IPI:
-        answer(cpu, send_ipi(cpu, cpu.regs[A0], cpu.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
+        answer(cpu, send_ipi(cpu, cpu.state.regs[A0], cpu.state.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
     elif extension == RFENCE:
-        answer(cpu, remote_fence(cpu, function, cpu.regs[A0], cpu.regs[A1], cpu.regs[A2], cpu.regs[A3]))
+        answer(cpu, remote_fence(cpu, function, cpu.state.regs[A0], cpu.state.regs[A1], cpu.state.regs[A2], cpu.state.regs[A3]))
     elif LEGACY_CLEAR_IPI <= extension <= LEGACY_REMOTE_SFENCE_VMA_ASID:
         return serve_legacy(cpu, extension)
     else:
@@ -69,8 +69,8 @@ cdef int serve_call(Cpu* cpu) noexcept nogil:
 
 
 cdef void answer(Cpu* cpu, int64_t error) noexcept nogil:
-    cpu.regs[A0] = <uint64_t>error
-    cpu.regs[A1] = 0
+    cpu.state.regs[A0] = <uint64_t>error
+    cpu.state.regs[A1] = 0
 
 
 cdef void set_timer(Hart* hart, uint64_t deadline) noexcept nogil:
@@ -142,13 +142,13 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     cdef uint64_t mask = ALL
     if extension == LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~<uint64_t>(1 << IRQ_SSI)
-        cpu.regs[A0] = 0
+        cpu.state.regs[A0] = 0
         return CONTINUE
-    if cpu.regs[A0] and read_word(cpu, cpu.regs[A0], &mask) != CONTINUE:
+    if cpu.state.regs[A0] and read_word(cpu, cpu.state.regs[A0], &mask) != CONTINUE:
         return TRAP
     if extension == LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
     elif extension != LEGACY_REMOTE_FENCE_I:
-        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.regs[A1], cpu.regs[A2])
-    cpu.regs[A0] = 0
+        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
+    cpu.state.regs[A0] = 0
     return CONTINUE

@@ -29,7 +29,7 @@ cdef enum:
     MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
     MODE_BITS = 8
 
-cdef enum Feature:          # HartState.features: what the ISA string turns on beyond the letters in misa
+cdef enum Feature:          # RiscvState.features: what the ISA string turns on beyond the letters in misa
     FEATURE_SSTC = 1 << 0
     FEATURE_SVADU = 1 << 1
     FEATURE_ZICNTR = 1 << 2
@@ -89,7 +89,7 @@ cdef enum:
     PMP_ENTRIES = 16
     EVENT_COUNTERS = 29     # mhpmcounter3 to mhpmcounter31
 
-cdef struct HartState:      # architectural state beyond the register file: no pointers
+cdef struct RiscvState:     # HartState.front_end: architectural state beyond the registers; no pointers
     uint64_t features       # Feature bits
     uint64_t misa
     uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
@@ -139,7 +139,7 @@ cdef enum:
 
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
-    HartState state
+    RiscvState* state       # cpu.state.front_end
     const DecodeTable* decode_table
     HostEnvironment host_environment
     # PMP, digested from pmpcfg and pmpaddr: entry i covers [pmp_low, pmp_high)

@@ -1,13 +1,14 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport step_over, store_position
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport perform
 from vm_native.ir.block cimport Uop
 from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport BIAS, LOG2_ENTRY, find_entry, place_of, slot_place, tag_of
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
-from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, MODE_MASK, REGISTER_SLOTS, REMEMBERED_ENTRIES, STOP_NONE, Cpu
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, MODE_MASK, REMEMBERED_ENTRIES, STOP_NONE, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport PageEntry, TlbEntry
 
@@ -19,7 +20,7 @@ cdef int perform_for_code(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
     Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
-    Returns CONTINUE; RESUME, to go on at cpu.pc, which is another trace's; or LEAVE.
+    Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or LEAVE.
     """
     cdef int64_t budget = cpu.budget
     cdef uint64_t invalidations = cpu.machine.blocks.invalidations
@@ -80,7 +81,7 @@ cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef int i
     cdef uint8_t* store = here(e)
     cdef uint8_t* go
-    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.pc))
     move_registers(jit, e, floats, False)
     go = here(e)
     op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
@@ -149,7 +150,7 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         jump_if(e, IF_NOT_EQUAL, jit.leave_clean[floats])
         op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
         move_registers(jit, e, floats, True)
-        op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+        op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.pc))
         probe_jump_cache(e, False, 0, jit.leave_at[floats][LEFT_UNKNOWN])
     else:
         jump(e, jit.leave_clean[floats])

@@ -1,13 +1,14 @@
 # One compilation, and guest registers as the emitting modules see them. rax, rcx, rdx and xmm0 to xmm2 hold none: they
 # are for the uop at hand.
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Code, Jit
 from vm_native.jit.x86_64.assembler cimport (
     ADD, AND_CONSTANT, MOV, MOV_TO, NO_INDEX, RAX, RBP, SHL, SHR, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, XOR,
     Emitter, op, op_constant, op_memory, shift_constant, vex, vex_memory,
 )
-from vm_native.machine cimport BASE_REGISTERS, REGISTER_SLOTS, Cpu
+from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 from vm_native.memory.tlb cimport TLB_ENTRIES, PageEntry
 

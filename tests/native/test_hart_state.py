@@ -1,0 +1,84 @@
+"""A hart's architectural state is one value: the same on every engine, and enough to go on from."""
+
+import pytest
+
+import vm
+from tests.assembler import BASE, assemble_elf
+from vm_native.interpreter.forms import forms
+
+# Integer and floating-point work, traps and returns, and reservations: in S-mode with a timer.
+PROGRAM = """
+    la   t0, handler
+    csrw mtvec, t0
+    li   t0, 0x6000
+    csrs mstatus, t0
+    li   s0, 0x80010000
+    li   s1, 0
+    fcvt.d.l fa0, zero
+1:  addi s1, s1, 7
+    fcvt.d.l fa1, s1
+    fdiv.d fa2, fa1, fa0
+    fadd.d fa0, fa0, fa1
+    lr.d a0, (s0)
+    add  a0, a0, s1
+    sc.d a1, a0, (s0)
+    amoadd.d zero, s1, 8(s0)
+    ecall
+    csrr a2, minstret
+    xor  s2, s2, a2
+    lr.w a3, (s0)
+    j    1b
+    .balign 4
+handler:
+    csrr t1, mepc
+    addi t1, t1, 4
+    csrw mepc, t1
+    mret
+""".replace("amoadd.d zero, s1, 8(s0)", "addi a4, s0, 8; amoadd.d zero, s1, (a4)")
+STEPS = [1, 2, 3, 11, 12, 13, 14, 100, 1_000, 54_321]
+
+
+def machine_on(form: str, monkeypatch) -> vm.Machine:
+    monkeypatch.setenv("VM_ENGINE", "jit" if form == "jit" else "interpreter")
+    monkeypatch.setenv("VM_JIT_HOT", "0")
+    if form != "jit":
+        monkeypatch.setenv("VM_DISPATCH", form)
+    machine = vm.Machine(memory="1M")
+    machine.load(assemble_elf(PROGRAM))
+    return machine
+
+
+def states(machine: vm.Machine) -> list[bytes]:
+    return [machine.harts[0].save() for steps in STEPS if machine.run(instructions=steps)]
+
+
+def test_all_engines_agree(monkeypatch):
+    """After any number of steps, in the middle of anything."""
+    with machine_on("switch", monkeypatch) as machine:
+        expected = states(machine)
+    assert len(set(expected)) == len(STEPS)
+    for form in (*forms(), "jit"):
+        with machine_on(form, monkeypatch) as machine:
+            assert states(machine) == expected, form
+
+
+@pytest.mark.parametrize("steps", range(20, 40))
+def test_a_hart_goes_on_from_anothers_state(steps, monkeypatch):
+    """With what it has reserved: RAM is copied beside it."""
+    with machine_on("switch", monkeypatch) as first, machine_on("jit", monkeypatch) as second:
+        first.run(instructions=steps)
+        second.run(instructions=5)
+        second.memory.write(BASE, first.memory.read(BASE, 1 << 20))
+        second.harts[0].load(first.harts[0].save())
+        first.run(instructions=100)
+        second.run(instructions=100)
+        assert second.harts[0].save() == first.harts[0].save()
+        assert second.memory.read(BASE, 1 << 20) == first.memory.read(BASE, 1 << 20)
+
+
+def test_a_state_of_another_size_is_refused(guest):
+    g = guest("wfi")
+    before = g.hart.save()
+    with pytest.raises(ValueError, match="bytes, not 3"):
+        g.hart.load(b"abc")
+    assert g.hart.save() == before
