@@ -5,7 +5,7 @@ from vm_native.machine cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, cons
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
-    """Let the front end take the trap of the instruction at cpu.state.pc, which counts as a step that did not retire."""
+    """Let the front end take the trap of the instruction at pc, which counts as a step that did not retire."""
     cdef uint64_t pc = cpu.state.pc
     cdef uint64_t key = cpu.key
     cdef uint64_t cause = cpu.trap_cause

@@ -27,7 +27,7 @@ cdef void set_up_translator(Translator* translator, const DispatchForm* form, bi
 cdef Block* translate(
     const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
 ) noexcept nogil:
-    """Translate at most `limit` instructions at cpu.state.pc, whose first byte is at `physical`, into the scratch block.
+    """Translate at most `limit` instructions at pc, whose first byte is at `physical`, into the scratch block.
 
     NULL with a Status if the first instruction cannot be had.
     """

@@ -38,9 +38,15 @@ cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil
 cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t value) noexcept nogil
 
+cdef class Window:
+    cdef uint64_t base
+    cdef uint64_t end
+    cdef object read        # bound methods of the device
+    cdef object write
+
 cdef class Bus:
     cdef AddressMap map
     cdef list regions       # Ram, keeps the regions alive
-    cdef list windows       # (base, end, read, write), sorted
+    cdef list windows       # of Window, sorted by base
     cdef public object pending_exception
-    cdef tuple find_window(self, uint64_t physical, int size)
+    cdef Window find_window(self, uint64_t physical, int size)

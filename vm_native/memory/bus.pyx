@@ -6,6 +6,7 @@ whoever runs the machine raises it again.
 """
 from bisect import bisect_right
 
+cimport cython
 from libc.stdint cimport uint64_t
 from vm_native.memory.ram cimport Ram
 
@@ -23,12 +24,12 @@ cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t val
 
 
 cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noexcept:
-    cdef tuple window
+    cdef Window window
     try:
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
-        value[0] = window[2](physical - <uint64_t>window[0], size)
+        value[0] = window.read(physical - window.base, size)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
@@ -36,16 +37,31 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
 
 
 cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noexcept:
-    cdef tuple window
+    cdef Window window
     try:
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
-        window[3](physical - <uint64_t>window[0], size, value)
+        window.write(physical - window.base, size, value)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
         return BUS_RAISED
+
+
+@cython.final
+cdef class Window:
+    """Addresses [base, end) that a device serves."""
+
+    def __init__(self, uint64_t base, uint64_t end, device):
+        self.base = base
+        self.end = end
+        self.read = device.read
+        self.write = device.write
+
+
+def _base_of(Window window not None):
+    return window.base
 
 
 cdef class Bus:
@@ -68,22 +84,24 @@ cdef class Bus:
     def add_device(self, uint64_t base, uint64_t size, device):
         """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps."""
         self._refuse_overlap(base, base + size)
-        self.windows.append((base, base + size, device.read, device.write))
-        self.windows.sort(key=lambda window: window[0])
+        self.windows.append(Window(base, base + size, device))
+        self.windows.sort(key=_base_of)
 
     def _refuse_overlap(self, base, end):
-        taken = [(ram.base, ram.base + ram.size) for ram in self.regions] + [window[:2] for window in self.windows]
+        cdef Window window
+        taken = [(ram.base, ram.base + ram.size) for ram in self.regions]
+        taken += [(window.base, window.end) for window in self.windows]
         for other_base, other_end in taken:
             if base < other_end and other_base < end:
                 raise ValueError(f"[{base:#x}, {end:#x}) overlaps [{other_base:#x}, {other_end:#x})")
 
-    cdef tuple find_window(self, uint64_t physical, int size):
-        cdef Py_ssize_t index = bisect_right(self.windows, physical, key=_window_base) - 1
+    cdef Window find_window(self, uint64_t physical, int size):
+        cdef Py_ssize_t index = bisect_right(self.windows, physical, key=_base_of) - 1
+        cdef Window window
         if index < 0:
             return None
-        cdef tuple window = <tuple>self.windows[index]
-        cdef uint64_t end = window[1]
-        return window if physical < end and <uint64_t>size <= end - physical else None
+        window = <Window>self.windows[index]
+        return window if physical < window.end and <uint64_t>size <= window.end - physical else None
 
     def ram_regions(self):
         """The mapped `Ram` objects, a tuple."""
@@ -98,17 +116,13 @@ cdef class Bus:
 
     def read_device(self, uint64_t address, int size):
         """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""
-        cdef tuple window = self.find_window(address, size)
-        return None if window is None else window[2](address - <uint64_t>window[0], size)
+        cdef Window window = self.find_window(address, size)
+        return None if window is None else window.read(address - window.base, size)
 
     def write_device(self, uint64_t address, int size, uint64_t value):
         """Write 1, 2, 4 or 8 bytes to the device there; False where there is none."""
-        cdef tuple window = self.find_window(address, size)
+        cdef Window window = self.find_window(address, size)
         if window is None:
             return False
-        window[3](address - <uint64_t>window[0], size, value)
+        window.write(address - window.base, size, value)
         return True
-
-
-def _window_base(window):
-    return window[0]

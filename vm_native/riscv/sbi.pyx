@@ -47,20 +47,21 @@ cdef uint64_t ALL = <uint64_t>-1
 
 cdef int serve_call(Cpu* cpu) noexcept nogil:
     """Serve the call in a7 and a6, or leave it to Python."""
-    cdef uint64_t extension = cpu.state.regs[A7]
-    cdef uint64_t function = cpu.state.regs[A6]
+    cdef uint64_t* x = cpu.state.regs
+    cdef uint64_t extension = x[A7]
+    cdef uint64_t function = x[A6]
     if extension == TIME or extension == LEGACY_SET_TIMER:
         if extension == TIME and function != 0:
             answer(cpu, SBI_ERR_NOT_SUPPORTED)
             return CONTINUE
-        set_timer(hart_of(cpu), cpu.state.regs[A0])
-        cpu.state.regs[A0] = 0
+        set_timer(hart_of(cpu), x[A0])
+        x[A0] = 0
         if extension == TIME:
-            cpu.state.regs[A1] = 0
+            x[A1] = 0
     elif extension == IPI:
-        answer(cpu, send_ipi(cpu, cpu.state.regs[A0], cpu.state.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
+        answer(cpu, send_ipi(cpu, x[A0], x[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
     elif extension == RFENCE:
-        answer(cpu, remote_fence(cpu, function, cpu.state.regs[A0], cpu.state.regs[A1], cpu.state.regs[A2], cpu.state.regs[A3]))
+        answer(cpu, remote_fence(cpu, function, x[A0], x[A1], x[A2], x[A3]))
     elif LEGACY_CLEAR_IPI <= extension <= LEGACY_REMOTE_SFENCE_VMA_ASID:
         return serve_legacy(cpu, extension)
     else:
