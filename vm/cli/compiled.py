@@ -11,7 +11,7 @@ from itertools import zip_longest
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from vm.cli.disasm import instructions
+from vm.cli.listing import instructions
 from vm.errors import VmError
 from vm.stop import StopReason
 
