@@ -4,8 +4,8 @@ import pytest
 
 from vm.bench.contenders import contender
 from vm.bench.errors import NotBuilt
-from vm.bench.guests.build import ROOT, build_kernels
-from vm.bench.kernels import CLOCK_DEVICE, DATA, Kernels
+from vm.bench.guests.build import CLOCK_DEVICE, ROOT, build_kernels
+from vm.bench.kernels import DATA, Kernels
 from vm.bench.rows import blocks, engines
 from vm.boards.virt import RAM_BASE
 from vm_native.jit.compiler import SWITCHES

@@ -9,15 +9,18 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
 from vm.bench.copies import measured
 from vm.bench.errors import NOT_THERE
+from vm.bench.guests.build import POWER, UART
 from vm.boards.virt import RAM_BASE
 from vm.devices.syscon import PASS
 from vm.errors import ConfigurationError
 from vm.machine import Machine
 
-UART, UART_LINE_STATUS, TRANSMITTER_EMPTY = 0x1000_0000, 5, 0x60
-POWER = 0x10_0000
+UART_LINE_STATUS, TRANSMITTER_EMPTY = 5, 0x60
 INTEGER_REGISTERS = ("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
                      "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6").split()
 
@@ -45,7 +48,6 @@ def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[
 def unicorn(program: str, memory: int) -> dict[str, Any]:
     """Unicorn has a hart and memory but no board: the UART and the power switch are callbacks here."""
     import unicorn
-    from elftools.elf.elffile import ELFFile
 
     output = bytearray()
     power = []
@@ -84,8 +86,6 @@ def icicle(program: str, memory: int) -> dict[str, Any]:
     """Icicle runs what a user process may do: it starts at main(), without paging, and a store to the UART comes back
     here as a fault.
     """
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import SymbolTableSection
     from icicle import ExceptionCode, Icicle, MemoryProtection, RunStatus
 
     output = bytearray()

@@ -24,7 +24,6 @@ DATA = RAM_BASE + (1 << 20)
 TABLES = RAM_BASE + (48 << 20)
 MEMORY = "64M"
 MAPPED_PAGES = 12288                    # the first 48 MiB
-CLOCK_DEVICE = 0x10_1000                # its first register is a method in Python
 MACHINE_MODE, SUPERVISOR_MODE = 3, 1
 SV39 = 8 << 60
 POINTER, LEAF, DEVICES = 0x01, 0xCF, 0xC7       # page-table entries: V; V R W X A D; V R W A D

@@ -7,6 +7,7 @@ which pass on to each other by direct jumps, or by indirect ones through a table
 import random
 from collections.abc import Callable, Iterator
 
+from vm.bench.guests.build import POWER
 from vm.bench.kernels import DATA, Kernels, best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
 from vm.bench.variants import NO_LINKING, named, without
@@ -22,7 +23,6 @@ WORKING_SETS = (16, 256, 4096, 16384)
 AXIS = "blocks in use"
 IN_ONE_PAGE = 32
 CHURN = 40                              # overwritten so often, a page of code is not cached for a while
-POWER = 0x10_0000                       # the test device
 A0, A3, A4, A5, S0 = 10, 13, 14, 15, 8  # register numbers
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 from vm.bench.contenders import PEERS, qemu
 from vm.bench.errors import NotBuilt
-from vm.bench.guests.build import LATENCY, elf
-from vm.bench.kernels import CLOCK_DEVICE, DATA, MEMORY, Kernels, best_engine
+from vm.bench.guests.build import CLOCK_DEVICE, LATENCY, elf
+from vm.bench.kernels import DATA, MEMORY, Kernels, best_engine
 from vm.bench.measure import Pair, Row, in_turn
 from vm.bench.processes import in_child
 from vm.bench.variants import variant
