@@ -17,10 +17,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.compare import Results, compare
+from benchmarks.debian_boot import MEMORY, WORK
+from vm.bench.contenders import MEMORY_MIB, available
 from vm.bench.guests.build import PROGRAMS, elf
-from vm.bench.machines import MEMORY_MIB, available, in_child
-from vm.bench.programs import Results, compare
+from vm.bench.processes import in_child
+from vm.bench.variants import named, without
 from vm.errors import VmError
+from vm.images.busybox import CMDLINE, debian_kernel, userspace_initrd
+from vm.machine import Machine
 from vm_native.jit.compiler import SWITCHES
 
 WHOLE = "jit"
@@ -49,13 +54,13 @@ class Translation:
         return self.host_bytes / self.instructions
 
 
-def without(switch: str) -> str:
-    return f"{WHOLE}:VM_JIT_{switch.upper()}=0"
+def ablated(switch: str) -> str:
+    return named(WHOLE, without(switch))
 
 
 def slowdowns(results: Results, switches: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
     """How many times as long each class of programs takes without a part."""
-    return {kind: {switch: results.mean(programs, WHOLE, without(switch)) for switch in switches}
+    return {kind: {switch: results.mean(programs, WHOLE, ablated(switch)) for switch in switches}
             for kind, programs in results.groups().items()}
 
 
@@ -76,12 +81,8 @@ def boot() -> dict[str, Any]:
 
 
 def boot_here() -> dict[str, Any]:
-    from benchmarks.debian_boot import COMMAND_LINE, MEMORY, WORK
-    from tests.guest_images import debian_kernel, userspace_initrd
-    from vm import Machine
-
     with Machine(memory=MEMORY, engine="jit", clock="real") as machine:
-        machine.boot(debian_kernel(), initrd=userspace_initrd(WORK), cmdline=COMMAND_LINE)
+        machine.boot(debian_kernel(), initrd=userspace_initrd(WORK), cmdline=CMDLINE)
         stop = machine.run(timeout=300)
         if stop.reason.value != "power-off":
             raise VmError(f"Debian's boot: {stop}\n{machine.console.output[-2000:].decode(errors='replace')}")
@@ -158,7 +159,7 @@ def main(programs: str, switches: str, rounds: int, cpu: bool, with_boot: bool, 
 
     try:
         if parts:
-            machines = available([WHOLE, *map(without, parts)], say)
+            machines = available([WHOLE, *map(ablated, parts)], say)
             if WHOLE not in machines:
                 raise VmError("there is nothing to turn off")
             results = compare(chosen, machines, rounds, cpu, say)

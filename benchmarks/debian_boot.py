@@ -14,11 +14,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.guest_images import READY, debian_kernel, opensbi, userspace_initrd
-from vm.bench.machines import ENGINES, QEMU, VM, Run, RunFailed, available, not_installed, qemu, timed
+from vm.bench.contenders import QEMU, available, not_installed, qemu
+from vm.bench.errors import RunFailed
+from vm.bench.processes import VM, Run, timed
+from vm.bench.variants import ENGINE, variant
 from vm.errors import VmError
+from vm.images.busybox import CMDLINE, READY, debian_kernel, opensbi, userspace_initrd
 
-COMMAND_LINE = "console=ttyS0"
 MEMORY = "512M"
 WORK = """
 i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; echo "counted $i"
@@ -29,13 +31,13 @@ find / -xdev 2>/dev/null | sort | wc -l
 
 
 def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str]) -> Run:
-    command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", COMMAND_LINE,
+    command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", CMDLINE,
                "--memory", MEMORY]
-    return timed(command + (["--firmware", firmware] if firmware else []), settings | {"VM_ENGINE": engine})
+    return timed(command + (["--firmware", firmware] if firmware else []), settings | {ENGINE: engine})
 
 
 def boot_qemu(kernel: Path, initrd: Path, firmware: Path) -> Run:
-    return qemu(["-m", MEMORY, "-bios", firmware, "-kernel", kernel, "-initrd", initrd, "-append", COMMAND_LINE])
+    return qemu(["-m", MEMORY, "-bios", firmware, "-kernel", kernel, "-initrd", initrd, "-append", CMDLINE])
 
 
 @click.command()
@@ -50,9 +52,7 @@ def main(engines: str, rounds: int, cpu: bool, json_file: Path | None) -> None:
     if not_installed(QEMU) is None:
         boots["qemu"] = partial(boot_qemu, kernel, initrd, firmware)
     for name in available(engines.split(","), lambda text: click.echo(text, err=True)):
-        base, _, text = name.partition(":")
-        engine, settings = ENGINES[base]
-        settings = settings | dict(pair.split("=") for pair in text.split(",") if pair)
+        engine, settings = variant(name)
         boots[f"{name}, OpenSBI"] = partial(boot_vm, kernel, initrd, firmware, engine, settings)
         boots[f"{name}, built-in SBI"] = partial(boot_vm, kernel, initrd, None, engine, settings)
     best = dict.fromkeys(boots, float("inf"))

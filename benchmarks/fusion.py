@@ -12,8 +12,11 @@ from collections.abc import Iterator
 
 import click
 
-from tests.boot.linux import SHELL, Shell, load_linux
 from vm.bench.guests.build import PROGRAMS, elf
+from vm.bench.variants import COUNTING_FORM
+from vm.images.busybox import QUICK_CMDLINE, debian_kernel, userspace_initrd
+from vm.machine import Machine
+from vm.testing.shell import SHELL, Shell
 from vm_native.interpreter import counting
 from vm_native.ir.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
 from vm_native.ir.uops import UOPS
@@ -45,20 +48,16 @@ Counts = Counter[tuple[str, str, int]]
 
 
 def guest_counts() -> Iterator[tuple[str, Counts]]:
-    import vm
-
     for program in PROGRAMS:
-        with vm.Machine(memory="128M", engine="interpreter") as machine:
+        with Machine(memory="128M", engine="interpreter") as machine:
             machine.load(elf(program))
             machine.run(instructions=STEPS)
         yield program, Counter(counting.take())
 
 
 def linux_counts() -> Iterator[tuple[str, Counts]]:
-    import vm
-
-    with vm.Machine(engine="interpreter") as machine:
-        load_linux(machine, SHELL)
+    with Machine(engine="interpreter") as machine:
+        machine.boot(debian_kernel(), initrd=userspace_initrd(SHELL), cmdline=QUICK_CMDLINE)
         shell = Shell(machine)
         yield "boot", Counter(counting.take())
         shell.run(FILES)
@@ -86,7 +85,7 @@ def fusible(counts: Counts) -> dict[Pair, float]:
 @click.option("--without", multiple=True, metavar="NAME", help="A program that does not count.")
 def main(limit: int, without: tuple[str, ...]) -> None:
     """Count pairs of uops, choose those to fuse, and write them down."""
-    os.environ["VM_DISPATCH"] = "counting"
+    os.environ |= COUNTING_FORM
     total: Counter[Pair] = Counter()
     shares = {}
     for name, counts in (*guest_counts(), *linux_counts()):

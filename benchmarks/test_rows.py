@@ -9,8 +9,7 @@ from functools import cache
 import pytest
 
 from vm.bench.measure import HELD, MEASURED, REFUTED, Result, Row, measure
-from vm.bench.rows import subject
-from vm.cli.bench import SUBJECTS
+from vm.bench.rows import SUBJECTS, subject
 
 
 class Clock:

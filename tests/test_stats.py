@@ -4,7 +4,8 @@ import pytest
 
 import vm
 from vm.bench.guests.build import elf
-from vm.bench.kernels import DATA, RAM, Kernels
+from vm.bench.kernels import DATA, Kernels
+from vm.boards.virt import RAM_BASE
 from vm.stats import distribution
 from vm_native.jit.compiler import REASONS
 
@@ -65,7 +66,7 @@ def test_interpreter_has_no_counters_of_a_compiler():
 @pytest.mark.parametrize("pages, least, most", [(512, 512, 512), (2048, 60_000, 64_000)])
 def test_tlb_misses_of_loads_from_fewer_and_more_pages_than_it_has_entries(engine, pages, least, most):
     kernels = Kernels(engine)
-    kernels.run("pages", 64_000, RAM, pages, satp=kernels.map_pages())
+    kernels.run("pages", 64_000, RAM_BASE, pages, satp=kernels.map_pages())
     assert least <= kernels.machine.stats()["tlb_misses"]["loads"] <= most
 
 

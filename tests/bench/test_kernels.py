@@ -2,10 +2,13 @@
 
 import pytest
 
-from vm.bench.guests.build import ROOT, build_kernels
-from vm.bench.kernels import CLOCK_DEVICE, DATA, RAM, Kernels
-from vm.bench.machines import NotBuilt, machine
+from vm.bench.contenders import contender
+from vm.bench.errors import NotBuilt
+from vm.bench.guests.build import CLOCK_DEVICE, ROOT, build_kernels
+from vm.bench.kernels import DATA, Kernels
 from vm.bench.rows import blocks, engines
+from vm.boards.virt import RAM_BASE
+from vm_native.jit.compiler import SWITCHES
 from vm_native.riscv.hart import NativeHart
 
 
@@ -51,7 +54,7 @@ def test_a_device_is_read_once_a_turn(kernels: Kernels):
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_paging_maps_ram_onto_itself(kernels: Kernels, level: int):
     satp = kernels.map_pages(level)
-    assert steps_a_turn(kernels, "pages", RAM, 64, satp=satp) == 8 + 3 / 64
+    assert steps_a_turn(kernels, "pages", RAM_BASE, 64, satp=satp) == 8 + 3 / 64
     assert kernels.hart.virtual.physical(DATA + 0x1234) == DATA + 0x1234
     assert steps_a_turn(kernels, "switches", satp, satp | 1 << 44, satp=satp) == 2 * 11 + 2
 
@@ -71,8 +74,6 @@ def test_an_engine_that_is_not_there_is_not_built():
 
 def test_switches_of_the_jit_have_their_names():
     """A row of the ablation whose switch has been renamed would compare the JIT with itself."""
-    if machine("jit").missing():
+    if contender("jit").missing():
         pytest.skip("no JIT on this host")
-    from vm_native.jit.compiler import SWITCHES
-
     assert set(engines.SWITCHES) <= set(SWITCHES)

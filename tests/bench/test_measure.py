@@ -2,7 +2,7 @@
 
 import pytest
 
-from vm.bench.machines import NotBuilt, RunFailed
+from vm.bench.errors import NotBuilt, RunFailed
 from vm.bench.measure import Claim, Row, in_turn, measure
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vm.bench.contenders import QEMU, contender
 from vm.bench.guests.build import EMPTY, PROGRAMS, build, elf
-from vm.bench.machines import QEMU, machine
 
 pytest.importorskip("ziglang")
 
@@ -53,7 +53,7 @@ def sha256_result() -> int:
 @pytest.mark.parametrize("name, result", [("sort", sort_result), ("crc", crc_result), ("matmul", matmul_result),
                                           ("sha256", sha256_result)])
 def test_result_is_the_independent_one(name: str, result):
-    assert machine("native").run(name).output.split() == [name, f"{result():016x}", "ok"]
+    assert contender("native").run(name).output.split() == [name, f"{result():016x}", "ok"]
 
 
 @pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
@@ -64,10 +64,10 @@ def test_shipped_elf_is_what_the_source_builds(name: str, tmp_path: Path):
 @pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
 @pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
 def test_guest_agrees_with_the_host(name: str):
-    assert machine("qemu").run(name).output == machine("native").run(name).output
+    assert contender("qemu").run(name).output == contender("native").run(name).output
 
 
 @pytest.mark.parametrize("package", ["unicorn", "icicle"])
 def test_programs_run_in_other_packages_too(package):
     pytest.importorskip(package)
-    assert machine(package).run(EMPTY).output == "empty 0000000000000000 ok\n"
+    assert contender(package).run(EMPTY).output == "empty 0000000000000000 ok\n"

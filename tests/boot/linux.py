@@ -1,22 +1,15 @@
-"""Debian's kernel in a machine, for tests: run a script in it to the end, or talk to a shell in it."""
+"""Debian's kernel in a machine, for tests: run a script in it to the end, and look at what it printed.
+
+Most boots leave out the kernel's self-tests; test_command_line.py boots with all of it.
+"""
 
 import re
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import vm
-from tests.guest_images import debian_kernel, opensbi, userspace_initrd
+from vm.images.busybox import QUICK_CMDLINE, debian_kernel, opensbi, userspace_initrd
 
-# Two thirds of a boot to userspace are self-tests and certificates: leave them out. tests/boot/test_command_line.py
-# boots with all of it.
-SKIPPED = (
-    "bpf_tcp_ca_kfunc_init", "check_unaligned_access_all_cpus", "crypto_algapi_init", "genpd_debug_init",
-    "init_kprobe_trace", "jent_mod_init", "load_system_certificate_list", "lockup_detector_check", "slab_sysfs_init",
-)
-CMDLINE = f"console=ttyS0 quiet initcall_blacklist={','.join(SKIPPED)}"
-PROMPT = "guest> "
-# The terminal of an interactive shell shows what is typed; without that, all it prints is what commands print.
-SHELL = f"stty -echo; export PS1='{PROMPT}'; exec sh"
 MIB = 1 << 20
 
 
@@ -47,27 +40,13 @@ def script(**sections: str) -> str:
 
 def load_linux(machine: vm.Machine, commands: str, firmware: str | None = None, kernel=None) -> None:
     """Make the machine ready to boot to these commands; `firmware` is the name of a file of OpenSBI."""
-    machine.boot(kernel or debian_kernel(), initrd=userspace_initrd(commands), cmdline=CMDLINE,
+    machine.boot(kernel or debian_kernel(), initrd=userspace_initrd(commands), cmdline=QUICK_CMDLINE,
                  firmware=firmware and opensbi()[firmware])
 
 
 def run_to_end(machine: vm.Machine) -> Record:
     stop = machine.run(seconds=30)
     return Record(stop, machine.steps, machine.clock.now_ns(), machine.console.output)
-
-
-class Shell:
-    """A shell in a guest that was booted to `SHELL`."""
-
-    def __init__(self, machine: vm.Machine):
-        self.machine = machine
-        machine.console.expect(PROMPT)
-
-    def run(self, command: str) -> str:
-        """What a command prints, the last newline left out."""
-        self.machine.console.send(command + "\n")
-        self.machine.console.expect(PROMPT)
-        return self.machine.console.before.replace("\r\n", "\n").removesuffix("\n")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.boot.linux import MIB
-from tests.guest_images import READY, debian_kernel, opensbi, userspace_initrd
+from vm.images.busybox import READY, debian_kernel, opensbi, userspace_initrd
 
 pytestmark = pytest.mark.network
 

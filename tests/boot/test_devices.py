@@ -6,7 +6,8 @@ import os
 import pytest
 
 import vm
-from tests.boot.linux import MIB, SHELL, Shell, closing, load_linux
+from tests.boot.linux import MIB, closing, load_linux
+from vm.testing.shell import SHELL, Shell
 
 pytestmark = pytest.mark.network
 

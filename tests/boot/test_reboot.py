@@ -6,7 +6,7 @@ import pytest
 
 import vm
 from tests.boot.linux import load_linux, run_to_end
-from tests.guest_images import READY, debian_kernel
+from vm.images.busybox import READY, debian_kernel
 
 pytestmark = pytest.mark.network
 

@@ -8,7 +8,7 @@ import pytest
 
 import vm
 from tests.assembler import assemble
-from tests.guest_images import opensbi
+from vm.images.busybox import opensbi
 from vm.loaders.linux import HEADER, MAGIC2
 
 JUMP_OVER_HEADER = 0x0400_006F.to_bytes(8, "little")        # jal x0, 64

@@ -11,8 +11,8 @@ import pytest
 
 import vm
 from tests.boot.linux import MIB, Record, closing, load_linux, run_to_end, script
-from tests.guest_images import READY
 from vm.clock import VIRTUAL_EPOCH_NS
+from vm.images.busybox import READY
 from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import unavailable
 

@@ -9,30 +9,32 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from vm.errors import ConfigurationError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
-NOT_THERE = 3
-UART, UART_LINE_STATUS, TRANSMITTER_EMPTY = 0x1000_0000, 5, 0x60
-POWER, POWER_OFF = 0x10_0000, 0x5555
-RAM = 0x8000_0000
+from vm.bench.copies import measured
+from vm.bench.errors import NOT_THERE
+from vm.bench.guests.build import POWER, UART
+from vm.boards.virt import RAM_BASE
+from vm.devices.syscon import PASS
+from vm.errors import ConfigurationError
+from vm.machine import Machine
+
+UART_LINE_STATUS, TRANSMITTER_EMPTY = 5, 0x60
 INTEGER_REGISTERS = ("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
                      "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6").split()
 
 
 def look(engine: str) -> dict[str, Any]:
     """Whether the machine can be made."""
-    import vm
-
-    with vm.Machine(memory="1M", engine=engine) as machine:
+    with Machine(memory="1M", engine=engine) as machine:
         return machine.stats()
 
 
 def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[str, Any]:
     """A program from nothing to its end."""
-    import vm
-
     start, cpu_start = time.perf_counter(), time.process_time()
-    machine = vm.Machine(memory=memory, engine=engine, clock=clock)
+    machine = Machine(memory=memory, engine=engine, clock=clock)
     machine.load(program)
     stop = machine.run()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
@@ -46,7 +48,6 @@ def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[
 def unicorn(program: str, memory: int) -> dict[str, Any]:
     """Unicorn has a hart and memory but no board: the UART and the power switch are callbacks here."""
     import unicorn
-    from elftools.elf.elffile import ELFFile
 
     output = bytearray()
     power = []
@@ -67,7 +68,7 @@ def unicorn(program: str, memory: int) -> dict[str, Any]:
 
     start, cpu_start = time.perf_counter(), time.process_time()
     machine = unicorn.Uc(unicorn.UC_ARCH_RISCV, unicorn.UC_MODE_RISCV64)
-    machine.mem_map(RAM, memory)
+    machine.mem_map(RAM_BASE, memory)
     machine.mmio_map(UART, 0x1000, uart_read, None, uart_write, None)
     machine.mmio_map(POWER, 0x1000, power_read, None, power_write, None)
     with open(program, "rb") as file:
@@ -76,7 +77,7 @@ def unicorn(program: str, memory: int) -> dict[str, Any]:
             machine.mem_write(segment["p_paddr"], segment.data())
         machine.emu_start(elf["e_entry"], until=0)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    if power != [POWER_OFF]:
+    if power != [PASS]:
         raise RuntimeError(f"unicorn: {program}: wrote {power} to the power switch\n{output.decode()}")
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "output": output.decode()}
 
@@ -85,14 +86,12 @@ def icicle(program: str, memory: int) -> dict[str, Any]:
     """Icicle runs what a user process may do: it starts at main(), without paging, and a store to the UART comes back
     here as a fault.
     """
-    from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import SymbolTableSection
     from icicle import ExceptionCode, Icicle, MemoryProtection, RunStatus
 
     output = bytearray()
     start, cpu_start = time.perf_counter(), time.process_time()
     machine = Icicle("riscv64")
-    machine.mem_map(RAM, memory, MemoryProtection.ExecuteReadWrite)
+    machine.mem_map(RAM_BASE, memory, MemoryProtection.ExecuteReadWrite)
     machine.mem_map(UART, 0x1000, MemoryProtection.ReadWrite)
     machine.mem_write(UART + UART_LINE_STATUS, bytes([TRANSMITTER_EMPTY]))
     machine.mem_protect(UART, 0x1000, MemoryProtection.ReadOnly)
@@ -118,9 +117,7 @@ def icicle(program: str, memory: int) -> dict[str, Any]:
 
 
 def copy(kind: str, size: int) -> dict[str, Any]:
-    from vm.bench.rows.copying import measured_here
-
-    return {"pairs": measured_here(kind, size)}
+    return {"pairs": measured(kind, size)}
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -12,20 +12,23 @@ from contextlib import contextmanager
 import numpy as np
 
 import vm
+from vm.bench.contenders import contender
+from vm.bench.errors import NotBuilt, RunFailed
 from vm.bench.guests.build import KERNELS, elf
-from vm.bench.machines import ENGINES, NotBuilt, RunFailed, machine
 from vm.bench.measure import Pair, in_turn
+from vm.bench.variants import variant
+from vm.boards.virt import RAM_BASE
+from vm.memory import PAGE_SIZE
 
-RAM = 0x8000_0000
-DATA = RAM + (1 << 20)
-TABLES = RAM + (48 << 20)
+DATA = RAM_BASE + (1 << 20)
+TABLES = RAM_BASE + (48 << 20)
 MEMORY = "64M"
 MAPPED_PAGES = 12288                    # the first 48 MiB
-CLOCK_DEVICE = 0x10_1000                # its first register is a method in Python
 MACHINE_MODE, SUPERVISOR_MODE = 3, 1
 SV39 = 8 << 60
 POINTER, LEAF, DEVICES = 0x01, 0xCF, 0xC7       # page-table entries: V; V R W X A D; V R W A D
-GIGABYTE_SHIFT, MEGAPAGE_SHIFT = 30, 21
+PAGE_SHIFT, MEGAPAGE_SHIFT, GIGAPAGE_SHIFT = 12, 21, 30
+ENTRIES = 512                           # of a page table
 EVERYTHING, ALLOW = (1 << 54) - 1, 0x1F         # pmpaddr; pmpcfg: a power of two, R W X
 TARGET_SECONDS = 0.03
 
@@ -44,19 +47,16 @@ def settings(environment: dict[str, str]) -> Iterator[None]:
 
 def best_engine() -> str:
     """The fastest of our engines that is there."""
-    return "interpreter" if machine("jit").missing() else "jit"
+    return "interpreter" if contender("jit").missing() else "jit"
 
 
 class Kernels:
-    """A machine with the kernels loaded. `engine` as in vm.bench.machines, settings included."""
+    """A machine with the kernels loaded. `engine` as in vm.bench.variants, settings included."""
 
     def __init__(self, engine: str):
-        missing = machine(engine).missing()
-        if missing:
+        name, environment = variant(engine)
+        if missing := contender(engine).missing():
             raise NotBuilt(missing)
-        base, _, text = engine.partition(":")
-        name, environment = ENGINES[base]
-        environment = environment | dict(pair.split("=") for pair in text.split(",") if pair)
         with settings(environment):
             self.machine = vm.Machine(memory=MEMORY, engine=name)
         self.symbols = self.machine.load(elf(KERNELS)).symbols
@@ -96,22 +96,22 @@ class Kernels:
     def map_pages(self, level: int = 0) -> int:
         """Map the first 48 MiB of RAM onto themselves, and return the satp for it. Level 0: by 4 KiB pages,
         1: by 2 MiB, 2: all of it by 1 GiB."""
-        tables = np.zeros((2 + MAPPED_PAGES // 512, 512), np.uint64)
+        tables = np.zeros((2 + MAPPED_PAGES // ENTRIES, ENTRIES), np.uint64)
         root, middle, leaves = tables[0], tables[1], tables[2:]
-        pages = (RAM >> 12) + np.arange(MAPPED_PAGES, dtype=np.uint64)
+        pages = (RAM_BASE >> PAGE_SHIFT) + np.arange(MAPPED_PAGES, dtype=np.uint64)
         leaves[:] = (pages << np.uint64(10) | np.uint64(LEAF)).reshape(leaves.shape)
         base = TABLES + level * tables.nbytes
         root[0] = DEVICES
-        root[RAM >> GIGABYTE_SHIFT] = entry(RAM, LEAF) if level == 2 else entry(base + 4096, POINTER)
+        root[RAM_BASE >> GIGAPAGE_SHIFT] = entry(RAM_BASE, LEAF) if level == 2 else entry(base + PAGE_SIZE, POINTER)
         for i in range(leaves.shape[0]):
-            large, table = entry(RAM + (i << MEGAPAGE_SHIFT), LEAF), entry(base + 4096 * (2 + i), POINTER)
+            large, table = entry(RAM_BASE + (i << MEGAPAGE_SHIFT), LEAF), entry(base + PAGE_SIZE * (2 + i), POINTER)
             middle[i] = large if level == 1 else table
         self.machine.memory.write(base, tables)
-        return SV39 | base >> 12
+        return SV39 | base >> PAGE_SHIFT
 
 
 def entry(address: int, bits: int) -> int:
-    return address >> 12 << 10 | bits
+    return address >> PAGE_SHIFT << 10 | bits
 
 
 def kernel_pairs(baseline: tuple[str, str], ours: tuple[str, str], rounds: int,

@@ -12,7 +12,7 @@ from math import nan
 from statistics import median, quantiles
 from typing import Any
 
-from vm.bench.machines import NotBuilt, RunFailed
+from vm.bench.errors import NotBuilt, RunFailed
 
 FEW = 5                                 # fewer pairs have no quartiles worth the name
 Pair = tuple[float, float]              # baseline, ours

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from vm.bench.measure import HELD, REFUTED, Result
 from vm.errors import VmError
+from vm.host import cpu_model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,8 +35,6 @@ white-space: nowrap } .held { color: #06752b } .refuted { color: #b3261e } .note
 
 def document(results: Sequence[Result], quick: bool) -> dict[str, Any]:
     """All there is to know about a run, for JSON."""
-    from vm.cli.info import cpu_model
-
     return {
         "vm": version("vm"), "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
         "host": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",

@@ -11,8 +11,9 @@ from itertools import zip_longest
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from vm.cli.disasm import instructions
+from vm.cli.listing import instructions
 from vm.errors import VmError
+from vm.memory import PAGE_SIZE
 from vm.stop import StopReason
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 EVERY = 10_007              # instructions between two samples of the pc, on average
-PAGE = 0x1000
 U64 = (1 << 64) - 1
 
 
@@ -39,11 +39,11 @@ class Trace:
 
     def guest_code(self, machine: Machine, pc: int) -> bytes:
         """The instruction at pc, which is in the page of the trace or crosses out of it."""
-        physical = self.physical & -PAGE | pc % PAGE
+        physical = self.physical & -PAGE_SIZE | pc % PAGE_SIZE
         first = machine.memory.read(physical, 2)
         if first[0] & 3 != 3:
             return first
-        crosses = pc % PAGE == PAGE - 2
+        crosses = pc % PAGE_SIZE == PAGE_SIZE - 2
         return first + machine.memory.read(self.second_page if crosses else physical + 2, 2)
 
 

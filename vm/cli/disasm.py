@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vm.cli.listing import instructions
 from vm.cli.options import Address
 from vm.errors import LoadError, VmError
 
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 SHF_EXECINSTR = 4           # sh_flags
 PF_X = 1                    # p_flags
 FILE_LIMIT = 4 << 30
-ZEROES = re.compile(rb"\0{8,}")
-# The last operand is the distance to the target
-JUMPS = frozenset("j jal beq bne blt bge bltu bgeu beqz bnez blez bgez bltz bgtz".split())
-
 
 EXAMPLES = """\b
 Examples:
@@ -116,48 +112,6 @@ def clipped(code: list[tuple[int, bytes]], start: int, end: int) -> list[tuple[i
     pieces = [(max(address, start), content[max(start - address, 0):max(end - address, 0)])
               for address, content in code]
     return [(address, content) for address, content in pieces if content]
-
-
-def instructions(decoder: Any, code: list[tuple[int, bytes]], symbols: Symbols) -> Iterator[tuple[int, str]]:
-    """(address, line) of every instruction.
-
-    What is none is shown as a number of the length that its first bits tell, and many zero bytes as `...`.
-    """
-    for base, content in code:
-        at = 0
-        while at < len(content):
-            address = base + at
-            if zeroes := ZEROES.match(content, at):
-                yield address, f"{'...':>16}"
-                at += len(zeroes[0]) & ~1
-                continue
-            size = 4 if content[at] & 3 == 3 else 2
-            word = content[at:at + size]
-            number = int.from_bytes(word, "little")
-            unknown = (address, size, ".insn", f"{number:#x}")
-            _, _, mnemonic, operands = next(decoder.disasm_lite(word, address, 1), unknown)
-            text = f"{mnemonic:<10} {named(mnemonic, operands)}{target(address, mnemonic, operands, symbols)}"
-            yield address, f"{address:>16x}:  {f'{number:0{2 * size}x}':<8}  {text.rstrip()}"
-            at += size
-
-
-def named(mnemonic: str, operands: str) -> str:
-    """The operands, with the names of CSRs that capstone does not know and prints as decimal numbers."""
-    if not mnemonic.startswith("csr"):
-        return operands
-    from vm_native.riscv.registers import CSR_NUMBERS
-
-    names = {str(number): name for name, number in CSR_NUMBERS.items() if number > 31}      # others are immediates
-    return ", ".join(names.get(word, word) for word in operands.split(", "))
-
-
-def target(address: int, mnemonic: str, operands: str, symbols: Symbols) -> str:
-    """Where a jump or branch goes, as a comment."""
-    if mnemonic.removeprefix("c.") not in JUMPS:
-        return ""
-    destination = address + int(operands.rpartition(",")[2], 0) & (1 << 64) - 1
-    name = symbols.lookup(destination)
-    return f"    # {destination:x}" + (f" <{name}>" if name else "")
 
 
 def with_labels(rows: Iterator[tuple[int, str]], names: dict[int, str]) -> Iterator[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vm.errors import ConfigurationError
+from vm.host import cpu_model
 
 if TYPE_CHECKING:
     from vm.boards import Virt
@@ -99,14 +99,6 @@ def isa_page() -> str:
     ]
     lines += ["| " + " | ".join(row) + " |" for row in isa_rows()]
     return "\n".join(lines) + "\n"
-
-
-def cpu_model() -> str:
-    """The name that the kernel has for the processor, where it has one."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
 
 
 def memory_map(board: Virt) -> list[Row]:

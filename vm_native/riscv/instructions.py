@@ -12,6 +12,8 @@ A row says what its instruction becomes:
                 (operate_fp is the floating-point unit's exact path: the row's name tells it what to compute)
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
 Extensions name what must be on: all of the words; of names joined by `|`, any one.
+
+The table reads both ways: `encode` assembles single instructions.
 """
 
 import re
@@ -40,12 +42,22 @@ class Row(NamedTuple):
     match: int
     registers: dict[str, tuple[str, int]]   # operand -> (field as written, lowest bit), or ("x2", 0) for a fixed one
     excluded: dict[str, tuple[int, ...]]    # operand -> registers that this row does not cover
+    fields: dict[str, tuple[int, int]]      # the others, as `rm` and `csr` -> (lowest bit, width)
     pieces: tuple[Piece, ...]
     constant: int                           # the immediate of a row that has no pieces
     sign_bit: int                           # of the immediate, or -1
     nonzero: bool
     at_most: int                            # the largest immediate that this row covers, or -1
-    rounds: bool                            # has a rounding mode field
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it has a rounding mode field."""
+        return "rm" in self.fields
+
+    @property
+    def own_registers(self) -> dict[str, tuple[str, int]]:
+        """Those of `registers` that have a field: no fixed ones, and none that is another operand, too."""
+        return {operand: place for operand, place in self.registers.items() if place[0].strip("f'") == operand}
 
     def is_on(self, extensions: Collection[str]) -> bool:
         """Whether a hart with these extensions has the instruction."""
@@ -74,8 +86,9 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
     mask = match = 0
     registers: dict[str, tuple[str, int]] = {}
     excluded: dict[str, tuple[int, ...]] = {}
+    fields: dict[str, tuple[int, int]] = {}
     pieces: list[Piece] = []
-    signed = nonzero = rounds = False
+    signed = nonzero = False
     at_most = -1
     for token in pattern.split():
         if set(token) <= {"0", "1"}:
@@ -99,8 +112,8 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
                 position -= width
                 pieces.append(Piece(position, int(low or high), width))
         else:
-            rounds |= token == "rm"
             position -= WIDTHS[token]
+            fields[token] = (position, WIDTHS[token])
     assert position == 0, f"{name}: {position} bits are not covered by the pattern"
     named = dict(registers)
     for operand, source in fixed.items():
@@ -108,9 +121,43 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", helper: str = 
     top = max((piece.target + piece.width - 1 for piece in pieces), default=-1) if signed else -1
     row = Row(name, pattern, tuple(extensions.split()), base.uop if base else uop or ("" if helper else name),
               base.helper if base else helper, base.leaves if base else leaves, base, length, mask, match, registers,
-              excluded, tuple(pieces), constant, top, nonzero, at_most, rounds)
+              excluded, fields, tuple(pieces), constant, top, nonzero, at_most)
     ROWS.append(row)
     BY_NAME[name] = row
+
+
+def encode(name: str, *, imm: int = 0, **operands: int) -> int:
+    """The word of an instruction: `encode("addi", rd=10, rs1=10, imm=-1)`. Raises ValueError for what does not fit it.
+
+    Registers are numbers, 8 to 15 for the three-bit form, and must all be given; a field like `rm` that is not is 0.
+    `imm` is the value that the instruction works with: lui's has twelve zeroes, a jump's is the distance.
+    """
+    row = BY_NAME[name]
+    if unknown := operands.keys() - row.own_registers.keys() - row.fields.keys():
+        raise ValueError(f"{name}: has no {', '.join(sorted(unknown))}")
+    word = row.match
+    for operand, (field, position) in row.own_registers.items():
+        first, count = (8, 8) if field.endswith("'") else (0, 32)
+        number = operands.get(operand, -1)
+        if not first <= number < first + count:
+            raise ValueError(f"{name}: {operand} is a register from {first} to {first + count - 1}")
+        word |= number - first << position
+    for field, (position, width) in row.fields.items():
+        value = operands.get(field, 0)
+        if not 0 <= value < 1 << width:
+            raise ValueError(f"{name}: {field} has {width} bits")
+        word |= value << position
+    for piece in row.pieces:
+        word |= (imm >> piece.target & (1 << piece.width) - 1) << piece.source
+    if immediate_of(row, word) != imm:
+        raise ValueError(f"{name}: has no immediate {imm}")
+    return word
+
+
+def immediate_of(row: Row, word: int) -> int:
+    """The immediate that stands in a word, sign-extended where the row says so; 0 if none does."""
+    value = sum((word >> piece.source & (1 << piece.width) - 1) << piece.target for piece in row.pieces)
+    return value - (value >> row.sign_bit << row.sign_bit + 1) if row.sign_bit >= 0 else value
 
 
 # --- RV32I and RV64I, unprivileged specification chapters 2 and 4 ----------------------------------------------------

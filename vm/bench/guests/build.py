@@ -19,6 +19,9 @@ RUNTIME = ("runtime/crt0.S", "../../guests/common/console.c", "../../guests/comm
 HOSTED_FLAGS = ("-std=gnu17", "-O2", "-g0", "-fno-sanitize=all", "-ffp-contract=off", "-fno-math-errno", "-Iruntime")
 TARGETS = {"native": (), "linux": ("-target", "riscv64-linux-musl", "-static")}
 
+# Devices of the board, where the sources of the guests have them.
+POWER, CLOCK_DEVICE, UART = 0x10_0000, 0x10_1000, 0x1000_0000
+
 FLOATING_POINT = "floating point"
 CLASSES = {
     "integer": ("sort", "crc", "sha256", "matmul", "compress"),

@@ -3,6 +3,8 @@
 from importlib import import_module
 from types import ModuleType
 
+SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "programs", "builds")
+
 
 def subject(name: str) -> ModuleType:
     """The module of a subject."""

@@ -17,16 +17,17 @@ from math import exp, log
 from pathlib import Path
 
 import vm_native
+from vm.bench.contenders import MEMORY_MIB
+from vm.bench.errors import NotBuilt, RunFailed
 from vm.bench.guests.build import elf
-from vm.bench.machines import MEMORY_MIB, NotBuilt, RunFailed, in_child
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.bench.processes import in_child
+from vm.bench.variants import SWITCH_FORM
 
 TREE = Path(vm_native.__file__).resolve().parents[1]
 SOURCES = ("setup.py", "pyproject.toml", "README.md", "vm", "vm_native")
 OPTIMISE = '"-O3"'                      # in setup.py
 PROGRAMS = ("strings", "recursion", "bytecode_switch", "nbody")
-# The other form needs calls that become jumps; code that counts for a profile has none.
-SWITCH_FORM = {"VM_DISPATCH": "switch"}
 TOUCHED = "vm_native/riscv/csr.pyx"
 FASTER = Claim(1.02, "2–4%")
 QUICKER = Claim(1.1, "10–30% less")
@@ -42,6 +43,7 @@ def rows(quick: bool) -> Iterator[Row]:
         ("profile-guided", "O3", "PGO", FASTER),
         ("profile-guided", "O2", "PGO", FASTER),
     ):
+        # The other form needs calls that become jumps; code that counts for a profile has none.
         form = SWITCH_FORM if ours == "PGO" else {}
         yield Row("builds", f"speed of the interpreter{', switch form' if form else ''}, {name}", baseline, ours,
                   speed(baseline, ours, form, 3), claim=claim)

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterator
 from math import exp, log
 
-from vm.bench.kernels import kernel_pairs
-from vm.bench.machines import NotBuilt, machine
+from vm.bench.contenders import contender
+from vm.bench.errors import NotBuilt
+from vm.bench.kernels import DATA, kernel_pairs
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.bench.variants import named, without
 
 CLAIM = Claim(5, "5–10x")
 KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call": "calls", "FP": "floating",
@@ -31,14 +33,12 @@ def rows(quick: bool) -> Iterator[Row]:
     if quick:
         return
     for switch, text in SWITCHES.items():
-        off = f"jit:VM_JIT_{switch.upper()}=0"
+        off = named("jit", without(switch))
         yield Row("engines", f"{text}, on {len(PROGRAMS)} programs", off, "jit", programs_in_turn(off, "jit", 3),
                   group="what the parts of the JIT bring")
 
 
 def arguments(kernel: str) -> tuple[int, ...]:
-    from vm.bench.kernels import DATA
-
     return (DATA, 1024) if kernel == "loads" else ()
 
 
@@ -47,7 +47,7 @@ def programs_in_turn(baseline: str, ours: str, rounds: int) -> Callable[[], Iter
     def pairs() -> Iterator[Pair]:
         sides = []
         for name in (baseline, ours):
-            there = machine(name)
+            there = contender(name)
             if missing := there.missing():
                 raise NotBuilt(missing)
             sides.append(lambda there=there: exp(sum(log(there.run(p).seconds) for p in PROGRAMS) / len(PROGRAMS)))

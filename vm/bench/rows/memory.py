@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import vm
-from vm.bench.kernels import DATA, RAM, Kernels, best_engine
-from vm.bench.machines import NotBuilt, RunFailed
+from vm.bench.errors import NotBuilt, RunFailed
+from vm.bench.kernels import DATA, Kernels, best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
 from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY
+from vm.bench.variants import NO_TLB, named
+from vm.boards.virt import RAM_BASE
 from vm.errors import ImageError
 from vm.images import debian_installer
 
@@ -43,7 +45,7 @@ def rows(quick: bool) -> Iterator[Row]:
 def checked_against_hits(engine: str, kernel: str, size: int, paged: bool, rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
         sides = []
-        for name in (f"{engine}:VM_TLB=0", engine):
+        for name in (named(engine, NO_TLB), engine):
             kernels = Kernels(name)
             sides.append(kernels.timer(kernel, DATA, size, satp=kernels.map_pages() if paged else None))
         yield from in_turn(sides[0], sides[1], rounds)()
@@ -80,7 +82,7 @@ def walk(level: int, rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
         kernels = Kernels(best_engine())
         satp = kernels.map_pages(level)
-        sides = [kernels.timer("pages", RAM, pages, satp=satp) for pages in (MISSES, HITS)]
+        sides = [kernels.timer("pages", RAM_BASE, pages, satp=satp) for pages in (MISSES, HITS)]
         yield from in_turn(sides[0], sides[1], rounds)()
     return pairs
 
@@ -89,7 +91,7 @@ def misses_of(pages: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
         loads = 1 << 20
         kernels = Kernels(best_engine())
-        kernels.run("pages", loads, RAM, pages, satp=kernels.map_pages())
+        kernels.run("pages", loads, RAM_BASE, pages, satp=kernels.map_pages())
         yield loads, kernels.machine.stats()["tlb_misses"]["loads"]
     return pairs
 

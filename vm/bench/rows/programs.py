@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from vm.bench.contenders import PEERS, contender, qemu
+from vm.bench.errors import NotBuilt, RunFailed
 from vm.bench.guests.build import EMPTY, FLOATING_POINT, PROGRAMS
 from vm.bench.kernels import best_engine
-from vm.bench.machines import PEERS, VM, NotBuilt, Run, RunFailed, machine, qemu, timed
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.bench.processes import VM, Run, timed
+from vm.bench.variants import ENGINE
 from vm.errors import ImageError
 from vm.images import debian_installer
 
@@ -40,14 +43,14 @@ def rows(quick: bool) -> Iterator[Row]:
 def beside(peer: str, engine: str, program: str, rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
         for name in (peer, engine):
-            if missing := machine(name).missing():
+            if missing := contender(name).missing():
                 raise NotBuilt(missing)
         yield from in_turn(lambda: seconds(peer, program), lambda: seconds(engine, program), rounds)()
     return pairs
 
 
 def seconds(name: str, program: str) -> float:
-    return max(machine(name).run(program).seconds - startup(name), LEAST_SECONDS)
+    return max(contender(name).run(program).seconds - startup(name), LEAST_SECONDS)
 
 
 def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
@@ -62,7 +65,7 @@ def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
         theirs: list[str | Path] = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
         ours: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
                                   "--initrd", initrd, "--append", BOOT_LINE]
-        yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {"VM_ENGINE": engine})),
+        yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {ENGINE: engine})),
                            rounds)()
     return pairs
 
@@ -75,4 +78,4 @@ def userspace(run: Run) -> float:
 
 @cache
 def startup(name: str) -> float:
-    return min(machine(name).run(EMPTY).seconds for _ in range(3))
+    return min(contender(name).run(EMPTY).seconds for _ in range(3))

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import vm
+from vm.bench.contenders import MEMORY_MIB, PEERS, QEMU
+from vm.bench.errors import NotBuilt
 from vm.bench.guests.build import EMPTY, elf
 from vm.bench.kernels import best_engine
-from vm.bench.machines import MEMORY_MIB, PEERS, QEMU, VM, NotBuilt
 from vm.bench.measure import Pair, Row, in_turn
+from vm.bench.processes import VM
 
 MACHINES = 20
 QEMU_EMPTY = (QEMU, "-M", "virt", "-display", "none", "-monitor", "none", "-serial", "null", "-m", f"{MEMORY_MIB}M",

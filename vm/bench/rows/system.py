@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 
-from vm.bench.guests.build import LATENCY, elf
-from vm.bench.kernels import CLOCK_DEVICE, DATA, MEMORY, Kernels, best_engine
-from vm.bench.machines import ENGINES, PEERS, NotBuilt, in_child, qemu
+from vm.bench.contenders import PEERS, qemu
+from vm.bench.errors import NotBuilt
+from vm.bench.guests.build import CLOCK_DEVICE, LATENCY, elf
+from vm.bench.kernels import DATA, MEMORY, Kernels, best_engine
 from vm.bench.measure import Pair, Row, in_turn
+from vm.bench.processes import in_child
+from vm.bench.variants import variant
 
 CALLS_A_TURN = 4
 SWITCHES_A_TURN = 2
@@ -58,7 +61,7 @@ def latency(statistic: int, rounds: int) -> Callable[[], Iterator[Pair]]:
         return max(int(output.split()[1 + statistic]), 1) / 1e9
 
     def ours() -> float:
-        engine, environment = ENGINES[best_engine()]
+        engine, environment = variant(best_engine())
         job = {"do": "run", "engine": engine, "program": str(elf(LATENCY)), "memory": MEMORY, "clock": "real"}
         return seconds(str(in_child(job, environment)["output"]))
 

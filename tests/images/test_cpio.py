@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.guest_images import cpio_newc
+from vm.images.cpio import cpio_newc
 
 ENTRIES = [
     ("dev", stat.S_IFDIR | 0o755, b"", (0, 0)),

@@ -1,7 +1,6 @@
-"""Guest images for tests: Debian's kernel with its modules, an initrd of busybox, OpenSBI.
+"""A small Linux for tests and benchmarks: Debian's kernel with its modules, an initrd of busybox, OpenSBI.
 
-From the Debian archive through `vm.images`, verified and cached. The initrd is a cpio archive in the format "newc" of
-the kernel's Documentation/driver-api/early-userspace/buffer-format.rst, the same bytes for the same input.
+All from packages of the Debian archive, verified and cached.
 """
 
 import gzip
@@ -12,14 +11,25 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from vm.images import Archive, Package, debian_archive, extract
+from vm.images.archive import Archive
 from vm.images.cache import cache_directory, replacing
+from vm.images.cpio import Entry, cpio_newc
+from vm.images.deb import extract
+from vm.images.debian import debian_archive
+from vm.images.package import Package
 
 READY = "guest: ready"
 # Debian builds these as modules; the UART, the virtio console and the goldfish clock are in the kernel. In this order.
 MODULES = ("virtio_mmio", "virtio_blk", "virtio-rng")
 OPENSBI_VERSION = "1.6"
 OPENSBI_FILES = ("fw_jump.elf", "fw_jump.bin", "fw_dynamic.elf", "fw_dynamic.bin")
+# Two thirds of a boot to userspace are self-tests and certificates: QUICK_CMDLINE leaves them out.
+SKIPPED = (
+    "bpf_tcp_ca_kfunc_init", "check_unaligned_access_all_cpus", "crypto_algapi_init", "genpd_debug_init",
+    "init_kprobe_trace", "jent_mod_init", "load_system_certificate_list", "lockup_detector_check", "slab_sysfs_init",
+)
+CMDLINE = "console=ttyS0"
+QUICK_CMDLINE = f"{CMDLINE} quiet initcall_blacklist={','.join(SKIPPED)}"
 
 
 @cache
@@ -94,7 +104,7 @@ def userspace_initrd(commands: str, modules: Sequence[str] = MODULES) -> Path:
 
 def busybox_initrd(init_script: str, modules: Sequence[str] = MODULES) -> Path:
     """The path of a cpio.gz with busybox and its applets, modules in /modules and the script as /init."""
-    entries = [
+    entries: list[Entry] = [
         *((name, stat.S_IFDIR | 0o755, b"", (0, 0)) for name in ("bin", "dev", "modules", "proc", "sys", "tmp")),
         ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
         ("bin/busybox", stat.S_IFREG | 0o755, busybox(), (0, 0)),
@@ -103,7 +113,7 @@ def busybox_initrd(init_script: str, modules: Sequence[str] = MODULES) -> Path:
         ("init", stat.S_IFREG | 0o755, init_script.encode(), (0, 0)),
     ]
     archive = cpio_newc(entries)
-    path = cache_directory() / "tests" / f"initrd-{hashlib.sha256(archive).hexdigest()[:16]}.gz"
+    path = cache_directory() / "busybox" / f"initrd-{hashlib.sha256(archive).hexdigest()[:16]}.gz"
     if not path.exists():
         with replacing(path) as file:
             file.write(gzip.compress(archive, compresslevel=6, mtime=0))
@@ -116,15 +126,3 @@ APPLETS = (
     " mknod mount mv nproc od poweroff printf ps pwd reboot rm sed seq setsid sha256sum sleep sort stty sync tail test"
     " time timeout top touch tr true tty umount uname uniq vi wc yes"
 ).split()
-
-
-def cpio_newc(entries: Sequence[tuple[str, int, bytes, tuple[int, int]]]) -> bytes:
-    """A cpio archive of (name, mode, content, device major and minor); all owned by root, all times zero."""
-    archive = bytearray()
-    for inode, (name, mode, content, device) in enumerate([*entries, ("TRAILER!!!", 0, b"", (0, 0))], start=1):
-        links = 2 if stat.S_ISDIR(mode) else 1
-        fields = (inode, mode, 0, 0, links, 0, len(content), 0, 0, *device, len(name) + 1, 0)
-        archive += b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
-        archive += bytes(-len(archive) % 4) + content
-        archive += bytes(-len(archive) % 4)
-    return bytes(archive)

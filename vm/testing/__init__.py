@@ -1,0 +1,1 @@
+"""What guests are tested and measured with."""
