@@ -4,42 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from vm_native.riscv.instructions import IMMEDIATE, REGISTER, ROWS, WIDTHS, Row
+from vm_native.riscv.instructions import ROWS, Row
 
-
-def find_other_fields(row: Row) -> dict[str, tuple[int, int]]:
-    found = {}
-    position = row.length * 8
-    for token in row.pattern.split():
-        if set(token) <= {"0", "1"}:
-            position -= len(token)
-        elif match := REGISTER.fullmatch(token):
-            position -= 3 if match[2] else 5
-        elif match := IMMEDIATE.fullmatch(token):
-            for bits in match[3].split("|"):
-                high, _, low = bits.partition(":")
-                position -= int(high) - int(low or high) + 1
-        else:
-            position -= WIDTHS[token]
-            found[token] = (position, WIDTHS[token])
-    return found
-
-
-def find_register_fields(row: Row) -> dict[str, tuple[bool, bool, int]]:
-    return {
+REGISTER_FIELDS = {
+    row.name: {
         operand: (field.startswith("f"), field.endswith("'"), position)
-        for operand, (field, position) in row.registers.items()
-        if not field[1:].isdigit() and field.rstrip("'").removeprefix("f") == operand
+        for operand, (field, position) in row.own_registers.items()
     }
-
-
-OTHER_FIELDS = {row.name: find_other_fields(row) for row in ROWS}
-REGISTER_FIELDS = {row.name: find_register_fields(row) for row in ROWS}
+    for row in ROWS
+}
 
 
 def other_fields(row: Row) -> dict[str, tuple[int, int]]:
     """Fields that are neither registers nor immediates (`rm`, `csr`, `aq`...): name -> (lowest bit, width)."""
-    return OTHER_FIELDS[row.name]
+    return row.fields
 
 
 def register_fields(row: Row) -> dict[str, tuple[bool, bool, int]]:

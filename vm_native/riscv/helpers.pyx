@@ -5,6 +5,7 @@
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.arithmetic.softfloat cimport RMM
 from vm_native.blocks cimport written
 from vm_native.cpu cimport (
     ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
@@ -20,7 +21,7 @@ from vm_native.riscv.privilege cimport (
 )
 from vm_native.riscv.sbi cimport serve_call
 from vm_native.riscv.state cimport (
-    BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
+    BREAKPOINT, DYNAMIC, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
     MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
 from vm_native.softmmu cimport entry_of, hits
@@ -49,7 +50,6 @@ cdef enum:
     OPCODE_BRANCH = 0x63
     OPCODE_JALR = 0x67
     OPCODE_JAL = 0x6F
-    DYNAMIC = 7
 
 
 cdef inline uint32_t word_of(Uop* uop) noexcept nogil:
@@ -300,7 +300,7 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t flags = 0
     if rounding == DYNAMIC:
         rounding = hart.state.frm
-        if rounding > 4:
+        if rounding > RMM:
             return illegal(cpu, uop)
     cpu.regs[uop.rd] = fp_operate(
         uop[1].rd, rounding, cpu.regs[uop.rs1], cpu.regs[uop.rs2], cpu.regs[uop[1].rs1], &flags
