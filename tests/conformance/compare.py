@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import capstone
 
 import vm
-from tests.conformance.encoding import immediate_of, slot_of
+from tests.conformance.encoding import slot_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.rules import ADOPTED, BLOCK_ADDRESS, CAUSES, PORTIONS, U64, UNSEEN, csr_masks
 from tests.conformance.spike import Record, Trap
+from vm_native.riscv.instructions import immediate_of
 
 SLOTS = {name: number for number, name in enumerate(X_NAMES + F_NAMES)}
 SHOWN = 12                  # steps before a difference that are printed

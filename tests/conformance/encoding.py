@@ -1,10 +1,10 @@
-"""Building and recognising instruction words from the rows of the ISA table."""
+"""Recognising instruction words by the rows of the ISA table, whose `encode` makes them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from vm_native.riscv.instructions import ROWS, Row
+from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode, immediate_of
 
 REGISTER_FIELDS = {
     row.name: {
@@ -13,11 +13,6 @@ REGISTER_FIELDS = {
     }
     for row in ROWS
 }
-
-
-def other_fields(row: Row) -> dict[str, tuple[int, int]]:
-    """Fields that are neither registers nor immediates (`rm`, `csr`, `aq`...): name -> (lowest bit, width)."""
-    return row.fields
 
 
 def register_fields(row: Row) -> dict[str, tuple[bool, bool, int]]:
@@ -30,22 +25,10 @@ def immediate_bits(row: Row) -> int:
     return sum(((1 << piece.width) - 1) << piece.target for piece in row.pieces)
 
 
-def encode(row: Row, registers: Mapping[str, int], immediate: int = 0, **others: int) -> int:
-    """The word of an instruction; register numbers are those of the manual (x8 to x15 for three-bit forms)."""
-    word = row.match
-    for operand, (_, short, position) in register_fields(row).items():
-        word |= (registers[operand] & (7 if short else 31)) << position
-    for piece in row.pieces:
-        word |= (immediate >> piece.target & ((1 << piece.width) - 1)) << piece.source
-    for name, (position, width) in other_fields(row).items():
-        word |= (others[name] & ((1 << width) - 1)) << position
-    return word
-
-
-def immediate_of(row: Row, word: int) -> int:
-    """The immediate that a word holds, sign-extended where the row says so."""
-    value = sum((word >> piece.source & ((1 << piece.width) - 1)) << piece.target for piece in row.pieces)
-    return value - (value >> row.sign_bit << row.sign_bit + 1) if row.sign_bit >= 0 else value
+def encode_on(registers: Mapping[str, int], name: str, immediate: int = 0, **fields: int) -> int:
+    """The word of an instruction on those of the registers that it has."""
+    own = {operand: registers[operand] for operand in BY_NAME[name].own_registers}
+    return encode(name, imm=immediate, **own, **fields)
 
 
 def covers(row: Row, word: int) -> bool:

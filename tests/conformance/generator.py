@@ -15,15 +15,15 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 
 from tests.conformance import operands
-from tests.conformance.encoding import encode, immediate_bits, other_fields, register_fields
+from tests.conformance.encoding import immediate_bits, register_fields
 from tests.conformance.frame import CODE, CODE_SIZE, DATA_SIZE, END, Parameters, build
 from tests.conformance.image import Image
 from tests.conformance.scenery import Scenery, sceneries
 from tests.conformance.special import SPECIAL
-from tests.conformance.units import FUEL, KEPT, POINTERS, RESUME, Unit, address_into, by_name, data_address
+from tests.conformance.units import FUEL, KEPT, POINTERS, RESUME, Unit, address_into, data_address
 from vm_native.ir.uops import UOPS
 from vm_native.riscv import isa as isa_strings
-from vm_native.riscv.instructions import BY_NAME, ROWS, Row
+from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode
 
 OMIT = "omit"
 BACKWARD = 12
@@ -77,7 +77,7 @@ def registers(row: Row, random: Random) -> dict[str, int]:
 
 
 def fields(row: Row, random: Random) -> dict[str, int]:
-    chosen = {name: random.getrandbits(width) for name, (_, width) in other_fields(row).items()}
+    chosen = {name: random.getrandbits(width) for name, (_, width) in row.fields.items()}
     if "rm" in chosen:
         chosen["rm"] = random.choice(ROUNDING)
     return chosen
@@ -97,7 +97,7 @@ def word_of(row: Row, random: Random, immediate: int | None = None, **fixed: int
             chosen[name] = value
         elif name in others:
             others[name] = value
-    return encode(row, chosen, immediate, **others)
+    return encode(row.name, imm=immediate, **chosen, **others)
 
 
 def plain(row: Row, random: Random) -> Unit:
@@ -121,18 +121,19 @@ def memory(row: Row, random: Random) -> Unit:
 
 def branch(row: Row, random: Random) -> Unit:
     if random.random() < 0.15:
-        fuel = [by_name("addi", -1, rd=FUEL, rs1=FUEL)]
-        guard = by_name("bge", 4 + row.length, rs1=0, rs2=FUEL)
+        fuel = [encode("addi", imm=-1, rd=FUEL, rs1=FUEL)]
+        guard = encode("bge", imm=4 + row.length, rs1=0, rs2=FUEL)
         chosen = registers(row, random)
         return Unit(
             8 + row.length,
-            lambda here, target: [*fuel, guard, encode(row, chosen, within(row, target - here - 8))],
+            lambda here, target: [*fuel, guard, encode(row.name, imm=within(row, target - here - 8), **chosen)],
             -random.randrange(1, BACKWARD),
         )
     chosen = registers(row, random)
     return Unit(
-        row.length, lambda here, target: [encode(row, chosen, within(row, target - here))], random.choice(FORWARD)
-    )
+        row.length, lambda here, target: [encode(row.name, imm=within(row, target - here), **chosen)],
+        random.choice(FORWARD),
+    )  # fmt: skip
 
 
 def within(row: Row, distance: int) -> int:
@@ -146,11 +147,10 @@ def indirect(row: Row, random: Random) -> Unit:
     chosen = registers(row, random)
     base = chosen["rs1"] = random.choice((1, 5, 10, 15))
     offset = operands.immediate(random, 0xFFF, 11) if row.pieces else 0
-    offset -= offset >> 11 << 12
     odd = row.length == 4 and random.random() < 0.1
     return Unit(
         8 + row.length,
-        lambda here, target: [*address_into(base, here, target - offset + odd), encode(row, chosen, offset)],
+        lambda here, target: [*address_into(base, here, target - offset + odd), encode(row.name, imm=offset, **chosen)],
         random.choice(FORWARD),
     )
 
@@ -171,10 +171,10 @@ def ret(row: Row, random: Random) -> Unit:
         status, pc, previous, upper = 0x100, 0x141, 0x100, 0
     operation = "csrrs" if random.random() < 0.8 else "csrrc"
     words = [
-        by_name("lui", upper, rd=5), by_name("addi", previous, rd=5, rs1=5),
-        by_name(operation, csr=status, rs1=5, rd=0),
+        encode("lui", imm=upper, rd=5), encode("addi", imm=previous, rd=5, rs1=5),
+        encode(operation, csr=status, rs1=5, rd=0),
     ]  # fmt: skip
-    set_pc = by_name("csrrw", csr=pc, rs1=5, rd=0)
+    set_pc = encode("csrrw", csr=pc, rs1=5, rd=0)
     return Unit(28, lambda here, target: [*words, *address_into(5, here + 12, here + 28), set_pc, row.match])
 
 
@@ -184,7 +184,7 @@ def ecall(row: Row, random: Random) -> Unit:
 
 def wfi(row: Row, random: Random) -> Unit:
     """With an interrupt pending and enabled locally, so that it ends on every machine."""
-    words = [by_name("csrrsi", csr=0x304, zimm=2, rd=0), by_name("csrrsi", csr=0x344, zimm=2, rd=0), row.match]
+    words = [encode("csrrsi", csr=0x304, zimm=2, rd=0), encode("csrrsi", csr=0x344, zimm=2, rd=0), row.match]
     return Unit(12, lambda here, target: words)
 
 
@@ -222,7 +222,7 @@ def make_unit(name: str, seed: int, extensions: frozenset[str]) -> Unit:
 
 def assemble(units: list[Unit]) -> bytes:
     """Lay units out from CODE on; a program that is run through ends with the environment call END."""
-    end = [by_name("lui", 0x6000, rd=17), by_name("addi", END - 0x6000, rd=17, rs1=17), by_name("ecall")]
+    end = [encode("lui", imm=0x6000, rd=17), encode("addi", imm=END - 0x6000, rd=17, rs1=17), encode("ecall")]
     places, here = [], CODE
     for unit in units:
         places.append(here)

@@ -75,7 +75,12 @@ def constants(random: Random, size: int) -> bytes:
 
 
 def immediate(random: Random, bits: int, signed_bit: int) -> int:
-    """A value that fits the bits of an immediate."""
+    """A value that an immediate of these bits can have."""
+    value = bit_pattern(random, bits, signed_bit)
+    return value - (value >> signed_bit << signed_bit + 1) if signed_bit >= 0 else value
+
+
+def bit_pattern(random: Random, bits: int, signed_bit: int) -> int:
     kind = random.random()
     if kind < 0.2:
         return 0

@@ -11,10 +11,11 @@ from typing import NamedTuple
 from tests.conformance.frame import CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, TABLES
 from tests.conformance.image import BASE
 from tests.conformance.scenery import LOCKED, MSIP, NA4, NAPOT, OWN_ENTRIES, PAGE, U, random_flags
-from tests.conformance.units import FUEL, POINTERS, Unit, address_into, by_name, data_address
+from tests.conformance.units import FUEL, POINTERS, Unit, address_into, data_address
+from vm_native.riscv.instructions import encode
 
 SATP, SUPERPAGE = 0x180, 1 << 21
-DATA_REGISTERS = ({"rd": 11, "rs2": 11}, {"rd": 12, "rs2": 12})     # of accesses, loads or stores
+ACCESSES, DATA_REGISTERS = ("ld", "lb", "sd", "sb"), (11, 12)
 
 
 def pointer(random: Random) -> Unit:
@@ -33,7 +34,7 @@ def constant(random: Random, load_float: str = "fld") -> Unit:
 
     def words(here: int, target: int) -> list[int]:
         address = address_into(base, here, offset)
-        return [*address, by_name(row, 0, rd=register, rs1=base)]
+        return [*address, encode(row, rd=register, rs1=base)]
 
     return Unit(12, words)
 
@@ -46,14 +47,14 @@ def constant_single(random: Random) -> Unit:
 def store_code(random: Random) -> Unit:
     """Change the last instruction of the unit, and run it after fence.i."""
     immediate = random.randrange(-2048, 2048)
-    new = by_name("addi", immediate, rd=12, rs1=random.randrange(32))
-    old = by_name("addi", 1, rd=12, rs1=12)
+    new = encode("addi", imm=immediate, rd=12, rs1=random.randrange(32))
+    old = encode("addi", imm=1, rd=12, rs1=12)
     upper = (new + 0x800) >> 12 << 12
 
     def words(here: int, target: int) -> list[int]:
-        first = [by_name("lui", upper - (upper >> 31 << 32), rd=5), by_name("addiw", new - upper, rd=5, rs1=5)]
-        store = [*address_into(6, here + 8, here + 24), by_name("sw", 0, rs1=6, rs2=5)]
-        return [*first, *store, by_name("fence.i", 0, rd=0, rs1=0), old]
+        first = [encode("lui", imm=upper - (upper >> 31 << 32), rd=5), encode("addiw", imm=new - upper, rd=5, rs1=5)]
+        store = [*address_into(6, here + 8, here + 24), encode("sw", rs1=6, rs2=5)]
+        return [*first, *store, encode("fence.i", rd=0, rs1=0), old]
 
     return Unit(28, words)
 
@@ -62,10 +63,10 @@ def interrupt(random: Random) -> Unit:
     """Make an interrupt pending and enable it: from S and below only what they may."""
     bit = random.choice((1, 5, 9))
     words = [
-        by_name("addi", 1 << bit if bit < 11 else 0, rd=5, rs1=0), by_name("csrrs", csr=0x344, rs1=5, rd=0),
-        by_name("csrrs", csr=0x304, rs1=5, rd=0), by_name("csrrsi", csr=0x300, zimm=8 | random.choice((0, 2)), rd=0),
-        by_name("csrrsi", csr=0x144, zimm=2, rd=0), by_name("csrrs", csr=0x104, rs1=5, rd=0),
-        by_name("csrrsi", csr=0x100, zimm=2, rd=0),
+        encode("addi", imm=1 << bit if bit < 11 else 0, rd=5, rs1=0), encode("csrrs", csr=0x344, rs1=5, rd=0),
+        encode("csrrs", csr=0x304, rs1=5, rd=0), encode("csrrsi", csr=0x300, zimm=8 | random.choice((0, 2)), rd=0),
+        encode("csrrsi", csr=0x144, zimm=2, rd=0), encode("csrrs", csr=0x104, rs1=5, rd=0),
+        encode("csrrsi", csr=0x100, zimm=2, rd=0),
     ]  # fmt: skip
     return Unit(4 * len(words), lambda here, target: words)
 
@@ -73,9 +74,9 @@ def interrupt(random: Random) -> Unit:
 def floating_on(random: Random) -> Unit:
     """FS and frm back to something useful."""
     words = [
-        by_name("lui", 0x6000, rd=5),
-        by_name("csrrs", csr=0x100, rs1=5, rd=0), by_name("csrrs", csr=0x300, rs1=5, rd=0),
-        by_name("csrrwi", csr=2, zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
+        encode("lui", imm=0x6000, rd=5),
+        encode("csrrs", csr=0x100, rs1=5, rd=0), encode("csrrs", csr=0x300, rs1=5, rd=0),
+        encode("csrrwi", csr=2, zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
     ]  # fmt: skip
     return Unit(16, lambda here, target: words)
 
@@ -84,9 +85,9 @@ def supervisor_memory(random: Random) -> Unit:
     """SUM, MXR and, in M-mode, MPRV with a random MPP."""
     value = random.getrandbits(3) << 17 | random.choice((0, 1, 3)) << 11
     upper = (value + 0x800) >> 12 << 12
-    words = [by_name("lui", upper, rd=5), by_name("addi", value - upper, rd=5, rs1=5)]
+    words = [encode("lui", imm=upper, rd=5), encode("addi", imm=value - upper, rd=5, rs1=5)]
     operation = random.choice(("csrrs", "csrrc"))
-    words += [by_name(operation, csr=0x100, rs1=5, rd=0), by_name(operation, csr=0x300, rs1=5, rd=0)]
+    words += [encode(operation, csr=0x100, rs1=5, rd=0), encode(operation, csr=0x300, rs1=5, rd=0)]
     return Unit(16, lambda here, target: words)
 
 
@@ -95,13 +96,13 @@ def reservation(random: Random) -> Unit:
     width = random.choice("wd")
     order = {"aq": random.getrandbits(1), "rl": random.getrandbits(1)}
     offset = data_address(random) & ~7
-    words = [by_name(f"lr.{width}", rd=11, rs1=8, **order)]
+    words = [encode(f"lr.{width}", rd=11, rs1=8, **order)]
     if random.random() < 0.4:
-        words.append(by_name(random.choice(("sb", "sw", "sd")), random.choice((0, 0, 4, 8, 64)), rs1=8, rs2=11))
+        words.append(encode(random.choice(("sb", "sw", "sd")), imm=random.choice((0, 0, 4, 8, 64)), rs1=8, rs2=11))
     if random.random() < 0.2:
-        words.append(by_name("addi", 4, rd=8, rs1=8))
+        words.append(encode("addi", imm=4, rd=8, rs1=8))
     width = width if random.random() < 0.8 else random.choice("wd")
-    words += [by_name(f"sc.{width}", rd=random.randrange(10, 16), rs1=8, rs2=random.randrange(32), **order)] * 2
+    words += [encode(f"sc.{width}", rd=random.randrange(10, 16), rs1=8, rs2=random.randrange(32), **order)] * 2
     return Unit(8 + 4 * len(words), lambda here, target: [*address_into(8, here, offset), *words])
 
 
@@ -110,7 +111,7 @@ def refresh(random: Random) -> Unit:
     addresses = [data_address(random) for _ in POINTERS]
 
     def words(here: int, target: int) -> list[int]:
-        found = [by_name("addi", 30, rd=FUEL, rs1=0)]
+        found = [encode("addi", imm=30, rd=FUEL, rs1=0)]
         for register, address in zip(POINTERS, addresses, strict=True):
             found += address_into(register, here + 4 * len(found), address)
         return found
@@ -120,7 +121,7 @@ def refresh(random: Random) -> Unit:
 
 def again(random: Random) -> Unit:
     """Back to the first unit: the program never ends."""
-    return Unit(4, lambda here, target: [by_name("jal", target - here, rd=0)], -CODE_SIZE)
+    return Unit(4, lambda here, target: [encode("jal", imm=target - here, rd=0)], -CODE_SIZE)
 
 
 def neighbours(random: Random) -> Unit:
@@ -137,8 +138,13 @@ def neighbours(random: Random) -> Unit:
         name = random.choice(names)
         offset = first + step * (random.randrange(-20, 20) if random.random() < 0.3 else number)
         data = random.choice((0, 5, 10, 15, 20, 27)) if random.random() < 0.97 else pointer
-        words.append(by_name(name, offset, rs1=pointer, **{"rd" if "l" in name else "rs2": data}))
+        words.append(access(name, pointer, offset, data))
     return Unit(4 * len(words), lambda here, target: words)
+
+
+def access(name: str, pointer: int, offset: int, data: int) -> int:
+    """A load or a store."""
+    return encode(name, rs1=pointer, imm=offset, **{"rd" if "l" in name else "rs2": data})
 
 
 def page_table(random: Random, invalidate: bool = False) -> Unit:
@@ -146,14 +152,14 @@ def page_table(random: Random, invalidate: bool = False) -> Unit:
     page = random.randrange(DATA // PAGE, (DATA + DATA_SIZE) // PAGE)
     place = page * PAGE + random.randrange(0, PAGE, 16)
     value = BASE + random.randrange(DATA, DATA + DATA_SIZE, PAGE) >> 2 | random_flags(random, random.choice((0, U)))
-    fence = [by_name("sfence.vma", rs1=random.choice((0, 7)), rs2=0)]
+    fence = [encode("sfence.vma", rs1=random.choice((0, 7)), rs2=0)]
     if invalidate:
-        fence = [by_name("sfence.w.inval"), by_name("sinval.vma", rs1=7, rs2=0), by_name("sfence.inval.ir")]
-    accesses = [by_name(random.choice(("ld", "lb", "sd", "sb")), rs1=7, **data) for data in DATA_REGISTERS]
+        fence = [encode("sfence.w.inval"), encode("sinval.vma", rs1=7, rs2=0), encode("sfence.inval.ir")]
+    accesses = [access(random.choice(ACCESSES), 7, 0, data) for data in DATA_REGISTERS]
 
     def words(here: int, target: int) -> list[int]:
-        body = [*address_into(7, here + 12, place), by_name("ld", rd=10, rs1=7), *table_entry(value)]
-        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + 8 * page), by_name("sd", rs1=5, rs2=6)]
+        body = [*address_into(7, here + 12, place), encode("ld", rd=10, rs1=7), *table_entry(value)]
+        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + 8 * page), encode("sd", rs1=5, rs2=6)]
         return if_paging(body + fence + accesses)
 
     return Unit(4 * len(words(0, 0)), words)
@@ -169,13 +175,14 @@ def superpage(random: Random) -> Unit:
     side = random.choice((1, -1))
     value = BASE + random.choice((0, 0, 0, PAGE)) >> 2 | random_flags(random, random.choice((0, U)))
     place = side * SUPERPAGE + data_address(random)
-    accesses = [by_name(random.choice(("ld", "lb", "sd", "sb")), rs1=7, **data) for data in DATA_REGISTERS]
+    accesses = [access(random.choice(ACCESSES), 7, 0, data) for data in DATA_REGISTERS]
 
     def words(here: int, target: int) -> list[int]:
-        body = [*address_into(7, here + 12, 0), by_name("srli", 21, rd=7, rs1=7), by_name("addi", side, rd=7, rs1=7)]
-        body += [by_name("andi", 511, rd=7, rs1=7), by_name("slli", 3, rd=7, rs1=7), *table_entry(value)]
-        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + PAGE), by_name("add", rd=5, rs1=5, rs2=7)]
-        body += [by_name("sd", rs1=5, rs2=6), by_name("sfence.vma", rs1=0, rs2=0)]
+        body = address_into(7, here + 12, 0)
+        body += [encode("srli", imm=21, rd=7, rs1=7), encode("addi", imm=side, rd=7, rs1=7)]
+        body += [encode("andi", imm=511, rd=7, rs1=7), encode("slli", imm=3, rd=7, rs1=7), *table_entry(value)]
+        body += [*address_into(5, here + 12 + 4 * len(body), TABLES + PAGE), encode("add", rd=5, rs1=5, rs2=7)]
+        body += [encode("sd", rs1=5, rs2=6), encode("sfence.vma", rs1=0, rs2=0)]
         body += address_into(7, here + 12 + 4 * len(body), place)
         return if_paging(body + accesses)
 
@@ -184,16 +191,16 @@ def superpage(random: Random) -> Unit:
 
 def address_space(random: Random) -> Unit:
     """Another ASID, with the same tables: nothing else changes."""
-    body = [by_name("addi", 7, rd=6, rs1=0), by_name("slli", 44, rd=6, rs1=6)]
-    body.append(by_name(random.choice(("csrrs", "csrrc")), csr=SATP, rs1=6, rd=0))
+    body = [encode("addi", imm=7, rd=6, rs1=0), encode("slli", imm=44, rd=6, rs1=6)]
+    body.append(encode(random.choice(("csrrs", "csrrc")), csr=SATP, rs1=6, rd=0))
     words = if_paging(body)
     return Unit(4 * len(words), lambda here, target: words)
 
 
 def if_paging(body: list[int]) -> list[int]:
     """Skip the body where satp is 0, or cannot be read: that traps, and x5 stays 0."""
-    probe = [by_name("addi", 0, rd=5, rs1=0), by_name("csrrs", csr=SATP, rs1=0, rd=5)]
-    return [*probe, by_name("beq", 4 + 4 * len(body), rs1=5, rs2=0), *body]
+    probe = [encode("addi", rd=5, rs1=0), encode("csrrs", csr=SATP, rs1=0, rd=5)]
+    return [*probe, encode("beq", imm=4 + 4 * len(body), rs1=5, rs2=0), *body]
 
 
 def table_entry(value: int) -> list[int]:
@@ -201,8 +208,9 @@ def table_entry(value: int) -> list[int]:
     low = value & (1 << 31) - 1
     upper = (low + 0x800) >> 12 << 12
     return [
-        by_name("lui", upper, rd=6), by_name("addi", low - upper, rd=6, rs1=6),
-        by_name("addi", value >> 54, rd=5, rs1=0), by_name("slli", 54, rd=5, rs1=5), by_name("or", rd=6, rs1=6, rs2=5),
+        encode("lui", imm=upper, rd=6), encode("addi", imm=low - upper, rd=6, rs1=6),
+        encode("addi", imm=value >> 54, rd=5, rs1=0), encode("slli", imm=54, rd=5, rs1=5),
+        encode("or", rd=6, rs1=6, rs2=5),
     ]  # fmt: skip
 
 
@@ -210,13 +218,13 @@ def software_interrupt(random: Random) -> Unit:
     """The line of the CLINT, in M-mode. Spike looks for interrupts when a CSR is accessed, so until then it is off."""
     level = random.choice((0, 1, 1))
     body = [
-        by_name("lui", MSIP, rd=6), by_name("addi", level, rd=7, rs1=0), by_name("sw", 0, rs1=6, rs2=7),
-        by_name("csrrs", csr=0x344, rs1=0, rd=7), by_name("csrrsi", csr=0x304, zimm=8, rd=0),
-        by_name("csrrsi", csr=0x300, zimm=random.choice((0, 8, 8)), rd=0),
+        encode("lui", imm=MSIP, rd=6), encode("addi", imm=level, rd=7, rs1=0), encode("sw", rs1=6, rs2=7),
+        encode("csrrs", csr=0x344, rs1=0, rd=7), encode("csrrsi", csr=0x304, zimm=8, rd=0),
+        encode("csrrsi", csr=0x300, zimm=random.choice((0, 8, 8)), rd=0),
     ]  # fmt: skip
     # Below M-mode the access to mie traps, and x5 stays negative.
-    words = [by_name("addi", -1, rd=5, rs1=0), by_name("csrrci", csr=0x304, zimm=8, rd=5)]
-    words += [by_name("blt", 4 + 4 * len(body), rs1=5, rs2=0), *body]
+    words = [encode("addi", imm=-1, rd=5, rs1=0), encode("csrrci", csr=0x304, zimm=8, rd=5)]
+    words += [encode("blt", imm=4 + 4 * len(body), rs1=5, rs2=0), *body]
     return Unit(4 * len(words), lambda here, target: words)
 
 
@@ -230,11 +238,12 @@ def protection(random: Random) -> Unit:
 
     def words(here: int, target: int) -> list[int]:
         return [
-            *address_into(5, here, place), by_name("srli", 2, rd=5, rs1=5), by_name("ori", (size >> 3) - (size > 4),
-            rd=5, rs1=5), by_name("addi", 255, rd=6, rs1=0), by_name("slli", 8 * entry, rd=6, rs1=6),
-            by_name("csrrc", csr=0x3A0, rs1=6, rd=0), by_name("csrrw", csr=0x3B0 + entry, rs1=5, rd=0),
-            by_name("addi", setting, rd=6, rs1=0), by_name("slli", 8 * entry, rd=6, rs1=6),
-            by_name("csrrs", csr=0x3A0, rs1=6, rd=0), by_name("sfence.vma", rs1=0, rs2=0),
+            *address_into(5, here, place), encode("srli", imm=2, rd=5, rs1=5),
+            encode("ori", imm=(size >> 3) - (size > 4), rd=5, rs1=5),
+            encode("addi", imm=255, rd=6, rs1=0), encode("slli", imm=8 * entry, rd=6, rs1=6),
+            encode("csrrc", csr=0x3A0, rs1=6, rd=0), encode("csrrw", csr=0x3B0 + entry, rs1=5, rd=0),
+            encode("addi", imm=setting, rd=6, rs1=0), encode("slli", imm=8 * entry, rd=6, rs1=6),
+            encode("csrrs", csr=0x3A0, rs1=6, rd=0), encode("sfence.vma", rs1=0, rs2=0),
         ]  # fmt: skip
 
     return Unit(4 * len(words(0, 0)), words)

@@ -18,8 +18,9 @@ from tests.conformance.generator import assemble
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from tests.conformance.rules import ONLY_ON_SPIKE
-from tests.conformance.units import Unit, by_name
+from tests.conformance.units import Unit
 from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.instructions import encode
 from vm_native.riscv.registers import CSR_NUMBERS
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -99,7 +100,7 @@ def test_every_csr_agrees_with_spike(mode, operation, isa):
     numbers = sorted({*CSR_NUMBERS.values(), *range(0, 4096, 24)} - ONLY_ON_SPIKE.keys())
     numbers = [number for number in numbers if operation != "csrrwi" or number >> 10 == 3]
     source = {"zimm": 0} if operation == "csrrwi" else {"rs1": 0}
-    words = [by_name(operation, csr=number, rd=10, **source) for number in numbers]
+    words = [encode(operation, csr=number, rd=10, **source) for number in numbers]
     parameters = Parameters([0] * 32, [0] * 32, mode=MODES[mode], counteren=2**32 - 1, mstatus=0x6000)
     parameters.pmpaddr[7], parameters.pmpcfg[7] = 2**54 - 1, 0x1F
     compare(build(parameters, b"", assemble([Unit(4, lambda *_, w=word: [w]) for word in words]), b""), isa)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from tests.conformance.encoding import encode, other_fields
 from tests.conformance.frame import DATA, DATA_SIZE
-from vm_native.riscv.instructions import BY_NAME
+from vm_native.riscv.instructions import encode
 
 POINTERS = (2, 8, 9, 14)
 RESUME, FUEL = 4, 31
@@ -31,18 +30,11 @@ class Unit:
     ahead: int = 0              # how many units a branch skips; negative: goes back
 
 
-def by_name(name: str, immediate: int = 0, **operand: int) -> int:
-    """One instruction with all operands given."""
-    row = BY_NAME[name]
-    others = {field: operand.pop(field, 0) for field in other_fields(row)}
-    return encode(row, operand, immediate, **others)
-
-
 def address_into(register: int, here: int, target: int) -> list[int]:
     """auipc and addi: `register` = `target`, as seen from `here`."""
     distance = target - here
     upper = (distance + 0x800) >> 12 << 12
-    return [by_name("auipc", upper, rd=register), by_name("addi", distance - upper, rd=register, rs1=register)]
+    return [encode("auipc", imm=upper, rd=register), encode("addi", imm=distance - upper, rd=register, rs1=register)]
 
 
 def data_address(random: Random) -> int:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import vm
 from tests.assembler import BASE, assemble_elf
-from tests.conformance.encoding import encode, immediate_bits
+from tests.conformance.encoding import encode_on, immediate_bits
 from tests.conformance.operands import integer
 from tests.conformance.spike import executable, isa_string
 from vm.stop import StopReason
-from vm_native.riscv.instructions import BY_NAME, Row
+from vm_native.riscv.instructions import Row
 
 ILLEGAL_INSTRUCTION = 2
 HANDLER = BASE + 0x100
@@ -41,7 +41,7 @@ class SingleSteps:
 
     def __call__(self, name: str, rs1: int, rs2: int = 0, immediate: int = 0) -> int:
         self.hart.x[11], self.hart.x[12] = rs1, rs2
-        assert self.is_legal(encode(BY_NAME[name], REGISTERS, immediate)), f"{name} is illegal"
+        assert self.is_legal(encode_on(REGISTERS, name, immediate)), f"{name} is illegal"
         return self.hart.x[10]
 
     def is_legal(self, word: int) -> bool:
@@ -80,7 +80,7 @@ def program(rows: list[Row]) -> Path:
             1:  ld   a0, 0(s2)
                 ld   a2, 8(s2)
                 mv   a1, {"s2" if memory else "a0"}
-                .{"half" if row.length == 2 else "word"} {encode(row, REGISTERS, immediate):#x}
+                .{"half" if row.length == 2 else "word"} {encode_on(REGISTERS, row.name, immediate):#x}
                 ld   a3, 0(s2)
                 {"xor a0, a0, a3" if memory else ""}
                 sd   a0, (s1)

@@ -10,18 +10,18 @@ import pytest
 
 import vm
 from tests.assembler import BASE, assemble_elf
-from tests.conformance.encoding import encode, register_fields
+from tests.conformance.encoding import encode_on, immediate_bits
 from tests.conformance.operands import floating, integer
 from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
 from vm_native.ir.uops import UOPS
-from vm_native.riscv.instructions import BY_NAME, ROWS, Row
+from vm_native.riscv.instructions import ROWS, Row, encode
 
 PAIRS = read_pairs(UOPS)
 PAGE = 4096
 CODE, HANDLER, DATA = BASE + 0x10_0000, BASE + 0x100, BASE + 0x30_0000
 ROOM = 64                                       # bytes of code for each run: no page is overwritten all the time
-LOOP = encode(BY_NAME["jal"], {"rd": 0}, 0)
-NOP = encode(BY_NAME["addi"], {"rd": 0, "rs1": 0}, 0)
+LOOP = encode("jal", rd=0)
+NOP = encode("addi", rd=0, rs1=0)
 REGISTERS = range(10, 18)
 FP_DIRTY = 3 << 13
 BUDGETS = (1, 2, 5)
@@ -60,10 +60,8 @@ class Case:
         row, rounding = row_of(uop.name)
         if row.name == "auipc":
             immediate = 0x4000_0000 if immediate & 1 else DATA - CODE     # an address beyond RAM, or near the data
-        others = {"rm": rounding} if row.rounds else {}
-        if any(field in row.pattern.split() for field in ("aq", "rl")):
-            others |= {"aq": 0, "rl": 0}
-        return encode(row, {name: registers[name] for name in register_fields(row)}, immediate, **others)
+        rounds = {"rm": rounding} if row.rounds else {}
+        return encode_on(registers, row.name, immediate & immediate_bits(row), **rounds)
 
 
 class Twins:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.assembler import assemble_elf
-from tests.conformance.encoding import encode
+from tests.conformance.encoding import encode_on
 from tests.native.fpu_cases import biased_random, corners
 from tests.native.ieee754 import DOUBLE, FORMATS, HALF, MODES, NV, SINGLE
 from tests.native.single import END, signature, signature_on_spike
@@ -56,10 +56,10 @@ def program(rows: list[Row], count: int) -> Path:
     text, data, total = ["li t0, 3 << 13", "csrs mstatus, t0", "la s1, begin_signature"], [], 0
     for number, row in enumerate(rows):
         data += [f"operands_{number}:", *(f".dword {a:#x}, {b:#x}, {c:#x}" for a, b, c in operand_images(row, count))]
-        forms = [(encode(row, REGISTERS, rm=0), 0)]
+        forms = [(encode_on(REGISTERS, row.name), 0)]
         if row.rounds:
-            forms = [(encode(row, REGISTERS, rm=mode), 4 - mode) for mode in MODES]
-            forms += [(encode(row, REGISTERS, rm=DYNAMIC), mode) for mode in MODES]
+            forms = [(encode_on(REGISTERS, row.name, rm=mode), 4 - mode) for mode in MODES]
+            forms += [(encode_on(REGISTERS, row.name, rm=DYNAMIC), mode) for mode in MODES]
         loads = "fld fa1, 0(s2); fld fa2, 8(s2); fld fa3, 16(s2)"
         if not row.registers["rs1"][0].startswith("f"):
             loads = "ld a1, 0(s2)"
@@ -110,7 +110,7 @@ def difference(rows: list[Row], count: int, ours: list[int], theirs: list[int]) 
 
 def test_constants_equal_spike(tmp_path):
     """fli: 32 constants in three formats, boxed."""
-    words = [encode(BY_NAME[f"fli.{suffix}"], REGISTERS, number) for suffix in FORMATS for number in range(32)]
+    words = [encode_on(REGISTERS, f"fli.{suffix}", number) for suffix in FORMATS for number in range(32)]
     lines = "\n".join(f".word {word:#x}; fsd fa0, (s1); addi s1, s1, 8" for word in words)
     elf = assemble_elf(f"li t0, 3 << 13; csrs mstatus, t0; la s1, begin_signature\n{lines}\n{END}"
                        f"begin_signature: .zero {8 * len(words)}\nend_signature:")
@@ -125,7 +125,7 @@ def test_unboxed_operand_of_a_comparison_is_invalid(guest, dispatch, name):
         csrs  mstatus, t0
         fmv.d.x fa1, a1
         fmv.d.x fa2, a2
-        .word {encode(BY_NAME[name], REGISTERS, rm=0):#x}
+        .word {encode_on(REGISTERS, name):#x}
         frflags a3
         wfi
     """, isa=ISA)
@@ -156,7 +156,7 @@ def test_only_named_extensions_are_on(guest, isa, names):
     for row in ROWS:
         if row.extensions[0] in ("Zfhmin", "Zfh", "Zfa"):
             legal = " ".join(row.extensions) in names
-            assert is_legal(one, encode(row, REGISTERS, rm=0)) == legal, row.name
+            assert is_legal(one, encode_on(REGISTERS, row.name)) == legal, row.name
 
 
 def is_legal(one, word: int, fs: int = FS_DIRTY) -> bool:
@@ -171,8 +171,8 @@ def is_legal(one, word: int, fs: int = FS_DIRTY) -> bool:
 def test_illegal_without_floating_point_state(guest, name):
     """mstatus.FS Off makes every floating-point instruction illegal."""
     one = guest("", isa=ISA)
-    assert not is_legal(one, encode(BY_NAME[name], REGISTERS, rm=0), fs=0)
-    assert is_legal(one, encode(BY_NAME[name], REGISTERS, rm=0), fs=FS_INITIAL)
+    assert not is_legal(one, encode_on(REGISTERS, name), fs=0)
+    assert is_legal(one, encode_on(REGISTERS, name), fs=FS_INITIAL)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_dirty_state(guest, name, fs):
     """Whatever writes an f register makes mstatus.FS Dirty; what only reads leaves it."""
     one = guest("", isa=ISA)
     one["a1"] = FETCHED + 0x200
-    one.store(FETCHED, encode(BY_NAME[name], REGISTERS, rm=0), 4)
+    one.store(FETCHED, encode_on(REGISTERS, name), 4)
     one["mstatus"] = FS_CLEAN
     one.hart.pc = FETCHED
     one.run(1)
@@ -195,7 +195,7 @@ def test_dirty_state(guest, name, fs):
 def test_reserved_rounding_modes_are_illegal(guest, name):
     """Static modes 5 and 6, and the dynamic one while frm holds 5 to 7."""
     one = guest("", isa=ISA)
-    word = encode(BY_NAME[name], REGISTERS, rm=0)
+    word = encode_on(REGISTERS, name)
     one["frm"] = 0
     assert [mode for mode in range(8) if is_legal(one, word | mode << 12)] == [0, 1, 2, 3, 4, DYNAMIC]
     for frm in range(8):
@@ -227,11 +227,11 @@ def test_load_boxes_and_store_takes_the_low_half_word(guest, dispatch, offset):
         li   t0, 3 << 13
         csrs mstatus, t0
         li   a1, {PLACE + offset}
-        .word {encode(BY_NAME["flh"], REGISTERS):#x}
+        .word {encode_on(REGISTERS, "flh"):#x}
         fmv.x.d a0, fa0
         li   a2, 0x1234567800007C01
         fmv.d.x fa2, a2
-        .word {encode(BY_NAME["fsh"], REGISTERS, 2):#x}
+        .word {encode_on(REGISTERS, "fsh", 2):#x}
         frflags a3
         wfi
     """, isa=ISA)

@@ -4,7 +4,9 @@ import pytest
 
 from tests.assembler import BASE
 from vm.stop import StopReason
+from vm_native.riscv.instructions import encode
 
+A0, S0 = 10, 8
 DEVICE = 0x4000_0000
 MIB = 1 << 20
 
@@ -108,7 +110,7 @@ def test_dma_into_the_running_trace(compiled):
 
     def transfer(offset, value):
         if value == 5:
-            g.memory.write(g.address("f"), (0x0640_0513).to_bytes(4, "little"))      # li a0, 100
+            g.memory.write(g.address("f"), words([encode("addi", rd=A0, rs1=0, imm=100)]))
 
     Device(g, write=transfer)
     g.finish()
@@ -130,14 +132,14 @@ def test_code_is_written_through_a_view(compiled):
 
 def long_program(blocks: int, length: int) -> bytes:
     """Blocks of `addi a0, a0, 1` that end in a jump to the next, run over until s0 has been counted down."""
-    code = ((0x0015_0513).to_bytes(4, "little") * (length - 1) + (0x0040_006F).to_bytes(4, "little")) * blocks
-    tail = (0xFFF4_0413, 0x0004_0463, jump_back(len(code) + 8), 0x1050_0073)
-    return code + b"".join(word.to_bytes(4, "little") for word in tail)     # addi s0, s0, -1; beqz s0, .+8; j; wfi
+    block = [encode("addi", rd=A0, rs1=A0, imm=1)] * (length - 1) + [encode("jal", rd=0, imm=4)]
+    count_down = [encode("addi", rd=S0, rs1=S0, imm=-1), encode("beq", rs1=S0, rs2=0, imm=8)]
+    tail = [*count_down, encode("jal", rd=0, imm=-4 * (blocks * length + 2)), encode("wfi")]
+    return words(block) * blocks + words(tail)
 
 
-def jump_back(distance: int) -> int:
-    offset = -distance & 0x1F_FFFF
-    return (offset >> 20) << 31 | (offset >> 1 & 0x3FF) << 21 | (offset >> 11 & 1) << 20 | offset & 0xFF000 | 0x6F
+def words(code: list[int]) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in code)
 
 
 @pytest.mark.parametrize("hot", [0, 1])

@@ -13,10 +13,9 @@ from tests.conformance.encoding import register_fields
 from tests.conformance.generator import kind_of, word_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
-from tests.conformance.units import by_name
 from tests.fuzz.differential import environment
 from vm_native.riscv import isa as isa_strings
-from vm_native.riscv.instructions import ROWS, Row
+from vm_native.riscv.instructions import ROWS, Row, encode
 
 CODE, DATA, HANDLER = 0x1000, 0x10_0000, 0x20_0000      # offsets
 VARIANT = 16                    # bytes: the instruction, and jumps to themselves at 4, 8 and 12
@@ -56,7 +55,7 @@ def variants(row: Row, random: Random, count: int) -> list[tuple[int, dict[str, 
 
 def program(tested: dict[str, list[tuple[int, dict[str, int]]]]) -> Image:
     data = bytearray(HANDLER + 0x1000)
-    stay = by_name("jal", 0, rd=0).to_bytes(4, "little")
+    stay = encode("jal", rd=0).to_bytes(4, "little")
     data[HANDLER : HANDLER + 4] = stay
     at = CODE
     for words in tested.values():
