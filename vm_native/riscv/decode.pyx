@@ -268,10 +268,10 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
         translate_fp(at, row, word)
         return
-    if row.droppable and register_of(row, RD, word) == 0 or row.opcode == UOP_NOTHING:
-        return
     if row.kind == KIND_HELPER:
         emit_helper(at, row.helper, word & row.leave_bits != 0, word, length)
+        return
+    if row.droppable and register_of(row, RD, word) == 0 or row.opcode == UOP_NOTHING:
         return
     immediate = immediate_of(row, word)
     if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
@@ -292,9 +292,7 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         block.links[0].pc = at.pc + <uint64_t>immediate
     else:
         uop.imm = <int32_t>immediate
-        at.ended = row.kind == KIND_INDIRECT
-        return
-    at.ended = True
+    at.ended = KIND_BRANCH <= row.kind <= KIND_INDIRECT
 
 
 cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_t* second_page) noexcept nogil:

@@ -8,7 +8,7 @@ other than zero, `<=10` behind it one that is not larger. `rd!=0,2` excludes reg
 
 A row says what its instruction becomes:
     uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
-    wide=       the uop `wide`; what its constant is: "pc + imm", or "fp(imm)" for what the floating-point unit gives
+    wide=       the uop `wide`; what its constant is: "pc + imm", or "fli(imm)" for the floating-point number of that code
     helper=     a function of the front end (helpers.pyx); `leaves` if the block ends there: True, or "rs1!=0" if it
                 does so only where that field is not zero
     exact=      the exact path of the floating-point unit, as there is no uop
@@ -23,7 +23,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-PC_RELATIVE, FP_CONSTANT = "pc + imm", "fp(imm)"
+PC_RELATIVE, FP_CONSTANT = "pc + imm", "fli(imm)"
 EXACT_HELPER = "operate_fp"
 
 
