@@ -4,7 +4,8 @@ import pytest
 
 from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import BY_NAME, ROWS, encode
-from vm_native.riscv.instructions.row import I, Piece, read_pattern
+from vm_native.riscv.instructions.pattern import Piece, read_pattern
+from vm_native.riscv.instructions.row import I
 
 
 def names(holds) -> set[str]:

@@ -9,6 +9,7 @@ from vm_native.riscv.instructions import (  # noqa: F401, I001
     rv64i, zifencei_zicsr, zimop_zicond, m, a, cmo, f_d, zfh, zfa, zb, zk, privileged, c,
 )
 from vm_native.riscv.instructions.encode import encode, immediate_of
-from vm_native.riscv.instructions.row import BY_NAME, FP_CONSTANT, PC_RELATIVE, ROWS, Piece, Row
+from vm_native.riscv.instructions.pattern import Piece
+from vm_native.riscv.instructions.row import BY_NAME, FP_CONSTANT, PC_RELATIVE, ROWS, Row
 
 __all__ = ["BY_NAME", "FP_CONSTANT", "PC_RELATIVE", "ROWS", "Piece", "Row", "encode", "immediate_of"]
