@@ -11,7 +11,7 @@ from typing import NamedTuple
 from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import ROWS, Row
 
-INSTRUCTIONS = "vm_native/riscv/instructions.py"
+INSTRUCTIONS = "vm_native/riscv/instructions/__init__.py"
 RISCV, MEMORY = "vm_native/riscv/", "vm_native/softmmu.pyx"
 
 
@@ -108,7 +108,7 @@ RULES = [
     rule("the value of ebreak", "helpers.pyx", "trap(cpu, BREAKPOINT, cpu.state.pc)", "trap(cpu, BREAKPOINT, 0)"),
     rule("the value of an illegal instruction", "helpers.pyx",
          "trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))", "trap(cpu, ILLEGAL_INSTRUCTION, 0)"),
-    rule("dynamic rounding mode 5 and 6", "helpers.pyx", "if rounding > 4:", "if rounding > 6:"),
+    rule("dynamic rounding mode 5 and 6", "helpers.pyx", "if rounding > RMM:", "if rounding > 6:"),
     rule("amocas.q with odd registers", "helpers.pyx", "if rd & 1 or rs2 & 1:", "if rs2 & 1:"),
     rule("cbo.zero clears half a block", "helpers.pyx",
          "(physical - region.base), 0, 64)", "(physical - region.base), 0, 32)"),
@@ -167,7 +167,7 @@ def ways(row: Row, random: Random) -> list[tuple[str, str]]:
         found.append((f"has immediate bit {piece.target} one higher", f"pieces={tuple(pieces)!r}"))
     if row.sign_bit >= 0 and row.uop and row.uop != "nothing":
         found.append(("does not extend the sign", "sign_bit=-1"))
-    reads_word = row.helper not in ("", "operate_fp")       # such helpers find the registers themselves
+    reads_word = row.helper and not row.operation               # such helpers find the registers themselves
     if {"rd", "rs1"} <= row.registers.keys() and not row.base and not reads_word and row.uop not in FIELDLESS:
         registers = dict(row.registers)
         (target, low), (source, high) = registers["rd"], registers["rs1"]

@@ -1,6 +1,6 @@
 """Every integer instruction in both dispatch forms, against results computed here from the specification.
 
-Unprivileged specification, chapters 2, 4 (base), 12 (M) and 27 (C). Floating point is in test_fpu.py.
+Unprivileged specification, chapters "RV32I", "RV64I", "M" and "C". Floating point is in test_fpu.py.
 """
 
 import random
@@ -98,6 +98,63 @@ BRANCHES = {
     "bgeu": lambda a, b: a >= b,
 }
 
+ADDRESS = BASE + 0x1000
+# What the definitions above would repeat rather than fix, in numbers of the manual: source, a0, a1 -> a2.
+CORNERS = [
+    # Chapter "M", table "Semantics for division by zero and division overflow".
+    ("div    a2, a0, a1", 0x0000_0000_0000_0007, 0x0000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF),
+    ("divu   a2, a0, a1", 0x0000_0000_0000_0007, 0x0000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF),
+    ("rem    a2, a0, a1", 0x0000_0000_0000_0007, 0x0000_0000_0000_0000, 0x0000_0000_0000_0007),
+    ("remu   a2, a0, a1", 0x8000_0000_0000_0007, 0x0000_0000_0000_0000, 0x8000_0000_0000_0007),
+    ("div    a2, a0, a1", 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, 0x8000_0000_0000_0000),
+    ("rem    a2, a0, a1", 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0000),
+    ("divu   a2, a0, a1", 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0000),
+    ("divw   a2, a0, a1", 0x0000_0000_0000_0007, 0x0000_0001_0000_0000, 0xFFFF_FFFF_FFFF_FFFF),
+    ("divuw  a2, a0, a1", 0x0000_0000_0000_0007, 0x0000_0001_0000_0000, 0xFFFF_FFFF_FFFF_FFFF),
+    ("remw   a2, a0, a1", 0x0000_0001_8000_0000, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8000_0000),
+    ("remuw  a2, a0, a1", 0x0000_0001_8000_0000, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8000_0000),
+    ("divw   a2, a0, a1", 0x0000_0000_8000_0000, 0x0000_0000_FFFF_FFFF, 0xFFFF_FFFF_8000_0000),
+    ("remw   a2, a0, a1", 0x0000_0000_8000_0000, 0x0000_0000_FFFF_FFFF, 0x0000_0000_0000_0000),
+    # The same chapter: quotients go towards zero, remainders have the sign of the dividend.
+    ("div    a2, a0, a1", 0xFFFF_FFFF_FFFF_FFF9, 0x0000_0000_0000_0002, 0xFFFF_FFFF_FFFF_FFFD),
+    ("rem    a2, a0, a1", 0xFFFF_FFFF_FFFF_FFF9, 0x0000_0000_0000_0002, 0xFFFF_FFFF_FFFF_FFFF),
+    ("rem    a2, a0, a1", 0x0000_0000_0000_0007, 0xFFFF_FFFF_FFFF_FFFE, 0x0000_0000_0000_0001),
+    ("divuw  a2, a0, a1", 0x0000_0000_FFFF_FFFF, 0x0000_0000_0000_0001, 0xFFFF_FFFF_FFFF_FFFF),
+    ("remuw  a2, a0, a1", 0x0000_0000_FFFF_FFFE, 0x0000_0000_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFE),
+    # Upper halves of products: signed, signed by unsigned, unsigned.
+    ("mulh   a2, a0, a1", 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0000),
+    ("mulhsu a2, a0, a1", 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF),
+    ("mulhu  a2, a0, a1", 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFE),
+    ("mulh   a2, a0, a1", 0x8000_0000_0000_0000, 0x8000_0000_0000_0000, 0x4000_0000_0000_0000),
+    ("mulw   a2, a0, a1", 0x0000_0001_0001_0000, 0x0000_0000_0000_8000, 0xFFFF_FFFF_8000_0000),
+    # Chapters "RV32I" and "RV64I": shifts take the low six bits of rs2, those of words the low five.
+    ("sll    a2, a0, a1", 0x0000_0000_0000_0005, 0x0000_0000_0000_0040, 0x0000_0000_0000_0005),
+    ("srl    a2, a0, a1", 0x8000_0000_0000_0000, 0x0000_0000_0000_0041, 0x4000_0000_0000_0000),
+    ("sra    a2, a0, a1", 0x8000_0000_0000_0000, 0xFFFF_FFFF_FFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF),
+    ("sllw   a2, a0, a1", 0x0000_0000_0000_0005, 0x0000_0000_0000_0020, 0x0000_0000_0000_0005),
+    ("srlw   a2, a0, a1", 0x0000_0001_8000_0000, 0x0000_0000_0000_0021, 0x0000_0000_4000_0000),
+    ("sraw   a2, a0, a1", 0x0000_0000_8000_0000, 0x0000_0000_0000_003F, 0xFFFF_FFFF_FFFF_FFFF),
+    # Chapter "RV64I": operations on words ignore the upper half, and extend the sign of the result.
+    ("addw   a2, a0, a1", 0x0000_0000_7FFF_FFFF, 0x0000_0000_0000_0001, 0xFFFF_FFFF_8000_0000),
+    ("addw   a2, a0, a1", 0xFFFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0001, 0x0000_0000_0000_0000),
+    ("subw   a2, a0, a1", 0x0000_0000_8000_0000, 0x0000_0000_0000_0001, 0x0000_0000_7FFF_FFFF),
+    ("addiw  a2, a0, 0",  0x1234_5678_8765_4321, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8765_4321),
+    ("sllw   a2, a0, a1", 0x0000_0000_0000_0001, 0x0000_0000_0000_001F, 0xFFFF_FFFF_8000_0000),
+    ("srlw   a2, a0, a1", 0x0000_0000_8000_0000, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8000_0000),
+    ("slliw  a2, a0, 31", 0x0000_0000_0000_0001, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8000_0000),
+    ("srliw  a2, a0, 0",  0x0000_0000_8000_0000, 0x0000_0000_0000_0000, 0xFFFF_FFFF_8000_0000),
+    ("sraiw  a2, a0, 31", 0x0000_0000_7FFF_FFFF, 0x0000_0000_0000_0000, 0x0000_0000_0000_0000),
+    # Chapter "RV32I": the immediate of sltiu is sign-extended, then unsigned; so sltiu 1 is seqz.
+    ("sltiu  a2, a0, -1", 0xFFFF_FFFF_FFFF_FFFE, 0x0000_0000_0000_0000, 0x0000_0000_0000_0001),
+    ("sltiu  a2, a0, -1", 0xFFFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0000, 0x0000_0000_0000_0000),
+    ("sltiu  a2, a0, 1",  0x0000_0000_0000_0000, 0x0000_0000_0000_0000, 0x0000_0000_0000_0001),
+    ("slt    a2, a0, a1", 0x8000_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0001),
+    ("sltu   a2, a0, a1", 0x8000_0000_0000_0000, 0x7FFF_FFFF_FFFF_FFFF, 0x0000_0000_0000_0000),
+    # Chapter "A": without a reservation a store-conditional fails, with code 1.
+    ("sc.w   a2, a1, (a0)", ADDRESS,             0x0000_0000_0000_0007, 0x0000_0000_0000_0001),
+    ("sc.d   a2, a1, (a0)", ADDRESS,             0x0000_0000_0000_0007, 0x0000_0000_0000_0001),
+]  # fmt: skip
+
 
 def operands() -> list[int]:
     choice = random.Random(1)
@@ -129,6 +186,15 @@ def test_immediate_instruction(instruction, guest, dispatch):
             g.hart.pc = BASE + 4 * number
             g.run(instructions=1)
             assert g["a2"] == int(meaning(a, value)) & U64, (hex(a), value)
+
+
+def test_corner_cases(guest, dispatch):
+    g = guest(".option norvc\n" + "".join(f"{source}\n" for source, *_ in CORNERS) + " wfi")
+    for number, (source, a, b, expected) in enumerate(CORNERS):
+        g["a0"], g["a1"], g["a2"] = a, b, ~expected & U64
+        g.hart.pc = BASE + 4 * number
+        g.run(instructions=1)
+        assert g["a2"] == expected, (source, hex(a), hex(b), hex(g["a2"]))
 
 
 @pytest.mark.parametrize("instruction", BRANCHES)

@@ -1,75 +1,8 @@
-# Bytes to uops, driven by the table in instructions.py.
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+# Bytes to uops, driven by the tables of instructions/.
+from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block
 from vm_native.machine cimport Cpu
-
-cdef enum:
-    MAX_PIECES = 8
-
-cdef enum Operand:          # index into DecodeRow.registers
-    RD = 0
-    RS1 = 1
-    RS2 = 2
-    RS3 = 3
-
-cdef enum RowKind:          # what the decoder does beyond filling a uop
-    KIND_PLAIN              # nothing
-    KIND_UPPER              # lui: the immediate stands 12 bits up already
-    KIND_PC_RELATIVE        # auipc: a constant, as the block's pc is known
-    KIND_BRANCH
-    KIND_JUMP
-    KIND_INDIRECT
-    KIND_FP_CONSTANT        # fli: the immediate is the number of a constant
-    KIND_HELPER
-    KIND_CSR                # a helper that need not leave the block if it only reads
-
-cdef struct RegisterField:
-    uint8_t used
-    uint8_t shift           # of the field in the instruction
-    uint8_t mask            # 0: fixed
-    uint8_t base            # added to the field: 0 x, 8 x', 32 f, 40 f'; or the fixed register
-
-cdef struct ImmediatePiece:
-    uint8_t source
-    uint8_t target
-    uint32_t mask
-
-cdef struct DecodeRow:
-    uint32_t mask
-    uint32_t match
-    uint16_t opcode         # uop
-    uint8_t kind
-    uint8_t slots
-    int32_t helper          # index into the front end's helpers
-    int16_t operation       # of the fpu, where the uop does not serve every rounding mode, or none; otherwise -1
-    int16_t opcode_rtz      # uop for round-towards-zero, or -1
-    uint8_t length
-    uint8_t exact_only      # there is no uop, or none on this host (fused multiply-add)
-    uint8_t rounds          # has a rounding mode in bits 14:12
-    uint8_t uses_f          # illegal while mstatus.FS is Off
-    uint8_t writes_f        # makes mstatus.FS Dirty
-    uint8_t droppable       # does nothing if rd is x0
-    uint8_t leaves
-    uint8_t nonzero         # reserved if the immediate is 0
-    int32_t at_most         # reserved if the immediate is greater; -1: no limit
-    int32_t constant        # the immediate of a row without pieces
-    uint8_t piece_count
-    int8_t sign_bit
-    ImmediatePiece pieces[MAX_PIECES]
-    RegisterField registers[4]
-    uint32_t excluded[3]    # bit i: register i makes the row not match (rd, rs1, rs2)
-
-cdef struct DecodeTable:
-    DecodeRow* rows
-    uint16_t* wide          # row numbers, bucket after bucket, for 32-bit instructions
-    uint16_t wide_start[257]
-    uint16_t* narrow        # and for 16-bit ones
-    uint16_t narrow_start[33]
-    int illegal_helper
-    int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
-    int checked_jump_helper  # jumps and branches where IALIGN is 32
-    int operate_helper      # floating point by way of the exact path
-    bint compressed         # IALIGN is 16
+from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef class Decoder:
     cdef DecodeTable table

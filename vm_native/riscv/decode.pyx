@@ -8,32 +8,30 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.arithmetic.softfloat cimport RMM, RNE, RTZ
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport ABANDON, CONTINUE, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES
-from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
+from vm_native.riscv.decode_table cimport (
+    KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_PC_RELATIVE, KIND_PLAIN,
+    RD, RS1, RS2, RS3, DecodeRow, DecodeTable, RegisterField,
+)
+from vm_native.riscv.state cimport DYNAMIC, F0, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
 
 from vm_native.arithmetic import floating
-from vm_native.riscv.instructions import ROWS
 from vm_native.ir.uops import UOPS
+from vm_native.riscv.instructions import FP_CONSTANT, PC_RELATIVE, ROWS
 
 
-cdef enum:
-    NEAREST_EVEN = 0
-    TOWARDS_ZERO = 1
-    DYNAMIC = 7
-
-OPCODES = {row.name: number for number, row in enumerate(UOPS)}
-SLOTS = {row.name: row.slots for row in UOPS}
-KINDS = {
-    "lui": KIND_UPPER, "auipc": KIND_PC_RELATIVE, "jal": KIND_JUMP, "jalr": KIND_INDIRECT,
-    "beq": KIND_BRANCH, "bne": KIND_BRANCH, "blt": KIND_BRANCH, "bge": KIND_BRANCH, "bltu": KIND_BRANCH,
-    "bgeu": KIND_BRANCH, "fli.s": KIND_FP_CONSTANT, "fli.d": KIND_FP_CONSTANT, "fli.h": KIND_FP_CONSTANT,
-}
+OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
 MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
+# What the decoder does for a uop whose semantics begin so, and for the constant that a row asks for.
+ENDINGS = {"branch if": KIND_BRANCH, "jump;": KIND_JUMP, "jump (": KIND_INDIRECT}
+CONSTANTS = {PC_RELATIVE: KIND_PC_RELATIVE, FP_CONSTANT: KIND_FP_CONSTANT}
+OPERANDS = {"rd": RD, "rs1": RS1, "rs2": RS2, "rs3": RS3}
 
 
 cdef class Decoder:
@@ -91,32 +89,22 @@ cdef uint16_t* lay_out(list buckets, uint16_t* starts):
 
 cdef void fill_row(DecodeRow* to, row, dict helpers):
     to.mask, to.match, to.length = row.mask, row.match, row.length
-    origin = row.base or row
-    to.kind = KINDS.get(origin.name, KIND_PLAIN)
-    to.operation = to.opcode_rtz = -1
-    if row.helper:
-        to.kind = KIND_CSR if row.helper == "csr" else KIND_HELPER
-        to.opcode = UOP_CALL_LEAVE if row.leaves else UOP_CALL
-        to.helper = helpers[row.helper]
-        to.slots = 2
-        to.leaves = row.leaves
+    fill_immediate(to, row)
+    for operand, (field, shift) in row.registers.items():
+        fill_register(&to.registers[OPERANDS[operand]], field, shift)
+    for operand, numbers in row.excluded.items():
+        to.excluded[OPERANDS[operand]] = sum(1 << number for number in numbers)
+    fill_floating(to, row)
+    if row.uop:
+        fill_uop(to, row)
     else:
-        to.opcode = OPCODES[row.uop]
-        to.slots = SLOTS[row.uop]
-        semantics = UOPS[to.opcode].semantics
-        to.droppable = semantics.startswith("rd = ") and not any(word in semantics for word in MEMORY)
-    fields = [field for field, _ in origin.registers.values()]
-    to.uses_f = any(field.startswith("f") for field in fields)
-    to.droppable &= not to.uses_f
-    # Whatever raises flags counts as a write of the floating-point state too.
-    to.writes_f = to.uses_f and ("frd" in fields or not row.name.startswith(("fs", "c.fs", "fmv", "fclass", "fsgnj")))
-    to.rounds = row.rounds
-    if row.rounds or row.helper == "operate_fp" or to.kind == KIND_FP_CONSTANT:
-        to.operation = floating.OPERATIONS[row.name]
-        to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)
-        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not floating.HAS_FMA
-    to.nonzero = row.nonzero
-    to.at_most = row.at_most
+        to.kind = KIND_HELPER
+        to.helper = helpers[row.helper]
+        to.leave_bits = row.leave_bits
+
+
+cdef void fill_immediate(DecodeRow* to, row):
+    to.nonzero, to.at_most = row.nonzero, row.at_most
     to.constant = row.constant
     to.sign_bit = row.sign_bit
     to.piece_count = len(row.pieces)
@@ -124,21 +112,37 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
         to.pieces[index].source = piece.source
         to.pieces[index].target = piece.target
         to.pieces[index].mask = (1 << piece.width) - 1
-    for index, operand in enumerate(("rd", "rs1", "rs2", "rs3")):
-        if operand not in row.registers:
-            continue
-        field, shift = row.registers[operand]
-        to.registers[index].used = True
-        to.registers[index].shift = shift
-        if field.startswith("x"):
-            to.registers[index].base = int(field[1:])
-        else:
-            short = field.endswith("'")
-            to.registers[index].mask = 7 if short else 31
-            to.registers[index].base = (32 if field.startswith("f") else 0) + (8 if short else 0)
-    for index, operand in enumerate(("rd", "rs1", "rs2")):
-        for register in row.excluded.get(operand, ()):
-            to.excluded[index] |= <uint32_t>1 << <int>register
+
+
+cdef void fill_register(RegisterField* to, str field, int shift):
+    to.used = True
+    to.shift = shift
+    if field.startswith("x"):
+        to.base = int(field[1:])
+        return
+    short = field.endswith("'")
+    to.mask = 7 if short else 31
+    to.base = (F0 if field.startswith("f") else X0) + (8 if short else 0)
+
+
+cdef void fill_floating(DecodeRow* to, row):
+    to.uses_f, to.writes_f = row.uses_f, row.writes_f
+    to.rounds = row.rounds
+    to.operation = floating.OPERATIONS[row.operation] if row.operation else -1
+    to.opcode_rtz = OPCODES.get(f"{row.name}.rtz", -1)
+    to.exact_only = bool(row.operation) and (not row.uop or "rs3" in row.registers and not floating.HAS_FMA)
+
+
+cdef void fill_uop(DecodeRow* to, row):
+    to.opcode = OPCODES[row.uop]
+    uop = UOPS[to.opcode]
+    to.slots = uop.slots
+    to.kind = CONSTANTS.get(row.wide, KIND_PLAIN)
+    for start, kind in ENDINGS.items():
+        if uop.semantics.startswith(start):
+            to.kind = kind
+    reaches_memory = any(word in uop.semantics for word in MEMORY)
+    to.droppable = uop.semantics.startswith("rd = ") and not reaches_memory and not row.uses_f
 
 
 cdef inline int register_of(const DecodeRow* row, int operand, uint32_t word) noexcept nogil:
@@ -221,10 +225,10 @@ cdef Uop* emit_helper(Translation* at, int helper, bint leaves, uint32_t word, i
 
 
 cdef void set_registers(Uop* uop, const DecodeRow* row, uint32_t word) noexcept nogil:
-    cdef int rd = register_of(row, 0, word)
-    uop.rd = <uint8_t>(rd if rd or not row.registers[0].used else SINK)
-    uop.rs1 = <uint8_t>register_of(row, 1, word)
-    uop.rs2 = <uint8_t>register_of(row, 2, word)
+    cdef int rd = register_of(row, RD, word)
+    uop.rd = <uint8_t>(rd if rd or not row.registers[RD].used else SINK)
+    uop.rs1 = <uint8_t>register_of(row, RS1, word)
+    uop.rs2 = <uint8_t>register_of(row, RS2, word)
 
 
 cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noexcept nogil:
@@ -232,21 +236,21 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
     cdef int rounding = word >> 12 & 7
     cdef int opcode = row.opcode
     cdef Uop* uop
-    if row.rounds and (rounding == 5 or rounding == 6):
+    if row.rounds and RMM < rounding < DYNAMIC:
         emit_helper(at, at.table.illegal_helper, True, word, row.length)
         return
-    if rounding == TOWARDS_ZERO and row.opcode_rtz >= 0:
+    if rounding == RTZ and row.opcode_rtz >= 0:
         opcode = row.opcode_rtz
-    elif row.exact_only or not (rounding == NEAREST_EVEN or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
+    elif row.exact_only or not (rounding == RNE or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
         uop = emit_helper(at, at.table.operate_helper, False, word, row.length)
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
-        uop[1].rs1 = <uint8_t>register_of(row, 3, word)
+        uop[1].rs1 = <uint8_t>register_of(row, RS3, word)
         return
     uop = emit(at, opcode, row.length)
     set_registers(uop, row, word)
     if row.slots == 2:
-        emit_second_slot(at, row.length).rs1 = <uint8_t>register_of(row, 3, word)
+        emit_second_slot(at, row.length).rs1 = <uint8_t>register_of(row, RS3, word)
 
 
 cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nogil:
@@ -264,12 +268,10 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
         translate_fp(at, row, word)
         return
-    if row.droppable and register_of(row, 0, word) == 0 or row.opcode == UOP_NOTHING:
+    if row.kind == KIND_HELPER:
+        emit_helper(at, row.helper, word & row.leave_bits != 0, word, length)
         return
-    if row.kind == KIND_HELPER or row.kind == KIND_CSR:
-        # csrrs and csrrc with x0 (or 0) only read, and what they read may not end the block.
-        emit_helper(at, row.helper, row.leaves and not (row.kind == KIND_CSR and word >> 13 & 1
-                                                        and not word >> 15 & 31), word, length)
+    if row.droppable and register_of(row, RD, word) == 0 or row.opcode == UOP_NOTHING:
         return
     immediate = immediate_of(row, word)
     if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
@@ -284,15 +286,13 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         return
     if row.kind == KIND_FP_CONSTANT:
         emit_second_slot(at, length)
-        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, NEAREST_EVEN, <uint64_t>immediate, 0, 0, &flags)
+        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, RNE, <uint64_t>immediate, 0, 0, &flags)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.links[0].pc = at.pc + <uint64_t>immediate
     else:
         uop.imm = <int32_t>immediate
-        at.ended = row.kind == KIND_INDIRECT
-        return
-    at.ended = True
+    at.ended = KIND_BRANCH <= row.kind <= KIND_INDIRECT
 
 
 cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_t* second_page) noexcept nogil:

@@ -1,10 +1,11 @@
 """The rare instructions. Each is a helper that finds pc, registers and steps exact, and answers with a Status.
 
-`HELPERS` names them for the instruction table; the instruction word stands in the immediate of the uop's second slot.
+Rows of the instruction table name them; the instruction word stands in the immediate of the uop's second slot.
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.arithmetic.softfloat cimport RMM
 from vm_native.blocks cimport written
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
@@ -19,10 +20,12 @@ from vm_native.riscv.privilege cimport (
 )
 from vm_native.riscv.sbi cimport serve_call
 from vm_native.riscv.state cimport (
-    BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
+    BREAKPOINT, DYNAMIC, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
     MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
 )
 from vm_native.softmmu cimport entry_of
+
+from vm_native.riscv.instructions import ROWS
 
 cdef extern from *:
     """
@@ -48,7 +51,6 @@ cdef enum:
     OPCODE_BRANCH = 0x63
     OPCODE_JALR = 0x67
     OPCODE_JAL = 0x6F
-    DYNAMIC = 7
 
 
 cdef inline uint32_t word_of(Uop* uop) noexcept nogil:
@@ -110,6 +112,8 @@ cdef int fence_i(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
+# --- Privileged instructions -----------------------------------------------------------------------------------------
+
 cdef int mret(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE:
@@ -151,6 +155,13 @@ cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
         flush_translations(hart)
     return CONTINUE
 
+
+cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
+    """sinval.vma has done the work; what orders it is only illegal in U-mode."""
+    return illegal(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
+
+
+# --- Registers of control and status ---------------------------------------------------------------------------------
 
 cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     """csrrw, csrrs, csrrc and their immediate forms; chapter 7 of the unprivileged specification."""
@@ -277,11 +288,6 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
-cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
-    """sinval.vma has done the work; what orders it is only illegal in U-mode."""
-    return illegal(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
-
-
 # --- Floating point --------------------------------------------------------------------------------------------------
 
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -299,7 +305,7 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t flags = 0
     if rounding == DYNAMIC:
         rounding = hart.state.frm
-        if rounding > 4:
+        if rounding > RMM:
             return illegal(cpu, uop)
     cpu.state.regs[uop.rd] = fp_operate(
         uop[1].rd, rounding, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2], cpu.state.regs[uop[1].rs1], &flags
@@ -308,12 +314,17 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
-HELPERS = {}
+# --- The table -------------------------------------------------------------------------------------------------------
+
+HELPERS = {}                    # numbers by the names that rows of instructions, and the decoder, give them
 
 
 cdef void register(str name, Helper helper):
-    helpers[len(HELPERS)] = helper
-    HELPERS[name] = len(HELPERS)
+    number = len(HELPERS)
+    if number == MAX_HELPERS:
+        raise ImportError(f"no room for the helper {name!r}: MAX_HELPERS is {MAX_HELPERS}")
+    helpers[number] = helper
+    HELPERS[name] = number
 
 
 register("illegal", illegal)
@@ -325,12 +336,16 @@ register("mret", mret)
 register("sret", sret)
 register("wfi", wfi)
 register("sfence_vma", sfence_vma)
+register("sfence_inval", sfence_inval)
 register("csr", csr)
 register("cbo_clean", cbo_clean)
 register("cbo_inval", cbo_inval)
 register("cbo_zero", cbo_zero)
 register("wrs_nto", wrs_nto)
 register("amocas_q", amocas_q)
-register("sfence_inval", sfence_inval)
 register("make_fp_dirty", make_fp_dirty)
 register("operate_fp", operate_fp)
+
+for _row in ROWS:
+    if _row.helper and _row.helper not in HELPERS:
+        raise ImportError(f"{_row.name}: there is no helper {_row.helper!r}")

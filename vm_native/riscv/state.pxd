@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.machine cimport Cpu
-from vm_native.riscv.decode cimport DecodeTable
+from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
     X0 = 0
@@ -13,6 +13,9 @@ cdef enum Privilege:
     USER = 0
     SUPERVISOR = 1
     MACHINE = 3
+
+cdef enum:                  # rounding modes of an instruction, beside those of arithmetic (Rounding); 5, 6 are reserved
+    DYNAMIC = 7             # what frm says
 
 cdef enum:                  # TLB banks: one per effective data mode; a change of satp flushes all but the first
     BANK_M = 0
