@@ -211,7 +211,7 @@ def test_reset_starts_over(guest):
     g.finish()
     assert g.word("word", 4) == 6 and g["s1"] == 6
     steps, now = g.machine.steps, g.machine.clock.now_ns()
-    g.hart.set_interrupt(3, True)
+    g.native.set_interrupt(3, True)
     g["mie"], g["pmpcfg0"] = 8, 0x80
     g.machine.reset()
     assert g.hart.pc == BASE and g["s1"] == 0 and g.word("word", 4) == 5

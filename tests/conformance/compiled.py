@@ -74,7 +74,7 @@ class CompiledLockstep(Lockstep):
         to, source = self.compiling.hart, self.ours.hart
         for name, _ in given.registers:
             if name[0] == "x":
-                to.write_x(int(name[1:]), source.read_x(int(name[1:])))
+                to.x[int(name[1:])] = source.x[int(name[1:])]
         for name in GIVEN:
             if to.csr[name] != source.csr[name]:
                 to.csr[name] = source.csr[name]

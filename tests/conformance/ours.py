@@ -26,6 +26,7 @@ class Ours:
         self.isa = isa
         self.machine = new_machine(isa, engine=engine, harts=harts)
         self.hart = self.machine.harts[0]
+        self.native = self.machine._natives[0]      # what is asked for after every step, without Python between
 
     @cached_property
     def recogniser(self) -> Recogniser:
@@ -45,8 +46,8 @@ class Ours:
 
     def registers(self, hart: vm.Hart | None = None) -> list[int]:
         """x0 to x31, then f0 to f31; of the first hart where nothing else is said."""
-        hart = hart or self.hart
-        read_x, read_f = hart.read_x, hart.read_f
+        native = self.native if hart is None else self.machine._natives[hart.id]
+        read_x, read_f = native.read_x, native.read_f
         return [read_x(number) for number in range(32)] + [read_f(number) for number in range(32)]
 
     def memory_at(self, address: int, size: int) -> int | None:

@@ -99,7 +99,7 @@ def disturb(ours: Ours, seed: int) -> None:
     random = Random(seed)
     hart, kind = ours.hart, random.random()
     if kind < 0.15:
-        hart.mtimecmp = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        ours.native.mtimecmp = hart.csr["time"] + random.randrange(1, 40)
         hart.csr["mie"] |= 0x80
         hart.csr["mstatus"] |= 8
     elif kind < 0.2:
@@ -108,12 +108,12 @@ def disturb(ours: Ours, seed: int) -> None:
         source, target = (BASE + CODE + random.randrange(0, CODE_SIZE // 8, 4) for _ in range(2))
         ours.machine.memory.write(target, ours.machine.memory.read(source, 4))
     elif kind < 0.35:
-        hart.write_csr(CSR_NUMBERS["fcsr"], random.choice((0, 0, 0, 31, 0x20, 0x60)))
+        hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
     elif kind < 0.4:
         hart.csr["satp"] = hart.csr["satp"] ^ 7 << 44
-    elif kind < 0.45 and hart.read_csr(CSR_NUMBERS["stimecmp"]) is not None:
+    elif kind < 0.45 and ours.native.read_csr(CSR_NUMBERS["stimecmp"]) is not None:
         hart.csr["menvcfg"] |= 1 << 63
-        hart.csr["stimecmp"] = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        hart.csr["stimecmp"] = hart.csr["time"] + random.randrange(1, 40)
         hart.csr["sie"] |= 0x20
         hart.csr["sstatus"] |= 2
 
@@ -121,11 +121,11 @@ def disturb(ours: Ours, seed: int) -> None:
 def state(ours: Ours) -> dict[str, object]:
     """What can be seen of a machine, but for RAM."""
     found: dict[str, object] = {"steps": ours.machine.steps, "console": ours.machine.console.output}
-    for hart in ours.machine.harts:
+    for hart, native in zip(ours.machine.harts, ours.machine._natives, strict=True):
         prefix = f"hart {hart.id} " if hart.id else ""
         seen = {"pc": hart.pc, "privilege": hart.privilege, "state": hart.state, "hart_steps": hart.steps}
         seen |= zip(X_NAMES + F_NAMES, ours.registers(hart), strict=True)
-        seen |= {name: hart.read_csr(number) for name, number in CSR_NUMBERS.items()}
+        seen |= {name: native.read_csr(number) for name, number in CSR_NUMBERS.items()}
         found |= {prefix + name: value for name, value in seen.items()}
     return found
 
@@ -259,7 +259,7 @@ def first_wrong_step(case: Case) -> str:
     problems = differences(*after(high))
     ours, _ = after(low)
     hart = ours.hart
-    physical = hart.translate(hart.pc, "execute")
+    physical = ours.native.translate(hart.pc, "execute")
     word = 0 if physical is None else int.from_bytes(ours.machine.memory.read(physical, 4), "little")
     return f"step {high} of the last piece, {hart.pc:#x} {disassemble(word, hart.pc)}: {'; '.join(problems)}"
 

@@ -106,7 +106,7 @@ class Twins:
         for number in REGISTERS:
             hart.x[number] = values[number]
             hart.csr["mstatus"] = FP_DIRTY
-            hart.write_f(number, floats[number])
+            hart.f_bits[number] = floats[number]
         hart.csr["fflags"] = 0
         for name in ("mcause", "mepc", "mtval", "minstret"):
             hart.csr[name] = 0
@@ -115,7 +115,7 @@ class Twins:
         state = {name: hart.csr[name] for name in ("mcause", "mepc", "mtval", "minstret", "fflags")}
         return state | {
             "traps": stop.steps - state["minstret"], "stop": (stop.reason, stop.steps), "pc": hart.pc,
-            "x": [hart.x[number] for number in REGISTERS], "f": [hart.read_f(number) for number in REGISTERS],
+            "x": [hart.x[number] for number in REGISTERS], "f": [hart.f_bits[number] for number in REGISTERS],
             "data": machine.memory.read(DATA - 64, len(data) + 128), "code": machine.memory.read(code, ROOM // 2),
         }
 

@@ -16,7 +16,6 @@ PMP_NAPOT_RWX = 0x1F
 
 def prepare_for_supervisor(hart: Hart) -> None:
     """What a kernel may expect of its firmware (SBI specification, and what OpenSBI does)."""
-    hart.sbi = True
     hart.csr["medeleg"] = DELEGATED_CAUSES
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
     hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS

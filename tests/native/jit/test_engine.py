@@ -13,7 +13,7 @@ REFUSED = "the host refuses executable memory"
 @pytest.fixture
 def unable(monkeypatch):
     """A host that refuses, to which nothing has been said yet."""
-    monkeypatch.setattr("vm.machine.unavailable", lambda: REFUSED)
+    monkeypatch.setattr("vm.engine.unavailable", lambda: REFUSED)
     vm.machine.say_once.cache_clear()
     yield
     vm.machine.say_once.cache_clear()

@@ -61,7 +61,7 @@ def test_floating_point_sequences(monkeypatch):
         for ours in both:
             hart = ours.hart
             for register, value in zip(F, values, strict=True):
-                hart.write_f(register, value)
+                hart.f_bits[register] = value
             hart.csr["mstatus"], hart.csr["fcsr"] = 0x6000, 0
             hart.x[10], hart.x[20], hart.x[POINTER] = values[0], 3, DATA
             ours.machine.memory.write(DATA, memory)

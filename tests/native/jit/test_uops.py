@@ -88,14 +88,14 @@ def prepare(ours: Ours, row: Row, chosen: dict[str, int], here: int, seed: int) 
     for operand, (is_float, _, _) in register_fields(row).items():
         number = chosen[operand]
         if is_float:
-            hart.write_f(number, operands.floating(random))
+            hart.f_bits[number] = operands.floating(random)
         elif kind_of(row) == "indirect":
-            hart.write_x(number, here + random.choice((8, 8, 12)) + random.choice((0, 1)))
+            hart.x[number] = here + random.choice((8, 8, 12)) + random.choice((0, 1))
         elif kind_of(row) == "memory" and operand == "rs1":
-            hart.write_x(number, base_address(row, random))
+            hart.x[number] = base_address(row, random)
         else:
-            hart.write_x(number, operands.integer(random))
-    hart.write_csr(3, random.choice((0, 0, 0, 31, 0x20, 0x60)))
+            hart.x[number] = operands.integer(random)
+    hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
     hart.pc = here
 
 
@@ -121,7 +121,7 @@ def test_single_instructions(setting):
                     prepare(ours, row, chosen, here, seed)
                     ours.machine.run(instructions=3)
                     hart = ours.hart
-                    results.append([hart.pc, hart.read_csr(3), hart.csr["mcause"], *ours.registers()])
+                    results.append([hart.pc, hart.csr["fcsr"], hart.csr["mcause"], *ours.registers()])
                     hart.csr["mstatus"] = 0x6000
                 if results[0] != results[1]:
                     names = ("pc", "fcsr", "mcause", *X_NAMES, *F_NAMES)
