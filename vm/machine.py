@@ -54,6 +54,9 @@ class Machine:
       default is whether $VM_PERF_MAP is 1.
     - settings: what else can be set, mostly to measure what a part brings; the default is what the environment says.
 
+    What it is made of: `harts`, `memory`, `console`, `board`, `clock` and `isa`; `program` is what was loaded. Tools
+    have `events`, `inputs` and `compiler` (None where nothing is compiled).
+
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
     use it in a `with` statement.
     """

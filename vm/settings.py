@@ -49,6 +49,9 @@ TABLE = (
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
     Setting("", "VM_DEBIAN_MIRROR", Kind.TEXT, "the mirror that Debian's packages come from"),
+    Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
+    Setting("", "https_proxy", Kind.TEXT, "the same for https"),
+    Setting("", "no_proxy", Kind.TEXT, "hosts that are reached without one"),
     # Of the command line
     Setting("", "NO_COLOR", Kind.TEXT, "set: print without colours (https://no-color.org)"),
     Setting("", "COLUMNS", Kind.TEXT, "the width of the terminal"),

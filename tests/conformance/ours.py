@@ -14,17 +14,18 @@ X_NAMES = tuple(f"x{number}" for number in range(32))
 F_NAMES = tuple(f"f{number}" for number in range(32))
 
 
-def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None, harts: int = 1) -> vm.Machine:
+def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None, harts: int = 1,
+                settings: vm.Settings | None = None) -> vm.Machine:
     """Every machine of the conformance tests; `engine` as `vm.Machine` has it, so $VM_ENGINE by default."""
-    return vm.Machine(memory=memory, isa=isa, engine=engine, harts=harts)
+    return vm.Machine(memory=memory, isa=isa, engine=engine, harts=harts, settings=settings)
 
 
 class Ours:
     """A machine, used for one program after the other. It has one hart where nothing else is said."""
 
-    def __init__(self, isa: str, engine: str | None = None, harts: int = 1):
+    def __init__(self, isa: str, engine: str | None = None, harts: int = 1, settings: vm.Settings | None = None):
         self.isa = isa
-        self.machine = new_machine(isa, engine=engine, harts=harts)
+        self.machine = new_machine(isa, engine=engine, harts=harts, settings=settings)
         self.hart = self.machine.harts[0]
         self.native = self.machine._natives[0]      # what is asked for after every step, without Python between
 

@@ -5,6 +5,7 @@ and test_fpu.py say whether the latter is right. A third of the runs end between
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -69,11 +70,11 @@ class Case:
 class Twins:
     """A machine that fuses and one that does not."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self):
         self.machines = []
-        for fusion in ("1", "0"):
-            monkeypatch.setenv("VM_FUSION", fusion)
-            machine = vm.Machine(memory="4M", isa="rv64gc_zba_zbb_zbs_zicond_zicntr")
+        for fusion in (True, False):
+            settings = replace(vm.Settings.from_environment(), fusion=fusion)
+            machine = vm.Machine(memory="4M", isa="rv64gc_zba_zbb_zbs_zicond_zicntr", settings=settings)
             machine.load(assemble_elf("nop"))
             machine.memory.write(HANDLER, LOOP.to_bytes(4, "little") * 4)
             machine.harts[0].csr["mtvec"] = HANDLER
@@ -121,8 +122,8 @@ class Twins:
 
 
 @pytest.fixture
-def twins(dispatch, monkeypatch):
-    made = Twins(monkeypatch)
+def twins(dispatch):
+    made = Twins()
     yield made
     made.close()
 

@@ -229,10 +229,9 @@ def test_callback_sees_and_changes_registers(compiled):
     assert g["a2"] == 2000
 
 
-@pytest.mark.parametrize("registers", ["1", "0"])
-def test_callback_writes_a_double_where_a_single_was(registers, compiled, monkeypatch):
+@pytest.mark.parametrize("registers", [True, False])
+def test_callback_writes_a_double_where_a_single_was(registers, compiled):
     """What compiled code knew of a floating-point register, that it holds a boxed single, ends with the callback."""
-    monkeypatch.setenv("VM_JIT_REGISTERS", registers)
     g = compiled("""
         .option norvc
         li   s1, 0x40000000
@@ -240,7 +239,7 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled, monkey
         lw   a0, (s1)
         fadd.s fa3, fa0, fa0
         wfi
-    """)
+    """, switches={"registers": registers})
     g["mstatus"] = 0x6000
 
     def read(offset):

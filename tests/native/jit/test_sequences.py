@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+import vm
 from tests.assembler import BASE
 from tests.conformance import operands
 from tests.conformance.encoding import register_fields
@@ -43,11 +44,10 @@ def sequence(random: Random) -> list[int]:
     return words
 
 
-def test_floating_point_sequences(monkeypatch):
+def test_floating_point_sequences():
     """Doubles where singles were and the other way round, in all orders; the interpreter says what comes out."""
-    monkeypatch.setenv("VM_JIT_HOT", "0")
     random = Random(1)
-    both = [Ours(isa_strings.DEFAULT, engine=engine) for engine in ("interpreter", "jit")]
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
     stay = by_name("jal", 0, rd=0)
     words = [[*sequence(random), stay] for _ in range(SEQUENCES)]
     code = b"".join(word.to_bytes(4, "little") for part in words for word in part)

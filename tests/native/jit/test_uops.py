@@ -8,13 +8,13 @@ from random import Random
 
 import pytest
 
+import vm
 from tests.conformance import operands
 from tests.conformance.encoding import register_fields
 from tests.conformance.generator import kind_of, word_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.units import by_name
-from tests.fuzz.differential import environment
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, Row
 
@@ -28,8 +28,8 @@ KINDS = ("plain", "memory", "branch", "jump", "indirect")
 EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
-    "all": {}, "no registers": {"REGISTERS": "0"}, "no allocation": {"ALLOCATION": "0"}, "no floats": {"FLOATS": "0"},
-    "no slots": {"SLOTS": "0"}, "no jump cache": {"JUMP_CACHE": "0"},
+    "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
+    "no floats": {"floats": False}, "no slots": {"slots": False}, "no jump cache": {"jump_cache": False},
 }  # fmt: skip
 
 
@@ -105,8 +105,8 @@ def test_single_instructions(setting):
     count = FEWER if SETTINGS[setting] else VARIANTS
     tested = {row.name: variants(row, random, count) for row in TESTED}
     image = program(tested)
-    with environment(SETTINGS[setting] | {"HOT": "0"}):
-        both = Ours(isa_strings.DEFAULT, engine="interpreter"), Ours(isa_strings.DEFAULT, engine="jit")
+    settings = vm.Settings(hot=0, switches=SETTINGS[setting])
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=settings) for engine in ("interpreter", "jit")]
     for ours in both:
         ours.load(image)
         ours.hart.csr["mtvec"] = BASE + HANDLER
