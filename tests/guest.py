@@ -43,6 +43,7 @@ class Guest:
             self.machine.attach(*place)
         self.machine.load(assemble_elf(source + EPILOGUE))
         self.hart = self.machine.harts[0]
+        self.native = self.machine._natives[0]      # what devices and firmware have of the hart: lines, timer, SBI
         self.memory = self.machine.memory
         for hart in self.machine.harts:
             hart.csr["mtvec"] = self.address("trap_m")

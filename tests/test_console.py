@@ -2,12 +2,12 @@
 
 import re
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from vm.console import Console, ExpectStopped
-from vm.errors import ExpectTimeout
+from vm.console import Console
+from vm.errors import ExpectStopped, ExpectTimeout
+from vm.stop import Stop, StopReason
 
 
 class Script:
@@ -27,13 +27,13 @@ class Script:
     def request_stop(self) -> None:
         self.stop_asked = True
 
-    def run(self, seconds: float) -> SimpleNamespace:
+    def run(self, seconds: float) -> Stop:
         self.runs.append(seconds)
         while self.pieces and not self.stop_asked:
             self.console.write(self.pieces.pop(0))
         reason = "requested" if self.stop_asked else self.end
         self.stop_asked = False
-        return SimpleNamespace(reason=SimpleNamespace(value=reason), message="")
+        return Stop(StopReason(reason), 0, 0, 0)
 
 
 def bytewise(text: bytes, **options) -> Script:
@@ -147,7 +147,7 @@ def test_idle_guest_counts_as_out_of_time():
 def test_power_off_before_the_match_says_so_and_gives_the_stop():
     with pytest.raises(ExpectStopped, match="stopped with power-off before it printed 'login:'(.|\n)*bye") as error:
         bytewise(b"bye", end="power-off").console.expect("login:")
-    assert error.value.stop.reason.value == "power-off"
+    assert error.value.stop.reason is StopReason.POWER_OFF
 
 
 def test_match_in_the_last_output_before_power_off_counts():
@@ -185,10 +185,10 @@ def test_waiting_costs_the_same_however_much_was_printed(pattern, line):
             console.expect(pattern)
         return time.process_time() - start
 
-    def feed(console: Console, pieces: list[bytes]) -> SimpleNamespace:
+    def feed(console: Console, pieces: list[bytes]) -> Stop:
         for piece in pieces:
             console.write(piece)
-        return SimpleNamespace(reason=SimpleNamespace(value="deadline"), message="")
+        return Stop(StopReason.DEADLINE, 0, 0, 0)
 
     count = 8_000
     assert wait([line] * 2 * count) < 5 * wait([line] * count)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from vm.devices import Device
 from vm.stop import StopReason
 
 
@@ -120,19 +121,22 @@ def test_event_whose_device_raises_stays(busy):
 
 def test_device_access_schedules_from_its_own_step(guest):
     """A store that asks for an event in 100 ns at step 3 has it at step 103, in the middle of a slice."""
-    class Device(Sink):
+    class Scheduler(Device):
+        def __init__(self):
+            super().__init__()
+            self.times = []
+
         def write(self, offset, size, value):
-            g.machine.events.schedule(value, self, 1)
+            self.events.schedule(value, self, 1)
 
-        def read(self, offset, size):
-            return len(self.seen)
+        def on_event(self, event, data):
+            self.times.append(self.clock.now_ns())
 
-    g = guest(".option norvc\n nop\n nop\n nop\n sw a1, 0(a0)\n 1: j 1b")
-    device = Device(g.machine.clock)
-    g.machine._bus.add_device(0x4000_0000, 0x1000, device)
+    device = Scheduler()
+    g = guest(".option norvc\n nop\n nop\n nop\n sw a1, 0(a0)\n 1: j 1b", devices=[(device, 0x4000_0000)])
     g["a0"], g["a1"] = 0x4000_0000, 100
     g.run(instructions=1000)
-    assert device.times() == [103]
+    assert device.times == [103]
 
 
 def test_clear(busy):

@@ -145,30 +145,39 @@ def test_reset_state(guest):
     g["mstatus"], g["satp"], g["mie"], g["medeleg"] = (1 << 64) - 1, 8 << 60, 0xAAA, 0xFFFF
     g["x5"], g.hart.f_bits[3], g["pmpcfg0"] = 1, 2, 0x1F
     g.hart.privilege = 0
-    g.hart.set_interrupt(11, True)
-    g.hart.reset()
+    g.native.set_interrupt(11, True)
+    g.native.reset()
     assert g.hart.privilege == 3 and g.hart.pc == 0 and not any(g.hart.x) and not any(g.hart.f_bits)
     for name in ("satp", "mie", "mip", "medeleg", "pmpcfg0", "mcause"):
         assert g[name] == 0, name
     assert g["mstatus"] == 0xA << 32
 
 
-def test_lines(hart):
+def test_lines(guest):
+    g = guest("wfi")
     for bit in (3, 9, 11):
-        hart.set_interrupt(bit, True)
-        assert hart["mip"] == 1 << bit
-        hart.set_interrupt(bit, False)
+        g.native.set_interrupt(bit, True)
+        assert g["mip"] == 1 << bit
+        g.native.set_interrupt(bit, False)
     with pytest.raises(ValueError, match="not a line"):
-        hart.set_interrupt(5, True)
+        g.native.set_interrupt(5, True)
 
 
-def test_mtimecmp_drives_mtip(hart):
+def test_mtimecmp_drives_mtip(guest):
     """Privileged specification, section 3.2.1: pending while mtime >= mtimecmp."""
-    assert hart["mip"] == 0
-    hart.mtimecmp = 0
-    assert hart["mip"] == 1 << 7
-    hart.mtimecmp = 1
-    assert hart["mip"] == 0
+    g = guest("wfi")
+    assert g["mip"] == 0
+    g.native.mtimecmp = 0
+    assert g["mip"] == 1 << 7
+    g.native.mtimecmp = 1
+    assert g["mip"] == 0
+
+
+@pytest.mark.parametrize("name", ["mtimecmp", "sbi", "set_interrupt", "start", "stop", "suspend", "reset", "connect"])
+def test_what_devices_and_firmware_do_to_a_hart_is_not_the_users(name, hart):
+    assert not hasattr(hart, name)
+    with pytest.raises(AttributeError):
+        setattr(hart, name, None)
 
 
 def test_repr(hart):

@@ -31,28 +31,26 @@ def test_compiled_share_and_way_out_of_compiled_code():
     assert jit["left"]["unlinked"] >= jit["links"] / 8
 
 
-@pytest.mark.parametrize("switch, reason, few", [("LINKING", "unlinked", 10_000), ("JUMP_CACHE", "unknown", 10_000)])
-def test_a_part_that_is_off_shows_in_why_compiled_code_is_left(switch, reason, few, monkeypatch):
-    def left() -> int:
-        with machine(engine="jit") as running:
+@pytest.mark.parametrize("switch, reason, few", [("linking", "unlinked", 10_000), ("jump_cache", "unknown", 10_000)])
+def test_a_part_that_is_off_shows_in_why_compiled_code_is_left(switch, reason, few):
+    def left(**switches: bool) -> int:
+        with machine(engine="jit", settings=vm.Settings(switches=switches)) as running:
             running.run(instructions=2_000_000)
             return running.stats()["jit"]["left"][reason]
 
     assert left() < few
-    monkeypatch.setenv(f"VM_JIT_{switch}", "0")
-    assert left() > few
+    assert left(**{switch: False}) > few
 
 
-@pytest.mark.parametrize("jump_cache", ["1", "0"])
-def test_compiled_code_goes_on_behind_a_trap_that_the_interpreter_takes(jump_cache, monkeypatch):
-    monkeypatch.setenv("VM_JIT_HOT", "0")
-    monkeypatch.setenv("VM_JIT_JUMP_CACHE", jump_cache)
-    with vm.Machine(memory="64M", engine="jit") as running:
+@pytest.mark.parametrize("jump_cache", [True, False])
+def test_compiled_code_goes_on_behind_a_trap_that_the_interpreter_takes(jump_cache):
+    settings = vm.Settings(hot=0, switches={"jump_cache": jump_cache})
+    with vm.Machine(memory="64M", engine="jit", settings=settings) as running:
         running.load(elf("syscall"))
         running.run(instructions=1_000_000)
         jit = running.stats()["jit"]
     assert jit["performed"] > 10_000
-    assert (jit["left"]["performed"] > 1_000) == (jump_cache == "0")
+    assert (jit["left"]["performed"] > 1_000) == (not jump_cache)
 
 
 def test_interpreter_has_no_counters_of_a_compiler():

@@ -29,13 +29,13 @@ def pipe():
 
 def test_input_is_fed_until_its_end(machine, pipe):
     with Terminal(machine, stdin=pipe[0]) as terminal:
-        assert machine.input_fd == pipe[0] and terminal.feeding
+        assert machine.inputs.watching and terminal.feeding
         os.write(pipe[1], b"a\x01xb")
-        machine.on_input()
+        machine.inputs.poll(0)
         assert machine.board.uart.fifo + machine.board.uart.queue == b"a\x01xb"
         os.close(pipe[1])
-        machine.on_input()
-        assert machine.input_fd is None and not terminal.feeding and not terminal.quitting
+        machine.inputs.poll(0)
+        assert not machine.inputs.watching and not terminal.feeding and not terminal.quitting
 
 
 def test_output_goes_out_unchanged(machine, pipe):
@@ -50,7 +50,7 @@ def test_machine_and_signals_are_left_as_they_were(machine, pipe):
         assert signal.getsignal(signal.SIGTERM) not in handlers
         raise RuntimeError
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == handlers
-    assert (machine.input_fd, machine.on_input, machine.console.mirror) == (None, None, None)
+    assert (machine.inputs.watching, machine.console.mirror) == (False, None)
 
 
 def test_ignored_signal_stays_ignored(machine, pipe):
@@ -61,13 +61,6 @@ def test_ignored_signal_stays_ignored(machine, pipe):
             assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, previous)
-
-
-def test_waiting_for_input_tells_whether_some_came(machine, pipe):
-    with Terminal(machine, stdin=pipe[0]) as terminal:
-        assert not terminal.wait_for_input(0)
-        os.write(pipe[1], b"x")
-        assert terminal.wait_for_input(60)
 
 
 def test_descriptor_that_is_non_blocking_still_gets_everything(pipe):

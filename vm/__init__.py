@@ -9,28 +9,33 @@ from typing import TYPE_CHECKING
 from vm.errors import (
     BusError,
     ConfigurationError,
+    ExpectFailed,
+    ExpectStopped,
     ExpectTimeout,
     GuestError,
     ImageError,
     LoadError,
     MachineBusy,
     PageFault,
+    Unreachable,
     VmError,
 )
 
 if TYPE_CHECKING:
     from vm import copy, devices, images
     from vm.machine import Machine
+    from vm.settings import Settings
     from vm.stop import Stop, StopReason
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BusError", "ConfigurationError", "ExpectTimeout", "GuestError", "ImageError", "LoadError", "Machine",
-    "MachineBusy", "PageFault", "Stop", "StopReason", "VmError", "copy", "devices", "images",
+    "BusError", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError", "ImageError",
+    "LoadError", "Machine", "MachineBusy", "PageFault", "Settings", "Stop", "StopReason", "Unreachable", "VmError",
+    "copy", "devices", "images",
 ]
 
-CLASSES = {"Machine": "vm.machine", "Stop": "vm.stop", "StopReason": "vm.stop"}
+CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Stop": "vm.stop", "StopReason": "vm.stop"}
 MODULES = ("copy", "devices", "images")
 
 

@@ -11,18 +11,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from vm.errors import ExpectTimeout, VmError
+from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout
+from vm.stop import Stop, StopReason
 
 REGEX_WINDOW = 4096         # bytes before new output that a regular expression is tried on
 TAIL = 1000                 # bytes of output in an error message
-
-
-class ExpectStopped(VmError):
-    """The machine stopped before the console printed what was expected. Attribute: `stop`, what `run` returned."""
-
-    def __init__(self, message: str, stop: Any):
-        self.stop = stop
-        super().__init__(message)
 
 
 class Console:
@@ -37,7 +30,7 @@ class Console:
         record: keep the output; without it only what comes while `expect` waits is kept
     """
 
-    def __init__(self, send: Callable[[bytes], None], run: Callable[..., Any], request_stop: Callable[[], None]):
+    def __init__(self, send: Callable[[bytes], None], run: Callable[..., Stop], request_stop: Callable[[], None]):
         self._send = send
         self._run = run
         self._request_stop = request_stop
@@ -109,17 +102,17 @@ class Console:
         self._position = end
         return True
 
-    def _failure(self, pattern: str | bytes | re.Pattern[Any], seconds: float, stop: Any) -> VmError:
+    def _failure(self, pattern: str | bytes | re.Pattern[Any], seconds: float, stop: Stop) -> ExpectFailed:
         wanted = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
         pending = self._output[self._position:]
         tail = pending[-TAIL:].decode(errors="replace")
         ending = f"; its output ends with:\n{tail}" if tail else "; it printed nothing"
-        reason = stop.reason.value
-        if reason == "deadline":
+        if stop.reason is StopReason.DEADLINE:
             return ExpectTimeout(f"the guest did not print {wanted!r} in {seconds:g} seconds of its time{ending}")
-        if reason == "idle":
+        if stop.reason is StopReason.IDLE:
             return ExpectTimeout(f"the guest did not print {wanted!r}: it waits, and only input can wake it{ending}")
         message = f" ({stop.message})" if stop.message else ""
+        reason = stop.reason.value
         return ExpectStopped(f"the machine stopped with {reason}{message} before it printed {wanted!r}{ending}", stop)
 
 

@@ -1,5 +1,12 @@
 """One exception tree: everything this package raises on purpose derives from `VmError`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vm.stop import Stop
+
 
 class VmError(Exception):
     """Base of all errors raised by `vm`."""
@@ -13,17 +20,47 @@ class LoadError(VmError, ValueError):
     """A file cannot be loaded into the machine. The message names the file and what to do."""
 
 
-class ImageError(VmError):
-    """A guest image cannot be found, downloaded or verified."""
-
-
 class MachineBusy(VmError, RuntimeError):
     """`run` was called while the machine runs, from a callback or a thread, or while memory is open for writing."""
 
 
-class ExpectTimeout(VmError, TimeoutError):
-    """The console did not print what was expected in the given guest time. The message ends with its last output."""
+class CompilerError(VmError):
+    """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 
+
+# --- Images ----------------------------------------------------------------------------------------------------------
+
+class ImageError(VmError):
+    """A guest image cannot be found, downloaded or verified."""
+
+
+class Unreachable(ImageError):
+    """A mirror does not answer, or not with the file asked for. Attribute: `missing` (it answered that it has none)."""
+
+    def __init__(self, message: str, missing: bool = False):
+        self.missing = missing
+        super().__init__(message)
+
+
+# --- The console -----------------------------------------------------------------------------------------------------
+
+class ExpectFailed(VmError):
+    """The console did not print what was expected. The message ends with its last output."""
+
+
+class ExpectTimeout(ExpectFailed, TimeoutError):
+    """It did not in the given guest time, or never will without input."""
+
+
+class ExpectStopped(ExpectFailed):
+    """The machine stopped before it did. Attribute: `stop`, what `run` returned."""
+
+    def __init__(self, message: str, stop: Stop):
+        self.stop = stop
+        super().__init__(message)
+
+
+# --- The guest -------------------------------------------------------------------------------------------------------
 
 class GuestError(VmError):
     """The guest asked for something that cannot be done."""
@@ -51,3 +88,7 @@ class PageFault(GuestError):
         self.address = address
         self.access = access
         super().__init__(f"virtual address {address:#x} has no translation ({access})")
+
+
+class MalformedQueue(GuestError):
+    """A virtio driver built a queue or a buffer that the specification forbids."""

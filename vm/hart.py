@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from vm.memory import Memory, VirtualMemory
+from vm.errors import PageFault
+from vm.memory import Memory
+from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
-from vm_native.riscv.registers import CSR_NUMBERS, F_NUMBERS, X_NUMBERS
+from vm_native.riscv.isa import Isa
+from vm_native.riscv.registers import CAUSES, CSR_NUMBERS, F_NUMBERS, X_NUMBERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 Value = TypeVar("Value")
 
@@ -40,7 +47,7 @@ class ControlRegisters:
     does not fit 64 bits.
     """
 
-    def __init__(self, hart: Hart):
+    def __init__(self, hart: NativeHart):
         self._hart = hart
 
     def __getitem__(self, name: str | int) -> int:
@@ -70,8 +77,47 @@ def csr_number(name: str | int) -> int:
     return number
 
 
-class Hart(NativeHart):
-    """A hart of a machine. `hart.pc`, `hart.privilege` and `hart.steps` are there too.
+class VirtualMemory:
+    """Memory through the MMU of one hart, as its current privilege and `satp` see it. Addresses are virtual.
+
+    Every method raises `PageFault` where there is no translation and `BusError` where it leads to nothing. Reading or
+    writing changes no accessed or dirty bit; permission is that of a load or a store of the hart.
+    """
+
+    def __init__(self, hart: NativeHart, memory: Memory):
+        self._hart = hart
+        self._memory = memory
+
+    def physical(self, address: int, access: str = "read") -> int:
+        """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute'."""
+        found = self._hart.translate(address % (1 << 64), access)
+        if found is None:
+            raise PageFault(address, access)
+        return found
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes, across pages."""
+        return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
+
+    def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
+        """Write a buffer, across pages; nothing is written unless all of it can be."""
+        source = memoryview(data).cast("B")
+        pieces = list(self._pieces(address, len(source), "write"))
+        offset = 0
+        for physical, part in pieces:
+            self._memory.write(physical, source[offset : offset + part])
+            offset += part
+
+    def _pieces(self, address: int, size: int, access: str) -> Iterator[tuple[int, int]]:
+        while size > 0:
+            part = min(size, PAGE_SIZE - address % PAGE_SIZE)
+            yield self.physical(address, access), part
+            address += part
+            size -= part
+
+
+class Hart:
+    """A hart of a machine.
 
     - x: integer registers, 64 bits unsigned. Negative values are accepted for writing, as two's complement; below
       -2**63 and from 2**64 on it is a ValueError.
@@ -81,20 +127,61 @@ class Hart(NativeHart):
     - virtual: memory through this hart's MMU.
     """
 
-    def connect(self, memory: Memory) -> None:
-        """Give the hart its views; the machine does this once."""
-        self.x: Registers[int] = Registers(self.read_x, lambda number, value: self.write_x(number, bits(value)))
+    __slots__ = ("_native", "csr", "f", "f_bits", "virtual", "x")
+
+    def __init__(self, native: NativeHart, memory: Memory):
+        self._native = native
+        self.x: Registers[int] = Registers(native.read_x, lambda number, value: native.write_x(number, bits(value)))
         self.f: Registers[float] = Registers(self._read_double, self._write_double)
-        self.f_bits: Registers[int] = Registers(self.read_f, lambda number, value: self.write_f(number, bits(value)))
-        self.csr = ControlRegisters(self)
-        self.virtual = VirtualMemory(self, memory)
+        self.f_bits: Registers[int] = Registers(native.read_f,
+                                                lambda number, value: native.write_f(number, bits(value)))
+        self.csr = ControlRegisters(native)
+        self.virtual = VirtualMemory(native, memory)
+
+    @property
+    def id(self) -> int:
+        """mhartid."""
+        return self._native.id
+
+    @property
+    def isa(self) -> Isa:
+        """What the hart has."""
+        return self._native.isa
+
+    @property
+    def pc(self) -> int:
+        """Virtual address of the next instruction. Writable, which ends a wfi; an odd address raises ValueError."""
+        return self._native.pc
+
+    @pc.setter
+    def pc(self, value: int) -> None:
+        self._native.pc = value
+
+    @property
+    def privilege(self) -> int:
+        """0 user, 1 supervisor, 3 machine. Writable."""
+        return self._native.privilege
+
+    @privilege.setter
+    def privilege(self, value: int) -> None:
+        self._native.privilege = value
+
+    @property
+    def steps(self) -> int:
+        """Retired instructions and instructions that trapped, since the machine was built."""
+        return self._native.steps
+
+    @property
+    def state(self) -> str:
+        """'started', 'stopped' or 'suspended' (waiting for an interrupt)."""
+        return self._native.state
 
     def _read_double(self, number: int) -> float:
-        value: float = struct.unpack("<d", struct.pack("<Q", self.read_f(number)))[0]
+        value: float = struct.unpack("<d", struct.pack("<Q", self.f_bits[number]))[0]
         return value
 
     def _write_double(self, number: int, value: float) -> None:
-        self.write_f(number, struct.unpack("<Q", struct.pack("<d", value))[0])
+        self.f_bits[number] = struct.unpack("<Q", struct.pack("<d", value))[0]
 
     def __getitem__(self, name: str) -> Any:
         """A register by any of its names: `hart["a0"]`, `hart["fa0"]`, `hart["pc"]`, `hart["satp"]`."""
@@ -118,3 +205,8 @@ class Hart(NativeHart):
 
     def __repr__(self) -> str:
         return f"<hart {self.id}: {self.state}, pc {self.pc:#x}, privilege {'USHM'[self.privilege]}>"
+
+
+def cause_name(cause: int) -> str:
+    """The name of an exception or an interrupt, by the number in mcause."""
+    return CAUSES.get(cause, "unknown cause")

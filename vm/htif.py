@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from vm.events import EventQueue
 from vm.memory import Memory
+from vm.stop import Request, StopReason
 
 GRACE_NS = 10_000
 SYSTEM_CALL, CONSOLE = 0, 1
@@ -21,16 +22,16 @@ ENOSYS, EBADF = 38, 9
 
 
 class Htif:
-    """Watches one `tohost` word. `on_exit(code)` hears the end of the program, `output` what it prints."""
+    """Watches one `tohost` word. `on_request` hears the end of the program, EXIT, and `output` what it prints."""
 
     def __init__(self, memory: Memory, events: EventQueue, tohost: int, fromhost: int | None,
-                 output: Callable[[bytes], None], on_exit: Callable[[int], None]):
+                 output: Callable[[bytes], None], on_request: Request):
         self._memory = memory
         self._events = events
         self.tohost = tohost
         self.fromhost = fromhost
         self._output = output
-        self._on_exit = on_exit
+        self._on_request = on_request
         self._half_written = False
 
     def stored(self, size: int) -> None:
@@ -57,7 +58,7 @@ class Htif:
             self._answer(CONSOLE << 56 | 1 << 48)
         elif device == SYSTEM_CALL and operation == 0 and payload & 1:
             self._clear()
-            self._on_exit(payload >> 1)
+            self._on_request(StopReason.EXIT, payload >> 1)
         elif device == SYSTEM_CALL and operation == 0:
             self._system_call(payload)
         else:
@@ -74,7 +75,7 @@ class Htif:
             result = -EBADF
         elif number == EXIT_CALL:
             self._clear()
-            self._on_exit(descriptor & 0xFF)
+            self._on_request(StopReason.EXIT, descriptor & 0xFF)
             return
         else:
             result = -ENOSYS

@@ -1,4 +1,4 @@
-"""Guest memory from Python: by physical address, and by virtual address as a hart sees it."""
+"""Guest memory from Python, by physical address."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from vm.errors import BusError, PageFault
+from vm.errors import BusError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
-    from vm.hart import Hart
     from vm_native.execution.machine import NativeMachine
     from vm_native.memory.bus import Bus
     from vm_native.memory.ram import WritableRam
 
-PAGE_SIZE = 4096
 DEVICE_SIZES = (1, 2, 4, 8)
 
 
@@ -109,42 +107,3 @@ class Memory:
     def _check(self, address: int, size: int, access: str) -> None:
         if size < 0 or address < 0 or address + size > 1 << 64:
             raise BusError(address, access, f"{size} bytes")
-
-
-class VirtualMemory:
-    """Memory through the MMU of one hart, as its current privilege and `satp` see it. Addresses are virtual.
-
-    Every method raises `PageFault` where there is no translation and `BusError` where it leads to nothing. Reading or
-    writing changes no accessed or dirty bit; permission is that of a load or a store of the hart.
-    """
-
-    def __init__(self, hart: Hart, memory: Memory):
-        self._hart = hart
-        self._memory = memory
-
-    def physical(self, address: int, access: str = "read") -> int:
-        """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute'."""
-        found = self._hart.translate(address % (1 << 64), access)
-        if found is None:
-            raise PageFault(address, access)
-        return found
-
-    def read(self, address: int, size: int) -> bytes:
-        """`size` bytes, across pages."""
-        return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
-
-    def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
-        """Write a buffer, across pages; nothing is written unless all of it can be."""
-        source = memoryview(data).cast("B")
-        pieces = list(self._pieces(address, len(source), "write"))
-        offset = 0
-        for physical, part in pieces:
-            self._memory.write(physical, source[offset : offset + part])
-            offset += part
-
-    def _pieces(self, address: int, size: int, access: str) -> Iterator[tuple[int, int]]:
-        while size > 0:
-            part = min(size, PAGE_SIZE - address % PAGE_SIZE)
-            yield self.physical(address, access), part
-            address += part
-            size -= part

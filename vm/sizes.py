@@ -1,11 +1,11 @@
-"""Memory sizes as people write them: `512M`, `1G`, `65536K`, or bytes."""
+"""The size of a page, and memory sizes as people write them: `512M`, `1G`, `65536K`, or bytes."""
 
 import re
 
 from vm.errors import ConfigurationError
 
+PAGE_SIZE = 4096
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-PAGE = 4096
 LIMIT = 1 << 40
 
 ACCEPTED = "say how many bytes, a multiple of 4096 up to 1T, as in 512M, 1G or 65536K"
@@ -21,6 +21,6 @@ def parse_size(size: str | int) -> int:
         raise ConfigurationError(f"memory size {size!r}: no memory at all; {ACCEPTED}")
     if bytes_ > LIMIT:
         raise ConfigurationError(f"memory size {size!r}: too large; {ACCEPTED}")
-    if bytes_ % PAGE:
+    if bytes_ % PAGE_SIZE:
         raise ConfigurationError(f"memory size {size!r}: not a multiple of 4096; {ACCEPTED}")
     return bytes_

@@ -1,9 +1,8 @@
 """Why a run ended."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
-
-from vm_native.riscv.registers import CAUSES
 
 
 class StopReason(Enum):
@@ -14,13 +13,16 @@ class StopReason(Enum):
     TIMEOUT = "timeout"                 # the host seconds that were asked for are over
     CONDITION = "condition"             # `until` came true
     REQUESTED = "requested"             # Machine.request_stop()
-    BREAKPOINT = "breakpoint"
     POWER_OFF = "power-off"             # the guest switched the machine off
     RESET = "reset"                     # the guest asked for a reset: Machine.reset() does it
     EXIT = "exit"                       # the guest gave an exit code
     UNHANDLED_TRAP = "unhandled-trap"   # a trap for M-mode, where the machine itself is the firmware
     TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one
+
+
+# How the guest's side asks for an end: POWER_OFF, RESET or EXIT, and the exit code, where there is one.
+Request = Callable[[StopReason, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Stop:
     - exit_code: the guest's, 0 after power-off; None if it gave none.
     - steps: how many this run took, all harts together.
     - cause, value: mcause and mtval of the trap that was the reason.
+    - message: one line for people; empty where the reason says it all.
     """
 
     reason: StopReason
@@ -40,11 +43,4 @@ class Stop:
     exit_code: int | None = None
     cause: int | None = None
     value: int | None = None
-
-    @property
-    def message(self) -> str:
-        """One line for people; empty where the reason says it all."""
-        if self.cause is None:
-            return ""
-        name = CAUSES.get(self.cause, "unknown cause")
-        return f"hart {self.hart}: {name} (cause {self.cause}) at pc {self.pc:#x}, tval {self.value:#x}"
+    message: str = field(default="", repr=False)

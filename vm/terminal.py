@@ -14,11 +14,13 @@ import os
 import select
 import signal
 import termios
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
 
 ESCAPE = 0x01               # Ctrl-A
 CHUNK = 64 * 1024
-NAP = 0.1                   # seconds
 
 HINT = "vm: Ctrl-A X quits, Ctrl-A H helps"
 HELP = """
@@ -38,7 +40,7 @@ class Terminal:
     become `SystemExit` with the code that a shell would show). `quitting` tells that the user asked to quit.
     """
 
-    def __init__(self, machine: Any, stdin: int = 0, stdout: int = 1, stderr: int = 2):
+    def __init__(self, machine: Machine, stdin: int = 0, stdout: int = 1, stderr: int = 2):
         self.machine = machine
         self.stdin = stdin
         self.stdout = stdout
@@ -57,8 +59,7 @@ class Terminal:
                 self.report(HINT)
                 self._make_raw()
             if is_open(self.stdin):
-                self.machine.input_fd = self.stdin
-                self.machine.on_input = self.on_input
+                self.machine.inputs.watch(self.stdin, self.on_input)
             self.machine.console.mirror = self.write
         except BaseException:
             self.restore()
@@ -93,12 +94,7 @@ class Terminal:
     @property
     def feeding(self) -> bool:
         """Whether anything more can come from standard input."""
-        return self.machine.input_fd is not None
-
-    def wait_for_input(self, timeout: float | None = None) -> bool:
-        """Sleep a while, or until something can be read, and tell which. Never longer than `timeout` seconds."""
-        # A signal that comes just before the call does not interrupt it; so it must not last.
-        return bool(select.select([self.stdin], [], [], NAP if timeout is None else min(timeout, NAP))[0])
+        return self.machine.inputs.watches(self.stdin)
 
     def report(self, text: str) -> None:
         """Say something to the user, apart from what the guest prints."""
@@ -137,8 +133,7 @@ class Terminal:
         self.machine.request_stop()
 
     def _stop_feeding(self) -> None:
-        self.machine.input_fd = None
-        self.machine.on_input = None
+        self.machine.inputs.forget(self.stdin)
 
     def _make_raw(self) -> None:
         self._saved_modes = termios.tcgetattr(self.stdin)

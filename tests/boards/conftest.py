@@ -53,7 +53,7 @@ def make_board():
     def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA):
         requests = []
         board = Virt(memory_size, [Hart(number) for number in range(harts)], parse(isa), Clock(), Events(), None, seed,
-                     lambda kind, code: requests.append((kind, code)))
+                     lambda reason, code: requests.append((reason, code)))
         board.requests = requests
         return board
     return make_board

@@ -6,6 +6,8 @@ import pytest
 import vm
 from docs.examples.counter import Counter
 from tests.guest import Guest
+from vm.devices import ConsolePort
+from vm.devices.interrupt import MACHINE_TIMER
 
 
 @pytest.fixture
@@ -68,3 +70,53 @@ def test_device_without_the_constructor_of_its_base_class(machine):
 
     with pytest.raises(vm.ConfigurationError, match=r"Hasty: its __init__ must call super\(\).__init__\(\)"):
         machine.attach(Hasty(), 0x1001_0000)
+
+
+class Timer(Counter):
+    """A device whose binding wants more in the tree than every device has."""
+
+    node_name = "timer"
+
+    def tree_properties(self, context):
+        return {"clock-frequency": 1_000_000, "phandle": context.phandle,
+                "interrupts-extended": context.to_harts(MACHINE_TIMER)}
+
+    def root_nodes(self, context):
+        return {"watchdog": {"compatible": "example,watchdog", "timer": context.phandle}}
+
+
+def test_device_says_what_its_node_holds():
+    with vm.Machine(memory="16M", harts=2) as machine:
+        machine.attach(Timer(), 0x1001_0000, 20)
+        machine.attach(Counter(), 0x1002_0000)
+        tree = fdt.parse_dtb(machine.board.device_tree())
+    node = tree.get_node("/soc/timer@10010000")
+    assert [prop.name for prop in node.props] == [
+        "compatible", "reg", "interrupts", "interrupt-parent", "clock-frequency", "phandle", "interrupts-extended"]
+    assert node.get_property("clock-frequency").data == [1_000_000]
+    controllers = [tree.get_property("phandle", f"/cpus/cpu@{hart}/interrupt-controller").data[0] for hart in (0, 1)]
+    assert node.get_property("interrupts-extended").data == [controllers[0], 7, controllers[1], 7]
+    assert tree.get_property("timer", "/watchdog").data == node.get_property("phandle").data
+
+
+def test_attribute_of_a_device_that_is_called_output_is_its_own(machine):
+    class Valve(Counter):
+        output = None
+
+    valve = Valve()
+    machine.attach(valve, 0x1001_0000)
+    assert valve.output is None
+
+
+def test_device_with_a_port_prints_on_the_console_and_is_typed_to(machine):
+    class Teletype(ConsolePort, Counter):
+        typed = b""
+
+        def accept(self, data):
+            self.typed += data
+
+    teletype = Teletype()
+    machine.attach(teletype, 0x1001_0000)
+    teletype.output(b"hello")
+    teletype.receive(b"abc")
+    assert machine.console.text == "hello" and teletype.typed == b"abc"

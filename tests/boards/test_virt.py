@@ -7,6 +7,7 @@ import pytest
 
 from vm.devices import Entropy
 from vm.errors import ConfigurationError
+from vm.stop import StopReason
 
 DEVICE_ID = 0x008
 
@@ -76,7 +77,7 @@ def test_reset_vector_is_in_the_boot_rom(board):
 
 def test_requests_of_the_test_device_are_passed_on(board):
     board.devices["test"].device.write(0, 4, 0x5555)
-    assert board.requests == [("power-off", 0)]
+    assert board.requests == [(StopReason.POWER_OFF, 0)]
 
 
 def test_reset_resets_all_devices(board):

@@ -95,7 +95,7 @@ def test_boot_goes_on_in_another_machine(halfway, fresh):
 def move(source: Guest, target: Guest) -> None:
     """Make the target what the source is. The harts of the target have not run yet."""
     old, new = source.machine, target.machine
-    for hart in new.harts:
+    for hart in new._natives:
         hart.stop()
     new.run(seconds=old.clock.now_ns() / 10**9)             # nothing runs: only time passes
     assert new.clock.now_ns() == old.clock.now_ns()
@@ -106,13 +106,14 @@ def move(source: Guest, target: Guest) -> None:
     for event in old.events.pending():
         device = target.devices()[names[event.device]]
         new.events.schedule(event.due_ns - old.clock.now_ns(), device, event.event, event.data)
-    for hart, other in zip(old.harts, new.harts, strict=True):
-        move_hart(hart, other)
+    for hart, other, native, other_native in zip(old.harts, new.harts, old._natives, new._natives, strict=True):
+        assert hart.state == "started"
+        other_native.start(hart.pc, 0)
+        move_hart(hart, other, native)
+        other_native.mtimecmp = native.mtimecmp
 
 
-def move_hart(hart, other) -> None:
-    assert hart.state == "started"
-    other.start(hart.pc, 0)
+def move_hart(hart, other, native) -> None:
     other.privilege = hart.privilege
     for number in range(32):
         other.x[number] = hart.x[number]
@@ -120,6 +121,5 @@ def move_hart(hart, other) -> None:
     # mstatus last: writing floating-point state changes it.
     for name in sorted(CSR_NUMBERS, key=lambda name: name == "mstatus"):
         number = CSR_NUMBERS[name]
-        if number >> 10 != 3 and hart.read_csr(number) is not None:
+        if number >> 10 != 3 and native.read_csr(number) is not None:
             other.csr[name] = hart.csr[name]
-    other.mtimecmp = hart.mtimecmp

@@ -8,7 +8,9 @@ import pytest
 
 import vm
 from tests.assembler import assemble
-from vm.images.busybox import opensbi
+from vm.boot import held_by_firmware
+from vm.images.busybox import OPENSBI_FILES, opensbi
+from vm.loaders import Range
 from vm.loaders.linux import HEADER, MAGIC2
 
 JUMP_OVER_HEADER = 0x0400_006F.to_bytes(8, "little")        # jal x0, 64
@@ -81,6 +83,14 @@ def test_interrupts_of_the_supervisor_are_delegated(boot):
 def test_dirty_bits_are_left_to_software(boot):
     """Svade: menvcfg.ADUE is 0. A kernel that wants Svadu asks for it through SBI FWFT."""
     assert not boot("j .").harts[0]["menvcfg"] & ADUE
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", OPENSBI_FILES)
+def test_memory_that_each_opensbi_holds(name):
+    """Only fw_jump copies the device tree to a place of its own."""
+    ram = Range(0x8000_0000, 512 << 20)
+    assert (len(held_by_firmware(opensbi()[name].read_bytes(), ram)) == 2) == name.startswith("fw_jump")
 
 
 @pytest.mark.network

@@ -42,10 +42,10 @@ class Boot(NamedTuple):
     compiled: bool                      # most of the steps ran in compiled code
 
 
-def boot(disk, firmware=None, seed=0) -> Boot:
+def boot(disk, firmware=None, seed=0, settings=None) -> Boot:
     disk.write_bytes(PATTERN)
     entropy = vm.devices.Entropy(seed)
-    with closing(vm.Machine(), vm.devices.BlockDevice(disk), entropy) as machine:
+    with closing(vm.Machine(settings=settings), vm.devices.BlockDevice(disk), entropy) as machine:
         load_linux(machine, COMMANDS, firmware)
         machine.console.expect("\nsynced")
         disk_at_sync = disk.read_bytes()
@@ -112,9 +112,8 @@ def test_same_boot_takes_the_same_steps(booted, tmp_path):
 
 @pytest.mark.parametrize("booted", [None], indirect=True, ids=["built-in"])
 @pytest.mark.parametrize("form", forms())
-def test_interpreter_takes_the_same_steps(booted, form, tmp_path, monkeypatch):
+def test_interpreter_takes_the_same_steps(booted, form, tmp_path):
     """Each form of the interpreter gives the run of the compiling engine, to the step and the byte."""
     assert booted.compiled or unavailable() or os.environ.get("VM_ENGINE") == "interpreter"
-    monkeypatch.setenv("VM_ENGINE", "interpreter")
-    monkeypatch.setenv("VM_DISPATCH", form)
-    assert boot(tmp_path / "disk.img").record == booted.record
+    settings = vm.Settings(engine="interpreter", dispatch=form)
+    assert boot(tmp_path / "disk.img", settings=settings).record == booted.record

@@ -80,7 +80,7 @@ def test_without_capstone_it_says_what_to_install(guest, monkeypatch, capsys):
 def test_host_that_cannot_compile_says_so(guest, monkeypatch, capsys):
     from vm.cli import main
 
-    monkeypatch.setattr("vm.machine.unavailable", lambda: "the host refuses executable memory")
+    monkeypatch.setattr("vm.engine.unavailable", lambda: "the host refuses executable memory")
     with pytest.raises(SystemExit) as end:
         main(["disasm", "--jit", guest("loop")])
     assert end.value.code == 1

@@ -13,6 +13,7 @@ from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.rules import ADOPTED, BLOCK_ADDRESS, CAUSES, PORTIONS, U64, UNSEEN, csr_masks
 from tests.conformance.spike import Record, Trap
+from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.instructions import immediate_of
 
 SLOTS = {name: number for number, name in enumerate(X_NAMES + F_NAMES)}
@@ -77,7 +78,7 @@ def spurious_failure(records: Sequence[Record], index: int, after: list[int]) ->
     return not paired and after[SLOTS[name]] != result
 
 
-def pmp_borders(hart: vm.Hart) -> set[int]:
+def pmp_borders(hart: NativeHart) -> set[int]:
     """Where ranges of the first eight PMP entries begin and end (privileged 3.7.1.1)."""
     found: set[int] = set()
     settings, before = hart.read_csr(PMPCFG0), 0
@@ -95,7 +96,7 @@ def pmp_borders(hart: vm.Hart) -> set[int]:
     return found
 
 
-def block_in_parts(record: Record, before: list[int], hart: vm.Hart) -> bool:
+def block_in_parts(record: Record, before: list[int], hart: NativeHart) -> bool:
     """Whether a PMP entry covers a block that is zeroed in part: rule BLOCK_IN_PARTS."""
     mask, match = BLOCK_ADDRESS
     if record.word & mask != match:
@@ -126,7 +127,7 @@ class Lockstep:
 
     def compare(self, image: Image, records: Sequence[Record]) -> int:
         """Run `image` beside the records of the same on Spike; how many steps agreed. Raises Difference."""
-        ours, hart = self.ours, self.ours.hart
+        ours, hart = self.ours, self.ours.native
         ours.load(image)
         before = ours.registers()
         for index, record in enumerate(records):
@@ -183,7 +184,7 @@ class Lockstep:
 
     def differences(self, record: Record, before: list[int], after: list[int]) -> list[str]:
         """What is wrong after a step."""
-        hart = self.ours.hart
+        hart = self.ours.native
         problems = []
         if record.trap is not None:
             problems += self.trap_differences(record.trap, record.word, hart.privilege)
@@ -218,7 +219,7 @@ class Lockstep:
         return problems
 
     def trap_differences(self, trap: Trap, word: int, mode: int) -> list[str]:
-        hart = self.ours.hart
+        hart = self.ours.native
         if mode not in TRAP_CSRS:
             return ["there was no trap"]
         numbers = TRAP_CSRS[mode]
@@ -253,12 +254,12 @@ class Lockstep:
         size = record.trap.value - (start & U64)
         if not 0 < size < 8:
             return None
-        physical = self.ours.hart.translate(start & U64, "write")
+        physical = self.ours.native.translate(start & U64, "write")
         return physical, before[slot_of(row, record.word, "rs2")].to_bytes(8, "little")[:size]
 
     def take_back_dirty(self, status: int) -> None:
         """Rule IMPRECISE_DIRTY: what mstatus.FS was before, it is again."""
-        hart = self.ours.hart
+        hart = self.ours.native
         now = hart.read_csr(MSTATUS)
         if now & FS == FS != status & FS:
             hart.write_csr(MSTATUS, now & ~FS | status & FS)

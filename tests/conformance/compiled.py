@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
+import vm
 from tests.conformance.compare import Difference, Lockstep, disassemble
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from tests.conformance.spike import Record
-from tests.fuzz.differential import copy_memory, differences, environment
+from tests.fuzz.differential import copy_memory, differences
 
 LENGTHS = (1, 40, 500, 2000, 4000, 4000)
 # What the interpreting hart may have been given by Spike besides a register; the others are views of these.
@@ -74,14 +75,13 @@ class CompiledLockstep(Lockstep):
         to, source = self.compiling.hart, self.ours.hart
         for name, _ in given.registers:
             if name[0] == "x":
-                to.write_x(int(name[1:]), source.read_x(int(name[1:])))
+                to.x[int(name[1:])] = source.x[int(name[1:])]
         for name in GIVEN:
             if to.csr[name] != source.csr[name]:
                 to.csr[name] = source.csr[name]
         copy_memory(self.ours, self.compiling)
 
 
-def new_pair(isa: str, setting: dict[str, str]) -> tuple[Ours, Ours]:
+def new_pair(isa: str, settings: vm.Settings) -> tuple[Ours, Ours]:
     """An interpreting and a compiling machine that have done nothing yet."""
-    with environment(setting):
-        return Ours(isa, engine="interpreter"), Ours(isa, engine="jit")
+    return Ours(isa, engine="interpreter", settings=settings), Ours(isa, engine="jit", settings=settings)

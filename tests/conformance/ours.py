@@ -14,18 +14,20 @@ X_NAMES = tuple(f"x{number}" for number in range(32))
 F_NAMES = tuple(f"f{number}" for number in range(32))
 
 
-def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None, harts: int = 1) -> vm.Machine:
+def new_machine(isa: str, memory: int = RAM_SIZE, engine: str | None = None, harts: int = 1,
+                settings: vm.Settings | None = None) -> vm.Machine:
     """Every machine of the conformance tests; `engine` as `vm.Machine` has it, so $VM_ENGINE by default."""
-    return vm.Machine(memory=memory, isa=isa, engine=engine, harts=harts)
+    return vm.Machine(memory=memory, isa=isa, engine=engine, harts=harts, settings=settings)
 
 
 class Ours:
     """A machine, used for one program after the other. It has one hart where nothing else is said."""
 
-    def __init__(self, isa: str, engine: str | None = None, harts: int = 1):
+    def __init__(self, isa: str, engine: str | None = None, harts: int = 1, settings: vm.Settings | None = None):
         self.isa = isa
-        self.machine = new_machine(isa, engine=engine, harts=harts)
+        self.machine = new_machine(isa, engine=engine, harts=harts, settings=settings)
         self.hart = self.machine.harts[0]
+        self.native = self.machine._natives[0]      # what is asked for after every step, without Python between
 
     @cached_property
     def recogniser(self) -> Recogniser:
@@ -45,8 +47,8 @@ class Ours:
 
     def registers(self, hart: vm.Hart | None = None) -> list[int]:
         """x0 to x31, then f0 to f31; of the first hart where nothing else is said."""
-        hart = hart or self.hart
-        read_x, read_f = hart.read_x, hart.read_f
+        native = self.native if hart is None else self.machine._natives[hart.id]
+        read_x, read_f = native.read_x, native.read_f
         return [read_x(number) for number in range(32)] + [read_f(number) for number in range(32)]
 
     def memory_at(self, address: int, size: int) -> int | None:

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+import vm
 from tests.conformance import spike
 from tests.conformance.compare import Difference
 from tests.conformance.compiled import CompiledLockstep, new_pair
@@ -24,7 +25,8 @@ from vm_native.riscv import isa as isa_strings
 SEED = int(os.environ.get("VM_CONFORMANCE_SEED", "20240417"))
 # Settings of the compiler, whether programs are loops, and the share of the programs.
 SETTINGS = (
-    ({"HOT": "0"}, False, 4), ({"HOT": "0"}, True, 10), ({"HOT": "4", "SEED": "1"}, True, 1), ({"HOT": "1"}, True, 1),
+    (vm.Settings(hot=0), False, 4), (vm.Settings(hot=0), True, 10), (vm.Settings(hot=4, seed=1), True, 1),
+    (vm.Settings(hot=1), True, 1),
 )  # fmt: skip
 UNITS = 160
 USES = 20                       # of a machine: code that keeps being overwritten, as by loading, is no longer compiled
@@ -63,9 +65,9 @@ def compare_programs(steps: int, start: int) -> Tally:
         seed = start + tally.programs
         random = Random(seed)
         isa = random.choices(list(SHARES), list(SHARES.values()))[0]
-        setting, loop, _ = random.choices(SETTINGS, [share for *_, share in SETTINGS])[0]
-        key = isa, *setting.values()
-        pair, uses = pairs.pop(key, None) or (new_pair(isa, setting), 0)
+        settings, loop, _ = random.choices(SETTINGS, [share for *_, share in SETTINGS])[0]
+        key = isa, str(settings)
+        pair, uses = pairs.pop(key, None) or (new_pair(isa, settings), 0)
         machine = pair[1].machine
         before = machine.stats()["jit"]["interpreted"]
         program = random_program(random, isa, loop)
@@ -73,7 +75,7 @@ def compare_programs(steps: int, start: int) -> Tally:
         try:
             lockstep.compare(program.image, spike.run(program.image, isa, STEPS))
         except Difference as difference:
-            raise Difference(f"VM_CONFORMANCE_SEED={seed}: {setting} {isa}\n{difference}") from difference
+            raise Difference(f"VM_CONFORMANCE_SEED={seed}: {settings} {isa}\n{difference}") from difference
         tally.programs += 1
         tally.steps += lockstep.compared
         tally.interpreted += machine.stats()["jit"]["interpreted"] - before

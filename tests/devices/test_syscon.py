@@ -3,6 +3,7 @@
 import pytest
 
 from vm.devices.syscon import Syscon
+from vm.stop import StopReason
 
 
 @pytest.fixture
@@ -12,16 +13,16 @@ def requests():
 
 @pytest.fixture
 def syscon(board, requests):
-    return board.connect(Syscon(lambda kind, code: requests.append((kind, code))))
+    return board.connect(Syscon(lambda reason, code: requests.append((reason, code))))
 
 
 @pytest.mark.parametrize("size, value, request_", [
-    (4, 0x5555, ("power-off", 0)),
-    (2, 0x5555, ("power-off", 0)),
-    (4, 0x7777, ("reset", 0)),
-    (4, 0x3333, ("exit", 0)),
-    (4, 0x0001_3333, ("exit", 1)),
-    (4, 0xFFFF_3333, ("exit", 65535)),
+    (4, 0x5555, (StopReason.POWER_OFF, 0)),
+    (2, 0x5555, (StopReason.POWER_OFF, 0)),
+    (4, 0x7777, (StopReason.RESET, None)),
+    (4, 0x3333, (StopReason.EXIT, 0)),
+    (4, 0x0001_3333, (StopReason.EXIT, 1)),
+    (4, 0xFFFF_3333, (StopReason.EXIT, 65535)),
 ])
 def test_request(syscon, requests, size, value, request_):
     syscon.write(0, size, value)

@@ -9,10 +9,8 @@ left by side exits and entered again. On a difference the piece is bisected, and
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cache
 from random import Random
 from typing import NamedTuple
@@ -26,16 +24,16 @@ from tests.conformance.generator import Program, make_program, names
 from tests.conformance.image import BASE
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
 from tests.conformance.scenery import Scenery
+from vm_native.jit.compiler import SWITCHES
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.registers import CSR_NUMBERS
 
 ISAS = (isa_strings.DEFAULT, isa_strings.DEFAULT, "rv64gc_zicntr_svade")
-SWITCHES = ("REGISTERS", "ALLOCATION", "SLOTS", "GROUPING", "LINKING", "JUMP_CACHE", "SUPERBLOCKS", "FLOATS")
 # How the compiling engine is set: when it compiles, and the parts of it that are turned off one at a time.
-SETTINGS: tuple[dict[str, str], ...] = (
-    {"HOT": "0"}, {"HOT": "1"}, {"HOT": "3"}, {"HOT": "6", "SEED": "1"}, {"HOT": "20", "SEED": "7"},
-    *({"HOT": "2", switch: "0"} for switch in SWITCHES),
-    {"HOT": "0", "SUPERBLOCKS": "0"}, {"HOT": "0", "BYTES": str(1 << 20)},
+SETTINGS = (
+    vm.Settings(hot=0), vm.Settings(hot=1), vm.Settings(hot=3), vm.Settings(hot=6, seed=1), vm.Settings(hot=20, seed=7),
+    *(vm.Settings(hot=2, switches={switch: False}) for switch in SWITCHES),
+    vm.Settings(hot=0, switches={"superblocks": False}), vm.Settings(hot=0, code_bytes=1 << 20),
 )  # fmt: skip
 USES = 250          # cases, before new machines are made: pages overwritten again and again, as by loading, are
                     # no longer translated
@@ -56,24 +54,12 @@ class Case(NamedTuple):
     pieces: tuple[tuple[int, int], ...]         # steps to run, and the seed of what is done before
 
 
-@contextmanager
-def environment(setting: dict[str, str]) -> Iterator[None]:
-    """With $VM_JIT_... set like this, and no others."""
-    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("VM_JIT_")}
-    os.environ.update({f"VM_JIT_{name}": value for name, value in setting.items()})
-    try:
-        yield
-    finally:
-        for name in setting:
-            del os.environ[f"VM_JIT_{name}"]
-        os.environ.update(before)
-
-
 @cache
 def machines(isa: str, setting: int, harts: int) -> tuple[Ours, Ours]:
     """The interpreter and the compiling engine. Both have run the same programs before, so that even time agrees."""
-    with environment(SETTINGS[setting]):
-        return Ours(isa, engine="interpreter", harts=harts), Ours(isa, engine="jit", harts=harts)
+    interpreting, compiling = (Ours(isa, engine=engine, harts=harts, settings=SETTINGS[setting])
+                               for engine in ("interpreter", "jit"))
+    return interpreting, compiling
 
 
 def make_case(seed: int) -> Case:
@@ -99,7 +85,7 @@ def disturb(ours: Ours, seed: int) -> None:
     random = Random(seed)
     hart, kind = ours.hart, random.random()
     if kind < 0.15:
-        hart.mtimecmp = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        ours.native.mtimecmp = hart.csr["time"] + random.randrange(1, 40)
         hart.csr["mie"] |= 0x80
         hart.csr["mstatus"] |= 8
     elif kind < 0.2:
@@ -108,12 +94,12 @@ def disturb(ours: Ours, seed: int) -> None:
         source, target = (BASE + CODE + random.randrange(0, CODE_SIZE // 8, 4) for _ in range(2))
         ours.machine.memory.write(target, ours.machine.memory.read(source, 4))
     elif kind < 0.35:
-        hart.write_csr(CSR_NUMBERS["fcsr"], random.choice((0, 0, 0, 31, 0x20, 0x60)))
+        hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
     elif kind < 0.4:
         hart.csr["satp"] = hart.csr["satp"] ^ 7 << 44
-    elif kind < 0.45 and hart.read_csr(CSR_NUMBERS["stimecmp"]) is not None:
+    elif kind < 0.45 and ours.native.read_csr(CSR_NUMBERS["stimecmp"]) is not None:
         hart.csr["menvcfg"] |= 1 << 63
-        hart.csr["stimecmp"] = hart.read_csr(CSR_NUMBERS["time"]) + random.randrange(1, 40)
+        hart.csr["stimecmp"] = hart.csr["time"] + random.randrange(1, 40)
         hart.csr["sie"] |= 0x20
         hart.csr["sstatus"] |= 2
 
@@ -121,11 +107,11 @@ def disturb(ours: Ours, seed: int) -> None:
 def state(ours: Ours) -> dict[str, object]:
     """What can be seen of a machine, but for RAM."""
     found: dict[str, object] = {"steps": ours.machine.steps, "console": ours.machine.console.output}
-    for hart in ours.machine.harts:
+    for hart, native in zip(ours.machine.harts, ours.machine._natives, strict=True):
         prefix = f"hart {hart.id} " if hart.id else ""
         seen = {"pc": hart.pc, "privilege": hart.privilege, "state": hart.state, "hart_steps": hart.steps}
         seen |= zip(X_NAMES + F_NAMES, ours.registers(hart), strict=True)
-        seen |= {name: hart.read_csr(number) for name, number in CSR_NUMBERS.items()}
+        seen |= {name: native.read_csr(number) for name, number in CSR_NUMBERS.items()}
         found |= {prefix + name: value for name, value in seen.items()}
     return found
 
@@ -259,7 +245,7 @@ def first_wrong_step(case: Case) -> str:
     problems = differences(*after(high))
     ours, _ = after(low)
     hart = ours.hart
-    physical = hart.translate(hart.pc, "execute")
+    physical = ours.native.translate(hart.pc, "execute")
     word = 0 if physical is None else int.from_bytes(ours.machine.memory.read(physical, 4), "little")
     return f"step {high} of the last piece, {hart.pc:#x} {disassemble(word, hart.pc)}: {'; '.join(problems)}"
 

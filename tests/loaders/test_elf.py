@@ -7,13 +7,13 @@ import sys
 import pytest
 
 from vm.errors import LoadError
-from vm.loaders import Range, load, load_elf
+from vm.loaders import Range, load
 
 E_TYPE, E_MACHINE, E_PHOFF = 16, 18, 32
 
 
 def test_segments_are_in_memory(build, memory, ram):
-    program = load_elf(build(), memory, ram)
+    program = load(build(), memory, ram)
     assert program.entry == 0x8000_0000
     assert memory.read(program.symbols["counter"].address, 8) == bytes.fromhex("8877665544332211")
     assert [segment.base for segment in program.segments] == [0x8000_0000, 0x8000_1000]
@@ -21,14 +21,14 @@ def test_segments_are_in_memory(build, memory, ram):
 
 
 def test_bss_is_zeroed_and_nothing_beyond(build, memory, ram):
-    program = load_elf(build(), memory, ram)
+    program = load(build(), memory, ram)
     assert memory.read(program.symbols["buffer"].address, 0x3008) == bytes(0x3008)
     assert memory.read(program.end, 16) == b"\xa5" * 16
 
 
 def test_data_goes_to_its_physical_address(build, memory, ram):
     """A program that copies its data to where it runs: p_paddr differs from p_vaddr."""
-    program = load_elf(build(data=0x8010_0000, lma=0x8000_2000), memory, ram)
+    program = load(build(data=0x8010_0000, lma=0x8000_2000), memory, ram)
     assert program.symbols["counter"].address == 0x8010_0000
     assert memory.read(0x8000_2000, 8) == bytes.fromhex("8877665544332211")
     assert memory.read(0x8010_0000, 8) == b"\xa5" * 8
@@ -44,7 +44,7 @@ def test_virtual_entry_becomes_physical(build, memory, ram):
         struct.pack_into("<Q", data, phoff + 56 * index + 24, 0x8020_0000 + 0x1000 * index)      # p_paddr
     moved = path.with_suffix(".moved")
     moved.write_bytes(data)
-    assert load_elf(moved, memory, ram).entry == 0x8020_0000
+    assert load(moved, memory, ram).entry == 0x8020_0000
 
 
 def zig_cc(tmp_path, *options):
@@ -58,28 +58,28 @@ def zig_cc(tmp_path, *options):
 
 def test_position_independent_executable_goes_to_the_start_of_ram(tmp_path, memory, ram):
     """Linked at 0, as OpenSBI's ELF files are; everything moves by the base of RAM, symbols too."""
-    program = load_elf(zig_cc(tmp_path, "-fPIE", "-pie"), memory, ram)
+    program = load(zig_cc(tmp_path, "-fPIE", "-pie"), memory, ram)
     assert program.segments[0].base == ram.base
     assert program.symbols.lookup(program.entry) == "_start"
     assert memory.read(program.symbols["counter"].address, 4) == bytes.fromhex("34120000")
 
 
 def test_other_compilers_executable_loads(tmp_path, memory, ram):
-    program = load_elf(zig_cc(tmp_path, "-mcmodel=medany", "-Wl,--image-base=0x80000000"), memory, ram)
+    program = load(zig_cc(tmp_path, "-mcmodel=medany", "-Wl,--image-base=0x80000000"), memory, ram)
     assert program.symbols.lookup(program.entry) == "_start"
 
 
 # Symbols
 
 def test_lookup_names_an_address(build, memory, ram):
-    symbols = load_elf(build(), memory, ram).symbols
+    symbols = load(build(), memory, ram).symbols
     assert symbols.lookup(0x8000_0000) == "_start"
     assert symbols.lookup(0x8000_0004) == "_start+0x4"
     assert symbols.lookup(symbols["local_helper"].address) == "local_helper"
 
 
 def test_lookup_ends_with_the_symbol(build, memory, ram):
-    symbols = load_elf(build(), memory, ram).symbols
+    symbols = load(build(), memory, ram).symbols
     address, size = symbols["buffer"]
     assert symbols.lookup(address + size - 1) == "buffer+0x2fff"
     assert symbols.lookup(address + size) == "tohost"
@@ -88,20 +88,20 @@ def test_lookup_ends_with_the_symbol(build, memory, ram):
 
 
 def test_absolute_symbols_have_a_value_but_name_no_address(build, memory, ram):
-    symbols = load_elf(build(), memory, ram).symbols
+    symbols = load(build(), memory, ram).symbols
     assert symbols["answer"].address == 42
     assert symbols.lookup(42) is None
 
 
 def test_stripped_executable_has_no_symbols(build, memory, ram):
-    assert len(load_elf(build(link=("-s",)), memory, ram).symbols) == 0
+    assert len(load(build(link=("-s",)), memory, ram).symbols) == 0
 
 
 # Bad files: one line that names the file; memory stays as it was
 
 def refused(path, memory, ram, *words):
     with pytest.raises(LoadError) as caught:
-        load_elf(path, memory, ram)
+        load(path, memory, ram)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
     for word in words:
@@ -183,7 +183,7 @@ def test_damaged_headers_are_load_errors(build, tmp_path, memory, ram):
     """Any byte of the ELF and program headers set to 0xFF: loads or is refused, never another exception."""
     for offset in range(4, 64 + 2 * 56):
         try:
-            load_elf(patched(build(), tmp_path, offset, b"\xff"), memory, ram)
+            load(patched(build(), tmp_path, offset, b"\xff"), memory, ram)
         except LoadError as error:
             assert "\n" not in str(error)
 

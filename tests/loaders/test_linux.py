@@ -59,28 +59,28 @@ def test_initrd_is_half_of_ram_or_128_mib_above_the_kernel(write, mib, distance,
     """As QEMU's riscv_load_initrd places it."""
     ram, memory = machine(mib, backed=160)
     boot = load_linux(write(image()), memory, ram, initrd=write(b"070701" * 1000, "initrd"))
-    assert boot.initrd_start == BASE + 2 * MIB + distance * MIB
-    assert boot.initrd_end == boot.initrd_start + 6000
-    assert memory.read(boot.initrd_start, 6001) == b"070701" * 1000 + b"\xa5"
+    assert boot.initrd.base == BASE + 2 * MIB + distance * MIB
+    assert boot.initrd.end == boot.initrd.base + 6000
+    assert memory.read(boot.initrd.base, 6001) == b"070701" * 1000 + b"\xa5"
 
 
 def test_no_initrd(write, machine):
     ram, memory = machine(64)
     boot = load_linux(write(image()), memory, ram)
-    assert (boot.initrd_start, boot.initrd_end) == (None, None)
+    assert boot.initrd is None
 
 
 def test_initrd_starts_past_a_kernel_larger_than_half_of_ram(write, machine):
     ram, memory = machine(64)
     boot = load_linux(write(image(image_size=40 * MIB + 1)), memory, ram, initrd=write(b"x", "initrd"))
-    assert boot.initrd_start == BASE + 42 * MIB + 0x1000
+    assert boot.initrd.base == BASE + 42 * MIB + 0x1000
 
 
 def test_large_initrd_moves_down_to_fit(write, machine):
     ram, memory = machine(64)
     boot = load_linux(write(image()), memory, ram, initrd=write(bytes(50 * MIB), "initrd"))
-    assert boot.initrd_start == BASE + 2 * MIB + 0x1000
-    assert boot.initrd_end <= boot.dtb_address
+    assert boot.initrd.base == BASE + 2 * MIB + 0x1000
+    assert boot.initrd.end <= boot.dtb_address
 
 
 @pytest.mark.parametrize("mib", [4, 8, 64, 65, 150])

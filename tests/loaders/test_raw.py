@@ -3,13 +3,13 @@
 import pytest
 
 from vm.errors import LoadError
-from vm.loaders import load_raw
+from vm.loaders import load
 
 
 def test_bytes_are_copied_and_nothing_more(tmp_path, memory, ram):
     path = tmp_path / "blob"
     path.write_bytes(bytes(range(256)))
-    program = load_raw(path, memory, ram, 0x8000_0100)
+    program = load(path, memory, ram, 0x8000_0100)
     assert memory.read(0x8000_00FF, 258) == b"\xa5" + bytes(range(256)) + b"\xa5"
     assert program.entry == 0x8000_0100 and program.end == 0x8000_0200
 
@@ -17,7 +17,7 @@ def test_bytes_are_copied_and_nothing_more(tmp_path, memory, ram):
 def test_a_file_may_fill_ram(tmp_path, memory, ram):
     path = tmp_path / "blob"
     path.write_bytes(bytes(ram.size))
-    load_raw(path, memory, ram, ram.base)
+    load(path, memory, ram, ram.base)
     assert memory.data == bytes(ram.size)
 
 
@@ -28,10 +28,10 @@ def test_what_does_not_fit_is_refused(tmp_path, memory, ram, size, address):
     path = tmp_path / "blob"
     path.write_bytes(bytes(size))
     with pytest.raises(LoadError, match="blob: "):
-        load_raw(path, memory, ram, address)
+        load(path, memory, ram, address)
     assert memory.untouched
 
 
 def test_endless_file_is_refused(memory, ram):
     with pytest.raises(LoadError, match="/dev/zero: holds more than"):
-        load_raw("/dev/zero", memory, ram, ram.base)
+        load("/dev/zero", memory, ram, ram.base)

@@ -142,7 +142,7 @@ def test_timer_interrupt_comes_at_the_exact_step(tick, guest):
     """Before the instruction that begins when mtime has reached mtimecmp."""
     g = guest(".option norvc\n1: addi a0, a0, 1\n addi a0, a0, 1\n addi a0, a0, 1\n j 1b")
     g["a0"] = 0
-    g.hart.mtimecmp = tick
+    g.native.mtimecmp = tick
     g["mie"], g["mstatus"] = 1 << MTI, MIE
     g.run(instructions=100 * tick)
     assert g["mcause"] == 0
@@ -182,7 +182,7 @@ def test_supervisor_timer_interrupt_comes_at_the_exact_step(guest):
 def test_wfi_jumps_to_the_timer(guest):
     """While the only hart waits no steps pass, time does."""
     g = guest(".option norvc\n wfi\n spin: j spin")
-    g.hart.mtimecmp = 5_000
+    g.native.mtimecmp = 5_000
     g["mie"], g["mstatus"] = 1 << MTI, MIE
     g.run(instructions=2)
     assert (g["mcause"], g["mepc"]) == (INTERRUPT | MTI, BASE + 4)

@@ -91,7 +91,7 @@ def test_guest_sets_the_timebase_through_the_clint(guest):
     """mtime at 0x200bff8: what csrr time reads goes on from there, and a timer follows."""
     g = guest(".option norvc\n sd a1, 0(a0)\n csrr a2, time\n1: j 1b")
     g["a0"], g["a1"] = 0x200_BFF8, 1_000_000
-    g.hart.mtimecmp = 1_000_001
+    g.native.mtimecmp = 1_000_001
     g["mie"], g["mstatus"] = 1 << 7, 8
     g.run(instructions=3)
     assert g["a2"] == 1_000_000 and g["mcause"] == 0
@@ -103,7 +103,7 @@ def test_timebase_set_back_moves_the_timer(guest):
     """mtime to 0 after 100 us: the timer for tick 5 is 500 ns away, not long past."""
     g = guest(".option norvc\n1: addi a1, a1, -1\n bnez a1, 1b\n sd zero, 0(a0)\n2: j 2b")
     g["a0"], g["a1"] = 0x200_BFF8, 50_000
-    g.hart.mtimecmp = 5
+    g.native.mtimecmp = 5
     g["mie"] = 1 << 7
     g.run(instructions=100_001)
     g["mstatus"] = 8
@@ -116,7 +116,7 @@ def test_timebase_set_back_moves_the_timer(guest):
 def test_timebase_set_forward_raises_the_timer_at_once(guest):
     g = guest(".option norvc\n sd a1, 0(a0)\n1: j 1b")
     g["a0"], g["a1"] = 0x200_BFF8, 1_000_000
-    g.hart.mtimecmp = 1_000_000
+    g.native.mtimecmp = 1_000_000
     g["mie"], g["mstatus"] = 1 << 7, 8
     g.run(instructions=2)
     assert g["mcause"] == 1 << 63 | 7

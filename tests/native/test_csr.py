@@ -252,18 +252,18 @@ def test_stimecmp_needs_stce_and_tm(stce, tm, bench):
 
 def test_set_of_a_bit_of_mip_does_not_latch_the_line(bench):
     """A device's SEIP reads as set, but csrrs writes only the software bit (section 3.1.9)."""
-    bench.g.hart.set_interrupt(9, True)
+    bench.g.native.set_interrupt(9, True)
     assert bench.instruct(2, 0x344, 10, 11, 1 << 1) == 1 << 9
-    bench.g.hart.set_interrupt(9, False)
+    bench.g.native.set_interrupt(9, False)
     assert bench.read(0x344) == 1 << 1
 
 
 def test_software_bit_of_seip_is_or_ed_with_the_line(bench):
     bench.write(0x344, 1 << 9)
-    bench.g.hart.set_interrupt(9, True)
+    bench.g.native.set_interrupt(9, True)
     assert bench.instruct(3, 0x344, 10, 11, 1 << 9) == 1 << 9
     assert bench.read(0x344) == 1 << 9
-    bench.g.hart.set_interrupt(9, False)
+    bench.g.native.set_interrupt(9, False)
     assert bench.read(0x344) == 0
 
 

@@ -199,7 +199,7 @@ def test_every_compressed_encoding_is_legal_or_reserved(guest):
     wrong = []
     for index, half in enumerate(halves):
         for number in range(1, 32):
-            g.hart.write_x(number, 0)
+            g.hart.x[number] = 0
         g.hart.pc = table + 2 * index
         g["mcause"] = 0
         g.run(instructions=1)

@@ -4,9 +4,11 @@ Unprivileged specification, chapters "RV32I", "RV64I", "M" and "C". Floating poi
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 
+import vm
 from tests.assembler import BASE
 from vm.errors import ConfigurationError
 from vm_native.interpreter.forms import forms
@@ -285,7 +287,7 @@ def test_hints_change_nothing(guest, dispatch):
     assert list(g.hart.x) == before and g["minstret"] == 6 and g["mcause"] == 0
 
 
-def test_both_forms_take_the_same_path(guest, monkeypatch):
+def test_both_forms_take_the_same_path(guest):
     """A program that sorts, in both forms: registers, memory, steps."""
     source = """
         la   a0, data
@@ -320,8 +322,7 @@ def test_both_forms_take_the_same_path(guest, monkeypatch):
     """
     seen = []
     for form in forms():
-        monkeypatch.setenv("VM_DISPATCH", form)
-        g = guest(source)
+        g = guest(source, settings=replace(vm.Settings.from_environment(), dispatch=form))
         g.finish()
         assert g.machine.stats()["dispatch"] == form
         words = [g.word(g.address("data") + 8 * number) for number in range(64)]
@@ -330,7 +331,6 @@ def test_both_forms_take_the_same_path(guest, monkeypatch):
     assert all(other == seen[0] for other in seen)
 
 
-def test_form_that_is_not_built_is_refused(guest, monkeypatch):
-    monkeypatch.setenv("VM_DISPATCH", "sideways")
+def test_form_that_is_not_built_is_refused(guest):
     with pytest.raises(ConfigurationError, match="sideways"):
-        guest("wfi")
+        guest("wfi", settings=vm.Settings(dispatch="sideways"))

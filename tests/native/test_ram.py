@@ -71,3 +71,11 @@ def test_guest_stores_mark_pages_dirty(guest):
     g.finish()
     (ram,) = g.machine._bus.ram_regions()
     assert list(ram.dirty_pages()[0x10:0x18]) == [1, 0, 1, 1, 0, 1, 0, 0]
+
+
+def test_pages_that_are_open_for_writing_are_marked_dirty(guest):
+    g = guest("wfi")
+    with g.memory.writable(0x8001_0FFC, 8):
+        pass
+    (ram,) = g.machine._bus.ram_regions()
+    assert list(ram.dirty_pages()[0x10:0x13]) == [1, 1, 0]

@@ -7,7 +7,7 @@ from tests.native.paging import PAGE, PageTables
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 TIME, RFENCE = 0x54494D45, 0x52464E43
-LEGACY_SEND_IPI, SFENCE = 4, 1
+LEGACY_CLEAR_IPI, LEGACY_SEND_IPI, SFENCE = 3, 4, 1
 STI = 5
 FRAMES = (BASE + 0x18000, BASE + 0x14000, BASE + 0x1C000)
 PLACE = 0x1000                          # where tests map frames, one page after the other
@@ -25,10 +25,17 @@ def supervisor(guest):
         g.entries = [g.tables.map(PLACE + PAGE * number, FRAMES[number]) for number in range(2)]
         g["medeleg"] = 1 << LOAD_PAGE
         g["satp"] = g.tables.satp
-        g.hart.sbi, g.hart.privilege = True, 1
+        g.native.sbi, g.hart.privilege = True, 1
         return g
 
     return make
+
+
+def test_legacy_clear_ipi_clears_only_ssip(supervisor):
+    g = supervisor("ecall; wfi")
+    g["mip"], g["a7"] = 0x22, LEGACY_CLEAR_IPI
+    g.run(instructions=1)
+    assert (g["a0"], g["mip"]) == (0, 0x20)
 
 
 @pytest.mark.parametrize("offset", range(8))

@@ -173,9 +173,9 @@ def pend(g, *bits: int) -> None:
     """Raise lines where devices have them, the timer by its compare register, S-mode's by mip."""
     for bit in bits:
         if bit in LINES:
-            g.hart.set_interrupt(bit, True)
+            g.native.set_interrupt(bit, True)
         elif bit == MTI:
-            g.hart.mtimecmp = 0
+            g.native.mtimecmp = 0
         else:
             g["mip"] = g["mip"] | 1 << bit
 

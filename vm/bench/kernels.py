@@ -18,7 +18,7 @@ from vm.bench.guests.build import KERNELS, elf
 from vm.bench.measure import Pair, in_turn
 from vm.bench.variants import variant
 from vm.boards.virt import RAM_BASE
-from vm.memory import PAGE_SIZE
+from vm.sizes import PAGE_SIZE
 
 DATA = RAM_BASE + (1 << 20)
 TABLES = RAM_BASE + (48 << 20)

@@ -1,5 +1,6 @@
 """Boards: a memory map, the devices on it, and the device tree that tells the guest."""
 
-from vm.boards.virt import Placed, Virt
+from vm.boards.placed import Placed
+from vm.boards.virt import Virt
 
 __all__ = ["Placed", "Virt"]

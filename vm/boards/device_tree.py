@@ -1,121 +1,115 @@
-"""The flattened device tree of the board (Devicetree Specification 0.4, and the bindings of the Linux kernel).
+"""The flattened device tree of a board (Devicetree Specification 0.4, and the bindings of the Linux kernel).
 
-A node is made of what a device is and where it is placed; nothing is listed that is not there.
+A node is made of where a device is placed and what the device says of itself (`Device.tree_properties`); nothing is
+listed that is not there.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import fdt
 
-from vm.devices.plic import PLIC
+from vm.boards.placed import Placed
+from vm.devices.base import Device, TreeContext
 from vm.loaders.common import Range
 
 if TYPE_CHECKING:
-    from vm.boards.virt import Placed
     from vm_native.riscv.isa import Isa
 
 VERSION = 17
 COMPATIBLE_VERSION = 16
 
-# Interrupts of a hart's own controller (riscv,cpu-intc): numbers of the bits in mip
-M_SOFTWARE, M_TIMER, S_EXTERNAL, M_EXTERNAL = 3, 7, 9, 11
-
-UART_CLOCK = 3_686_400
 CACHE_BLOCK = 64
-POWER_OFF, REBOOT = 0x5555, 0x7777          # what the guest writes to the test device
 
-EXTRA: dict[str, dict[str, Any]] = {        # properties by the first compatible string, beyond those of every device
-    "ns16550a": {"clock-frequency": UART_CLOCK},
-    "virtio,mmio": {"dma-coherent": None},
-}
+Properties = Mapping[str, Any]
 
 
-def build(
-    devices: Iterable[Placed],
-    hart_ids: Iterable[int],
-    isa: Isa,
-    ram: Range,
-    timebase: int,
-    seed: int,
-    cmdline: str = "",
-    initrd: Range | None = None,
-) -> bytes:
+@dataclass(frozen=True)
+class Harts:
+    """The harts of a machine, all alike."""
+
+    ids: Sequence[int]
+    isa: Isa
+    timebase: int                           # Hz
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the guest is told of its start."""
+
+    seed: int
+    console: Device | None = None
+    cmdline: str = ""
+    initrd: Range | None = None
+
+
+def build(devices: Iterable[Placed], harts: Harts, memory: Range, chosen: Chosen) -> bytes:
     """The blob; with the same arguments it is the same."""
-    hart_ids = list(hart_ids)
-    # phandles: two for each hart (its node, its interrupt controller), then the PLIC and the test device
-    cpu = {hart: 2 * index + 1 for index, hart in enumerate(hart_ids)}
-    controller = {hart: 2 * index + 2 for index, hart in enumerate(hart_ids)}
-    plic = 2 * len(hart_ids) + 1
-    test = plic + 1
+    visible = [placed for placed in devices if placed.device.compatible]
+    numbers = count(1)
+    # phandles: two for each hart (its node, its interrupt controller), then those that device nodes may carry
+    cpu, controller = zip(*((next(numbers), next(numbers)) for _ in harts.ids), strict=True)
+    phandle = {id(device): next(numbers) for device in _controllers_first(visible)}
 
     soc = _node("soc", {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None})
-    serial = None
-    for placed in devices:
-        if not placed.device.compatible:
-            continue
-        node = _device(placed, plic)
-        first = placed.device.compatible.split("\0")[0]
-        if first == "sifive,clint0":
-            _set(node, {"interrupts-extended": _per_hart(controller, M_SOFTWARE, M_TIMER)})
-        elif isinstance(placed.device, PLIC):
-            _set(node, {
-                "interrupts-extended": _per_hart(controller, M_EXTERNAL, S_EXTERNAL),
-                "interrupt-controller": None, "#interrupt-cells": 1, "#address-cells": 0,
-                "riscv,ndev": placed.device.sources - 1, "phandle": plic,
-            })
-        elif first == "sifive,test1":
-            _set(node, {"phandle": test})
-        elif first == "ns16550a":
-            serial = f"/soc/{node.name}"
-        soc.append(node)
+    beside = []
+    for placed in visible:
+        context = TreeContext(phandle[id(placed.device)], controller)
+        soc.append(_device(placed, phandle, context))
+        beside += [_node(name, properties) for name, properties in placed.device.root_nodes(context).items()]
+    console = next((f"/soc/{_name(placed)}" for placed in visible if placed.device is chosen.console), None)
 
     root = _node("/", {"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "riscv-virtio,vm"},
-                 _chosen(serial, cmdline, initrd, seed),
-                 _node(f"memory@{ram.base:x}", {"device_type": "memory", "reg": _cells(ram.base, ram.size)}),
-                 _cpus(cpu, controller, isa, timebase),
-                 soc,
-                 _syscon("poweroff", test, POWER_OFF),
-                 _syscon("reboot", test, REBOOT))
+                 _chosen(chosen, console),
+                 _node(f"memory@{memory.base:x}", {"device_type": "memory", "reg": _cells(memory.base, memory.size)}),
+                 _cpus(harts, cpu, controller),
+                 soc, *beside)
     tree = fdt.FDT()
     tree.root = root
-    return bytes(tree.to_dtb(version=VERSION, last_comp_version=COMPATIBLE_VERSION, boot_cpuid_phys=hart_ids[0]))
+    return bytes(tree.to_dtb(version=VERSION, last_comp_version=COMPATIBLE_VERSION, boot_cpuid_phys=harts.ids[0]))
 
 
-def _chosen(serial: str | None, cmdline: str, initrd: Range | None, seed: int) -> fdt.Node:
-    properties: dict[str, Any] = {"rng-seed": hashlib.sha256(b"rng-seed %d" % seed).digest()}
-    if serial:
-        properties["stdout-path"] = serial
-    if cmdline:
-        properties["bootargs"] = cmdline.encode() + b"\0"
-    if initrd:
-        properties["linux,initrd-start"] = _cells(initrd.base)
-        properties["linux,initrd-end"] = _cells(initrd.end)
+def _controllers_first(places: Sequence[Placed]) -> list[Device]:
+    """Every device once, those that the lines of others lead to first."""
+    controllers = [placed.controller for placed in places if placed.controller is not None]
+    return list({id(device): device for device in (*controllers, *(placed.device for placed in places))}.values())
+
+
+def _chosen(chosen: Chosen, console: str | None) -> fdt.Node:
+    properties: dict[str, Any] = {"rng-seed": hashlib.sha256(b"rng-seed %d" % chosen.seed).digest()}
+    if console:
+        properties["stdout-path"] = console
+    if chosen.cmdline:
+        properties["bootargs"] = chosen.cmdline.encode() + b"\0"
+    if chosen.initrd:
+        properties["linux,initrd-start"] = _cells(chosen.initrd.base)
+        properties["linux,initrd-end"] = _cells(chosen.initrd.end)
     return _node("chosen", properties)
 
 
-def _cpus(cpu: Mapping[int, int], controller: Mapping[int, int], isa: Isa, timebase: int) -> fdt.Node:
-    base, extensions = _split(isa.string)
+def _cpus(harts: Harts, cpu: Sequence[int], controller: Sequence[int]) -> fdt.Node:
+    base, extensions = _split(harts.isa.string)
     nodes = []
-    for hart, phandle in cpu.items():
+    for number, own, interrupts in zip(harts.ids, cpu, controller, strict=True):
         properties: dict[str, Any] = {
-            "device_type": "cpu", "reg": hart, "status": "okay", "compatible": "riscv",
-            "mmu-type": f"riscv,{isa.paging}", "riscv,isa": isa.string, "riscv,isa-base": base,
-            "riscv,isa-extensions": extensions, "phandle": phandle,
+            "device_type": "cpu", "reg": number, "status": "okay", "compatible": "riscv",
+            "mmu-type": f"riscv,{harts.isa.paging}", "riscv,isa": harts.isa.string, "riscv,isa-base": base,
+            "riscv,isa-extensions": extensions, "phandle": own,
         }
         for extension in ("zicbom", "zicbop", "zicboz"):
             if extension in extensions:
                 properties[f"riscv,{extension[2:]}-block-size"] = CACHE_BLOCK
-        nodes.append(_node(f"cpu@{hart:x}", properties, _node("interrupt-controller", {
-            "#interrupt-cells": 1, "interrupt-controller": None, "compatible": "riscv,cpu-intc",
-            "phandle": controller[hart],
+        nodes.append(_node(f"cpu@{number:x}", properties, _node("interrupt-controller", {
+            "#interrupt-cells": 1, "interrupt-controller": None, "compatible": "riscv,cpu-intc", "phandle": interrupts,
         })))
-    cores = [_node(f"core{index}", {"cpu": phandle}) for index, phandle in enumerate(cpu.values())]
+    cores = [_node(f"core{index}", {"cpu": phandle}) for index, phandle in enumerate(cpu)]
     nodes.append(_node("cpu-map", {}, _node("cluster0", {}, *cores)))
-    return _node("cpus", {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": timebase}, *nodes)
+    return _node("cpus", {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": harts.timebase}, *nodes)
 
 
 def _split(isa: str) -> tuple[str, list[str]]:
@@ -124,20 +118,17 @@ def _split(isa: str) -> tuple[str, list[str]]:
     return letters[:5], [*letters[4:], *longer]
 
 
-def _device(placed: Placed, plic: int) -> fdt.Node:
-    strings = placed.device.compatible.split("\0")
-    properties: dict[str, Any] = {"compatible": strings, "reg": _cells(placed.address, placed.device.size)}
-    if placed.irq is not None:
-        properties |= {"interrupts": placed.irq, "interrupt-parent": plic}
-    return _node(f"{placed.node}@{placed.address:x}", properties | EXTRA.get(strings[0], {}))
+def _device(placed: Placed, phandle: Mapping[int, int], context: TreeContext) -> fdt.Node:
+    device = placed.device
+    properties: dict[str, Any] = {"compatible": device.compatible.split("\0"),
+                                  "reg": _cells(placed.address, device.size)}
+    if placed.controller is not None:
+        properties |= {"interrupts": placed.irq, "interrupt-parent": phandle[id(placed.controller)]}
+    return _node(_name(placed), properties | device.tree_properties(context))
 
 
-def _syscon(name: str, regmap: int, value: int) -> fdt.Node:
-    return _node(name, {"compatible": f"syscon-{name}", "regmap": regmap, "offset": 0, "value": value})
-
-
-def _per_hart(controller: Mapping[int, int], *interrupts: int) -> list[int]:
-    return [cell for phandle in controller.values() for interrupt in interrupts for cell in (phandle, interrupt)]
+def _name(placed: Placed) -> str:
+    return f"{placed.device.node_name or type(placed.device).__name__.lower()}@{placed.address:x}"
 
 
 def _cells(*values: int) -> list[int]:
@@ -145,13 +136,9 @@ def _cells(*values: int) -> list[int]:
     return [cell for value in values for cell in (value >> 32, value & 0xFFFF_FFFF)]
 
 
-def _node(name: str, properties: Mapping[str, Any], *children: fdt.Node) -> fdt.Node:
-    node = fdt.Node(name, *children)
-    _set(node, properties)
-    return node
-
-
-def _set(node: fdt.Node, properties: Mapping[str, Any]) -> None:
+def _node(name: str, properties: Properties, *children: fdt.Node) -> fdt.Node:
     """Numbers become cells, strings strings, bytes stay as they are, None makes a property without a value."""
-    for name, value in properties.items():
-        node.set_property(name, value)
+    node = fdt.Node(name, *children)
+    for key, value in properties.items():
+        node.set_property(key, value)
+    return node

@@ -12,10 +12,11 @@ QEMU's flash, PCI bridge and fw_cfg are not there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from vm.boards import device_tree
+from vm.boards.placed import Placed
 from vm.boards.reset import reset_vector
 from vm.devices.base import Device
 from vm.devices.bootrom import BootROM
@@ -27,6 +28,7 @@ from vm.devices.uart import UART
 from vm.devices.virtio import EmptySlot, VirtioDevice
 from vm.errors import ConfigurationError
 from vm.loaders.common import Range
+from vm.stop import Request
 
 if TYPE_CHECKING:
     from vm.clock import Clock
@@ -40,21 +42,11 @@ WORD = 8                        # bytes: the widest access to a device
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
 
 
-class Placed(NamedTuple):
-    """A device and where it is."""
-
-    address: int
-    device: Device
-    irq: int | None                 # source of the PLIC
-    node: str                       # what its device-tree node is called, the address left out
-
-
 class Virt:
     """The devices of one machine, wired. The board owns them: `close` releases what they hold of the host.
 
     `devices` maps a name to a `Placed`, in the order of addresses; the machine puts them on its bus, after the last
-    `attach`. `on_request` hears
-    what the guest asks of the test device (`vm.devices.syscon`).
+    `attach`. `on_request` hears what the guest asks of the test device (`vm.devices.syscon`).
     """
 
     def __init__(
@@ -66,7 +58,7 @@ class Virt:
         events: EventQueue,
         memory: Memory,
         seed: int,
-        on_request: Callable[[str, int], None],
+        on_request: Request,
     ):
         self.ram = Range(RAM_BASE, memory_size)
         self._harts = harts
@@ -83,22 +75,22 @@ class Virt:
         self.uart = UART()
 
         self.devices: dict[str, Placed] = {}
-        self._place("rom", RESET_VECTOR, self.rom, None, "rom")
-        self._place("test", 0x10_0000, self.test, None, "test")
-        self._place("rtc", 0x10_1000, self.rtc, 11, "rtc")
-        self._place("clint", 0x200_0000, self.clint, None, "clint")
-        self._place("plic", 0xC00_0000, self.plic, None, "plic")
-        self._place("uart", 0x1000_0000, self.uart, 10, "serial")
+        self._place("rom", RESET_VECTOR, self.rom)
+        self._place("test", 0x10_0000, self.test)
+        self._place("rtc", 0x10_1000, self.rtc, irq=11)
+        self._place("clint", 0x200_0000, self.clint)
+        self._place("plic", 0xC00_0000, self.plic)
+        self._place("uart", 0x1000_0000, self.uart, irq=10)
         for slot in range(VIRTIO_SLOTS):
             self._fill(slot, EmptySlot())
 
-    def _place(self, name: str, address: int, device: Device, irq: int | None, node: str) -> None:
+    def _place(self, name: str, address: int, device: Device, irq: int | None = None) -> None:
         device.connect(**self._wiring, irq=None if irq is None else self.plic.line(irq))
-        self.devices[name] = Placed(address, device, irq, node)
+        self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:
         name = f"virtio{slot}"
-        self._place(name, VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot, "virtio_mmio")
+        self._place(name, VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot)
         return name
 
     def attach(self, device: VirtioDevice) -> str:
@@ -120,15 +112,18 @@ class Virt:
                 raise ConfigurationError(f"a device at {address:#x}: {name} stands at {placed.address:#x}")
             if irq is not None and irq == placed.irq:
                 raise ConfigurationError(f"irq={irq}: that is {name}'s")
-        kind = type(device).__name__.lower()
-        name = f"{kind}@{address:x}"
-        self._place(name, address, device, irq, kind)
+        name = f"{type(device).__name__.lower()}@{address:x}"
+        self._place(name, address, device, irq)
         return name
 
     def device_tree(self, cmdline: str = "", initrd: Range | None = None) -> bytes:
         """The flattened device tree of the board as it is now."""
-        return device_tree.build(self.devices.values(), [hart.id for hart in self._harts], self._isa, self.ram,
-                                 self._clock.FREQUENCY, self._seed, cmdline, initrd)
+        return device_tree.build(
+            self.devices.values(),
+            device_tree.Harts([hart.id for hart in self._harts], self._isa, self._clock.FREQUENCY),
+            self.ram,
+            device_tree.Chosen(self._seed, self.uart, cmdline, initrd),
+        )
 
     def set_reset_vector(self, start: int, dtb_address: int, next_address: int = 0) -> None:
         """Harts that start at RESET_VECTOR go on at `start`; see `vm.boards.reset`."""

@@ -107,12 +107,13 @@ def stderr_is_terminal() -> bool:
 
 def console():
     """As wide as the terminal or COLUMNS, else 100."""
-    import os
     import sys
 
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 100)
+    from vm.settings import given
+
+    return Console(width=None if sys.stdout.isatty() or given("COLUMNS") else 100)
 
 
 def show(results: list) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vm.cli.listing import instructions
 from vm.errors import VmError
-from vm.memory import PAGE_SIZE
+from vm.sizes import PAGE_SIZE
 from vm.stop import StopReason
 
 if TYPE_CHECKING:
@@ -87,8 +86,9 @@ def show_compiled(file: str, at: str | None, limit: int, timeout: float, cold: b
     import capstone
 
     from vm.machine import Machine
+    from vm.settings import given
 
-    if (engine := os.environ.get("VM_ENGINE") or "jit") not in ("jit", "auto"):
+    if (engine := given("VM_ENGINE") or "jit") not in ("jit", "auto"):
         raise VmError(f"VM_ENGINE={engine}: --jit shows what the engine jit does; unset VM_ENGINE, or set it to jit")
     host_decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
     with Machine(memory="128M", engine="jit") as machine:

@@ -11,18 +11,18 @@ from vm.cli.options import ENGINE_OPTION
 @ENGINE_OPTION
 def demo(engine: str | None) -> int:
     """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
-    import os
     import time
     from importlib.resources import as_file, files
 
     from vm.cli.session import conclusion
     from vm.machine import Machine
+    from vm.settings import given
     from vm.terminal import write_all
 
     with as_file(files("vm.guests.demo") / "demo.elf") as path, Machine(engine=engine) as machine:
         machine.load(path)
         machine.console.record = False
-        plain = Plain() if os.environ.get("NO_COLOR") else bytes       # https://no-color.org
+        plain = Plain() if given("NO_COLOR") else bytes       # https://no-color.org
         machine.console.mirror = lambda data: write_all(1, plain(data))
         start = time.perf_counter()
         stop = machine.run()

@@ -61,10 +61,11 @@ def facts(machine: Machine) -> list[Row]:
 
 def engine() -> str:
     """What runs the guest where nothing else is asked for, and why."""
-    from vm.machine import ENGINES
+    from vm.engine import ENGINES
+    from vm.settings import given
     from vm_native.jit.compiler import unavailable
 
-    chosen = os.environ.get("VM_ENGINE") or "auto"
+    chosen = given("VM_ENGINE") or "auto"
     if chosen not in ENGINES:
         raise ConfigurationError(f"VM_ENGINE={chosen}: there is {', '.join(ENGINES)}")
     missing = unavailable()

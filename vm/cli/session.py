@@ -49,8 +49,7 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
         if stop.reason is StopReason.RESET:
             machine.reset()
         elif stop.reason is StopReason.IDLE and terminal.feeding:
-            if terminal.wait_for_input(time_left()):
-                terminal.on_input()
+            machine.inputs.poll(time_left())
         else:
             return stop
 

@@ -1,16 +1,17 @@
 """The devices of a machine. One file each, all on the protocol of `vm.devices.base`."""
 
-from vm.devices.base import Device, reads, writes
+from vm.devices.base import Device, TreeContext, reads, writes
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
+from vm.devices.port import ConsolePort
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
 from vm.devices.virtio import BlockDevice, Entropy, VirtioConsole
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "Device", "Entropy", "GoldfishRTC", "InterruptLine", "Syscon",
-    "VirtioConsole", "reads", "writes",
+    "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy", "GoldfishRTC",
+    "InterruptLine", "Syscon", "TreeContext", "VirtioConsole", "reads", "writes",
 ]

@@ -35,7 +35,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vm.devices.interrupt import InterruptLine
 from vm.errors import ConfigurationError, LoadError
@@ -50,6 +50,17 @@ log = logging.getLogger("vm.devices")
 LOGGED_OFFSETS = 256                # per device: a guest that scans a device must not fill the host's memory
 
 Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class TreeContext(NamedTuple):
+    """What a device's node in the device tree may say of others, which it names by their phandles."""
+
+    phandle: int                            # the device's own, for a node that others name: it is in `tree_properties`
+    hart_controllers: tuple[int, ...]       # the interrupt controller of each hart
+
+    def to_harts(self, *interrupts: int) -> list[int]:
+        """`interrupts-extended` of a device that drives these interrupts of every hart."""
+        return [cell for phandle in self.hart_controllers for interrupt in interrupts for cell in (phandle, interrupt)]
 
 
 @dataclass(frozen=True)
@@ -96,6 +107,7 @@ class Device:
     """
 
     compatible: str = ""            # device-tree binding, most specific first, NUL between several; empty: no node
+    node_name: str = ""             # what the node is called, the address left out; empty: the class's name
     size: int = 0x1000              # bytes of MMIO space
     width: int = 4                  # bytes of a register that does not say otherwise
     splits: bool = True             # an access wider than a register goes on to the next one
@@ -158,7 +170,21 @@ class Device:
         if irq is not None:
             self.irq = irq
 
-    # Access
+    # --- Device tree -------------------------------------------------------------------------------------------------
+
+    def tree_properties(self, context: TreeContext) -> dict[str, Any]:
+        """What the device's node holds beyond `compatible`, `reg` and its interrupt, as the binding demands.
+
+        A number is a cell, a list of them several; strings and bytes stay as they are, None is a property without a
+        value.
+        """
+        return {}
+
+    def root_nodes(self, context: TreeContext) -> dict[str, dict[str, Any]]:
+        """Nodes at the root of the tree that the device brings along: properties by the node's name."""
+        return {}
+
+    # --- Access ------------------------------------------------------------------------------------------------------
 
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: `size` bytes (1, 2, 4 or 8) at `offset`, as an unsigned number."""
@@ -231,7 +257,7 @@ class Device:
             log.info("%s: no register for a %d-byte %s at offset %#x",
                      type(self).__name__, size, "write" if writes else "read", offset)
 
-    # Life
+    # --- Life --------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Back to the power-on state. Host resources stay; events of the device are cancelled; the line falls."""
@@ -244,7 +270,7 @@ class Device:
     def close(self) -> None:
         """Release host resources. The device is not used afterwards; closing twice is harmless."""
 
-    # Saved state
+    # --- Saved state -------------------------------------------------------------------------------------------------
 
     def save(self) -> dict[str, Any]:
         """A deep copy of the attributes named in `state`, and the level of the interrupt line as `irq`."""

@@ -13,12 +13,12 @@ passes on the numbers, so mtimecmp is part of the hart's saved state and mtime o
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-from vm.devices.base import Device, reads, writes
+from vm.devices.base import Device, TreeContext, reads, writes
+from vm.devices.interrupt import MACHINE_SOFTWARE, MACHINE_TIMER
 from vm.errors import ConfigurationError
 
-MACHINE_SOFTWARE = 3
 MAX_HARTS = 4095                    # what fits between 0x4000 and mtime
 
 
@@ -34,6 +34,7 @@ class CLINT(Device):
     """Serves `harts` in the order given; hart n of the sequence has the n-th registers."""
 
     compatible = "sifive,clint0\0riscv,clint0"
+    node_name = "clint"
     size = 0x1_0000
     state = ("msip",)
 
@@ -50,6 +51,9 @@ class CLINT(Device):
         for hart in range(self.hart_count):
             self.write_msip(hart, 0)
         super().reset()
+
+    def tree_properties(self, context: TreeContext) -> dict[str, Any]:
+        return {"interrupts-extended": context.to_harts(MACHINE_SOFTWARE, MACHINE_TIMER)}
 
     @reads(0x0, count="hart_count")
     def read_msip(self, hart: int) -> int:

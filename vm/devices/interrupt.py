@@ -1,10 +1,17 @@
-"""One interrupt wire between a device and whatever it is wired to, usually an input of the interrupt controller.
+"""Interrupts from devices: the wires that carry them, and what a hart calls those that reach it.
 
-A wire has a level and no memory of edges. Both of its ends keep the level in their own saved state (the device as
-`irq`, the PLIC as its source levels), so a machine is restored without any wire moving: see `Device.load`.
+A wire runs between a device and whatever it is wired to, usually an input of the interrupt controller. It has a level
+and no memory of edges. Both of its ends keep the level in their own saved state (the device as `irq`, the PLIC as its
+source levels), so a machine is restored without any wire moving: see `Device.load`.
 """
 
 from collections.abc import Callable
+
+# Bits of a hart's mip (privileged specification, section 3.1.9), and numbers in the device tree's riscv,cpu-intc
+MACHINE_SOFTWARE = 3
+MACHINE_TIMER = 7
+SUPERVISOR_EXTERNAL = 9
+MACHINE_EXTERNAL = 11
 
 
 class InterruptLine:

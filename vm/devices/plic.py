@@ -18,14 +18,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from vm.devices.base import Device, reads, writes
-from vm.devices.interrupt import InterruptLine
+from vm.devices.base import Device, TreeContext, reads, writes
+from vm.devices.interrupt import MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL, InterruptLine
 from vm.errors import ConfigurationError
 
 HIGHEST_PRIORITY = 7
 MAX_CONTEXTS = 1024                 # what fits in `size`
-MACHINE_EXTERNAL = 11
-SUPERVISOR_EXTERNAL = 9
 WORD = 0xFFFF_FFFF
 
 
@@ -39,8 +37,9 @@ class PLIC(Device):
     """Its saved state holds the levels of its source lines and of its outputs; loading it moves neither."""
 
     compatible = "sifive,plic-1.0.0\0riscv,plic0"
+    node_name = "plic"
     size = 0x60_0000
-    sources = 96                    # source 0, which does not exist, counted; the device tree's riscv,ndev is one less
+    sources = 96                    # source 0, which does not exist, counted
     words = sources // 32
     state = ("priorities", "levels", "pending", "in_service", "enables", "thresholds", "outputs")
 
@@ -72,7 +71,14 @@ class PLIC(Device):
         super().load(saved)
         self._rank()
 
-    # Sources
+    def tree_properties(self, context: TreeContext) -> dict[str, Any]:
+        return {
+            "interrupts-extended": context.to_harts(MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL),
+            "interrupt-controller": None, "#interrupt-cells": 1, "#address-cells": 0,
+            "riscv,ndev": self.sources - 1, "phandle": context.phandle,
+        }
+
+    # --- Sources -----------------------------------------------------------------------------------------------------
 
     def line(self, source: int) -> InterruptLine:
         """The line into `source` (1 to 95), one for each source."""
@@ -91,7 +97,7 @@ class PLIC(Device):
         else:
             self.levels &= ~bit
 
-    # Outputs
+    # --- Outputs -----------------------------------------------------------------------------------------------------
 
     def _rank(self) -> None:
         """Index the sources by priority: `_at[p]` has exactly p, `_above[p]` more than p."""
@@ -116,7 +122,7 @@ class PLIC(Device):
                 outputs[context] = level
                 self._pins[context](level)
 
-    # Registers
+    # --- Registers ---------------------------------------------------------------------------------------------------
 
     @reads(0x0, count="sources")
     def read_priority(self, source: int) -> int:

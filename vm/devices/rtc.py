@@ -26,6 +26,7 @@ class GoldfishRTC(Device):
     """Sets and reads `Clock.epoch_ns`. The alarm is an instant of that clock, also after the guest sets the time."""
 
     compatible = "google,goldfish-rtc"
+    node_name = "rtc"
     size = 0x1000
     state = ("alarm", "alarm_armed", "irq_enabled", "irq_pending", "high_latch")
 

@@ -15,8 +15,10 @@ CTS, DSR and DCD on.
 """
 
 from collections.abc import Callable
+from typing import Any
 
-from vm.devices.base import Device, reads, writes
+from vm.devices.base import Device, TreeContext, reads, writes
+from vm.devices.port import ConsolePort, discard
 
 FIFO_SIZE = 16
 TRIGGERS = (1, 4, 8, 14)            # FCR bits 6-7: bytes in the FIFO that make a receive interrupt
@@ -32,18 +34,15 @@ LSR_DATA, LSR_OVERRUN, LSR_IDLE = 0x01, 0x02, 0x60     # idle: THRE and TEMT
 MSR_RING, MSR_PEER = 0x40, 0xB0                        # peer: CTS, DSR, DCD
 
 
-def discard(data: bytes) -> None:
-    """The output of a UART with nothing plugged in."""
-
-
-class UART(Device):
+class UART(ConsolePort, Device):
     """`output(data)` gets what the guest sends, as it sends it; `receive(data)` is the host's way in."""
 
     compatible = "ns16550a"
+    node_name = "serial"
     size = 0x100
     width = 1
     splits = False
-    clock_frequency = 3_686_400     # Hz, of the baud rate generator, as the device tree states it
+    clock_frequency = 3_686_400     # Hz, of the baud rate generator
     state = ("divisor", "ier", "lcr", "mcr", "scr", "overrun", "modem_changes", "fifo_enabled", "trigger", "fifo",
              "queue", "transmit_pending", "timeout_armed", "timed_out")
 
@@ -72,8 +71,11 @@ class UART(Device):
         super().reset()
         self._fill()
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from the host. They may be any number; the guest gets them as it reads."""
+    def tree_properties(self, context: TreeContext) -> dict[str, Any]:
+        return {"clock-frequency": self.clock_frequency}
+
+    def accept(self, data: bytes) -> None:
+        """The guest gets them as it reads."""
         self.queue += data
         if self._fill():
             self._rearm()
@@ -93,7 +95,7 @@ class UART(Device):
         self.timed_out = True
         self._drive()
 
-    # Receiver
+    # --- Receiver ----------------------------------------------------------------------------------------------------
 
     def _fill(self) -> bool:
         """Move what fits from the host's queue into the FIFO; whether anything did. Loop-back disconnects the line."""
@@ -131,7 +133,7 @@ class UART(Device):
         bits = 1 + 5 + (self.lcr & 3) + (self.lcr >> 3 & 1) + 1 + (self.lcr >> 2 & 1)
         return bits * 16 * max(self.divisor, 1) * 10**9 // self.clock_frequency
 
-    # Interrupts
+    # --- Interrupts --------------------------------------------------------------------------------------------------
 
     def _cause(self) -> int:
         """The pending interrupt of highest priority, as IIR shows it."""
@@ -151,7 +153,7 @@ class UART(Device):
     def _drive(self) -> None:
         self.irq.set(self._cause() != IIR_NONE)
 
-    # Registers
+    # --- Registers ---------------------------------------------------------------------------------------------------
 
     @reads(0)
     def read_rbr(self) -> int:

@@ -15,8 +15,7 @@ PMP_NAPOT_RWX = 0x1F
 
 
 def prepare_for_supervisor(hart: Hart) -> None:
-    """What a kernel may expect of its firmware (SBI specification, and what OpenSBI does)."""
-    hart.sbi = True
+    """Set the CSRs of a hart in its reset state as a kernel expects to find them."""
     hart.csr["medeleg"] = DELEGATED_CAUSES
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
     hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 from vm.errors import BusError
+from vm.stop import Request, StopReason
+from vm_native.riscv.registers import CSR_NUMBERS
 
 SPECIFICATION = 2 << 24 | 0                 # 2.0
 IMPLEMENTATION = 0x766D                     # "vm"; not assigned by the specification, whose list is short and dense
@@ -48,9 +51,10 @@ SUSPEND_NON_RETENTIVE = 0x8000_0000
 SHUTDOWN, COLD_REBOOT, WARM_REBOOT = range(3)
 NO_REASON, SYSTEM_FAILURE = range(2)
 
+A0, A1, A2, A6, A7 = 10, 11, 12, 16, 17         # registers
+
 U32 = (1 << 32) - 1
 U64 = (1 << 64) - 1
-SSIP = 1 << 1                               # in mip
 
 Result = tuple[int, int]                    # error, value
 
@@ -58,14 +62,14 @@ Result = tuple[int, int]                    # error, value
 class Hart(Protocol):
     """What the firmware uses of a hart."""
 
-    x: Any                                  # registers by number, unsigned
-    csr: Any                                # CSRs by name
-
     @property
     def id(self) -> int: ...
     @property
     def state(self) -> str: ...             # a key of HART_STATES
 
+    def read_x(self, number: int, /) -> int: ...
+    def write_x(self, number: int, value: int, /) -> None: ...
+    def read_csr(self, number: int, /) -> int | None: ...
     def start(self, address: int, opaque: int) -> None: ...     # in S-mode, a0 = id, a1 = opaque, satp = 0, SIE = 0
     def stop(self) -> None: ...
     def suspend(self) -> None: ...          # keep everything and wait for an interrupt, as `wfi` does
@@ -82,8 +86,8 @@ class Firmware:
     """Answers environment calls from S-mode.
 
     `console_output` takes bytes that the guest prints; `console_input` gives at most so many bytes that were typed,
-    without waiting. `on_request(kind, code)` asks for the end of the run in the words of `vm.devices.syscon`:
-    'power-off', 'reset', or, for a shutdown after a system failure, 'exit' with code 1.
+    without waiting. `on_request(reason, code)` asks for the end of the run: POWER_OFF, RESET, or, for a shutdown after
+    a system failure, EXIT with code 1.
     """
 
     def __init__(
@@ -92,7 +96,7 @@ class Firmware:
         memory: GuestMemory,
         console_output: Callable[[bytes], None],
         console_input: Callable[[int], bytes],
-        on_request: Callable[[str, int], None],
+        on_request: Request,
     ):
         self._harts = {hart.id: hart for hart in harts}
         self._memory = memory
@@ -102,17 +106,16 @@ class Firmware:
         self._legacy = {
             LEGACY_PUTCHAR: self._legacy_putchar,
             LEGACY_GETCHAR: self._legacy_getchar,
-            LEGACY_CLEAR_IPI: self._legacy_clear_ipi,
             LEGACY_SHUTDOWN: self._legacy_shutdown,
         }
-        self._functions = {
+        self._functions: dict[tuple[int, int], Callable[[Hart], Result]] = {
             (BASE, 0): lambda hart: (SUCCESS, SPECIFICATION),
             (BASE, 1): lambda hart: (SUCCESS, IMPLEMENTATION),
             (BASE, 2): lambda hart: (SUCCESS, IMPLEMENTATION_VERSION),
-            (BASE, 3): lambda hart: (SUCCESS, int(hart.x[10] in PRESENT)),
-            (BASE, 4): lambda hart: (SUCCESS, hart.csr["mvendorid"]),
-            (BASE, 5): lambda hart: (SUCCESS, hart.csr["marchid"]),
-            (BASE, 6): lambda hart: (SUCCESS, hart.csr["mimpid"]),
+            (BASE, 3): lambda hart: (SUCCESS, int(hart.read_x(A0) in PRESENT)),
+            (BASE, 4): partial(read_identity, "mvendorid"),
+            (BASE, 5): partial(read_identity, "marchid"),
+            (BASE, 6): partial(read_identity, "mimpid"),
             (HSM, 0): self._hart_start,
             (HSM, 1): self._hart_stop,
             (HSM, 2): self._hart_status,
@@ -125,45 +128,41 @@ class Firmware:
 
     def handle(self, hart: Hart) -> None:
         """Serve the call in a7 (extension), a6 (function), a0... (arguments); the answer goes to a0 and a1."""
-        extension = hart.x[17]
+        extension = hart.read_x(A7)
         if legacy := self._legacy.get(extension):
-            hart.x[10] = legacy(hart) & U64         # legacy calls leave a1 alone
+            hart.write_x(A0, legacy(hart) & U64)    # legacy calls leave a1 alone
             return
-        function = self._functions.get((extension, hart.x[16]))
+        function = self._functions.get((extension, hart.read_x(A6)))
         error, value = function(hart) if function else (NOT_SUPPORTED, 0)
-        hart.x[10] = error & U64
-        hart.x[11] = value & U64
+        hart.write_x(A0, error & U64)
+        hart.write_x(A1, value & U64)
 
-    # Legacy calls (chapter 5): no function number, one result
+    # --- Legacy calls (chapter 5): no function number, one result ----------------------------------------------------
 
     def _legacy_putchar(self, hart: Hart) -> int:
-        self._output(bytes([hart.x[10] & 0xFF]))
+        self._output(bytes([hart.read_x(A0) & 0xFF]))
         return 0
 
     def _legacy_getchar(self, hart: Hart) -> int:
         typed = self._input(1)
         return typed[0] if typed else -1
 
-    def _legacy_clear_ipi(self, hart: Hart) -> int:
-        hart.csr["mip"] = hart.csr["mip"] & ~SSIP
-        return 0
-
     def _legacy_shutdown(self, hart: Hart) -> int:
-        self._request("power-off", 0)
+        self._request(StopReason.POWER_OFF, 0)
         return 0
 
-    # Hart state management (chapter 9)
+    # --- Hart state management (chapter 9) ---------------------------------------------------------------------------
 
     def _hart_start(self, hart: Hart) -> Result:
-        target = self._harts.get(hart.x[10])
-        address = hart.x[11]
+        target = self._harts.get(hart.read_x(A0))
+        address = hart.read_x(A1)
         if target is None:
             return INVALID_PARAM, 0
         if target.state != "stopped":
             return ALREADY_AVAILABLE, 0
         if address & 1 or not self._is_ram(address, 2):
             return INVALID_ADDRESS, 0
-        target.start(address, hart.x[12])
+        target.start(address, hart.read_x(A2))
         return SUCCESS, 0
 
     def _hart_stop(self, hart: Hart) -> Result:
@@ -171,11 +170,11 @@ class Firmware:
         return SUCCESS, 0                           # seen by nobody: the registers are set anew by hart_start
 
     def _hart_status(self, hart: Hart) -> Result:
-        target = self._harts.get(hart.x[10])
+        target = self._harts.get(hart.read_x(A0))
         return (SUCCESS, HART_STATES[target.state]) if target else (INVALID_PARAM, 0)
 
     def _hart_suspend(self, hart: Hart) -> Result:
-        kind = hart.x[10] & U32
+        kind = hart.read_x(A0) & U32
         if kind == SUSPEND_NON_RETENTIVE:
             return NOT_SUPPORTED, 0
         if kind != SUSPEND_RETENTIVE:
@@ -183,24 +182,24 @@ class Firmware:
         hart.suspend()
         return SUCCESS, 0                           # what the hart finds when it wakes
 
-    # System reset (chapter 10)
+    # --- System reset (chapter 10) -----------------------------------------------------------------------------------
 
     def _system_reset(self, hart: Hart) -> Result:
-        kind, reason = hart.x[10] & U32, hart.x[11] & U32
+        kind, reason = hart.read_x(A0) & U32, hart.read_x(A1) & U32
         if kind > WARM_REBOOT or reason > SYSTEM_FAILURE:
             return INVALID_PARAM, 0
         if kind != SHUTDOWN:
-            self._request("reset", 0)
+            self._request(StopReason.RESET, None)
         elif reason == SYSTEM_FAILURE:
-            self._request("exit", 1)
+            self._request(StopReason.EXIT, 1)
         else:
-            self._request("power-off", 0)
+            self._request(StopReason.POWER_OFF, 0)
         return SUCCESS, 0
 
-    # Debug console (chapter 12): num_bytes, base_addr_lo, base_addr_hi
+    # --- Debug console (chapter 12): num_bytes, base_addr_lo, base_addr_hi -------------------------------------------
 
     def _console_write(self, hart: Hart) -> Result:
-        size, address, high = hart.x[10], hart.x[11], hart.x[12]
+        size, address, high = hart.read_x(A0), hart.read_x(A1), hart.read_x(A2)
         if size == 0:
             return SUCCESS, 0
         if high:
@@ -213,7 +212,7 @@ class Firmware:
         return SUCCESS, size
 
     def _console_read(self, hart: Hart) -> Result:
-        size, address, high = hart.x[10], hart.x[11], hart.x[12]
+        size, address, high = hart.read_x(A0), hart.read_x(A1), hart.read_x(A2)
         if size == 0:
             return SUCCESS, 0
         if high or not self._is_ram(address, size):
@@ -225,7 +224,7 @@ class Firmware:
         return SUCCESS, len(typed)
 
     def _console_write_byte(self, hart: Hart) -> Result:
-        self._output(bytes([hart.x[10] & 0xFF]))
+        self._output(bytes([hart.read_x(A0) & 0xFF]))
         return SUCCESS, 0
 
     def _is_ram(self, address: int, size: int) -> bool:
@@ -234,3 +233,10 @@ class Firmware:
         except BusError:
             return False
         return True
+
+
+def read_identity(csr: str, hart: Hart) -> Result:
+    """One of the CSRs that every hart has and that say what it is."""
+    value = hart.read_csr(CSR_NUMBERS[csr])
+    assert value is not None
+    return SUCCESS, value

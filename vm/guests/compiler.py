@@ -3,14 +3,14 @@
 The same compiler version gives the same bytes anywhere: no build id, no dates, no absolute paths, no debug information.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.errors import VmError
+from vm.errors import CompilerError
+from vm.settings import child_environment
 
 ZIG_VERSION = "0.17.1"                  # another version makes other bytes
 GUESTS = Path(__file__).resolve().parent
@@ -24,10 +24,6 @@ FLAGS = (
 )  # fmt: skip
 INTEGER_ONLY = ("-mcpu=generic_rv64+m+a+c+relax", "-mabi=lp64")
 FLOATING_POINT = ("-mcpu=generic_rv64+m+a+f+d+c+relax", "-mabi=lp64d", "-ffp-contract=off", "-fno-math-errno")
-
-
-class CompilerError(VmError):
-    """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 
 
 def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = (),
@@ -46,7 +42,7 @@ def compile_c(root: Path, arguments: Sequence[str], output: Path, libraries: Pat
     output.parent.mkdir(parents=True, exist_ok=True)
     # A cache of its own: zig's keeps headers by relative path and confuses two source trees.
     with tempfile.TemporaryDirectory() as cache:
-        environment = os.environ | {"ZIG_GLOBAL_CACHE_DIR": str(libraries or cache), "ZIG_LOCAL_CACHE_DIR": cache}
+        environment = child_environment({"ZIG_GLOBAL_CACHE_DIR": str(libraries or cache), "ZIG_LOCAL_CACHE_DIR": cache})
         result = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         raise CompilerError(f"{output.name}: {result.stderr.strip()}")

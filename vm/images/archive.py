@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import ImageError
-from .cache import cache_directory, replacing, sha256
-from .fetch import Progress, Unreachable, download, fetch
-from .known import KNOWN
-from .package import Package
-from .signature import DEBIAN_KEYRING, signed_text
+from vm.errors import ImageError, Unreachable
+from vm.images.cache import cache_directory, replacing, sha256
+from vm.images.fetch import Progress, download, fetch
+from vm.images.known import KNOWN
+from vm.images.package import Package
+from vm.images.signature import DEBIAN_KEYRING, signed_text
 
 INRELEASE_LIMIT = 4 << 20
 

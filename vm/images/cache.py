@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import ImageError
+from vm.errors import ImageError
+from vm.settings import given
 
 
 def cache_directory() -> Path:
     """The root of the cache. It need not exist yet."""
-    if chosen := os.environ.get("VM_CACHE"):
+    if chosen := given("VM_CACHE"):
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME", "")
+    base = given("XDG_CACHE_HOME") or ""
     # The specification tells to ignore a relative path.
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "vm"
 

@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
-from ..errors import ImageError
-from .cache import cache_directory, replacing, sha256
+from vm.errors import ImageError
+from vm.images.cache import cache_directory, replacing, sha256
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60

@@ -3,14 +3,14 @@
 The command lines are for the installer's initrd, as its /init and /etc/inittab read them.
 """
 
-import os
 from pathlib import Path
 
-from ..errors import ImageError
-from . import apt
-from .archive import Archive
-from .deb import extract
-from .fetch import Progress
+from vm.errors import ImageError
+from vm.images import apt
+from vm.images.archive import Archive
+from vm.images.deb import extract
+from vm.images.fetch import Progress
+from vm.settings import given
 
 SUITE = "trixie"
 ARCHITECTURE = "riscv64"
@@ -27,7 +27,7 @@ SHELL_CMDLINE = (
 
 def debian_archive(mirror: str | None = None) -> Archive:
     """The archive on the given mirror, on `VM_DEBIAN_MIRROR`, or on those that the host's apt is set up with."""
-    mirror = mirror or os.environ.get("VM_DEBIAN_MIRROR")
+    mirror = mirror or given("VM_DEBIAN_MIRROR")
     mirrors = [mirror] if mirror else apt.mirrors()
     if not mirrors:
         raise ImageError("apt on this host names no Debian mirror; pass --mirror URI or set VM_DEBIAN_MIRROR")

@@ -11,22 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..errors import ImageError
-from . import apt
-from .cache import replacing
+from vm import settings
+from vm.errors import ImageError, Unreachable
+from vm.images import apt
+from vm.images.cache import replacing
 
 Progress = Callable[[int, int], None]
 
 CHUNK = 256 * 1024
 TIMEOUT = 30
-
-
-class Unreachable(ImageError):
-    """A mirror does not answer, or not with the file asked for. Attribute: `missing` (it answered that it has none)."""
-
-    def __init__(self, message: str, missing: bool = False):
-        self.missing = missing
-        super().__init__(message)
 
 
 def fetch(uri: str, limit: int) -> bytes:
@@ -89,7 +82,7 @@ def _opener(host: str) -> urllib.request.OpenerDirector:
 
 def proxies(options: dict[str, str], host: str) -> dict[str, str]:
     """The proxy for each scheme: apt's own for the host, apt's general one, or the environment's."""
-    chosen = {} if urllib.request.proxy_bypass(host) else urllib.request.getproxies()
+    chosen = settings.proxies(host)
     for scheme in ("http", "https"):
         # apt falls back to the http proxy for https, as apt-transport-https(1) says.
         for name in (f"{scheme}::proxy::{host}", f"{scheme}::proxy", f"http::proxy::{host}", "http::proxy"):

@@ -3,7 +3,7 @@
 A mirror keeps a package file for as long as some release names it: these serve until the next point release of trixie.
 """
 
-from .package import Package
+from vm.images.package import Package
 
 KNOWN = {
     package.name: package

@@ -9,7 +9,7 @@ class Package:
 
     name: str
     version: str
-    filename: str  # its path below the mirror
+    filename: str                   # its path below the mirror
     size: int
     sha256: str
-    depends: tuple[str, ...]  # names; of alternatives the first
+    depends: tuple[str, ...]        # names; of alternatives the first

@@ -10,19 +10,27 @@ import os
 
 from vm.errors import LoadError
 from vm.loaders.common import Program, Range, Writable, read_file
-from vm.loaders.elf import FILE_OVERHEAD, MAGIC, load_elf, place_elf
+from vm.loaders.elf import FILE_OVERHEAD, MAGIC, place_elf
 from vm.loaders.linux import LinuxBoot, load_linux, place_device_tree
-from vm.loaders.raw import load_raw, place_raw
+from vm.loaders.raw import place_raw
 from vm.loaders.symbols import Symbol, Symbols
 
-__all__ = ["LinuxBoot", "Program", "Range", "Symbol", "Symbols", "load", "load_elf", "load_linux", "load_raw",
-           "place_device_tree"]
+__all__ = ["LinuxBoot", "Program", "Range", "Symbol", "Symbols", "load", "load_linux", "place_device_tree",
+           "place_program", "read_program"]
 
 
 def load(path: str | os.PathLike[str], memory: Writable, ram: Range, address: int | None = None) -> Program:
-    """Load an ELF, or anything else as raw bytes at `address`. Firmware loads likewise: `address=ram.base`."""
-    name = os.fspath(path)
-    data = read_file(path, ram.size + FILE_OVERHEAD)
+    """Load an ELF, or anything else as raw bytes at `address`."""
+    return place_program(os.fspath(path), read_program(path, ram), memory, ram, address)
+
+
+def read_program(path: str | os.PathLike[str], ram: Range) -> bytes:
+    """The content of a file that `place_program` takes."""
+    return read_file(path, ram.size + FILE_OVERHEAD)
+
+
+def place_program(name: str, data: bytes, memory: Writable, ram: Range, address: int | None = None) -> Program:
+    """The same as `load` for a file that was read already; `name` is for messages."""
     if data.startswith(MAGIC):
         return place_elf(name, data, memory, ram)
     if address is None:

@@ -6,7 +6,6 @@ loaded at the start of RAM: it relocates itself, as OpenSBI does.
 
 from __future__ import annotations
 
-import os
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from vm.errors import LoadError
-from vm.loaders.common import Program, Range, Writable, fill_zero, read_file
+from vm.loaders.common import Program, Range, Writable, fill_zero
 from vm.loaders.symbols import Symbols
 
 MAGIC = b"\x7fELF"
@@ -34,13 +33,8 @@ ARCHITECTURES = {
 }
 
 
-def load_elf(path: str | os.PathLike[str], memory: Writable, ram: Range) -> Program:
-    """Load an executable; nothing is written unless all of it fits."""
-    return place_elf(os.fspath(path), read_file(path, ram.size + FILE_OVERHEAD), memory, ram)
-
-
 def place_elf(name: str, data: bytes, memory: Writable, ram: Range) -> Program:
-    """The same for an ELF file that was read already; `name` is for messages."""
+    """Load an executable; nothing is written unless all of it fits. `name` is for messages."""
     elf = parse_elf(name, data)
     try:
         segments = [(number, segment.header) for number, segment in enumerate(elf.iter_segments())

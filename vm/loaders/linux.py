@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from vm.errors import LoadError
 from vm.loaders.common import Range, Writable, fill_zero, read_file
+from vm.sizes import PAGE_SIZE
 
 MIB = 1 << 20
-PAGE = 0x1000
 KERNEL_ALIGNMENT = 2 * MIB
 DEVICE_TREE_ALIGNMENT = 2 * MIB
 DEVICE_TREE_SIZE = 64 * 1024            # room that is kept; the tree of a board with 8 harts takes 8 KiB
@@ -45,14 +45,6 @@ class LinuxBoot:
     @property
     def entry(self) -> int:
         return self.kernel.base
-
-    @property
-    def initrd_start(self) -> int | None:
-        return self.initrd.base if self.initrd else None
-
-    @property
-    def initrd_end(self) -> int | None:
-        return self.initrd.end if self.initrd else None
 
 
 def load_linux(
@@ -94,7 +86,7 @@ def load_linux(
 def place_device_tree(ram: Range, occupied: Sequence[Range], size: int = DEVICE_TREE_SIZE) -> int:
     """An address near the end of RAM and below 3 GiB, on a 2 MiB boundary if that leaves `occupied` alone."""
     top = min(ram.end, DEVICE_TREE_LIMIT) if ram.base < DEVICE_TREE_LIMIT else ram.end
-    for alignment in (DEVICE_TREE_ALIGNMENT, PAGE):
+    for alignment in (DEVICE_TREE_ALIGNMENT, PAGE_SIZE):
         place = Range((top - size) // alignment * alignment, size)
         if ram.contains(place) and not any(place.overlaps(taken) for taken in occupied):
             return place.base
@@ -107,7 +99,7 @@ def _place_initrd(name: str, size: int, ram: Range, kernel: Range, obstacles: Se
     preferred = max(kernel.end, kernel.base + min(ram.size // 2, INITRD_DISTANCE))
     gaps = sorted(taken.end for taken in (kernel, *obstacles))
     for start in (preferred, *gaps):
-        place = Range(-(-start // PAGE) * PAGE, size)
+        place = Range(-(-start // PAGE_SIZE) * PAGE_SIZE, size)
         if ram.contains(place) and not any(place.overlaps(taken) for taken in (kernel, *obstacles)):
             return place
     raise LoadError(f"{name}: the initrd ({size:,} bytes) does not fit in RAM ({ram}) beside the kernel ({kernel}); "

@@ -1,17 +1,20 @@
 """Guests of which every block is compiled before it runs for the first time."""
 
+from dataclasses import replace
+
 import pytest
+
+import vm
 
 
 @pytest.fixture
-def compiled(guest, monkeypatch):
-    """compiled(source, hot=0, **machine options) -> Guest."""
+def compiled(guest):
+    """compiled(source, **settings and machine options) -> Guest. The environment's settings are the others."""
 
-    def make(source: str, hot: int = 0, code_bytes: int | None = None, **options):
-        monkeypatch.setenv("VM_JIT_HOT", str(hot))
-        if code_bytes is not None:
-            monkeypatch.setenv("VM_JIT_BYTES", str(code_bytes))
-        return guest(source, engine="jit", **options)
+    def make(source: str, hot: int = 0, code_bytes: int | None = None, switches: dict[str, bool] | None = None,
+             **options):
+        settings = replace(vm.Settings.from_environment(), hot=hot, code_bytes=code_bytes, switches=switches or {})
+        return guest(source, engine="jit", settings=settings, **options)
 
     return make
 

@@ -231,10 +231,9 @@ def test_callback_sees_and_changes_registers(compiled):
     assert g["a2"] == 2000
 
 
-@pytest.mark.parametrize("registers", ["1", "0"])
-def test_callback_writes_a_double_where_a_single_was(registers, compiled, monkeypatch):
+@pytest.mark.parametrize("registers", [True, False])
+def test_callback_writes_a_double_where_a_single_was(registers, compiled):
     """What compiled code knew of a floating-point register, that it holds a boxed single, ends with the callback."""
-    monkeypatch.setenv("VM_JIT_REGISTERS", registers)
     g = compiled("""
         .option norvc
         li   s1, 0x40000000
@@ -242,18 +241,18 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled, monkey
         lw   a0, (s1)
         fadd.s fa3, fa0, fa0
         wfi
-    """)
+    """, switches={"registers": registers})
     g["mstatus"] = 0x6000
 
     def read(offset):
-        g.hart.write_f(10, 0x4000_0000_3F80_0000)
+        g.hart.f_bits[10] = 0x4000_0000_3F80_0000
         return 0
 
     Device(g, read=read)
     for number in (11, 12):
-        g.hart.write_f(number, 0xFFFF_FFFF_3F80_0000)
+        g.hart.f_bits[number] = 0xFFFF_FFFF_3F80_0000
     g.finish()
-    assert g.hart.read_f(13) == 0xFFFF_FFFF_7FC0_0000
+    assert g.hart.f_bits[13] == 0xFFFF_FFFF_7FC0_0000
 
 
 def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
@@ -262,7 +261,7 @@ def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
 
     def read(offset):
         if g["s0"] == 15:
-            g.hart.set_interrupt(11, True)
+            g.native.set_interrupt(11, True)
         return 1
 
     Device(g, read=read)

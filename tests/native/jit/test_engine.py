@@ -5,6 +5,7 @@ import warnings
 import pytest
 
 import vm
+import vm.engine
 from vm_native.jit.compiler import unavailable
 
 REFUSED = "the host refuses executable memory"
@@ -13,10 +14,10 @@ REFUSED = "the host refuses executable memory"
 @pytest.fixture
 def unable(monkeypatch):
     """A host that refuses, to which nothing has been said yet."""
-    monkeypatch.setattr("vm.machine.unavailable", lambda: REFUSED)
-    vm.machine.say_once.cache_clear()
+    monkeypatch.setattr("vm.engine.unavailable", lambda: REFUSED)
+    vm.engine.say_once.cache_clear()
     yield
-    vm.machine.say_once.cache_clear()
+    vm.engine.say_once.cache_clear()
 
 
 def compiles(machine: vm.Machine) -> bool:

@@ -3,6 +3,7 @@
 Nothing may lead to it, least of all a jump cache.
 """
 
+import vm
 from tests.guest import Guest
 
 WINDOW = 0x2000                 # bytes after which jump cache indices repeat
@@ -46,9 +47,8 @@ g:  li   a0, 3
 """
 
 
-def test_eviction_leaves_no_way_to_old_code(monkeypatch):
-    monkeypatch.setenv("VM_JIT_HOT", "1")
-    guest = Guest(PROGRAM, memory="8M", engine="jit")
+def test_eviction_leaves_no_way_to_old_code():
+    guest = Guest(PROGRAM, memory="8M", engine="jit", settings=vm.Settings(hot=1))
     assert guest.address("f") % WINDOW >= WINDOW - 128
     window = (0xA009).to_bytes(2, "little") * (WINDOW // 2 - 64)            # c.j .+2
     window += (0x0800_006F).to_bytes(4, "little") + bytes(124)              # j .+128
@@ -59,11 +59,10 @@ def test_eviction_leaves_no_way_to_old_code(monkeypatch):
     assert guest["a0"] == 2
 
 
-def test_code_that_went_is_not_jumped_to(monkeypatch):
+def test_code_that_went_is_not_jumped_to():
     """The room for code is used anew while a jump cache still knows the block of f, which is as it was."""
-    monkeypatch.setenv("VM_JIT_HOT", "0")
-    monkeypatch.setenv("VM_JIT_BYTES", str(1 << 20))
-    guest = Guest(PROGRAM.replace("sw   t1, (s0)", ""), memory="8M", engine="jit")
+    guest = Guest(PROGRAM.replace("sw   t1, (s0)", ""), memory="8M", engine="jit",
+                  settings=vm.Settings(hot=0, code_bytes=1 << 20))
     window = (0x0016_8693).to_bytes(4, "little") * (WINDOW // 4 - 32)       # addi a3, a3, 1
     window += (0x0800_006F).to_bytes(4, "little") + bytes(124)              # j .+128
     guest.memory.write(FILLER, window * WINDOWS + (0x0009_8067).to_bytes(4, "little"))      # jr s3

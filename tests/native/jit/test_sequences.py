@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+import vm
 from tests.assembler import BASE
 from tests.conformance import operands
 from tests.conformance.encoding import register_fields
@@ -43,11 +44,10 @@ def sequence(random: Random) -> list[int]:
     return words
 
 
-def test_floating_point_sequences(monkeypatch):
+def test_floating_point_sequences():
     """Doubles where singles were and the other way round, in all orders; the interpreter says what comes out."""
-    monkeypatch.setenv("VM_JIT_HOT", "0")
     random = Random(1)
-    both = [Ours(isa_strings.DEFAULT, engine=engine) for engine in ("interpreter", "jit")]
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
     stay = encode("jal", rd=0)
     words = [[*sequence(random), stay] for _ in range(SEQUENCES)]
     code = b"".join(word.to_bytes(4, "little") for part in words for word in part)
@@ -61,7 +61,7 @@ def test_floating_point_sequences(monkeypatch):
         for ours in both:
             hart = ours.hart
             for register, value in zip(F, values, strict=True):
-                hart.write_f(register, value)
+                hart.f_bits[register] = value
             hart.csr["mstatus"], hart.csr["fcsr"] = 0x6000, 0
             hart.x[10], hart.x[20], hart.x[POINTER] = values[0], 3, DATA
             ours.machine.memory.write(DATA, memory)

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
+import vm
 from tests.conformance import operands
 from tests.conformance.encoding import register_fields
 from tests.conformance.generator import kind_of, word_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
-from tests.fuzz.differential import environment
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, Row, encode
 
@@ -27,8 +27,8 @@ KINDS = ("plain", "memory", "branch", "jump", "indirect")
 EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
-    "all": {}, "no registers": {"REGISTERS": "0"}, "no allocation": {"ALLOCATION": "0"}, "no floats": {"FLOATS": "0"},
-    "no slots": {"SLOTS": "0"}, "no jump cache": {"JUMP_CACHE": "0"},
+    "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
+    "no floats": {"floats": False}, "no slots": {"slots": False}, "no jump cache": {"jump_cache": False},
 }  # fmt: skip
 
 
@@ -87,14 +87,14 @@ def prepare(ours: Ours, row: Row, chosen: dict[str, int], here: int, seed: int) 
     for operand, (is_float, _, _) in register_fields(row).items():
         number = chosen[operand]
         if is_float:
-            hart.write_f(number, operands.floating(random))
+            hart.f_bits[number] = operands.floating(random)
         elif kind_of(row) == "indirect":
-            hart.write_x(number, here + random.choice((8, 8, 12)) + random.choice((0, 1)))
+            hart.x[number] = here + random.choice((8, 8, 12)) + random.choice((0, 1))
         elif kind_of(row) == "memory" and operand == "rs1":
-            hart.write_x(number, base_address(row, random))
+            hart.x[number] = base_address(row, random)
         else:
-            hart.write_x(number, operands.integer(random))
-    hart.write_csr(3, random.choice((0, 0, 0, 31, 0x20, 0x60)))
+            hart.x[number] = operands.integer(random)
+    hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
     hart.pc = here
 
 
@@ -104,8 +104,8 @@ def test_single_instructions(setting):
     count = FEWER if SETTINGS[setting] else VARIANTS
     tested = {row.name: variants(row, random, count) for row in TESTED}
     image = program(tested)
-    with environment(SETTINGS[setting] | {"HOT": "0"}):
-        both = Ours(isa_strings.DEFAULT, engine="interpreter"), Ours(isa_strings.DEFAULT, engine="jit")
+    settings = vm.Settings(hot=0, switches=SETTINGS[setting])
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=settings) for engine in ("interpreter", "jit")]
     for ours in both:
         ours.load(image)
         ours.hart.csr["mtvec"] = BASE + HANDLER
@@ -120,7 +120,7 @@ def test_single_instructions(setting):
                     prepare(ours, row, chosen, here, seed)
                     ours.machine.run(instructions=3)
                     hart = ours.hart
-                    results.append([hart.pc, hart.read_csr(3), hart.csr["mcause"], *ours.registers()])
+                    results.append([hart.pc, hart.csr["fcsr"], hart.csr["mcause"], *ours.registers()])
                     hart.csr["mstatus"] = 0x6000
                 if results[0] != results[1]:
                     names = ("pc", "fcsr", "mcause", *X_NAMES, *F_NAMES)

@@ -20,9 +20,9 @@ from enum import IntEnum
 
 from vm.devices.base import log
 from vm.devices.virtio.disk import SECTOR, Disk, Overlay
-from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain, MalformedQueue
+from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain
 from vm.devices.virtio.transport import VirtioDevice
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError, LoadError, MalformedQueue
 
 F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = 2, 5, 6, 9, 11, 13, 14
 
@@ -111,7 +111,7 @@ class BlockDevice(VirtioDevice):
         if isinstance(self.disk, Overlay) and saved is not None:
             self.disk.load(saved)
 
-    # Features and configuration (5.2.3, 5.2.4)
+    # --- Features and configuration (5.2.3, 5.2.4) -------------------------------------------------------------------
 
     def features(self) -> int:
         bits = 1 << F_SEG_MAX | 1 << F_BLK_SIZE | 1 << F_FLUSH | 1 << F_CONFIG_WCE
@@ -130,7 +130,7 @@ class BlockDevice(VirtioDevice):
         """Whether a completed write may wait for a flush: a driver that cannot flush gets a write-through cache."""
         return self.writeback and self.negotiated(F_FLUSH)
 
-    # Requests (5.2.6)
+    # --- Requests (5.2.6) --------------------------------------------------------------------------------------------
 
     def on_notify(self, index: int) -> None:
         if not self.busy:

@@ -7,8 +7,9 @@ configuration space holds the size of the terminal (F_SIZE).
 import struct
 from collections.abc import Callable
 
-from vm.devices.virtio.queue import MalformedQueue
+from vm.devices.port import ConsolePort, discard
 from vm.devices.virtio.transport import VirtioDevice
+from vm.errors import MalformedQueue
 
 RECEIVE, TRANSMIT = 0, 1            # queues
 F_SIZE = 0
@@ -16,11 +17,7 @@ F_SIZE = 0
 CONFIG = struct.Struct("<HHII")     # columns, rows, number of ports and emergency write, which are not offered
 
 
-def discard(data: bytes) -> None:
-    """The output of a console with nothing plugged in."""
-
-
-class VirtioConsole(VirtioDevice):
+class VirtioConsole(ConsolePort, VirtioDevice):
     """`output(data)` gets what the guest prints, `receive(data)` is the host's end of the other direction."""
 
     device_id = 3
@@ -34,8 +31,8 @@ class VirtioConsole(VirtioDevice):
         self.columns = columns
         self.rows = rows
 
-    def receive(self, data: bytes) -> None:
-        """Bytes from the host. They may be any number; the guest gets them as it makes buffers available."""
+    def accept(self, data: bytes) -> None:
+        """The guest gets them as it makes buffers available."""
         self.input += data
         self.serve(RECEIVE)
 

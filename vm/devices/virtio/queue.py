@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vm.copy import memcpy_fast
-from vm.errors import GuestError
+from vm.errors import MalformedQueue
 
 if TYPE_CHECKING:
     from vm.memory import Memory
@@ -33,10 +33,6 @@ NO_INTERRUPT = 1                    # available ring flag
 
 DESCRIPTOR = struct.Struct("<QIHH")
 USED_ELEMENT = struct.Struct("<II")
-
-
-class MalformedQueue(GuestError):
-    """The driver built a queue or a buffer that the specification forbids."""
 
 
 class Buffer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vm.devices.base import Device, log, reads, writes
+from vm.devices.base import Device, TreeContext, log, reads, writes
 from vm.devices.virtio.queue import MAXIMUM_SIZE, Queue
 from vm.errors import GuestError
 
@@ -34,6 +34,7 @@ class VirtioDevice(Device):
     """
 
     compatible = "virtio,mmio"
+    node_name = "virtio_mmio"
     size = 0x1000
     state: tuple[str, ...] = ("device_features_select", "driver_features_select", "driver_features", "status",
                               "interrupt_status", "queue_select", "config_generation", "queue_states")
@@ -47,7 +48,7 @@ class VirtioDevice(Device):
         self.config_generation = 0
         self.reset()
 
-    # What a device gives
+    # --- What a device gives -----------------------------------------------------------------------------------------
 
     def features(self) -> int:
         """The device's own feature bits."""
@@ -68,7 +69,7 @@ class VirtioDevice(Device):
         """Take the chains that are available in a queue and push each when it is done."""
         raise NotImplementedError(f"{type(self).__name__} has no queue {index}")
 
-    # What a device uses
+    # --- What a device uses ------------------------------------------------------------------------------------------
 
     def negotiated(self, feature: int) -> bool:
         """Whether the driver accepted a feature bit."""
@@ -92,7 +93,10 @@ class VirtioDevice(Device):
         if self.status & DRIVER_OK:
             self._interrupt(CONFIGURATION_CHANGE)
 
-    # Life
+    # --- Life --------------------------------------------------------------------------------------------------------
+
+    def tree_properties(self, context: TreeContext) -> dict[str, Any]:
+        return {"dma-coherent": None}
 
     def connect(self, **wiring: Any) -> None:
         super().connect(**wiring)
@@ -136,7 +140,7 @@ class VirtioDevice(Device):
         if self.status & DRIVER_OK:
             self._interrupt(CONFIGURATION_CHANGE)
 
-    # Identity
+    # --- Identity ----------------------------------------------------------------------------------------------------
 
     @reads(0x000)
     def read_magic(self) -> int:
@@ -154,7 +158,7 @@ class VirtioDevice(Device):
     def read_vendor(self) -> int:
         return VENDOR
 
-    # Features
+    # --- Features ----------------------------------------------------------------------------------------------------
 
     @reads(0x010)
     def read_device_features(self) -> int:
@@ -178,7 +182,7 @@ class VirtioDevice(Device):
     def _offered(self) -> int:
         return self.features() | COMMON_FEATURES
 
-    # Queues
+    # --- Queues ------------------------------------------------------------------------------------------------------
 
     @property
     def _selected(self) -> Queue | None:
@@ -236,7 +240,7 @@ class VirtioDevice(Device):
             shift = 32 * half
             setattr(queue, area, getattr(queue, area) & ~(0xFFFF_FFFF << shift) | value << shift)
 
-    # Interrupts and status
+    # --- Interrupts and status ---------------------------------------------------------------------------------------
 
     @reads(0x060)
     def read_interrupt_status(self) -> int:
@@ -265,7 +269,7 @@ class VirtioDevice(Device):
                 queue.event_index = bool(self.driver_features >> F_EVENT_IDX & 1)
         self.status |= value & DRIVER_BITS
 
-    # Shared memory regions: there are none, whatever is selected
+    # --- Shared memory regions: there are none, whatever is selected -------------------------------------------------
 
     @writes(0x0AC)
     def select_shared_memory(self, value: int) -> None:
@@ -275,7 +279,7 @@ class VirtioDevice(Device):
     def read_shared_memory(self, half: int) -> int:
         return 0xFFFF_FFFF
 
-    # Configuration space
+    # --- Configuration space -----------------------------------------------------------------------------------------
 
     @reads(0x0FC)
     def read_config_generation(self) -> int:

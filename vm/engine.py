@@ -1,0 +1,45 @@
+"""What runs a machine's code: a form of the interpreter, and a compiler for what is hot where the host can."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+from vm.errors import ConfigurationError
+from vm.settings import Settings
+from vm_native.interpreter.forms import forms
+from vm_native.jit.compiler import JitCompiler, unavailable
+
+ENGINES = ("auto", "interpreter", "jit")
+MEASURING_FORM = "counting"             # built for benchmarks/fusion.py, and of no use to others
+
+
+def dispatch_form(settings: Settings) -> str:
+    """The interpreter's form: the one that is set, or the best of those built."""
+    form = settings.dispatch or forms()[0]
+    if form not in (*forms(), MEASURING_FORM):
+        raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
+    return form
+
+
+def compiler_for(engine: str, settings: Settings) -> JitCompiler | None:
+    """What compiles hot code for the engine of that name, if it is one that compiles."""
+    if engine not in ENGINES:
+        raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
+    if engine == "interpreter":
+        return None
+    missing = unavailable()
+    if missing is not None:
+        if engine == "jit":
+            raise ConfigurationError(f"engine='jit': {missing}; use 'auto' or 'interpreter'")
+        say_once(f"no just-in-time compilation: {missing}")
+        return None
+    try:
+        return JitCompiler(**settings.of_compiler())
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
+
+
+@functools.cache
+def say_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=4)

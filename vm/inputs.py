@@ -1,0 +1,58 @@
+"""The door by which the host's world enters a machine.
+
+All that is typed or sent to a guest passes `Inputs.enter` as (source, data), whatever file descriptor or call it came
+from: what is seen there, in order and with the step, is all that a run cannot know from its beginning.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+from functools import partial
+
+LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just before it is served after it
+
+
+class Inputs:
+    """The sources of one machine, and the file descriptors that are looked at between slices."""
+
+    def __init__(self) -> None:
+        self._receivers: dict[str, Callable[[bytes], None]] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
+
+    def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """A new source, whose data `receiver` gets; returns the function by which it comes in."""
+        self._receivers[source] = receiver
+        return partial(self.enter, source)
+
+    def enter(self, source: str, data: bytes) -> None:
+        """Data comes in."""
+        self._receivers[source](data)
+
+    def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
+        """While the machine runs, and in `poll`, call `on_readable` when something can be read from `fd`."""
+        self._watched[fd] = on_readable
+
+    def forget(self, fd: int) -> None:
+        """Look at `fd` no more. Does nothing the second time."""
+        self._watched.pop(fd, None)
+
+    def watches(self, fd: int) -> bool:
+        return fd in self._watched
+
+    @property
+    def watching(self) -> bool:
+        """Whether anything can come from a file descriptor."""
+        return bool(self._watched)
+
+    def poll(self, seconds: float | None = None) -> None:
+        """Sleep a while, never longer than `seconds`, or until something can be read; then take it."""
+        # A signal that comes just before the call does not interrupt it; so it must not last.
+        seconds = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
+        if not self._watched:
+            time.sleep(seconds)
+            return
+        for fd in select.select([*self._watched], [], [], seconds)[0]:
+            if fd in self._watched:         # the one before may have ended it
+                self._watched[fd]()

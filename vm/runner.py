@@ -1,0 +1,189 @@
+"""The loop around the core: it runs slices, serves what ends them, and says why the run is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from typing import NamedTuple
+
+from vm.clock import Clock
+from vm.errors import ConfigurationError
+from vm.events import NEVER, EventQueue
+from vm.firmware import Firmware
+from vm.hart import cause_name
+from vm.htif import Htif
+from vm.inputs import Inputs
+from vm.stop import Stop, StopReason
+from vm_native.execution.machine import NativeMachine
+from vm_native.execution.scheduler import STOP_CODES, Scheduler
+from vm_native.riscv.hart import NativeHart
+
+CONDITION_EVERY = 10_000                # steps between two looks at `until`
+INPUT_EVERY_NS = 10_000_000             # host time between two looks at the inputs while the guest is busy
+
+
+class Limits(NamedTuple):
+    """Where a run ends at the latest; NEVER for no limit."""
+
+    steps: int                          # of the machine, all harts together
+    guest_ns: int
+    host_ns: int
+
+
+class Runner:
+    """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
+
+    firmware: Firmware
+
+    def __init__(self, machine: NativeMachine, scheduler: Scheduler, clock: Clock, events: EventQueue, inputs: Inputs,
+                 harts: Sequence[NativeHart]):
+        self._machine = machine
+        self._scheduler = scheduler
+        self._clock = clock
+        self._events = events
+        self._inputs = inputs
+        self._harts = harts
+        self._htif: Htif | None = None
+        self._requested: tuple[StopReason, int | None] | None = None
+
+    # --- What ends a run ---------------------------------------------------------------------------------------------
+
+    def request(self, reason: StopReason, exit_code: int | None) -> None:
+        """The guest asked for an end, of what runs between slices: `run` looks at it next."""
+        self._requested = reason, exit_code
+
+    def request_of_device(self, reason: StopReason, exit_code: int | None) -> None:
+        """The same of a device, in the middle of a slice: that must end."""
+        self.request(reason, exit_code)
+        self._scheduler.request_stop()
+
+    def watch(self, htif: Htif) -> None:
+        """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""
+        self._htif = htif
+        self._machine.watch(htif.tohost, 8)
+
+    def reset(self) -> None:
+        """Forget what the guest asked for, and the word that is watched."""
+        self._machine.watch(0, 0)
+        self._htif = self._requested = None
+
+    # --- The loop ----------------------------------------------------------------------------------------------------
+
+    @property
+    def steps(self) -> int:
+        return self._clock.steps
+
+    def run(self, instructions: int | None, seconds: float | None, until: Callable[[], bool] | None,
+            timeout: float | None) -> Stop:
+        """As `Machine.run`, which says what the limits mean."""
+        if instructions is not None and (not isinstance(instructions, Integral) or instructions < 0):
+            raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
+        start = self.steps
+        limits = Limits(NEVER if instructions is None else start + instructions,
+                        later(self._clock.now_ns(), seconds), later(time.monotonic_ns(), timeout))
+        most = NEVER if until is None else CONDITION_EVERY
+        while True:
+            if until is not None and until():
+                return self._stop(StopReason.CONDITION, start, self._scheduler.current_hart)
+            host_ns = limits.host_ns
+            if self._inputs.watching:
+                host_ns = min(host_ns, time.monotonic_ns() + INPUT_EVERY_NS)
+            code, number = self._scheduler.run(min(limits.steps - self.steps, most), limits.guest_ns, host_ns)
+            serve, reason = OUTCOMES[code]
+            if not serve(self, limits, number):
+                assert reason is not None       # what is always served has none
+                return self._stop(reason, start, number)
+            if self._requested is not None:
+                (reason, exit_code), self._requested = self._requested, None
+                return self._stop(reason, start, number, exit_code)
+
+    def _stop(self, reason: StopReason, start: int, number: int, exit_code: int | None = None) -> Stop:
+        hart = self._harts[number]
+        steps = self.steps - start
+        if reason is StopReason.UNHANDLED_TRAP:
+            pc, (cause, value) = hart.pc, hart.trap
+        elif reason is StopReason.TRAP_LOOP:
+            pc, cause, value = hart.trap_origin
+        else:
+            return Stop(reason, hart.pc, number, steps, exit_code)
+        message = f"hart {number}: {cause_name(cause)} (cause {cause}) at pc {pc:#x}, tval {value:#x}"
+        return Stop(reason, pc, number, steps, exit_code, cause, value, message)
+
+    # --- What ends a slice: served, and the run goes on where these return true --------------------------------------
+
+    def _end(self, limits: Limits, number: int) -> bool:
+        return False
+
+    def _spend(self, limits: Limits, number: int) -> bool:
+        return self.steps < limits.steps
+
+    def _look_at_input(self, limits: Limits, number: int) -> bool:
+        if time.monotonic_ns() >= limits.host_ns:
+            return False
+        self._inputs.poll(0)
+        return True
+
+    def _run_events(self, limits: Limits, number: int) -> bool:
+        self._events.run_due()
+        return True
+
+    def _hear_request(self, limits: Limits, number: int) -> bool:
+        """A device's, which `run` looks at; or `Machine.request_stop`."""
+        return self._requested is not None
+
+    def _serve_call(self, limits: Limits, number: int) -> bool:
+        hart = self._harts[number]
+        try:
+            self.firmware.handle(hart)
+        except BaseException:
+            hart.pc -= 4                    # the environment call is repeated
+            raise
+        return True
+
+    def _tell_of_store(self, limits: Limits, number: int) -> bool:
+        assert self._htif is not None       # nobody else watches memory
+        self._htif.stored(self._machine.watched_size)
+        return True
+
+    def _sleep(self, limits: Limits, number: int) -> bool:
+        """Real time, every hart waits: sleep until something is due or typed. False if nothing ever will."""
+        due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
+        if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
+            return False
+        wait = min(due - self._clock.now_ns(), limits.host_ns - time.monotonic_ns())
+        self._inputs.poll(max(wait, 0) / 10**9)
+        return True
+
+
+class Outcome(NamedTuple):
+    """What the runner does when a slice ends, and why the run is over if that does not let it go on."""
+
+    serve: Callable[[Runner, Limits, int], bool]
+    reason: StopReason | None = None
+
+
+OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
+    "budget": Outcome(Runner._spend, StopReason.BUDGET),
+    "deadline": Outcome(Runner._end, StopReason.DEADLINE),
+    "timeout": Outcome(Runner._look_at_input, StopReason.TIMEOUT),
+    "event": Outcome(Runner._run_events),
+    "requested": Outcome(Runner._hear_request, StopReason.REQUESTED),
+    "firmware": Outcome(Runner._serve_call),
+    "watch": Outcome(Runner._tell_of_store),
+    "sleep": Outcome(Runner._sleep, StopReason.IDLE),
+    "idle": Outcome(Runner._end, StopReason.IDLE),
+    "unhandled-trap": Outcome(Runner._end, StopReason.UNHANDLED_TRAP),
+    "trap-loop": Outcome(Runner._end, StopReason.TRAP_LOOP),
+}.items()}
+
+
+def later(now_ns: int, seconds: float | None) -> int:
+    """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
+    if seconds != seconds:
+        raise ConfigurationError("a limit of NaN seconds: give a number")
+    if seconds is not None and seconds < 0:
+        raise ConfigurationError(f"a limit of {seconds:g} seconds: must not be negative")
+    if seconds is None or seconds >= NEVER / 10**9:
+        return NEVER
+    return min(now_ns + round(seconds * 10**9), NEVER)
