@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import assert_fails_with_one_line
+from tests.cli.conftest import assert_fails_with_one_line
 
 
 def disassemble(vm, *arguments):

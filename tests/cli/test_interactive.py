@@ -8,7 +8,7 @@ import termios
 import pytest
 from pexpect.fdpexpect import fdspawn
 
-from .conftest import COMMAND
+from tests.cli.conftest import COMMAND
 
 
 class Session(fdspawn):

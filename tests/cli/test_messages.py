@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from .conftest import assert_fails_with_one_line
+from tests.cli.conftest import assert_fails_with_one_line
 
 COMMANDS = ("demo", "run", "boot", "info", "disasm")
 

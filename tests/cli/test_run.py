@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from .conftest import COMMAND, assert_fails_with_one_line
+from tests.cli.conftest import COMMAND, assert_fails_with_one_line
 
 NOT_DONE = 124
 CRASHED = 139
