@@ -108,7 +108,7 @@ RULES = [
     rule("the value of ebreak", "helpers.pyx", "trap(cpu, BREAKPOINT, cpu.pc)", "trap(cpu, BREAKPOINT, 0)"),
     rule("the value of an illegal instruction", "helpers.pyx",
          "trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))", "trap(cpu, ILLEGAL_INSTRUCTION, 0)"),
-    rule("dynamic rounding mode 5 and 6", "helpers.pyx", "if rounding > 4:", "if rounding > 6:"),
+    rule("dynamic rounding mode 5 and 6", "helpers.pyx", "if rounding > RMM:", "if rounding > 6:"),
     rule("amocas.q with odd registers", "helpers.pyx", "if rd & 1 or rs2 & 1:", "if rs2 & 1:"),
     rule("cbo.zero clears half a block", "helpers.pyx",
          "(physical - region.base), 0, 64)", "(physical - region.base), 0, 32)"),

@@ -13,6 +13,7 @@ from tests.assembler import BASE, assemble_elf
 from tests.conformance.encoding import encode, register_fields
 from tests.conformance.operands import floating, integer
 from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
+from vm_native.ir.semantics import Branch, Jump
 from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
 
@@ -25,17 +26,12 @@ NOP = encode(BY_NAME["addi"], {"rd": 0, "rs1": 0}, 0)
 REGISTERS = range(10, 18)
 FP_DIRTY = 3 << 13
 BUDGETS = (1, 2, 5)
-MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
 
 
 def row_of(uop: str) -> tuple[Row, int]:
     """An instruction that becomes this uop, and its rounding mode (to nearest even, or towards zero)."""
     name = uop.removesuffix(".rtz")
     return next(row for row in ROWS if row.uop == name and row.length == 4 and not row.base), int(name != uop)
-
-
-def reads_memory(uop) -> bool:
-    return any(word in uop.semantics for word in MEMORY)
 
 
 class Case:
@@ -52,7 +48,7 @@ class Case:
         self.words = [self.word(pair.first, self.first, self.immediate)]
         if pair.second.name != "fall":
             # A branch or jump leads to the loop behind the second instruction, or beyond it.
-            ends = pair.second.semantics.startswith(("branch", "jump;"))
+            ends = isinstance(pair.second.meaning, Branch | Jump)
             self.words.append(self.word(pair.second, self.second, 8 if ends else self.immediate))
 
     @staticmethod
@@ -147,7 +143,7 @@ def test_faults_in_the_first_half(twins):
     """All addresses are 0, where there is nothing: the first half faults, and nothing has happened."""
     choice = random.Random(2)
     for pair in PAIRS:
-        if reads_memory(pair.first):
+        if pair.first.accesses_memory:
             assert twins.compare(Case(pair, choice, apart=True), NOTHING, NOTHING, BLANK) == 0, pair
 
 
@@ -155,12 +151,12 @@ def test_faults_in_the_second_half(twins):
     """The second half faults after the first has been done, whatever address the first may have passed to it."""
     choice = random.Random(3)
     for pair in PAIRS:
-        if reads_memory(pair.second):
+        if pair.second.accesses_memory:
             case = Case(pair, choice, apart=True)
             if pair.first.name == "wide":
                 case.immediate = 1
                 case.words[0] = case.word(pair.first, case.first, 1)
-            values = NOTHING | ({case.first["rs1"]: DATA} if reads_memory(pair.first) else {})
+            values = NOTHING | ({case.first["rs1"]: DATA} if pair.first.accesses_memory else {})
             assert twins.compare(case, values, NOTHING, BLANK) == 1, pair
 
 
@@ -168,7 +164,7 @@ def test_both_halves_go_the_slow_way(twins):
     """Misaligned accesses go through slow paths: the second half then runs in its own handler."""
     choice = random.Random(4)
     for pair in PAIRS:
-        if reads_memory(pair.first):
+        if pair.first.accesses_memory:
             values = dict.fromkeys(REGISTERS, DATA + 65)
             twins.compare(Case(pair, choice, apart=True), values, NOTHING, bytes(range(256)))
 

@@ -7,15 +7,17 @@ values, rounding modes, writes to x0.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.arithmetic.float_rules cimport RNE, RTZ
+from vm_native.arithmetic.floating cimport has_fma
 from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu, machine_steps
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
+from vm_native.riscv.zfa cimport fli_constant
 
-from vm_native.arithmetic import floating
+from vm_native.arithmetic.operations import OPERATIONS
 from vm_native.riscv.instructions import ROWS
 from vm_native.ir.uops import UOPS
 
@@ -23,18 +25,15 @@ from vm_native.ir.uops import UOPS
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 cdef enum:
-    NEAREST_EVEN = 0
-    TOWARDS_ZERO = 1
     DYNAMIC = 7
 
 OPCODES = {row.name: number for number, row in enumerate(UOPS)}
-SLOTS = {row.name: row.slots for row in UOPS}
 KINDS = {
     "lui": KIND_UPPER, "auipc": KIND_PC_RELATIVE, "jal": KIND_JUMP, "jalr": KIND_INDIRECT,
     "beq": KIND_BRANCH, "bne": KIND_BRANCH, "blt": KIND_BRANCH, "bge": KIND_BRANCH, "bltu": KIND_BRANCH,
     "bgeu": KIND_BRANCH, "fli.s": KIND_FP_CONSTANT, "fli.d": KIND_FP_CONSTANT, "fli.h": KIND_FP_CONSTANT,
 }
-MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
+FORMATS = "sdh"             # of floating point, in the order of their codes
 
 
 cdef class Decoder:
@@ -103,19 +102,20 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
         to.leaves = row.leaves
     else:
         to.opcode = OPCODES[row.uop]
-        to.slots = SLOTS[row.uop]
-        semantics = UOPS[to.opcode].semantics
-        to.droppable = semantics.startswith("rd = ") and not any(word in semantics for word in MEMORY)
+        to.slots = UOPS[to.opcode].slots
+        to.droppable = UOPS[to.opcode].only_writes_rd
     fields = [field for field, _ in origin.registers.values()]
     to.uses_f = any(field.startswith("f") for field in fields)
     to.droppable &= not to.uses_f
     # Whatever raises flags counts as a write of the floating-point state too.
     to.writes_f = to.uses_f and ("frd" in fields or not row.name.startswith(("fs", "c.fs", "fmv", "fclass", "fsgnj")))
     to.rounds = row.rounds
-    if row.rounds or row.helper == "operate_fp" or to.kind == KIND_FP_CONSTANT:
-        to.operation = floating.OPERATIONS[row.name]
+    if to.kind == KIND_FP_CONSTANT:
+        to.operation = FORMATS.index(row.name[-1])
+    elif row.rounds or row.helper == "operate_fp":
+        to.operation = OPERATIONS[row.name]
         to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)
-        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not floating.HAS_FMA
+        to.exact_only = row.helper == "operate_fp" or "rs3" in row.registers and not has_fma()
     to.nonzero = row.nonzero
     to.at_most = row.at_most
     to.constant = row.constant
@@ -235,9 +235,9 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
     if row.rounds and (rounding == 5 or rounding == 6):
         emit_helper(at, at.table.illegal_helper, True, word, row.length)
         return
-    if rounding == TOWARDS_ZERO and row.opcode_rtz >= 0:
+    if rounding == RTZ and row.opcode_rtz >= 0:
         opcode = row.opcode_rtz
-    elif row.exact_only or not (rounding == NEAREST_EVEN or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
+    elif row.exact_only or not (rounding == RNE or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
         uop = emit_helper(at, at.table.operate_helper, False, word, row.length)
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
@@ -254,7 +254,6 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     cdef Block* block = at.block
     cdef Uop* uop
     cdef int64_t immediate
-    cdef uint32_t flags = 0
     if row == NULL or row.uses_f and not block.mode & MODE_FP_ON:
         emit_helper(at, at.table.illegal_helper, True, word, length)
         return
@@ -284,7 +283,7 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         return
     if row.kind == KIND_FP_CONSTANT:
         emit_second_slot(at, length)
-        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, NEAREST_EVEN, <uint64_t>immediate, 0, 0, &flags)
+        (<uint64_t*>&uop[1].handler)[0] = fli_constant(row.operation, <int>immediate)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.links[0].pc = at.pc + <uint64_t>immediate

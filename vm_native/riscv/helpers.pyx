@@ -4,7 +4,8 @@
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
-from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.arithmetic.float_rules cimport RMM
+from vm_native.arithmetic.operations cimport operate
 from vm_native.blocks cimport written
 from vm_native.cpu cimport (
     ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
@@ -300,9 +301,9 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t flags = 0
     if rounding == DYNAMIC:
         rounding = hart.state.frm
-        if rounding > 4:
+        if rounding > RMM:
             return illegal(cpu, uop)
-    cpu.regs[uop.rd] = fp_operate(
+    cpu.regs[uop.rd] = operate(
         uop[1].rd, rounding, cpu.regs[uop.rs1], cpu.regs[uop.rs2], cpu.regs[uop[1].rs1], &flags
     )
     hart.state.fflags |= flags
