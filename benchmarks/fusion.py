@@ -14,12 +14,13 @@ import click
 
 from tests.boot.linux import SHELL, Shell, load_linux
 from vm.bench.guests.build import PROGRAMS, elf
-from vm_native.interpreter import counting
 from vm_native.ir.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
 from vm_native.ir.uops import UOPS
+from vm_native.testing.neighbours import take_counts
 
 HEADING = "# Written by `python -m benchmarks.fusion`: the most frequent first."
 ROWS = {row.name: row for row in UOPS}
+NEVER_HOT = str(2**32 - 1)
 STEPS = 30_000_000              # of a benchmark program: by then it is at what it does most
 FILES = "cd /tmp; head -n 20000 /proc/kallsyms > text; head -c 300000 /bin/busybox > binary; ls -lR /sys/devices > list"
 COMMANDS = {
@@ -48,24 +49,25 @@ def guest_counts() -> Iterator[tuple[str, Counts]]:
     import vm
 
     for program in PROGRAMS:
-        with vm.Machine(memory="128M", engine="interpreter") as machine:
+        with vm.Machine(memory="128M", engine="jit") as machine:
             machine.load(elf(program))
             machine.run(instructions=STEPS)
-        yield program, Counter(counting.take())
+            counts = Counter(take_counts(machine._scheduler))
+        yield program, counts
 
 
 def linux_counts() -> Iterator[tuple[str, Counts]]:
     import vm
 
-    with vm.Machine(engine="interpreter") as machine:
+    with vm.Machine(engine="jit") as machine:
         load_linux(machine, SHELL)
         shell = Shell(machine)
-        yield "boot", Counter(counting.take())
+        yield "boot", Counter(take_counts(machine._scheduler))
         shell.run(FILES)
-        counting.take()
+        take_counts(machine._scheduler)
         for command, text in COMMANDS.items():
             shell.run(text)
-            yield command, Counter(counting.take())
+            yield command, Counter(take_counts(machine._scheduler))
 
 
 def fusible(counts: Counts) -> dict[Pair, float]:
@@ -86,7 +88,7 @@ def fusible(counts: Counts) -> dict[Pair, float]:
 @click.option("--without", multiple=True, metavar="NAME", help="A program that does not count.")
 def main(limit: int, without: tuple[str, ...]) -> None:
     """Count pairs of uops, choose those to fuse, and write them down."""
-    os.environ["VM_DISPATCH"] = "counting"
+    os.environ["VM_JIT_HOT"] = NEVER_HOT        # so that every block is interpreted, and its uses are counted
     total: Counter[Pair] = Counter()
     shares = {}
     for name, counts in (*guest_counts(), *linux_counts()):

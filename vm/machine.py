@@ -460,9 +460,9 @@ def later(now_ns: int, seconds: float | None) -> int:
 
 
 def dispatch_form() -> str:
-    """The interpreter's form; $VM_DISPATCH chooses between those built, and has `counting` for benchmarks/fusion.py."""
+    """The interpreter's form; $VM_DISPATCH chooses between those built."""
     form = os.environ.get("VM_DISPATCH") or forms()[0]
-    if form not in (*forms(), "counting"):
+    if form not in forms():
         raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
     return form
 

@@ -15,7 +15,9 @@ from tests.conformance.operands import floating, integer
 from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
 from vm_native.ir.semantics import Branch, Jump
 from vm_native.ir.uops import UOPS
+from vm_native.jit.compiler import unavailable
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
+from vm_native.testing.neighbours import take_counts
 
 PAIRS = read_pairs(UOPS)
 PAGE = 4096
@@ -186,3 +188,16 @@ def test_what_may_begin_a_pair_goes_on():
     assert {"beq", "jal", "jalr", "fall", "call", "lr.d", "sc.w", "amoadd.d"} <= names
     assert not names & {"ld", "sd", "add", "fadd.d", "wide", "li"}
     assert str(make_pair(*[row for row in UOPS if row.name == "add"] * 2, "rs2")) == "add add rs2"
+
+
+@pytest.mark.skipif(unavailable() is not None, reason="a machine counts the uses of blocks for its compiler")
+def test_neighbours_are_counted_by_executions(monkeypatch):
+    """What benchmarks/fusion.py chooses by: each pair as often as its block ran, and whether a result is passed."""
+    monkeypatch.setenv("VM_JIT_HOT", str(2**32 - 1))
+    with vm.Machine(memory="4M", engine="jit") as machine:
+        machine.load(assemble_elf("li a0, 100\n1: add a1, a2, a3\n addi a0, a0, -1\n bnez a0, 1b\n 2: j 2b"))
+        machine.run(instructions=301)
+        counts = take_counts(machine._scheduler)
+        assert counts["add", "addi", 0] == 100
+        assert counts["addi", "bne", 1] == 100
+        assert sum(take_counts(machine._scheduler).values()) == 0

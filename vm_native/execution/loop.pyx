@@ -6,7 +6,7 @@ from vm_native.cpu cimport (
     JumpCacheEntry, TlbEntry, jump_cache_index, note_code_page,
 )
 from vm_native.exits cimport deliver_trap
-from vm_native.interpreter cimport counting, switch
+from vm_native.interpreter cimport switch
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.fusion cimport fuse
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
@@ -22,10 +22,6 @@ switch_form.pairs = &switch.pairs
 cdef Engine threaded_form
 include "threaded_form.pxi"
 
-cdef Engine counting_form     # needs linking=False
-counting_form.run_block = counting.run_block
-counting_form.handler_of = switch.handler_of
-
 
 def forms():
     """The dispatch forms that were built, best first."""
@@ -33,8 +29,6 @@ def forms():
 
 
 cdef Engine* engine_named(str form) except NULL:
-    if form == "counting":
-        return &counting_form
     if form not in forms():
         raise ValueError(f"interpreter form {form!r} is not built here; there is {', '.join(forms())}")
     return &threaded_form if form == "threaded" else &switch_form

@@ -56,7 +56,7 @@ cdef class Scheduler:
         self.blocks.map = &bus.map
         self.blocks.timeline = &clock.timeline
         self.blocks.limit = CACHE_BYTES
-        self.blocks.linking = linking and form != "counting"
+        self.blocks.linking = linking
         if init_cache(&self.blocks) < 0:
             raise MemoryError("no room for the block cache")
         self.compiler = compiler

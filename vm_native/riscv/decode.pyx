@@ -111,7 +111,7 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
     to.writes_f = to.uses_f and ("frd" in fields or not row.name.startswith(("fs", "c.fs", "fmv", "fclass", "fsgnj")))
     to.rounds = row.rounds
     if to.kind == KIND_FP_CONSTANT:
-        to.operation = FORMATS.index(row.name[-1])
+        to.operation = FORMATS.index(row.name.removeprefix("fli."))
     elif row.rounds or row.helper == "operate_fp":
         to.operation = OPERATIONS[row.name]
         to.opcode_rtz = OPCODES.get(row.name + ".rtz", -1)

@@ -1,1 +1,1 @@
-"""What tests reach the core through. Not in wheels."""
+"""What tests and benchmarks reach the core through. Not in wheels."""
