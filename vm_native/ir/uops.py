@@ -23,7 +23,7 @@ Semantics, one of:
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
                             number or integer is rounded to the format, to nearest even; a NaN becomes the default one;
-                            a narrow number is boxed
+                            a narrow number is boxed. No uop writes a half
     bits32, bits64, bits16  the bit pattern of such a number: read unboxed, written boxed, and not looked at
 On numbers, + - * / round to nearest even, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and
 unary minus only turns the sign. All raise the exceptions of IEEE 754.
