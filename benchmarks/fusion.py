@@ -6,23 +6,23 @@ vm_native/ir/pairs.txt, where one whose second uop uses the result of the first 
 `--without NAME` leaves a program out, to see what the choice is worth for a program that it does not know.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 
 import click
 
 from vm.bench.guests.build import PROGRAMS, elf
-from vm.bench.variants import COUNTING_FORM
 from vm.images.busybox import QUICK_CMDLINE, debian_kernel, userspace_initrd
 from vm.machine import Machine
+from vm.settings import Settings
 from vm.testing.shell import SHELL, Shell
-from vm_native.interpreter import counting
 from vm_native.ir.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
 from vm_native.ir.uops import UOPS
+from vm_native.testing.neighbours import take_counts
 
 HEADING = "# Written by `python -m benchmarks.fusion`: the most frequent first."
 ROWS = {row.name: row for row in UOPS}
+COUNTING = Settings(hot=2**32 - 1)       # every block is interpreted for ever, and its uses are counted
 STEPS = 30_000_000              # of a benchmark program: by then it is at what it does most
 FILES = "cd /tmp; head -n 20000 /proc/kallsyms > text; head -c 300000 /bin/busybox > binary; ls -lR /sys/devices > list"
 COMMANDS = {
@@ -49,22 +49,23 @@ Counts = Counter[tuple[str, str, int]]
 
 def guest_counts() -> Iterator[tuple[str, Counts]]:
     for program in PROGRAMS:
-        with Machine(memory="128M", engine="interpreter") as machine:
+        with Machine(memory="128M", engine="jit", settings=COUNTING) as machine:
             machine.load(elf(program))
             machine.run(instructions=STEPS)
-        yield program, Counter(counting.take())
+            counts = Counter(take_counts(machine._native))
+        yield program, counts
 
 
 def linux_counts() -> Iterator[tuple[str, Counts]]:
-    with Machine(engine="interpreter") as machine:
+    with Machine(engine="jit", settings=COUNTING) as machine:
         machine.boot(debian_kernel(), initrd=userspace_initrd(SHELL), cmdline=QUICK_CMDLINE)
         shell = Shell(machine)
-        yield "boot", Counter(counting.take())
+        yield "boot", Counter(take_counts(machine._native))
         shell.run(FILES)
-        counting.take()
+        take_counts(machine._native)
         for command, text in COMMANDS.items():
             shell.run(text)
-            yield command, Counter(counting.take())
+            yield command, Counter(take_counts(machine._native))
 
 
 def fusible(counts: Counts) -> dict[Pair, float]:
@@ -85,7 +86,6 @@ def fusible(counts: Counts) -> dict[Pair, float]:
 @click.option("--without", multiple=True, metavar="NAME", help="A program that does not count.")
 def main(limit: int, without: tuple[str, ...]) -> None:
     """Count pairs of uops, choose those to fuse, and write them down."""
-    os.environ |= COUNTING_FORM
     total: Counter[Pair] = Counter()
     shares = {}
     for name, counts in (*guest_counts(), *linux_counts()):

@@ -11,13 +11,12 @@ from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import JitCompiler, unavailable
 
 ENGINES = ("auto", "interpreter", "jit")
-MEASURING_FORM = "counting"             # built for benchmarks/fusion.py, and of no use to others
 
 
 def dispatch_form(settings: Settings) -> str:
     """The interpreter's form: the one that is set, or the best of those built."""
     form = settings.dispatch or forms()[0]
-    if form not in (*forms(), MEASURING_FORM):
+    if form not in forms():
         raise ConfigurationError(f"VM_DISPATCH={form}: built are {', '.join(forms())}")
     return form
 

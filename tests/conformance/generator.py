@@ -7,7 +7,6 @@ is laid out in two passes: the first fixes lengths, the second knows where forwa
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from random import Random
 from typing import NamedTuple
@@ -28,8 +27,7 @@ from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode
 OMIT = "omit"
 BACKWARD = 12
 FORWARD = (1, 1, 1, 2, 2, 3, 5, 8)
-ACCESS = re.compile(r"(rd = )?(load|store|reserve|conditional|atomic|exchange)")
-ACCESSING = {row.name for row in UOPS if ACCESS.match(row.semantics)}
+ACCESSING = {row.name for row in UOPS if row.accesses_memory}
 BRANCHES = {"beq", "bne", "blt", "bge", "bltu", "bgeu"}
 ROUNDING = (7, 7, 7, 7, 0, 0, 0, 1, 2, 3, 4, 5, 6)
 

@@ -1,11 +1,18 @@
-"""Operands for tests of vm_native.arithmetic.floating, and the comparison of what it gives with what is expected."""
+"""Operands for tests of floating point, and the comparison of what it gives with what is expected.
+
+Every operation goes the exact path (vm_native/arithmetic/operations.pyx); where a uop does it on the host's FPU, the
+interpreter performs that too.
+"""
 
 import itertools
 import random
 from collections.abc import Iterable, Iterator
 
-from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, NAN, RNE, RTZ, Format, expected, multiplied
-from vm_native.arithmetic import floating as fpu
+import pytest
+
+from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, MODES, NAN, RNE, RTZ, Format, expected, multiplied
+from vm_native.ir.uops import UOPS
+from vm_native.testing import floating as fpu
 
 
 def corners(f: Format) -> list[int]:
@@ -72,31 +79,43 @@ ZFA = ("fminm", "fmaxm", "fround", "froundnx", "fleq", "fltq")
 TO_BITS = ("feq", "flt", "fle", "fleq", "fltq", "fclass")
 ROUNDED = ("fadd", "fsub", "fmul", "fdiv", "fsqrt", "fmadd", "fmsub", "fnmsub", "fnmadd", "fround", "froundnx")
 
+FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(4000, marks=pytest.mark.slow)])
+
+
+def operations_and_modes(operations: Iterable[str]) -> pytest.MarkDecorator:
+    """Every operation in the rounding modes that it has, under the names of both."""
+    return pytest.mark.parametrize(
+        ("operation", "mode"),
+        [
+            pytest.param(operation, mode, id=f"{operation}-{MODE_NAMES[mode]}")
+            for operation in operations
+            for mode in MODES
+            if mode == RNE or operation in ROUNDED
+        ],
+    )
+
 
 def report(mismatches: list[tuple]) -> str:
     return "\n".join(f"{name} {path} {[hex(v) for v in given]}: got {got[0]:#x}, flags {got[1]:#x}; "
                      f"want {want[0]:#x}, {want[1]:#x}" for name, path, given, got, want in mismatches[:8])  # fmt: skip
 
 
-def has_fast_path(name: str) -> bool:
-    operation, *formats = name.split(".")
-    if name in ("fcvt.s.h", "fmv.x.h", "fmv.h.x"):
-        return True
-    if "h" in formats or operation in ZFA:
-        return False
-    return fpu.HAS_FMA or ARITY.get(operation) != 3
+UOP_NAMES = {row.name for row in UOPS}
+
+
+def has_uop(name: str) -> bool:
+    """Whether a uop does it, to nearest, on this host."""
+    return name in UOP_NAMES and (fpu.HAS_FMA or ARITY.get(name.split(".")[0]) != 3)
 
 
 def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
-    """Compare the exact path, and the fast one where it serves this mode, with cases of (images, want)."""
+    """Compare the exact path, and the uop where one serves this mode, with cases of (images, want)."""
     mismatches = []
-    conversion = name.startswith(("fcvt.w", "fcvt.l"))
+    uop = {RNE: name, RTZ: f"{name}.rtz"}.get(mode, "")
     for given, want in cases:
         got = {MODE_NAMES[mode]: fpu.operate(name, mode, *given)}
-        if mode == RNE and has_fast_path(name):
-            got["fast"] = fpu.operate_fast(name, *given)
-        elif mode == RTZ and conversion and has_fast_path(name):
-            got["fast rtz"] = fpu.operate_fast(name, *given, towards_zero=True)
+        if has_uop(uop):
+            got[f"uop {uop}"] = fpu.perform_uop(uop, *given)
         mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
     assert not mismatches, report(mismatches)
 

@@ -1,4 +1,4 @@
-"""IEEE 754-2019 binary arithmetic in exact rationals: the oracle for vm_native.arithmetic.floating.
+"""IEEE 754-2019 binary arithmetic in exact rationals: the oracle for vm_native/arithmetic.
 
 Written from the standard and the RISC-V unprivileged manual (chapters "F", "D", "Zfh", "Zfa") with fractions.Fraction;
 it shares nothing with the code under test.

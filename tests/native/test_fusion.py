@@ -14,8 +14,11 @@ from tests.assembler import BASE, assemble_elf
 from tests.conformance.encoding import encode_on, immediate_bits
 from tests.conformance.operands import floating, integer
 from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
+from vm_native.ir.semantics import Branch, Jump
 from vm_native.ir.uops import UOPS
+from vm_native.jit.compiler import unavailable
 from vm_native.riscv.instructions import ROWS, Row, encode
+from vm_native.testing.neighbours import take_counts
 
 PAIRS = read_pairs(UOPS)
 PAGE = 4096
@@ -26,17 +29,12 @@ NOP = encode("addi", rd=0, rs1=0)
 REGISTERS = range(10, 18)
 FP_DIRTY = 3 << 13
 BUDGETS = (1, 2, 5)
-MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
 
 
 def row_of(uop: str) -> tuple[Row, int]:
     """An instruction that becomes this uop, and its rounding mode (to nearest even, or towards zero)."""
     name = uop.removesuffix(".rtz")
     return next(row for row in ROWS if row.uop == name and row.length == 4 and not row.base), int(name != uop)
-
-
-def reads_memory(uop) -> bool:
-    return any(word in uop.semantics for word in MEMORY)
 
 
 class Case:
@@ -53,7 +51,7 @@ class Case:
         self.words = [self.word(pair.first, self.first, self.immediate)]
         if pair.second.name != "fall":
             # A branch or jump leads to the loop behind the second instruction, or beyond it.
-            ends = pair.second.semantics.startswith(("branch", "jump;"))
+            ends = isinstance(pair.second.meaning, Branch | Jump)
             self.words.append(self.word(pair.second, self.second, 8 if ends else self.immediate))
 
     @staticmethod
@@ -146,7 +144,7 @@ def test_faults_in_the_first_half(twins):
     """All addresses are 0, where there is nothing: the first half faults, and nothing has happened."""
     choice = random.Random(2)
     for pair in PAIRS:
-        if reads_memory(pair.first):
+        if pair.first.accesses_memory:
             assert twins.compare(Case(pair, choice, apart=True), NOTHING, NOTHING, BLANK) == 0, pair
 
 
@@ -154,12 +152,12 @@ def test_faults_in_the_second_half(twins):
     """The second half faults after the first has been done, whatever address the first may have passed to it."""
     choice = random.Random(3)
     for pair in PAIRS:
-        if reads_memory(pair.second):
+        if pair.second.accesses_memory:
             case = Case(pair, choice, apart=True)
             if pair.first.name == "wide":
                 case.immediate = 1
                 case.words[0] = case.word(pair.first, case.first, 1)
-            values = NOTHING | ({case.first["rs1"]: DATA} if reads_memory(pair.first) else {})
+            values = NOTHING | ({case.first["rs1"]: DATA} if pair.first.accesses_memory else {})
             assert twins.compare(case, values, NOTHING, BLANK) == 1, pair
 
 
@@ -167,7 +165,7 @@ def test_both_halves_go_the_slow_way(twins):
     """Misaligned accesses go through slow paths: the second half then runs in its own handler."""
     choice = random.Random(4)
     for pair in PAIRS:
-        if reads_memory(pair.first):
+        if pair.first.accesses_memory:
             values = dict.fromkeys(REGISTERS, DATA + 65)
             twins.compare(Case(pair, choice, apart=True), values, NOTHING, bytes(range(256)))
 
@@ -189,3 +187,16 @@ def test_what_may_begin_a_pair_goes_on():
     assert {"beq", "jal", "jalr", "fall", "call", "lr.d", "sc.w", "amoadd.d"} <= names
     assert not names & {"ld", "sd", "add", "fadd.d", "wide", "li"}
     assert str(make_pair(*[row for row in UOPS if row.name == "add"] * 2, "rs2")) == "add add rs2"
+
+
+@pytest.mark.skipif(unavailable() is not None, reason="a machine counts the uses of blocks for its compiler")
+def test_neighbours_are_counted_by_executions(monkeypatch):
+    """What benchmarks/fusion.py chooses by: each pair as often as its block ran, and whether a result is passed."""
+    monkeypatch.setenv("VM_JIT_HOT", str(2**32 - 1))
+    with vm.Machine(memory="4M", engine="jit") as machine:
+        machine.load(assemble_elf("li a0, 100\n1: add a1, a2, a3\n addi a0, a0, -1\n bnez a0, 1b\n 2: j 2b"))
+        machine.run(instructions=301)
+        counts = take_counts(machine._native)
+        assert counts["add", "addi", 0] == 100
+        assert counts["addi", "bne", 1] == 100
+        assert sum(take_counts(machine._native).values()) == 0

@@ -1,4 +1,4 @@
-"""The operations of Zfa on the exact path, against exact rational arithmetic.
+"""The operations of Zfa against exact rational arithmetic.
 
 RISC-V unprivileged manual, chapter "Zfa", version 1.0.
 """
@@ -9,7 +9,15 @@ from fractions import Fraction
 
 import pytest
 
-from tests.native.fpu_cases import ROUNDED, ZFA, biased_random, check, check_operation, corners
+from tests.native.fpu_cases import (
+    FEW_AND_MANY,
+    ZFA,
+    biased_random,
+    check,
+    check_operation,
+    corners,
+    operations_and_modes,
+)
 from tests.native.ieee754 import (
     DOUBLE,
     FORMATS,
@@ -23,22 +31,14 @@ from tests.native.ieee754 import (
     round_to,
     to_integer_modulo,
 )
-from vm_native.arithmetic import floating as fpu
-
-FEW_AND_MANY = pytest.mark.parametrize("count", [250, pytest.param(4000, marks=pytest.mark.slow)])
+from tests.native.single import SingleSteps
+from vm_native.riscv.instructions import encode
+from vm_native.testing import floating as fpu
 
 
 @FEW_AND_MANY
 @pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize(
-    ("operation", "mode"),
-    [
-        pytest.param(operation, mode, id=f"{operation}-{MODE_NAMES[mode]}")
-        for operation in ZFA
-        for mode in MODES
-        if mode == RNE or operation in ROUNDED
-    ],
-)
+@operations_and_modes(ZFA)
 def test_operation_equals_exact_arithmetic(operation, suffix, mode, count):
     """Result and flags on crossed corners and biased random operands."""
     check_operation(operation, suffix, mode, count)
@@ -113,4 +113,8 @@ def test_constants(suffix):
     f = FORMATS[suffix]
     want = {number: round_to(f, RNE, Fraction(value))[0] for number, value in CONSTANTS.items()}
     want |= {1: 1 << (f.precision - 1), 30: f.infinity, 31: f.nan}
-    assert {n: fpu.operate(f"fli.{suffix}", RNE, n) for n in range(32)} == {n: (f.box(b), 0) for n, b in want.items()}
+    steps = SingleSteps(isa="rv64gc_zfh_zfa")
+    steps.hart.csr["mstatus"] = 3 << 13                     # FS Dirty
+    for number, bits in want.items():
+        assert steps.is_legal(encode(f"fli.{suffix}", rd=10, imm=number))
+        assert (steps.hart.f_bits[10], steps.hart.csr["fflags"]) == (f.box(bits), 0)

@@ -1,10 +1,12 @@
-# Floating point on raw 64-bit register images (narrower formats are NaN-boxed), as the engines call it.
+# Floating point on the host's FPU, as the handlers of the engines call it.
 #
-# Fast path: the inline functions below compute with the host's FPU and are right for round-to-nearest-even (the
-# `_rtz` conversions: towards zero, as C casts have it). Exceptions accumulate in the host's own sticky status word.
-# They need an environment set up by save_environment(); collect_flags() then reads what has accumulated. Half
-# precision has it only for transfers and fcvt.s.h, Zfa not at all.
-# Exact path: fp_operate(), any rounding mode, in integers; it touches no host state.
+# Right for round-to-nearest-even (`truncated_` conversions: towards zero, as C casts have it); everything else is the
+# business of operations.pyx. Exceptions accumulate in the host's own sticky status word. They need an environment set
+# up by save_environment(); collect_flags() then reads what has accumulated. What the guest decides, the NaNs and the
+# boxes of narrow numbers, stands in float_rules.pxd.
+#
+# For each VIEW of uops.py there are VIEW_of(), which gets it from a register, and VIEW_image(), what a register that
+# is written as such becomes. Between them stand C's operators and the functions here.
 #
 # Why the flags are complete: collect_flags and its kin are never inlined, so the compiler must assume that they read
 # and write guest registers. An operation whose operands come from the register file and whose result goes back to it
@@ -13,10 +15,10 @@
 # x86 and RISC-V hosts detect tininess after rounding, as RISC-V does; Arm hosts detect it before and set UF also for a
 # result that rounds up to the smallest normal number.
 
-cimport cython
 from libc.stdint cimport (
-    INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int16_t, int32_t, int64_t, uint16_t, uint32_t, uint64_t,
+    INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, UINT32_MAX, int32_t, int64_t, uint16_t, uint32_t, uint64_t,
 )
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32, NAN16, NAN32, NAN64
 
 cdef extern from *:
     """
@@ -85,457 +87,189 @@ cdef extern from *:
     double host_sqrt "sqrt"(double x) noexcept nogil
     float host_sqrtf "sqrtf"(float x) noexcept nogil
     int64_t nearest "vm_nearest"(double x) noexcept nogil
-    bint isunordered(double a, double b) noexcept nogil
-    bint isless(double a, double b) noexcept nogil
+    bint isless(double a, double b) noexcept nogil         # a macro for any type, that raises nothing for quiet NaNs
+    bint isinf(double a) noexcept nogil
     bint likely(bint condition) noexcept nogil
     bint unlikely(bint condition) noexcept nogil
 
-# --- Environment: bits of flags are those of fflags (NX 1, UF 2, OF 4, DZ 8, NV 16)
+ctypedef fused real:
+    float
+    double
+
+ctypedef fused number:
+    int32_t
+    uint32_t
+    int64_t
+    uint64_t
+    float
+    double
+
+# --- Environment: flags are those of float_rules.pxd
 
 cdef void save_environment(HostEnvironment* saved) noexcept nogil           # keep the host's, install the guest's
 cdef void restore_environment(const HostEnvironment* saved) noexcept nogil  # drops flags: collect_flags() first
 cdef uint32_t collect_flags() noexcept nogil
 cdef void clear_flags() noexcept nogil
-cdef void raise_flags(uint32_t flags) noexcept nogil
 
-# --- Exact path. The low two bits of an operation are the format as instructions encode it (S 0, D 1, H 2).
+# --- Views of registers
 
-cpdef enum Operation:
-    FADD_S = 0x00
-    FADD_D
-    FADD_H
-    FSUB_S = 0x04
-    FSUB_D
-    FSUB_H
-    FMUL_S = 0x08
-    FMUL_D
-    FMUL_H
-    FDIV_S = 0x0C
-    FDIV_D
-    FDIV_H
-    FSQRT_S = 0x10
-    FSQRT_D
-    FSQRT_H
-    FMADD_S = 0x14
-    FMADD_D
-    FMADD_H
-    FMSUB_S = 0x18
-    FMSUB_D
-    FMSUB_H
-    FNMSUB_S = 0x1C
-    FNMSUB_D
-    FNMSUB_H
-    FNMADD_S = 0x20
-    FNMADD_D
-    FNMADD_H
-    FMIN_S = 0x24
-    FMIN_D
-    FMIN_H
-    FMAX_S = 0x28
-    FMAX_D
-    FMAX_H
-    FSGNJ_S = 0x2C
-    FSGNJ_D
-    FSGNJ_H
-    FSGNJN_S = 0x30
-    FSGNJN_D
-    FSGNJN_H
-    FSGNJX_S = 0x34
-    FSGNJX_D
-    FSGNJX_H
-    FEQ_S = 0x38
-    FEQ_D
-    FEQ_H
-    FLT_S = 0x3C
-    FLT_D
-    FLT_H
-    FLE_S = 0x40
-    FLE_D
-    FLE_H
-    FCLASS_S = 0x44
-    FCLASS_D
-    FCLASS_H
-    FCVT_W_S = 0x48
-    FCVT_W_D
-    FCVT_W_H
-    FCVT_WU_S = 0x4C
-    FCVT_WU_D
-    FCVT_WU_H
-    FCVT_L_S = 0x50
-    FCVT_L_D
-    FCVT_L_H
-    FCVT_LU_S = 0x54
-    FCVT_LU_D
-    FCVT_LU_H
-    FCVT_S_W = 0x58
-    FCVT_D_W
-    FCVT_H_W
-    FCVT_S_WU = 0x5C
-    FCVT_D_WU
-    FCVT_H_WU
-    FCVT_S_L = 0x60
-    FCVT_D_L
-    FCVT_H_L
-    FCVT_S_LU = 0x64
-    FCVT_D_LU
-    FCVT_H_LU
-    FCVT_S_D = 0x68         # the format bits are those of the result
-    FCVT_H_D = 0x6A
-    FCVT_D_S = 0x6D
-    FCVT_H_S
-    FMV_X_W = 0x70
-    FMV_X_D
-    FMV_X_H
-    FMV_W_X = 0x74
-    FMV_D_X
-    FMV_H_X
-    FCVT_S_H = 0x78
-    FCVT_D_H
-    FMINM_S = 0x7C
-    FMINM_D
-    FMINM_H
-    FMAXM_S = 0x80
-    FMAXM_D
-    FMAXM_H
-    FROUND_S = 0x84
-    FROUND_D
-    FROUND_H
-    FROUNDNX_S = 0x88
-    FROUNDNX_D
-    FROUNDNX_H
-    FLEQ_S = 0x8C
-    FLEQ_D
-    FLEQ_H
-    FLTQ_S = 0x90
-    FLTQ_D
-    FLTQ_H
-    FCVTMOD_W_D = 0x95
-    FLI_S = 0x98            # its operand is the number of a constant
-    FLI_D
-    FLI_H
+cdef inline uint32_t bits16_of(uint64_t image) noexcept nogil:
+    return <uint16_t>image if likely(image >> 16 == BOX16 >> 16) else opaque(NAN16)
 
-cdef uint64_t fp_operate(int operation, int rounding_mode, uint64_t a, uint64_t b, uint64_t c,
-                         uint32_t* flags) noexcept nogil
+cdef inline uint32_t bits32_of(uint64_t image) noexcept nogil:
+    return <uint32_t>image if likely(image >> 32 == BOX32 >> 32) else opaque(NAN32)
 
-# --- Register images
+cdef inline uint64_t bits64_of(uint64_t image) noexcept nogil:
+    return image
 
-cdef inline uint64_t box(uint32_t bits) noexcept nogil:
-    return 0xFFFFFFFF00000000ULL | bits
+cdef inline uint64_t bits16_image(uint64_t bits) noexcept nogil:
+    return BOX16 | <uint16_t>bits
 
-cdef inline uint32_t unbox(uint64_t image) noexcept nogil:
-    """The single in a register; what is not properly boxed counts as the canonical NaN."""
-    return <uint32_t>image if likely(image >> 32 == 0xFFFFFFFFULL) else opaque(0x7FC00000)
+cdef inline uint64_t bits32_image(uint64_t bits) noexcept nogil:
+    return BOX32 | <uint32_t>bits
 
-cdef inline float single(uint64_t image) noexcept nogil:
-    return as_float(unbox(image))
+cdef inline uint64_t bits64_image(uint64_t bits) noexcept nogil:
+    return bits
 
-cdef inline uint64_t result_s(float value) noexcept nogil:
-    return 0xFFFFFFFF7FC00000ULL if unlikely(value != value) else box(float_bits(value))
-
-cdef inline uint64_t result_d(double value) noexcept nogil:
-    return 0x7FF8000000000000ULL if unlikely(value != value) else double_bits(value)
-
-# --- Fast path: arithmetic
-
-cdef inline uint64_t fadd_s(uint64_t a, uint64_t b) noexcept nogil:
-    return result_s(single(a) + single(b))
-
-cdef inline uint64_t fadd_d(uint64_t a, uint64_t b) noexcept nogil:
-    return result_d(as_double(a) + as_double(b))
-
-cdef inline uint64_t fsub_s(uint64_t a, uint64_t b) noexcept nogil:
-    return result_s(single(a) - single(b))
-
-cdef inline uint64_t fsub_d(uint64_t a, uint64_t b) noexcept nogil:
-    return result_d(as_double(a) - as_double(b))
-
-cdef inline uint64_t fmul_s(uint64_t a, uint64_t b) noexcept nogil:
-    return result_s(single(a) * single(b))
-
-cdef inline uint64_t fmul_d(uint64_t a, uint64_t b) noexcept nogil:
-    return result_d(as_double(a) * as_double(b))
-
-
-@cython.cdivision(True)
-cdef inline uint64_t fdiv_s(uint64_t a, uint64_t b) noexcept nogil:
-    return result_s(single(a) / single(b))
-
-
-@cython.cdivision(True)
-cdef inline uint64_t fdiv_d(uint64_t a, uint64_t b) noexcept nogil:
-    return result_d(as_double(a) / as_double(b))
-
-cdef inline uint64_t fsqrt_s(uint64_t a) noexcept nogil:
-    return result_s(host_sqrtf(single(a)))
-
-cdef inline uint64_t fsqrt_d(uint64_t a) noexcept nogil:
-    return result_d(host_sqrt(as_double(a)))
-
-# The fused family, only if has_fma(); otherwise the decoder must choose fp_operate(), as for another rounding mode.
-# Infinity * 0 + quiet NaN is invalid here, and not on every host.
-
-cdef inline uint64_t fused_s(uint32_t a, uint32_t b, uint32_t c) noexcept nogil:
-    cdef float value = host_fmaf(as_float(a), as_float(b), as_float(c))
-    if likely(value == value):
-        return box(float_bits(value))
-    if (a << 1 == 0xFF000000U and b << 1 == 0) or (a << 1 == 0 and b << 1 == 0xFF000000U):
-        raise_invalid()
-    return 0xFFFFFFFF7FC00000ULL
-
-cdef inline uint64_t fused_d(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    cdef double value = host_fma(as_double(a), as_double(b), as_double(c))
-    if likely(value == value):
-        return double_bits(value)
-    if (a << 1 == 0xFFE0000000000000ULL and b << 1 == 0) or (a << 1 == 0 and b << 1 == 0xFFE0000000000000ULL):
-        raise_invalid()
-    return 0x7FF8000000000000ULL
-
-cdef inline uint64_t fmadd_s(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_s(unbox(a), unbox(b), unbox(c))
-
-cdef inline uint64_t fmadd_d(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_d(a, b, c)
-
-cdef inline uint64_t fmsub_s(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_s(unbox(a), unbox(b), unbox(c) ^ 0x80000000U)
-
-cdef inline uint64_t fmsub_d(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_d(a, b, c ^ 0x8000000000000000ULL)
-
-cdef inline uint64_t fnmsub_s(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_s(unbox(a) ^ 0x80000000U, unbox(b), unbox(c))
-
-cdef inline uint64_t fnmsub_d(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_d(a ^ 0x8000000000000000ULL, b, c)
-
-cdef inline uint64_t fnmadd_s(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_s(unbox(a) ^ 0x80000000U, unbox(b), unbox(c) ^ 0x80000000U)
-
-cdef inline uint64_t fnmadd_d(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return fused_d(a ^ 0x8000000000000000ULL, b, c ^ 0x8000000000000000ULL)
-
-# --- Fast path: minimum and maximum (minimumNumber, maximumNumber), signs, comparisons
-
-cdef inline uint64_t number_s(uint32_t a, uint32_t b) noexcept nogil:
-    """Of two operands the one that is a number. That one signals has been noticed by comparing them."""
-    return result_s(as_float(b)) if as_float(a) != as_float(a) else box(a)
-
-cdef inline uint64_t number_d(uint64_t a, uint64_t b) noexcept nogil:
-    return result_d(as_double(b)) if as_double(a) != as_double(a) else a
-
-cdef inline uint64_t fmin_s(uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint32_t x = unbox(a), y = unbox(b)
-    if unlikely(isunordered(as_float(x), as_float(y))):
-        return number_s(x, y)
-    if isless(as_float(x), as_float(y)):
-        return box(x)
-    return box(y) if isless(as_float(y), as_float(x)) else box(x | y)       # equal: the same, or zeros
-
-cdef inline uint64_t fmin_d(uint64_t a, uint64_t b) noexcept nogil:
-    if unlikely(isunordered(as_double(a), as_double(b))):
-        return number_d(a, b)
-    if isless(as_double(a), as_double(b)):
-        return a
-    return b if isless(as_double(b), as_double(a)) else a | b
-
-cdef inline uint64_t fmax_s(uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint32_t x = unbox(a), y = unbox(b)
-    if unlikely(isunordered(as_float(x), as_float(y))):
-        return number_s(x, y)
-    if isless(as_float(y), as_float(x)):
-        return box(x)
-    return box(y) if isless(as_float(x), as_float(y)) else box(x & y)
-
-cdef inline uint64_t fmax_d(uint64_t a, uint64_t b) noexcept nogil:
-    if unlikely(isunordered(as_double(a), as_double(b))):
-        return number_d(a, b)
-    if isless(as_double(b), as_double(a)):
-        return a
-    return b if isless(as_double(a), as_double(b)) else a & b
-
-cdef uint64_t fclass_s(uint64_t a) noexcept nogil
-cdef uint64_t fclass_d(uint64_t a) noexcept nogil
-
-cdef inline uint64_t fsgnj_s(uint64_t a, uint64_t b) noexcept nogil:
-    return box((unbox(a) & 0x7FFFFFFF) | (unbox(b) & 0x80000000U))
-
-cdef inline uint64_t fsgnj_d(uint64_t a, uint64_t b) noexcept nogil:
-    return (a & 0x7FFFFFFFFFFFFFFFULL) | (b & 0x8000000000000000ULL)
-
-cdef inline uint64_t fsgnjn_s(uint64_t a, uint64_t b) noexcept nogil:
-    return box((unbox(a) & 0x7FFFFFFF) | (~unbox(b) & 0x80000000U))
-
-cdef inline uint64_t fsgnjn_d(uint64_t a, uint64_t b) noexcept nogil:
-    return (a & 0x7FFFFFFFFFFFFFFFULL) | (~b & 0x8000000000000000ULL)
-
-cdef inline uint64_t fsgnjx_s(uint64_t a, uint64_t b) noexcept nogil:
-    return box(unbox(a) ^ (unbox(b) & 0x80000000U))
-
-cdef inline uint64_t fsgnjx_d(uint64_t a, uint64_t b) noexcept nogil:
-    return a ^ (b & 0x8000000000000000ULL)
-
-# C's == is a quiet comparison, its < and <= signal, as the instructions do.
-
-cdef inline uint64_t feq_s(uint64_t a, uint64_t b) noexcept nogil:
-    return single(a) == single(b)
-
-cdef inline uint64_t feq_d(uint64_t a, uint64_t b) noexcept nogil:
-    return as_double(a) == as_double(b)
-
-cdef inline uint64_t flt_s(uint64_t a, uint64_t b) noexcept nogil:
-    return single(a) < single(b)
-
-cdef inline uint64_t flt_d(uint64_t a, uint64_t b) noexcept nogil:
-    return as_double(a) < as_double(b)
-
-cdef inline uint64_t fle_s(uint64_t a, uint64_t b) noexcept nogil:
-    return single(a) <= single(b)
-
-cdef inline uint64_t fle_d(uint64_t a, uint64_t b) noexcept nogil:
-    return as_double(a) <= as_double(b)
-
-# --- Fast path: conversions to integers. Singles go through double, which is exact. The range is tested first:
-# what does not fit is invalid and not inexact, and undefined in C. A NaN fails the tests and counts as too large.
-
-cdef inline uint64_t out_of_range(double value, int64_t lowest, int64_t highest) noexcept nogil:
-    raise_invalid()
-    return <uint64_t>(lowest if isless(value, 0.0) else highest)
-
-cdef inline uint64_t fcvt_w_d(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x >= -2147483648.5 and x < 2147483647.5):
-        return <uint64_t>nearest(x)
-    return out_of_range(x, INT32_MIN, INT32_MAX)
-
-cdef inline uint64_t fcvt_w_d_rtz(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x > -2147483649.0 and x < 2147483648.0):
-        return <uint64_t><int64_t>x
-    return out_of_range(x, INT32_MIN, INT32_MAX)
-
-cdef inline uint64_t fcvt_wu_d(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x >= -0.5 and x < 4294967295.5):
-        return <uint64_t><int32_t>nearest(x)
-    return out_of_range(x, 0, -1)
-
-cdef inline uint64_t fcvt_wu_d_rtz(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x > -1.0 and x < 4294967296.0):
-        return <uint64_t><int32_t><int64_t>x
-    return out_of_range(x, 0, -1)
-
-cdef inline uint64_t fcvt_l_d(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):
-        return <uint64_t>nearest(x)
-    return out_of_range(x, INT64_MIN, INT64_MAX)
-
-cdef inline uint64_t fcvt_l_d_rtz(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):
-        return <uint64_t><int64_t>x
-    return out_of_range(x, INT64_MIN, INT64_MAX)
-
-cdef inline uint64_t fcvt_lu_d(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x >= -0.5 and x < 9223372036854775808.0):
-        return <uint64_t>nearest(x)
-    if x >= 9223372036854775808.0 and x < 18446744073709551616.0:
-        return <uint64_t><int64_t>(x - 9223372036854775808.0) ^ 0x8000000000000000ULL
-    return out_of_range(x, 0, -1)
-
-cdef inline uint64_t fcvt_lu_d_rtz(uint64_t a) noexcept nogil:
-    cdef double x = as_double(a)
-    if likely(x > -1.0 and x < 9223372036854775808.0):
-        return <uint64_t><int64_t>x
-    if x >= 9223372036854775808.0 and x < 18446744073709551616.0:
-        return <uint64_t><int64_t>(x - 9223372036854775808.0) ^ 0x8000000000000000ULL
-    return out_of_range(x, 0, -1)
-
-cdef inline uint64_t fcvt_w_s(uint64_t a) noexcept nogil:
-    return fcvt_w_d(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_w_s_rtz(uint64_t a) noexcept nogil:
-    return fcvt_w_d_rtz(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_wu_s(uint64_t a) noexcept nogil:
-    return fcvt_wu_d(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_wu_s_rtz(uint64_t a) noexcept nogil:
-    return fcvt_wu_d_rtz(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_l_s(uint64_t a) noexcept nogil:
-    return fcvt_l_d(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_l_s_rtz(uint64_t a) noexcept nogil:
-    return fcvt_l_d_rtz(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_lu_s(uint64_t a) noexcept nogil:
-    return fcvt_lu_d(double_bits(single(a)))
-
-cdef inline uint64_t fcvt_lu_s_rtz(uint64_t a) noexcept nogil:
-    return fcvt_lu_d_rtz(double_bits(single(a)))
-
-# --- Fast path: conversions from integers, between formats, moves
-
-cdef inline uint64_t fcvt_s_w(uint64_t a) noexcept nogil:
-    return box(float_bits(<float><int32_t>a))
-
-cdef inline uint64_t fcvt_d_w(uint64_t a) noexcept nogil:
-    return double_bits(<double><int32_t>a)
-
-cdef inline uint64_t fcvt_s_wu(uint64_t a) noexcept nogil:
-    return box(float_bits(<float><uint32_t>a))
-
-cdef inline uint64_t fcvt_d_wu(uint64_t a) noexcept nogil:
-    return double_bits(<double><uint32_t>a)
-
-cdef inline uint64_t fcvt_s_l(uint64_t a) noexcept nogil:
-    return box(float_bits(<float><int64_t>a))
-
-cdef inline uint64_t fcvt_d_l(uint64_t a) noexcept nogil:
-    return double_bits(<double><int64_t>a)
-
-cdef inline uint64_t fcvt_s_lu(uint64_t a) noexcept nogil:
-    return box(float_bits(<float>a))
-
-cdef inline uint64_t fcvt_d_lu(uint64_t a) noexcept nogil:
-    return double_bits(<double>a)
-
-cdef inline uint64_t fcvt_s_d(uint64_t a) noexcept nogil:
-    return result_s(<float>as_double(a))
-
-cdef inline uint64_t fcvt_d_s(uint64_t a) noexcept nogil:
-    return result_d(<double>single(a))
-
-cdef inline uint64_t fcvt_s_h(uint64_t a) noexcept nogil:
+cdef inline float half_of(uint64_t image) noexcept nogil:
     """Exact. A finite half is a single with the exponent 112 too small, and subnormals come right in the product."""
-    cdef uint32_t half = <uint32_t>a if likely(a >> 16 == 0xFFFFFFFFFFFFULL) else opaque(0x7E00)
-    cdef uint32_t magnitude = half & 0x7FFF
-    cdef uint32_t sign = (half & 0x8000) << 16
+    cdef uint32_t bits = bits16_of(image)
+    cdef uint32_t magnitude = bits & 0x7FFF
+    cdef uint32_t sign = (bits & 0x8000) << 16
     if likely(magnitude < 0x7C00):
-        return box(float_bits(as_float(magnitude << 13) * as_float(0x77800000)) | sign)
+        return as_float(float_bits(as_float(magnitude << 13) * as_float(0x77800000)) | sign)
     if magnitude == 0x7C00:
-        return box(0x7F800000 | sign)
+        return as_float(0x7F800000 | sign)
     if not magnitude & 0x200:
         raise_invalid()
-    return 0xFFFFFFFF7FC00000ULL
+    return as_float(opaque(NAN32))
 
-cdef inline uint64_t fmv_x_h(uint64_t a) noexcept nogil:
-    return <uint64_t><int16_t>a
+cdef inline float single_of(uint64_t image) noexcept nogil:
+    return as_float(bits32_of(image))
 
-cdef inline uint64_t fmv_h_x(uint64_t a) noexcept nogil:
-    return 0xFFFFFFFFFFFF0000ULL | <uint16_t>a
+cdef inline double double_of(uint64_t image) noexcept nogil:
+    return as_double(image)
 
-cdef inline uint64_t fmv_x_w(uint64_t a) noexcept nogil:
-    return <uint64_t><int32_t>a
+cdef inline uint64_t single_image(number value) noexcept nogil:
+    cdef float rounded = <float>value
+    if number is float or number is double:
+        if unlikely(rounded != rounded):
+            return BOX32 | NAN32
+    return BOX32 | float_bits(rounded)
 
-cdef inline uint64_t fmv_x_d(uint64_t a) noexcept nogil:
-    return a
+cdef inline uint64_t double_image(number value) noexcept nogil:
+    cdef double rounded = <double>value
+    if number is float or number is double:
+        if unlikely(rounded != rounded):
+            return NAN64
+    return double_bits(rounded)
 
-cdef inline uint64_t fmv_w_x(uint64_t a) noexcept nogil:
-    return box(<uint32_t>a)
+# --- Arithmetic that C has no operator for
 
-cdef inline uint64_t fmv_d_x(uint64_t a) noexcept nogil:
-    return a
+cdef inline real square_root(real x) noexcept nogil:
+    if real is float:
+        return host_sqrtf(x)
+    else:
+        return host_sqrt(x)
+
+cdef inline real fma(real a, real b, real c) noexcept nogil:
+    """Only if has_fma(); otherwise the decoder must choose the exact path, as for another rounding mode."""
+    cdef real value
+    if real is float:
+        value = host_fmaf(a, b, c)
+    else:
+        value = host_fma(a, b, c)
+    if unlikely(value != value) and (isinf(a) and b == 0 or a == 0 and isinf(b)):
+        raise_invalid()         # with a quiet NaN for c not on every host
+    return value
+
+# minimumNumber and maximumNumber of IEEE 754-2019: of two operands the one that is a number, and -0 is less than +0.
+# The comparisons have noticed it if one signals.
+
+cdef inline real minimum(real a, real b) noexcept nogil:
+    if isless(a, b):
+        return a
+    if isless(b, a):
+        return b
+    if likely(a == b):
+        return either_bits(a, b)                            # the same, or zeros
+    return b if a != a else a
+
+cdef inline real maximum(real a, real b) noexcept nogil:
+    if isless(b, a):
+        return a
+    if isless(a, b):
+        return b
+    if likely(a == b):
+        return common_bits(a, b)
+    return b if a != a else a
+
+cdef inline real either_bits(real a, real b) noexcept nogil:
+    if real is float:
+        return as_float(float_bits(a) | float_bits(b))
+    else:
+        return as_double(double_bits(a) | double_bits(b))
+
+cdef inline real common_bits(real a, real b) noexcept nogil:
+    if real is float:
+        return as_float(float_bits(a) & float_bits(b))
+    else:
+        return as_double(double_bits(a) & double_bits(b))
+
+# The ten classes of IEEE 754 (5.7.2): the numbers by value from -infinity (0) to infinity (7), with -0 (3) before +0,
+# then signalling (8) and quiet NaNs (9).
+cdef int class_of_bits32(uint32_t bits) noexcept nogil
+cdef int class_of_bits64(uint64_t bits) noexcept nogil
+
+# --- Conversions to integers. Singles go through double, which is exact. The range is tested first: what does not fit
+# is invalid and not inexact, and undefined in C. A NaN fails the tests and counts as too large.
+
+cdef inline int64_t out_of_range(double value, int64_t lowest, int64_t highest) noexcept nogil:
+    raise_invalid()
+    return lowest if isless(value, 0.0) else highest
+
+cdef inline int64_t nearest_int32(double x) noexcept nogil:
+    if likely(x >= -2147483648.5 and x < 2147483647.5):
+        return nearest(x)
+    return out_of_range(x, INT32_MIN, INT32_MAX)
+
+cdef inline int64_t truncated_int32(double x) noexcept nogil:
+    if likely(x > -2147483649.0 and x < 2147483648.0):
+        return <int64_t>x
+    return out_of_range(x, INT32_MIN, INT32_MAX)
+
+cdef inline uint32_t nearest_uint32(double x) noexcept nogil:
+    if likely(x >= -0.5 and x < 4294967295.5):
+        return <uint32_t>nearest(x)
+    return <uint32_t>out_of_range(x, 0, UINT32_MAX)
+
+cdef inline uint32_t truncated_uint32(double x) noexcept nogil:
+    if likely(x > -1.0 and x < 4294967296.0):
+        return <uint32_t><int64_t>x
+    return <uint32_t>out_of_range(x, 0, UINT32_MAX)
+
+cdef inline int64_t nearest_int64(double x) noexcept nogil:
+    if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):
+        return nearest(x)
+    return out_of_range(x, INT64_MIN, INT64_MAX)
+
+cdef inline int64_t truncated_int64(double x) noexcept nogil:
+    if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):
+        return <int64_t>x
+    return out_of_range(x, INT64_MIN, INT64_MAX)
+
+cdef inline uint64_t upper_half_uint64(double x) noexcept nogil:
+    """From 2**63 on, where numbers have no fraction."""
+    if x >= 9223372036854775808.0 and x < 18446744073709551616.0:
+        return <uint64_t><int64_t>(x - 9223372036854775808.0) ^ 0x8000000000000000ULL
+    return <uint64_t>out_of_range(x, 0, -1)
+
+cdef inline uint64_t nearest_uint64(double x) noexcept nogil:
+    if likely(x >= -0.5 and x < 9223372036854775808.0):
+        return <uint64_t>nearest(x)
+    return upper_half_uint64(x)
+
+cdef inline uint64_t truncated_uint64(double x) noexcept nogil:
+    if likely(x > -1.0 and x < 9223372036854775808.0):
+        return <uint64_t><int64_t>x
+    return upper_half_uint64(x)

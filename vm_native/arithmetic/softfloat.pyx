@@ -1,7 +1,7 @@
 """IEEE 754-2019 binary arithmetic in integers, generic over a format of at most 64 bits (binary64 or narrower).
 
-Sections cited are those of IEEE 754-2019. Tininess is detected after rounding (7.5) and NaN payloads are not
-propagated, as the RISC-V unprivileged manual fixes them (chapter "F", sections on NaN generation and on fcsr).
+Sections cited are those of IEEE 754-2019. What it leaves open is decided in float_rules.pxd; tininess is detected after
+rounding (7.5).
 
 A finite non-zero number is unpacked to value = significand * 2**(exponent - 63) with bit 63 of the significand set.
 Every operation computes a significand whose lowest bit is sticky (set if anything non-zero was dropped below it);
@@ -9,6 +9,7 @@ Every operation computes a significand whose lowest bit is sticky (set if anythi
 """
 
 from libc.stdint cimport uint32_t, uint64_t
+from vm_native.arithmetic.float_rules cimport DZ, NV, NX, OF, RDN, RMM, RNE, RTZ, RUP, UF
 
 cdef extern from *:
     """
@@ -132,7 +133,7 @@ cdef inline uint128 shift_right_sticky(uint128 significand, int shift) noexcept 
 
 cdef uint64_t invalid(Format f, uint32_t* flags) noexcept nogil:
     flags[0] |= NV
-    return canonical_nan(f)
+    return f.default_nan
 
 
 cdef bint any_signaling(Format f, uint64_t a, uint64_t b) noexcept nogil:
@@ -149,7 +150,7 @@ cdef uint64_t multiply(Format f, uint64_t a, uint64_t b, int rounding, uint32_t*
 
 cdef uint64_t multiply_add(Format f, uint64_t a, uint64_t b, uint64_t c, int rounding,
                            uint32_t* flags) noexcept nogil:
-    """a * b + c, rounded once. Infinity * 0 + quiet NaN is invalid too (7.2 c leaves it open, RISC-V does not)."""
+    """a * b + c, rounded once. Infinity * 0 + quiet NaN is invalid too (7.2 c leaves it open)."""
     cdef Number x = unpack(f, a), y = unpack(f, b), z = unpack(f, c)
     cdef bint sign = x.sign != y.sign, larger_sign
     cdef int exponent, distance
@@ -160,7 +161,7 @@ cdef uint64_t multiply_add(Format f, uint64_t a, uint64_t b, uint64_t c, int rou
     if (x.kind == INFINITE and y.kind == ZERO) or (x.kind == ZERO and y.kind == INFINITE):
         return invalid(f, flags)
     if x.kind == NAN or y.kind == NAN or z.kind == NAN:
-        return canonical_nan(f)
+        return f.default_nan
     if x.kind == INFINITE or y.kind == INFINITE:
         if z.kind == INFINITE and z.sign != sign:
             return invalid(f, flags)
@@ -202,7 +203,7 @@ cdef uint64_t divide(Format f, uint64_t a, uint64_t b, int rounding, uint32_t* f
     if any_signaling(f, a, b):
         return invalid(f, flags)
     if x.kind == NAN or y.kind == NAN:
-        return canonical_nan(f)
+        return f.default_nan
     if x.kind == y.kind and (x.kind == INFINITE or x.kind == ZERO):
         return invalid(f, flags)
     if x.kind == INFINITE:
@@ -230,7 +231,7 @@ cdef uint64_t square_root(Format f, uint64_t a, int rounding, uint32_t* flags) n
     if is_signaling_nan(f, a):
         return invalid(f, flags)
     if x.kind == NAN:
-        return canonical_nan(f)
+        return f.default_nan
     if x.kind == ZERO:
         return a
     if x.sign:
@@ -268,12 +269,46 @@ cdef bint less(Format f, uint64_t a, uint64_t b, bint quiet, uint32_t* flags) no
     return a > b if negative_a else a < b
 
 
+cdef uint64_t extreme_number(Format f, uint64_t a, uint64_t b, bint maximum, uint32_t* flags) noexcept nogil:
+    if any_signaling(f, a, b):
+        flags[0] |= NV
+    if is_nan(f, a):
+        return f.default_nan if is_nan(f, b) else b
+    if is_nan(f, b):
+        return a
+    if equal(f, a, b, True, flags):
+        return a & b if maximum else a | b                          # the same, or zeros
+    return a if less(f, a, b, True, flags) != maximum else b
+
+
+cdef uint64_t minimum_number(Format f, uint64_t a, uint64_t b, uint32_t* flags) noexcept nogil:
+    return extreme_number(f, a, b, False, flags)
+
+
+cdef uint64_t maximum_number(Format f, uint64_t a, uint64_t b, uint32_t* flags) noexcept nogil:
+    return extreme_number(f, a, b, True, flags)
+
+
+cdef int class_of(Format f, uint64_t a) noexcept nogil:
+    cdef uint64_t magnitude = a & (sign_bit(f) - 1)
+    cdef int above_zero                 # the class of the magnitude, from +0 on
+    if magnitude > infinity(f):
+        return 8 if is_signaling_nan(f, a) else 9
+    if magnitude == infinity(f):
+        above_zero = 3
+    elif magnitude >> f.fraction_bits:
+        above_zero = 2
+    else:
+        above_zero = 1 if magnitude else 0
+    return 4 + above_zero if magnitude == a else 3 - above_zero
+
+
 cdef uint64_t convert(Format source, Format target, uint64_t a, int rounding, uint32_t* flags) noexcept nogil:
     cdef Number x = unpack(source, a)
     if is_signaling_nan(source, a):
         return invalid(target, flags)
     if x.kind == NAN:
-        return canonical_nan(target)
+        return target.default_nan
     if x.kind == INFINITE:
         return signed_as(target, x.sign, infinity(target))
     if x.kind == ZERO:
@@ -319,7 +354,7 @@ cdef uint64_t to_integral(Format f, uint64_t a, int rounding, bint* exact, uint3
     if is_signaling_nan(f, a):
         return invalid(f, flags)
     if x.kind == NAN:
-        return canonical_nan(f)
+        return f.default_nan
     if x.kind != FINITE or x.exponent >= f.fraction_bits:
         return a
     magnitude = shift_out(x.significand, 63 - x.exponent, rounding, x.sign, &inexact)

@@ -15,7 +15,7 @@ from vm_native.clock cimport NEVER, host_ns, steps_until_ns, timeline_ns
 from vm_native.execution.loop cimport run_slice
 from vm_native.execution.machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
-from vm_native.interpreter.forms cimport DispatchForm, form_named
+from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
     STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
@@ -36,7 +36,6 @@ cdef class Scheduler:
     """
 
     def __cinit__(self, NativeMachine machine not None, *, str form, int64_t quantum=10_000, bint fusion=True):
-        cdef const DispatchForm* chosen = form_named(form)
         if quantum < SHORTEST_QUANTUM:
             raise ValueError(f"quantum={quantum}: at least {SHORTEST_QUANTUM} steps")
         self.owner = machine
@@ -44,8 +43,7 @@ cdef class Scheduler:
         self.form = form
         self.quantum = quantum
         self.event_ns = NEVER
-        set_up_translator(&self.translator, chosen, fusion)
-        self.machine.blocks.linking &= chosen.links
+        set_up_translator(&self.translator, form_named(form), fusion)
 
     # --- Running -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,5 @@ cdef struct DispatchForm:
     void (*run_block)(Cpu* cpu, Block* block) noexcept nogil    # from cpu.budget, until something leaves the chain
     void* (*handler_of)(int opcode) noexcept nogil
     const PairTable* pairs  # NULL: every uop has its own handler
-    bint links              # blocks follow each other without the run loop
 
 cdef const DispatchForm* form_named(str name) except NULL

@@ -1,18 +1,13 @@
 """The dispatch forms that were built, by name."""
-from vm_native.interpreter cimport counting, switch
+from vm_native.interpreter cimport switch
 
 cdef DispatchForm switch_form
 switch_form.run_block = switch.run_block
 switch_form.handler_of = switch.handler_of
 switch_form.pairs = &switch.pairs
-switch_form.links = True
 
 cdef DispatchForm threaded_form
 include "threaded_form.pxi"
-
-cdef DispatchForm counting_form
-counting_form.run_block = counting.run_block
-counting_form.handler_of = switch.handler_of
 
 
 def forms():
@@ -21,8 +16,6 @@ def forms():
 
 
 cdef const DispatchForm* form_named(str name) except NULL:
-    if name == "counting":
-        return &counting_form
     if name not in forms():
         raise ValueError(f"interpreter form {name!r} is not built here; there is {', '.join(forms())}")
     return &threaded_form if name == "threaded" else &switch_form

@@ -6,42 +6,48 @@
     switch_pairs.pxi        the numbers that stand for pairs in that switch
     single_handlers.pxi     the same as functions that do one uop and return a Status
     threaded_form.pxi       what enters the threaded form in the table of forms, where it is built
-
-Run by path, before anything is compiled.
 """
 
 import re
-import runpy
-from pathlib import Path
 
-IR = Path(__file__).parent.parent / "ir"
-TABLE = runpy.run_path(str(IR / "uops.py"))
-UOPS, constant = TABLE["UOPS"], TABLE["constant"]
+from vm_native.ir.pairs import read_pairs
+from vm_native.ir.semantics import (
+    VIEWS,
+    Assign,
+    Atomic,
+    Branch,
+    Call,
+    Conditional,
+    Exchange,
+    Fall,
+    Jump,
+    JumpIndirect,
+    Load,
+    Nothing,
+    Reserve,
+    Store,
+)
+from vm_native.ir.uops import UOPS
+
 SWITCH_PAIRS = 256              # gcc's time on one function grows faster than the function: 1,024 pairs take minutes
-PAIRS = runpy.run_path(str(IR / "pairs.py"))["read_pairs"](UOPS)
-
-LOAD = re.compile(r"rd = load(s|boxed|)(\d+)\(rs1 \+ imm\)")
-STORE = re.compile(r"store(\d+)\(rs1 \+ imm, rs2\)")
-RESERVE = re.compile(r"rd = (reserve|conditional)(\d+)\(.*\)")
-ATOMIC = re.compile(r"rd = atomic(\d+) (\w+)\(rs1, rs2\)")
-EXCHANGE = re.compile(r"rd = exchange(\d+)\(rs1, rs2, rd\)")
-BRANCH = re.compile(r"branch if (.*)")
+PAIRS = read_pairs(UOPS)
 
 
 def lower(row) -> str:
-    return constant(row)[4:].lower()
+    return row.constant[4:].lower()
 
 
-def load_kind(prefix: str, bits: int) -> str:
-    extension = {"": "", "s": " | SIGNED", "boxed": " | BOXED"}[prefix]
-    return f"{bits // 8}{extension}"
+def load_kind(load: Load) -> str:
+    extension = {"": "", "signed": " | SIGNED", "boxed": " | BOXED"}[load.extension]
+    return f"{load.bits // 8}{extension}"
 
 
-def loaded(prefix: str, bits: int) -> str:
-    if prefix == "s":
+def loaded(load: Load) -> str:
+    bits = load.bits
+    if load.extension == "signed":
         return f"<uint64_t><int64_t>(<int{bits}_t*>(address + entry.addend))[0]"
     value = f"(<uint{bits}_t*>(address + entry.addend))[0]"
-    return f"0x{2**64 - 2**bits:X}ULL | {value}" if prefix == "boxed" else value
+    return f"0x{2**64 - 2**bits:X}ULL | {value}" if load.extension == "boxed" else value
 
 
 class Half:
@@ -62,7 +68,13 @@ class Half:
             self.operands[passed] = "value"
 
     def expression(self, text: str) -> str:
+        """In Cython: operands by where they stand, views by the functions of arithmetic/floating.pxd that read them."""
+        text = re.sub(rf"\b({'|'.join(VIEWS)})\(", r"\1_of(", text)
         return re.sub(r"\b(rs1|rs2|rs3|imm|wide)\b", lambda match: f"({self.operands[match[1]]})", text)
+
+    def assigned(self, meaning: Assign) -> str:
+        expression = self.expression(meaning.expression)
+        return f"{meaning.view}_image({expression})" if meaning.view else f"<uint64_t>({expression})"
 
     def result(self, expression: str) -> list[str]:
         if self.passes:
@@ -78,58 +90,59 @@ class Form:
 
     def straight(self, half: Half) -> list[str] | None:
         """What a uop does that always goes on with the next one, or in a slow path of its own; None for the others."""
-        semantics = half.row.semantics
-        if match := LOAD.fullmatch(semantics):
-            prefix, bits = match[1], int(match[2])
-            return [
-                *half.address(),
-                f"if unlikely(not hits(entry.read_tag, address, {bits // 8})):",
-                *indent(self.load_miss(half, load_kind(prefix, bits))),
-                *half.result(loaded(prefix, bits)),
-            ]
-        if match := STORE.fullmatch(semantics):
-            bits = int(match[1])
-            return [
-                *half.address(),
-                f"if unlikely(not hits(entry.write_tag, address, {bits // 8})):",
-                *indent(self.store_miss(half, bits // 8)),
-                f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>{half.operands['rs2']}",
-            ]
-        if semantics == "nothing":
-            return []
-        if not semantics.startswith("rd = ") or any(p.fullmatch(semantics) for p in (RESERVE, ATOMIC, EXCHANGE)):
-            return None
-        return half.result(f"<uint64_t>({half.expression(semantics[5:])})")
+        match half.row.meaning:
+            case Load(bits) as load:
+                return [
+                    *half.address(),
+                    f"if unlikely(not hits(entry.read_tag, address, {bits // 8})):",
+                    *indent(self.load_miss(half, load_kind(load))),
+                    *half.result(loaded(load)),
+                ]
+            case Store(bits):
+                return [
+                    *half.address(),
+                    f"if unlikely(not hits(entry.write_tag, address, {bits // 8})):",
+                    *indent(self.store_miss(half, bits // 8)),
+                    f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>{half.operands['rs2']}",
+                ]
+            case Assign() as meaning:
+                return half.result(half.assigned(meaning))
+            case Nothing():
+                return []
+        return None
 
     def body(self, half: Half) -> list[str]:
-        row, uop, semantics = half.row, half.uop, half.row.semantics
+        uop = half.uop
         lines = self.straight(half)
         if lines is not None:
             return [*lines, *self.go_on(half)]
-        if match := RESERVE.fullmatch(semantics):
-            function = {"reserve": "reserve", "conditional": "store_conditional"}[match[1]]
-            return self.attempt(f"{function}(cpu, {uop}, budget, {int(match[2]) // 8})", half)
-        if match := ATOMIC.fullmatch(semantics):
-            return self.attempt(f"atomic(cpu, {uop}, budget, ATOMIC_{match[2].upper()}, {int(match[1]) // 8})", half)
-        if match := EXCHANGE.fullmatch(semantics):
-            return self.attempt(f"exchange(cpu, {uop}, budget, {int(match[1]) // 8})", half)
-        if match := BRANCH.fullmatch(semantics):
-            condition = half.expression(match[1])
-            return [f"if {condition}:", *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
-        if semantics == "jump; rd = next":
-            return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
-        if semantics == "jump (rs1 + imm); rd = next":
-            return [
-                f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
-                f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc",
-                *self.jump(),
-            ]
-        if semantics == "fall":
-            return self.follow(half, 1)
-        if semantics == "call":
-            return self.attempt(f"call_helper(cpu, {uop}, budget)", half)
-        assert semantics == "call; leave", f"{row.name}: semantics not understood: {semantics}"
-        return [f"if call_helper(cpu, {uop}, budget) == CONTINUE:", f"    step_over(cpu, {uop})", "return"]
+        match half.row.meaning:
+            case Reserve(bits):
+                return self.attempt(f"reserve(cpu, {uop}, budget, {bits // 8})", half)
+            case Conditional(bits):
+                return self.attempt(f"store_conditional(cpu, {uop}, budget, {bits // 8})", half)
+            case Atomic(bits, operation):
+                return self.attempt(f"atomic(cpu, {uop}, budget, ATOMIC_{operation.upper()}, {bits // 8})", half)
+            case Exchange(bits):
+                return self.attempt(f"exchange(cpu, {uop}, budget, {bits // 8})", half)
+            case Branch(condition):
+                test = f"if {half.expression(condition)}:"
+                return [test, *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
+            case Jump():
+                return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
+            case JumpIndirect():
+                return [
+                    f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
+                    f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc",
+                    *self.jump(),
+                ]
+            case Fall():
+                return self.follow(half, 1)
+            case Call(leaves=False):
+                return self.attempt(f"call_helper(cpu, {uop}, budget)", half)
+            case Call(leaves=True):
+                return [f"if call_helper(cpu, {uop}, budget) == CONTINUE:", f"    step_over(cpu, {uop})", "return"]
+        raise AssertionError(f"{half.row.name}: no handler for {half.row.meaning}")
 
     def fused(self, pair) -> list[str]:
         """The first uop, then the second; a slow path of the first goes on with the second's own handler."""
@@ -170,7 +183,7 @@ class Threaded(Form):
         for row in UOPS:
             lines += self.handler(f"h_{lower(row)}", row.semantics, self.body(Half(row)))
         lines.append("cdef void* handlers[UOP_COUNT]")
-        lines += [f"handlers[{constant(row)}] = <void*>h_{lower(row)}" for row in UOPS]
+        lines += [f"handlers[{row.constant}] = <void*>h_{lower(row)}" for row in UOPS]
         return "\n".join(lines) + "\n"
 
     def pairs_text(self) -> str:
@@ -219,7 +232,7 @@ class Switch(Form):
             "        opcode = <int><intptr_t>uop.handler",
         ]
         for index, row in enumerate(UOPS):
-            lines.append(f"        {'elif' if index else 'if'} opcode == {constant(row)}:  # {row.semantics}")
+            lines.append(f"        {'elif' if index else 'if'} opcode == {row.constant}:  # {row.semantics}")
             lines += indent(self.body(Half(row)), 3)
         for number, pair in enumerate(self.pairs, len(UOPS)):
             lines.append(f"        elif opcode == {number}:  # {pair}")
@@ -232,7 +245,7 @@ class Switch(Form):
 
 def enter_pair(pair, handler: str) -> str:
     relation = {None: "UNRELATED", "rs1": "IN_RS1", "rs2": "IN_RS2"}[pair.passed]
-    return f"enter_pair(&pairs, {constant(pair.first)}, {constant(pair.second)}, {relation}, {handler})"
+    return f"enter_pair(&pairs, {pair.first.constant}, {pair.second.constant}, {relation}, {handler})"
 
 
 class Single(Form):
@@ -254,12 +267,12 @@ class Single(Form):
         lines = []
         names = []
         for row in UOPS:
-            if row.semantics.startswith(("branch", "jump", "fall")):
+            leaves_by_call = row.meaning == Call(leaves=True)
+            if row.ends_block and not leaves_by_call:
                 names.append("NULL")
                 continue
-            leaves = row.semantics == "call; leave"
-            body = ["return leave_by_call(cpu, uop, budget)"] if leaves else self.body(Half(row))
-            names.append(f"s_{constant(row)[4:].lower()}")
+            body = ["return leave_by_call(cpu, uop, budget)"] if leaves_by_call else self.body(Half(row))
+            names.append(f"s_{lower(row)}")
             lines.append(f"cdef int {names[-1]}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:")
             lines.append(f"    # {row.semantics}")
             text = "\n".join(body)
@@ -280,7 +293,6 @@ from vm_native.interpreter cimport threaded
 threaded_form.run_block = threaded.run_block
 threaded_form.handler_of = threaded.handler_of
 threaded_form.pairs = &threaded.pairs
-threaded_form.links = True
 """
 
 

@@ -2,46 +2,44 @@
 
 A line of the file names the first uop and the second, and may end in `rs1` or `rs2`: that operand of the second is the
 register that the first writes, so the handler passes the value on without reading it back.
-
-Imports nothing of the package: generators run this file by path.
 """
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from vm_native.ir.semantics import Assign, Call, Load, Store
+from vm_native.ir.uops import UopRow
 
 PAIRS_FILE = Path(__file__).parent / "pairs.txt"
 PASSED = ("rs1", "rs2")
 
 
 class Pair(NamedTuple):
-    first: Any              # rows of the uop table
-    second: Any
+    first: UopRow
+    second: UopRow
     passed: str | None      # which operand of the second is the first's result
 
     def __str__(self) -> str:
         return " ".join((self.first.name, self.second.name, *filter(None, [self.passed])))
 
 
-def may_begin(row: Any) -> bool:
+def may_begin(row: UopRow) -> bool:
     """Whether a uop always goes on with the next one, unless it takes a slow path."""
-    if row.semantics.startswith("store"):
-        return True
-    atomic = ("reserve", "conditional", "atomic", "exchange")
-    return row.semantics.startswith("rd = ") and not row.semantics[5:].startswith(atomic)
+    return isinstance(row.meaning, Assign | Load | Store)
 
 
-def may_end(row: Any) -> bool:
-    return not row.semantics.startswith("call")
+def may_end(row: UopRow) -> bool:
+    return not isinstance(row.meaning, Call)
 
 
-def make_pair(first: Any, second: Any, passed: str | None = None) -> Pair:
+def make_pair(first: UopRow, second: UopRow, passed: str | None = None) -> Pair:
     assert may_begin(first) and may_end(second), f"{first.name} and {second.name} cannot be fused"
     assert passed is None or "rd" in first.operands and passed in second.operands, f"{first.name} passes nothing"
     return Pair(first, second, passed)
 
 
-def read_pairs(rows: Iterable[Any], lines: Sequence[str] | None = None) -> list[Pair]:
+def read_pairs(rows: Iterable[UopRow], lines: Sequence[str] | None = None) -> list[Pair]:
     """The pairs of the file, in its order, over the rows of the uop table."""
     by_name = {row.name: row for row in rows}
     pairs = []

@@ -1,10 +1,11 @@
-"""The uop table: name, operands, one-line semantics. Opcodes, handlers, and later compiled code are made from it.
+"""The uop table: name, operands, one-line semantics. Opcodes, handlers and what engines know of uops follow from it.
 
 Operands: `rd`, `rs1`, `rs2`, `rs3` are register slots of 64 bits, read as unsigned; `imm` is a sign-extended 32-bit
 constant; `wide` is a 64-bit constant. `rs3` and `wide` stand in a second slot behind the uop.
 
 Semantics, one of:
     rd = EXPRESSION                     over the operands, with functions of vm_native.arithmetic
+    VIEW(rd) = EXPRESSION               the same for a register seen in another way, see below
     rd = loadN(rs1 + imm)               N bits; loadsN extends the sign, loadboxedN fills with ones
     storeN(rs1 + imm, rs2)
     rd = reserveN(rs1)                  load-reserved
@@ -19,10 +20,22 @@ Semantics, one of:
     call                                the front end's helper number imm; the instruction word stands in a second slot
     call; leave                         the same, then back to the run loop at way 1
 
-This file is data: it imports nothing, and generators run it by path.
+Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
+    single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
+                            number or integer is rounded to the format, to nearest even; a NaN becomes the default one;
+                            a narrow number is boxed. No uop writes a half
+    bits32, bits64, bits16  the bit pattern of such a number: read unboxed, written boxed, and not looked at
+On numbers, + - * / round to nearest even, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and
+unary minus only turns the sign. All raise the exceptions of IEEE 754.
+
+A row may stand anywhere: opcodes follow the order of the table, and nothing depends on that order.
+
+This file is data. It and semantics.py import nothing that must be compiled: generators use them.
 """
 
 from typing import NamedTuple
+
+from vm_native.ir.semantics import Assign, Branch, Call, Fall, Jump, JumpIndirect, Meaning, MemoryAccess, parse
 
 
 class UopRow(NamedTuple):
@@ -31,17 +44,44 @@ class UopRow(NamedTuple):
     semantics: str
 
     @property
+    def meaning(self) -> Meaning:
+        return parse(self.semantics)
+
+    @property
     def slots(self) -> int:
         """How many slots of a block the uop takes."""
-        return 2 if "rs3" in self.operands or "wide" in self.operands or self.semantics.startswith("call") else 1
+        return 2 if "rs3" in self.operands or "wide" in self.operands or isinstance(self.meaning, Call) else 1
+
+    @property
+    def constant(self) -> str:
+        """The opcode as sources name it: UOP_ADDI."""
+        return "UOP_" + self.name.upper().replace(".", "_")
+
+    @property
+    def only_writes_rd(self) -> bool:
+        """Whether it does nothing else (but raise floating-point flags, if it computes with such numbers)."""
+        return isinstance(self.meaning, Assign)
+
+    @property
+    def accesses_memory(self) -> bool:
+        return isinstance(self.meaning, MemoryAccess)
+
+    @property
+    def writes_rd(self) -> bool:
+        """Whether rd is its result. What a helper does to registers is the helper's business."""
+        return "rd" in self.operands and not isinstance(self.meaning, Call)
+
+    @property
+    def is_branch(self) -> bool:
+        return isinstance(self.meaning, Branch)
+
+    @property
+    def ends_block(self) -> bool:
+        """Whether what follows is another block, not the next uop."""
+        return isinstance(self.meaning, Branch | Jump | JumpIndirect | Fall) or self.meaning == Call(leaves=True)
 
 
 UOPS: list[UopRow] = []
-
-
-def constant(row: UopRow) -> str:
-    """The opcode as sources name it: UOP_ADDI."""
-    return "UOP_" + row.name.upper().replace(".", "_")
 
 
 def U(name: str, operands: str, semantics: str) -> None:
@@ -198,22 +238,42 @@ U("nothing", "",           "nothing")
 U("call",       "rd rs1 rs2 imm", "call")
 U("call.leave", "rd rs1 rs2 imm", "call; leave")
 
-# Floating point, round to nearest even, NaN-boxed singles
-for _format in ("s", "d"):
-    for _operation in ("add", "sub", "mul", "div", "min", "max", "sgnj", "sgnjn", "sgnjx", "eq", "lt", "le"):
-        U(f"f{_operation}.{_format}", "rd rs1 rs2", f"rd = f{_operation}_{_format}(rs1, rs2)")
-    for _operation in ("madd", "msub", "nmsub", "nmadd"):
-        U(f"f{_operation}.{_format}", "rd rs1 rs2 rs3", f"rd = f{_operation}_{_format}(rs1, rs2, rs3)")
-    for _operation in ("sqrt", "class"):
-        U(f"f{_operation}.{_format}", "rd rs1", f"rd = f{_operation}_{_format}(rs1)")
-    for _integer in ("w", "wu", "l", "lu"):
-        U(f"fcvt.{_integer}.{_format}", "rd rs1", f"rd = fcvt_{_integer}_{_format}(rs1)")
-        U(f"fcvt.{_integer}.{_format}.rtz", "rd rs1", f"rd = fcvt_{_integer}_{_format}_rtz(rs1)")
-        U(f"fcvt.{_format}.{_integer}", "rd rs1", f"rd = fcvt_{_format}_{_integer}(rs1)")
-U("fcvt.s.d", "rd rs1", "rd = fcvt_s_d(rs1)")
-U("fcvt.d.s", "rd rs1", "rd = fcvt_d_s(rs1)")
-U("fmv.x.w",  "rd rs1", "rd = fmv_x_w(rs1)")
-U("fmv.w.x",  "rd rs1", "rd = fmv_w_x(rs1)")
-U("fcvt.s.h", "rd rs1", "rd = fcvt_s_h(rs1)")
-U("fmv.x.h",  "rd rs1", "rd = fmv_x_h(rs1)")
-U("fmv.h.x",  "rd rs1", "rd = fmv_h_x(rs1)")
+# Floating point, round to nearest even
+for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
+                                  ("d", "double", "bits64", "0x8000000000000000ULL")):
+    _a, _b, _c = (f"{_number}({_operand})" for _operand in ("rs1", "rs2", "rs3"))
+    _bits_a, _bits_b = (f"{_bits}({_operand})" for _operand in ("rs1", "rs2"))
+    U(f"fadd.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} + {_b}")
+    U(f"fsub.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} - {_b}")
+    U(f"fmul.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} * {_b}")
+    U(f"fdiv.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} / {_b}")
+    U(f"fmin.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = minimum({_a}, {_b})")
+    U(f"fmax.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = maximum({_a}, {_b})")
+    U(f"fsgnj.{_s}",  "rd rs1 rs2",     f"{_bits}(rd) = {_bits_a} & ~{_sign} | {_bits_b} & {_sign}")
+    U(f"fsgnjn.{_s}", "rd rs1 rs2",     f"{_bits}(rd) = {_bits_a} & ~{_sign} | ~{_bits_b} & {_sign}")
+    U(f"fsgnjx.{_s}", "rd rs1 rs2",     f"{_bits}(rd) = {_bits_a} ^ {_bits_b} & {_sign}")
+    U(f"feq.{_s}",    "rd rs1 rs2",     f"rd = {_a} == {_b}")
+    U(f"flt.{_s}",    "rd rs1 rs2",     f"rd = {_a} < {_b}")
+    U(f"fle.{_s}",    "rd rs1 rs2",     f"rd = {_a} <= {_b}")
+    U(f"fmadd.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_a}, {_b}, {_c})")
+    U(f"fmsub.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_a}, {_b}, -{_c})")
+    U(f"fnmsub.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_a}, {_b}, {_c})")
+    U(f"fnmadd.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_a}, {_b}, -{_c})")
+    U(f"fsqrt.{_s}",  "rd rs1",         f"{_number}(rd) = square_root({_a})")
+    U(f"fclass.{_s}", "rd rs1",         f"rd = <uint64_t>1 << class_of_{_bits}({_bits_a})")
+    for _suffix, _rounded in (("", "nearest"), (".rtz", "truncated")):
+        U(f"fcvt.w.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int32({_a})")
+        U(f"fcvt.wu.{_s}{_suffix}", "rd rs1", f"rd = sext32({_rounded}_uint32({_a}))")
+        U(f"fcvt.l.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int64({_a})")
+        U(f"fcvt.lu.{_s}{_suffix}", "rd rs1", f"rd = {_rounded}_uint64({_a})")
+    U(f"fcvt.{_s}.w",  "rd rs1", f"{_number}(rd) = <int32_t>rs1")
+    U(f"fcvt.{_s}.wu", "rd rs1", f"{_number}(rd) = <uint32_t>rs1")
+    U(f"fcvt.{_s}.l",  "rd rs1", f"{_number}(rd) = <int64_t>rs1")
+    U(f"fcvt.{_s}.lu", "rd rs1", f"{_number}(rd) = <uint64_t>rs1")
+U("fcvt.s.d", "rd rs1", "single(rd) = double(rs1)")
+U("fcvt.d.s", "rd rs1", "double(rd) = single(rs1)")
+U("fcvt.s.h", "rd rs1", "single(rd) = half(rs1)")
+U("fmv.x.w",  "rd rs1", "rd = <int32_t>rs1")
+U("fmv.w.x",  "rd rs1", "bits32(rd) = rs1")
+U("fmv.x.h",  "rd rs1", "rd = <int16_t>rs1")
+U("fmv.h.x",  "rd rs1", "bits16(rd) = rs1")

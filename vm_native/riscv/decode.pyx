@@ -7,8 +7,8 @@ values, rounding modes, writes to x0.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
-from vm_native.arithmetic.floating cimport fp_operate
-from vm_native.arithmetic.softfloat cimport RMM, RNE, RTZ
+from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
+from vm_native.arithmetic.floating cimport has_fma
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport ABANDON, CONTINUE, TRAP, Cpu, machine_steps
@@ -20,17 +20,19 @@ from vm_native.riscv.decode_table cimport (
     RD, RS1, RS2, RS3, DecodeRow, DecodeTable, RegisterField,
 )
 from vm_native.riscv.state cimport DYNAMIC, F0, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
+from vm_native.riscv.zfa cimport fli_constant
 
-from vm_native.arithmetic import floating
+from vm_native.arithmetic.operations import OPERATIONS
+from vm_native.ir.semantics import Branch, Jump, JumpIndirect
 from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import FP_CONSTANT, PC_RELATIVE, ROWS
 
 
 OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
-MEMORY = ("load", "store", "reserve", "conditional", "atomic", "exchange")
-# What the decoder does for a uop whose semantics begin so, and for the constant that a row asks for.
-ENDINGS = {"branch if": KIND_BRANCH, "jump;": KIND_JUMP, "jump (": KIND_INDIRECT}
+# What the decoder does for a uop of that meaning, and for the constant that a row asks for.
+ENDINGS = {Branch: KIND_BRANCH, Jump: KIND_JUMP, JumpIndirect: KIND_INDIRECT}
 CONSTANTS = {PC_RELATIVE: KIND_PC_RELATIVE, FP_CONSTANT: KIND_FP_CONSTANT}
+FORMATS = "sdh"             # of floating point, in the order of their codes
 OPERANDS = {"rd": RD, "rs1": RS1, "rs2": RS2, "rs3": RS3}
 
 
@@ -128,21 +130,19 @@ cdef void fill_register(RegisterField* to, str field, int shift):
 cdef void fill_floating(DecodeRow* to, row):
     to.uses_f, to.writes_f = row.uses_f, row.writes_f
     to.rounds = row.rounds
-    to.operation = floating.OPERATIONS[row.operation] if row.operation else -1
+    to.operation = OPERATIONS[row.operation] if row.operation else -1
     to.opcode_rtz = OPCODES.get(f"{row.name}.rtz", -1)
-    to.exact_only = bool(row.operation) and (not row.uop or "rs3" in row.registers and not floating.HAS_FMA)
+    to.exact_only = bool(row.operation) and (not row.uop or "rs3" in row.registers and not has_fma())
+    if row.wide == FP_CONSTANT:
+        to.operation = FORMATS.index(row.name.removeprefix("fli."))
 
 
 cdef void fill_uop(DecodeRow* to, row):
     to.opcode = OPCODES[row.uop]
     uop = UOPS[to.opcode]
     to.slots = uop.slots
-    to.kind = CONSTANTS.get(row.wide, KIND_PLAIN)
-    for start, kind in ENDINGS.items():
-        if uop.semantics.startswith(start):
-            to.kind = kind
-    reaches_memory = any(word in uop.semantics for word in MEMORY)
-    to.droppable = uop.semantics.startswith("rd = ") and not reaches_memory and not row.uses_f
+    to.kind = ENDINGS.get(type(uop.meaning), CONSTANTS.get(row.wide, KIND_PLAIN))
+    to.droppable = uop.only_writes_rd and not row.uses_f
 
 
 cdef inline int register_of(const DecodeRow* row, int operand, uint32_t word) noexcept nogil:
@@ -258,7 +258,6 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     cdef Block* block = at.block
     cdef Uop* uop
     cdef int64_t immediate
-    cdef uint32_t flags = 0
     if row == NULL or row.uses_f and not block.mode & MODE_FP_ON:
         emit_helper(at, at.table.illegal_helper, True, word, length)
         return
@@ -286,7 +285,7 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         return
     if row.kind == KIND_FP_CONSTANT:
         emit_second_slot(at, length)
-        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, RNE, <uint64_t>immediate, 0, 0, &flags)
+        (<uint64_t*>&uop[1].handler)[0] = fli_constant(row.operation, <int>immediate)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.links[0].pc = at.pc + <uint64_t>immediate

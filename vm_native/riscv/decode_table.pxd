@@ -37,7 +37,7 @@ cdef struct DecodeRow:
     uint8_t kind
     uint8_t slots
     int32_t helper          # index into the front end's helpers
-    int16_t operation       # of the fpu, where the uop does not serve every rounding mode, or none; otherwise -1
+    int16_t operation       # where the uop does not serve every rounding mode, or none; of fli the format; or -1
     int16_t opcode_rtz      # uop for round-towards-zero, or -1
     uint8_t length
     uint8_t exact_only      # there is no uop, or none on this host (fused multiply-add)

@@ -4,8 +4,8 @@ Rows of the instruction table name them; the instruction word stands in the imme
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
-from vm_native.arithmetic.floating cimport fp_operate
-from vm_native.arithmetic.softfloat cimport RMM
+from vm_native.arithmetic.float_rules cimport RMM
+from vm_native.arithmetic.operations cimport operate
 from vm_native.blocks cimport written
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
@@ -307,7 +307,7 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
         rounding = hart.state.frm
         if rounding > RMM:
             return illegal(cpu, uop)
-    cpu.state.regs[uop.rd] = fp_operate(
+    cpu.state.regs[uop.rd] = operate(
         uop[1].rd, rounding, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2], cpu.state.regs[uop[1].rs1], &flags
     )
     hart.state.fflags |= flags

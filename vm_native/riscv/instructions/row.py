@@ -92,7 +92,7 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = ""
             name, pattern, words, **encoding, wide=wide,
             uop="wide" if wide else uop or ("" if helper or exact else name),
             helper=EXACT_HELPER if exact else helper, leave_bits=read_leaves(leaves, encoding),
-            operation=name if rounds or exact or wide == FP_CONSTANT else "", raises=raises or rounds,
+            operation=name if rounds or exact else "", raises=raises or rounds,
         )
     ROWS.append(row)
     BY_NAME[name] = row

@@ -1,0 +1,1 @@
+"""What tests and benchmarks reach the core through. Not in wheels."""
