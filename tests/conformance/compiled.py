@@ -15,7 +15,7 @@ from tests.conformance.compare import Difference, Lockstep, disassemble
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from tests.conformance.spike import Record
-from tests.fuzz.differential import copy_memory, differences
+from tests.conformance.twins import copy_memory, differences
 
 LENGTHS = (1, 40, 500, 2000, 4000, 4000)
 # What the interpreting hart may have been given by Spike besides a register; the others are views of these.
