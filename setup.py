@@ -85,6 +85,7 @@ def calls_become_jumps() -> bool:
 def generate(threaded: bool) -> None:
     """Write what follows from tables; a file that would stay the same is left alone: nothing is compiled anew."""
     texts = run_path(str(ROOT / "vm_native/ir/generate.py"))["sources"]()
+    texts |= run_path(str(ROOT / "vm_native/riscv/generate.py"))["sources"]()
     texts |= run_path(str(ROOT / "vm_native/interpreter/generate.py"))["sources"](threaded)
     for name, text in texts.items():
         path = GENERATED / name

@@ -13,6 +13,7 @@ from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopIn
 from vm_native.ir.uop cimport *
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.riscv.constants cimport RM_DYN, RM_RMM, RM_RNE, RM_RTZ
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 
 from vm_native.arithmetic import floating
@@ -21,11 +22,6 @@ from vm_native.ir.uops import UOPS
 
 
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
-
-cdef enum:
-    NEAREST_EVEN = 0
-    TOWARDS_ZERO = 1
-    DYNAMIC = 7
 
 OPCODES = {row.name: number for number, row in enumerate(UOPS)}
 SLOTS = {row.name: row.slots for row in UOPS}
@@ -232,12 +228,12 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
     cdef int rounding = word >> 12 & 7
     cdef int opcode = row.opcode
     cdef Uop* uop
-    if row.rounds and (rounding == 5 or rounding == 6):
+    if row.rounds and RM_RMM < rounding < RM_DYN:
         emit_helper(at, at.table.illegal_helper, True, word, row.length)
         return
-    if rounding == TOWARDS_ZERO and row.opcode_rtz >= 0:
+    if rounding == RM_RTZ and row.opcode_rtz >= 0:
         opcode = row.opcode_rtz
-    elif row.exact_only or not (rounding == NEAREST_EVEN or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
+    elif row.exact_only or not (rounding == RM_RNE or rounding == RM_DYN and at.block.mode & MODE_FP_NEAREST):
         uop = emit_helper(at, at.table.operate_helper, False, word, row.length)
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
@@ -284,7 +280,7 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         return
     if row.kind == KIND_FP_CONSTANT:
         emit_second_slot(at, length)
-        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, NEAREST_EVEN, <uint64_t>immediate, 0, 0, &flags)
+        (<uint64_t*>&uop[1].handler)[0] = fp_operate(row.operation, RM_RNE, <uint64_t>immediate, 0, 0, &flags)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.links[0].pc = at.pc + <uint64_t>immediate

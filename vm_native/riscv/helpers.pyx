@@ -13,16 +13,18 @@ from vm_native.ir.block cimport Uop, block_of
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport RamRegion
 from vm_native.probes.watch cimport look_at_watch
+from vm_native.riscv.constants cimport (
+    BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
+    MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, RM_DYN, RM_RMM, STORE_ACCESS,
+    STORE_MISALIGNED, STORE_PAGE,
+)
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.mmu cimport flush_address, flush_translations
 from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 from vm_native.riscv.sbi cimport serve_call
-from vm_native.riscv.state cimport (
-    BREAKPOINT, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
-    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
-)
+from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.softmmu cimport entry_of, hits
 
 cdef extern from *:
@@ -41,15 +43,9 @@ cdef extern from *:
     void exchange128 "vm_exchange128"(void* host, uint64_t* expected, const uint64_t* wanted) noexcept nogil
 
 cdef enum:
-    ENVCFG_CBIE = 3 << 4
-    ENVCFG_CBCFE = 1 << 6
-    ENVCFG_CBZE = 1 << 7
-    CSR_MIP = 0x344
-    CSR_SIP = 0x144
     OPCODE_BRANCH = 0x63
     OPCODE_JALR = 0x67
     OPCODE_JAL = 0x6F
-    DYNAMIC = 7
 
 
 cdef inline uint32_t word_of(Uop* uop) noexcept nogil:
@@ -186,7 +182,7 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
 # --- Caches and waiting ----------------------------------------------------------------------------------------------
 
 cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
-    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set."""
+    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set; it is at the same bits in both."""
     if hart.state.privilege == MACHINE:
         return True
     if not hart.state.menvcfg & field:
@@ -207,11 +203,11 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
 
 
 cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
-    return manage_block(cpu, uop, ENVCFG_CBCFE)
+    return manage_block(cpu, uop, MENVCFG_CBCFE)
 
 
 cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
-    return manage_block(cpu, uop, ENVCFG_CBIE)
+    return manage_block(cpu, uop, MENVCFG_CBIE)
 
 
 cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -221,7 +217,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical
     cdef RamRegion* region
-    if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):
+    if not envcfg_allows(hart_of(cpu), MENVCFG_CBZE):
         return illegal(cpu, uop)
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
@@ -288,7 +284,7 @@ cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
     """The state was clean: from now on it is dirty, and the instruction is run again as translated for that."""
     cdef Hart* hart = hart_of(cpu)
-    hart.state.mstatus |= MSTATUS_FS
+    hart.state.mstatus |= MSTATUS_FS_DIRTY
     update_mode(hart)
     return ABANDON
 
@@ -298,9 +294,9 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     cdef uint32_t rounding = word_of(uop) >> 12 & 7
     cdef uint32_t flags = 0
-    if rounding == DYNAMIC:
+    if rounding == RM_DYN:
         rounding = hart.state.frm
-        if rounding > 4:
+        if rounding > RM_RMM:
             return illegal(cpu, uop)
     cpu.regs[uop.rd] = fp_operate(
         uop[1].rd, rounding, cpu.regs[uop.rs1], cpu.regs[uop.rs2], cpu.regs[uop[1].rs1], &flags

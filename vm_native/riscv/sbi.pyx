@@ -7,10 +7,11 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.riscv.constants cimport MIP_SSIP
 from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
 from vm_native.riscv.privilege cimport timers_changed
-from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
+from vm_native.riscv.state cimport Hart, hart_of
 
 cdef enum:
     A0 = 10
@@ -101,7 +102,7 @@ cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     for i in range(cpu.blocks.cpu_count):
         if selects(mask, base, i):
             other = hart_of(cpu.blocks.cpus[i])
-            other.state.mip |= 1 << IRQ_SSI
+            other.state.mip |= MIP_SSIP
             other.cpu.attention = True
     return SBI_SUCCESS
 
@@ -123,12 +124,12 @@ cdef int64_t remote_fence(
 
 
 cdef void flush_range(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
-    cdef uint64_t offset, skew = start & 4095
-    if start == 0 and size == 0 or size > FEW_PAGES * 4096:
+    cdef uint64_t page, skew = start & (PAGE_SIZE - 1)
+    if start == 0 and size == 0 or size > FEW_PAGES * PAGE_SIZE:
         flush_translations(hart)
         return
-    for offset in range(0, size + skew, 4096):
-        flush_address(hart, start - skew + offset)
+    for page in range((skew + size + PAGE_SIZE - 1) >> PAGE_SHIFT):
+        flush_address(hart, start - skew + (page << PAGE_SHIFT))
 
 
 cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
@@ -153,7 +154,7 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
     cdef uint64_t mask = ALL
     if extension == LEGACY_CLEAR_IPI:
-        hart_of(cpu).state.mip &= ~<uint64_t>(1 << IRQ_SSI)
+        hart_of(cpu).state.mip &= ~MIP_SSIP
         cpu.regs[A0] = 0
         return CONTINUE
     if cpu.regs[A0] and read_word(cpu, cpu.regs[A0], &mask) != CONTINUE:
