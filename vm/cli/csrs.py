@@ -26,8 +26,8 @@ def csr_page() -> str:
         "# Control and status registers", "",
         "Made by `vm info --csrs --markdown` from the table that the core reads; `vm info --csrs rv64gc` shows those",
         "of another instruction set. Access is the lowest privilege, as the privileged manual writes it; enables such",
-        "as `mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values that",
-        "it takes, where they have names, and the extension without which it is 0. Bits without a field are 0.", "",
+        "as `mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values",
+        "that it takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
         "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS),
     ]
     lines += ["| " + " | ".join(row) + " |" for row in csr_rows()]

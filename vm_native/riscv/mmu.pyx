@@ -24,7 +24,15 @@ cdef extern from *:
     static inline int vm_update_pte(unsigned long long *place, unsigned long long seen, unsigned long long wanted) {
         return __atomic_compare_exchange_n(place, &seen, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
+    #define VM_PTE_PPN 0x003FFFFFFFFFFC00ULL        // bits 53:10
+    #define VM_PTE_RESERVED 0x1FC0000000000000ULL   // bits 60:54
+    #define VM_PTE_PBMT 0x6000000000000000ULL       // bits 62:61
+    #define VM_PTE_N 0x8000000000000000ULL          // bit 63
     """
+    uint64_t PTE_PPN "VM_PTE_PPN"
+    uint64_t PTE_RESERVED "VM_PTE_RESERVED"
+    uint64_t PTE_PBMT "VM_PTE_PBMT"
+    uint64_t PTE_N "VM_PTE_N"
     bint update_pte "vm_update_pte"(uint64_t* place, uint64_t seen, uint64_t wanted) noexcept nogil
 
 cdef enum:                  # sections 12.3.1 and 12.4.1
@@ -45,10 +53,6 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     MEGAPAGE_SHIFT = PAGE_SHIFT + LEVEL_BITS
     GIGAPAGE_SHIFT = PAGE_SHIFT + 2 * LEVEL_BITS
 
-cdef uint64_t PTE_PPN = 0x3FFFFFFFFFFC00ULL     # bits 53:10
-cdef uint64_t PTE_RESERVED = 0x1FC0000000000000ULL
-cdef uint64_t PTE_PBMT = 3ULL << 61
-cdef uint64_t PTE_N = 1ULL << 63
 cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
@@ -109,11 +113,10 @@ cdef bint pmp_allows(
 
 # --- The walk --------------------------------------------------------------------------------------------------------
 
-cdef struct Stage:          # of translation: where its tables begin, and what else decides about pages
+cdef struct Stage:          # of translation: where its tables begin, and the status register whose SUM and MXR count
     uint64_t root
+    uint64_t status
     int levels
-    bint user_data          # SUM: S-mode may load from and store to pages of U-mode
-    bint executable_data    # MXR: what may be executed may be loaded, too
 
 
 cdef struct Translated:
@@ -126,14 +129,13 @@ cdef inline Stage stage_of(Hart* hart) noexcept nogil:
     cdef Stage stage
     stage.root = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
     stage.levels = levels_of(hart.state.satp)
-    stage.user_data = hart.state.mstatus & MSTATUS_SUM != 0
-    stage.executable_data = hart.state.mstatus & MSTATUS_MXR != 0
+    stage.status = hart.state.mstatus
     return stage
 
 
 cdef inline uint64_t page_of(uint64_t pte) noexcept nogil:
     """The physical address that an entry points to."""
-    return (pte & PTE_PPN) >> PTE_PPN_SHIFT << PAGE_SHIFT
+    return (pte & PTE_PPN) << (PAGE_SHIFT - PTE_PPN_SHIFT)
 
 
 cdef int walk(
@@ -164,32 +166,33 @@ cdef int walk(
         pte = host[0]
         if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:             # step 3
             return TRAP
-        if pte & (PTE_R | PTE_X):                                                               # step 4
-            break
-        if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
+        if not pte & (PTE_R | PTE_X):                                                           # step 4
+            if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
+                return TRAP
+            table = page_of(pte)
+            level -= 1
+            continue
+        offset_mask = (1ULL << (PAGE_SHIFT + LEVEL_BITS * level)) - 1
+        if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
             return TRAP
-        table = page_of(pte)
-        level -= 1
-    offset_mask = (1ULL << (PAGE_SHIFT + LEVEL_BITS * level)) - 1
-    if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
-        return TRAP
-    if page_of(pte) & offset_mask:                                                              # step 5
-        return TRAP
-    if not leaf_allows(stage, pte, access, privilege):                                          # steps 6 to 8
-        return TRAP
-    if pte & PTE_N:
-        offset_mask = NAPOT_SIZE - 1
-    wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
-    if wanted != pte and update:                                                                # step 9
+        if page_of(pte) & offset_mask:                                                          # step 5
+            return TRAP
+        if not leaf_allows(stage, pte, access, privilege):                                      # steps 6 to 8
+            return TRAP
+        wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
+        if wanted == pte or not update:                                                         # step 9
+            break
         if not hart.state.menvcfg & MENVCFG_ADUE:
             return TRAP
         if not pmp_allows(hart, place, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
-        if not update_pte(host, pte, wanted):
-            return walk(hart, stage, address, access, privilege, update, result, cause)
-        region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
-        pte = wanted
+        if update_pte(host, pte, wanted):
+            region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
+            pte = wanted
+            break
+    if pte & PTE_N:
+        offset_mask = NAPOT_SIZE - 1
     result.pte = pte
     result.level = level
     result.physical = page_of(pte) & ~offset_mask | address & offset_mask                       # step 10
@@ -212,13 +215,13 @@ cdef inline bint leaf_allows(const Stage* stage, uint64_t pte, int access, int p
     if privilege == USER:
         if not pte & PTE_U:
             return False
-    elif pte & PTE_U and (access == EXECUTE or not stage.user_data):
+    elif pte & PTE_U and (access == EXECUTE or not stage.status & MSTATUS_SUM):
         return False
     if access == EXECUTE:
         return pte & PTE_X != 0
     if access == WRITE:
         return pte & PTE_W != 0
-    return pte & PTE_R != 0 or pte & PTE_X != 0 and stage.executable_data
+    return pte & PTE_R != 0 or (pte & PTE_X and stage.status & MSTATUS_MXR) != 0
 
 
 cdef inline int effective_privilege(Hart* hart, int access) noexcept nogil:
