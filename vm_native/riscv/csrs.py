@@ -32,7 +32,7 @@ Without `write` a write stores the legal value, or does nothing where there is n
 This file is data: it imports nothing of the package, and generators run it by path.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 ALL_ONES = (1 << 64) - 1
@@ -58,14 +58,14 @@ class Cause(NamedTuple):
     text: str
 
 
-# Section 3.1.9, in descending order of priority
+# Section 3.1.9
 INTERRUPTS = (
-    Interrupt(11, "MEI", "machine external interrupt"),
+    Interrupt(1, "SSI", "supervisor software interrupt"),
     Interrupt(3, "MSI", "machine software interrupt"),
+    Interrupt(5, "STI", "supervisor timer interrupt"),
     Interrupt(7, "MTI", "machine timer interrupt"),
     Interrupt(9, "SEI", "supervisor external interrupt"),
-    Interrupt(1, "SSI", "supervisor software interrupt"),
-    Interrupt(5, "STI", "supervisor timer interrupt"),
+    Interrupt(11, "MEI", "machine external interrupt"),
     Interrupt(13, "LCOFI", "local counter-overflow interrupt", "Sscofpmf"),
 )
 # Section 3.1.15, table "Machine cause (mcause) register values after trap"
@@ -147,12 +147,12 @@ class Csr(NamedTuple):
         fixed = sum((field.fixed or 0) << field.low for field in self.fields or ())
         return None if self.reset is None else self.reset | fixed
 
-    def registers(self) -> Iterator[tuple[str, int]]:
+    def registers(self) -> list[tuple[str, int]]:
         """Names and numbers of the family, or the one."""
         if self.indices is None:
-            yield self.name, self.number
-        for index in self.indices or ():
-            yield f"{self.name}{index}", self.number + index - (self.indices or range(1))[0]
+            return [(self.name, self.number)]
+        first = self.indices[0]
+        return [(f"{self.name}{index}", self.number + index - first) for index in self.indices]
 
 
 CSRS: list[Csr] = []
@@ -182,8 +182,8 @@ def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
         state = None
     elif state == "":
         state = name if indices is None else name + "[{}]"
-    CSRS.append(Csr(number, name, needs, indices, taken, each, reset, state, constant, base, through, piece, access,
-                    read, write, after))
+    CSRS.append(Csr(number, name, needs, indices, fields=taken, each=each, reset=reset, state=state, constant=constant,
+                    view=base, through=through, part=piece, access=access, read=read, write=write, after=after))
     BY_NAME.setdefault(name, CSRS[-1])
 
 
@@ -255,8 +255,7 @@ C(0x141, "sepc",          fields=EPC)
 C(0x142, "scause",        fields=CAUSE)
 C(0x143, "stval")
 
-# --- Interrupts: sections 3.1.9 and 12.1.3 ---------------------------------------------------------------------------
-# mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides
+# --- Interrupts: sections 3.1.9 and 12.1.3; mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides ---------
 C(0x344, "mip",           fields=interrupts("P", readonly="MEI MSI MTI"), read="read_mip", write="write_mip")
 C(0x304, "mie",           fields=interrupts("E"), after="enables_changed")
 C(0x144, "sip",           view="mip", through="mideleg",
