@@ -1,9 +1,9 @@
 # The block cache: look-up, invalidation, reclamation. Changed only while no hart is inside a block, except that a
 # store may kill blocks: their memory stays until `free_dead`.
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport BlockCache, Cpu
-from vm_native.ir.block cimport Block, Link
+from vm_native.machine cimport BlockCache
 from vm_native.memory.ram cimport RamRegion
+from vm_native.ir.block cimport Block, Link
 
 cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil

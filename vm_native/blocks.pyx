@@ -8,13 +8,12 @@ cache is full, each new block makes a few of the oldest go, so that the machine 
 from libc.stdint cimport intptr_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from vm_native.cpu cimport (
-    INVALID_TAG, TLB_BANKS, TLB_ENTRIES, BlockCache, CodePage, JumpCacheEntry, TlbEntry,
-    forget_slots, jump_cache_index,
-)
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
+from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry
+from vm_native.machine cimport BlockCache, CodePage, forget_page_entries
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.jump_cache cimport JumpCacheEntry
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
 
 cdef enum:
     BUCKET_BITS = 18
@@ -23,7 +22,6 @@ cdef enum:
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
     EVICTED_AT_ONCE = 16
 
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 
 cdef inline size_t block_bytes(int uop_count) noexcept nogil:
@@ -144,7 +142,7 @@ cdef void forbid_writes(BlockCache* cache, RamRegion* region, uint64_t physical)
             entry = &cache.cpus[hart].banks[i]
             if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
                 entry.write_tag = INVALID_TAG
-        forget_slots(cache.cpus[hart])
+        forget_page_entries(cache.cpus[hart])
 
 
 cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
@@ -267,7 +265,7 @@ cdef void kill_block(BlockCache* cache, Block* block) noexcept nogil:
     unlink_outgoing(&block.links[0])
     unlink_outgoing(&block.links[1])
     for i in range(cache.cpu_count):
-        entry = &cache.cpus[i].jump_cache[jump_cache_index(block.pc)]
+        entry = jump_entry(&cache.cpus[i].jump_cache, block.pc)
         if entry.block == block:
             entry.key = 0
             entry.block = NULL

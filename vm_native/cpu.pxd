@@ -1,8 +1,8 @@
 # The C struct that engines run on, and the functions by which a front end serves it.
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap
 from vm_native.clock cimport Timeline
 from vm_native.ir.block cimport Block, Link, Uop
-from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap
 
 cdef enum:
     REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries
@@ -10,8 +10,8 @@ cdef enum:
     TLB_BANKS = 4
     JUMP_CACHE_ENTRIES = 4096
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
-    PAGE_SLOTS = 128        # in each bank: one for each base register, the others for computed addresses
-    REMEMBERED_SLOTS = 64
+    PAGE_ENTRIES = 128        # in each bank: one for each base register, the others for computed addresses
+    REMEMBERED_ENTRIES = 64
 
 cdef enum:
     PAGE_OFFSET = 0xFFF
@@ -60,7 +60,7 @@ cdef struct JumpCacheEntry:
     Block* block
     void* code              # where compiled code goes on: the block's, or a way back to the run loop
 
-cdef struct PageSlot:       # what compiled code knows of the page that an address points into: a copy from the TLB
+cdef struct PageEntry:       # what compiled code knows of the page that an address points into: a copy from the TLB
     uint64_t read_tag
     uint64_t write_tag
     intptr_t addend
@@ -108,9 +108,9 @@ cdef struct Cpu:
     Link* pending_link      # the way out just taken, not linked yet
     void* pending_exit      # the same of compiled code
     void* host_stack        # of compiled code, to leave it from any depth
-    uint32_t slot_fills     # how many of `filled_slots` count; all of them: any PageSlot may be valid
-    PageSlot* filled_slots[REMEMBERED_SLOTS]
-    PageSlot slots[TLB_BANKS * PAGE_SLOTS]
+    uint32_t page_entry_fills     # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
+    PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
+    PageEntry slots[TLB_BANKS * PAGE_ENTRIES]
     uint64_t reserved_host  # LR: host address (0: none), value and size in bytes of the reservation
     uint64_t reserved_value
     int reserved_size
@@ -159,7 +159,7 @@ cdef struct FrontEnd:
     # Decodes at most `limit` instructions at pc, whose first byte is at `physical`, into `block`.
     # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or ABANDON if a device raised.
     int (*translate_block)(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil
-    # Takes the trap (trap_cause, trap_value) at cpu.pc.
+    # Takes the trap (trap_cause, trap_value) at cpu.state.pc.
     void (*take_trap)(Cpu* cpu) noexcept nogil
     # Takes an interrupt that is due; called when attention is set, which it clears.
     void (*attend)(Cpu* cpu) noexcept nogil
@@ -182,25 +182,25 @@ cdef struct FrontEnd:
     bint (*uses_float)(uint64_t mode) noexcept nogil
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
-    return cpu.steps + <uint64_t>(cpu.slice - cpu.budget)
+    return cpu.state.steps + <uint64_t>(cpu.slice - cpu.budget)
 
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
 
-cdef inline void clear_slot(PageSlot* slot) noexcept nogil:
+cdef inline void clear_page_entry(PageEntry* slot) noexcept nogil:
     slot.read_tag = INVALID_TAG
     slot.write_tag = INVALID_TAG
 
-cdef inline void forget_slots(Cpu* cpu) noexcept nogil:
+cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
     # To be called whenever a translation may have ended.
     cdef uint32_t i
-    if cpu.slot_fills < REMEMBERED_SLOTS:
-        for i in range(cpu.slot_fills):
-            clear_slot(cpu.filled_slots[i])
+    if cpu.page_entry_fills < REMEMBERED_ENTRIES:
+        for i in range(cpu.page_entry_fills):
+            clear_page_entry(cpu.filled_page_entries[i])
     else:
-        for i in range(TLB_BANKS * PAGE_SLOTS):
-            clear_slot(&cpu.slots[i])
-    cpu.slot_fills = 0
+        for i in range(TLB_BANKS * PAGE_ENTRIES):
+            clear_page_entry(&cpu.page_entries[i])
+    cpu.page_entry_fills = 0
 
 cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG
@@ -208,10 +208,10 @@ cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.exec_tag = INVALID_TAG
 
 cdef inline void note_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
-    cpu.code_pages[(address >> 18) & 63] |= 1ULL << ((address >> 12) & 63)
+    cpu.jump_cache.code_pages[(address >> 18) & 63] |= 1ULL << ((address >> 12) & 63)
 
 cdef inline bint may_be_code_page(Cpu* cpu, uint64_t address) noexcept nogil:
-    return cpu.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
+    return cpu.jump_cache.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
 
 cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
     # Functions that call each other often lie a multiple of some pages apart: the bits above count, too.

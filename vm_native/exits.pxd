@@ -1,17 +1,17 @@
 # How a handler gives control back: exact pc and budget, traps, helpers.
 from libc.stdint cimport int64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.ir.block cimport Uop, UopInfo, block_of, info_of
 
 cdef inline void store_position(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     # Before the instruction of this uop: nothing of it has happened, nothing of it is paid for.
     cdef UopInfo* info = info_of(uop)
-    cpu.pc = block_of(uop).pc + info.pc_offset
+    cpu.state.pc = block_of(uop).pc + info.pc_offset
     cpu.budget = budget + block_of(uop).steps - info.step
 
 cdef inline void step_over(Cpu* cpu, Uop* uop) noexcept nogil:
     # From before the instruction to behind it.
-    cpu.pc += info_of(uop).length
+    cpu.state.pc += info_of(uop).length
     cpu.budget -= 1
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil

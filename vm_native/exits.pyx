@@ -1,27 +1,27 @@
 """How a handler gives control back to the run loop: traps and helpers."""
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.cpu cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
+from vm_native.machine cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
 from vm_native.ir.block cimport Uop
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
-    """Let the front end take the trap of the instruction at cpu.pc, which counts as a step that did not retire."""
-    cdef uint64_t pc = cpu.pc
+    """Let the front end take the trap of the instruction at cpu.state.pc, which counts as a step that did not retire."""
+    cdef uint64_t pc = cpu.state.pc
     cdef uint64_t key = cpu.key
     cdef uint64_t cause = cpu.trap_cause
     cdef uint64_t value = cpu.trap_value
     cpu.budget -= 1
-    cpu.traps += 1
+    cpu.state.traps += 1
     cpu.front_end.take_trap(cpu)
-    if cpu.pc == pc and cpu.key == key and cpu.stop == STOP_NONE:
+    if cpu.state.pc == pc and cpu.key == key and cpu.stop == STOP_NONE:
         # The handler begins with the instruction that trapped: this would go on for ever.
         cpu.stop = STOP_TRAP_LOOP
-        if consumed_steps(cpu) == cpu.origin_step + 1:
+        if consumed_steps(cpu) == cpu.state.origin_step + 1:
             return                          # what led here is the trap before
-    cpu.origin_pc = pc
-    cpu.origin_cause = cause
-    cpu.origin_value = value
-    cpu.origin_step = consumed_steps(cpu)
+    cpu.state.origin_pc = pc
+    cpu.state.origin_cause = cause
+    cpu.state.origin_value = value
+    cpu.state.origin_step = consumed_steps(cpu)
 
 
 cdef int trap_at(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:

@@ -1,6 +1,8 @@
 # Guest memory as handlers see it: the inline probe, atomics, and the slow paths.
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.cpu cimport PAGE_OFFSET, TLB_ENTRIES, Cpu, TlbEntry
+from vm_native.machine cimport Cpu
+from vm_native.memory.tlb cimport TLB_ENTRIES, TlbEntry
+from vm_native.memory.ram cimport PAGE_OFFSET
 from vm_native.ir.block cimport Uop
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes

@@ -5,14 +5,13 @@ if the device raised. An access that crosses a page translates both pages before
 """
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
+from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_RAISED, TRAP, Cpu, machine_steps
+from vm_native.memory.tlb cimport READ, WRITE, TlbEntry
 from vm_native.blocks cimport written
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, PAGE_OFFSET, READ, STOP_NONE, STOP_RAISED, TRAP, WRITE, Cpu, TlbEntry, machine_steps,
-)
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
-from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.probes.watch cimport look_at_watch
 
 cdef extern from *:
@@ -90,7 +89,7 @@ cdef inline bint outdated(Uop* uop) noexcept nogil:
 
 cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
-    if cpu.pc != pc:                    # a callback has sent the hart elsewhere
+    if cpu.state.pc != pc:                    # a callback has sent the hart elsewhere
         cpu.budget -= 1
         return LEAVE
     if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
@@ -118,7 +117,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
     cdef int status
     if place != NULL:
         memcpy(&value, place, size)
-        cpu.regs[uop.rd] = extend(value, kind)
+        cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
     if first >= <uint64_t>size:
         first = size
@@ -127,9 +126,9 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         status = cpu.front_end.translate_address(cpu, address + first, READ, size - first, &physical[1])
     if status != CONTINUE:
         return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.map, physical[0], first)
+    region[0] = ram_at(cpu.machine.map, physical[0], first)
     if first < <uint64_t>size:
-        region[1] = ram_at(cpu.map, physical[1], size - first)
+        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
             return fault(cpu, uop, budget, cpu.front_end.access_fault[READ],
                          address if region[0] == NULL else address + first)
@@ -139,7 +138,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         memcpy(&value, region[0].host + (physical[0] - region[0].base), size)
     else:
         return load_from_device(cpu, uop, budget, address, physical[0], kind)
-    cpu.regs[uop.rd] = extend(value, kind)
+    cpu.state.regs[uop.rd] = extend(value, kind)
     return CONTINUE
 
 
@@ -151,13 +150,13 @@ cdef int load_from_device(
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
     store_position(cpu, uop, budget)
-    pc = cpu.pc
-    cpu.timeline.steps = machine_steps(cpu)
+    pc = cpu.state.pc
+    cpu.machine.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
-    status = device_read(cpu.map, physical, size, &value)
+    status = device_read(cpu.machine.map, physical, size, &value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
-        cpu.regs[uop.rd] = extend(value, kind)
+        cpu.state.regs[uop.rd] = extend(value, kind)
         return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[READ], address)
 
@@ -176,8 +175,8 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
     """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already."""
     cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
-        cpu.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
-        written(cpu.blocks, physical, size)
+        cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
+        written(cpu.machine, physical, size)
     region.dirty[page] = 1
     look_at_watch(cpu, region, physical, size)
     return CONTINUE
@@ -195,7 +194,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef char* place = unaligned_place(address, size, entry.write_tag, entry)
     cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
-    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef uint64_t value = cpu.state.regs[uop.rs2]
     cdef uint64_t physical[2]
     cdef RamRegion* region[2]
     cdef int status
@@ -209,9 +208,9 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
         status = cpu.front_end.translate_address(cpu, address + first, WRITE, size - first, &physical[1])
     if status != CONTINUE:
         return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.map, physical[0], first)
+    region[0] = ram_at(cpu.machine.map, physical[0], first)
     if first < <uint64_t>size:
-        region[1] = ram_at(cpu.map, physical[1], size - first)
+        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
         if region[0] == NULL or region[1] == NULL:
             return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE],
                          address if region[0] == NULL else address + first)
@@ -231,16 +230,16 @@ cdef int store_to_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int size
 ) noexcept nogil:
     cdef int status
-    cdef uint64_t value = cpu.regs[uop.rs2], pc
+    cdef uint64_t value = cpu.state.regs[uop.rs2], pc
     if size < 8:
         value &= (1ULL << (8 * size)) - 1
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
     store_position(cpu, uop, budget)
-    pc = cpu.pc
-    cpu.timeline.steps = machine_steps(cpu)
+    pc = cpu.state.pc
+    cpu.machine.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
-    status = device_write(cpu.map, physical, size, value)
+    status = device_write(cpu.machine.map, physical, size, value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         return after_device(cpu, uop, pc)
@@ -267,7 +266,7 @@ cdef void* atomic_place(
     if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
         status[0] = trap_at(cpu, uop, budget)
         return NULL
-    region = ram_at(cpu.map, physical[0], size)
+    region = ram_at(cpu.machine.map, physical[0], size)
     if region == NULL:
         status[0] = fault(cpu, uop, budget, cpu.front_end.access_fault[access], address)
         return NULL
@@ -277,7 +276,7 @@ cdef void* atomic_place(
 cdef int after_atomic(Cpu* cpu, Uop* uop, int64_t budget, uint64_t physical, int size) noexcept nogil:
     if physical == 0:
         return CONTINUE
-    stored(cpu, uop, budget, ram_at(cpu.map, physical, size), physical, size)
+    stored(cpu, uop, budget, ram_at(cpu.machine.map, physical, size), physical, size)
     return after_store(cpu, uop, budget)
 
 
@@ -285,16 +284,16 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Load-reserved."""
     cdef uint64_t physical
     cdef int status
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], READ, size, &physical, &status)
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], READ, size, &physical, &status)
     if place == NULL:
         return status
     if size == 4:
-        cpu.reserved_value = <uint64_t><int64_t>(<int32_t*>place)[0]
+        cpu.state.reservation.value = <uint64_t><int64_t>(<int32_t*>place)[0]
     else:
-        cpu.reserved_value = (<uint64_t*>place)[0]
+        cpu.state.reservation.value = (<uint64_t*>place)[0]
     cpu.reserved_host = <uint64_t>place
-    cpu.reserved_size = size
-    cpu.regs[uop.rd] = cpu.reserved_value
+    cpu.state.reservation.size = size
+    cpu.state.regs[uop.rd] = cpu.state.reservation.value
     return CONTINUE
 
 
@@ -303,18 +302,18 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
     cdef uint64_t physical, expected
     cdef int status
     cdef bint done = False
-    cdef uint64_t value = cpu.regs[uop.rs2]
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef uint64_t value = cpu.state.regs[uop.rs2]
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
     if place == NULL:
         return status
-    if cpu.reserved_host == <uint64_t>place and size <= cpu.reserved_size:
+    if cpu.reserved_host == <uint64_t>place and size <= cpu.state.reservation.size:
         if size == 4:
-            expected = <uint64_t><int64_t><int32_t>cpu.reserved_value
+            expected = <uint64_t><int64_t><int32_t>cpu.state.reservation.value
             done = exchange32(place, expected, value) == expected
         else:
-            done = exchange64(place, cpu.reserved_value, value) == cpu.reserved_value
+            done = exchange64(place, cpu.state.reservation.value, value) == cpu.state.reservation.value
     cpu.reserved_host = 0
-    cpu.regs[uop.rd] = not done
+    cpu.state.regs[uop.rd] = not done
     return after_atomic(cpu, uop, budget, physical, size) if done else CONTINUE
 
 
@@ -322,8 +321,8 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     """Atomic read-modify-write."""
     cdef uint64_t physical, old
     cdef int status
-    cdef uint64_t value = cpu.regs[uop.rs2]
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef uint64_t value = cpu.state.regs[uop.rs2]
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
     if place == NULL:
         return status
     if size == 4:
@@ -334,7 +333,7 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
         old = atomic16(place, operation, value)
     else:
         old = atomic8(place, operation, value)
-    cpu.regs[uop.rd] = old
+    cpu.state.regs[uop.rd] = old
     return after_atomic(cpu, uop, budget, physical, size)
 
 
@@ -342,10 +341,10 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
     cdef uint64_t physical, found
     cdef int status
-    cdef uint64_t value = cpu.regs[uop.rs2]
+    cdef uint64_t value = cpu.state.regs[uop.rs2]
     # The sink holds whatever was written to x0 last; as a source x0 is zero.
-    cdef uint64_t expected = cpu.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef uint64_t expected = cpu.state.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
+    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
     if place == NULL:
         return status
     if size == 4:
@@ -356,5 +355,5 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
         found = exchange16(place, expected, value)
     else:
         found = exchange8(place, expected, value)
-    cpu.regs[uop.rd] = found
+    cpu.state.regs[uop.rd] = found
     return after_atomic(cpu, uop, budget, physical, size)

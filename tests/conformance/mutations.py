@@ -102,7 +102,7 @@ RULES = [
          "if hart.state.privilege != MACHINE:\n        return illegal",
          "if hart.state.privilege == USER:\n        return illegal"),
     rule("csrrs with x0 writes", "helpers.pyx", "writes = operation == 1 or rs1 != 0", "writes = True"),
-    rule("the value of ebreak", "helpers.pyx", "trap(cpu, BREAKPOINT, cpu.pc)", "trap(cpu, BREAKPOINT, 0)"),
+    rule("the value of ebreak", "helpers.pyx", "trap(cpu, BREAKPOINT, cpu.state.pc)", "trap(cpu, BREAKPOINT, 0)"),
     rule("the value of an illegal instruction", "helpers.pyx",
          "trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))", "trap(cpu, ILLEGAL_INSTRUCTION, 0)"),
     rule("dynamic rounding mode 5 and 6", "helpers.pyx", "if rounding > RM_RMM:", "if rounding > 6:"),

@@ -1,5 +1,5 @@
 # The run loop of the interpreter.
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.interpreter.fusion cimport PairTable
 from vm_native.ir.block cimport Block
 

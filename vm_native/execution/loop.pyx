@@ -1,18 +1,17 @@
 """The run loop: finds or translates the block at pc and enters it, until the slice is over or something stops it."""
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
+from vm_native.jump_cache cimport JumpCacheEntry, jump_cache_index, note_code_page
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from vm_native.machine cimport ABANDON, CONTINUE, MODE_MASK, STOP_NONE, STOP_RAISED, Compiler, Cpu
+from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES, TlbEntry
+from vm_native.memory.bus cimport AddressMap
 from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, EXECUTE, MODE_MASK, STOP_NONE, STOP_RAISED, TLB_ENTRIES, AddressMap, Compiler, Cpu,
-    JumpCacheEntry, TlbEntry, jump_cache_index, note_code_page,
-)
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter cimport counting, switch
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.fusion cimport fuse
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_STEPS, Block, Link
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 cdef Engine switch_form
 switch_form.run_block = switch.run_block
@@ -65,7 +64,7 @@ cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil
     """Where the instruction at pc stands in physical memory; TRAP if it may not be fetched."""
     cdef TlbEntry* entry = &cpu.fetch_tlb[(pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
     if entry.exec_tag == (pc & PAGE_MASK):
-        physical[0] = physical_of(cpu.map, <intptr_t>pc + entry.addend)
+        physical[0] = physical_of(cpu.machine.map, <intptr_t>pc + entry.addend)
         return CONTINUE
     return cpu.front_end.translate_address(cpu, pc, EXECUTE, 2, physical)
 
@@ -73,7 +72,7 @@ cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil
 cdef Block* translate(Engine* engine, Cpu* cpu, uint64_t physical, int limit, int* status) noexcept nogil:
     """Translate into the scratch block; NULL with a status if the first instruction cannot be had."""
     cdef Block* block = cpu.scratch
-    block.pc = cpu.pc
+    block.pc = cpu.state.pc
     block.mode = cpu.key & MODE_MASK
     block.physical = physical
     status[0] = cpu.front_end.translate_block(cpu, block, physical, limit)
@@ -98,35 +97,35 @@ cdef Block* find_or_translate(Engine* engine, Cpu* cpu, int* status) noexcept no
     cdef Block* kept
     cdef JumpCacheEntry* entry
     cdef bint whole, cacheable
-    status[0] = fetch_address(cpu, cpu.pc, &physical)
+    status[0] = fetch_address(cpu, cpu.state.pc, &physical)
     if status[0] != CONTINUE:
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
-    whole = cpu.fetch_tlb[(cpu.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.pc & PAGE_MASK)
-    block = find_block(cpu.blocks, cpu.pc, cpu.key & MODE_MASK, physical) if whole else NULL
+    whole = cpu.fetch_tlb[(cpu.state.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.state.pc & PAGE_MASK)
+    block = find_block(cpu.machine, cpu.state.pc, cpu.key & MODE_MASK, physical) if whole else NULL
     if block == NULL:
-        cacheable = whole and page_is_cacheable(cpu.blocks, physical)
+        cacheable = whole and page_is_cacheable(cpu.machine, physical)
         block = translate(engine, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
-        if block.second_page and not page_is_cacheable(cpu.blocks, block.second_page):
+        if block.second_page and not page_is_cacheable(cpu.machine, block.second_page):
             return block
-        kept = keep_block(cpu.blocks, block)
+        kept = keep_block(cpu.machine, block)
         if kept == NULL:
             return block
         block = kept
     elif block.second_page and not second_page_holds(cpu, block):
         return translate(engine, cpu, physical, 1, status)
-    if cpu.blocks.linking:
+    if cpu.machine.blocks.linking:
         # A block on two pages, too: the key changes when either may be elsewhere.
-        note_code_page(cpu, cpu.pc)
-        note_code_page(cpu, cpu.pc + block.size - 1)
-        entry = &cpu.jump_cache[jump_cache_index(cpu.pc)]
-        entry.pc = cpu.pc
+        note_code_page(&cpu.jump_cache, cpu.state.pc)
+        note_code_page(&cpu.jump_cache, cpu.state.pc + block.size - 1)
+        entry = jump_entry(&cpu.jump_cache, cpu.state.pc)
+        entry.pc = cpu.state.pc
         entry.key = cpu.key
         entry.block = block
-        if cpu.blocks.compiler != NULL:
-            entry.code = cpu.blocks.compiler.way_to(cpu.blocks.compiler, block)
+        if cpu.machine.compiler != NULL:
+            entry.code = cpu.machine.compiler.way_to(cpu.machine.compiler, block)
     return block
 
 
@@ -145,7 +144,7 @@ cdef bint may_link(Link* link, Block* target) noexcept nogil:
 
 cdef void interpret(Engine* engine, Cpu* cpu, Block* block) noexcept nogil:
     """From this block on, until something leaves the chain; where there is a compiler, this block alone."""
-    cdef Compiler* compiler = cpu.blocks.compiler
+    cdef Compiler* compiler = cpu.machine.compiler
     cdef int64_t rest
     if compiler == NULL:
         engine.run_block(cpu, block)
@@ -170,7 +169,7 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
 
 cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     """Run the block's compiled code, if it has some or deserves it and the budget lasts for it."""
-    cdef Compiler* compiler = cpu.blocks.compiler
+    cdef Compiler* compiler = cpu.machine.compiler
     if block.entry == NULL and block.cached and is_hot(compiler, block):
         compiler.compile(compiler, cpu, block)
     if cpu.pending_exit != NULL:
@@ -195,16 +194,16 @@ cdef void run_slice(Engine* engine, Cpu* cpu) noexcept nogil:
         if cpu.attention:
             cpu.front_end.attend(cpu)
         status = CONTINUE
-        block = remembered(cpu, cpu.pc)
+        block = remembered(cpu, cpu.state.pc)
         if block == NULL:
             block = find_or_translate(engine, cpu, &status)
         if block != NULL:
-            if cpu.blocks.compiler != NULL:
+            if cpu.machine.compiler != NULL:
                 cpu.pending_link = NULL
                 if run_compiled(cpu, block):
                     continue
             link = cpu.pending_link
-            if link != NULL and cpu.blocks.linking and may_link(link, block):
+            if link != NULL and cpu.machine.blocks.linking and may_link(link, block):
                 link_blocks(link, block)
             if block.steps > cpu.budget:
                 # The end of the slice lies inside the block: run just the instructions up to it.

@@ -1,10 +1,10 @@
 # What the harts of a machine share, and how they take turns.
 from libc.stdint cimport int64_t, uint64_t
+from vm_native.machine cimport BlockCache, Cpu
+from vm_native.memory.bus cimport Bus
 from vm_native.clock cimport NativeClock
-from vm_native.cpu cimport BlockCache, Cpu
 from vm_native.execution.loop cimport Engine
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.memory.bus cimport Bus
 
 cdef class Scheduler:
     cdef readonly Bus bus

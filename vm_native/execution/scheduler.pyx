@@ -8,17 +8,17 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
-from vm_native.blocks cimport destroy_cache, forbid_writes, free_dead, init_cache, written
-from vm_native.clock cimport NativeClock, host_ns, steps_until_ns, timeline_ns
-from vm_native.cpu cimport (
+from vm_native.memory.ram cimport PAGE_SHIFT, WATCHED, RamRegion
+from vm_native.machine cimport (
     STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
 )
+from vm_native.memory.bus cimport Bus, ram_at
+from vm_native.blocks cimport destroy_cache, forbid_writes, free_dead, init_cache, written
+from vm_native.clock cimport NativeClock, host_ns, steps_until_ns, timeline_ns
 from vm_native.execution.loop cimport engine_named, run_slice
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
-from vm_native.memory.ram cimport PAGE_SHIFT, WATCHED, RamRegion
 
 from vm_native.memory.copy import kernels
 
@@ -76,9 +76,9 @@ cdef class Scheduler:
         self.blocks.cpus = cpus
         self.blocks.cpu_count += 1
         self.harts.append(owner)
-        cpu.map = &self.bus.map
-        cpu.timeline = &self.clock.timeline
-        cpu.blocks = &self.blocks
+        cpu.machine.map = &self.bus.map
+        cpu.machine.timeline = &self.clock.timeline
+        cpu.machine = &self.blocks
         if self.compiler is not None and self.blocks.cpu_count == 1:
             self.compiler.take_front_end()
 
@@ -169,7 +169,7 @@ cdef class Scheduler:
         cdef Cpu* cpu
         for i in range(self.blocks.cpu_count):
             cpu = self.blocks.cpus[i]
-            cpu.steps += <uint64_t>(cpu.slice - cpu.budget)
+            cpu.state.steps += <uint64_t>(cpu.slice - cpu.budget)
             cpu.slice = 0
             cpu.budget = 0
             cpu.slice_start = self.clock.timeline.steps

@@ -3,7 +3,7 @@
 A dispatch form of its own: blocks run one at a time in switch form. The counts are those of the process.
 """
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.interpreter cimport switch
 from vm_native.interpreter.fusion cimport RELATIONS, relation_of
 from vm_native.ir.block cimport CONSTANT_SLOT, Block

@@ -1,11 +1,12 @@
 # From block to block: what both forms of the interpreter share.
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.cpu cimport Cpu, JumpCacheEntry, jump_cache_index
+from vm_native.machine cimport Cpu
+from vm_native.jump_cache cimport JumpCacheEntry
 from vm_native.ir.block cimport Block, Link
 
 cdef inline Block* remembered(Cpu* cpu, uint64_t pc) noexcept nogil:
     # The block at pc under the current mode and translations, if it was entered lately.
-    cdef JumpCacheEntry* entry = &cpu.jump_cache[jump_cache_index(pc)]
+    cdef JumpCacheEntry* entry = jump_entry(&cpu.jump_cache, pc)
     return entry.block if entry.pc == pc and entry.key == cpu.key else NULL
 
 cdef inline Block* next_by_pc(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
@@ -13,7 +14,7 @@ cdef inline Block* next_by_pc(Cpu* cpu, uint64_t pc, int64_t budget) noexcept no
     cdef Block* block = remembered(cpu, pc)
     if block != NULL and budget >= block.steps:
         return block
-    cpu.pc = pc
+    cpu.state.pc = pc
     cpu.budget = budget
     return NULL
 

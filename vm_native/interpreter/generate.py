@@ -52,9 +52,9 @@ class Half:
         self.uop = uop
         self.passes = passes
         self.operands = {
-            "rs1": f"cpu.regs[{uop}.rs1]",
-            "rs2": f"cpu.regs[{uop}.rs2]",
-            "rs3": f"cpu.regs[{uop}[1].rs1]",
+            "rs1": f"cpu.state.regs[{uop}.rs1]",
+            "rs2": f"cpu.state.regs[{uop}.rs2]",
+            "rs3": f"cpu.state.regs[{uop}[1].rs1]",
             "imm": f"<uint64_t><int64_t>{uop}.imm",
             "wide": f"<uint64_t>{uop}[1].handler",
         }
@@ -66,8 +66,8 @@ class Half:
 
     def result(self, expression: str) -> list[str]:
         if self.passes:
-            return [f"value = {expression}", f"cpu.regs[{self.uop}.rd] = value"]
-        return [f"cpu.regs[{self.uop}.rd] = {expression}"]
+            return [f"value = {expression}", f"cpu.state.regs[{self.uop}.rd] = value"]
+        return [f"cpu.state.regs[{self.uop}.rd] = {expression}"]
 
     def address(self) -> list[str]:
         return [f"address = {self.operands['rs1']} + {self.operands['imm']}", "entry = entry_of(cpu, address)"]
@@ -117,11 +117,11 @@ class Form:
             condition = half.expression(match[1])
             return [f"if {condition}:", *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
         if semantics == "jump; rd = next":
-            return [f"cpu.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
+            return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
         if semantics == "jump (rs1 + imm); rd = next":
             return [
                 f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
-                f"cpu.regs[{uop}.rd] = block_of({uop}).links[1].pc",
+                f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc",
                 *self.jump(),
             ]
         if semantics == "fall":

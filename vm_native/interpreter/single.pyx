@@ -2,10 +2,11 @@
 from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
+from vm_native.memory.tlb cimport TlbEntry
+from vm_native.machine cimport CONTINUE, LEAVE, Cpu
 from vm_native.arithmetic.crypto cimport *
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
-from vm_native.cpu cimport CONTINUE, LEAVE, Cpu, TlbEntry
 from vm_native.exits cimport call_helper, step_over
 from vm_native.ir.block cimport Uop, info_of
 from vm_native.ir.uop cimport *

@@ -2,10 +2,11 @@
 from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
+from vm_native.memory.tlb cimport TlbEntry
+from vm_native.machine cimport CONTINUE, Cpu
 from vm_native.arithmetic.crypto cimport *
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
-from vm_native.cpu cimport CONTINUE, Cpu, TlbEntry
 from vm_native.exits cimport call_helper, step_over
 from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
 from vm_native.interpreter.fusion cimport IN_RS1, IN_RS2, UNRELATED, enter_pair

@@ -1,5 +1,5 @@
 # The compiling engine of one machine.
-from vm_native.cpu cimport BlockCache
+from vm_native.machine cimport BlockCache
 from vm_native.jit.state cimport Jit
 
 cdef class JitCompiler:

@@ -2,8 +2,11 @@
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
+from vm_native.memory.tlb cimport TlbEntry
+from vm_native.machine cimport BASE_REGISTERS, BlockCache, Compiler, Cpu, FrontEnd
+from vm_native.jump_cache cimport JumpCacheEntry
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, BlockCache, Compiler, Cpu, FrontEnd, JumpCacheEntry, TlbEntry
 from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory

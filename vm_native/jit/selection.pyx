@@ -3,11 +3,11 @@
 All of them stand in one virtual page, so that a look at the translation of the first is enough.
 """
 from libc.stdint cimport uint64_t
+from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 from vm_native.blocks cimport find_block
 from vm_native.ir.block cimport Block
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport MAX_PARTS, MAX_TRACE_STEPS, Jit
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 
 
 cdef uint64_t OFFSET_MASK = PAGE_SIZE - 1

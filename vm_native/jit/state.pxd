@@ -1,6 +1,7 @@
 # What the compiling engine keeps: code memory, compiled traces and the jumps between them.
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.cpu cimport REGISTER_SLOTS, BlockCache, Compiler
+from vm_native.machine cimport BlockCache, Compiler
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block
 
 cdef enum:

@@ -1,6 +1,6 @@
 # Compiled traces: their place in code memory, the jumps between them, and their end.
 from libc.stdint cimport uint8_t, uint64_t
-from vm_native.cpu cimport Compiler, Cpu
+from vm_native.machine cimport Compiler, Cpu
 from vm_native.ir.block cimport Block
 from vm_native.jit.state cimport Code, Exit, Jit
 

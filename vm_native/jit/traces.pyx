@@ -6,12 +6,13 @@ compiled code, except that a store or a callback may discard traces: their bytes
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.machine cimport Compiler, Cpu
+from vm_native.jump_cache cimport JumpCacheEntry
 from vm_native.clock cimport host_ns
-from vm_native.cpu cimport Compiler, Cpu, JumpCacheEntry, jump_cache_index
 from vm_native.ir.block cimport Block
 from vm_native.jit.state cimport LEFT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership, Region
 from vm_native.jit.x86_64.assembler cimport patch
-from vm_native.memory.ram cimport PAGE_SHIFT
 
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
@@ -99,7 +100,7 @@ cdef void lead_jump_caches(Jit* jit, Block* block, uint8_t* entry) noexcept nogi
     cdef JumpCacheEntry* place
     cdef int i
     for i in range(jit.cache.cpu_count):
-        place = &jit.cache.cpus[i].jump_cache[jump_cache_index(block.pc)]
+        place = jump_entry(&jit.cache.cpus[i].jump_cache, block.pc)
         if place.block == block:
             place.code = entry
 

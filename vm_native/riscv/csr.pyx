@@ -5,9 +5,9 @@ asking, as debuggers want it. They return False for a number that this hart does
 the privileged specification, chapters 3 and 12: `legal_...` is made from the fields of a row.
 """
 from libc.stdint cimport uint8_t, uint64_t
+from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.arithmetic.floating cimport clear_flags, collect_flags
 from vm_native.clock cimport timeline_ticks
-from vm_native.cpu cimport consumed_steps, machine_steps
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, MCOUNTEREN_TM,
     MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIP_STIP, MSECCFG_SSEED, MSECCFG_USEED,
@@ -120,7 +120,7 @@ cdef inline uint64_t cycles(Hart* hart) noexcept nogil:
 
 
 cdef inline uint64_t retired(Hart* hart) noexcept nogil:
-    return consumed_steps(&hart.cpu) - hart.cpu.traps
+    return consumed_steps(&hart.cpu) - hart.cpu.state.traps
 
 
 cdef uint64_t read_mcycle(Hart* hart) noexcept nogil:
@@ -136,7 +136,7 @@ cdef uint64_t read_minstret(Hart* hart) noexcept nogil:
 
 
 cdef uint64_t read_time(Hart* hart) noexcept nogil:
-    return timeline_ticks(hart.cpu.timeline, machine_steps(&hart.cpu))
+    return timeline_ticks(hart.cpu.machine.timeline, machine_steps(&hart.cpu))
 
 
 # A written counter holds the value after the instruction that wrote it, which is a step itself; Python's write is none.

@@ -15,7 +15,7 @@ privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10
                     readonly=   whether it only shows what is so elsewhere
     each=       the register consists of entries of so many bits, and the fields are those of each
     reset=      the value after reset, but for fixed fields: 0 if nothing is said, None if the hart decides
-    state=      the field of HartState that keeps it: the one of its name if nothing is said, None if no single one does
+    state=      the field of RiscvState that keeps it: the one of its name if nothing is said, None if no single one does
     constant=   it always reads as this and ignores writes: there is no state
     view=       it shows another CSR: the `fields` named, or all that there are; `through` a mask that stands in a third
     part=       it is a field of another CSR, at bit 0: "fcsr.FRM"
@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 ALL_ONES = (1 << 64) - 1
 
-# Extensions that a hart asks for at run time, in the order of their bits in HartState.features.
+# Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svadu", "Svnapot",
     "Svpbmt",

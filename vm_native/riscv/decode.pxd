@@ -1,6 +1,6 @@
 # Bytes to uops, driven by the table in instructions.py.
 from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.ir.block cimport Block
 
 cdef enum:

@@ -7,12 +7,13 @@ values, rounding modes, writes to x0.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.machine cimport ABANDON, CONTINUE, TRAP, Cpu, machine_steps
+from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES
 from vm_native.arithmetic.floating cimport fp_operate
-from vm_native.cpu cimport ABANDON, CONTINUE, EXECUTE, TLB_ENTRIES, TRAP, Cpu, machine_steps
 from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
-from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.constants cimport RM_DYN, RM_RMM, RM_RNE, RM_RTZ
 from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 
@@ -21,7 +22,6 @@ from vm_native.riscv.instructions import ROWS
 from vm_native.ir.uops import UOPS
 
 
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 
 OPCODES = {row.name: number for number, row in enumerate(UOPS)}
 SLOTS = {row.name: row.slots for row in UOPS}
@@ -315,14 +315,14 @@ cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_
 
 
 cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) noexcept nogil:
-    cdef RamRegion* region = ram_at(cpu.map, physical, 2)
+    cdef RamRegion* region = ram_at(cpu.machine.map, physical, 2)
     cdef int status
     if region != NULL:
         half[0] = (<uint16_t*>(region.host + (physical - region.base)))[0]
         return CONTINUE
-    cpu.timeline.steps = machine_steps(cpu)
+    cpu.machine.timeline.steps = machine_steps(cpu)
     cpu.front_end.leave(cpu)
-    status = device_read(cpu.map, physical, 2, half)
+    status = device_read(cpu.machine.map, physical, 2, half)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         return CONTINUE

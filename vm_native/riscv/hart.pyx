@@ -4,13 +4,11 @@ import functools
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from vm_native.machine cimport CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
+from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
-from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, JUMP_CACHE_ENTRIES, READ, REMEMBERED_SLOTS, TLB_BANKS, TLB_ENTRIES, WRITE, Cpu, FrontEnd,
-    JumpCacheEntry, TlbEntry,
-    consumed_steps,
-)
 from vm_native.execution.scheduler cimport Scheduler
 from vm_native.ir.block cimport Block
 from vm_native.riscv cimport privilege
@@ -22,7 +20,7 @@ from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, look_up, translate_address
-from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, HartState, hart_of
+from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
@@ -93,14 +91,14 @@ cdef class NativeHart:
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
-        self.hart.cpu.origin_step = NEVER       # no trap yet
+        self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
         self.hart.cpu.jump_cache = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache == NULL or self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's TLB")
-        self.hart.cpu.slot_fills = REMEMBERED_SLOTS     # the first flush makes all of them invalid
+        self.hart.cpu.page_entry_fills = REMEMBERED_ENTRIES     # the first flush makes all of them invalid
         self.reset()
         scheduler.add(&self.hart.cpu, self)
 
@@ -114,13 +112,13 @@ cdef class NativeHart:
 
     def reset(self):
         """Back to the reset state; steps go on counting."""
-        cdef HartState* state = &self.hart.state
+        cdef RiscvState* state = &self.hart.state
         cdef uint64_t hart_id = state.hart_id, entropy = state.entropy
-        for i in range(len(self.hart.cpu.regs)):
-            self.hart.cpu.regs[i] = 0
-        self.hart.cpu.pc = 0
+        for i in range(len(self.hart.cpu.state.regs)):
+            self.hart.cpu.state.regs[i] = 0
+        self.hart.cpu.state.pc = 0
         self.hart.cpu.reserved_host = 0
-        memset(state, 0, sizeof(HartState))
+        memset(state, 0, sizeof(RiscvState))
         state.hart_id, state.entropy = hart_id, entropy
         state.misa = self.isa.misa
         state.max_levels = self.isa.levels
@@ -144,31 +142,31 @@ cdef class NativeHart:
     @property
     def pc(self):
         """Virtual address of the next instruction. Writable, which ends a wfi; an odd address raises ValueError."""
-        return self.hart.cpu.pc
+        return self.hart.cpu.state.pc
 
     @pc.setter
     def pc(self, uint64_t value):
         if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
-        self.hart.cpu.pc = value
+        self.hart.cpu.state.pc = value
         self.hart.state.waiting = False     # wfi may end at any time
 
     def read_x(self, int number):
         """An integer register, 64 bits unsigned."""
-        return self.hart.cpu.regs[checked(number)]
+        return self.hart.cpu.state.regs[checked(number)]
 
     def write_x(self, int number, uint64_t value):
         """Set an integer register; x0 stays 0."""
         if checked(number):
-            self.hart.cpu.regs[number] = value
+            self.hart.cpu.state.regs[number] = value
 
     def read_f(self, int number):
         """The raw image of a floating-point register; a single is NaN-boxed."""
-        return self.hart.cpu.regs[F0 + checked(number)]
+        return self.hart.cpu.state.regs[F0 + checked(number)]
 
     def write_f(self, int number, uint64_t value):
         """Set the raw image of a floating-point register."""
-        self.hart.cpu.regs[F0 + checked(number)] = value
+        self.hart.cpu.state.regs[F0 + checked(number)] = value
         self.hart.cpu.attention = True      # compiled code may know what a callback has changed to be a boxed single
 
     def read_csr(self, int number):
@@ -261,9 +259,9 @@ cdef class NativeHart:
         self.hart.state.waiting = False
         self.hart.state.privilege = SUPERVISOR
         write_reset_supervisor(self.hart)
-        self.hart.cpu.pc = address
-        self.hart.cpu.regs[10] = self.hart.state.hart_id
-        self.hart.cpu.regs[11] = opaque
+        self.hart.cpu.state.pc = address
+        self.hart.cpu.state.regs[10] = self.hart.state.hart_id
+        self.hart.cpu.state.regs[11] = opaque
         flush_everything(self.hart)
         privilege.update_mode(self.hart)
 
@@ -287,7 +285,7 @@ cdef class NativeHart:
     @property
     def trap_origin(self):
         """(pc, cause, value) of the last exception that was not taken at its own handler's first instruction."""
-        return self.hart.cpu.origin_pc, self.hart.cpu.origin_cause, self.hart.cpu.origin_value
+        return self.hart.cpu.state.origin_pc, self.hart.cpu.state.origin_cause, self.hart.cpu.state.origin_value
 
 
 cdef int checked(int number) except -1:

@@ -1,5 +1,5 @@
 # The rare instructions: helpers that uops call.
-from vm_native.cpu cimport Helper
+from vm_native.machine cimport Helper
 
 cdef enum:
     MAX_HELPERS = 32

@@ -4,14 +4,13 @@
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
-from vm_native.arithmetic.floating cimport fp_operate
-from vm_native.blocks cimport written
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, LEAVE, READ, STOP_NONE, STOP_WAITING, TRAP, WRITE, Cpu, Helper, TlbEntry,
-)
-from vm_native.ir.block cimport Uop, block_of
+from vm_native.memory.tlb cimport READ, WRITE, TlbEntry
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport RamRegion
+from vm_native.arithmetic.floating cimport fp_operate
+from vm_native.blocks cimport written
+from vm_native.ir.block cimport Uop, block_of
 from vm_native.probes.watch cimport look_at_watch
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
@@ -72,17 +71,17 @@ cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
     """jal, jalr and branches of a hart without C, where a target that is not a multiple of four traps at the jump."""
     cdef uint32_t word = word_of(uop)
-    cdef uint64_t target = cpu.pc + 4
-    cdef uint64_t link = cpu.pc + 4
+    cdef uint64_t target = cpu.state.pc + 4
+    cdef uint64_t link = cpu.state.pc + 4
     if word & 0x7F == OPCODE_JALR:
-        target = (cpu.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
-    elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.regs[uop.rs1], cpu.regs[uop.rs2]):
+        target = (cpu.state.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
+    elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2]):
         target = block_of(uop).links[0].pc
     if target & 3:
         return trap(cpu, FETCH_MISALIGNED, target)
     if word & 0x7F != OPCODE_BRANCH:
-        cpu.regs[uop.rd] = link
-    cpu.pc = target
+        cpu.state.regs[uop.rd] = link
+    cpu.state.pc = target
     return LEAVE
 
 
@@ -99,7 +98,7 @@ cdef bint branch_taken(int condition, uint64_t a, uint64_t b) noexcept nogil:
 
 
 cdef int ebreak(Cpu* cpu, Uop* uop) noexcept nogil:
-    return trap(cpu, BREAKPOINT, cpu.pc)
+    return trap(cpu, BREAKPOINT, cpu.state.pc)
 
 
 cdef int fence_i(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -143,7 +142,7 @@ cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
     if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM:
         return illegal(cpu, uop)
     if rs1:
-        flush_address(hart, cpu.regs[rs1])
+        flush_address(hart, cpu.state.regs[rs1])
     else:
         flush_translations(hart)
     return CONTINUE
@@ -157,7 +156,7 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t rs1 = word >> 15 & 31
     cdef uint32_t rd = word >> 7 & 31
     cdef uint32_t operation = word >> 12 & 3
-    cdef uint64_t operand = rs1 if word >> 14 & 1 else cpu.regs[rs1]
+    cdef uint64_t operand = rs1 if word >> 14 & 1 else cpu.state.regs[rs1]
     cdef uint64_t old = 0, base
     cdef bint writes = operation == 1 or rs1 != 0
     if not csr_accessible(hart, number, writes):
@@ -175,7 +174,7 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
         if not csr_write(hart, number, operand):
             return illegal(cpu, uop)
     if rd:
-        cpu.regs[rd] = old
+        cpu.state.regs[rd] = old
     return CONTINUE
 
 
@@ -192,14 +191,14 @@ cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
 
 cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
-    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t physical
     if not envcfg_allows(hart_of(cpu), enable):
         return illegal(cpu, uop)
     if cpu.front_end.translate_address(cpu, address, READ, 1, &physical) != CONTINUE:
         cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
         return TRAP
-    return CONTINUE if ram_at(cpu.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
+    return CONTINUE if ram_at(cpu.machine.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
 
 
 cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -212,7 +211,7 @@ cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
 
 cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     """Zeroes the naturally aligned 64 bytes around the address."""
-    cdef uint64_t address = cpu.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t start = address & ~<uint64_t>63
     cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical
@@ -225,11 +224,11 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical) != CONTINUE:
         cpu.trap_value = address
         return TRAP
-    region = ram_at(cpu.map, physical, 64)
+    region = ram_at(cpu.machine.map, physical, 64)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
-    written(cpu.blocks, physical, 64)
+    written(cpu.machine, physical, 64)
     look_at_watch(cpu, region, physical, 64)
     return CONTINUE
 
@@ -247,7 +246,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t word = word_of(uop)
     cdef uint32_t rd = word >> 7 & 31
     cdef uint32_t rs2 = word >> 20 & 31
-    cdef uint64_t address = cpu.regs[word >> 15 & 31]
+    cdef uint64_t address = cpu.state.regs[word >> 15 & 31]
     cdef uint64_t physical
     cdef uint64_t pair[2]
     cdef uint64_t wanted[2]
@@ -258,18 +257,18 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         return trap(cpu, STORE_MISALIGNED, address)
     if cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical) != CONTINUE:
         return TRAP
-    region = ram_at(cpu.map, physical, 16)
+    region = ram_at(cpu.machine.map, physical, 16)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
-    pair[0] = cpu.regs[rd]
-    pair[1] = cpu.regs[rd + 1] if rd else 0
-    wanted[0] = cpu.regs[rs2]
-    wanted[1] = cpu.regs[rs2 + 1] if rs2 else 0
+    pair[0] = cpu.state.regs[rd]
+    pair[1] = cpu.state.regs[rd + 1] if rd else 0
+    wanted[0] = cpu.state.regs[rs2]
+    wanted[1] = cpu.state.regs[rs2 + 1] if rs2 else 0
     exchange128(region.host + (physical - region.base), pair, wanted)
     if rd:
-        cpu.regs[rd] = pair[0]
-        cpu.regs[rd + 1] = pair[1]
-    written(cpu.blocks, physical, 16)
+        cpu.state.regs[rd] = pair[0]
+        cpu.state.regs[rd + 1] = pair[1]
+    written(cpu.machine, physical, 16)
     look_at_watch(cpu, region, physical, 16)
     return CONTINUE
 
@@ -298,8 +297,8 @@ cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
         rounding = hart.state.frm
         if rounding > RM_RMM:
             return illegal(cpu, uop)
-    cpu.regs[uop.rd] = fp_operate(
-        uop[1].rd, rounding, cpu.regs[uop.rs1], cpu.regs[uop.rs2], cpu.regs[uop[1].rs1], &flags
+    cpu.state.regs[uop.rd] = fp_operate(
+        uop[1].rd, rounding, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2], cpu.state.regs[uop[1].rs1], &flags
     )
     hart.state.fflags |= flags
     return CONTINUE

@@ -1,6 +1,6 @@
 # Physical memory protection and address translation: fills the TLB.
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.riscv.constants cimport SATP_MODE_SHIFT, SATP_MODE_SV39
 from vm_native.riscv.state cimport Hart
 

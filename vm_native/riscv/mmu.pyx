@@ -6,12 +6,11 @@ in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
-from vm_native.cpu cimport (
-    CONTINUE, EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, TRAP, WRITE, Cpu, TlbEntry, clear_entry, forget_slots,
-    may_be_code_page,
-)
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry
+from vm_native.machine cimport CONTINUE, TRAP, Cpu, forget_page_entries
+from vm_native.jump_cache cimport may_be_code_page
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.riscv.constants cimport (
     FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
     MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
@@ -53,7 +52,6 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     MEGAPAGE_SHIFT = PAGE_SHIFT + LEVEL_BITS
     GIGAPAGE_SHIFT = PAGE_SHIFT + 2 * LEVEL_BITS
 
-cdef uint64_t PAGE_MASK = ~<uint64_t>(PAGE_SIZE - 1)
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
 cdef uint8_t[3] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X]
@@ -158,7 +156,7 @@ cdef int walk(
         return TRAP
     while True:
         place = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & LEVEL_MASK) * PTE_BYTES   # step 2
-        region = ram_at(hart.cpu.map, place, PTE_BYTES)
+        region = ram_at(hart.cpu.machine.map, place, PTE_BYTES)
         if region == NULL or not pmp_allows(hart, place, PTE_BYTES, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
@@ -280,12 +278,12 @@ cdef void fill(
 ) noexcept nogil:
     """`stage` is what `found` comes from, if there is paging."""
     cdef Cpu* cpu = &hart.cpu
-    cdef RamRegion* region = ram_at(cpu.map, found.physical & PAGE_MASK, PAGE_SIZE)
+    cdef RamRegion* region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
     cdef uint64_t page = address & PAGE_MASK
     cdef uint64_t ram_page
     cdef intptr_t addend
     cdef TlbEntry* entry
-    if region == NULL or (access != EXECUTE and not cpu.map.data_tlb):
+    if region == NULL or (access != EXECUTE and not cpu.machine.data_tlb):
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
@@ -336,8 +334,8 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
 cdef inline void forget_fetches(Hart* hart) noexcept nogil:
     """Nothing that was remembered about where code stands holds any more."""
     hart.cpu.key += 1 << MODE_BITS
-    memset(hart.cpu.code_pages, 0, sizeof(hart.cpu.code_pages))
-    forget_slots(&hart.cpu)
+    memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_translations(Hart* hart) noexcept nogil:
@@ -376,7 +374,7 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     for bank in range(BANK_S, TLB_BANKS):
         entry = &hart.cpu.banks[bank * TLB_ENTRIES + ((address >> PAGE_SHIFT) & (TLB_ENTRIES - 1))]
         clear_entry(entry)
-    if may_be_code_page(&hart.cpu, address):
+    if may_be_code_page(&hart.cpu.jump_cache, address):
         forget_fetches(hart)
     else:
-        forget_slots(&hart.cpu)
+        forget_page_entries(&hart.cpu)

@@ -1,6 +1,6 @@
 # Privilege: the mode word, traps, interrupts, returns from them, timers.
 from libc.stdint cimport uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 from vm_native.riscv.state cimport Hart
 
 cdef void update_mode(Hart* hart) noexcept nogil

@@ -4,8 +4,9 @@ Privileged specification, sections 3.1.6 to 3.1.9, 3.3.2 and 12.1. Timer interru
 with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are cut so that one begins on the tick.
 """
 from libc.stdint cimport uint64_t
+from vm_native.machine cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.memory.tlb cimport TLB_ENTRIES
 from vm_native.clock cimport ns_of_ticks, timeline_ticks
-from vm_native.cpu cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, TLB_ENTRIES, Cpu, machine_steps
 from vm_native.riscv.constants cimport (
     IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_STCE,
     MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP,
@@ -66,7 +67,7 @@ cdef bint uses_float(uint64_t mode) noexcept nogil:
 # --- Traps -----------------------------------------------------------------------------------------------------------
 
 cdef void take_trap(Cpu* cpu) noexcept nogil:
-    """Take the exception cpu.trap_cause at cpu.pc."""
+    """Take the exception cpu.trap_cause at cpu.state.pc."""
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE and hart.state.medeleg >> cpu.trap_cause & 1:
         enter_supervisor(hart, cpu.trap_cause, cpu.trap_value)
@@ -78,7 +79,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
 
 cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
-    hart.state.sepc = hart.cpu.pc
+    hart.state.sepc = hart.cpu.state.pc
     hart.state.scause = cause
     hart.state.stval = value
     status &= ~(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
@@ -88,13 +89,13 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
         status |= MSTATUS_SPP
     hart.state.mstatus = status
     hart.state.privilege = SUPERVISOR
-    hart.cpu.pc = vector(hart.state.stvec, cause)
+    hart.cpu.state.pc = vector(hart.state.stvec, cause)
     update_mode(hart)
 
 
 cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
-    hart.state.mepc = hart.cpu.pc
+    hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
     hart.state.mtval = value
     status &= ~(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
@@ -103,7 +104,7 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
     status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT
     hart.state.mstatus = status
     hart.state.privilege = MACHINE
-    hart.cpu.pc = vector(hart.state.mtvec, cause)
+    hart.cpu.state.pc = vector(hart.state.mtvec, cause)
     update_mode(hart)
 
 
@@ -123,7 +124,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
         status &= ~MSTATUS_MPRV
     hart.state.mstatus = status | MSTATUS_MPIE
     hart.state.privilege = <int>previous
-    hart.cpu.pc = hart.state.mepc
+    hart.cpu.state.pc = hart.state.mepc
     hart.cpu.attention = True
     update_mode(hart)
 
@@ -136,7 +137,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     if status & MSTATUS_SPIE:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
-    hart.cpu.pc = hart.state.sepc
+    hart.cpu.state.pc = hart.state.sepc
     hart.cpu.attention = True
     update_mode(hart)
 
@@ -187,7 +188,7 @@ cdef inline bint compares_supervisor_time(Hart* hart) noexcept nogil:
 cdef void poll(Cpu* cpu) noexcept nogil:
     """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
     cdef Hart* hart = hart_of(cpu)
-    cdef uint64_t now = timeline_ticks(cpu.timeline, machine_steps(cpu))
+    cdef uint64_t now = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
     cdef uint64_t lines = hart.state.lines & ~(MIP_MTIP | MIP_STIP)
     if now >= hart.state.mtimecmp:
         lines |= MIP_MTIP
@@ -210,9 +211,9 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t deadline = NEVER, other
     if hart.state.mie & MIE_MTIE and not hart.state.lines & MIP_MTIP:
-        deadline = ns_of_ticks(cpu.timeline, hart.state.mtimecmp)
+        deadline = ns_of_ticks(cpu.machine.timeline, hart.state.mtimecmp)
     if hart.state.mie & MIE_STIE and compares_supervisor_time(hart) and not hart.state.lines & MIP_STIP:
-        other = ns_of_ticks(cpu.timeline, hart.state.stimecmp)
+        other = ns_of_ticks(cpu.machine.timeline, hart.state.stimecmp)
         deadline = min(deadline, other)
     return deadline
 

@@ -1,4 +1,4 @@
 # Supervisor calls that are served natively.
-from vm_native.cpu cimport Cpu
+from vm_native.machine cimport Cpu
 
 cdef int serve_call(Cpu* cpu) noexcept nogil

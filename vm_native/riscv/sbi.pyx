@@ -5,9 +5,10 @@ vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.cpu cimport CONTINUE, READ, STOP_FIRMWARE, TRAP, Cpu
-from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport READ
+from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu
+from vm_native.memory.bus cimport ram_at
 from vm_native.riscv.constants cimport MIP_SSIP
 from vm_native.riscv.mmu cimport flush_address, flush_translations, translate_address
 from vm_native.riscv.privilege cimport timers_changed
@@ -48,20 +49,20 @@ cdef uint64_t ALL = <uint64_t>-1
 
 cdef int serve_call(Cpu* cpu) noexcept nogil:
     """Serve the call in a7 and a6, or leave it to Python."""
-    cdef uint64_t extension = cpu.regs[A7]
-    cdef uint64_t function = cpu.regs[A6]
+    cdef uint64_t extension = cpu.state.regs[A7]
+    cdef uint64_t function = cpu.state.regs[A6]
     if extension == TIME or extension == LEGACY_SET_TIMER:
         if extension == TIME and function != 0:
             answer(cpu, SBI_ERR_NOT_SUPPORTED)
             return CONTINUE
-        set_timer(hart_of(cpu), cpu.regs[A0])
-        cpu.regs[A0] = 0
+        set_timer(hart_of(cpu), cpu.state.regs[A0])
+        cpu.state.regs[A0] = 0
         if extension == TIME:
-            cpu.regs[A1] = 0
+            cpu.state.regs[A1] = 0
     elif extension == IPI:
-        answer(cpu, send_ipi(cpu, cpu.regs[A0], cpu.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
+        answer(cpu, send_ipi(cpu, cpu.state.regs[A0], cpu.state.regs[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
     elif extension == RFENCE:
-        answer(cpu, remote_fence(cpu, function, cpu.regs[A0], cpu.regs[A1], cpu.regs[A2], cpu.regs[A3]))
+        answer(cpu, remote_fence(cpu, function, cpu.state.regs[A0], cpu.state.regs[A1], cpu.state.regs[A2], cpu.state.regs[A3]))
     elif LEGACY_CLEAR_IPI <= extension <= LEGACY_REMOTE_SFENCE_VMA_ASID:
         return serve_legacy(cpu, extension)
     else:
@@ -70,8 +71,8 @@ cdef int serve_call(Cpu* cpu) noexcept nogil:
 
 
 cdef void answer(Cpu* cpu, int64_t error) noexcept nogil:
-    cpu.regs[A0] = <uint64_t>error
-    cpu.regs[A1] = 0
+    cpu.state.regs[A0] = <uint64_t>error
+    cpu.state.regs[A1] = 0
 
 
 cdef void set_timer(Hart* hart, uint64_t deadline) noexcept nogil:
@@ -86,7 +87,7 @@ cdef bint selects(uint64_t mask, uint64_t base, uint64_t hart_id) noexcept nogil
 
 cdef int64_t check_mask(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     """Every selected hart must exist."""
-    cdef uint64_t count = cpu.blocks.cpu_count
+    cdef uint64_t count = cpu.machine.cpu_count
     if base == ALL or mask == 0:
         return SBI_SUCCESS
     if base >= count or count - base < 64 and mask >> (count - base):
@@ -99,9 +100,9 @@ cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     cdef Hart* other
     if check_mask(cpu, mask, base) != SBI_SUCCESS:
         return SBI_ERR_INVALID_PARAM
-    for i in range(cpu.blocks.cpu_count):
+    for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            other = hart_of(cpu.blocks.cpus[i])
+            other = hart_of(cpu.machine.cpus[i])
             other.state.mip |= MIP_SSIP
             other.cpu.attention = True
     return SBI_SUCCESS
@@ -117,9 +118,9 @@ cdef int64_t remote_fence(
         return SBI_ERR_INVALID_PARAM
     if function == REMOTE_FENCE_I:
         return SBI_SUCCESS                      # stores into code are noticed when they happen
-    for i in range(cpu.blocks.cpu_count):
+    for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            flush_range(hart_of(cpu.blocks.cpus[i]), start, size)
+            flush_range(hart_of(cpu.machine.cpus[i]), start, size)
     return SBI_SUCCESS
 
 
@@ -139,7 +140,7 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
     while done < 8:
         if translate_address(cpu, address + done, READ, size, &physical) != CONTINUE:
             return TRAP
-        region = ram_at(cpu.map, physical, size)
+        region = ram_at(cpu.machine.map, physical, size)
         if region == NULL:
             cpu.trap_cause = cpu.front_end.access_fault[READ]
             cpu.trap_value = address + done
@@ -155,13 +156,13 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     cdef uint64_t mask = ALL
     if extension == LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~MIP_SSIP
-        cpu.regs[A0] = 0
+        cpu.state.regs[A0] = 0
         return CONTINUE
-    if cpu.regs[A0] and read_word(cpu, cpu.regs[A0], &mask) != CONTINUE:
+    if cpu.state.regs[A0] and read_word(cpu, cpu.state.regs[A0], &mask) != CONTINUE:
         return TRAP
     if extension == LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
     elif extension != LEGACY_REMOTE_FENCE_I:
-        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.regs[A1], cpu.regs[A2])
-    cpu.regs[A0] = 0
+        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
+    cpu.state.regs[A0] = 0
     return CONTINUE

@@ -1,7 +1,7 @@
 # A RISC-V hart as C structs: the CPU that engines run on, and the architectural state that only the front end knows.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from vm_native.machine cimport Cpu
 from vm_native.arithmetic.floating cimport HostEnvironment
-from vm_native.cpu cimport Cpu
 from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES
 from vm_native.riscv.decode cimport DecodeTable
 
@@ -30,7 +30,7 @@ cdef enum:
     MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
     MODE_BITS = 8
 
-cdef struct HartState:      # architectural state beyond the register file: no pointers
+cdef struct RiscvState:      # architectural state beyond the register file: no pointers
     uint64_t features       # Feature bits
     uint64_t misa
     uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
@@ -79,7 +79,7 @@ cdef enum:
 
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
-    HartState state
+    RiscvState state
     const DecodeTable* decode_table
     HostEnvironment host_environment
     # PMP, digested from pmpcfg and pmpaddr: entry i covers [pmp_low, pmp_high)

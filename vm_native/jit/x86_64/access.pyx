@@ -1,6 +1,6 @@
 """Loads and stores.
 
-A `PageSlot` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
+A `PageEntry` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
 access lies in that page and is aligned. Everything else is out of line: if it lies in the page all the same, it is
 done; else the TLB is asked, and in the end the interpreter's function does the uop. Each base register has a slot of
 its own in each data bank; a register that a trace computes anew, as compilers do with temporary addresses, takes one of
@@ -12,7 +12,9 @@ together: where the first and the last lie in the page, all do. Nothing may come
 revoke the page.
 """
 from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, PAGE_SLOTS, Cpu, PageSlot, TlbEntry
+from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
+from vm_native.memory.tlb cimport PageEntry, TlbEntry
 from vm_native.ir.block cimport Block, Uop, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
@@ -20,7 +22,6 @@ from vm_native.jit.x86_64.translation cimport (
     COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, find_entry, float_target, new_cold, place_of, read_slot, tag_of,
     target_of, wrote, wrote_float,
 )
-from vm_native.memory.ram cimport PAGE_SHIFT
 
 
 cdef enum:
@@ -50,7 +51,7 @@ for _uop, _size, _write, _opcode, _wide in (
 cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
     """After a uop at pc: what it wrote may be a pointer to somewhere else. One that moves on stays what it is."""
     if uop.rd < BASE_REGISTERS and not (opcode == UOP_ADDI and uop.rs1 == uop.rd):
-        job.slots[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_SLOTS - BASE_REGISTERS))
+        job.slots[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_ENTRIES - BASE_REGISTERS))
 
 
 cdef void find_strides(Job* job, Block* part) noexcept nogil:
@@ -64,8 +65,8 @@ cdef void find_strides(Job* job, Block* part) noexcept nogil:
 
 
 cdef int32_t slot_of(Job* job, int base) noexcept nogil:
-    """Displacement from rbp of the PageSlot for what a base register holds now."""
-    return place_of(&(<Cpu*>NULL).slots) + (job.bank * PAGE_SLOTS + job.slots[base]) * <int32_t>sizeof(PageSlot)
+    """Displacement from rbp of the PageEntry for what a base register holds now."""
+    return place_of(&(<Cpu*>NULL).page_entries) + (job.bank * PAGE_ENTRIES + job.slots[base]) * <int32_t>sizeof(PageEntry)
 
 
 cdef void form_address(Job* job, int base, int32_t offset) noexcept nogil:
@@ -77,7 +78,7 @@ cdef void form_address(Job* job, int base, int32_t offset) noexcept nogil:
 
 cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept nogil:
     """Emit the test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
-    cdef PageSlot* slot = NULL
+    cdef PageEntry* slot = NULL
     cdef Emitter* e = &job.e
     cdef int base = read_slot(job, uop.rs1, RDX)
     cold[0] = new_cold(job, COLD_ACCESS, uop)
@@ -184,7 +185,7 @@ cdef int group_length(Job* job, Block* part, int first, int* lowest, int* highes
 cdef int emit_group(Job* job, Block* part, int first) noexcept nogil:
     """How many accesses have been emitted as a group: 0 if none begins here."""
     cdef Cold* cold
-    cdef PageSlot* slot = NULL
+    cdef PageEntry* slot = NULL
     cdef Emitter* e = &job.e
     cdef int lowest, highest, base, i
     cdef int count = group_length(job, part, first, &lowest, &highest)

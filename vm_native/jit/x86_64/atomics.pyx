@@ -1,6 +1,6 @@
 """Atomics of 32 and 64 bits, by the host's own. Others are left to the interpreter's functions."""
 from libc.stdint cimport uint8_t
-from vm_native.cpu cimport BASE_REGISTERS, Cpu
+from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.access cimport check
@@ -51,8 +51,8 @@ cdef void reserve(Job* job, Uop* uop, bint wide) noexcept nogil:
     cdef Cold* cold = place(job, uop, wide, False)
     op_memory(&job.e, MOV if wide else MOVSXD, True, RAX, RCX, NO_INDEX, 0)
     op_memory(&job.e, MOV_TO, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_host))
-    op_memory(&job.e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_value))
-    store_constant(&job.e, 4, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_size), 8 if wide else 4)
+    op_memory(&job.e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.value))
+    store_constant(&job.e, 4, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.size), 8 if wide else 4)
     wrote(job, uop.rd, RAX)
     cold.done = here(&job.e)
 
@@ -67,9 +67,9 @@ cdef void store_conditional(Job* job, Uop* uop, bint wide) noexcept nogil:
     op_memory(e, CMP, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_host))
     elsewhere = jump_if(e, IF_NOT_EQUAL, NULL)
     if wide:
-        op_constant_memory(e, CMP_CONSTANT, False, RBP, place_of(&(<Cpu*>NULL).reserved_size), 8)
+        op_constant_memory(e, CMP_CONSTANT, False, RBP, place_of(&(<Cpu*>NULL).state.reservation.size), 8)
         smaller = jump_if(e, IF_NOT_EQUAL, NULL)
-    op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_value))
+    op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.value))
     op_memory(e, LOCK_CMPXCHG, wide, RDX, RCX, NO_INDEX, 0)
     patch(elsewhere, e.executable, here(e))
     if wide:

@@ -1,6 +1,7 @@
 """Ways through, out of and back into a trace: its entry, branches, exits, and all that stands out of line."""
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from vm_native.cpu cimport Cpu
+from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.machine cimport Cpu
 from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport LEFT_BUDGET, LEFT_UNBOXED, LEFT_UNKNOWN, Exit
@@ -13,7 +14,6 @@ from vm_native.jit.x86_64.translation cimport (
     COLD_SIDE_EXIT, COLD_UNBOXED, Cold, ColdKind, Job, cold_jump, has_room, load_slot, new_cold, op_slot, place_of,
     read_slot, target_of, wrote,
 )
-from vm_native.memory.ram cimport PAGE_SHIFT
 
 
 cdef enum:

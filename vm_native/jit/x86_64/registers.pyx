@@ -5,7 +5,7 @@ swaps them in at its start and out at its exits; a loop then runs without.
 """
 from libc.stdint cimport int8_t
 from libc.string cimport memcpy
-from vm_native.cpu cimport REGISTER_SLOTS
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport CONSTANT_SLOT, Block
 from vm_native.jit.x86_64.assembler cimport MOV, MOV_TO, NO_INDEX, RBP, VMOVSD, VMOVSD_TO, op_memory, vex_memory
 from vm_native.jit.x86_64.translation cimport Job, Swap, slot_place

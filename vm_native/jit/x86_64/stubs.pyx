@@ -1,16 +1,16 @@
 """What every trace shares: the way in and out of compiled code, calls to the interpreter's functions, the TLB probe."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
-from vm_native.cpu cimport (
-    ABANDON, CONTINUE, JUMP_CACHE_ENTRIES, LEAVE, MODE_MASK, PAGE_OFFSET, REGISTER_SLOTS, REMEMBERED_SLOTS, STOP_NONE,
-    Cpu, JumpCacheEntry, PageSlot, TlbEntry, jump_cache_index,
-)
+from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
+from vm_native.memory.tlb cimport PageEntry, TlbEntry
+from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
+from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, MODE_MASK, REMEMBERED_ENTRIES, STOP_NONE, Cpu
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.exits cimport step_over, store_position
 from vm_native.interpreter.single cimport perform
 from vm_native.ir.block cimport Uop
 from vm_native.jit.state cimport LEAVINGS, LEFT_PERFORMED, LEFT_UNKNOWN, LEFT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport BIAS, LOG2_ENTRY, find_entry, place_of, slot_place, tag_of
-from vm_native.memory.ram cimport PAGE_SIZE
 
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
@@ -20,14 +20,14 @@ cdef int perform_for_code(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
     Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
-    Returns CONTINUE; RESUME, to go on at cpu.pc, which is another trace's; or LEAVE.
+    Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or LEAVE.
     """
     cdef int64_t budget = cpu.budget
-    cdef uint64_t invalidations = cpu.blocks.invalidations
+    cdef uint64_t invalidations = cpu.machine.blocks.invalidations
     cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
     cdef int status = perform(cpu, uop, budget + refund)
     if status == CONTINUE:
-        if cpu.blocks.invalidations == invalidations:
+        if cpu.machine.blocks.invalidations == invalidations:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
@@ -81,7 +81,7 @@ cdef void emit_leave(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef int i
     cdef uint8_t* store = here(e)
     cdef uint8_t* go
-    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+    op_memory(e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.pc))
     move_registers(jit, e, floats, False)
     go = here(e)
     op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
@@ -107,14 +107,14 @@ cdef void probe_jump_cache(Emitter* e, bint known, uint64_t pc, const uint8_t* m
     cdef JumpCacheEntry* entry = NULL
     if known:
         entry += jump_cache_index(pc)
-        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache.entries))
     else:
         op(e, MOV, False, RCX, RAX)                 # jump_cache_index
         shift_constant(e, SHR, False, RCX, 12)
         op(e, XOR, False, RCX, RAX)
         op_constant(e, AND_CONSTANT, False, RCX, JUMP_CACHE_ENTRIES - 1 << 1)
         shift_constant(e, SHL, True, RCX, LOG2_ENTRY - 1)
-        op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache))
+        op_memory(e, ADD, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).jump_cache.entries))
     op_memory(e, CMP, True, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.pc)
     jump_if(e, IF_NOT_EQUAL, miss)
     op_memory(e, MOV, True, RDX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).key))
@@ -150,7 +150,7 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         jump_if(e, IF_NOT_EQUAL, jit.leave_clean[floats])
         op_memory(e, MOV, True, RSP, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).host_stack))
         move_registers(jit, e, floats, True)
-        op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).pc))
+        op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.pc))
         probe_jump_cache(e, False, 0, jit.leave_at[floats][LEFT_UNKNOWN])
     else:
         jump(e, jit.leave_clean[floats])
@@ -158,7 +158,7 @@ cdef void emit_perform_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
 
 cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexcept nogil:
     cdef int tag
-    cdef int32_t fills = place_of(&(<Cpu*>NULL).slot_fills)
+    cdef int32_t fills = place_of(&(<Cpu*>NULL).page_entry_fills)
     cdef uint8_t* crosses
     cdef uint8_t* miss
     cdef uint8_t* full
@@ -179,14 +179,14 @@ cdef void emit_fill_slot(Jit* jit, Emitter* e, bint write, int log2_size) noexce
         op_memory(e, MOV_TO, True, RAX, RCX, NO_INDEX, tag_of(tag))
     op_memory(e, MOV, False, RAX, RBP, NO_INDEX, fills)
     op_memory(e, MOV, True, RDX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
-    op_memory(e, MOV_TO, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
-    op_constant(e, CMP_CONSTANT, False, RAX, REMEMBERED_SLOTS)
+    op_memory(e, MOV_TO, True, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).addend)
+    op_constant(e, CMP_CONSTANT, False, RAX, REMEMBERED_ENTRIES)
     full = jump_if(e, IF_NOT_BELOW, NULL)
-    op_indexed(e, MOV_TO, True, RCX, RBP, RAX, 3, place_of(&(<Cpu*>NULL).filled_slots))
+    op_indexed(e, MOV_TO, True, RCX, RBP, RAX, 3, place_of(&(<Cpu*>NULL).filled_page_entries))
     op_constant_memory(e, ADD_CONSTANT, False, RBP, fills, 1)
     patch(full, e.executable, here(e))
     patch(filled, e.executable, here(e))
-    op_memory(e, MOV, True, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageSlot*>NULL).addend)
+    op_memory(e, MOV, True, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).addend)
     op(e, XOR, False, RAX, RAX)
     patch(crosses, e.executable, here(e))
     patch(miss, e.executable, here(e))

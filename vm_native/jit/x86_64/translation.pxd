@@ -1,14 +1,16 @@
 # One compilation, and guest registers as the emitting modules see them. rax, rcx, rdx and xmm0 to xmm2 hold none: they
 # are for the uop at hand.
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
-from vm_native.cpu cimport BASE_REGISTERS, REGISTER_SLOTS, TLB_ENTRIES, Cpu, PageSlot
+from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.memory.tlb cimport TLB_ENTRIES, PageEntry
+from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Code, Jit
 from vm_native.jit.x86_64.assembler cimport (
     ADD, AND_CONSTANT, MOV, MOV_TO, NO_INDEX, RAX, RBP, SHL, SHR, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, XOR,
     Emitter, op, op_constant, op_memory, shift_constant, vex, vex_memory,
 )
-from vm_native.memory.ram cimport PAGE_SHIFT
 
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
@@ -36,7 +38,7 @@ cdef struct Cold:
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
     uint8_t* done
-    bint has_slot           # an access asks a PageSlot, not the TLB
+    bint has_slot           # an access asks a PageEntry, not the TLB
     int32_t slot            # displacement of that
     uint8_t page_slot       # number of that, for the accesses of a group
     int count               # of these
@@ -67,7 +69,7 @@ cdef struct Job:
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot in this trace, or -1
     int swap_count
     Swap swaps[MAX_SWAPS]
-    uint8_t slots[BASE_REGISTERS]       # which PageSlot serves what a base register holds now
+    uint8_t slots[BASE_REGISTERS]       # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     uint8_t* loop           # the head, for jumps from inside the trace
     uint8_t* perform        # to be called for emit_perform
@@ -84,8 +86,8 @@ cdef inline int32_t place_of(const void* field) noexcept nogil:
     return <int32_t>(<intptr_t>field - BIAS)
 
 cdef inline int32_t tag_of(bint write) noexcept nogil:
-    """Where a tag stands in a PageSlot or a TlbEntry."""
-    cdef PageSlot* slot = NULL
+    """Where a tag stands in a PageEntry or a TlbEntry."""
+    cdef PageEntry* slot = NULL
     return <int32_t><intptr_t>(&slot.write_tag if write else &slot.read_tag)
 
 cdef inline void find_entry(Emitter* e, int reg) noexcept nogil:
