@@ -87,6 +87,7 @@ def generate(threaded: bool) -> None:
     """Write what follows from tables; a file that would stay the same is left alone: nothing is compiled anew."""
     sys.path.insert(0, str(ROOT))       # the tables are modules of the package, and need nothing compiled
     texts = run_path(str(ROOT / "vm_native/ir/generate.py"))["sources"]()
+    texts |= run_path(str(ROOT / "vm_native/riscv/generate.py"))["sources"]()
     texts |= run_path(str(ROOT / "vm_native/interpreter/generate.py"))["sources"](threaded)
     for name, text in texts.items():
         path = GENERATED / name

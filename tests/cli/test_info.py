@@ -21,6 +21,21 @@ def test_page_of_the_instruction_set_is_up_to_date():
     assert output("--isa", "--markdown") == (DOCS / "isa.md").read_text()
 
 
+def test_page_of_the_control_and_status_registers_is_up_to_date():
+    assert output("--csrs", "--markdown") == (DOCS / "csrs.md").read_text()
+
+
+def test_registers_of_another_isa():
+    by_default, of_rv64imac = output("--csrs"), output("--csrs", "rv64imac")
+    assert "0x14d" in by_default and "0x14d" not in of_rv64imac         # stimecmp
+    assert re.search(r"^0x300 .* FS 14:13", by_default, re.MULTILINE) and "FS 14:13" not in of_rv64imac
+
+
+def test_isa_string_that_is_none():
+    result = CliRunner().invoke(main, ["info", "--csrs", "x86"])
+    assert result.exit_code and "must begin with rv64" in result.output
+
+
 def test_table_has_every_extension_that_an_instruction_needs():
     named = {name for row in ROWS for word in row.extensions for name in word.split("|")} - {"S"}
     assert named <= LETTERS.keys() | EXTENSIONS.keys()

@@ -6,6 +6,7 @@ Values are written and read by csrrw in M-mode, so what is seen is what a guest 
 import pytest
 
 from tests.assembler import BASE
+from vm.hart import csr_number
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 
@@ -24,22 +25,23 @@ class Bench:
         self.g = guest("nop")
         self.code = BASE + 0x1000
 
-    def instruct(self, operation: int, number: int, rs1: int, rd: int, value: int = 0) -> int | None:
+    def instruct(self, operation: int, csr: int | str, rs1: int, rd: int, value: int = 0) -> int | None:
         """csrrw (1), csrrs (2), csrrc (3); None where it is illegal. Uses a0 as source and a1 as destination."""
+        number = csr_number(csr)
         self.g.store(self.code, number << 20 | rs1 << 15 | operation << 12 | rd << 7 | 0x73, 4)
         self.g.hart.pc, self.g["mcause"] = self.code, 0
         self.g["a0"], self.g["a1"] = value, 0
         self.g.run(instructions=1)
         return None if self.g.hart.pc == self.g.address("trap_m") else self.g["a1"]
 
-    def read(self, number: int) -> int | None:
-        return self.instruct(2, number, 0, 11)
+    def read(self, csr: int | str) -> int | None:
+        return self.instruct(2, csr, 0, 11)
 
-    def write(self, number: int, value: int) -> int | None:
+    def write(self, csr: int | str, value: int) -> int | None:
         """What it reads as afterwards; None if the write is illegal."""
-        if self.instruct(1, number, 10, 0, value) is None:
+        if self.instruct(1, csr, 10, 0, value) is None:
             return None
-        return self.read(number)
+        return self.read(csr)
 
 
 @pytest.fixture
@@ -89,7 +91,7 @@ def test_writable_bits(name, guest):
 
 def test_adue_is_there_with_svadu(guest):
     bench = Bench(lambda source: guest(source, isa="rv64gc_svadu"))
-    assert bench.write(0x30A, U64) == 1 | 1 << 61           # STCE belongs to Sstc
+    assert bench.write("menvcfg", U64) == 1 | 1 << 61           # STCE belongs to Sstc
 
 
 @pytest.mark.parametrize("name, number", [("mtvec", 0x305), ("stvec", 0x105)])
@@ -103,44 +105,44 @@ def test_trap_vector_modes(name, number, bench):
 
 
 def test_reserved_privilege_in_mpp_is_not_kept(bench):
-    assert bench.write(0x300, 2 << 11) >> 11 & 3 in (0, 1, 3)
+    assert bench.write("mstatus", 2 << 11) >> 11 & 3 in (0, 1, 3)
 
 
 @pytest.mark.parametrize("fs, dirty", [(0, False), (1, False), (2, False), (3, True)])
 def test_sd_sums_up_fs(fs, dirty, bench):
-    assert bench.write(0x300, fs << 13) >> 63 == dirty
-    assert bench.read(0x100) >> 63 == dirty
+    assert bench.write("mstatus", fs << 13) >> 63 == dirty
+    assert bench.read("sstatus") >> 63 == dirty
 
 
 def test_sstatus_is_a_window_on_mstatus(bench):
-    bench.write(0x300, U64)
-    bench.write(0x100, 0)
-    assert bench.read(0x300) & (0x122 | FS | 3 << 18) == 0
-    assert bench.read(0x300) & 0x188 == 0x88 and bench.read(0x300) >> 20 & 7 == 7
+    bench.write("mstatus", U64)
+    bench.write("sstatus", 0)
+    assert bench.read("mstatus") & (0x122 | FS | 3 << 18) == 0
+    assert bench.read("mstatus") & 0x188 == 0x88 and bench.read("mstatus") >> 20 & 7 == 7
 
 
 def test_sie_and_sip_show_what_is_delegated(bench):
-    bench.write(0x303, 1 << 1 | 1 << 9)
-    bench.write(0x304, U64)
-    assert bench.read(0x104) == 1 << 1 | 1 << 9
-    bench.write(0x104, 0)
-    assert bench.read(0x304) == (S_BITS | M_BITS) & ~(1 << 1 | 1 << 9)
-    bench.write(0x344, S_BITS)
-    assert bench.read(0x144) == 1 << 1 | 1 << 9
-    bench.write(0x144, 0)                                   # only SSIP can be cleared there
-    assert bench.read(0x344) == 1 << 5 | 1 << 9
+    bench.write("mideleg", 1 << 1 | 1 << 9)
+    bench.write("mie", U64)
+    assert bench.read("sie") == 1 << 1 | 1 << 9
+    bench.write("sie", 0)
+    assert bench.read("mie") == (S_BITS | M_BITS) & ~(1 << 1 | 1 << 9)
+    bench.write("mip", S_BITS)
+    assert bench.read("sip") == 1 << 1 | 1 << 9
+    bench.write("sip", 0)                                   # only SSIP can be cleared there
+    assert bench.read("mip") == 1 << 5 | 1 << 9
 
 
 def test_sip_software_bit_is_read_only_unless_delegated(bench):
-    bench.write(0x144, U64)
-    assert bench.read(0x344) == 0
+    bench.write("sip", U64)
+    assert bench.read("mip") == 0
 
 
 def test_misa(guest):
     bench = Bench(lambda source: guest(source, isa="rv64imac"))
     letters = "ACIMSU"
-    assert bench.read(0x301) == 2 << 62 | sum(1 << ord(letter) - ord("A") for letter in letters)
-    assert bench.write(0x301, 0) == bench.read(0x301)
+    assert bench.read("misa") == 2 << 62 | sum(1 << ord(letter) - ord("A") for letter in letters)
+    assert bench.write("misa", 0) == bench.read("misa")
 
 
 @pytest.mark.parametrize("isa, modes", [("rv64gc", {0, 8}), ("rv64gc_sv48", {0, 8, 9}), ("rv64gc_sv57", {0, 8, 9, 10})])
@@ -148,8 +150,8 @@ def test_satp_takes_only_modes_that_there_are(isa, modes, guest):
     """A write of another mode changes nothing at all (section 12.1.11)."""
     bench = Bench(lambda source: guest(source, isa=isa))
     for mode in range(16):
-        bench.write(0x180, 8 << 60 | 0x1234)
-        after = bench.write(0x180, mode << 60 | (0x4321 if mode else 0))
+        bench.write("satp", 8 << 60 | 0x1234)
+        after = bench.write("satp", mode << 60 | (0x4321 if mode else 0))
         expected = (mode << 60 | (0x4321 if mode else 0)) if mode in modes else 8 << 60 | 0x1234
         assert after == expected, mode
 
@@ -195,16 +197,16 @@ def test_every_number_can_be_tried(bench):
                                                        (3, 10, True), (5, 0, True), (6, 0, False), (6, 1, True)])
 def test_what_counts_as_a_write(operation, source, writes, bench):
     """A set or clear with x0 or zero does not write, so it may name a read-only register; with zero in another does."""
-    assert (bench.instruct(operation, 0xF14, source, 11, 0) is None) == writes
+    assert (bench.instruct(operation, "mhartid", source, 11, 0) is None) == writes
 
 
 @pytest.mark.parametrize("operation, before, operand, after", [
     (1, 0xF0, 0x3C, 0x3C), (2, 0xF0, 0x3C, 0xFC), (3, 0xF0, 0x3C, 0xC0),
 ])  # fmt: skip
 def test_swap_set_and_clear(operation, before, operand, after, bench):
-    bench.write(0x340, before)
-    assert bench.instruct(operation, 0x340, 10, 11, operand) == before
-    assert bench.read(0x340) == after
+    bench.write("mscratch", before)
+    assert bench.instruct(operation, "mscratch", 10, 11, operand) == before
+    assert bench.read("mscratch") == after
 
 
 def test_source_and_destination_may_be_one_register(guest):
@@ -221,7 +223,7 @@ def test_floating_point_registers_need_fs(fs, number, bench):
 
 def test_writing_fcsr_makes_the_state_dirty(bench):
     bench.g["mstatus"] = 1 << 13
-    bench.write(0x003, 0)
+    bench.write("fcsr", 0)
     assert bench.g["mstatus"] & FS == FS
 
 
@@ -243,9 +245,9 @@ def test_stimecmp_needs_stce_and_tm(stce, tm, bench):
     bench.g.open_pmp()
     bench.g["menvcfg"], bench.g["mcounteren"] = stce << 63, tm << 1
     bench.g.hart.privilege = SUPERVISOR
-    assert (bench.read(0x14D) is not None) == bool(stce and tm)
+    assert (bench.read("stimecmp") is not None) == bool(stce and tm)
     bench.g.hart.privilege = MACHINE
-    assert bench.read(0x14D) is not None
+    assert bench.read("stimecmp") is not None
 
 
 # --- Interrupt bits --------------------------------------------------------------------------------------------------
@@ -253,32 +255,32 @@ def test_stimecmp_needs_stce_and_tm(stce, tm, bench):
 def test_set_of_a_bit_of_mip_does_not_latch_the_line(bench):
     """A device's SEIP reads as set, but csrrs writes only the software bit (section 3.1.9)."""
     bench.g.native.set_interrupt(9, True)
-    assert bench.instruct(2, 0x344, 10, 11, 1 << 1) == 1 << 9
+    assert bench.instruct(2, "mip", 10, 11, 1 << 1) == 1 << 9
     bench.g.native.set_interrupt(9, False)
-    assert bench.read(0x344) == 1 << 1
+    assert bench.read("mip") == 1 << 1
 
 
 def test_software_bit_of_seip_is_or_ed_with_the_line(bench):
-    bench.write(0x344, 1 << 9)
+    bench.write("mip", 1 << 9)
     bench.g.native.set_interrupt(9, True)
-    assert bench.instruct(3, 0x344, 10, 11, 1 << 9) == 1 << 9
-    assert bench.read(0x344) == 1 << 9
+    assert bench.instruct(3, "mip", 10, 11, 1 << 9) == 1 << 9
+    assert bench.read("mip") == 1 << 9
     bench.g.native.set_interrupt(9, False)
-    assert bench.read(0x344) == 0
+    assert bench.read("mip") == 0
 
 
 def test_with_stce_the_timer_bit_follows_stimecmp_alone(bench):
     """Sstc: mip.STIP is read-only then; what software had set before does not show."""
-    bench.write(0x344, 1 << 5)
-    bench.write(0x14D, U64)
-    bench.write(0x30A, 1 << 63)
-    assert bench.read(0x344) & 1 << 5 == 0
-    bench.write(0x344, 1 << 5)
-    assert bench.read(0x344) & 1 << 5 == 0
-    bench.write(0x14D, 0)
-    assert bench.read(0x344) & 1 << 5
-    bench.write(0x14D, U64)
-    assert bench.read(0x344) & 1 << 5 == 0
+    bench.write("mip", 1 << 5)
+    bench.write("stimecmp", U64)
+    bench.write("menvcfg", 1 << 63)
+    assert bench.read("mip") & 1 << 5 == 0
+    bench.write("mip", 1 << 5)
+    assert bench.read("mip") & 1 << 5 == 0
+    bench.write("stimecmp", 0)
+    assert bench.read("mip") & 1 << 5
+    bench.write("stimecmp", U64)
+    assert bench.read("mip") & 1 << 5 == 0
 
 
 # --- Counters --------------------------------------------------------------------------------------------------------
@@ -326,7 +328,7 @@ def test_written_counter_goes_on_from_there(number, bench):
 def test_counter_written_from_python_reads_the_same(name, bench):
     bench.g[name] = 1000
     assert bench.g[name] == 1000
-    bench.read(0x340)
+    bench.read("mscratch")
     assert bench.g[name] == 1001
 
 
@@ -339,16 +341,16 @@ def test_counter_started_again_from_python_goes_on_where_it_stood(bench):
 
 @pytest.mark.parametrize("bit, number, other", [(1, 0xB00, 0xB02), (4, 0xB02, 0xB00)])
 def test_inhibited_counter_stands_still(bit, number, other, bench):
-    bench.write(0x320, bit)
+    bench.write("mcountinhibit", bit)
     first, first_other = bench.read(number), bench.read(other)
-    bench.read(0x340)
+    bench.read("mscratch")
     assert bench.read(number) == first
     assert bench.read(other) > first_other
     assert bench.write(number, 77) == 77
-    bench.write(0x320, 0)
+    bench.write("mcountinhibit", 0)
     assert bench.read(number) >= 78
 
 
 def test_counters_wrap(bench):
-    assert bench.write(0xB00, U64) == U64
-    assert bench.read(0xB00) == 0
+    assert bench.write("mcycle", U64) == U64
+    assert bench.read("mcycle") == 0

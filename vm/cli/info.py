@@ -22,11 +22,16 @@ ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it i
 
 @click.command(epilog="Example: vm info --isa")
 @click.option("--isa", is_flag=True, help="Show instead the extensions of the instruction set.")
-@click.option("--markdown", is_flag=True, help="With --isa: as the page docs/isa.md.")
-def info(isa: bool, markdown: bool) -> None:
+@click.option("--csrs", metavar="[ISA]", is_flag=False, flag_value="default",
+              help="Show instead the control and status registers, of this ISA string or by default.")
+@click.option("--markdown", is_flag=True, help="With --isa or --csrs: as the page docs/isa.md or docs/csrs.md.")
+def info(isa: bool, csrs: str | None, markdown: bool) -> None:
     """Show versions, how the core was built, the host and the machine's memory map."""
     from vm.machine import Machine
 
+    if csrs:
+        show_csrs(csrs, markdown)
+        return
     if isa or markdown:
         if markdown:
             click.echo(isa_page(), nl=False)
@@ -71,6 +76,19 @@ def engine() -> str:
     missing = unavailable()
     auto = "jit" if missing is None else f"interpreter: {missing}"
     return f"auto, which is {auto} here" if chosen == "auto" else f"{chosen}, by VM_ENGINE; auto is {auto} here"
+
+
+def show_csrs(isa: str, markdown: bool) -> None:
+    from vm.cli.csrs import HEADINGS, csr_page, csr_rows
+
+    if markdown:
+        click.echo(csr_page(), nl=False)
+        return
+    try:
+        rows = csr_rows() if isa == "default" else csr_rows(isa)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    show("control and status registers", HEADINGS, rows)
 
 
 def isa_rows() -> list[Row]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from vm.hart import Hart
+from vm_native.riscv.csrs import BY_NAME, mask
 
-DELEGATED_CAUSES = 0xB1FF               # everything but environment calls from S and M
-DELEGATED_INTERRUPTS = 0x222
-COUNTERS = 7                            # cycle, time, instret
-MENVCFG = 1 << 63 | 1 << 62 | 1 << 7 | 1 << 6 | 3 << 4     # STCE, PBMTE, CBZE, CBCFE, CBIE; ADUE stays 0 (Svade)
-MSTATEEN_ENVCFG_SE0 = 3 << 62
-MSECCFG_SSEED = 1 << 9
-PMP_ALL = (1 << 54) - 1
-PMP_NAPOT_RWX = 0x1F
+DELEGATED_CAUSES = BY_NAME["medeleg"].writable & ~mask("medeleg", "ECALL_FROM_S")
+DELEGATED_INTERRUPTS = mask("mideleg", "SSI STI SEI")
+COUNTERS = mask("mcounteren", "CY TM IR")
+MENVCFG = mask("menvcfg", "STCE PBMTE CBZE CBCFE CBIE")             # ADUE stays 0 (Svade)
+MSTATEEN0 = mask("mstateen0", "ENVCFG SE0")
+MSECCFG = mask("mseccfg", "SSEED")
+PMP_EVERYWHERE = mask("pmpaddr", "ADDRESS")
+PMP_NAPOT_RWX = mask("pmpcfg", "A R W X")                           # NAPOT is both bits of A
 
 
 def prepare_for_supervisor(hart: Hart) -> None:
@@ -20,9 +21,9 @@ def prepare_for_supervisor(hart: Hart) -> None:
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
     hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS
     hart.csr["menvcfg"] = MENVCFG
-    hart.csr["pmpaddr0"] = PMP_ALL
+    hart.csr["pmpaddr0"] = PMP_EVERYWHERE
     hart.csr["pmpcfg0"] = PMP_NAPOT_RWX
     if "Smstateen" in hart.isa.extensions:
-        hart.csr["mstateen0"] = MSTATEEN_ENVCFG_SE0
+        hart.csr["mstateen0"] = MSTATEEN0
     if "Zkr" in hart.isa.extensions:
-        hart.csr["mseccfg"] = MSECCFG_SSEED
+        hart.csr["mseccfg"] = MSECCFG

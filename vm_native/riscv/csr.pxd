@@ -5,4 +5,4 @@ from vm_native.riscv.state cimport Hart
 cdef bint csr_accessible(Hart* hart, int number, bint writes) noexcept nogil
 cdef bint csr_read(Hart* hart, int number, uint64_t* value) noexcept nogil
 cdef bint csr_write(Hart* hart, int number, uint64_t value) noexcept nogil
-cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil
+cdef void reset_csrs(Hart* hart) noexcept nogil

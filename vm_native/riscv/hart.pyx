@@ -15,25 +15,19 @@ from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
 from vm_native.riscv cimport privilege
-from vm_native.riscv.csr cimport csr_read, csr_write
+from vm_native.riscv.constants cimport (
+    FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE_BARE, STORE_ACCESS,
+    STORE_MISALIGNED,
+)
+from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, look_up, translate_address
-from vm_native.riscv.state cimport (
-    F0, FEATURE_SMSTATEEN, FEATURE_SSCOFPMF, FEATURE_SSTC, FEATURE_SVADU, FEATURE_SVNAPOT, FEATURE_SVPBMT, FEATURE_ZCA,
-    FEATURE_ZICBOM, FEATURE_ZICBOZ, FEATURE_ZICNTR, FEATURE_ZIHPM, FEATURE_ZKR, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
-    LOAD_ACCESS, LOAD_MISALIGNED, MACHINE, SINK, STORE_ACCESS, STORE_MISALIGNED, SUPERVISOR, X0, Hart, RiscvState,
-    hart_of,
-)
+from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of
 
+from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
 
-FEATURES = {
-    "Sstc": FEATURE_SSTC, "Svadu": FEATURE_SVADU, "Zicntr": FEATURE_ZICNTR, "Zihpm": FEATURE_ZIHPM,
-    "Zicbom": FEATURE_ZICBOM, "Zicboz": FEATURE_ZICBOZ, "Svnapot": FEATURE_SVNAPOT, "Svpbmt": FEATURE_SVPBMT,
-    "Sscofpmf": FEATURE_SSCOFPMF, "Smstateen": FEATURE_SMSTATEEN, "Zkr": FEATURE_ZKR,
-    "Zca": FEATURE_ZCA,
-}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
 
@@ -134,12 +128,12 @@ cdef class NativeHart:
         state.hart_id, state.entropy = hart_id, entropy
         state.misa = self.isa.misa
         state.max_levels = self.isa.levels
-        for name, feature in FEATURES.items():
+        for bit, name in enumerate(FEATURES):
             if name in self.isa.extensions:
-                state.features |= <uint64_t>feature
+                state.features |= <uint64_t>1 << <int>bit
         state.privilege = MACHINE
         state.mtimecmp = NEVER
-        state.stimecmp = NEVER
+        reset_csrs(self.hart)
         self.refresh()
 
     # --- State -------------------------------------------------------------------------------------------------------
@@ -245,7 +239,7 @@ cdef class NativeHart:
     # --- Lines and timers --------------------------------------------------------------------------------------------
 
     def set_interrupt(self, int bit, bint level):
-        """Drive an interrupt line: 3 MSIP, 9 SEIP, 11 MEIP."""
+        """Drive an interrupt line, by its bit in mip: MSIP, SEIP or MEIP."""
         if bit not in (IRQ_MSI, IRQ_SEI, IRQ_MEI):
             raise ValueError(f"interrupt {bit} is not a line from outside")
         interrupt(&self.machine.machine, self.hart.state.hart_id, <uint64_t>1 << bit, level)
@@ -322,5 +316,5 @@ cdef int checked(int number) except -1:
 
 cdef void write_reset_supervisor(Hart* hart) noexcept:
     """What SBI promises at hart start: satp 0, sstatus.SIE 0."""
-    hart.state.satp = 0
-    hart.state.mstatus &= ~<uint64_t>2
+    hart.state.satp = SATP_MODE_BARE
+    hart.state.mstatus &= ~MSTATUS_SIE

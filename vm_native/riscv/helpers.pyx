@@ -13,16 +13,18 @@ from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
+from vm_native.riscv.constants cimport (
+    BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
+    MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
+    STORE_MISALIGNED, STORE_PAGE,
+)
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.mmu cimport flush_address, flush_translations
 from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 from vm_native.riscv.sbi cimport serve_call
-from vm_native.riscv.state cimport (
-    BREAKPOINT, DYNAMIC, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MACHINE, MSTATUS_FS,
-    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_MISALIGNED, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
-)
+from vm_native.riscv.state cimport DYNAMIC, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.softmmu cimport entry_of
 
 from vm_native.riscv.instructions import ROWS
@@ -43,11 +45,6 @@ cdef extern from *:
     void exchange128 "vm_exchange128"(void* host, uint64_t* expected, const uint64_t* wanted) noexcept nogil
 
 cdef enum:
-    ENVCFG_CBIE = 3 << 4
-    ENVCFG_CBCFE = 1 << 6
-    ENVCFG_CBZE = 1 << 7
-    CSR_MIP = 0x344
-    CSR_SIP = 0x144
     OPCODE_BRANCH = 0x63
     OPCODE_JALR = 0x67
     OPCODE_JAL = 0x6F
@@ -196,7 +193,7 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
 # --- Caches and waiting ----------------------------------------------------------------------------------------------
 
 cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
-    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set."""
+    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set; it is at the same bits in both."""
     if hart.state.privilege == MACHINE:
         return True
     if not hart.state.menvcfg & field:
@@ -217,11 +214,11 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
 
 
 cdef int cbo_clean(Cpu* cpu, Uop* uop) noexcept nogil:
-    return manage_block(cpu, uop, ENVCFG_CBCFE)
+    return manage_block(cpu, uop, MENVCFG_CBCFE)
 
 
 cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
-    return manage_block(cpu, uop, ENVCFG_CBIE)
+    return manage_block(cpu, uop, MENVCFG_CBIE)
 
 
 cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -231,7 +228,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical
     cdef RamRegion* region
-    if not envcfg_allows(hart_of(cpu), ENVCFG_CBZE):
+    if not envcfg_allows(hart_of(cpu), MENVCFG_CBZE):
         return illegal(cpu, uop)
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
@@ -293,7 +290,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
     """The state was clean: from now on it is dirty, and the instruction is run again as translated for that."""
     cdef Hart* hart = hart_of(cpu)
-    hart.state.mstatus |= MSTATUS_FS
+    hart.state.mstatus |= MSTATUS_FS_DIRTY
     update_mode(hart)
     return ABANDON
 

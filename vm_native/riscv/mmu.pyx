@@ -7,56 +7,57 @@ in the dirty map and holds no translated code.
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
 from vm_native.jump_cache cimport may_be_code_page
-from vm_native.machine cimport CONTINUE, TRAP, Cpu, forget_page_entries
+from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entries
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry
-from vm_native.riscv.state cimport (
-    BANK_S, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MACHINE, MODE_BITS, MSTATUS_MPP_SHIFT,
-    MSTATUS_MPRV,
-    MSTATUS_MXR, MSTATUS_SUM, PMP_ENTRIES, REMEMBERED_FILLS, STORE_ACCESS, STORE_PAGE, SUPERVISOR, USER, Hart, hart_of,
+from vm_native.riscv.constants cimport (
+    FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
+    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
+    PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE, SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
+from vm_native.riscv.state cimport BANK_S, MACHINE, REMEMBERED_FILLS, SUPERVISOR, USER, Hart, hart_of
 
 cdef extern from *:
     """
     static inline int vm_update_pte(unsigned long long *place, unsigned long long seen, unsigned long long wanted) {
         return __atomic_compare_exchange_n(place, &seen, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     }
+    #define VM_PTE_PPN 0x003FFFFFFFFFFC00ULL        // bits 53:10
+    #define VM_PTE_RESERVED 0x1FC0000000000000ULL   // bits 60:54
+    #define VM_PTE_PBMT 0x6000000000000000ULL       // bits 62:61
+    #define VM_PTE_N 0x8000000000000000ULL          // bit 63
     """
+    uint64_t PTE_PPN "VM_PTE_PPN"
+    uint64_t PTE_RESERVED "VM_PTE_RESERVED"
+    uint64_t PTE_PBMT "VM_PTE_PBMT"
+    uint64_t PTE_N "VM_PTE_N"
     bint update_pte "vm_update_pte"(uint64_t* place, uint64_t seen, uint64_t wanted) noexcept nogil
 
-cdef enum:
-    PTE_V = 1
-    PTE_R = 2
-    PTE_W = 4
-    PTE_X = 8
-    PTE_U = 16
-    PTE_A = 64
-    PTE_D = 128
-    PMP_R = 1
-    PMP_W = 2
-    PMP_X = 4
-    PMP_A = 3 << 3
-    PMP_TOR = 1 << 3
-    PMP_NA4 = 2 << 3
-    PMP_LOCKED = 1 << 7
-    SATP_MODE_SHIFT = 60
-    SV39 = 8
-    NAPOT_SIZE = 1 << 16
+cdef enum:                  # sections 12.3.1 and 12.4.1
+    LEVEL_BITS = 9          # of an address select the entry of a table
+    LEVEL_MASK = (1 << LEVEL_BITS) - 1
+    PTE_BYTES = 8
+    PTE_V = 1 << 0
+    PTE_R = 1 << 1
+    PTE_W = 1 << 2
+    PTE_X = 1 << 3
+    PTE_U = 1 << 4
+    PTE_A = 1 << 6
+    PTE_D = 1 << 7
+    PTE_PPN_SHIFT = 10
+    NAPOT_SIZE = 1 << 16    # the one size of Svnapot, and what the lowest bits of ppn are then
+    NAPOT_PPN_MASK = 0xF
+    NAPOT_PPN = 0x8
+    MEGAPAGE_SHIFT = PAGE_SHIFT + LEVEL_BITS
+    GIGAPAGE_SHIFT = PAGE_SHIFT + 2 * LEVEL_BITS
 
-cdef uint64_t PTE_PPN = 0x3FFFFFFFFFFC00ULL     # bits 53:10
-cdef uint64_t PTE_N = 1ULL << 63
-cdef uint64_t PTE_PBMT = 3ULL << 61
-cdef uint64_t PTE_RESERVED = 0x1FC0000000000000ULL
-cdef uint64_t SATP_PPN = 0xFFFFFFFFFFFULL
-cdef uint64_t MENVCFG_ADUE = 1ULL << 61
-cdef uint64_t MENVCFG_PBMTE = 1ULL << 62
 cdef enum:
     FEW_PAGES = 64          # flushed one by one; more, and everything goes
 
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
-cdef uint8_t[3] PMP_PERMISSION = [PMP_R, PMP_W, PMP_X]
+cdef uint8_t[3] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X]
 
 
 # --- PMP -------------------------------------------------------------------------------------------------------------
@@ -64,18 +65,17 @@ cdef uint8_t[3] PMP_PERMISSION = [PMP_R, PMP_W, PMP_X]
 cdef void digest_pmp(Hart* hart) noexcept nogil:
     """Compute the ranges after a change of pmpcfg or pmpaddr. The caller flushes."""
     cdef int i
-    cdef uint64_t address, previous = 0
-    cdef int mode
+    cdef uint64_t address, mode, previous = 0
     hart.pmp_count = 0
     for i in range(PMP_ENTRIES):
         address = hart.state.pmpaddr[i]
-        mode = hart.state.pmpcfg[i] & PMP_A
-        if mode == 0:
+        mode = hart.state.pmpcfg[i] & PMPCFG_A
+        if mode == PMPCFG_A_OFF:
             hart.pmp_low[i] = hart.pmp_high[i] = 0
-        elif mode == PMP_TOR:
+        elif mode == PMPCFG_A_TOR:
             hart.pmp_low[i] = previous << 2
             hart.pmp_high[i] = address << 2
-        elif mode == PMP_NA4:
+        elif mode == PMPCFG_A_NA4:
             hart.pmp_low[i] = address << 2
             hart.pmp_high[i] = (address << 2) + 4
         else:
@@ -83,7 +83,7 @@ cdef void digest_pmp(Hart* hart) noexcept nogil:
             hart.pmp_low[i] = (address & (address + 1)) << 2
             hart.pmp_high[i] = hart.pmp_low[i] + (((address ^ (address + 1)) + 1) << 2)
         previous = address
-        if mode:
+        if mode != PMPCFG_A_OFF:
             hart.pmp_count = i + 1
 
 
@@ -106,7 +106,7 @@ cdef bint pmp_allows(
                 continue
             if hart.pmp_low[i] > physical or hart.pmp_high[i] < end:
                 return False
-        if privilege == MACHINE and not hart.state.pmpcfg[i] & PMP_LOCKED:
+        if privilege == MACHINE and not hart.state.pmpcfg[i] & PMPCFG_L:
             return True
         return hart.state.pmpcfg[i] & PMP_PERMISSION[access] != 0
     return privilege == MACHINE
@@ -114,19 +114,42 @@ cdef bint pmp_allows(
 
 # --- The walk --------------------------------------------------------------------------------------------------------
 
+cdef struct Stage:          # of translation: where its tables begin, and the status register whose SUM and MXR count
+    uint64_t root
+    uint64_t status
+    int levels
+
+
 cdef struct Translated:
     uint64_t physical
     uint64_t pte            # 0 where there is no paging
     int level
 
 
+cdef inline Stage stage_of(Hart* hart) noexcept nogil:
+    cdef Stage stage
+    stage.root = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
+    stage.levels = levels_of(hart.state.satp)
+    stage.status = hart.state.mstatus
+    return stage
+
+
+cdef inline uint64_t page_of(uint64_t pte) noexcept nogil:
+    """The physical address that an entry points to."""
+    return (pte & PTE_PPN) << (PAGE_SHIFT - PTE_PPN_SHIFT)
+
+
 cdef int walk(
-    Hart* hart, uint64_t address, int access, int privilege, bint update, Translated* result, uint64_t* cause
+    Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, bint update, Translated* result,
+    uint64_t* cause
 ) noexcept nogil:
-    """Privileged specification, section 12.3.2. `update` lets A and D be set where the hart does that."""
-    cdef int level = <int>(hart.state.satp >> SATP_MODE_SHIFT) - SV39 + 2
-    cdef int top_bit = PAGE_SHIFT + 9 * (level + 1) - 1
-    cdef uint64_t table = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
+    """Section 12.3.2, "Virtual Address Translation Process", whose steps are noted at the ends of lines.
+
+    `update` lets A and D be set where the hart does that.
+    """
+    cdef int level = stage.levels - 1                                                           # step 1
+    cdef int top_bit = PAGE_SHIFT + LEVEL_BITS * stage.levels - 1
+    cdef uint64_t table = stage.root
     cdef uint64_t pte, wanted, place, offset_mask
     cdef RamRegion* region
     cdef uint64_t* host
@@ -135,86 +158,93 @@ cdef int walk(
     if <int64_t>(address << (63 - top_bit)) >> (63 - top_bit) != <int64_t>address:
         return TRAP
     while True:
-        place = table + ((address >> (PAGE_SHIFT + 9 * level)) & 511) * 8
-        region = ram_at(hart.cpu.machine.map, place, 8)
-        if region == NULL or not pmp_allows(hart, place, 8, READ, SUPERVISOR, &partial):
+        place = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & LEVEL_MASK) * PTE_BYTES   # step 2
+        region = ram_at(hart.cpu.machine.map, place, PTE_BYTES)
+        if region == NULL or not pmp_allows(hart, place, PTE_BYTES, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
         host = <uint64_t*>(region.host + (place - region.base))
         pte = host[0]
-        if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:
+        if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:             # step 3
             return TRAP
-        if pte & (PTE_R | PTE_X):
+        if not pte & (PTE_R | PTE_X):                                                           # step 4
+            if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
+                return TRAP
+            table = page_of(pte)
+            level -= 1
+            continue
+        offset_mask = (1ULL << (PAGE_SHIFT + LEVEL_BITS * level)) - 1
+        if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
+            return TRAP
+        if page_of(pte) & offset_mask:                                                          # step 5
+            return TRAP
+        if not leaf_allows(stage, pte, access, privilege):                                      # steps 6 to 8
+            return TRAP
+        wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
+        if wanted == pte or not update:                                                         # step 9
             break
-        if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
-            return TRAP
-        table = (pte & PTE_PPN) << 2
-        level -= 1
-    offset_mask = (1ULL << (PAGE_SHIFT + 9 * level)) - 1
-    if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
-        return TRAP
-    if not leaf_allows(hart, pte, access, privilege) or (pte & PTE_PPN) << 2 & offset_mask & PAGE_MASK:
-        return TRAP
-    if pte & PTE_N:
-        offset_mask = NAPOT_SIZE - 1
-    wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
-    if wanted != pte and update:
         if not hart.state.menvcfg & MENVCFG_ADUE:
             return TRAP
-        if not pmp_allows(hart, place, 8, WRITE, SUPERVISOR, &partial):
+        if not pmp_allows(hart, place, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
-        if not update_pte(host, pte, wanted):
-            return walk(hart, address, access, privilege, update, result, cause)
-        region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
-        pte = wanted
+        if update_pte(host, pte, wanted):
+            region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
+            pte = wanted
+            break
+    if pte & PTE_N:
+        offset_mask = NAPOT_SIZE - 1
     result.pte = pte
     result.level = level
-    result.physical = (pte & PTE_PPN) << 2 & ~offset_mask | address & offset_mask
+    result.physical = page_of(pte) & ~offset_mask | address & offset_mask                       # step 10
     return CONTINUE
 
 
 cdef bint attributes_are_legal(Hart* hart, uint64_t pte, int level) noexcept nogil:
     """Svnapot (chapter 14): 64 KiB is the one size. Svpbmt (chapter 15): memory types change nothing here."""
     if pte & PTE_N:
-        if not hart.state.features & FEATURE_SVNAPOT or level != 0 or (pte >> 10 & 15) != 8:
+        if not hart.state.features & FEATURE_SVNAPOT or level != 0:
+            return False
+        if (pte >> PTE_PPN_SHIFT & NAPOT_PPN_MASK) != NAPOT_PPN:
             return False
     if pte & PTE_PBMT:
         return hart.state.menvcfg & MENVCFG_PBMTE != 0 and pte & PTE_PBMT != PTE_PBMT
     return True
 
 
-cdef inline bint leaf_allows(Hart* hart, uint64_t pte, int access, int privilege) noexcept nogil:
+cdef inline bint leaf_allows(const Stage* stage, uint64_t pte, int access, int privilege) noexcept nogil:
     if privilege == USER:
         if not pte & PTE_U:
             return False
-    elif pte & PTE_U and (access == EXECUTE or not hart.state.mstatus & MSTATUS_SUM):
+    elif pte & PTE_U and (access == EXECUTE or not stage.status & MSTATUS_SUM):
         return False
     if access == EXECUTE:
         return pte & PTE_X != 0
     if access == WRITE:
         return pte & PTE_W != 0
-    return pte & PTE_R != 0 or (pte & PTE_X and hart.state.mstatus & MSTATUS_MXR) != 0
+    return pte & PTE_R != 0 or (pte & PTE_X and stage.status & MSTATUS_MXR) != 0
 
 
 cdef inline int effective_privilege(Hart* hart, int access) noexcept nogil:
     if access != EXECUTE and hart.state.mstatus & MSTATUS_MPRV:
-        return <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
+        return <int>((hart.state.mstatus & MSTATUS_MPP) >> MSTATUS_MPP_SHIFT)
     return hart.state.privilege
 
 
 cdef inline bint is_paged(Hart* hart, int privilege) noexcept nogil:
-    return privilege != MACHINE and hart.state.satp >> SATP_MODE_SHIFT != 0
+    return privilege != MACHINE and hart.state.satp & SATP_MODE != SATP_MODE_BARE
 
 
 cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) noexcept nogil:
     """Translate for a debugger: as the hart would now, without changing A, D or the TLB, and without PMP."""
     cdef int privilege = effective_privilege(hart, access)
+    cdef Stage stage
     cdef Translated found
     cdef uint64_t cause
     physical[0] = address
     if is_paged(hart, privilege):
-        if walk(hart, address, access, privilege, False, &found, &cause) != CONTINUE:
+        stage = stage_of(hart)
+        if walk(hart, &stage, address, access, privilege, False, &found, &cause) != CONTINUE:
             return TRAP
         physical[0] = found.physical
     return CONTINUE
@@ -224,6 +254,7 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     cdef Hart* hart = hart_of(cpu)
     cdef int privilege = effective_privilege(hart, access)
     cdef bint partial = False
+    cdef Stage stage
     cdef Translated found
     cpu.tlb_misses[access] += 1
     cpu.trap_value = address
@@ -231,20 +262,24 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     found.pte = 0
     found.level = 0
     if is_paged(hart, privilege):
-        if walk(hart, address, access, privilege, True, &found, &cpu.trap_cause) != CONTINUE:
+        stage = stage_of(hart)
+        if walk(hart, &stage, address, access, privilege, True, &found, &cpu.trap_cause) != CONTINUE:
             return TRAP
     if not pmp_allows(hart, found.physical, size, access, privilege, &partial):
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
     physical[0] = found.physical
     if not partial:
-        fill(hart, address, access, privilege, &found)
+        fill(hart, &stage, address, access, privilege, &found)
     return CONTINUE
 
 
 # --- The TLB ---------------------------------------------------------------------------------------------------------
 
-cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translated* found) noexcept nogil:
+cdef void fill(
+    Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, Translated* found
+) noexcept nogil:
+    """`stage` is what `found` comes from, if there is paging."""
     cdef Cpu* cpu = &hart.cpu
     cdef RamRegion* region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
     cdef uint64_t page = address & PAGE_MASK
@@ -266,24 +301,26 @@ cdef void fill(Hart* hart, uint64_t address, int access, int privilege, Translat
     if access == EXECUTE:
         entry.exec_tag = page
     else:
-        if access == READ or permits(hart, READ, privilege, found):
+        if access == READ or permits(hart, stage, READ, privilege, found):
             entry.read_tag = page
         if access == WRITE:
             region.dirty[ram_page] = 1
         if region.dirty[ram_page] and not region.code[ram_page]:
-            if access == WRITE or permits(hart, WRITE, privilege, found):
+            if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = page
     if found.level == 1 or found.pte & PTE_N:
-        hart.superpages |= 1ULL << (address >> 21 & 63)
+        hart.superpages |= 1ULL << (address >> MEGAPAGE_SHIFT & 63)
     elif found.level > 1:
-        hart.gigapages |= 1ULL << (address >> 30 & 63)
+        hart.gigapages |= 1ULL << (address >> GIGAPAGE_SHIFT & 63)
 
 
-cdef inline bint permits(Hart* hart, int access, int privilege, Translated* found) noexcept nogil:
+cdef inline bint permits(
+    Hart* hart, const Stage* stage, int access, int privilege, Translated* found
+) noexcept nogil:
     """Whether a page that has been translated for one access need not be translated again for the other."""
     cdef bint partial = False
     if found.pte:
-        if not leaf_allows(hart, found.pte, access, privilege) or (access == WRITE and not found.pte & PTE_D):
+        if not leaf_allows(stage, found.pte, access, privilege) or (access == WRITE and not found.pte & PTE_D):
             return False
     return pmp_allows(hart, found.physical & PAGE_MASK, PAGE_SIZE, access, privilege, &partial)
 
@@ -332,8 +369,8 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     """Drop the translations that a leaf entry for this virtual address may have given."""
     cdef int bank
     cdef TlbEntry* entry
-    if hart.superpages >> (address >> 21 & 63) & 1 or hart.gigapages >> (address >> 30 & 63) & 1 or hart.gigapages and (
-        hart.state.satp >> SATP_MODE_SHIFT > SV39
+    if hart.superpages >> (address >> MEGAPAGE_SHIFT & 63) & 1 or (
+        hart.gigapages >> (address >> GIGAPAGE_SHIFT & 63) & 1 or hart.gigapages and levels_of(hart.state.satp) > 3
     ):
         flush_translations(hart)
         return

@@ -4,18 +4,21 @@ Privileged specification, sections 3.1.6 to 3.1.9, 3.3.2 and 12.1. Timer interru
 with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are cut so that one begins on the tick.
 """
 from libc.stdint cimport uint64_t
+from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
-from vm_native.machine cimport STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.machine cimport MODE_BITS, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport TLB_ENTRIES
+from vm_native.riscv.constants cimport (
+    IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_STCE,
+    MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPIE,
+    MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
+    MTVEC_MODE_VECTORED,
+)
 from vm_native.riscv.state cimport (
-    BANK_M, BANK_S, BANK_S_SUM, BANK_U, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MACHINE,
-    MODE_BANK, MODE_BITS, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MPIE,
-    MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, SUPERVISOR,
-    USER, Hart, hart_of,
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
+    SUPERVISOR, USER, Hart, hart_of,
 )
 
-cdef uint64_t INTERRUPT = 1ULL << 63
-cdef uint64_t MENVCFG_STCE = 1ULL << 63
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
 
 
@@ -41,9 +44,9 @@ cdef void update_mode(Hart* hart) noexcept nogil:
     mode |= bank << 2
     if fs:
         mode |= MODE_FP_ON
-    if fs == MSTATUS_FS:
+    if fs == MSTATUS_FS_DIRTY:
         mode |= MODE_FP_DIRTY
-    if hart.state.frm == 0:
+    if hart.state.frm == RNE:
         mode |= MODE_FP_NEAREST
     cpu.key = (cpu.key >> MODE_BITS << MODE_BITS) | mode
     cpu.tlb = cpu.banks + bank * TLB_ENTRIES
@@ -79,7 +82,7 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
     hart.state.sepc = hart.cpu.state.pc
     hart.state.scause = cause
     hart.state.stval = value
-    status &= ~<uint64_t>(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
+    status &= ~(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
     if hart.state.mstatus & MSTATUS_SIE:
         status |= MSTATUS_SPIE
     if hart.state.privilege == SUPERVISOR:
@@ -95,7 +98,7 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
     hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
     hart.state.mtval = value
-    status &= ~<uint64_t>(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
+    status &= ~(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
     if hart.state.mstatus & MSTATUS_MIE:
         status |= MSTATUS_MPIE
     status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT
@@ -106,19 +109,19 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
 
 
 cdef inline uint64_t vector(uint64_t tvec, uint64_t cause) noexcept nogil:
-    cdef uint64_t base = tvec & ~<uint64_t>3
-    return base + 4 * (cause & ~INTERRUPT) if tvec & 1 and cause & INTERRUPT else base
+    cdef uint64_t base = tvec & MTVEC_BASE
+    return base + 4 * (cause & MCAUSE_CODE) if tvec & MTVEC_MODE_VECTORED and cause & MCAUSE_INTERRUPT else base
 
 
 cdef void return_from_machine(Hart* hart) noexcept nogil:
     """mret: pc, privilege and mstatus."""
     cdef uint64_t status = hart.state.mstatus
     cdef uint64_t previous = status >> MSTATUS_MPP_SHIFT & 3
-    status &= ~<uint64_t>(MSTATUS_MIE | MSTATUS_MPP)
+    status &= ~(MSTATUS_MIE | MSTATUS_MPP)
     if status & MSTATUS_MPIE:
         status |= MSTATUS_MIE
     if previous != MACHINE:
-        status &= ~<uint64_t>MSTATUS_MPRV
+        status &= ~MSTATUS_MPRV
     hart.state.mstatus = status | MSTATUS_MPIE
     hart.state.privilege = <int>previous
     hart.cpu.state.pc = hart.state.mepc
@@ -130,7 +133,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     """sret."""
     cdef uint64_t status = hart.state.mstatus
     hart.state.privilege = SUPERVISOR if status & MSTATUS_SPP else USER
-    status &= ~<uint64_t>(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV)
+    status &= ~(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV)
     if status & MSTATUS_SPIE:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
@@ -145,14 +148,14 @@ cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil:
     """What mip reads as. With Sstc on, STIP is the comparison's alone."""
     cdef uint64_t software = hart.state.mip
     if hart.state.menvcfg & MENVCFG_STCE:
-        software &= ~<uint64_t>(1 << IRQ_STI)
+        software &= ~MIP_STIP
     return software | hart.state.lines
 
 
 cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil:
     """SSIP is a bit of mip that software may clear; the others are lines that are driven from outside."""
     cdef Hart* hart = hart_of(cpu)
-    cdef uint64_t software = bits & 1 << IRQ_SSI
+    cdef uint64_t software = bits & MIP_SSIP
     cdef uint64_t lines = bits & ~software
     if level:
         hart.state.mip |= software
@@ -173,11 +176,11 @@ cdef void attend(Cpu* cpu) noexcept nogil:
         return
     takes = pending & ~hart.state.mideleg
     if takes and (privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE) and not hart.state.sbi:
-        enter_machine(hart, INTERRUPT | <uint64_t>highest(takes), 0)
+        enter_machine(hart, MCAUSE_INTERRUPT | <uint64_t>highest(takes), 0)
         return
     takes = pending & hart.state.mideleg
     if takes and (privilege < SUPERVISOR or privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_SIE):
-        enter_supervisor(hart, INTERRUPT | <uint64_t>highest(takes), 0)
+        enter_supervisor(hart, MCAUSE_INTERRUPT | <uint64_t>highest(takes), 0)
 
 
 cdef inline int highest(uint64_t pending) noexcept nogil:
@@ -199,11 +202,11 @@ cdef void poll(Cpu* cpu) noexcept nogil:
     """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t now = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
-    cdef uint64_t lines = hart.state.lines & ~<uint64_t>(1 << IRQ_MTI | 1 << IRQ_STI)
+    cdef uint64_t lines = hart.state.lines & ~(MIP_MTIP | MIP_STIP)
     if now >= hart.state.mtimecmp:
-        lines |= 1 << IRQ_MTI
+        lines |= MIP_MTIP
     if compares_supervisor_time(hart) and now >= hart.state.stimecmp:
-        lines |= 1 << IRQ_STI
+        lines |= MIP_STIP
     if lines != hart.state.lines:
         hart.state.lines = lines
         cpu.attention = True
@@ -220,9 +223,9 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
     """When the next enabled timer runs out, in guest nanoseconds; UINT64_MAX if none is to come."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t deadline = NEVER, other
-    if hart.state.mie >> IRQ_MTI & 1 and not hart.state.lines >> IRQ_MTI & 1:
+    if hart.state.mie & MIE_MTIE and not hart.state.lines & MIP_MTIP:
         deadline = ns_of_ticks(cpu.machine.timeline, hart.state.mtimecmp)
-    if hart.state.mie >> IRQ_STI & 1 and compares_supervisor_time(hart) and not hart.state.lines >> IRQ_STI & 1:
+    if hart.state.mie & MIE_STIE and compares_supervisor_time(hart) and not hart.state.lines & MIP_STIP:
         other = ns_of_ticks(cpu.machine.timeline, hart.state.stimecmp)
         deadline = min(deadline, other)
     return deadline

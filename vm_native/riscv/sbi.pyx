@@ -9,9 +9,10 @@ from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interr
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
+from vm_native.riscv.constants cimport MIP_SSIP
 from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
-from vm_native.riscv.state cimport IRQ_SSI, Hart, hart_of
+from vm_native.riscv.state cimport Hart, hart_of
 
 cdef enum:
     A0 = 10
@@ -100,7 +101,7 @@ cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
         return SBI_ERR_INVALID_PARAM
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            interrupt(cpu.machine, i, 1 << IRQ_SSI, True)
+            interrupt(cpu.machine, i, MIP_SSIP, True)
     return SBI_SUCCESS
 
 
@@ -142,7 +143,7 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
     cdef uint64_t mask = ALL
     if extension == LEGACY_CLEAR_IPI:
-        hart_of(cpu).state.mip &= ~<uint64_t>(1 << IRQ_SSI)
+        hart_of(cpu).state.mip &= ~MIP_SSIP
         cpu.state.regs[A0] = 0
         return CONTINUE
     if cpu.state.regs[A0] and read_word(cpu, cpu.state.regs[A0], &mask) != CONTINUE:

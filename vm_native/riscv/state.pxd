@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.machine cimport Cpu
+from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES
 from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
@@ -23,74 +24,13 @@ cdef enum:                  # TLB banks: one per effective data mode; a change o
     BANK_S_SUM = 2
     BANK_U = 3
 
-# Cpu.key, low 8 bits: everything besides the address that decoding or translation depends on.
+# The mode, the low MODE_BITS of Cpu.key: everything besides the address that decoding or translation depends on.
 cdef enum:
     MODE_PRIVILEGE = 0x03   # fetch privilege
     MODE_BANK = 0x0C        # data bank << 2
     MODE_FP_ON = 0x10       # mstatus.FS is not Off
     MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register
     MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
-    MODE_BITS = 8
-
-cdef enum Feature:          # RiscvState.features: what the ISA string turns on beyond the letters in misa
-    FEATURE_SSTC = 1 << 0
-    FEATURE_SVADU = 1 << 1
-    FEATURE_ZICNTR = 1 << 2
-    FEATURE_ZIHPM = 1 << 3
-    FEATURE_ZICBOM = 1 << 4
-    FEATURE_ZICBOZ = 1 << 5
-    FEATURE_SVNAPOT = 1 << 6
-    FEATURE_SVPBMT = 1 << 7
-    FEATURE_SSCOFPMF = 1 << 8
-    FEATURE_SMSTATEEN = 1 << 9
-    FEATURE_ZKR = 1 << 10
-    FEATURE_ZCA = 1 << 11  # IALIGN is 16
-
-cdef enum Cause:            # privileged specification, table "Machine cause register values after trap"
-    FETCH_MISALIGNED = 0
-    FETCH_ACCESS = 1
-    ILLEGAL_INSTRUCTION = 2
-    BREAKPOINT = 3
-    LOAD_MISALIGNED = 4
-    LOAD_ACCESS = 5
-    STORE_MISALIGNED = 6
-    STORE_ACCESS = 7
-    ECALL_FROM_U = 8
-    ECALL_FROM_S = 9
-    ECALL_FROM_M = 11
-    FETCH_PAGE = 12
-    LOAD_PAGE = 13
-    STORE_PAGE = 15
-
-cdef enum Interrupt:        # bit numbers in mip and mie
-    IRQ_SSI = 1
-    IRQ_MSI = 3
-    IRQ_STI = 5
-    IRQ_MTI = 7
-    IRQ_SEI = 9
-    IRQ_MEI = 11
-    IRQ_LCOFI = 13          # Sscofpmf
-
-cdef enum:                  # mstatus fields
-    MSTATUS_SIE = 1 << 1
-    MSTATUS_MIE = 1 << 3
-    MSTATUS_SPIE = 1 << 5
-    MSTATUS_UBE = 1 << 6
-    MSTATUS_MPIE = 1 << 7
-    MSTATUS_SPP = 1 << 8
-    MSTATUS_MPP_SHIFT = 11
-    MSTATUS_MPP = 3 << 11
-    MSTATUS_FS = 3 << 13
-    MSTATUS_MPRV = 1 << 17
-    MSTATUS_SUM = 1 << 18
-    MSTATUS_MXR = 1 << 19
-    MSTATUS_TVM = 1 << 20
-    MSTATUS_TW = 1 << 21
-    MSTATUS_TSR = 1 << 22
-
-cdef enum:
-    PMP_ENTRIES = 16
-    EVENT_COUNTERS = 29     # mhpmcounter3 to mhpmcounter31
 
 cdef struct RiscvState:     # HartState.front_end: architectural state beyond the registers; no pointers
     uint64_t features       # Feature bits
@@ -98,7 +38,7 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
     uint64_t hart_id
     uint8_t privilege
-    uint64_t mstatus        # UXL and SXL are added on reading; SD too
+    uint64_t mstatus        # SD is added on reading
     uint64_t medeleg
     uint64_t mideleg
     uint64_t mie
@@ -114,7 +54,6 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint64_t menvcfg
     uint64_t mseccfg
     uint64_t mstateen[4]
-    uint64_t sstateen[4]
     uint64_t mhpmevent[EVENT_COUNTERS]
     uint64_t entropy        # state of the generator behind the seed register
     uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value

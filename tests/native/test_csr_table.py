@@ -1,0 +1,198 @@
+"""Every row of riscv/csrs.py, by instructions in M-mode and from Python.
+
+What a row says is held against the hart; for those with an effect of their own, and for fields, there are values from
+the manuals besides.
+"""
+
+import pytest
+
+from tests.native.test_csr import Bench
+from vm import Machine
+from vm_native.riscv.csrs import CSRS, Csr, mask
+from vm_native.riscv.isa import DEFAULT, parse
+from vm_native.riscv.registers import CSR_NUMBERS
+
+pytestmark = pytest.mark.usefixtures("dispatch")
+
+U64 = (1 << 64) - 1
+ISAS = ["rv64i", "rv64imac", "rv64gc_zicntr_sstc", "rv64gc_zihpm_sscofpmf_zicbom_svpbmt",
+        "rv64imac_zkr_smstateen_svadu", DEFAULT]
+PATTERNS = (U64, 0, 0xAAAA_AAAA_AAAA_AAAA, 0x5555_5555_5555_5555, 0x0123_4567_89AB_CDEF)
+HART_SAYS = {"misa", "mhartid"}
+
+
+def is_on(row: Csr, extensions) -> bool:
+    return not row.needs or row.needs in extensions
+
+
+def legal(row: Csr, extensions, value: int) -> int:
+    """What is stored of a value, by the fields of the row."""
+    if row.fields is None:
+        return value
+    kept = 0
+    for field in row.fields:
+        content = value >> field.low & field.mask >> field.low
+        if field.fixed is not None:
+            kept |= field.fixed << field.low
+        elif is_on(field, extensions) and not field.readonly and (not field.legal or content in field.legal.values()):
+            kept |= content << field.low
+    return kept
+
+
+def is_plain(row: Csr) -> bool:
+    return row.state is not None and not row.read and not row.write and row.name not in HART_SAYS
+
+
+@pytest.fixture(params=ISAS)
+def bench(request, guest):
+    return Bench(lambda source: guest(source, isa=request.param))
+
+
+def test_register_is_there_if_its_extension_is(bench):
+    extensions = bench.g.machine.isa.extensions
+    there = {number for row in CSRS if is_on(row, extensions) for _, number in row.registers()}
+    bench.g["mstatus"] = mask("mstatus", "FS")
+    for number in range(4096):
+        assert (bench.g.native.read_csr(number) is not None) == (number in there), hex(number)
+        operation, source = (1, 10) if number == CSR_NUMBERS["seed"] else (2, 0)        # only csrrw may read it
+        assert (bench.instruct(operation, number, source, 11) is not None) == (number in there), hex(number)
+
+
+def test_number_says_who_may_access_it(bench):
+    """Privileged manual, section 2.1: bits 9:8 are the lowest privilege; bits 11:10 are both 1 if it is read-only."""
+    bench.g.open_pmp()
+    for row in CSRS:
+        for name, number in row.registers():
+            for privilege in (0, 1, 3):
+                if privilege < number >> 8 & 3:
+                    bench.g.hart.privilege = privilege
+                    assert bench.read(number) is None, name
+            bench.g.hart.privilege = 3
+            if number >> 10 == 3:
+                assert bench.instruct(1, number, 10, 0) is None, name
+                assert not bench.g.native.write_csr(number, 0), name
+
+
+@pytest.fixture
+def new():
+    """The CSRs of a hart that nothing has touched."""
+    with Machine() as machine:
+        yield machine.harts[0].csr
+
+
+def test_value_after_reset(new):
+    for row in CSRS:
+        expected = row.constant if row.constant is not None else row.initial if row.state else None
+        for name, _ in row.registers():
+            if expected is not None:
+                assert new[name] == expected, name
+
+
+@pytest.mark.parametrize("name, value", {
+    "mstatus": 0xA << 32,               # section 3.4: MIE and MPRV are 0; UXL and SXL say 64 bits
+    "sstatus": 2 << 32,
+    "mcause": 0,                        # section 3.4
+    "misa": 2 << 62 | 0x14112F,         # A to D, F, I, M, S, U
+    "satp": 0,
+    "pmpcfg0": 0, "pmpcfg2": 0,         # section 3.4: A and L
+    "menvcfg": 0, "mseccfg": 0, "mstateen0": 0,
+    "mimpid": 1, "mvendorid": 0,
+    "stimecmp": U64,                    # the manual leaves it open; no interrupt is to come
+}.items())  # fmt: skip
+def test_value_after_reset_by_the_manual(name, value, new):
+    assert new[name] == value
+
+
+def test_stored_value_is_legal(bench):
+    extensions = bench.g.machine.isa.extensions
+    for row in filter(is_plain, CSRS):
+        if not is_on(row, extensions):
+            continue
+        for name, number in row.registers():
+            before = bench.g[name]
+            for value in PATTERNS:
+                expected = legal(row, extensions, value)
+                assert bench.instruct(1, number, 10, 0, value) is not None, name
+                assert bench.g[name] == expected, (name, hex(value))
+                bench.g[name] = before
+                bench.g[name] = value
+                assert name == "mcause" or bench.read(number) == expected, (name, hex(value))     # the bench's own
+            bench.g[name] = before
+
+
+def test_constants_ignore_writes(bench):
+    for row in CSRS:
+        if row.constant is not None and not row.is_readonly and is_on(row, bench.g.machine.isa.extensions):
+            for name, number in row.registers():
+                assert bench.write(number, U64) == row.constant, name
+
+
+# What all ones become on the default machine, by the manuals; of registers with effects, something that they keep.
+STORED = {
+    "mtvec": (U64, U64 & ~2),
+    "mepc": (U64, U64 & ~1),
+    "medeleg": (U64, 0xB3FF),
+    "mideleg": (U64, 0x2222),
+    "mie": (U64, 0x2AAA),
+    "mip": (U64, 0x2222),
+    "sip": (U64, 0),                                # nothing is delegated
+    "sie": (U64, 0),
+    "mcounteren": (U64, 0xFFFF_FFFF),
+    "mcountinhibit": (U64, 5),
+    "mhpmevent31": (U64, 0xF000_0000_FFFF_FFFF),
+    "menvcfg": (U64, 7 << 61 | 0xF1),
+    "senvcfg": (0xFFFF_FFFF_FFFF_FFEF, 0xC1),       # CBIE 2 is reserved
+    "mseccfg": (U64, 0x300),
+    "mstateen0": (U64, 3 << 62),
+    "mstateen3": (U64, 1 << 63),
+    "mstatus": (U64, 1 << 63 | 0xA << 32 | 0x7E79AA),
+    "sstatus": (U64, 1 << 63 | 2 << 32 | 0xC6122),
+    "satp": (U64, 0),                               # there is no mode 15: it stays as it was
+    "pmpcfg2": (U64, 0x9F9F_9F9F_9F9F_9F9F),
+    "pmpaddr15": (U64, (1 << 54) - 1),
+    "pmpaddr16": (U64, 0),
+    "fcsr": (U64, 0xFF),
+    "fflags": (U64, 0x1F),
+    "frm": (U64, 7),
+    "mcycle": (U64, U64),
+    "minstret": (U64, U64),
+    "stimecmp": (U64, U64),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_stored_value_by_the_manual(name, guest):
+    value, expected = STORED[name]
+    bench = Bench(lambda source: guest(source, isa=DEFAULT))
+    if name in ("fcsr", "fflags", "frm"):
+        bench.g["mstatus"] = 3 << 13
+    assert bench.write(CSR_NUMBERS[name], value) == expected
+
+
+def test_every_effect_has_a_value_by_the_manual():
+    """A new row with a function of its own needs a line above."""
+    effects = {name for row in CSRS for name, _ in row.registers()
+               if (row.write or row.view) and not row.is_readonly and not row.constant}
+    families = {name.rstrip("0123456789") for name in STORED}
+    assert {name for name in effects if name not in STORED and name.rstrip("0123456789") not in families} == set()
+
+
+def test_numbers_and_names_are_told_apart():
+    names = [name for row in CSRS for name, _ in row.registers()]
+    numbers = [number for row in CSRS for _, number in row.registers()]
+    assert len(set(names)) == len(names) == len(set(numbers))
+
+
+def test_fields_do_not_overlap():
+    for row in CSRS:
+        fields = row.fields or ()
+        together = 0
+        for field in fields:
+            assert not together & field.mask, (row.name, field.name)
+            together |= field.mask
+        assert together < 1 << row.each
+
+
+def test_extensions_are_known():
+    known = parse(DEFAULT).extensions
+    assert {row.needs for row in CSRS} | {field.needs for row in CSRS for field in row.fields or ()} <= known | {""}

@@ -1,0 +1,329 @@
+"""The control and status registers: one row per CSR, with its fields; and the tables of interrupts and causes.
+
+The core's switch over CSR numbers and its constants, `vm info --csrs`, docs/csrs.md and tests are made from these rows.
+Sections are those of the privileged manual, chapters 3 (machine) and 12 (supervisor), unless they say otherwise.
+
+C(number, name, needs) is a CSR of harts with the extension `needs`, if it says one. The number itself says the lowest
+privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10 are both 1). Then, where it is so:
+
+    indices=    a family: name0, name1 ... with these indices, at consecutive numbers from the first on
+    fields=     what can be written (WARL); the other bits read as 0. Without: all 64 bits can.
+                F("MPP", "12:11") is a field at these bits of the register, F("SIE", 1) a bit. Then, where it is so:
+                    needs=      the extension without which it is 0
+                    legal=      the values that it keeps, by name; any other becomes 0
+                    fixed=      the one value that it has
+                    readonly=   whether it only shows what is so elsewhere
+    each=       the register consists of entries of so many bits, and the fields are those of each
+    reset=      the value after reset, but for fixed fields: 0 if nothing is said, None if the hart decides
+    state=      the field of RiscvState that keeps it: the one of its name if nothing is said, None if no one does
+    constant=   it always reads as this and ignores writes: there is no state
+    view=       it shows another CSR: the `fields` named, or all that there are; `through` a mask that stands in a third
+    part=       it is a field of another CSR, at bit 0: "fcsr.FRM"
+
+Functions of csr.pyx and privilege.pyx are named only where an access has an effect or a condition:
+
+    access=     may it be accessed now, as far as state decides?    f(hart, number, writes)
+    read=       gives the value                                     f(hart), of a family f(hart, index)
+    write=      does all that a write does                          f(hart, value), of a family f(hart, index, value)
+    after=      called when a legal value has been stored           f(hart)
+
+Without `write` a write stores the legal value, or does nothing where there is no state.
+
+This file is data: it imports nothing of the package, and generators run it by path.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+ALL_ONES = (1 << 64) - 1
+
+# Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
+FEATURES = (
+    "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svadu", "Svnapot",
+    "Svpbmt",
+)
+PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
+
+
+class Interrupt(NamedTuple):
+    number: int                         # of the bit in mip and mie, and the cause
+    name: str
+    text: str
+    needs: str = ""
+
+
+class Cause(NamedTuple):
+    number: int
+    name: str
+    text: str
+
+
+# Section 3.1.9
+INTERRUPTS = (
+    Interrupt(1, "SSI", "supervisor software interrupt"),
+    Interrupt(3, "MSI", "machine software interrupt"),
+    Interrupt(5, "STI", "supervisor timer interrupt"),
+    Interrupt(7, "MTI", "machine timer interrupt"),
+    Interrupt(9, "SEI", "supervisor external interrupt"),
+    Interrupt(11, "MEI", "machine external interrupt"),
+    Interrupt(13, "LCOFI", "local counter-overflow interrupt", "Sscofpmf"),
+)
+# Section 3.1.15, table "Machine cause (mcause) register values after trap"
+CAUSES = (
+    Cause(0, "FETCH_MISALIGNED", "instruction address misaligned"),
+    Cause(1, "FETCH_ACCESS", "instruction access fault"),
+    Cause(2, "ILLEGAL_INSTRUCTION", "illegal instruction"),
+    Cause(3, "BREAKPOINT", "breakpoint"),
+    Cause(4, "LOAD_MISALIGNED", "load address misaligned"),
+    Cause(5, "LOAD_ACCESS", "load access fault"),
+    Cause(6, "STORE_MISALIGNED", "store address misaligned"),
+    Cause(7, "STORE_ACCESS", "store access fault"),
+    Cause(8, "ECALL_FROM_U", "environment call from U-mode"),
+    Cause(9, "ECALL_FROM_S", "environment call from S-mode"),
+    Cause(11, "ECALL_FROM_M", "environment call from M-mode"),
+    Cause(12, "FETCH_PAGE", "instruction page fault"),
+    Cause(13, "LOAD_PAGE", "load page fault"),
+    Cause(15, "STORE_PAGE", "store page fault"),
+)
+
+
+class Field(NamedTuple):
+    name: str
+    high: int
+    low: int
+    needs: str
+    legal: Mapping[str, int]
+    fixed: int | None
+    readonly: bool
+
+    @property
+    def mask(self) -> int:
+        return (2 << self.high) - (1 << self.low)
+
+    @property
+    def is_writable(self) -> bool:
+        return self.fixed is None and not self.readonly
+
+
+class Csr(NamedTuple):
+    number: int
+    name: str
+    needs: str
+    indices: range | None
+    fields: Sequence[Field] | None
+    each: int
+    reset: int | None
+    state: str | None
+    constant: int | None
+    view: "Csr | None"
+    through: str
+    part: Field | None                  # of `view`
+    access: str
+    read: str
+    write: str
+    after: str
+
+    @property
+    def privilege(self) -> int:
+        """The lowest that may access it: 0 U, 1 S, 3 M."""
+        return self.number >> 8 & 3
+
+    @property
+    def is_readonly(self) -> bool:
+        return self.number >> 10 == 3
+
+    @property
+    def writable(self) -> int:
+        """The bits that a write can change on a hart that has everything; of one entry, where there are several."""
+        if self.fields is None:
+            return ALL_ONES
+        return sum(field.mask for field in self.fields if field.is_writable)
+
+    @property
+    def initial(self) -> int | None:
+        """What it holds after reset; None if the hart decides."""
+        fixed = sum((field.fixed or 0) << field.low for field in self.fields or ())
+        return None if self.reset is None else self.reset | fixed
+
+    def registers(self) -> list[tuple[str, int]]:
+        """Names and numbers of the family, or the one."""
+        if self.indices is None:
+            return [(self.name, self.number)]
+        first = self.indices[0]
+        return [(f"{self.name}{index}", self.number + index - first) for index in self.indices]
+
+
+CSRS: list[Csr] = []
+BY_NAME: dict[str, Csr] = {}            # of a family, the first row
+
+
+def F(name: str, bits: int | str, *, needs: str = "", legal: Mapping[str, int] | None = None, fixed: int | None = None,
+      readonly: bool = False) -> Field:
+    high, _, low = str(bits).partition(":")
+    return Field(name, int(high), int(low or high), needs, legal or {}, fixed, readonly)
+
+
+def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
+      fields: Sequence[Field] | str | None = None, each: int = 64, reset: int | None = 0, state: str | None = "",
+      constant: int | None = None, view: str = "", through: str = "", part: str = "", access: str = "", read: str = "",
+      write: str = "", after: str = "") -> None:
+    """Add a row."""
+    shown, _, field_name = part.partition(".")
+    base = BY_NAME[view or shown] if view or shown else None
+    taken = base.fields if base else None
+    if isinstance(fields, str):
+        taken = [field for field in taken or () if field.name in fields.split()]
+    elif fields is not None:
+        taken = fields
+    (piece,) = [field for field in taken or () if field.name == field_name] or [None]
+    if base or constant is not None:
+        state = None
+    elif state == "":
+        state = name if indices is None else name + "[{}]"
+    CSRS.append(Csr(number, name, needs, indices, fields=taken, each=each, reset=reset, state=state, constant=constant,
+                    view=base, through=through, part=piece, access=access, read=read, write=write, after=after))
+    BY_NAME.setdefault(name, CSRS[-1])
+
+
+def interrupts(suffix: str = "", *, of: Sequence[Interrupt] = INTERRUPTS, readonly: str = "") -> list[Field]:
+    """A bit for each interrupt."""
+    return [F(row.name + suffix, row.number, needs=row.needs, readonly=row.name in readonly.split()) for row in of]
+
+
+def mask(name: str, fields: str) -> int:
+    """The bits of some fields of a CSR, or of a family's: mask("menvcfg", "STCE PBMTE")."""
+    by_name = {field.name: field for field in BY_NAME[name].fields or ()}
+    return sum(by_name[field].mask for field in fields.split())
+
+
+# What several registers have
+VECTOR = (F("BASE", "63:2"), F("MODE", 0, legal={"DIRECT": 0, "VECTORED": 1}))     # MODE is 1:0; 2 and 3 are reserved
+EPC = (F("ALIGNED", "63:2"), F("HALFWORD", 1, needs="Zca"))
+CAUSE = (F("INTERRUPT", 63), F("CODE", "62:0"))
+ENVCFG = (
+    F("FIOM", 0),
+    F("CBIE", "5:4", needs="Zicbom", legal={"ILLEGAL": 0, "FLUSH": 1, "INVALIDATE": 3}),
+    F("CBCFE", 6, needs="Zicbom"),
+    F("CBZE", 7, needs="Zicboz"),
+)
+COUNTERS = (F("CY", 0, needs="Zicntr"), F("TM", 1, needs="Zicntr"), F("IR", 2, needs="Zicntr"),
+            F("HPM", "31:3", needs="Zihpm"))
+SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M"]
+
+# --- Machine information: sections 3.1.1 to 3.1.5 and 3.1.17 ---------------------------------------------------------
+C(0x301, "misa",          fields=[F("MXL", "63:62", readonly=True), F("EXTENSIONS", "25:0", readonly=True)], reset=None)
+C(0xF11, "mvendorid",     constant=0)
+C(0xF12, "marchid",       constant=0)
+C(0xF13, "mimpid",        constant=1)
+C(0xF14, "mhartid",       state="hart_id", reset=None)
+C(0xF15, "mconfigptr",    constant=0)
+
+# --- Status: sections 3.1.6 and 12.1.1 -------------------------------------------------------------------------------
+C(0x300, "mstatus", read="read_mstatus", write="write_mstatus", fields=[
+    F("SIE", 1),
+    F("MIE", 3),
+    F("SPIE", 5),
+    F("MPIE", 7),
+    F("SPP", 8),
+    F("MPP", "12:11", legal={"U": 0, "S": 1, "M": 3}),
+    F("FS", "14:13", needs="F", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
+    F("MPRV", 17),
+    F("SUM", 18),
+    F("MXR", 19),
+    F("TVM", 20),
+    F("TW", 21),
+    F("TSR", 22),
+    F("UXL", "33:32", fixed=2),
+    F("SXL", "35:34", fixed=2),
+    F("SD", 63, readonly=True),
+])
+C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP FS SUM MXR UXL SD")
+
+# --- Traps: sections 3.1.7, 3.1.8, 3.1.13 to 3.1.16; 12.1.2, 12.1.6 to 12.1.9 ----------------------------------------
+C(0x305, "mtvec",         fields=VECTOR)
+C(0x302, "medeleg",       fields=[F(row.name, row.number) for row in CAUSES if row.name != "ECALL_FROM_M"])
+C(0x303, "mideleg",       fields=interrupts(of=SUPERVISOR_INTERRUPTS), after="interrupts_changed")
+C(0x340, "mscratch")
+C(0x341, "mepc",          fields=EPC)
+C(0x342, "mcause",        fields=CAUSE)
+C(0x343, "mtval")
+C(0x105, "stvec",         fields=VECTOR)
+C(0x140, "sscratch")
+C(0x141, "sepc",          fields=EPC)
+C(0x142, "scause",        fields=CAUSE)
+C(0x143, "stval")
+
+# --- Interrupts: sections 3.1.9 and 12.1.3; mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides ---------
+C(0x344, "mip",           fields=interrupts("P", readonly="MEI MSI MTI"), read="read_mip", write="write_mip")
+C(0x304, "mie",           fields=interrupts("E"), after="enables_changed")
+C(0x144, "sip",           view="mip", through="mideleg",
+  fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
+C(0x104, "sie",           view="mie", through="mideleg")
+
+# --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapter "Sscofpmf" --------------------------------------
+C(0xB00, "mcycle",                    state=None, read="read_mcycle", write="write_mcycle")
+C(0xB02, "minstret",                  state=None, read="read_minstret", write="write_minstret")
+C(0xB03, "mhpmcounter",               indices=range(3, 32), constant=0)
+C(0x306, "mcounteren",                fields=COUNTERS)
+C(0x106, "scounteren",                fields=COUNTERS)
+C(0x320, "mcountinhibit",             fields=[F("CY", 0), F("IR", 2)], write="write_mcountinhibit")
+C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} - 3]", fields=[
+    F("EVENT", "31:0", needs="Sscofpmf"),
+    F("UINH", 60, needs="Sscofpmf"),
+    F("SINH", 61, needs="Sscofpmf"),
+    F("MINH", 62, needs="Sscofpmf"),
+    F("OF", 63, needs="Sscofpmf"),
+])
+C(0xC00, "cycle",        "Zicntr",    view="mcycle", access="counter_enabled")
+C(0xC01, "time",         "Zicntr",    state=None, read="read_time", access="counter_enabled")
+C(0xC02, "instret",      "Zicntr",    view="minstret", access="counter_enabled")
+C(0xC03, "hpmcounter",   "Zihpm",     indices=range(3, 32), constant=0, access="counter_enabled")
+C(0xDA0, "scountovf",    "Sscofpmf",  state=None, read="read_scountovf")
+
+# --- Supervisor timer: chapter "Sstc" --------------------------------------------------------------------------------
+C(0x14D, "stimecmp",     "Sstc",      reset=ALL_ONES, access="stimecmp_enabled", after="timers_changed")
+
+# --- Configuration: sections 3.1.18, 3.1.19 and 12.1.10; chapter "Smstateen/Ssstateen" -------------------------------
+C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
+    *ENVCFG,
+    F("ADUE", 61, needs="Svadu"),
+    F("PBMTE", 62, needs="Svpbmt"),
+    F("STCE", 63, needs="Sstc"),
+])
+C(0x10A, "senvcfg",                   fields=ENVCFG, access="senvcfg_enabled")
+C(0x747, "mseccfg",      "Zkr",       fields=[F("USEED", 8), F("SSEED", 9)])
+C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
+C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[F("ENVCFG", 62), F("SE0", 63)])
+C(0x10C, "sstateen",     "Smstateen", indices=range(4), constant=0, access="sstateen_enabled")     # no bit is of use
+
+# --- Physical memory protection: section 3.7 -------------------------------------------------------------------------
+C(0x3A0, "pmpcfg", indices=range(0, PMP_ENTRIES // 4, 2), each=8, read="read_pmpcfg", write="write_pmpcfg", fields=[
+    F("R", 0),
+    F("W", 1),                          # W without R is reserved: it becomes 0
+    F("X", 2),
+    F("A", "4:3", legal={"OFF": 0, "TOR": 1, "NA4": 2, "NAPOT": 3}),
+    F("L", 7),                          # the entry cannot be written until reset, nor the address of a range below it
+])
+C(0x3B0, "pmpaddr",       indices=range(PMP_ENTRIES), fields=[F("ADDRESS", "53:0")], write="write_pmpaddr")
+C(0x3A0 + PMP_ENTRIES // 4, "pmpcfg",  indices=range(PMP_ENTRIES // 4, 16, 2), constant=0)
+C(0x3B0 + PMP_ENTRIES,      "pmpaddr", indices=range(PMP_ENTRIES, 64), constant=0)
+
+# --- Address translation: section 12.1.11 ----------------------------------------------------------------------------
+C(0x180, "satp", access="satp_enabled", write="write_satp", fields=[
+    F("PPN", "43:0"),
+    F("ASID", "59:44"),
+    # A mode that the hart does not have leaves the whole register as it was
+    F("MODE", "63:60", legal={"BARE": 0, "SV39": 8, "SV48": 9, "SV57": 10}),
+])
+
+# --- Unprivileged manual: chapters "F" and "Entropy Source" ----------------------------------------------------------
+C(0x003, "fcsr",         "F",         state=None, access="float_enabled", read="read_fcsr", write="write_fcsr", fields=[
+    F("FFLAGS", "4:0"),
+    F("FRM", "7:5"),
+])
+C(0x001, "fflags",       "F",         part="fcsr.FFLAGS", access="float_enabled")
+C(0x002, "frm",          "F",         part="fcsr.FRM", access="float_enabled")
+C(0x015, "seed",         "Zkr",       state=None, access="seed_enabled", read="read_seed", fields=[
+    F("ENTROPY", "15:0", readonly=True),
+    F("OPST", "31:30", readonly=True, legal={"BIST": 0, "WAIT": 1, "ES16": 2, "DEAD": 3}),
+])

@@ -1,0 +1,222 @@
+"""What the core takes from the table of CSRs: `sources` gives the texts, setup.py writes and compiles them.
+
+    vm_native/riscv/constants.pxd   numbers of CSRs, their fields, interrupts, causes
+    csr_table.pxi                   reading, writing and resetting by number, for csr.pyx
+
+Run by path, before anything is compiled.
+"""
+
+import runpy
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+TABLE = runpy.run_path(str(Path(__file__).parent / "csrs.py"))
+CSRS, FEATURES, ALL_ONES = TABLE["CSRS"], TABLE["FEATURES"], TABLE["ALL_ONES"]
+HEADER = "# Made by vm_native/riscv/generate.py from csrs.py."
+
+
+def sources() -> dict[str, str]:
+    """Texts by file name."""
+    table = text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
+    features = ", ".join(name for name in map(feature, FEATURES) if name in table)
+    table = text([HEADER, f"from vm_native.riscv.constants cimport {features}"]) + table
+    return {"vm_native/riscv/constants.pxd": text(constants()), "csr_table.pxi": table}
+
+
+def text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def indent(lines: Iterable[str], levels: int = 1) -> list[str]:
+    return ["    " * levels + line for line in lines]
+
+
+def feature(extension: str) -> str:
+    return "FEATURE_" + extension.upper()
+
+
+def unsigned(value: int) -> str:
+    return f"0x{value:X}ULL"
+
+
+# --- Constants -------------------------------------------------------------------------------------------------------
+
+def constants() -> Iterator[str]:
+    """Small numbers are enums. Masks are macros of C: 64 bits, unsigned, and nothing to load from memory."""
+    yield from (HEADER, "from libc.stdint cimport uint64_t")
+    numbers = {f"CSR_{row.name.upper()}": row.number for row in TABLE["BY_NAME"].values()}
+    yield from enum("Csr", dict(sorted(numbers.items(), key=lambda item: item[1])))
+    yield from enum("Feature", {feature(name): 1 << bit for bit, name in enumerate(FEATURES)})
+    yield from enum("Interrupt", {f"IRQ_{row.name}": row.number for row in TABLE["INTERRUPTS"]})
+    yield from enum("Cause", {row.name: row.number for row in TABLE["CAUSES"]})
+    events = TABLE["BY_NAME"]["mhpmevent"].indices
+    yield from enum("", {"PMP_ENTRIES": TABLE["PMP_ENTRIES"], "EVENT_COUNTERS": len(events)})
+    masks, shifts = {}, {}
+    for row in CSRS:
+        for field in () if row.view else row.fields or ():
+            name = f"{row.name}_{field.name}".upper()
+            masks[name] = field.mask
+            masks |= {f"{name}_{value_name}": value << field.low for value_name, value in field.legal.items()}
+            if field.high > field.low:
+                shifts[name + "_SHIFT"] = field.low
+    yield from enum("", shifts)
+    yield from ("", "cdef extern from *:", '    """')
+    yield from (f"    #define VM_{name} {unsigned(value)}" for name, value in masks.items())
+    yield '    """'
+    yield from (f'    uint64_t {name} "VM_{name}"' for name in masks)
+
+
+def enum(name: str, values: dict[str, int]) -> Iterator[str]:
+    yield from ("", f"cdef enum {name}".rstrip() + ":")
+    yield from (f"    {key} = {value:#x}" for key, value in values.items())
+
+
+# --- Legal values ----------------------------------------------------------------------------------------------------
+
+def is_restricted(row) -> bool:
+    """Whether it is stored, and a legal value may differ from what is written."""
+    if row.state is None or not row.writable:
+        return False
+    return row.writable != ALL_ONES or any(map(is_selective, row.fields or ()))
+
+
+def is_selective(field) -> bool:
+    """Whether there are values that the field does not take."""
+    return 0 < len(field.legal) <= field.mask >> field.low
+
+
+def legal_values() -> Iterator[str]:
+    for row in CSRS:
+        if is_restricted(row):
+            yield from ("", "", f"cdef inline uint64_t legal_{row.name}(Hart* hart, uint64_t value) noexcept nogil:")
+            yield from indent(legal_value(row))
+
+
+def legal_value(row) -> Iterator[str]:
+    """Whatever is not there becomes 0, and a field with a value that it does not take, too."""
+    masks: dict[str, int] = {}
+    for field in row.fields:
+        if field.is_writable:
+            masks[field.needs] = masks.get(field.needs, 0) | field.mask
+    yield f"cdef uint64_t writable = {unsigned(masks.pop('', 0))}"
+    for extension, mask in masks.items():
+        yield from (f"if {has(extension)}:", f"    writable |= {unsigned(mask)}")
+    yield "value &= writable"
+    for field in row.fields:
+        if is_selective(field):
+            kept = [unsigned(value << field.low) for value in field.legal.values() if value]
+            mask = unsigned(field.mask)
+            yield f"if {' and '.join(f'value & {mask} != {value}' for value in kept)}:"
+            yield f"    value &= ~{mask}"
+    fixed = sum((field.fixed or 0) << field.low for field in row.fields)
+    yield f"return value | {unsigned(fixed)}" if fixed else "return value"
+
+
+def has(extension: str) -> str:
+    return f"hart.state.features & {feature(extension)}"
+
+
+# --- Switches over the number ----------------------------------------------------------------------------------------
+
+def switch(cases: Iterable[tuple[object, list[str]]]) -> Iterator[str]:
+    """Single numbers first, for these become a switch of C; then the families, with their `index`."""
+    cases = list(cases)
+    word = "if"
+    for row, body in cases:
+        if row.indices is None:
+            yield f"{word} number == {row.number:#x}:  # {row.name}"
+            yield from indent(body)
+            word = "elif"
+    yield "else:"
+    word = "if"
+    for row, body in cases:
+        if row.indices is not None:
+            last = row.number + row.indices[-1] - row.indices[0]
+            multiple = f" and not number % {row.indices.step}" if row.indices.step > 1 else ""
+            yield f"    {word} {row.number:#x} <= number <= {last:#x}{multiple}:  # {row.name}"
+            offset = row.number - row.indices[0]
+            uses_index = any("index" in line for line in body)
+            yield from indent([f"index = number - {offset:#x}"] * uses_index + body, 2)
+            word = "elif"
+    yield from ("    else:", "        return False")
+
+
+def access() -> Iterator[str]:
+    yield from ("", "", "cdef inline bint access_enabled(Hart* hart, int number, bint writes) noexcept nogil:")
+    yield '    """Whether state beyond the privilege lets a register be accessed now, if it exists."""'
+    functions = dict.fromkeys(row.access for row in CSRS if row.access)
+    word = "if"
+    for function in functions:
+        numbers = [number for row in CSRS if row.access == function for _, number in row.registers()]
+        condition = " or ".join(f"number == {number:#x}" for number in numbers)
+        yield from indent([f"{word} {condition}:", f"    return {function}(hart, number, writes)"])
+        word = "elif"
+    yield "    return True"
+
+
+def place(row) -> str:
+    return "hart.state." + row.state.format("index")
+
+
+def seen_through(row, bits: int) -> str:
+    """Those of these bits of another register that a view shows."""
+    through = f"hart.state.{row.through}" if row.through else ""
+    known = unsigned(bits) if bits != ALL_ONES else ""
+    return " & ".join(filter(None, (through, known)))
+
+
+def value_of(row) -> str:
+    if row.constant is not None:
+        return str(row.constant)
+    if row.part:
+        return f"{value_of(row.view)} >> {row.part.low} & {row.part.mask >> row.part.low:#x}"
+    if row.view:
+        bits = sum(field.mask for field in row.fields) if row.fields and not row.through else ALL_ONES
+        return " & ".join(filter(None, (value_of(row.view), seen_through(row, bits))))
+    if row.read:
+        return f"{row.read}(hart)" if row.indices is None else f"{row.read}(hart, index)"
+    return place(row)
+
+
+def reading() -> Iterator[str]:
+    yield from ("", "", "cdef bint csr_read(Hart* hart, int number, uint64_t* value) noexcept nogil:")
+    yield "    cdef int index"
+    yield from indent(switch((row, [*existing(row), f"value[0] = {value_of(row)}"]) for row in CSRS))
+    yield "    return True"
+
+
+def existing(row) -> list[str]:
+    return [f"if not {has(row.needs)}:", "    return False"] if row.needs else []
+
+
+def store(row, value: str) -> list[str]:
+    """Lines that write a register; none where nothing can be changed."""
+    if row.part:
+        old, field = value_of(row.view), row.part
+        kept, new = f"{old} & ~{unsigned(field.mask)}", f"{value} << {field.low} & {unsigned(field.mask)}"
+        return store(row.view, f"{kept} | {new}")
+    if row.view:
+        old, seen = place(row.view), seen_through(row, row.writable)
+        return [f"mask = {seen}", *store(row.view, f"{old} & ~mask | {value} & mask")]
+    if row.write:
+        return [f"{row.write}(hart, {value})" if row.indices is None else f"{row.write}(hart, index, {value})"]
+    if row.state is None or not row.writable:
+        return []
+    legal = f"legal_{row.name}(hart, {value})" if is_restricted(row) else value
+    return [f"{place(row)} = {legal}", *([f"{row.after}(hart)"] if row.after else [])]
+
+
+def writing() -> Iterator[str]:
+    yield from ("", "", "cdef bint csr_write(Hart* hart, int number, uint64_t value) noexcept nogil:")
+    yield from ("    cdef int index", "    cdef uint64_t mask")
+    rows = [row for row in CSRS if not row.is_readonly]
+    yield from indent(switch((row, [*existing(row), *store(row, "value")] or ["pass"]) for row in rows))
+    yield "    return True"
+
+
+def resetting() -> Iterator[str]:
+    yield from ("", "", "cdef void reset_csrs(Hart* hart) noexcept nogil:")
+    yield '    """What is not 0 after reset; the caller has cleared the rest."""'
+    for row in CSRS:
+        if row.state and row.initial:
+            yield f"    {place(row)} = {unsigned(row.initial)}"
