@@ -119,6 +119,8 @@ class ParallelBuild(build_ext):
     def finalize_options(self):
         super().finalize_options()
         self.parallel = self.parallel or JOBS
+        if not (self.inplace or getattr(self, "editable_mode", False)):
+            self.extensions = [module for module in self.extensions if not module.name.startswith("vm_native.testing.")]
 
 
 os.chdir(ROOT)

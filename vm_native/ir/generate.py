@@ -1,4 +1,4 @@
-"""The opcodes, made from the uop table: `sources` gives the text of vm_native/ir/uop.pxd.
+"""The opcodes and what engines ask of them, from the uop table: `sources` gives the text of vm_native/ir/uop.pxd.
 
 Run by path, before anything is compiled.
 """
@@ -11,7 +11,10 @@ TABLE = runpy.run_path(str(Path(__file__).parent / "uops.py"))
 
 def sources() -> dict[str, str]:
     """Texts by file name."""
-    names = [TABLE["constant"](row) for row in TABLE["UOPS"]]
+    rows, constant = TABLE["UOPS"], TABLE["constant"]
+    names = [constant(row) for row in rows]
     lines = ["# Opcodes of uops, in the order of vm_native/ir/uops.py.", "cdef enum:"]
     lines += [f"    {name} = {number}" for number, name in enumerate([*names, "UOP_COUNT"])]
+    branches = ", ".join(constant(row) for row in rows if row.is_branch)
+    lines += ["", "cdef inline bint is_branch(int opcode) noexcept nogil:", f"    return opcode in ({branches})"]
     return {"vm_native/ir/uop.pxd": "\n".join([*lines, ""])}

@@ -35,6 +35,11 @@ class UopRow(NamedTuple):
         """How many slots of a block the uop takes."""
         return 2 if "rs3" in self.operands or "wide" in self.operands or self.semantics.startswith("call") else 1
 
+    @property
+    def is_branch(self) -> bool:
+        """Whether it ends a block in one of two ways, on a condition."""
+        return self.semantics.startswith("branch")
+
 
 UOPS: list[UopRow] = []
 

@@ -1,0 +1,1 @@
+"""What tests reach the core through. Not in wheels."""
