@@ -8,7 +8,8 @@ from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_COLD, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, Jit, JournalEntry, Mark, Trace,
+    EXIT_COLD, FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, TAKEN, Jit, JournalEntry,
+    Mark, Trace,
 )
 from vm_native.jit.traces cimport (
     discard_block, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit, new_trace, room_for_trace,
@@ -57,7 +58,7 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
-# As statistics call each ExitReason
+# What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
 SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
@@ -131,7 +132,7 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
 cdef bint loops(Block** parts, int count) noexcept nogil:
     """Whether the end of the trace leads back to its head."""
     cdef Block* last = parts[count - 1]
-    return last.links[0].pc == parts[0].pc or last.links[1].pc == parts[0].pc
+    return last.links[TAKEN].pc == parts[0].pc or last.links[FALLEN].pc == parts[0].pc
 
 
 cdef bint emit_trace(Translation* t, Block** parts, int* next_links, int count) noexcept nogil:
