@@ -157,6 +157,10 @@ cdef struct FrontEnd:
     int zero                        # the one that reads as zero
     uint8_t hot_slots[16]           # the slots of integers that programs use most, best first
     uint8_t hot_floats[16]          # and of floating-point numbers
+    int first_float                 # the slots of floating-point numbers follow each other
+    int float_count
+    uint32_t nan_single             # what an operation gives for NaN
+    uint64_t nan_double
     int (*data_bank)(uint64_t mode) noexcept nogil
     bint (*uses_float)(uint64_t mode) noexcept nogil
 

@@ -73,6 +73,7 @@ class UopRow(NamedTuple):
 
     @property
     def is_branch(self) -> bool:
+        """Whether it ends a block in one of two ways, on a condition."""
         return isinstance(self.meaning, Branch)
 
     @property

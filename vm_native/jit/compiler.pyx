@@ -1,4 +1,4 @@
-"""Uops to x86-64: compiles traces of hot blocks, and is the face that the run loop and the block cache see."""
+"""Uops to x86-64: compiles traces of hot blocks, and is what the run loop and the block cache see of it."""
 from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
@@ -6,25 +6,25 @@ from vm_native.checks cimport static_assert
 from vm_native.clock cimport host_ns
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
-from vm_native.ir.uop cimport *
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, PAUSES, REGION_BYTES, Code, Jit, Mark, Place,
+    FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, TAKEN, Jit, JournalEntry,
+    Mark, Trace,
 )
 from vm_native.jit.traces cimport (
-    code_of, discard_block, free_all, free_code, keep_code, lay_out_regions, link, link_exit, new_code,
-    room_for_trace, way_to_cold,
+    cold_exit, discard_block, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit, new_trace,
+    room_for_trace, trace_of,
 )
-from vm_native.jit.x86_64.access cimport choose_slot, emit_access, emit_group, find_strides
+from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_perform, emit_perform_thunk
+from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.stubs cimport emit_stubs
-from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Job, has_room
+from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Translation, has_room
 from vm_native.jump_cache cimport JumpCacheEntry
 from vm_native.machine cimport BASE_REGISTERS, Compiler, Cpu, FrontEnd, Machine
 from vm_native.memory.tlb cimport TlbEntry
@@ -47,6 +47,10 @@ cdef extern from *:
     """
     bint host_can_compile "vm_host_can_compile"() noexcept nogil
 
+cdef enum Allocation:       # which guest registers live in host registers during a trace
+    AS_EVERYWHERE
+    BY_USE                  # those that its blocks use most
+
 cdef enum:
     CODE_BYTES = 64 << 20
     BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
@@ -56,7 +60,7 @@ cdef enum:
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
 cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
-# Of LEFT_UNLINKED and what follows it, in this order
+# What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
 SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
@@ -74,19 +78,19 @@ def unavailable():
 
 # --- One trace --------------------------------------------------------------------------------------------------------
 
-cdef void mark(Job* job, uint64_t pc) noexcept nogil:
-    cdef Code* code = job.code
-    cdef Mark* marks = <Mark*>realloc(code.marks, (code.mark_count + 1) * sizeof(Mark))
+cdef void mark(Translation* t, uint64_t pc) noexcept nogil:
+    cdef Trace* trace = t.trace
+    cdef Mark* marks = <Mark*>realloc(trace.marks, (trace.mark_count + 1) * sizeof(Mark))
     if marks == NULL:
         return
-    code.marks = marks
-    marks[code.mark_count].pc = pc
-    marks[code.mark_count].offset = <uint32_t>(here(&job.e) - code.start)
-    code.mark_count += 1
+    trace.marks = marks
+    marks[trace.mark_count].pc = pc
+    marks[trace.mark_count].offset = <uint32_t>(here(&t.e) - trace.start)
+    trace.mark_count += 1
 
 
-cdef void note_place(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexcept nogil:
-    cdef Place* journal = <Place*>realloc(jit.journal, (jit.journal_count + 1) * sizeof(Place))
+cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexcept nogil:
+    cdef JournalEntry* journal = <JournalEntry*>realloc(jit.journal, (jit.journal_count + 1) * sizeof(JournalEntry))
     if journal == NULL:
         return
     jit.journal = journal
@@ -96,132 +100,131 @@ cdef void note_place(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     jit.journal_count += 1
 
 
-cdef bint emit_part(Job* job, Block* part, int way) noexcept nogil:
-    cdef int slot = 0, opcode, i, grouped
-    cdef Uop* uop
-    while slot < part.uop_count:
-        uop = &part.uops[slot]
-        opcode = part.info[slot].opcode
-        if job.jit.marking:
-            mark(job, part.pc + part.info[slot].pc_offset)
-        grouped = emit_group(job, part, slot)
-        if grouped:
-            if not has_room(job):
-                return False
-            for i in range(slot, slot + grouped):
-                choose_slot(job, &part.uops[i], part.info[i].opcode, part.pc + part.info[i].pc_offset)
-            slot += grouped
-            continue
-        if UOP_BEQ <= opcode <= UOP_FALL or opcode == UOP_CALL_LEAVE:
-            emit_end(job, part, uop, opcode, way)
-        elif not (
-            emit_integer(job, uop, opcode) or emit_access(job, uop, opcode) or emit_floating(job, uop, opcode)
-            or emit_atomic(job, uop, opcode)
-        ):
-            emit_perform(job, uop, job.refund)
-            # Whatever was known of the registers may have changed.
-            memset(job.boxed, 0, sizeof(job.boxed))
-        if not has_room(job):
+cdef void emit_uop(Translation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
+    if (
+        emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
+        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_link)
+    ):
+        return
+    emit_fallback(t, uop, t.refund)
+    # Whatever was known of the registers may have changed.
+    memset(t.boxed, 0, sizeof(t.boxed))
+
+
+cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
+    """False if there is no room."""
+    cdef int i, end, at = 0
+    while at < part.uop_count:
+        if t.jit.marking:
+            mark(t, part.pc + part.info[at].pc_offset)
+        end = at + emit_group(t, part, at)
+        if end == at:
+            emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_link)
+            end = at + 1
+        if not has_room(t):
             return False
-        choose_slot(job, uop, opcode, part.pc + part.info[slot].pc_offset)
-        slot += 1
-        if slot < part.uop_count and part.info[slot].opcode == CONSTANT_SLOT:
-            slot += 1
+        for i in range(at, end):
+            choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.pc + part.info[i].pc_offset)
+        at = end
+        if at < part.uop_count and part.info[at].opcode == CONSTANT_SLOT:
+            at += 1
     return True
 
 
 cdef bint loops(Block** parts, int count) noexcept nogil:
     """Whether the end of the trace leads back to its head."""
     cdef Block* last = parts[count - 1]
-    return last.links[0].pc == parts[0].pc or last.links[1].pc == parts[0].pc
+    return last.links[TAKEN].pc == parts[0].pc or last.links[FALLEN].pc == parts[0].pc
 
 
-cdef bint emit_trace(Job* job, Block** parts, int* ways, int count) noexcept nogil:
+cdef bint emit_trace(Translation* t, Block** parts, int* next_links, int count) noexcept nogil:
     """False if the trace grows too large."""
     cdef int i
-    cdef int left = job.steps
-    emit_perform_thunk(job)
-    job.code.start = here(&job.e)
-    emit_entry(job)
+    cdef int left = t.steps
+    emit_fallback_thunk(t)
+    t.trace.start = here(&t.e)
+    emit_entry(t)
     for i in range(count):
         left -= parts[i].steps
-        job.refund = left
-        if not emit_part(job, parts[i], ways[i]):
+        t.refund = left
+        if not emit_part(t, parts[i], next_links[i]):
             return False
-    if job.jit.marking:
-        mark(job, 0)
-    return emit_cold(job)
+    if t.jit.marking:
+        mark(t, 0)
+    return emit_cold(t)
 
 
-cdef Code* compile_trace(Jit* jit, Cpu* cpu, Block** parts, int* ways, int count, bint allocation) noexcept nogil:
+cdef Trace* compile_trace(
+    Jit* jit, Cpu* cpu, Block** parts, int* next_links, int count, Allocation allocation
+) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory."""
-    cdef Job job
+    cdef Translation t
     cdef int i, uops = 0
-    job.code = new_code(parts, count)
-    if job.code == NULL:
+    t.trace = new_trace(parts, count)
+    if t.trace == NULL:
         return NULL
-    job.jit = jit
-    job.floats = cpu.front_end.uses_float(parts[0].mode)
-    job.bank = cpu.front_end.data_bank(parts[0].mode)
-    job.cold_count = 0
-    job.steps = 0
-    memset(job.boxed, 0, sizeof(job.boxed))
+    t.jit = jit
+    t.floats = cpu.front_end.uses_float(parts[0].mode)
+    t.bank = cpu.front_end.data_bank(parts[0].mode)
+    t.cold_count = 0
+    t.steps = 0
+    memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
-        job.slots[i] = <uint8_t>i
-        job.strides[i] = False
+        t.page_entries[i] = <uint8_t>i
+        t.strides[i] = False
     for i in range(count):
-        find_strides(&job, parts[i])
-        job.steps += parts[i].steps
+        find_strides(&t, parts[i])
+        t.steps += parts[i].steps
         uops += parts[i].uop_count
-    allocate(&job, parts, count if allocation else 0, loops(parts, count))
-    job.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
-    job.e.executable = jit.memory.executable
-    job.limit = job.e.at + uops * BYTES_A_UOP
-    if not emit_trace(&job, parts, ways, count):
-        free_code(job.code)
+    allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
+    t.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
+    t.e.executable = jit.memory.executable
+    t.limit = t.e.at + uops * BYTES_A_UOP
+    if not emit_trace(&t, parts, next_links, count):
+        free_trace(t.trace)
         return NULL
-    parts[0].entry_steps = job.steps
-    keep_code(jit, job.code, job.e.at)
+    parts[0].entry_steps = t.steps
+    keep_trace(jit, t.trace, t.e.at)
     if jit.journaling:
-        note_place(jit, parts[0].pc, job.code.start, job.code.size)
+        note_trace(jit, parts[0].pc, t.trace.start, t.trace.size)
     jit.statistics.traces += 1
-    jit.statistics.instructions += job.steps
-    jit.statistics.host_bytes += job.code.size
-    return job.code
+    jit.statistics.instructions += t.steps
+    jit.statistics.host_bytes += t.trace.size
+    return t.trace
 
 
-cdef void compile(Compiler* face, Cpu* cpu, Block* head) noexcept nogil:
+cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     """Compile a trace that begins with this block, and link it with what has been compiled around it."""
-    cdef Jit* jit = <Jit*>face
-    cdef Code* code
+    cdef Jit* jit = <Jit*>interface
+    cdef Trace* trace
     cdef Block* parts[MAX_PARTS]
     cdef Block* target
-    cdef int ways[MAX_PARTS]
+    cdef int next_links[MAX_PARTS]
     cdef uint64_t began = host_ns()
-    cdef int i, count = choose_trace(jit, head, parts, ways)
-    code = compile_trace(jit, cpu, parts, ways, count, jit.switches.allocation)
-    if code == NULL:
-        ways[0] = -1
-        code = compile_trace(jit, cpu, parts, ways, 1, False)
-    if code != NULL and jit.switches.linking and not head.second_page:
-        for i in range(code.exit_count):
-            target = block_in_page(jit, head, code.exits[i].pc)
+    cdef int i, count = choose_trace(jit, head, parts, next_links)
+    trace = compile_trace(jit, cpu, parts, next_links, count, BY_USE if jit.switches.allocation else AS_EVERYWHERE)
+    if trace == NULL:
+        next_links[0] = NO_LINK
+        trace = compile_trace(jit, cpu, parts, next_links, 1, AS_EVERYWHERE)
+    if trace != NULL and jit.switches.linking and not head.second_page:
+        for i in range(trace.exit_count):
+            target = block_in_page(jit, head, trace.exits[i].pc)
             if target != NULL and target.entry != NULL:
-                link(jit, &code.exits[i], code_of(target))
+                link(jit, &trace.exits[i], trace_of(target))
     jit.statistics.compile_ns += host_ns() - began
 
 
-# --- The face ---------------------------------------------------------------------------------------------------------
+# --- The interface ----------------------------------------------------------------------------------------------------
 
 ctypedef void (*Enter)(Cpu* cpu, void* code) noexcept nogil
 
 
-cdef void run(Compiler* face, Cpu* cpu, Block* block) noexcept nogil:
-    (<Enter><void*>(<Jit*>face).enter[cpu.front_end.uses_float(block.mode)])(cpu, block.entry)
+cdef void run(Compiler* interface, Cpu* cpu, Block* block) noexcept nogil:
+    (<Enter><void*>(<Jit*>interface).enter[cpu.front_end.uses_float(block.mode)])(cpu, block.entry)
 
 
-cdef void* way_to(Compiler* face, Block* block) noexcept nogil:
-    return block.entry if block.entry != NULL else way_to_cold(<Jit*>face, block)
+cdef void* continuation(Compiler* interface, Block* block) noexcept nogil:
+    return block.entry if block.entry != NULL else cold_exit(<Jit*>interface, block)
 
 
 cdef class JitCompiler:
@@ -241,13 +244,13 @@ cdef class JitCompiler:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
         if map_code_memory(&self.jit.memory, code_bytes // REGION_BYTES * REGION_BYTES) < 0:
             raise MemoryError("the host refuses executable memory")
-        self.jit.face.hot = hot
-        self.jit.face.seed = seed
-        self.jit.face.compile = compile
-        self.jit.face.run = run
-        self.jit.face.link = link_exit
-        self.jit.face.way_to = way_to
-        self.jit.face.discard = discard_block
+        self.jit.interface.hot = hot
+        self.jit.interface.seed = seed
+        self.jit.interface.compile = compile
+        self.jit.interface.run = run
+        self.jit.interface.link = link_exit
+        self.jit.interface.way_to = continuation
+        self.jit.interface.discard = discard_block
 
     def __dealloc__(self):
         free_all(&self.jit)
@@ -256,15 +259,14 @@ cdef class JitCompiler:
 
     cdef void attach(self, Machine* machine) except *:
         self.jit.machine = machine
-        machine.compiler = &self.jit.face
+        machine.compiler = &self.jit.interface
 
     cdef void take_front_end(self) except *:
         """When the first hart is there: give its most used slots to host registers, and write the stubs."""
         cdef FrontEnd* front_end = self.jit.machine.front_end
         cdef int i
         static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
-        self.jit.zero = front_end.zero
-        self.jit.sink = front_end.sink
+        self.jit.front_end = front_end
         for i in range(REGISTER_SLOTS):
             self.jit.general[i] = self.jit.floating[i] = -1
         if self.jit.switches.registers:
@@ -290,22 +292,22 @@ cdef class JitCompiler:
 
         A mark with pc 0 is where the code out of line begins.
         """
-        cdef Code* code
+        cdef Trace* trace
         found = []
         for number in range(self.jit.region_count):
-            code = self.jit.regions[number].newest
-            while code != NULL:
-                marks = [(code.marks[i].pc, code.marks[i].offset) for i in range(code.mark_count)]
-                found.append((code.head.pc, code.head.physical, code.head.second_page, <uint64_t>code.start,
-                              code.start[:code.size], marks))
-                code = code.older
+            trace = self.jit.regions[number].newest
+            while trace != NULL:
+                marks = [(trace.marks[i].pc, trace.marks[i].offset) for i in range(trace.mark_count)]
+                found.append((trace.head.pc, trace.head.physical, trace.head.second_page, <uint64_t>trace.start,
+                              trace.start[:trace.size], marks))
+                trace = trace.older
         return found
 
     def start_journal(self):
         """Note from now on where traces are put, for `take_journal`."""
         cdef uint8_t* stubs = self.jit.memory.writable
         self.jit.journaling = True
-        note_place(&self.jit, 0, stubs + self.jit.memory.executable, self.jit.stubs_end - stubs)
+        note_trace(&self.jit, 0, stubs + self.jit.memory.executable, self.jit.stubs_end - stubs)
 
     def take_journal(self):
         """What was put into code memory since the journal was taken last, in this order: (pc, host address, size).
@@ -325,5 +327,5 @@ cdef class JitCompiler:
         count = min(counters.pop("pause_count"), PAUSES)
         counters["pauses_ns"] = list(counters["pauses_ns"])[:count]
         counters["left"] = dict(zip(REASONS, counters["left"], strict=True))
-        counters["interpreted"] = self.jit.face.interpreted
+        counters["interpreted"] = self.jit.interface.interpreted
         return counters

@@ -1,3 +1,4 @@
+# Memory for code.
 from libc.stdint cimport uint64_t
 from vm_native.jit.state cimport CodeMemory
 

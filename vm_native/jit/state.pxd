@@ -2,7 +2,7 @@
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block
-from vm_native.machine cimport Compiler, Machine
+from vm_native.machine cimport Compiler, FrontEnd, Machine
 
 cdef enum:
     HOST_REGISTERS = 11     # general registers that guest registers live in while compiled code runs
@@ -13,42 +13,47 @@ cdef enum:
     MAX_REGIONS = 256
     PAUSES = 512            # how many of the last reclamations are remembered
 
-cdef enum:                  # why compiled code went back to the run loop
-    LEFT_UNLINKED           # by an exit that leads to no trace yet
-    LEFT_UNKNOWN            # the jump cache does not have the target
-    LEFT_COLD               # it does, but the target is not compiled
-    LEFT_BUDGET             # the steps that are left do not last for a whole trace
-    LEFT_UNBOXED            # a single was not boxed, as the rest of the trace takes it to be
-    LEFT_PERFORMED          # after one of the interpreter's functions: a stop, floating point on or off
-    LEAVINGS
+cdef enum:                  # which of a block's links leads to the next part of a trace
+    NO_LINK = -1            # the trace ends here
+    TAKEN = 0
+    FALLEN = 1
 
-cdef struct Code
+cdef enum:                  # why compiled code went back to the run loop
+    EXIT_UNLINKED           # by an exit that leads to no trace yet
+    EXIT_UNKNOWN            # the jump cache does not have the target
+    EXIT_COLD               # it does, but the target is not compiled
+    EXIT_BUDGET             # the steps that are left do not last for a whole trace
+    EXIT_UNBOXED            # a single was not boxed, as the rest of the trace takes it to be
+    EXIT_FALLBACK           # after one of the interpreter's functions: a stop, floating point on or off
+    EXIT_REASONS
+
+cdef struct Trace
 cdef struct Jit
 
 cdef struct Exit:           # a jump out of a trace to a guest address in the same page
     uint64_t pc
     uint8_t* jump           # its displacement, in the writable mapping
-    uint8_t* leave          # where it leads without a target: back to the run loop
+    uint8_t* unlinked       # where it leads without a target: back to the run loop
     uint8_t* probe          # the same by way of the jump cache
-    Code* source
-    Code* target            # NULL: not linked
+    Trace* source
+    Trace* target           # NULL: not linked
     Exit* next_incoming     # the other exits linked to the target
 
 cdef struct Membership:     # of a block in a trace: any change of the block ends the trace
-    Code* code
+    Trace* trace
     Membership* next
 
 cdef struct Mark:           # where the host code of a guest instruction begins; kept on request only
     uint64_t pc
     uint32_t offset
 
-cdef struct Code:           # a compiled trace: a block and those that follow it on the hot way, all in one page
+cdef struct Trace:          # a block and those that follow it where it is hot, all in one page, compiled
     Block* head
     uint8_t* start          # in the executable mapping
     uint32_t size           # host bytes
     int region
-    Code* newer             # its neighbours among those of its region
-    Code* older
+    Trace* newer            # its neighbours among those of its region
+    Trace* older
     Exit* incoming
     int part_count
     Block** parts
@@ -58,25 +63,30 @@ cdef struct Code:           # a compiled trace: a block and those that follow it
     int mark_count
     Mark* marks
 
-cdef struct Place:          # of a trace, which may be gone by now
+cdef struct JournalEntry:   # where a trace was put, which may be gone by now
     uint64_t pc
     uint8_t* start
     uint32_t size
 
 cdef struct Region:
-    uint8_t* next           # free place, in the writable mapping
+    uint8_t* next           # free room, in the writable mapping
     uint8_t* end
-    Code* newest
+    Trace* newest
 
 cdef struct CodeMemory:     # mapped twice: no address is both writable and executable
     uint8_t* writable
     intptr_t executable     # what to add to a writable address
     uint64_t size
 
+cdef struct FloatConstants:  # where they stand: the canonical NaN, masks of the sign and of all else
+    uint8_t* nan
+    uint8_t* sign
+    uint8_t* magnitude
+
 cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
-    bint slots              # a one-page cache for each base register, in front of the TLB
+    bint slots              # page entries, a one-page cache for each base register, in front of the TLB
     bint grouping           # accesses through one base register are tested together
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages
@@ -91,43 +101,39 @@ cdef struct JitStatistics:
     uint64_t discarded
     uint64_t reclaimed      # regions
     uint64_t links
-    uint64_t[LEAVINGS] left  # how often compiled code went back to the run loop, by reason
+    uint64_t[EXIT_REASONS] left     # how often compiled code went back to the run loop, by reason
     uint64_t performed      # uops that the interpreter's functions did for compiled code
     uint64_t pauses_ns[PAUSES]      # of the last reclamations
     uint64_t pause_count
 
 cdef struct Jit:
-    Compiler face           # first: what the run loop and the block cache see
+    Compiler interface      # first: what the run loop and the block cache see
     Machine* machine
+    FrontEnd* front_end
     CodeMemory memory
     Switches switches
     bint marking            # traces keep their marks
     bint journaling         # `journal` tells where traces are put
-    Place* journal
+    JournalEntry* journal
     uint64_t journal_count
     Region regions[MAX_REGIONS]
     int region_count
-    int zero                # slots that read as zero, that take writes to nowhere
-    int sink
     int region              # the one that is being filled
     uint8_t* stubs_end      # they stand at the start of the first region; writable mapping
     int8_t general[REGISTER_SLOTS]      # host register of a slot, or -1
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
     # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
     uint8_t* enter[2]       # C function (Cpu*, code)
-    uint8_t* leave_clean[2]  # the same with all registers stored: LEFT_PERFORMED
-    uint8_t* leave_at[2][LEAVINGS]      # jump here with the pc in rax
-    uint8_t* leave_exit[2]  # jump here with an Exit* in rax
+    uint8_t* exit_stored[2]     # jump here with the pc and all registers stored: EXIT_FALLBACK
+    uint8_t* exit_at[2][EXIT_REASONS]   # jump here with the pc in rax
+    uint8_t* exit_unlinked[2]   # jump here with an Exit* in rax
     uint8_t* probe_exit[2]  # the same by way of the jump cache
-    uint8_t* perform[2]     # call with a Uop* in rax and the refund in edx
-    # [write][log2 size]: call with address in rax, slot in rcx: zero flag and its addend in rcx if the TLB has the page
-    uint8_t* fill_slot[2][4]
-    # Constants of 16 bytes, executable mapping
-    uint8_t* upper_ones     # what boxes a single
-    uint8_t* nan_single
-    uint8_t* nan_double
-    uint8_t* sign_double
-    uint8_t* magnitude_double
-    uint8_t* sign_single
-    uint8_t* magnitude_single
+    uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
+    # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
+    # then the addend is in rcx.
+    uint8_t* fill_page_entry[2][4]
+    # Constants of 16 bytes, in the executable mapping
+    uint8_t* box            # what a single stands in
+    FloatConstants of_single
+    FloatConstants of_double
     JitStatistics statistics

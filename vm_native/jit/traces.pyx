@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
-from vm_native.jit.state cimport LEFT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Code, Exit, Jit, Membership, Region
+from vm_native.jit.state cimport EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Exit, Jit, Membership, Region, Trace
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
 from vm_native.memory.ram cimport PAGE_SHIFT
@@ -44,7 +44,7 @@ cdef void reclaim(Jit* jit, int number) noexcept nogil:
     cdef Region* region = &jit.regions[number]
     cdef uint64_t began = host_ns()
     while region.newest != NULL:
-        discard_code(jit, region.newest)
+        discard_trace(jit, region.newest)
     # The stubs stand at the start of the first region.
     region.next = jit.memory.writable + number * <uint64_t>REGION_BYTES if number else jit.stubs_end
     jit.statistics.reclaimed += 1
@@ -52,147 +52,147 @@ cdef void reclaim(Jit* jit, int number) noexcept nogil:
     jit.statistics.pause_count += 1
 
 
-cdef Code* new_code(Block** parts, int part_count) noexcept nogil:
+cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
-    cdef int exit_count = part_count + 1            # a branch of each, and both ways of the last
-    cdef Code* code = <Code*>calloc(
-        1, sizeof(Code) + part_count * (sizeof(Block*) + sizeof(Membership)) + exit_count * sizeof(Exit)
+    cdef int exit_count = part_count + 1            # a branch of each, and both links of the last
+    cdef Trace* trace = <Trace*>calloc(
+        1, sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + exit_count * sizeof(Exit)
     )
     cdef int i
-    if code == NULL:
+    if trace == NULL:
         return NULL
-    code.exits = <Exit*>(code + 1)
-    code.memberships = <Membership*>(code.exits + exit_count)
-    code.parts = <Block**>(code.memberships + part_count)
-    code.head = parts[0]
-    code.part_count = part_count
+    trace.exits = <Exit*>(trace + 1)
+    trace.memberships = <Membership*>(trace.exits + exit_count)
+    trace.parts = <Block**>(trace.memberships + part_count)
+    trace.head = parts[0]
+    trace.part_count = part_count
     for i in range(part_count):
-        code.parts[i] = parts[i]
-        code.memberships[i].code = code
-    return code
+        trace.parts[i] = parts[i]
+        trace.memberships[i].trace = trace
+    return trace
 
 
-cdef void free_code(Code* code) noexcept nogil:
-    free(code.marks)
-    free(code)
+cdef void free_trace(Trace* trace) noexcept nogil:
+    free(trace.marks)
+    free(trace)
 
 
-cdef void keep_code(Jit* jit, Code* code, uint8_t* end) noexcept nogil:
+cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     """The trace has been written up to `end` of the region at hand: from now on its block runs it."""
     cdef Region* region = &jit.regions[jit.region]
     cdef int i
-    code.region = jit.region
-    code.size = <uint32_t>(end + jit.memory.executable - code.start)
+    trace.region = jit.region
+    trace.size = <uint32_t>(end + jit.memory.executable - trace.start)
     region.next = end
-    code.older = region.newest
-    if code.older != NULL:
-        code.older.newer = code
-    region.newest = code
-    for i in range(code.part_count):
-        code.memberships[i].next = <Membership*>code.parts[i].compiled_into
-        code.parts[i].compiled_into = &code.memberships[i]
-    code.head.entry = code.start
-    redirect_block(jit.machine, code.head, code.start)
+    trace.older = region.newest
+    if trace.older != NULL:
+        trace.older.newer = trace
+    region.newest = trace
+    for i in range(trace.part_count):
+        trace.memberships[i].next = <Membership*>trace.parts[i].compiled_into
+        trace.parts[i].compiled_into = &trace.memberships[i]
+    trace.head.entry = trace.start
+    redirect_block(jit.machine, trace.head, trace.start)
 
 
-cdef void link(Jit* jit, Exit* way, Code* target) noexcept nogil:
-    patch(way.jump, jit.memory.executable, target.start)
-    way.target = target
-    way.next_incoming = target.incoming
-    target.incoming = way
+cdef void link(Jit* jit, Exit* exit, Trace* target) noexcept nogil:
+    patch(exit.jump, jit.memory.executable, target.start)
+    exit.target = target
+    exit.next_incoming = target.incoming
+    target.incoming = exit
     jit.statistics.links += 1
 
 
-cdef Code* code_of(Block* block) noexcept nogil:
+cdef Trace* trace_of(Block* block) noexcept nogil:
     """The trace that begins with this block."""
     cdef Membership* membership = <Membership*>block.compiled_into
-    while membership.code.head != block:
+    while membership.trace.head != block:
         membership = membership.next
-    return membership.code
+    return membership.trace
 
 
-cdef void link_exit(Compiler* face, Cpu* cpu, Block* target) noexcept nogil:
+cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil:
     """The exit that was just taken leads to this block: let it jump there directly where that is safe.
 
-    Inside one virtual page it holds as long as the page's translation, which nothing changes on the way.
+    Inside one virtual page it holds as long as the page's translation, which nothing changes between them.
     """
-    cdef Jit* jit = <Jit*>face
-    cdef Exit* way = <Exit*>cpu.pending_exit
-    cdef Block* source = way.source.head
-    if way.target != NULL or way.pc != target.pc or target.mode != source.mode or not jit.switches.linking:
+    cdef Jit* jit = <Jit*>interface
+    cdef Exit* exit = <Exit*>cpu.pending_exit
+    cdef Block* source = exit.source.head
+    if exit.target != NULL or exit.pc != target.pc or target.mode != source.mode or not jit.switches.linking:
         return
-    if (way.pc ^ source.pc) >> PAGE_SHIFT or target.physical - target.pc != source.physical - source.pc:
+    if (exit.pc ^ source.pc) >> PAGE_SHIFT or target.physical - target.pc != source.physical - source.pc:
         return
     if target.second_page:
-        # Both pages of that block must be looked at on every way in: the jump cache knows whether they were.
-        patch(way.jump, jit.memory.executable, way.probe)
+        # Both pages of that block must be looked at whenever it is entered: the jump cache knows whether they were.
+        patch(exit.jump, jit.memory.executable, exit.probe)
     elif target.entry != NULL:
-        link(jit, way, code_of(target))
+        link(jit, exit, trace_of(target))
 
 
-cdef void unlink_outgoing(Exit* way) noexcept nogil:
-    cdef Exit** place
-    if way.target == NULL:
+cdef void unlink_outgoing(Exit* exit) noexcept nogil:
+    cdef Exit** link
+    if exit.target == NULL:
         return
-    place = &way.target.incoming
-    while place[0] != way:
-        place = &place[0].next_incoming
-    place[0] = way.next_incoming
-    way.target = NULL
+    link = &exit.target.incoming
+    while link[0] != exit:
+        link = &link[0].next_incoming
+    link[0] = exit.next_incoming
+    exit.target = NULL
 
 
-cdef void* way_to_cold(Jit* jit, Block* block) noexcept nogil:
+cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil:
     """Where compiled code leaves to a block that is not compiled."""
-    return jit.leave_at[jit.machine.front_end.uses_float(block.mode)][LEFT_COLD]
+    return jit.exit_at[jit.front_end.uses_float(block.mode)][EXIT_COLD]
 
 
-cdef void leave_part(Block* block, Membership* membership) noexcept nogil:
-    cdef Membership** place = <Membership**>&block.compiled_into
-    while place[0] != membership:
-        place = &place[0].next
-    place[0] = membership.next
+cdef void end_membership(Block* block, Membership* membership) noexcept nogil:
+    cdef Membership** link = <Membership**>&block.compiled_into
+    while link[0] != membership:
+        link = &link[0].next
+    link[0] = membership.next
 
 
-cdef void discard_code(Jit* jit, Code* code) noexcept nogil:
-    """Undo every way into a trace, and forget it. Its bytes stay: a hart may be in them."""
-    cdef Exit* way
+cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
+    """Undo every jump into a trace, and forget it. Its bytes stay: a hart may be in them."""
+    cdef Exit* exit
     cdef int i
-    while code.incoming != NULL:
-        way = code.incoming
-        code.incoming = way.next_incoming
-        way.target = NULL
-        patch(way.jump, jit.memory.executable, way.leave)
-    for i in range(code.exit_count):
-        unlink_outgoing(&code.exits[i])
-    for i in range(code.part_count):
-        leave_part(code.parts[i], &code.memberships[i])
-    code.head.entry = NULL
-    code.head.heat = 0
-    redirect_block(jit.machine, code.head, way_to_cold(jit, code.head))
+    while trace.incoming != NULL:
+        exit = trace.incoming
+        trace.incoming = exit.next_incoming
+        exit.target = NULL
+        patch(exit.jump, jit.memory.executable, exit.unlinked)
+    for i in range(trace.exit_count):
+        unlink_outgoing(&trace.exits[i])
+    for i in range(trace.part_count):
+        end_membership(trace.parts[i], &trace.memberships[i])
+    trace.head.entry = NULL
+    trace.head.heat = 0
+    redirect_block(jit.machine, trace.head, cold_exit(jit, trace.head))
     forget_exits(jit.machine)
-    if code.newer != NULL:
-        code.newer.older = code.older
+    if trace.newer != NULL:
+        trace.newer.older = trace.older
     else:
-        jit.regions[code.region].newest = code.older
-    if code.older != NULL:
-        code.older.newer = code.newer
+        jit.regions[trace.region].newest = trace.older
+    if trace.older != NULL:
+        trace.older.newer = trace.newer
     jit.statistics.discarded += 1
-    free_code(code)
+    free_trace(trace)
 
 
-cdef void discard_block(Compiler* face, Block* block) noexcept nogil:
+cdef void discard_block(Compiler* interface, Block* block) noexcept nogil:
     """The block is no longer what memory holds: end every trace that it is part of."""
     while block.compiled_into != NULL:
-        discard_code(<Jit*>face, (<Membership*>block.compiled_into).code)
+        discard_trace(<Jit*>interface, (<Membership*>block.compiled_into).trace)
 
 
 cdef void free_all(Jit* jit) noexcept nogil:
     """Looks at neither blocks nor harts: they may be gone."""
-    cdef Code* code
+    cdef Trace* trace
     cdef int i
     for i in range(jit.region_count):
         while jit.regions[i].newest != NULL:
-            code = jit.regions[i].newest
-            jit.regions[i].newest = code.older
+            trace = jit.regions[i].newest
+            jit.regions[i].newest = trace.older
             jit.statistics.discarded += 1
-            free_code(code)
+            free_trace(trace)

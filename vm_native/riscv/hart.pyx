@@ -69,6 +69,10 @@ for _place, _slot in enumerate((15, 14, 10, 13, 11, 12, 8, 2, 16, 1, 9, 17, 18, 
     front_end.hot_slots[_place] = _slot
 for _place, _slot in enumerate((15, 14, 13, 12, 11, 10, 0, 1, 2, 3, 4, 5, 16, 17, 8, 9)):
     front_end.hot_floats[_place] = F0 + _slot
+front_end.first_float = F0
+front_end.float_count = 32
+front_end.nan_single = 0x7FC00000       # the canonical NaN of the F and D extensions
+front_end.nan_double = 0x7FF8000000000000
 front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 

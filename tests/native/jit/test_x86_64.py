@@ -6,7 +6,7 @@ from random import Random
 import capstone
 import pytest
 
-from vm_native.jit.x86_64.assembler import OPCODES, assemble
+from vm_native.testing.assembler import OPCODES, WIDTHS, Assembler
 
 GENERAL = {
     64: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(),
@@ -64,6 +64,7 @@ VECTOR_MEMORY = {
     "vmovsd to": ("vmovsd", "rm reg", "xx", 64), "vmovss to": ("vmovss", "rm reg", "xx", 32),
 }  # fmt: skip
 
+assembler = Assembler()
 DISASSEMBLER = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
 
 
@@ -98,11 +99,10 @@ def register(size: int | str, default: int, which: int) -> str:
     return XMM[which] if size == "x" else GENERAL[size or default][which]
 
 
-def expected(row, wide: bool, memory: str | None = None, **registers: int) -> str:
+def expected(row, bits: int, memory: str | None = None, **registers: int) -> str:
     mnemonic, roles, sizes, _ = row
-    default = 64 if wide else 32
     operands = [
-        memory if role == "rm" and memory is not None else register(size, default, registers[role])
+        memory if role == "rm" and memory is not None else register(size, bits, registers[role])
         for role, size in zip(roles.split(), sizes, strict=True)
     ]
     return f"{mnemonic} {', '.join(operands)}"
@@ -123,12 +123,12 @@ def test_every_opcode_is_tested_here():
 
 @pytest.mark.parametrize("name", INTEGER)
 def test_registers(name):
-    for wide, reg, rm in product((False, True), ALL, ALL):
-        if not (wide and name in ("mov8 to", "mov16 to")):
-            code = assemble("op", OPCODES[name], wide, reg, rm)
-            wanted = expected(INTEGER[name], wide, reg=reg, rm=rm)
+    for bits, reg, rm in product((32, 64), ALL, ALL):
+        if not (bits == 64 and name in ("mov8 to", "mov16 to")):
+            code = assembler.op(OPCODES[name], WIDTHS[bits], reg, rm)
+            wanted = expected(INTEGER[name], bits, reg=reg, rm=rm)
             if name == "xchg":          # both orders are the same instruction
-                wanted = {wanted, expected(("xchg", "reg rm", (0, 0), 0), wide, reg=reg, rm=rm)}
+                wanted = {wanted, expected(("xchg", "reg rm", (0, 0), 0), bits, reg=reg, rm=rm)}
                 assert read(code) in wanted
             else:
                 assert read(code) == wanted
@@ -136,7 +136,7 @@ def test_registers(name):
 
 def test_set_on_condition():
     for rm in ALL:
-        assert read(assemble("op", OPCODES["sete"], False, 0, rm)) == f"sete {GENERAL[8][rm]}"
+        assert read(assembler.op(OPCODES["sete"], WIDTHS[32], 0, rm)) == f"sete {GENERAL[8][rm]}"
 
 
 @pytest.mark.parametrize("name", INTEGER | ONLY_MEMORY)
@@ -144,36 +144,37 @@ def test_memory(name):
     row = (INTEGER | ONLY_MEMORY)[name]
     random = Random(name)
     for base, index, displacement in addresses(name, 200):
-        wide, reg = random.random() < 0.5 and name not in ("mov8 to", "mov16 to"), random.choice(ALL)
-        size = None if name == "lea" else row[3] or (64 if wide else 32)
-        code = assemble("op_memory", OPCODES[name], wide, reg, base, index, displacement)
-        assert read(code) == expected(row, wide, address(size, base, index, displacement), reg=reg)
+        bits = 32 if name in ("mov8 to", "mov16 to") else random.choice((32, 64))
+        reg = random.choice(ALL)
+        size = None if name == "lea" else row[3] or bits
+        code = assembler.op_memory(OPCODES[name], WIDTHS[bits], reg, base, index, displacement)
+        assert read(code) == expected(row, bits, address(size, base, index, displacement), reg=reg)
 
 
 def test_op_indexed():
     for reg, base, index, shift in product((0, 7, 8, 15), ALL, INDICES[1:], range(4)):
         for displacement in (0, -128, 128):
-            for wide in (False, True):
-                code = assemble("op_indexed", OPCODES["lea"], wide, reg, base, index, shift, displacement)
+            for bits in (32, 64):
+                code = assembler.op_indexed(OPCODES["lea"], WIDTHS[bits], reg, base, index, shift, displacement)
                 where = address(None, base, index, displacement, 1 << shift)
-                assert read(code) == f"lea {GENERAL[64 if wide else 32][reg]}, {where}"
+                assert read(code) == f"lea {GENERAL[bits][reg]}, {where}"
 
 
-def vector_mnemonic(name: str, row, wide: bool) -> str:
+def vector_mnemonic(name: str, row, bits: int) -> str:
     if name in FUSED:
-        return name + ("sd" if wide else "ss")
-    return "vmovd" if row[0] == "vmovq" and not wide else row[0]
+        return name + ("sd" if bits == 64 else "ss")
+    return "vmovd" if row[0] == "vmovq" and bits == 32 else row[0]
 
 
 @pytest.mark.parametrize("name", VECTOR)
 def test_vector_registers(name):
     row = VECTOR[name]
     has_source = "source" in row[1]
-    widths = (False, True) if 0 in tuple(row[2]) or name in FUSED else (False,)
-    for wide, reg, source, rm in product(widths, ALL, ALL if has_source else (0,), ALL):
-        code = assemble("vex", OPCODES[name], wide, reg, source, rm)
-        named = (vector_mnemonic(name, row, wide), *row[1:])
-        assert read(code) == expected(named, wide, reg=reg, source=source, rm=rm)
+    sizes = (32, 64) if 0 in tuple(row[2]) or name in FUSED else (32,)
+    for bits, reg, source, rm in product(sizes, ALL, ALL if has_source else (0,), ALL):
+        code = assembler.vex(OPCODES[name], WIDTHS[bits], reg, source, rm)
+        named = (vector_mnemonic(name, row, bits), *row[1:])
+        assert read(code) == expected(named, bits, reg=reg, source=source, rm=rm)
 
 
 @pytest.mark.parametrize("name", VECTOR_MEMORY)
@@ -182,14 +183,14 @@ def test_vector_memory(name):
     random = Random(name)
     for base, index, displacement in addresses(name, 200):
         reg = random.choice(ALL)
-        code = assemble("vex_memory", OPCODES[name], False, reg, 0, base, index, displacement)
-        assert read(code) == expected(row, False, address(row[3], base, index, displacement), reg=reg)
+        code = assembler.vex_memory(OPCODES[name], WIDTHS[32], reg, 0, base, index, displacement)
+        assert read(code) == expected(row, 32, address(row[3], base, index, displacement), reg=reg)
 
 
 def test_rotation_without_flags():
-    for wide, reg, rm, count in product((False, True), ALL, ALL, (0, 1, 9, 31, 63)):
-        names = GENERAL[64 if wide else 32]
-        assert read(assemble("rorx", wide, reg, rm, count)) == f"rorx {names[reg]}, {names[rm]}, {number(count)}"
+    for bits, reg, rm, count in product((32, 64), ALL, ALL, (0, 1, 9, 31, 63)):
+        names = GENERAL[bits]
+        assert read(assembler.rorx(WIDTHS[bits], reg, rm, count)) == f"rorx {names[reg]}, {names[rm]}, {number(count)}"
 
 
 OPERATIONS = {0: "add", 1: "or", 4: "and", 5: "sub", 6: "xor", 7: "cmp"}
@@ -198,20 +199,18 @@ OPERATIONS = {0: "add", 1: "or", 4: "and", 5: "sub", 6: "xor", 7: "cmp"}
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_constants(operation):
     name = OPERATIONS[operation]
-    for wide, rm, value in product((False, True), ALL, CONSTANTS):
-        bits = 64 if wide else 32
-        code = assemble("op_constant", operation, wide, rm, value)
+    for bits, rm, value in product((32, 64), ALL, CONSTANTS):
+        code = assembler.op_constant(operation, WIDTHS[bits], rm, value)
         assert split(code, bits) == (f"{name} {GENERAL[bits][rm]}", value % 2**bits)
-    for wide, base, value, displacement in product((False, True), ALL, CONSTANTS, (0, -128, 127, 128, -129)):
-        bits = 64 if wide else 32
-        code = assemble("op_constant_memory", operation, wide, base, displacement, value)
+    for bits, base, value, displacement in product((32, 64), ALL, CONSTANTS, (0, -128, 127, 128, -129)):
+        code = assembler.op_constant_memory(operation, WIDTHS[bits], base, displacement, value)
         assert split(code, bits) == (f"{name} {address(bits, base, NO_INDEX, displacement)}", value % 2**bits)
 
 
 def test_store_constant():
     for size, value in ((1, 0), (1, -1), (2, 0), (2, 0x1234), (4, 0), (4, -2), (8, 0), (8, -2), (8, 0x7FFF_FFFF)):
         for base, index, displacement in addresses("store", 50):
-            code = assemble("store_constant", size, base, index, displacement, value)
+            code = assembler.store_constant(size, base, index, displacement, value)
             where = address(8 * size, base, index, displacement)
             assert split(code, 8 * size) == (f"mov {where}", value % 2 ** (8 * size))
 
@@ -220,34 +219,34 @@ SHIFTS = {0: "rol", 1: "ror", 4: "shl", 5: "shr", 7: "sar"}
 
 
 def test_shifts():
-    for (code, name), wide, rm in product(SHIFTS.items(), (False, True), ALL):
-        where = GENERAL[64 if wide else 32][rm]
-        assert read(assemble("shift_cl", code, wide, rm)) == f"{name} {where}, cl"
+    for (code, name), bits, rm in product(SHIFTS.items(), (32, 64), ALL):
+        where = GENERAL[bits][rm]
+        assert read(assembler.shift_cl(code, WIDTHS[bits], rm)) == f"{name} {where}, cl"
         for count in (0, 1, 9, 31, 63):
-            assert read(assemble("shift_constant", code, wide, rm, count)) == f"{name} {where}, {number(count)}"
+            assert read(assembler.shift_constant(code, WIDTHS[bits], rm, count)) == f"{name} {where}, {number(count)}"
 
 
 def test_bits():
-    for (code, name), wide, rm, bit in product({5: "bts", 6: "btr", 7: "btc"}.items(), (False, True), ALL, (0, 31, 63)):
-        wanted = f"{name} {GENERAL[64 if wide else 32][rm]}, {number(bit)}"
-        assert read(assemble("bit_constant", code, wide, rm, bit)) == wanted
+    for (code, name), bits, rm, bit in product({5: "bts", 6: "btr", 7: "btc"}.items(), (32, 64), ALL, (0, 31, 63)):
+        wanted = f"{name} {GENERAL[bits][rm]}, {number(bit)}"
+        assert read(assembler.bit_constant(code, WIDTHS[bits], rm, bit)) == wanted
 
 
 def test_one_operand():
     names = {2: "not", 4: "mul", 5: "imul", 6: "div", 7: "idiv"}
-    for (code, name), wide, rm in product(names.items(), (False, True), ALL):
-        assert read(assemble("unary", code, wide, rm)) == f"{name} {GENERAL[64 if wide else 32][rm]}"
+    for (code, name), bits, rm in product(names.items(), (32, 64), ALL):
+        assert read(assembler.unary(code, WIDTHS[bits], rm)) == f"{name} {GENERAL[bits][rm]}"
     for rm in ALL:
-        assert read(assemble("bswap", rm)) == f"bswap {GENERAL[64][rm]}"
-        assert read(assemble("push", rm)) == f"push {GENERAL[64][rm]}"
-        assert read(assemble("pop", rm)) == f"pop {GENERAL[64][rm]}"
-        assert read(assemble("jump_register", rm)) == f"jmp {GENERAL[64][rm]}"
-        assert read(assemble("call_register", rm)) == f"call {GENERAL[64][rm]}"
+        assert read(assembler.bswap(rm)) == f"bswap {GENERAL[64][rm]}"
+        assert read(assembler.push(rm)) == f"push {GENERAL[64][rm]}"
+        assert read(assembler.pop(rm)) == f"pop {GENERAL[64][rm]}"
+        assert read(assembler.jump_register(rm)) == f"jmp {GENERAL[64][rm]}"
+        assert read(assembler.call_register(rm)) == f"call {GENERAL[64][rm]}"
         for displacement in DISPLACEMENTS:
             wanted = f"jmp {address(64, rm, NO_INDEX, displacement)}"
-            assert read(assemble("jump_memory", rm, displacement)) == wanted
-    assert read(assemble("sign_into_rdx", True)) == "cqo"
-    assert read(assemble("sign_into_rdx", False)) == "cdq"
+            assert read(assembler.jump_memory(rm, displacement)) == wanted
+    assert read(assembler.sign_into_rdx(WIDTHS[64])) == "cqo"
+    assert read(assembler.sign_into_rdx(WIDTHS[32])) == "cdq"
 
 
 VALUES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, -1, -0x8000_0000, -0x8000_0001, 2**63 - 1,
@@ -257,7 +256,7 @@ VALUES = (0, 1, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 0x1_0000_0000, -1, -0x800
 def test_load_constant():
     """By the shortest form: 32 bits that are extended with zeros or with the sign, or all 64."""
     for reg, value in product(ALL, VALUES):
-        code = assemble("load_constant", reg, value)
+        code = assembler.load_constant(reg, value)
         text, found = split(code, 64)
         assert found == value % 2**64
         if 0 <= value < 2**32:
@@ -274,9 +273,9 @@ CONDITIONS = {0: "jo", 2: "jb", 3: "jae", 4: "je", 5: "jne", 6: "jbe", 7: "ja", 
 def test_jumps():
     for distance in (0, 6, 100, -100, 0x10_0000):
         for shape, name in (("jump", "jmp"), ("call", "call")):
-            assert target_of(assemble(shape, distance)) == (name, distance % 2**64)
+            assert target_of(getattr(assembler, shape)(distance)) == (name, distance % 2**64)
         for condition, name in CONDITIONS.items():
-            assert target_of(assemble("jump_if", condition, distance)) == (name, distance % 2**64)
+            assert target_of(assembler.jump_if(condition, distance)) == (name, distance % 2**64)
 
 
 def target_of(code: bytes) -> tuple[str, int]:

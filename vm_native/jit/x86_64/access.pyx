@@ -2,10 +2,10 @@
 
 A `PageEntry` is a copy of the TLB entry of the page that an address pointed into last. One comparison says whether the
 access lies in that page and is aligned. Everything else is out of line: if it lies in the page all the same, it is
-done; else the TLB is asked, and in the end the interpreter's function does the uop. Each base register has a slot of
+done; else the TLB is asked, and in the end the interpreter's function does the uop. Each base register has an entry of
 its own in each data bank; a register that a trace computes anew, as compilers do with temporary addresses, takes one of
 the others from there on, by the place of the computation. A pointer that a trace moves on by long strides changes its
-page too often for a slot: it asks the TLB each time.
+page too often for an entry: it asks the TLB each time.
 
 Loads, or stores, of one size that follow each other through one base register (a function saving registers) are tested
 together: where the first and the last lie in the page, all do. Nothing may come between, as what is out of line could
@@ -16,12 +16,12 @@ from vm_native.ir.block cimport Block, Uop, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Job, cold_jump, find_entry, float_target, new_cold, place_of, read_slot, tag_of,
-    target_of, wrote, wrote_float,
+    COLD_ACCESS, COLD_GROUP, Cold, Translation, cold_jump, define, define_float, float_target, load_tlb_entry, new_cold,
+    offset_of, read_slot, tag_offset, target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
-from vm_native.memory.ram cimport PAGE_SHIFT
-from vm_native.memory.tlb cimport PageEntry, TlbEntry
+from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
+from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
 
 
 cdef enum:
@@ -31,142 +31,142 @@ cdef enum:
 
 cdef struct Access:         # how a uop moves data
     int size                # bytes; 0: it is none of these
-    bint write
+    int kind                # READ or WRITE
     int opcode              # of the host's instruction
-    bint wide
+    Width width
     bint boxed              # loads a single
 
 cdef Access[UOP_COUNT] accesses
-for _uop, _size, _write, _opcode, _wide in (
-    (UOP_LB, 1, False, MOVSX8, True), (UOP_LH, 2, False, MOVSX16, True), (UOP_LW, 4, False, MOVSXD, True),
-    (UOP_LD, 8, False, MOV, True), (UOP_LBU, 1, False, MOVZX8, False), (UOP_LHU, 2, False, MOVZX16, False),
-    (UOP_LWU, 4, False, MOV, False), (UOP_FLW, 4, False, VMOVSS, False),
-    (UOP_SB, 1, True, MOV8_TO, False), (UOP_SH, 2, True, MOV16_TO, False), (UOP_SW, 4, True, MOV_TO, False),
-    (UOP_SD, 8, True, MOV_TO, True),
+for _uop, _size, _kind, _opcode, _width in (
+    (UOP_LB, 1, READ, MOVSX8, W64), (UOP_LH, 2, READ, MOVSX16, W64), (UOP_LW, 4, READ, MOVSXD, W64),
+    (UOP_LD, 8, READ, MOV, W64), (UOP_LBU, 1, READ, MOVZX8, W32), (UOP_LHU, 2, READ, MOVZX16, W32),
+    (UOP_LWU, 4, READ, MOV, W32), (UOP_FLW, 4, READ, VMOVSS, WIG),
+    (UOP_SB, 1, WRITE, MOV8_TO, W32), (UOP_SH, 2, WRITE, MOV16_TO, W32), (UOP_SW, 4, WRITE, MOV_TO, W32),
+    (UOP_SD, 8, WRITE, MOV_TO, W64),
 ):
-    accesses[_uop].size, accesses[_uop].write = _size, _write
-    accesses[_uop].opcode, accesses[_uop].wide, accesses[_uop].boxed = _opcode, _wide, _uop == UOP_FLW
+    accesses[_uop].size, accesses[_uop].kind = _size, _kind
+    accesses[_uop].opcode, accesses[_uop].width, accesses[_uop].boxed = _opcode, _width, _opcode == VMOVSS
 
 
-cdef void choose_slot(Job* job, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
+cdef void choose_page_entry(Translation* t, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
     """After a uop at pc: what it wrote may be a pointer to somewhere else. One that moves on stays what it is."""
     if uop.rd < BASE_REGISTERS and not (opcode == UOP_ADDI and uop.rs1 == uop.rd):
-        job.slots[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_ENTRIES - BASE_REGISTERS))
+        t.page_entries[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_ENTRIES - BASE_REGISTERS))
 
 
-cdef void find_strides(Job* job, Block* part) noexcept nogil:
+cdef void find_strides(Translation* t, Block* part) noexcept nogil:
     """Note the base registers that this part moves by a good part of a page."""
     cdef int i
     cdef Uop* uop
     for i in range(part.uop_count):
         uop = &part.uops[i]
         if part.info[i].opcode == UOP_ADDI and uop.rd == uop.rs1 and not -LONG_STRIDE < uop.imm < LONG_STRIDE:
-            job.strides[uop.rd] = True
+            t.strides[uop.rd] = True
 
 
-cdef int32_t slot_of(Job* job, int base) noexcept nogil:
+cdef int32_t page_entry_offset(Translation* t, int base) noexcept nogil:
     """Displacement from rbp of the PageEntry for what a base register holds now."""
-    cdef int number = job.bank * PAGE_ENTRIES + job.slots[base]
-    return place_of(&(<Cpu*>NULL).page_entries) + number * <int32_t>sizeof(PageEntry)
+    cdef int number = t.bank * PAGE_ENTRIES + t.page_entries[base]
+    return offset_of(&(<Cpu*>NULL).page_entries) + number * <int32_t>sizeof(PageEntry)
 
 
-cdef void form_address(Job* job, int base, int32_t offset) noexcept nogil:
+cdef void form_address(Translation* t, int base, int32_t offset) noexcept nogil:
     if offset:
-        op_memory(&job.e, LEA, True, RAX, base, NO_INDEX, offset)
+        op_memory(&t.e, LEA, W64, RAX, base, NO_INDEX, offset)
     else:
-        op(&job.e, MOV, True, RAX, base)
+        op(&t.e, MOV, W64, RAX, base)
 
 
-cdef int check(Job* job, Uop* uop, int size, bint write, Cold** cold) noexcept nogil:
-    """Emit the test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
-    cdef PageEntry* slot = NULL
-    cdef Emitter* e = &job.e
-    cdef int base = read_slot(job, uop.rs1, RDX)
-    cold[0] = new_cold(job, COLD_ACCESS, uop)
+cdef int emit_probe(Translation* t, Uop* uop, int size, int kind, Cold** cold) noexcept nogil:
+    """The test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
+    cdef PageEntry* entry = NULL
+    cdef Emitter* e = &t.e
+    cdef int base = read_slot(t, uop.rs1, RDX)
+    cold[0] = new_cold(t, COLD_ACCESS, uop)
     cold[0].size = size
-    cold[0].write = write
+    cold[0].access = kind
     cold[0].aligned = False
-    cold[0].slot = slot_of(job, uop.rs1)
-    cold[0].has_slot = job.jit.switches.slots and not job.strides[uop.rs1]
-    form_address(job, base, uop.imm)
-    if cold[0].has_slot:
-        op_constant(e, AND_CONSTANT, True, RAX, -4096 | (size - 1))
-        op_memory(e, CMP, True, RAX, RBP, NO_INDEX, cold[0].slot + tag_of(write))
+    cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
+    cold[0].has_page_entry = t.jit.switches.slots and not t.strides[uop.rs1]
+    form_address(t, base, uop.imm)
+    if cold[0].has_page_entry:
+        op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
+        op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold[0].page_entry_offset + tag_offset(kind))
         cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
-        op_memory(e, MOV, True, RCX, RBP, NO_INDEX, cold[0].slot + <int32_t><intptr_t>&slot.addend)
+        op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold[0].page_entry_offset + <int32_t><intptr_t>&entry.addend)
         cold[0].found = here(e)
         return base
-    find_entry(e, RCX)
-    op_constant(e, AND_CONSTANT, True, RAX, -4096 | (size - 1))
-    op_memory(e, CMP, True, RAX, RCX, NO_INDEX, tag_of(write))
+    load_tlb_entry(e, RCX)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
+    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(kind))
     cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
-    op_memory(e, MOV, True, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
     return base
 
 
-cdef void load(Job* job, Uop* uop, const Access* access, int base) noexcept nogil:
+cdef void load(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
     cdef int target
     if access.boxed:
-        target = float_target(job, uop.rd, 0)
-        vex_memory(&job.e, VMOVSS, False, target, 0, base, RCX, uop.imm)
-        vex_literal(&job.e, VORPS, target, target, job.jit.upper_ones)
-        wrote_float(job, uop.rd, target, True)
-    elif job.floating[uop.rd] >= 0:
-        vex_memory(&job.e, VMOVSD, False, job.floating[uop.rd], 0, base, RCX, uop.imm)
-        job.boxed[uop.rd] = False
+        target = float_target(t, uop.rd, XMM0)
+        vex_memory(&t.e, VMOVSS, WIG, target, NO_SOURCE, base, RCX, uop.imm)
+        vex_literal(&t.e, VORPS, target, target, t.jit.box)
+        define_float(t, uop.rd, target, SINGLE)
+    elif t.floating[uop.rd] >= 0:
+        vex_memory(&t.e, VMOVSD, WIG, t.floating[uop.rd], NO_SOURCE, base, RCX, uop.imm)
+        t.boxed[uop.rd] = False
     else:
-        target = target_of(job, uop.rd, RAX)
-        op_memory(&job.e, access.opcode, access.wide, target, base, RCX, uop.imm)
-        wrote(job, uop.rd, target)
+        target = target_of(t, uop.rd, RAX)
+        op_memory(&t.e, access.opcode, access.width, target, base, RCX, uop.imm)
+        define(t, uop.rd, target)
 
 
-cdef void store(Job* job, Uop* uop, const Access* access, int base) noexcept nogil:
-    if uop.rs2 == job.jit.zero:
-        store_constant(&job.e, access.size, base, RCX, uop.imm, 0)
-    elif access.size >= 4 and job.floating[uop.rs2] >= 0:
-        vex_memory(&job.e, VMOVSD_TO if access.size == 8 else VMOVSS_TO, False, job.floating[uop.rs2], 0, base, RCX,
-                   uop.imm)
+cdef void store(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+    if uop.rs2 == t.jit.front_end.zero:
+        store_constant(&t.e, access.size, base, RCX, uop.imm, 0)
+    elif access.size >= 4 and t.floating[uop.rs2] >= 0:
+        vex_memory(&t.e, VMOVSD_TO if access.size == 8 else VMOVSS_TO, WIG, t.floating[uop.rs2],
+                   NO_SOURCE, base, RCX, uop.imm)
     else:
-        op_memory(&job.e, access.opcode, access.wide, read_slot(job, uop.rs2, RAX), base, RCX, uop.imm)
+        op_memory(&t.e, access.opcode, access.width, read_slot(t, uop.rs2, RAX), base, RCX, uop.imm)
 
 
-cdef inline void transfer(Job* job, Uop* uop, const Access* access, int base) noexcept nogil:
-    if access.write:
-        store(job, uop, access, base)
+cdef inline void transfer(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+    if access.kind == WRITE:
+        store(t, uop, access, base)
     else:
-        load(job, uop, access, base)
+        load(t, uop, access, base)
 
 
-cdef bint emit_access(Job* job, Uop* uop, int opcode) noexcept nogil:
+cdef bint emit_access(Translation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const Access* access = &accesses[opcode]
     cdef Cold* cold
-    if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not job.jit.switches.floats:
+    if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not t.jit.switches.floats:
         return False
-    transfer(job, uop, access, check(job, uop, access.size, access.write, &cold))
-    cold.done = here(&job.e)
+    transfer(t, uop, access, emit_probe(t, uop, access.size, access.kind, &cold))
+    cold.done = here(&t.e)
     return True
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------
 
-cdef int group_length(Job* job, Block* part, int first, int* lowest, int* highest) noexcept nogil:
+cdef int group_length(Translation* t, Block* part, int first, int* lowest, int* highest) noexcept nogil:
     """How many accesses from here on may be tested together; which of them are at the ends."""
     cdef const Access* access = &accesses[part.info[first].opcode]
     cdef Uop* uop = &part.uops[first]
     cdef int base = uop.rs1, i = first
     cdef int32_t offset = uop.imm
     lowest[0] = highest[0] = first
-    if not access.size or base >= BASE_REGISTERS or base == job.jit.zero or job.strides[base]:
+    if not access.size or base >= BASE_REGISTERS or base == t.jit.front_end.zero or t.strides[base]:
         return 0
-    if not job.jit.switches.slots or not job.jit.switches.grouping:
+    if not t.jit.switches.slots or not t.jit.switches.grouping:
         return 0
     while i < part.uop_count and i < first + MAX_GROUP:
         uop = &part.uops[i]
         if (
             accesses[part.info[i].opcode].size != access.size
-            or accesses[part.info[i].opcode].write != access.write
-            or accesses[part.info[i].opcode].boxed and not job.jit.switches.floats
+            or accesses[part.info[i].opcode].kind != access.kind
+            or accesses[part.info[i].opcode].boxed and not t.jit.switches.floats
             or uop.rs1 != base
             or (uop.imm - offset) % access.size
         ):
@@ -176,47 +176,47 @@ cdef int group_length(Job* job, Block* part, int first, int* lowest, int* highes
         if uop.imm > part.uops[highest[0]].imm:
             highest[0] = i
         i += 1
-        if not access.write and uop.rd == base:
+        if access.kind == READ and uop.rd == base:
             break
-    if part.uops[highest[0]].imm - part.uops[lowest[0]].imm >= 1 << PAGE_SHIFT:
+    if part.uops[highest[0]].imm - part.uops[lowest[0]].imm >= PAGE_SIZE:
         return 0
     return i - first
 
 
-cdef int emit_group(Job* job, Block* part, int first) noexcept nogil:
+cdef int emit_group(Translation* t, Block* part, int first) noexcept nogil:
     """How many accesses have been emitted as a group: 0 if none begins here."""
     cdef Cold* cold
-    cdef PageEntry* slot = NULL
-    cdef Emitter* e = &job.e
+    cdef PageEntry* entry = NULL
+    cdef Emitter* e = &t.e
     cdef int lowest, highest, base, i
-    cdef int count = group_length(job, part, first, &lowest, &highest)
+    cdef int count = group_length(t, part, first, &lowest, &highest)
     cdef const Access* access = &accesses[part.info[first].opcode]
     if count < MIN_GROUP:
         return 0
-    base = read_slot(job, part.uops[first].rs1, RDX)
-    cold = new_cold(job, COLD_GROUP, &part.uops[first])
+    base = read_slot(t, part.uops[first].rs1, RDX)
+    cold = new_cold(t, COLD_GROUP, &part.uops[first])
     cold.count = count
-    cold.slot = slot_of(job, part.uops[first].rs1)
-    form_address(job, base, part.uops[lowest].imm)
-    op_constant(e, AND_CONSTANT, True, RAX, -4096 | (access.size - 1))
-    op_memory(e, CMP, True, RAX, RBP, NO_INDEX, cold.slot + tag_of(access.write))
+    cold.page_entry_offset = page_entry_offset(t, part.uops[first].rs1)
+    form_address(t, base, part.uops[lowest].imm)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (access.size - 1))
+    op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(access.kind))
     cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))
-    form_address(job, base, part.uops[highest].imm)
-    op_constant(e, AND_CONSTANT, True, RAX, -4096)
-    op_memory(e, CMP, True, RAX, RBP, NO_INDEX, cold.slot + tag_of(access.write))
+    form_address(t, base, part.uops[highest].imm)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
+    op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(access.kind))
     cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))
-    op_memory(e, MOV, True, RCX, RBP, NO_INDEX, cold.slot + <int32_t><intptr_t>&slot.addend)
+    op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset + <int32_t><intptr_t>&entry.addend)
     for i in range(first, first + count):
-        transfer(job, &part.uops[i], &accesses[part.info[i].opcode], base)
+        transfer(t, &part.uops[i], &accesses[part.info[i].opcode], base)
     cold.done = here(e)
-    cold.page_slot = job.slots[part.uops[first].rs1]
+    cold.page_entry = t.page_entries[part.uops[first].rs1]
     return count
 
 
-cdef void emit_one_by_one(Job* job, Cold* cold) noexcept nogil:
+cdef void emit_one_by_one(Translation* t, Cold* cold) noexcept nogil:
     """Out of line: the accesses of a group, each with a test of its own."""
     cdef int i
-    job.refund = cold.refund
-    job.slots[cold.uop.rs1] = cold.page_slot
+    t.refund = cold.refund
+    t.page_entries[cold.uop.rs1] = cold.page_entry
     for i in range(cold.count):
-        emit_access(job, &cold.uop[i], info_of(&cold.uop[i]).opcode)
+        emit_access(t, &cold.uop[i], info_of(&cold.uop[i]).opcode)

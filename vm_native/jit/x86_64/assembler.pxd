@@ -24,7 +24,24 @@ cdef enum Register:
     R15
     NO_INDEX = -1
 
-cdef enum Condition:
+cdef enum:                  # xmm registers, those that have a name
+    XMM0 = 0
+    XMM1
+    XMM2
+
+cdef enum Width:            # of an operation on general registers
+    W32 = 0                 # clears the upper half of the register that it writes
+    W64 = 1
+    WIG = 0                 # Intel's word for VEX instructions to which it is nothing
+
+cdef enum Precision:
+    SINGLE = 0
+    DOUBLE = 1
+
+cdef enum:
+    NO_SOURCE = 0           # of VEX instructions with two operands
+
+cdef enum Condition:        # inverted by its lowest bit
     IF_OVERFLOW = 0x0
     IF_BELOW = 0x2
     IF_NOT_BELOW = 0x3
@@ -91,7 +108,7 @@ cdef enum Opcode:
     VMOVSD_TO = 0x11 | MAP_0F | PREFIX_F2
     VMOVSS = 0x10 | MAP_0F | PREFIX_F3
     VMOVSS_TO = 0x11 | MAP_0F | PREFIX_F3
-    VMOVQ = 0x6E | MAP_0F | PREFIX_66   # general register into xmm; 32 bits without `wide`
+    VMOVQ = 0x6E | MAP_0F | PREFIX_66   # general register into xmm
     VMOVQ_TO = 0x7E | MAP_0F | PREFIX_66
     VSQRTSD = 0x51 | MAP_0F | PREFIX_F2
     VADDSD = 0x58 | MAP_0F | PREFIX_F2
@@ -124,10 +141,10 @@ cdef enum Opcode:
     VXORPS = 0x57 | MAP_0F
     VPCMPEQB = 0x74 | MAP_0F | PREFIX_66
     VPCMPEQD = 0x76 | MAP_0F | PREFIX_66
-    VFMADD231SD = 0xB9 | MAP_0F38 | PREFIX_66       # `wide`: double; otherwise single
-    VFMSUB231SD = 0xBB | MAP_0F38 | PREFIX_66
-    VFNMADD231SD = 0xBD | MAP_0F38 | PREFIX_66
-    VFNMSUB231SD = 0xBF | MAP_0F38 | PREFIX_66
+    VFMADD231 = 0xB9 | MAP_0F38 | PREFIX_66         # these four: the width says the precision
+    VFMSUB231 = 0xBB | MAP_0F38 | PREFIX_66
+    VFNMADD231 = 0xBD | MAP_0F38 | PREFIX_66
+    VFNMSUB231 = 0xBF | MAP_0F38 | PREFIX_66
 
 cdef enum Arithmetic:       # instructions with a constant, 81 /n
     ADD_CONSTANT = 0
@@ -156,29 +173,30 @@ cdef enum Unary:            # F7 /n
     DIV = 6
     IDIV = 7
 
-# `wide`: 64-bit operands, otherwise 32-bit ones, which clear the upper half.
 cdef void emit_byte(Emitter* e, int byte) noexcept nogil
 cdef void emit_int32(Emitter* e, int32_t value) noexcept nogil
-cdef void op(Emitter* e, int opcode, bint wide, int reg, int rm) noexcept nogil
-cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int index, int32_t disp) noexcept nogil
+cdef void op(Emitter* e, int opcode, Width width, int reg, int rm) noexcept nogil
+cdef void op_memory(Emitter* e, int opcode, Width width, int reg, int base, int index, int32_t disp) noexcept nogil
 cdef void op_indexed(
-    Emitter* e, int opcode, bint wide, int reg, int base, int index, int shift, int32_t disp
+    Emitter* e, int opcode, Width width, int reg, int base, int index, int shift, int32_t disp
 ) noexcept nogil
-cdef void vex(Emitter* e, int opcode, bint wide, int reg, int source, int rm) noexcept nogil
+cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil
 cdef void vex_memory(
-    Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp
+    Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp
 ) noexcept nogil
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil
-cdef void rorx(Emitter* e, bint wide, int reg, int rm, int count) noexcept nogil
-cdef void op_constant(Emitter* e, int operation, bint wide, int rm, int32_t value) noexcept nogil
-cdef void op_constant_memory(Emitter* e, int operation, bint wide, int base, int32_t disp, int32_t value) noexcept nogil
+cdef void rorx(Emitter* e, Width width, int reg, int rm, int count) noexcept nogil
+cdef void op_constant(Emitter* e, int operation, Width width, int rm, int32_t value) noexcept nogil
+cdef void op_constant_memory(
+    Emitter* e, int operation, Width width, int base, int32_t disp, int32_t value
+) noexcept nogil
 cdef void store_constant(Emitter* e, int size, int base, int index, int32_t disp, int32_t value) noexcept nogil
-cdef void shift_constant(Emitter* e, int operation, bint wide, int rm, int count) noexcept nogil
-cdef void shift_cl(Emitter* e, int operation, bint wide, int rm) noexcept nogil
-cdef void bit_constant(Emitter* e, int operation, bint wide, int rm, int bit) noexcept nogil
-cdef void unary(Emitter* e, int operation, bint wide, int rm) noexcept nogil
+cdef void shift_constant(Emitter* e, int operation, Width width, int rm, int count) noexcept nogil
+cdef void shift_cl(Emitter* e, int operation, Width width, int rm) noexcept nogil
+cdef void bit_constant(Emitter* e, int operation, Width width, int rm, int bit) noexcept nogil
+cdef void unary(Emitter* e, int operation, Width width, int rm) noexcept nogil
 cdef void bswap(Emitter* e, int reg) noexcept nogil
-cdef void sign_into_rdx(Emitter* e, bint wide) noexcept nogil
+cdef void sign_into_rdx(Emitter* e, Width width) noexcept nogil
 cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil
 cdef void push(Emitter* e, int reg) noexcept nogil
 cdef void pop(Emitter* e, int reg) noexcept nogil

@@ -12,11 +12,11 @@ cdef void emit_int32(Emitter* e, int32_t value) noexcept nogil:
     e.at += 4
 
 
-cdef void emit_prefixes(Emitter* e, int opcode, bint wide, int reg, int index, int rm) noexcept nogil:
+cdef void emit_prefixes(Emitter* e, int opcode, Width width, int reg, int index, int rm) noexcept nogil:
     """Legacy prefixes, REX, escape bytes and the opcode."""
     cdef int prefix = opcode >> 12 & 3
     cdef int map_ = opcode >> 8 & 3
-    cdef int rex = 0x40 | wide << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1)
+    cdef int rex = 0x40 | width << 3 | (reg >> 3 & 1) << 2 | (index >> 3 & 1) << 1 | (rm >> 3 & 1)
     if opcode & LOCK:
         emit_byte(e, 0xF0)
     if prefix:
@@ -32,17 +32,17 @@ cdef void emit_prefixes(Emitter* e, int opcode, bint wide, int reg, int index, i
     emit_byte(e, opcode & 0xFF)
 
 
-cdef void emit_vex(Emitter* e, int opcode, bint wide, int reg, int source, int index, int rm) noexcept nogil:
+cdef void emit_vex(Emitter* e, int opcode, Width width, int reg, int source, int index, int rm) noexcept nogil:
     cdef int prefix = opcode >> 12 & 3
     cdef int map_ = opcode >> 8 & 3
     cdef int last = (~source & 15) << 3 | prefix
-    if not wide and map_ == 1 and not (index >> 3 & 1) and not (rm >> 3 & 1):
+    if width != W64 and map_ == 1 and not (index >> 3 & 1) and not (rm >> 3 & 1):
         emit_byte(e, 0xC5)
         emit_byte(e, (~reg >> 3 & 1) << 7 | last)
     else:
         emit_byte(e, 0xC4)
         emit_byte(e, (~reg >> 3 & 1) << 7 | (~index >> 3 & 1) << 6 | (~rm >> 3 & 1) << 5 | map_)
-        emit_byte(e, wide << 7 | last)
+        emit_byte(e, width << 7 | last)
     emit_byte(e, opcode & 0xFF)
 
 
@@ -72,96 +72,96 @@ cdef inline int index_bits(int index) noexcept nogil:
     return 0 if index == NO_INDEX else index
 
 
-cdef void op(Emitter* e, int opcode, bint wide, int reg, int rm) noexcept nogil:
-    emit_prefixes(e, opcode, wide, reg, 0, rm)
+cdef void op(Emitter* e, int opcode, Width width, int reg, int rm) noexcept nogil:
+    emit_prefixes(e, opcode, width, reg, 0, rm)
     emit_modrm(e, reg, rm)
 
 
-cdef void op_memory(Emitter* e, int opcode, bint wide, int reg, int base, int index, int32_t disp) noexcept nogil:
-    op_indexed(e, opcode, wide, reg, base, index, 0, disp)
+cdef void op_memory(Emitter* e, int opcode, Width width, int reg, int base, int index, int32_t disp) noexcept nogil:
+    op_indexed(e, opcode, width, reg, base, index, 0, disp)
 
 
 cdef void op_indexed(
-    Emitter* e, int opcode, bint wide, int reg, int base, int index, int shift, int32_t disp
+    Emitter* e, int opcode, Width width, int reg, int base, int index, int shift, int32_t disp
 ) noexcept nogil:
-    emit_prefixes(e, opcode, wide, reg, index_bits(index), base)
+    emit_prefixes(e, opcode, width, reg, index_bits(index), base)
     emit_address(e, reg, base, index, shift, disp)
 
 
-cdef void vex(Emitter* e, int opcode, bint wide, int reg, int source, int rm) noexcept nogil:
-    emit_vex(e, opcode, wide, reg, source, 0, rm)
+cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil:
+    emit_vex(e, opcode, width, reg, source, 0, rm)
     emit_modrm(e, reg, rm)
 
 
 cdef void vex_memory(
-    Emitter* e, int opcode, bint wide, int reg, int source, int base, int index, int32_t disp
+    Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp
 ) noexcept nogil:
-    emit_vex(e, opcode, wide, reg, source, index_bits(index), base)
+    emit_vex(e, opcode, width, reg, source, index_bits(index), base)
     emit_address(e, reg, base, index, 0, disp)
 
 
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil:
     """The last operand is the constant at an executable address, relative to rip."""
-    emit_vex(e, opcode, False, reg, source, 0, 0)
+    emit_vex(e, opcode, WIG, reg, source, 0, 0)
     emit_byte(e, (reg & 7) << 3 | 5)
     emit_int32(e, <int32_t>(literal - (here(e) + 4)))
 
 
-cdef void rorx(Emitter* e, bint wide, int reg, int rm, int count) noexcept nogil:
-    vex(e, 0xF0 | MAP_0F3A | PREFIX_F2, wide, reg, 0, rm)
+cdef void rorx(Emitter* e, Width width, int reg, int rm, int count) noexcept nogil:
+    vex(e, 0xF0 | MAP_0F3A | PREFIX_F2, width, reg, NO_SOURCE, rm)
     emit_byte(e, count)
 
 
-cdef void op_constant(Emitter* e, int operation, bint wide, int rm, int32_t value) noexcept nogil:
+cdef void op_constant(Emitter* e, int operation, Width width, int rm, int32_t value) noexcept nogil:
     if -128 <= value <= 127:
-        op(e, 0x83, wide, operation, rm)
+        op(e, 0x83, width, operation, rm)
         emit_byte(e, value)
     else:
-        op(e, 0x81, wide, operation, rm)
+        op(e, 0x81, width, operation, rm)
         emit_int32(e, value)
 
 
 cdef void op_constant_memory(
-    Emitter* e, int operation, bint wide, int base, int32_t disp, int32_t value
+    Emitter* e, int operation, Width width, int base, int32_t disp, int32_t value
 ) noexcept nogil:
     if -128 <= value <= 127:
-        op_memory(e, 0x83, wide, operation, base, NO_INDEX, disp)
+        op_memory(e, 0x83, width, operation, base, NO_INDEX, disp)
         emit_byte(e, value)
     else:
-        op_memory(e, 0x81, wide, operation, base, NO_INDEX, disp)
+        op_memory(e, 0x81, width, operation, base, NO_INDEX, disp)
         emit_int32(e, value)
 
 
 cdef void store_constant(Emitter* e, int size, int base, int index, int32_t disp, int32_t value) noexcept nogil:
     """A sign-extended constant into `size` bytes of memory."""
     if size == 1:
-        op_memory(e, 0xC6, False, 0, base, index, disp)
+        op_memory(e, 0xC6, W32, 0, base, index, disp)
         emit_byte(e, value)
     elif size == 2:
-        op_memory(e, 0xC7 | PREFIX_66, False, 0, base, index, disp)
+        op_memory(e, 0xC7 | PREFIX_66, W32, 0, base, index, disp)
         emit_byte(e, value)
         emit_byte(e, value >> 8)
     else:
-        op_memory(e, 0xC7, size == 8, 0, base, index, disp)
+        op_memory(e, 0xC7, W64 if size == 8 else W32, 0, base, index, disp)
         emit_int32(e, value)
 
 
-cdef void shift_constant(Emitter* e, int operation, bint wide, int rm, int count) noexcept nogil:
-    op(e, 0xC1, wide, operation, rm)
+cdef void shift_constant(Emitter* e, int operation, Width width, int rm, int count) noexcept nogil:
+    op(e, 0xC1, width, operation, rm)
     emit_byte(e, count)
 
 
-cdef void shift_cl(Emitter* e, int operation, bint wide, int rm) noexcept nogil:
-    op(e, 0xD3, wide, operation, rm)
+cdef void shift_cl(Emitter* e, int operation, Width width, int rm) noexcept nogil:
+    op(e, 0xD3, width, operation, rm)
 
 
-cdef void bit_constant(Emitter* e, int operation, bint wide, int rm, int bit) noexcept nogil:
-    op(e, 0xBA | MAP_0F, wide, operation, rm)
+cdef void bit_constant(Emitter* e, int operation, Width width, int rm, int bit) noexcept nogil:
+    op(e, 0xBA | MAP_0F, width, operation, rm)
     emit_byte(e, bit)
 
 
-cdef void unary(Emitter* e, int operation, bint wide, int rm) noexcept nogil:
-    op(e, 0xF7, wide, operation, rm)
+cdef void unary(Emitter* e, int operation, Width width, int rm) noexcept nogil:
+    op(e, 0xF7, width, operation, rm)
 
 
 cdef void bswap(Emitter* e, int reg) noexcept nogil:
@@ -170,9 +170,9 @@ cdef void bswap(Emitter* e, int reg) noexcept nogil:
     emit_byte(e, 0xC8 | (reg & 7))
 
 
-cdef void sign_into_rdx(Emitter* e, bint wide) noexcept nogil:
+cdef void sign_into_rdx(Emitter* e, Width width) noexcept nogil:
     """cqo, cdq: rdx becomes the sign of rax."""
-    if wide:
+    if width == W64:
         emit_byte(e, 0x48)
     emit_byte(e, 0x99)
 
@@ -185,7 +185,7 @@ cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil:
         emit_byte(e, 0xB8 | (reg & 7))
         emit_int32(e, <int32_t>value)
     elif value == <int32_t>value:
-        op(e, 0xC7, True, 0, reg)
+        op(e, 0xC7, W64, 0, reg)
         emit_int32(e, <int32_t>value)
     else:
         emit_byte(e, 0x48 | (reg >> 3))
@@ -217,11 +217,11 @@ cdef void trap(Emitter* e) noexcept nogil:
 
 
 cdef uint8_t* displacement(Emitter* e, const uint8_t* target) noexcept nogil:
-    cdef uint8_t* place = e.at
+    cdef uint8_t* field = e.at
     e.at += 4
     if target != NULL:
-        patch(place, e.executable, target)
-    return place
+        patch(field, e.executable, target)
+    return field
 
 
 cdef uint8_t* jump(Emitter* e, const uint8_t* target) noexcept nogil:
@@ -241,98 +241,17 @@ cdef uint8_t* call(Emitter* e, const uint8_t* target) noexcept nogil:
 
 
 cdef void jump_register(Emitter* e, int reg) noexcept nogil:
-    op(e, 0xFF, False, 4, reg)
+    op(e, 0xFF, W32, 4, reg)
 
 
 cdef void jump_memory(Emitter* e, int base, int32_t disp) noexcept nogil:
-    op_memory(e, 0xFF, False, 4, base, NO_INDEX, disp)
+    op_memory(e, 0xFF, W32, 4, base, NO_INDEX, disp)
 
 
 cdef void call_register(Emitter* e, int reg) noexcept nogil:
-    op(e, 0xFF, False, 2, reg)
+    op(e, 0xFF, W32, 2, reg)
 
 
 cdef void patch(uint8_t* displacement, intptr_t executable, const uint8_t* target) noexcept nogil:
     """Let the jump whose displacement stands here, in the writable mapping, lead to an executable address."""
     (<int32_t*>displacement)[0] = <int32_t>(target - (displacement + executable + 4))
-
-
-# --- For tests --------------------------------------------------------------------------------------------------------
-
-OPCODES = {
-    "add": ADD, "or": OR, "and": AND, "sub": SUB, "xor": XOR, "cmp": CMP, "test": TEST, "xchg": XCHG, "mov": MOV,
-    "mov to": MOV_TO, "mov8 to": MOV8_TO, "mov16 to": MOV16_TO, "lea": LEA, "movsxd": MOVSXD, "imul": IMUL,
-    "movzx8": MOVZX8, "movzx16": MOVZX16, "movsx8": MOVSX8, "movsx16": MOVSX16, "sete": SETCC | IF_EQUAL,
-    "cmovb": CMOVCC | IF_BELOW, "bts": BTS, "btr": BTR, "btc": BTC, "popcnt": POPCNT, "tzcnt": TZCNT, "lzcnt": LZCNT,
-    "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
-    "andn": ANDN, "shlx": SHLX, "sarx": SARX, "shrx": SHRX, "vmovaps": VMOVAPS, "vmovsd": VMOVSD,
-    "vmovsd to": VMOVSD_TO, "vmovss": VMOVSS, "vmovss to": VMOVSS_TO, "vmovq": VMOVQ, "vmovq to": VMOVQ_TO,
-    "vsqrtsd": VSQRTSD, "vaddsd": VADDSD, "vmulsd": VMULSD, "vsubsd": VSUBSD, "vminsd": VMINSD, "vdivsd": VDIVSD,
-    "vmaxsd": VMAXSD, "vsqrtss": VSQRTSS, "vaddss": VADDSS, "vmulss": VMULSS, "vsubss": VSUBSS, "vminss": VMINSS,
-    "vdivss": VDIVSS, "vmaxss": VMAXSS, "vucomisd": VUCOMISD, "vcomisd": VCOMISD, "vucomiss": VUCOMISS,
-    "vcomiss": VCOMISS, "vcvtsi2sd": VCVTSI2SD, "vcvtsi2ss": VCVTSI2SS, "vcvttsd2si": VCVTTSD2SI,
-    "vcvttss2si": VCVTTSS2SI, "vcvtsd2si": VCVTSD2SI, "vcvtss2si": VCVTSS2SI, "vcvtsd2ss": VCVTSD2SS,
-    "vcvtss2sd": VCVTSS2SD, "vandps": VANDPS, "vorps": VORPS, "vxorps": VXORPS, "vpcmpeqb": VPCMPEQB,
-    "vpcmpeqd": VPCMPEQD,
-    "vfmadd231": VFMADD231SD, "vfmsub231": VFMSUB231SD, "vfnmadd231": VFNMADD231SD, "vfnmsub231": VFNMSUB231SD,
-}
-
-
-def assemble(str shape, *operands):
-    """The bytes of one instruction, as the function of that name emits it: assemble("op", OPCODES["add"], 1, 0, 3)."""
-    cdef uint8_t buffer[32]
-    cdef Emitter e
-    e.at = buffer
-    e.executable = 0
-    a = list(operands)
-    if shape == "op":
-        op(&e, a[0], a[1], a[2], a[3])
-    elif shape == "op_memory":
-        op_memory(&e, a[0], a[1], a[2], a[3], a[4], a[5])
-    elif shape == "op_indexed":
-        op_indexed(&e, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
-    elif shape == "vex":
-        vex(&e, a[0], a[1], a[2], a[3], a[4])
-    elif shape == "vex_memory":
-        vex_memory(&e, a[0], a[1], a[2], a[3], a[4], a[5], a[6])
-    elif shape == "rorx":
-        rorx(&e, a[0], a[1], a[2], a[3])
-    elif shape == "op_constant":
-        op_constant(&e, a[0], a[1], a[2], a[3])
-    elif shape == "op_constant_memory":
-        op_constant_memory(&e, a[0], a[1], a[2], a[3], a[4])
-    elif shape == "store_constant":
-        store_constant(&e, a[0], a[1], a[2], a[3], a[4])
-    elif shape == "shift_constant":
-        shift_constant(&e, a[0], a[1], a[2], a[3])
-    elif shape == "shift_cl":
-        shift_cl(&e, a[0], a[1], a[2])
-    elif shape == "bit_constant":
-        bit_constant(&e, a[0], a[1], a[2], a[3])
-    elif shape == "unary":
-        unary(&e, a[0], a[1], a[2])
-    elif shape == "bswap":
-        bswap(&e, a[0])
-    elif shape == "sign_into_rdx":
-        sign_into_rdx(&e, a[0])
-    elif shape == "load_constant":
-        load_constant(&e, a[0], a[1])
-    elif shape == "push":
-        push(&e, a[0])
-    elif shape == "pop":
-        pop(&e, a[0])
-    elif shape == "jump_if":
-        jump_if(&e, a[0], buffer + <int>a[1])
-    elif shape == "jump":
-        jump(&e, buffer + <int>a[0])
-    elif shape == "call":
-        call(&e, buffer + <int>a[0])
-    elif shape == "jump_register":
-        jump_register(&e, a[0])
-    elif shape == "jump_memory":
-        jump_memory(&e, a[0], a[1])
-    elif shape == "call_register":
-        call_register(&e, a[0])
-    else:
-        raise ValueError(f"no shape {shape!r}")
-    return bytes(buffer[:e.at - buffer])

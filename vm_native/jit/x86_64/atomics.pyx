@@ -2,111 +2,126 @@
 from libc.stdint cimport uint8_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
-from vm_native.jit.x86_64.access cimport check
+from vm_native.jit.x86_64.access cimport emit_probe
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport Cold, Job, load_slot, op_slot, place_of, wrote
+from vm_native.jit.x86_64.translation cimport (
+    ANY, Cold, Emit, Rule, Translation, apply, define, load_slot, offset_of, op_slot,
+)
 from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.memory.tlb cimport READ, WRITE
 
 
-cdef Cold* place(Job* job, Uop* uop, bint wide, bint write) noexcept nogil:
+cdef inline int bytes_in(Width width) noexcept nogil:
+    return 8 if width == W64 else 4
+
+
+cdef Cold* load_address(Translation* t, Uop* uop, Width width, int access) noexcept nogil:
     """Leave the host address of the operand in rcx; rax and rdx are free."""
     cdef Cold* cold
-    cdef int base = check(job, uop, 8 if wide else 4, write, &cold)
+    cdef int base = emit_probe(t, uop, bytes_in(width), access, &cold)
     cold.aligned = True
-    op_memory(&job.e, LEA, True, RCX, base, RCX, uop.imm)
+    op_memory(&t.e, LEA, W64, RCX, base, RCX, uop.imm)
     return cold
 
 
-cdef void finish(Job* job, Uop* uop, bint wide, Cold* cold) noexcept nogil:
+cdef void finish(Translation* t, Uop* uop, Width width, Cold* cold) noexcept nogil:
     """rax is what memory held."""
-    if not wide:
-        op(&job.e, MOVSXD, True, RAX, RAX)
-    wrote(job, uop.rd, RAX)
-    cold.done = here(&job.e)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, RAX, RAX)
+    define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
 
 
-cdef void exchange_add(Job* job, Uop* uop, int opcode, bint wide) noexcept nogil:
-    cdef Cold* cold = place(job, uop, wide, True)
-    load_slot(job, RAX, uop.rs2)
-    op_memory(&job.e, opcode, wide, RAX, RCX, NO_INDEX, 0)
-    finish(job, uop, wide, cold)
+cdef void exchange_add(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef Cold* cold = load_address(t, uop, width, WRITE)
+    load_slot(t, RAX, uop.rs2)
+    op_memory(&t.e, opcode, width, RAX, RCX, NO_INDEX, 0)
+    finish(t, uop, width, cold)
 
 
-cdef void modify(Job* job, Uop* uop, int opcode, bint wide) noexcept nogil:
+cdef void modify(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """AND, OR, XOR, or a conditional move that takes the operand: until nobody else has changed memory meanwhile."""
-    cdef Cold* cold = place(job, uop, wide, True)
+    cdef Cold* cold = load_address(t, uop, width, WRITE)
     cdef uint8_t* again
-    op_memory(&job.e, MOV, wide, RAX, RCX, NO_INDEX, 0)
-    again = here(&job.e)
-    op(&job.e, MOV, True, RDX, RAX)
+    op_memory(&t.e, MOV, width, RAX, RCX, NO_INDEX, 0)
+    again = here(&t.e)
+    op(&t.e, MOV, W64, RDX, RAX)
     if opcode & ~15 == CMOVCC:
-        op_slot(job, CMP, wide, RAX, uop.rs2)
-    op_slot(job, opcode, wide, RDX, uop.rs2)
-    op_memory(&job.e, LOCK_CMPXCHG, wide, RDX, RCX, NO_INDEX, 0)
-    jump_if(&job.e, IF_NOT_EQUAL, again)
-    finish(job, uop, wide, cold)
+        op_slot(t, CMP, width, RAX, uop.rs2)
+    op_slot(t, opcode, width, RDX, uop.rs2)
+    op_memory(&t.e, LOCK_CMPXCHG, width, RDX, RCX, NO_INDEX, 0)
+    jump_if(&t.e, IF_NOT_EQUAL, again)
+    finish(t, uop, width, cold)
 
 
-cdef void reserve(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef Cold* cold = place(job, uop, wide, False)
-    op_memory(&job.e, MOV if wide else MOVSXD, True, RAX, RCX, NO_INDEX, 0)
-    op_memory(&job.e, MOV_TO, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_host))
-    op_memory(&job.e, MOV_TO, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.value))
-    store_constant(&job.e, 8, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.size), 8 if wide else 4)
-    wrote(job, uop.rd, RAX)
-    cold.done = here(&job.e)
+cdef void reserve(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    cdef Cold* cold = load_address(t, uop, width, READ)
+    op_memory(&t.e, MOV if width == W64 else MOVSXD, W64, RAX, RCX, NO_INDEX, 0)
+    op_memory(&t.e, MOV_TO, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host))
+    op_memory(&t.e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.value))
+    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.size), bytes_in(width))
+    define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
 
 
-cdef void store_conditional(Job* job, Uop* uop, bint wide) noexcept nogil:
+cdef void store_conditional(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
     """Succeeds if the reserved place still holds the value that was loaded. rax becomes 1 on failure."""
-    cdef Cold* cold = place(job, uop, wide, True)
-    cdef Emitter* e = &job.e
+    cdef Cold* cold = load_address(t, uop, width, WRITE)
+    cdef Emitter* e = &t.e
     cdef uint8_t* elsewhere
     cdef uint8_t* smaller = NULL
-    load_slot(job, RDX, uop.rs2)
-    op_memory(e, CMP, True, RCX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_host))
+    load_slot(t, RDX, uop.rs2)
+    op_memory(e, CMP, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host))
     elsewhere = jump_if(e, IF_NOT_EQUAL, NULL)
-    if wide:
-        op_constant_memory(e, CMP_CONSTANT, False, RBP, place_of(&(<Cpu*>NULL).state.reservation.size), 8)
+    if width == W64:
+        op_constant_memory(e, CMP_CONSTANT, W32, RBP, offset_of(&(<Cpu*>NULL).state.reservation.size), 8)
         smaller = jump_if(e, IF_NOT_EQUAL, NULL)
-    op_memory(e, MOV, True, RAX, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).state.reservation.value))
-    op_memory(e, LOCK_CMPXCHG, wide, RDX, RCX, NO_INDEX, 0)
+    op_memory(e, MOV, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.value))
+    op_memory(e, LOCK_CMPXCHG, width, RDX, RCX, NO_INDEX, 0)
     patch(elsewhere, e.executable, here(e))
-    if wide:
+    if width == W64:
         patch(smaller, e.executable, here(e))
     # Whichever way led here, "not equal" says that nothing was stored.
-    op(e, SETCC | IF_NOT_EQUAL, False, 0, RAX)
-    op(e, MOVZX8, False, RAX, RAX)
-    store_constant(e, 8, RBP, NO_INDEX, place_of(&(<Cpu*>NULL).reserved_host), 0)
-    wrote(job, uop.rd, RAX)
+    op(e, SETCC | IF_NOT_EQUAL, W32, 0, RAX)
+    op(e, MOVZX8, W32, RAX, RAX)
+    store_constant(e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host), 0)
+    define(t, uop.rd, RAX)
     cold.done = here(e)
 
 
-cdef bint emit_atomic(Job* job, Uop* uop, int opcode) noexcept nogil:
+# --- What. A row for each uop: how, with which opcode of the host, how wide -------------------------------------------
+
+cdef Rule[UOP_COUNT] rules
+
+
+cdef void R(int uop, Emit emit, int host, Width width) noexcept:
+    rules[uop].emit, rules[uop].host, rules[uop].width = emit, host, width
+
+
+R(UOP_LR_W,      reserve,           ANY,                  W32)
+R(UOP_LR_D,      reserve,           ANY,                  W64)
+R(UOP_SC_W,      store_conditional, ANY,                  W32)
+R(UOP_SC_D,      store_conditional, ANY,                  W64)
+R(UOP_AMOSWAP_W, exchange_add,      XCHG,                 W32)
+R(UOP_AMOSWAP_D, exchange_add,      XCHG,                 W64)
+R(UOP_AMOADD_W,  exchange_add,      LOCK_XADD,            W32)
+R(UOP_AMOADD_D,  exchange_add,      LOCK_XADD,            W64)
+R(UOP_AMOAND_W,  modify,            AND,                  W32)
+R(UOP_AMOAND_D,  modify,            AND,                  W64)
+R(UOP_AMOOR_W,   modify,            OR,                   W32)
+R(UOP_AMOOR_D,   modify,            OR,                   W64)
+R(UOP_AMOXOR_W,  modify,            XOR,                  W32)
+R(UOP_AMOXOR_D,  modify,            XOR,                  W64)
+R(UOP_AMOMIN_W,  modify,            CMOVCC | IF_GREATER,  W32)
+R(UOP_AMOMIN_D,  modify,            CMOVCC | IF_GREATER,  W64)
+R(UOP_AMOMAX_W,  modify,            CMOVCC | IF_LESS,     W32)
+R(UOP_AMOMAX_D,  modify,            CMOVCC | IF_LESS,     W64)
+R(UOP_AMOMINU_W, modify,            CMOVCC | IF_ABOVE,    W32)
+R(UOP_AMOMINU_D, modify,            CMOVCC | IF_ABOVE,    W64)
+R(UOP_AMOMAXU_W, modify,            CMOVCC | IF_BELOW,    W32)
+R(UOP_AMOMAXU_D, modify,            CMOVCC | IF_BELOW,    W64)
+
+
+cdef bint emit_atomic(Translation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
-    if uop.rs1 >= BASE_REGISTERS: return False
-    if opcode == UOP_LR_W: reserve(job, uop, False)
-    elif opcode == UOP_LR_D: reserve(job, uop, True)
-    elif opcode == UOP_SC_W: store_conditional(job, uop, False)
-    elif opcode == UOP_SC_D: store_conditional(job, uop, True)
-    elif opcode == UOP_AMOSWAP_W: exchange_add(job, uop, XCHG, False)
-    elif opcode == UOP_AMOSWAP_D: exchange_add(job, uop, XCHG, True)
-    elif opcode == UOP_AMOADD_W: exchange_add(job, uop, LOCK_XADD, False)
-    elif opcode == UOP_AMOADD_D: exchange_add(job, uop, LOCK_XADD, True)
-    elif opcode == UOP_AMOAND_W: modify(job, uop, AND, False)
-    elif opcode == UOP_AMOAND_D: modify(job, uop, AND, True)
-    elif opcode == UOP_AMOOR_W: modify(job, uop, OR, False)
-    elif opcode == UOP_AMOOR_D: modify(job, uop, OR, True)
-    elif opcode == UOP_AMOXOR_W: modify(job, uop, XOR, False)
-    elif opcode == UOP_AMOXOR_D: modify(job, uop, XOR, True)
-    elif opcode == UOP_AMOMIN_W: modify(job, uop, CMOVCC | IF_GREATER, False)
-    elif opcode == UOP_AMOMIN_D: modify(job, uop, CMOVCC | IF_GREATER, True)
-    elif opcode == UOP_AMOMAX_W: modify(job, uop, CMOVCC | IF_LESS, False)
-    elif opcode == UOP_AMOMAX_D: modify(job, uop, CMOVCC | IF_LESS, True)
-    elif opcode == UOP_AMOMINU_W: modify(job, uop, CMOVCC | IF_ABOVE, False)
-    elif opcode == UOP_AMOMINU_D: modify(job, uop, CMOVCC | IF_ABOVE, True)
-    elif opcode == UOP_AMOMAXU_W: modify(job, uop, CMOVCC | IF_BELOW, False)
-    elif opcode == UOP_AMOMAXU_D: modify(job, uop, CMOVCC | IF_BELOW, True)
-    else:
-        return False
-    return True
+    return uop.rs1 < BASE_REGISTERS and apply(&rules[opcode], t, uop)

@@ -1,268 +1,320 @@
 """Floating-point uops as SSE instructions in their AVX forms, for the rounding mode that the uops imply: to nearest.
 
-Flags accumulate in the host's own status word, which is the guest's while inside. Where x86 differs from RISC-V, in
-NaN results, operands that are not boxed, and conversions out of range, the interpreter's function or a constant out
-of line gives the result. In three-operand form the upper half of a single's result is that of its first source: a
-boxed source makes a boxed result.
+Flags accumulate in the host's own status word, which is the guest's while inside. Where x86 is not what the uops mean,
+in NaN results, operands that are not boxed, and conversions out of range, the interpreter's function or a constant out
+of line gives the result. That a single stands boxed in ones is a rule of the uops; what a NaN result is, the front end
+says. In three-operand form the upper half of a single's result is that of its first source: a boxed source makes a
+boxed result.
 """
-from libc.stdint cimport uint8_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
+from vm_native.jit.state cimport FloatConstants
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport (
-    COLD_NAN_DOUBLE, COLD_NAN_SINGLE, COLD_PERFORM, COLD_UNBOXED, Cold, Job, cold_jump, float_target, new_cold, op_slot,
-    read_float, read_slot, target_of, wrote, wrote_float,
+    COLD_FALLBACK, COLD_NAN, COLD_UNBOXED, Cold, Translation, cold_jump, constants_of, define, define_float,
+    float_target, new_cold, op_slot, read_float, read_slot, target_of,
 )
 
 
-cdef enum:                  # scratch xmm registers
-    XMM0 = 0
-    XMM1 = 1
-    XMM2 = 2
+cdef enum SignOperation:    # what becomes of rs1's sign
+    COPIED                  # rs2's
+    NEGATED                 # the other one
+    MULTIPLIED              # that of a product with rs2
 
 
-cdef void check_boxes(Job* job, Uop* uop, int count) noexcept nogil:
+# --- How. The functions that the rules name ---------------------------------------------------------------------------
+
+cdef void check_boxes(Translation* t, Uop* uop, int count, Precision precision) noexcept nogil:
     """Out of line if one of the first `count` of rs1, rs2, rs3 is not known to be, and is not, a boxed single."""
     cdef Cold* cold
     cdef int slots[3]
     cdef int i
+    if precision != SINGLE:
+        return
     slots[0] = uop.rs1
     slots[1] = uop.rs2
     slots[2] = uop[1].rs1
     for i in range(count):
-        if not job.boxed[slots[i]]:
-            cold = new_cold(job, COLD_UNBOXED, uop)
-            vex(&job.e, VMOVQ_TO, True, read_float(job, slots[i], XMM0), 0, RAX)
-            shift_constant(&job.e, SAR, True, RAX, 32)
-            op_constant(&job.e, CMP_CONSTANT, False, RAX, -1)
-            cold_jump(cold, jump_if(&job.e, IF_NOT_EQUAL, NULL))
-            job.boxed[slots[i]] = True
+        if not t.boxed[slots[i]]:
+            cold = new_cold(t, COLD_UNBOXED, uop)
+            vex(&t.e, VMOVQ_TO, W64, read_float(t, slots[i], XMM0), NO_SOURCE, RAX)
+            shift_constant(&t.e, SAR, W64, RAX, 32)
+            op_constant(&t.e, CMP_CONSTANT, W32, RAX, -1)
+            cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+            t.boxed[slots[i]] = True
 
 
-cdef void finish(Job* job, Uop* uop, int xmm, bint single) noexcept nogil:
-    """Make a NaN canonical. Comparing with itself raises no flag: a result never signals."""
-    cdef Cold* cold = new_cold(job, COLD_NAN_SINGLE if single else COLD_NAN_DOUBLE, uop)
+cdef inline void compare(Translation* t, Precision precision, int a, int b) noexcept nogil:
+    """Raises no flag unless one of them signals."""
+    vex(&t.e, VUCOMISS if precision == SINGLE else VUCOMISD, WIG, a, NO_SOURCE, b)
+
+
+cdef inline void set_all_ones(Translation* t, int xmm) noexcept nogil:
+    """What boxes a single."""
+    vex(&t.e, VPCMPEQD, WIG, xmm, xmm, xmm)
+
+
+cdef void define_canonical(Translation* t, Uop* uop, int xmm, Precision precision) noexcept nogil:
+    """A NaN becomes the canonical one. Comparing with itself raises no flag: a result never signals."""
+    cdef Cold* cold = new_cold(t, COLD_NAN, uop)
     cold.xmm = xmm
-    vex(&job.e, VUCOMISS if single else VUCOMISD, False, xmm, 0, xmm)
-    cold_jump(cold, jump_if(&job.e, IF_UNORDERED, NULL))
-    cold.done = here(&job.e)
-    wrote_float(job, uop.rd, xmm, single)
+    cold.precision = precision
+    compare(t, precision, xmm, xmm)
+    cold_jump(cold, jump_if(&t.e, IF_UNORDERED, NULL))
+    cold.done = here(&t.e)
+    define_float(t, uop.rd, xmm, precision)
 
 
-cdef void arithmetic(Job* job, Uop* uop, int opcode, bint single) noexcept nogil:
+cdef void arithmetic(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, target
-    if single:
-        check_boxes(job, uop, 2)
-    a = read_float(job, uop.rs1, XMM0)
-    target = float_target(job, uop.rd, XMM0)
-    vex(&job.e, opcode, False, target, a, read_float(job, uop.rs2, XMM1))
-    finish(job, uop, target, single)
+    check_boxes(t, uop, 2, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    target = float_target(t, uop.rd, XMM0)
+    vex(&t.e, opcode, WIG, target, a, read_float(t, uop.rs2, XMM1))
+    define_canonical(t, uop, target, precision)
 
 
-cdef void square_root(Job* job, Uop* uop, bint single) noexcept nogil:
+cdef void square_root(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, target
-    if single:
-        check_boxes(job, uop, 1)
-    a = read_float(job, uop.rs1, XMM0)
-    target = float_target(job, uop.rd, XMM0)
-    vex(&job.e, VSQRTSS if single else VSQRTSD, False, target, a, a)
-    finish(job, uop, target, single)
+    check_boxes(t, uop, 1, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    target = float_target(t, uop.rd, XMM0)
+    vex(&t.e, opcode, WIG, target, a, a)
+    define_canonical(t, uop, target, precision)
 
 
-cdef void fused(Job* job, Uop* uop, int opcode, bint single) noexcept nogil:
-    """A NaN result is left to the interpreter's function: infinity * 0 + NaN is invalid in RISC-V alone."""
+cdef void fused(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """A NaN result is left to the interpreter's function: the host does not call infinity * 0 + NaN invalid."""
     cdef Cold* cold
     cdef int a, b, c
-    if single:
-        check_boxes(job, uop, 3)
-    cold = new_cold(job, COLD_PERFORM, uop)
-    a = read_float(job, uop.rs1, XMM0)
-    b = read_float(job, uop.rs2, XMM1)
-    c = read_float(job, uop[1].rs1, XMM2)
+    check_boxes(t, uop, 3, precision)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    a = read_float(t, uop.rs1, XMM0)
+    b = read_float(t, uop.rs2, XMM1)
+    c = read_float(t, uop[1].rs1, XMM2)
     if c != XMM2:
-        vex(&job.e, VMOVAPS, False, XMM2, 0, c)
-    vex(&job.e, opcode, not single, XMM2, a, b)
-    vex(&job.e, VUCOMISS if single else VUCOMISD, False, XMM2, 0, XMM2)
-    cold_jump(cold, jump_if(&job.e, IF_UNORDERED, NULL))
-    wrote_float(job, uop.rd, XMM2, single)
-    cold.done = here(&job.e)
+        vex(&t.e, VMOVAPS, WIG, XMM2, NO_SOURCE, c)
+    vex(&t.e, opcode, W64 if precision == DOUBLE else W32, XMM2, a, b)
+    compare(t, precision, XMM2, XMM2)
+    cold_jump(cold, jump_if(&t.e, IF_UNORDERED, NULL))
+    define_float(t, uop.rd, XMM2, precision)
+    cold.done = here(&t.e)
 
 
-cdef void smaller_or_larger(Job* job, Uop* uop, int opcode, bint single) noexcept nogil:
+cdef void smaller_or_larger(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """NaNs and equal operands (which may be zeros of different signs) are left to the interpreter's function."""
     cdef Cold* cold
     cdef int a, b, target
-    if single:
-        check_boxes(job, uop, 2)
-    cold = new_cold(job, COLD_PERFORM, uop)
-    a = read_float(job, uop.rs1, XMM0)
-    b = read_float(job, uop.rs2, XMM1)
-    target = float_target(job, uop.rd, XMM0)
-    vex(&job.e, VUCOMISS if single else VUCOMISD, False, a, 0, b)
-    cold_jump(cold, jump_if(&job.e, IF_EQUAL, NULL))        # unordered, too
-    vex(&job.e, opcode, False, target, a, b)
-    wrote_float(job, uop.rd, target, single)
-    cold.done = here(&job.e)
+    check_boxes(t, uop, 2, precision)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    a = read_float(t, uop.rs1, XMM0)
+    b = read_float(t, uop.rs2, XMM1)
+    target = float_target(t, uop.rd, XMM0)
+    compare(t, precision, a, b)
+    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))          # unordered, too
+    vex(&t.e, opcode, WIG, target, a, b)
+    define_float(t, uop.rd, target, precision)
+    cold.done = here(&t.e)
 
 
-cdef void compare(Job* job, Uop* uop, int opcode, int condition, bint single, bint swap) noexcept nogil:
+cdef void set_if_equal(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, b, target
-    if single:
-        check_boxes(job, uop, 2)
-    a = read_float(job, uop.rs1, XMM0)
-    b = read_float(job, uop.rs2, XMM1)
-    target = target_of(job, uop.rd, RAX)
-    vex(&job.e, opcode, False, b if swap else a, 0, a if swap else b)
-    op(&job.e, SETCC | condition, False, 0, RAX)
-    if condition == IF_EQUAL:
-        op(&job.e, SETCC | IF_ORDERED, False, 0, RCX)
-        op(&job.e, AND, False, RAX, RCX)
-    op(&job.e, MOVZX8, False, target, RAX)
-    wrote(job, uop.rd, target)
+    check_boxes(t, uop, 2, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    b = read_float(t, uop.rs2, XMM1)
+    target = target_of(t, uop.rd, RAX)
+    vex(&t.e, opcode, WIG, a, NO_SOURCE, b)
+    op(&t.e, SETCC | IF_EQUAL, W32, 0, RAX)
+    op(&t.e, SETCC | IF_ORDERED, W32, 0, RCX)
+    op(&t.e, AND, W32, RAX, RCX)
+    op(&t.e, MOVZX8, W32, target, RAX)
+    define(t, uop.rd, target)
 
 
-cdef void to_integer(Job* job, Uop* uop, int opcode, bint wide, bint single) noexcept nogil:
+cdef void set_if_less(Translation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
+    """The condition is that of rs2 compared with rs1, which does not hold for NaNs; they are invalid."""
+    cdef int a, b, target
+    check_boxes(t, uop, 2, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    b = read_float(t, uop.rs2, XMM1)
+    target = target_of(t, uop.rd, RAX)
+    vex(&t.e, VCOMISS if precision == SINGLE else VCOMISD, WIG, b, NO_SOURCE, a)
+    op(&t.e, SETCC | condition, W32, 0, RAX)
+    op(&t.e, MOVZX8, W32, target, RAX)
+    define(t, uop.rd, target)
+
+
+cdef void to_integer(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """Signed. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
     cdef Cold* cold
-    cdef int target = target_of(job, uop.rd, RAX)
-    if single:
-        check_boxes(job, uop, 1)
-    cold = new_cold(job, COLD_PERFORM, uop)
-    vex(&job.e, opcode, wide, RAX, 0, read_float(job, uop.rs1, XMM0))
-    op_constant(&job.e, CMP_CONSTANT, wide, RAX, 1)
-    cold_jump(cold, jump_if(&job.e, IF_OVERFLOW, NULL))
-    if wide:
-        wrote(job, uop.rd, RAX)
+    cdef int target = target_of(t, uop.rd, RAX)
+    check_boxes(t, uop, 1, precision)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    vex(&t.e, opcode, width, RAX, NO_SOURCE, read_float(t, uop.rs1, XMM0))
+    op_constant(&t.e, CMP_CONSTANT, width, RAX, 1)
+    cold_jump(cold, jump_if(&t.e, IF_OVERFLOW, NULL))
+    if width == W64:
+        define(t, uop.rd, RAX)
     else:
-        op(&job.e, MOVSXD, True, target, RAX)
-        wrote(job, uop.rd, target)
-    cold.done = here(&job.e)
+        op(&t.e, MOVSXD, W64, target, RAX)
+        define(t, uop.rd, target)
+    cold.done = here(&t.e)
 
 
-cdef void from_integer(Job* job, Uop* uop, int opcode, bint wide, bint unsigned32, bint single) noexcept nogil:
-    cdef int target = float_target(job, uop.rd, XMM0)
-    cdef int value
-    if unsigned32:
-        op_slot(job, MOV, False, RAX, uop.rs1)
-        value = RAX
-    else:
-        value = read_slot(job, uop.rs1, RAX)
-    vex(&job.e, VPCMPEQD, False, XMM1, XMM1, XMM1)      # all ones: the box of a single
-    vex(&job.e, opcode, wide or unsigned32, target, XMM1, value)
-    wrote_float(job, uop.rd, target, single)
+cdef void from_signed(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int value = read_slot(t, uop.rs1, RAX)
+    set_all_ones(t, XMM1)
+    vex(&t.e, opcode, width, target, XMM1, value)
+    define_float(t, uop.rd, target, precision)
 
 
-cdef void to_single(Job* job, Uop* uop) noexcept nogil:
-    cdef int target = float_target(job, uop.rd, XMM0)
-    cdef int a = read_float(job, uop.rs1, XMM0)
-    vex(&job.e, VPCMPEQD, False, XMM1, XMM1, XMM1)
-    vex(&job.e, VCVTSD2SS, False, target, XMM1, a)
-    finish(job, uop, target, True)
+cdef void from_unsigned_word(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """32 bits, as a signed number of 64."""
+    cdef int target = float_target(t, uop.rd, XMM0)
+    op_slot(t, MOV, W32, RAX, uop.rs1)
+    set_all_ones(t, XMM1)
+    vex(&t.e, opcode, W64, target, XMM1, RAX)
+    define_float(t, uop.rd, target, precision)
 
 
-cdef void to_double(Job* job, Uop* uop) noexcept nogil:
-    cdef int target = float_target(job, uop.rd, XMM0)
+cdef void to_single(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int a = read_float(t, uop.rs1, XMM0)
+    set_all_ones(t, XMM1)
+    vex(&t.e, opcode, WIG, target, XMM1, a)
+    define_canonical(t, uop, target, SINGLE)
+
+
+cdef void to_double(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
     cdef int a
-    check_boxes(job, uop, 1)
-    a = read_float(job, uop.rs1, XMM0)
-    vex(&job.e, VCVTSS2SD, False, target, a, a)
-    finish(job, uop, target, False)
+    check_boxes(t, uop, 1, SINGLE)
+    a = read_float(t, uop.rs1, XMM0)
+    vex(&t.e, opcode, WIG, target, a, a)
+    define_canonical(t, uop, target, DOUBLE)
 
 
-cdef void inject_sign(Job* job, Uop* uop, int opcode, bint single) noexcept nogil:
-    """fsgnj.* : what compilers write for moves, negations and absolute values needs no second operand."""
-    cdef int a, b, target
-    cdef uint8_t* sign = job.jit.sign_single if single else job.jit.sign_double
-    cdef uint8_t* magnitude = job.jit.magnitude_single if single else job.jit.magnitude_double
+cdef void inject_sign(Translation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
+    """What compilers write for moves, negations and absolute values needs no second operand."""
+    cdef int a, target
+    cdef FloatConstants* constants = constants_of(t, precision)
     cdef bint same = uop.rs1 == uop.rs2
-    if single:
-        check_boxes(job, uop, 1 if same else 2)
-    a = read_float(job, uop.rs1, XMM0)
-    target = float_target(job, uop.rd, XMM0)
-    if same and (opcode == UOP_FSGNJ_S or opcode == UOP_FSGNJ_D):
+    check_boxes(t, uop, 1 if same else 2, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    target = float_target(t, uop.rd, XMM0)
+    if same and operation == COPIED:
         target = a
-    elif same and (opcode == UOP_FSGNJN_S or opcode == UOP_FSGNJN_D):
-        vex_literal(&job.e, VXORPS, target, a, sign)
+    elif same and operation == NEGATED:
+        vex_literal(&t.e, VXORPS, target, a, constants.sign)
     elif same:
-        vex_literal(&job.e, VANDPS, target, a, magnitude)
+        vex_literal(&t.e, VANDPS, target, a, constants.magnitude)
     else:
-        b = read_float(job, uop.rs2, XMM1)
-        vex_literal(&job.e, VANDPS, XMM1, b, sign)
-        if opcode == UOP_FSGNJX_S or opcode == UOP_FSGNJX_D:
-            vex(&job.e, VXORPS, False, target, a, XMM1)
+        vex_literal(&t.e, VANDPS, XMM1, read_float(t, uop.rs2, XMM1), constants.sign)
+        if operation == MULTIPLIED:
+            vex(&t.e, VXORPS, WIG, target, a, XMM1)
         else:
-            if opcode == UOP_FSGNJN_S or opcode == UOP_FSGNJN_D:
-                vex_literal(&job.e, VXORPS, XMM1, XMM1, sign)
-            vex_literal(&job.e, VANDPS, XMM2, a, magnitude)
-            vex(&job.e, VORPS, False, target, XMM2, XMM1)
-    wrote_float(job, uop.rd, target, single)
+            if operation == NEGATED:
+                vex_literal(&t.e, VXORPS, XMM1, XMM1, constants.sign)
+            vex_literal(&t.e, VANDPS, XMM2, a, constants.magnitude)
+            vex(&t.e, VORPS, WIG, target, XMM2, XMM1)
+    define_float(t, uop.rd, target, precision)
 
 
-cdef void move_single_out(Job* job, Uop* uop) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    vex(&job.e, VMOVQ_TO, False, read_float(job, uop.rs1, XMM0), 0, RAX)
-    op(&job.e, MOVSXD, True, target, RAX)
-    wrote(job, uop.rd, target)
+cdef void move_single_out(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    vex(&t.e, opcode, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+    op(&t.e, MOVSXD, W64, target, RAX)
+    define(t, uop.rd, target)
 
 
-cdef void move_single_in(Job* job, Uop* uop) noexcept nogil:
-    cdef int target = float_target(job, uop.rd, XMM0)
-    vex(&job.e, VMOVQ, False, target, 0, read_slot(job, uop.rs1, RAX))
-    vex_literal(&job.e, VORPS, target, target, job.jit.upper_ones)
-    wrote_float(job, uop.rd, target, True)
+cdef void move_single_in(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    vex(&t.e, opcode, width, target, NO_SOURCE, read_slot(t, uop.rs1, RAX))
+    vex_literal(&t.e, VORPS, target, target, t.jit.box)
+    define_float(t, uop.rd, target, SINGLE)
 
 
-cdef bint emit_floating(Job* job, Uop* uop, int opcode) noexcept nogil:
+# --- What. A row for each uop: how, with which opcode (condition, sign), of which precision; the width of an integer --
+
+ctypedef void (*EmitFloating)(Translation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil
+
+cdef struct FloatingRule:
+    EmitFloating emit       # NULL: not by this table
+    int host
+    Precision precision
+    Width width
+
+cdef FloatingRule[UOP_COUNT] rules
+
+
+cdef void R(int uop, EmitFloating emit, int host, Precision precision, Width width=WIG) noexcept:
+    rules[uop].emit, rules[uop].host, rules[uop].precision, rules[uop].width = emit, host, precision, width
+
+
+R(UOP_FADD_D,       arithmetic,         VADDSD,      DOUBLE)
+R(UOP_FADD_S,       arithmetic,         VADDSS,      SINGLE)
+R(UOP_FSUB_D,       arithmetic,         VSUBSD,      DOUBLE)
+R(UOP_FSUB_S,       arithmetic,         VSUBSS,      SINGLE)
+R(UOP_FMUL_D,       arithmetic,         VMULSD,      DOUBLE)
+R(UOP_FMUL_S,       arithmetic,         VMULSS,      SINGLE)
+R(UOP_FDIV_D,       arithmetic,         VDIVSD,      DOUBLE)
+R(UOP_FDIV_S,       arithmetic,         VDIVSS,      SINGLE)
+R(UOP_FSQRT_D,      square_root,        VSQRTSD,     DOUBLE)
+R(UOP_FSQRT_S,      square_root,        VSQRTSS,     SINGLE)
+
+# What the host calls FNMADD is -(a * b) + c, here FNMSUB; and the other way round.
+R(UOP_FMADD_D,      fused,              VFMADD231,   DOUBLE)
+R(UOP_FMADD_S,      fused,              VFMADD231,   SINGLE)
+R(UOP_FMSUB_D,      fused,              VFMSUB231,   DOUBLE)
+R(UOP_FMSUB_S,      fused,              VFMSUB231,   SINGLE)
+R(UOP_FNMSUB_D,     fused,              VFNMADD231,  DOUBLE)
+R(UOP_FNMSUB_S,     fused,              VFNMADD231,  SINGLE)
+R(UOP_FNMADD_D,     fused,              VFNMSUB231,  DOUBLE)
+R(UOP_FNMADD_S,     fused,              VFNMSUB231,  SINGLE)
+
+R(UOP_FMIN_D,       smaller_or_larger,  VMINSD,      DOUBLE)
+R(UOP_FMIN_S,       smaller_or_larger,  VMINSS,      SINGLE)
+R(UOP_FMAX_D,       smaller_or_larger,  VMAXSD,      DOUBLE)
+R(UOP_FMAX_S,       smaller_or_larger,  VMAXSS,      SINGLE)
+R(UOP_FEQ_D,        set_if_equal,       VUCOMISD,    DOUBLE)
+R(UOP_FEQ_S,        set_if_equal,       VUCOMISS,    SINGLE)
+R(UOP_FLT_D,        set_if_less,        IF_ABOVE,    DOUBLE)
+R(UOP_FLT_S,        set_if_less,        IF_ABOVE,    SINGLE)
+R(UOP_FLE_D,        set_if_less,        IF_NOT_BELOW, DOUBLE)
+R(UOP_FLE_S,        set_if_less,        IF_NOT_BELOW, SINGLE)
+
+R(UOP_FCVT_W_D,     to_integer,         VCVTSD2SI,   DOUBLE, W32)
+R(UOP_FCVT_L_D,     to_integer,         VCVTSD2SI,   DOUBLE, W64)
+R(UOP_FCVT_W_S,     to_integer,         VCVTSS2SI,   SINGLE, W32)
+R(UOP_FCVT_L_S,     to_integer,         VCVTSS2SI,   SINGLE, W64)
+R(UOP_FCVT_W_D_RTZ, to_integer,         VCVTTSD2SI,  DOUBLE, W32)
+R(UOP_FCVT_L_D_RTZ, to_integer,         VCVTTSD2SI,  DOUBLE, W64)
+R(UOP_FCVT_W_S_RTZ, to_integer,         VCVTTSS2SI,  SINGLE, W32)
+R(UOP_FCVT_L_S_RTZ, to_integer,         VCVTTSS2SI,  SINGLE, W64)
+R(UOP_FCVT_D_W,     from_signed,        VCVTSI2SD,   DOUBLE, W32)
+R(UOP_FCVT_D_L,     from_signed,        VCVTSI2SD,   DOUBLE, W64)
+R(UOP_FCVT_S_W,     from_signed,        VCVTSI2SS,   SINGLE, W32)
+R(UOP_FCVT_S_L,     from_signed,        VCVTSI2SS,   SINGLE, W64)
+R(UOP_FCVT_D_WU,    from_unsigned_word, VCVTSI2SD,   DOUBLE, W32)
+R(UOP_FCVT_S_WU,    from_unsigned_word, VCVTSI2SS,   SINGLE, W32)
+R(UOP_FCVT_S_D,     to_single,          VCVTSD2SS,   SINGLE)
+R(UOP_FCVT_D_S,     to_double,          VCVTSS2SD,   DOUBLE)
+
+R(UOP_FSGNJ_D,      inject_sign,        COPIED,      DOUBLE)
+R(UOP_FSGNJ_S,      inject_sign,        COPIED,      SINGLE)
+R(UOP_FSGNJN_D,     inject_sign,        NEGATED,     DOUBLE)
+R(UOP_FSGNJN_S,     inject_sign,        NEGATED,     SINGLE)
+R(UOP_FSGNJX_D,     inject_sign,        MULTIPLIED,  DOUBLE)
+R(UOP_FSGNJX_S,     inject_sign,        MULTIPLIED,  SINGLE)
+R(UOP_FMV_X_W,      move_single_out,    VMOVQ_TO,    SINGLE, W32)
+R(UOP_FMV_W_X,      move_single_in,     VMOVQ,       SINGLE, W32)
+
+
+cdef bint emit_floating(Translation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
-    if not job.jit.switches.floats: return False
-    if opcode == UOP_FADD_D: arithmetic(job, uop, VADDSD, False)
-    elif opcode == UOP_FSUB_D: arithmetic(job, uop, VSUBSD, False)
-    elif opcode == UOP_FMUL_D: arithmetic(job, uop, VMULSD, False)
-    elif opcode == UOP_FDIV_D: arithmetic(job, uop, VDIVSD, False)
-    elif opcode == UOP_FADD_S: arithmetic(job, uop, VADDSS, True)
-    elif opcode == UOP_FSUB_S: arithmetic(job, uop, VSUBSS, True)
-    elif opcode == UOP_FMUL_S: arithmetic(job, uop, VMULSS, True)
-    elif opcode == UOP_FDIV_S: arithmetic(job, uop, VDIVSS, True)
-    elif opcode == UOP_FSQRT_D: square_root(job, uop, False)
-    elif opcode == UOP_FSQRT_S: square_root(job, uop, True)
-    elif opcode == UOP_FMADD_D: fused(job, uop, VFMADD231SD, False)
-    elif opcode == UOP_FMSUB_D: fused(job, uop, VFMSUB231SD, False)
-    elif opcode == UOP_FNMSUB_D: fused(job, uop, VFNMADD231SD, False)
-    elif opcode == UOP_FNMADD_D: fused(job, uop, VFNMSUB231SD, False)
-    elif opcode == UOP_FMADD_S: fused(job, uop, VFMADD231SD, True)
-    elif opcode == UOP_FMSUB_S: fused(job, uop, VFMSUB231SD, True)
-    elif opcode == UOP_FNMSUB_S: fused(job, uop, VFNMADD231SD, True)
-    elif opcode == UOP_FNMADD_S: fused(job, uop, VFNMSUB231SD, True)
-    elif opcode == UOP_FMIN_D: smaller_or_larger(job, uop, VMINSD, False)
-    elif opcode == UOP_FMAX_D: smaller_or_larger(job, uop, VMAXSD, False)
-    elif opcode == UOP_FMIN_S: smaller_or_larger(job, uop, VMINSS, True)
-    elif opcode == UOP_FMAX_S: smaller_or_larger(job, uop, VMAXSS, True)
-    elif opcode == UOP_FEQ_D: compare(job, uop, VUCOMISD, IF_EQUAL, False, False)
-    elif opcode == UOP_FLT_D: compare(job, uop, VCOMISD, IF_ABOVE, False, True)
-    elif opcode == UOP_FLE_D: compare(job, uop, VCOMISD, IF_NOT_BELOW, False, True)
-    elif opcode == UOP_FEQ_S: compare(job, uop, VUCOMISS, IF_EQUAL, True, False)
-    elif opcode == UOP_FLT_S: compare(job, uop, VCOMISS, IF_ABOVE, True, True)
-    elif opcode == UOP_FLE_S: compare(job, uop, VCOMISS, IF_NOT_BELOW, True, True)
-    elif opcode == UOP_FCVT_W_D: to_integer(job, uop, VCVTSD2SI, False, False)
-    elif opcode == UOP_FCVT_L_D: to_integer(job, uop, VCVTSD2SI, True, False)
-    elif opcode == UOP_FCVT_W_D_RTZ: to_integer(job, uop, VCVTTSD2SI, False, False)
-    elif opcode == UOP_FCVT_L_D_RTZ: to_integer(job, uop, VCVTTSD2SI, True, False)
-    elif opcode == UOP_FCVT_W_S: to_integer(job, uop, VCVTSS2SI, False, True)
-    elif opcode == UOP_FCVT_L_S: to_integer(job, uop, VCVTSS2SI, True, True)
-    elif opcode == UOP_FCVT_W_S_RTZ: to_integer(job, uop, VCVTTSS2SI, False, True)
-    elif opcode == UOP_FCVT_L_S_RTZ: to_integer(job, uop, VCVTTSS2SI, True, True)
-    elif opcode == UOP_FCVT_D_W: from_integer(job, uop, VCVTSI2SD, False, False, False)
-    elif opcode == UOP_FCVT_D_WU: from_integer(job, uop, VCVTSI2SD, False, True, False)
-    elif opcode == UOP_FCVT_D_L: from_integer(job, uop, VCVTSI2SD, True, False, False)
-    elif opcode == UOP_FCVT_S_W: from_integer(job, uop, VCVTSI2SS, False, False, True)
-    elif opcode == UOP_FCVT_S_WU: from_integer(job, uop, VCVTSI2SS, False, True, True)
-    elif opcode == UOP_FCVT_S_L: from_integer(job, uop, VCVTSI2SS, True, False, True)
-    elif opcode == UOP_FCVT_S_D: to_single(job, uop)
-    elif opcode == UOP_FCVT_D_S: to_double(job, uop)
-    elif opcode in (UOP_FSGNJ_D, UOP_FSGNJN_D, UOP_FSGNJX_D): inject_sign(job, uop, opcode, False)
-    elif opcode in (UOP_FSGNJ_S, UOP_FSGNJN_S, UOP_FSGNJX_S): inject_sign(job, uop, opcode, True)
-    elif opcode == UOP_FMV_X_W: move_single_out(job, uop)
-    elif opcode == UOP_FMV_W_X: move_single_in(job, uop)
-    else:
+    cdef const FloatingRule* rule = &rules[opcode]
+    if rule.emit == NULL or not t.jit.switches.floats:
         return False
+    rule.emit(t, uop, rule.host, rule.precision, rule.width)
     return True

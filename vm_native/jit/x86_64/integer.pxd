@@ -1,4 +1,5 @@
+# Integer uops.
 from vm_native.ir.block cimport Uop
-from vm_native.jit.x86_64.translation cimport Job
+from vm_native.jit.x86_64.translation cimport Translation
 
-cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil
+cdef bint emit_integer(Translation* t, Uop* uop, int opcode) noexcept nogil

@@ -4,353 +4,420 @@ from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.translation cimport (
-    COLD_PERFORM, Cold, Job, cold_jump, load_slot, new_cold, op_slot, read_slot, slot_place, target_of, wrote,
+    ANY, COLD_FALLBACK, Cold, Emit, Rule, Translation, apply, cold_jump, define, load_slot, new_cold, op_slot,
+    read_slot, slot_offset, target_of,
 )
 
+# --- How. The functions that the rules name; rd, rs1, rs2 and imm are the uop's ---------------------------------------
 
-cdef enum:
-    XMM0 = 0
-    XMM1 = 1
-
-
-cdef void constant(Job* job, int slot, int64_t value) noexcept nogil:
-    cdef int target = target_of(job, slot, RAX)
-    load_constant(&job.e, target, value)
-    wrote(job, slot, target)
+cdef inline void define_word(Translation* t, int slot, int reg, int result) noexcept nogil:
+    """The lower half of `result`, sign-extended by way of `reg`."""
+    op(&t.e, MOVSXD, W64, reg, result)
+    define(t, slot, reg)
 
 
-cdef void binary(Job* job, Uop* uop, int opcode, bint wide, bint commutes) noexcept nogil:
-    """rd = rs1 OP rs2, sign-extended from 32 bits if not wide."""
-    cdef int left = uop.rs1, right = uop.rs2, rd
-    cdef int target = target_of(job, uop.rd, RAX)
-    if commutes and job.general[right] == target:
-        left, right = right, left
-    rd = target
-    if job.general[right] == target and job.general[left] != target:
+cdef void load_immediate(Translation* t, int slot, int64_t value) noexcept nogil:
+    cdef int target = target_of(t, slot, RAX)
+    load_constant(&t.e, target, value)
+    define(t, slot, target)
+
+
+cdef void immediate(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    load_immediate(t, uop.rd, uop.imm)
+
+
+cdef void wide_immediate(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    load_immediate(t, uop.rd, <int64_t>uop[1].handler)
+
+
+cdef void copy(Translation* t, int rd, int source) noexcept nogil:
+    if t.general[rd] >= 0:
+        load_slot(t, t.general[rd], source)
+        define(t, rd, t.general[rd])
+    else:
+        define(t, rd, read_slot(t, source, RAX))
+
+
+cdef void move(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    copy(t, uop.rd, uop.rs1)
+
+
+cdef void two_operands(Translation* t, Uop* uop, int left, int right, int opcode, Width width) noexcept nogil:
+    """rd = left OP right, sign-extended from 32 bits."""
+    cdef int rd = target_of(t, uop.rd, RAX)
+    cdef int target = rd
+    if t.general[right] == target and t.general[left] != target:
         target = RAX
-    load_slot(job, target, left)
-    op_slot(job, opcode, wide, target, right)
-    if not wide:
-        op(&job.e, MOVSXD, True, rd, target)
-        target = rd
-    wrote(job, uop.rd, target)
-
-
-cdef void move(Job* job, int rd, int source) noexcept nogil:
-    if job.general[rd] >= 0:
-        load_slot(job, job.general[rd], source)
-        wrote(job, rd, job.general[rd])
+    load_slot(t, target, left)
+    op_slot(t, opcode, width, target, right)
+    if width == W32:
+        define_word(t, uop.rd, rd, target)
     else:
-        wrote(job, rd, read_slot(job, source, RAX))
+        define(t, uop.rd, target)
 
 
-cdef void add(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef int a = job.general[uop.rs1], b = job.general[uop.rs2]
-    cdef int target = target_of(job, uop.rd, RAX)
-    if wide and (uop.rs1 == job.jit.zero or uop.rs2 == job.jit.zero):
-        move(job, uop.rd, uop.rs2 if uop.rs1 == job.jit.zero else uop.rs1)
-        return
-    if a < 0 or b < 0 or wide and (a == target or b == target):
-        binary(job, uop, ADD, wide, True)
-        return
-    if wide:
-        op_indexed(&job.e, LEA, True, target, a, b, 0, 0)
+cdef void binary(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    two_operands(t, uop, uop.rs1, uop.rs2, opcode, width)
+
+
+cdef void commutative(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    """The operand that is in rd comes first."""
+    if t.general[uop.rs2] == target_of(t, uop.rd, RAX):
+        two_operands(t, uop, uop.rs2, uop.rs1, opcode, width)
     else:
-        op_indexed(&job.e, LEA, False, RAX, a, b, 0, 0)
-        op(&job.e, MOVSXD, True, target, RAX)
-    wrote(job, uop.rd, target)
+        two_operands(t, uop, uop.rs1, uop.rs2, opcode, width)
 
 
-cdef void add_constant(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef int a = job.general[uop.rs1]
-    cdef int target = target_of(job, uop.rd, RAX)
-    if uop.rs1 == job.jit.zero:
-        constant(job, uop.rd, uop.imm)
-        return
-    if uop.rd == uop.rs1 and a < 0 and wide and job.floating[uop.rd] < 0:
-        op_constant_memory(&job.e, ADD_CONSTANT, True, RBP, slot_place(uop.rd), uop.imm)
-        job.boxed[uop.rd] = False
-        return
-    if not wide and uop.imm == 0:
-        op_slot(job, MOVSXD, True, target, uop.rs1)
-    elif a >= 0 and (a != target or not wide):
-        op_memory(&job.e, LEA, wide, target if wide else RAX, a, NO_INDEX, uop.imm)
-        if not wide:
-            op(&job.e, MOVSXD, True, target, RAX)
+cdef void add(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef int a = t.general[uop.rs1], b = t.general[uop.rs2], zero = t.jit.front_end.zero
+    cdef int target = target_of(t, uop.rd, RAX)
+    if width == W64 and (uop.rs1 == zero or uop.rs2 == zero):
+        copy(t, uop.rd, uop.rs2 if uop.rs1 == zero else uop.rs1)
+    elif a < 0 or b < 0 or width == W64 and (a == target or b == target):
+        commutative(t, uop, opcode, width)
+    elif width == W64:
+        op_indexed(&t.e, LEA, W64, target, a, b, 0, 0)
+        define(t, uop.rd, target)
     else:
-        load_slot(job, target, uop.rs1)
-        op_constant(&job.e, ADD_CONSTANT, wide, target, uop.imm)
-        if not wide:
-            op(&job.e, MOVSXD, True, target, target)
-    wrote(job, uop.rd, target)
+        op_indexed(&t.e, LEA, W32, RAX, a, b, 0, 0)
+        define_word(t, uop.rd, target, RAX)
 
 
-cdef void with_constant(Job* job, Uop* uop, int operation) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    load_slot(job, target, uop.rs1)
+cdef void add_constant(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    cdef int a = t.general[uop.rs1]
+    cdef int target = target_of(t, uop.rd, RAX)
+    cdef bint word = width == W32
+    if uop.rs1 == t.jit.front_end.zero:
+        load_immediate(t, uop.rd, uop.imm)
+        return
+    if uop.rd == uop.rs1 and a < 0 and not word and t.floating[uop.rd] < 0:
+        op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, slot_offset(uop.rd), uop.imm)
+        t.boxed[uop.rd] = False
+        return
+    if word and uop.imm == 0:
+        op_slot(t, MOVSXD, W64, target, uop.rs1)
+    elif a >= 0 and (a != target or word):
+        op_memory(&t.e, LEA, width, RAX if word else target, a, NO_INDEX, uop.imm)
+        if word:
+            op(&t.e, MOVSXD, W64, target, RAX)
+    else:
+        load_slot(t, target, uop.rs1)
+        op_constant(&t.e, ADD_CONSTANT, width, target, uop.imm)
+        if word:
+            op(&t.e, MOVSXD, W64, target, target)
+    define(t, uop.rd, target)
+
+
+cdef void with_constant(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    load_slot(t, target, uop.rs1)
     if operation == XOR_CONSTANT and uop.imm == -1:
-        unary(&job.e, NOT, True, target)
+        unary(&t.e, NOT, W64, target)
     else:
-        op_constant(&job.e, operation, True, target, uop.imm)
-    wrote(job, uop.rd, target)
+        op_constant(&t.e, operation, W64, target, uop.imm)
+    define(t, uop.rd, target)
 
 
-cdef void shift_by_constant(Job* job, Uop* uop, int operation, bint wide) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    load_slot(job, target, uop.rs1)
-    shift_constant(&job.e, operation, wide, target, uop.imm)
-    if not wide and not (operation == SHR and uop.imm):     # the sign is 0 there, and the upper half too
-        op(&job.e, MOVSXD, True, target, target)
-    wrote(job, uop.rd, target)
+cdef void shift_by_constant(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    load_slot(t, target, uop.rs1)
+    shift_constant(&t.e, operation, width, target, uop.imm)
+    if width == W32 and not (operation == SHR and uop.imm):     # the sign is 0 there, and the upper half too
+        op(&t.e, MOVSXD, W64, target, target)
+    define(t, uop.rd, target)
 
 
-cdef void shift_by_register(Job* job, Uop* uop, int opcode, bint wide) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    cdef int value = read_slot(job, uop.rs1, RAX)
-    vex(&job.e, opcode, wide, target, read_slot(job, uop.rs2, RCX), value)
-    if not wide:
-        op(&job.e, MOVSXD, True, target, target)
-    wrote(job, uop.rd, target)
+cdef void shift_by_register(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    cdef int value = read_slot(t, uop.rs1, RAX)
+    vex(&t.e, opcode, width, target, read_slot(t, uop.rs2, RCX), value)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, target, target)
+    define(t, uop.rd, target)
 
 
-cdef void set_if(Job* job, Uop* uop, int condition, bint constant) noexcept nogil:
-    cdef int a = read_slot(job, uop.rs1, RAX)
-    cdef int target = target_of(job, uop.rd, RAX)
-    if not constant:
-        op_slot(job, CMP, True, a, uop.rs2)
-    elif uop.imm == 0:
-        op(&job.e, TEST, True, a, a)
+cdef inline void set_if(Translation* t, Uop* uop, int condition) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    op(&t.e, SETCC | condition, W32, 0, RAX)
+    op(&t.e, MOVZX8, W32, target, RAX)
+    define(t, uop.rd, target)
+
+
+cdef void set_if_register(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+    op_slot(t, CMP, W64, read_slot(t, uop.rs1, RAX), uop.rs2)
+    set_if(t, uop, condition)
+
+
+cdef void set_if_constant(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+    cdef int a = read_slot(t, uop.rs1, RAX)
+    if uop.imm == 0:
+        op(&t.e, TEST, W64, a, a)
     else:
-        op_constant(&job.e, CMP_CONSTANT, True, a, uop.imm)
-    op(&job.e, SETCC | condition, False, 0, RAX)
-    op(&job.e, MOVZX8, False, target, RAX)
-    wrote(job, uop.rd, target)
+        op_constant(&t.e, CMP_CONSTANT, W64, a, uop.imm)
+    set_if(t, uop, condition)
 
 
-cdef void smaller_or_larger(Job* job, Uop* uop, int condition) noexcept nogil:
+cdef void smaller_or_larger(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
     """rs1, but rs2 if the condition holds between them."""
-    load_slot(job, RAX, uop.rs1)
-    op_slot(job, CMP, True, RAX, uop.rs2)
-    op_slot(job, CMOVCC | condition, True, RAX, uop.rs2)
-    wrote(job, uop.rd, RAX)
+    load_slot(t, RAX, uop.rs1)
+    op_slot(t, CMP, W64, RAX, uop.rs2)
+    op_slot(t, CMOVCC | condition, W64, RAX, uop.rs2)
+    define(t, uop.rd, RAX)
 
 
-cdef void zero_if(Job* job, Uop* uop, int keep_condition) noexcept nogil:
-    cdef int test = read_slot(job, uop.rs2, RCX)
-    load_constant(&job.e, RAX, 0)
-    op(&job.e, TEST, True, test, test)
-    op_slot(job, CMOVCC | keep_condition, True, RAX, uop.rs1)
-    wrote(job, uop.rd, RAX)
+cdef void keep_if(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+    """rs1 if the condition holds between rs2 and 0, else 0."""
+    cdef int test = read_slot(t, uop.rs2, RCX)
+    load_constant(&t.e, RAX, 0)
+    op(&t.e, TEST, W64, test, test)
+    op_slot(t, CMOVCC | condition, W64, RAX, uop.rs1)
+    define(t, uop.rd, RAX)
 
 
-cdef void shift_and_add(Job* job, Uop* uop, int shift, bint low) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
+cdef void shift_and_add(Translation* t, Uop* uop, int shift, Width width) noexcept nogil:
+    """rs2 + (rs1 << shift), of rs1 as many bits as `width` says."""
+    cdef int target = target_of(t, uop.rd, RAX)
     cdef int index
-    if low:
-        op_slot(job, MOV, False, RAX, uop.rs1)
+    if width == W32:
+        op_slot(t, MOV, W32, RAX, uop.rs1)
         index = RAX
     else:
-        index = read_slot(job, uop.rs1, RAX)
-    op_indexed(&job.e, LEA, True, target, read_slot(job, uop.rs2, RCX), index, shift, 0)
-    wrote(job, uop.rd, target)
+        index = read_slot(t, uop.rs1, RAX)
+    op_indexed(&t.e, LEA, W64, target, read_slot(t, uop.rs2, RCX), index, shift, 0)
+    define(t, uop.rd, target)
 
 
-cdef void from_one(Job* job, Uop* uop, int opcode, bint wide) noexcept nogil:
+cdef void shift_word(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    """All 64 bits of rs1's lower half, shifted."""
+    op_slot(t, MOV, W32, RAX, uop.rs1)
+    shift_constant(&t.e, operation, W64, RAX, uop.imm)
+    define(t, uop.rd, RAX)
+
+
+cdef void from_one(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """rd = OP rs1; a 32-bit form clears the upper half."""
-    cdef int target = target_of(job, uop.rd, RAX)
-    op_slot(job, opcode, wide, target, uop.rs1)
-    wrote(job, uop.rd, target)
+    cdef int target = target_of(t, uop.rd, RAX)
+    op_slot(t, opcode, width, target, uop.rs1)
+    define(t, uop.rd, target)
 
 
-cdef void multiply_high(Job* job, Uop* uop, int operation) noexcept nogil:
-    load_slot(job, RAX, uop.rs1)
-    unary(&job.e, operation, True, read_slot(job, uop.rs2, RCX))
-    wrote(job, uop.rd, RDX)
+cdef void multiply_high(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    load_slot(t, RAX, uop.rs1)
+    unary(&t.e, operation, W64, read_slot(t, uop.rs2, RCX))
+    define(t, uop.rd, RDX)
 
 
-cdef void divide(Job* job, Uop* uop, bint with_sign, bint wide, bint remainder) noexcept nogil:
+cdef void divide(Translation* t, Uop* uop, int operation, Width width, int result) noexcept nogil:
     """Divisors 0 and (signed) -1, where the host would trap, are left to the interpreter's function."""
-    cdef Cold* cold = new_cold(job, COLD_PERFORM, uop)
-    load_slot(job, RAX, uop.rs1)
-    load_slot(job, RCX, uop.rs2)
-    if with_sign:
-        op_memory(&job.e, LEA, wide, RDX, RCX, NO_INDEX, 1)
-        op_constant(&job.e, CMP_CONSTANT, wide, RDX, 1)
-        cold_jump(cold, jump_if(&job.e, IF_NOT_ABOVE, NULL))
-        sign_into_rdx(&job.e, wide)
-        unary(&job.e, IDIV, wide, RCX)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    load_slot(t, RAX, uop.rs1)
+    load_slot(t, RCX, uop.rs2)
+    if operation == IDIV:
+        op_memory(&t.e, LEA, width, RDX, RCX, NO_INDEX, 1)
+        op_constant(&t.e, CMP_CONSTANT, width, RDX, 1)
+        cold_jump(cold, jump_if(&t.e, IF_NOT_ABOVE, NULL))
+        sign_into_rdx(&t.e, width)
     else:
-        op(&job.e, TEST, wide, RCX, RCX)
-        cold_jump(cold, jump_if(&job.e, IF_EQUAL, NULL))
-        op(&job.e, XOR, False, RDX, RDX)
-        unary(&job.e, DIV, wide, RCX)
-    if not wide:
-        op(&job.e, MOVSXD, True, RDX if remainder else RAX, RDX if remainder else RAX)
-    wrote(job, uop.rd, RDX if remainder else RAX)
-    cold.done = here(&job.e)
+        op(&t.e, TEST, width, RCX, RCX)
+        cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+        op(&t.e, XOR, W32, RDX, RDX)
+    unary(&t.e, operation, width, RCX)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, result, result)
+    define(t, uop.rd, result)
+    cold.done = here(&t.e)
 
 
-cdef void rotate(Job* job, Uop* uop, int operation, bint wide) noexcept nogil:
-    load_slot(job, RCX, uop.rs2)
-    load_slot(job, RAX, uop.rs1)
-    shift_cl(&job.e, operation, wide, RAX)
-    if not wide:
-        op(&job.e, MOVSXD, True, RAX, RAX)
-    wrote(job, uop.rd, RAX)
+cdef void quotient(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    divide(t, uop, operation, width, RAX)
 
 
-cdef void rotate_constant(Job* job, Uop* uop, bint wide) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    rorx(&job.e, wide, target, read_slot(job, uop.rs1, RAX), uop.imm)
-    if not wide:
-        op(&job.e, MOVSXD, True, target, target)
-    wrote(job, uop.rd, target)
+cdef void remainder(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    divide(t, uop, operation, width, RDX)
 
 
-cdef void and_not(Job* job, Uop* uop) noexcept nogil:
-    cdef int target = target_of(job, uop.rd, RAX)
-    cdef int kept = read_slot(job, uop.rs1, RAX)
-    vex(&job.e, ANDN, True, target, read_slot(job, uop.rs2, RCX), kept)
-    wrote(job, uop.rd, target)
+cdef void rotate(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    load_slot(t, RCX, uop.rs2)
+    load_slot(t, RAX, uop.rs1)
+    shift_cl(&t.e, operation, width, RAX)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, RAX, RAX)
+    define(t, uop.rd, RAX)
 
 
-cdef void inverted(Job* job, Uop* uop, int opcode) noexcept nogil:
+cdef void rotate_by_constant(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    rorx(&t.e, width, target, read_slot(t, uop.rs1, RAX), uop.imm)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, target, target)
+    define(t, uop.rd, target)
+
+
+cdef void and_not(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    cdef int kept = read_slot(t, uop.rs1, RAX)
+    vex(&t.e, opcode, W64, target, read_slot(t, uop.rs2, RCX), kept)
+    define(t, uop.rd, target)
+
+
+cdef void inverted(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """rs1 OP ~rs2."""
-    load_slot(job, RAX, uop.rs2)
-    unary(&job.e, NOT, True, RAX)
-    op_slot(job, opcode, True, RAX, uop.rs1)
-    wrote(job, uop.rd, RAX)
+    load_slot(t, RAX, uop.rs2)
+    unary(&t.e, NOT, W64, RAX)
+    op_slot(t, opcode, W64, RAX, uop.rs1)
+    define(t, uop.rd, RAX)
 
 
-cdef void change_bit(Job* job, Uop* uop, int opcode) noexcept nogil:
-    cdef int bit = read_slot(job, uop.rs2, RCX)
-    load_slot(job, RAX, uop.rs1)
-    op(&job.e, opcode, True, bit, RAX)
-    wrote(job, uop.rd, RAX)
+cdef void change_bit(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef int bit = read_slot(t, uop.rs2, RCX)
+    load_slot(t, RAX, uop.rs1)
+    op(&t.e, opcode, W64, bit, RAX)
+    define(t, uop.rd, RAX)
 
 
-cdef void change_constant_bit(Job* job, Uop* uop, int operation) noexcept nogil:
-    load_slot(job, RAX, uop.rs1)
-    bit_constant(&job.e, operation, True, RAX, uop.imm)
-    wrote(job, uop.rd, RAX)
+cdef void change_constant_bit(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    load_slot(t, RAX, uop.rs1)
+    bit_constant(&t.e, operation, W64, RAX, uop.imm)
+    define(t, uop.rd, RAX)
 
 
-cdef void extract_bit(Job* job, Uop* uop, bint constant) noexcept nogil:
-    cdef int value
-    if constant:
-        load_slot(job, RAX, uop.rs1)
-        shift_constant(&job.e, SHR, True, RAX, uop.imm)
-    else:
-        value = read_slot(job, uop.rs1, RAX)
-        vex(&job.e, SHRX, True, RAX, read_slot(job, uop.rs2, RCX), value)
-    op_constant(&job.e, AND_CONSTANT, False, RAX, 1)
-    wrote(job, uop.rd, RAX)
+cdef void extract_bit(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    cdef int value = read_slot(t, uop.rs1, RAX)
+    vex(&t.e, opcode, W64, RAX, read_slot(t, uop.rs2, RCX), value)
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
+    define(t, uop.rd, RAX)
 
 
-cdef void fill_bytes(Job* job, Uop* uop) noexcept nogil:
+cdef void extract_constant_bit(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    load_slot(t, RAX, uop.rs1)
+    shift_constant(&t.e, operation, W64, RAX, uop.imm)
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
+    define(t, uop.rd, RAX)
+
+
+cdef void reverse_bytes(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    load_slot(t, RAX, uop.rs1)
+    bswap(&t.e, RAX)
+    define(t, uop.rd, RAX)
+
+
+cdef void fill_bytes(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
     """orc.b: ones in every byte that is not zero."""
-    vex(&job.e, VMOVQ, True, XMM0, 0, read_slot(job, uop.rs1, RAX))
-    vex(&job.e, VXORPS, False, XMM1, XMM1, XMM1)
-    vex(&job.e, VPCMPEQB, False, XMM0, XMM0, XMM1)
-    vex(&job.e, VMOVQ_TO, True, XMM0, 0, RAX)
-    unary(&job.e, NOT, True, RAX)
-    wrote(job, uop.rd, RAX)
+    vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, read_slot(t, uop.rs1, RAX))
+    vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
+    vex(&t.e, VPCMPEQB, WIG, XMM0, XMM0, XMM1)
+    vex(&t.e, VMOVQ_TO, W64, XMM0, NO_SOURCE, RAX)
+    unary(&t.e, NOT, W64, RAX)
+    define(t, uop.rd, RAX)
 
 
-cdef bint emit_integer(Job* job, Uop* uop, int opcode) noexcept nogil:
+cdef void nothing(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+    pass
+
+
+# --- What. A row for each uop: how, with which opcode, operation or condition of the host, how wide -------------------
+
+cdef Rule[UOP_COUNT] rules
+
+
+cdef void R(int uop, Emit emit, int host, Width width=W64) noexcept:
+    rules[uop].emit, rules[uop].host, rules[uop].width = emit, host, width
+
+
+R(UOP_LI,        immediate,            ANY)
+R(UOP_WIDE,      wide_immediate,       ANY)
+R(UOP_MV,        move,                 ANY)
+R(UOP_NOTHING,   nothing,              ANY)
+
+R(UOP_ADD,       add,                  ADD)
+R(UOP_SUB,       binary,               SUB)
+R(UOP_SLL,       shift_by_register,    SHLX)
+R(UOP_SLT,       set_if_register,      IF_LESS)
+R(UOP_SLTU,      set_if_register,      IF_BELOW)
+R(UOP_XOR,       commutative,          XOR)
+R(UOP_SRL,       shift_by_register,    SHRX)
+R(UOP_SRA,       shift_by_register,    SARX)
+R(UOP_OR,        commutative,          OR)
+R(UOP_AND,       commutative,          AND)
+R(UOP_ADDW,      add,                  ADD,           W32)
+R(UOP_SUBW,      binary,               SUB,           W32)
+R(UOP_SLLW,      shift_by_register,    SHLX,          W32)
+R(UOP_SRLW,      shift_by_register,    SHRX,          W32)
+R(UOP_SRAW,      shift_by_register,    SARX,          W32)
+
+R(UOP_ADDI,      add_constant,         ANY)
+R(UOP_SLTI,      set_if_constant,      IF_LESS)
+R(UOP_SLTIU,     set_if_constant,      IF_BELOW)
+R(UOP_XORI,      with_constant,        XOR_CONSTANT)
+R(UOP_ORI,       with_constant,        OR_CONSTANT)
+R(UOP_ANDI,      with_constant,        AND_CONSTANT)
+R(UOP_SLLI,      shift_by_constant,    SHL)
+R(UOP_SRLI,      shift_by_constant,    SHR)
+R(UOP_SRAI,      shift_by_constant,    SAR)
+R(UOP_ADDIW,     add_constant,         ANY,           W32)
+R(UOP_SLLIW,     shift_by_constant,    SHL,           W32)
+R(UOP_SRLIW,     shift_by_constant,    SHR,           W32)
+R(UOP_SRAIW,     shift_by_constant,    SAR,           W32)
+
+R(UOP_MUL,       commutative,          IMUL)
+R(UOP_MULW,      commutative,          IMUL,          W32)
+R(UOP_MULH,      multiply_high,        IMUL_HIGH)
+R(UOP_MULHU,     multiply_high,        MUL_HIGH)
+R(UOP_DIV,       quotient,             IDIV)
+R(UOP_DIVU,      quotient,             DIV)
+R(UOP_DIVW,      quotient,             IDIV,          W32)
+R(UOP_DIVUW,     quotient,             DIV,           W32)
+R(UOP_REM,       remainder,            IDIV)
+R(UOP_REMU,      remainder,            DIV)
+R(UOP_REMW,      remainder,            IDIV,          W32)
+R(UOP_REMUW,     remainder,            DIV,           W32)
+
+R(UOP_CZERO_EQZ, keep_if,              IF_NOT_EQUAL)
+R(UOP_CZERO_NEZ, keep_if,              IF_EQUAL)
+R(UOP_ADD_UW,    shift_and_add,        0,             W32)
+R(UOP_SH1ADD,    shift_and_add,        1)
+R(UOP_SH2ADD,    shift_and_add,        2)
+R(UOP_SH3ADD,    shift_and_add,        3)
+R(UOP_SH1ADD_UW, shift_and_add,        1,             W32)
+R(UOP_SH2ADD_UW, shift_and_add,        2,             W32)
+R(UOP_SH3ADD_UW, shift_and_add,        3,             W32)
+R(UOP_SLLI_UW,   shift_word,           SHL)
+
+R(UOP_ANDN,      and_not,              ANDN)
+R(UOP_ORN,       inverted,             OR)
+R(UOP_XNOR,      inverted,             XOR)
+R(UOP_CLZ,       from_one,             LZCNT)
+R(UOP_CTZ,       from_one,             TZCNT)
+R(UOP_CPOP,      from_one,             POPCNT)
+R(UOP_CLZW,      from_one,             LZCNT,         W32)
+R(UOP_CTZW,      from_one,             TZCNT,         W32)
+R(UOP_CPOPW,     from_one,             POPCNT,        W32)
+R(UOP_SEXT_B,    from_one,             MOVSX8)
+R(UOP_SEXT_H,    from_one,             MOVSX16)
+R(UOP_ZEXT_H,    from_one,             MOVZX16,       W32)
+R(UOP_MIN,       smaller_or_larger,    IF_GREATER)
+R(UOP_MINU,      smaller_or_larger,    IF_ABOVE)
+R(UOP_MAX,       smaller_or_larger,    IF_LESS)
+R(UOP_MAXU,      smaller_or_larger,    IF_BELOW)
+R(UOP_ROL,       rotate,               ROL)
+R(UOP_ROR,       rotate,               ROR)
+R(UOP_ROLW,      rotate,               ROL,           W32)
+R(UOP_RORW,      rotate,               ROR,           W32)
+R(UOP_RORI,      rotate_by_constant,   ANY)
+R(UOP_RORIW,     rotate_by_constant,   ANY,           W32)
+R(UOP_REV8,      reverse_bytes,        ANY)
+R(UOP_ORC_B,     fill_bytes,           ANY)
+
+R(UOP_BCLR,      change_bit,           BTR)
+R(UOP_BINV,      change_bit,           BTC)
+R(UOP_BSET,      change_bit,           BTS)
+R(UOP_BEXT,      extract_bit,          SHRX)
+R(UOP_BCLRI,     change_constant_bit,  BTR_CONSTANT)
+R(UOP_BINVI,     change_constant_bit,  BTC_CONSTANT)
+R(UOP_BSETI,     change_constant_bit,  BTS_CONSTANT)
+R(UOP_BEXTI,     extract_constant_bit, SHR)
+
+
+cdef bint emit_integer(Translation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
-    if opcode == UOP_LI: constant(job, uop.rd, uop.imm)
-    elif opcode == UOP_WIDE: constant(job, uop.rd, <int64_t>uop[1].handler)
-    elif opcode == UOP_MV: move(job, uop.rd, uop.rs1)
-    elif opcode == UOP_ADD: add(job, uop, True)
-    elif opcode == UOP_SUB: binary(job, uop, SUB, True, False)
-    elif opcode == UOP_SLL: shift_by_register(job, uop, SHLX, True)
-    elif opcode == UOP_SLT: set_if(job, uop, IF_LESS, False)
-    elif opcode == UOP_SLTU: set_if(job, uop, IF_BELOW, False)
-    elif opcode == UOP_XOR: binary(job, uop, XOR, True, True)
-    elif opcode == UOP_SRL: shift_by_register(job, uop, SHRX, True)
-    elif opcode == UOP_SRA: shift_by_register(job, uop, SARX, True)
-    elif opcode == UOP_OR: binary(job, uop, OR, True, True)
-    elif opcode == UOP_AND: binary(job, uop, AND, True, True)
-    elif opcode == UOP_ADDW: add(job, uop, False)
-    elif opcode == UOP_SUBW: binary(job, uop, SUB, False, False)
-    elif opcode == UOP_SLLW: shift_by_register(job, uop, SHLX, False)
-    elif opcode == UOP_SRLW: shift_by_register(job, uop, SHRX, False)
-    elif opcode == UOP_SRAW: shift_by_register(job, uop, SARX, False)
-    elif opcode == UOP_ADDI: add_constant(job, uop, True)
-    elif opcode == UOP_SLTI: set_if(job, uop, IF_LESS, True)
-    elif opcode == UOP_SLTIU: set_if(job, uop, IF_BELOW, True)
-    elif opcode == UOP_XORI: with_constant(job, uop, XOR_CONSTANT)
-    elif opcode == UOP_ORI: with_constant(job, uop, OR_CONSTANT)
-    elif opcode == UOP_ANDI: with_constant(job, uop, AND_CONSTANT)
-    elif opcode == UOP_SLLI: shift_by_constant(job, uop, SHL, True)
-    elif opcode == UOP_SRLI: shift_by_constant(job, uop, SHR, True)
-    elif opcode == UOP_SRAI: shift_by_constant(job, uop, SAR, True)
-    elif opcode == UOP_ADDIW: add_constant(job, uop, False)
-    elif opcode == UOP_SLLIW: shift_by_constant(job, uop, SHL, False)
-    elif opcode == UOP_SRLIW: shift_by_constant(job, uop, SHR, False)
-    elif opcode == UOP_SRAIW: shift_by_constant(job, uop, SAR, False)
-    elif opcode == UOP_MUL: binary(job, uop, IMUL, True, True)
-    elif opcode == UOP_MULW: binary(job, uop, IMUL, False, True)
-    elif opcode == UOP_MULH: multiply_high(job, uop, IMUL_HIGH)
-    elif opcode == UOP_MULHU: multiply_high(job, uop, MUL_HIGH)
-    elif opcode == UOP_DIV: divide(job, uop, True, True, False)
-    elif opcode == UOP_DIVU: divide(job, uop, False, True, False)
-    elif opcode == UOP_REM: divide(job, uop, True, True, True)
-    elif opcode == UOP_REMU: divide(job, uop, False, True, True)
-    elif opcode == UOP_DIVW: divide(job, uop, True, False, False)
-    elif opcode == UOP_DIVUW: divide(job, uop, False, False, False)
-    elif opcode == UOP_REMW: divide(job, uop, True, False, True)
-    elif opcode == UOP_REMUW: divide(job, uop, False, False, True)
-    elif opcode == UOP_CZERO_EQZ: zero_if(job, uop, IF_NOT_EQUAL)
-    elif opcode == UOP_CZERO_NEZ: zero_if(job, uop, IF_EQUAL)
-    elif opcode == UOP_ADD_UW: shift_and_add(job, uop, 0, True)
-    elif opcode == UOP_SH1ADD: shift_and_add(job, uop, 1, False)
-    elif opcode == UOP_SH2ADD: shift_and_add(job, uop, 2, False)
-    elif opcode == UOP_SH3ADD: shift_and_add(job, uop, 3, False)
-    elif opcode == UOP_SH1ADD_UW: shift_and_add(job, uop, 1, True)
-    elif opcode == UOP_SH2ADD_UW: shift_and_add(job, uop, 2, True)
-    elif opcode == UOP_SH3ADD_UW: shift_and_add(job, uop, 3, True)
-    elif opcode == UOP_SLLI_UW:
-        op_slot(job, MOV, False, RAX, uop.rs1)
-        shift_constant(&job.e, SHL, True, RAX, uop.imm)
-        wrote(job, uop.rd, RAX)
-    elif opcode == UOP_ANDN: and_not(job, uop)
-    elif opcode == UOP_ORN: inverted(job, uop, OR)
-    elif opcode == UOP_XNOR: inverted(job, uop, XOR)
-    elif opcode == UOP_CLZ: from_one(job, uop, LZCNT, True)
-    elif opcode == UOP_CTZ: from_one(job, uop, TZCNT, True)
-    elif opcode == UOP_CPOP: from_one(job, uop, POPCNT, True)
-    elif opcode == UOP_CLZW: from_one(job, uop, LZCNT, False)
-    elif opcode == UOP_CTZW: from_one(job, uop, TZCNT, False)
-    elif opcode == UOP_CPOPW: from_one(job, uop, POPCNT, False)
-    elif opcode == UOP_SEXT_B: from_one(job, uop, MOVSX8, True)
-    elif opcode == UOP_SEXT_H: from_one(job, uop, MOVSX16, True)
-    elif opcode == UOP_ZEXT_H: from_one(job, uop, MOVZX16, False)
-    elif opcode == UOP_MIN: smaller_or_larger(job, uop, IF_GREATER)
-    elif opcode == UOP_MINU: smaller_or_larger(job, uop, IF_ABOVE)
-    elif opcode == UOP_MAX: smaller_or_larger(job, uop, IF_LESS)
-    elif opcode == UOP_MAXU: smaller_or_larger(job, uop, IF_BELOW)
-    elif opcode == UOP_ROL: rotate(job, uop, ROL, True)
-    elif opcode == UOP_ROR: rotate(job, uop, ROR, True)
-    elif opcode == UOP_ROLW: rotate(job, uop, ROL, False)
-    elif opcode == UOP_RORW: rotate(job, uop, ROR, False)
-    elif opcode == UOP_RORI: rotate_constant(job, uop, True)
-    elif opcode == UOP_RORIW: rotate_constant(job, uop, False)
-    elif opcode == UOP_REV8:
-        load_slot(job, RAX, uop.rs1)
-        bswap(&job.e, RAX)
-        wrote(job, uop.rd, RAX)
-    elif opcode == UOP_ORC_B: fill_bytes(job, uop)
-    elif opcode == UOP_BCLR: change_bit(job, uop, BTR)
-    elif opcode == UOP_BINV: change_bit(job, uop, BTC)
-    elif opcode == UOP_BSET: change_bit(job, uop, BTS)
-    elif opcode == UOP_BEXT: extract_bit(job, uop, False)
-    elif opcode == UOP_BCLRI: change_constant_bit(job, uop, BTR_CONSTANT)
-    elif opcode == UOP_BINVI: change_constant_bit(job, uop, BTC_CONSTANT)
-    elif opcode == UOP_BSETI: change_constant_bit(job, uop, BTS_CONSTANT)
-    elif opcode == UOP_BEXTI: extract_bit(job, uop, True)
-    elif opcode == UOP_NOTHING: pass
-    else:
-        return False
-    return True
+    return apply(&rules[opcode], t, uop)

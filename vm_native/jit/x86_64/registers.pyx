@@ -7,33 +7,30 @@ from libc.stdint cimport int8_t
 from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport CONSTANT_SLOT, Block
-from vm_native.jit.x86_64.assembler cimport MOV, MOV_TO, NO_INDEX, RBP, VMOVSD, VMOVSD_TO, op_memory, vex_memory
-from vm_native.jit.x86_64.translation cimport Job, Swap, slot_place
+from vm_native.jit.x86_64.translation cimport LOAD, STORE, Direction, Swap, Translation, move_floating, move_general
 
 cdef enum:
-    FIRST_FLOAT = 32        # slots from here on live in xmm registers
-    LAST_FLOAT = 63
     GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
     GAIN_ELSEWHERE = 5
 
 
 cdef void count_uses(Block* part, int* uses) noexcept nogil:
-    cdef int slot
-    for slot in range(part.uop_count):
-        uses[part.uops[slot].rs1] += 1
-        if part.info[slot].opcode != CONSTANT_SLOT:
-            uses[part.uops[slot].rs2] += 1
-            uses[part.uops[slot].rd] += 1
+    cdef int i
+    for i in range(part.uop_count):
+        uses[part.uops[i].rs1] += 1
+        if part.info[i].opcode != CONSTANT_SLOT:
+            uses[part.uops[i].rs2] += 1
+            uses[part.uops[i].rd] += 1
 
 
-cdef void swap_best(Job* job, int* uses, int8_t* hosts, int first, int last, int gain) noexcept nogil:
-    """Give host registers to the most used slots without one, as long as that gains enough."""
+cdef void swap_best(Translation* t, int* uses, int8_t* hosts, int first, int end, int gain) noexcept nogil:
+    """Give host registers to the most used of these slots that have none, as long as that gains enough."""
     cdef int slot, most, least
     cdef Swap* swap
     while True:
         most = least = -1
-        for slot in range(first, last + 1):
-            if slot == job.jit.zero:
+        for slot in range(first, end):
+            if slot == t.jit.front_end.zero:
                 continue
             if hosts[slot] < 0:
                 if most < 0 or uses[slot] > uses[most]:
@@ -42,9 +39,9 @@ cdef void swap_best(Job* job, int* uses, int8_t* hosts, int first, int last, int
                 least = slot
         if most < 0 or least < 0 or uses[most] < uses[least] + gain:
             return
-        swap = &job.swaps[job.swap_count]
-        job.swap_count += 1
-        swap.floats = first >= FIRST_FLOAT
+        swap = &t.swaps[t.swap_count]
+        t.swap_count += 1
+        swap.floating = hosts == t.floating
         swap.host = hosts[least]
         swap.home = least
         swap.guest = most
@@ -52,34 +49,41 @@ cdef void swap_best(Job* job, int* uses, int8_t* hosts, int first, int last, int
         hosts[least] = -1
 
 
-cdef void allocate(Job* job, Block** parts, int count, bint loops) noexcept nogil:
+cdef void allocate(Translation* t, Block** parts, int count, bint loops) noexcept nogil:
     """Choose by what these blocks use; without blocks, nothing is swapped."""
     cdef int uses[256]
+    cdef int first_float = t.jit.front_end.first_float
     cdef int i, gain = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
-    memcpy(job.general, job.jit.general, sizeof(job.general))
-    memcpy(job.floating, job.jit.floating, sizeof(job.floating))
-    job.swap_count = 0
+    memcpy(t.general, t.jit.general, sizeof(t.general))
+    memcpy(t.floating, t.jit.floating, sizeof(t.floating))
+    t.swap_count = 0
     for i in range(REGISTER_SLOTS):
         uses[i] = 0
     for i in range(count):
         count_uses(parts[i], uses)
-    swap_best(job, uses, job.general, 0, FIRST_FLOAT - 1, gain)
-    if job.floats:
-        swap_best(job, uses, job.floating, FIRST_FLOAT, LAST_FLOAT, gain)
+    swap_best(t, uses, t.general, 0, first_float, gain)
+    if t.floats:
+        swap_best(t, uses, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
 
 
-cdef void move(Job* job, Swap* swap, int slot, bint load) noexcept nogil:
-    if swap.floats:
-        vex_memory(&job.e, VMOVSD if load else VMOVSD_TO, False, swap.host, 0, RBP, NO_INDEX, slot_place(slot))
+cdef inline void move(Translation* t, Direction direction, Swap* swap, int slot) noexcept nogil:
+    if swap.floating:
+        move_floating(&t.e, direction, swap.host, slot)
     else:
-        op_memory(&job.e, MOV if load else MOV_TO, True, swap.host, RBP, NO_INDEX, slot_place(slot))
+        move_general(&t.e, direction, swap.host, slot)
 
 
-cdef void emit_swap(Job* job, bint enter) noexcept nogil:
-    """From what lives in host registers everywhere to what does in this trace, or back. Changes no scratch register."""
-    cdef Swap* swap
+cdef void swap_in(Translation* t) noexcept nogil:
+    """From what lives in host registers everywhere to what does in this trace. Changes no scratch register."""
     cdef int i
-    for i in range(job.swap_count):
-        swap = &job.swaps[i]
-        move(job, swap, swap.home if enter else swap.guest, False)
-        move(job, swap, swap.guest if enter else swap.home, True)
+    for i in range(t.swap_count):
+        move(t, STORE, &t.swaps[i], t.swaps[i].home)
+        move(t, LOAD, &t.swaps[i], t.swaps[i].guest)
+
+
+cdef void swap_out(Translation* t) noexcept nogil:
+    """And back."""
+    cdef int i
+    for i in range(t.swap_count):
+        move(t, STORE, &t.swaps[i], t.swaps[i].guest)
+        move(t, LOAD, &t.swaps[i], t.swaps[i].home)
