@@ -87,14 +87,14 @@ class Settings:
     switches: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """What the variables say. A value that is none, or another VM_JIT_ variable, is a ConfigurationError."""
         switches = switch_rows()
         known = [row.variable for row in (*TABLE, *switches) if row.variable.startswith(COMPILER_PREFIX)]
-        for variable in os.environ:
+        for variable in environment:
             if variable.startswith(COMPILER_PREFIX) and variable not in known:
                 raise ConfigurationError(f"{variable}: no such setting; there is {', '.join(known)}")
-        return cls(**read(row for row in TABLE if row.name), switches=read(switches))
+        return cls(**read((row for row in TABLE if row.name), environment), switches=read(switches, environment))
 
     def of_compiler(self) -> dict[str, Any]:
         """What is set of the compiler, as its arguments."""
@@ -111,9 +111,9 @@ def switch_rows() -> tuple[Setting, ...]:
                  for name in SWITCHES)
 
 
-def read(rows: Iterable[Setting]) -> dict[str, Any]:
+def read(rows: Iterable[Setting], environment: Mapping[str, str]) -> dict[str, Any]:
     """The values of those that are set, by name."""
-    return {row.name: parse(row, text) for row in rows if (text := os.environ.get(row.variable))}
+    return {row.name: parse(row, text) for row in rows if (text := environment.get(row.variable))}
 
 
 def parse(setting: Setting, text: str) -> Any:
@@ -134,9 +134,10 @@ def given(variable: str) -> str | None:
     return os.environ.get(variable) or None
 
 
-def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment, changed, for a process of another program."""
-    return os.environ | changes
+def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
+    """The whole environment, changed, for another process; None takes a variable out."""
+    changed = {**os.environ, **changes}
+    return {variable: value for variable, value in changed.items() if value is not None}
 
 
 def proxies(host: str) -> dict[str, str]:

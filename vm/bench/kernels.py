@@ -4,10 +4,8 @@
     seconds = kernels.time("loads", 100_000, DATA, 1024)        # a turn
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -18,6 +16,7 @@ from vm.bench.guests.build import KERNELS, elf
 from vm.bench.measure import Pair, in_turn
 from vm.bench.variants import variant
 from vm.boards.virt import RAM_BASE
+from vm.settings import child_environment
 from vm.sizes import PAGE_SIZE
 
 DATA = RAM_BASE + (1 << 20)
@@ -33,18 +32,6 @@ EVERYTHING, ALLOW = (1 << 54) - 1, 0x1F         # pmpaddr; pmpcfg: a power of tw
 TARGET_SECONDS = 0.03
 
 
-@contextmanager
-def settings(environment: dict[str, str]) -> Iterator[None]:
-    """Settings of the environment, for machines made meanwhile."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def best_engine() -> str:
     """The fastest of our engines that is there."""
     return "interpreter" if contender("jit").missing() else "jit"
@@ -57,8 +44,8 @@ class Kernels:
         name, environment = variant(engine)
         if missing := contender(engine).missing():
             raise NotBuilt(missing)
-        with settings(environment):
-            self.machine = vm.Machine(memory=MEMORY, engine=name)
+        settings = vm.Settings.from_environment(child_environment(environment))
+        self.machine = vm.Machine(memory=MEMORY, engine=name, settings=settings)
         self.symbols = self.machine.load(elf(KERNELS)).symbols
         self.hart = self.machine.harts[0]
         self.hart.csr["pmpaddr0"] = EVERYTHING

@@ -1,7 +1,6 @@
 """Runs of programs in processes of their own: ours by way of vm.bench.child, others by their commands."""
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vm.bench.errors import NOT_THERE, NotBuilt, RunFailed
+from vm.settings import child_environment
 
 VM = "from vm.cli import main; main()"          # for python -c: the command line, wherever it is installed
 TIMEOUT = 600
@@ -30,7 +30,7 @@ def in_child(job: dict[str, Any], environment: dict[str, str], folder: Path | No
     """
     result = subprocess.run(
         [sys.executable, "-m", "vm.bench.child", json.dumps(job)], check=False, capture_output=True, text=True,
-        timeout=TIMEOUT, env=os.environ | environment, cwd=folder,
+        timeout=TIMEOUT, env=child_environment(environment), cwd=folder,
     )
     if result.returncode == NOT_THERE:
         raise NotBuilt(result.stderr.strip())
@@ -43,7 +43,7 @@ def timed(command: Sequence[str | Path], environment: dict[str, str] | None = No
     """Run a command to its end, with settings on top of our environment; what it prints is the output."""
     start, cpu_start = time.perf_counter(), children_seconds()
     result = subprocess.run([str(word) for word in command], check=False, stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=TIMEOUT, env=os.environ | (environment or {}))
+                            capture_output=True, text=True, timeout=TIMEOUT, env=child_environment(environment or {}))
     seconds, cpu_seconds = time.perf_counter() - start, children_seconds() - cpu_start
     if result.returncode != 0:
         raise RunFailed(f"{Path(command[0]).name}: exit code {result.returncode}\n{result.stdout}{result.stderr}")

@@ -23,6 +23,7 @@ from vm.bench.guests.build import elf
 from vm.bench.measure import Claim, Pair, Row, in_turn
 from vm.bench.processes import in_child
 from vm.bench.variants import SWITCH_FORM
+from vm.settings import child_environment
 
 TREE = Path(vm_native.__file__).resolve().parents[1]
 SOURCES = ("setup.py", "pyproject.toml", "README.md", "vm", "vm_native")
@@ -112,7 +113,7 @@ def copy_of_the_tree() -> Path:
 def build(tree: Path, environment: dict[str, str]) -> float:
     start = time.perf_counter()
     result = subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=tree, check=False,
-                            env=os.environ | environment, capture_output=True, text=True)
+                            env=child_environment(environment), capture_output=True, text=True)
     if result.returncode != 0:
         raise RunFailed(f"{environment}: {result.stderr[-1000:]}")
     return time.perf_counter() - start

@@ -14,6 +14,7 @@ from vm.bench.guests.build import EMPTY, elf
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Pair, Row, in_turn
 from vm.bench.processes import VM
+from vm.settings import child_environment
 
 MACHINES = 20
 QEMU_EMPTY = (QEMU, "-M", "virt", "-display", "none", "-monitor", "none", "-serial", "null", "-m", f"{MEMORY_MIB}M",
@@ -39,7 +40,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 def process(command: Sequence[str]) -> Callable[[], float]:
     """Python finds its modules compiled, as pip leaves them, whatever the environment says about writing them."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = child_environment({"PYTHONDONTWRITEBYTECODE": None})
 
     def seconds() -> float:
         start = time.perf_counter()
