@@ -133,7 +133,7 @@ def table(results: Results) -> Table:
 @click.command()
 @click.option("--programs", default="all", help="Names or classes, with commas between.  [default: all]")
 @click.option("--engines", default="all", help="Ours: interpreter, plain (without fusion), jit; with settings of the "
-                                               "environment as in jit:VM_JIT_SLOTS=0.  [default: all]")
+                                               "environment as in jit:VM_JIT_PAGE_ENTRIES=0.  [default: all]")
 @click.option("--peers", default="qemu,native", show_default=True,
               help="Others: qemu, qemu-user, unicorn, spike, native; `all`, or nothing.")
 @click.option("--rounds", default=3, show_default=True, help="Turns of each machine; the best counts.")

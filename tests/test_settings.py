@@ -38,16 +38,16 @@ def test_empty_is_not_set(environment):
 
 def test_each_variable_fills_its_field(environment):
     environment(VM_ENGINE="jit", VM_DISPATCH="switch", VM_LINKING="0", VM_FUSION="0", VM_TLB="0", VM_PERF_MAP="1",
-                VM_JIT_HOT="3", VM_JIT_SEED="4", VM_JIT_BYTES="5", VM_JIT_LINKING="1", VM_JIT_SLOTS="0")
+                VM_JIT_HOT="3", VM_JIT_SEED="4", VM_JIT_BYTES="5", VM_JIT_LINKING="1", VM_JIT_PAGE_ENTRIES="0")
     assert vm.Settings.from_environment() == vm.Settings(
         engine="jit", dispatch="switch", linking=False, fusion=False, data_tlb=False, perf_map=True, hot=3, seed=4,
-        code_bytes=5, switches={"linking": True, "slots": False})
+        code_bytes=5, switches={"linking": True, "page_entries": False})
 
 
 @pytest.mark.parametrize("variable, value, said", [
     ("VM_JIT_HOT", "often", "VM_JIT_HOT=often: a whole number is wanted"),
     ("VM_TLB", "off", "VM_TLB=off: 0 and 1 are what it can be"),
-    ("VM_JIT_SLOT", "0", "VM_JIT_SLOT: no such setting; there is VM_JIT_HOT, .*VM_JIT_SLOTS"),
+    ("VM_JIT_PAGE_ENTRY", "0", "VM_JIT_PAGE_ENTRY: no such setting; there is VM_JIT_HOT, .*VM_JIT_PAGE_ENTRIES"),
 ])
 def test_what_is_none_is_refused(variable, value, said, environment):
     environment(**{variable: value})

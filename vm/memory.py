@@ -87,7 +87,7 @@ class Memory:
                 break
         else:
             raise BusError(address, "write", f"{size} bytes of RAM")
-        self._machine.touched(address, size)
+        self._machine.invalidate(address, size)
         self._open += 1
         window = ram.writable()
         view = memoryview(window)[address - ram.base : address - ram.base + size]
@@ -100,7 +100,7 @@ class Memory:
             self._close(window, address, size)
 
     def _close(self, window: WritableRam, address: int, size: int) -> None:
-        self._machine.touched(address, size)
+        self._machine.invalidate(address, size)
         if window.exports:
             self._lingering.append((window, address, size))
 

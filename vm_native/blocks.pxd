@@ -10,7 +10,7 @@ cdef Block* find_block(Machine* machine, uint64_t pc, uint64_t mode, uint64_t ph
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
 cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil
 cdef void link_blocks(Link* link, Block* target) noexcept nogil
-cdef void written(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
+cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil
 cdef void destroy_cache(Machine* machine) noexcept nogil

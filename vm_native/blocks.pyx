@@ -33,11 +33,11 @@ cdef Block* allocate_block(int uop_count) noexcept nogil:
 
 
 cdef void place_arrays(Block* block, int uop_count) noexcept nogil:
-    """Lay the uops and the side table behind the header; the slot before the first uop leads back to the block."""
-    cdef Uop* slots = <Uop*>(block + 1)
-    (<Block**>slots)[0] = block
-    block.uops = slots + 1
-    block.info = <UopInfo*>(slots + 1 + uop_count)
+    """Lay the uops and the side table behind the header; the cell before the first uop leads back to the block."""
+    cdef Uop* cells = <Uop*>(block + 1)
+    (<Block**>cells)[0] = block
+    block.uops = cells + 1
+    block.info = <UopInfo*>(cells + 1 + uop_count)
     block.links[0].source = block
     block.links[1].source = block
 
@@ -99,7 +99,7 @@ cdef Block* find_block(Machine* machine, uint64_t pc, uint64_t mode, uint64_t ph
     return NULL
 
 
-cdef CodePage** page_slot(Machine* machine, uint64_t physical) noexcept nogil:
+cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil:
     cdef int i
     cdef uint64_t offset
     for i in range(machine.map.region_count):
@@ -111,14 +111,14 @@ cdef CodePage** page_slot(Machine* machine, uint64_t physical) noexcept nogil:
 
 cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil:
     """Whether code at this physical address may be cached: it is RAM, and not overwritten all the time."""
-    cdef CodePage** slot = page_slot(machine, physical)
-    if slot == NULL:
+    cdef CodePage** record = code_page_of(machine, physical)
+    if record == NULL:
         return False
-    if slot[0] == NULL or slot[0].churn < CHURN_LIMIT:
+    if record[0] == NULL or record[0].churn < CHURN_LIMIT:
         return True
-    if machine.timeline.steps - slot[0].churned_at < CHURN_FORGOTTEN:
+    if machine.timeline.steps - record[0].churned_at < CHURN_FORGOTTEN:
         return False
-    slot[0].churn = 0
+    record[0].churn = 0
     return True
 
 
@@ -149,14 +149,14 @@ cdef void remove_from_page(Block* block, int which, uint64_t page) noexcept nogi
 
 
 cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
-    cdef CodePage** slot = page_slot(machine, physical)
+    cdef CodePage** record = code_page_of(machine, physical)
     cdef RamRegion* region = ram_at(machine.map, physical, 1)
     cdef uint64_t page
-    if slot == NULL:
+    if record == NULL:
         return -1
-    if slot[0] == NULL:
-        slot[0] = <CodePage*>calloc(1, sizeof(CodePage))
-        if slot[0] == NULL:
+    if record[0] == NULL:
+        record[0] = <CodePage*>calloc(1, sizeof(CodePage))
+        if record[0] == NULL:
             return -1
     page = (physical - region.base) >> PAGE_SHIFT
     if not region.code[page] & HAS_CODE:
@@ -164,8 +164,8 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
         forbid_writes(machine, region, physical)
     # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
     if which_page(block, physical & PAGE_MASK) == which:
-        insert_in_page(&slot[0].blocks, block, which, physical & PAGE_MASK)
-    slot[0].granules |= granules_of(physical & (PAGE_SIZE - 1), size)
+        insert_in_page(&record[0].blocks, block, which, physical & PAGE_MASK)
+    record[0].granules |= granules_of(physical & (PAGE_SIZE - 1), size)
     return 0
 
 
@@ -268,7 +268,7 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
 
 
 cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t physical) noexcept nogil:
-    cdef CodePage* page = page_slot(machine, physical)[0]
+    cdef CodePage* page = code_page_of(machine, physical)[0]
     cdef uint64_t base = physical & PAGE_MASK
     cdef RamRegion* region
     if which_page(block, base) == which:
@@ -306,10 +306,10 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
         page.churned_at = machine.timeline.steps
 
 
-cdef void written(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
+cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
     """RAM in [physical, physical + size) has been or will be changed: mark pages dirty, kill what was translated."""
     cdef RamRegion* region = ram_at(machine.map, physical, size)
-    cdef CodePage** slot
+    cdef CodePage** record
     cdef uint64_t part, page
     while size:
         part = PAGE_SIZE - (physical & (PAGE_SIZE - 1))
@@ -318,9 +318,9 @@ cdef void written(Machine* machine, uint64_t physical, uint64_t size) noexcept n
         page = (physical - region.base) >> PAGE_SHIFT
         region.dirty[page] = 1
         if region.code[page] & HAS_CODE:
-            slot = page_slot(machine, physical)
-            if slot[0].granules & granules_of(physical & (PAGE_SIZE - 1), part):
-                kill_overlapping(machine, slot[0], physical, part)
+            record = code_page_of(machine, physical)
+            if record[0].granules & granules_of(physical & (PAGE_SIZE - 1), part):
+                kill_overlapping(machine, record[0], physical, part)
         physical += part
         size -= part
 

@@ -1,7 +1,7 @@
 """How a handler gives control back to the run loop: traps and helpers."""
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
-from vm_native.machine cimport LEAVE, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
+from vm_native.machine cimport EXIT, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
@@ -38,6 +38,6 @@ cdef int call_helper(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     status = cpu.front_end.helpers[uop.imm](cpu, uop)
     if status == TRAP:
         deliver_trap(cpu)
-    elif status == LEAVE:
+    elif status == EXIT:
         cpu.budget -= 1
     return status

@@ -19,9 +19,9 @@ cdef enum:
 # What a helper or a slow path tells the engine.
 cdef enum Status:
     CONTINUE = 0            # go on with the next uop
-    LEAVE = 1               # the instruction is done, pc is set: back to the run loop
+    EXIT = 1               # the instruction is done, pc is set: back to the run loop
     TRAP = 2                # trap_cause and trap_value are set: the instruction did not happen
-    ABANDON = 3             # the instruction did not happen and shall be repeated: back to the run loop
+    RETRY = 3             # the instruction did not happen and shall be repeated: back to the run loop
 
 # Why the run loop came back before its budget was used up.
 cdef enum StopCode:
@@ -120,7 +120,7 @@ cdef struct Compiler:
     # cpu.pending_exit has led to this block.
     void (*link)(Compiler* self, Cpu* cpu, Block* target) noexcept nogil
     # Where a jump cache entry for this block leads compiled code.
-    void* (*way_to)(Compiler* self, Block* block) noexcept nogil
+    void* (*continuation)(Compiler* self, Block* block) noexcept nogil
     # The block is about to go.
     void (*discard)(Compiler* self, Block* block) noexcept nogil
 
@@ -132,7 +132,7 @@ cdef struct FrontEnd:
     # Returns CONTINUE, or TRAP with cause and value set.
     int (*translate_address)(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
     # Decodes at most `limit` instructions at pc, whose first byte is at `physical`, into `block`.
-    # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or ABANDON if a device raised.
+    # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or RETRY if a device raised.
     int (*translate_block)(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil
     # Takes the trap (trap_cause, trap_value) at cpu.state.pc.
     void (*take_trap)(Cpu* cpu) noexcept nogil

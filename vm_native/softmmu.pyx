@@ -5,10 +5,10 @@ if the device raised. An access that crosses a page translates both pages before
 """
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.blocks cimport written
+from vm_native.blocks cimport invalidate
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
-from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_RAISED, TRAP, Cpu, machine_steps
+from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_RAISED, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
@@ -91,14 +91,14 @@ cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
     if cpu.state.pc != pc:                    # a callback has sent the hart elsewhere
         cpu.budget -= 1
-        return LEAVE
+        return EXIT
     if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
         step_over(cpu, uop)
-        return LEAVE
+        return EXIT
     return CONTINUE
 
 
-cdef inline char* unaligned_place(uint64_t address, uint64_t size, uint64_t tag, TlbEntry* entry) noexcept nogil:
+cdef inline char* unaligned_operand(uint64_t address, uint64_t size, uint64_t tag, TlbEntry* entry) noexcept nogil:
     """Where the bytes are, if the TLB has the page and all lie in it: what the fast path turns down is not aligned."""
     cdef uint64_t offset = address & PAGE_OFFSET
     if tag != address - offset or offset + size > PAGE_SIZE:
@@ -109,14 +109,14 @@ cdef inline char* unaligned_place(uint64_t address, uint64_t size, uint64_t tag,
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
-    cdef char* place = unaligned_place(address, size, entry.read_tag, entry)
+    cdef char* host = unaligned_operand(address, size, entry.read_tag, entry)
     cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef uint64_t physical[2]
     cdef uint64_t value = 0
     cdef RamRegion* region[2]
     cdef int status
-    if place != NULL:
-        memcpy(&value, place, size)
+    if host != NULL:
+        memcpy(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
     if first >= <uint64_t>size:
@@ -164,7 +164,7 @@ cdef int load_from_device(
 cdef int device_failed(Cpu* cpu, int status, uint64_t cause, uint64_t address) noexcept nogil:
     if status == BUS_RAISED:
         cpu.stop = STOP_RAISED
-        return ABANDON
+        return RETRY
     cpu.trap_cause = cause
     cpu.trap_value = address
     deliver_trap(cpu)
@@ -176,7 +176,7 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
     cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
-        written(cpu.machine, physical, size)
+        invalidate(cpu.machine, physical, size)
     region.dirty[page] = 1
     look_at_watch(cpu, region, physical, size)
     return CONTINUE
@@ -186,20 +186,20 @@ cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     if outdated(uop) or cpu.stop != STOP_NONE:
         store_position(cpu, uop, budget)
         step_over(cpu, uop)
-        return LEAVE
+        return EXIT
     return CONTINUE
 
 
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
     cdef TlbEntry* entry = entry_of(cpu, address)
-    cdef char* place = unaligned_place(address, size, entry.write_tag, entry)
+    cdef char* host = unaligned_operand(address, size, entry.write_tag, entry)
     cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     cdef uint64_t physical[2]
     cdef RamRegion* region[2]
     cdef int status
-    if place != NULL:
-        memcpy(place, &value, size)
+    if host != NULL:
+        memcpy(host, &value, size)
         return CONTINUE
     if first >= <uint64_t>size:
         first = size
@@ -248,7 +248,7 @@ cdef int store_to_device(
 
 # --- Atomics -------------------------------------------------------------------------------------------------------
 
-cdef void* atomic_place(
+cdef void* atomic_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
 ) noexcept nogil:
     """Host address of an aligned operand in RAM; or NULL, and the trap has been taken.
@@ -284,34 +284,34 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Load-reserved."""
     cdef uint64_t physical
     cdef int status
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], READ, size, &physical, &status)
-    if place == NULL:
+    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], READ, size, &physical, &status)
+    if host == NULL:
         return status
     if size == 4:
-        cpu.state.reservation.value = <uint64_t><int64_t>(<int32_t*>place)[0]
+        cpu.state.reservation.value = <uint64_t><int64_t>(<int32_t*>host)[0]
     else:
-        cpu.state.reservation.value = (<uint64_t*>place)[0]
-    cpu.reserved_host = <uint64_t>place
+        cpu.state.reservation.value = (<uint64_t*>host)[0]
+    cpu.reserved_host = <uint64_t>host
     cpu.state.reservation.size = size
     cpu.state.regs[uop.rd] = cpu.state.reservation.value
     return CONTINUE
 
 
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
-    """Store-conditional: succeeds if the reserved place still holds the value that was loaded."""
+    """Store-conditional: succeeds if the reserved bytes still hold the value that was loaded."""
     cdef uint64_t physical, expected
     cdef int status
     cdef bint done = False
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
-    if place == NULL:
+    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    if host == NULL:
         return status
-    if cpu.reserved_host == <uint64_t>place and <uint64_t>size <= cpu.state.reservation.size:
+    if cpu.reserved_host == <uint64_t>host and <uint64_t>size <= cpu.state.reservation.size:
         if size == 4:
             expected = <uint64_t><int64_t><int32_t>cpu.state.reservation.value
-            done = exchange32(place, expected, value) == expected
+            done = exchange32(host, expected, value) == expected
         else:
-            done = exchange64(place, cpu.state.reservation.value, value) == cpu.state.reservation.value
+            done = exchange64(host, cpu.state.reservation.value, value) == cpu.state.reservation.value
     cpu.reserved_host = 0
     cpu.state.regs[uop.rd] = not done
     return after_atomic(cpu, uop, budget, physical, size) if done else CONTINUE
@@ -322,17 +322,17 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     cdef uint64_t physical, old
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
-    if place == NULL:
+    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    if host == NULL:
         return status
     if size == 4:
-        old = atomic32(place, operation, value)
+        old = atomic32(host, operation, value)
     elif size == 8:
-        old = atomic64(place, operation, value)
+        old = atomic64(host, operation, value)
     elif size == 2:
-        old = atomic16(place, operation, value)
+        old = atomic16(host, operation, value)
     else:
-        old = atomic8(place, operation, value)
+        old = atomic8(host, operation, value)
     cpu.state.regs[uop.rd] = old
     return after_atomic(cpu, uop, budget, physical, size)
 
@@ -344,16 +344,16 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     # The sink holds whatever was written to x0 last; as a source x0 is zero.
     cdef uint64_t expected = cpu.state.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
-    cdef void* place = atomic_place(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
-    if place == NULL:
+    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    if host == NULL:
         return status
     if size == 4:
-        found = exchange32(place, expected, value)
+        found = exchange32(host, expected, value)
     elif size == 8:
-        found = exchange64(place, expected, value)
+        found = exchange64(host, expected, value)
     elif size == 2:
-        found = exchange16(place, expected, value)
+        found = exchange16(host, expected, value)
     else:
-        found = exchange8(place, expected, value)
+        found = exchange8(host, expected, value)
     cpu.state.regs[uop.rd] = found
     return after_atomic(cpu, uop, budget, physical, size)

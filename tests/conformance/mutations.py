@@ -115,7 +115,7 @@ RULES = [
     rule("a jump to half a word without C", "helpers.pyx", "if target & 3:", "if target & 1:"),
     rule("a store-conditional leaves the reservation", MEMORY, "    cpu.reserved_host = 0\n", ""),
     rule("lr.w is not sign-extended", MEMORY,
-         "<uint64_t><int64_t>(<int32_t*>place)[0]", "<uint64_t>(<uint32_t*>place)[0]"),
+         "<uint64_t><int64_t>(<int32_t*>host)[0]", "<uint64_t>(<uint32_t*>host)[0]"),
     rule("unsigned atomic minimum is signed", MEMORY,
          "((unsigned_type)old < (unsigned_type)value ? old : value)", "(old < value ? old : value)"),
     rule("amocas compares with what was written to x0", MEMORY,

@@ -77,6 +77,6 @@ def test_properties(property, names, others):
 
 def test_second_slots():
     """For a third source, for a wide constant, and for the instruction word that a helper looks at."""
-    two = {row.name for row in UOPS if row.slots == 2}
+    two = {row.name for row in UOPS if row.cells == 2}
     fused = {f"f{name}.{s}" for name in ("madd", "msub", "nmsub", "nmadd") for s in "sd"}
     assert two == {"wide", "call", "call.leave"} | fused

@@ -1,7 +1,7 @@
 """Every contender: whatever a benchmark program can run on, ours and others'. Each gives the same `Run`.
 
-A contender is named like `qemu`, or `jit:VM_JIT_SLOTS=0` with settings of the environment for one of ours, which is how
-an ablation is made. A run is timed from nothing to power-off: making the machine, loading, running. For others that
+A contender is named like `qemu`, or `jit:VM_JIT_PAGE_ENTRIES=0` with settings of the environment for one of ours, as an
+ablation has them. A run is timed from nothing to power-off: making the machine, loading, running. For others that
 includes starting a process; the program `empty` shows how much that is. Ours run in a process of their own, too, so
 that a setting reaches the import and a crash stays there; they are timed inside, without Python's start. All get
 128 MiB of RAM.
@@ -47,7 +47,7 @@ def contender(name: str) -> Contender:
                          partial(run_ours, engine=engine, environment=environment), ours=True)
     if name not in PEERS:
         raise VmError(f"{name}: no such machine; there are {', '.join([*ENGINES, *PEERS])}, and settings of the "
-                      "environment for the engines, as in jit:VM_JIT_SLOTS=0")
+                      "environment for the engines, as in jit:VM_JIT_PAGE_ENTRIES=0")
     return PEERS[name]
 
 

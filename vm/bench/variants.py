@@ -1,4 +1,4 @@
-"""Variants of our machine by name, as `jit`, or `jit:VM_JIT_SLOTS=0` with settings of the environment behind a colon.
+"""Variants of our machine by name: `jit`, or `jit:VM_JIT_PAGE_ENTRIES=0` with settings of the environment behind it.
 
 Which variable does what stands here, for all of vm/bench and benchmarks/.
 """
@@ -39,7 +39,7 @@ def variant(name: str) -> Variant:
     base, _, text = name.partition(":")
     if base not in ENGINES:
         raise VmError(f"{name}: no such engine; there are {', '.join(ENGINES)}, with settings of the environment as in "
-                      "jit:VM_JIT_SLOTS=0")
+                      "jit:VM_JIT_PAGE_ENTRIES=0")
     pairs = [setting.partition("=") for setting in text.split(",") if setting]
     engine, environment = ENGINES[base]
     return Variant(engine, environment | {variable: value for variable, _, value in pairs})

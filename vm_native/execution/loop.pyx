@@ -9,7 +9,7 @@ from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, Link
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
-from vm_native.machine cimport ABANDON, CONTINUE, MODE_MASK, STOP_NONE, STOP_RAISED, Compiler, Cpu
+from vm_native.machine cimport CONTINUE, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, Compiler, Cpu
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT
 from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES, TlbEntry
@@ -67,7 +67,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         entry.key = cpu.key
         entry.block = block
         if cpu.machine.compiler != NULL:
-            entry.code = cpu.machine.compiler.way_to(cpu.machine.compiler, block)
+            entry.code = cpu.machine.compiler.continuation(cpu.machine.compiler, block)
     return block
 
 
@@ -153,7 +153,7 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         cpu.pending_link = NULL
         if block != NULL:
             interpret(translator.form, cpu, block)
-        elif status == ABANDON:
+        elif status == RETRY:
             cpu.stop = STOP_RAISED
         else:
             deliver_trap(cpu)

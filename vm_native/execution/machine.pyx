@@ -2,7 +2,7 @@
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
-from vm_native.blocks cimport destroy_cache, init_cache, written
+from vm_native.blocks cimport destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport Cpu, break_reservations, reschedule
@@ -73,14 +73,14 @@ cdef class NativeMachine:
         if region == NULL:
             return False
         if len(source):
-            self.touched(address, len(source))
+            self.invalidate(address, len(source))
             copying.move(<char*>region.host + (address - region.base), <const char*>&source[0], len(source))
         return True
 
-    def touched(self, uint64_t address, uint64_t size):
+    def invalidate(self, uint64_t address, uint64_t size):
         """RAM in [address, address + size) is about to be, or has been, changed from outside."""
         if size:
-            written(&self.machine, address, size)
+            invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 
     def watch(self, uint64_t address, uint64_t size):

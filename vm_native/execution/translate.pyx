@@ -6,7 +6,7 @@ binds its uops to the handlers of the dispatch form. A hook, a trace or an optim
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.interpreter.fusion cimport find_pairs
-from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.machine cimport CONTINUE, MODE_MASK, Cpu
 
 
@@ -52,12 +52,12 @@ cdef void fuse(const Translator* translator, Block* block) noexcept nogil:
 
 cdef void bind(const Translator* translator, Block* block) noexcept nogil:
     """Give each uop its place in the block and its handler: the pair's where one begins, else that of its opcode."""
-    cdef int slot
+    cdef int cell
     cdef int pair
-    for slot in range(block.uop_count):
-        block.uops[slot].slot = <uint8_t>slot
-        pair = block.info[slot].pair
+    for cell in range(block.uop_count):
+        block.uops[cell].cell = <uint8_t>cell
+        pair = block.info[cell].pair
         if pair:
-            block.uops[slot].handler = translator.form.pairs.handlers[pair]
-        elif block.info[slot].opcode != CONSTANT_SLOT:
-            block.uops[slot].handler = translator.form.handler_of(block.info[slot].opcode)
+            block.uops[cell].handler = translator.form.pairs.handlers[pair]
+        elif block.info[cell].opcode != SECOND_CELL:
+            block.uops[cell].handler = translator.form.handler_of(block.info[cell].opcode)

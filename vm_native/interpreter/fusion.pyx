@@ -1,5 +1,5 @@
 """Finds the pairs of a block that have a handler of their own."""
-from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport SECOND_CELL, Block
 
 
 cdef int enter_pair(PairTable* table, int first, int second, int relation, void* handler) except -1:
@@ -19,10 +19,10 @@ cdef int enter_pair(PairTable* table, int first, int second, int relation, void*
     return 0
 
 
-cdef inline int following(Block* block, int slot) noexcept nogil:
-    """The slot of the next uop; past the end, uop_count or more."""
-    slot += 1
-    return slot + 1 if slot < block.uop_count and block.info[slot].opcode == CONSTANT_SLOT else slot
+cdef inline int following(Block* block, int cell) noexcept nogil:
+    """The cell of the next uop; past the end, uop_count or more."""
+    cell += 1
+    return cell + 1 if cell < block.uop_count and block.info[cell].opcode == SECOND_CELL else cell
 
 
 cdef void find_pairs(const PairTable* table, Block* block) noexcept nogil:

@@ -148,12 +148,12 @@ class Form:
         """The first uop, then the second; a slow path of the first goes on with the second's own handler."""
         first = self.straight(Half(pair.first, passes=pair.passed is not None))
         assert first is not None, f"{pair.first.name} may not go on with the next uop: it cannot begin a pair"
-        return [*first, *self.body(Half(pair.second, f"(uop + {pair.first.slots})", pair.passed))]
+        return [*first, *self.body(Half(pair.second, f"(uop + {pair.first.cells})", pair.passed))]
 
 
 class Threaded(Form):
     def go_on(self, half) -> list[str]:
-        return [f"go_on(cpu, {half.uop} + {half.row.slots}, budget)"]
+        return [f"go_on(cpu, {half.uop} + {half.row.cells}, budget)"]
 
     def load_miss(self, half, kind):
         return [f"load_and_go_on(cpu, {half.uop}, budget, address, {kind})", "return"]
@@ -198,7 +198,7 @@ class Switch(Form):
     pairs = PAIRS[:SWITCH_PAIRS]
 
     def go_on(self, half) -> list[str]:
-        return [f"uop = {half.uop} + {half.row.slots}"]
+        return [f"uop = {half.uop} + {half.row.cells}"]
 
     def load_miss(self, half, kind):
         return self.miss(half, f"load_slowly(cpu, {half.uop}, budget, address, {kind})")

@@ -8,7 +8,7 @@ from vm_native.arithmetic.integer cimport *
 from vm_native.exits cimport call_helper, step_over
 from vm_native.ir.block cimport Uop, info_of
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport CONTINUE, LEAVE, Cpu
+from vm_native.machine cimport CONTINUE, EXIT, Cpu
 from vm_native.memory.tlb cimport TlbEntry, hits
 from vm_native.softmmu cimport (
     ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
@@ -20,16 +20,16 @@ ctypedef int (*SingleHandler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 
 
 cdef int leave_by_call(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
-    """A helper that ends its block; what it says unless it went well, else LEAVE."""
+    """A helper that ends its block; what it says unless it went well, else EXIT."""
     cdef int status = call_helper(cpu, uop, budget)
     if status == CONTINUE:
         step_over(cpu, uop)
-        return LEAVE
+        return EXIT
     return status
 
 
 include "single_handlers.pxi"
 
 
-cdef int perform(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+cdef int run_uop(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     return singles[info_of(uop).opcode](cpu, uop, budget)

@@ -3,8 +3,8 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     MAX_BLOCK_STEPS = 64    # instructions in a block at most
-    MAX_BLOCK_UOPS = 160    # slots: an instruction takes at most two, and the end of a block one
-    CONSTANT_SLOT = 0xFFFF  # opcode of a second slot: it holds operands, not a uop
+    MAX_BLOCK_UOPS = 160    # cells: an instruction takes at most two, and the end of a block one
+    SECOND_CELL = 0xFFFF    # opcode of one that holds operands of the uop before it
 
 cdef struct Uop:
     void* handler           # what the engine calls, or in switch form the opcode
@@ -12,9 +12,9 @@ cdef struct Uop:
     uint8_t rd              # register slots
     uint8_t rs1
     uint8_t rs2
-    uint8_t slot            # index in the block: leads back to the block and its side table
+    uint8_t cell            # index in the block: leads back to the block and its side table
 
-cdef struct UopInfo:        # the side table: cold facts about the uop in the same slot
+cdef struct UopInfo:        # the side table: cold facts about the uop in the same cell
     uint16_t opcode
     uint16_t pc_offset      # of its instruction, from the block's pc
     uint8_t step            # how many instructions of the block stand before it
@@ -55,8 +55,8 @@ cdef struct Block:
     Uop* uops
 
 cdef inline Block* block_of(Uop* uop) noexcept nogil:
-    # The pointer to the block stands in the 16 bytes before slot 0.
-    return (<Block**>(uop - uop.slot - 1))[0]
+    # The pointer to the block stands in the 16 bytes before cell 0.
+    return (<Block**>(uop - uop.cell - 1))[0]
 
 cdef inline UopInfo* info_of(Uop* uop) noexcept nogil:
-    return &block_of(uop).info[uop.slot]
+    return &block_of(uop).info[uop.cell]

@@ -1,7 +1,7 @@
 """The uop table: name, operands, one-line semantics. Opcodes, handlers and what engines know of uops follow from it.
 
 Operands: `rd`, `rs1`, `rs2`, `rs3` are register slots of 64 bits, read as unsigned; `imm` is a sign-extended 32-bit
-constant; `wide` is a 64-bit constant. `rs3` and `wide` stand in a second slot behind the uop.
+constant; `wide` is a 64-bit constant. `rs3` and `wide` stand in a second cell behind the uop.
 
 Semantics, one of:
     rd = EXPRESSION                     over the operands, with functions of vm_native.arithmetic
@@ -12,13 +12,13 @@ Semantics, one of:
     rd = conditionalN(rs1, rs2)         store-conditional: 0 on success, 1 on failure
     rd = atomicN OPERATION(rs1, rs2)    read-modify-write, gives the old value
     rd = exchangeN(rs1, rs2, rd)        compare-and-swap: stores rs2 if memory holds rd; gives the old value
-    branch if CONDITION                 way 0 of the block if true, way 1 if not
-    jump; rd = next                     way 0; `rd` becomes the address behind the block (way 1)
+    branch if CONDITION                 exit 0 of the block if true, exit 1 if not
+    jump; rd = next                     exit 0; `rd` becomes the address behind the block (exit 1)
     jump (rs1 + imm); rd = next         indirect, bit 0 of the target cleared
-    fall                                way 1
+    fall                                exit 1
     nothing                             takes a step, needs no handler
-    call                                the front end's helper number imm; the instruction word stands in a second slot
-    call; leave                         the same, then back to the run loop at way 1
+    call                                the front end's helper number imm; the instruction word stands in a second cell
+    call; leave                         the same, then back to the run loop at exit 1
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
@@ -48,8 +48,8 @@ class UopRow(NamedTuple):
         return parse(self.semantics)
 
     @property
-    def slots(self) -> int:
-        """How many slots of a block the uop takes."""
+    def cells(self) -> int:
+        """How many cells of a block the uop takes."""
         return 2 if "rs3" in self.operands or "wide" in self.operands or isinstance(self.meaning, Call) else 1
 
     @property

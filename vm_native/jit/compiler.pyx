@@ -5,7 +5,7 @@ from libc.string cimport memset
 from vm_native.checks cimport static_assert
 from vm_native.clock cimport host_ns
 from vm_native.hart_state cimport REGISTER_SLOTS
-from vm_native.ir.block cimport CONSTANT_SLOT, Block, Uop
+from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
@@ -62,7 +62,7 @@ cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
-SWITCHES = ("registers", "allocation", "slots", "grouping", "linking", "jump_cache", "superblocks", "floats")
+SWITCHES = ("registers", "allocation", "page_entries", "grouping", "linking", "jump_cache", "superblocks", "floats")
 
 
 def unavailable():
@@ -126,7 +126,7 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
         for i in range(at, end):
             choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.pc + part.info[i].pc_offset)
         at = end
-        if at < part.uop_count and part.info[at].opcode == CONSTANT_SLOT:
+        if at < part.uop_count and part.info[at].opcode == SECOND_CELL:
             at += 1
     return True
 
@@ -249,7 +249,7 @@ cdef class JitCompiler:
         self.jit.interface.compile = compile
         self.jit.interface.run = run
         self.jit.interface.link = link_exit
-        self.jit.interface.way_to = continuation
+        self.jit.interface.continuation = continuation
         self.jit.interface.discard = discard_block
 
     def __dealloc__(self):

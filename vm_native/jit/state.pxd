@@ -86,7 +86,7 @@ cdef struct FloatConstants:  # where they stand: the canonical NaN, masks of the
 cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
-    bint slots              # page entries, a one-page cache for each base register, in front of the TLB
+    bint page_entries       # a one-page cache for each base register, in front of the TLB
     bint grouping           # accesses through one base register are tested together
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages

@@ -51,7 +51,7 @@ cdef class Ram:
         PyBuffer_FillInfo(buffer, self, self.region.host, <Py_ssize_t>self.region.size, 1, flags)
 
     def writable(self):
-        """A `WritableRam` over the whole region, for whoever keeps the maps true (`Scheduler.touched`)."""
+        """A `WritableRam` over the whole region, for whoever keeps the maps true (`NativeMachine.invalidate`)."""
         return WritableRam(self)
 
     @property

@@ -9,9 +9,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
-from vm_native.ir.block cimport CONSTANT_SLOT, MAX_BLOCK_UOPS, Block, Uop, UopInfo
+from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport ABANDON, CONTINUE, TRAP, Cpu, machine_steps
+from vm_native.machine cimport CONTINUE, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES
@@ -140,7 +140,7 @@ cdef void fill_floating(DecodeRow* to, row):
 cdef void fill_uop(DecodeRow* to, row):
     to.opcode = OPCODES[row.uop]
     uop = UOPS[to.opcode]
-    to.slots = uop.slots
+    to.cells = uop.cells
     to.kind = ENDINGS.get(type(uop.meaning), CONSTANTS.get(row.wide, KIND_PLAIN))
     to.droppable = uop.only_writes_rd and not row.uses_f
 
@@ -195,31 +195,31 @@ cdef struct Translation:    # the state of one translation
     Block* block
     const DecodeTable* table
     uint64_t pc             # of the instruction at hand
-    int slot                # next free one
+    int cell                # next free one
     bint ended
 
 
 cdef Uop* emit(Translation* at, int opcode, int length) noexcept nogil:
-    cdef Uop* uop = &at.block.uops[at.slot]
-    cdef UopInfo* info = &at.block.info[at.slot]
+    cdef Uop* uop = &at.block.uops[at.cell]
+    cdef UopInfo* info = &at.block.info[at.cell]
     memset(uop, 0, sizeof(Uop))
     info.opcode = <uint16_t>opcode
     info.pc_offset = <uint16_t>(at.pc - at.block.pc)
     info.step = <uint8_t>at.block.steps
     info.length = <uint8_t>length
     info.pair = 0
-    at.slot += 1
+    at.cell += 1
     return uop
 
 
-cdef Uop* emit_second_slot(Translation* at, int length) noexcept nogil:
-    return emit(at, CONSTANT_SLOT, length)
+cdef Uop* emit_second_cell(Translation* at, int length) noexcept nogil:
+    return emit(at, SECOND_CELL, length)
 
 
 cdef Uop* emit_helper(Translation* at, int helper, bint leaves, uint32_t word, int length) noexcept nogil:
     cdef Uop* uop = emit(at, UOP_CALL_LEAVE if leaves else UOP_CALL, length)
     uop.imm = helper
-    emit_second_slot(at, length).imm = <int32_t>word
+    emit_second_cell(at, length).imm = <int32_t>word
     at.ended |= leaves
     return uop
 
@@ -249,8 +249,8 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
         return
     uop = emit(at, opcode, row.length)
     set_registers(uop, row, word)
-    if row.slots == 2:
-        emit_second_slot(at, row.length).rs1 = <uint8_t>register_of(row, RS3, word)
+    if row.cells == 2:
+        emit_second_cell(at, row.length).rs1 = <uint8_t>register_of(row, RS3, word)
 
 
 cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nogil:
@@ -280,11 +280,11 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     uop = emit(at, row.opcode, length)
     set_registers(uop, row, word)
     if row.kind == KIND_PC_RELATIVE:
-        emit_second_slot(at, length)
+        emit_second_cell(at, length)
         (<uint64_t*>&uop[1].handler)[0] = at.pc + <uint64_t>immediate
         return
     if row.kind == KIND_FP_CONSTANT:
-        emit_second_slot(at, length)
+        emit_second_cell(at, length)
         (<uint64_t*>&uop[1].handler)[0] = fli_constant(row.operation, <int>immediate)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
@@ -333,7 +333,7 @@ cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) no
         cpu.trap_cause = cpu.front_end.access_fault[EXECUTE]
         cpu.trap_value = pc
         return TRAP
-    return ABANDON
+    return RETRY
 
 
 cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t physical, int limit) noexcept nogil:
@@ -346,7 +346,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
     at.block = block
     at.table = table
     at.pc = block.pc
-    at.slot = 0
+    at.cell = 0
     at.ended = False
     block.steps = 0
     block.second_page = 0
@@ -354,7 +354,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
     block.links[1].target = NULL
     block.incoming_link = NULL
     block.dead = False
-    while block.steps < limit and not at.ended and at.slot < MAX_BLOCK_UOPS - 4:
+    while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
         status = fetch(cpu, at.pc, physical + (at.pc - block.pc), &word, &second_page)
         if status != CONTINUE or second_page and block.steps:
             if block.steps:
@@ -371,5 +371,5 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
     block.links[1].pc = at.pc
     if not at.ended:
         emit(&at, UOP_FALL, 0)
-    block.uop_count = <uint16_t>at.slot
+    block.uop_count = <uint16_t>at.cell
     return CONTINUE

@@ -35,7 +35,7 @@ cdef struct DecodeRow:
     uint32_t match
     uint16_t opcode         # uop, unless it is a helper
     uint8_t kind
-    uint8_t slots
+    uint8_t cells           # of its uop
     int32_t helper          # index into the front end's helpers
     int16_t operation       # where the uop does not serve every rounding mode, or none; of fli the format; or -1
     int16_t opcode_rtz      # uop for round-towards-zero, or -1

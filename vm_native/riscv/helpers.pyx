@@ -1,14 +1,14 @@
 """The rare instructions. Each is a helper that finds pc, registers and steps exact, and answers with a Status.
 
-Rows of the instruction table name them; the instruction word stands in the immediate of the uop's second slot.
+Rows of the instruction table name them; the instruction word stands in the immediate of the uop's second cell.
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM
 from vm_native.arithmetic.operations cimport operate
-from vm_native.blocks cimport written
+from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of
-from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
+from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
@@ -85,7 +85,7 @@ cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
     if word & 0x7F != OPCODE_BRANCH:
         cpu.state.regs[uop.rd] = link
     cpu.state.pc = target
-    return LEAVE
+    return EXIT
 
 
 cdef bint branch_taken(int condition, uint64_t a, uint64_t b) noexcept nogil:
@@ -116,7 +116,7 @@ cdef int mret(Cpu* cpu, Uop* uop) noexcept nogil:
     if hart.state.privilege != MACHINE:
         return illegal(cpu, uop)
     return_from_machine(hart)
-    return LEAVE
+    return EXIT
 
 
 cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -124,7 +124,7 @@ cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
     if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TSR:
         return illegal(cpu, uop)
     return_from_supervisor(hart)
-    return LEAVE
+    return EXIT
 
 
 cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -240,7 +240,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
-    written(cpu.machine, physical, 64)
+    invalidate(cpu.machine, physical, 64)
     look_at_watch(cpu, region, physical, 64)
     return CONTINUE
 
@@ -280,7 +280,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     if rd:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]
-    written(cpu.machine, physical, 16)
+    invalidate(cpu.machine, physical, 16)
     look_at_watch(cpu, region, physical, 16)
     return CONTINUE
 
@@ -292,7 +292,7 @@ cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     hart.state.mstatus |= MSTATUS_FS_DIRTY
     update_mode(hart)
-    return ABANDON
+    return RETRY
 
 
 cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:

@@ -150,7 +150,7 @@ cdef int walk(
     cdef int level = stage.levels - 1                                                           # step 1
     cdef int top_bit = PAGE_SHIFT + LEVEL_BITS * stage.levels - 1
     cdef uint64_t table = stage.root
-    cdef uint64_t pte, wanted, place, offset_mask
+    cdef uint64_t pte, wanted, pte_address, offset_mask
     cdef RamRegion* region
     cdef uint64_t* host
     cdef bint partial
@@ -158,12 +158,12 @@ cdef int walk(
     if <int64_t>(address << (63 - top_bit)) >> (63 - top_bit) != <int64_t>address:
         return TRAP
     while True:
-        place = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & LEVEL_MASK) * PTE_BYTES   # step 2
-        region = ram_at(hart.cpu.machine.map, place, PTE_BYTES)
-        if region == NULL or not pmp_allows(hart, place, PTE_BYTES, READ, SUPERVISOR, &partial):
+        pte_address = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & LEVEL_MASK) * PTE_BYTES   # step 2
+        region = ram_at(hart.cpu.machine.map, pte_address, PTE_BYTES)
+        if region == NULL or not pmp_allows(hart, pte_address, PTE_BYTES, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
-        host = <uint64_t*>(region.host + (place - region.base))
+        host = <uint64_t*>(region.host + (pte_address - region.base))
         pte = host[0]
         if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:             # step 3
             return TRAP
@@ -185,11 +185,11 @@ cdef int walk(
             break
         if not hart.state.menvcfg & MENVCFG_ADUE:
             return TRAP
-        if not pmp_allows(hart, place, PTE_BYTES, WRITE, SUPERVISOR, &partial):
+        if not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
         if update_pte(host, pte, wanted):
-            region.dirty[(place - region.base) >> PAGE_SHIFT] = 1
+            region.dirty[(pte_address - region.base) >> PAGE_SHIFT] = 1
             pte = wanted
             break
     if pte & PTE_N:
@@ -329,7 +329,7 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
     if index >= BANK_S * TLB_ENTRIES:
         if hart.fill_count < REMEMBERED_FILLS:
             hart.fills[hart.fill_count] = <uint16_t>index
-        # One past the last place means "too many"; a count that went on would wrap around in the end.
+        # One past the last pte_address means "too many"; a count that went on would wrap around in the end.
         if hart.fill_count <= REMEMBERED_FILLS:
             hart.fill_count += 1
 

@@ -6,7 +6,7 @@ from vm_native.arithmetic.float_rules cimport RMM
 from vm_native.arithmetic.floating cimport (
     HostEnvironment, collect_flags, has_fma, restore_environment, save_environment,
 )
-from vm_native.interpreter.single cimport perform
+from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Block, Uop, UopInfo
 from vm_native.machine cimport Cpu
 
@@ -46,12 +46,12 @@ def perform_uop(str name, uint64_t a, uint64_t b=0, uint64_t c=0):
     info[0].opcode = <uint16_t>opcode
     block.info = info
     (<Block**>uops)[0] = &block
-    uops[1].slot = 0
+    uops[1].cell = 0
     uops[1].rd, uops[1].rs1, uops[1].rs2, uops[2].rs1 = 1, 2, 3, 4
     cpu.state.regs[2], cpu.state.regs[3], cpu.state.regs[4] = a, b, c
     with nogil:
         save_environment(&host)
-        perform(cpu, &uops[1], 0)
+        run_uop(cpu, &uops[1], 0)
         flags = collect_flags()
         restore_environment(&host)
     result = cpu.state.regs[1]

@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from vm_native.execution.machine cimport NativeMachine
 from vm_native.interpreter.fusion cimport RELATIONS, relation_of
-from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.ir.uop cimport UOP_COUNT
 
 from vm_native.ir.uops import UOPS
@@ -39,9 +39,9 @@ cdef inline int index_of(int first, int second, int relation) noexcept nogil:
 
 
 cdef void add(uint64_t* counts, Block* block) noexcept nogil:
-    cdef int slot, previous = 0
-    for slot in range(1, block.uop_count):
-        if block.info[slot].opcode != CONSTANT_SLOT:
-            counts[index_of(block.info[previous].opcode, block.info[slot].opcode,
-                            relation_of(&block.uops[previous], &block.uops[slot]))] += block.heat
-            previous = slot
+    cdef int cell, previous = 0
+    for cell in range(1, block.uop_count):
+        if block.info[cell].opcode != SECOND_CELL:
+            counts[index_of(block.info[previous].opcode, block.info[cell].opcode,
+                            relation_of(&block.uops[previous], &block.uops[cell]))] += block.heat
+            previous = cell

@@ -13,7 +13,7 @@ CLAIM = Claim(5, "5–10x")
 KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call": "calls", "FP": "floating",
            "system": "ecalls"}
 SWITCHES = {
-    "registers": "guest registers in host registers", "slots": "a cached page for each base register",
+    "registers": "guest registers in host registers", "page_entries": "a cached page for each base register",
     "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",
     "floats": "compiled floating point",
 }

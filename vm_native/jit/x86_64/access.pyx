@@ -87,7 +87,7 @@ cdef int emit_probe(Translation* t, Uop* uop, int size, int kind, Cold** cold) n
     cold[0].access = kind
     cold[0].aligned = False
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
-    cold[0].has_page_entry = t.jit.switches.slots and not t.strides[uop.rs1]
+    cold[0].has_page_entry = t.jit.switches.page_entries and not t.strides[uop.rs1]
     form_address(t, base, uop.imm)
     if cold[0].has_page_entry:
         op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
@@ -159,7 +159,7 @@ cdef int group_length(Translation* t, Block* part, int first, int* lowest, int* 
     lowest[0] = highest[0] = first
     if not access.size or base >= BASE_REGISTERS or base == t.jit.front_end.zero or t.strides[base]:
         return 0
-    if not t.jit.switches.slots or not t.jit.switches.grouping:
+    if not t.jit.switches.page_entries or not t.jit.switches.grouping:
         return 0
     while i < part.uop_count and i < first + MAX_GROUP:
         uop = &part.uops[i]

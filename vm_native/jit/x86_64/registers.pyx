@@ -6,7 +6,7 @@ swaps them in at its start and out at its exits; a loop then runs without.
 from libc.stdint cimport int8_t
 from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
-from vm_native.ir.block cimport CONSTANT_SLOT, Block
+from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.jit.x86_64.translation cimport LOAD, STORE, Direction, Swap, Translation, move_floating, move_general
 
 cdef enum:
@@ -18,7 +18,7 @@ cdef void count_uses(Block* part, int* uses) noexcept nogil:
     cdef int i
     for i in range(part.uop_count):
         uses[part.uops[i].rs1] += 1
-        if part.info[i].opcode != CONSTANT_SLOT:
+        if part.info[i].opcode != SECOND_CELL:
             uses[part.uops[i].rs2] += 1
             uses[part.uops[i].rd] += 1
 

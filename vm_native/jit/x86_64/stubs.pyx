@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport step_over, store_position
 from vm_native.hart_state cimport REGISTER_SLOTS
-from vm_native.interpreter.single cimport perform
+from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Uop
 from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
@@ -11,7 +11,7 @@ from vm_native.jit.x86_64.translation cimport (
     tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
-from vm_native.machine cimport ABANDON, CONTINUE, LEAVE, MODE_MASK, REMEMBERED_ENTRIES, STOP_NONE, Cpu, FrontEnd
+from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
 
@@ -26,23 +26,23 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
     Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
-    Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or LEAVE.
+    Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or EXIT.
     """
     cdef int64_t budget = cpu.budget
     cdef uint64_t invalidations = cpu.machine.blocks.invalidations
     cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
-    cdef int status = perform(cpu, uop, budget + refund)
+    cdef int status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
         if cpu.machine.blocks.invalidations == invalidations:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
         step_over(cpu, uop)
-    if status == ABANDON or cpu.stop != STOP_NONE or cpu.budget <= 0:
-        return LEAVE
+    if status == RETRY or cpu.stop != STOP_NONE or cpu.budget <= 0:
+        return EXIT
     if cpu.attention:
         cpu.front_end.attend(cpu)
-    return RESUME if cpu.front_end.uses_float(cpu.key & MODE_MASK) == floats else LEAVE
+    return RESUME if cpu.front_end.uses_float(cpu.key & MODE_MASK) == floats else EXIT
 
 
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:
