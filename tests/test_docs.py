@@ -86,7 +86,7 @@ def test_code_fits_the_page(page):
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, "shell", "text"}
+    known = {PYTHON, NETWORK, OUTPUT, "shell", "text", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 
