@@ -47,6 +47,7 @@ cdef struct Machine
 
 cdef struct Cpu:            # a hart's state, and what engines keep of it besides: all of that can be made anew
     HartState state
+    PageEntry page_entries[TLB_BANKS * PAGE_ENTRIES]
     int64_t budget          # steps left in the slice; an engine keeps it in a host register while inside
     TlbEntry* tlb           # the bank of the effective data mode
     uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
@@ -58,7 +59,6 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     void* host_stack        # of compiled code, to leave it from any depth
     uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
     PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
-    PageEntry page_entries[TLB_BANKS * PAGE_ENTRIES]
     uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
     uint64_t trap_cause     # of the trap that is about to be taken
     uint64_t trap_value

@@ -2,7 +2,7 @@
 import functools
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
@@ -27,6 +27,12 @@ from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, Risc
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void** memory, size_t alignment, size_t size)
+
+cdef enum:
+    CACHE_LINE = 64
 
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
@@ -77,6 +83,14 @@ front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 
 
+cdef void* in_cache_lines(size_t size) noexcept:
+    """Zeroed memory that begins with a cache line, so that no entry of 32 bytes lies in two; NULL if there is none."""
+    cdef void* memory
+    if posix_memalign(&memory, CACHE_LINE, size) != 0:
+        return NULL
+    return memset(memory, 0, size)
+
+
 @functools.cache
 def decoder_for(extensions):
     """Harts with the same extensions share a decoder, which never changes: to build one takes milliseconds."""
@@ -93,18 +107,18 @@ cdef class NativeHart:
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
-        self.hart = <Hart*>calloc(1, sizeof(Hart))
+        self.hart = <Hart*>in_cache_lines(sizeof(Hart))
         if self.hart == NULL:
             raise MemoryError("no room for a hart")
-        static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t))
+        static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
         self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
-        self.hart.cpu.banks = <TlbEntry*>calloc(TLB_BANKS * TLB_ENTRIES, sizeof(TlbEntry))
-        self.hart.cpu.jump_cache.entries = <JumpCacheEntry*>calloc(JUMP_CACHE_ENTRIES, sizeof(JumpCacheEntry))
+        self.hart.cpu.banks = <TlbEntry*>in_cache_lines(TLB_BANKS * TLB_ENTRIES * sizeof(TlbEntry))
+        self.hart.cpu.jump_cache.entries = <JumpCacheEntry*>in_cache_lines(JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache.entries == NULL or self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's TLB")
