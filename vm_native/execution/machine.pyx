@@ -1,4 +1,5 @@
 """A machine as Python builds it: what its harts share, and access to its RAM that all of them notice."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
@@ -68,14 +69,17 @@ cdef class NativeMachine:
 
     def write(self, uint64_t address, data):
         """Write bytes into RAM at a physical address; False where not all of them would fall into RAM."""
-        cdef const unsigned char[::1] source = memoryview(data).cast("B")
-        cdef RamRegion* region = ram_at(&self.bus.map, address, max(len(source), 1))
-        if region == NULL:
-            return False
-        if len(source):
-            self.invalidate(address, len(source))
-            copying.move(<char*>region.host + (address - region.base), <const char*>&source[0], len(source))
-        return True
+        cdef Py_buffer source
+        cdef RamRegion* region
+        PyObject_GetBuffer(memoryview(data).cast("B"), &source, PyBUF_SIMPLE)
+        try:
+            region = ram_at(&self.bus.map, address, max(source.len, 1))
+            if region != NULL and source.len:
+                self.invalidate(address, source.len)
+                copying.move(<char*>region.host + (address - region.base), <const char*>source.buf, source.len)
+            return region != NULL
+        finally:
+            PyBuffer_Release(&source)
 
     def invalidate(self, uint64_t address, uint64_t size):
         """RAM in [address, address + size) is about to be, or has been, changed from outside."""
