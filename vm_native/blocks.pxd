@@ -1,12 +1,18 @@
 # The block cache: look-up, invalidation, reclamation. Changed only while no hart is inside a block, except that a
 # store may kill blocks: their memory stays until `free_dead`.
 from libc.stdint cimport uint64_t
-from vm_native.ir.block cimport Block, Link
+from vm_native.ir.block cimport Block, BlockKey, Link
 from vm_native.machine cimport Machine
+from vm_native.memory.ram cimport PAGE_SHIFT
+
+cdef inline bint share_page(const BlockKey* a, const BlockKey* b) noexcept nogil:
+    # In one virtual page, under one translation of it: a jump from one to the other holds as long as that does, which
+    # nothing changes on the way.
+    return a.mode == b.mode and not (a.pc ^ b.pc) >> PAGE_SHIFT and a.physical - a.pc == b.physical - b.pc
 
 cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil
-cdef Block* find_block(Machine* machine, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil
+cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
 cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil
 cdef void link_blocks(Link* link, Block* target) noexcept nogil

@@ -1,6 +1,6 @@
 """The block cache.
 
-A block is found by virtual pc, mode and physical address, so that a change of address space needs no flush. Each page
+A block is found by its key, virtual pc, mode and physical address. Each page
 of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
 byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while. When the
 cache is full, each new block makes a few of the oldest go, so that the machine never stops for long.
@@ -8,7 +8,7 @@ cache is full, each new block makes a few of the oldest go, so that the machine 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, Link, Uop, UopInfo
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, Link, Uop, UopInfo, same_key
 from vm_native.machine cimport CodePage, Machine, forbid_writes, forget_block
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
@@ -84,16 +84,16 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
             free(machine.blocks.pages[i])
 
 
-cdef inline uint64_t bucket_of(uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
+cdef inline uint64_t bucket_of(const BlockKey* key) noexcept nogil:
     # Fibonacci hashing: the shared libraries of many processes differ in high bits of pc only.
-    cdef uint64_t mixed = pc >> 1 ^ mode << 48 ^ (physical >> PAGE_SHIFT) * 0xFF51AFD7ED558CCDULL
+    cdef uint64_t mixed = key.pc >> 1 ^ key.mode << 48 ^ (key.physical >> PAGE_SHIFT) * 0xFF51AFD7ED558CCDULL
     return (mixed * 0x9E3779B97F4A7C15ULL) >> (64 - BUCKET_BITS)
 
 
-cdef Block* find_block(Machine* machine, uint64_t pc, uint64_t mode, uint64_t physical) noexcept nogil:
-    cdef Block* block = machine.blocks.buckets[bucket_of(pc, mode, physical)]
+cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil:
+    cdef Block* block = machine.blocks.buckets[bucket_of(key)]
     while block != NULL:
-        if block.pc == pc and block.physical == physical and block.mode == mode:
+        if same_key(&block.key, key):
             return block
         block = block.next_in_bucket
     return NULL
@@ -130,7 +130,7 @@ cdef inline uint64_t granules_of(uint64_t offset, uint64_t size) noexcept nogil:
 
 
 cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
-    return 0 if (block.physical & PAGE_MASK) == page else 1
+    return 0 if (block.key.physical & PAGE_MASK) == page else 1
 
 
 cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:
@@ -170,7 +170,7 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
 
 
 cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
-    cdef uint64_t room = PAGE_SIZE - (block.physical & (PAGE_SIZE - 1))
+    cdef uint64_t room = PAGE_SIZE - (block.key.physical & (PAGE_SIZE - 1))
     return block.size if block.size < room else room
 
 
@@ -190,11 +190,11 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
     place_arrays(block, scratch.uop_count)
     memcpy(block.uops, scratch.uops, scratch.uop_count * sizeof(Uop))
     memcpy(block.info, scratch.info, scratch.uop_count * sizeof(UopInfo))
-    if register_in_page(machine, block, 0, block.physical, first) < 0:
+    if register_in_page(machine, block, 0, block.key.physical, first) < 0:
         free(block)
         return NULL
     block.cached = True
-    bucket = bucket_of(block.pc, block.mode, block.physical)
+    bucket = bucket_of(&block.key)
     block.next_in_bucket = machine.blocks.buckets[bucket]
     machine.blocks.buckets[bucket] = block
     block.newer = NULL
@@ -233,7 +233,7 @@ cdef void unlink_outgoing(Link* link) noexcept nogil:
 
 cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the bucket, the links, the jump caches and the page lists."""
-    cdef Block** place = &machine.blocks.buckets[bucket_of(block.pc, block.mode, block.physical)]
+    cdef Block** place = &machine.blocks.buckets[bucket_of(&block.key)]
     cdef Link* link = block.incoming_link
     cdef Link* following
     while place[0] != block:
@@ -249,7 +249,7 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     forget_block(machine, block)
     if machine.compiler != NULL:
         machine.compiler.discard(machine.compiler, block)
-    drop_from_page(machine, block, 0, block.physical)
+    drop_from_page(machine, block, 0, block.key.physical)
     if block.second_page:
         drop_from_page(machine, block, 1, block.second_page)
     if block.newer != NULL:
@@ -289,7 +289,7 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
     while block != NULL:
         if which_page(block, base) == 0:
             following = block.next_in_page[0]
-            start = block.physical
+            start = block.key.physical
             end = start + bytes_in_first_page(block)
         else:
             following = block.next_in_page[1]

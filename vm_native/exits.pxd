@@ -6,7 +6,7 @@ from vm_native.machine cimport Cpu
 cdef inline void store_position(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     # Before the instruction of this uop: nothing of it has happened, nothing of it is paid for.
     cdef UopInfo* info = info_of(uop)
-    cpu.state.pc = block_of(uop).pc + info.pc_offset
+    cpu.state.pc = block_of(uop).key.pc + info.pc_offset
     cpu.budget = budget + block_of(uop).steps - info.step
 
 cdef inline void step_over(Cpu* cpu, Uop* uop) noexcept nogil:

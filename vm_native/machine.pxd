@@ -131,9 +131,9 @@ cdef struct FrontEnd:
     # Virtual to physical for one access that lies inside a page; enters the TLB where that is allowed.
     # Returns CONTINUE, or TRAP with cause and value set.
     int (*translate_address)(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
-    # Decodes at most `limit` instructions at pc, whose first byte is at `physical`, into `block`.
+    # Decodes at most `limit` instructions into the block, where its key says that they stand.
     # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or RETRY if a device raised.
-    int (*translate_block)(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil
+    int (*translate_block)(Cpu* cpu, Block* block, int limit) noexcept nogil
     # Takes the trap (trap_cause, trap_value) at cpu.state.pc.
     void (*take_trap)(Cpu* cpu) noexcept nogil
     # Takes an interrupt that is due; called when attention is set, which it clears.

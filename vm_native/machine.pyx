@@ -34,7 +34,7 @@ cdef void forget_block(Machine* machine, Block* block) noexcept nogil:
     cdef JumpCacheEntry* entry
     cdef int i
     for i in range(machine.cpu_count):
-        entry = jump_entry(&machine.cpus[i].jump_cache, block.pc)
+        entry = jump_entry(&machine.cpus[i].jump_cache, block.key.pc)
         if entry.block == block:
             entry.key = 0
             entry.block = NULL
@@ -46,7 +46,7 @@ cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept no
     cdef JumpCacheEntry* entry
     cdef int i
     for i in range(machine.cpu_count):
-        entry = jump_entry(&machine.cpus[i].jump_cache, block.pc)
+        entry = jump_entry(&machine.cpus[i].jump_cache, block.key.pc)
         if entry.block == block:
             entry.code = code
 

@@ -2,12 +2,12 @@
 it.
 """
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable
+from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable, share_page
 from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, Link
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, Link
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
 from vm_native.machine cimport CONTINUE, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, Compiler, Cpu
 from vm_native.memory.bus cimport physical_of
@@ -28,26 +28,28 @@ cdef bint second_page_holds(Cpu* cpu, Block* block) noexcept nogil:
     """Whether the page that the last instruction crosses into is still where it was at translation."""
     cdef uint64_t physical
     return (
-        fetch_address(cpu, (block.pc + block.size) & PAGE_MASK, &physical) == CONTINUE
+        fetch_address(cpu, (block.key.pc + block.size) & PAGE_MASK, &physical) == CONTINUE
         and (physical & PAGE_MASK) == block.second_page
     )
 
 
 cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
-    cdef uint64_t physical
+    cdef BlockKey key
     cdef Block* block
     cdef Block* kept
     cdef JumpCacheEntry* entry
     cdef bint whole, cacheable
-    status[0] = fetch_address(cpu, cpu.state.pc, &physical)
+    key.pc = cpu.state.pc
+    key.mode = cpu.key & MODE_MASK
+    status[0] = fetch_address(cpu, key.pc, &key.physical)
     if status[0] != CONTINUE:
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
     whole = cpu.fetch_tlb[(cpu.state.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.state.pc & PAGE_MASK)
-    block = find_block(cpu.machine, cpu.state.pc, cpu.key & MODE_MASK, physical) if whole else NULL
+    block = find_block(cpu.machine, &key) if whole else NULL
     if block == NULL:
-        cacheable = whole and page_is_cacheable(cpu.machine, physical)
-        block = translate(translator, cpu, physical, MAX_BLOCK_STEPS if cacheable else 1, status)
+        cacheable = whole and page_is_cacheable(cpu.machine, key.physical)
+        block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
         if block.second_page and not page_is_cacheable(cpu.machine, block.second_page):
@@ -57,7 +59,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
             return block
         block = kept
     elif block.second_page and not second_page_holds(cpu, block):
-        return translate(translator, cpu, physical, 1, status)
+        return translate(translator, cpu, &key, 1, status)
     if cpu.machine.blocks.linking:
         # A block on two pages, too: the key changes when either may be elsewhere.
         note_code_page(&cpu.jump_cache, cpu.state.pc)
@@ -72,15 +74,12 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
 
 
 cdef bint may_link(Link* link, Block* target) noexcept nogil:
-    """Inside one virtual page a link holds as long as the page's translation, which nothing changes on the way."""
     return (
-        link.pc == target.pc
-        and not (link.pc ^ link.source.pc) >> PAGE_SHIFT
-        and target.physical - target.pc == link.source.physical - link.source.pc
+        link.pc == target.key.pc
+        and share_page(&link.source.key, &target.key)
         and link.source.cached
         and target.cached
         and not target.second_page
-        and link.source.mode == target.mode
     )
 
 
@@ -104,7 +103,7 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
     """Whether a block should be compiled now; each question counts as a use."""
     cdef uint64_t threshold = compiler.hot
     if compiler.seed:
-        threshold = ((block.pc ^ compiler.seed) * 0x9E3779B97F4A7C15ULL >> 33) % (threshold + 1)
+        threshold = ((block.key.pc ^ compiler.seed) * 0x9E3779B97F4A7C15ULL >> 33) % (threshold + 1)
     block.heat += 1
     return block.heat > threshold
 
@@ -149,7 +148,7 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
                 link_blocks(link, block)
             if block.steps > cpu.budget:
                 # The end of the slice lies inside the block: run just the instructions up to it.
-                block = translate(translator, cpu, block.physical, <int>cpu.budget, &status)
+                block = translate(translator, cpu, &block.key, <int>cpu.budget, &status)
         cpu.pending_link = NULL
         if block != NULL:
             interpret(translator.form, cpu, block)

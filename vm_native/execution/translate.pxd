@@ -1,7 +1,6 @@
 # From an address to a block that can run: decoding, then a list of passes over its uops.
-from libc.stdint cimport uint64_t
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport Block
+from vm_native.ir.block cimport Block, BlockKey
 from vm_native.machine cimport Cpu
 
 cdef enum:
@@ -17,5 +16,5 @@ cdef struct Translator:
 
 cdef void set_up_translator(Translator* translator, const DispatchForm* form, bint fusion) noexcept nogil
 cdef Block* translate(
-    const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
+    const Translator* translator, Cpu* cpu, const BlockKey* key, int limit, int* status
 ) noexcept nogil

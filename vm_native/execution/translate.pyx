@@ -3,11 +3,11 @@
 The front end decodes into the hart's scratch block. Each pass may look at the whole block and change it; the last one
 binds its uops to the handlers of the dispatch form. A hook, a trace or an optimisation is one more pass before that.
 """
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t
 from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.interpreter.fusion cimport find_pairs
-from vm_native.ir.block cimport SECOND_CELL, Block
-from vm_native.machine cimport CONTINUE, MODE_MASK, Cpu
+from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
+from vm_native.machine cimport CONTINUE, Cpu
 
 
 cdef void add_pass(Translator* translator, Pass new) noexcept nogil:
@@ -25,18 +25,16 @@ cdef void set_up_translator(Translator* translator, const DispatchForm* form, bi
 
 
 cdef Block* translate(
-    const Translator* translator, Cpu* cpu, uint64_t physical, int limit, int* status
+    const Translator* translator, Cpu* cpu, const BlockKey* key, int limit, int* status
 ) noexcept nogil:
-    """Translate at most `limit` instructions at pc, whose first byte is at `physical`, into the scratch block.
+    """Translate at most `limit` instructions into the scratch block, which gets this key.
 
     NULL with a Status if the first instruction cannot be had.
     """
     cdef Block* block = cpu.scratch
     cdef int i
-    block.pc = cpu.state.pc
-    block.mode = cpu.key & MODE_MASK
-    block.physical = physical
-    status[0] = cpu.front_end.translate_block(cpu, block, physical, limit)
+    block.key = key[0]
+    status[0] = cpu.front_end.translate_block(cpu, block, limit)
     if status[0] != CONTINUE:
         return NULL
     for i in range(translator.pass_count):

@@ -29,10 +29,16 @@ cdef struct Link:           # one way out of a block whose target is known when 
     Block* source
     Link* next_incoming     # the other links into the same target
 
-cdef struct Block:
+cdef struct BlockKey:       # what a block is found by: a change of address space needs no flush
     uint64_t pc             # guest virtual address
     uint64_t mode           # what else translation depended on
     uint64_t physical       # guest physical address of the first byte
+
+cdef inline bint same_key(const BlockKey* a, const BlockKey* b) noexcept nogil:
+    return a.pc == b.pc and a.physical == b.physical and a.mode == b.mode
+
+cdef struct Block:
+    BlockKey key
     uint64_t second_page    # physical address of the page that the last instruction crosses into, or 0
     uint32_t size           # guest bytes
     uint16_t steps          # instructions

@@ -116,7 +116,7 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
     cdef int i, end, at = 0
     while at < part.uop_count:
         if t.jit.marking:
-            mark(t, part.pc + part.info[at].pc_offset)
+            mark(t, part.key.pc + part.info[at].pc_offset)
         end = at + emit_group(t, part, at)
         if end == at:
             emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_link)
@@ -124,7 +124,7 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
         if not has_room(t):
             return False
         for i in range(at, end):
-            choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.pc + part.info[i].pc_offset)
+            choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.key.pc + part.info[i].pc_offset)
         at = end
         if at < part.uop_count and part.info[at].opcode == SECOND_CELL:
             at += 1
@@ -134,7 +134,7 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
 cdef bint loops(Block** parts, int count) noexcept nogil:
     """Whether the end of the trace leads back to its head."""
     cdef Block* last = parts[count - 1]
-    return last.links[TAKEN].pc == parts[0].pc or last.links[FALLEN].pc == parts[0].pc
+    return last.links[TAKEN].pc == parts[0].key.pc or last.links[FALLEN].pc == parts[0].key.pc
 
 
 cdef bint emit_trace(Translation* t, Block** parts, int* next_links, int count) noexcept nogil:
@@ -164,8 +164,8 @@ cdef Trace* compile_trace(
     if t.trace == NULL:
         return NULL
     t.jit = jit
-    t.floats = cpu.front_end.uses_float(parts[0].mode)
-    t.bank = cpu.front_end.data_bank(parts[0].mode)
+    t.floats = cpu.front_end.uses_float(parts[0].key.mode)
+    t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.cold_count = 0
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
@@ -186,7 +186,7 @@ cdef Trace* compile_trace(
     parts[0].entry_steps = t.steps
     keep_trace(jit, t.trace, t.e.at)
     if jit.journaling:
-        note_trace(jit, parts[0].pc, t.trace.start, t.trace.size)
+        note_trace(jit, parts[0].key.pc, t.trace.start, t.trace.size)
     jit.statistics.traces += 1
     jit.statistics.instructions += t.steps
     jit.statistics.host_bytes += t.trace.size
@@ -220,7 +220,7 @@ ctypedef void (*Enter)(Cpu* cpu, void* code) noexcept nogil
 
 
 cdef void run(Compiler* interface, Cpu* cpu, Block* block) noexcept nogil:
-    (<Enter><void*>(<Jit*>interface).enter[cpu.front_end.uses_float(block.mode)])(cpu, block.entry)
+    (<Enter><void*>(<Jit*>interface).enter[cpu.front_end.uses_float(block.key.mode)])(cpu, block.entry)
 
 
 cdef void* continuation(Compiler* interface, Block* block) noexcept nogil:
@@ -298,7 +298,7 @@ cdef class JitCompiler:
             trace = self.jit.regions[number].newest
             while trace != NULL:
                 marks = [(trace.marks[i].pc, trace.marks[i].offset) for i in range(trace.mark_count)]
-                found.append((trace.head.pc, trace.head.physical, trace.head.second_page, <uint64_t>trace.start,
+                found.append((trace.head.key.pc, trace.head.key.physical, trace.head.second_page, <uint64_t>trace.start,
                               trace.start[:trace.size], marks))
                 trace = trace.older
         return found

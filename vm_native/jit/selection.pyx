@@ -4,18 +4,20 @@ All of them stand in one virtual page, so that a look at the translation of the 
 """
 from libc.stdint cimport uint64_t
 from vm_native.blocks cimport find_block
-from vm_native.ir.block cimport Block
+from vm_native.ir.block cimport Block, BlockKey
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_LINK, TAKEN, Jit
-from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT
 
 
 cdef Block* block_in_page(Jit* jit, Block* near, uint64_t pc) noexcept nogil:
     """The block at pc, if it stands in the page of another and that page alone."""
+    cdef BlockKey key
     cdef Block* block
-    if (pc ^ near.pc) >> PAGE_SHIFT:
+    if (pc ^ near.key.pc) >> PAGE_SHIFT:
         return NULL
-    block = find_block(jit.machine, pc, near.mode, near.physical & ~<uint64_t>PAGE_OFFSET | pc & PAGE_OFFSET)
+    key = BlockKey(pc, near.key.mode, near.key.physical & PAGE_MASK | pc & PAGE_OFFSET)
+    block = find_block(jit.machine, &key)
     return block if block != NULL and not block.second_page else NULL
 
 

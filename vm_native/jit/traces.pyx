@@ -6,12 +6,12 @@ compiled code, except that a store or a callback may discard traces: their bytes
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from vm_native.blocks cimport share_page
 from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
 from vm_native.jit.state cimport EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Exit, Jit, Membership, Region, Trace
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
-from vm_native.memory.ram cimport PAGE_SHIFT
 
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
@@ -112,16 +112,12 @@ cdef Trace* trace_of(Block* block) noexcept nogil:
 
 
 cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil:
-    """The exit that was just taken leads to this block: let it jump there directly where that is safe.
-
-    Inside one virtual page it holds as long as the page's translation, which nothing changes between them.
-    """
+    """The exit that was just taken leads to this block: let it jump there directly where that is safe."""
     cdef Jit* jit = <Jit*>interface
     cdef Exit* exit = <Exit*>cpu.pending_exit
-    cdef Block* source = exit.source.head
-    if exit.target != NULL or exit.pc != target.pc or target.mode != source.mode or not jit.switches.linking:
+    if exit.target != NULL or not jit.switches.linking:
         return
-    if (exit.pc ^ source.pc) >> PAGE_SHIFT or target.physical - target.pc != source.physical - source.pc:
+    if exit.pc != target.key.pc or not share_page(&exit.source.head.key, &target.key):
         return
     if target.second_page:
         # Both pages of that block must be looked at whenever it is entered: the jump cache knows whether they were.
@@ -143,7 +139,7 @@ cdef void unlink_outgoing(Exit* exit) noexcept nogil:
 
 cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil:
     """Where compiled code leaves to a block that is not compiled."""
-    return jit.exit_at[jit.front_end.uses_float(block.mode)][EXIT_COLD]
+    return jit.exit_at[jit.front_end.uses_float(block.key.mode)][EXIT_COLD]
 
 
 cdef void end_membership(Block* block, Membership* membership) noexcept nogil:

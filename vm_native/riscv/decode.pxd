@@ -1,5 +1,4 @@
 # Bytes to uops, driven by the tables of instructions/.
-from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block
 from vm_native.machine cimport Cpu
 from vm_native.riscv.decode_table cimport DecodeTable
@@ -8,4 +7,4 @@ cdef class Decoder:
     cdef DecodeTable table
     cdef readonly tuple row_names
 
-cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t physical, int limit) noexcept nogil
+cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limit) noexcept nogil

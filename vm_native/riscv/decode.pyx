@@ -204,7 +204,7 @@ cdef Uop* emit(Translation* at, int opcode, int length) noexcept nogil:
     cdef UopInfo* info = &at.block.info[at.cell]
     memset(uop, 0, sizeof(Uop))
     info.opcode = <uint16_t>opcode
-    info.pc_offset = <uint16_t>(at.pc - at.block.pc)
+    info.pc_offset = <uint16_t>(at.pc - at.block.key.pc)
     info.step = <uint8_t>at.block.steps
     info.length = <uint8_t>length
     info.pair = 0
@@ -241,7 +241,7 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
         return
     if rounding == RTZ and row.opcode_rtz >= 0:
         opcode = row.opcode_rtz
-    elif row.exact_only or not (rounding == RNE or rounding == DYNAMIC and at.block.mode & MODE_FP_NEAREST):
+    elif row.exact_only or not (rounding == RNE or rounding == DYNAMIC and at.block.key.mode & MODE_FP_NEAREST):
         uop = emit_helper(at, at.table.operate_helper, False, word, row.length)
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
@@ -258,10 +258,10 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
     cdef Block* block = at.block
     cdef Uop* uop
     cdef int64_t immediate
-    if row == NULL or row.uses_f and not block.mode & MODE_FP_ON:
+    if row == NULL or row.uses_f and not block.key.mode & MODE_FP_ON:
         emit_helper(at, at.table.illegal_helper, True, word, length)
         return
-    if row.writes_f and not block.mode & MODE_FP_DIRTY:
+    if row.writes_f and not block.key.mode & MODE_FP_DIRTY:
         emit_helper(at, at.table.dirty_helper, True, word, length)
         return
     if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
@@ -336,16 +336,17 @@ cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) no
     return RETRY
 
 
-cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t physical, int limit) noexcept nogil:
-    """Translate up to `limit` instructions at block.pc, up to a branch, the end of the page, or an instruction that
-    crosses it, which is a block of its own."""
+cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limit) noexcept nogil:
+    """Translate up to `limit` instructions where the block's key says, up to a branch, the end of the page, or an
+    instruction that crosses it, which is a block of its own.
+    """
     cdef Translation at
     cdef uint32_t word
     cdef uint64_t second_page
     cdef int status, length
     at.block = block
     at.table = table
-    at.pc = block.pc
+    at.pc = block.key.pc
     at.cell = 0
     at.ended = False
     block.steps = 0
@@ -355,7 +356,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
     block.incoming_link = NULL
     block.dead = False
     while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
-        status = fetch(cpu, at.pc, physical + (at.pc - block.pc), &word, &second_page)
+        status = fetch(cpu, at.pc, block.key.physical + (at.pc - block.key.pc), &word, &second_page)
         if status != CONTINUE or second_page and block.steps:
             if block.steps:
                 break
@@ -367,7 +368,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, uint64_t
         block.second_page = second_page
         if not at.pc & (PAGE_SIZE - 1) or second_page:
             break
-    block.size = <uint32_t>(at.pc - block.pc)
+    block.size = <uint32_t>(at.pc - block.key.pc)
     block.links[1].pc = at.pc
     if not at.ended:
         emit(&at, UOP_FALL, 0)

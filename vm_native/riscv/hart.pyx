@@ -37,8 +37,8 @@ cdef enum:
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
 
-cdef int translate_block(Cpu* cpu, Block* block, uint64_t physical, int limit) noexcept nogil:
-    return decode_block(cpu, hart_of(cpu).decode_table, block, physical, limit)
+cdef int translate_block(Cpu* cpu, Block* block, int limit) noexcept nogil:
+    return decode_block(cpu, hart_of(cpu).decode_table, block, limit)
 
 
 cdef void enter(Cpu* cpu) noexcept nogil:

@@ -54,10 +54,10 @@ cdef void emit_fallback_thunk(Translation* t) noexcept nogil:
 
 cdef void exit_to(Translation* t, uint8_t* displacement, uint64_t pc) noexcept nogil:
     """Let a jump leave the trace to this address, or go on at its head."""
-    cdef bint outside = (pc ^ t.trace.head.pc) >> PAGE_SHIFT != 0
+    cdef bint outside = (pc ^ t.trace.head.key.pc) >> PAGE_SHIFT != 0
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
     cdef Cold* cold
-    if pc == t.trace.head.pc and not t.trace.head.second_page and t.jit.switches.linking:
+    if pc == t.trace.head.key.pc and not t.trace.head.second_page and t.jit.switches.linking:
         if t.refund == 0:
             patch(displacement, t.e.executable, t.loop)
             return
@@ -223,7 +223,7 @@ cdef void emit_unboxed(Translation* t, Cold* cold) noexcept nogil:
     emit_fallback(t, cold.uop, cold.refund)
     swap_out(t)
     op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), rest)
-    load_constant(&t.e, RAX, <int64_t>(part.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
+    load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
     jump(&t.e, t.jit.exit_at[t.floats][EXIT_UNBOXED])
 
 
@@ -257,7 +257,7 @@ cdef void emit_outside(Translation* t, Cold* cold) noexcept nogil:
 cdef void emit_budget_exit(Translation* t) noexcept nogil:
     give_back(t, t.steps)
     swap_out(t)
-    load_constant(&t.e, RAX, <int64_t>t.trace.head.pc)
+    load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
     jump(&t.e, t.jit.exit_at[t.floats][EXIT_BUDGET])
 
 
