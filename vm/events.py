@@ -5,11 +5,11 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from vm_native.clock import FOREVER as NEVER
+
 if TYPE_CHECKING:
     from vm.clock import Clock
     from vm_native.execution.scheduler import Scheduler
-
-NEVER = 2**64 - 1
 
 
 class Receiver(Protocol):

@@ -3,12 +3,12 @@
 import re
 
 from vm.errors import ConfigurationError
+from vm_native.memory.ram import PAGE_BYTES as PAGE_SIZE
 
-PAGE_SIZE = 4096
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LIMIT = 1 << 40
 
-ACCEPTED = "say how many bytes, a multiple of 4096 up to 1T, as in 512M, 1G or 65536K"
+ACCEPTED = f"say how many bytes, a multiple of {PAGE_SIZE} up to 1T, as in 512M, 1G or 65536K"
 
 
 def parse_size(size: str | int) -> int:

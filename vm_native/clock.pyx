@@ -9,6 +9,8 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 cdef enum:
     NS_PER_SECOND = 1000000000
 
+FOREVER = NEVER             # for Python
+
 
 cdef uint64_t host_ns() noexcept nogil:
     cdef timespec now
@@ -52,7 +54,7 @@ cdef uint64_t steps_until_ns(Timeline* timeline, uint64_t deadline_ns, uint64_t 
 cdef class NativeClock:
     """The machine's clock, shared by its harts. `ns_per_step` applies to virtual time; `frequency` divides 10**9."""
 
-    def __init__(self, *, bint real, uint64_t ns_per_step=1, uint64_t frequency=10_000_000):
+    def __init__(self, *, bint real, uint64_t frequency, uint64_t ns_per_step=1):
         if ns_per_step < 1 or NS_PER_SECOND % frequency:
             raise ValueError("ns_per_step must be at least 1 and the timebase frequency a divisor of 10**9")
         self.timeline.real = real

@@ -47,7 +47,7 @@ def test_write_marks_exactly_the_pages_it_touches():
     ram = Ram(0x8000_0000, 8 * PAGE)
     bus = Bus()
     bus.add_ram(ram)
-    machine = NativeMachine(bus, NativeClock(real=False))
+    machine = NativeMachine(bus, NativeClock(real=False, frequency=10_000_000))
     machine.write(0x8000_0000 + 2 * PAGE - 1, b"ab")
     machine.write(0x8000_0000 + 5 * PAGE, bytes(PAGE))
     machine.write(0x8000_0000 + 7 * PAGE, b"")

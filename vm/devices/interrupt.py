@@ -7,11 +7,13 @@ source levels), so a machine is restored without any wire moving: see `Device.lo
 
 from collections.abc import Callable
 
-# Bits of a hart's mip (privileged specification, section 3.1.9), and numbers in the device tree's riscv,cpu-intc
-MACHINE_SOFTWARE = 3
-MACHINE_TIMER = 7
-SUPERVISOR_EXTERNAL = 9
-MACHINE_EXTERNAL = 11
+from vm_native.riscv.registers import INTERRUPTS
+
+# Bits of a hart's mip, and numbers in the device tree's riscv,cpu-intc
+MACHINE_SOFTWARE = INTERRUPTS["MSI"]
+MACHINE_TIMER = INTERRUPTS["MTI"]
+SUPERVISOR_EXTERNAL = INTERRUPTS["SEI"]
+MACHINE_EXTERNAL = INTERRUPTS["MEI"]
 
 
 class InterruptLine:

@@ -17,29 +17,13 @@ from typing import Protocol
 from vm.errors import BusError
 from vm.stop import Request, StopReason
 from vm_native.riscv.registers import CSR_NUMBERS
+from vm_native.riscv.sbi_numbers import Error, Extension
 
 SPECIFICATION = 2 << 24 | 0                 # 2.0
 IMPLEMENTATION = 0x766D                     # "vm"; not assigned by the specification, whose list is short and dense
 IMPLEMENTATION_VERSION = 1
 
-# Extensions
-LEGACY_SET_TIMER, LEGACY_PUTCHAR, LEGACY_GETCHAR, LEGACY_CLEAR_IPI, LEGACY_SEND_IPI = range(5)
-LEGACY_FENCE_I, LEGACY_SFENCE_VMA, LEGACY_SFENCE_VMA_ASID, LEGACY_SHUTDOWN = range(5, 9)
-BASE = 0x10
-TIME = 0x54494D45
-IPI = 0x735049
-RFENCE = 0x52464E43
-HSM = 0x48534D
-SRST = 0x53525354
-DBCN = 0x4442434E
-PRESENT = frozenset({*range(LEGACY_SET_TIMER, LEGACY_SHUTDOWN + 1), BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN})
-
-# Errors
-SUCCESS = 0
-NOT_SUPPORTED = -2
-INVALID_PARAM = -3
-INVALID_ADDRESS = -5
-ALREADY_AVAILABLE = -6
+PRESENT = frozenset(Extension)              # the core serves TIME, IPI, RFENCE and their legacy forms
 
 # Hart states by name, as the harts call them
 HART_STATES = {"started": 0, "stopped": 1, "start-pending": 2, "suspended": 4}
@@ -103,27 +87,27 @@ class Firmware:
         self._output = console_output
         self._input = console_input
         self._request = on_request
-        self._legacy = {
-            LEGACY_PUTCHAR: self._legacy_putchar,
-            LEGACY_GETCHAR: self._legacy_getchar,
-            LEGACY_SHUTDOWN: self._legacy_shutdown,
+        self._legacy: dict[int, Callable[[Hart], int]] = {
+            Extension.LEGACY_PUTCHAR: self._legacy_putchar,
+            Extension.LEGACY_GETCHAR: self._legacy_getchar,
+            Extension.LEGACY_SHUTDOWN: self._legacy_shutdown,
         }
         self._functions: dict[tuple[int, int], Callable[[Hart], Result]] = {
-            (BASE, 0): lambda hart: (SUCCESS, SPECIFICATION),
-            (BASE, 1): lambda hart: (SUCCESS, IMPLEMENTATION),
-            (BASE, 2): lambda hart: (SUCCESS, IMPLEMENTATION_VERSION),
-            (BASE, 3): lambda hart: (SUCCESS, int(hart.read_x(A0) in PRESENT)),
-            (BASE, 4): partial(read_identity, "mvendorid"),
-            (BASE, 5): partial(read_identity, "marchid"),
-            (BASE, 6): partial(read_identity, "mimpid"),
-            (HSM, 0): self._hart_start,
-            (HSM, 1): self._hart_stop,
-            (HSM, 2): self._hart_status,
-            (HSM, 3): self._hart_suspend,
-            (SRST, 0): self._system_reset,
-            (DBCN, 0): self._console_write,
-            (DBCN, 1): self._console_read,
-            (DBCN, 2): self._console_write_byte,
+            (Extension.BASE, 0): lambda hart: (Error.SUCCESS, SPECIFICATION),
+            (Extension.BASE, 1): lambda hart: (Error.SUCCESS, IMPLEMENTATION),
+            (Extension.BASE, 2): lambda hart: (Error.SUCCESS, IMPLEMENTATION_VERSION),
+            (Extension.BASE, 3): lambda hart: (Error.SUCCESS, int(hart.read_x(A0) in PRESENT)),
+            (Extension.BASE, 4): partial(read_identity, "mvendorid"),
+            (Extension.BASE, 5): partial(read_identity, "marchid"),
+            (Extension.BASE, 6): partial(read_identity, "mimpid"),
+            (Extension.HSM, 0): self._hart_start,
+            (Extension.HSM, 1): self._hart_stop,
+            (Extension.HSM, 2): self._hart_status,
+            (Extension.HSM, 3): self._hart_suspend,
+            (Extension.SRST, 0): self._system_reset,
+            (Extension.DBCN, 0): self._console_write,
+            (Extension.DBCN, 1): self._console_read,
+            (Extension.DBCN, 2): self._console_write_byte,
         }
 
     def handle(self, hart: Hart) -> None:
@@ -133,7 +117,7 @@ class Firmware:
             hart.write_x(A0, legacy(hart) & U64)    # legacy calls leave a1 alone
             return
         function = self._functions.get((extension, hart.read_x(A6)))
-        error, value = function(hart) if function else (NOT_SUPPORTED, 0)
+        error, value = function(hart) if function else (Error.NOT_SUPPORTED, 0)
         hart.write_x(A0, error & U64)
         hart.write_x(A1, value & U64)
 
@@ -157,75 +141,75 @@ class Firmware:
         target = self._harts.get(hart.read_x(A0))
         address = hart.read_x(A1)
         if target is None:
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         if target.state != "stopped":
-            return ALREADY_AVAILABLE, 0
+            return Error.ALREADY_AVAILABLE, 0
         if address & 1 or not self._is_ram(address, 2):
-            return INVALID_ADDRESS, 0
+            return Error.INVALID_ADDRESS, 0
         target.start(address, hart.read_x(A2))
-        return SUCCESS, 0
+        return Error.SUCCESS, 0
 
     def _hart_stop(self, hart: Hart) -> Result:
         hart.stop()
-        return SUCCESS, 0                           # seen by nobody: the registers are set anew by hart_start
+        return Error.SUCCESS, 0                           # seen by nobody: the registers are set anew by hart_start
 
     def _hart_status(self, hart: Hart) -> Result:
         target = self._harts.get(hart.read_x(A0))
-        return (SUCCESS, HART_STATES[target.state]) if target else (INVALID_PARAM, 0)
+        return (Error.SUCCESS, HART_STATES[target.state]) if target else (Error.INVALID_PARAM, 0)
 
     def _hart_suspend(self, hart: Hart) -> Result:
         kind = hart.read_x(A0) & U32
         if kind == SUSPEND_NON_RETENTIVE:
-            return NOT_SUPPORTED, 0
+            return Error.NOT_SUPPORTED, 0
         if kind != SUSPEND_RETENTIVE:
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         hart.suspend()
-        return SUCCESS, 0                           # what the hart finds when it wakes
+        return Error.SUCCESS, 0                           # what the hart finds when it wakes
 
     # --- System reset (chapter 10) -----------------------------------------------------------------------------------
 
     def _system_reset(self, hart: Hart) -> Result:
         kind, reason = hart.read_x(A0) & U32, hart.read_x(A1) & U32
         if kind > WARM_REBOOT or reason > SYSTEM_FAILURE:
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         if kind != SHUTDOWN:
             self._request(StopReason.RESET, None)
         elif reason == SYSTEM_FAILURE:
             self._request(StopReason.EXIT, 1)
         else:
             self._request(StopReason.POWER_OFF, 0)
-        return SUCCESS, 0
+        return Error.SUCCESS, 0
 
     # --- Debug console (chapter 12): num_bytes, base_addr_lo, base_addr_hi -------------------------------------------
 
     def _console_write(self, hart: Hart) -> Result:
         size, address, high = hart.read_x(A0), hart.read_x(A1), hart.read_x(A2)
         if size == 0:
-            return SUCCESS, 0
+            return Error.SUCCESS, 0
         if high:
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         try:
             text = bytes(self._memory.view(address, size))
         except BusError:
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         self._output(text)
-        return SUCCESS, size
+        return Error.SUCCESS, size
 
     def _console_read(self, hart: Hart) -> Result:
         size, address, high = hart.read_x(A0), hart.read_x(A1), hart.read_x(A2)
         if size == 0:
-            return SUCCESS, 0
+            return Error.SUCCESS, 0
         if high or not self._is_ram(address, size):
-            return INVALID_PARAM, 0
+            return Error.INVALID_PARAM, 0
         typed = self._input(size)
         if typed:
             with self._memory.writable(address, len(typed)) as target:
                 target[:] = typed
-        return SUCCESS, len(typed)
+        return Error.SUCCESS, len(typed)
 
     def _console_write_byte(self, hart: Hart) -> Result:
         self._output(bytes([hart.read_x(A0) & 0xFF]))
-        return SUCCESS, 0
+        return Error.SUCCESS, 0
 
     def _is_ram(self, address: int, size: int) -> bool:
         try:
@@ -239,4 +223,4 @@ def read_identity(csr: str, hart: Hart) -> Result:
     """One of the CSRs that every hart has and that say what it is."""
     value = hart.read_csr(CSR_NUMBERS[csr])
     assert value is not None
-    return SUCCESS, value
+    return Error.SUCCESS, value

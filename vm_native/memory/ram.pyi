@@ -1,5 +1,7 @@
 from typing_extensions import Buffer
 
+PAGE_BYTES: int
+
 class Ram(Buffer):
     def __init__(self, base: int, size: int) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...

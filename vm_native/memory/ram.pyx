@@ -11,6 +11,9 @@ from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_W
 from posix.unistd cimport close
 
 
+PAGE_BYTES = PAGE_SIZE      # for Python
+
+
 cdef class Ram:
     """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`.
 

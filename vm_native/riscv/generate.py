@@ -1,6 +1,6 @@
-"""What the core takes from the table of CSRs: `sources` gives the texts, setup.py writes and compiles them.
+"""What the core takes from the tables of this folder: `sources` gives the texts, setup.py writes and compiles them.
 
-    vm_native/riscv/constants.pxd   numbers of CSRs, their fields, interrupts, causes
+    vm_native/riscv/constants.pxd   numbers of CSRs, their fields, interrupts, causes; of the SBI
     csr_table.pxi                   reading, writing and resetting by number, for csr.pyx
 
 Run by path, before anything is compiled.
@@ -10,9 +10,11 @@ import runpy
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-TABLE = runpy.run_path(str(Path(__file__).parent / "csrs.py"))
+HERE = Path(__file__).parent
+TABLE = runpy.run_path(str(HERE / "csrs.py"))
+SBI = runpy.run_path(str(HERE / "sbi_numbers.py"))
 CSRS, FEATURES, ALL_ONES = TABLE["CSRS"], TABLE["FEATURES"], TABLE["ALL_ONES"]
-HEADER = "# Made by vm_native/riscv/generate.py from csrs.py."
+HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
 
 
 def sources() -> dict[str, str]:
@@ -49,6 +51,8 @@ def constants() -> Iterator[str]:
     yield from enum("Feature", {feature(name): 1 << bit for bit, name in enumerate(FEATURES)})
     yield from enum("Interrupt", {f"IRQ_{row.name}": row.number for row in TABLE["INTERRUPTS"]})
     yield from enum("Cause", {row.name: row.number for row in TABLE["CAUSES"]})
+    yield from enum("SbiExtension", {f"SBI_{one.name}": one.value for one in SBI["Extension"]})
+    yield from enum("SbiError", {f"SBI_ERR_{one.name}": one.value for one in SBI["Error"]})
     events = TABLE["BY_NAME"]["mhpmevent"].indices
     yield from enum("", {"PMP_ENTRIES": TABLE["PMP_ENTRIES"], "EVENT_COUNTERS": len(events)})
     masks, shifts = {}, {}

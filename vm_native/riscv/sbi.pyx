@@ -9,7 +9,11 @@ from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interr
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
-from vm_native.riscv.constants cimport MIP_SSIP
+from vm_native.riscv.constants cimport (
+    MIP_SSIP, SBI_ERR_INVALID_PARAM, SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_IPI, SBI_LEGACY_CLEAR_IPI,
+    SBI_LEGACY_FENCE_I, SBI_LEGACY_SEND_IPI, SBI_LEGACY_SET_TIMER, SBI_LEGACY_SFENCE_VMA_ASID,
+    SBI_RFENCE, SBI_TIME,
+)
 from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport Hart, hart_of
@@ -22,26 +26,10 @@ cdef enum:
     A6 = 16
     A7 = 17
 
-cdef enum:                  # extension ids
-    LEGACY_SET_TIMER = 0
-    LEGACY_CLEAR_IPI = 3
-    LEGACY_SEND_IPI = 4
-    LEGACY_REMOTE_FENCE_I = 5
-    LEGACY_REMOTE_SFENCE_VMA = 6
-    LEGACY_REMOTE_SFENCE_VMA_ASID = 7
-    TIME = 0x54494D45
-    IPI = 0x735049
-    RFENCE = 0x52464E43
-
 cdef enum:                  # RFENCE functions
     REMOTE_FENCE_I = 0
     REMOTE_SFENCE_VMA = 1
     REMOTE_SFENCE_VMA_ASID = 2
-
-cdef enum:
-    SBI_SUCCESS = 0
-    SBI_ERR_NOT_SUPPORTED = -2
-    SBI_ERR_INVALID_PARAM = -3
 
 cdef uint64_t ALL = <uint64_t>-1
 
@@ -51,19 +39,19 @@ cdef int serve_call(Cpu* cpu) noexcept nogil:
     cdef uint64_t* x = cpu.state.regs
     cdef uint64_t extension = x[A7]
     cdef uint64_t function = x[A6]
-    if extension == TIME or extension == LEGACY_SET_TIMER:
-        if extension == TIME and function != 0:
+    if extension == SBI_TIME or extension == SBI_LEGACY_SET_TIMER:
+        if extension == SBI_TIME and function != 0:
             answer(cpu, SBI_ERR_NOT_SUPPORTED)
             return CONTINUE
         set_timer(hart_of(cpu), x[A0])
         x[A0] = 0
-        if extension == TIME:
+        if extension == SBI_TIME:
             x[A1] = 0
-    elif extension == IPI:
+    elif extension == SBI_IPI:
         answer(cpu, send_ipi(cpu, x[A0], x[A1]) if function == 0 else SBI_ERR_NOT_SUPPORTED)
-    elif extension == RFENCE:
+    elif extension == SBI_RFENCE:
         answer(cpu, remote_fence(cpu, function, x[A0], x[A1], x[A2], x[A3]))
-    elif LEGACY_CLEAR_IPI <= extension <= LEGACY_REMOTE_SFENCE_VMA_ASID:
+    elif SBI_LEGACY_CLEAR_IPI <= extension <= SBI_LEGACY_SFENCE_VMA_ASID:
         return serve_legacy(cpu, extension)
     else:
         cpu.stop = STOP_FIRMWARE
@@ -89,20 +77,20 @@ cdef int64_t check_mask(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     """Every selected hart must exist."""
     cdef uint64_t count = cpu.machine.cpu_count
     if base == ALL or mask == 0:
-        return SBI_SUCCESS
+        return SBI_ERR_SUCCESS
     if base >= count or count - base < 64 and mask >> (count - base):
         return SBI_ERR_INVALID_PARAM
-    return SBI_SUCCESS
+    return SBI_ERR_SUCCESS
 
 
 cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
     cdef int i
-    if check_mask(cpu, mask, base) != SBI_SUCCESS:
+    if check_mask(cpu, mask, base) != SBI_ERR_SUCCESS:
         return SBI_ERR_INVALID_PARAM
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
             interrupt(cpu.machine, i, MIP_SSIP, True)
-    return SBI_SUCCESS
+    return SBI_ERR_SUCCESS
 
 
 cdef int64_t remote_fence(
@@ -111,14 +99,14 @@ cdef int64_t remote_fence(
     cdef int i
     if function > REMOTE_SFENCE_VMA_ASID:
         return SBI_ERR_NOT_SUPPORTED
-    if check_mask(cpu, mask, base) != SBI_SUCCESS:
+    if check_mask(cpu, mask, base) != SBI_ERR_SUCCESS:
         return SBI_ERR_INVALID_PARAM
     if function == REMOTE_FENCE_I:
-        return SBI_SUCCESS                      # stores into code are noticed when they happen
+        return SBI_ERR_SUCCESS                      # stores into code are noticed when they happen
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
             fence(cpu.machine, i, start, size)
-    return SBI_SUCCESS
+    return SBI_ERR_SUCCESS
 
 
 cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
@@ -142,15 +130,15 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
 cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
     cdef uint64_t mask = ALL
-    if extension == LEGACY_CLEAR_IPI:
+    if extension == SBI_LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~MIP_SSIP
         cpu.state.regs[A0] = 0
         return CONTINUE
     if cpu.state.regs[A0] and read_word(cpu, cpu.state.regs[A0], &mask) != CONTINUE:
         return TRAP
-    if extension == LEGACY_SEND_IPI:
+    if extension == SBI_LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
-    elif extension != LEGACY_REMOTE_FENCE_I:
+    elif extension != SBI_LEGACY_FENCE_I:
         remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
     cpu.state.regs[A0] = 0
     return CONTINUE
