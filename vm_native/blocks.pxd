@@ -1,7 +1,7 @@
 # The block cache: look-up, invalidation, reclamation. Changed only while no hart is inside a block, except that a
 # store may kill blocks: their memory stays until `free_dead`.
 from libc.stdint cimport uint64_t
-from vm_native.ir.block cimport Block, BlockKey, Link
+from vm_native.ir.block cimport Block, BlockKey, BlockExit
 from vm_native.machine cimport Machine
 from vm_native.memory.ram cimport PAGE_SHIFT
 
@@ -15,7 +15,7 @@ cdef void free_block(Block* block) noexcept nogil
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
 cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil
-cdef void link_blocks(Link* link, Block* target) noexcept nogil
+cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil

@@ -8,7 +8,7 @@ cache is full, each new block makes a few of the oldest go, so that the machine 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, Link, Uop, UopInfo, same_key
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport CodePage, Machine, forbid_writes, forget_block
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
@@ -38,8 +38,8 @@ cdef void place_arrays(Block* block, int uop_count) noexcept nogil:
     (<Block**>cells)[0] = block
     block.uops = cells + 1
     block.info = <UopInfo*>(cells + 1 + uop_count)
-    block.links[0].source = block
-    block.links[1].source = block
+    block.exits[0].source = block
+    block.exits[1].source = block
 
 
 cdef Block* new_block() noexcept nogil:
@@ -213,39 +213,39 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
     return block
 
 
-cdef void link_blocks(Link* link, Block* target) noexcept nogil:
-    if link.target == NULL:
-        link.target = target
-        link.next_incoming = target.incoming_link
-        target.incoming_link = link
+cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil:
+    if exit.target == NULL:
+        exit.target = target
+        exit.next_incoming = target.incoming
+        target.incoming = exit
 
 
-cdef void unlink_outgoing(Link* link) noexcept nogil:
-    cdef Link** place
-    if link.target == NULL:
+cdef void unlink_outgoing(BlockExit* exit) noexcept nogil:
+    cdef BlockExit** place
+    if exit.target == NULL:
         return
-    place = &link.target.incoming_link
-    while place[0] != link:
+    place = &exit.target.incoming
+    while place[0] != exit:
         place = &place[0].next_incoming
-    place[0] = link.next_incoming
-    link.target = NULL
+    place[0] = exit.next_incoming
+    exit.target = NULL
 
 
 cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the bucket, the links, the jump caches and the page lists."""
     cdef Block** place = &machine.blocks.buckets[bucket_of(&block.key)]
-    cdef Link* link = block.incoming_link
-    cdef Link* following
+    cdef BlockExit* exit = block.incoming
+    cdef BlockExit* following
     while place[0] != block:
         place = &place[0].next_in_bucket
     place[0] = block.next_in_bucket
-    while link != NULL:
-        following = link.next_incoming
-        link.target = NULL
-        link = following
-    block.incoming_link = NULL
-    unlink_outgoing(&block.links[0])
-    unlink_outgoing(&block.links[1])
+    while exit != NULL:
+        following = exit.next_incoming
+        exit.target = NULL
+        exit = following
+    block.incoming = NULL
+    unlink_outgoing(&block.exits[0])
+    unlink_outgoing(&block.exits[1])
     forget_block(machine, block)
     if machine.compiler != NULL:
         machine.compiler.discard(machine.compiler, block)

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from vm_native.clock cimport Timeline
 from vm_native.hart_state cimport HartState, Reservation
-from vm_native.ir.block cimport Block, Link, Uop
+from vm_native.ir.block cimport Block, BlockExit, Uop
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport RamRegion
@@ -28,7 +28,7 @@ cdef enum StopCode:
     STOP_NONE = 0
     STOP_RAISED = 1         # an exception is stashed on the bus
     STOP_WAITING = 2        # the hart waits for an interrupt
-    STOP_REQUESTED = 3      # a device, a watch or a callback asked to stop after the instruction
+    STOP_REQUESTED = 3      # a device or a callback asked to stop after the instruction
     STOP_UNHANDLED = 4      # a trap that nobody takes: trap_cause, trap_value and pc tell
     STOP_TRAP_LOOP = 5      # the trap handler's first fetch traps to itself
     STOP_FIRMWARE = 6       # a firmware call that Python serves
@@ -54,8 +54,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     JumpCache jump_cache
     bint attention          # the front end wants a look before the next block (interrupts)
     StopCode stop
-    Link* pending_link      # the exit just taken, not linked yet
-    void* pending_exit      # the same of compiled code
+    BlockExit* pending_exit      # the exit just taken, not linked yet
+    void* pending_trace_exit      # the same of compiled code
     void* host_stack        # of compiled code, to leave it from any depth
     uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
     PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
@@ -117,7 +117,7 @@ cdef struct Compiler:
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
     # Runs block.entry. The budget is at least block.entry_steps.
     void (*run)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
-    # cpu.pending_exit has led to this block.
+    # cpu.pending_trace_exit has led to this block.
     void (*link)(Compiler* self, Cpu* cpu, Block* target) noexcept nogil
     # Where a jump cache entry for this block leads compiled code.
     void* (*continuation)(Compiler* self, Block* block) noexcept nogil
@@ -140,12 +140,14 @@ cdef struct FrontEnd:
     void (*attend)(Cpu* cpu) noexcept nogil
     # Makes interrupts pending or takes them back, by the front end's numbers; for `interrupt` alone.
     void (*set_interrupts)(Cpu* cpu, uint64_t bits, bint level) noexcept nogil
+    # Sets the hart's timer, in timebase ticks; for `set_timer` alone.
+    void (*set_timer)(Cpu* cpu, uint64_t ticks) noexcept nogil
     # Drops the translations of [start, start + size), or all for 0 and 0; for `fence` alone.
     void (*fence)(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil
     # The scheduler's questions, between slices. Poll: has a timer of this hart run out? It sets attention.
     void (*poll)(Cpu* cpu) noexcept nogil
     bint (*runnable)(Cpu* cpu) noexcept nogil
-    # Guest nanoseconds since power-on at which the hart's next timer runs out; UINT64_MAX if none is set.
+    # Guest nanoseconds since power-on at which the hart's next timer runs out; NEVER if none is set.
     uint64_t (*deadline_ns)(Cpu* cpu) noexcept nogil
     # On entering and leaving native code: the host's floating-point status is the guest's while inside.
     void (*enter)(Cpu* cpu) noexcept nogil
@@ -202,6 +204,7 @@ cdef inline void resume_reservation(Cpu* cpu) noexcept nogil:
 # --- has its own, these leave a message that the hart reads at the end of its slice.
 
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil
+cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil
 cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil

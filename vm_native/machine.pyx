@@ -1,7 +1,7 @@
 """Every effect of one hart, a device or Python on another hart.
 
-All of it happens at once, as harts take turns in one thread. Nothing outside this file reaches into the caches, the
-pending exits or the reservation of a hart that is not its own.
+All of it happens at once, as harts take turns in one thread. Nothing but this and the scheduler, which gives and takes
+turns, reaches into the caches, the pending exits or the reservation of a hart that is not its own.
 """
 from libc.stdint cimport intptr_t, uint64_t
 from vm_native.hart_state cimport Reservation
@@ -16,6 +16,12 @@ cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexc
     cdef Cpu* cpu = machine.cpus[hart]
     machine.front_end.set_interrupts(cpu, bits, level)
     cpu.attention = True
+
+
+cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil:
+    """Let a hart's timer run out when the timebase reaches `ticks`."""
+    machine.front_end.set_timer(machine.cpus[hart], ticks)
+    reschedule(machine)
 
 
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil:
@@ -38,7 +44,7 @@ cdef void forget_block(Machine* machine, Block* block) noexcept nogil:
         if entry.block == block:
             entry.key = 0
             entry.block = NULL
-        machine.cpus[i].pending_link = NULL
+        machine.cpus[i].pending_exit = NULL
 
 
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil:
@@ -55,7 +61,7 @@ cdef void forget_exits(Machine* machine) noexcept nogil:
     """Compiled code is about to go: the exit just taken may be its own."""
     cdef int i
     for i in range(machine.cpu_count):
-        machine.cpus[i].pending_exit = NULL
+        machine.cpus[i].pending_trace_exit = NULL
 
 
 cdef void forbid_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:

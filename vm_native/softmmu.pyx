@@ -5,6 +5,7 @@ if the device raised. An access that crosses a page translates both pages before
 """
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport invalidate
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
@@ -76,9 +77,9 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
     if kind == (4 | SIGNED):
         return <uint64_t><int64_t><int32_t>value
     if kind == (2 | BOXED):
-        return value | 0xFFFFFFFFFFFF0000ULL
+        return value | BOX16
     if kind == (4 | BOXED):
-        return value | 0xFFFFFFFF00000000ULL
+        return value | BOX32
     return value
 
 

@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from vm_native.ir.uops import UOPS
-from vm_native.riscv.instructions import ROWS, Row
+from vm_native.riscv.instructions import NOTHING, ROWS, Row
 
 INSTRUCTIONS = "vm_native/riscv/instructions/__init__.py"
 RISCV, MEMORY = "vm_native/riscv/", "vm_native/softmmu.pyx"
@@ -126,7 +126,7 @@ RULES = [
     rule("a store across pages does not translate the second", MEMORY,
          "translate_address(cpu, address + first, WRITE, size - first, &physical[1])",
          "translate_address(cpu, address, WRITE, size - first, &physical[1])"),
-    rule("singles loaded misaligned are not boxed", MEMORY, "return value | 0xFFFFFFFF00000000ULL", "return value"),
+    rule("singles loaded misaligned are not boxed", MEMORY, "return value | BOX32", "return value"),
 ]  # fmt: skip
 
 
@@ -134,9 +134,9 @@ RULES = [
 
 OPERANDS = {uop.name: uop.operands for uop in UOPS}
 SEMANTICS = {uop.name: uop.semantics for uop in UOPS}
-PLAIN = {row.uop for row in ROWS if row.uop and not row.rounds}
+PLAIN = {row.uop for row in ROWS if row.uop in OPERANDS and not row.rounds}
 # Reads no operand, or has fields that are ignored.
-FIELDLESS = {"nothing", "li"}
+FIELDLESS = {NOTHING, "li"}
 
 
 def other_uops(row: Row) -> list[str]:
@@ -156,13 +156,13 @@ def ways(row: Row, random: Random) -> list[tuple[str, str]]:
     if others := other_uops(row):
         other = random.choice(others)
         found += [(f"does {other}", f"uop={other!r}")] * 2
-    if row.pieces and row.uop and row.uop != "nothing":
+    if row.pieces and row.uop and row.uop != NOTHING:
         index = random.randrange(len(row.pieces))
         piece = row.pieces[index]
         pieces = [*row.pieces]
         pieces[index] = piece._replace(target=piece.target + 1)
         found.append((f"has immediate bit {piece.target} one higher", f"pieces={tuple(pieces)!r}"))
-    if row.sign_bit >= 0 and row.uop and row.uop != "nothing":
+    if row.sign_bit >= 0 and row.uop and row.uop != NOTHING:
         found.append(("does not extend the sign", "sign_bit=-1"))
     reads_word = row.helper and not row.operation               # such helpers find the registers themselves
     if {"rd", "rs1"} <= row.registers.keys() and not row.base and not reads_word and row.uop not in FIELDLESS:

@@ -13,7 +13,6 @@ from vm_native.ir.semantics import (
     Jump,
     JumpIndirect,
     Load,
-    Nothing,
     Reserve,
     Store,
     parse,
@@ -37,9 +36,8 @@ MEANINGS = {
     "jal": Jump(),
     "jalr": JumpIndirect(),
     "fall": Fall(),
-    "nothing": Nothing(),
-    "call": Call(leaves=False),
-    "call.leave": Call(leaves=True),
+    "call": Call(exits=False),
+    "call.exit": Call(exits=True),
 }
 
 
@@ -66,9 +64,9 @@ def test_what_is_no_semantics_is_refused(text):
     [
         ("only_writes_rd", ["add", "fadd.d", "li"], ["ld", "sd", "jal", "call", "amoadd.w"]),
         ("accesses_memory", ["ld", "sb", "lr.d", "sc.w", "amoor.b", "amocas.d"], ["add", "beq", "call"]),
-        ("writes_rd", ["add", "ld", "jal", "jalr", "sc.d"], ["sd", "beq", "fall", "call", "nothing"]),
+        ("writes_rd", ["add", "ld", "jal", "jalr", "sc.d"], ["sd", "beq", "fall", "call"]),
         ("is_branch", ["beq", "bgeu"], ["jal", "fall", "slt"]),
-        ("ends_block", ["beq", "jal", "jalr", "fall", "call.leave"], ["add", "sd", "call", "nothing"]),
+        ("ends_block", ["beq", "jal", "jalr", "fall", "call.exit"], ["add", "sd", "call"]),
     ],
 )
 def test_properties(property, names, others):
@@ -79,4 +77,4 @@ def test_second_slots():
     """For a third source, for a wide constant, and for the instruction word that a helper looks at."""
     two = {row.name for row in UOPS if row.cells == 2}
     fused = {f"f{name}.{s}" for name in ("madd", "msub", "nmsub", "nmadd") for s in "sd"}
-    assert two == {"wide", "call", "call.leave"} | fused
+    assert two == {"wide", "call", "call.exit"} | fused

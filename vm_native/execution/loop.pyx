@@ -7,7 +7,7 @@ from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, Link
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
 from vm_native.machine cimport CONTINUE, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, Compiler, Cpu
 from vm_native.memory.bus cimport physical_of
@@ -73,11 +73,11 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     return block
 
 
-cdef bint may_link(Link* link, Block* target) noexcept nogil:
+cdef bint may_link(BlockExit* exit, Block* target) noexcept nogil:
     return (
-        link.pc == target.key.pc
-        and share_page(&link.source.key, &target.key)
-        and link.source.cached
+        exit.pc == target.key.pc
+        and share_page(&exit.source.key, &target.key)
+        and exit.source.cached
         and target.cached
         and not target.second_page
     )
@@ -113,9 +113,9 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     cdef Compiler* compiler = cpu.machine.compiler
     if block.entry == NULL and block.cached and is_hot(compiler, block):
         compiler.compile(compiler, cpu, block)
-    if cpu.pending_exit != NULL:
+    if cpu.pending_trace_exit != NULL:
         compiler.link(compiler, cpu, block)
-        cpu.pending_exit = NULL
+        cpu.pending_trace_exit = NULL
     if block.entry == NULL or cpu.budget < block.entry_steps:
         return False
     compiler.run(compiler, cpu, block)
@@ -125,12 +125,12 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
 cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
-    cdef Link* link
+    cdef BlockExit* exit
     cdef int status
     while True:
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
-            cpu.pending_link = NULL
             cpu.pending_exit = NULL
+            cpu.pending_trace_exit = NULL
             return
         if cpu.attention:
             cpu.front_end.attend(cpu)
@@ -140,16 +140,16 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:
             if cpu.machine.compiler != NULL:
-                cpu.pending_link = NULL
+                cpu.pending_exit = NULL
                 if run_compiled(cpu, block):
                     continue
-            link = cpu.pending_link
-            if link != NULL and cpu.machine.blocks.linking and may_link(link, block):
-                link_blocks(link, block)
+            exit = cpu.pending_exit
+            if exit != NULL and cpu.machine.blocks.linking and may_link(exit, block):
+                link_blocks(exit, block)
             if block.steps > cpu.budget:
                 # The end of the slice lies inside the block: run just the instructions up to it.
                 block = translate(translator, cpu, &block.key, <int>cpu.budget, &status)
-        cpu.pending_link = NULL
+        cpu.pending_exit = NULL
         if block != NULL:
             interpret(translator.form, cpu, block)
         elif status == RETRY:

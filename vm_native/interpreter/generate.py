@@ -23,7 +23,6 @@ from vm_native.ir.semantics import (
     Jump,
     JumpIndirect,
     Load,
-    Nothing,
     Reserve,
     Store,
 )
@@ -47,7 +46,7 @@ def loaded(load: Load) -> str:
     if load.extension == "signed":
         return f"<uint64_t><int64_t>(<int{bits}_t*>(address + entry.addend))[0]"
     value = f"(<uint{bits}_t*>(address + entry.addend))[0]"
-    return f"0x{2**64 - 2**bits:X}ULL | {value}" if load.extension == "boxed" else value
+    return f"BOX{bits} | {value}" if load.extension == "boxed" else value
 
 
 class Half:
@@ -107,8 +106,6 @@ class Form:
                 ]
             case Assign() as meaning:
                 return half.result(half.assigned(meaning))
-            case Nothing():
-                return []
         return None
 
     def body(self, half: Half) -> list[str]:
@@ -129,18 +126,18 @@ class Form:
                 test = f"if {half.expression(condition)}:"
                 return [test, *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
             case Jump():
-                return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc", *self.follow(half, 0)]
+                return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).exits[1].pc", *self.follow(half, 0)]
             case JumpIndirect():
                 return [
                     f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
-                    f"cpu.state.regs[{uop}.rd] = block_of({uop}).links[1].pc",
+                    f"cpu.state.regs[{uop}.rd] = block_of({uop}).exits[1].pc",
                     *self.jump(),
                 ]
             case Fall():
                 return self.follow(half, 1)
-            case Call(leaves=False):
+            case Call(exits=False):
                 return self.attempt(f"call_helper(cpu, {uop}, budget)", half)
-            case Call(leaves=True):
+            case Call(exits=True):
                 return [f"if call_helper(cpu, {uop}, budget) == CONTINUE:", f"    step_over(cpu, {uop})", "return"]
         raise AssertionError(f"{half.row.name}: no handler for {half.row.meaning}")
 
@@ -164,8 +161,8 @@ class Threaded(Form):
     def attempt(self, call, half):
         return [f"if {call} == CONTINUE:", *indent(self.go_on(half))]
 
-    def follow(self, half, way):
-        return [f"follow(cpu, &block_of({half.uop}).links[{way}], budget)"]
+    def follow(self, half, number):
+        return [f"follow(cpu, &block_of({half.uop}).exits[{number}], budget)"]
 
     def jump(self):
         return ["jump(cpu, pc, budget)"]
@@ -212,8 +209,8 @@ class Switch(Form):
     def attempt(self, call, half):
         return [f"if {call} != CONTINUE:", "    return", *self.go_on(half)]
 
-    def follow(self, half, way):
-        return [f"block = next_by_link(cpu, &block_of({half.uop}).links[{way}], budget)", *self.enter()]
+    def follow(self, half, number):
+        return [f"block = next_by_exit(cpu, &block_of({half.uop}).exits[{number}], budget)", *self.enter()]
 
     def jump(self):
         return ["block = next_by_pc(cpu, pc, budget)", *self.enter()]
@@ -249,7 +246,7 @@ def enter_pair(pair, handler: str) -> str:
 
 
 class Single(Form):
-    """A uop by itself, for engines that run some in another way. The ends of blocks are those engines' business."""
+    """A uop by itself, for engines that run some in another number. The ends of blocks are those engines' business."""
 
     def go_on(self, half) -> list[str]:
         return ["return CONTINUE"]
@@ -267,11 +264,11 @@ class Single(Form):
         lines = []
         names = []
         for row in UOPS:
-            leaves_by_call = row.meaning == Call(leaves=True)
-            if row.ends_block and not leaves_by_call:
+            exits_by_call = row.meaning == Call(exits=True)
+            if row.ends_block and not exits_by_call:
                 names.append("NULL")
                 continue
-            body = ["return leave_by_call(cpu, uop, budget)"] if leaves_by_call else self.body(Half(row))
+            body = ["return exit_by_call(cpu, uop, budget)"] if exits_by_call else self.body(Half(row))
             names.append(f"s_{lower(row)}")
             lines.append(f"cdef int {names[-1]}(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:")
             lines.append(f"    # {row.semantics}")

@@ -3,6 +3,7 @@ from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 from vm_native.arithmetic.crypto cimport *
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
 from vm_native.exits cimport call_helper, step_over
@@ -19,7 +20,7 @@ from vm_native.softmmu cimport (
 ctypedef int (*SingleHandler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 
 
-cdef int leave_by_call(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+cdef int exit_by_call(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     """A helper that ends its block; what it says unless it went well, else EXIT."""
     cdef int status = call_helper(cpu, uop, budget)
     if status == CONTINUE:

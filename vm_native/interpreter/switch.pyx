@@ -3,10 +3,11 @@ from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 from vm_native.arithmetic.crypto cimport *
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
 from vm_native.exits cimport call_helper, step_over
-from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
+from vm_native.interpreter.dispatch cimport next_by_exit, next_by_pc
 from vm_native.interpreter.fusion cimport IN_RS1, IN_RS2, UNRELATED, enter_pair
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.ir.uop cimport *

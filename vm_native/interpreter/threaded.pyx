@@ -6,12 +6,13 @@ from libc.stdint cimport (
     int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 from vm_native.arithmetic.crypto cimport *
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
 from vm_native.exits cimport call_helper, step_over
-from vm_native.interpreter.dispatch cimport next_by_link, next_by_pc
+from vm_native.interpreter.dispatch cimport next_by_exit, next_by_pc
 from vm_native.interpreter.fusion cimport IN_RS1, IN_RS2, UNRELATED, enter_pair
-from vm_native.ir.block cimport Block, Link, Uop, block_of
+from vm_native.ir.block cimport Block, BlockExit, Uop, block_of
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport CONTINUE, Cpu
 from vm_native.memory.tlb cimport TlbEntry, hits
@@ -49,25 +50,25 @@ cdef inline void jump(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
         enter(cpu, block, budget)
 
 
-cdef inline void follow(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
-    cdef Block* block = link.target
+cdef inline void follow(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil:
+    cdef Block* block = exit.target
     if likely(block != NULL and budget >= block.steps):
         enter(cpu, block, budget)
     else:
-        follow_out_of_line(cpu, link, budget)
+        follow_out_of_line(cpu, exit, budget)
 
 
 # The slow ways go through pointers, so that they cannot be inlined: registers that they save and restore would be
 # saved and restored on the fast way of every handler.
-ctypedef void (*SlowFollow)(Cpu* cpu, Link* link, int64_t budget) noexcept nogil
+ctypedef void (*SlowFollow)(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil
 ctypedef void (*SlowAccess)(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil
 cdef SlowFollow follow_out_of_line = follow_slowly
 cdef SlowAccess load_and_go_on = load_slowly_and_go_on
 cdef SlowAccess store_and_go_on = store_slowly_and_go_on
 
 
-cdef void follow_slowly(Cpu* cpu, Link* link, int64_t budget) noexcept nogil:
-    cdef Block* block = next_by_link(cpu, link, budget)
+cdef void follow_slowly(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil:
+    cdef Block* block = next_by_exit(cpu, exit, budget)
     if block != NULL:
         enter(cpu, block, budget)
 

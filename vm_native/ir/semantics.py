@@ -70,17 +70,12 @@ class Fall:
 
 
 @dataclass(frozen=True)
-class Nothing:
-    pass
-
-
-@dataclass(frozen=True)
 class Call:
-    leaves: bool
+    exits: bool
 
 
 MemoryAccess = Load | Store | Reserve | Conditional | Atomic | Exchange
-Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Nothing | Call
+Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Call
 
 EXTENSIONS = {"": "", "s": "signed", "boxed": "boxed"}
 FORMS: list[tuple[str, Callable[..., Meaning]]] = [
@@ -96,9 +91,8 @@ FORMS: list[tuple[str, Callable[..., Meaning]]] = [
     (r"jump; rd = next", Jump),
     (r"jump \(rs1 \+ imm\); rd = next", JumpIndirect),
     (r"fall", Fall),
-    (r"nothing", Nothing),
-    (r"call", lambda: Call(leaves=False)),
-    (r"call; leave", lambda: Call(leaves=True)),
+    (r"call", lambda: Call(exits=False)),
+    (r"call; exit", lambda: Call(exits=True)),
 ]
 
 

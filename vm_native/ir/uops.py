@@ -16,9 +16,8 @@ Semantics, one of:
     jump; rd = next                     exit 0; `rd` becomes the address behind the block (exit 1)
     jump (rs1 + imm); rd = next         indirect, bit 0 of the target cleared
     fall                                exit 1
-    nothing                             takes a step, needs no handler
     call                                the front end's helper number imm; the instruction word stands in a second cell
-    call; leave                         the same, then back to the run loop at exit 1
+    call; exit                         the same, then back to the run loop at exit 1
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
@@ -79,7 +78,7 @@ class UopRow(NamedTuple):
     @property
     def ends_block(self) -> bool:
         """Whether what follows is another block, not the next uop."""
-        return isinstance(self.meaning, Branch | Jump | JumpIndirect | Fall) or self.meaning == Call(leaves=True)
+        return isinstance(self.meaning, Branch | Jump | JumpIndirect | Fall) or self.meaning == Call(exits=True)
 
 
 UOPS: list[UopRow] = []
@@ -233,11 +232,10 @@ U("bgeu",   "rs1 rs2",     "branch if rs1 >= rs2")
 U("jal",    "rd",          "jump; rd = next")
 U("jalr",   "rd rs1 imm",  "jump (rs1 + imm); rd = next")
 U("fall",   "",            "fall")
-U("nothing", "",           "nothing")
 
 # Everything rare
 U("call",       "rd rs1 rs2 imm", "call")
-U("call.leave", "rd rs1 rs2 imm", "call; leave")
+U("call.exit", "rd rs1 rs2 imm", "call; exit")
 
 # Floating point, round to nearest even
 for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),

@@ -19,12 +19,12 @@ from vm_native.jit.traces cimport (
 from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
+from vm_native.jit.x86_64.compilation cimport LOG2_ENTRY, Compilation, has_room
 from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.stubs cimport emit_stubs
-from vm_native.jit.x86_64.translation cimport LOG2_ENTRY, Translation, has_room
 from vm_native.jump_cache cimport JumpCacheEntry
 from vm_native.machine cimport BASE_REGISTERS, Compiler, Cpu, FrontEnd, Machine
 from vm_native.memory.tlb cimport TlbEntry
@@ -78,7 +78,7 @@ def unavailable():
 
 # --- One trace --------------------------------------------------------------------------------------------------------
 
-cdef void mark(Translation* t, uint64_t pc) noexcept nogil:
+cdef void mark(Compilation* t, uint64_t pc) noexcept nogil:
     cdef Trace* trace = t.trace
     cdef Mark* marks = <Mark*>realloc(trace.marks, (trace.mark_count + 1) * sizeof(Mark))
     if marks == NULL:
@@ -100,7 +100,7 @@ cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     jit.journal_count += 1
 
 
-cdef void emit_uop(Translation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
+cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
     if (
         emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
         or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_link)
@@ -111,7 +111,7 @@ cdef void emit_uop(Translation* t, Block* part, Uop* uop, int opcode, int next_l
     memset(t.boxed, 0, sizeof(t.boxed))
 
 
-cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
+cdef bint emit_part(Compilation* t, Block* part, int next_link) noexcept nogil:
     """False if there is no room."""
     cdef int i, end, at = 0
     while at < part.uop_count:
@@ -134,10 +134,10 @@ cdef bint emit_part(Translation* t, Block* part, int next_link) noexcept nogil:
 cdef bint loops(Block** parts, int count) noexcept nogil:
     """Whether the end of the trace leads back to its head."""
     cdef Block* last = parts[count - 1]
-    return last.links[TAKEN].pc == parts[0].key.pc or last.links[FALLEN].pc == parts[0].key.pc
+    return last.exits[TAKEN].pc == parts[0].key.pc or last.exits[FALLEN].pc == parts[0].key.pc
 
 
-cdef bint emit_trace(Translation* t, Block** parts, int* next_links, int count) noexcept nogil:
+cdef bint emit_trace(Compilation* t, Block** parts, int* next_links, int count) noexcept nogil:
     """False if the trace grows too large."""
     cdef int i
     cdef int left = t.steps
@@ -158,7 +158,7 @@ cdef Trace* compile_trace(
     Jit* jit, Cpu* cpu, Block** parts, int* next_links, int count, Allocation allocation
 ) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory."""
-    cdef Translation t
+    cdef Compilation t
     cdef int i, uops = 0
     t.trace = new_trace(parts, count)
     if t.trace == NULL:

@@ -34,13 +34,13 @@ cdef Block* hot_successor(Jit* jit, Block* block, int* link) noexcept nogil:
     cdef Block* fallen
     if opcode == UOP_FALL:
         link[0] = FALLEN
-        return block_in_page(jit, block, block.links[FALLEN].pc)
+        return block_in_page(jit, block, block.exits[FALLEN].pc)
     if opcode == UOP_JAL:
         link[0] = TAKEN
-        return block_in_page(jit, block, block.links[TAKEN].pc)
+        return block_in_page(jit, block, block.exits[TAKEN].pc)
     if is_branch(opcode):
-        taken = block_in_page(jit, block, block.links[TAKEN].pc)
-        fallen = block_in_page(jit, block, block.links[FALLEN].pc)
+        taken = block_in_page(jit, block, block.exits[TAKEN].pc)
+        fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
         link[0] = TAKEN if heat_of(jit, taken) >= heat_of(jit, fallen) else FALLEN
         return taken if link[0] == TAKEN else fallen
     return NULL

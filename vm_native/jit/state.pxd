@@ -34,7 +34,7 @@ cdef struct Exit:           # a jump out of a trace to a guest address in the sa
     uint64_t pc
     uint8_t* jump           # its displacement, in the writable mapping
     uint8_t* unlinked       # where it leads without a target: back to the run loop
-    uint8_t* probe          # the same by way of the jump cache
+    uint8_t* look_up          # the same by way of the jump cache
     Trace* source
     Trace* target           # NULL: not linked
     Exit* next_incoming     # the other exits linked to the target
@@ -127,7 +127,7 @@ cdef struct Jit:
     uint8_t* exit_stored[2]     # jump here with the pc and all registers stored: EXIT_FALLBACK
     uint8_t* exit_at[2][EXIT_REASONS]   # jump here with the pc in rax
     uint8_t* exit_unlinked[2]   # jump here with an Exit* in rax
-    uint8_t* probe_exit[2]  # the same by way of the jump cache
+    uint8_t* look_up_exit[2]  # the same by way of the jump cache
     uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
     # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
     # then the addend is in rcx.

@@ -114,14 +114,14 @@ cdef Trace* trace_of(Block* block) noexcept nogil:
 cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil:
     """The exit that was just taken leads to this block: let it jump there directly where that is safe."""
     cdef Jit* jit = <Jit*>interface
-    cdef Exit* exit = <Exit*>cpu.pending_exit
+    cdef Exit* exit = <Exit*>cpu.pending_trace_exit
     if exit.target != NULL or not jit.switches.linking:
         return
     if exit.pc != target.key.pc or not share_page(&exit.source.head.key, &target.key):
         return
     if target.second_page:
         # Both pages of that block must be looked at whenever it is entered: the jump cache knows whether they were.
-        patch(exit.jump, jit.memory.executable, exit.probe)
+        patch(exit.jump, jit.memory.executable, exit.look_up)
     elif target.entry != NULL:
         link(jit, exit, trace_of(target))
 

@@ -16,7 +16,7 @@ from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES
 from vm_native.riscv.decode_table cimport (
-    KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_PC_RELATIVE, KIND_PLAIN,
+    KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE, KIND_PLAIN,
     RD, RS1, RS2, RS3, DecodeRow, DecodeTable, RegisterField,
 )
 from vm_native.riscv.state cimport DYNAMIC, F0, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
@@ -25,7 +25,7 @@ from vm_native.riscv.zfa cimport fli_constant
 from vm_native.arithmetic.operations import OPERATIONS
 from vm_native.ir.semantics import Branch, Jump, JumpIndirect
 from vm_native.ir.uops import UOPS
-from vm_native.riscv.instructions import FP_CONSTANT, PC_RELATIVE, ROWS
+from vm_native.riscv.instructions import FP_CONSTANT, NOTHING, PC_RELATIVE, ROWS
 
 
 OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
@@ -97,12 +97,14 @@ cdef void fill_row(DecodeRow* to, row, dict helpers):
     for operand, numbers in row.excluded.items():
         to.excluded[OPERANDS[operand]] = sum(1 << number for number in numbers)
     fill_floating(to, row)
-    if row.uop:
+    if row.uop == NOTHING:
+        to.kind = KIND_NOTHING
+    elif row.uop:
         fill_uop(to, row)
     else:
         to.kind = KIND_HELPER
         to.helper = helpers[row.helper]
-        to.leave_bits = row.leave_bits
+        to.exit_bits = row.exit_bits
 
 
 cdef void fill_immediate(DecodeRow* to, row):
@@ -191,7 +193,7 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
     return False
 
 
-cdef struct Translation:    # the state of one translation
+cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
     uint64_t pc             # of the instruction at hand
@@ -199,7 +201,7 @@ cdef struct Translation:    # the state of one translation
     bint ended
 
 
-cdef Uop* emit(Translation* at, int opcode, int length) noexcept nogil:
+cdef Uop* emit(Decoding* at, int opcode, int length) noexcept nogil:
     cdef Uop* uop = &at.block.uops[at.cell]
     cdef UopInfo* info = &at.block.info[at.cell]
     memset(uop, 0, sizeof(Uop))
@@ -212,15 +214,15 @@ cdef Uop* emit(Translation* at, int opcode, int length) noexcept nogil:
     return uop
 
 
-cdef Uop* emit_second_cell(Translation* at, int length) noexcept nogil:
+cdef Uop* emit_second_cell(Decoding* at, int length) noexcept nogil:
     return emit(at, SECOND_CELL, length)
 
 
-cdef Uop* emit_helper(Translation* at, int helper, bint leaves, uint32_t word, int length) noexcept nogil:
-    cdef Uop* uop = emit(at, UOP_CALL_LEAVE if leaves else UOP_CALL, length)
+cdef Uop* emit_helper(Decoding* at, int helper, bint exits, uint32_t word, int length) noexcept nogil:
+    cdef Uop* uop = emit(at, UOP_CALL_EXIT if exits else UOP_CALL, length)
     uop.imm = helper
     emit_second_cell(at, length).imm = <int32_t>word
-    at.ended |= leaves
+    at.ended |= exits
     return uop
 
 
@@ -231,7 +233,7 @@ cdef void set_registers(Uop* uop, const DecodeRow* row, uint32_t word) noexcept 
     uop.rs2 = <uint8_t>register_of(row, RS2, word)
 
 
-cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noexcept nogil:
+cdef void translate_fp(Decoding* at, const DecodeRow* row, uint32_t word) noexcept nogil:
     """Choose the uop for the rounding mode, or the exact path."""
     cdef int rounding = word >> 12 & 7
     cdef int opcode = row.opcode
@@ -253,7 +255,7 @@ cdef void translate_fp(Translation* at, const DecodeRow* row, uint32_t word) noe
         emit_second_cell(at, row.length).rs1 = <uint8_t>register_of(row, RS3, word)
 
 
-cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nogil:
+cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     cdef const DecodeRow* row = find_row(at.table, word)
     cdef Block* block = at.block
     cdef Uop* uop
@@ -268,14 +270,14 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         translate_fp(at, row, word)
         return
     if row.kind == KIND_HELPER:
-        emit_helper(at, row.helper, word & row.leave_bits != 0, word, length)
+        emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
         return
-    if row.droppable and register_of(row, RD, word) == 0 or row.opcode == UOP_NOTHING:
+    if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
         return
     immediate = immediate_of(row, word)
     if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
         set_registers(emit_helper(at, at.table.checked_jump_helper, True, word, length), row, word)
-        block.links[0].pc = at.pc + <uint64_t>immediate
+        block.exits[0].pc = at.pc + <uint64_t>immediate
         return
     uop = emit(at, row.opcode, length)
     set_registers(uop, row, word)
@@ -288,7 +290,7 @@ cdef void translate_one(Translation* at, uint32_t word, int length) noexcept nog
         (<uint64_t*>&uop[1].handler)[0] = fli_constant(row.operation, <int>immediate)
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
-        block.links[0].pc = at.pc + <uint64_t>immediate
+        block.exits[0].pc = at.pc + <uint64_t>immediate
     else:
         uop.imm = <int32_t>immediate
     at.ended = KIND_BRANCH <= row.kind <= KIND_INDIRECT
@@ -340,7 +342,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     """Translate up to `limit` instructions where the block's key says, up to a branch, the end of the page, or an
     instruction that crosses it, which is a block of its own.
     """
-    cdef Translation at
+    cdef Decoding at
     cdef uint32_t word
     cdef uint64_t second_page
     cdef int status, length
@@ -351,9 +353,9 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     at.ended = False
     block.steps = 0
     block.second_page = 0
-    block.links[0].target = NULL
-    block.links[1].target = NULL
-    block.incoming_link = NULL
+    block.exits[0].target = NULL
+    block.exits[1].target = NULL
+    block.incoming = NULL
     block.dead = False
     while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
         status = fetch(cpu, at.pc, block.key.physical + (at.pc - block.key.pc), &word, &second_page)
@@ -369,7 +371,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
         if not at.pc & (PAGE_SIZE - 1) or second_page:
             break
     block.size = <uint32_t>(at.pc - block.key.pc)
-    block.links[1].pc = at.pc
+    block.exits[1].pc = at.pc
     if not at.ended:
         emit(&at, UOP_FALL, 0)
     block.uop_count = <uint16_t>at.cell

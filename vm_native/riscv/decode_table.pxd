@@ -11,7 +11,8 @@ cdef enum:                  # operands: index into DecodeRow.registers
     RS3 = 3
 
 cdef enum RowKind:          # what the decoder does beyond filling a uop
-    KIND_PLAIN              # nothing
+    KIND_PLAIN              # fill a uop, no more
+    KIND_NOTHING            # a step without a uop
     KIND_BRANCH
     KIND_JUMP
     KIND_INDIRECT
@@ -46,7 +47,7 @@ cdef struct DecodeRow:
     uint8_t writes_f        # makes mstatus.FS Dirty
     uint8_t droppable       # does nothing if rd is x0
     uint8_t nonzero         # reserved if the immediate is 0
-    uint32_t leave_bits     # the block ends behind the helper if one of these bits of the instruction is set
+    uint32_t exit_bits     # the block ends behind the helper if one of these bits of the instruction is set
     int32_t at_most         # reserved if the immediate is greater; -1: no limit
     int32_t constant        # the immediate of a row without pieces
     uint8_t piece_count

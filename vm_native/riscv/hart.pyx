@@ -4,6 +4,7 @@ import functools
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+from vm_native.arithmetic.float_rules cimport NAN32, NAN64
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
 from vm_native.checks cimport static_assert
@@ -12,7 +13,9 @@ from vm_native.execution.machine cimport NativeMachine
 from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
-from vm_native.machine cimport CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt
+from vm_native.machine cimport (
+    CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
+)
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
@@ -56,6 +59,7 @@ front_end.translate_block = translate_block
 front_end.take_trap = privilege.take_trap
 front_end.attend = privilege.attend
 front_end.set_interrupts = privilege.set_interrupts
+front_end.set_timer = privilege.set_timer
 front_end.fence = flush_range
 front_end.poll = privilege.poll
 front_end.runnable = privilege.runnable
@@ -77,8 +81,8 @@ for _place, _slot in enumerate((15, 14, 13, 12, 11, 10, 0, 1, 2, 3, 4, 5, 16, 17
     front_end.hot_floats[_place] = F0 + _slot
 front_end.first_float = F0
 front_end.float_count = 32
-front_end.nan_single = 0x7FC00000       # the canonical NaN of the F and D extensions
-front_end.nan_double = 0x7FF8000000000000
+front_end.nan_single = NAN32
+front_end.nan_double = NAN64
 front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 
@@ -269,9 +273,7 @@ cdef class NativeHart:
 
     @mtimecmp.setter
     def mtimecmp(self, uint64_t value):
-        self.hart.state.mtimecmp = value
-        privilege.timers_changed(self.hart)
-        self.machine.reschedule()   # another hart's slice may have to end earlier
+        set_timer(&self.machine.machine, self.hart.state.hart_id, value)
 
     # --- Supervisor binary interface ---------------------------------------------------------------------------------
 

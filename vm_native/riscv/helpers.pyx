@@ -79,7 +79,7 @@ cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
     if word & 0x7F == OPCODE_JALR:
         target = (cpu.state.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
     elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2]):
-        target = block_of(uop).links[0].pc
+        target = block_of(uop).exits[0].pc
     if target & 3:
         return trap(cpu, FETCH_MISALIGNED, target)
     if word & 0x7F != OPCODE_BRANCH:

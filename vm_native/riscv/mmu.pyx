@@ -329,7 +329,7 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
     if index >= BANK_S * TLB_ENTRIES:
         if hart.fill_count < REMEMBERED_FILLS:
             hart.fills[hart.fill_count] = <uint16_t>index
-        # One past the last pte_address means "too many"; a count that went on would wrap around in the end.
+        # One past the last index means "too many"; a count that went on would wrap around in the end.
         if hart.fill_count <= REMEMBERED_FILLS:
             hart.fill_count += 1
 

@@ -11,6 +11,7 @@ cdef void attend(Cpu* cpu) noexcept nogil
 cdef void poll(Cpu* cpu) noexcept nogil
 cdef bint runnable(Cpu* cpu) noexcept nogil
 cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil
+cdef void set_timer(Cpu* cpu, uint64_t ticks) noexcept nogil
 cdef void timers_changed(Hart* hart) noexcept nogil
 cdef void return_from_machine(Hart* hart) noexcept nogil
 cdef void return_from_supervisor(Hart* hart) noexcept nogil

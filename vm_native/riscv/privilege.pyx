@@ -219,8 +219,14 @@ cdef void timers_changed(Hart* hart) noexcept nogil:
         hart.cpu.stop = STOP_RESCHEDULE
 
 
+cdef void set_timer(Cpu* cpu, uint64_t ticks) noexcept nogil:
+    """mtimecmp, which is the CLINT's: MTIP follows."""
+    hart_of(cpu).state.mtimecmp = ticks
+    poll(cpu)
+
+
 cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
-    """When the next enabled timer runs out, in guest nanoseconds; UINT64_MAX if none is to come."""
+    """When the next enabled timer runs out, in guest nanoseconds; NEVER if none is to come."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t deadline = NEVER, other
     if hart.state.mie & MIE_MTIE and not hart.state.lines & MIP_MTIP:

@@ -15,8 +15,8 @@ from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Translation, cold_jump, define, define_float, float_target, load_tlb_entry, new_cold,
+from vm_native.jit.x86_64.compilation cimport (
+    COLD_ACCESS, COLD_GROUP, Cold, Compilation, cold_jump, define, define_float, float_target, load_tlb_entry, new_cold,
     offset_of, read_slot, tag_offset, target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
@@ -48,13 +48,13 @@ for _uop, _size, _kind, _opcode, _width in (
     accesses[_uop].opcode, accesses[_uop].width, accesses[_uop].boxed = _opcode, _width, _opcode == VMOVSS
 
 
-cdef void choose_page_entry(Translation* t, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
+cdef void choose_page_entry(Compilation* t, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
     """After a uop at pc: what it wrote may be a pointer to somewhere else. One that moves on stays what it is."""
     if uop.rd < BASE_REGISTERS and not (opcode == UOP_ADDI and uop.rs1 == uop.rd):
         t.page_entries[uop.rd] = <uint8_t>(BASE_REGISTERS + (pc >> 1) * 0x9E3779B1U % (PAGE_ENTRIES - BASE_REGISTERS))
 
 
-cdef void find_strides(Translation* t, Block* part) noexcept nogil:
+cdef void find_strides(Compilation* t, Block* part) noexcept nogil:
     """Note the base registers that this part moves by a good part of a page."""
     cdef int i
     cdef Uop* uop
@@ -64,20 +64,20 @@ cdef void find_strides(Translation* t, Block* part) noexcept nogil:
             t.strides[uop.rd] = True
 
 
-cdef int32_t page_entry_offset(Translation* t, int base) noexcept nogil:
+cdef int32_t page_entry_offset(Compilation* t, int base) noexcept nogil:
     """Displacement from rbp of the PageEntry for what a base register holds now."""
     cdef int number = t.bank * PAGE_ENTRIES + t.page_entries[base]
     return offset_of(&(<Cpu*>NULL).page_entries) + number * <int32_t>sizeof(PageEntry)
 
 
-cdef void form_address(Translation* t, int base, int32_t offset) noexcept nogil:
+cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil:
     if offset:
         op_memory(&t.e, LEA, W64, RAX, base, NO_INDEX, offset)
     else:
         op(&t.e, MOV, W64, RAX, base)
 
 
-cdef int emit_probe(Translation* t, Uop* uop, int size, int kind, Cold** cold) noexcept nogil:
+cdef int emit_page_test(Compilation* t, Uop* uop, int size, int kind, Cold** cold) noexcept nogil:
     """The test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
     cdef PageEntry* entry = NULL
     cdef Emitter* e = &t.e
@@ -104,7 +104,7 @@ cdef int emit_probe(Translation* t, Uop* uop, int size, int kind, Cold** cold) n
     return base
 
 
-cdef void load(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+cdef void load(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
     cdef int target
     if access.boxed:
         target = float_target(t, uop.rd, XMM0)
@@ -120,7 +120,7 @@ cdef void load(Translation* t, Uop* uop, const Access* access, int base) noexcep
         define(t, uop.rd, target)
 
 
-cdef void store(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+cdef void store(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
     if uop.rs2 == t.jit.front_end.zero:
         store_constant(&t.e, access.size, base, RCX, uop.imm, 0)
     elif access.size >= 4 and t.floating[uop.rs2] >= 0:
@@ -130,27 +130,27 @@ cdef void store(Translation* t, Uop* uop, const Access* access, int base) noexce
         op_memory(&t.e, access.opcode, access.width, read_slot(t, uop.rs2, RAX), base, RCX, uop.imm)
 
 
-cdef inline void transfer(Translation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+cdef inline void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
     if access.kind == WRITE:
         store(t, uop, access, base)
     else:
         load(t, uop, access, base)
 
 
-cdef bint emit_access(Translation* t, Uop* uop, int opcode) noexcept nogil:
+cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const Access* access = &accesses[opcode]
     cdef Cold* cold
     if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not t.jit.switches.floats:
         return False
-    transfer(t, uop, access, emit_probe(t, uop, access.size, access.kind, &cold))
+    transfer(t, uop, access, emit_page_test(t, uop, access.size, access.kind, &cold))
     cold.done = here(&t.e)
     return True
 
 
 # --- Groups ----------------------------------------------------------------------------------------------------------
 
-cdef int group_length(Translation* t, Block* part, int first, int* lowest, int* highest) noexcept nogil:
+cdef int group_length(Compilation* t, Block* part, int first, int* lowest, int* highest) noexcept nogil:
     """How many accesses from here on may be tested together; which of them are at the ends."""
     cdef const Access* access = &accesses[part.info[first].opcode]
     cdef Uop* uop = &part.uops[first]
@@ -183,7 +183,7 @@ cdef int group_length(Translation* t, Block* part, int first, int* lowest, int* 
     return i - first
 
 
-cdef int emit_group(Translation* t, Block* part, int first) noexcept nogil:
+cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil:
     """How many accesses have been emitted as a group: 0 if none begins here."""
     cdef Cold* cold
     cdef PageEntry* entry = NULL
@@ -213,7 +213,7 @@ cdef int emit_group(Translation* t, Block* part, int first) noexcept nogil:
     return count
 
 
-cdef void emit_one_by_one(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_one_by_one(Compilation* t, Cold* cold) noexcept nogil:
     """Out of line: the accesses of a group, each with a test of its own."""
     cdef int i
     t.refund = cold.refund

@@ -1,5 +1,5 @@
 # Atomics.
 from vm_native.ir.block cimport Uop
-from vm_native.jit.x86_64.translation cimport Translation
+from vm_native.jit.x86_64.compilation cimport Compilation
 
-cdef bint emit_atomic(Translation* t, Uop* uop, int opcode) noexcept nogil
+cdef bint emit_atomic(Compilation* t, Uop* uop, int opcode) noexcept nogil

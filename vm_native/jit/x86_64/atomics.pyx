@@ -2,10 +2,10 @@
 from libc.stdint cimport uint8_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
-from vm_native.jit.x86_64.access cimport emit_probe
+from vm_native.jit.x86_64.access cimport emit_page_test
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport (
-    ANY, Cold, Emit, Rule, Translation, apply, define, load_slot, offset_of, op_slot,
+from vm_native.jit.x86_64.compilation cimport (
+    ANY, Cold, Emit, Rule, Compilation, apply, define, load_slot, offset_of, op_slot,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
@@ -15,16 +15,16 @@ cdef inline int bytes_in(Width width) noexcept nogil:
     return 8 if width == W64 else 4
 
 
-cdef Cold* load_address(Translation* t, Uop* uop, Width width, int access) noexcept nogil:
+cdef Cold* load_address(Compilation* t, Uop* uop, Width width, int access) noexcept nogil:
     """Leave the host address of the operand in rcx; rax and rdx are free."""
     cdef Cold* cold
-    cdef int base = emit_probe(t, uop, bytes_in(width), access, &cold)
+    cdef int base = emit_page_test(t, uop, bytes_in(width), access, &cold)
     cold.aligned = True
     op_memory(&t.e, LEA, W64, RCX, base, RCX, uop.imm)
     return cold
 
 
-cdef void finish(Translation* t, Uop* uop, Width width, Cold* cold) noexcept nogil:
+cdef void finish(Compilation* t, Uop* uop, Width width, Cold* cold) noexcept nogil:
     """rax is what memory held."""
     if width == W32:
         op(&t.e, MOVSXD, W64, RAX, RAX)
@@ -32,14 +32,14 @@ cdef void finish(Translation* t, Uop* uop, Width width, Cold* cold) noexcept nog
     cold.done = here(&t.e)
 
 
-cdef void exchange_add(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void exchange_add(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef Cold* cold = load_address(t, uop, width, WRITE)
     load_slot(t, RAX, uop.rs2)
     op_memory(&t.e, opcode, width, RAX, RCX, NO_INDEX, 0)
     finish(t, uop, width, cold)
 
 
-cdef void modify(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void modify(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """AND, OR, XOR, or a conditional move that takes the operand: until nobody else has changed memory meanwhile."""
     cdef Cold* cold = load_address(t, uop, width, WRITE)
     cdef uint8_t* again
@@ -54,7 +54,7 @@ cdef void modify(Translation* t, Uop* uop, int opcode, Width width) noexcept nog
     finish(t, uop, width, cold)
 
 
-cdef void reserve(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void reserve(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     cdef Cold* cold = load_address(t, uop, width, READ)
     op_memory(&t.e, MOV if width == W64 else MOVSXD, W64, RAX, RCX, NO_INDEX, 0)
     op_memory(&t.e, MOV_TO, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host))
@@ -64,7 +64,7 @@ cdef void reserve(Translation* t, Uop* uop, int host, Width width) noexcept nogi
     cold.done = here(&t.e)
 
 
-cdef void store_conditional(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void store_conditional(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     """Succeeds if the reserved place still holds the value that was loaded. rax becomes 1 on failure."""
     cdef Cold* cold = load_address(t, uop, width, WRITE)
     cdef Emitter* e = &t.e
@@ -122,6 +122,6 @@ R(UOP_AMOMAXU_W, modify,            CMOVCC | IF_BELOW,    W32)
 R(UOP_AMOMAXU_D, modify,            CMOVCC | IF_BELOW,    W64)
 
 
-cdef bint emit_atomic(Translation* t, Uop* uop, int opcode) noexcept nogil:
+cdef bint emit_atomic(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     return uop.rs1 < BASE_REGISTERS and apply(&rules[opcode], t, uop)

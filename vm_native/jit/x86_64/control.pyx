@@ -5,13 +5,13 @@ from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_LINK, TAKEN, Exit
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.registers cimport swap_in, swap_out
-from vm_native.jit.x86_64.stubs cimport probe_jump_cache, probe_jump_cache_for
-from vm_native.jit.x86_64.translation cimport (
+from vm_native.jit.x86_64.compilation cimport (
     COLD_ACCESS, COLD_BUDGET, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE, COLD_SIDE_EXIT,
-    COLD_UNBOXED, STACK_ROOM, Cold, ColdKind, Translation, cold_jump, constants_of, define, has_room, load_slot,
+    COLD_UNBOXED, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room, load_slot,
     new_cold, offset_of, op_slot, read_slot, target_of,
 )
+from vm_native.jit.x86_64.registers cimport swap_in, swap_out
+from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
 from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 
@@ -24,7 +24,7 @@ cdef int32_t budget_offset() noexcept nogil:
     return offset_of(&(<Cpu*>NULL).budget)
 
 
-cdef void emit_entry(Translation* t) noexcept nogil:
+cdef void emit_entry(Compilation* t) noexcept nogil:
     """The registers of this trace, and the one test of the budget: whether it lasts for the whole trace."""
     swap_in(t)
     t.loop = here(&t.e)
@@ -32,13 +32,13 @@ cdef void emit_entry(Translation* t) noexcept nogil:
     cold_jump(new_cold(t, COLD_BUDGET, NULL), jump_if(&t.e, IF_NEGATIVE, NULL))
 
 
-cdef void emit_fallback(Translation* t, Uop* uop, int refund) noexcept nogil:
+cdef void emit_fallback(Compilation* t, Uop* uop, int refund) noexcept nogil:
     load_constant(&t.e, RAX, <int64_t>uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
 
 
-cdef void emit_fallback_thunk(Translation* t) noexcept nogil:
+cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     """The interpreter's functions find registers, and leave them, where they are everywhere."""
     if t.swap_count == 0:
         t.fallback = t.jit.fallback[t.floats]
@@ -52,7 +52,7 @@ cdef void emit_fallback_thunk(Translation* t) noexcept nogil:
     ret(&t.e)
 
 
-cdef void exit_to(Translation* t, uint8_t* displacement, uint64_t pc) noexcept nogil:
+cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept nogil:
     """Let a jump leave the trace to this address, or go on at its head."""
     cdef bint outside = (pc ^ t.trace.head.key.pc) >> PAGE_SHIFT != 0
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
@@ -72,7 +72,7 @@ cdef void exit_to(Translation* t, uint8_t* displacement, uint64_t pc) noexcept n
         t.trace.exit_count += 1
 
 
-cdef int emit_comparison(Translation* t, Uop* uop, int condition) noexcept nogil:
+cdef int emit_comparison(Compilation* t, Uop* uop, int condition) noexcept nogil:
     """Of rs1 with rs2. Gives the condition on which it comes out as this one."""
     cdef int zero = t.jit.front_end.zero
     cdef int a
@@ -88,72 +88,72 @@ cdef int emit_comparison(Translation* t, Uop* uop, int condition) noexcept nogil
     return condition
 
 
-cdef void define_next(Translation* t, Block* part, Uop* uop, int scratch) noexcept nogil:
+cdef void define_next(Compilation* t, Block* part, Uop* uop, int scratch) noexcept nogil:
     """rd becomes the address behind the block."""
     cdef int target
     if uop.rd != t.jit.front_end.sink:
         target = target_of(t, uop.rd, scratch)
-        load_constant(&t.e, target, <int64_t>part.links[FALLEN].pc)
+        load_constant(&t.e, target, <int64_t>part.exits[FALLEN].pc)
         define(t, uop.rd, target)
 
 
-cdef void emit_probe(Translation* t) noexcept nogil:
+cdef void emit_look_up(Compilation* t) noexcept nogil:
     """Go on at the pc in rax, by way of the jump cache."""
     cdef uint8_t* miss = t.jit.exit_at[t.floats][EXIT_UNKNOWN]
     if t.jit.switches.jump_cache:
-        probe_jump_cache(&t.e, miss)
+        look_up_jump_cache(&t.e, miss)
     else:
         jump(&t.e, miss)
 
 
-cdef void emit_probe_for(Translation* t, uint64_t pc) noexcept nogil:
+cdef void emit_look_up_for(Compilation* t, uint64_t pc) noexcept nogil:
     """The same with a pc that is known now."""
     cdef uint8_t* miss = t.jit.exit_at[t.floats][EXIT_UNKNOWN]
     load_constant(&t.e, RAX, <int64_t>pc)
     if t.jit.switches.jump_cache:
-        probe_jump_cache_for(&t.e, pc, miss)
+        look_up_known(&t.e, pc, miss)
     else:
         jump(&t.e, miss)
 
 
 # --- Ends of parts. The functions that the rules name -----------------------------------------------------------------
 
-cdef void branch(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void branch(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
     condition = emit_comparison(t, uop, condition)
     if next_link == TAKEN:
-        exit_to(t, jump_if(&t.e, condition ^ 1, NULL), part.links[FALLEN].pc)
+        exit_to(t, jump_if(&t.e, condition ^ 1, NULL), part.exits[FALLEN].pc)
         return
-    exit_to(t, jump_if(&t.e, condition, NULL), part.links[TAKEN].pc)
+    exit_to(t, jump_if(&t.e, condition, NULL), part.exits[TAKEN].pc)
     fall(t, part, uop, ALWAYS, next_link)
 
 
-cdef void fall(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void fall(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
     if next_link == NO_LINK:
-        exit_to(t, jump(&t.e, NULL), part.links[FALLEN].pc)
+        exit_to(t, jump(&t.e, NULL), part.exits[FALLEN].pc)
 
 
-cdef void jump_and_link(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void jump_and_link(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
     define_next(t, part, uop, RAX)
     if next_link == NO_LINK:
-        exit_to(t, jump(&t.e, NULL), part.links[TAKEN].pc)
+        exit_to(t, jump(&t.e, NULL), part.exits[TAKEN].pc)
 
 
-cdef void jump_indirectly(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
     op_memory(&t.e, LEA, W64, RAX, read_slot(t, uop.rs1, RAX), NO_INDEX, uop.imm)
     op_constant(&t.e, AND_CONSTANT, W64, RAX, ~1)       # bit 0 is cleared: the meaning of the uop, see ir/uops.py
     define_next(t, part, uop, RCX)
     swap_out(t)
-    emit_probe(t)
+    emit_look_up(t)
 
 
-cdef void leave(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void exit_by_call(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
     emit_fallback(t, uop, t.refund)
     trap(&t.e)                                          # the function has left
 
 
 # --- What. A row for each uop that ends a block: how, and on which condition ------------------------------------------
 
-ctypedef void (*EmitEnd)(Translation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil
+ctypedef void (*EmitEnd)(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil
 
 cdef struct EndRule:
     EmitEnd emit            # NULL: ends no block
@@ -175,10 +175,10 @@ R(UOP_BGEU,       branch,          IF_NOT_BELOW)
 R(UOP_JAL,        jump_and_link,   ALWAYS)
 R(UOP_JALR,       jump_indirectly, ALWAYS)
 R(UOP_FALL,       fall,            ALWAYS)
-R(UOP_CALL_LEAVE, leave,           ALWAYS)
+R(UOP_CALL_EXIT, exit_by_call,           ALWAYS)
 
 
-cdef bint emit_end(Translation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
+cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
     """Whether the uop ends a part; then it has been emitted, and the trace goes on by this link of the part or ends."""
     cdef const EndRule* rule = &rules[opcode]
     if rule.emit == NULL:
@@ -189,7 +189,7 @@ cdef bint emit_end(Translation* t, Block* part, Uop* uop, int opcode, int next_l
 
 # --- Out of line ------------------------------------------------------------------------------------------------------
 
-cdef void emit_miss(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
     cdef int base = t.general[uop.rs1]
@@ -217,7 +217,7 @@ cdef void emit_miss(Translation* t, Cold* cold) noexcept nogil:
     jump(&t.e, cold.done)
 
 
-cdef void emit_unboxed(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef Block* part = block_of(cold.uop)
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
     emit_fallback(t, cold.uop, cold.refund)
@@ -227,12 +227,12 @@ cdef void emit_unboxed(Translation* t, Cold* cold) noexcept nogil:
     jump(&t.e, t.jit.exit_at[t.floats][EXIT_UNBOXED])
 
 
-cdef void give_back(Translation* t, int steps) noexcept nogil:
+cdef void give_back(Compilation* t, int steps) noexcept nogil:
     if steps:
         op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), steps)
 
 
-cdef void emit_side_exit(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     cdef Exit* exit = &t.trace.exits[cold.exit]
     exit.jump = cold.jumps[0]
     if cold.refund or t.swap_count:
@@ -243,25 +243,25 @@ cdef void emit_side_exit(Translation* t, Cold* cold) noexcept nogil:
     patch(exit.jump, t.e.executable, exit.unlinked)
     load_constant(&t.e, RAX, <int64_t>exit)
     jump(&t.e, t.jit.exit_unlinked[t.floats])
-    exit.probe = here(&t.e)
+    exit.look_up = here(&t.e)
     load_constant(&t.e, RAX, <int64_t>exit)
-    jump(&t.e, t.jit.probe_exit[t.floats])
+    jump(&t.e, t.jit.look_up_exit[t.floats])
 
 
-cdef void emit_outside(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
     give_back(t, cold.refund)
     swap_out(t)
-    emit_probe_for(t, cold.pc)
+    emit_look_up_for(t, cold.pc)
 
 
-cdef void emit_budget_exit(Translation* t) noexcept nogil:
+cdef void emit_budget_exit(Compilation* t) noexcept nogil:
     give_back(t, t.steps)
     swap_out(t)
     load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
     jump(&t.e, t.jit.exit_at[t.floats][EXIT_BUDGET])
 
 
-cdef void emit_one_cold(Translation* t, Cold* cold) noexcept nogil:
+cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
     if cold.kind == COLD_ACCESS:
         emit_miss(t, cold)
     elif cold.kind == COLD_GROUP:
@@ -286,7 +286,7 @@ cdef void emit_one_cold(Translation* t, Cold* cold) noexcept nogil:
         emit_budget_exit(t)
 
 
-cdef bint emit_cold(Translation* t) noexcept nogil:
+cdef bint emit_cold(Compilation* t) noexcept nogil:
     """False if there is no room."""
     cdef Cold* cold
     cdef int i = 0, k

@@ -10,8 +10,8 @@ from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport FloatConstants
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport (
-    COLD_FALLBACK, COLD_NAN, COLD_UNBOXED, Cold, Translation, cold_jump, constants_of, define, define_float,
+from vm_native.jit.x86_64.compilation cimport (
+    COLD_FALLBACK, COLD_NAN, COLD_UNBOXED, Cold, Compilation, cold_jump, constants_of, define, define_float,
     float_target, new_cold, op_slot, read_float, read_slot, target_of,
 )
 
@@ -24,7 +24,7 @@ cdef enum SignOperation:    # what becomes of rs1's sign
 
 # --- How. The functions that the rules name ---------------------------------------------------------------------------
 
-cdef void check_boxes(Translation* t, Uop* uop, int count, Precision precision) noexcept nogil:
+cdef void check_boxes(Compilation* t, Uop* uop, int count, Precision precision) noexcept nogil:
     """Out of line if one of the first `count` of rs1, rs2, rs3 is not known to be, and is not, a boxed single."""
     cdef Cold* cold
     cdef int slots[3]
@@ -44,17 +44,17 @@ cdef void check_boxes(Translation* t, Uop* uop, int count, Precision precision) 
             t.boxed[slots[i]] = True
 
 
-cdef inline void compare(Translation* t, Precision precision, int a, int b) noexcept nogil:
+cdef inline void compare(Compilation* t, Precision precision, int a, int b) noexcept nogil:
     """Raises no flag unless one of them signals."""
     vex(&t.e, VUCOMISS if precision == SINGLE else VUCOMISD, WIG, a, NO_SOURCE, b)
 
 
-cdef inline void set_all_ones(Translation* t, int xmm) noexcept nogil:
+cdef inline void set_all_ones(Compilation* t, int xmm) noexcept nogil:
     """What boxes a single."""
     vex(&t.e, VPCMPEQD, WIG, xmm, xmm, xmm)
 
 
-cdef void define_canonical(Translation* t, Uop* uop, int xmm, Precision precision) noexcept nogil:
+cdef void define_canonical(Compilation* t, Uop* uop, int xmm, Precision precision) noexcept nogil:
     """A NaN becomes the canonical one. Comparing with itself raises no flag: a result never signals."""
     cdef Cold* cold = new_cold(t, COLD_NAN, uop)
     cold.xmm = xmm
@@ -65,7 +65,7 @@ cdef void define_canonical(Translation* t, Uop* uop, int xmm, Precision precisio
     define_float(t, uop.rd, xmm, precision)
 
 
-cdef void arithmetic(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void arithmetic(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, target
     check_boxes(t, uop, 2, precision)
     a = read_float(t, uop.rs1, XMM0)
@@ -74,7 +74,7 @@ cdef void arithmetic(Translation* t, Uop* uop, int opcode, Precision precision, 
     define_canonical(t, uop, target, precision)
 
 
-cdef void square_root(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void square_root(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, target
     check_boxes(t, uop, 1, precision)
     a = read_float(t, uop.rs1, XMM0)
@@ -83,7 +83,7 @@ cdef void square_root(Translation* t, Uop* uop, int opcode, Precision precision,
     define_canonical(t, uop, target, precision)
 
 
-cdef void fused(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void fused(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """A NaN result is left to the interpreter's function: the host does not call infinity * 0 + NaN invalid."""
     cdef Cold* cold
     cdef int a, b, c
@@ -101,7 +101,7 @@ cdef void fused(Translation* t, Uop* uop, int opcode, Precision precision, Width
     cold.done = here(&t.e)
 
 
-cdef void smaller_or_larger(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void smaller_or_larger(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """NaNs and equal operands (which may be zeros of different signs) are left to the interpreter's function."""
     cdef Cold* cold
     cdef int a, b, target
@@ -117,7 +117,7 @@ cdef void smaller_or_larger(Translation* t, Uop* uop, int opcode, Precision prec
     cold.done = here(&t.e)
 
 
-cdef void set_if_equal(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void set_if_equal(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, b, target
     check_boxes(t, uop, 2, precision)
     a = read_float(t, uop.rs1, XMM0)
@@ -131,7 +131,7 @@ cdef void set_if_equal(Translation* t, Uop* uop, int opcode, Precision precision
     define(t, uop.rd, target)
 
 
-cdef void set_if_less(Translation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
+cdef void set_if_less(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
     """The condition is that of rs2 compared with rs1, which does not hold for NaNs; they are invalid."""
     cdef int a, b, target
     check_boxes(t, uop, 2, precision)
@@ -144,7 +144,7 @@ cdef void set_if_less(Translation* t, Uop* uop, int condition, Precision precisi
     define(t, uop.rd, target)
 
 
-cdef void to_integer(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void to_integer(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """Signed. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
     cdef Cold* cold
     cdef int target = target_of(t, uop.rd, RAX)
@@ -161,7 +161,7 @@ cdef void to_integer(Translation* t, Uop* uop, int opcode, Precision precision, 
     cold.done = here(&t.e)
 
 
-cdef void from_signed(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void from_signed(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = float_target(t, uop.rd, XMM0)
     cdef int value = read_slot(t, uop.rs1, RAX)
     set_all_ones(t, XMM1)
@@ -169,7 +169,7 @@ cdef void from_signed(Translation* t, Uop* uop, int opcode, Precision precision,
     define_float(t, uop.rd, target, precision)
 
 
-cdef void from_unsigned_word(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void from_unsigned_word(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """32 bits, as a signed number of 64."""
     cdef int target = float_target(t, uop.rd, XMM0)
     op_slot(t, MOV, W32, RAX, uop.rs1)
@@ -178,7 +178,7 @@ cdef void from_unsigned_word(Translation* t, Uop* uop, int opcode, Precision pre
     define_float(t, uop.rd, target, precision)
 
 
-cdef void to_single(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = float_target(t, uop.rd, XMM0)
     cdef int a = read_float(t, uop.rs1, XMM0)
     set_all_ones(t, XMM1)
@@ -186,7 +186,7 @@ cdef void to_single(Translation* t, Uop* uop, int opcode, Precision precision, W
     define_canonical(t, uop, target, SINGLE)
 
 
-cdef void to_double(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = float_target(t, uop.rd, XMM0)
     cdef int a
     check_boxes(t, uop, 1, SINGLE)
@@ -195,7 +195,7 @@ cdef void to_double(Translation* t, Uop* uop, int opcode, Precision precision, W
     define_canonical(t, uop, target, DOUBLE)
 
 
-cdef void inject_sign(Translation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
+cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
     """What compilers write for moves, negations and absolute values needs no second operand."""
     cdef int a, target
     cdef FloatConstants* constants = constants_of(t, precision)
@@ -221,14 +221,14 @@ cdef void inject_sign(Translation* t, Uop* uop, int operation, Precision precisi
     define_float(t, uop.rd, target, precision)
 
 
-cdef void move_single_out(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void move_single_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     vex(&t.e, opcode, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
     op(&t.e, MOVSXD, W64, target, RAX)
     define(t, uop.rd, target)
 
 
-cdef void move_single_in(Translation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+cdef void move_single_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = float_target(t, uop.rd, XMM0)
     vex(&t.e, opcode, width, target, NO_SOURCE, read_slot(t, uop.rs1, RAX))
     vex_literal(&t.e, VORPS, target, target, t.jit.box)
@@ -237,7 +237,7 @@ cdef void move_single_in(Translation* t, Uop* uop, int opcode, Precision precisi
 
 # --- What. A row for each uop: how, with which opcode (condition, sign), of which precision; the width of an integer --
 
-ctypedef void (*EmitFloating)(Translation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil
+ctypedef void (*EmitFloating)(Compilation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil
 
 cdef struct FloatingRule:
     EmitFloating emit       # NULL: not by this table
@@ -311,7 +311,7 @@ R(UOP_FMV_X_W,      move_single_out,    VMOVQ_TO,    SINGLE, W32)
 R(UOP_FMV_W_X,      move_single_in,     VMOVQ,       SINGLE, W32)
 
 
-cdef bint emit_floating(Translation* t, Uop* uop, int opcode) noexcept nogil:
+cdef bint emit_floating(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const FloatingRule* rule = &rules[opcode]
     if rule.emit == NULL or not t.jit.switches.floats:

@@ -3,34 +3,34 @@ from libc.stdint cimport int64_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport (
-    ANY, COLD_FALLBACK, Cold, Emit, Rule, Translation, apply, cold_jump, define, load_slot, new_cold, op_slot,
+from vm_native.jit.x86_64.compilation cimport (
+    ANY, COLD_FALLBACK, Cold, Emit, Rule, Compilation, apply, cold_jump, define, load_slot, new_cold, op_slot,
     read_slot, slot_offset, target_of,
 )
 
 # --- How. The functions that the rules name; rd, rs1, rs2 and imm are the uop's ---------------------------------------
 
-cdef inline void define_word(Translation* t, int slot, int reg, int result) noexcept nogil:
+cdef inline void define_word(Compilation* t, int slot, int reg, int result) noexcept nogil:
     """The lower half of `result`, sign-extended by way of `reg`."""
     op(&t.e, MOVSXD, W64, reg, result)
     define(t, slot, reg)
 
 
-cdef void load_immediate(Translation* t, int slot, int64_t value) noexcept nogil:
+cdef void load_immediate(Compilation* t, int slot, int64_t value) noexcept nogil:
     cdef int target = target_of(t, slot, RAX)
     load_constant(&t.e, target, value)
     define(t, slot, target)
 
 
-cdef void immediate(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void immediate(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     load_immediate(t, uop.rd, uop.imm)
 
 
-cdef void wide_immediate(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void wide_immediate(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     load_immediate(t, uop.rd, <int64_t>uop[1].handler)
 
 
-cdef void copy(Translation* t, int rd, int source) noexcept nogil:
+cdef void copy(Compilation* t, int rd, int source) noexcept nogil:
     if t.general[rd] >= 0:
         load_slot(t, t.general[rd], source)
         define(t, rd, t.general[rd])
@@ -38,11 +38,11 @@ cdef void copy(Translation* t, int rd, int source) noexcept nogil:
         define(t, rd, read_slot(t, source, RAX))
 
 
-cdef void move(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void move(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     copy(t, uop.rd, uop.rs1)
 
 
-cdef void two_operands(Translation* t, Uop* uop, int left, int right, int opcode, Width width) noexcept nogil:
+cdef void two_operands(Compilation* t, Uop* uop, int left, int right, int opcode, Width width) noexcept nogil:
     """rd = left OP right, sign-extended from 32 bits."""
     cdef int rd = target_of(t, uop.rd, RAX)
     cdef int target = rd
@@ -56,11 +56,11 @@ cdef void two_operands(Translation* t, Uop* uop, int left, int right, int opcode
         define(t, uop.rd, target)
 
 
-cdef void binary(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void binary(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     two_operands(t, uop, uop.rs1, uop.rs2, opcode, width)
 
 
-cdef void commutative(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void commutative(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """The operand that is in rd comes first."""
     if t.general[uop.rs2] == target_of(t, uop.rd, RAX):
         two_operands(t, uop, uop.rs2, uop.rs1, opcode, width)
@@ -68,7 +68,7 @@ cdef void commutative(Translation* t, Uop* uop, int opcode, Width width) noexcep
         two_operands(t, uop, uop.rs1, uop.rs2, opcode, width)
 
 
-cdef void add(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void add(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int a = t.general[uop.rs1], b = t.general[uop.rs2], zero = t.jit.front_end.zero
     cdef int target = target_of(t, uop.rd, RAX)
     if width == W64 and (uop.rs1 == zero or uop.rs2 == zero):
@@ -83,7 +83,7 @@ cdef void add(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
         define_word(t, uop.rd, target, RAX)
 
 
-cdef void add_constant(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void add_constant(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     cdef int a = t.general[uop.rs1]
     cdef int target = target_of(t, uop.rd, RAX)
     cdef bint word = width == W32
@@ -108,7 +108,7 @@ cdef void add_constant(Translation* t, Uop* uop, int host, Width width) noexcept
     define(t, uop.rd, target)
 
 
-cdef void with_constant(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void with_constant(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     load_slot(t, target, uop.rs1)
     if operation == XOR_CONSTANT and uop.imm == -1:
@@ -118,7 +118,7 @@ cdef void with_constant(Translation* t, Uop* uop, int operation, Width width) no
     define(t, uop.rd, target)
 
 
-cdef void shift_by_constant(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void shift_by_constant(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     load_slot(t, target, uop.rs1)
     shift_constant(&t.e, operation, width, target, uop.imm)
@@ -127,7 +127,7 @@ cdef void shift_by_constant(Translation* t, Uop* uop, int operation, Width width
     define(t, uop.rd, target)
 
 
-cdef void shift_by_register(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void shift_by_register(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     cdef int value = read_slot(t, uop.rs1, RAX)
     vex(&t.e, opcode, width, target, read_slot(t, uop.rs2, RCX), value)
@@ -136,19 +136,19 @@ cdef void shift_by_register(Translation* t, Uop* uop, int opcode, Width width) n
     define(t, uop.rd, target)
 
 
-cdef inline void set_if(Translation* t, Uop* uop, int condition) noexcept nogil:
+cdef inline void set_if(Compilation* t, Uop* uop, int condition) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     op(&t.e, SETCC | condition, W32, 0, RAX)
     op(&t.e, MOVZX8, W32, target, RAX)
     define(t, uop.rd, target)
 
 
-cdef void set_if_register(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+cdef void set_if_register(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
     op_slot(t, CMP, W64, read_slot(t, uop.rs1, RAX), uop.rs2)
     set_if(t, uop, condition)
 
 
-cdef void set_if_constant(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+cdef void set_if_constant(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
     cdef int a = read_slot(t, uop.rs1, RAX)
     if uop.imm == 0:
         op(&t.e, TEST, W64, a, a)
@@ -157,7 +157,7 @@ cdef void set_if_constant(Translation* t, Uop* uop, int condition, Width width) 
     set_if(t, uop, condition)
 
 
-cdef void smaller_or_larger(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+cdef void smaller_or_larger(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
     """rs1, but rs2 if the condition holds between them."""
     load_slot(t, RAX, uop.rs1)
     op_slot(t, CMP, W64, RAX, uop.rs2)
@@ -165,7 +165,7 @@ cdef void smaller_or_larger(Translation* t, Uop* uop, int condition, Width width
     define(t, uop.rd, RAX)
 
 
-cdef void keep_if(Translation* t, Uop* uop, int condition, Width width) noexcept nogil:
+cdef void keep_if(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
     """rs1 if the condition holds between rs2 and 0, else 0."""
     cdef int test = read_slot(t, uop.rs2, RCX)
     load_constant(&t.e, RAX, 0)
@@ -174,7 +174,7 @@ cdef void keep_if(Translation* t, Uop* uop, int condition, Width width) noexcept
     define(t, uop.rd, RAX)
 
 
-cdef void shift_and_add(Translation* t, Uop* uop, int shift, Width width) noexcept nogil:
+cdef void shift_and_add(Compilation* t, Uop* uop, int shift, Width width) noexcept nogil:
     """rs2 + (rs1 << shift), of rs1 as many bits as `width` says."""
     cdef int target = target_of(t, uop.rd, RAX)
     cdef int index
@@ -187,27 +187,27 @@ cdef void shift_and_add(Translation* t, Uop* uop, int shift, Width width) noexce
     define(t, uop.rd, target)
 
 
-cdef void shift_word(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void shift_word(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     """All 64 bits of rs1's lower half, shifted."""
     op_slot(t, MOV, W32, RAX, uop.rs1)
     shift_constant(&t.e, operation, W64, RAX, uop.imm)
     define(t, uop.rd, RAX)
 
 
-cdef void from_one(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void from_one(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """rd = OP rs1; a 32-bit form clears the upper half."""
     cdef int target = target_of(t, uop.rd, RAX)
     op_slot(t, opcode, width, target, uop.rs1)
     define(t, uop.rd, target)
 
 
-cdef void multiply_high(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void multiply_high(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     load_slot(t, RAX, uop.rs1)
     unary(&t.e, operation, W64, read_slot(t, uop.rs2, RCX))
     define(t, uop.rd, RDX)
 
 
-cdef void divide(Translation* t, Uop* uop, int operation, Width width, int result) noexcept nogil:
+cdef void divide(Compilation* t, Uop* uop, int operation, Width width, int result) noexcept nogil:
     """Divisors 0 and (signed) -1, where the host would trap, are left to the interpreter's function."""
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
     load_slot(t, RAX, uop.rs1)
@@ -228,15 +228,15 @@ cdef void divide(Translation* t, Uop* uop, int operation, Width width, int resul
     cold.done = here(&t.e)
 
 
-cdef void quotient(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void quotient(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     divide(t, uop, operation, width, RAX)
 
 
-cdef void remainder(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void remainder(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     divide(t, uop, operation, width, RDX)
 
 
-cdef void rotate(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void rotate(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     load_slot(t, RCX, uop.rs2)
     load_slot(t, RAX, uop.rs1)
     shift_cl(&t.e, operation, width, RAX)
@@ -245,7 +245,7 @@ cdef void rotate(Translation* t, Uop* uop, int operation, Width width) noexcept 
     define(t, uop.rd, RAX)
 
 
-cdef void rotate_by_constant(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void rotate_by_constant(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     rorx(&t.e, width, target, read_slot(t, uop.rs1, RAX), uop.imm)
     if width == W32:
@@ -253,14 +253,14 @@ cdef void rotate_by_constant(Translation* t, Uop* uop, int host, Width width) no
     define(t, uop.rd, target)
 
 
-cdef void and_not(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void and_not(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
     cdef int kept = read_slot(t, uop.rs1, RAX)
     vex(&t.e, opcode, W64, target, read_slot(t, uop.rs2, RCX), kept)
     define(t, uop.rd, target)
 
 
-cdef void inverted(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void inverted(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     """rs1 OP ~rs2."""
     load_slot(t, RAX, uop.rs2)
     unary(&t.e, NOT, W64, RAX)
@@ -268,40 +268,40 @@ cdef void inverted(Translation* t, Uop* uop, int opcode, Width width) noexcept n
     define(t, uop.rd, RAX)
 
 
-cdef void change_bit(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void change_bit(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int bit = read_slot(t, uop.rs2, RCX)
     load_slot(t, RAX, uop.rs1)
     op(&t.e, opcode, W64, bit, RAX)
     define(t, uop.rd, RAX)
 
 
-cdef void change_constant_bit(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void change_constant_bit(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     load_slot(t, RAX, uop.rs1)
     bit_constant(&t.e, operation, W64, RAX, uop.imm)
     define(t, uop.rd, RAX)
 
 
-cdef void extract_bit(Translation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+cdef void extract_bit(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int value = read_slot(t, uop.rs1, RAX)
     vex(&t.e, opcode, W64, RAX, read_slot(t, uop.rs2, RCX), value)
     op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
     define(t, uop.rd, RAX)
 
 
-cdef void extract_constant_bit(Translation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef void extract_constant_bit(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     load_slot(t, RAX, uop.rs1)
     shift_constant(&t.e, operation, W64, RAX, uop.imm)
     op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
     define(t, uop.rd, RAX)
 
 
-cdef void reverse_bytes(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void reverse_bytes(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     load_slot(t, RAX, uop.rs1)
     bswap(&t.e, RAX)
     define(t, uop.rd, RAX)
 
 
-cdef void fill_bytes(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
+cdef void fill_bytes(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     """orc.b: ones in every byte that is not zero."""
     vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, read_slot(t, uop.rs1, RAX))
     vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
@@ -309,10 +309,6 @@ cdef void fill_bytes(Translation* t, Uop* uop, int host, Width width) noexcept n
     vex(&t.e, VMOVQ_TO, W64, XMM0, NO_SOURCE, RAX)
     unary(&t.e, NOT, W64, RAX)
     define(t, uop.rd, RAX)
-
-
-cdef void nothing(Translation* t, Uop* uop, int host, Width width) noexcept nogil:
-    pass
 
 
 # --- What. A row for each uop: how, with which opcode, operation or condition of the host, how wide -------------------
@@ -327,7 +323,6 @@ cdef void R(int uop, Emit emit, int host, Width width=W64) noexcept:
 R(UOP_LI,        immediate,            ANY)
 R(UOP_WIDE,      wide_immediate,       ANY)
 R(UOP_MV,        move,                 ANY)
-R(UOP_NOTHING,   nothing,              ANY)
 
 R(UOP_ADD,       add,                  ADD)
 R(UOP_SUB,       binary,               SUB)
@@ -418,6 +413,6 @@ R(UOP_BSETI,     change_constant_bit,  BTS_CONSTANT)
 R(UOP_BEXTI,     extract_constant_bit, SHR)
 
 
-cdef bint emit_integer(Translation* t, Uop* uop, int opcode) noexcept nogil:
+cdef bint emit_integer(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     return apply(&rules[opcode], t, uop)

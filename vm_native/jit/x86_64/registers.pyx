@@ -7,7 +7,7 @@ from libc.stdint cimport int8_t
 from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
-from vm_native.jit.x86_64.translation cimport LOAD, STORE, Direction, Swap, Translation, move_floating, move_general
+from vm_native.jit.x86_64.compilation cimport LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general
 
 cdef enum:
     GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
@@ -23,7 +23,7 @@ cdef void count_uses(Block* part, int* uses) noexcept nogil:
             uses[part.uops[i].rd] += 1
 
 
-cdef void swap_best(Translation* t, int* uses, int8_t* hosts, int first, int end, int gain) noexcept nogil:
+cdef void swap_best(Compilation* t, int* uses, int8_t* hosts, int first, int end, int gain) noexcept nogil:
     """Give host registers to the most used of these slots that have none, as long as that gains enough."""
     cdef int slot, most, least
     cdef Swap* swap
@@ -49,7 +49,7 @@ cdef void swap_best(Translation* t, int* uses, int8_t* hosts, int first, int end
         hosts[least] = -1
 
 
-cdef void allocate(Translation* t, Block** parts, int count, bint loops) noexcept nogil:
+cdef void allocate(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
     """Choose by what these blocks use; without blocks, nothing is swapped."""
     cdef int uses[256]
     cdef int first_float = t.jit.front_end.first_float
@@ -66,14 +66,14 @@ cdef void allocate(Translation* t, Block** parts, int count, bint loops) noexcep
         swap_best(t, uses, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
 
 
-cdef inline void move(Translation* t, Direction direction, Swap* swap, int slot) noexcept nogil:
+cdef inline void move(Compilation* t, Direction direction, Swap* swap, int slot) noexcept nogil:
     if swap.floating:
         move_floating(&t.e, direction, swap.host, slot)
     else:
         move_general(&t.e, direction, swap.host, slot)
 
 
-cdef void swap_in(Translation* t) noexcept nogil:
+cdef void swap_in(Compilation* t) noexcept nogil:
     """From what lives in host registers everywhere to what does in this trace. Changes no scratch register."""
     cdef int i
     for i in range(t.swap_count):
@@ -81,7 +81,7 @@ cdef void swap_in(Translation* t) noexcept nogil:
         move(t, LOAD, &t.swaps[i], t.swaps[i].guest)
 
 
-cdef void swap_out(Translation* t) noexcept nogil:
+cdef void swap_out(Compilation* t) noexcept nogil:
     """And back."""
     cdef int i
     for i in range(t.swap_count):

@@ -1,12 +1,13 @@
 """What every trace shares: entry and exits, calls of the interpreter, probes of the jump cache and the TLB."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from vm_native.arithmetic.float_rules cimport BOX32
 from vm_native.exits cimport step_over, store_position
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Uop
 from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.translation cimport (
+from vm_native.jit.x86_64.compilation cimport (
     BIAS, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating, move_general, offset_of,
     tag_offset,
 )
@@ -18,7 +19,6 @@ from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
 
-cdef uint64_t BOX = 0xFFFFFFFF00000000ULL       # of a single: ones above it, as the uops have it
 cdef int[6] SAVED = [RBX, RBP, R12, R13, R14, R15]      # by whoever is called, says the ABI
 
 
@@ -102,7 +102,7 @@ cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     count(e, &jit.statistics.left[EXIT_FALLBACK])
     jump(e, stored)
     jit.exit_unlinked[floats] = here(e)
-    op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).pending_exit))
+    op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).pending_trace_exit))
     op_memory(e, MOV, W64, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
     jump(e, jit.exit_at[floats][EXIT_UNLINKED])
 
@@ -117,7 +117,7 @@ cdef void compare_and_jump(Emitter* e, JumpCacheEntry* entry, const uint8_t* mis
     jump_memory(e, RCX, <int32_t><intptr_t>&entry.code)
 
 
-cdef void probe_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
+cdef void look_up_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
     """Go on at the pc in rax, or at `miss` if the jump cache does not have it."""
     op(e, MOV, W32, RCX, RAX)                           # as jump_cache_index has it
     shift_constant(e, SHR, W32, RCX, 12)
@@ -128,17 +128,17 @@ cdef void probe_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
     compare_and_jump(e, NULL, miss)
 
 
-cdef void probe_jump_cache_for(Emitter* e, uint64_t pc, const uint8_t* miss) noexcept nogil:
+cdef void look_up_known(Emitter* e, uint64_t pc, const uint8_t* miss) noexcept nogil:
     """The same with a pc that is known now."""
     cdef JumpCacheEntry* first = NULL
     op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).jump_cache.entries))
     compare_and_jump(e, first + jump_cache_index(pc), miss)
 
 
-cdef void emit_probe_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
-    jit.probe_exit[floats] = here(e)
+cdef void emit_look_up_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    jit.look_up_exit[floats] = here(e)
     op_memory(e, MOV, W64, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
-    probe_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
+    look_up_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
 
 
 cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
@@ -163,7 +163,7 @@ cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         op_memory(e, MOV, W64, RSP, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).host_stack))
         move_registers(jit, e, LOAD, floats)
         op_memory(e, MOV, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.pc))
-        probe_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
+        look_up_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
     else:
         jump(e, jit.exit_stored[floats])
 
@@ -215,17 +215,17 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     cdef int floats, access, log2_size
     e.at = jit.memory.writable
     e.executable = jit.memory.executable
-    jit.box = constant(&e, BOX)
-    jit.of_single.nan = constant(&e, BOX | front_end.nan_single)
+    jit.box = constant(&e, BOX32)
+    jit.of_single.nan = constant(&e, BOX32 | front_end.nan_single)
     jit.of_double.nan = constant(&e, front_end.nan_double)
     jit.of_double.sign = constant(&e, 0x8000000000000000ULL)
     jit.of_double.magnitude = constant(&e, 0x7FFFFFFFFFFFFFFFULL)
     jit.of_single.sign = constant(&e, 0x80000000ULL)
-    jit.of_single.magnitude = constant(&e, BOX | 0x7FFFFFFFULL)
+    jit.of_single.magnitude = constant(&e, BOX32 | 0x7FFFFFFFULL)
     for floats in range(2):
         emit_enter(jit, &e, floats)
         emit_exits(jit, &e, floats)
-        emit_probe_exit(jit, &e, floats)
+        emit_look_up_exit(jit, &e, floats)
         emit_fallback_stub(jit, &e, floats)
     for access in range(2):
         for log2_size in range(4):

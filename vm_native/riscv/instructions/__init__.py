@@ -10,6 +10,6 @@ from vm_native.riscv.instructions import (  # noqa: F401, I001
 )
 from vm_native.riscv.instructions.encode import encode, immediate_of
 from vm_native.riscv.instructions.pattern import Piece
-from vm_native.riscv.instructions.row import BY_NAME, FP_CONSTANT, PC_RELATIVE, ROWS, Row
+from vm_native.riscv.instructions.row import BY_NAME, FP_CONSTANT, NOTHING, PC_RELATIVE, ROWS, Row
 
-__all__ = ["BY_NAME", "FP_CONSTANT", "PC_RELATIVE", "ROWS", "Piece", "Row", "encode", "immediate_of"]
+__all__ = ["BY_NAME", "FP_CONSTANT", "NOTHING", "PC_RELATIVE", "ROWS", "Piece", "Row", "encode", "immediate_of"]

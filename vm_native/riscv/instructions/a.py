@@ -21,12 +21,12 @@ for _suffix in ("w", "d"):
     memory_operations(_suffix, "A")
 
 # A stall that may end at any time ends at once.
-I("wrs.nto", "000000001101 00000 000 00000 1110011", "Zawrs", helper="wrs_nto", leaves=True)
+I("wrs.nto", "000000001101 00000 000 00000 1110011", "Zawrs", helper="wrs_nto", exits=True)
 I("wrs.sto", "000000011101 00000 000 00000 1110011", "Zawrs", uop="nothing")
 
 I("amocas.w", "00101 aq rl rs2 rs1 010 rd 0101111", "Zacas")
 I("amocas.d", "00101 aq rl rs2 rs1 011 rd 0101111", "Zacas")
-I("amocas.q", "00101 aq rl rs2 rs1 100 rd 0101111", "Zacas", helper="amocas_q", leaves=True)
+I("amocas.q", "00101 aq rl rs2 rs1 100 rd 0101111", "Zacas", helper="amocas_q", exits=True)
 
 for _suffix in ("b", "h"):
     I(f"amocas.{_suffix}", f"00101 aq rl rs2 rs1 {WIDTHS[_suffix]} rd 0101111", "Zabha Zacas")

@@ -2,9 +2,10 @@
 
 Behind its name stands the encoding (pattern.py explains how), then the extensions that must be on: all of the words;
 of names joined by `|`, any one. The rest says what the instruction becomes:
-    uop=        the uop of that name (by default the one called like the instruction, if there is none of the others)
+    uop=        the uop of that name (by default the one called like the instruction, if there is none of the others);
+                "nothing" for what only takes a step
     wide=       the uop `wide`; what its constant is: "pc + imm", or "fli(imm)", the constant of Zfa of that number
-    helper=     a function of the front end (helpers.pyx); `leaves` if the block ends there: True, or "rs1!=0" if it
+    helper=     a function of the front end (helpers.pyx); `exits` if the block ends there: True, or "rs1!=0" if it
                 does so only where that field is not zero
     exact=      the exact path of the floating-point unit, as there is no uop
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 from vm_native.riscv.instructions.pattern import Piece, read_pattern
 
 PC_RELATIVE, FP_CONSTANT = "pc + imm", "fli(imm)"
+NOTHING = "nothing"
 EXACT_HELPER = "operate_fp"
 
 
@@ -42,7 +44,7 @@ class Row(NamedTuple):
     uop: str
     wide: str
     helper: str
-    leave_bits: int                         # the block ends behind the helper if one of these bits is set
+    exit_bits: int                         # the block ends behind the helper if one of these bits is set
     operation: str                          # of the floating-point unit, where that may be needed
     raises: bool                            # floating-point flags
     constant: int = 0                       # the immediate of a row that has no pieces
@@ -78,7 +80,7 @@ BY_NAME: dict[str, Row] = {}
 
 
 def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = "", helper: str = "",
-      leaves: bool | str = False, exact: bool = False, raises: bool = False, expands: str = "") -> None:
+      exits: bool | str = False, exact: bool = False, raises: bool = False, expands: str = "") -> None:
     """Add one instruction."""
     encoding = read_pattern(pattern)
     words = tuple(extensions.split())
@@ -91,18 +93,18 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = ""
         row = Row(
             name, pattern, words, **encoding, wide=wide,
             uop="wide" if wide else uop or ("" if helper or exact else name),
-            helper=EXACT_HELPER if exact else helper, leave_bits=read_leaves(leaves, encoding),
+            helper=EXACT_HELPER if exact else helper, exit_bits=read_exits(exits, encoding),
             operation=name if rounds or exact else "", raises=raises or rounds,
         )
     ROWS.append(row)
     BY_NAME[name] = row
 
 
-def read_leaves(leaves: bool | str, encoding: dict[str, Any]) -> int:
+def read_exits(exits: bool | str, encoding: dict[str, Any]) -> int:
     """The bits of the instruction of which one must be set. No instruction is all zeroes."""
-    if isinstance(leaves, bool):
-        return 0xFFFF_FFFF if leaves else 0
-    field = leaves.removesuffix("!=0")
+    if isinstance(exits, bool):
+        return 0xFFFF_FFFF if exits else 0
+    field = exits.removesuffix("!=0")
     if field in encoding["fields"]:
         low, width = encoding["fields"][field]
     else:

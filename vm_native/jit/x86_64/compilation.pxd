@@ -59,7 +59,7 @@ cdef struct Swap:           # a host register that holds another slot in this tr
     int home                # the slot it holds elsewhere
     int guest               # the slot it holds here
 
-cdef struct Translation:
+cdef struct Compilation:
     Emitter e
     Jit* jit
     Trace* trace
@@ -83,14 +83,14 @@ cdef struct Translation:
 cdef enum:
     ANY = 0                 # where the function of a rule asks for nothing
 
-ctypedef void (*Emit)(Translation* t, Uop* uop, int host, Width width) noexcept nogil
+ctypedef void (*Emit)(Compilation* t, Uop* uop, int host, Width width) noexcept nogil
 
 cdef struct Rule:           # how a uop becomes host instructions; a table of them is indexed by opcode
     Emit emit               # NULL: not by this table
     int host                # what the function asks for: an opcode of the host, an operation, a condition
     Width width
 
-cdef inline bint apply(const Rule* rule, Translation* t, Uop* uop) noexcept nogil:
+cdef inline bint apply(const Rule* rule, Compilation* t, Uop* uop) noexcept nogil:
     """Whether there is such a rule; then the uop has been emitted."""
     if rule.emit == NULL:
         return False
@@ -127,7 +127,7 @@ cdef inline void load_tlb_entry(Emitter* e, int reg) noexcept nogil:
     shift_constant(e, SHL, W64, reg, LOG2_ENTRY)
     op_memory(e, ADD, W64, reg, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).tlb))
 
-cdef inline Cold* new_cold(Translation* t, ColdKind kind, Uop* uop) noexcept nogil:
+cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nogil:
     cdef Cold* cold = &t.cold[t.cold_count]
     t.cold_count += 1
     cold.kind = kind
@@ -136,7 +136,7 @@ cdef inline Cold* new_cold(Translation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.refund = t.refund
     return cold
 
-cdef inline bint has_room(Translation* t) noexcept nogil:
+cdef inline bint has_room(Compilation* t) noexcept nogil:
     return t.e.at < t.limit and t.cold_count < MAX_COLD - MAX_COLD_OF_UOP
 
 cdef inline void cold_jump(Cold* cold, uint8_t* displacement) noexcept nogil:
@@ -145,7 +145,7 @@ cdef inline void cold_jump(Cold* cold, uint8_t* displacement) noexcept nogil:
 
 # --- General registers. `scratch` is used where the slot lives elsewhere.
 
-cdef inline void load_slot(Translation* t, int reg, int slot) noexcept nogil:
+cdef inline void load_slot(Compilation* t, int reg, int slot) noexcept nogil:
     """Into this very register."""
     cdef int general = t.general[slot]
     if general >= 0:
@@ -158,25 +158,25 @@ cdef inline void load_slot(Translation* t, int reg, int slot) noexcept nogil:
     else:
         move_general(&t.e, LOAD, reg, slot)
 
-cdef inline int read_slot(Translation* t, int slot, int scratch) noexcept nogil:
+cdef inline int read_slot(Compilation* t, int slot, int scratch) noexcept nogil:
     """The register that holds the value."""
     if t.general[slot] >= 0:
         return t.general[slot]
     load_slot(t, scratch, slot)
     return scratch
 
-cdef inline void op_slot(Translation* t, int opcode, Width width, int reg, int slot) noexcept nogil:
+cdef inline void op_slot(Compilation* t, int opcode, Width width, int reg, int slot) noexcept nogil:
     """An instruction whose last operand is a slot, wherever that lives. In memory, too, the zero slot reads as zero."""
     if t.general[slot] >= 0:
         op(&t.e, opcode, width, reg, t.general[slot])
     else:
         op_memory(&t.e, opcode, width, reg, RBP, NO_INDEX, slot_offset(slot))
 
-cdef inline int target_of(Translation* t, int slot, int scratch) noexcept nogil:
+cdef inline int target_of(Compilation* t, int slot, int scratch) noexcept nogil:
     """The register to compute a slot's new value in; `define` it afterwards."""
     return t.general[slot] if t.general[slot] >= 0 else scratch
 
-cdef inline void define(Translation* t, int slot, int reg) noexcept nogil:
+cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
     """The slot's new value is in this register."""
     cdef int general = t.general[slot]
     t.boxed[slot] = False
@@ -190,19 +190,19 @@ cdef inline void define(Translation* t, int slot, int reg) noexcept nogil:
 
 # --- xmm registers
 
-cdef inline FloatConstants* constants_of(Translation* t, Precision precision) noexcept nogil:
+cdef inline FloatConstants* constants_of(Compilation* t, Precision precision) noexcept nogil:
     return &t.jit.of_single if precision == SINGLE else &t.jit.of_double
 
-cdef inline int read_float(Translation* t, int slot, int scratch) noexcept nogil:
+cdef inline int read_float(Compilation* t, int slot, int scratch) noexcept nogil:
     if t.floating[slot] >= 0:
         return t.floating[slot]
     move_floating(&t.e, LOAD, scratch, slot)
     return scratch
 
-cdef inline int float_target(Translation* t, int slot, int scratch) noexcept nogil:
+cdef inline int float_target(Compilation* t, int slot, int scratch) noexcept nogil:
     return t.floating[slot] if t.floating[slot] >= 0 else scratch
 
-cdef inline void define_float(Translation* t, int slot, int xmm, Precision precision) noexcept nogil:
+cdef inline void define_float(Compilation* t, int slot, int xmm, Precision precision) noexcept nogil:
     t.boxed[slot] = precision == SINGLE     # what computes singles keeps the box
     if t.floating[slot] >= 0:
         if t.floating[slot] != xmm:
