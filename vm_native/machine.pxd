@@ -19,9 +19,9 @@ cdef enum:
 # What a helper or a slow path tells the engine.
 cdef enum Status:
     CONTINUE = 0            # go on with the next uop
-    EXIT = 1               # the instruction is done, pc is set: back to the run loop
+    EXIT = 1                # the instruction is done, pc is set: back to the run loop
     TRAP = 2                # trap_cause and trap_value are set: the instruction did not happen
-    RETRY = 3             # the instruction did not happen and shall be repeated: back to the run loop
+    RETRY = 3               # the instruction did not happen and shall be repeated: back to the run loop
 
 # Why the run loop came back before its budget was used up.
 cdef enum StopCode:
@@ -64,7 +64,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t trap_value
     int64_t slice           # the budget that the slice began with
     uint64_t slice_start    # timeline.steps at the start of the slice
-    uint64_t tlb_misses[3]  # statistics, by Access
+    uint64_t tlb_misses[3]  # statistics, by kind of access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
     Machine* machine
@@ -152,7 +152,7 @@ cdef struct FrontEnd:
     # On entering and leaving native code: the host's floating-point status is the guest's while inside.
     void (*enter)(Cpu* cpu) noexcept nogil
     void (*leave)(Cpu* cpu) noexcept nogil
-    uint64_t access_fault[3]        # trap causes of a failed bus access, by Access
+    uint64_t access_fault[3]        # trap causes of a failed bus access, by its kind
     uint64_t misaligned[2]          # trap causes of a misaligned atomic: READ (a load-reserved), WRITE
     Helper* helpers
     int sink                        # the register slot that takes writes to nowhere

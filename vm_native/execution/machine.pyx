@@ -110,7 +110,7 @@ cdef class NativeMachine:
         cdef int i, access
         misses = dict.fromkeys(("loads", "stores", "fetches"), 0)
         for i in range(self.machine.cpu_count):
-            for access, name in enumerate(misses):          # in the order of Access
+            for access, name in enumerate(misses):          # in the order of READ, WRITE, EXECUTE
                 misses[name] += self.machine.cpus[i].tlb_misses[access]
         counters = {
             "translations": self.machine.blocks.translations,

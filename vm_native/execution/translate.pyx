@@ -1,7 +1,7 @@
 """From an address to a block that can run: decode, then pass after pass over its uops.
 
 The front end decodes into the hart's scratch block. Each pass may look at the whole block and change it; the last one
-binds its uops to the handlers of the dispatch form. A hook, a trace or an optimisation is one more pass before that.
+binds its uops to the handlers of the dispatch form. A hook, a recording, an optimisation is one more pass before that.
 """
 from libc.stdint cimport uint8_t
 from vm_native.interpreter.forms cimport DispatchForm

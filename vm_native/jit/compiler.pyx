@@ -9,8 +9,8 @@ from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, TAKEN, Jit, JournalEntry,
-    Mark, Trace,
+    EXIT_REASONS, FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, TAKEN, Jit,
+    JournalEntry, Mark, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
     cold_exit, discard_block, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit, new_trace,
@@ -62,7 +62,9 @@ cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
-SWITCHES = ("registers", "allocation", "page_entries", "grouping", "linking", "jump_cache", "superblocks", "floats")
+assert len(REASONS) == EXIT_REASONS
+cdef Switches no_switches
+SWITCHES = tuple(dict(no_switches))         # their names, in the order of the struct
 
 
 def unavailable():

@@ -55,7 +55,7 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
 cdef enum:
     FEW_PAGES = 64          # flushed one by one; more, and everything goes
 
-cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by Access
+cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by kind of access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
 cdef uint8_t[3] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X]
 
