@@ -23,11 +23,11 @@ cdef struct UopInfo:        # the side table: cold facts about the uop in the sa
 
 cdef struct Block
 
-cdef struct BlockExit:           # one way out of a block whose target is known when it is translated
+cdef struct BlockExit:      # of a block, to an address that is known when it is translated
     Block* target           # NULL: not linked yet, or never
     uint64_t pc
     Block* source
-    BlockExit* next_incoming     # the other links into the same target
+    BlockExit* next_incoming    # the others linked to the same target
 
 cdef struct BlockKey:       # what a block is found by: a change of address space needs no flush
     uint64_t pc             # guest virtual address
@@ -45,8 +45,8 @@ cdef struct Block:
     uint16_t uop_count
     bint cached             # in the block cache: may be linked and remembered
     bint dead               # invalidated: freed once no hart is inside
-    BlockExit exits[2]           # 0: the jump or the taken branch; 1: the instruction after the block
-    BlockExit* incoming     # first of the links into this block
+    BlockExit exits[2]      # 0: the jump or the taken branch; 1: the instruction after the block
+    BlockExit* incoming     # first of those linked to this block
     Block* next_in_bucket
     Block* next_in_page[2]  # blocks that share the first, the second page
     Block** place_in_page[2]    # what points here in their lists

@@ -9,7 +9,7 @@ from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_REASONS, FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_LINK, PAUSES, REGION_BYTES, TAKEN, Jit,
+    EXIT_REASONS, FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, TAKEN, Jit,
     JournalEntry, Mark, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
@@ -102,10 +102,10 @@ cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     jit.journal_count += 1
 
 
-cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
+cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
     if (
         emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
-        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_link)
+        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
     ):
         return
     emit_fallback(t, uop, t.refund)
@@ -113,7 +113,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_l
     memset(t.boxed, 0, sizeof(t.boxed))
 
 
-cdef bint emit_part(Compilation* t, Block* part, int next_link) noexcept nogil:
+cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
     """False if there is no room."""
     cdef int i, end, at = 0
     while at < part.uop_count:
@@ -121,7 +121,7 @@ cdef bint emit_part(Compilation* t, Block* part, int next_link) noexcept nogil:
             mark(t, part.key.pc + part.info[at].pc_offset)
         end = at + emit_group(t, part, at)
         if end == at:
-            emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_link)
+            emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
             end = at + 1
         if not has_room(t):
             return False
@@ -139,7 +139,7 @@ cdef bint loops(Block** parts, int count) noexcept nogil:
     return last.exits[TAKEN].pc == parts[0].key.pc or last.exits[FALLEN].pc == parts[0].key.pc
 
 
-cdef bint emit_trace(Compilation* t, Block** parts, int* next_links, int count) noexcept nogil:
+cdef bint emit_trace(Compilation* t, Block** parts, int* next_exits, int count) noexcept nogil:
     """False if the trace grows too large."""
     cdef int i
     cdef int left = t.steps
@@ -149,7 +149,7 @@ cdef bint emit_trace(Compilation* t, Block** parts, int* next_links, int count) 
     for i in range(count):
         left -= parts[i].steps
         t.refund = left
-        if not emit_part(t, parts[i], next_links[i]):
+        if not emit_part(t, parts[i], next_exits[i]):
             return False
     if t.jit.marking:
         mark(t, 0)
@@ -157,7 +157,7 @@ cdef bint emit_trace(Compilation* t, Block** parts, int* next_links, int count) 
 
 
 cdef Trace* compile_trace(
-    Jit* jit, Cpu* cpu, Block** parts, int* next_links, int count, Allocation allocation
+    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, Allocation allocation
 ) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory."""
     cdef Compilation t
@@ -182,7 +182,7 @@ cdef Trace* compile_trace(
     t.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
     t.e.executable = jit.memory.executable
     t.limit = t.e.at + uops * BYTES_A_UOP
-    if not emit_trace(&t, parts, next_links, count):
+    if not emit_trace(&t, parts, next_exits, count):
         free_trace(t.trace)
         return NULL
     parts[0].entry_steps = t.steps
@@ -201,13 +201,13 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef Trace* trace
     cdef Block* parts[MAX_PARTS]
     cdef Block* target
-    cdef int next_links[MAX_PARTS]
+    cdef int next_exits[MAX_PARTS]
     cdef uint64_t began = host_ns()
-    cdef int i, count = choose_trace(jit, head, parts, next_links)
-    trace = compile_trace(jit, cpu, parts, next_links, count, BY_USE if jit.switches.allocation else AS_EVERYWHERE)
+    cdef int i, count = choose_trace(jit, head, parts, next_exits)
+    trace = compile_trace(jit, cpu, parts, next_exits, count, BY_USE if jit.switches.allocation else AS_EVERYWHERE)
     if trace == NULL:
-        next_links[0] = NO_LINK
-        trace = compile_trace(jit, cpu, parts, next_links, 1, AS_EVERYWHERE)
+        next_exits[0] = NO_EXIT
+        trace = compile_trace(jit, cpu, parts, next_exits, 1, AS_EVERYWHERE)
     if trace != NULL and jit.switches.linking and not head.second_page:
         for i in range(trace.exit_count):
             target = block_in_page(jit, head, trace.exits[i].pc)

@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from vm_native.blocks cimport find_block
 from vm_native.ir.block cimport Block, BlockKey
 from vm_native.ir.uop cimport *
-from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_LINK, TAKEN, Jit
+from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TAKEN, Jit
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT
 
 
@@ -54,24 +54,24 @@ cdef bint among(Block* block, Block** parts, int count) noexcept nogil:
     return False
 
 
-cdef int choose_trace(Jit* jit, Block* head, Block** parts, int* next_links) noexcept nogil:
-    """How many parts; `next_links[i]` leads from part i to the next and is NO_LINK for the last."""
+cdef int choose_trace(Jit* jit, Block* head, Block** parts, int* next_exits) noexcept nogil:
+    """How many parts; `next_exits[i]` leads from part i to the next and is NO_EXIT for the last."""
     cdef int count = 1, steps = head.steps
     cdef Block* following
     parts[0] = head
-    next_links[0] = NO_LINK
+    next_exits[0] = NO_EXIT
     while count < MAX_PARTS and jit.switches.superblocks and not head.second_page:
-        following = hot_successor(jit, parts[count - 1], &next_links[count - 1])
+        following = hot_successor(jit, parts[count - 1], &next_exits[count - 1])
         if (
             following == NULL
             or heat_of(jit, following) * 4 < jit.interface.hot
             or steps + following.steps > MAX_TRACE_STEPS
             or among(following, parts, count)
         ):
-            next_links[count - 1] = NO_LINK
+            next_exits[count - 1] = NO_EXIT
             break
         parts[count] = following
-        next_links[count] = NO_LINK
+        next_exits[count] = NO_EXIT
         steps += following.steps
         count += 1
     return count

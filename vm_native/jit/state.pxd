@@ -13,8 +13,8 @@ cdef enum:
     MAX_REGIONS = 256
     PAUSES = 512            # how many of the last reclamations are remembered
 
-cdef enum:                  # which of a block's links leads to the next part of a trace
-    NO_LINK = -1            # the trace ends here
+cdef enum:                  # which of a block's exits leads to the next part of a trace
+    NO_EXIT = -1            # the trace ends here
     TAKEN = 0
     FALLEN = 1
 

@@ -54,7 +54,7 @@ cdef void reclaim(Jit* jit, int number) noexcept nogil:
 
 cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
-    cdef int exit_count = part_count + 1            # a branch of each, and both links of the last
+    cdef int exit_count = part_count + 1            # a branch of each, and both exits of the last
     cdef Trace* trace = <Trace*>calloc(
         1, sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + exit_count * sizeof(Exit)
     )

@@ -4,6 +4,6 @@ from vm_native.jit.x86_64.compilation cimport Compilation
 
 cdef void emit_fallback_thunk(Compilation* t) noexcept nogil
 cdef void emit_entry(Compilation* t) noexcept nogil
-cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil
+cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil
 cdef void emit_fallback(Compilation* t, Uop* uop, int refund) noexcept nogil
 cdef bint emit_cold(Compilation* t) noexcept nogil

@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
-from vm_native.jit.state cimport EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_LINK, TAKEN, Exit
+from vm_native.jit.state cimport EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_EXIT, TAKEN, Exit
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
@@ -118,27 +118,27 @@ cdef void emit_look_up_for(Compilation* t, uint64_t pc) noexcept nogil:
 
 # --- Ends of parts. The functions that the rules name -----------------------------------------------------------------
 
-cdef void branch(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void branch(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     condition = emit_comparison(t, uop, condition)
-    if next_link == TAKEN:
+    if next_exit == TAKEN:
         exit_to(t, jump_if(&t.e, condition ^ 1, NULL), part.exits[FALLEN].pc)
         return
     exit_to(t, jump_if(&t.e, condition, NULL), part.exits[TAKEN].pc)
-    fall(t, part, uop, ALWAYS, next_link)
+    fall(t, part, uop, ALWAYS, next_exit)
 
 
-cdef void fall(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
-    if next_link == NO_LINK:
+cdef void fall(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
+    if next_exit == NO_EXIT:
         exit_to(t, jump(&t.e, NULL), part.exits[FALLEN].pc)
 
 
-cdef void jump_and_link(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void jump_and_link(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     define_next(t, part, uop, RAX)
-    if next_link == NO_LINK:
+    if next_exit == NO_EXIT:
         exit_to(t, jump(&t.e, NULL), part.exits[TAKEN].pc)
 
 
-cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     op_memory(&t.e, LEA, W64, RAX, read_slot(t, uop.rs1, RAX), NO_INDEX, uop.imm)
     op_constant(&t.e, AND_CONSTANT, W64, RAX, ~1)       # bit 0 is cleared: the meaning of the uop, see ir/uops.py
     define_next(t, part, uop, RCX)
@@ -146,14 +146,14 @@ cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, 
     emit_look_up(t)
 
 
-cdef void exit_by_call(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil:
+cdef void exit_by_call(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     emit_fallback(t, uop, t.refund)
     trap(&t.e)                                          # the function has left
 
 
 # --- What. A row for each uop that ends a block: how, and on which condition ------------------------------------------
 
-ctypedef void (*EmitEnd)(Compilation* t, Block* part, Uop* uop, int condition, int next_link) noexcept nogil
+ctypedef void (*EmitEnd)(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil
 
 cdef struct EndRule:
     EmitEnd emit            # NULL: ends no block
@@ -178,12 +178,12 @@ R(UOP_FALL,       fall,            ALWAYS)
 R(UOP_CALL_EXIT, exit_by_call,           ALWAYS)
 
 
-cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_link) noexcept nogil:
+cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
     """Whether the uop ends a part; then it has been emitted, and the trace goes on by this link of the part or ends."""
     cdef const EndRule* rule = &rules[opcode]
     if rule.emit == NULL:
         return False
-    rule.emit(t, part, uop, rule.condition, next_link)
+    rule.emit(t, part, uop, rule.condition, next_exit)
     return True
 
 
