@@ -195,10 +195,11 @@ cdef inline void settle_reservation(Cpu* cpu) noexcept nogil:
         cpu.state.reservation = Reservation(0, 0, 0)
 
 cdef inline void resume_reservation(Cpu* cpu) noexcept nogil:
-    # At the start of a slice, the other way round.
+    # At the start of a slice, the other way round. A state from elsewhere may name what is no RAM: nothing is reserved.
     cdef uint64_t address = cpu.state.reservation.address
-    cdef RamRegion* region = ram_at(cpu.machine.map, address, cpu.state.reservation.size)
-    cpu.reserved_host = <uint64_t>region.host + (address - region.base) if cpu.state.reservation.size else 0
+    cdef uint64_t size = cpu.state.reservation.size
+    cdef RamRegion* region = ram_at(cpu.machine.map, address, size) if size else NULL
+    cpu.reserved_host = <uint64_t>region.host + (address - region.base) if region != NULL else 0
 
 # --- What one hart, a device or Python does to harts. At once, for now: harts take turns in one thread. The day each
 # --- has its own, these leave a message that the hart reads at the end of its slice.
