@@ -68,6 +68,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
     Machine* machine
+    int number              # its place in machine.cpus
     FrontEnd* front_end
     Block* scratch          # a block for code that is not cached
 
@@ -185,7 +186,7 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
 
 cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
     cpu.reserved_host = 0
-    cpu.state.reservation.size = 0
+    cpu.state.reservation = Reservation(0, 0, 0)
 
 cdef inline void settle_reservation(Cpu* cpu) noexcept nogil:
     # At the end of a slice: make the state say what the engine knows.

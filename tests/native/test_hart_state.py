@@ -87,6 +87,27 @@ def test_a_state_of_another_size_is_refused(guest):
     assert g.native.save() == before
 
 
+def test_a_state_of_another_hart_is_refused(guest):
+    one, three = guest("wfi"), guest("wfi", harts=3)
+    narrow = guest("wfi", isa="rv64imac")
+    with pytest.raises(ValueError, match="hart 2, not 0"):
+        one.native.load(three.machine._natives[2].save())
+    with pytest.raises(ValueError, match="another ISA"):
+        narrow.native.load(one.native.save())
+    assert narrow.hart.csr["misa"] == 1 << 63 | 0x14_1105          # A C I M S U
+
+
+def test_a_lost_reservation_leaves_no_trace(guest):
+    """Whether a hart has had one that it has no longer, nobody can tell."""
+    had, never = (
+        guest(f".option norvc; li a0, 0x80010000; {load} a1, (a0); wfi") for load in ("lr.d", "ld")
+    )
+    for g in (had, never):
+        g.finish()
+        g.memory.write(0x8001_0000, bytes(8))
+    assert had.native.save() == never.native.save()
+
+
 def test_a_reservation_of_what_is_no_ram_is_none(guest):
     """A state may come from anywhere: address, value and size of the reservation stand behind 80 registers and pc."""
     g = guest("li a0, 0x80010000; lr.d a1, (a0); sc.d a2, a1, (a0); wfi")

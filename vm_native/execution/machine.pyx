@@ -53,6 +53,7 @@ cdef class NativeMachine:
         if cpus == NULL:
             raise MemoryError("no room for another hart")
         cpus[len(self.harts)] = cpu
+        cpu.number = len(self.harts)
         self.machine.cpus = cpus
         self.machine.cpu_count += 1
         self.machine.front_end = cpu.front_end

@@ -128,6 +128,7 @@ cdef class Scheduler:
     cdef void give_turn(self, int hart) noexcept nogil:
         if hart != self.turn:
             drop_reservation(self.machine.cpus[self.turn])
+            drop_reservation(self.machine.cpus[hart])       # it can have one from a state that was loaded
         self.turn = hart
         self.quantum_left = self.quantum
 

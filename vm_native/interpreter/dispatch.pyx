@@ -1,4 +1,4 @@
-"""From block to block, where the direct exit is missing or the budget runs out."""
+"""From block to block, where the direct link is missing or the budget runs out."""
 from libc.stdint cimport int64_t
 from vm_native.ir.block cimport Block, BlockExit
 from vm_native.machine cimport Cpu

@@ -246,7 +246,7 @@ def enter_pair(pair, handler: str) -> str:
 
 
 class Single(Form):
-    """A uop by itself, for engines that run some in another number. The ends of blocks are those engines' business."""
+    """A uop by itself, for engines that run some in another way. The ends of blocks are those engines' business."""
 
     def go_on(self, half) -> list[str]:
         return ["return CONTINUE"]

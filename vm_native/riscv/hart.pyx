@@ -165,10 +165,18 @@ cdef class NativeHart:
         return (<char*>&self.hart.cpu.state)[:sizeof(HartState)]
 
     def load(self, bytes state not None):
-        """Become what `save` of a hart with the same ISA gave. Raises ValueError for what cannot be that."""
+        """Become what `save` of a hart with the same ISA and number gave. Raises ValueError for what cannot be that."""
+        cdef HartState new
+        cdef RiscvState* now = self.hart.state
+        cdef RiscvState* then = <RiscvState*>new.front_end
         if len(state) != sizeof(HartState):
             raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
-        memcpy(&self.hart.cpu.state, <const char*>state, sizeof(HartState))
+        memcpy(&new, <const char*>state, sizeof(HartState))
+        if (then.features, then.misa, then.max_levels) != (now.features, now.misa, now.max_levels):
+            raise ValueError("that is the state of a hart with another ISA")
+        if then.hart_id != now.hart_id:
+            raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
+        self.hart.cpu.state = new
         self.refresh()
 
     cdef void refresh(self):
@@ -264,7 +272,7 @@ cdef class NativeHart:
         """Drive an interrupt line, by its bit in mip: MSIP, SEIP or MEIP."""
         if bit not in (IRQ_MSI, IRQ_SEI, IRQ_MEI):
             raise ValueError(f"interrupt {bit} is not a line from outside")
-        interrupt(&self.machine.machine, self.hart.state.hart_id, <uint64_t>1 << bit, level)
+        interrupt(&self.machine.machine, self.hart.cpu.number, <uint64_t>1 << bit, level)
 
     @property
     def mtimecmp(self):
@@ -273,7 +281,7 @@ cdef class NativeHart:
 
     @mtimecmp.setter
     def mtimecmp(self, uint64_t value):
-        set_timer(&self.machine.machine, self.hart.state.hart_id, value)
+        set_timer(&self.machine.machine, self.hart.cpu.number, value)
 
     # --- Supervisor binary interface ---------------------------------------------------------------------------------
 
