@@ -10,6 +10,7 @@
 
 import re
 
+from vm_native.ir.generate import as_text, indent
 from vm_native.ir.pairs import read_pairs
 from vm_native.ir.semantics import (
     VIEWS,
@@ -184,14 +185,14 @@ class Threaded(Form):
             lines += self.handler(f"h_{lower(row)}", row.semantics, self.body(Half(row)))
         lines.append("cdef void* handlers[UOP_COUNT]")
         lines += [f"handlers[{row.constant}] = <void*>h_{lower(row)}" for row in UOPS]
-        return "\n".join(lines) + "\n"
+        return as_text(lines)
 
     def pairs_text(self) -> str:
         lines = []
         for number, pair in enumerate(PAIRS):
             lines += self.handler(f"f_{number}", pair, self.fused(pair))
         lines += [enter_pair(pair, f"<void*>f_{number}") for number, pair in enumerate(PAIRS)]
-        return "\n".join(lines) + "\n"
+        return as_text(lines)
 
 
 class Switch(Form):
@@ -237,10 +238,10 @@ class Switch(Form):
         for number, pair in enumerate(self.pairs, len(UOPS)):
             lines.append(f"        elif opcode == {number}:  # {pair}")
             lines += indent(self.fused(pair), 3)
-        return "\n".join(lines) + "\n"
+        return as_text(lines)
 
     def pairs_text(self) -> str:
-        return "\n".join(enter_pair(pair, f"<void*>{n}") for n, pair in enumerate(self.pairs, len(UOPS))) + "\n"
+        return as_text(enter_pair(pair, f"<void*>{n}") for n, pair in enumerate(self.pairs, len(UOPS)))
 
 
 def enter_pair(pair, handler: str) -> str:
@@ -281,11 +282,7 @@ class Single(Form):
             lines += indent(body) + [""]
         lines += ["cdef SingleHandler[UOP_COUNT] singles", ""]
         lines += [f"singles[{index}] = {name}" for index, name in enumerate(names)]
-        return "\n".join(lines) + "\n"
-
-
-def indent(lines: list[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
+        return as_text(lines)
 
 
 THREADED_FORM = """\
