@@ -18,8 +18,8 @@ HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py.
 def sources() -> dict[str, str]:
     """Texts by file name."""
     table = as_text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
-    features = ", ".join(name for name in map(feature, FEATURES) if name in table)
-    table = as_text([HEADER, f"from vm_native.riscv.constants cimport {features}"]) + table
+    features = [f"    {name}," for name in map(feature, FEATURES) if name in table]
+    table = as_text([HEADER, "from vm_native.riscv.constants cimport (", *features, ")"]) + table
     return {"vm_native/riscv/constants.pxd": as_text(constants()), "csr_table.pxi": table}
 
 
@@ -100,7 +100,7 @@ def legal_value(row: Csr) -> Iterator[str]:
         if is_selective(field):
             kept = [unsigned(value << field.low) for value in field.legal.values() if value]
             mask = unsigned(field.mask)
-            yield f"if {' and '.join(f'value & {mask} != {value}' for value in kept)}:"
+            yield f"if value & {mask} not in ({', '.join(kept)}):" if kept[1:] else f"if value & {mask} != {kept[0]}:"
             yield f"    value &= ~{mask}"
     fixed = sum((field.fixed or 0) << field.low for field in row.fields)
     yield f"return value | {unsigned(fixed)}" if fixed else "return value"
@@ -112,22 +112,29 @@ def has(extension: str) -> str:
 
 # --- Switches over the number ----------------------------------------------------------------------------------------
 
+def is_of(row: Csr) -> str:
+    """Whether `number` is the row's, or one of its family's."""
+    if row.indices is None:
+        return f"number == {row.number:#x}"
+    last = row.number + row.indices[-1] - row.indices[0]
+    multiple = f" and not number % {row.indices.step}" if row.indices.step > 1 else ""
+    return f"{row.number:#x} <= number <= {last:#x}{multiple}"
+
+
 def switch(cases: Iterable[tuple[Csr, list[str]]]) -> Iterator[str]:
     """Single numbers first, for these become a switch of C; then the families, with their `index`."""
     cases = list(cases)
     word = "if"
     for row, body in cases:
         if row.indices is None:
-            yield f"{word} number == {row.number:#x}:  # {row.name}"
+            yield f"{word} {is_of(row)}:  # {row.name}"
             yield from indent(body)
             word = "elif"
     yield "else:"
     word = "if"
     for row, body in cases:
         if row.indices is not None:
-            last = row.number + row.indices[-1] - row.indices[0]
-            multiple = f" and not number % {row.indices.step}" if row.indices.step > 1 else ""
-            yield f"    {word} {row.number:#x} <= number <= {last:#x}{multiple}:  # {row.name}"
+            yield f"    {word} {is_of(row)}:  # {row.name}"
             offset = row.number - row.indices[0]
             uses_index = any("index" in line for line in body)
             yield from indent([f"index = number - {offset:#x}"] * uses_index + body, 2)
@@ -141,8 +148,7 @@ def access() -> Iterator[str]:
     functions = dict.fromkeys(row.access for row in CSRS if row.access)
     word = "if"
     for function in functions:
-        numbers = [number for row in CSRS if row.access == function for _, number in row.registers()]
-        condition = " or ".join(f"number == {number:#x}" for number in numbers)
+        condition = " or ".join(is_of(row) for row in CSRS if row.access == function)
         yield from indent([f"{word} {condition}:", f"    return {function}(hart, number, writes)"])
         word = "elif"
     yield "    return True"
