@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from runpy import run_path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -85,10 +84,12 @@ def calls_become_jumps() -> bool:
 
 def generate(threaded: bool) -> None:
     """Write what follows from tables; a file that would stay the same is left alone: nothing is compiled anew."""
-    sys.path.insert(0, str(ROOT))       # the tables are modules of the package, and need nothing compiled
-    texts = run_path(str(ROOT / "vm_native/ir/generate.py"))["sources"]()
-    texts |= run_path(str(ROOT / "vm_native/riscv/generate.py"))["sources"]()
-    texts |= run_path(str(ROOT / "vm_native/interpreter/generate.py"))["sources"](threaded)
+    sys.path.insert(0, str(ROOT))       # the tables and their generators need nothing compiled
+    from vm_native.interpreter import generate as handlers
+    from vm_native.ir import generate as opcodes
+    from vm_native.riscv import generate as registers
+
+    texts = opcodes.sources() | registers.sources() | handlers.sources(threaded)
     for name, text in texts.items():
         path = GENERATED / name
         if not path.exists() or path.read_text() != text:

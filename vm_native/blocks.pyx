@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport CodePage, Machine, forbid_writes, forget_block
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 
 cdef enum:
     BUCKET_BITS = 18
@@ -165,12 +165,12 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
     # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
     if which_page(block, physical & PAGE_MASK) == which:
         insert_in_page(&record[0].blocks, block, which, physical & PAGE_MASK)
-    record[0].granules |= granules_of(physical & (PAGE_SIZE - 1), size)
+    record[0].granules |= granules_of(physical & PAGE_OFFSET, size)
     return 0
 
 
 cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
-    cdef uint64_t room = PAGE_SIZE - (block.key.physical & (PAGE_SIZE - 1))
+    cdef uint64_t room = PAGE_SIZE - (block.key.physical & PAGE_OFFSET)
     return block.size if block.size < room else room
 
 
@@ -312,14 +312,14 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
     cdef CodePage** record
     cdef uint64_t part, page
     while size:
-        part = PAGE_SIZE - (physical & (PAGE_SIZE - 1))
+        part = PAGE_SIZE - (physical & PAGE_OFFSET)
         if part > size:
             part = size
         page = (physical - region.base) >> PAGE_SHIFT
         region.dirty[page] = 1
         if region.code[page] & HAS_CODE:
             record = code_page_of(machine, physical)
-            if record[0].granules & granules_of(physical & (PAGE_SIZE - 1), part):
+            if record[0].granules & granules_of(physical & PAGE_OFFSET, part):
                 kill_overlapping(machine, record[0], physical, part)
         physical += part
         size -= part

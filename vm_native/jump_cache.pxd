@@ -1,9 +1,14 @@
 # The jump cache of a hart: the blocks it entered lately, by virtual pc, and the pages that they stand in.
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block
+from vm_native.memory.ram cimport PAGE_SHIFT
 
 cdef enum:
-    JUMP_CACHE_ENTRIES = 4096
+    JUMP_CACHE_BITS = 12    # of an index
+    JUMP_CACHE_ENTRIES = 1 << JUMP_CACHE_BITS
+    WORD_BITS = 64
+    CODE_PAGE_WORDS = 64
+    CODE_PAGES = CODE_PAGE_WORDS * WORD_BITS
 
 cdef struct JumpCacheEntry:
     uint64_t pc
@@ -13,17 +18,20 @@ cdef struct JumpCacheEntry:
 
 cdef struct JumpCache:
     JumpCacheEntry* entries
-    uint64_t code_pages[64]  # a bit for each virtual page, by its number modulo 4096, that an entry has code of
+    # A bit for each virtual page that an entry has code of, by its number modulo CODE_PAGES
+    uint64_t[CODE_PAGE_WORDS] code_pages
 
 cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
     # Functions that call each other often lie a multiple of some pages apart: the bits above the index count, too.
-    return (pc >> 1 ^ pc >> 13) & (JUMP_CACHE_ENTRIES - 1)
+    return (pc >> 1 ^ pc >> 1 + JUMP_CACHE_BITS) & (JUMP_CACHE_ENTRIES - 1)
 
 cdef inline JumpCacheEntry* jump_entry(JumpCache* cache, uint64_t pc) noexcept nogil:
     return &cache.entries[jump_cache_index(pc)]
 
 cdef inline void note_code_page(JumpCache* cache, uint64_t address) noexcept nogil:
-    cache.code_pages[(address >> 18) & 63] |= 1ULL << ((address >> 12) & 63)
+    cdef uint64_t page = (address >> PAGE_SHIFT) % CODE_PAGES
+    cache.code_pages[page // WORD_BITS] |= 1ULL << page % WORD_BITS
 
 cdef inline bint may_be_code_page(JumpCache* cache, uint64_t address) noexcept nogil:
-    return cache.code_pages[(address >> 18) & 63] >> ((address >> 12) & 63) & 1
+    cdef uint64_t page = (address >> PAGE_SHIFT) % CODE_PAGES
+    return cache.code_pages[page // WORD_BITS] >> page % WORD_BITS & 1

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu
-from vm_native.memory.tlb cimport TLB_ENTRIES, TlbEntry
+from vm_native.memory.tlb cimport TlbEntry, tlb_entry
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
     SIZE_MASK = 0x0F
@@ -21,7 +21,7 @@ cdef enum AtomicOperation:
     ATOMIC_MAXU
 
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
-    return &cpu.tlb[(address >> 12) & (TLB_ENTRIES - 1)]
+    return tlb_entry(cpu.tlb, address)
 
 # These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil

@@ -107,38 +107,61 @@ cdef inline char* unaligned_operand(uint64_t address, uint64_t size, uint64_t ta
     return <char*>(<intptr_t>address + entry.addend)
 
 
+cdef struct Piece:          # what an operand has on one page
+    uint64_t address
+    uint64_t physical
+    uint64_t size
+    RamRegion* region       # NULL: a device or nothing, and then there is no other piece
+
+cdef struct Operand:
+    int count               # of pieces: 2 if it crosses a page
+    Piece[2] pieces
+
+
+cdef inline uint8_t* host_of(const Piece* piece) noexcept nogil:
+    return piece.region.host + (piece.physical - piece.region.base)
+
+
+cdef inline int find_operand(
+    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, uint64_t size, Operand* operand
+) noexcept nogil:
+    """Translate and check all that is accessed. A Status: unless that is CONTINUE, the trap has been taken."""
+    cdef uint64_t first = min(size, PAGE_SIZE - (address & PAGE_OFFSET))
+    cdef Piece* piece = operand.pieces
+    cdef int i, status
+    operand.count = 1 if first == size else 2
+    piece[0].address, piece[0].size = address, first
+    piece[1].address, piece[1].size = address + first, size - first
+    for i in range(operand.count):
+        status = cpu.front_end.translate_address(cpu, piece[i].address, access, piece[i].size, &piece[i].physical)
+        if status != CONTINUE:
+            return trap_at(cpu, uop, budget)
+    for i in range(operand.count):
+        piece[i].region = ram_at(cpu.machine.map, piece[i].physical, piece[i].size)
+        if piece[i].region == NULL and operand.count == 2:
+            return fault(cpu, uop, budget, cpu.front_end.access_fault[access], piece[i].address)
+    return CONTINUE
+
+
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef char* host = unaligned_operand(address, size, entry.read_tag, entry)
-    cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
-    cdef uint64_t physical[2]
     cdef uint64_t value = 0
-    cdef RamRegion* region[2]
-    cdef int status
+    cdef Operand operand
+    cdef Piece* piece = operand.pieces
+    cdef int i, status
     if host != NULL:
         memcpy(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
-    if first >= <uint64_t>size:
-        first = size
-    status = cpu.front_end.translate_address(cpu, address, READ, first, &physical[0])
-    if status == CONTINUE and first < <uint64_t>size:
-        status = cpu.front_end.translate_address(cpu, address + first, READ, size - first, &physical[1])
+    status = find_operand(cpu, uop, budget, address, READ, size, &operand)
     if status != CONTINUE:
-        return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.machine.map, physical[0], first)
-    if first < <uint64_t>size:
-        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
-        if region[0] == NULL or region[1] == NULL:
-            return fault(cpu, uop, budget, cpu.front_end.access_fault[READ],
-                         address if region[0] == NULL else address + first)
-        memcpy(&value, region[0].host + (physical[0] - region[0].base), first)
-        memcpy(<uint8_t*>&value + first, region[1].host + (physical[1] - region[1].base), size - first)
-    elif region[0] != NULL:
-        memcpy(&value, region[0].host + (physical[0] - region[0].base), size)
-    else:
-        return load_from_device(cpu, uop, budget, address, physical[0], kind)
+        return status
+    if piece[0].region == NULL:
+        return load_from_device(cpu, uop, budget, address, piece[0].physical, kind)
+    for i in range(operand.count):
+        memcpy(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
     cpu.state.regs[uop.rd] = extend(value, kind)
     return CONTINUE
 
@@ -194,36 +217,22 @@ cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef char* host = unaligned_operand(address, size, entry.write_tag, entry)
-    cdef uint64_t first = PAGE_SIZE - (address & (PAGE_SIZE - 1))
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef uint64_t physical[2]
-    cdef RamRegion* region[2]
-    cdef int status
+    cdef Operand operand
+    cdef Piece* piece = operand.pieces
+    cdef int i, status
     if host != NULL:
         memcpy(host, &value, size)
         return CONTINUE
-    if first >= <uint64_t>size:
-        first = size
-    status = cpu.front_end.translate_address(cpu, address, WRITE, first, &physical[0])
-    if status == CONTINUE and first < <uint64_t>size:
-        status = cpu.front_end.translate_address(cpu, address + first, WRITE, size - first, &physical[1])
+    status = find_operand(cpu, uop, budget, address, WRITE, size, &operand)
     if status != CONTINUE:
-        return trap_at(cpu, uop, budget)
-    region[0] = ram_at(cpu.machine.map, physical[0], first)
-    if first < <uint64_t>size:
-        region[1] = ram_at(cpu.machine.map, physical[1], size - first)
-        if region[0] == NULL or region[1] == NULL:
-            return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE],
-                         address if region[0] == NULL else address + first)
-        memcpy(region[0].host + (physical[0] - region[0].base), &value, first)
-        memcpy(region[1].host + (physical[1] - region[1].base), <uint8_t*>&value + first, size - first)
-        stored(cpu, uop, budget, region[0], physical[0], <int>first)
-        stored(cpu, uop, budget, region[1], physical[1], size - <int>first)
-    elif region[0] != NULL:
-        memcpy(region[0].host + (physical[0] - region[0].base), &value, size)
-        stored(cpu, uop, budget, region[0], physical[0], size)
-    else:
-        return store_to_device(cpu, uop, budget, address, physical[0], size)
+        return status
+    if piece[0].region == NULL:
+        return store_to_device(cpu, uop, budget, address, piece[0].physical, size)
+    for i in range(operand.count):
+        memcpy(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
+    for i in range(operand.count):
+        stored(cpu, uop, budget, piece[i].region, piece[i].physical, <int>piece[i].size)
     return after_store(cpu, uop, budget)
 
 

@@ -20,6 +20,7 @@ from tests.conformance.image import Image
 from tests.conformance.scenery import Scenery, sceneries
 from tests.conformance.special import SPECIAL
 from tests.conformance.units import FUEL, KEPT, POINTERS, RESUME, Unit, address_into, data_address
+from vm_native.ir.semantics import MemoryAccess
 from vm_native.ir.uops import UOPS
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode
@@ -27,7 +28,7 @@ from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode
 OMIT = "omit"
 BACKWARD = 12
 FORWARD = (1, 1, 1, 2, 2, 3, 5, 8)
-ACCESSING = {row.name for row in UOPS if row.accesses_memory}
+ACCESSING = {row.name for row in UOPS if isinstance(row.meaning, MemoryAccess)}
 BRANCHES = {"beq", "bne", "blt", "bge", "bltu", "bgeu"}
 ROUNDING = (7, 7, 7, 7, 0, 0, 0, 1, 2, 3, 4, 5, 6)
 

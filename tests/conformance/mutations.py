@@ -121,11 +121,11 @@ RULES = [
     rule("amocas compares with what was written to x0", MEMORY,
          "if uop.rd != cpu.front_end.sink else 0", "if True else 0"),
     rule("a load across pages does not translate the second", MEMORY,
-         "translate_address(cpu, address + first, READ, size - first, &physical[1])",
-         "translate_address(cpu, address, READ, size - first, &physical[1])"),
+         "translate_address(cpu, piece[i].address, access,",
+         "translate_address(cpu, address if access == READ else piece[i].address, access,"),
     rule("a store across pages does not translate the second", MEMORY,
-         "translate_address(cpu, address + first, WRITE, size - first, &physical[1])",
-         "translate_address(cpu, address, WRITE, size - first, &physical[1])"),
+         "translate_address(cpu, piece[i].address, access,",
+         "translate_address(cpu, address if access == WRITE else piece[i].address, access,"),
     rule("singles loaded misaligned are not boxed", MEMORY, "return value | BOX32", "return value"),
 ]  # fmt: skip
 

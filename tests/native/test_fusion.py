@@ -14,7 +14,7 @@ from tests.assembler import BASE, assemble_elf
 from tests.conformance.encoding import encode_on, immediate_bits
 from tests.conformance.operands import floating, integer
 from vm_native.ir.pairs import Pair, make_pair, may_begin, read_pairs
-from vm_native.ir.semantics import Branch, Jump
+from vm_native.ir.semantics import Branch, Jump, MemoryAccess
 from vm_native.ir.uops import UOPS
 from vm_native.jit.compiler import unavailable
 from vm_native.riscv.instructions import ROWS, Row, encode
@@ -144,7 +144,7 @@ def test_faults_in_the_first_half(twins):
     """All addresses are 0, where there is nothing: the first half faults, and nothing has happened."""
     choice = random.Random(2)
     for pair in PAIRS:
-        if pair.first.accesses_memory:
+        if isinstance(pair.first.meaning, MemoryAccess):
             assert twins.compare(Case(pair, choice, apart=True), NOTHING, NOTHING, BLANK) == 0, pair
 
 
@@ -152,12 +152,12 @@ def test_faults_in_the_second_half(twins):
     """The second half faults after the first has been done, whatever address the first may have passed to it."""
     choice = random.Random(3)
     for pair in PAIRS:
-        if pair.second.accesses_memory:
+        if isinstance(pair.second.meaning, MemoryAccess):
             case = Case(pair, choice, apart=True)
             if pair.first.name == "wide":
                 case.immediate = 1
                 case.words[0] = case.word(pair.first, case.first, 1)
-            values = NOTHING | ({case.first["rs1"]: DATA} if pair.first.accesses_memory else {})
+            values = NOTHING | ({case.first["rs1"]: DATA} if isinstance(pair.first.meaning, MemoryAccess) else {})
             assert twins.compare(case, values, NOTHING, BLANK) == 1, pair
 
 
@@ -165,7 +165,7 @@ def test_both_halves_go_the_slow_way(twins):
     """Misaligned accesses go through slow paths: the second half then runs in its own handler."""
     choice = random.Random(4)
     for pair in PAIRS:
-        if pair.first.accesses_memory:
+        if isinstance(pair.first.meaning, MemoryAccess):
             values = dict.fromkeys(REGISTERS, DATA + 65)
             twins.compare(Case(pair, choice, apart=True), values, NOTHING, bytes(range(256)))
 

@@ -63,8 +63,6 @@ def test_what_is_no_semantics_is_refused(text):
     ("property", "names", "others"),
     [
         ("only_writes_rd", ["add", "fadd.d", "li"], ["ld", "sd", "jal", "call", "amoadd.w"]),
-        ("accesses_memory", ["ld", "sb", "lr.d", "sc.w", "amoor.b", "amocas.d"], ["add", "beq", "call"]),
-        ("writes_rd", ["add", "ld", "jal", "jalr", "sc.d"], ["sd", "beq", "fall", "call"]),
         ("is_branch", ["beq", "bgeu"], ["jal", "fall", "slt"]),
         ("ends_block", ["beq", "jal", "jalr", "fall", "call.exit"], ["add", "sd", "call"]),
     ],

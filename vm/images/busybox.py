@@ -42,7 +42,7 @@ def _kernel_files() -> dict[str, Path]:
     archive = _archive()
     # linux-image-riscv64 is empty and depends on the kernel of the day.
     name = next(name for name in archive.package("linux-image-riscv64").depends if name.startswith("linux-image-"))
-    patterns = ("boot/vmlinux-*", "boot/config-*", *(f"*/{module}.ko.xz" for module in MODULES))
+    patterns = ("boot/vmlinux-*", *(f"*/{module}.ko.xz" for module in MODULES))
     return extract(archive.fetch(archive.package(name)), *patterns)
 
 
@@ -53,10 +53,6 @@ def _one(files: dict[str, Path], prefix: str) -> Path:
 def debian_kernel() -> Path:
     """Debian's kernel, an uncompressed Image with an EFI stub."""
     return _one(_kernel_files(), "vmlinux-")
-
-
-def debian_kernel_config() -> Path:
-    return _one(_kernel_files(), "config-")
 
 
 @cache

@@ -11,13 +11,13 @@ from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
 from vm_native.machine cimport CONTINUE, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, Compiler, Cpu
 from vm_native.memory.bus cimport physical_of
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT
-from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES, TlbEntry
+from vm_native.memory.ram cimport PAGE_MASK
+from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
     """Where the instruction at pc stands in physical memory; TRAP if it may not be fetched."""
-    cdef TlbEntry* entry = &cpu.fetch_tlb[(pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
+    cdef TlbEntry* entry = tlb_entry(cpu.fetch_tlb, pc)
     if entry.exec_tag == (pc & PAGE_MASK):
         physical[0] = physical_of(cpu.machine.map, pc + <uint64_t>entry.addend)
         return CONTINUE
@@ -45,7 +45,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     if status[0] != CONTINUE:
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
-    whole = cpu.fetch_tlb[(cpu.state.pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag == (cpu.state.pc & PAGE_MASK)
+    whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_block(cpu.machine, &key) if whole else NULL
     if block == NULL:
         cacheable = whole and page_is_cacheable(cpu.machine, key.physical)

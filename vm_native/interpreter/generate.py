@@ -10,7 +10,8 @@
 
 import re
 
-from vm_native.ir.pairs import read_pairs
+from vm_native.ir.generate import as_text, indent
+from vm_native.ir.pairs import Pair, read_pairs
 from vm_native.ir.semantics import (
     VIEWS,
     Assign,
@@ -26,14 +27,26 @@ from vm_native.ir.semantics import (
     Reserve,
     Store,
 )
-from vm_native.ir.uops import UOPS
+from vm_native.ir.uops import UOPS, UopRow
 
 SWITCH_PAIRS = 256              # gcc's time on one function grows faster than the function: 1,024 pairs take minutes
 PAIRS = read_pairs(UOPS)
 
 
-def lower(row) -> str:
+def lower(row: UopRow) -> str:
     return row.constant[4:].lower()
+
+
+def pair_handler(pair: Pair) -> str:
+    """Says the pair and what it passes, as a name of C: f_addi_bne_rs1."""
+    return "_".join(("f", lower(pair.first), lower(pair.second), *filter(None, [pair.passed])))
+
+
+def is_term(expression: str) -> bool:
+    """Whether it is one operand or call, which needs no parentheses in front of anything."""
+    while "(" in expression:
+        expression = re.sub(r"\([^()]*\)", "", expression)
+    return re.fullmatch(r"(<\w+>)*\w+", expression) is not None
 
 
 def load_kind(load: Load) -> str:
@@ -50,18 +63,24 @@ def loaded(load: Load) -> str:
 
 
 class Half:
-    """A uop in a handler: `uop` is what points at it, `passed` an operand that stands in the local `value`."""
+    """A uop in a handler, `start` cells behind where `uop` points; `passed` is an operand that stands in the local
+    `value`.
+    """
 
-    def __init__(self, row, uop: str = "uop", passed: str | None = None, passes: bool = False):
+    def __init__(self, row: UopRow, start: int = 0, passed: str | None = None, passes: bool = False):
+        cell = f"uop[{start}]" if start else "uop"
+        second_cell = f"uop[{start + 1}]"
         self.row = row
-        self.uop = uop
+        self.uop = f"uop + {start}" if start else "uop"
+        self.next = f"uop + {start + row.cells}"
         self.passes = passes
-        self.operands = {
-            "rs1": f"cpu.state.regs[{uop}.rs1]",
-            "rs2": f"cpu.state.regs[{uop}.rs2]",
-            "rs3": f"cpu.state.regs[{uop}[1].rs1]",
-            "imm": f"<uint64_t><int64_t>{uop}.imm",
-            "wide": f"<uint64_t>{uop}[1].handler",
+        self.rd = f"cpu.state.regs[{cell}.rd]"
+        self.operands = {                       # terms: none needs parentheses in an expression
+            "rs1": f"cpu.state.regs[{cell}.rs1]",
+            "rs2": f"cpu.state.regs[{cell}.rs2]",
+            "rs3": f"cpu.state.regs[{second_cell}.rs1]",
+            "imm": f"<uint64_t><int64_t>{cell}.imm",
+            "wide": f"<uint64_t>{second_cell}.handler",
         }
         if passed:
             self.operands[passed] = "value"
@@ -69,16 +88,18 @@ class Half:
     def expression(self, text: str) -> str:
         """In Cython: operands by where they stand, views by the functions of arithmetic/floating.pxd that read them."""
         text = re.sub(rf"\b({'|'.join(VIEWS)})\(", r"\1_of(", text)
-        return re.sub(r"\b(rs1|rs2|rs3|imm|wide)\b", lambda match: f"({self.operands[match[1]]})", text)
+        return re.sub(r"\b(rs1|rs2|rs3|imm|wide)\b", lambda match: self.operands[match[1]], text)
 
     def assigned(self, meaning: Assign) -> str:
         expression = self.expression(meaning.expression)
-        return f"{meaning.view}_image({expression})" if meaning.view else f"<uint64_t>({expression})"
+        if meaning.view:
+            return f"{meaning.view}_image({expression})"
+        return f"<uint64_t>{expression}" if is_term(meaning.expression) else f"<uint64_t>({expression})"
 
     def result(self, expression: str) -> list[str]:
         if self.passes:
-            return [f"value = {expression}", f"cpu.state.regs[{self.uop}.rd] = value"]
-        return [f"cpu.state.regs[{self.uop}.rd] = {expression}"]
+            return [f"value = {expression}", f"{self.rd} = value"]
+        return [f"{self.rd} = {expression}"]
 
     def address(self) -> list[str]:
         return [f"address = {self.operands['rs1']} + {self.operands['imm']}", "entry = entry_of(cpu, address)"]
@@ -126,11 +147,11 @@ class Form:
                 test = f"if {half.expression(condition)}:"
                 return [test, *indent(self.follow(half, 0)), "else:", *indent(self.follow(half, 1))]
             case Jump():
-                return [f"cpu.state.regs[{uop}.rd] = block_of({uop}).exits[1].pc", *self.follow(half, 0)]
+                return [f"{half.rd} = block_of({uop}).exits[1].pc", *self.follow(half, 0)]
             case JumpIndirect():
                 return [
                     f"pc = ({half.operands['rs1']} + {half.operands['imm']}) & ~<uint64_t>1",
-                    f"cpu.state.regs[{uop}.rd] = block_of({uop}).exits[1].pc",
+                    f"{half.rd} = block_of({uop}).exits[1].pc",
                     *self.jump(),
                 ]
             case Fall():
@@ -141,16 +162,16 @@ class Form:
                 return [f"if call_helper(cpu, {uop}, budget) == CONTINUE:", f"    step_over(cpu, {uop})", "return"]
         raise AssertionError(f"{half.row.name}: no handler for {half.row.meaning}")
 
-    def fused(self, pair) -> list[str]:
+    def fused(self, pair: Pair) -> list[str]:
         """The first uop, then the second; a slow path of the first goes on with the second's own handler."""
         first = self.straight(Half(pair.first, passes=pair.passed is not None))
         assert first is not None, f"{pair.first.name} may not go on with the next uop: it cannot begin a pair"
-        return [*first, *self.body(Half(pair.second, f"(uop + {pair.first.cells})", pair.passed))]
+        return [*first, *self.body(Half(pair.second, pair.first.cells, pair.passed))]
 
 
 class Threaded(Form):
     def go_on(self, half) -> list[str]:
-        return [f"go_on(cpu, {half.uop} + {half.row.cells}, budget)"]
+        return [f"go_on(cpu, {half.next}, budget)"]
 
     def load_miss(self, half, kind):
         return [f"load_and_go_on(cpu, {half.uop}, budget, address, {kind})", "return"]
@@ -181,21 +202,21 @@ class Threaded(Form):
             lines += self.handler(f"h_{lower(row)}", row.semantics, self.body(Half(row)))
         lines.append("cdef void* handlers[UOP_COUNT]")
         lines += [f"handlers[{row.constant}] = <void*>h_{lower(row)}" for row in UOPS]
-        return "\n".join(lines) + "\n"
+        return as_text(lines)
 
     def pairs_text(self) -> str:
         lines = []
-        for number, pair in enumerate(PAIRS):
-            lines += self.handler(f"f_{number}", pair, self.fused(pair))
-        lines += [enter_pair(pair, f"<void*>f_{number}") for number, pair in enumerate(PAIRS)]
-        return "\n".join(lines) + "\n"
+        for pair in PAIRS:
+            lines += self.handler(pair_handler(pair), str(pair), self.fused(pair))
+        lines += [enter_pair(pair, f"<void*>{pair_handler(pair)}") for pair in PAIRS]
+        return as_text(lines)
 
 
 class Switch(Form):
     pairs = PAIRS[:SWITCH_PAIRS]
 
     def go_on(self, half) -> list[str]:
-        return [f"uop = {half.uop} + {half.row.cells}"]
+        return [f"uop = {half.next}"]
 
     def load_miss(self, half, kind):
         return self.miss(half, f"load_slowly(cpu, {half.uop}, budget, address, {kind})")
@@ -234,13 +255,13 @@ class Switch(Form):
         for number, pair in enumerate(self.pairs, len(UOPS)):
             lines.append(f"        elif opcode == {number}:  # {pair}")
             lines += indent(self.fused(pair), 3)
-        return "\n".join(lines) + "\n"
+        return as_text(lines)
 
     def pairs_text(self) -> str:
-        return "\n".join(enter_pair(pair, f"<void*>{n}") for n, pair in enumerate(self.pairs, len(UOPS))) + "\n"
+        return as_text(enter_pair(pair, f"<void*>{n}") for n, pair in enumerate(self.pairs, len(UOPS)))
 
 
-def enter_pair(pair, handler: str) -> str:
+def enter_pair(pair: Pair, handler: str) -> str:
     relation = {None: "UNRELATED", "rs1": "IN_RS1", "rs2": "IN_RS2"}[pair.passed]
     return f"enter_pair(&pairs, {pair.first.constant}, {pair.second.constant}, {relation}, {handler})"
 
@@ -278,11 +299,7 @@ class Single(Form):
             lines += indent(body) + [""]
         lines += ["cdef SingleHandler[UOP_COUNT] singles", ""]
         lines += [f"singles[{index}] = {name}" for index, name in enumerate(names)]
-        return "\n".join(lines) + "\n"
-
-
-def indent(lines: list[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
+        return as_text(lines)
 
 
 THREADED_FORM = """\

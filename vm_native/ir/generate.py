@@ -1,4 +1,9 @@
-"""The opcodes and what engines ask of them, from the uop table: `sources` gives the text of vm_native/ir/uop.pxd."""
+"""The opcodes and what engines ask of them, from the uop table: `sources` gives the text of vm_native/ir/uop.pxd.
+
+Generators make lists of lines; here is also what all of them do with such lists.
+"""
+
+from collections.abc import Iterable
 
 from vm_native.ir.uops import UOPS
 
@@ -10,4 +15,12 @@ def sources() -> dict[str, str]:
     lines += [f"    {name} = {number}" for number, name in enumerate([*names, "UOP_COUNT"])]
     branches = ", ".join(row.constant for row in UOPS if row.is_branch)
     lines += ["", "cdef inline bint is_branch(int opcode) noexcept nogil:", f"    return opcode in ({branches})"]
-    return {"vm_native/ir/uop.pxd": "\n".join([*lines, ""])}
+    return {"vm_native/ir/uop.pxd": as_text(lines)}
+
+
+def as_text(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def indent(lines: Iterable[str], levels: int = 1) -> list[str]:
+    return ["    " * levels + line for line in lines]

@@ -34,7 +34,7 @@ This file is data. It and semantics.py import nothing that must be compiled: gen
 
 from typing import NamedTuple
 
-from vm_native.ir.semantics import Assign, Branch, Call, Fall, Jump, JumpIndirect, Meaning, MemoryAccess, parse
+from vm_native.ir.semantics import Assign, Branch, Call, Fall, Jump, JumpIndirect, Meaning, parse
 
 
 class UopRow(NamedTuple):
@@ -60,15 +60,6 @@ class UopRow(NamedTuple):
     def only_writes_rd(self) -> bool:
         """Whether it does nothing else (but raise floating-point flags, if it computes with such numbers)."""
         return isinstance(self.meaning, Assign)
-
-    @property
-    def accesses_memory(self) -> bool:
-        return isinstance(self.meaning, MemoryAccess)
-
-    @property
-    def writes_rd(self) -> bool:
-        """Whether rd is its result. What a helper does to registers is the helper's business."""
-        return "rd" in self.operands and not isinstance(self.meaning, Call)
 
     @property
     def is_branch(self) -> bool:

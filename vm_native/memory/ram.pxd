@@ -7,9 +7,7 @@ cdef enum:
     PAGE_OFFSET = PAGE_SIZE - 1     # the bits of an address below its page
     PAGE_MASK = ~PAGE_OFFSET        # those of the page; negative, so that it is as wide as what it is used with
 
-# Values of the code map.
-cdef enum PageCode:
-    NO_CODE = 0
+cdef enum PageCode:         # bits of the code map
     HAS_CODE = 1            # translated: stores into the page are compared with the translated ranges
     WATCHED = 2             # somebody waits for stores into the page: never cached for writing
 

@@ -1,6 +1,6 @@
 # Translations as engines see them: an entry of the TLB, a compiled access's copy of one, and the inline probe.
 from libc.stdint cimport intptr_t, uint64_t
-from vm_native.memory.ram cimport PAGE_OFFSET
+from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT
 
 cdef enum:
     TLB_ENTRIES = 1024      # of a bank
@@ -23,6 +23,10 @@ cdef struct PageEntry:      # what compiled code knows of the page that an addre
     uint64_t write_tag
     intptr_t addend
     uint64_t unused         # makes the size a power of two
+
+cdef inline TlbEntry* tlb_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
+    # The only one that may hold the translation of this address.
+    return &bank[(address >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
 
 cdef inline bint hits(uint64_t tag, uint64_t address, uint64_t size) noexcept nogil:
     return tag == (address & (~<uint64_t>PAGE_OFFSET | (size - 1)))

@@ -29,7 +29,7 @@ Functions of csr.pyx and privilege.pyx are named only where an access has an eff
 
 Without `write` a write stores the legal value, or does nothing where there is no state.
 
-This file is data: it imports nothing of the package, and generators run it by path.
+This file is data. It imports nothing of the package: generate.py imports it before anything is compiled.
 """
 
 from collections.abc import Mapping, Sequence

@@ -13,8 +13,8 @@ from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport CONTINUE, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport EXECUTE, TLB_ENTRIES
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
+from vm_native.memory.tlb cimport EXECUTE, tlb_entry
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE, KIND_PLAIN,
     RD, RS1, RS2, RS3, DecodeRow, DecodeTable, RegisterField,
@@ -306,8 +306,8 @@ cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_
     word[0] = <uint32_t>half
     if status != CONTINUE or half & 3 != 3:
         return status
-    crosses = not (pc + 2) & (PAGE_SIZE - 1)
-    if crosses or cpu.fetch_tlb[(pc >> PAGE_SHIFT) & (TLB_ENTRIES - 1)].exec_tag != (pc & PAGE_MASK):
+    crosses = not (pc + 2) & PAGE_OFFSET
+    if crosses or tlb_entry(cpu.fetch_tlb, pc).exec_tag != (pc & PAGE_MASK):
         # Another page, or one that may be executed in part only.
         status = cpu.front_end.translate_address(cpu, pc + 2, EXECUTE, 2, &next_physical)
         if status != CONTINUE:
@@ -368,7 +368,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
         block.steps += 1
         at.pc += length
         block.second_page = second_page
-        if not at.pc & (PAGE_SIZE - 1) or second_page:
+        if not at.pc & PAGE_OFFSET or second_page:
             break
     block.size = <uint32_t>(at.pc - block.key.pc)
     block.exits[1].pc = at.pc

@@ -3,34 +3,24 @@
     vm_native/riscv/constants.pxd   numbers of CSRs, their fields, interrupts, causes; of the SBI
     csr_table.pxi                   reading, writing and resetting by number, for csr.pyx
 
-Run by path, before anything is compiled.
+Imported before anything is compiled.
 """
 
-import runpy
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
-HERE = Path(__file__).parent
-TABLE = runpy.run_path(str(HERE / "csrs.py"))
-SBI = runpy.run_path(str(HERE / "sbi_numbers.py"))
-CSRS, FEATURES, ALL_ONES = TABLE["CSRS"], TABLE["FEATURES"], TABLE["ALL_ONES"]
+from vm_native.ir.generate import as_text, indent
+from vm_native.riscv.csrs import ALL_ONES, BY_NAME, CAUSES, CSRS, FEATURES, INTERRUPTS, PMP_ENTRIES, Csr, Field
+from vm_native.riscv.sbi_numbers import Error, Extension
+
 HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
 
 
 def sources() -> dict[str, str]:
     """Texts by file name."""
-    table = text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
-    features = ", ".join(name for name in map(feature, FEATURES) if name in table)
-    table = text([HEADER, f"from vm_native.riscv.constants cimport {features}"]) + table
-    return {"vm_native/riscv/constants.pxd": text(constants()), "csr_table.pxi": table}
-
-
-def text(lines: Iterable[str]) -> str:
-    return "\n".join(lines) + "\n"
-
-
-def indent(lines: Iterable[str], levels: int = 1) -> list[str]:
-    return ["    " * levels + line for line in lines]
+    table = as_text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
+    features = [f"    {name}," for name in map(feature, FEATURES) if name in table]
+    table = as_text([HEADER, "from vm_native.riscv.constants cimport (", *features, ")"]) + table
+    return {"vm_native/riscv/constants.pxd": as_text(constants()), "csr_table.pxi": table}
 
 
 def feature(extension: str) -> str:
@@ -46,15 +36,15 @@ def unsigned(value: int) -> str:
 def constants() -> Iterator[str]:
     """Small numbers are enums. Masks are macros of C: 64 bits, unsigned, and nothing to load from memory."""
     yield from (HEADER, "from libc.stdint cimport uint64_t")
-    numbers = {f"CSR_{row.name.upper()}": row.number for row in TABLE["BY_NAME"].values()}
+    numbers = {f"CSR_{row.name.upper()}": row.number for row in BY_NAME.values()}
     yield from enum("Csr", dict(sorted(numbers.items(), key=lambda item: item[1])))
     yield from enum("Feature", {feature(name): 1 << bit for bit, name in enumerate(FEATURES)})
-    yield from enum("Interrupt", {f"IRQ_{row.name}": row.number for row in TABLE["INTERRUPTS"]})
-    yield from enum("Cause", {row.name: row.number for row in TABLE["CAUSES"]})
-    yield from enum("SbiExtension", {f"SBI_{one.name}": one.value for one in SBI["Extension"]})
-    yield from enum("SbiError", {f"SBI_ERR_{one.name}": one.value for one in SBI["Error"]})
-    events = TABLE["BY_NAME"]["mhpmevent"].indices
-    yield from enum("", {"PMP_ENTRIES": TABLE["PMP_ENTRIES"], "EVENT_COUNTERS": len(events)})
+    yield from enum("Interrupt", {f"IRQ_{row.name}": row.number for row in INTERRUPTS})
+    yield from enum("Cause", {row.name: row.number for row in CAUSES})
+    yield from enum("SbiExtension", {f"SBI_{one.name}": one.value for one in Extension})
+    yield from enum("SbiError", {f"SBI_ERR_{one.name}": one.value for one in Error})
+    events = BY_NAME["mhpmevent"].indices
+    yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events)})
     masks, shifts = {}, {}
     for row in CSRS:
         for field in () if row.view else row.fields or ():
@@ -77,14 +67,14 @@ def enum(name: str, values: dict[str, int]) -> Iterator[str]:
 
 # --- Legal values ----------------------------------------------------------------------------------------------------
 
-def is_restricted(row) -> bool:
+def is_restricted(row: Csr) -> bool:
     """Whether it is stored, and a legal value may differ from what is written."""
     if row.state is None or not row.writable:
         return False
     return row.writable != ALL_ONES or any(map(is_selective, row.fields or ()))
 
 
-def is_selective(field) -> bool:
+def is_selective(field: Field) -> bool:
     """Whether there are values that the field does not take."""
     return 0 < len(field.legal) <= field.mask >> field.low
 
@@ -96,7 +86,7 @@ def legal_values() -> Iterator[str]:
             yield from indent(legal_value(row))
 
 
-def legal_value(row) -> Iterator[str]:
+def legal_value(row: Csr) -> Iterator[str]:
     """Whatever is not there becomes 0, and a field with a value that it does not take, too."""
     masks: dict[str, int] = {}
     for field in row.fields:
@@ -110,7 +100,7 @@ def legal_value(row) -> Iterator[str]:
         if is_selective(field):
             kept = [unsigned(value << field.low) for value in field.legal.values() if value]
             mask = unsigned(field.mask)
-            yield f"if {' and '.join(f'value & {mask} != {value}' for value in kept)}:"
+            yield f"if value & {mask} not in ({', '.join(kept)}):" if kept[1:] else f"if value & {mask} != {kept[0]}:"
             yield f"    value &= ~{mask}"
     fixed = sum((field.fixed or 0) << field.low for field in row.fields)
     yield f"return value | {unsigned(fixed)}" if fixed else "return value"
@@ -122,22 +112,29 @@ def has(extension: str) -> str:
 
 # --- Switches over the number ----------------------------------------------------------------------------------------
 
-def switch(cases: Iterable[tuple[object, list[str]]]) -> Iterator[str]:
+def is_of(row: Csr) -> str:
+    """Whether `number` is the row's, or one of its family's."""
+    if row.indices is None:
+        return f"number == {row.number:#x}"
+    last = row.number + row.indices[-1] - row.indices[0]
+    multiple = f" and not number % {row.indices.step}" if row.indices.step > 1 else ""
+    return f"{row.number:#x} <= number <= {last:#x}{multiple}"
+
+
+def switch(cases: Iterable[tuple[Csr, list[str]]]) -> Iterator[str]:
     """Single numbers first, for these become a switch of C; then the families, with their `index`."""
     cases = list(cases)
     word = "if"
     for row, body in cases:
         if row.indices is None:
-            yield f"{word} number == {row.number:#x}:  # {row.name}"
+            yield f"{word} {is_of(row)}:  # {row.name}"
             yield from indent(body)
             word = "elif"
     yield "else:"
     word = "if"
     for row, body in cases:
         if row.indices is not None:
-            last = row.number + row.indices[-1] - row.indices[0]
-            multiple = f" and not number % {row.indices.step}" if row.indices.step > 1 else ""
-            yield f"    {word} {row.number:#x} <= number <= {last:#x}{multiple}:  # {row.name}"
+            yield f"    {word} {is_of(row)}:  # {row.name}"
             offset = row.number - row.indices[0]
             uses_index = any("index" in line for line in body)
             yield from indent([f"index = number - {offset:#x}"] * uses_index + body, 2)
@@ -151,25 +148,24 @@ def access() -> Iterator[str]:
     functions = dict.fromkeys(row.access for row in CSRS if row.access)
     word = "if"
     for function in functions:
-        numbers = [number for row in CSRS if row.access == function for _, number in row.registers()]
-        condition = " or ".join(f"number == {number:#x}" for number in numbers)
+        condition = " or ".join(is_of(row) for row in CSRS if row.access == function)
         yield from indent([f"{word} {condition}:", f"    return {function}(hart, number, writes)"])
         word = "elif"
     yield "    return True"
 
 
-def place(row) -> str:
+def place(row: Csr) -> str:
     return "hart.state." + row.state.format("index")
 
 
-def seen_through(row, bits: int) -> str:
+def seen_through(row: Csr, bits: int) -> str:
     """Those of these bits of another register that a view shows."""
     through = f"hart.state.{row.through}" if row.through else ""
     known = unsigned(bits) if bits != ALL_ONES else ""
     return " & ".join(filter(None, (through, known)))
 
 
-def value_of(row) -> str:
+def value_of(row: Csr) -> str:
     if row.constant is not None:
         return str(row.constant)
     if row.part:
@@ -189,11 +185,11 @@ def reading() -> Iterator[str]:
     yield "    return True"
 
 
-def existing(row) -> list[str]:
+def existing(row: Csr) -> list[str]:
     return [f"if not {has(row.needs)}:", "    return False"] if row.needs else []
 
 
-def store(row, value: str) -> list[str]:
+def store(row: Csr, value: str) -> list[str]:
     """Lines that write a register; none where nothing can be changed."""
     if row.part:
         old, field = value_of(row.view), row.part

@@ -10,7 +10,7 @@ from vm_native.jump_cache cimport may_be_code_page
 from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entries
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, tlb_entry
 from vm_native.riscv.constants cimport (
     FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
     MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
@@ -290,7 +290,7 @@ cdef void fill(
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
-    entry = &(cpu.fetch_tlb if access == EXECUTE else cpu.tlb)[(address >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
+    entry = tlb_entry(cpu.fetch_tlb if access == EXECUTE else cpu.tlb, address)
     if entry.addend != addend:
         clear_entry(entry)
         entry.addend = addend
@@ -368,15 +368,13 @@ cdef void flush_everything(Hart* hart) noexcept nogil:
 cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     """Drop the translations that a leaf entry for this virtual address may have given."""
     cdef int bank
-    cdef TlbEntry* entry
     if hart.superpages >> (address >> MEGAPAGE_SHIFT & 63) & 1 or (
         hart.gigapages >> (address >> GIGAPAGE_SHIFT & 63) & 1 or hart.gigapages and levels_of(hart.state.satp) > 3
     ):
         flush_translations(hart)
         return
     for bank in range(BANK_S, TLB_BANKS):
-        entry = &hart.cpu.banks[bank * TLB_ENTRIES + ((address >> PAGE_SHIFT) & (TLB_ENTRIES - 1))]
-        clear_entry(entry)
+        clear_entry(tlb_entry(&hart.cpu.banks[bank * TLB_ENTRIES], address))
     if may_be_code_page(&hart.cpu.jump_cache, address):
         forget_fetches(hart)
     else:

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
 from vm_native.riscv.constants cimport (
     MIP_SSIP, SBI_ERR_INVALID_PARAM, SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_IPI, SBI_LEGACY_CLEAR_IPI,
@@ -111,7 +111,7 @@ cdef int64_t remote_fence(
 
 cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
     """Eight bytes at a virtual address, that may lie on two pages."""
-    cdef uint64_t physical, done = 0, size = min(<uint64_t>8, PAGE_SIZE - (address & (PAGE_SIZE - 1)))
+    cdef uint64_t physical, done = 0, size = min(<uint64_t>8, PAGE_SIZE - (address & PAGE_OFFSET))
     cdef RamRegion* region
     while done < 8:
         if translate_address(cpu, address + done, READ, size, &physical) != CONTINUE:

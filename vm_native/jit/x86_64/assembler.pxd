@@ -173,8 +173,6 @@ cdef enum Unary:            # F7 /n
     DIV = 6
     IDIV = 7
 
-cdef void emit_byte(Emitter* e, int byte) noexcept nogil
-cdef void emit_int32(Emitter* e, int32_t value) noexcept nogil
 cdef void op(Emitter* e, int opcode, Width width, int reg, int rm) noexcept nogil
 cdef void op_memory(Emitter* e, int opcode, Width width, int reg, int base, int index, int32_t disp) noexcept nogil
 cdef void op_indexed(
