@@ -73,4 +73,4 @@ class EventQueue:
         self._announce()
 
     def _announce(self) -> None:
-        self._scheduler.set_event(self._heap[0].due_ns if self._heap else NEVER)
+        self._scheduler.set_event(min(self._heap[0].due_ns, NEVER) if self._heap else NEVER)

@@ -260,7 +260,10 @@ class Device:
     # --- Life --------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Back to the power-on state. Host resources stay; events of the device are cancelled; the line falls."""
+        """Back to the power-on state, which is the constructor's too. Host resources stay; the line falls.
+
+        When a machine resets its devices it has forgotten all their events.
+        """
         self.irq.lower()
 
     def on_event(self, event: int, data: int) -> None:
