@@ -5,6 +5,7 @@ import pytest
 from tests.assembler import BASE
 from vm.devices import Device
 from vm.stop import StopReason
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
 
 A0, S0 = 10, 8
@@ -244,7 +245,7 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled):
         fadd.s fa3, fa0, fa0
         wfi
     """, switches={"registers": registers}, devices=[(port, DEVICE)])
-    g["mstatus"] = 0x6000
+    g["mstatus"] = mask("mstatus", "FS")
 
     def read(offset):
         g.hart.f_bits[10] = 0x4000_0000_3F80_0000
