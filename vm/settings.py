@@ -35,7 +35,7 @@ class Setting(NamedTuple):
 
 
 TABLE = (
-    # Of a machine
+    # --- Of a machine -------------------------------------------------------------------------------------------------
     Setting("engine", "VM_ENGINE", Kind.TEXT, "what runs the guest where nobody says: auto, interpreter or jit"),
     Setting("dispatch", "VM_DISPATCH", Kind.TEXT, "the interpreter's form: threaded or switch, as built"),
     Setting("linking", "VM_LINKING", Kind.SWITCH, "jumps from block to block in the interpreter"),
@@ -45,17 +45,17 @@ TABLE = (
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "room for compiled code"),
-    # Of images
+    # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
     Setting("", "VM_DEBIAN_MIRROR", Kind.TEXT, "the mirror that Debian's packages come from"),
     Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
     Setting("", "https_proxy", Kind.TEXT, "the same for https"),
     Setting("", "no_proxy", Kind.TEXT, "hosts that are reached without one"),
-    # Of the command line
+    # --- Of the command line ------------------------------------------------------------------------------------------
     Setting("", "NO_COLOR", Kind.TEXT, "set: print without colours (https://no-color.org)"),
     Setting("", "COLUMNS", Kind.TEXT, "the width of the terminal"),
-    # Of the process
+    # --- Of the process -----------------------------------------------------------------------------------------------
     Setting("", "VM_COPY", Kind.TEXT, "the instruction set that copies memory"),
 )
 VARIABLES = frozenset(setting.variable for setting in TABLE)

@@ -58,7 +58,7 @@ def printed(machine: vm.Machine) -> str:
     return machine.console.text
 
 
-# At the entry of the kernel
+# --- At the entry of the kernel ---------------------------------------------------------------------------------------
 
 def test_kernel_starts_in_supervisor_mode(boot):
     """a0 is the hart, a1 the device tree; translation and interrupts are off."""
@@ -106,7 +106,7 @@ def test_set_up_as_opensbi_does(boot):
         {name: theirs[name] & mask for name, mask in shared.items()}
 
 
-# In S- and U-mode
+# --- In S- and U-mode -------------------------------------------------------------------------------------------------
 
 TRAP_IS_A_LETTER = """
     la t0, trap
@@ -192,7 +192,7 @@ def test_whole_memory_is_open(boot):
         """)) == "y"
 
 
-# Traps that nobody takes
+# --- Traps that nobody takes ------------------------------------------------------------------------------------------
 
 def test_trap_without_a_handler_stops_the_machine(boot):
     """stvec is 0, where nothing is: the stop tells of the first trap, not of those that followed."""
@@ -213,7 +213,7 @@ def test_trap_for_machine_mode_stops_the_machine(boot):
     assert (stop.reason, stop.pc, stop.cause, stop.value) == expected
 
 
-# Several harts
+# --- Several harts ----------------------------------------------------------------------------------------------------
 
 START_SECOND = """
     li a0, 1                    # hart

@@ -237,7 +237,7 @@ def test_values_out_of_range(family):
         family.memcpy_adaptive_with_threshold(bytearray(1), bytes(1), -1)
 
 
-# Which of them is used
+# --- Which of them is used --------------------------------------------------------------------------------------------
 
 def test_the_best_that_runs_is_used():
     assert vm.copy.instruction_set == os.environ.get("VM_COPY", implementations()[0])
