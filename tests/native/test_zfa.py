@@ -33,7 +33,7 @@ from tests.native.ieee754 import (
 )
 from tests.native.single import SingleSteps
 from vm_native.riscv.instructions import encode
-from vm_native.testing import floating as fpu
+from vm_native.testing import floating
 
 
 @FEW_AND_MANY
@@ -96,7 +96,7 @@ def test_modular_conversion():
 )
 def test_modular_conversion_by_example(value, low, flags):
     bits = int.from_bytes(struct.pack("<d", value), "little")
-    assert fpu.operate("fcvtmod.w.d", RTZ, bits) == (low, flags)
+    assert floating.operate("fcvtmod.w.d", RTZ, bits) == (low, flags)
 
 
 # The table of immediates, without the smallest normal number, infinity and NaN
