@@ -12,7 +12,7 @@ from tests.conformance.encoding import register_fields
 from tests.conformance.generator import word_of
 from tests.conformance.image import Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
-from tests.native.paging import PAGE, PageTables
+from tests.native.riscv.paging import PAGE, PageTables
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import ROWS, encode

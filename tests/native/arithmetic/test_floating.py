@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tests.native.fpu_cases import (
+from tests.native.arithmetic.floating_cases import (
     ARITY,
     FEW_AND_MANY,
     TO_BITS,
@@ -25,7 +25,7 @@ from tests.native.fpu_cases import (
     has_uop,
     operations_and_modes,
 )
-from tests.native.ieee754 import (
+from tests.native.arithmetic.ieee754 import (
     DOUBLE,
     FORMATS,
     HALF,

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from tests.native.fpu_cases import (
+from tests.native.arithmetic.floating_cases import (
     FEW_AND_MANY,
     ZFA,
     biased_random,
@@ -18,7 +18,7 @@ from tests.native.fpu_cases import (
     corners,
     operations_and_modes,
 )
-from tests.native.ieee754 import (
+from tests.native.arithmetic.ieee754 import (
     DOUBLE,
     FORMATS,
     MODE_NAMES,
@@ -31,7 +31,7 @@ from tests.native.ieee754 import (
     round_to,
     to_integer_modulo,
 )
-from tests.native.single import SingleSteps
+from tests.native.riscv.single import SingleSteps
 from vm_native.riscv.instructions import encode
 from vm_native.testing import floating
 

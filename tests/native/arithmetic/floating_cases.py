@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, MODES, NAN, RNE, RTZ, Format, expected, multiplied
+from tests.native.arithmetic.ieee754 import (
+    FORMATS,
+    INFINITY,
+    MODE_NAMES,
+    MODES,
+    NAN,
+    RNE,
+    RTZ,
+    Format,
+    expected,
+    multiplied,
+)
 from vm_native.ir.uops import UOPS
 from vm_native.testing import floating
 
