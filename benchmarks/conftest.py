@@ -1,3 +1,5 @@
+"""How much of the benchmark report pytest-benchmark sees."""
+
 import pytest
 
 

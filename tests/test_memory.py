@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import A, PageTables, R, V
+from tests.native.riscv.paging import A, PageTables, R, V
 from vm.errors import BusError, MachineBusy, PageFault, VmError
 from vm.stop import StopReason
 

@@ -77,10 +77,3 @@ def test_the_reference_lists_them_all():
     assert {row.variable: row.meaning for row in TABLE} == listed
     engines = (ROOT / "docs" / "how-to" / "engine.md").read_text()
     assert set(re.findall(r"`(VM_JIT_\w+)=0`", engines)) == {row.variable for row in switch_rows()}
-
-
-def test_nothing_else_reads_the_environment():
-    """But for the child processes of vm.bench, which take it over as a whole."""
-    readers = [path.relative_to(ROOT).as_posix() for path in (ROOT / "vm").rglob("*.py")
-               if "bench" not in path.parts and re.search(r"\bos\.(environ|getenv)", path.read_text())]
-    assert readers == ["vm/settings.py"]

@@ -285,14 +285,14 @@ class Machine:
         - discarded: traces given up.
         - reclaimed: regions of code memory emptied for new code.
         - pauses_ns: for how long the last 512 of them held up the machine (count, p50, p99, max).
-        - links: jumps set from trace to trace.
+        - links: set from trace to trace.
         - interpreted: steps not done by compiled code.
         - compiled: the share of those that were.
-        - performed: instructions that compiled code left to the interpreter's functions.
-        - left: how often the run loop took over from compiled code, by reason: "unlinked" (a way out that leads to no
+        - performed: fallbacks, of instructions that compiled code leaves to the interpreter's functions.
+        - left: how often the run loop took over from compiled code, by reason: "unlinked" (an exit that leads to no
           trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
           "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a stop,
-          or floating point on or off, by an instruction left to the interpreter's functions).
+          or floating point on or off, by a fallback).
         """
         return summary({"dispatch": self._scheduler.form, **self._native.statistics()}, self.steps)
 

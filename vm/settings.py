@@ -35,27 +35,27 @@ class Setting(NamedTuple):
 
 
 TABLE = (
-    # Of a machine
+    # --- Of a machine -------------------------------------------------------------------------------------------------
     Setting("engine", "VM_ENGINE", Kind.TEXT, "what runs the guest where nobody says: auto, interpreter or jit"),
     Setting("dispatch", "VM_DISPATCH", Kind.TEXT, "the interpreter's form: threaded or switch, as built"),
-    Setting("linking", "VM_LINKING", Kind.SWITCH, "jumps from block to block in the interpreter"),
+    Setting("linking", "VM_LINKING", Kind.SWITCH, "links between blocks in the interpreter"),
     Setting("fusion", "VM_FUSION", Kind.SWITCH, "pairs of micro-operations in the interpreter"),
     Setting("data_tlb", "VM_TLB", Kind.SWITCH, "the TLB of loads and stores"),
     Setting("perf_map", "VM_PERF_MAP", Kind.SWITCH, "tell Linux perf what compiled code is"),
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
-    Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "room for compiled code"),
-    # Of images
+    Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "bytes of code memory"),
+    # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
     Setting("", "VM_DEBIAN_MIRROR", Kind.TEXT, "the mirror that Debian's packages come from"),
     Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
     Setting("", "https_proxy", Kind.TEXT, "the same for https"),
     Setting("", "no_proxy", Kind.TEXT, "hosts that are reached without one"),
-    # Of the command line
+    # --- Of the command line ------------------------------------------------------------------------------------------
     Setting("", "NO_COLOR", Kind.TEXT, "set: print without colours (https://no-color.org)"),
     Setting("", "COLUMNS", Kind.TEXT, "the width of the terminal"),
-    # Of the process
+    # --- Of the process -----------------------------------------------------------------------------------------------
     Setting("", "VM_COPY", Kind.TEXT, "the instruction set that copies memory"),
 )
 VARIABLES = frozenset(setting.variable for setting in TABLE)
@@ -68,7 +68,7 @@ class Settings:
 
     - engine: where `Machine(engine=...)` does not say.
     - dispatch: the interpreter's form; None for the best that is built.
-    - linking, fusion, data_tlb: jumps between blocks and pairs of micro-operations in the interpreter, and the TLB of
+    - linking, fusion, data_tlb: links between blocks and pairs of micro-operations in the interpreter, and the TLB of
       loads and stores.
     - perf_map: where `Machine(perf_map=...)` does not say.
     - hot, seed, code_bytes: the compiler's, whose own defaults are taken for None.

@@ -58,7 +58,7 @@ def printed(machine: vm.Machine) -> str:
     return machine.console.text
 
 
-# At the entry of the kernel
+# --- At the entry of the kernel ---------------------------------------------------------------------------------------
 
 def test_kernel_starts_in_supervisor_mode(boot):
     """a0 is the hart, a1 the device tree; translation and interrupts are off."""
@@ -106,7 +106,7 @@ def test_set_up_as_opensbi_does(boot):
         {name: theirs[name] & mask for name, mask in shared.items()}
 
 
-# In S- and U-mode
+# --- In S- and U-mode -------------------------------------------------------------------------------------------------
 
 TRAP_IS_A_LETTER = """
     la t0, trap
@@ -192,7 +192,7 @@ def test_whole_memory_is_open(boot):
         """)) == "y"
 
 
-# Traps that nobody takes
+# --- Traps that nobody takes ------------------------------------------------------------------------------------------
 
 def test_trap_without_a_handler_stops_the_machine(boot):
     """stvec is 0, where nothing is: the stop tells of the first trap, not of those that followed."""
@@ -213,7 +213,7 @@ def test_trap_for_machine_mode_stops_the_machine(boot):
     assert (stop.reason, stop.pc, stop.cause, stop.value) == expected
 
 
-# Several harts
+# --- Several harts ----------------------------------------------------------------------------------------------------
 
 START_SECOND = """
     li a0, 1                    # hart
@@ -262,68 +262,72 @@ def test_interrupt_from_another_hart(boot):
         """, harts=2)).endswith("b")
 
 
+# Hart 1 uses a page at 0x40000000; hart 0 maps another there and fences the harts of MASK, from MASK_BASE on.
+REMOTE_FENCE = f"""
+    .equ ROOT, 0x81000000
+    .equ MIDDLE, 0x81001000
+    .equ LEAF, 0x81002000
+    .equ ONE, 0x81003000
+    .equ TWO, 0x81004000
+    li t0, ROOT
+    li t1, (0x80000000 >> 2) | 0xcf
+    sd t1, 16(t0)           # 0x80000000 as it is: D A G X W R V
+    li t1, (MIDDLE >> 2) | 1
+    sd t1, 8(t0)            # 0x40000000
+    li t0, MIDDLE
+    li t1, (LEAF >> 2) | 1
+    sd t1, (t0)
+    li t0, LEAF
+    li t1, (ONE >> 2) | 0xc7
+    sd t1, (t0)
+    li t0, ONE
+    li t1, 'x'
+    sb t1, (t0)
+    li t0, TWO
+    li t1, 'y'
+    sb t1, (t0)
+    {START_SECOND}
+1:  la t0, state
+    lw t1, (t0)
+    beqz t1, 1b             # hart 1 has used the mapping
+    li t0, LEAF
+    li t1, (TWO >> 2) | 0xc7
+    sd t1, (t0)
+    li a0, MASK
+    li a1, MASK_BASE
+    li a2, 0x40000000
+    li a3, 0x1000
+    li a7, 0x52464e43       # RFENCE
+    li a6, 1                # remote_sfence_vma
+    ecall
+    li t1, 2
+    la t0, state
+    sw t1, (t0)
+    j .
+second:
+    li t0, (8 << 60) | (ROOT >> 12)
+    csrw satp, t0
+    sfence.vma
+    li s1, 0x40000000
+    lbu a0, (s1)
+    call put
+    la t0, state
+    li t1, 1
+    sw t1, (t0)
+1:  lbu a0, (s1)
+    la t0, state
+    lw t1, (t0)
+    li t2, 2
+    bne t1, t2, 1b
+    lbu a0, (s1)
+    call put
+    j power_off
+.balign 4
+state: .word 0
+"""
+
+
 @pytest.mark.parametrize("mask, base", [("1 << 1", 0), ("0", -1)], ids=["hart 1", "all harts"])
 def test_remote_fence_reaches_the_other_hart(boot, mask, base):
-    """Hart 1 uses a page at 0x40000000, hart 0 maps another there and fences remotely: then hart 1 sees that one."""
-    assert printed(boot(f"""
-        .equ ROOT, 0x81000000
-        .equ MIDDLE, 0x81001000
-        .equ LEAF, 0x81002000
-        .equ ONE, 0x81003000
-        .equ TWO, 0x81004000
-        li t0, ROOT
-        li t1, (0x80000000 >> 2) | 0xcf
-        sd t1, 16(t0)           # 0x80000000 as it is: D A G X W R V
-        li t1, (MIDDLE >> 2) | 1
-        sd t1, 8(t0)            # 0x40000000
-        li t0, MIDDLE
-        li t1, (LEAF >> 2) | 1
-        sd t1, (t0)
-        li t0, LEAF
-        li t1, (ONE >> 2) | 0xc7
-        sd t1, (t0)
-        li t0, ONE
-        li t1, 'x'
-        sb t1, (t0)
-        li t0, TWO
-        li t1, 'y'
-        sb t1, (t0)
-        {START_SECOND}
-    1:  la t0, state
-        lw t1, (t0)
-        beqz t1, 1b             # hart 1 has used the mapping
-        li t0, LEAF
-        li t1, (TWO >> 2) | 0xc7
-        sd t1, (t0)
-        li a0, {mask}
-        li a1, {base}
-        li a2, 0x40000000
-        li a3, 0x1000
-        li a7, 0x52464e43       # RFENCE
-        li a6, 1                # remote_sfence_vma
-        ecall
-        li t1, 2
-        la t0, state
-        sw t1, (t0)
-        j .
-    second:
-        li t0, (8 << 60) | (ROOT >> 12)
-        csrw satp, t0
-        sfence.vma
-        li s1, 0x40000000
-        lbu a0, (s1)
-        call put
-        la t0, state
-        li t1, 1
-        sw t1, (t0)
-    1:  lbu a0, (s1)
-        la t0, state
-        lw t1, (t0)
-        li t2, 2
-        bne t1, t2, 1b
-        lbu a0, (s1)
-        call put
-        j power_off
-    .balign 4
-    state: .word 0
-        """, harts=2)) == "xy"
+    """Once fenced, hart 1 sees the page that hart 0 has put in the place of the one before."""
+    assert printed(boot(f".equ MASK, {mask}\n.equ MASK_BASE, {base}\n{REMOTE_FENCE}", harts=2)) == "xy"

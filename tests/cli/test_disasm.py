@@ -3,6 +3,7 @@
 import pytest
 
 from tests.cli.conftest import assert_fails_with_one_line
+from vm.guests.demo.build import ROOT
 
 
 def disassemble(vm, *arguments):
@@ -52,8 +53,6 @@ def test_executable_of_another_architecture(vm):
 
 def test_every_instruction_of_the_demo_is_decoded(vm):
     """What is no instruction is the read-only data that the demo links behind its code."""
-    from vm.guests.demo.build import ROOT
-
     lines = disassemble(vm, ROOT / "demo.elf")
     code = lines[:next(i for i, line in enumerate(lines) if line.endswith("<user_code>:") or "..." in line)]
     assert len(code) > 1000 and not any(".insn" in line for line in code)

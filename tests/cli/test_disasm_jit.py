@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import assert_fails_with_one_line
+from vm.cli import main
 
 
 def compiled(vm, *arguments):
@@ -68,8 +69,6 @@ def test_options_that_do_not_go_together(vm, printing, options):
 
 
 def test_without_capstone_it_says_what_to_install(guest, monkeypatch, capsys):
-    from vm.cli import main
-
     monkeypatch.setitem(sys.modules, "capstone", None)
     with pytest.raises(SystemExit) as end:
         main(["disasm", "--jit", guest("loop")])
@@ -78,8 +77,6 @@ def test_without_capstone_it_says_what_to_install(guest, monkeypatch, capsys):
 
 
 def test_host_that_cannot_compile_says_so(guest, monkeypatch, capsys):
-    from vm.cli import main
-
     monkeypatch.setattr("vm.engine.unavailable", lambda: "the host refuses executable memory")
     with pytest.raises(SystemExit) as end:
         main(["disasm", "--jit", guest("loop")])

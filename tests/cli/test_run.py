@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -124,12 +123,10 @@ def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):
 
 
 def test_demo_runs_to_its_end(vm):
-    start = time.monotonic()
     process = vm("demo", environment={"http_proxy": "http://127.0.0.1:9"})
     assert process.returncode == 0 and process.stderr == b""
     assert b"12 checks passed" in process.stdout
     assert re.search(r"\n[\d,]+ instructions retired in [\d.]+ s: [\d,]+ MIPS\n$", process.stdout.decode())
-    assert time.monotonic() - start < 60
 
 
 def test_info_in_a_pipe_is_plain_text(vm):

@@ -23,7 +23,9 @@ from tests.conformance.units import FUEL, KEPT, POINTERS, RESUME, Unit, address_
 from vm_native.ir.semantics import MemoryAccess
 from vm_native.ir.uops import UOPS
 from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode
+from vm_native.riscv.registers import CSR_NUMBERS as CSR
 
 OMIT = "omit"
 BACKWARD = 12
@@ -165,15 +167,16 @@ def csr(row: Row, random: Random) -> Unit:
 def ret(row: Row, random: Random) -> Unit:
     """Return to the next instruction, in the privilege that xPP says; mostly xPP is set to the highest before."""
     if row.helper == "mret":
-        status, pc, previous, upper = 0x300, 0x341, -0x800, 0x2000
+        status, pc, previous = "mstatus", "mepc", mask("mstatus", "MPP")
     else:
-        status, pc, previous, upper = 0x100, 0x141, 0x100, 0
+        status, pc, previous = "sstatus", "sepc", mask("mstatus", "SPP")
+    upper = previous + 0x800 >> 12 << 12
     operation = "csrrs" if random.random() < 0.8 else "csrrc"
     words = [
-        encode("lui", imm=upper, rd=5), encode("addi", imm=previous, rd=5, rs1=5),
-        encode(operation, csr=status, rs1=5, rd=0),
+        encode("lui", imm=upper, rd=5), encode("addi", imm=previous - upper, rd=5, rs1=5),
+        encode(operation, csr=CSR[status], rs1=5, rd=0),
     ]  # fmt: skip
-    set_pc = encode("csrrw", csr=pc, rs1=5, rd=0)
+    set_pc = encode("csrrw", csr=CSR[pc], rs1=5, rd=0)
     return Unit(28, lambda here, target: [*words, *address_into(5, here + 12, here + 28), set_pc, row.match])
 
 
@@ -183,7 +186,7 @@ def ecall(row: Row, random: Random) -> Unit:
 
 def wfi(row: Row, random: Random) -> Unit:
     """With an interrupt pending and enabled locally, so that it ends on every machine."""
-    words = [encode("csrrsi", csr=0x304, zimm=2, rd=0), encode("csrrsi", csr=0x344, zimm=2, rd=0), row.match]
+    words = [encode("csrrsi", csr=CSR["mie"], zimm=2, rd=0), encode("csrrsi", csr=CSR["mip"], zimm=2, rd=0), row.match]
     return Unit(12, lambda here, target: words)
 
 

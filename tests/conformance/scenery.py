@@ -14,18 +14,31 @@ from hypothesis import strategies as st
 
 from tests.conformance.frame import CODE, CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, SIZE, TABLES, Parameters
 from tests.conformance.image import BASE
+from vm_native.riscv.csrs import BY_NAME, mask
 
 MSIP = 0x200_0000
 OWN_ENTRIES = range(2, 7)           # of the PMP
 LOCKED, NA4, NAPOT, TOR = 0x80, 0x10, 0x18, 0x08
+R_W, R_W_X = 3, 7
 ALL = (1 << 54) - 1                 # pmpaddr of a NAPOT entry over everything
 V, R, W, X, U, G, A, D = (1 << n for n in range(8))
 PAGE = 0x1000
-ENVCFG = (1 << 63, 1 << 61, 1 << 62, 1 << 7, 1 << 6, 1 << 5, 1 << 4)       # STCE, ADUE, PBMTE, CBZE, CBCFE, CBIE
 NAPOT_64K = 1 << 63
+(FS,) = [field for field in BY_NAME["mstatus"].fields or () if field.name == "FS"]
+FLOAT_STATES = [FS.legal[name] << FS.low for name in ("INITIAL", "CLEAN", "DIRTY", "DIRTY")]
+STATUS = [mask("mstatus", name) for name in ("SUM", "MXR", "TVM", "TW", "TSR")]
+CBIE = (1 << 5, 1 << 4)             # of menvcfg, bit by bit
+ENVCFG = [*(mask("menvcfg", name) for name in ("STCE", "ADUE", "PBMTE", "CBZE", "CBCFE")), *CBIE]
+ALL_COUNTERS, TIME = mask("mcounteren", "CY TM IR"), mask("mcounteren", "TM")
+STATEEN = [0, -1, -1, mask("mstateen0", "SE0"), mask("mstateen0", "ENVCFG")]
+SEED_ACCESS = [mask("mseccfg", names) for names in ("", "USEED", "SSEED", "USEED SSEED")]
+DELEGATED_INTERRUPTS = [mask("mideleg", names) for names in ("", "SSI", "SSI STI SEI", "SEI")]
 # Exceptions that may be delegated. Misaligned atomics come as either of a pair, so a pair goes one way.
-PAIRS = ((1 << 4) | (1 << 5), (1 << 6) | (1 << 7))
-SINGLE = (0, 1, 2, 3, 8, 12, 13, 15)
+PAIRS = [mask("medeleg", names) for names in ("LOAD_MISALIGNED LOAD_ACCESS", "STORE_MISALIGNED STORE_ACCESS")]
+SINGLE = [mask("medeleg", name) for name in (
+    "FETCH_MISALIGNED", "FETCH_ACCESS", "ILLEGAL_INSTRUCTION", "BREAKPOINT", "ECALL_FROM_U", "FETCH_PAGE", "LOAD_PAGE",
+    "STORE_PAGE",
+)]  # fmt: skip
 WINDOWS = {8: 39, 9: 48, 10: 57}    # satp.MODE -> bits of an address
 
 
@@ -40,20 +53,20 @@ class Scenery(NamedTuple):
         """Fill in `parameters`; returns the page tables."""
         random = Random(self.seed + 1)
         parameters.mode = self.mode
-        parameters.mstatus = random.choice((0x2000, 0x4000, 0x6000, 0x6000)) if parameters.floating else 0
-        parameters.fcsr = random.choice((0, 0, 0x20, 0x40, 0x60, 0x80)) | random.choice((0, 31))
-        parameters.counteren = random.choice((0, 7, 7, 2))
+        parameters.mstatus = random.choice(FLOAT_STATES) if parameters.floating else 0
+        parameters.fcsr = random.choice((0, 0, 1, 2, 3, 4)) << 5 | random.choice((0, 31))
+        parameters.counteren = random.choice((0, ALL_COUNTERS, ALL_COUNTERS, TIME))
         if "Smstateen" in extensions:
-            parameters.stateen = random.choice((0, -1, -1, 1 << 63, 1 << 62))
+            parameters.stateen = random.choice(STATEEN)
         if "Zkr" in extensions:
-            parameters.mseccfg = random.choice((0, 0x100, 0x200, 0x300))
+            parameters.mseccfg = random.choice(SEED_ACCESS)
         self.protect(parameters, random)
         if self.mode < 3:
             # The S-mode handler skips instructions, so what it gets it must be able to read.
-            parameters.medeleg = sum(1 << n for n in SINGLE if random.random() < 0.4)
+            parameters.medeleg = sum(cause for cause in SINGLE if random.random() < 0.4)
             parameters.medeleg |= sum(pair for pair in PAIRS if random.random() < 0.4)
-            parameters.mideleg = random.choice((0, 0x2, 0x222, 0x200))
-            parameters.mstatus |= sum(1 << bit for bit in (18, 19, 20, 21, 22) if random.random() < 0.3)
+            parameters.mideleg = random.choice(DELEGATED_INTERRUPTS)
+            parameters.mstatus |= sum(bit for bit in STATUS if random.random() < 0.3)
             parameters.menvcfg = sum(bit for bit in ENVCFG if random.random() < 0.5)
         if not self.paging:
             return b""
@@ -62,7 +75,7 @@ class Scenery(NamedTuple):
     def protect(self, parameters: Parameters, random: Random) -> None:
         """PMP: what lies below RAM is out of reach, in M-mode too, as machines differ there, but for the line of the
         software interrupt. The last entry is the rest, those between are the program's."""
-        parameters.pmpaddr[0], parameters.pmpcfg[0] = MSIP >> 2, NA4 | 3
+        parameters.pmpaddr[0], parameters.pmpcfg[0] = MSIP >> 2, NA4 | R_W
         parameters.pmpaddr[1], parameters.pmpcfg[1] = (1 << 31) - 1 >> 3, LOCKED | NAPOT
         parameters.pmpaddr[7], parameters.pmpcfg[7] = ALL, NAPOT | R_W_X
         for entry in OWN_ENTRIES:
@@ -117,9 +130,6 @@ class Scenery(NamedTuple):
         tables[1][here + 1 & 511] = BASE >> 2 | random_flags(random, user) & ~X
         tables[1][here - 1 & 511] = BASE + random.choice((0, PAGE)) >> 2 | random_flags(random, user)
         return b"".join(struct.pack("<512Q", *table) for table in tables)
-
-
-R_W_X = 7
 
 
 def random_flags(random: Random, user: int) -> int:

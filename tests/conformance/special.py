@@ -12,9 +12,11 @@ from tests.conformance.frame import CODE_SIZE, CONSTANTS, DATA, DATA_SIZE, TABLE
 from tests.conformance.image import BASE
 from tests.conformance.scenery import LOCKED, MSIP, NA4, NAPOT, OWN_ENTRIES, PAGE, U, random_flags
 from tests.conformance.units import FUEL, POINTERS, Unit, address_into, data_address
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
+from vm_native.riscv.registers import CSR_NUMBERS as CSR
 
-SATP, SUPERPAGE = 0x180, 1 << 21
+SUPERPAGE = 1 << 21
 ACCESSES, DATA_REGISTERS = ("ld", "lb", "sd", "sb"), (11, 12)
 
 
@@ -63,10 +65,11 @@ def interrupt(random: Random) -> Unit:
     """Make an interrupt pending and enable it: from S and below only what they may."""
     bit = random.choice((1, 5, 9))
     words = [
-        encode("addi", imm=1 << bit if bit < 11 else 0, rd=5, rs1=0), encode("csrrs", csr=0x344, rs1=5, rd=0),
-        encode("csrrs", csr=0x304, rs1=5, rd=0), encode("csrrsi", csr=0x300, zimm=8 | random.choice((0, 2)), rd=0),
-        encode("csrrsi", csr=0x144, zimm=2, rd=0), encode("csrrs", csr=0x104, rs1=5, rd=0),
-        encode("csrrsi", csr=0x100, zimm=2, rd=0),
+        encode("addi", imm=1 << bit if bit < 11 else 0, rd=5, rs1=0), encode("csrrs", csr=CSR["mip"], rs1=5, rd=0),
+        encode("csrrs", csr=CSR["mie"], rs1=5, rd=0),
+        encode("csrrsi", csr=CSR["mstatus"], zimm=8 | random.choice((0, 2)), rd=0),
+        encode("csrrsi", csr=CSR["sip"], zimm=2, rd=0), encode("csrrs", csr=CSR["sie"], rs1=5, rd=0),
+        encode("csrrsi", csr=CSR["sstatus"], zimm=2, rd=0),
     ]  # fmt: skip
     return Unit(4 * len(words), lambda here, target: words)
 
@@ -74,9 +77,9 @@ def interrupt(random: Random) -> Unit:
 def floating_on(random: Random) -> Unit:
     """FS and frm back to something useful."""
     words = [
-        encode("lui", imm=0x6000, rd=5),
-        encode("csrrs", csr=0x100, rs1=5, rd=0), encode("csrrs", csr=0x300, rs1=5, rd=0),
-        encode("csrrwi", csr=2, zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
+        encode("lui", imm=mask("mstatus", "FS"), rd=5),
+        encode("csrrs", csr=CSR["sstatus"], rs1=5, rd=0), encode("csrrs", csr=CSR["mstatus"], rs1=5, rd=0),
+        encode("csrrwi", csr=CSR["frm"], zimm=random.choice((0, 0, 1, 2, 3, 4)), rd=0),
     ]  # fmt: skip
     return Unit(16, lambda here, target: words)
 
@@ -87,7 +90,7 @@ def supervisor_memory(random: Random) -> Unit:
     upper = (value + 0x800) >> 12 << 12
     words = [encode("lui", imm=upper, rd=5), encode("addi", imm=value - upper, rd=5, rs1=5)]
     operation = random.choice(("csrrs", "csrrc"))
-    words += [encode(operation, csr=0x100, rs1=5, rd=0), encode(operation, csr=0x300, rs1=5, rd=0)]
+    words += [encode(operation, csr=CSR["sstatus"], rs1=5, rd=0), encode(operation, csr=CSR["mstatus"], rs1=5, rd=0)]
     return Unit(16, lambda here, target: words)
 
 
@@ -192,14 +195,14 @@ def superpage(random: Random) -> Unit:
 def address_space(random: Random) -> Unit:
     """Another ASID, with the same tables: nothing else changes."""
     body = [encode("addi", imm=7, rd=6, rs1=0), encode("slli", imm=44, rd=6, rs1=6)]
-    body.append(encode(random.choice(("csrrs", "csrrc")), csr=SATP, rs1=6, rd=0))
+    body.append(encode(random.choice(("csrrs", "csrrc")), csr=CSR["satp"], rs1=6, rd=0))
     words = if_paging(body)
     return Unit(4 * len(words), lambda here, target: words)
 
 
 def if_paging(body: list[int]) -> list[int]:
     """Skip the body where satp is 0, or cannot be read: that traps, and x5 stays 0."""
-    probe = [encode("addi", rd=5, rs1=0), encode("csrrs", csr=SATP, rs1=0, rd=5)]
+    probe = [encode("addi", rd=5, rs1=0), encode("csrrs", csr=CSR["satp"], rs1=0, rd=5)]
     return [*probe, encode("beq", imm=4 + 4 * len(body), rs1=5, rs2=0), *body]
 
 
@@ -219,11 +222,11 @@ def software_interrupt(random: Random) -> Unit:
     level = random.choice((0, 1, 1))
     body = [
         encode("lui", imm=MSIP, rd=6), encode("addi", imm=level, rd=7, rs1=0), encode("sw", rs1=6, rs2=7),
-        encode("csrrs", csr=0x344, rs1=0, rd=7), encode("csrrsi", csr=0x304, zimm=8, rd=0),
-        encode("csrrsi", csr=0x300, zimm=random.choice((0, 8, 8)), rd=0),
+        encode("csrrs", csr=CSR["mip"], rs1=0, rd=7), encode("csrrsi", csr=CSR["mie"], zimm=8, rd=0),
+        encode("csrrsi", csr=CSR["mstatus"], zimm=random.choice((0, 8, 8)), rd=0),
     ]  # fmt: skip
     # Below M-mode the access to mie traps, and x5 stays negative.
-    words = [encode("addi", imm=-1, rd=5, rs1=0), encode("csrrci", csr=0x304, zimm=8, rd=5)]
+    words = [encode("addi", imm=-1, rd=5, rs1=0), encode("csrrci", csr=CSR["mie"], zimm=8, rd=5)]
     words += [encode("blt", imm=4 + 4 * len(body), rs1=5, rs2=0), *body]
     return Unit(4 * len(words), lambda here, target: words)
 
@@ -241,9 +244,9 @@ def protection(random: Random) -> Unit:
             *address_into(5, here, place), encode("srli", imm=2, rd=5, rs1=5),
             encode("ori", imm=(size >> 3) - (size > 4), rd=5, rs1=5),
             encode("addi", imm=255, rd=6, rs1=0), encode("slli", imm=8 * entry, rd=6, rs1=6),
-            encode("csrrc", csr=0x3A0, rs1=6, rd=0), encode("csrrw", csr=0x3B0 + entry, rs1=5, rd=0),
+            encode("csrrc", csr=CSR["pmpcfg0"], rs1=6, rd=0), encode("csrrw", csr=CSR["pmpaddr0"] + entry, rs1=5, rd=0),
             encode("addi", imm=setting, rd=6, rs1=0), encode("slli", imm=8 * entry, rd=6, rs1=6),
-            encode("csrrs", csr=0x3A0, rs1=6, rd=0), encode("sfence.vma", rs1=0, rs2=0),
+            encode("csrrs", csr=CSR["pmpcfg0"], rs1=6, rd=0), encode("sfence.vma", rs1=0, rs2=0),
         ]  # fmt: skip
 
     return Unit(4 * len(words(0, 0)), words)

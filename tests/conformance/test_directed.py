@@ -18,14 +18,17 @@ from tests.conformance.generator import assemble
 from tests.conformance.image import Image
 from tests.conformance.ours import Ours
 from tests.conformance.rules import ONLY_ON_SPIKE
+from tests.conformance.scenery import ALL, NAPOT, R_W_X
 from tests.conformance.units import Unit
 from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
 from vm_native.riscv.registers import CSR_NUMBERS
 
 PROGRAMS = Path(__file__).parent / "programs"
 WHOLE, USUAL, NARROW = isa_strings.DEFAULT, "rv64gc_zicntr_svade", "rv64ima_zicntr_zifencei_svade"
 LIMIT = 400_000
+DIRTY = mask("mstatus", "FS")
 MODES = {"U": 0, "S": 1, "M": 3}
 LEVELS = {"sv39": 3, "sv48": 4, "sv57": 5}
 SPECIAL = ("paging", "misaligned_atomics")          # programs that have a test of their own
@@ -101,6 +104,6 @@ def test_every_csr_agrees_with_spike(mode, operation, isa):
     numbers = [number for number in numbers if operation != "csrrwi" or number >> 10 == 3]
     source = {"zimm": 0} if operation == "csrrwi" else {"rs1": 0}
     words = [encode(operation, csr=number, rd=10, **source) for number in numbers]
-    parameters = Parameters([0] * 32, [0] * 32, mode=MODES[mode], counteren=2**32 - 1, mstatus=0x6000)
-    parameters.pmpaddr[7], parameters.pmpcfg[7] = 2**54 - 1, 0x1F
+    parameters = Parameters([0] * 32, [0] * 32, mode=MODES[mode], counteren=2**32 - 1, mstatus=DIRTY)
+    parameters.pmpaddr[7], parameters.pmpcfg[7] = ALL, NAPOT | R_W_X
     compare(build(parameters, b"", assemble([Unit(4, lambda *_, w=word: [w]) for word in words]), b""), isa)

@@ -90,7 +90,7 @@ def ranges(*items):
     return b"".join(struct.pack("<QII", *item) for item in items)
 
 
-# Configuration
+# --- Configuration ----------------------------------------------------------------------------------------------------
 
 def test_configuration(attach):
     disk = attach()
@@ -113,7 +113,7 @@ def test_features_of_a_read_only_disk(attach):
     assert features == F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE
 
 
-# Requests
+# --- Requests ---------------------------------------------------------------------------------------------------------
 
 def test_read(attach):
     status, data, written = attach().request(IN, 3, length=1024)
@@ -193,7 +193,7 @@ def test_failing_file_is_an_error_of_the_request(attach, image):
     assert disk.read(0) == pattern(1)
 
 
-# Flush and cache
+# --- Flush and cache --------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def synced(monkeypatch):
@@ -250,7 +250,7 @@ def test_writeback_is_fixed_unless_negotiated(attach):
     assert disk.get(CONFIG + 32, 1) == 1
 
 
-# Discard and write-zeroes
+# --- Discard and write-zeroes -----------------------------------------------------------------------------------------
 
 def test_discard_gives_space_back(attach, image):
     """The file keeps its size; where the file system can punch holes the range uses no space and reads as zeros."""
@@ -304,7 +304,7 @@ def test_ranges_on_a_read_only_disk(attach, image, kind):
     assert image.read_bytes() == pattern(SECTORS)
 
 
-# Time, reset, state
+# --- Time, reset, state -----------------------------------------------------------------------------------------------
 
 def offer_read(disk, sector):
     header = disk.place(struct.pack("<IIQ", IN, 0, sector))
@@ -362,7 +362,7 @@ def test_state_in_the_middle_of_a_request(attach, board, image):
     twin.close()
 
 
-# Files that cannot be attached
+# --- Files that cannot be attached ------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("content, words", [
     (bytes(1000), "1000 bytes is not a multiple of 512; round it up with: truncate -s %512"),
@@ -445,7 +445,7 @@ def test_failed_attachment_leaves_no_file_open(image, holder):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-# Discard on exit
+# --- Discard on exit --------------------------------------------------------------------------------------------------
 
 def test_discard_on_exit_leaves_the_image_alone(attach, image):
     disk = attach(discard_on_exit=True)

@@ -136,7 +136,7 @@ def test_all_registers_but_a0_and_a1_survive_a_call(bench):
     assert [bench.harts[0].x[number] for number in kept] == [100 + number for number in kept]
 
 
-# Legacy
+# --- Legacy -----------------------------------------------------------------------------------------------------------
 
 def test_legacy_putchar_prints_the_low_byte_and_leaves_a1(bench):
     assert bench.call(1, 0, 0x141) == (0, 0xDEAD)
@@ -154,7 +154,7 @@ def test_legacy_shutdown(bench):
     assert bench.requests == [(POWER_OFF, 0)]
 
 
-# Hart state management
+# --- Hart state management --------------------------------------------------------------------------------------------
 
 def test_hart_start_hands_over_address_and_opaque(bench):
     assert bench.call(HSM, 0, 1, RAM + 0x200, 0x1234) == (SUCCESS, 0)
@@ -202,7 +202,7 @@ def test_hart_suspend(bench, kind, error, state):
     assert bench.harts[0].state == state
 
 
-# System reset
+# --- System reset -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("kind, reason, request_", [
     (0, 0, (POWER_OFF, 0)), (0, 1, (EXIT, 1)), (1, 0, (RESET, None)), (2, 0, (RESET, None)), (1, 1, (RESET, None)),
@@ -218,7 +218,7 @@ def test_system_reset_refuses(bench, kind, reason):
     assert bench.requests == []
 
 
-# Debug console
+# --- Debug console ----------------------------------------------------------------------------------------------------
 
 def test_console_write_prints_memory(bench):
     bench.ram.data[0x100:0x105] = b"hello"

@@ -15,6 +15,5 @@ CASES = int(os.environ.get("VM_FUZZ_CASES", "600"))
 
 def test_random_programs_do_the_same_on_both_engines():
     steps, interpreted = check_all(range(FIRST, FIRST + CASES))
-    print(f"{CASES} programs, {steps} steps, {interpreted} interpreted")
     assert steps >= 2500 * CASES
     assert interpreted < 0.3 * steps

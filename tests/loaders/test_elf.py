@@ -69,7 +69,7 @@ def test_other_compilers_executable_loads(tmp_path, memory, ram):
     assert program.symbols.lookup(program.entry) == "_start"
 
 
-# Symbols
+# --- Symbols ----------------------------------------------------------------------------------------------------------
 
 def test_lookup_names_an_address(build, memory, ram):
     symbols = load(build(), memory, ram).symbols
@@ -97,7 +97,7 @@ def test_stripped_executable_has_no_symbols(build, memory, ram):
     assert len(load(build(link=("-s",)), memory, ram).symbols) == 0
 
 
-# Bad files: one line that names the file; memory stays as it was
+# --- Bad files: one line that names the file; memory stays as it was --------------------------------------------------
 
 def refused(path, memory, ram, *words):
     with pytest.raises(LoadError) as caught:

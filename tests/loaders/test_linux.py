@@ -127,7 +127,7 @@ def test_device_tree_without_room():
         place_device_tree(Range(BASE, 4 * MIB), [Range(BASE, 4 * MIB)])
 
 
-# Bad files
+# --- Bad files --------------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def refused(memory, ram):

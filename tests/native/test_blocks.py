@@ -3,6 +3,7 @@
 import pytest
 
 from tests.assembler import BASE
+from vm.devices import Device, writes
 
 PAGE = 4096
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -317,15 +318,13 @@ def test_code_written_through_a_view_is_seen(guest):
 @pytest.mark.parametrize("budget", [1_000_000, 4])
 def test_code_written_by_a_device_is_seen_by_the_very_block(budget, guest):
     """DMA into the block whose store started it."""
-    class Writer:
-        def read(self, offset, size):
-            return 0
+    class Writer(Device):
+        @writes(0)
+        def store(self, value):
+            self.memory.write(g.address("target"), ADDI_100.to_bytes(4, "little"))
 
-        def write(self, offset, size, value):
-            g.memory.write(g.address("target"), ADDI_100.to_bytes(4, "little"))
-
-    g = guest(".option norvc\n sw zero, 0(t0)\n nop\n nop\n target: addi a0, a0, 1\n wfi")
-    g.machine._bus.add_device(0x4000_0000, 0x1000, Writer())
+    g = guest(".option norvc\n sw zero, 0(t0)\n nop\n nop\n target: addi a0, a0, 1\n wfi",
+              devices=[(Writer(), 0x4000_0000)])
     g["t0"] = 0x4000_0000
     for _ in range(2):
         g.run(instructions=budget)

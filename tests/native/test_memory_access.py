@@ -6,6 +6,7 @@ Unprivileged specification, section 2.6 (misaligned accesses are allowed here); 
 import pytest
 
 from tests.assembler import BASE
+from vm.devices import Device
 
 PAGE = 4096
 LOAD_ACCESS, STORE_ACCESS, LOAD_PAGE, STORE_PAGE = 5, 7, 13, 15
@@ -14,8 +15,11 @@ pytestmark = pytest.mark.usefixtures("dispatch")
 PATTERN = bytes(range(0x81, 0x91))
 
 
-class Window:
+class Window(Device):
+    """Notes every access."""
+
     def __init__(self):
+        super().__init__()
         self.accesses = []
 
     def read(self, offset, size):
@@ -93,8 +97,7 @@ def test_access_across_the_start_of_ram_faults(instruction, cause, guest):
 @pytest.mark.parametrize("instruction, cause", [("lw a1, 0(a0)", LOAD_ACCESS), ("sw a1, 0(a0)", STORE_ACCESS)])
 def test_misaligned_access_to_a_device_is_an_access_fault(instruction, cause, guest):
     window = Window()
-    g = guest(f"{instruction}; wfi")
-    g.machine._bus.add_device(0x4000_0000, 0x1000, window)
+    g = guest(f"{instruction}; wfi", devices=[(window, 0x4000_0000)])
     g["a0"] = 0x4000_0001
     assert g.trap() == (cause, BASE, 0x4000_0001)
     assert not window.accesses
@@ -103,10 +106,8 @@ def test_misaligned_access_to_a_device_is_an_access_fault(instruction, cause, gu
 @pytest.mark.parametrize("instruction, cause", [("ld a1, 0(a0)", LOAD_ACCESS), ("sd a1, 0(a0)", STORE_ACCESS)])
 def test_access_across_ram_and_a_device_does_neither(instruction, cause, guest):
     """Behind the end of RAM stands a device."""
-    window = Window()
-    g = guest(f"{instruction}; wfi")
-    end = BASE + 0x20_0000
-    g.machine._bus.add_device(end, 0x1000, window)
+    window, end = Window(), BASE + 0x20_0000
+    g = guest(f"{instruction}; wfi", devices=[(window, end)])
     g["a0"], g["a1"] = end - 4, (1 << 64) - 1
     before = g.memory.read(end - 4, 4)
     assert g.trap() == (cause, BASE, end)
@@ -175,8 +176,7 @@ def test_load_that_faults_in_the_second_page(guest):
 
 def test_access_from_a_mapped_device_into_ram_does_neither(guest):
     window = Window()
-    g = guest("sd a1, 0(a0); wfi")
-    g.machine._bus.add_device(0x4000_0000, 0x1000, window)
+    g = guest("sd a1, 0(a0); wfi", devices=[(window, 0x4000_0000)])
     map_two(g, leaf(0x4000_0000), leaf(SECOND))
     g["a0"], g["a1"] = 0x2000 - 4, (1 << 64) - 1
     assert g.trap() == (STORE_ACCESS, BASE, 0x2000 - 4)

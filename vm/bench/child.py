@@ -47,7 +47,7 @@ def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[
 
 def unicorn(program: str, memory: int) -> dict[str, Any]:
     """Unicorn has a hart and memory but no board: the UART and the power switch are callbacks here."""
-    import unicorn
+    import unicorn  # here, as icicle below: neither need be installed
 
     output = bytearray()
     power = []

@@ -64,7 +64,7 @@ def available(names: Sequence[str], say: Callable[[str], None]) -> dict[str, Con
     return found
 
 
-# Ours
+# --- Ours -------------------------------------------------------------------------------------------------------------
 
 @cache
 def engine_missing(engine: str, environment: tuple[tuple[str, str], ...]) -> str | None:
@@ -83,7 +83,7 @@ def run_ours(program: str, engine: str, environment: dict[str, str]) -> Run:
     return Run(result["seconds"], result["cpu_seconds"], result["output"], result["instructions"])
 
 
-# Others
+# --- Others -----------------------------------------------------------------------------------------------------------
 
 def qemu(arguments: Sequence[str | Path]) -> Run:
     """Run QEMU's `virt` board, serial port on standard output, to power-off."""

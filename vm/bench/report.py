@@ -1,4 +1,7 @@
-"""The benchmark report: as a table on the terminal, as JSON, as a page of HTML, as plots; and two of them compared."""
+"""The benchmark report: as a table on the terminal, as JSON, as a page of HTML, as plots; and two of them compared.
+
+What draws imports its library itself: rich takes long to load, and matplotlib need not be there.
+"""
 
 import html
 import json

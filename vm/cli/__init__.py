@@ -1,8 +1,8 @@
 """The command line, one file a command.
 
 What goes wrong is one line on standard error. Exit codes: the guest's own; 1 for an error of ours and 2 for a wrong
-command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. Commands import what they need
-when they run, so that help comes at once.
+command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. Commands import the machine,
+the core and what else takes long to load when they run, so that help comes at once.
 """
 
 import logging

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import click
 
@@ -37,8 +41,6 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
     if context.invoked_subcommand:
         return 0
     check_places([file for file in (json_file, html_file) if file], plots)
-    import json
-
     from vm.bench.measure import FAILED, measure
     from vm.bench.report import document, page, save_plots
     from vm.bench.rows import SUBJECTS, subject
@@ -82,9 +84,6 @@ def compare(before: str, after: str) -> int:
 
 def check_places(files: list[Path], folder: Path | None) -> None:
     """Raise OSError or VmError now, not after minutes of measuring, for what cannot be written."""
-    import os
-    from tempfile import TemporaryFile
-
     for file in files:
         there = os.path.lexists(file)
         file.open("a").close()
@@ -100,15 +99,11 @@ def check_places(files: list[Path], folder: Path | None) -> None:
 
 
 def stderr_is_terminal() -> bool:
-    import sys
-
     return sys.stderr.isatty()
 
 
 def console():
     """As wide as the terminal or COLUMNS, else 100."""
-    import sys
-
     from rich.console import Console
 
     from vm.settings import given

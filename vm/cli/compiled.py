@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import capstone
 
 from vm.cli.listing import instructions
 from vm.errors import VmError
+from vm.loaders import Symbols
+from vm.machine import Machine
+from vm.settings import given
 from vm.sizes import PAGE_SIZE
 from vm.stop import StopReason
-
-if TYPE_CHECKING:
-    from vm.loaders import Symbols
-    from vm.machine import Machine
 
 EVERY = 10_007              # instructions between two samples of the pc, on average
 U64 = (1 << 64) - 1
@@ -83,11 +84,6 @@ def chosen(traces: list[Trace], address: int | None, count: int) -> list[Trace]:
 def show_compiled(file: str, at: str | None, limit: int, timeout: float, cold: bool, count: int,
                   guest_decoder: Any) -> Iterator[str]:
     """Run FILE and yield the lines."""
-    import capstone
-
-    from vm.machine import Machine
-    from vm.settings import given
-
     if (engine := given("VM_ENGINE") or "jit") not in ("jit", "auto"):
         raise VmError(f"VM_ENGINE={engine}: --jit shows what the engine jit does; unset VM_ENGINE, or set it to jit")
     host_decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)

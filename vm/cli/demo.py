@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
+from importlib.resources import as_file, files
+
 import click
 
 from vm.cli.options import ENGINE_OPTION
@@ -11,9 +15,6 @@ from vm.cli.options import ENGINE_OPTION
 @ENGINE_OPTION
 def demo(engine: str | None) -> int:
     """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
-    import time
-    from importlib.resources import as_file, files
-
     from vm.cli.session import conclusion
     from vm.machine import Machine
     from vm.settings import given
@@ -42,8 +43,6 @@ class Plain:
         self.kept = b""
 
     def __call__(self, data: bytes) -> bytes:
-        import re
-
         text, self.kept = re.sub(rb"\x1b\[[0-9;]*m", b"", self.kept + data), b""
         if unfinished := re.search(rb"\x1b(\[[0-9;]*)?$", text):
             text, self.kept = text[:unfinished.start()], unfinished[0]

@@ -41,7 +41,7 @@ def named(mnemonic: str, operands: str) -> str:
     """The operands, with the names of CSRs that capstone does not know and prints as decimal numbers."""
     if not mnemonic.startswith("csr"):
         return operands
-    from vm_native.riscv.registers import CSR_NUMBERS
+    from vm_native.riscv.registers import CSR_NUMBERS  # here: help comes without the core
 
     names = {str(number): name for name, number in CSR_NUMBERS.items() if number > 31}      # others are immediates
     return ", ".join(names.get(word, word) for word in operands.split(", "))

@@ -1,1 +1,1 @@
-"""Engine 0: uops run one by one by handlers that are generated from the uop table."""
+"""The interpreter: uops run one by one by handlers that are generated from the uop table."""

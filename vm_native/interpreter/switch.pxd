@@ -1,3 +1,4 @@
+# The interpreter as one loop over the opcodes.
 from vm_native.interpreter.fusion cimport PairTable
 from vm_native.ir.block cimport Block
 from vm_native.machine cimport Cpu

@@ -1,3 +1,4 @@
+# The interpreter as handlers that jump each to the next.
 from vm_native.interpreter.fusion cimport PairTable
 from vm_native.ir.block cimport Block
 from vm_native.machine cimport Cpu

@@ -1,1 +1,1 @@
-"""Engine 1: hot blocks become x86-64 machine code."""
+"""The compiling engine: hot blocks become x86-64 machine code."""

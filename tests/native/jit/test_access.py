@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import ALL, PAGE, PageTables, pte
+from tests.native.riscv.paging import ALL, PAGE, PageTables, pte
 
 DATA = BASE + 0x8_0000
 FRAMES = BASE + 0x9_0000

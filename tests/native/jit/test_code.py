@@ -3,7 +3,9 @@
 import pytest
 
 from tests.assembler import BASE
+from vm.devices import Device
 from vm.stop import StopReason
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
 
 A0, S0 = 10, 8
@@ -11,12 +13,8 @@ DEVICE = 0x4000_0000
 MIB = 1 << 20
 
 
-class Device:
-    """A device whose registers are Python functions."""
-
-    def __init__(self, guest, read=None, write=None):
-        guest.machine._bus.add_device(DEVICE, 0x1000, self)
-        self.on_read, self.on_write = read, write
+class Port(Device):
+    """What it does is a function of the test: on_read(offset), on_write(offset, value)."""
 
     def read(self, offset, size):
         return self.on_read(offset)
@@ -96,6 +94,7 @@ def test_store_into_another_part_of_the_running_trace(compiled):
 
 def test_dma_into_the_running_trace(compiled):
     """A device changes the code behind the store that started it: the next instruction is the new one."""
+    port = Port()
     g = compiled("""
         .option norvc
         li   s1, 0x40000000
@@ -106,13 +105,13 @@ def test_dma_into_the_running_trace(compiled):
         addi s0, s0, -1
         bnez s0, 1b
         wfi
-    """)
+    """, devices=[(port, DEVICE)])
 
     def transfer(offset, value):
         if value == 5:
             g.memory.write(g.address("f"), words([encode("addi", rd=A0, rs1=0, imm=100)]))
 
-    Device(g, write=transfer)
+    port.on_write = transfer
     g.finish()
     assert g["a3"] == 5 * 1 + 5 * 100
 
@@ -178,7 +177,8 @@ SET_UP = 2                          # steps before the loop of five
 
 
 def test_exception_of_a_device_leaves_the_access_undone(compiled):
-    g = compiled(POLL)
+    port = Port()
+    g = compiled(POLL, devices=[(port, DEVICE)])
     answers = iter([*range(5), ValueError("broken"), *range(5, 20)])
 
     def read(offset):
@@ -187,7 +187,7 @@ def test_exception_of_a_device_leaves_the_access_undone(compiled):
             raise answer
         return answer
 
-    Device(g, read=read)
+    port.on_read = read
     with pytest.raises(ValueError, match="broken"):
         g.run()
     assert g.hart.pc == BASE + 12
@@ -199,14 +199,15 @@ def test_exception_of_a_device_leaves_the_access_undone(compiled):
 
 
 def test_callback_stops_after_its_instruction(compiled):
-    g = compiled(POLL)
+    port = Port()
+    g = compiled(POLL, devices=[(port, DEVICE)])
 
     def read(offset):
         if g["s0"] == 12:
             g.machine.request_stop()
         return 1
 
-    Device(g, read=read)
+    port.on_read = read
     stop = g.run()
     assert stop.reason is StopReason.REQUESTED
     assert stop.pc == BASE + 16 and stop.steps == SET_UP + 8 * 5 + 2
@@ -217,7 +218,8 @@ def test_callback_stops_after_its_instruction(compiled):
 
 def test_callback_sees_and_changes_registers(compiled):
     """Registers that live in the host's are exact in a callback, and what it writes is used from then on."""
-    g = compiled(POLL)
+    port = Port()
+    g = compiled(POLL, devices=[(port, DEVICE)])
     seen = []
 
     def read(offset):
@@ -225,7 +227,7 @@ def test_callback_sees_and_changes_registers(compiled):
         g["a2"] += 100
         return 0
 
-    Device(g, read=read)
+    port.on_read = read
     g.finish()
     assert seen == [(BASE + 12, turn + 1, 20 - turn, SET_UP + 5 * turn + 1) for turn in range(20)]
     assert g["a2"] == 2000
@@ -234,6 +236,7 @@ def test_callback_sees_and_changes_registers(compiled):
 @pytest.mark.parametrize("registers", [True, False])
 def test_callback_writes_a_double_where_a_single_was(registers, compiled):
     """What compiled code knew of a floating-point register, that it holds a boxed single, ends with the callback."""
+    port = Port()
     g = compiled("""
         .option norvc
         li   s1, 0x40000000
@@ -241,14 +244,14 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled):
         lw   a0, (s1)
         fadd.s fa3, fa0, fa0
         wfi
-    """, switches={"registers": registers})
-    g["mstatus"] = 0x6000
+    """, switches={"registers": registers}, devices=[(port, DEVICE)])
+    g["mstatus"] = mask("mstatus", "FS")
 
     def read(offset):
         g.hart.f_bits[10] = 0x4000_0000_3F80_0000
         return 0
 
-    Device(g, read=read)
+    port.on_read = read
     for number in (11, 12):
         g.hart.f_bits[number] = 0xFFFF_FFFF_3F80_0000
     g.finish()
@@ -256,7 +259,8 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled):
 
 
 def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
-    g = compiled("csrw mie, s2; csrsi mstatus, 8;" + POLL)
+    port = Port()
+    g = compiled("csrw mie, s2; csrsi mstatus, 8;" + POLL, devices=[(port, DEVICE)])
     g["s2"] = 1 << 11
 
     def read(offset):
@@ -264,7 +268,7 @@ def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
             g.native.set_interrupt(11, True)
         return 1
 
-    Device(g, read=read)
+    port.on_read = read
     g.run(instructions=200)             # the handler's wfi does not wait: the line stays up
     assert g["mcause"] == 1 << 63 | 11
     assert g["mepc"] == BASE + 8 + 16

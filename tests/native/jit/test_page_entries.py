@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import ALL, PAGE, PageTables
+from tests.native.riscv.paging import ALL, PAGE, PageTables
 
 DATA, OTHER = BASE + 0x20_0000, BASE + 0x40_0000
 VIRTUAL = 0x1000_0000

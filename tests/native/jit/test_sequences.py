@@ -12,8 +12,9 @@ from tests.conformance.encoding import register_fields
 from tests.conformance.generator import word_of
 from tests.conformance.image import Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
-from tests.native.paging import PAGE, PageTables
+from tests.native.riscv.paging import PAGE, PageTables
 from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import ROWS, encode
 
 LENGTH, SEQUENCES = 14, 400
@@ -62,7 +63,7 @@ def test_floating_point_sequences():
             hart = ours.hart
             for register, value in zip(F, values, strict=True):
                 hart.f_bits[register] = value
-            hart.csr["mstatus"], hart.csr["fcsr"] = 0x6000, 0
+            hart.csr["mstatus"], hart.csr["fcsr"] = mask("mstatus", "FS"), 0
             hart.x[10], hart.x[20], hart.x[POINTER] = values[0], 3, DATA
             ours.machine.memory.write(DATA, memory)
             hart.pc = CODE + 4 * (LENGTH + 1) * number

@@ -1,4 +1,5 @@
-# What the module of each instruction set offers to the rest of the core: a capsule named KERNELS over this table.
+# What the module of each instruction set offers to the rest of the core: this table, in a capsule `kernels` that is
+# called "vm_native.memory.copy.kernels".
 cdef struct Kernels:
     void (*copy)(char* target, const char* source, size_t size) noexcept nogil      # the two must not overlap
     void (*move)(char* target, const char* source, size_t size) noexcept nogil      # the two may overlap

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import ALL, PageTables, U
+from tests.native.riscv.paging import ALL, PageTables, U
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")

@@ -6,7 +6,7 @@ the manuals besides.
 
 import pytest
 
-from tests.native.test_csr import Bench
+from tests.native.riscv.test_csr import Bench
 from vm import Machine
 from vm_native.riscv.csrs import CSRS, Csr, mask
 from vm_native.riscv.isa import DEFAULT, parse

@@ -6,7 +6,7 @@ Unprivileged specification, chapters 8, 11, 27, 28 and 31. The names stand here 
 import pytest
 
 from tests.conformance.encoding import encode_on
-from tests.native.single import PAIRS, REGISTERS, SingleSteps, immediates, program, signature, signature_on_spike
+from tests.native.riscv.single import PAIRS, REGISTERS, SingleSteps, immediates, program, signature, signature_on_spike
 from vm_native.riscv.instructions import BY_NAME
 from vm_native.riscv.isa import parse
 

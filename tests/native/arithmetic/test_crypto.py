@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from tests.native.single import SingleSteps
+from tests.native.riscv.single import SingleSteps
 
 LOW = 0xFFFF_FFFF
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tests.native.fpu_cases import (
+from tests.native.arithmetic.floating_cases import (
     ARITY,
     FEW_AND_MANY,
     TO_BITS,
@@ -25,7 +25,7 @@ from tests.native.fpu_cases import (
     has_uop,
     operations_and_modes,
 )
-from tests.native.ieee754 import (
+from tests.native.arithmetic.ieee754 import (
     DOUBLE,
     FORMATS,
     HALF,
@@ -43,7 +43,7 @@ from tests.native.ieee754 import (
 )
 from vm_native.arithmetic.operations import OPERATIONS
 from vm_native.riscv.instructions import BY_NAME
-from vm_native.testing import floating as fpu
+from vm_native.testing import floating
 
 
 @FEW_AND_MANY
@@ -140,7 +140,7 @@ def test_conversion_between_formats(name, mode, count):
 def test_move_keeps_the_bits(name, image, want):
     """fmv transfers patterns: no flag for a signalling NaN, no look at the boxing of its source."""
     uop = BY_NAME[name].uop                                 # the double has a register to itself: a move is a move
-    assert fpu.perform_uop(uop, image) == (want, 0)
+    assert floating.perform_uop(uop, image) == (want, 0)
 
 
 NARROW = [name for name in OPERATIONS if name.endswith((".s", ".h"))]
@@ -158,9 +158,9 @@ def test_unboxed_operand_is_canonical_nan(name):
             for position in positions:
                 broken[position], plain[position] = bad, f.box(f.nan)
             for mode in MODES:
-                assert fpu.operate(name, mode, *broken) == fpu.operate(name, mode, *plain)
+                assert floating.operate(name, mode, *broken) == floating.operate(name, mode, *plain)
             if has_uop(name):
-                assert fpu.perform_uop(name, *broken) == fpu.perform_uop(name, *plain)
+                assert floating.perform_uop(name, *broken) == floating.perform_uop(name, *plain)
 
 
 NUMPY = {
@@ -179,9 +179,9 @@ def test_result_equals_numpy(operation, suffix):
     name, f = f"{operation}.{suffix}", FORMATS[suffix]
     source = random.Random("numpy" + name)
     left, right = ([biased_random(source, f) for _ in range(3000)] for _ in range(2))
-    integer, floating = NUMPY_TYPES[suffix]
+    integer, numpy_type = NUMPY_TYPES[suffix]
     with np.errstate(all="ignore"):
-        values = NUMPY[operation](*(np.array(v, integer).view(floating) for v in (left, right)))
+        values = NUMPY[operation](*(np.array(v, integer).view(numpy_type) for v in (left, right)))
     for a, b, value in zip(left, right, values, strict=True):
         if operation in TO_BITS:
             want = int(value)
@@ -194,26 +194,26 @@ def test_result_equals_numpy(operation, suffix):
         if operation in ("fmin", "fmax") and (f.signals(a) or f.signals(b)):
             continue                                         # older minNum rules: NaN for a signalling operand
         given = f.box(a), f.box(b)
-        assert fpu.operate(name, RNE, *given)[0] == want, [hex(v) for v in given]
+        assert floating.operate(name, RNE, *given)[0] == want, [hex(v) for v in given]
         if has_uop(name):
-            assert fpu.perform_uop(name, *given)[0] == want, [hex(v) for v in given]
+            assert floating.perform_uop(name, *given)[0] == want, [hex(v) for v in given]
 
 
 @pytest.mark.parametrize("suffix", ["s", "d"])
 def test_every_half_widens_as_in_numpy_and_narrows_back(suffix):
     """Widening is exact, so that narrowing gives the same half; NaNs become canonical."""
     f = FORMATS[suffix]
-    integer, floating = NUMPY_TYPES[suffix]
+    integer, numpy_type = NUMPY_TYPES[suffix]
     halves = np.arange(1 << 16, dtype=np.uint16)
-    wide = halves.view(np.float16).astype(floating).view(integer)
+    wide = halves.view(np.float16).astype(numpy_type).view(integer)
     for half, want in zip(halves.tolist(), wide.tolist(), strict=True):
         narrow, flags = half, 0
         if HALF.value(half) is NAN:
             want, narrow, flags = f.nan, HALF.nan, NV if HALF.signals(half) else 0
-        assert fpu.operate(f"fcvt.{suffix}.h", RNE, HALF.box(half)) == (f.box(want), flags)
+        assert floating.operate(f"fcvt.{suffix}.h", RNE, HALF.box(half)) == (f.box(want), flags)
         if suffix == "s":
-            assert fpu.perform_uop("fcvt.s.h", HALF.box(half)) == (f.box(want), flags)
-        assert fpu.operate(f"fcvt.h.{suffix}", RNE, f.box(want)) == (HALF.box(narrow), 0)
+            assert floating.perform_uop("fcvt.s.h", HALF.box(half)) == (f.box(want), flags)
+        assert floating.operate(f"fcvt.h.{suffix}", RNE, f.box(want)) == (HALF.box(narrow), 0)
 
 
 TONEAREST, UPWARD = 0, 0x800                                # x86-64's FE_* values
@@ -234,7 +234,7 @@ def host():
 def test_guest_flags_do_not_reach_the_host(host):
     """Dividing 1 by 3 in the guest leaves the host's exception flags as they were."""
     host.feclearexcept(ALL_EXCEPT)
-    result = fpu.perform_uop("fdiv.d", 0x3FF0000000000000, 0x4008000000000000)
+    result = floating.perform_uop("fdiv.d", 0x3FF0000000000000, 0x4008000000000000)
     left_over = host.fetestexcept(ALL_EXCEPT)
     assert result == (0x3FD5555555555555, NX)
     assert left_over == 0
@@ -245,7 +245,7 @@ def test_host_flags_do_not_reach_the_guest(host):
     """An inexact result of the host before is not seen by an exact guest operation, and is still there after."""
     host.feclearexcept(ALL_EXCEPT)
     host.feraiseexcept(INEXACT)
-    result = fpu.perform_uop("fadd.d", 0, 0)
+    result = floating.perform_uop("fadd.d", 0, 0)
     left_over = host.fetestexcept(ALL_EXCEPT)
     assert result == (0, 0)
     assert left_over == INEXACT
@@ -255,7 +255,7 @@ def test_host_flags_do_not_reach_the_guest(host):
 def test_host_rounding_mode_does_not_reach_the_guest(host):
     """With the host rounding upwards the guest still rounds to nearest, and the host's mode survives."""
     host.fesetround(UPWARD)
-    result = fpu.perform_uop("fdiv.d", 0x3FF0000000000000, 0x4008000000000000)
+    result = floating.perform_uop("fdiv.d", 0x3FF0000000000000, 0x4008000000000000)
     mode = host.fegetround()
     host.fesetround(TONEAREST)
     assert result == (0x3FD5555555555555, NX)
@@ -266,4 +266,4 @@ def test_host_rounding_mode_does_not_reach_the_guest(host):
 def test_reserved_rounding_mode_is_refused(mode):
     """Modes 5 to 7 are reserved in frm; resolving 7 (dynamic) is the hart's business."""
     with pytest.raises(ValueError, match="reserved"):
-        fpu.operate("fadd.d", mode, 0, 0)
+        floating.operate("fadd.d", mode, 0, 0)

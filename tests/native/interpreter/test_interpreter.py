@@ -1,6 +1,6 @@
 """Every integer instruction in both dispatch forms, against results computed here from the specification.
 
-Unprivileged specification, chapters "RV32I", "RV64I", "M" and "C". Floating point is in test_fpu.py.
+Unprivileged specification, chapters "RV32I", "RV64I", "M" and "C". Floating point is in arithmetic/test_floating.py.
 """
 
 import random

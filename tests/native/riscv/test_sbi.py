@@ -3,7 +3,7 @@
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import PAGE, PageTables
+from tests.native.riscv.paging import PAGE, PageTables
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 TIME, RFENCE = 0x54494D45, 0x52464E43

@@ -10,9 +10,9 @@ import pytest
 
 from tests.assembler import assemble_elf
 from tests.conformance.encoding import encode_on
-from tests.native.fpu_cases import biased_random, corners
-from tests.native.ieee754 import DOUBLE, FORMATS, HALF, MODES, NV, SINGLE
-from tests.native.single import END, signature, signature_on_spike
+from tests.native.arithmetic.floating_cases import biased_random, corners
+from tests.native.arithmetic.ieee754 import DOUBLE, FORMATS, HALF, MODES, NV, SINGLE
+from tests.native.riscv.single import END, signature, signature_on_spike
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row
 
 ISA = "rv64gc_zfh_zfa"

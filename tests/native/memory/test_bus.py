@@ -2,16 +2,18 @@
 
 import pytest
 
+from vm.devices import Device
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 
 LOAD_ACCESS, STORE_ACCESS = 5, 7
 
 
-class Window:
+class Window(Device):
     """Notes every access; a read gives the offset."""
 
     def __init__(self):
+        super().__init__()
         self.accesses = []
 
     def read(self, offset, size):
@@ -86,8 +88,7 @@ def test_guest_fetch_from_nothing_is_an_access_fault(guest):
 
 def test_narrow_store_to_a_device_sends_no_more_than_its_bytes(guest):
     window = Window()
-    g = guest("sb a1, 1(a0); sh a1, 2(a0); sw a1, 4(a0); sd a1, 8(a0); wfi")
-    g.machine._bus.add_device(0x4000_0000, 0x1000, window)
+    g = guest("sb a1, 1(a0); sh a1, 2(a0); sw a1, 4(a0); sd a1, 8(a0); wfi", devices=[(window, 0x4000_0000)])
     g["a0"], g["a1"] = 0x4000_0000, 0x1122_3344_5566_7788
     g.finish()
     assert window.accesses == [
@@ -100,12 +101,11 @@ def test_narrow_store_to_a_device_sends_no_more_than_its_bytes(guest):
     ("lb", -1), ("lbu", 0xFF), ("lh", -1), ("lhu", 0xFFFF), ("lw", -1), ("lwu", 0xFFFF_FFFF), ("ld", -1),
 ])  # fmt: skip
 def test_load_from_a_device_extends(instruction, value, guest):
-    class Ones(Window):
+    class Ones(Device):
         def read(self, offset, size):
             return (1 << 8 * size) - 1
 
-    g = guest(f"{instruction} a1, 0(a0); wfi")
-    g.machine._bus.add_device(0x4000_0000, 0x1000, Ones())
+    g = guest(f"{instruction} a1, 0(a0); wfi", devices=[(Ones(), 0x4000_0000)])
     g["a0"] = 0x4000_0000
     g.finish()
     assert g["a1"] == value % (1 << 64)

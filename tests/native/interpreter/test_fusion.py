@@ -1,7 +1,7 @@
 """Every fused pair does what its two uops do one after the other: registers, memory, traps, steps.
 
 Two machines run the same two instructions from the same state, one with fusion and one without; test_interpreter.py
-and test_fpu.py say whether the latter is right. A third of the runs end between the two instructions.
+and arithmetic/test_floating.py say whether the latter is right. A third of the runs end between the two instructions.
 """
 
 import random

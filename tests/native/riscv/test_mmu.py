@@ -6,7 +6,7 @@ Data is reached from M-mode with mstatus.MPRV, so that only it is translated; tr
 import pytest
 
 from tests.assembler import BASE
-from tests.native.paging import ALL, MODES, PAGE, A, D, G, PageTables, R, U, V, W, X, pte
+from tests.native.riscv.paging import ALL, MODES, PAGE, A, D, G, PageTables, R, U, V, W, X, pte
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from tests.native.fpu_cases import (
+from tests.native.arithmetic.floating_cases import (
     FEW_AND_MANY,
     ZFA,
     biased_random,
@@ -18,7 +18,7 @@ from tests.native.fpu_cases import (
     corners,
     operations_and_modes,
 )
-from tests.native.ieee754 import (
+from tests.native.arithmetic.ieee754 import (
     DOUBLE,
     FORMATS,
     MODE_NAMES,
@@ -31,9 +31,9 @@ from tests.native.ieee754 import (
     round_to,
     to_integer_modulo,
 )
-from tests.native.single import SingleSteps
+from tests.native.riscv.single import SingleSteps
 from vm_native.riscv.instructions import encode
-from vm_native.testing import floating as fpu
+from vm_native.testing import floating
 
 
 @FEW_AND_MANY
@@ -96,7 +96,7 @@ def test_modular_conversion():
 )
 def test_modular_conversion_by_example(value, low, flags):
     bits = int.from_bytes(struct.pack("<d", value), "little")
-    assert fpu.operate("fcvtmod.w.d", RTZ, bits) == (low, flags)
+    assert floating.operate("fcvtmod.w.d", RTZ, bits) == (low, flags)
 
 
 # The table of immediates, without the smallest normal number, infinity and NaN

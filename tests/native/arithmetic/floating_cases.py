@@ -10,9 +10,20 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from tests.native.ieee754 import FORMATS, INFINITY, MODE_NAMES, MODES, NAN, RNE, RTZ, Format, expected, multiplied
+from tests.native.arithmetic.ieee754 import (
+    FORMATS,
+    INFINITY,
+    MODE_NAMES,
+    MODES,
+    NAN,
+    RNE,
+    RTZ,
+    Format,
+    expected,
+    multiplied,
+)
 from vm_native.ir.uops import UOPS
-from vm_native.testing import floating as fpu
+from vm_native.testing import floating
 
 
 def corners(f: Format) -> list[int]:
@@ -105,7 +116,7 @@ UOP_NAMES = {row.name for row in UOPS}
 
 def has_uop(name: str) -> bool:
     """Whether a uop does it, to nearest, on this host."""
-    return name in UOP_NAMES and (fpu.HAS_FMA or ARITY.get(name.split(".")[0]) != 3)
+    return name in UOP_NAMES and (floating.HAS_FMA or ARITY.get(name.split(".")[0]) != 3)
 
 
 def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
@@ -113,9 +124,9 @@ def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int
     mismatches = []
     uop = {RNE: name, RTZ: f"{name}.rtz"}.get(mode, "")
     for given, want in cases:
-        got = {MODE_NAMES[mode]: fpu.operate(name, mode, *given)}
+        got = {MODE_NAMES[mode]: floating.operate(name, mode, *given)}
         if has_uop(uop):
-            got[f"uop {uop}"] = fpu.perform_uop(uop, *given)
+            got[f"uop {uop}"] = floating.perform_uop(uop, *given)
         mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
     assert not mismatches, report(mismatches)
 

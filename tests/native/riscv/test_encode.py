@@ -9,7 +9,7 @@ from elftools.elf.elffile import ELFFile
 
 from tests.assembler import assemble_elf
 from tests.conformance.encoding import immediate_bits
-from tests.native.single import immediates
+from tests.native.riscv.single import immediates
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode, immediate_of
 
 WORDS = 20                              # of each row; one with few immediates has all of them
