@@ -49,6 +49,12 @@ def test_event_comes_at_its_nanosecond(delay, busy):
     assert busy.sink.seen == [(delay, 4, 5)]
 
 
+def test_event_beyond_all_time_never_comes(busy):
+    busy.events.schedule(1 << 80, busy.sink, 4)
+    assert busy.run(instructions=1_000).reason is StopReason.BUDGET
+    assert busy.sink.seen == []
+
+
 def test_events_come_in_order_of_time_then_of_scheduling(busy):
     for number, delay in enumerate((50, 10, 50, 30, 10)):
         busy.events.schedule(delay, busy.sink, number)

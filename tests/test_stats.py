@@ -25,10 +25,10 @@ def test_compiled_share_and_way_out_of_compiled_code():
     assert stats["steps"] == 10_000_000
     assert jit["compiled"] == 1 - jit["interpreted"] / 10_000_000 > 0.98
     assert jit["traces"] > 0 and jit["host_bytes"] > jit["instructions"] > 0 and jit["compile_ns"] > 0
-    assert tuple(jit["left"]) == REASONS
+    assert tuple(jit["exits"]) == REASONS
     # A slice has at most 100,000 steps, and each but the last ends in compiled code.
-    assert jit["left"]["budget"] >= 99 * jit["compiled"] - 2
-    assert jit["left"]["unlinked"] >= jit["links"] / 8
+    assert jit["exits"]["budget"] >= 99 * jit["compiled"] - 2
+    assert jit["exits"]["unlinked"] >= jit["links"] / 8
 
 
 @pytest.mark.parametrize("switch, reason, few", [("linking", "unlinked", 10_000), ("jump_cache", "unknown", 10_000)])
@@ -36,7 +36,7 @@ def test_a_part_that_is_off_shows_in_why_compiled_code_is_left(switch, reason, f
     def left(**switches: bool) -> int:
         with machine(engine="jit", settings=vm.Settings(switches=switches)) as running:
             running.run(instructions=2_000_000)
-            return running.stats()["jit"]["left"][reason]
+            return running.stats()["jit"]["exits"][reason]
 
     assert left() < few
     assert left(**{switch: False}) > few
@@ -49,8 +49,8 @@ def test_compiled_code_goes_on_behind_a_trap_that_the_interpreter_takes(jump_cac
         running.load(elf("syscall"))
         running.run(instructions=1_000_000)
         jit = running.stats()["jit"]
-    assert jit["performed"] > 10_000
-    assert (jit["left"]["performed"] > 1_000) == (not jump_cache)
+    assert jit["fallbacks"] > 10_000
+    assert (jit["exits"]["fallback"] > 1_000) == (not jump_cache)
 
 
 def test_interpreter_has_no_counters_of_a_compiler():

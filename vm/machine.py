@@ -286,12 +286,12 @@ class Machine:
         - reclaimed: regions of code memory emptied for new code.
         - pauses_ns: for how long the last 512 of them held up the machine (count, p50, p99, max).
         - links: set from trace to trace.
-        - interpreted: steps not done by compiled code.
-        - compiled: the share of those that were.
-        - performed: fallbacks, of instructions that compiled code leaves to the interpreter's functions.
-        - left: how often the run loop took over from compiled code, by reason: "unlinked" (an exit that leads to no
+        - interpreted: steps that the run loop gave to the interpreter.
+        - compiled: the share of the others.
+        - fallbacks: instructions that compiled code left to the interpreter's functions, of which it knows no better.
+        - exits: how often the run loop took over from compiled code, by reason: "unlinked" (an exit that leads to no
           trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
-          "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "performed" (a stop,
+          "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "fallback" (a stop,
           or floating point on or off, by a fallback).
         """
         return summary({"dispatch": self._scheduler.form, **self._native.statistics()}, self.steps)

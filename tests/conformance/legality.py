@@ -24,7 +24,7 @@ from tests.assembler import assemble_elf
 from tests.conformance.encoding import Recogniser
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import new_machine
-from tests.conformance.rules import ONLY_ON_SPIKE
+from tests.conformance.rules import ONLY_ON_SPIKE, UNKNOWN
 from tests.conformance.spike import executable, isa_string
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, immediate_of
@@ -202,7 +202,7 @@ def system_words(random: Random) -> Iterable[int]:
 
 # --- ISA strings -----------------------------------------------------------------------------------------------------
 
-OPTIONAL = sorted((BRINGING - {"I", "S", "Zicsr"}) & {*isa_strings.LETTERS, *isa_strings.EXTENSIONS})
+OPTIONAL = sorted((BRINGING - {"I", "S", "Zicsr"} - UNKNOWN) & {*isa_strings.LETTERS, *isa_strings.EXTENSIONS})
 
 
 def random_isa(random: Random) -> str:

@@ -16,9 +16,12 @@ ours are given them.
 `ONLY_ON_SPIKE`: numbers of CSRs that Spike has and we do not, with what they are part of.
 `UNSEEN`: CSRs that Spike's log mentions although the hart has none of that number.
 `CSR_MASKS`: bits of a CSR that are compared, where not all are.
+`UNKNOWN`: extensions of our own, which neither Spike nor clang can know: their rows are compared with nothing.
 """
 
 U64 = (1 << 64) - 1
+
+UNKNOWN: frozenset[str] = frozenset()
 
 ADOPTED = {
     0x015: "scalar cryptography 4.1: seed is random",

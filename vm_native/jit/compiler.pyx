@@ -61,7 +61,7 @@ cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R
 cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
-REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "performed")
+REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
 assert len(REASONS) == EXIT_REASONS
 cdef Switches no_switches
 SWITCHES = tuple(dict(no_switches))         # their names, in the order of the struct
@@ -328,6 +328,6 @@ cdef class JitCompiler:
         counters = dict(self.jit.statistics)
         count = min(counters.pop("pause_count"), PAUSES)
         counters["pauses_ns"] = list(counters["pauses_ns"])[:count]
-        counters["left"] = dict(zip(REASONS, counters["left"], strict=True))
+        counters["exits"] = dict(zip(REASONS, counters["exits"], strict=True))
         counters["interpreted"] = self.jit.interface.interpreted
         return counters

@@ -101,8 +101,8 @@ cdef struct JitStatistics:
     uint64_t discarded
     uint64_t reclaimed      # regions
     uint64_t links
-    uint64_t[EXIT_REASONS] left     # how often compiled code went back to the run loop, by reason
-    uint64_t performed      # uops that the interpreter's functions did for compiled code
+    uint64_t[EXIT_REASONS] exits    # how often compiled code went back to the run loop, by reason
+    uint64_t fallbacks      # uops that the interpreter's functions did for compiled code
     uint64_t pauses_ns[PAUSES]      # of the last reclamations
     uint64_t pause_count
 

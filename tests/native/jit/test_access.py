@@ -25,7 +25,7 @@ def test_unaligned_accesses_in_a_page_are_compiled(size, load, store, offset, co
     g["s0"], g["s1"] = TURNS, DATA + offset
     g.finish()
     assert g.word(DATA, PAGE) == TURNS << 8 * offset
-    assert counters(g)["performed"] <= 3, "the first load, the first store and wfi"
+    assert counters(g)["fallbacks"] <= 3, "the first load, the first store and wfi"
 
 
 @pytest.mark.parametrize("size, load, store", [(2, "lhu", "sh"), (4, "lwu", "sw"), (8, "ld", "sd")])
@@ -101,10 +101,10 @@ def test_a_fence_of_a_page_of_data_leaves_compiled_code_known(compiled, counters
     g["s1"], g["a0"] = VIRTUAL, pte(FRAMES + PAGE, ALL)
 
     def looked_up(fenced_page: int) -> int:
-        before = counters(g)["left"]["unknown"]
+        before = counters(g)["exits"]["unknown"]
         g["s0"], g["s4"], g.hart.pc = TURNS, fenced_page, BASE
         g.finish()
-        return counters(g)["left"]["unknown"] - before
+        return counters(g)["exits"]["unknown"] - before
 
     looked_up(VIRTUAL + PAGE)                                       # all is new
     assert looked_up(VIRTUAL + PAGE) == 1                           # wfi

@@ -60,10 +60,10 @@ def test_every_address_is_found(instruction, compiled, counters):
 
     def unknown() -> int:
         """How often the run loop had to look a target up, while all were jumped to once."""
-        before = counters(g)["left"]["unknown"]
+        before = counters(g)["exits"]["unknown"]
         g["s1"], g["s2"], g.hart.pc = TABLE, TABLE + 8 * COUNT, BASE
         g.finish()
-        return counters(g)["left"]["unknown"] - before
+        return counters(g)["exits"]["unknown"] - before
 
     assert unknown() > COUNT / 2        # all are new
     assert unknown() <= 1               # wfi

@@ -37,9 +37,9 @@ def run(g, address: int, pc: int = BASE) -> None:
 def test_pmp_takes_one_page_of_many_away(instruction, cause, place, count, compiled, counters):
     g = compiled(program(instruction, count), memory="8M")
     run(g, DATA)
-    before = counters(g)["performed"]
+    before = counters(g)["fallbacks"]
     run(g, DATA)
-    assert counters(g)["performed"] == before + 1, "all but wfi is compiled, and every page remembered"
+    assert counters(g)["fallbacks"] == before + 1, "all but wfi is compiled, and every page remembered"
     g["pmpaddr0"] = DATA + place * PAGE >> 2 | (PAGE >> 3) - 1
     g["pmpcfg0"] = LOCKED_NAPOT
     run(g, DATA)

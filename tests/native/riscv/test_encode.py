@@ -9,6 +9,7 @@ from elftools.elf.elffile import ELFFile
 
 from tests.assembler import assemble_elf
 from tests.conformance.encoding import immediate_bits
+from tests.conformance.rules import UNKNOWN
 from tests.native.riscv.single import immediates
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode, immediate_of
 
@@ -106,7 +107,8 @@ def written(row: Row, operands: dict[str, int]) -> str:
 ])  # fmt: skip
 def test_every_row_is_what_clang_assembles(length, options):
     random = Random(length)
-    wanted = [(row, operands) for row in ROWS if row.length == length for operands in cases(row, random)]
+    known = [row for row in ROWS if row.length == length and not UNKNOWN.intersection(row.extensions)]
+    wanted = [(row, operands) for row in known for operands in cases(row, random)]
     lines = [written(row, operands) for row, operands in wanted]
     elf = ELFFile(io.BytesIO(assemble_elf("\n".join(options + lines)).read_bytes()))
     code = elf.get_section_by_name(".text").data()
