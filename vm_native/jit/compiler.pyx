@@ -300,7 +300,7 @@ cdef class JitCompiler:
             trace = self.jit.regions[number].newest
             while trace != NULL:
                 marks = [(trace.marks[i].pc, trace.marks[i].offset) for i in range(trace.mark_count)]
-                found.append((trace.head.key.pc, trace.head.key.physical, trace.head.second_page, <uint64_t>trace.start,
+                found.append((trace.key.pc, trace.key.physical, trace.second_page, <uint64_t>trace.start,
                               trace.start[:trace.size], marks))
                 trace = trace.older
         return found

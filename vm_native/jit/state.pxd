@@ -1,7 +1,7 @@
 # What the compiling engine keeps: code memory, compiled traces and the jumps between them.
 from libc.stdint cimport int8_t, intptr_t, uint8_t, uint32_t, uint64_t
 from vm_native.hart_state cimport REGISTER_SLOTS
-from vm_native.ir.block cimport Block
+from vm_native.ir.block cimport Block, BlockKey
 from vm_native.machine cimport Compiler, FrontEnd, Machine
 
 cdef enum:
@@ -34,7 +34,7 @@ cdef struct Exit:           # a jump out of a trace to a guest address in the sa
     uint64_t pc
     uint8_t* jump           # its displacement, in the writable mapping
     uint8_t* unlinked       # where it leads without a target: back to the run loop
-    uint8_t* look_up          # the same by way of the jump cache
+    uint8_t* look_up        # the same by way of the jump cache
     Trace* source
     Trace* target           # NULL: not linked
     Exit* next_incoming     # the other exits linked to the target
@@ -49,6 +49,8 @@ cdef struct Mark:           # where the host code of a guest instruction begins;
 
 cdef struct Trace:          # a block and those that follow it where it is hot, all in one page, compiled
     Block* head
+    BlockKey key            # the head's, for whoever looks when the machine is gone, and its second page
+    uint64_t second_page
     uint8_t* start          # in the executable mapping
     uint32_t size           # host bytes
     int region

@@ -65,6 +65,8 @@ cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     trace.memberships = <Membership*>(trace.exits + exit_count)
     trace.parts = <Block**>(trace.memberships + part_count)
     trace.head = parts[0]
+    trace.key = parts[0].key
+    trace.second_page = parts[0].second_page
     trace.part_count = part_count
     for i in range(part_count):
         trace.parts[i] = parts[i]

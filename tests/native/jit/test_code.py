@@ -1,8 +1,11 @@
 """Compiled code from its making to its end: what changes below it, room that runs out, and ways into what is gone."""
 
+import gc
+
 import pytest
 
-from tests.assembler import BASE
+import vm
+from tests.assembler import BASE, assemble_elf
 from vm.devices import Device
 from vm.stop import StopReason
 from vm_native.riscv.csrs import mask
@@ -326,3 +329,14 @@ def test_harts_take_turns_as_they_do_interpreted(harts, compiled, guest, counter
     assert g.word(g.address("shared"), 4) == harts * sum(range(1, 3001)) % 2**32
     assert g.word(g.address("shared") + 8) == 3000 * sum(range(harts))
     assert counters(g)["interpreted"] < 0.2 * g.machine.steps
+
+
+def test_traces_can_be_looked_at_when_the_machine_is_gone():
+    with vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=0)) as machine:
+        machine.load(assemble_elf("li a0, 3; 1: addi a0, a0, -1; bnez a0, 1b; wfi"))
+        machine.run()
+        compiler = machine.compiler
+        before = compiler.traces()
+    del machine
+    gc.collect()
+    assert before and compiler.traces() == before
