@@ -175,7 +175,7 @@ def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
         taken = [field for field in taken or () if field.name in fields.split()]
     elif fields is not None:
         taken = fields
-    (piece,) = [field for field in taken or () if field.name == field_name] or [None]
+    piece = next((field for field in taken or () if field.name == field_name), None)
     if base or constant is not None:
         state = None
     elif state == "":
