@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from vm_native.clock import FOREVER as NEVER
+from vm_native.clock import FOREVER
 
 if TYPE_CHECKING:
     from vm.clock import Clock
     from vm_native.execution.scheduler import Scheduler
+
+NEVER = FOREVER                             # a time that does not come
 
 
 class Receiver(Protocol):

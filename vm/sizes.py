@@ -3,8 +3,9 @@
 import re
 
 from vm.errors import ConfigurationError
-from vm_native.memory.ram import PAGE_BYTES as PAGE_SIZE
+from vm_native.memory.ram import PAGE_BYTES
 
+PAGE_SIZE = PAGE_BYTES
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 LIMIT = 1 << 40
 
