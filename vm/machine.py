@@ -30,7 +30,7 @@ from vm.settings import Settings
 from vm.sizes import parse_size
 from vm.stats import summary
 from vm.stop import Stop
-from vm_native.execution.machine import NativeMachine
+from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import Scheduler
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
-    from vm_native.execution.machine import NativeMachine
+    from vm_native.execution.native_machine import NativeMachine
     from vm_native.memory.bus import Bus
     from vm_native.memory.ram import WritableRam
 

@@ -15,7 +15,7 @@ from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.stop import Stop, StopReason
-from vm_native.execution.machine import NativeMachine
+from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
 from vm_native.riscv.hart import NativeHart
 

@@ -1,6 +1,6 @@
 # How the harts of a machine take turns.
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.execution.machine cimport NativeMachine
+from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport Translator
 from vm_native.machine cimport Cpu, Machine
 

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns, steps_until_ns, timeline_ns
 from vm_native.execution.loop cimport run_slice
-from vm_native.execution.machine cimport NativeMachine
+from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (

@@ -1,5 +1,5 @@
 # The hart as Python sees it.
-from vm_native.execution.machine cimport NativeMachine
+from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.riscv.decode cimport Decoder
 from vm_native.riscv.state cimport Hart
 

@@ -1,4 +1,4 @@
-from vm_native.execution.machine import NativeMachine
+from vm_native.execution.native_machine import NativeMachine
 from vm_native.riscv.isa import Isa
 
 class NativeHart:

@@ -9,7 +9,7 @@ from vm_native.arithmetic.floating cimport collect_flags, restore_environment, s
 from vm_native.blocks cimport free_block, new_block
 from vm_native.checks cimport static_assert
 from vm_native.clock cimport NEVER
-from vm_native.execution.machine cimport NativeMachine
+from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry

@@ -1,7 +1,7 @@
 """How often which uops followed each other in a block, for benchmarks/fusion.py, which chooses those to fuse."""
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
-from vm_native.execution.machine cimport NativeMachine
+from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.interpreter.fusion cimport RELATIONS, relation_of
 from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.ir.uop cimport UOP_COUNT

@@ -3,7 +3,7 @@
 import pytest
 
 from vm_native.clock import NativeClock
-from vm_native.execution.machine import NativeMachine
+from vm_native.execution.native_machine import NativeMachine
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 
