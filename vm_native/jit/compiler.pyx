@@ -1,64 +1,25 @@
-"""Uops to x86-64: compiles traces of hot blocks, and is what the run loop and the block cache see of it."""
-from libc.stdint cimport int8_t, uint8_t, uint32_t, uint64_t
+"""The compiler: makes traces of hot blocks, and is what the run loop and the block cache see of them."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
-from vm_native.checks cimport static_assert
 from vm_native.clock cimport host_ns
-from vm_native.hart_state cimport REGISTER_SLOTS
-from vm_native.ir.block cimport SECOND_CELL, Block, Uop
+from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_REASONS, FALLEN, HOST_FLOATS, HOST_REGISTERS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, TAKEN, Jit,
-    JournalEntry, Mark, Switches, Trace,
+    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, Jit, JournalEntry, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
     cold_exit, discard_block, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit, new_trace,
     room_for_trace, trace_of,
 )
-from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
-from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI, here
-from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport LOG2_ENTRY, Compilation, has_room
-from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
-from vm_native.jit.x86_64.floating cimport emit_floating
-from vm_native.jit.x86_64.integer cimport emit_integer
-from vm_native.jit.x86_64.registers cimport allocate
+from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
-from vm_native.jump_cache cimport JumpCacheEntry
-from vm_native.machine cimport BASE_REGISTERS, Compiler, Cpu, FrontEnd, Machine
-from vm_native.memory.tlb cimport TlbEntry
-
-
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    #include <cpuid.h>
-    static int vm_host_can_compile(void) {
-        unsigned int a, b, c = 0, d;
-        __get_cpuid(0x80000001, &a, &b, &c, &d);
-        /* Without LZCNT its code is that of BSR, which counts from the other side. */
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
-            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && c & bit_LZCNT;
-    }
-    #else
-    static int vm_host_can_compile(void) { return 0; }
-    #endif
-    """
-    bint host_can_compile "vm_host_can_compile"() noexcept nogil
-
-cdef enum Allocation:       # which guest registers live in host registers during a trace
-    AS_EVERYWHERE
-    BY_USE                  # those that its blocks use most
+from vm_native.jit.x86_64.trace cimport AS_EVERYWHERE, BY_USE, Allocation, emit_trace, host_has_instructions, most_bytes
+from vm_native.machine cimport Compiler, Cpu, Machine
 
 cdef enum:
     CODE_BYTES = 64 << 20
-    BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
-    BYTES_A_TRACE = 4096    # room behind the limit: more than a uop takes
-
-# The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
-cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
-cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
@@ -70,7 +31,7 @@ SWITCHES = tuple(dict(no_switches))         # their names, in the order of the s
 def unavailable():
     """Why this host cannot run compiled code, a str; None if it can."""
     cdef Jit jit
-    if not host_can_compile():
+    if not host_has_instructions():
         return "the compiler makes code for x86-64 processors with AVX2, BMI and FMA"
     memset(&jit, 0, sizeof(Jit))
     refused = map_code_memory(&jit.memory, REGION_BYTES) < 0
@@ -79,17 +40,6 @@ def unavailable():
 
 
 # --- One trace --------------------------------------------------------------------------------------------------------
-
-cdef void mark(Compilation* t, uint64_t pc) noexcept nogil:
-    cdef Trace* trace = t.trace
-    cdef Mark* marks = <Mark*>realloc(trace.marks, (trace.mark_count + 1) * sizeof(Mark))
-    if marks == NULL:
-        return
-    trace.marks = marks
-    marks[trace.mark_count].pc = pc
-    marks[trace.mark_count].offset = <uint32_t>(here(&t.e) - trace.start)
-    trace.mark_count += 1
-
 
 cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexcept nogil:
     cdef JournalEntry* journal = <JournalEntry*>realloc(jit.journal, (jit.journal_count + 1) * sizeof(JournalEntry))
@@ -102,97 +52,27 @@ cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     jit.journal_count += 1
 
 
-cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
-    if (
-        emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
-        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
-    ):
-        return
-    emit_fallback(t, uop, t.refund)
-    # Whatever was known of the registers may have changed.
-    memset(t.boxed, 0, sizeof(t.boxed))
-
-
-cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
-    """False if there is no room."""
-    cdef int i, end, at = 0
-    while at < part.uop_count:
-        if t.jit.marking:
-            mark(t, part.key.pc + part.info[at].pc_offset)
-        end = at + emit_group(t, part, at)
-        if end == at:
-            emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
-            end = at + 1
-        if not has_room(t):
-            return False
-        for i in range(at, end):
-            choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.key.pc + part.info[i].pc_offset)
-        at = end
-        if at < part.uop_count and part.info[at].opcode == SECOND_CELL:
-            at += 1
-    return True
-
-
-cdef bint loops(Block** parts, int count) noexcept nogil:
-    """Whether the end of the trace leads back to its head."""
-    cdef Block* last = parts[count - 1]
-    return last.exits[TAKEN].pc == parts[0].key.pc or last.exits[FALLEN].pc == parts[0].key.pc
-
-
-cdef bint emit_trace(Compilation* t, Block** parts, int* next_exits, int count) noexcept nogil:
-    """False if the trace grows too large."""
-    cdef int i
-    cdef int left = t.steps
-    emit_fallback_thunk(t)
-    t.trace.start = here(&t.e)
-    emit_entry(t)
-    for i in range(count):
-        left -= parts[i].steps
-        t.refund = left
-        if not emit_part(t, parts[i], next_exits[i]):
-            return False
-    if t.jit.marking:
-        mark(t, 0)
-    return emit_cold(t)
-
-
 cdef Trace* compile_trace(
     Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, Allocation allocation
 ) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory."""
-    cdef Compilation t
-    cdef int i, uops = 0
-    t.trace = new_trace(parts, count)
-    if t.trace == NULL:
+    cdef uint8_t* at
+    cdef uint8_t* end
+    cdef Trace* trace = new_trace(parts, count)
+    if trace == NULL:
         return NULL
-    t.jit = jit
-    t.floats = cpu.front_end.uses_float(parts[0].key.mode)
-    t.bank = cpu.front_end.data_bank(parts[0].key.mode)
-    t.cold_count = 0
-    t.steps = 0
-    memset(t.boxed, 0, sizeof(t.boxed))
-    for i in range(BASE_REGISTERS):
-        t.page_entries[i] = <uint8_t>i
-        t.strides[i] = False
-    for i in range(count):
-        find_strides(&t, parts[i])
-        t.steps += parts[i].steps
-        uops += parts[i].uop_count
-    allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
-    t.e.at = room_for_trace(jit, BYTES_A_TRACE + uops * BYTES_A_UOP)
-    t.e.executable = jit.memory.executable
-    t.limit = t.e.at + uops * BYTES_A_UOP
-    if not emit_trace(&t, parts, next_exits, count):
-        free_trace(t.trace)
+    at = room_for_trace(jit, most_bytes(parts, count))
+    end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, allocation)
+    if end == NULL:
+        free_trace(trace)
         return NULL
-    parts[0].entry_steps = t.steps
-    keep_trace(jit, t.trace, t.e.at)
+    keep_trace(jit, trace, end)
     if jit.journaling:
-        note_trace(jit, parts[0].key.pc, t.trace.start, t.trace.size)
+        note_trace(jit, parts[0].key.pc, trace.start, trace.size)
     jit.statistics.traces += 1
-    jit.statistics.instructions += t.steps
-    jit.statistics.host_bytes += t.trace.size
-    return t.trace
+    jit.statistics.instructions += parts[0].entry_steps
+    jit.statistics.host_bytes += trace.size
+    return trace
 
 
 cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
@@ -265,17 +145,8 @@ cdef class JitCompiler:
 
     cdef void take_front_end(self) except *:
         """When the first hart is there: give its most used slots to host registers, and write the stubs."""
-        cdef FrontEnd* front_end = self.jit.machine.front_end
-        cdef int i
-        static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
-        self.jit.front_end = front_end
-        for i in range(REGISTER_SLOTS):
-            self.jit.general[i] = self.jit.floating[i] = -1
-        if self.jit.switches.registers:
-            for i in range(HOST_REGISTERS):
-                self.jit.general[front_end.hot_slots[i]] = <int8_t>GENERAL[i]
-            for i in range(HOST_FLOATS if self.jit.switches.floats else 0):
-                self.jit.floating[front_end.hot_floats[i]] = <int8_t>(FIRST_XMM + i)
+        self.jit.front_end = self.jit.machine.front_end
+        place_registers(&self.jit)
         emit_stubs(&self.jit)
         lay_out_regions(&self.jit, self.jit.stubs_end)
 

@@ -15,7 +15,7 @@ from vm_native.memory.tlb cimport TLB_ENTRIES, WRITE, PageEntry
 
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
-    LOG2_ENTRY = 5          # of the size of a TlbEntry, a JumpCacheEntry; asserted in compiler.pyx
+    LOG2_ENTRY = 5          # of the size of a TlbEntry, a JumpCacheEntry; asserted in stubs.pyx
     STACK_ROOM = 8          # makes the stack aligned where a function is called
     MAX_COLD = 512
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses

@@ -7,11 +7,29 @@ from libc.stdint cimport int8_t
 from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
+from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Jit
+from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI
 from vm_native.jit.x86_64.compilation cimport LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general
 
 cdef enum:
     GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
     GAIN_ELSEWHERE = 5
+
+# The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
+cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
+cdef int FIRST_XMM = 3            # of those that hold floating-point registers
+
+
+cdef void place_registers(Jit* jit) noexcept nogil:
+    """Everywhere: the guest's most used registers."""
+    cdef int i
+    for i in range(REGISTER_SLOTS):
+        jit.general[i] = jit.floating[i] = -1
+    if jit.switches.registers:
+        for i in range(HOST_REGISTERS):
+            jit.general[jit.front_end.hot_slots[i]] = <int8_t>GENERAL[i]
+        for i in range(HOST_FLOATS if jit.switches.floats else 0):
+            jit.floating[jit.front_end.hot_floats[i]] = <int8_t>(FIRST_XMM + i)
 
 
 cdef void count_uses(Block* part, int* uses) noexcept nogil:

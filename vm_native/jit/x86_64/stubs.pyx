@@ -1,6 +1,7 @@
 """What every trace shares: entry and exits, calls of the interpreter, probes of the jump cache and the TLB."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.arithmetic.float_rules cimport BOX32
+from vm_native.checks cimport static_assert
 from vm_native.exits cimport step_over, store_position
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
@@ -213,6 +214,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     cdef Emitter e
     cdef FrontEnd* front_end = jit.front_end
     cdef int floats, access, log2_size
+    static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
     e.executable = jit.memory.executable
     jit.box = constant(&e, BOX32)

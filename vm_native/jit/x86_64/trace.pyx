@@ -1,0 +1,149 @@
+"""One trace as host code: each uop by the emitter that has it in its table, or by the interpreter's function for it."""
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memset
+from vm_native.ir.block cimport SECOND_CELL, Block, Uop
+from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
+from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
+from vm_native.jit.x86_64.assembler cimport here
+from vm_native.jit.x86_64.atomics cimport emit_atomic
+from vm_native.jit.x86_64.compilation cimport Compilation, has_room
+from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
+from vm_native.jit.x86_64.floating cimport emit_floating
+from vm_native.jit.x86_64.integer cimport emit_integer
+from vm_native.jit.x86_64.registers cimport allocate
+from vm_native.machine cimport BASE_REGISTERS, Cpu
+
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    #include <cpuid.h>
+    static int vm_host_can_compile(void) {
+        unsigned int a, b, c = 0, d;
+        __get_cpuid(0x80000001, &a, &b, &c, &d);
+        /* Without LZCNT its code is that of BSR, which counts from the other side. */
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
+            && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && c & bit_LZCNT;
+    }
+    #else
+    static int vm_host_can_compile(void) { return 0; }
+    #endif
+    """
+    bint host_can_compile "vm_host_can_compile"() noexcept nogil
+
+
+cdef enum:
+    BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
+    BYTES_A_TRACE = 4096    # room behind the limit: more than a uop takes
+
+
+cdef bint host_has_instructions() noexcept nogil:
+    """Whether this host has all the instructions that traces are made of."""
+    return host_can_compile()
+
+
+cdef int uops_of(Block** parts, int count) noexcept nogil:
+    cdef int i, uops = 0
+    for i in range(count):
+        uops += parts[i].uop_count
+    return uops
+
+
+cdef uint64_t most_bytes(Block** parts, int count) noexcept nogil:
+    """How much code memory `emit_trace` may fill for these blocks."""
+    return BYTES_A_TRACE + uops_of(parts, count) * BYTES_A_UOP
+
+
+cdef void mark(Compilation* t, uint64_t pc) noexcept nogil:
+    cdef Trace* trace = t.trace
+    cdef Mark* marks = <Mark*>realloc(trace.marks, (trace.mark_count + 1) * sizeof(Mark))
+    if marks == NULL:
+        return
+    trace.marks = marks
+    marks[trace.mark_count].pc = pc
+    marks[trace.mark_count].offset = <uint32_t>(here(&t.e) - trace.start)
+    trace.mark_count += 1
+
+
+cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
+    if (
+        emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
+        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
+    ):
+        return
+    emit_fallback(t, uop, t.refund)
+    # Whatever was known of the registers may have changed.
+    memset(t.boxed, 0, sizeof(t.boxed))
+
+
+cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
+    """False if there is no room."""
+    cdef int i, end, at = 0
+    while at < part.uop_count:
+        if t.jit.marking:
+            mark(t, part.key.pc + part.info[at].pc_offset)
+        end = at + emit_group(t, part, at)
+        if end == at:
+            emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
+            end = at + 1
+        if not has_room(t):
+            return False
+        for i in range(at, end):
+            choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.key.pc + part.info[i].pc_offset)
+        at = end
+        if at < part.uop_count and part.info[at].opcode == SECOND_CELL:
+            at += 1
+    return True
+
+
+cdef bint loops(Block** parts, int count) noexcept nogil:
+    """Whether the end of the trace leads back to its head."""
+    cdef Block* last = parts[count - 1]
+    return last.exits[TAKEN].pc == parts[0].key.pc or last.exits[FALLEN].pc == parts[0].key.pc
+
+
+cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) noexcept nogil:
+    """False if the trace grows too large."""
+    cdef int i
+    cdef int left = t.steps
+    emit_fallback_thunk(t)
+    t.trace.start = here(&t.e)
+    emit_entry(t)
+    for i in range(count):
+        left -= parts[i].steps
+        t.refund = left
+        if not emit_part(t, parts[i], next_exits[i]):
+            return False
+    if t.jit.marking:
+        mark(t, 0)
+    return emit_cold(t)
+
+
+cdef uint8_t* emit_trace(
+    Jit* jit, Cpu* cpu, Trace* trace, uint8_t* at, Block** parts, int* next_exits, int count, Allocation allocation
+) noexcept nogil:
+    """Write the code of these blocks to `at`, where `most_bytes` are free; its end, NULL if it grows too large."""
+    cdef Compilation t
+    cdef int i
+    t.jit = jit
+    t.trace = trace
+    t.floats = cpu.front_end.uses_float(parts[0].key.mode)
+    t.bank = cpu.front_end.data_bank(parts[0].key.mode)
+    t.cold_count = 0
+    t.steps = 0
+    memset(t.boxed, 0, sizeof(t.boxed))
+    for i in range(BASE_REGISTERS):
+        t.page_entries[i] = <uint8_t>i
+        t.strides[i] = False
+    for i in range(count):
+        find_strides(&t, parts[i])
+        t.steps += parts[i].steps
+    allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
+    t.e.at = at
+    t.e.executable = jit.memory.executable
+    t.limit = at + uops_of(parts, count) * BYTES_A_UOP
+    if not emit_parts(&t, parts, next_exits, count):
+        return NULL
+    parts[0].entry_steps = t.steps
+    return t.e.at
