@@ -1,9 +1,15 @@
 """Guests for tests of the core and of the machine."""
 
+import signal
+
 import pytest
 
 from tests.guest import Guest
 from vm_native.interpreter.forms import forms
+
+# A shell without job control starts what it puts into the background with SIGINT ignored, and children inherit that:
+# no Ctrl-C of a test would be heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
