@@ -88,8 +88,9 @@ def generate(threaded: bool) -> None:
     from vm_native.interpreter import generate as handlers
     from vm_native.ir import generate as opcodes
     from vm_native.riscv import generate as registers
+    from vm_native.riscv.instructions import generate as instructions
 
-    texts = opcodes.sources() | registers.sources() | handlers.sources(threaded)
+    texts = opcodes.sources() | registers.sources() | instructions.sources() | handlers.sources(threaded)
     for name, text in texts.items():
         path = GENERATED / name
         if not path.exists() or path.read_text() != text:

@@ -5,6 +5,5 @@ from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef class Decoder:
     cdef DecodeTable table
-    cdef readonly tuple row_names
 
 cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limit) noexcept nogil

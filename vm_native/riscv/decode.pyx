@@ -1,3 +1,5 @@
+# cython: preliminary_late_includes_cy28=True
+# The C of decode_rows.pxi stands behind the struct that it fills.
 """Bytes to uops.
 
 A `Decoder` is the instruction table, narrowed to the extensions of one hart and laid out as C rows in buckets by
@@ -5,7 +7,7 @@ opcode and funct3. Everything that can be known at translation is resolved here:
 values, rounding modes, writes to x0.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
@@ -16,54 +18,46 @@ from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
 from vm_native.riscv.decode_table cimport (
-    KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE, KIND_PLAIN,
-    RD, RS1, RS2, RS3, DecodeRow, DecodeTable, RegisterField,
+    KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
+    NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
-from vm_native.riscv.state cimport DYNAMIC, F0, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
+from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 from vm_native.riscv.zfa cimport fli_constant
 
 from vm_native.arithmetic.operations import OPERATIONS
-from vm_native.ir.semantics import Branch, Jump, JumpIndirect
-from vm_native.ir.uops import UOPS
-from vm_native.riscv.instructions import FP_CONSTANT, NOTHING, PC_RELATIVE, ROWS
 
-
-OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
-# What the decoder does for a uop of that meaning, and for the constant that a row asks for.
-ENDINGS = {Branch: KIND_BRANCH, Jump: KIND_JUMP, JumpIndirect: KIND_INDIRECT}
-CONSTANTS = {PC_RELATIVE: KIND_PC_RELATIVE, FP_CONSTANT: KIND_FP_CONSTANT}
-FORMATS = "sdh"             # of floating point, in the order of their codes
-OPERANDS = {"rd": RD, "rs1": RS1, "rs2": RS2, "rs3": RS3}
+include "decode_rows.pxi"
 
 
 cdef class Decoder:
     """Decodes for a hart with the given extensions (names as in the rows of the table).
 
-    `helpers` maps helper names to their numbers. `row_names` gives the instructions that are on.
+    `helpers` maps helper names to their numbers. Raises KeyError where the table names one that there is not.
     """
 
-    def __cinit__(self, extensions, helpers):
-        rows = [row for row in ROWS if row.is_on(extensions)]
-        # The most specific row first: c.addi16sp before c.lui, c.ebreak before c.jalr.
-        rows.sort(key=lambda row: row.mask.bit_count(), reverse=True)
-        self.row_names = tuple(row.name for row in rows)
-        self.table.rows = <DecodeRow*>calloc(len(rows) + 1, sizeof(DecodeRow))
-        wide, narrow = [[] for _ in range(256)], [[] for _ in range(32)]
-        for number, row in enumerate(rows):
-            fill_row(&self.table.rows[number], row, helpers)
-            if row.length == 4:
-                for bucket in range(256):
-                    word = (bucket & 31) << 2 | 3 | (bucket >> 5) << 12
-                    if not (word ^ row.match) & row.mask & 0x707F:
-                        wide[bucket].append(number)
-            else:
-                for bucket in range(32):
-                    word = bucket & 3 | (bucket >> 2) << 13
-                    if not (word ^ row.match) & row.mask & 0xE003:
-                        narrow[bucket].append(number)
-        self.table.wide = lay_out(wide, self.table.wide_start)
-        self.table.narrow = lay_out(narrow, self.table.narrow_start)
-        if self.table.rows == NULL or self.table.wide == NULL or self.table.narrow == NULL:
+    def __cinit__(self, extensions, dict helpers):
+        helper_numbers = [helpers[name] for name in HELPER_NAMES]
+        operation_numbers = [OPERATIONS[name] for name in OPERATION_NAMES]
+        cdef uint64_t on = sum(1 << bit for bit, name in enumerate(EXTENSIONS) if name in extensions)
+        cdef DecodeRow* row
+        cdef int number
+        self.table.rows = <DecodeRow*>calloc(ROW_COUNT, sizeof(DecodeRow))
+        if self.table.rows == NULL:
+            raise MemoryError("no room for the decode tables")
+        for number in range(ROW_COUNT):
+            if not is_on(&ALL_ROWS[number], on):
+                continue
+            row = &self.table.rows[self.table.row_count]
+            row[0] = ALL_ROWS[number]
+            self.table.row_count += 1
+            if row.kind == KIND_HELPER:
+                row.helper = helper_numbers[row.helper]
+            if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
+                row.operation = operation_numbers[row.operation]
+            row.exact_only |= row.fused and not has_fma()
+        self.table.wide = lay_out(&self.table, 4, self.table.wide_start, WIDE_BUCKETS)
+        self.table.narrow = lay_out(&self.table, 2, self.table.narrow_start, NARROW_BUCKETS)
+        if self.table.wide == NULL or self.table.narrow == NULL:
             raise MemoryError("no room for the decode tables")
         self.table.illegal_helper = helpers["illegal"]
         self.table.dirty_helper = helpers["make_fp_dirty"]
@@ -77,74 +71,39 @@ cdef class Decoder:
         free(self.table.narrow)
 
 
-cdef uint16_t* lay_out(list buckets, uint16_t* starts):
-    cdef uint16_t* flat = <uint16_t*>calloc(sum(map(len, buckets)) + 1, sizeof(uint16_t))
-    position = 0
-    for index, bucket in enumerate(buckets):
-        starts[index] = position
-        for number in bucket:
-            flat[position] = number
-            position += 1
-    starts[len(buckets)] = position
-    return flat
+cdef bint is_on(const DecodeRow* row, uint64_t on) noexcept nogil:
+    """Whether a hart with these extensions has the instruction."""
+    return (not row.needs[0] or row.needs[0] & on) and (not row.needs[1] or row.needs[1] & on)
 
 
-cdef void fill_row(DecodeRow* to, row, dict helpers):
-    to.mask, to.match, to.length = row.mask, row.match, row.length
-    fill_immediate(to, row)
-    for operand, (field, shift) in row.registers.items():
-        fill_register(&to.registers[OPERANDS[operand]], field, shift)
-    for operand, numbers in row.excluded.items():
-        to.excluded[OPERANDS[operand]] = sum(1 << number for number in numbers)
-    fill_floating(to, row)
-    if row.uop == NOTHING:
-        to.kind = KIND_NOTHING
-    elif row.uop:
-        fill_uop(to, row)
-    else:
-        to.kind = KIND_HELPER
-        to.helper = helpers[row.helper]
-        to.exit_bits = row.exit_bits
+cdef inline int bucket_of(uint32_t word, int length) noexcept nogil:
+    """The bits that are looked at first: opcode and funct3."""
+    return word >> 2 & 31 | (word >> 12 & 7) << 5 if length == 4 else word & 3 | (word >> 13 & 7) << 2
 
 
-cdef void fill_immediate(DecodeRow* to, row):
-    to.nonzero, to.at_most = row.nonzero, row.at_most
-    to.constant = row.constant
-    to.sign_bit = row.sign_bit
-    to.piece_count = len(row.pieces)
-    for index, piece in enumerate(row.pieces):
-        to.pieces[index].source = piece.source
-        to.pieces[index].target = piece.target
-        to.pieces[index].mask = (1 << piece.width) - 1
+cdef inline uint32_t word_in(int bucket, int length) noexcept nogil:
+    """The other way round."""
+    return (bucket & 31) << 2 | 3 | (bucket >> 5) << 12 if length == 4 else bucket & 3 | (bucket >> 2) << 13
 
 
-cdef void fill_register(RegisterField* to, str field, int shift):
-    to.used = True
-    to.shift = shift
-    if field.startswith("x"):
-        to.base = int(field[1:])
-        return
-    short = field.endswith("'")
-    to.mask = 7 if short else 31
-    to.base = (F0 if field.startswith("f") else X0) + (8 if short else 0)
-
-
-cdef void fill_floating(DecodeRow* to, row):
-    to.uses_f, to.writes_f = row.uses_f, row.writes_f
-    to.rounds = row.rounds
-    to.operation = OPERATIONS[row.operation] if row.operation else -1
-    to.opcode_rtz = OPCODES.get(f"{row.name}.rtz", -1)
-    to.exact_only = bool(row.operation) and (not row.uop or "rs3" in row.registers and not has_fma())
-    if row.wide == FP_CONSTANT:
-        to.operation = FORMATS.index(row.name.removeprefix("fli."))
-
-
-cdef void fill_uop(DecodeRow* to, row):
-    to.opcode = OPCODES[row.uop]
-    uop = UOPS[to.opcode]
-    to.cells = uop.cells
-    to.kind = ENDINGS.get(type(uop.meaning), CONSTANTS.get(row.wide, KIND_PLAIN))
-    to.droppable = uop.only_writes_rd and not row.uses_f
+cdef uint16_t* lay_out(const DecodeTable* table, int length, uint16_t* starts, int buckets) noexcept:
+    """The numbers of the rows that an instruction of each bucket can be, bucket after bucket; NULL without memory."""
+    cdef uint16_t* numbers = <uint16_t*>calloc(table.row_count * buckets, sizeof(uint16_t))
+    cdef const DecodeRow* row
+    cdef uint32_t word, seen = word_in(buckets - 1, length)
+    cdef int bucket, number, position = 0
+    if numbers == NULL:
+        return NULL
+    for bucket in range(buckets):
+        starts[bucket] = position
+        word = word_in(bucket, length)
+        for number in range(table.row_count):
+            row = &table.rows[number]
+            if row.length == length and not (word ^ row.match) & row.mask & seen:
+                numbers[position] = number
+                position += 1
+    starts[buckets] = position
+    return <uint16_t*>realloc(numbers, (position + 1) * sizeof(uint16_t))
 
 
 cdef inline int register_of(const DecodeRow* row, int operand, uint32_t word) noexcept nogil:
@@ -166,12 +125,11 @@ cdef const DecodeRow* find_row(const DecodeTable* table, uint32_t word) noexcept
     cdef const DecodeRow* row
     cdef const uint16_t* numbers
     cdef int i, first, last
-    cdef bint narrow = (word & 3) != 3
-    if narrow:
-        i = word & 3 | (word >> 13 & 7) << 2
+    if word & 3 != 3:
+        i = bucket_of(word, 2)
         numbers, first, last = table.narrow, table.narrow_start[i], table.narrow_start[i + 1]
     else:
-        i = word >> 2 & 31 | (word >> 12 & 7) << 5
+        i = bucket_of(word, 4)
         numbers, first, last = table.wide, table.wide_start[i], table.wide_start[i + 1]
     for i in range(first, last):
         row = &table.rows[numbers[i]]

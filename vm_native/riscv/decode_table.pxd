@@ -1,8 +1,11 @@
-# The instruction table as C rows, for the instructions of one hart; decode.pyx fills it.
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t
+# The instruction table as C rows; instructions/generate.py writes them, by the names that stand in quotes here, and
+# decode.pyx takes those of one hart.
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     MAX_PIECES = 8
+    WIDE_BUCKETS = 256      # instructions of 32 bits, by bits 6:2 and 14:12
+    NARROW_BUCKETS = 32     # of 16 bits, by bits 1:0 and 15:13
 
 cdef enum:                  # operands: index into DecodeRow.registers
     RD = 0
@@ -11,14 +14,14 @@ cdef enum:                  # operands: index into DecodeRow.registers
     RS3 = 3
 
 cdef enum RowKind:          # what the decoder does beyond filling a uop
-    KIND_PLAIN              # fill a uop, no more
-    KIND_NOTHING            # a step without a uop
-    KIND_BRANCH
-    KIND_JUMP
-    KIND_INDIRECT
-    KIND_PC_RELATIVE        # auipc: a constant, as the block's pc is known
-    KIND_FP_CONSTANT        # fli: the immediate is the number of a constant
-    KIND_HELPER
+    KIND_PLAIN "VM_KIND_PLAIN"              # fill a uop, no more
+    KIND_NOTHING "VM_KIND_NOTHING"            # a step without a uop
+    KIND_BRANCH "VM_KIND_BRANCH"
+    KIND_JUMP "VM_KIND_JUMP"
+    KIND_INDIRECT "VM_KIND_INDIRECT"
+    KIND_PC_RELATIVE "VM_KIND_PC_RELATIVE"        # auipc: a constant, as the block's pc is known
+    KIND_FP_CONSTANT "VM_KIND_FP_CONSTANT"        # fli: the immediate is the number of a constant
+    KIND_HELPER "VM_KIND_HELPER"
 
 cdef struct RegisterField:
     uint8_t used
@@ -31,17 +34,20 @@ cdef struct ImmediatePiece:
     uint8_t target
     uint32_t mask
 
-cdef struct DecodeRow:
+cdef struct DecodeRow "vm_decode_row":
     uint32_t mask
     uint32_t match
     uint16_t opcode         # uop, unless it is a helper
     uint8_t kind
     uint8_t cells           # of its uop
-    int32_t helper          # index into the front end's helpers
-    int16_t operation       # where the uop does not serve every rounding mode, or none; of fli the format; or -1
+    uint64_t needs[2]       # extensions, a bit each: of every word that is not 0 one must be on
+    int32_t helper          # index into the front end's helpers; as generated, into HELPER_NAMES
+    int16_t operation       # where the uop does not serve every rounding mode, or none; of fli the format; or -1; as
+                            # generated, into OPERATION_NAMES
     int16_t opcode_rtz      # uop for round-towards-zero, or -1
     uint8_t length
-    uint8_t exact_only      # there is no uop, or none on this host (fused multiply-add)
+    uint8_t exact_only      # there is no uop, or none on this host
+    uint8_t fused           # a multiply-add, for which not every host has an instruction
     uint8_t rounds          # has a rounding mode in bits 14:12
     uint8_t uses_f          # illegal while mstatus.FS is Off
     uint8_t writes_f        # makes mstatus.FS Dirty
@@ -58,10 +64,11 @@ cdef struct DecodeRow:
 
 cdef struct DecodeTable:
     DecodeRow* rows
-    uint16_t* wide          # row numbers, bucket after bucket, for 32-bit instructions
-    uint16_t wide_start[257]
-    uint16_t* narrow        # and for 16-bit ones
-    uint16_t narrow_start[33]
+    int row_count
+    uint16_t* wide          # row numbers, bucket after bucket
+    uint16_t wide_start[WIDE_BUCKETS + 1]
+    uint16_t* narrow
+    uint16_t narrow_start[NARROW_BUCKETS + 1]
     int illegal_helper
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
     int checked_jump_helper  # jumps and branches where IALIGN is 32

@@ -27,8 +27,6 @@ from vm_native.riscv.sbi cimport serve_call
 from vm_native.riscv.state cimport DYNAMIC, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.softmmu cimport entry_of
 
-from vm_native.riscv.instructions import ROWS
-
 cdef extern from *:
     """
     #if defined(__x86_64__)
@@ -342,7 +340,3 @@ register("wrs_nto", wrs_nto)
 register("amocas_q", amocas_q)
 register("make_fp_dirty", make_fp_dirty)
 register("operate_fp", operate_fp)
-
-for _row in ROWS:
-    if _row.helper and _row.helper not in HELPERS:
-        raise ImportError(f"{_row.name}: there is no helper {_row.helper!r}")

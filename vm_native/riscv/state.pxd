@@ -6,8 +6,8 @@ from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES
 from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
-    X0 = 0
-    F0 = 32
+    X0 "VM_X0" = 0
+    F0 "VM_F0" = 32
     SINK = 64               # where writes to x0 go
 
 cdef enum Privilege:

@@ -1,0 +1,98 @@
+"""The instruction table as C, for the decoder: `sources` gives the text of decode_rows.pxi, setup.py writes it.
+
+What is known only at run time stands in a row as an index into a tuple of names: helpers, and operations of the
+floating-point unit. Imported before anything is compiled.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from vm_native.ir.generate import as_text, indent
+from vm_native.ir.semantics import Branch, Jump, JumpIndirect
+from vm_native.ir.uops import UOPS, UopRow
+from vm_native.riscv.instructions import FP_CONSTANT, NOTHING, PC_RELATIVE, ROWS, Row
+
+# What the decoder does for a uop of that meaning, and for the constant that a row asks for: names of RowKind in C.
+ENDINGS = {Branch: "VM_KIND_BRANCH", Jump: "VM_KIND_JUMP", JumpIndirect: "VM_KIND_INDIRECT"}
+CONSTANTS = {PC_RELATIVE: "VM_KIND_PC_RELATIVE", FP_CONSTANT: "VM_KIND_FP_CONSTANT"}
+FORMATS = "sdh"             # of floating point, in the order of their codes
+OPERANDS = ("rd", "rs1", "rs2", "rs3")
+
+OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
+# The most specific row first: c.addi16sp before c.lui, c.ebreak before c.jalr.
+ORDERED = sorted(ROWS, key=lambda row: row.mask.bit_count(), reverse=True)
+HELPERS = tuple(sorted({row.helper for row in ROWS if row.helper}))
+OPERATIONS = tuple(sorted({row.operation for row in ROWS if row.operation}))
+EXTENSIONS = tuple(sorted({name for row in ROWS for word in row.extensions for name in word.split("|")}))
+
+
+def sources() -> dict[str, str]:
+    """Texts by file name."""
+    assert len(EXTENSIONS) <= 64 and max(len(row.extensions) for row in ROWS) <= 2, "DecodeRow.needs is too small"
+    lines = ["# Made by vm_native/riscv/instructions/generate.py.", "cdef extern from *:", '    """']
+    lines += indent(["static const struct vm_decode_row vm_decode_rows[] = {", *map(in_c, ORDERED), "};"])
+    lines += ['    """', '    const DecodeRow[1] ALL_ROWS "vm_decode_rows"', "", f"cdef enum: ROW_COUNT = {len(ORDERED)}"]
+    for name, values in {"HELPER_NAMES": HELPERS, "OPERATION_NAMES": OPERATIONS, "EXTENSIONS": EXTENSIONS}.items():
+        lines += ["", f"{name} = (", *indent(f"{value!r}," for value in values), ")"]
+    return {"decode_rows.pxi": as_text(lines)}
+
+
+def in_c(row: Row) -> str:
+    columns = dict(encoding_of(row)) | dict(meaning_of(row))
+    given = [f".{name} = {value}" for name, value in columns.items() if value not in (0, "{}")]     # the rest is 0
+    return f"/* {row.name} */ {braces(given)},"
+
+
+def encoding_of(row: Row) -> Iterator[tuple[str, object]]:
+    yield "mask", f"{row.mask:#x}"
+    yield "match", f"{row.match:#x}"
+    yield "length", row.length
+    yield "needs", braces(sum(1 << EXTENSIONS.index(name) for name in word.split("|")) for word in row.extensions)
+    yield "piece_count", len(row.pieces)
+    yield "pieces", braces(braces((piece.source, piece.target, (1 << piece.width) - 1)) for piece in row.pieces)
+    yield "constant", row.constant
+    yield "sign_bit", row.sign_bit
+    yield "nonzero", int(row.nonzero)
+    yield "at_most", row.at_most
+    yield "registers", braces(register(*row.registers[name]) if name in row.registers else "{0}" for name in OPERANDS)
+    yield "excluded", braces(sum(1 << number for number in row.excluded.get(name, ())) for name in OPERANDS[:3] if row.excluded)
+
+
+def meaning_of(row: Row) -> Iterator[tuple[str, object]]:
+    uop = UOPS[OPCODES[row.uop]] if row.uop not in ("", NOTHING) else None
+    yield "kind", kind_of(row, uop)
+    if uop is not None:
+        yield "opcode", OPCODES[row.uop]
+        yield "cells", uop.cells
+        yield "droppable", int(uop.only_writes_rd and not row.uses_f)
+    elif row.helper:
+        yield "helper", HELPERS.index(row.helper)
+        yield "exit_bits", row.exit_bits
+    yield "uses_f", int(row.uses_f)
+    yield "writes_f", int(row.writes_f)
+    yield "rounds", int(row.rounds)
+    yield "opcode_rtz", OPCODES.get(f"{row.name}.rtz", -1)
+    if row.wide == FP_CONSTANT:
+        yield "operation", FORMATS.index(row.name.removeprefix("fli."))
+    else:
+        yield "operation", OPERATIONS.index(row.operation) if row.operation else -1
+    yield "exact_only", int(bool(row.operation) and not row.uop)
+    yield "fused", int(bool(row.operation) and "rs3" in row.registers)
+
+
+def kind_of(row: Row, uop: UopRow | None) -> str:
+    if uop is not None:
+        return ENDINGS.get(type(uop.meaning)) or CONSTANTS.get(row.wide, "VM_KIND_PLAIN")
+    return "VM_KIND_HELPER" if row.helper else "VM_KIND_NOTHING"
+
+
+def register(field: str, shift: int) -> str:
+    """RegisterField: a field of the instruction, or a register that is fixed as "x2"."""
+    if field.startswith("x"):
+        return braces((1, shift, 0, int(field[1:])))
+    short = field.endswith("'")
+    first = ("VM_F0" if field.startswith("f") else "VM_X0") + (" + 8" if short else "")
+    return braces((1, shift, 7 if short else 31, first))
+
+
+def braces(values: Iterable[object]) -> str:
+    return "{" + ", ".join(map(str, values)) + "}"
