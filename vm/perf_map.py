@@ -8,7 +8,6 @@ stands in its place, and no two of its lines overlap. It is the process's, and a
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -47,6 +46,8 @@ class PerfMap:
         self._places[start] = size, name
 
     def write(self) -> None:
+        import tempfile  # here: it takes long to load
+
         # By way of another file: perf, or somebody's link in that directory, must not meet half a one.
         handle, temporary = tempfile.mkstemp(prefix="perf-", dir=self.path.parent)
         with open(handle, "w") as file:

@@ -1,30 +1,34 @@
 """The command line, one file a command.
 
 What goes wrong is one line on standard error. Exit codes: the guest's own; 1 for an error of ours and 2 for a wrong
-command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. Commands import the machine,
-the core and what else takes long to load when they run, so that help comes at once.
+command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. A command's file is imported
+when the command is named, and imports the machine, the core and what else takes long to load when it runs: help comes
+at once, and a short run is short.
 """
 
 import logging
 import sys
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from vm.cli.bench import bench
-from vm.cli.boot import boot
-from vm.cli.demo import demo
-from vm.cli.disasm import disasm
-from vm.cli.info import info
-from vm.cli.run import run
 from vm.errors import VmError
 
+COMMANDS = ("demo", "run", "boot", "bench", "info", "disasm")     # each a function in the file of that name
 FAILED = 1
 INTERRUPTED = 130       # 128 + SIGINT, as shells say it
 
 
 class CommandLine(click.Group):
     """Commands return their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        command: click.Command | None = getattr(import_module(f"vm.cli.{name}"), name) if name in COMMANDS else None
+        return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         logging.basicConfig(format="vm: %(message)s")
@@ -58,7 +62,3 @@ def complain(message: str) -> None:
 @click.version_option(package_name="vm", message="vm %(version)s")
 def main() -> None:
     """A 64-bit RISC-V computer."""
-
-
-for command in (demo, run, boot, bench, info, disasm):
-    main.add_command(command)

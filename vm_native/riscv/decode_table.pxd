@@ -34,6 +34,7 @@ cdef struct ImmediatePiece:
     uint8_t target
     uint32_t mask
 
+# As generated, `helper` and `operation` are indices into HELPER_NAMES and OPERATION_NAMES.
 cdef struct DecodeRow "vm_decode_row":
     uint32_t mask
     uint32_t match
@@ -41,9 +42,8 @@ cdef struct DecodeRow "vm_decode_row":
     uint8_t kind
     uint8_t cells           # of its uop
     uint64_t needs[2]       # extensions, a bit each: of every word that is not 0 one must be on
-    int32_t helper          # index into the front end's helpers; as generated, into HELPER_NAMES
-    int16_t operation       # where the uop does not serve every rounding mode, or none; of fli the format; or -1; as
-                            # generated, into OPERATION_NAMES
+    int32_t helper          # index into the front end's helpers
+    int16_t operation       # where the uop does not serve every rounding mode; of fli the format; or -1
     int16_t opcode_rtz      # uop for round-towards-zero, or -1
     uint8_t length
     uint8_t exact_only      # there is no uop, or none on this host

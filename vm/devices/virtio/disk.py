@@ -6,13 +6,13 @@ the guest.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 from vm.errors import ConfigurationError
 
@@ -22,7 +22,13 @@ CHUNK = 1 << 20
 KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE = 0x01, 0x02, 0x10        # fallocate(2)
 UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.ENODEV)
 
-libc = ctypes.CDLL(None, use_errno=True)        # the os module has no fallocate() with a mode
+
+@cache
+def libc() -> Any:
+    """The C library: the os module has no fallocate() with a mode."""
+    import ctypes  # here: a machine without a disk does without
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 class File:
@@ -66,7 +72,9 @@ class File:
 
     def _allocate(self, mode: int, offset: int, length: int) -> bool:
         """fallocate(2); false if the file system does not offer the mode."""
-        if libc.fallocate(self.file, mode | KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
+        import ctypes
+
+        if libc().fallocate(self.file, mode | KEEP_SIZE, ctypes.c_int64(offset), ctypes.c_int64(length)) == 0:
             return True
         number = ctypes.get_errno()
         if number in UNSUPPORTED:
@@ -132,6 +140,8 @@ class Overlay(File):
         self.below = Disk(path, read_only=True)
         self.path = self.below.path
         self.size = self.below.size
+        import tempfile  # here: it takes as long to load as a machine does to build
+
         try:
             with tempfile.TemporaryFile(prefix="vm-disk-") as file:
                 self.file = os.dup(file.fileno())

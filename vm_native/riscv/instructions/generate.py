@@ -30,7 +30,8 @@ def sources() -> dict[str, str]:
     assert len(EXTENSIONS) <= 64 and max(len(row.extensions) for row in ROWS) <= 2, "DecodeRow.needs is too small"
     lines = ["# Made by vm_native/riscv/instructions/generate.py.", "cdef extern from *:", '    """']
     lines += indent(["static const struct vm_decode_row vm_decode_rows[] = {", *map(in_c, ORDERED), "};"])
-    lines += ['    """', '    const DecodeRow[1] ALL_ROWS "vm_decode_rows"', "", f"cdef enum: ROW_COUNT = {len(ORDERED)}"]
+    lines += ['    """', '    const DecodeRow[1] ALL_ROWS "vm_decode_rows"']
+    lines += ["", f"cdef enum: ROW_COUNT = {len(ORDERED)}"]
     for name, values in {"HELPER_NAMES": HELPERS, "OPERATION_NAMES": OPERATIONS, "EXTENSIONS": EXTENSIONS}.items():
         lines += ["", f"{name} = (", *indent(f"{value!r}," for value in values), ")"]
     return {"decode_rows.pxi": as_text(lines)}
@@ -54,7 +55,8 @@ def encoding_of(row: Row) -> Iterator[tuple[str, object]]:
     yield "nonzero", int(row.nonzero)
     yield "at_most", row.at_most
     yield "registers", braces(register(*row.registers[name]) if name in row.registers else "{0}" for name in OPERANDS)
-    yield "excluded", braces(sum(1 << number for number in row.excluded.get(name, ())) for name in OPERANDS[:3] if row.excluded)
+    if row.excluded:
+        yield "excluded", braces(sum(1 << number for number in row.excluded.get(name, ())) for name in OPERANDS[:3])
 
 
 def meaning_of(row: Row) -> Iterator[tuple[str, object]]:
