@@ -15,7 +15,6 @@ from vm.bench.guests.build import PROGRAMS, elf
 from vm.images.busybox import QUICK_CMDLINE, debian_kernel, userspace_initrd
 from vm.machine import Machine
 from vm.settings import Settings
-from vm.testing.shell import SHELL, Shell
 from vm_native.ir.pairs import PAIRS_FILE, PASSED, Pair, make_pair, may_begin, may_end
 from vm_native.ir.uops import UOPS
 from vm_native.testing.neighbours import take_counts
@@ -58,8 +57,8 @@ def guest_counts() -> Iterator[tuple[str, Counts]]:
 
 def linux_counts() -> Iterator[tuple[str, Counts]]:
     with Machine(engine="jit", settings=COUNTING) as machine:
-        machine.boot(debian_kernel(), initrd=userspace_initrd(SHELL), cmdline=QUICK_CMDLINE)
-        shell = Shell(machine)
+        machine.boot(debian_kernel(), initrd=userspace_initrd("exec sh"), cmdline=QUICK_CMDLINE)
+        shell = machine.shell()
         yield "boot", Counter(take_counts(machine._native))
         shell.run(FILES)
         take_counts(machine._native)

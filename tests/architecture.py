@@ -34,7 +34,7 @@ PYTHON = (
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
-    ("boot", "runner"),
+    ("boot", "runner", "shell"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("terminal", "testing"),

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from vm.console import Console
-from vm.errors import ExpectStopped, ExpectTimeout
+from vm.errors import ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.stop import Stop, StopReason
 
 
@@ -18,6 +18,7 @@ class Script:
         self.end = end
         self.typed = b""
         self.runs: list[float] = []
+        self.timeouts: list[float | None] = []
         self.stop_asked = False
         self.console = Console(self.type, self.run, self.request_stop)
 
@@ -27,8 +28,9 @@ class Script:
     def request_stop(self) -> None:
         self.stop_asked = True
 
-    def run(self, seconds: float) -> Stop:
+    def run(self, seconds: float, timeout: float | None = None) -> Stop:
         self.runs.append(seconds)
+        self.timeouts.append(timeout)
         while self.pieces and not self.stop_asked:
             self.console.write(self.pieces.pop(0))
         reason = "requested" if self.stop_asked else self.end
@@ -95,7 +97,7 @@ def test_before_is_what_lies_between_two_matches():
 def test_bytes_pattern_gives_bytes():
     script = bytewise(b"\xff\xfe\x00ok")
     assert script.console.expect(b"\xfe\x00")[0] == b"\xfe\x00"
-    assert script.console.before == b"\xff"
+    assert script.console.before_bytes == b"\xff" and script.console.before == "\udcff"
     assert script.console.expect(re.compile(rb"(o)k"))[1] == b"o"
 
 
@@ -179,7 +181,7 @@ def test_waiting_costs_the_same_however_much_was_printed(pattern, line):
         script.pieces.reverse()
         script.run = None
         console = script.console
-        console._run = lambda seconds: feed(console, pieces)
+        console._run = lambda seconds, timeout: feed(console, pieces)
         start = time.process_time()
         with pytest.raises(ExpectTimeout):
             console.expect(pattern)
@@ -192,3 +194,59 @@ def test_waiting_costs_the_same_however_much_was_printed(pattern, line):
 
     count = 8_000
     assert wait([line] * 2 * count) < 5 * wait([line] * count)
+
+
+def test_list_takes_what_comes_first_and_says_which():
+    script = bytewise(b"... login: ")
+    assert script.console.expect(["$ ", re.compile("log.n"), "login: "])[0] == "login"
+    assert script.console.index == 1
+
+
+def test_of_patterns_that_begin_together_the_first_in_the_list_is_taken():
+    script = Script(b"one two")
+    script.run(1)
+    assert script.console.expect(["two", "one two", "one"])[0] == "one two"
+    assert script.console.index == 1
+
+
+def test_what_must_not_come_ends_the_wait_at_once():
+    script = bytewise(b"boot\nKernel panic - not syncing: x\n# ")
+    with pytest.raises(UnexpectedOutput, match="printed 'Kernel panic' before '# '") as error:
+        script.console.expect("# ", fail=["Oops", "Kernel panic"])
+    assert error.value.match[0] == "Kernel panic" and script.console.index == 1
+    assert script.console.output == b"boot\nKernel panic"
+    assert script.console.before == "boot\n"
+    script.console.expect("panic")
+
+
+def test_what_was_wanted_before_what_must_not_come_is_found():
+    script = Script(b"ok panic")
+    assert script.console.expect("ok", fail="panic")
+    with pytest.raises(UnexpectedOutput):
+        script.console.expect("ok", fail="panic")
+
+
+def test_limit_of_the_host_is_the_runs_and_is_named():
+    script = bytewise(b"booting", end="timeout")
+    with pytest.raises(ExpectTimeout, match="'login:' in 3 seconds of the host"):
+        script.console.expect("login:", 10, timeout=3)
+    assert (script.runs, script.timeouts) == ([10], [3])
+
+
+@pytest.mark.parametrize("pattern", [5, None, ["a", 5], {"a"}])
+def test_pattern_of_another_kind_is_named(pattern):
+    with pytest.raises(TypeError, match="text, bytes, a compiled regular expression or a list of those, not"):
+        Script().console.expect(pattern)
+
+
+def test_no_pattern_at_all_is_refused():
+    with pytest.raises(ValueError, match="without a pattern"):
+        Script().console.expect([])
+
+
+@pytest.mark.parametrize("data", [5, None, ["a"]])
+def test_what_is_typed_is_text_or_bytes(data):
+    script = Script()
+    with pytest.raises(TypeError, match="text or bytes, not"):
+        script.console.send(data)
+    assert script.typed == b""

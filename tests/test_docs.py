@@ -3,6 +3,7 @@ line parses; every public name is in the reference.
 """
 
 import contextlib
+import inspect
 import io
 import re
 import shlex
@@ -58,10 +59,11 @@ def run_page(page: Path, kinds: tuple[str, ...]) -> int:
 
 
 def run_test(namespace, test) -> None:
-    """A test of the page on pytest, with a machine of its own as its fixture gives it."""
-    fixture = contextlib.contextmanager(namespace["machine"].__wrapped__)
-    with fixture() as machine:
-        test(machine)
+    """A test of the page on pytest, with its one fixture made for it alone."""
+    (name,) = inspect.signature(test).parameters
+    fixture = contextlib.contextmanager(namespace[name].__wrapped__)
+    with fixture() as value:
+        test(value)
 
 
 def kinds_in(page: Path) -> set[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vm.errors import (
     BusError,
+    CommandFailed,
     ConfigurationError,
     ExpectFailed,
     ExpectStopped,
@@ -17,6 +18,7 @@ from vm.errors import (
     LoadError,
     MachineBusy,
     PageFault,
+    UnexpectedOutput,
     Unreachable,
     VmError,
 )
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BusError", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError", "ImageError",
-    "LoadError", "Machine", "MachineBusy", "PageFault", "Settings", "Stop", "StopReason", "Unreachable", "VmError",
+    "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
+    "ImageError", "LoadError", "Machine", "MachineBusy", "PageFault", "Settings", "Stop", "StopReason",
+    "UnexpectedOutput", "Unreachable", "VmError",
     "copy", "devices", "images",
 ]
 

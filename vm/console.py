@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias, overload
 
-from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout
+from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.stop import Stop, StopReason
 
 REGEX_WINDOW = 4096         # bytes before new output that a regular expression is tried on
 TAIL = 1000                 # bytes of output in an error message
+
+Text: TypeAlias = str | re.Pattern[str]
+Bytes: TypeAlias = bytes | re.Pattern[bytes]
+Pattern: TypeAlias = Text | Bytes
 
 
 class Console:
@@ -25,7 +29,10 @@ class Console:
     makes `run` return as soon as the current instruction is done.
 
     Attributes:
-        before: the output between the previous match of `expect` and the last one
+        before: the output between the previous match of `expect` and the last one, as text; bytes that are not UTF-8
+            are lone surrogates ("surrogateescape")
+        before_bytes: the same as bytes
+        index: which pattern of the list matched last
         mirror: called with a copy of all output, as it comes
         record: keep the output; without it only what comes while `expect` waits is kept
     """
@@ -37,7 +44,9 @@ class Console:
         self._output = bytearray()
         self._position = 0                      # the end of the last match
         self._search: Search | None = None      # what `expect` waits for
-        self.before: str | bytes = ""
+        self.before = ""
+        self.before_bytes = b""
+        self.index = 0
         self.mirror: Callable[[bytes], None] | None = None
         self.record = True
 
@@ -53,6 +62,8 @@ class Console:
 
     def send(self, data: str | bytes) -> None:
         """Type something. Enter is `\\n` here; a terminal sends `\\r` for it, and most guests take either."""
+        if not isinstance(data, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"send() takes text or bytes, not {type(data).__name__}")
         self._send(data.encode() if isinstance(data, str) else bytes(data))
 
     def write(self, data: bytes) -> None:
@@ -63,13 +74,28 @@ class Console:
             return
         old_end = len(self._output)
         self._output += data
-        if self._search is not None and self._search.match is None:
-            start = max(self._position, self._search.start(self._output, old_end))
-            if self._find(self._search, start):
+        if self._search is not None and self._search.found is None:
+            self._search.look(self._output, self._position, old_end)
+            if self._search.found is not None:
                 self._request_stop()
 
-    def expect(self, pattern: str | bytes | re.Pattern[Any], seconds: float = 60) -> re.Match[Any]:
-        """Run until the guest prints `pattern`, behind the previous match; guest time, in seconds, is the limit.
+    @overload
+    def expect(self, pattern: Text | Sequence[Text], seconds: float = 60, *, timeout: float | None = None,
+               fail: Pattern | Sequence[Pattern] = ()) -> re.Match[str]: ...
+
+    @overload
+    def expect(self, pattern: Bytes | Sequence[Bytes], seconds: float = 60, *, timeout: float | None = None,
+               fail: Pattern | Sequence[Pattern] = ()) -> re.Match[bytes]: ...
+
+    def expect(self, pattern: Pattern | Sequence[Pattern], seconds: float = 60, *, timeout: float | None = None,
+               fail: Pattern | Sequence[Pattern] = ()) -> re.Match[Any]:
+        """Run until the guest prints `pattern`, behind the previous match, and return the match.
+
+        - pattern: text, bytes, or a compiled regular expression; or a list of them, of which the one that begins first
+          in the output is taken, and of those the first in the list: `index` says which.
+        - seconds: the limit in guest time.
+        - timeout: the limit in host time, in seconds; without, there is none.
+        - fail: what must not be printed before, as "Kernel panic": it ends the wait at once.
 
         Returns at once if it is there already. Otherwise the machine stops when the byte that completes the match is
         printed; output that came with that byte in one piece stays for the next `expect`.
@@ -78,65 +104,114 @@ class Console:
         soon as it can (`[0-9]+` on the first digit), and on the line being printed and the one before it only, of these
         on the last 4096 bytes: waiting costs the same however much the guest prints. `^` needs `re.MULTILINE`.
 
-        The match is over text for a text pattern and over bytes for a bytes pattern, and so is `before`; its positions
-        count from where the search began. In text, bytes that are not UTF-8 are lone surrogates ("surrogateescape").
+        The match is over text for a text pattern and over bytes for a bytes pattern; its positions count from where
+        the search began. In text, bytes that are not UTF-8 are lone surrogates ("surrogateescape").
+
+        Raises ExpectTimeout where a limit is reached, or the guest waits for what never comes; UnexpectedOutput for
+        `fail`; ExpectStopped where the machine stops before. All are ExpectFailed.
         """
-        search = Search(pattern)
-        if not self._find(search, self._position):
+        __tracebackhide__ = True                # pytest shows the line of the test
+        search = Search(pattern, fail)
+        search.look(self._output, self._position)
+        if search.found is None:
             self._search = search
             try:
-                stop = self._run(seconds=seconds)
+                stop = self._run(seconds=seconds, timeout=timeout)
             finally:
                 self._search = None
-        if search.match is None:
-            raise self._failure(pattern, seconds, stop)
-        return search.match
-
-    def _find(self, search: Search, start: int) -> bool:
-        found = search.find(self._output, start)
-        if found is None:
-            return False
-        search.match, first, end = found
-        before = self._output[self._position:first]
-        self.before = before.decode(errors="surrogateescape") if search.is_text else bytes(before)
+        if search.found is None:
+            raise self._failure(search.wanted, seconds, timeout, stop)
+        match, first, end, self.index = search.found
+        self.before_bytes = bytes(self._output[self._position:first])
+        self.before = self.before_bytes.decode(errors="surrogateescape")
+        if search.failed:
+            raise UnexpectedOutput(f"the guest printed {match[0]!r} before {search.wanted}{self._ending()}", match)
         self._position = end
-        return True
+        return match
 
-    def _failure(self, pattern: str | bytes | re.Pattern[Any], seconds: float, stop: Stop) -> ExpectFailed:
-        wanted = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
-        pending = self._output[self._position:]
-        tail = pending[-TAIL:].decode(errors="replace")
-        ending = f"; its output ends with:\n{tail}" if tail else "; it printed nothing"
+    def _failure(self, wanted: str, seconds: float, timeout: float | None, stop: Stop) -> ExpectFailed:
         if stop.reason is StopReason.DEADLINE:
-            return ExpectTimeout(f"the guest did not print {wanted!r} in {seconds:g} seconds of its time{ending}")
+            return ExpectTimeout(f"the guest did not print {wanted} in {seconds:g} seconds of its time{self._ending()}")
+        if stop.reason is StopReason.TIMEOUT:
+            return ExpectTimeout(f"the guest did not print {wanted} in {timeout:g} seconds of the host{self._ending()}")
         if stop.reason is StopReason.IDLE:
-            return ExpectTimeout(f"the guest did not print {wanted!r}: it waits, and only input can wake it{ending}")
+            return ExpectTimeout(f"the guest did not print {wanted}: it waits, and only input can wake it"
+                                 f"{self._ending()}")
         message = f" ({stop.message})" if stop.message else ""
-        reason = stop.reason.value
-        return ExpectStopped(f"the machine stopped with {reason}{message} before it printed {wanted!r}{ending}", stop)
+        return ExpectStopped(f"the machine stopped with {stop.reason.value}{message} before it printed {wanted}"
+                             f"{self._ending()}", stop)
+
+    def _ending(self) -> str:
+        tail = self._output[self._position:][-TAIL:].decode(errors="replace")
+        return f"; its output ends with:\n{tail}" if tail else "; it printed nothing"
+
+
+class Found(NamedTuple):
+    """A match, where in the output it begins and ends, and which pattern of its list it is of."""
+
+    match: re.Match[Any]
+    first: int
+    end: int
+    pattern: int
 
 
 class Search:
+    """What `expect` waits for: patterns that are wanted, and patterns that must not come before."""
+
+    def __init__(self, pattern: Pattern | Sequence[Pattern], fail: Pattern | Sequence[Pattern]):
+        self._wanted = needles(pattern)
+        self._unwanted = needles(fail)
+        if not self._wanted:
+            raise ValueError("expect() without a pattern would wait for ever")
+        self.found: Found | None = None
+        self.failed = False                     # what was found is one of those that must not come
+
+    @property
+    def wanted(self) -> str:
+        """For messages."""
+        return " or ".join(repr(needle.shown) for needle in self._wanted)
+
+    def look(self, output: bytearray, start: int, old_end: int | None = None) -> None:
+        """Look from `start` on, or for what new output behind `old_end` completes."""
+        for number, needle in enumerate((*self._wanted, *self._unwanted)):
+            begin = start if old_end is None else max(start, needle.start(output, old_end))
+            found = needle.find(output, begin)
+            if found is not None and (self.found is None or found[1] < self.found.first):
+                self.failed = number >= len(self._wanted)
+                self.found = Found(*found, number - self.failed * len(self._wanted))
+
+
+def needles(pattern: Pattern | Sequence[Pattern]) -> list[Needle]:
+    """One pattern or several, ready to be looked for."""
+    if isinstance(pattern, (list, tuple)):
+        return [Needle(one) for one in pattern]
+    return [Needle(pattern)]                    # type: ignore[arg-type]    # it says what else it is
+
+
+class Needle:
     """One pattern, ready to be looked for in the output."""
 
-    def __init__(self, pattern: str | bytes | re.Pattern[Any]):
-        self.is_text = isinstance(pattern.pattern if isinstance(pattern, re.Pattern) else pattern, str)
-        self.match: re.Match[Any] | None = None
-        self.needle: bytes | None = None
+    def __init__(self, pattern: Pattern):
+        self.plain: bytes | None = None         # of what is no regular expression
         self.regex: re.Pattern[Any]
         if isinstance(pattern, re.Pattern):
             self.regex = pattern
         elif isinstance(pattern, str):
-            self.needle = pattern.encode()
+            self.plain = pattern.encode()
             self.regex = re.compile(re.escape(pattern))
+        elif isinstance(pattern, (bytes, bytearray)):
+            self.plain = bytes(pattern)
+            self.regex = re.compile(re.escape(self.plain))
         else:
-            self.needle = bytes(pattern)
-            self.regex = re.compile(re.escape(pattern))
+            raise TypeError(f"expect() takes text, bytes, a compiled regular expression or a list of those, not "
+                            f"{type(pattern).__name__}")
+        self.shown = pattern.pattern if isinstance(pattern, re.Pattern) else pattern
+        self.is_text = isinstance(self.shown, str)
 
     def start(self, output: bytearray, old_end: int) -> int:
         """Where a match that new output behind `old_end` completes can begin."""
-        if self.needle is not None:
-            return max(old_end - len(self.needle) + 1, 0)
+        if self.plain is not None:
+            return max(old_end - len(self.plain) + 1, 0)
         window = max(old_end - REGEX_WINDOW, 0)
         line = output.rfind(b"\n", window, old_end)
         return max(output.rfind(b"\n", window, max(line, window)) + 1, window)
@@ -144,11 +219,11 @@ class Search:
     def find(self, output: bytearray, start: int) -> tuple[re.Match[Any], int, int] | None:
         """The first match from `start` on, with where in the output it begins and ends."""
         end = len(output)
-        if self.needle is not None:
-            start = output.find(self.needle, start)
+        if self.plain is not None:
+            start = output.find(self.plain, start)
             if start < 0:
                 return None
-            end = start + len(self.needle)
+            end = start + len(self.plain)
         if not self.is_text:
             match: re.Match[Any] | None = self.regex.search(bytes(output[start:end]))
             return match and (match, start + match.start(), start + match.end())

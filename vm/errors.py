@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import re
+
     from vm.stop import Stop
 
 
@@ -49,7 +51,7 @@ class ExpectFailed(VmError):
 
 
 class ExpectTimeout(ExpectFailed, TimeoutError):
-    """It did not in the given guest time, or never will without input."""
+    """It did not in the given guest or host time, or never will without input."""
 
 
 class ExpectStopped(ExpectFailed):
@@ -58,6 +60,28 @@ class ExpectStopped(ExpectFailed):
     def __init__(self, message: str, stop: Stop):
         self.stop = stop
         super().__init__(message)
+
+
+class UnexpectedOutput(ExpectFailed):
+    """The guest printed what `expect(fail=...)` says must not come. Attribute: `match`, of that."""
+
+    def __init__(self, message: str, match: re.Match[Any]):
+        self.match = match
+        super().__init__(message)
+
+
+class CommandFailed(VmError):
+    """A command in a guest's shell ended with another status than 0.
+
+    Attributes: `command`, `status`, `output` (str).
+    """
+
+    def __init__(self, command: str, status: int, output: str):
+        self.command = command
+        self.status = status
+        self.output = output
+        super().__init__(f"{command!r} ended with status {status}{output and '; its output ends with:'}"
+                         f"{output and chr(10)}{output[-1000:]}")
 
 
 # --- The guest -------------------------------------------------------------------------------------------------------

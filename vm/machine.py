@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vm.boards import Virt
 from vm.boards.virt import RAM_BASE
@@ -36,6 +36,9 @@ from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
+
+if TYPE_CHECKING:
+    from vm.shell import Shell
 
 MAX_HARTS = 8
 
@@ -299,6 +302,19 @@ class Machine:
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""
         return self.program and self.program.symbols.lookup(pc) or f"guest {pc:#x}"
+
+    # --- Talking -----------------------------------------------------------------------------------------------------
+
+    def shell(self, user: str | None = None, password: str | None = None, *, seconds: float = 60,
+              timeout: float | None = None) -> Shell:
+        """Wait for a shell on the console, and return what runs commands in it: `shell.run("uname -a").output`.
+
+        See `vm.shell.Shell`, whose arguments these are.
+        """
+        from vm.shell import Shell
+
+        __tracebackhide__ = True
+        return Shell(self, user, password, seconds=seconds, timeout=timeout)
 
     # --- End ---------------------------------------------------------------------------------------------------------
 

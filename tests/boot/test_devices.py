@@ -7,7 +7,6 @@ import pytest
 
 import vm
 from tests.boot.linux import MIB, closing, load_linux
-from vm.testing.shell import SHELL, Shell
 
 pytestmark = pytest.mark.network
 
@@ -35,11 +34,11 @@ class Guest:
         for device in devices:
             machine.attach(device)
         self.hvc.output = self.hvc_output.extend
-        load_linux(machine, SHELL)
-        self.shell = Shell(machine)
+        load_linux(machine, "exec sh")
+        self.shell = machine.shell()
 
     def run(self, command: str) -> str:
-        return self.shell.run(command)
+        return self.shell.run(command).output.removesuffix("\n")
 
 
 @pytest.fixture(scope="module")

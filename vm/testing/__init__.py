@@ -1,1 +1,5 @@
-"""What guests are tested and measured with."""
+"""What guests are tested with."""
+
+from vm.shell import Result, Shell
+
+__all__ = ["Result", "Shell"]

@@ -1,0 +1,160 @@
+"""A shell in a guest: commands, what they print, and how they end.
+
+    machine.boot("Image", initrd="initrd.gz", cmdline="console=ttyS0")
+    shell = machine.shell()
+    print(shell.run("uname -a").output)
+
+Nothing is asked of the shell but that it is one (POSIX.1-2017, volume XCU, chapter 2): the prompt, the echo of the
+terminal and the width of its lines do not matter. A command is typed in pieces, escaped, and then evaluated between two
+marks that cannot be in what is typed: they hold control characters, which stand there as escapes.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Protocol
+
+from vm.errors import CommandFailed, ExpectTimeout
+
+if TYPE_CHECKING:
+    from vm.clock import Clock
+    from vm.console import Console
+
+PANIC = "Kernel panic - not syncing"
+# At the end of what was printed. Behind its prompt busybox asks the terminal where the cursor is.
+PROMPT = re.compile(rb"[#$%>] ?(\x1b\[[0-9;?]*[A-Za-z])*\Z")
+LOGIN = re.compile(rb"login: ?\Z")
+PASSWORD = re.compile(rb"assword: ?\Z")
+PATIENCE = 2                # guest seconds for the answer of a shell that is there
+PIECE = 200                 # bytes of a command in a line that is typed: editors of lines take some hundred
+MARK = "\\035"              # of printf: the group separator
+ESCAPE = 5                  # bytes of one: \\0ddd
+TAIL = 80                   # bytes of output that are looked at for a prompt
+PLAIN = re.compile(rb"[A-Za-z0-9 _./:=,@%+-]")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command printed, both of its outputs, and its exit status.
+
+    Lines end with `\\n`. In `output`, bytes that are not UTF-8 are lone surrogates ("surrogateescape").
+    """
+
+    command: str
+    output: str
+    status: int
+
+    @property
+    def output_bytes(self) -> bytes:
+        return self.output.encode(errors="surrogateescape")
+
+
+class WithConsole(Protocol):
+    """What a shell needs of a machine."""
+
+    console: Console
+    clock: Clock
+
+
+class Shell:
+    """A shell on the console of a machine, which it waits for; with `user`, it logs in.
+
+    - seconds, timeout: limits of guest and host time until the shell answers.
+
+    Raises ExpectTimeout if no shell answers, UnexpectedOutput if Linux panics, ExpectStopped if the machine stops.
+    """
+
+    def __init__(self, machine: WithConsole, user: str | None = None, password: str | None = None, *,
+                 seconds: float = 60, timeout: float | None = None):
+        __tracebackhide__ = True
+        self.machine = machine
+        self._count = 0
+        self._wait(user, password, seconds, timeout)
+
+    def run(self, command: str, *, check: bool = False, seconds: float = 60, timeout: float | None = None) -> Result:
+        """Run a command, or several lines of them, and wait for its end.
+
+        It runs in the shell itself, so that `cd` and variables stay, without input. Limits are those of
+        `Console.expect`, whose errors are raised; the command goes on in the guest then. With `check`, raises
+        CommandFailed for a status that is not 0.
+        """
+        __tracebackhide__ = True
+        console = self.machine.console
+        name = self._next_name(command)
+        console.send("vm_command=\n")
+        for piece in pieces(escaped(command)):
+            console.send(f"vm_command=$vm_command'{piece}'\n")
+        console.send(f"printf '{MARK}{name}{MARK}'; eval \"$(printf %b \"$vm_command\")\" </dev/null; "
+                     f"printf '{MARK}%d {name}{MARK}' $?\n")
+        console.expect(f"\035{name}\035".encode(), seconds, timeout=timeout)
+        end = console.expect(re.compile(rb"\035(\d+) %b\035" % name.encode()), seconds, timeout=timeout)
+        output = console.before.replace("\r\n", "\n")
+        result = Result(command, output, int(end[1]))
+        if check and result.status:
+            raise CommandFailed(command, result.status, output)
+        return result
+
+    def _next_name(self, command: str) -> str:
+        """Of a pair of marks: no output of the command holds it but on purpose, and it is the same in every run."""
+        self._count += 1
+        return sha256(f"{self._count} {command}".encode(errors="surrogateescape")).hexdigest()[:16]
+
+    def _wait(self, user: str | None, password: str | None, seconds: float, timeout: float | None) -> None:
+        """Until a shell answers: asked where something like a prompt was printed, or nothing for a while.
+
+        Where that was no prompt nothing is lost: what was typed waits for who reads it.
+        """
+        __tracebackhide__ = True
+        console = self.machine.console
+        guest_end = self.machine.clock.now_ns() + seconds * 10**9
+        host_end = None if timeout is None else time.monotonic() + timeout
+        answers = {LOGIN: user, PASSWORD: password}
+        printed = -1                            # how much the last time
+        while True:
+            tail = console.output[-TAIL:]
+            asked = next((pattern for pattern in answers if pattern.search(tail)), None)
+            quiet, printed = printed == len(console.output), len(console.output)
+            guest_left = (guest_end - self.machine.clock.now_ns()) / 10**9
+            host_left = None if host_end is None else host_end - time.monotonic()
+            if guest_left <= 0:
+                raise ExpectTimeout(f"no shell answered in {seconds:g} seconds of the guest's time")
+            if host_left is not None and host_left <= 0:
+                raise ExpectTimeout(f"no shell answered in {timeout:g} seconds of the host")
+            if asked is not None and answers[asked] is not None:
+                console.send(f"{answers[asked]}\n")
+            elif (quiet or PROMPT.search(tail)) and self._answers(min(guest_left, PATIENCE), host_left):
+                return
+            with suppress(ExpectTimeout):
+                console.expect([*answers, PROMPT], min(guest_left, PATIENCE), timeout=host_left, fail=PANIC)
+
+    def _answers(self, seconds: float, timeout: float | None) -> bool:
+        name = self._next_name("")
+        self.machine.console.send(f"printf '{MARK}{name}{MARK}'\n")
+        try:
+            self.machine.console.expect(f"\035{name}\035".encode(), seconds, timeout=timeout, fail=PANIC)
+        except ExpectTimeout:
+            return False
+        return True
+
+
+def escaped(command: str) -> str:
+    """For `printf %b`, in single quotes."""
+    data = command.encode(errors="surrogateescape")
+    return "".join(chr(byte) if PLAIN.match(bytes([byte])) else f"\\0{byte:03o}" for byte in data)
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Cut, but in no escape."""
+    start = 0
+    while start < len(text):
+        end = start + PIECE
+        escape = text.rfind("\\", end - ESCAPE + 1, end)
+        if escape > start:
+            end = escape
+        yield text[start:end]
+        start = end
