@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from tests.loaders.conftest import load
 from vm.errors import LoadError
-from vm.loaders import Range, load
+from vm.loaders import Range
 
 E_TYPE, E_MACHINE, E_PHOFF = 16, 18, 32
 

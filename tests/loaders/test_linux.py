@@ -5,8 +5,9 @@ import struct
 
 import pytest
 
+from tests.loaders.conftest import load_linux
 from vm.errors import LoadError
-from vm.loaders import Range, load_linux, place_device_tree
+from vm.loaders import Range, place_device_tree
 
 MIB = 1 << 20
 BASE = 0x8000_0000
@@ -114,7 +115,7 @@ def test_kernel_that_would_overwrite_firmware_is_refused(write, machine):
     (4096, 0xBFE0_0000),                            # below 3 GiB, whatever the size of RAM
 ])
 def test_device_tree_is_at_the_last_2_mib_boundary(mib, address):
-    assert place_device_tree(Range(BASE, mib * MIB), []) == address
+    assert place_device_tree(Range(BASE, mib * MIB), [], 0x10000) == address
 
 
 def test_device_tree_gives_up_alignment_before_it_overlaps():
@@ -124,7 +125,7 @@ def test_device_tree_gives_up_alignment_before_it_overlaps():
 
 def test_device_tree_without_room():
     with pytest.raises(LoadError, match="no room for the device tree"):
-        place_device_tree(Range(BASE, 4 * MIB), [Range(BASE, 4 * MIB)])
+        place_device_tree(Range(BASE, 4 * MIB), [Range(BASE, 4 * MIB)], 0x10000)
 
 
 # --- Bad files --------------------------------------------------------------------------------------------------------
@@ -145,28 +146,18 @@ def bzimage():
     return bytes(data)
 
 
-def zboot():
-    return (b"MZ\0\0zimg" + struct.pack("<IIII", 0x1000, 0x1000, 0, 0) + b"zstd22\0").ljust(0x1000, b"\0")
-
-
 @pytest.mark.parametrize("content, words", [
     (b"", "truncated"),
     (image()[:63], "truncated"),
     (image(pe=0x1000, body=bytes(0x200)), "truncated Image: .* bytes of 4096"),
-    (gzip.compress(image())[:-20], "truncated gzip"),
-    (b"\x1f\x8b\x08\x00" + b"\xff" * 100, "damaged gzip"),
     (bzimage(), "x86 kernel"),
-    (zboot(), "zboot image \\(zstd22-compressed\\)"),
     (image(magic2=b"ARM\x64"), "AArch64"),
-    (b"\x7fELF".ljust(100, b"\0"), "ELF file"),
-    (b"\xfd7zXZ\0".ljust(100, b"\0"), "compressed with xz"),
-    (b"\x28\xb5\x2f\xfd".ljust(100, b"\0"), "compressed with zstd"),
-    (bytes(100), "not a Linux kernel"),
+    (b"\x7fELF".ljust(100, b"\0"), "not for RISC-V"),
+    (bytes(100), "neither a Linux kernel"),
     (image(flags=1), "big-endian"),
     (image(text_offset=0x80000), "multiple of 2 MiB"),
     (image(text_offset=1 << 63), "does not fit in RAM"),
     (image(image_size=15 * MIB), "does not fit in RAM"),
-    (gzip.compress(bytes(17 * MIB)), "does not fit in RAM"),
     (image(image_size=14 * MIB), "no room for the device tree"),
 ])
 def test_bad_kernel(write, content, words, refused):
