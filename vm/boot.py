@@ -21,17 +21,7 @@ from vm.boards.virt import RESET_VECTOR
 from vm.errors import LoadError
 from vm.firmware import prepare_for_supervisor
 from vm.hart import Hart
-from vm.loaders import (
-    FILE_OVERHEAD,
-    LinuxBoot,
-    Program,
-    Range,
-    Segment,
-    place_device_tree,
-    plan_linux,
-    plan_program,
-    read_file,
-)
+from vm.loaders import FILE_OVERHEAD, Program, Range, Segment, place_device_tree, plan_program, read_file
 from vm.memory import Memory
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
@@ -39,6 +29,7 @@ from vm_native.riscv.isa import Isa
 
 if TYPE_CHECKING:
     from vm.loaders.common import File, Source
+    from vm.loaders.linux import LinuxBoot
 
 logger = logging.getLogger("vm.loaders")
 
@@ -86,6 +77,8 @@ def start_of_program(source: Source, address: int | None, board: Virt, isa: Isa)
 def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes, firmware: Source | None,
                     address: int | None, board: Virt, isa: Isa) -> Start:
     """Read and check a kernel and what belongs to it. Raises LoadError."""
+    from vm.loaders.linux import plan_linux  # here: a program starts without it
+
     ram = board.ram
     arguments = command_line(cmdline)
     image = read_file(kernel, ram.size + FILE_OVERHEAD)
@@ -139,8 +132,8 @@ def check_entry(name: str, entry: int, ram: Range, isa: Isa) -> None:
     if not ram.contains(Range(entry, size)):
         raise LoadError(f"{name}: starts at {entry:#x}, outside RAM ({ram}); say at link time where, as with -e _start")
     if entry % size:
-        raise LoadError(f"{name}: starts at {entry:#x}, which is not aligned to an instruction ({size} bytes with "
-                        f"{isa.string})")
+        raise LoadError(f"{name}: starts at {entry:#x}, which is not aligned to an instruction; that is {size} bytes, "
+                        f"{'with' if size == 2 else 'without'} compressed instructions")
 
 
 def host_words(program: Program, ram: Range) -> tuple[int, int | None] | None:

@@ -21,7 +21,7 @@ from vm.firmware import Firmware
 from vm.hart import Hart
 from vm.htif import Htif
 from vm.inputs import Inputs
-from vm.loaders import LinuxBoot, Program
+from vm.loaders import Program
 from vm.memory import Memory
 from vm.perf_map import PERF_MAP
 from vm.runner import Runner
@@ -38,6 +38,7 @@ from vm_native.riscv.hart import NativeHart
 
 if TYPE_CHECKING:
     from vm.loaders.common import Source
+    from vm.loaders.linux import LinuxBoot
 
 MAX_HARTS = 8
 

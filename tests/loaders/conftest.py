@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from vm.errors import BusError
-from vm.loaders import FILE_OVERHEAD, Range, plan_linux, plan_program, read_file
+from vm.loaders import FILE_OVERHEAD, Range, plan_program, read_file
+from vm.loaders.linux import plan_linux
 
 RAM = Range(0x8000_0000, 16 << 20)
 

@@ -158,7 +158,7 @@ def bzimage():
     (image(text_offset=0x80000), "multiple of 2 MiB"),
     (image(text_offset=1 << 63), "does not fit in RAM"),
     (image(image_size=15 * MIB), "does not fit in RAM"),
-    (image(image_size=14 * MIB), "no room for the device tree"),
+    (image(text_offset=0, image_size=16 * MIB), "no room for the device tree"),
 ])
 def test_bad_kernel(write, content, words, refused):
     refused(write(content), words)

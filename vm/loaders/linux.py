@@ -16,15 +16,12 @@ from vm.errors import LoadError
 from vm.loaders.common import File, Range, Segment
 from vm.loaders.compression import decompressed
 from vm.loaders.elf import MAGIC, plan_elf
+from vm.loaders.places import place_device_tree, place_initrd
 from vm.loaders.raw import plan_raw
 from vm.loaders.symbols import Symbols
 from vm.sizes import PAGE_SIZE
 
-MIB = 1 << 20
-KERNEL_ALIGNMENT = 2 * MIB
-DEVICE_TREE_ALIGNMENT = 2 * MIB
-DEVICE_TREE_LIMIT = 3 << 30
-INITRD_DISTANCE = 128 * MIB             # above the start of the kernel, which may unpack itself meanwhile
+KERNEL_ALIGNMENT = 2 << 20
 
 # code0 code1, text_offset, image_size, flags, version, res1, res2, magic, magic2, res3 (PE header offset)
 HEADER = struct.Struct("<8s Q Q Q I I Q 8s 4s I")
@@ -88,20 +85,9 @@ def plan_linux(
     if initrd is not None:
         if not initrd.data:
             raise LoadError(f"{initrd.name}: the file is empty")
-        disk = _place_initrd(initrd, ram, kernel, [tree, *reserved])
+        disk = place_initrd(initrd, ram, kernel, [tree, *reserved])
         segments.append(Segment(disk, initrd.data))
     return LinuxBoot(file.name, kernel, entry, disk, tree.base, symbols), segments
-
-
-def place_device_tree(ram: Range, occupied: Sequence[Range], size: int) -> int:
-    """An address near the end of RAM and below 3 GiB, on a 2 MiB boundary if that leaves `occupied` alone."""
-    top = min(ram.end, DEVICE_TREE_LIMIT) if ram.base < DEVICE_TREE_LIMIT else ram.end
-    for alignment in (DEVICE_TREE_ALIGNMENT, PAGE_SIZE):
-        place = Range((top - size) // alignment * alignment, size)
-        if ram.contains(place) and not any(place.overlaps(taken) for taken in occupied):
-            return place.base
-    raise LoadError(f"no room for the device tree ({size:,} bytes, with the command line) at the end of RAM ({ram}); "
-                    "give the machine more memory")
 
 
 def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segment], int, Symbols]:
@@ -122,19 +108,6 @@ def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segm
     if not ram.contains(place):
         raise LoadError(f"{file.name}: the kernel ({place}) does not fit in RAM ({ram}); give the machine more memory")
     return [Segment(place, file.data)], place.base, Symbols()
-
-
-def _place_initrd(initrd: File, ram: Range, kernel: Range, obstacles: Sequence[Range]) -> Range:
-    """As QEMU does: half of RAM or 128 MiB above the kernel's start, and past its end. Else the first gap that fits."""
-    size = len(initrd.data)
-    preferred = max(kernel.end, kernel.base + min(ram.size // 2, INITRD_DISTANCE))
-    gaps = sorted(taken.end for taken in (kernel, *obstacles))
-    for start in (preferred, *gaps):
-        place = Range(-(-start // PAGE_SIZE) * PAGE_SIZE, size)
-        if ram.contains(place) and not any(place.overlaps(taken) for taken in (kernel, *obstacles)):
-            return place
-    raise LoadError(f"{initrd.name}: the initrd ({size:,} bytes) does not fit in RAM ({ram}) beside the kernel "
-                    f"({kernel}); give the machine more memory")
 
 
 def _payload(file: File) -> File:
