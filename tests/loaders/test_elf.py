@@ -71,7 +71,7 @@ def test_other_compilers_executable_loads(tmp_path, memory, ram):
     assert program.symbols.lookup(program.entry) == "_start"
 
 
-# --- What linkers do ---------------------------------------------------------------------------------------------------
+# --- What linkers do --------------------------------------------------------------------------------------------------
 
 @pytest.fixture
 def link(build, tmp_path):

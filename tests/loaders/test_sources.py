@@ -22,7 +22,8 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("source", [
-    b"content", bytearray(b"content"), memoryview(b"content"), memoryview(b"c-o-n-t-e-n-t")[::2], io.BytesIO(b"content"),
+    b"content", bytearray(b"content"), memoryview(b"content"), memoryview(b"c-o-n-t-e-n-t")[::2],
+    io.BytesIO(b"content"),
 ], ids=["bytes", "bytearray", "memoryview", "strided", "BytesIO"])
 def test_content_without_a_file_is_named_by_its_kind(source):
     assert read_file(source, 7) == (f"<{type(source).__name__}>", b"content")
