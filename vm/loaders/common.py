@@ -34,7 +34,7 @@ STREAM_LIMIT = 256 << 20        # of what does not say its size beforehand: a pi
 class Writable(Protocol):
     """What a segment needs of guest memory."""
 
-    def write(self, address: int, data: bytes | memoryview) -> None: ...
+    def write(self, address: int, data: bytes) -> None: ...
 
     def clear(self, address: int, size: int) -> None: ...
 
@@ -67,7 +67,7 @@ class Segment(NamedTuple):
     """`data` goes to the start of `place`, zeroes to the rest of it."""
 
     place: Range
-    data: bytes | memoryview
+    data: bytes
 
     def write(self, memory: Writable) -> None:
         memory.write(self.place.base, self.data)

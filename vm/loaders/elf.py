@@ -103,7 +103,7 @@ class Loadable(NamedTuple):
 
     number: int
     place: Range
-    data: memoryview
+    data: bytes
 
 
 def plan_elf(file: File, ram: Range) -> tuple[Program, list[Segment]]:
@@ -143,7 +143,7 @@ def _part(elf: Elf, number: int, header: ProgramHeader, bias: int, ram: Range) -
         raise LoadError(f"{name}: truncated ELF file: segment {number} ends at byte {header.offset + header.filesz}, "
                         f"the file at {size}")
     place = Range(header.paddr + bias, header.memsz)
-    data = memoryview(elf.file.data)[header.offset:header.offset + header.filesz]
+    data = elf.file.data[header.offset:header.offset + header.filesz]       # a copy: the rest of the file can go
     if ram.contains(place):
         return Loadable(number, place, data)
     below = min(max(ram.base - place.base, 0), place.size)

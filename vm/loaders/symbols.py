@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 ENTRY = struct.Struct("<IBBHQQ")        # Elf64_Sym: st_name, st_info, st_other, st_shndx, st_value, st_size
@@ -84,15 +85,17 @@ class Symbols(Mapping[str, Symbol]):
 
     def _scan(self, name: str) -> Symbol | None:
         """A symbol by its name, from the bytes of the table."""
-        best: tuple[int, Symbol] | None = None
         text = name.encode("utf-8", "surrogateescape") + b"\0"
+        candidates: list[tuple[int, ...]] = []
         at = self._names.find(text) if len(text) > 1 and not ignored(name) else -1
         while at >= 0:                          # a linker lets one name be the end of another: each place counts
-            for entry in self._entries_with_name(at):
-                if (found := self._symbol(entry)) and (best is None or found[0] < best[0]):
-                    best = found
+            candidates += self._entries_with_name(at)
             at = self._names.find(text, at + 1)
-        return best and best[1]
+        ranked = [(rank, entry) for entry in candidates if (rank := rank_of(entry[1], entry[3])) is not None]
+        if not ranked:
+            return None
+        _, (_, _, _, section, value, size) = min(ranked, key=lambda pair: pair[0])
+        return Symbol(value if section == SHN_ABS else value + self._bias & U64, size)
 
     def _entries_with_name(self, offset: int) -> Iterator[tuple[int, ...]]:
         key = offset.to_bytes(4, "little")
@@ -102,41 +105,41 @@ class Symbols(Mapping[str, Symbol]):
                 yield ENTRY.unpack_from(self._entries, at)
             at = self._entries.find(key, at + 1)
 
-    def _symbol(self, entry: tuple[int, ...]) -> tuple[int, Symbol] | None:
-        """The rank of an entry, the best is 0, and where it lies; None for what is none."""
-        _, info, _, section, value, size = entry
-        kind, bind = info & 15, info >> 4
-        if section == SHN_UNDEF or kind in (STT_SECTION, STT_FILE):
-            return None
-        rank = 2 * (kind not in (STT_FUNC, STT_OBJECT)) + (bind != STB_GLOBAL)
-        return rank, Symbol(value if section == SHN_ABS else value + self._bias & U64, size)
-
     def _read(self) -> dict[str, Symbol]:
         """All of the table."""
         if self._all is not None:
             return self._all
         ranks: tuple[list[tuple[str, Symbol, bool]], ...] = ([], [], [], [])
-        names = self._names
-        for entry in ENTRY.iter_unpack(self._entries):
-            found = self._symbol(entry)
-            end = names.find(b"\0", entry[0])
-            if found is None or end <= entry[0]:
-                continue                        # without a name, or damaged
-            name = names[entry[0]:end].decode("utf-8", "surrogateescape")
-            if not ignored(name):
-                ranks[found[0]].append((name, found[1], entry[3] == SHN_ABS))
+        names, bias = self._names, self._bias
+        for start, info, _, section, value, size in ENTRY.iter_unpack(self._entries):
+            rank = rank_of(info, section)
+            end = names.find(b"\0", start)
+            if rank is None or end <= start:
+                continue                        # none, without a name, or damaged
+            name = names[start:end].decode("utf-8", "surrogateescape")
+            if ignored(name):
+                continue
+            absolute = section == SHN_ABS
+            ranks[rank].append((name, Symbol(value if absolute else value + bias & U64, size), absolute))
         by_name: dict[str, Symbol] = {}
         places: dict[int, tuple[str, int]] = {}
-        for rank in ranks:
-            for name, symbol, absolute in rank:
-                by_name.setdefault(name, symbol)
-                if not absolute:
-                    places.setdefault(symbol.address, (name, symbol.size))
+        for name, symbol, absolute in chain(*ranks):
+            by_name.setdefault(name, symbol)
+            if not absolute:
+                places.setdefault(symbol.address, (name, symbol.size))
         self._addresses = sorted(places)
         self._places = [places[address] for address in self._addresses]
         self._all = by_name
         self._entries = self._names = b""
         return by_name
+
+
+def rank_of(info: int, section: int) -> int | None:
+    """How well an entry with this st_info and st_shndx names an address, 0 is best; None for what is no symbol."""
+    kind = info & 15
+    if section == SHN_UNDEF or kind == STT_SECTION or kind == STT_FILE:
+        return None
+    return (0 if kind == STT_FUNC or kind == STT_OBJECT else 2) + (info >> 4 != STB_GLOBAL)
 
 
 def ignored(name: str) -> bool:
