@@ -21,11 +21,18 @@ def machine():
         yield machine
 
 
+def reach_prompt(machine):
+    """Without the seconds in which it waits, and reads the clock."""
+    machine.console.expect("Hit any key", seconds=30)
+    machine.console.send(" ")
+    machine.console.expect("=> ", seconds=30)
+
+
 @pytest.mark.parametrize("name, address", [("uboot.elf", None), ("u-boot.bin", 0x8020_0000)])
 def test_as_a_kernel(uboot, machine, name, address):
     """It finds RAM, console and devices by the tree that it is given, and takes the command line from there."""
     linux = machine.boot(uboot(f"qemu-riscv64_smode/{name}"), cmdline="said=to-the-kernel", address=address)
-    machine.console.expect("=> ", seconds=30)
+    reach_prompt(machine)
     assert "Model: riscv-virtio,vm" in machine.console.text and "DRAM:  256 MiB" in machine.console.text
     machine.console.send(f"fdt addr {linux.dtb_address:x}; fdt print /chosen bootargs\n")
     machine.console.expect('bootargs = "said=to-the-kernel"', seconds=30)
@@ -33,5 +40,5 @@ def test_as_a_kernel(uboot, machine, name, address):
 
 def test_as_a_program(uboot, machine):
     machine.load(uboot("qemu-riscv64/u-boot.bin"), address=0x8000_0000)
-    machine.console.expect("=> ", seconds=30)
+    reach_prompt(machine)
     assert "DRAM:  256 MiB" in machine.console.text
