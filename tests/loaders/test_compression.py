@@ -20,6 +20,7 @@ COMMANDS = {
     "lz4": "lz4 -q -c", "lz4-legacy": "lz4 -q -l -c",
 }
 PACKAGES = {"zstd": "backports.zstd", "lz4": "lz4", "lz4-legacy": "lz4"}
+DEBIAN_PACKAGES = {"xz": "xz-utils"}
 LIMIT = 1 << 24
 
 
@@ -35,7 +36,7 @@ def compress(kind, tmp_path):
         pytest.importorskip(PACKAGES[kind])
     command = COMMANDS[kind].split()
     if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}: install that package")
+        pytest.skip(f"needs {command[0]}: apt install {DEBIAN_PACKAGES.get(command[0], command[0])}")
 
     def compress(content):
         (tmp_path / "content").write_bytes(content)
