@@ -50,7 +50,7 @@ class Start:
     - program: in M-mode: bare-metal, or the kernel's firmware.
     - linux: the kernel.
     - segments: what is written to memory, the device tree included.
-    - tree: the address of the device tree.
+    - tree: the address of the device tree; 0 where there is none.
     - host_words: the addresses of `tohost` and `fromhost` in a program that talks as under Spike.
     """
 
@@ -69,9 +69,11 @@ def start_of_program(source: Source, address: int | None, board: Virt, isa: Isa)
     program, segments = plan_program(file, board.ram, address)
     check_entry(program.path, program.entry, board.ram, isa)
     words = host_words(program, board.ram)
-    blob = board.device_tree()
-    tree = place_device_tree(board.ram, program.segments, len(blob))
-    return Start(program, None, (*segments, Segment(Range(tree, len(blob)), blob)), tree, words)
+    tree = 0
+    if blob := board.device_tree():             # a board may have none
+        tree = place_device_tree(board.ram, program.segments, len(blob))
+        segments.append(Segment(Range(tree, len(blob)), blob))
+    return Start(program, None, tuple(segments), tree, words)
 
 
 def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes, firmware: Source | None,
