@@ -214,3 +214,32 @@ def test_source_may_overlap_what_is_written(memory):
     memory.write(BASE + 0x10000, bytes(range(64)))
     memory.write(BASE + 0x10001, memory.view(BASE + 0x10000, 63))
     assert memory.read(BASE + 0x10000, 64) == bytes([0, *range(63)])
+
+
+# --- clear ------------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("start, size", [(0, 1), (5, 4090), (4095, 2), (0, 4096), (100, 20_000), (4096, 8192), (0, 0)])
+def test_clear_sets_what_was_named_to_zero(guest, start, size):
+    """Whole pages are given back to the host, parts of pages are written."""
+    g = guest("wfi")
+    place = BASE + 0x10000
+    g.memory.write(place, b"x" * 40_000)
+    g.memory.clear(place + start, size)
+    expected = bytearray(b"x" * 40_000)
+    expected[start:start + size] = bytes(size)
+    assert g.memory.read(place, 40_000) == expected
+
+
+def test_clear_drops_translated_code(guest):
+    g = guest(".option norvc\n li a0, 1\n wfi")
+    g.finish()
+    g.memory.clear(BASE, 4096)
+    g.hart.pc = BASE
+    assert g.run(instructions=1).pc != BASE + 4             # zeroes are an illegal instruction
+
+
+@pytest.mark.parametrize("address, size", [(0x10000, 4), (BASE - 4, 8), ((1 << 64) - 4, 8), (BASE, 1 << 63),
+                                           (BASE, -1)])
+def test_clear_outside_ram_is_refused(guest, address, size):
+    with pytest.raises(BusError):
+        guest("wfi").memory.clear(address, size)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from vm.boards import Virt
 from vm.boards.virt import RAM_BASE
-from vm.boot import Loaded, Start, hand_over, host_interface, load_files
+from vm.boot import Start, hand_over, start_of_kernel, start_of_program
 from vm.clock import Clock
 from vm.console import Console
 from vm.devices.base import Device
@@ -22,7 +21,7 @@ from vm.firmware import Firmware
 from vm.hart import Hart
 from vm.htif import Htif
 from vm.inputs import Inputs
-from vm.loaders import LinuxBoot, Program
+from vm.loaders import Program
 from vm.memory import Memory
 from vm.perf_map import PERF_MAP
 from vm.runner import Runner
@@ -38,6 +37,8 @@ from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
 
 if TYPE_CHECKING:
+    from vm.loaders.common import Source
+    from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
 
 MAX_HARTS = 8
@@ -146,41 +147,49 @@ class Machine:
         if isinstance(device, ConsolePort):
             device.connect_console(self.console.write, self.inputs.add(name, device.accept))
 
-    def load(self, path: str | os.PathLike[str], address: int | None = None) -> Program:
+    def load(self, file: Source, address: int | None = None) -> Program:
         """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start there in M-mode.
+
+        file: a path, the bytes themselves, or a binary file object, which is read to its end. It is read once: the
+        machine keeps the content for `reset`.
 
         a0 is the hart's number, a1 the address of the device tree. An ELF with a symbol `tohost` talks through it as
         under Spike. Raises LoadError; the machine is then as it was.
         """
         self._refuse_if_running("load")
-        program = self._begin(Start(program=os.fspath(path), address=address)).program
-        assert program is not None
-        return program
+        self._begin(start_of_program(file, address, self.board, self.isa))
+        assert self.program is not None
+        return self.program
 
     def boot(
         self,
-        kernel: str | os.PathLike[str],
-        initrd: str | os.PathLike[str] | None = None,
-        cmdline: str = "",
-        firmware: str | os.PathLike[str] | None = None,
+        kernel: Source,
+        initrd: Source | None = None,
+        cmdline: str | bytes = "",
+        firmware: Source | None = None,
+        address: int | None = None,
     ) -> LinuxBoot:
-        """Load a Linux `Image` (gzip is undone) and make the machine ready to boot it.
+        """Load a Linux `Image` (compression is undone) and make the machine ready to boot it.
 
-        firmware: None, and the machine serves the supervisor binary interface itself; or the path of an OpenSBI
-        (fw_jump or fw_dynamic, ELF or binary) that runs in M-mode. Raises LoadError; the machine is then as it was.
+        - kernel: or another kernel that starts in S-mode with a0 = hart, a1 = device tree: an ELF, or raw bytes, which
+          go to the physical `address`. As all files here, a path, the bytes themselves, or a binary file object.
+        - cmdline: for the kernel; a str is given to it in UTF-8.
+        - firmware: None, and the machine serves the supervisor binary interface itself; or an OpenSBI (fw_jump or
+          fw_dynamic, ELF or binary) that runs in M-mode.
+
+        Files are read once: the machine keeps their content for `reset`. Raises LoadError; the machine is then as it
+        was.
         """
         self._refuse_if_running("boot")
-        linux = self._begin(Start(
-            program=None if firmware is None else os.fspath(firmware), address=RAM_BASE, kernel=os.fspath(kernel),
-            initrd=None if initrd is None else os.fspath(initrd), cmdline=cmdline,
-        )).linux
-        assert linux is not None
-        return linux
+        start = start_of_kernel(kernel, initrd, cmdline, firmware, address, self.board, self.isa)
+        self._begin(start)
+        assert start.linux is not None
+        return start.linux
 
     def reset(self) -> None:
-        """Press the reset button: devices and harts to their power-on state; the guest is loaded again from its files.
+        """Press the reset button: devices and harts to their power-on state; the guest is loaded again, as it was read.
 
-        RAM that the files do not cover keeps its content; time goes on.
+        RAM that the guest's files do not cover keeps its content; time goes on.
         """
         self._refuse_if_running("reset")
         if self._start is None:
@@ -193,30 +202,19 @@ class Machine:
                 self._bus.add_device(placed.address, placed.device.size, placed.device)
             self._mapped = True
 
-    def _begin(self, start: Start) -> Loaded:
-        loaded = load_files(start, self.memory, self.board.ram)
+    def _begin(self, start: Start) -> None:
         self._map_devices()
         self.events.clear()
         self.board.reset()
         for native in self._natives:
             native.reset()
         self._runner.reset()
-        self.program = loaded.program
-        hand_over(loaded, self.board, self.memory, self.harts, self._natives)
-        self._watch_program(loaded)
+        self.program = start.program
+        hand_over(start, self.board, self.memory, self.harts, self._natives)
+        if start.host_words is not None:
+            self._runner.watch(Htif(self.memory, self.events, *start.host_words, self.console.write,
+                                    self._runner.request))
         self._start = start
-        return loaded
-
-    def _watch_program(self, loaded: Loaded) -> None:
-        """Serve a program that talks through a word in memory."""
-        words = host_interface(loaded)
-        if words is None:
-            return
-        try:
-            self._runner.watch(Htif(self.memory, self.events, *words, self.console.write, self._runner.request))
-        except ValueError as error:
-            assert loaded.program is not None
-            raise LoadError(f"{loaded.program.path}: the symbol tohost: {error}; link it into RAM") from error
 
     # --- Running -----------------------------------------------------------------------------------------------------
 

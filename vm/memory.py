@@ -58,6 +58,12 @@ class Memory:
             return
         raise BusError(address, "write", f"{size} bytes")
 
+    def clear(self, address: int, size: int) -> None:
+        """Set RAM to zero, as `write` does; whole pages cost the host no memory until they are touched again."""
+        self._check(address, size, "write")
+        if not self._machine.clear(address, size):
+            raise BusError(address, "write", f"{size} bytes of RAM")
+
     def view(self, address: int, size: int) -> memoryview:
         """A read-only, zero-copy view of RAM: it shows what the guest writes later."""
         self._check(address, size, "read")

@@ -1,4 +1,4 @@
-"""The size of a page, and memory sizes as people write them: `512M`, `1G`, `65536K`, or bytes."""
+"""The size of a page, and memory sizes as people write them: `512M` or `512MiB`, `1G`, `65536K`, or bytes."""
 
 import re
 
@@ -14,10 +14,10 @@ ACCEPTED = f"say how many bytes, a multiple of {PAGE_SIZE} up to 1T, as in 512M,
 
 def parse_size(size: str | int) -> int:
     """The number of bytes in a memory size: a positive multiple of the page size, at most 1 TiB."""
-    match = re.fullmatch(r"([0-9]{1,20})([KMGT]?)", str(size).strip().upper())
+    match = re.fullmatch(r"([0-9]{1,20})(?:([KMGT])(?:IB)?)?", str(size).strip().upper())
     if not match:
         raise ConfigurationError(f"memory size {size!r}: not a size; {ACCEPTED}")
-    bytes_ = int(match[1]) * UNITS[match[2]]
+    bytes_ = int(match[1]) * UNITS[match[2] or ""]
     if bytes_ == 0:
         raise ConfigurationError(f"memory size {size!r}: no memory at all; {ACCEPTED}")
     if bytes_ > LIMIT:

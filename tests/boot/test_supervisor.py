@@ -10,7 +10,7 @@ import vm
 from tests.assembler import assemble
 from vm.boot import held_by_firmware
 from vm.images.busybox import OPENSBI_FILES, opensbi
-from vm.loaders import Range
+from vm.loaders import File, Range
 from vm.loaders.linux import HEADER, MAGIC2
 
 JUMP_OVER_HEADER = 0x0400_006F.to_bytes(8, "little")        # jal x0, 64
@@ -90,7 +90,8 @@ def test_dirty_bits_are_left_to_software(boot):
 def test_memory_that_each_opensbi_holds(name):
     """Only fw_jump copies the device tree to a place of its own."""
     ram = Range(0x8000_0000, 512 << 20)
-    assert (len(held_by_firmware(opensbi()[name].read_bytes(), ram)) == 2) == name.startswith("fw_jump")
+    firmware = File(name, opensbi()[name].read_bytes())
+    assert (len(held_by_firmware(firmware, ram, 0x1000)) == 2) == name.startswith("fw_jump")
 
 
 @pytest.mark.network

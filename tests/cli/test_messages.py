@@ -46,6 +46,7 @@ def test_version(vm):
     (("boot", "debian", "--kernel", "Image"), "say either debian or --kernel FILE"),
     (("boot", "--kernel", "Image", "--shell"), "--shell and --mirror go with debian"),
     (("boot", "debian", "--initrd", "x"), "debian brings its own initrd"),
+    (("boot", "debian", "--address", "0x80200000"), "--address goes with --kernel"),
     (("disasm", "x", "--start", "0", "--symbol", "main"), "exclude each other"),
 ])
 def test_wrong_command_line_says_where_help_is(vm, arguments, message):

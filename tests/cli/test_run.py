@@ -1,11 +1,13 @@
 """`vm run`, `vm demo` and `vm info` with pipes: output, exit codes, input that comes by itself."""
 
+import os
 import re
 import signal
 import subprocess
 
 import pytest
 
+from tests.assembler import assemble
 from tests.cli.conftest import COMMAND, assert_fails_with_one_line
 
 NOT_DONE = 124
@@ -107,6 +109,36 @@ def test_nobody_reads_the_output(guest):
         process.stdout.close()
         assert process.wait(timeout=60) == 141
         assert process.stderr.read() == b""
+
+
+def test_program_from_standard_input(vm, guest, tmp_path):
+    """Also through a reset: what was read is kept."""
+    for name, output in (("power-off", b""), ("reset-once", b"ab")):
+        process = vm("run", "-", input=open(guest(name), "rb").read())
+        assert (process.returncode, process.stdout, process.stderr) == (0, output, b"")
+    assert "<stdin>: the file is empty" in assert_fails_with_one_line(vm("run", "-", "--address", "0x80000000"))
+
+
+def test_program_from_standard_input_that_is_closed():
+    process = subprocess.run(f"{COMMAND[0]} -c '{COMMAND[2]}' run - <&-", shell=True, check=False,
+                             capture_output=True, timeout=60)
+    assert_fails_with_one_line(process)
+
+
+def test_where_no_signature_will_be_is_said_before_the_run(vm, guest, tmp_path):
+    process = vm("run", guest("print-for-ever"), "--signature", tmp_path / "signature")
+    assert "no symbol begin_signature, which --signature needs" in assert_fails_with_one_line(process)
+
+
+def test_command_line_of_a_kernel_is_the_bytes_of_the_shell(vm, tmp_path):
+    """Also what is no text; the kernel prints the first KiB of its device tree."""
+    path = tmp_path / "kernel.bin"
+    path.write_bytes(assemble("addi s0, a1, 1024; 1: lbu a0, (a1); addi a1, a1, 1; li a7, 1; ecall\n"
+                              "bne a1, s0, 1b; li a7, 8; ecall"))
+    line = b"motd=gr\xc3\xbc\xfe\xff"
+    process = vm("boot", "--kernel", path, "--address", "0x80200000", "--append", os.fsdecode(line))
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert line + b"\0" in process.stdout
 
 
 def test_standard_input_closed(guest):

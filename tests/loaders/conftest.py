@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from vm.errors import BusError
-from vm.loaders import Range
+from vm.loaders import FILE_OVERHEAD, Range, plan_program, read_file
+from vm.loaders.linux import plan_linux
 
 RAM = Range(0x8000_0000, 16 << 20)
 
@@ -62,12 +63,33 @@ class Memory:
             raise BusError(address, "write")
         self.data[address - self.ram.base:address - self.ram.base + len(data)] = data
 
+    def clear(self, address, size):
+        self.write(address, bytes(size))
+
     def read(self, address, size):
         return bytes(self.data[address - self.ram.base:address - self.ram.base + size])
 
     @property
     def untouched(self):
         return self.data == b"\xa5" * self.ram.size
+
+
+def load(source, memory, ram, address=None):
+    """Read, plan and write a program."""
+    program, segments = plan_program(read_file(source, ram.size + FILE_OVERHEAD), ram, address)
+    for segment in segments:
+        segment.write(memory)
+    return program
+
+
+def load_linux(source, memory, ram, initrd=None, reserved=(), dtb_size=0x10000, address=None):
+    """Read, plan and write a kernel."""
+    kernel = read_file(source, ram.size + FILE_OVERHEAD)
+    disk = None if initrd is None else read_file(initrd, ram.size)
+    linux, segments = plan_linux(kernel, ram, disk, reserved, dtb_size, address)
+    for segment in segments:
+        segment.write(memory)
+    return linux
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """ELF loading: real executables, made by the GNU assembler and linker; expected values: conftest.py."""
 
+import shutil
 import struct
 import subprocess
 import sys
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
+from tests.loaders.conftest import SOURCE, load
 from vm.errors import LoadError
-from vm.loaders import Range, load
+from vm.loaders import Range, Symbols
 
 E_TYPE, E_MACHINE, E_PHOFF = 16, 18, 32
 
@@ -69,6 +72,80 @@ def test_other_compilers_executable_loads(tmp_path, memory, ram):
     assert program.symbols.lookup(program.entry) == "_start"
 
 
+# --- What linkers do --------------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def link(build, tmp_path):
+    """link(*options) -> the same program, linked without a script of its own"""
+    if shutil.which("riscv64-unknown-elf-ld") is None:
+        pytest.skip("needs riscv64-unknown-elf-ld: apt install binutils-riscv64-unknown-elf")
+
+    def link(*options, source=SOURCE):
+        (tmp_path / "program.s").write_text(source)
+        for command in (["as", "-march=rv64gc", tmp_path / "program.s", "-o", tmp_path / "program.o"],
+                        ["ld", *options, tmp_path / "program.o", "-o", tmp_path / "program.elf"]):
+            subprocess.run([f"riscv64-unknown-elf-{command[0]}", *command[1:]], check=True, capture_output=True)
+        return tmp_path / "program.elf"
+    return link
+
+
+@pytest.mark.parametrize("options", [("-Ttext=0x80000000",), ("-Ttext=0x80000000", "--build-id"),
+                                     ("-Ttext=0x80000000", "--build-id", "-n"), ("-Ttext=0x80000000", "-N"),
+                                     ("-Ttext-segment=0x80000000",)], ids=" ".join)
+def test_headers_that_the_linker_put_below_the_code_are_left_out(link, memory, ram, options):
+    """QEMU loads them to where no RAM is, which does nothing."""
+    program = load(link(*options), memory, ram)
+    assert program.entry == program.symbols["_start"].address
+    assert memory.read(program.symbols["counter"].address, 8) == bytes.fromhex("8877665544332211")
+    assert all(ram.contains(segment) for segment in program.segments)
+
+
+@pytest.mark.parametrize("section", [".rodata", ".data"])
+def test_data_below_ram_is_not_left_out(link, memory, ram, section):
+    """Beside the code, the linker puts read-only data into the segment with the headers."""
+    refused(link("-Ttext=0x80000000", f"--section-start={section}=0x10200",
+                 source=SOURCE + '\n.section .rodata, "a"\n.word 5'), memory, ram, "outside RAM", "link it there")
+
+
+def test_data_of_zeroes_below_ram_is_not_left_out(link, memory, ram):
+    refused(link("-Ttext=0x80000000", "--section-start=.data=0x7f000000", source=SOURCE.replace("0x11223344", "0 #")),
+            memory, ram, "outside RAM")
+
+
+def test_empty_segments_are_no_segments(build, tmp_path, memory, ram):
+    """p_memsz 0, wherever it would be."""
+    data = bytearray(build().read_bytes())
+    phoff, = struct.unpack_from("<Q", data, E_PHOFF)
+    struct.pack_into("<QQQQQ", data, phoff + 56 + 16, 0, 0, 0, 0, 0x1000)       # vaddr, paddr, filesz, memsz, align
+    program = load(bytes(data), memory, ram)
+    assert [segment.base for segment in program.segments] == [0x8000_0000]
+
+
+def test_segments_that_overlap_are_refused(build, tmp_path, memory, ram):
+    """QEMU: "Some ROM regions are overlapping"."""
+    data = bytearray(build().read_bytes())
+    phoff, = struct.unpack_from("<Q", data, E_PHOFF)
+    struct.pack_into("<Q", data, phoff + 56 + 24, 0x8000_0004)                  # p_paddr
+    refused(patched(build(), tmp_path, 0, data), memory, ram, "segments 0 (0x80000000..", "1 (0x80000004..", "overlap")
+
+
+@pytest.mark.parametrize("paddr", [(1 << 64) - 0x1000, (1 << 64) - 1, (1 << 63), 0])
+def test_segments_at_the_ends_of_the_address_space_are_refused(build, tmp_path, memory, ram, paddr):
+    data = bytearray(build().read_bytes())
+    phoff, = struct.unpack_from("<Q", data, E_PHOFF)
+    struct.pack_into("<Q", data, phoff + 56 + 24, paddr)
+    refused(patched(build(), tmp_path, 0, data), memory, ram, "segment 1", "outside RAM")
+
+
+def test_position_independent_program_whose_text_was_moved(build, tmp_path, memory, ram):
+    """As of `-pie -Ttext=0x80000000`, whose relocations stay at 0: QEMU starts it, and it finds nothing."""
+    data = bytearray(build().read_bytes())
+    phoff, = struct.unpack_from("<Q", data, E_PHOFF)
+    struct.pack_into("<H", data, E_TYPE, 3)                                     # ET_DYN
+    struct.pack_into("<Q", data, phoff + 24, 0)                                 # p_paddr
+    refused(patched(build(), tmp_path, 0, data), memory, ram, "segment 1", "position-independent", "-no-pie")
+
+
 # --- Symbols ----------------------------------------------------------------------------------------------------------
 
 def test_lookup_names_an_address(build, memory, ram):
@@ -91,6 +168,63 @@ def test_absolute_symbols_have_a_value_but_name_no_address(build, memory, ram):
     symbols = load(build(), memory, ram).symbols
     assert symbols["answer"].address == 42
     assert symbols.lookup(42) is None
+
+
+@pytest.mark.parametrize("read_first", [False, True])
+def test_symbols_are_those_of_pyelftools(tmp_path, memory, ram, read_first):
+    """Single names, looked for in the bytes of the table, and the whole table, against another reader."""
+    path = zig_cc(tmp_path, "-mcmodel=medany", "-Wl,--image-base=0x80000000")
+    symbols = load(path, memory, ram).symbols
+    with path.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        expected = {symbol.name: (symbol["st_value"], symbol["st_size"]) for symbol in table.iter_symbols()
+                    if symbol.name and symbol["st_info"]["type"] not in ("STT_FILE", "STT_SECTION")
+                    and not symbol.name.startswith(("$", ".L"))}
+    if read_first:
+        assert set(symbols) == set(expected) and len(symbols) == len(expected)
+    assert {name: tuple(symbols[name]) for name in expected} == expected
+    assert symbols.get("nothing") is None and "" not in symbols
+
+
+def test_a_name_that_is_the_end_of_another(link, memory, ram):
+    """Linkers keep such a pair once: st_name of the short one points into the long one."""
+    source = SOURCE + "\n.globl long_tohost\nlong_tohost: .dword 0"
+    path = link("-Ttext=0x80000000", source=source)
+    assert path.read_bytes().count(b"tohost\0") == 1
+    symbols = load(path, memory, ram).symbols
+    assert symbols["long_tohost"].address == symbols["tohost"].address + 8
+
+
+def test_a_program_starts_without_its_symbols_being_read(build, memory, ram, monkeypatch):
+    monkeypatch.delattr(Symbols, "_read")
+    symbols = load(build(), memory, ram).symbols
+    assert symbols["tohost"].address and symbols.get("fromhost") is None
+    with pytest.raises(AttributeError):
+        symbols.lookup(0x8000_0000)
+
+
+def test_functions_and_objects_name_an_address_before_labels(link, memory, ram):
+    source = "_start:\nlabel: nop\n.globl global\nglobal:\n.type function, @function\nfunction: nop"
+    symbols = load(link("-Ttext=0x80000000", "-e0x80000000", source=source), memory, ram).symbols
+    assert symbols.lookup(symbols["label"].address) == "_start"        # the first of two alike
+    assert symbols.lookup(symbols["global"].address + 1) == "function+0x1"
+    assert symbols["global"] == symbols["function"]
+
+
+def test_tables_that_lead_nowhere_are_load_errors(build, tmp_path, memory, ram):
+    """sh_offset and sh_link of .symtab."""
+    data = build().read_bytes()
+    shoff, = struct.unpack_from("<Q", data, 40)
+    number = next(n for n in range(20) if struct.unpack_from("<I", data, shoff + 64 * n + 4) == (2,))
+    refused(patched(build(), tmp_path, shoff + 64 * number + 24, b"\xff" * 8), memory, ram, "truncated ELF")
+    refused(patched(build(), tmp_path, shoff + 64 * number + 40, b"\xff" * 4), memory, ram, "damaged ELF")
+
+
+def test_what_users_see(build, memory, ram):
+    program = load(build(), memory, ram)
+    assert repr(program).startswith(f"<Program {build()}: entry 0x80000000, at 0x80000000..0x80000010, 0x80001000..")
+    assert "counter 0x80001000" in repr(program.symbols)
+    assert repr(program.symbols["counter"]) == "Symbol(address=0x80001000, size=0x8)"
 
 
 def test_stripped_executable_has_no_symbols(build, memory, ram):

@@ -3,6 +3,7 @@
 Nothing in this file is run; continuous integration gives it to the checkers.
 """
 
+import io
 import mmap
 import re
 from pathlib import Path
@@ -20,6 +21,10 @@ def bare_metal(path: Path) -> int | None:
     with vm.Machine(memory="64M", harts=2, isa="rv64gc", clock="virtual", engine="interpreter", seed=1) as machine:
         program = machine.load(path)
         machine.load("image.bin", address=0x8000_0000)
+        machine.load(b"\x13\0\0\0", address=0x8000_0000)
+        machine.load(io.BytesIO(path.read_bytes()))
+        with path.open("rb") as file:
+            machine.load(file)
         stop = machine.run(instructions=1_000_000, timeout=2.5)
         assert_type(stop, vm.Stop)
         if stop.reason is vm.StopReason.EXIT:
@@ -31,6 +36,8 @@ def bare_metal(path: Path) -> int | None:
 def linux(machine: vm.Machine) -> str:
     machine.attach(BlockDevice("disk.img", read_only=True))
     machine.boot("Image", initrd="initrd.gz", cmdline="console=ttyS0")
+    started = machine.boot(b"", initrd=io.BytesIO(), cmdline=b"\xff", address=0x8020_0000)
+    assert_type(started.symbols["main"].address, int)
     match = machine.console.expect(re.compile(r"(\w+) login:"), seconds=60)
     machine.console.send("root\n")
     machine.run(seconds=1.0, until=lambda machine: machine.steps > 10**9)

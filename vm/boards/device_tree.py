@@ -44,7 +44,7 @@ class Chosen:
 
     seed: int
     console: Device | None = None
-    cmdline: str = ""
+    cmdline: bytes = b""
     initrd: Range | None = None
 
 
@@ -85,7 +85,7 @@ def _chosen(chosen: Chosen, console: str | None) -> fdt.Node:
     if console:
         properties["stdout-path"] = console
     if chosen.cmdline:
-        properties["bootargs"] = chosen.cmdline.encode() + b"\0"
+        properties["bootargs"] = chosen.cmdline + b"\0"
     if chosen.initrd:
         properties["linux,initrd-start"] = _cells(chosen.initrd.base)
         properties["linux,initrd-end"] = _cells(chosen.initrd.end)

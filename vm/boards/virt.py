@@ -116,7 +116,7 @@ class Virt:
         self._place(name, address, device, irq)
         return name
 
-    def device_tree(self, cmdline: str = "", initrd: Range | None = None) -> bytes:
+    def device_tree(self, cmdline: bytes = b"", initrd: Range | None = None) -> bytes:
         """The flattened device tree of the board as it is now."""
         return device_tree.build(
             self.devices.values(),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
-from vm.cli.options import build_machine, machine_options
+from vm.cli.options import Address, build_machine, machine_options
 
 EXAMPLES = """\b
 Examples:
@@ -16,7 +17,8 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("image", type=click.Choice(["debian"]), required=False, metavar="[debian]")
-@click.option("--kernel", metavar="FILE", help="Linux Image, also compressed with gzip.")
+@click.option("--kernel", metavar="FILE", help="Linux Image, also compressed; or an ELF that starts in S-mode.")
+@click.option("--address", type=Address(), metavar="ADDR", help="Load a kernel of another kind here, as raw bytes.")
 @click.option("--initrd", metavar="FILE", help="Initial RAM disk.")
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
@@ -24,8 +26,8 @@ Examples:
 @click.option("--shell", is_flag=True, help="With debian: a root shell, not the installer.")
 @click.option("--mirror", metavar="URL", help="With debian: the mirror to download from.  [default: VM_DEBIAN_MIRROR,"
                                               " or the host's apt's]")
-def boot(image: str | None, kernel: str | None, initrd: str | None, append: str, firmware: str | None, shell: bool,
-         mirror: str | None, **options: Any) -> int:
+def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
+         firmware: str | None, shell: bool, mirror: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer.
@@ -39,6 +41,8 @@ def boot(image: str | None, kernel: str | None, initrd: str | None, append: str,
         raise click.UsageError("--shell and --mirror go with debian", click.get_current_context())
     if image and initrd:
         raise click.UsageError("debian brings its own initrd", click.get_current_context())
+    if image and address is not None:
+        raise click.UsageError("--address goes with --kernel", click.get_current_context())
 
     from vm.cli.session import run_to_end
 
@@ -46,7 +50,8 @@ def boot(image: str | None, kernel: str | None, initrd: str | None, append: str,
         if image:
             kernel, initrd, append = debian(shell, mirror, append)
         assert kernel is not None
-        machine.boot(kernel, initrd=initrd, cmdline=append, firmware=firmware)
+        # The shell's bytes, whatever they are, are the guest's.
+        machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
         return run_to_end(machine, image or str(kernel))
 
 

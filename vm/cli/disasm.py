@@ -15,6 +15,7 @@ from vm.errors import LoadError, VmError
 if TYPE_CHECKING:
     from vm.loaders import Symbols
 
+SHT_PROGBITS = 1            # sh_type
 SHF_EXECINSTR = 4           # sh_flags
 PF_X = 1                    # p_flags
 FILE_LIMIT = 4 << 30
@@ -92,19 +93,15 @@ def read_code(file: str) -> tuple[list[tuple[int, bytes]], Symbols]:
     By sections, which keep data apart; by segments if the file has no sections.
     """
     from vm.loaders.common import read_file
-    from vm.loaders.elf import DAMAGED, name_symbols, parse_elf, read_symbols
+    from vm.loaders.elf import PT_LOAD, read_headers
 
-    data = read_file(file, FILE_LIMIT)
-    elf = parse_elf(file, data)
-    try:
-        code = [(section["sh_addr"], section.data()) for section in elf.iter_sections()
-                if section["sh_flags"] & SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS"]
-        if not code:
-            code = [(segment["p_vaddr"], segment.data()) for segment in elf.iter_segments()
-                    if segment["p_flags"] & PF_X and segment["p_type"] == "PT_LOAD"]
-        return sorted(code), name_symbols(read_symbols(elf), 0)
-    except DAMAGED as error:
-        raise LoadError(f"{file}: damaged ELF file ({error})") from error
+    elf = read_headers(read_file(file, FILE_LIMIT))
+    code = [(section.address, elf.content(section)) for section in elf.sections
+            if section.flags & SHF_EXECINSTR and section.type == SHT_PROGBITS]
+    if not code:
+        code = [(segment.vaddr, elf.file.data[segment.offset:segment.offset + segment.filesz])
+                for segment in elf.segments if segment.flags & PF_X and segment.type == PT_LOAD]
+    return sorted(code), elf.symbols()
 
 
 def clipped(code: list[tuple[int, bytes]], start: int, end: int) -> list[tuple[int, bytes]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vm.loaders import Symbols
 
+U64 = (1 << 64) - 1
 ZEROES = re.compile(rb"\0{8,}")
 # The last operand is the distance to the target
 JUMPS = frozenset("j jal beq bne blt bge bltu bgeu beqz bnez blez bgez bltz bgtz".split())
@@ -22,7 +23,7 @@ def instructions(decoder: Any, code: list[tuple[int, bytes]], symbols: Symbols) 
     for base, content in code:
         at = 0
         while at < len(content):
-            address = base + at
+            address = base + at & U64
             if zeroes := ZEROES.match(content, at):
                 yield address, f"{'...':>16}"
                 at += len(zeroes[0]) & ~1
@@ -51,6 +52,6 @@ def target(address: int, mnemonic: str, operands: str, symbols: Symbols) -> str:
     """Where a jump or branch goes, as a comment."""
     if mnemonic.removeprefix("c.") not in JUMPS:
         return ""
-    destination = address + int(operands.rpartition(",")[2], 0) & (1 << 64) - 1
+    destination = address + int(operands.rpartition(",")[2], 0) & U64
     name = symbols.lookup(destination)
     return f"    # {destination:x}" + (f" <{name}>" if name else "")

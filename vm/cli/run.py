@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -11,7 +12,7 @@ from vm.cli.options import Address, build_machine, machine_options
 from vm.errors import LoadError
 
 if TYPE_CHECKING:
-    from vm.loaders.common import Program
+    from vm.loaders.common import Program, Range
     from vm.machine import Machine
 
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
               help="Afterwards write the words between begin_signature and end_signature here.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
         **options: Any) -> int:
-    """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal.
+    """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
     Exit codes:
@@ -38,19 +39,36 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
     from vm.cli.session import run_to_end
 
     with build_machine(**options) as machine:
-        program = machine.load(file, address=address)
+        program = machine.load(standard_input() if file == "-" else file, address=address)
+        place = None if signature is None else place_of_signature(program, machine.board.ram)
         code = run_to_end(machine, file, max_instructions, timeout)
-        if signature is not None:
-            write_signature(machine, program, signature)
+        if signature is not None and place is not None:
+            write_signature(machine, place, signature)
         return code
 
 
-def write_signature(machine: Machine, program: Program, path: str) -> None:
-    """The signature that riscv-arch-test compares: one 32-bit word a line, eight hexadecimal digits."""
+def standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise LoadError("-: standard input is closed")
+    return sys.stdin.buffer
+
+
+def place_of_signature(program: Program, ram: Range) -> Range:
+    """Raises LoadError, before the program has run, where there will be no signature."""
+    from vm.loaders.common import Range
+
     symbols = program.symbols
     for name in ("begin_signature", "end_signature"):
         if name not in symbols:
             raise LoadError(f"{program.path}: no symbol {name}, which --signature needs")
     start, end = symbols["begin_signature"].address, symbols["end_signature"].address
-    words = machine.memory.array(start, (end - start) // 4, "<u4")
+    place = Range(start, end - start)
+    if place.size < 0 or not ram.contains(place):
+        raise LoadError(f"{program.path}: begin_signature to end_signature ({place}) is not in RAM ({ram})")
+    return place
+
+
+def write_signature(machine: Machine, place: Range, path: str) -> None:
+    """The signature that riscv-arch-test compares: one 32-bit word a line, eight hexadecimal digits."""
+    words = machine.memory.array(place.base, place.size // 4, "<u4")
     Path(path).write_text("".join(f"{word:08x}\n" for word in words))

@@ -2,124 +2,215 @@
 
 Segments go to their physical addresses (`p_paddr`). A position-independent executable that is linked at address 0 is
 loaded at the start of RAM: it relocates itself, as OpenSBI does.
+
+The headers are read here: to import pyelftools takes as long as to build a machine and run a small program.
 """
 
 from __future__ import annotations
 
-from io import BytesIO
-from typing import Any
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
+import struct
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
 
 from vm.errors import LoadError
-from vm.loaders.common import Program, Range, Writable, fill_zero
+from vm.loaders.common import File, Program, Range, Segment
 from vm.loaders.symbols import Symbols
 
 MAGIC = b"\x7fELF"
-HEADER_SIZE = 64
 FILE_OVERHEAD = 1 << 30         # debug information may make a file larger than the RAM that it is loaded to
 
-DAMAGED = (ELFError, ValueError, OverflowError, KeyError, IndexError)     # what pyelftools raises on nonsense
+CLASS, DATA, TYPE_AND_MACHINE = 4, 5, 16        # where in the header these stand, in a file of any kind
+CLASS_64, LITTLE_ENDIAN = 2, 1
+EM_RISCV = 243
+ET_DYN = 3
+PT_LOAD, PT_NOTE = 1, 4
+SHT_SYMTAB, SHT_NOBITS = 2, 8
+MORE_SEGMENTS = 0xFFFF          # PN_XNUM: sh_info of the first section says how many there are
+U64 = (1 << 64) - 1
 
-NOT_EXECUTABLE = {
-    "ET_REL": "is an object file, not an executable; link it first",
-    "ET_CORE": "is a core dump, not an executable",
-}
-ARCHITECTURES = {
-    "EM_386": "x86", "EM_X86_64": "x86-64", "EM_ARM": "Arm", "EM_AARCH64": "AArch64", "EM_PPC64": "PowerPC 64",
-    "EM_MIPS": "MIPS", "EM_S390": "S/390", "EM_LOONGARCH": "LoongArch", "EM_SPARCV9": "SPARC V9",
-}
+# e_ident, e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize, e_phentsize, e_phnum,
+# e_shentsize, e_shnum, e_shstrndx
+HEADER = struct.Struct("<16s HH I QQQ I HHHHHH")
+PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
+SECTION_HEADER = struct.Struct("<IIQQQQIIQQ")
 
-
-def place_elf(name: str, data: bytes, memory: Writable, ram: Range) -> Program:
-    """Load an executable; nothing is written unless all of it fits. `name` is for messages."""
-    elf = parse_elf(name, data)
-    try:
-        segments = [(number, segment.header) for number, segment in enumerate(elf.iter_segments())
-                    if segment["p_type"] == "PT_LOAD" and segment["p_memsz"]]
-        symbols = read_symbols(elf)
-    except DAMAGED as error:
-        raise LoadError(f"{name}: damaged ELF file ({error})") from error
-    if not segments:
-        raise LoadError(f"{name}: has no segment to load; link it as an executable")
-
-    linked_at_zero = min(header.p_paddr for _, header in segments) == 0
-    bias = ram.base if elf["e_type"] == "ET_DYN" and linked_at_zero else 0
-    entry = elf["e_entry"] + bias
-    ranges = []
-    for number, header in segments:
-        place = Range(header.p_paddr + bias, header.p_memsz)
-        _check_segment(name, number, header, place, len(data), ram)
-        ranges.append(place)
-        if header.p_vaddr <= elf["e_entry"] < header.p_vaddr + header.p_memsz:
-            entry = elf["e_entry"] - header.p_vaddr + place.base     # the hart starts untranslated
-
-    contents = memoryview(data)
-    for (_, header), place in zip(segments, ranges, strict=True):
-        memory.write(place.base, contents[header.p_offset:header.p_offset + header.p_filesz])
-        fill_zero(memory, place.base + header.p_filesz, header.p_memsz - header.p_filesz)
-    return Program(name, entry, tuple(ranges), name_symbols(symbols, bias))
+NOT_EXECUTABLE = {0: "is no executable", 1: "is an object file, not an executable; link it first",
+                  4: "is a core dump, not an executable"}
+ARCHITECTURES = {3: "x86", 62: "x86-64", 40: "Arm", 183: "AArch64", 21: "PowerPC 64", 8: "MIPS", 22: "S/390",
+                 258: "LoongArch", 43: "SPARC V9"}
 
 
-def parse_elf(name: str, data: bytes) -> ELFFile:
+class ProgramHeader(NamedTuple):
+    """As in the file."""
+
+    type: int
+    flags: int
+    offset: int
+    vaddr: int
+    paddr: int
+    filesz: int
+    memsz: int
+    align: int
+
+
+class Section(NamedTuple):
+    """As in the file."""
+
+    name: int
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    align: int
+    entry_size: int
+
+
+class Elf(NamedTuple):
+    """The headers of an executable that this machine could run, and where in the file they stand."""
+
+    file: File
+    type: int
+    entry: int
+    segments: list[ProgramHeader]
+    sections: list[Section]
+    headers: list[range]
+
+    def content(self, section: Section) -> bytes:
+        """Raises LoadError where the file ends before the section does."""
+        if section.type == SHT_NOBITS:
+            return b""
+        end = section.offset + section.size
+        if end > len(self.file.data):
+            raise LoadError(f"{self.file.name}: truncated ELF file: a section ends at byte {end}, the file at "
+                            f"{len(self.file.data)}")
+        return self.file.data[section.offset:end]
+
+    def symbols(self, bias: int = 0) -> Symbols:
+        for section in self.sections:
+            if section.type == SHT_SYMTAB:
+                if section.link >= len(self.sections):
+                    raise LoadError(f"{self.file.name}: damaged ELF file: the symbols have no names")
+                return Symbols(self.content(section), self.content(self.sections[section.link]), bias)
+        return Symbols()
+
+
+class Loadable(NamedTuple):
+    """What goes to memory of a segment, which has this number in the file."""
+
+    number: int
+    place: Range
+    data: bytes
+
+
+def plan_elf(file: File, ram: Range) -> tuple[Program, list[Segment]]:
+    """What of an executable goes where. Raises LoadError for what this machine cannot run."""
+    elf = read_headers(file)
+    loaded = [(number, header) for number, header in enumerate(elf.segments)
+              if header.type == PT_LOAD and header.memsz]
+    if not loaded:
+        raise LoadError(f"{file.name}: has no segment to load; link it as an executable")
+    bias = ram.base if elf.type == ET_DYN and min(header.paddr for _, header in loaded) == 0 else 0
+    parts = [part for number, header in loaded if (part := _part(elf, number, header, bias, ram))]
+    if not parts:
+        raise LoadError(f"{file.name}: has only headers and notes in its segments; link it as an executable")
+    for one, other in pairwise(sorted(parts, key=lambda part: part.place.base)):
+        if one.place.overlaps(other.place):
+            raise LoadError(f"{file.name}: segments {one.number} ({one.place}) and {other.number} ({other.place}) "
+                            "overlap; mend the linker script")
+    entry = _physical(elf.entry, bias, [header for _, header in loaded])
+    program = Program(file.name, entry, tuple(part.place for part in parts), elf.symbols(bias))
+    return program, [Segment(part.place, part.data) for part in parts]
+
+
+def _physical(entry: int, bias: int, headers: Iterable[ProgramHeader]) -> int:
+    """Where the hart starts, untranslated."""
+    for header in headers:
+        if header.vaddr <= entry < header.vaddr + header.memsz:
+            return entry - header.vaddr + header.paddr + bias
+    return entry + bias
+
+
+def _part(elf: Elf, number: int, header: ProgramHeader, bias: int, ram: Range) -> Loadable | None:
+    """A segment, less what of it lies outside RAM and says nothing to the program; None if that is all."""
+    name, size = elf.file.name, len(elf.file.data)
+    if header.filesz > header.memsz:
+        raise LoadError(f"{name}: damaged ELF file: segment {number} is larger in the file than in memory")
+    if header.offset + header.filesz > size:
+        raise LoadError(f"{name}: truncated ELF file: segment {number} ends at byte {header.offset + header.filesz}, "
+                        f"the file at {size}")
+    place = Range(header.paddr + bias, header.memsz)
+    data = elf.file.data[header.offset:header.offset + header.filesz]       # a copy: the rest of the file can go
+    if ram.contains(place):
+        return Loadable(number, place, data)
+    below = min(max(ram.base - place.base, 0), place.size)
+    rest = Range(place.base + below, place.size - below)
+    if below <= header.filesz and (not rest.size or ram.contains(rest)) and _is_overhead(elf, header, below):
+        return Loadable(number, rest, data[below:]) if rest.size else None
+    advice = ("it is position-independent and spread out; link it with -no-pie" if bias else
+              "give the machine more memory" if ram.base <= place.base < ram.end else "link it there")
+    raise LoadError(f"{name}: segment {number} ({place}) lies outside RAM ({ram}); {advice}")
+
+
+def _is_overhead(elf: Elf, segment: ProgramHeader, size: int) -> bool:
+    """Whether a segment begins with `size` bytes of headers or notes that a linker put there, and padding behind them.
+
+    `-Wl,-Ttext=0x80000000` asks for it: what precedes the code in the file precedes it in memory.
+    """
+    offset = segment.offset
+    rest = bytearray(elf.file.data[offset:offset + size])
+    notes = [range(header.offset, header.offset + header.filesz) for header in elf.segments if header.type == PT_NOTE]
+    known = [*elf.headers, *notes]
+    if not any(offset in part for part in known):
+        return False
+    for part in known:
+        start, end = max(part.start - offset, 0), min(part.stop - offset, len(rest))
+        if start < end:
+            rest[start:end] = bytes(end - start)
+    return rest.count(0) == len(rest)
+
+
+def read_headers(file: File) -> Elf:
+    """The headers of an ELF file, checked. Raises LoadError for what is none, or not for this machine, or cut."""
+    name, data = file
     if not data.startswith(MAGIC):
         raise LoadError(f"{name}: not an ELF file" if data else f"{name}: the file is empty")
-    if len(data) < HEADER_SIZE:
+    if len(data) < HEADER.size:
         raise LoadError(f"{name}: truncated ELF file ({len(data)} bytes)")
-    try:
-        elf = ELFFile(BytesIO(data))
-    except DAMAGED as error:
-        raise LoadError(f"{name}: damaged or truncated ELF file ({error})") from error
-    machine = elf["e_machine"]
-    if machine != "EM_RISCV":
-        label = ARCHITECTURES.get(machine, str(machine).removeprefix("EM_"))
-        raise LoadError(f"{name}: an executable for {label}, not for RISC-V")
-    if elf.elfclass != 64:
+    kind, machine = struct.unpack_from(f"{'<>'[data[DATA] == 2]}HH", data, TYPE_AND_MACHINE)
+    if machine != EM_RISCV:
+        raise LoadError(f"{name}: an executable for {ARCHITECTURES.get(machine, f'machine {machine}')}, not for RISC-V")
+    if data[CLASS] != CLASS_64:
         raise LoadError(f"{name}: a 32-bit executable; this machine is 64-bit (build it with -march=rv64gc)")
-    if not elf.little_endian:
+    if data[DATA] != LITTLE_ENDIAN:
         raise LoadError(f"{name}: a big-endian executable; this machine is little-endian")
-    if reason := NOT_EXECUTABLE.get(elf["e_type"]):
+    if reason := NOT_EXECUTABLE.get(kind):
         raise LoadError(f"{name}: {reason}")
-    tables_end = max(elf["e_phoff"] + elf["e_phnum"] * elf["e_phentsize"],
-                     elf["e_shoff"] + elf["e_shnum"] * elf["e_shentsize"])
-    if tables_end > len(data):
-        raise LoadError(f"{name}: truncated ELF file: {len(data)} bytes, of at least {tables_end}")
-    return elf
+    (_, _, _, _, entry, segment_table, section_table, _, _, segment_size, segment_count, section_size, section_count,
+     _) = HEADER.unpack_from(data)
+    if section_table and (not section_count or segment_count == MORE_SEGMENTS):     # more than 16 bits can say
+        (first,), _ = _table(file, section_table, SECTION_HEADER, section_size, 1)
+        section_count = section_count or first[5]
+        segment_count = first[7] if segment_count == MORE_SEGMENTS else segment_count
+    segments, where = _table(file, segment_table, PROGRAM_HEADER, segment_size, segment_count)
+    sections, _ = _table(file, section_table, SECTION_HEADER, section_size, section_count)
+    return Elf(file, kind, entry, [ProgramHeader(*row) for row in segments], [Section(*row) for row in sections],
+               [range(HEADER.size), where])
 
 
-def _check_segment(name: str, number: int, header: Any, place: Range, file_size: int, ram: Range) -> None:
-    if header.p_filesz > header.p_memsz:
-        raise LoadError(f"{name}: damaged ELF file: segment {number} is larger in the file than in memory")
-    if header.p_offset + header.p_filesz > file_size:
-        raise LoadError(f"{name}: truncated ELF file: segment {number} ends at byte "
-                        f"{header.p_offset + header.p_filesz}, the file at {file_size}")
-    if not ram.contains(place):
-        advice = "give the machine more memory" if ram.base <= place.base < ram.end else "link it there"
-        raise LoadError(f"{name}: segment {number} ({place}) lies outside RAM ({ram}); {advice}")
+Rows = list[tuple[int, ...]]
 
 
-def read_symbols(elf: ELFFile) -> list[tuple[str, int, int, bool]]:
-    """(name, value, size, absolute) of all symbols, the ones that best name an address first."""
-    found = []
-    for section in elf.iter_sections():
-        if not isinstance(section, SymbolTableSection) or section["sh_type"] != "SHT_SYMTAB":
-            continue
-        for symbol in section.iter_symbols():
-            kind, bind = symbol["st_info"]["type"], symbol["st_info"]["bind"]
-            if not symbol.name or symbol.name.startswith(("$", ".L")):
-                continue                        # mapping symbols and assembler-local labels
-            if kind in ("STT_FILE", "STT_SECTION") or symbol["st_shndx"] == "SHN_UNDEF":
-                continue
-            rank = (kind not in ("STT_FUNC", "STT_OBJECT"), bind != "STB_GLOBAL")
-            found.append((rank, symbol.name, symbol["st_value"], symbol["st_size"], symbol["st_shndx"] == "SHN_ABS"))
-    found.sort(key=lambda entry: entry[0])      # stable: file order within a rank
-    return [entry[1:] for entry in found]
-
-
-def name_symbols(symbols: list[tuple[str, int, int, bool]], bias: int) -> Symbols:
-    return Symbols(
-        [(name, value + bias, size) for name, value, size, absolute in symbols if not absolute],
-        [(name, value, size) for name, value, size, absolute in symbols if absolute],
-    )
+def _table(file: File, start: int, row: struct.Struct, size: int, count: int) -> tuple[Rows, range]:
+    """The rows of a table of headers, which the file says are of `size` bytes, and where it stands."""
+    if not count:
+        return [], range(0)
+    where = range(start, start + size * count)
+    if size < row.size:
+        raise LoadError(f"{file.name}: damaged ELF file: headers of {size} bytes, not {row.size}")
+    if where.stop > len(file.data):
+        raise LoadError(f"{file.name}: truncated ELF file: {len(file.data)} bytes, of at least {where.stop}")
+    return [row.unpack_from(file.data, at) for at in where[::size]], where

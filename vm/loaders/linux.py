@@ -1,128 +1,131 @@
-"""The Linux `Image` for RISC-V, its initial RAM disk, and where both and the device tree go.
+"""The kernel of a start in S-mode, its initial RAM disk, and where both and the device tree go.
 
-Header as in the kernel's Documentation/arch/riscv/boot-image-header.rst, placement rules as in boot.rst there (the
-kernel at a 2 MiB boundary, the device tree below 3 GiB so that every kernel can map it early).
+The Linux `Image` for RISC-V is as in the kernel's Documentation/arch/riscv/boot-image-header.rst; it may be compressed,
+or in an EFI zboot image (header: drivers/firmware/efi/libstub/zboot-header.S there). Places follow boot.rst there: the
+kernel at a 2 MiB boundary, the device tree below 3 GiB so that every kernel can map it early. Other kernels, as U-Boot
+or an RTOS, come as ELF files or as raw bytes to an address.
 """
 
 from __future__ import annotations
 
-import os
 import struct
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vm.errors import LoadError
-from vm.loaders.common import Range, Writable, fill_zero, read_file
+from vm.loaders.common import File, Range, Segment
+from vm.loaders.compression import decompressed
+from vm.loaders.elf import MAGIC, plan_elf
+from vm.loaders.places import place_device_tree, place_initrd
+from vm.loaders.raw import plan_raw
+from vm.loaders.symbols import Symbols
 from vm.sizes import PAGE_SIZE
 
-MIB = 1 << 20
-KERNEL_ALIGNMENT = 2 * MIB
-DEVICE_TREE_ALIGNMENT = 2 * MIB
-DEVICE_TREE_SIZE = 64 * 1024            # room that is kept; the tree of a board with 8 harts takes 8 KiB
-DEVICE_TREE_LIMIT = 3 << 30
-INITRD_DISTANCE = 128 * MIB             # above the start of the kernel, which may unpack itself meanwhile
+KERNEL_ALIGNMENT = 2 << 20
 
 # code0 code1, text_offset, image_size, flags, version, res1, res2, magic, magic2, res3 (PE header offset)
 HEADER = struct.Struct("<8s Q Q Q I I Q 8s 4s I")
 MAGIC2 = b"RSC\x05"
 BIG_ENDIAN = 1 << 0                     # bit of flags
 
-GZIP = b"\x1f\x8b\x08"
-COMPRESSED = {b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\x02\x21\x4c\x18": "lz4",
-              b"\x04\x22\x4d\x18": "lz4", b"\x89LZO": "lzop"}
+# MZ, zimg, payload offset, payload size, two reserved words, name of the compression, Linux's magic number of a PE file
+ZBOOT_HEADER = struct.Struct("<4s 4s II 8x 32x I")
+ZBOOT_MAGIC = b"zimg"
+LINUX_PE_MAGIC = 0x818223CD
 
 
 @dataclass(frozen=True)
 class LinuxBoot:
-    """A kernel in memory and where its companions are; the device tree itself is still to be written."""
+    """A kernel in guest memory, and where its companions are. Addresses are physical.
+
+    - path: of the kernel's file; "<bytes>" or the like where it came from no file.
+    - kernel: all that it claims, its bss included.
+    - entry: its first instruction, where it starts in S-mode.
+    - initrd: the initial RAM disk; None without.
+    - dtb_address: the device tree, which the kernel has in a1.
+    - symbols: of a kernel that is an ELF file.
+    """
 
     path: str
-    kernel: Range                   # all that the kernel claims, its bss included
+    kernel: Range
+    entry: int
     initrd: Range | None
     dtb_address: int
+    symbols: Symbols = field(default_factory=Symbols)
 
-    @property
-    def entry(self) -> int:
-        return self.kernel.base
+    def __repr__(self) -> str:
+        return (f"<LinuxBoot {self.path}: entry {self.entry:#x}, kernel at {self.kernel}, initrd "
+                f"{f'at {self.initrd}' if self.initrd else 'none'}, device tree at {self.dtb_address:#x}>")
 
 
-def load_linux(
-    path: str | os.PathLike[str],
-    memory: Writable,
+def plan_linux(
+    file: File,
     ram: Range,
-    initrd: str | os.PathLike[str] | None = None,
+    initrd: File | None = None,
     reserved: Sequence[Range] = (),
-    dtb_size: int = DEVICE_TREE_SIZE,
-) -> LinuxBoot:
-    """Load a kernel and its initrd, and choose the place of a device tree of at most `dtb_size` bytes.
+    dtb_size: int = PAGE_SIZE,
+    address: int | None = None,
+) -> tuple[LinuxBoot, list[Segment]]:
+    """What of a kernel and its initrd goes where, and the place of a device tree of `dtb_size` bytes.
 
-    `reserved` are the ranges that firmware holds: nothing is put there. Nothing is written unless all of it fits.
+    `reserved` are the ranges that firmware holds: nothing is put there. A kernel that is no Linux `Image` goes to
+    `address`. Raises LoadError.
     """
-    name = os.fspath(path)
-    image = _decompressed(name, read_file(path, ram.size), ram.size)
-    text_offset, image_size = _header(name, image)
-
-    kernel = Range(ram.base + text_offset, max(image_size, len(image)))
-    if not ram.contains(kernel):
-        raise LoadError(f"{name}: the kernel ({kernel}) does not fit in RAM ({ram}); give the machine more memory")
-    for taken in reserved:
-        if kernel.overlaps(taken):
-            raise LoadError(f"{name}: the kernel ({kernel}) would overwrite memory of the firmware ({taken})")
-
-    dtb_address = place_device_tree(ram, [kernel, *reserved], dtb_size)
+    file = decompressed(_payload(decompressed(file, ram.size)), ram.size)
+    segments, entry, symbols = _plan_kernel(file, ram, address)
+    for segment in segments:
+        for taken in reserved:
+            if segment.place.overlaps(taken):
+                raise LoadError(f"{file.name}: the kernel ({segment.place}) would overwrite memory of the firmware "
+                                f"({taken})")
+    start = min(segment.place.base for segment in segments)
+    kernel = Range(start, max(segment.place.end for segment in segments) - start)
+    tree = Range(place_device_tree(ram, [kernel, *reserved], dtb_size), dtb_size)
     disk = None
     if initrd is not None:
-        content = read_file(initrd, ram.size)
-        if not content:
-            raise LoadError(f"{os.fspath(initrd)}: the file is empty")
-        disk = _place_initrd(os.fspath(initrd), len(content), ram, kernel, [Range(dtb_address, dtb_size), *reserved])
-        memory.write(disk.base, content)
-    memory.write(kernel.base, image)
-    fill_zero(memory, kernel.base + len(image), kernel.size - len(image))
-    return LinuxBoot(name, kernel, disk, dtb_address)
+        if not initrd.data:
+            raise LoadError(f"{initrd.name}: the file is empty")
+        disk = place_initrd(initrd, ram, kernel, [tree, *reserved])
+        segments.append(Segment(disk, initrd.data))
+    return LinuxBoot(file.name, kernel, entry, disk, tree.base, symbols), segments
 
 
-def place_device_tree(ram: Range, occupied: Sequence[Range], size: int = DEVICE_TREE_SIZE) -> int:
-    """An address near the end of RAM and below 3 GiB, on a 2 MiB boundary if that leaves `occupied` alone."""
-    top = min(ram.end, DEVICE_TREE_LIMIT) if ram.base < DEVICE_TREE_LIMIT else ram.end
-    for alignment in (DEVICE_TREE_ALIGNMENT, PAGE_SIZE):
-        place = Range((top - size) // alignment * alignment, size)
-        if ram.contains(place) and not any(place.overlaps(taken) for taken in occupied):
-            return place.base
-    raise LoadError(f"no room for the device tree ({size // 1024} KiB) at the end of RAM ({ram}); "
-                    "give the machine more memory")
+def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segment], int, Symbols]:
+    """Segments, entry and symbols of a kernel of any kind."""
+    if file.data.startswith(MAGIC):
+        try:
+            program, segments = plan_elf(file, ram)
+        except LoadError as error:
+            if b"Linux version " in file.data:
+                raise LoadError(f"{error}; of Linux, boot the Image made from it (arch/riscv/boot/Image)") from None
+            raise
+        return segments, program.entry, program.symbols
+    if address is not None:
+        program, segments = plan_raw(file, ram, address)
+        return segments, program.entry, program.symbols
+    text_offset, image_size = _header(file)
+    place = Range(ram.base + text_offset, max(image_size, len(file.data)))
+    if not ram.contains(place):
+        raise LoadError(f"{file.name}: the kernel ({place}) does not fit in RAM ({ram}); give the machine more memory")
+    return [Segment(place, file.data)], place.base, Symbols()
 
 
-def _place_initrd(name: str, size: int, ram: Range, kernel: Range, obstacles: Sequence[Range]) -> Range:
-    """As QEMU does: half of RAM or 128 MiB above the kernel's start, and past its end. Else the first gap that fits."""
-    preferred = max(kernel.end, kernel.base + min(ram.size // 2, INITRD_DISTANCE))
-    gaps = sorted(taken.end for taken in (kernel, *obstacles))
-    for start in (preferred, *gaps):
-        place = Range(-(-start // PAGE_SIZE) * PAGE_SIZE, size)
-        if ram.contains(place) and not any(place.overlaps(taken) for taken in (kernel, *obstacles)):
-            return place
-    raise LoadError(f"{name}: the initrd ({size:,} bytes) does not fit in RAM ({ram}) beside the kernel ({kernel}); "
-                    "give the machine more memory")
+def _payload(file: File) -> File:
+    """What an EFI zboot image carries; any other file as it is."""
+    name, data = file
+    if data[4:8] != ZBOOT_MAGIC or len(data) < ZBOOT_HEADER.size:
+        return file
+    _, _, offset, size, magic = ZBOOT_HEADER.unpack_from(data)
+    if magic != LINUX_PE_MAGIC:
+        return file
+    if offset + size > len(data):
+        raise LoadError(f"{name}: truncated EFI zboot image: {len(data)} bytes of {offset + size}")
+    return File(name, data[offset:offset + size])
 
 
-def _decompressed(name: str, data: bytes, limit: int) -> bytes:
-    if not data.startswith(GZIP):
-        return data
-    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-    try:
-        image = decompressor.decompress(data, limit)
-    except zlib.error as error:
-        raise LoadError(f"{name}: damaged gzip file ({error})") from error
-    if len(image) == limit:
-        raise LoadError(f"{name}: does not fit in RAM when decompressed; give the machine more memory")
-    if not decompressor.eof:
-        raise LoadError(f"{name}: truncated gzip file")
-    return image
-
-
-def _header(name: str, image: bytes) -> tuple[int, int]:
+def _header(file: File) -> tuple[int, int]:
     """(text_offset, image_size) of a header that was found good."""
+    name, image = file
     if len(image) < HEADER.size:
         raise LoadError(f"{name}: truncated: {len(image)} bytes do not hold the {HEADER.size}-byte header of an Image")
     _, text_offset, image_size, flags, _, _, _, _, magic2, pe_offset = HEADER.unpack_from(image)
@@ -153,19 +156,11 @@ def _pe_file_size(image: bytes, pe_offset: int) -> int:
 
 def _what_is_it(data: bytes) -> str:
     """Says what a file is that is no RISC-V Image, and what to do."""
-    if data[4:8] == b"zimg":
-        kind = data[24:56].split(b"\0")[0].decode("ascii", "replace")
-        return (f"an EFI zboot image ({kind}-compressed); only UEFI firmware can start it: "
-                "use the plain Image (arch/riscv/boot/Image) of the same kernel")
     if data[0x202:0x206] == b"HdrS":
         return "an x86 kernel (bzImage), not a RISC-V Image"
     if data[0x38:0x3C] == b"ARM\x64":
         return "an AArch64 kernel Image, not a RISC-V one"
-    if data.startswith(b"\x7fELF"):
-        return "an ELF file; boot takes the Image made from it (arch/riscv/boot/Image), run takes bare-metal ELF files"
     if data.startswith(b"MZ"):
         return "an EFI application, not a RISC-V Image"
-    for magic, kind in COMPRESSED.items():
-        if data.startswith(magic):
-            return f"compressed with {kind}; decompress it first (only gzip is read directly)"
-    return "not a Linux kernel Image for RISC-V (no RSC\\x05 at offset 0x38)"
+    return ("neither a Linux kernel Image for RISC-V (no RSC\\x05 at offset 0x38) nor an ELF file; to load a kernel of "
+            "another kind as raw bytes say at which address")

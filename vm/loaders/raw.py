@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from vm.errors import LoadError
-from vm.loaders.common import Program, Range, Writable
+from vm.loaders.common import File, Program, Range, Segment
 
 
-def place_raw(name: str, data: bytes, memory: Writable, ram: Range, address: int) -> Program:
-    """Copy a whole file to `address`; `name` is for messages."""
-    if not data:
-        raise LoadError(f"{name}: the file is empty")
-    place = Range(address, len(data))
+def plan_raw(file: File, ram: Range, address: int) -> tuple[Program, list[Segment]]:
+    """All of a file goes to `address`."""
+    if not file.data:
+        raise LoadError(f"{file.name}: the file is empty")
+    place = Range(address, len(file.data))
     if not ram.contains(place):
-        raise LoadError(f"{name}: {len(data)} bytes at {address:#x} ({place}) lie outside RAM ({ram}); "
+        raise LoadError(f"{file.name}: {len(file.data)} bytes at {address:#x} ({place}) lie outside RAM ({ram}); "
                         "choose another address or more memory")
-    memory.write(address, data)
-    return Program(name, address, (place,))
+    return Program(file.name, address, (place,)), [Segment(place, file.data)]

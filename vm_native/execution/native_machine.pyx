@@ -3,6 +3,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
@@ -13,6 +15,10 @@ from vm_native.memory.ram cimport RamRegion
 from vm_native.probes.watch cimport clear_watch, set_watch
 
 from vm_native.memory.copy import kernels
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum: MADV_REMOVE
+    int madvise(void* address, size_t length, int advice)
 
 cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memory.copy.kernels")
 
@@ -82,6 +88,17 @@ cdef class NativeMachine:
         finally:
             PyBuffer_Release(&source)
 
+    def clear(self, uint64_t address, uint64_t size):
+        """Set RAM to zero at a physical address; False where not all of it is RAM.
+
+        Whole pages go back to the host, which has zeroes there once they are touched: it costs no memory.
+        """
+        cdef RamRegion* region = ram_at(&self.bus.map, address, max(size, 1))
+        if region != NULL and size:
+            self.invalidate(address, size)
+            zero(<char*>region.host + (address - region.base), size)
+        return region != NULL
+
     def invalidate(self, uint64_t address, uint64_t size):
         """RAM in [address, address + size) is about to be, or has been, changed from outside."""
         if size:
@@ -123,3 +140,14 @@ cdef class NativeMachine:
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()
         return counters
+
+
+cdef void zero(char* start, uint64_t size) noexcept nogil:
+    cdef uint64_t page = sysconf(_SC_PAGESIZE)      # the host's, which need not be the guest's
+    cdef uint64_t head = -<uint64_t>start % page
+    cdef uint64_t whole = (size - head) // page * page if size > head else 0
+    if not whole or madvise(start + head, whole, MADV_REMOVE) != 0:
+        memset(start, 0, size)
+        return
+    memset(start, 0, head)
+    memset(start + head + whole, 0, size - head - whole)
