@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from vm.stop import Stop
+
+Access = Literal["read", "write", "execute"]        # what was tried
 
 
 class VmError(Exception):
@@ -72,9 +74,9 @@ class BusError(GuestError):
     Attributes: `address` (physical), `access` ('read' | 'write' | 'execute').
     """
 
-    def __init__(self, address: int, access: str, detail: str = ""):
+    def __init__(self, address: int, access: Access, detail: str = ""):
         self.address = address
-        self.access = access
+        self.access: Access = access
         super().__init__(f"nothing answers at physical address {address:#x} ({access}{detail and ', '}{detail})")
 
 
@@ -84,9 +86,9 @@ class PageFault(GuestError):
     Attributes: `address` (virtual), `access` ('read' | 'write' | 'execute').
     """
 
-    def __init__(self, address: int, access: str):
+    def __init__(self, address: int, access: Access):
         self.address = address
-        self.access = access
+        self.access: Access = access
         super().__init__(f"virtual address {address:#x} has no translation ({access})")
 
 

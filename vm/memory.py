@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from vm.errors import BusError
+from vm.display import size_text
+from vm.errors import Access, BusError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -99,11 +100,18 @@ class Memory:
                 view.release()
             self._close(window, address, size)
 
+    def __repr__(self) -> str:
+        places = (f"{'ROM' if ram.rom else 'RAM'} {ram.base:#x}..{ram.base + ram.size:#x} ({size_text(ram.size)})"
+                  for ram in self._bus.ram_regions())
+        return f"<memory: {', '.join(places) or 'none'}>"
+
     def _close(self, window: WritableRam, address: int, size: int) -> None:
         self._machine.invalidate(address, size)
         if window.exports:
             self._lingering.append((window, address, size))
 
-    def _check(self, address: int, size: int, access: str) -> None:
-        if size < 0 or address < 0 or address + size > 1 << 64:
+    def _check(self, address: int, size: int, access: Access) -> None:
+        if size < 0:
+            raise ValueError(f"size={size}: must not be negative")
+        if address < 0 or address + size > 1 << 64:
             raise BusError(address, access, f"{size} bytes")

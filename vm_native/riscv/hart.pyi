@@ -1,3 +1,5 @@
+from typing import Literal
+
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.riscv.isa import Isa
 
@@ -13,7 +15,7 @@ class NativeHart:
     @property
     def steps(self) -> int: ...
     @property
-    def state(self) -> str: ...
+    def state(self) -> Literal["started", "stopped", "suspended"]: ...
     @property
     def trap(self) -> tuple[int, int]: ...
     @property
