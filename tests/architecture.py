@@ -29,8 +29,8 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("stop", "errors", "sizes", "settings", "clock", "copy", "events", "host", "stats", "perf_map", "inputs", "engine",
-     "display", "arguments"),
+    ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
+     "perf_map", "inputs", "engine"),
     ("memory", "registers", "hart"),
     ("devices",),
     ("loaders", "guests", "images"),

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vm.boards import Virt
+from vm.boards import Board
 from vm.boards.virt import RESET_VECTOR
 from vm.firmware import prepare_for_supervisor
 from vm.hart import Hart
@@ -46,7 +46,7 @@ class Loaded:
 
     program: Program | None
     linux: LinuxBoot | None
-    tree: int                           # where the device tree goes
+    tree: int                           # where the device tree goes; 0 on a board without one
     cmdline: str
 
     @property
@@ -54,12 +54,14 @@ class Loaded:
         return self.linux.initrd if self.linux else None
 
 
-def load_files(start: Start, memory: Memory, ram: Range) -> Loaded:
+def load_files(start: Start, memory: Memory, board: Board) -> Loaded:
     """Put the files into memory. Raises LoadError."""
+    ram = board.ram
     if start.kernel is None:
         assert start.program is not None
         program = place_program(start.program, read_program(start.program, ram), memory, ram, start.address)
-        return Loaded(program, None, place_device_tree(ram, program.segments), start.cmdline)
+        tree = place_device_tree(ram, program.segments) if board.device_tree() else 0
+        return Loaded(program, None, tree, start.cmdline)
     image = None if start.program is None else read_program(start.program, ram)
     reserved = () if image is None else held_by_firmware(image, ram)
     linux = load_linux(start.kernel, memory, ram, initrd=start.initrd, reserved=reserved)
@@ -83,10 +85,11 @@ def held_by_firmware(image: bytes, ram: Range) -> tuple[Range, ...]:
     return (firmware, Range(ram.base + FW_JUMP_TREE.base, FW_JUMP_TREE.size))
 
 
-def hand_over(loaded: Loaded, board: Virt, memory: Memory, harts: Sequence[Hart],
+def hand_over(loaded: Loaded, board: Board, memory: Memory, harts: Sequence[Hart],
               natives: Sequence[NativeHart]) -> None:
     """Bring harts that are in their reset state to the first instruction."""
-    memory.write(loaded.tree, board.device_tree(loaded.cmdline, loaded.initrd))
+    if tree := board.device_tree(loaded.cmdline, loaded.initrd):
+        memory.write(loaded.tree, tree)
     if loaded.program is None:
         assert loaded.linux is not None
         for hart, native in zip(harts, natives, strict=True):

@@ -103,7 +103,7 @@ class Memory:
     def __repr__(self) -> str:
         places = (f"{'ROM' if ram.rom else 'RAM'} {ram.base:#x}..{ram.base + ram.size:#x} ({size_text(ram.size)})"
                   for ram in self._bus.ram_regions())
-        return f"<memory: {', '.join(places) or 'none'}>"
+        return f"<memory: {', '.join(places) or 'nothing is mapped'}>"
 
     def _close(self, window: WritableRam, address: int, size: int) -> None:
         self._machine.invalidate(address, size)
