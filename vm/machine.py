@@ -42,6 +42,7 @@ from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from typing_extensions import Buffer
 
 BoardName = Literal["virt", "bare"]
@@ -147,7 +148,7 @@ class Machine:
         kind: Kind = "ram",
         *,
         file: str | os.PathLike[str] | None = None,
-        data: Buffer | None = None,
+        data: Buffer | NDArray[Any] | None = None,
     ) -> None:
         """Put memory at a physical address, at any time between two runs.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from vm.arguments import whole_number
 from vm.boards.placed import Placed
@@ -16,6 +16,7 @@ from vm.sizes import PAGE_SIZE, parse_size
 from vm_native.memory.ram import Ram
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from typing_extensions import Buffer
 
 Kind = Literal["ram", "rom"]
@@ -60,7 +61,7 @@ class Region(NamedTuple):
 
 
 def region(address: int, size: int | str | None, kind: Kind, file: str | os.PathLike[str] | None,
-           data: Buffer | None) -> Region:
+           data: Buffer | NDArray[Any] | None) -> Region:
     """The arguments of `Machine.map`, checked. Raises ConfigurationError, and LoadError for the file."""
     address = whole_number("address", address)
     if kind not in get_args(Kind):
