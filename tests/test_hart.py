@@ -3,6 +3,7 @@
 import math
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from tests.assembler import BASE
@@ -297,3 +298,30 @@ def test_literal_names_of_floats():
 def test_access_is_one_of_three(hart):
     with pytest.raises(ValueError, match="access='x': there is 'read', 'write', 'execute'"):
         hart.virtual.physical(BASE, "x")
+
+
+@pytest.mark.parametrize("name, value", [
+    ("a0", "5"), ("a0", 1.5), ("mscratch", None), ("pc", "main"), ("pc", 1.5), ("fa0", "2.5"), ("fa0", None),
+])
+def test_values_that_are_no_numbers(name, value, hart):
+    before = hart[name]
+    with pytest.raises(TypeError, match=f"value={value!r}: must be a"):
+        hart[name] = value
+    assert hart[name] == before
+
+
+def test_numpy_integers_are_numbers(hart):
+    hart["a0"], hart[np.str_("a1")], hart.pc = np.uint64((1 << 64) - 1), np.int8(-1), np.uint32(BASE)
+    assert hart["a0"] == hart["a1"] == (1 << 64) - 1 and hart.pc == BASE
+
+
+@pytest.mark.parametrize("call, argument", [
+    (lambda hart: hart.virtual.read("a", 1), "address='a'"), (lambda hart: hart.virtual.read(BASE, "a"), "size='a'"),
+    (lambda hart: hart.virtual.physical(1.5), "address=1.5"),
+    (lambda hart: hart.virtual.write(None, b"x"), "address=None"),
+    (lambda hart: hart.x[1.5], "register=1.5"), (lambda hart: hart.csr[None], "csr=None"),
+    (lambda hart: setattr(hart, "privilege", "M"), "privilege='M'"),
+])
+def test_arguments_are_named(call, argument, hart):
+    with pytest.raises(TypeError, match=f"^{argument}: must be a whole number"):
+        call(hart)

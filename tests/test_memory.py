@@ -221,3 +221,18 @@ def test_sizes_below_nothing(guest):
     for read in (g.memory.read, g.memory.view, g.hart.virtual.read):
         with pytest.raises(ValueError, match="size=-1: must not be negative"):
             read(BASE, -1)
+
+
+@pytest.mark.parametrize("arguments, named", [
+    (("a", 1), "address='a'"), ((BASE, "a"), "size='a'"), ((BASE, 1.0), "size=1.0"),
+])
+def test_arguments_are_named(arguments, named, memory):
+    for read in (memory.read, memory.view):
+        with pytest.raises(TypeError, match=f"{named}: must be a whole number"):
+            read(*arguments)
+    with pytest.raises(TypeError, match="address=None"):
+        memory.write(None, b"x")
+
+
+def test_isa_shows_its_string(guest):
+    assert repr(guest("wfi", isa="rv64ima").machine.isa) == "<Isa rv64ima_zicsr>"

@@ -1,4 +1,4 @@
-"""Arguments that are no such thing, said by their names."""
+"""Arguments that are no numbers, said by their names."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from operator import index
 from vm.errors import ConfigurationError
 
 
-def whole_number(name: str, value: object) -> int:
-    """An int, or what NumPy and others have in its stead. Raises ConfigurationError, which names the argument."""
+def integer(name: str, value: object) -> int:
+    """An int, or what NumPy and others have in its stead. Raises TypeError, which names the argument."""
     try:
         return index(value)                     # type: ignore[arg-type]    # that is the question
     except TypeError:
-        raise ConfigurationError(f"{name}={value!r}: must be a whole number") from None
+        raise TypeError(f"{name}={value!r}: must be a whole number") from None
+
+
+def whole_number(name: str, value: object) -> int:
+    """The same of what a machine is built of. Raises ConfigurationError."""
+    try:
+        return integer(name, value)
+    except TypeError as error:
+        raise ConfigurationError(str(error)) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 
 def hexadecimal(value: int) -> str:
@@ -13,6 +12,8 @@ def hexadecimal(value: int) -> str:
 
 def html_table(caption: str, rows: Iterable[Sequence[str]]) -> str:
     """Rows of cells; the first of a row is its heading where there are two, each odd one where there are more."""
+    from html import escape  # here: only notebooks need it
+
     lines = []
     for row in rows:
         cells = (f"<th style='text-align: left'>{escape(cell)}</th>" if column % 2 == 0 else

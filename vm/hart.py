@@ -6,10 +6,11 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
+from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows, text_table
 from vm.errors import Access, PageFault
 from vm.memory import Memory
-from vm.registers import ControlRegisters, FloatName, Registers, float_images, integer_registers, no_such
+from vm.registers import ControlRegisters, FloatName, Registers, bits, float_images, integer_registers, no_such
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.isa import Isa
@@ -40,14 +41,14 @@ class VirtualMemory:
         """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute', else a ValueError."""
         if access not in get_args(Access):
             raise ValueError(f"access={access!r}: there is {', '.join(map(repr, get_args(Access)))}")
-        found = self._hart.translate(address % (1 << 64), access)
+        found = self._hart.translate(integer("address", address) % (1 << 64), access)
         if found is None:
             raise PageFault(address, access)
         return found
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes, across pages."""
-        if size < 0:
+        if integer("size", size) < 0:
             raise ValueError(f"size={size}: must not be negative")
         return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
 
@@ -61,6 +62,7 @@ class VirtualMemory:
             offset += part
 
     def _pieces(self, address: int, size: int, access: Access) -> Iterator[tuple[int, int]]:
+        address = integer("address", address)
         while size > 0:
             part = min(size, PAGE_SIZE - address % PAGE_SIZE)
             yield self.physical(address, access), part
@@ -114,7 +116,7 @@ class Hart:
 
     @pc.setter
     def pc(self, value: int) -> None:
-        self._native.pc = value
+        self._native.pc = bits(value)
 
     @property
     def privilege(self) -> int:
@@ -123,7 +125,7 @@ class Hart:
 
     @privilege.setter
     def privilege(self, value: int) -> None:
-        self._native.privilege = value
+        self._native.privilege = integer("privilege", value)
 
     @property
     def steps(self) -> int:
@@ -140,7 +142,11 @@ class Hart:
         return value
 
     def _write_double(self, number: int, value: float) -> None:
-        self.f_bits[number] = struct.unpack("<Q", struct.pack("<d", value))[0]
+        try:
+            image = struct.pack("<d", value)
+        except struct.error:
+            raise TypeError(f"value={value!r}: must be a number") from None
+        self.f_bits[number] = struct.unpack("<Q", image)[0]
 
     @overload
     def __getitem__(self, name: FloatName) -> float: ...    # type: ignore[overload-overlap]
@@ -155,7 +161,7 @@ class Hart:
     def __setitem__(self, name: str, value: float) -> None:
         file, key = self._find(name)
         if file is None:
-            self.pc = value                     # type: ignore[assignment]  # the core says what is wrong with a float
+            self.pc = value                     # type: ignore[assignment]  # that says what is wrong with a float
         else:
             file[key] = value
 

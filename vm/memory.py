@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from vm.arguments import integer
 from vm.display import size_text
 from vm.errors import Access, BusError
 
@@ -111,7 +112,8 @@ class Memory:
             self._lingering.append((window, address, size))
 
     def _check(self, address: int, size: int, access: Access) -> None:
-        if size < 0:
+        integer("address", address)
+        if integer("size", size) < 0:
             raise ValueError(f"size={size}: must not be negative")
         if address < 0 or address + size > 1 << 64:
             raise BusError(address, access, f"{size} bytes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Generic, Literal, TypeVar, overload
 
+from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows
 from vm_native.riscv.csrs import CSRS
 from vm_native.riscv.hart import NativeHart
@@ -74,7 +75,7 @@ class Registers(Generic[Value]):
 
     def _number(self, which: int | str) -> int:
         if not isinstance(which, str):
-            return which
+            return integer("register", which)
         number = self._numbers.get(which.lower())
         if number is None:
             raise no_such(f"{self._kind} register", which, self._numbers)
@@ -168,14 +169,15 @@ def float_images(hart: NativeHart) -> Registers[int]:
 
 def bits(value: int) -> int:
     """A value for a register of 64 bits, unsigned or in two's complement."""
+    value = integer("value", value)
     if not -(1 << 63) <= value < 1 << 64:
         raise ValueError(f"{value:#x} does not fit a register of 64 bits; mask it with & (1 << 64) - 1")
     return value & (1 << 64) - 1
 
 
 def csr_number(name: str | int) -> int:
-    if isinstance(name, int):
-        return name
+    if not isinstance(name, str):
+        return integer("csr", name)
     number = CSR_NUMBERS.get(name.lower())
     if number is None:
         raise no_such("CSR", name, CSR_NUMBERS)
