@@ -209,7 +209,7 @@ def test_names_are_in_either_case(hart):
 
 @pytest.mark.parametrize("name, said", [
     ("a00", "no register is called 'a00'; did you mean a0"), ("mcuase", "did you mean mcause"),
-    ("nonsense", "'nonsense'"),
+    ("nonsense", "'nonsense'; there are pc, zero, ra"),
 ])
 def test_unknown_register(name, said, hart):
     with pytest.raises(KeyError, match=said):

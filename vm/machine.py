@@ -154,7 +154,8 @@ class Machine:
 
         - address, size: multiples of 4096; the size as that of a machine. Without one it is that of the content,
           rounded up.
-        - kind: "ram"; or "rom", where a store of the guest is an access fault. `memory.write` writes to both.
+        - kind: "ram"; or "rom", where a store of a hart is an access fault. `memory.write` writes to both, and so does
+          a device that is told to.
         - file, data: the content of the beginning; the rest is zeroes.
 
         `load` takes programs that lie there. The device tree does not name it, and `boot` does not use it. Raises

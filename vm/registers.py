@@ -185,8 +185,10 @@ def csr_number(name: str | int) -> int:
 
 
 def no_such(kind: str, name: str, names: Iterable[str]) -> KeyError:
-    """An error that says what may have been meant."""
+    """An error that says what may have been meant, or what there is."""
     from difflib import get_close_matches  # here: it takes long to import, and few need it
 
-    close = get_close_matches(name.lower(), names, n=3)
-    return KeyError(f"no {kind} is called {name!r}" + (f"; did you mean {' or '.join(close)}?" if close else ""))
+    known = list(names)
+    close = get_close_matches(name.lower(), known, n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(known[:6])} and so on"
+    return KeyError(f"no {kind} is called {name!r}; {hint}")
