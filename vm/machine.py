@@ -55,7 +55,8 @@ OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion doe
 class Machine:
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
-    - memory: size of RAM, bytes or text like "512M"; a multiple of 4096. A bare board has what `map` puts there.
+    - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
+      there.
     - harts: how many, 1 to 8; they take turns in one thread.
     - isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
