@@ -48,6 +48,8 @@ class Memory:
             value = self._bus.read_device(address, size)
             if value is not None:
                 return value.to_bytes(size, "little")
+        if pieces := self._pieces(address, size):
+            return b"".join(self.read(*piece) for piece in pieces)
         raise BusError(address, "read", f"{size} bytes")
 
     def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
@@ -58,10 +60,28 @@ class Memory:
             return
         if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
             return
+        if pieces := self._pieces(address, size):
+            source = memoryview(data).cast("B")
+            for start, part in pieces:
+                self._machine.write(start, source[start - address : start - address + part])
+            return
         raise BusError(address, "write", f"{size} bytes")
 
+    def _pieces(self, address: int, size: int) -> list[tuple[int, int]]:
+        """A range that lies on several regions of RAM, by region; nothing where not all of it is RAM."""
+        pieces = []
+        while size > 0:
+            region = next((ram for ram in self._bus.ram_regions() if ram.base <= address < ram.base + ram.size), None)
+            if region is None:
+                return []
+            part = min(size, region.base + region.size - address)
+            pieces.append((address, part))
+            address += part
+            size -= part
+        return pieces
+
     def view(self, address: int, size: int) -> memoryview:
-        """A read-only, zero-copy view of RAM: it shows what the guest writes later."""
+        """A read-only, zero-copy view of one region of RAM: it shows what the guest writes later."""
         self._check(address, size, "read")
         for ram in self._bus.ram_regions():
             if ram.base <= address and address + size <= ram.base + ram.size:

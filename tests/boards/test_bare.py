@@ -236,6 +236,22 @@ def test_mapped_between_two_runs():
             assert machine.run().reason is vm.StopReason.IDLE and hart["a0"] == 6
 
 
+def test_regions_that_touch_are_one_memory():
+    """To Python and to the guest: an access, an instruction and a string of bytes may lie on both."""
+    with bare((CODE, "4K"), (CODE + 0x1000, "8K", "rom"), (CODE + 0x3000, "4K")) as machine:
+        content = np.random.default_rng(1).bytes(0x3000)
+        machine.memory.write(CODE + 0x800, content)
+        assert machine.memory.read(CODE + 0x800, 0x3000) == content
+        with pytest.raises(vm.BusError):
+            machine.memory.write(CODE + 0x3800, bytes(0x1000))
+        assert machine.memory.read(CODE + 0x3000, 0x800) == content[0x2800:]
+        put(machine, ".option norvc; ld a0, 0(a1); addi a2, a0, 1; wfi", CODE + 0xFFE)
+        hart = machine.harts[0]
+        hart["a1"], hart.pc = CODE + 0x2FFD, CODE + 0xFFE
+        assert machine.run().reason is vm.StopReason.IDLE
+        assert hart["a0"] == int.from_bytes(content[0x27FD:0x2805], "little") and hart["a2"] == hart["a0"] + 1
+
+
 def test_region_beside_the_memory_of_virt(tmp_path):
     """A program in flash, as that of a microcontroller; RAM is where it always is."""
     program = tmp_path / "program.bin"

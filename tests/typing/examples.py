@@ -2,6 +2,7 @@
 
 Nothing in this file is run; continuous integration gives it to the checkers.
 """
+# pyright: strict
 
 import mmap
 import re

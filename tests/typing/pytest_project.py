@@ -1,4 +1,5 @@
 """A user's tests, as docs/how-to/pytest.md shows them: what checkers say of fixtures, the console and a device."""
+# pyright: strict
 
 from collections.abc import Iterator
 from pathlib import Path
