@@ -89,6 +89,24 @@ def test_trap_that_nobody_handles_is_named(source, cause, value, at):
         assert hex(CODE + at) in stop.message
 
 
+@pytest.mark.parametrize("privilege, user", [(1, 0), (0, 1 << 4)])
+def test_function_behind_page_tables(privilege, user):
+    """As of a kernel, which is linked high: one gigapage at the top of Sv39's space; the return is a page fault."""
+    high = (1 << 64) - (1 << 30)
+    with bare((CODE, "64K"), (DATA, "4K")) as machine:
+        put(machine, "add a0, a0, a1; ret")
+        leaf = 0b1100_1111 | user               # V R W X, A D, at physical address 0
+        machine.memory.write(DATA + 8 * 511, leaf.to_bytes(8, "little"))
+        hart = machine.harts[0]
+        hart["satp"], hart["pmpaddr0"], hart["pmpcfg0"] = 8 << 60 | DATA >> 12, (1 << 54) - 1, 0x1F
+        for _ in range(2):
+            hart.privilege, hart.pc = privilege, high + CODE
+            hart["a0"], hart["a1"], hart["ra"] = 2, 3, NOWHERE
+            stop = machine.run()
+            assert (stop.reason, stop.pc, stop.cause) == (vm.StopReason.TRAP_LOOP, NOWHERE, 12)
+            assert hart["a0"] == 5 and hart.privilege == 3
+
+
 def test_trap_with_memory_at_zero_does_not_run_there():
     with bare((0, "4K"), (CODE, "64K")) as machine:
         put(machine, "lw a0, 0(a0)")
