@@ -49,6 +49,7 @@ BoardName = Literal["virt", "bare"]
 
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
+FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -389,10 +390,12 @@ class Machine:
 
     def _facts(self) -> list[tuple[str, str]]:
         """What the machine is, for people."""
+        regions = len(self._bus.ram_regions())
+        memory = repr(self.memory)[len("<memory: "):-1] if regions <= FEW_REGIONS else f"{regions} regions of memory"
         return [
             ("board", f"{type(self.board).__name__.lower()}"),
             ("harts", f"{len(self.harts)} hart{'s' * (len(self.harts) > 1)}"),
-            ("memory", repr(self.memory)[len("<memory: "):-1]),
+            ("memory", memory),
             ("clock", repr(self.clock)[1:-1]),
             ("engine", "interpreter" if self.compiler is None else "jit"),
             ("program", self.program.path if self.program else "a kernel" if self._start else "nothing loaded"),
