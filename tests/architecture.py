@@ -29,8 +29,9 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("stop", "errors", "sizes", "settings", "clock", "copy", "events", "host", "stats", "perf_map", "inputs", "engine"),
-    ("memory", "hart"),
+    ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
+     "perf_map", "inputs", "engine"),
+    ("memory", "registers", "hart"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),

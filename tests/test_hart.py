@@ -1,11 +1,14 @@
 """A hart from Python: registers, CSRs, privilege, lines."""
 
 import math
+from typing import get_args
 
+import numpy as np
 import pytest
 
 from tests.assembler import BASE
-from vm_native.riscv.registers import F_NAMES, X_NAMES
+from vm.registers import FloatName
+from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES
 
 
 @pytest.fixture
@@ -182,3 +185,143 @@ def test_what_devices_and_firmware_do_to_a_hart_is_not_the_users(name, hart):
 
 def test_repr(hart):
     assert repr(hart) == f"<hart 0: started, pc {BASE:#x}, privilege M>"
+
+
+# --- By name ---------------------------------------------------------------------------------------------------------
+
+def test_register_files_by_name_and_slice(hart):
+    hart.x["a0"], hart.x["X11"] = 7, 8
+    assert hart.x[10:13] == [7, 8, 0] and hart.x["A0"] == 7
+    hart.x[12:15] = [1, 2, 3]
+    hart.x["zero"] = 5
+    assert hart.x[10:15] == [7, 8, 1, 2, 3] and hart.x[0] == 0
+    assert hart.x[-2:] == [hart["t5"], hart["t6"]] and len(hart.x[::2]) == 16
+    hart.f["fa0"] = 2.5
+    assert hart.f[10:12] == [2.5, 0.0] and hart.f_bits["fa0"] == 0x4004_0000_0000_0000
+    with pytest.raises(ValueError, match="2 values for 3 registers"):
+        hart.x[10:13] = [1, 2]
+
+
+def test_names_are_in_either_case(hart):
+    hart["A0"], hart["FA0"], hart["MScratch"], hart["PC"] = 1, 2.0, 3, BASE + 4
+    assert (hart["a0"], hart["fa0"], hart.csr["MSCRATCH"], hart.pc) == (1, 2.0, 3, BASE + 4)
+
+
+@pytest.mark.parametrize("name, said", [
+    ("a00", "no register is called 'a00'; did you mean a0"), ("mcuase", "did you mean mcause"),
+    ("nonsense", "'nonsense'; there are pc, zero, ra"),
+])
+def test_unknown_register(name, said, hart):
+    with pytest.raises(KeyError, match=said):
+        hart[name]
+    with pytest.raises(KeyError, match=said):
+        hart[name] = 0
+
+
+@pytest.mark.parametrize("file, name, said", [
+    ("x", "fa0", "no integer register is called 'fa0'; did you mean a0"), ("f", "fa9", "no floating-point register"),
+    ("csr", "mcuase", "no CSR is called 'mcuase'; did you mean mcause"), ("csr", 0x5C0, "no CSR 0x5c0"),
+])
+def test_unknown_register_of_a_file(file, name, said, hart):
+    with pytest.raises(KeyError, match=said):
+        getattr(hart, file)[name]
+
+
+def test_register_by_number_is_of_a_file(hart):
+    with pytest.raises(TypeError, match=r"hart.x, f and csr"):
+        hart[10]
+
+
+def test_csr_of_an_extension_that_is_not_there(guest):
+    hart = guest("wfi", isa="rv64gc").hart
+    with pytest.raises(KeyError, match="this hart has no CSR 'stimecmp', which comes with Sstc"):
+        hart["stimecmp"]
+    with pytest.raises(KeyError, match="CSR 'mhartid' is read-only"):
+        hart["mhartid"] = 1
+
+
+def test_hart_as_a_dict(hart):
+    hart["a0"] = 5
+    registers = dict(hart)
+    assert list(registers) == ["pc", *X_NAMES]
+    assert (registers["pc"], registers["a0"]) == (BASE, 5)
+
+
+@pytest.mark.parametrize("isa", ["rv64gc", "rv64ima", "rva22s64_zkr_smstateen_sscofpmf_sstc"])
+def test_csrs_are_listed(isa, guest):
+    """Those that there are, no others; and looking changes nothing, of which the entropy is a part."""
+    hart = guest("wfi", isa=isa).hart
+    before = hart._native.save()
+    values = dict(hart.csr)
+    assert hart._native.save() == before
+    assert list(values) == list(hart.csr) and len(values) == len(hart.csr)
+    assert {"mstatus", "satp", "pmpaddr0"} <= set(values)
+    for name, number in CSR_NUMBERS.items():
+        assert (name in hart.csr) == (hart._native.read_csr(number) is not None), name
+        assert name == "seed" or (name in values) == (name in hart.csr)
+
+
+def test_hart_prints_its_registers(hart):
+    hart["a0"] = 0x1234
+    first, *rows = str(hart).splitlines()
+    assert first == f"hart 0: started, pc {BASE:#x}, privilege M"
+    assert len(rows) == 8 and "  a0 0000000000001234" in rows[2]
+    assert [word for row in rows for word in row.split()[::2]] == list(X_NAMES)
+
+
+def test_files_show_what_is_not_zero(hart):
+    hart["sp"], hart["fa0"] = 0x8000_1000, 2.5
+    for number in range(32):
+        if number not in (2, 10):
+            hart.x[number] = 0
+    hart["a0"] = 0
+    assert repr(hart.x) == "<integer registers: sp 0x80001000, the others 0>"
+    assert repr(hart.f) == "<floating-point registers: fa0 2.5, the others 0>"
+    hart["fa0"] = 0.0
+    assert repr(hart.f_bits) == "<floating-point registers: all 0>"
+    assert "satp 0x0" in repr(hart.csr)
+
+
+def test_completion_of_names(hart):
+    assert set(dir(hart)) == {
+        "csr", "f", "f_bits", "id", "isa", "keys", "pc", "privilege", "state", "steps", "virtual", "x"}
+    for names in (hart._ipython_key_completions_(), hart.csr._ipython_key_completions_()):
+        assert "mstatus" in names
+        assert all(name in hart.csr or name == "pc" or name in (*X_NAMES, *F_NAMES) for name in names)
+    assert hart.x._ipython_key_completions_() == list(X_NAMES)
+
+
+def test_literal_names_of_floats():
+    assert set(get_args(FloatName)) == set(F_NUMBERS)
+
+
+def test_access_is_one_of_three(hart):
+    with pytest.raises(ValueError, match="access='x': there is 'read', 'write', 'execute'"):
+        hart.virtual.physical(BASE, "x")
+
+
+@pytest.mark.parametrize("name, value", [
+    ("a0", "5"), ("a0", 1.5), ("mscratch", None), ("pc", "main"), ("pc", 1.5), ("fa0", "2.5"), ("fa0", None),
+])
+def test_values_that_are_no_numbers(name, value, hart):
+    before = hart[name]
+    with pytest.raises(TypeError, match=f"value={value!r}: must be a"):
+        hart[name] = value
+    assert hart[name] == before
+
+
+def test_numpy_integers_are_numbers(hart):
+    hart["a0"], hart[np.str_("a1")], hart.pc = np.uint64((1 << 64) - 1), np.int8(-1), np.uint32(BASE)
+    assert hart["a0"] == hart["a1"] == (1 << 64) - 1 and hart.pc == BASE
+
+
+@pytest.mark.parametrize("call, argument", [
+    (lambda hart: hart.virtual.read("a", 1), "address='a'"), (lambda hart: hart.virtual.read(BASE, "a"), "size='a'"),
+    (lambda hart: hart.virtual.physical(1.5), "address=1.5"),
+    (lambda hart: hart.virtual.write(None, b"x"), "address=None"),
+    (lambda hart: hart.x[1.5], "register=1.5"), (lambda hart: hart.csr[None], "csr=None"),
+    (lambda hart: setattr(hart, "privilege", "M"), "privilege='M'"),
+])
+def test_arguments_are_named(call, argument, hart):
+    with pytest.raises(TypeError, match=f"^{argument}: must be a whole number"):
+        call(hart)

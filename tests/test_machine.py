@@ -1,6 +1,12 @@
 """The machine: what it refuses, its limits, what a stop tells, resets."""
 
+import os
+import shutil
+import subprocess
+import sys
 import time
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +29,9 @@ SPIN = ".option norvc\n1: addi a0, a0, 1\n j 1b"
     ({"harts": 9}, "harts=9"), ({"harts": -1}, "harts=-1"), ({"isa": "rv32gc"}, "rv64"), ({"isa": "rv64gq"}, "q"),
     ({"isa": "rv64gc_zmagic"}, "zmagic"), ({"isa": "rv64mac"}, "base"), ({"isa": ""}, "rv64"),
     ({"seed": -1}, "seed=-1"), ({"clock": "sundial"}, "sundial"), ({"engine": "steam"}, "steam"),
+    ({"harts": "2"}, "harts='2'"), ({"harts": 1.0}, "harts=1.0"), ({"isa": 5}, "isa=5"), ({"seed": "a"}, "seed='a'"),
+    ({"seed": None}, "seed=None"), ({"clock": None}, "clock=None"), ({"engine": 5}, "engine=5"),
+    ({"settings": {}}, "settings={}"), ({"memory": 1.5}, "1.5"), ({"memory": b"1M"}, "1M"),
 ])  # fmt: skip
 def test_what_cannot_be_built_is_refused(options, words):
     with pytest.raises(ConfigurationError) as caught:
@@ -301,6 +310,22 @@ def test_limits_that_are_none(limit, guest):
     assert g.machine.steps == 0
 
 
+@pytest.mark.parametrize("argument, value", [
+    ("seconds", "a"), ("timeout", "1"), ("seconds", 1j), ("until", True), ("until", "pc"), ("instructions", "5"),
+])
+def test_arguments_of_run_are_named(argument, value, guest):
+    g = guest(SPIN)
+    with pytest.raises(ConfigurationError, match=f"^{argument}="):
+        g.machine.run(**{argument: value})
+    assert g.machine.steps == 0
+
+
+@pytest.mark.parametrize("argument, value", [("address", "x"), ("address", 1.5), ("irq", "x")])
+def test_arguments_of_attach_are_named(argument, value):
+    with vm.Machine(memory="2M") as machine, pytest.raises(ConfigurationError, match=f"^{argument}="):
+        machine.attach(Device(), **{"address": 0x1001_0000, argument: value})
+
+
 @pytest.mark.parametrize("limit", ["seconds", "timeout"])
 def test_limit_that_is_no_number(limit, tmp_path):
     program = tmp_path / "loop.bin"
@@ -309,3 +334,70 @@ def test_limit_that_is_no_number(limit, tmp_path):
         machine.load(program, address=0x8000_0000)
         with pytest.raises(ConfigurationError, match="NaN"):
             machine.run(**{limit: float("nan")})
+
+
+# --- What it shows ---------------------------------------------------------------------------------------------------
+
+def test_machine_shows_itself(guest):
+    g = guest("wfi", harts=2, engine="interpreter")
+    text = repr(g.machine)
+    assert text.startswith("<Machine: virt, 2 harts, RAM 0x80000000..0x80200000 (2 MiB), virtual clock at 0.000000000")
+    assert "interpreter" in text and text.endswith("0 steps>") and str(g.machine.program.path) in text
+    g.finish()
+    assert "2 steps" in repr(g.machine)
+    g.machine.close()
+    assert repr(g.machine).endswith("2 steps, closed>")
+
+
+def test_everything_shows_addresses_in_hexadecimal(guest):
+    g = guest("lw a0, 0(zero)")
+    g["mtvec"] = 0
+    stop = g.machine.run()
+    assert repr(stop) == f"Stop(reason=trap-loop, pc={BASE:#x}, hart=0, steps=2, cause=5, value=0x0)"
+    assert repr(g.machine.memory) == f"<memory: RAM {BASE:#x}..{BASE + 0x20_0000:#x} (2 MiB)>"
+    assert repr(g.machine.clock) == "<virtual clock at 0.000000002 s>"
+    assert repr(g.machine.console) == "<Console: 0 bytes printed, the last ''>"
+    assert repr(g.hart.virtual) == "<virtual memory of hart 0: privilege M, satp 0x0>"
+
+
+def test_stop_tells_the_exit_code(guest):
+    stop = guest(POWER_OFF.format("0x73333")).run()
+    assert "reason=exit" in repr(stop) and "exit_code=7" in repr(stop) and "cause" not in repr(stop)
+
+
+def test_notebooks_get_tables(guest):
+    g = guest("li a0, 0x1234; wfi")
+    stop = g.finish()
+    for thing, told in ((g.machine, "virt"), (g.hart, "0000000000001234"), (stop, "idle"), (g.hart.x, "0x1234"),
+                        (g.hart.f, "fa0"), (g.hart.csr, "misa")):
+        table = thing._repr_html_()
+        assert table.startswith("<table>") and table.endswith("</table>") and told in table
+        assert table.count("<tr>") == table.count("</tr>") > 0
+
+
+def test_completion_shows_public_names_only(guest):
+    machine = guest("wfi").machine
+    assert set(dir(machine)) == {
+        "attach", "board", "boot", "clock", "close", "console", "harts", "isa", "load", "map", "memory", "program",
+        "request_stop", "reset", "run", "shell", "stats", "steps"}
+
+
+# --- A checkout that is not built ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("use", ["vm.Machine", "vm.devices", "vm.copy"])
+def test_checkout_that_is_not_built_says_so(use, tmp_path):
+    root = Path(vm.__file__).parents[1]
+    for package in ("vm", "vm_native"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    result = subprocess.run([sys.executable, "-c", f"import vm; {use}"], cwd=tmp_path, text=True, capture_output=True,
+                            env=os.environ | {"PYTHONPATH": str(tmp_path)}, check=False)
+    last = result.stderr.splitlines()[-1]
+    if not list(tmp_path.glob("vm_native/*.pyx")):
+        pytest.skip("an installed package has no sources that could be built")
+    assert last.startswith(f"ModuleNotFoundError: the sources in {tmp_path} are not built")
+    assert "pip install -e ." in last
+
+
+def test_module_that_never_was_is_not_said_to_be_unbuilt():
+    with pytest.raises(ModuleNotFoundError, match="^No module named 'vm_native.nothing'$"):
+        import_module("vm_native.nothing")

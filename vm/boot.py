@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vm.boards import Virt
+from vm.boards import Board, Virt
 from vm.boards.virt import RESET_VECTOR
 from vm.errors import LoadError
 from vm.firmware import prepare_for_supervisor
@@ -63,7 +63,7 @@ class Start:
 
 # --- Planned ---------------------------------------------------------------------------------------------------------
 
-def start_of_program(source: Source, address: int | None, board: Virt, isa: Isa) -> Start:
+def start_of_program(source: Source, address: int | None, board: Board, isa: Isa) -> Start:
     """Read and check a bare-metal program. Raises LoadError."""
     file = read_file(source, board.ram.size + FILE_OVERHEAD)
     program, segments = plan_program(file, board.ram, address)
@@ -158,7 +158,7 @@ def host_words(program: Program, ram: Range) -> tuple[int, int | None] | None:
 
 # --- Carried out -----------------------------------------------------------------------------------------------------
 
-def hand_over(start: Start, board: Virt, memory: Memory, harts: Sequence[Hart],
+def hand_over(start: Start, board: Board, memory: Memory, harts: Sequence[Hart],
               natives: Sequence[NativeHart]) -> None:
     """Fill memory, and bring harts that are in their reset state to the first instruction."""
     for segment in start.segments:

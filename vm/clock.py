@@ -1,6 +1,7 @@
 """The machine's clock as devices see it: guest nanoseconds, the timebase, and the date."""
 
 import time
+from typing import Literal
 
 from vm_native.clock import NativeClock
 
@@ -11,6 +12,9 @@ DAY_NS = 86_400 * 10**9
 SEED_DAYS = 365
 
 
+ClockKind = Literal["virtual", "real"]
+
+
 class Clock(NativeClock):
     """Guest time. `kind` is "virtual" (a function of steps) or "real" (the host's clock).
 
@@ -19,13 +23,16 @@ class Clock(NativeClock):
 
     FREQUENCY = 10_000_000
 
-    def __init__(self, kind: str = "virtual", seed: int = 0, ns_per_step: int = 1):
+    def __init__(self, kind: ClockKind = "virtual", seed: int = 0, ns_per_step: int = 1):
         super().__init__(real=kind == "real", ns_per_step=ns_per_step, frequency=self.FREQUENCY)
-        self.kind = kind
+        self.kind: ClockKind = kind
         if kind == "real":
             self._epoch_at_start = time.time_ns()
         else:
             self._epoch_at_start = VIRTUAL_EPOCH_NS + seed % SEED_DAYS * DAY_NS
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} clock at {self.now_ns() / 10**9:.9f} s>"
 
     def epoch_ns(self) -> int:
         """The date: nanoseconds since 1970-01-01 00:00 UTC."""

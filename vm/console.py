@@ -16,6 +16,7 @@ from vm.stop import Stop, StopReason
 
 REGEX_WINDOW = 4096         # bytes before new output that a regular expression is tried on
 TAIL = 1000                 # bytes of output in an error message
+REPR_TAIL = 40              # the same where the console shows itself
 
 Text: TypeAlias = str | re.Pattern[str]
 Bytes: TypeAlias = bytes | re.Pattern[bytes]
@@ -49,6 +50,10 @@ class Console:
         self.index = 0
         self.mirror: Callable[[bytes], None] | None = None
         self.record = True
+
+    def __repr__(self) -> str:
+        ending = bytes(self._output[-REPR_TAIL:]).decode(errors="replace")
+        return f"<Console: {len(self._output):,} bytes printed, the last {ending!r}>"
 
     @property
     def output(self) -> bytes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import warnings
+from typing import Literal, get_args
 
 from vm.errors import ConfigurationError
 from vm.settings import Settings
 from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import JitCompiler, unavailable
 
-ENGINES = ("auto", "interpreter", "jit")
+Engine = Literal["auto", "interpreter", "jit"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 
 def dispatch_form(settings: Settings) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import re
 
     from vm.stop import Stop
+
+Access = Literal["read", "write", "execute"]        # what was tried
 
 
 class VmError(Exception):
@@ -96,9 +98,9 @@ class BusError(GuestError):
     Attributes: `address` (physical), `access` ('read' | 'write' | 'execute').
     """
 
-    def __init__(self, address: int, access: str, detail: str = ""):
+    def __init__(self, address: int, access: Access, detail: str = ""):
         self.address = address
-        self.access = access
+        self.access: Access = access
         super().__init__(f"nothing answers at physical address {address:#x} ({access}{detail and ', '}{detail})")
 
 
@@ -108,9 +110,9 @@ class PageFault(GuestError):
     Attributes: `address` (virtual), `access` ('read' | 'write' | 'execute').
     """
 
-    def __init__(self, address: int, access: str):
+    def __init__(self, address: int, access: Access):
         self.address = address
-        self.access = access
+        self.access: Access = access
         super().__init__(f"virtual address {address:#x} has no translation ({access})")
 
 

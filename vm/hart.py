@@ -3,78 +3,27 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
-from vm.errors import PageFault
+from vm.arguments import integer
+from vm.display import hexadecimal, html_table, in_rows, text_table
+from vm.errors import Access, PageFault
 from vm.memory import Memory
+from vm.registers import ControlRegisters, FloatName, Registers, bits, float_images, integer_registers, no_such
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.isa import Isa
-from vm_native.riscv.registers import CAUSES, CSR_NUMBERS, F_NUMBERS, X_NUMBERS
+from vm_native.riscv.registers import CAUSES, CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES, X_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-Value = TypeVar("Value")
+State = Literal["started", "stopped", "suspended"]
 
-
-class Registers(Generic[Value]):
-    """One register file: `registers[10]`, readable and writable."""
-
-    def __init__(self, read: Callable[[int], Value], write: Callable[[int, Value], None]):
-        self._read = read
-        self._write = write
-
-    def __len__(self) -> int:
-        return 32
-
-    def __getitem__(self, number: int) -> Value:
-        return self._read(number)
-
-    def __setitem__(self, number: int, value: Value) -> None:
-        self._write(number, value)
-
-    def __iter__(self) -> Iterator[Value]:
-        return (self._read(number) for number in range(32))
-
-
-class ControlRegisters:
-    """CSRs by name or number: `csr["satp"]`. Writing follows the register's WARL rules, whatever the privilege.
-
-    Raises KeyError for one that the hart does not have, or for writing a read-only one; ValueError for a value that
-    does not fit 64 bits.
-    """
-
-    def __init__(self, hart: NativeHart):
-        self._hart = hart
-
-    def __getitem__(self, name: str | int) -> int:
-        value = self._hart.read_csr(csr_number(name))
-        if value is None:
-            raise KeyError(f"this hart has no CSR {name!r}")
-        return value
-
-    def __setitem__(self, name: str | int, value: int) -> None:
-        if not self._hart.write_csr(csr_number(name), bits(value)):
-            raise KeyError(f"this hart has no writable CSR {name!r}")
-
-
-def bits(value: int) -> int:
-    """A value for a register of 64 bits, unsigned or in two's complement."""
-    if not -(1 << 63) <= value < 1 << 64:
-        raise ValueError(f"{value:#x} does not fit a register of 64 bits; mask it with & (1 << 64) - 1")
-    return value & (1 << 64) - 1
-
-
-def csr_number(name: str | int) -> int:
-    if isinstance(name, int):
-        return name
-    number = CSR_NUMBERS.get(name.lower())
-    if number is None:
-        raise KeyError(f"no CSR is called {name!r}")
-    return number
+PRIVILEGES = {0: "U", 1: "S", 3: "M"}
+TABLE_COLUMNS = 4
 
 
 class VirtualMemory:
@@ -88,15 +37,19 @@ class VirtualMemory:
         self._hart = hart
         self._memory = memory
 
-    def physical(self, address: int, access: str = "read") -> int:
-        """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute'."""
-        found = self._hart.translate(address % (1 << 64), access)
+    def physical(self, address: int, access: Access = "read") -> int:
+        """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute', else a ValueError."""
+        if access not in get_args(Access):
+            raise ValueError(f"access={access!r}: there is {', '.join(map(repr, get_args(Access)))}")
+        found = self._hart.translate(integer("address", address) % (1 << 64), access)
         if found is None:
             raise PageFault(address, access)
         return found
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes, across pages."""
+        if integer("size", size) < 0:
+            raise ValueError(f"size={size}: must not be negative")
         return b"".join(self._memory.read(physical, part) for physical, part in self._pieces(address, size, "read"))
 
     def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
@@ -108,16 +61,21 @@ class VirtualMemory:
             self._memory.write(physical, source[offset : offset + part])
             offset += part
 
-    def _pieces(self, address: int, size: int, access: str) -> Iterator[tuple[int, int]]:
+    def _pieces(self, address: int, size: int, access: Access) -> Iterator[tuple[int, int]]:
+        address = integer("address", address)
         while size > 0:
             part = min(size, PAGE_SIZE - address % PAGE_SIZE)
             yield self.physical(address, access), part
             address += part
             size -= part
 
+    def __repr__(self) -> str:
+        satp = self._hart.read_csr(CSR_NUMBERS["satp"]) or 0
+        return f"<virtual memory of hart {self._hart.id}: privilege {PRIVILEGES[self._hart.privilege]}, satp {satp:#x}>"
+
 
 class Hart:
-    """A hart of a machine.
+    """A hart of a machine. `print(hart)` shows its registers; `dict(hart)` has pc and the integer registers by name.
 
     - x: integer registers, 64 bits unsigned. Negative values are accepted for writing, as two's complement; below
       -2**63 and from 2**64 on it is a ValueError.
@@ -125,16 +83,19 @@ class Hart:
     - f_bits: the same as raw 64-bit images.
     - csr: control and status registers by name.
     - virtual: memory through this hart's MMU.
+
+    All of them by any of their names, in upper or lower case: `hart["a0"]`, `hart["x10"]`, `hart["fa0"]`,
+    `hart["pc"]`, `hart["satp"]`. Raises KeyError for what is none, or what this hart does not have.
     """
 
     __slots__ = ("_native", "csr", "f", "f_bits", "virtual", "x")
 
     def __init__(self, native: NativeHart, memory: Memory):
         self._native = native
-        self.x: Registers[int] = Registers(native.read_x, lambda number, value: native.write_x(number, bits(value)))
-        self.f: Registers[float] = Registers(self._read_double, self._write_double)
-        self.f_bits: Registers[int] = Registers(native.read_f,
-                                                lambda number, value: native.write_f(number, bits(value)))
+        self.x = integer_registers(native)
+        self.f: Registers[float] = Registers("floating-point", F_NAMES, F_NUMBERS, self._read_double,
+                                             self._write_double)
+        self.f_bits = float_images(native)
         self.csr = ControlRegisters(native)
         self.virtual = VirtualMemory(native, memory)
 
@@ -155,7 +116,7 @@ class Hart:
 
     @pc.setter
     def pc(self, value: int) -> None:
-        self._native.pc = value
+        self._native.pc = bits(value)
 
     @property
     def privilege(self) -> int:
@@ -164,7 +125,7 @@ class Hart:
 
     @privilege.setter
     def privilege(self, value: int) -> None:
-        self._native.privilege = value
+        self._native.privilege = integer("privilege", value)
 
     @property
     def steps(self) -> int:
@@ -172,7 +133,7 @@ class Hart:
         return self._native.steps
 
     @property
-    def state(self) -> str:
+    def state(self) -> State:
         """'started', 'stopped' or 'suspended' (waiting for an interrupt)."""
         return self._native.state
 
@@ -181,32 +142,69 @@ class Hart:
         return value
 
     def _write_double(self, number: int, value: float) -> None:
-        self.f_bits[number] = struct.unpack("<Q", struct.pack("<d", value))[0]
+        try:
+            image = struct.pack("<d", value)
+        except struct.error:
+            raise TypeError(f"value={value!r}: must be a number") from None
+        self.f_bits[number] = struct.unpack("<Q", image)[0]
 
-    def __getitem__(self, name: str) -> Any:
-        """A register by any of its names: `hart["a0"]`, `hart["fa0"]`, `hart["pc"]`, `hart["satp"]`."""
-        if name == "pc":
-            return self.pc
-        if name in X_NUMBERS:
-            return self.x[X_NUMBERS[name]]
-        if name in F_NUMBERS:
-            return self.f[F_NUMBERS[name]]
-        return self.csr[name]
+    @overload
+    def __getitem__(self, name: FloatName) -> float: ...    # type: ignore[overload-overlap]
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name == "pc":
-            self.pc = value
-        elif name in X_NUMBERS:
-            self.x[X_NUMBERS[name]] = value
-        elif name in F_NUMBERS:
-            self.f[F_NUMBERS[name]] = value
+    @overload
+    def __getitem__(self, name: str) -> int: ...
+
+    def __getitem__(self, name: str) -> float:
+        file, key = self._find(name)
+        return self.pc if file is None else file[key]
+
+    def __setitem__(self, name: str, value: float) -> None:
+        file, key = self._find(name)
+        if file is None:
+            self.pc = value                     # type: ignore[assignment]  # that says what is wrong with a float
         else:
-            self.csr[name] = value
+            file[key] = value
+
+    def _find(self, name: str) -> tuple[Any, str]:
+        """What holds the register, None for the pc, and its name in lower case."""
+        if not isinstance(name, str):
+            raise TypeError(f"hart[{name!r}]: a name, like 'a0', 'pc' or 'satp'; by number there are hart.x, f and csr")
+        key = name.lower()
+        if key == "pc":
+            return None, key
+        for names, file in ((X_NUMBERS, self.x), (F_NUMBERS, self.f), (CSR_NUMBERS, self.csr)):
+            if key in names:
+                return file, key
+        raise no_such("register", name, ("pc", *X_NUMBERS, *F_NUMBERS, *CSR_NUMBERS))
+
+    def keys(self) -> list[str]:
+        """The names that `dict(hart)` has: "pc", then the integer registers as the ABI calls them."""
+        return ["pc", *X_NAMES]
 
     def __repr__(self) -> str:
-        return f"<hart {self.id}: {self.state}, pc {self.pc:#x}, privilege {'USHM'[self.privilege]}>"
+        return f"<hart {self.id}: {self.state}, pc {self.pc:#x}, privilege {PRIVILEGES[self.privilege]}>"
+
+    def __str__(self) -> str:
+        return f"{repr(self)[1:-1]}\n{text_table(self._rows())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self)[1:-1], self._rows())
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return in_rows(((name, hexadecimal(value)) for name, value in zip(X_NAMES, self.x, strict=True)), TABLE_COLUMNS)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [*self.keys(), *F_NAMES, *self.csr.keys()]
+
+    def __dir__(self) -> list[str]:
+        return public_names(self)
 
 
 def cause_name(cause: int) -> str:
     """The name of an exception or an interrupt, by the number in mcause."""
     return CAUSES.get(cause, "unknown cause")
+
+
+def public_names(thing: object, but: tuple[str, ...] = ()) -> list[str]:
+    """What completion shows of an object."""
+    return [name for name in object.__dir__(thing) if not name.startswith("_") and name not in but]

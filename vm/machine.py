@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from vm.boards import Virt
+from vm.arguments import whole_number
+from vm.boards import Bare, Board, Virt
+from vm.boards.bare import TRAP_VECTOR
+from vm.boards.regions import Kind, refuse_overlap, region
 from vm.boards.virt import RAM_BASE
 from vm.boot import Start, hand_over, start_of_kernel, start_of_program
-from vm.clock import Clock
+from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
-from vm.engine import compiler_for, dispatch_form
-from vm.errors import ConfigurationError, LoadError, MachineBusy
+from vm.display import html_table
+from vm.engine import Engine, compiler_for, dispatch_form
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
 from vm.events import EventQueue
 from vm.firmware import Firmware
-from vm.hart import Hart
+from vm.hart import Hart, public_names
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
@@ -37,17 +41,26 @@ from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
+
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
 
+BoardName = Literal["virt", "bare"]
+
 MAX_HARTS = 8
+DEFAULT_MEMORY = "512M"
+FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
+OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
 class Machine:
-    """A computer: RISC-V harts on a board like QEMU's `virt`.
+    """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
-    - memory: size of RAM, bytes or text like "512M"; a multiple of 4096.
+    - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
+      there.
     - harts: how many, 1 to 8; they take turns in one thread.
     - isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
@@ -58,6 +71,8 @@ class Machine:
     - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
       default is whether $VM_PERF_MAP is 1.
     - settings: what else can be set, mostly to measure what a part brings; the default is what the environment says.
+    - board: "virt"; or "bare", which has harts and a clock only. Memory comes with `map`, devices with `attach`, the
+      console with the first UART of these. A trap that the guest has no handler for ends the run with `trap-loop`.
 
     What it is made of: `harts`, `memory`, `console`, `board`, `clock` and `isa`; `program` is what was loaded. Tools
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
@@ -68,41 +83,42 @@ class Machine:
 
     def __init__(
         self,
-        memory: int | str = "512M",
+        memory: int | str | None = None,
         harts: int = 1,
         isa: str = isa_strings.DEFAULT,
-        clock: str = "virtual",
-        engine: str | None = None,
+        clock: ClockKind = "virtual",
+        engine: Engine | None = None,
         seed: int = 0,
         perf_map: bool | None = None,
         settings: Settings | None = None,
+        *,
+        board: BoardName = "virt",
     ):
-        size = parse_size(memory)
+        size = memory_size(memory, board)
         settings = Settings.from_environment() if settings is None else settings
+        if not isinstance(settings, Settings):
+            raise ConfigurationError(f"settings={settings!r}: they are a vm.Settings")
         form = dispatch_form(settings)
         self.compiler = compiler_for(engine or settings.engine, settings)
+        harts, seed = whole_number("harts", harts), whole_number("seed", seed)
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
             raise ConfigurationError(f"seed={seed}: must not be negative")
-        if clock not in ("virtual", "real"):
-            raise ConfigurationError(f"clock={clock!r}: it is 'virtual' or 'real'")
-        try:
-            self.isa = isa_strings.parse(isa)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from error
+        if clock not in get_args(ClockKind):
+            raise ConfigurationError(f"clock={clock!r}: it is {' or '.join(map(repr, get_args(ClockKind)))}")
+        self.isa = parse_isa(isa)
         self.clock = Clock(clock, seed)
         self._bus = Bus()
-        try:
-            self._bus.add_ram(Ram(RAM_BASE, size))
-        except MemoryError as error:
-            raise ConfigurationError(f"memory={memory!r}: {error}") from error
         self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
                                      data_tlb=settings.data_tlb)
+        if board == "virt":
+            self._add_memory(f"memory={memory!r}", RAM_BASE, size)
         self._scheduler = Scheduler(self._native, form=form, fusion=settings.fusion)
         self.memory = Memory(self._bus, self._native)
         self.events = EventQueue(self.clock, self._scheduler)
-        self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64) for number in range(harts)]
+        self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0)
+                         for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
         self._journal = self.compiler if (settings.perf_map if perf_map is None else perf_map) else None
         if self._journal is not None:
@@ -110,30 +126,75 @@ class Machine:
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
-        self.board = Virt(size, self._natives, self.isa, self.clock, self.events, self.memory, seed,
-                          self._runner.request_of_device)
-        uart = self.board.uart
-        self.console = Console(uart.receive, self.run, self.request_stop)
-        self._connect_console("uart", uart)
-        self._runner.firmware = Firmware(self._natives, self.memory, self.console.write, uart.take,
-                                         self._runner.request)
+        self._console_device: ConsolePort | None = None     # what is typed to
+        self.console = Console(self._type, self.run, self.request_stop)
+        self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
         self._start: Start | None = None        # what `reset` begins with again
         self.program: Program | None = None
         self._mapped = False
         self._in_run = False
         self._closed = False
 
+    def _virt(self, size: int, seed: int) -> Virt:
+        """The board, with the console and the firmware connected to it."""
+        board = Virt(size, self._natives, self.isa, self.clock, self.events, self.memory, seed,
+                     self._runner.request_of_device)
+        self._connect_console("uart", board.uart)
+        self._runner.firmware = Firmware(self._natives, self.memory, self.console.write, board.uart.take,
+                                         self._runner.request)
+        return board
+
     # --- Building ----------------------------------------------------------------------------------------------------
+
+    def map(
+        self,
+        address: int,
+        size: int | str | None = None,
+        kind: Kind = "ram",
+        *,
+        file: Source | None = None,
+        data: Buffer | NDArray[Any] | None = None,
+    ) -> None:
+        """Put memory at a physical address, at any time between two runs.
+
+        - address, size: multiples of 4096; the size as that of a machine. Without one it is that of the content,
+          rounded up.
+        - kind: "ram"; or "rom", where a store of a hart is an access fault. `memory.write` writes to both, and so does
+          a device that is told to.
+        - file, data: the content of the beginning; the rest is zeroes.
+
+        `load` takes programs that lie there. The device tree does not name it, and `boot` does not use it. Raises
+        ConfigurationError for what overlaps memory or a device, and LoadError for the file; nothing is mapped then.
+        """
+        self._refuse_if_running("map")
+        if self._closed:
+            raise ConfigurationError("the machine is closed")
+        wanted = region(address, size, kind, file, data)
+        refuse_overlap(wanted, self._bus.ram_regions(), self.board.devices)
+        self._add_memory(str(wanted), wanted.place.base, wanted.place.size, rom=kind == "rom")
+        if wanted.content:
+            self.memory.write(wanted.place.base, wanted.content)
+        self.board.add_memory(wanted.place)
+
+    def _add_memory(self, name: str, base: int, size: int, rom: bool = False) -> None:
+        """`name` is for messages."""
+        try:
+            self._native.add_ram(Ram(base, size, rom=rom))
+        except (MemoryError, ValueError) as error:
+            raise ConfigurationError(f"{name}: {error}") from error
 
     def attach(self, device: Device, address: int | None = None, irq: int | None = None) -> str:
         """Put a device on the board, before the machine first runs. Returns its name in `board.devices`.
 
-        A virtio device takes the next free slot. Any other stands at a physical `address`; `irq` is the source of the
-        PLIC that its line drives, if it has one. A device with a `compatible` gets a node in the device tree. Raises
-        ConfigurationError if there is no such place, it is taken, or the device is attached already.
+        A virtio device takes the next free slot, on a board that has slots. Any other stands at a physical `address`;
+        `irq` is the source of the PLIC that its line drives, if it has one. A device with a `compatible` gets a node in
+        the device tree. Raises ConfigurationError if there is no such place, it is taken, or the device is attached
+        already.
         """
         if self._mapped:
-            raise ConfigurationError("devices are attached before a guest is loaded")
+            raise ConfigurationError("devices are attached before a guest is loaded or run")
+        address = None if address is None else whole_number("address", address)
+        irq = None if irq is None else whole_number("irq", irq)
         if isinstance(device, VirtioDevice) and address is None and irq is None:
             name = self.board.attach(device)
         elif address is None:
@@ -146,6 +207,12 @@ class Machine:
     def _connect_console(self, name: str, device: Device) -> None:
         if isinstance(device, ConsolePort):
             device.connect_console(self.console.write, self.inputs.add(name, device.accept))
+            self._console_device = self._console_device or device
+
+    def _type(self, data: bytes) -> None:
+        if self._console_device is None:
+            raise ConfigurationError("there is no console to type to: attach a vm.devices.UART first")
+        self._console_device.receive(data)
 
     def load(self, file: Source, address: int | None = None) -> Program:
         """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start there in M-mode.
@@ -181,6 +248,9 @@ class Machine:
         was.
         """
         self._refuse_if_running("boot")
+        if not isinstance(self.board, Virt):
+            raise ConfigurationError("a bare board boots no kernel: it has neither firmware nor a device tree; load() "
+                                     "a program, or build the machine with board='virt'")
         start = start_of_kernel(kernel, initrd, cmdline, firmware, address, self.board, self.isa)
         self._begin(start)
         assert start.linux is not None
@@ -227,6 +297,9 @@ class Machine:
     ) -> Stop:
         """Run until the guest ends or one of the limits is reached; without a limit, until the guest ends.
 
+        What runs is the program that was loaded; or, where none was, what was written to memory, from the `pc` that was
+        set of each hart.
+
         - instructions: steps at most, all harts together, exact: retired instructions and instructions that trapped.
         - seconds: of guest time.
         - until: called with the machine every 10,000 steps and after each device event; true stops.
@@ -241,8 +314,11 @@ class Machine:
         self._refuse_if_running("run")
         if self._closed:
             raise ConfigurationError("the machine is closed")
+        if until is not None and not callable(until):
+            raise ConfigurationError(f"until={until!r}: it is called with the machine, and true stops the run")
         if self._start is None:
-            raise LoadError("nothing is loaded: use load() or boot() first")
+            self._refuse_nowhere()
+            self._map_devices()
         if self.memory.open_for_writing:
             raise MachineBusy("guest memory is open for writing: leave the `with memory.writable(...)` block, and let "
                               "go of slices of its view")
@@ -254,6 +330,15 @@ class Machine:
             self._in_run = False
             if self._journal is not None:
                 PERF_MAP.update(self._journal.take_journal(), self._place_name)
+
+    def _refuse_nowhere(self) -> None:
+        """Before the first step without a program: each hart must have been sent to memory."""
+        for hart in self.harts if self.steps == 0 else ():
+            try:
+                self.memory.view(hart.virtual.physical(hart.pc, "execute"), 1)
+            except (BusError, PageFault):
+                raise LoadError(f"nothing is loaded, and at pc {hart.pc:#x} of hart {hart.id} is no memory: use load() "
+                                "or boot(), or write a program to memory and set the pc") from None
 
     def request_stop(self) -> None:
         """Make `run` return after the instruction at hand, with reason `requested`. For callbacks and other threads."""
@@ -297,6 +382,29 @@ class Machine:
         """
         return summary({"dispatch": self._scheduler.form, **self._native.statistics()}, self.steps)
 
+    def __repr__(self) -> str:
+        return f"<Machine: {', '.join(text for _, text in self._facts())}>"
+
+    def _repr_html_(self) -> str:
+        return html_table("Machine", (*self._facts(), *((f"hart {hart.id}", repr(hart)[1:-1]) for hart in self.harts)))
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What the machine is, for people."""
+        regions = len(self._bus.ram_regions())
+        memory = repr(self.memory)[len("<memory: "):-1] if regions <= FEW_REGIONS else f"{regions} regions of memory"
+        return [
+            ("board", f"{type(self.board).__name__.lower()}"),
+            ("harts", f"{len(self.harts)} hart{'s' * (len(self.harts) > 1)}"),
+            ("memory", memory),
+            ("clock", repr(self.clock)[1:-1]),
+            ("engine", "interpreter" if self.compiler is None else "jit"),
+            ("program", self.program.path if self.program else "a kernel" if self._start else "nothing loaded"),
+            ("steps", f"{self.steps:,} steps" + ", closed" * self._closed),
+        ]
+
+    def __dir__(self) -> list[str]:
+        return public_names(self, but=OF_TOOLS)
+
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""
         return self.program and self.program.symbols.lookup(pc) or f"guest {pc:#x}"
@@ -327,3 +435,24 @@ class Machine:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def memory_size(memory: int | str | None, board: str) -> int:
+    """Bytes of RAM that the board has from the beginning. Raises ConfigurationError."""
+    if board not in get_args(BoardName):
+        raise ConfigurationError(f"board={board!r}: there is {' and '.join(map(repr, get_args(BoardName)))}")
+    if board == "virt":
+        return parse_size(DEFAULT_MEMORY if memory is None else memory)
+    if memory is not None:
+        raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
+    return 0
+
+
+def parse_isa(isa: str) -> isa_strings.Isa:
+    """Raises ConfigurationError."""
+    if not isinstance(isa, str):
+        raise ConfigurationError(f"isa={isa!r}: a string, like 'rv64gc'")
+    try:
+        return isa_strings.parse(isa)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from vm.errors import BusError
+from vm.arguments import integer
+from vm.display import size_text
+from vm.errors import Access, BusError
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -46,6 +48,8 @@ class Memory:
             value = self._bus.read_device(address, size)
             if value is not None:
                 return value.to_bytes(size, "little")
+        if pieces := self._pieces(address, size):
+            return b"".join(self.read(*piece) for piece in pieces)
         raise BusError(address, "read", f"{size} bytes")
 
     def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
@@ -56,16 +60,37 @@ class Memory:
             return
         if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
             return
+        if pieces := self._pieces(address, size):
+            source = memoryview(data).cast("B")
+            for start, part in pieces:
+                self._machine.write(start, source[start - address : start - address + part])
+            return
         raise BusError(address, "write", f"{size} bytes")
 
     def clear(self, address: int, size: int) -> None:
         """Set RAM to zero, as `write` does; whole pages cost the host no memory until they are touched again."""
         self._check(address, size, "write")
-        if not self._machine.clear(address, size):
+        pieces = self._pieces(address, size)
+        if size and not pieces:
             raise BusError(address, "write", f"{size} bytes of RAM")
+        for start, part in pieces:
+            self._machine.clear(start, part)
+
+    def _pieces(self, address: int, size: int) -> list[tuple[int, int]]:
+        """A range that lies on several regions of RAM, by region; nothing where not all of it is RAM."""
+        pieces = []
+        while size > 0:
+            region = next((ram for ram in self._bus.ram_regions() if ram.base <= address < ram.base + ram.size), None)
+            if region is None:
+                return []
+            part = min(size, region.base + region.size - address)
+            pieces.append((address, part))
+            address += part
+            size -= part
+        return pieces
 
     def view(self, address: int, size: int) -> memoryview:
-        """A read-only, zero-copy view of RAM: it shows what the guest writes later."""
+        """A read-only, zero-copy view of one region of RAM: it shows what the guest writes later."""
         self._check(address, size, "read")
         for ram in self._bus.ram_regions():
             if ram.base <= address and address + size <= ram.base + ram.size:
@@ -105,11 +130,19 @@ class Memory:
                 view.release()
             self._close(window, address, size)
 
+    def __repr__(self) -> str:
+        places = (f"{'ROM' if ram.rom else 'RAM'} {ram.base:#x}..{ram.base + ram.size:#x} ({size_text(ram.size)})"
+                  for ram in self._bus.ram_regions())
+        return f"<memory: {', '.join(places) or 'nothing is mapped'}>"
+
     def _close(self, window: WritableRam, address: int, size: int) -> None:
         self._machine.invalidate(address, size)
         if window.exports:
             self._lingering.append((window, address, size))
 
-    def _check(self, address: int, size: int, access: str) -> None:
-        if size < 0 or address < 0 or address + size > 1 << 64:
+    def _check(self, address: int, size: int, access: Access) -> None:
+        integer("address", address)
+        if integer("size", size) < 0:
+            raise ValueError(f"size={size}: must not be negative")
+        if address < 0 or address + size > 1 << 64:
             raise BusError(address, access, f"{size} bytes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
 from vm.clock import Clock
@@ -81,7 +81,8 @@ class Runner:
             raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
         start = self.steps
         limits = Limits(NEVER if instructions is None else start + instructions,
-                        later(self._clock.now_ns(), seconds), later(time.monotonic_ns(), timeout))
+                        later("seconds", self._clock.now_ns(), seconds),
+                        later("timeout", time.monotonic_ns(), timeout))
         most = NEVER if until is None else CONDITION_EVERY
         while True:
             if until is not None and until():
@@ -178,8 +179,10 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
 }.items()}
 
 
-def later(now_ns: int, seconds: float | None) -> int:
+def later(name: str, now_ns: int, seconds: float | None) -> int:
     """`seconds` after `now_ns`, in nanoseconds; NEVER for None and for what is too far away to count."""
+    if seconds is not None and not isinstance(seconds, Real):
+        raise ConfigurationError(f"{name}={seconds!r}: a limit is a number of seconds")
     if seconds != seconds:
         raise ConfigurationError("a limit of NaN seconds: give a number")
     if seconds is not None and seconds < 0:

@@ -1,8 +1,10 @@
 """Why a run ended."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+
+from vm.display import html_table
 
 
 class StopReason(Enum):
@@ -17,7 +19,7 @@ class StopReason(Enum):
     RESET = "reset"                     # the guest asked for a reset: Machine.reset() does it
     EXIT = "exit"                       # the guest gave an exit code
     UNHANDLED_TRAP = "unhandled-trap"   # a trap for M-mode, where the machine itself is the firmware
-    TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself
+    TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself, as where none is
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one
 
 
@@ -25,7 +27,7 @@ class StopReason(Enum):
 Request = Callable[[StopReason, int | None], None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Stop:
     """What `Machine.run` returns.
 
@@ -43,4 +45,21 @@ class Stop:
     exit_code: int | None = None
     cause: int | None = None
     value: int | None = None
-    message: str = field(default="", repr=False)
+    message: str = ""
+
+    def __repr__(self) -> str:
+        return f"Stop({', '.join(f'{name}={text}' for name, text in self._facts())})"
+
+    def _repr_html_(self) -> str:
+        said = [("message", self.message)] if self.message else []
+        return html_table("Stop", [*self._facts(), *said])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What there is to say; addresses in hexadecimal."""
+        facts = [("reason", self.reason.value), ("pc", f"{self.pc:#x}"), ("hart", str(self.hart)),
+                 ("steps", str(self.steps))]
+        if self.exit_code is not None:
+            facts.append(("exit_code", str(self.exit_code)))
+        if self.cause is not None and self.value is not None:
+            facts += [("cause", str(self.cause)), ("value", f"{self.value:#x}")]
+        return facts

@@ -19,4 +19,5 @@ cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil
+cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogil
 cdef void destroy_cache(Machine* machine) noexcept nogil

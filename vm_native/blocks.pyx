@@ -57,10 +57,18 @@ cdef int init_cache(Machine* machine) noexcept nogil:
     if machine.blocks.buckets == NULL:
         return -1
     for i in range(machine.map.region_count):
-        machine.blocks.page_count[i] = machine.map.regions[i].size >> PAGE_SHIFT
-        machine.blocks.pages[i] = <CodePage**>calloc(machine.blocks.page_count[i], sizeof(CodePage*))
-        if machine.blocks.pages[i] == NULL:
+        if cover_region(machine, i, machine.map.regions[i].size) < 0:
             return -1
+    return 0
+
+
+cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogil:
+    """Be ready for code in a region of RAM, by its number on the map. -1 if the host has no memory for that."""
+    cdef CodePage** pages = <CodePage**>calloc(size >> PAGE_SHIFT, sizeof(CodePage*))
+    if pages == NULL:
+        return -1
+    machine.blocks.pages[number] = pages
+    machine.blocks.page_count[number] = size >> PAGE_SHIFT
     return 0
 
 

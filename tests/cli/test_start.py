@@ -11,7 +11,7 @@ LOADED = "import atexit, json, sys; atexit.register(lambda: print(json.dumps([*s
 
 NOT_NEEDED = {
     "numpy", "rich", "capstone", "matplotlib",              # of other commands
-    "tempfile", "ctypes", "http", "subprocess",      # of parts that are not in use
+    "tempfile", "ctypes", "pdb", "http", "subprocess", "elftools",     # of parts that are not in use
     "vm.bench", "vm.images", "vm.cli.bench", "vm.cli.info",
     "vm_native.ir.uops", "vm_native.ir.semantics", "vm_native.riscv.instructions",      # tables of the build
 }

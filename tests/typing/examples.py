@@ -2,12 +2,13 @@
 
 Nothing in this file is run; continuous integration gives it to the checkers.
 """
+# pyright: strict
 
 import io
 import mmap
 import re
 from pathlib import Path
-from typing import assert_type
+from typing import Literal, assert_type
 
 import numpy as np
 
@@ -51,9 +52,49 @@ def registers(machine: vm.Machine) -> float:
     hart["a0"] = hart.x[11] + 1
     hart.csr["mtvec"] = 0x8000_0100
     assert_type(hart.x[10], int)
+    assert_type(hart.x["a0"], int)
+    assert_type(hart.x[10:18], list[int])
+    hart.x[10:12] = [1, 2]
+    hart.x["sp"] = 0x8010_0000
     assert_type(hart.f[0], float)
+    assert_type(hart.f["fa0"], float)
     assert_type(hart.csr["satp"], int)
+    assert_type(hart["a0"], int)
+    assert_type(hart["mcause"], int)
+    assert_type(hart["fa0"], float)
+    hart["fa0"] = 2.5
+    hart["pc"] = 0x8000_0000
+    state: Literal["started", "stopped", "suspended"] = hart.state
+    all_csrs: dict[str, int] = dict(hart.csr)
+    assert_type(dict(hart), dict[str, int])
+    print(state, all_csrs["mstatus"], [name for name in hart.csr], repr(hart), hart)
     return sum(hart.f)
+
+
+def function(path: Path) -> int:
+    with vm.Machine(board="bare") as machine:
+        machine.map(0x1_0000, "64K")
+        machine.map(0x2000_0000, 1 << 20, "rom", data=np.arange(4, dtype=np.uint32))
+        machine.map(0x3000_0000, kind="ram", file=path)
+        program = machine.load(path)
+        hart = machine.harts[0]
+        hart["a0"], hart["ra"] = 0x2000_0000, 0
+        hart.pc = program.symbols["sum"].address
+        return hart["a0"] if machine.run().pc == 0 else -1
+
+
+def chosen(engine: Literal["auto", "interpreter", "jit"], clock: Literal["virtual", "real"]) -> vm.Machine:
+    return vm.Machine("1.5G", engine=engine, clock=clock, board="virt")
+
+
+def mistakes(machine: vm.Machine) -> None:
+    """What a checker finds: an ignored line that is right is an error of `mypy --strict`."""
+    vm.Machine(engine="foo")                            # type: ignore[arg-type]
+    vm.Machine(clock="wall")                            # type: ignore[arg-type]
+    vm.Machine(board="pc")                              # type: ignore[arg-type]
+    machine.map(0, 4096, "flash")                       # type: ignore[arg-type]
+    machine.harts[0].virtual.physical(0, "x")           # type: ignore[arg-type]
+    machine.run(until=True)                             # type: ignore[arg-type]
 
 
 def memory(machine: vm.Machine) -> int:
@@ -110,6 +151,9 @@ def errors(machine: vm.Machine) -> None:
     try:
         machine.harts[0].virtual.read(0, 8)
     except vm.PageFault as fault:
-        print(f"{fault.address:#x}", fault.access)
+        access: Literal["read", "write", "execute"] = fault.access
+        print(f"{fault.address:#x}", access)
+    except (vm.ExpectTimeout, vm.ExpectStopped) as error:
+        print(error)
     except (vm.BusError, vm.MachineBusy, vm.ConfigurationError) as error:
         print(error)

@@ -16,7 +16,9 @@ from vm.bench.copies import measured
 from vm.bench.errors import NOT_THERE
 from vm.bench.guests.build import POWER, UART
 from vm.boards.virt import RAM_BASE
+from vm.clock import ClockKind
 from vm.devices.syscon import PASS
+from vm.engine import Engine
 from vm.errors import ConfigurationError
 from vm.machine import Machine
 
@@ -25,13 +27,13 @@ INTEGER_REGISTERS = ("zero ra sp gp tp t0 t1 t2 s0 s1 a0 a1 a2 a3 a4 a5 a6 a7 "
                      "s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 t3 t4 t5 t6").split()
 
 
-def look(engine: str) -> dict[str, Any]:
+def look(engine: Engine) -> dict[str, Any]:
     """Whether the machine can be made."""
     with Machine(memory="1M", engine=engine) as machine:
         return machine.stats()
 
 
-def run(engine: str, program: str, memory: str, clock: str = "virtual") -> dict[str, Any]:
+def run(engine: Engine, program: str, memory: str, clock: ClockKind = "virtual") -> dict[str, Any]:
     """A program from nothing to its end."""
     start, cpu_start = time.perf_counter(), time.process_time()
     machine = Machine(memory=memory, engine=engine, clock=clock)

@@ -16,6 +16,7 @@ from vm.bench.guests.build import KERNELS, elf
 from vm.bench.measure import Pair, in_turn
 from vm.bench.variants import variant
 from vm.boards.virt import RAM_BASE
+from vm.engine import Engine
 from vm.settings import child_environment
 from vm.sizes import PAGE_SIZE
 
@@ -32,7 +33,7 @@ EVERYTHING, ALLOW = (1 << 54) - 1, 0x1F         # pmpaddr; pmpcfg: a power of tw
 TARGET_SECONDS = 0.03
 
 
-def best_engine() -> str:
+def best_engine() -> Engine:
     """The fastest of our engines that is there."""
     return "interpreter" if contender("jit").missing() else "jit"
 

@@ -5,6 +5,7 @@ Which variable does what stands here, for all of vm/bench and benchmarks/.
 
 from typing import NamedTuple
 
+from vm.engine import Engine
 from vm.errors import VmError
 
 ENGINE = "VM_ENGINE"
@@ -13,7 +14,7 @@ SWITCH_FORM = {"VM_DISPATCH": "switch"}
 
 
 class Variant(NamedTuple):
-    engine: str
+    engine: Engine
     environment: dict[str, str]
 
 

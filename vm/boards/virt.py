@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vm.boards import device_tree
 from vm.boards.placed import Placed
+from vm.boards.regions import MappedMemory, refuse_place
 from vm.boards.reset import reset_vector
 from vm.devices.base import Device
 from vm.devices.bootrom import BootROM
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
-WORD = 8                        # bytes: the widest access to a device
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
 
 
@@ -60,7 +60,7 @@ class Virt:
         seed: int,
         on_request: Request,
     ):
-        self.ram = Range(RAM_BASE, memory_size)
+        self.ram = MappedMemory(RAM_BASE, memory_size)
         self._harts = harts
         self._isa = isa
         self._clock = clock
@@ -104,17 +104,17 @@ class Virt:
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
         """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`."""
         refuse_unfit(device)
-        wanted = Range(address, device.size)
-        if address % WORD or wanted.overlaps(self.ram):
-            raise ConfigurationError(f"a device at {address:#x}: that is not aligned to {WORD} bytes, or RAM")
+        refuse_place(device, address, self.ram, self.devices)
         for name, placed in self.devices.items():
-            if wanted.overlaps(Range(placed.address, placed.device.size)):
-                raise ConfigurationError(f"a device at {address:#x}: {name} stands at {placed.address:#x}")
             if irq is not None and irq == placed.irq:
                 raise ConfigurationError(f"irq={irq}: that is {name}'s")
         name = f"{type(device).__name__.lower()}@{address:x}"
         self._place(name, address, device, irq)
         return name
+
+    def add_memory(self, place: Range) -> None:
+        """Some has been mapped there, which the device tree does not name: programs can be loaded there, no kernels."""
+        self.ram = self.ram.with_another(place)
 
     def device_tree(self, cmdline: bytes = b"", initrd: Range | None = None) -> bytes:
         """The flattened device tree of the board as it is now."""

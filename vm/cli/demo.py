@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import time
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 
 import click
 
 from vm.cli.options import ENGINE_OPTION
 
+if TYPE_CHECKING:
+    from vm.engine import Engine
+
 
 @click.command(epilog="Example: vm demo")
 @ENGINE_OPTION
-def demo(engine: str | None) -> int:
+def demo(engine: Engine | None) -> int:
     """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
     from vm.cli.session import conclusion
     from vm.machine import Machine

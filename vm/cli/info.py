@@ -13,7 +13,7 @@ from vm.errors import ConfigurationError
 from vm.host import cpu_model
 
 if TYPE_CHECKING:
-    from vm.boards import Virt
+    from vm.boards import Board
     from vm.machine import Machine
 
 Row = tuple[str, ...]
@@ -120,7 +120,7 @@ def isa_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def memory_map(board: Virt) -> list[Row]:
+def memory_map(board: Board) -> list[Row]:
     rows = []
     for name, placed in board.devices.items():
         bindings = placed.device.compatible.replace("\0", ", ")

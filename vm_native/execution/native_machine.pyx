@@ -5,13 +5,13 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from posix.unistd cimport _SC_PAGESIZE, sysconf
-from vm_native.blocks cimport destroy_cache, init_cache, invalidate
+from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport Cpu, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
-from vm_native.memory.ram cimport RamRegion
+from vm_native.memory.ram cimport Ram, RamRegion
 from vm_native.probes.watch cimport clear_watch, set_watch
 
 from vm_native.memory.copy import kernels
@@ -27,7 +27,7 @@ cdef enum:
 
 
 cdef class NativeMachine:
-    """The bus, the clock, the block cache and the harts of one machine. RAM must be on the bus already.
+    """The bus, the clock, the block cache and the harts of one machine. RAM is on the bus, or comes by `add_ram`.
 
     `compiler`, if not None, compiles what is hot. To measure what these bring, `linking=False` sends every block back
     to the run loop, and `data_tlb=False` has every load and store translated, checked and looked up on the bus.
@@ -73,6 +73,15 @@ cdef class NativeMachine:
         reschedule(&self.machine)
 
     # --- RAM, from outside -------------------------------------------------------------------------------------------
+
+    def add_ram(self, Ram ram not None):
+        """Map another region, between slices. Raises ValueError where it overlaps something or no more regions fit."""
+        cdef int number = self.bus.map.region_count
+        self.bus.add_ram(ram)
+        if cover_region(&self.machine, number, ram.region.size) < 0:
+            self.bus.map.region_count = number
+            self.bus.regions.pop()
+            raise MemoryError(f"no room for the block cache of {ram.size:#x} bytes of guest RAM")
 
     def write(self, uint64_t address, data):
         """Write bytes into RAM at a physical address; False where not all of them would fall into RAM."""

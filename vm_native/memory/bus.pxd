@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 from vm_native.memory.ram cimport RamRegion
 
 cdef enum:
-    MAX_RAM_REGIONS = 8
+    MAX_RAM_REGIONS = 64
 
 cdef enum BusStatus:
     BUS_OK = 0

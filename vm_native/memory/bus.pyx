@@ -75,7 +75,7 @@ cdef class Bus:
     def add_ram(self, Ram ram not None):
         """Map a region. Raises ValueError where it overlaps something or no more regions fit."""
         if self.map.region_count == MAX_RAM_REGIONS:
-            raise ValueError(f"more than {MAX_RAM_REGIONS} RAM regions")
+            raise ValueError(f"there are {MAX_RAM_REGIONS} regions of memory already, and no more fit")
         self._refuse_overlap(ram.base, ram.base + ram.size)
         self.regions.append(ram)
         self.map.regions[self.map.region_count] = &ram.region

@@ -17,6 +17,7 @@ cdef struct RamRegion:
     uint8_t* host           # host address of the first byte
     uint8_t* dirty          # one byte per page: written since power-on
     uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags
+    bint rom                # stores of harts are access faults
 
 cdef class Ram:
     cdef RamRegion region

@@ -15,18 +15,19 @@ PAGE_BYTES = PAGE_SIZE      # for Python
 
 
 cdef class Ram:
-    """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`.
+    """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`. `rom`: harts cannot store to it.
 
     The buffer protocol gives a read-only, zero-copy view; who writes goes through the bus, which keeps the maps true.
     Raises ValueError for a size that is not a positive multiple of 4096, MemoryError if the host has no room.
     """
 
-    def __cinit__(self, uint64_t base, uint64_t size):
+    def __cinit__(self, uint64_t base, uint64_t size, *, bint rom=False):
         self.descriptor = -1
         if size == 0 or size % PAGE_SIZE or base % PAGE_SIZE:
             raise ValueError(f"RAM at {base:#x} of {size:#x} bytes: base and size must be multiples of {PAGE_SIZE}")
         self.region.base = base
         self.region.size = size
+        self.region.rom = rom
         self.region.host = NULL
         self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
         self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
@@ -66,6 +67,11 @@ cdef class Ram:
     def size(self):
         """Bytes."""
         return self.region.size
+
+    @property
+    def rom(self):
+        """Whether harts cannot store to it."""
+        return self.region.rom
 
     def dirty_pages(self):
         """One byte a page, bytes: 1 where the page has been written."""

@@ -1,4 +1,5 @@
 # The hart as Python sees it.
+from libc.stdint cimport uint64_t
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.riscv.decode cimport Decoder
 from vm_native.riscv.state cimport Hart
@@ -8,5 +9,6 @@ cdef class NativeHart:
     cdef NativeMachine machine
     cdef Decoder decoder
     cdef readonly object isa
+    cdef uint64_t mtvec     # its value after reset, which the privileged specification leaves open (section 3.1.7)
 
     cdef void refresh(self)

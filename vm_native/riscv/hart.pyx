@@ -104,10 +104,11 @@ def decoder_for(extensions):
 cdef class NativeHart:
     """A hart of a machine. It owns its C struct, keeps the machine alive and is kept alive by it.
 
-    `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0.
+    `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0, and the CSR as `mtvec` says.
     """
 
-    def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0):
+    def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0, uint64_t mtvec=0):
+        self.mtvec = mtvec
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
@@ -156,6 +157,7 @@ cdef class NativeHart:
         state.privilege = MACHINE
         state.mtimecmp = NEVER
         reset_csrs(self.hart)
+        state.mtvec = self.mtvec
         self.refresh()
 
     # --- State -------------------------------------------------------------------------------------------------------

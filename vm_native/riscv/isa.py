@@ -121,6 +121,9 @@ class Isa(NamedTuple):
     extensions: frozenset[str]
     string: str
 
+    def __repr__(self) -> str:
+        return f"<Isa {self.string}>"
+
     @property
     def misa(self) -> int:
         """The misa register: 64 bits, S and U mode, and the letters."""

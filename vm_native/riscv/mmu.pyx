@@ -185,7 +185,7 @@ cdef int walk(
             break
         if not hart.state.menvcfg & MENVCFG_ADUE:
             return TRAP
-        if not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
+        if region.rom or not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
         if update_pte(host, pte, wanted):
@@ -256,6 +256,7 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     cdef bint partial = False
     cdef Stage stage
     cdef Translated found
+    cdef RamRegion* region
     cpu.tlb_misses[access] += 1
     cpu.trap_value = address
     found.physical = address
@@ -268,25 +269,28 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     if not pmp_allows(hart, found.physical, size, access, privilege, &partial):
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
+    region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
+    if region != NULL and region.rom and access == WRITE:
+        cpu.trap_cause = ACCESS_FAULT[access]
+        return TRAP
     physical[0] = found.physical
-    if not partial:
-        fill(hart, &stage, address, access, privilege, &found)
+    if region != NULL and not partial:
+        fill(hart, &stage, address, access, privilege, &found, region)
     return CONTINUE
 
 
 # --- The TLB ---------------------------------------------------------------------------------------------------------
 
 cdef void fill(
-    Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, Translated* found
+    Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, Translated* found, RamRegion* region
 ) noexcept nogil:
-    """`stage` is what `found` comes from, if there is paging."""
+    """`stage` is what `found` comes from, if there is paging, and `region` holds it."""
     cdef Cpu* cpu = &hart.cpu
-    cdef RamRegion* region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
     cdef uint64_t page = address & PAGE_MASK
     cdef uint64_t ram_page
     cdef intptr_t addend
     cdef TlbEntry* entry
-    if region == NULL or (access != EXECUTE and not cpu.machine.data_tlb):
+    if access != EXECUTE and not cpu.machine.data_tlb:
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
@@ -305,7 +309,7 @@ cdef void fill(
             entry.read_tag = page
         if access == WRITE:
             region.dirty[ram_page] = 1
-        if region.dirty[ram_page] and not region.code[ram_page]:
+        if region.dirty[ram_page] and not region.code[ram_page] and not region.rom:
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = page
     if found.level == 1 or found.pte & PTE_N:

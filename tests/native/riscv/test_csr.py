@@ -6,7 +6,7 @@ Values are written and read by csrrw in M-mode, so what is seen is what a guest 
 import pytest
 
 from tests.assembler import BASE
-from vm.hart import csr_number
+from vm.registers import csr_number
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 

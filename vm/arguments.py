@@ -1,0 +1,23 @@
+"""Arguments that are no numbers, said by their names."""
+
+from __future__ import annotations
+
+from operator import index
+
+from vm.errors import ConfigurationError
+
+
+def integer(name: str, value: object) -> int:
+    """An int, or what NumPy and others have in its stead. Raises TypeError, which names the argument."""
+    try:
+        return index(value)                     # type: ignore[arg-type]    # that is the question
+    except TypeError:
+        raise TypeError(f"{name}={value!r}: must be a whole number") from None
+
+
+def whole_number(name: str, value: object) -> int:
+    """The same of what a machine is built of. Raises ConfigurationError."""
+    try:
+        return integer(name, value)
+    except TypeError as error:
+        raise ConfigurationError(str(error)) from None
