@@ -22,6 +22,7 @@ from vm.errors import LoadError
 from vm.firmware import prepare_for_supervisor
 from vm.hart import Hart
 from vm.loaders import FILE_OVERHEAD, Program, Range, Segment, place_device_tree, plan_program, read_file
+from vm.loaders.elf import MAGIC
 from vm.memory import Memory
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
@@ -92,7 +93,7 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
     reserved: list[Range] = []
     if firmware is not None:
         file = read_file(firmware, ram.size + FILE_OVERHEAD)
-        program, segments = plan_program(file, ram, ram.base)
+        program, segments = plan_program(file, ram, None if file.data.startswith(MAGIC) else ram.base)
         check_entry(program.path, program.entry, ram, isa)
         reserved = [*program.segments, *held_by_firmware(file, ram, tree_size)]
     linux, others = plan_linux(image, ram, disk, reserved, tree_size, address)
