@@ -106,9 +106,11 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
 def command_line(text: str | bytes) -> bytes:
     """As the guest has it. Of a str, UTF-8; what os.fsdecode could not make out comes back as the bytes it was."""
     try:
-        line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+        line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(memoryview(text))
     except UnicodeEncodeError as error:
         raise LoadError(f"cmdline: {error}; give bytes") from error
+    except TypeError as error:
+        raise LoadError(f"cmdline={text!r}: a command line is str or bytes") from error
     if b"\0" in line:
         raise LoadError(f"cmdline: a NUL at byte {line.index(0)} would end it there")
     if len(line) >= COMMAND_LINE_SIZE:
