@@ -122,7 +122,8 @@ def test_a_command_line_is_bytes(machine, given, expected):
 
 
 @pytest.mark.parametrize("given, words", [("a\0b", "cmdline: a NUL at byte 1"), (b"\0", "cmdline: a NUL at byte 0"),
-                                          ("\ud800", "cmdline: .*surrogates")])
+                                          ("\ud800", "cmdline: .*surrogates"), (5, "cmdline=5: .* str or bytes"),
+                                          (None, "cmdline=None: ")])
 def test_a_command_line_that_cannot_be_is_refused(machine, given, words):
     with pytest.raises(LoadError, match=words):
         machine.boot(image(), cmdline=given)
@@ -161,6 +162,9 @@ REFUSED = {
     "tohost-high": (lambda m: m.load(assemble_elf(TOHOST.format("0xffffffffffffffff"))), "symbol tohost"),
     "tohost-across": (lambda m: m.load(assemble_elf(TOHOST.format("0x80000ffc"))), "symbol tohost .*one page"),
     "fromhost-outside": (lambda m: m.load(assemble_elf(FROMHOST.format("0x1000"))), "symbol fromhost"),
+    "elf-address": (lambda m: m.load(assemble_elf("nop"), address=BASE), "an ELF file, .* leave out the address 0x8"),
+    "elf-kernel-address": (lambda m: m.boot(assemble_elf("nop"), address=BASE), "an ELF file, .* leave out the"),
+    "image-address": (lambda m: m.boot(image(), address=BASE), "a Linux Image, .* leave out the address 0x80000000"),
     "no-room-for-tree": (lambda m: m.load(bytes(64 * MIB), address=BASE), "no room for the device tree"),
     "kernel": (lambda m: m.boot(b"\x13\0\0\0" * 100), "neither a Linux kernel Image .* nor an ELF file"),
     "odd-kernel": (lambda m: m.boot(b"\x13\0\0\0", address=0x8020_0001), "starts at 0x80200001, which is not aligned"),

@@ -22,6 +22,7 @@ from vm.errors import LoadError
 from vm.firmware import prepare_for_supervisor
 from vm.hart import Hart
 from vm.loaders import FILE_OVERHEAD, Program, Range, Segment, place_device_tree, plan_program, read_file
+from vm.loaders.elf import MAGIC
 from vm.memory import Memory
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
@@ -92,7 +93,7 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
     reserved: list[Range] = []
     if firmware is not None:
         file = read_file(firmware, ram.size + FILE_OVERHEAD)
-        program, segments = plan_program(file, ram, ram.base)
+        program, segments = plan_program(file, ram, None if file.data.startswith(MAGIC) else ram.base)
         check_entry(program.path, program.entry, ram, isa)
         reserved = [*program.segments, *held_by_firmware(file, ram, tree_size)]
     linux, others = plan_linux(image, ram, disk, reserved, tree_size, address)
@@ -105,9 +106,11 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
 def command_line(text: str | bytes) -> bytes:
     """As the guest has it. Of a str, UTF-8; what os.fsdecode could not make out comes back as the bytes it was."""
     try:
-        line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(text)
+        line = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else bytes(memoryview(text))
     except UnicodeEncodeError as error:
         raise LoadError(f"cmdline: {error}; give bytes") from error
+    except TypeError as error:
+        raise LoadError(f"cmdline={text!r}: a command line is str or bytes") from error
     if b"\0" in line:
         raise LoadError(f"cmdline: a NUL at byte {line.index(0)} would end it there")
     if len(line) >= COMMAND_LINE_SIZE:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from vm.errors import LoadError
 from vm.loaders.common import File, Program, Range, Segment, read_file
-from vm.loaders.elf import FILE_OVERHEAD, MAGIC, plan_elf
+from vm.loaders.elf import FILE_OVERHEAD, MAGIC, plan_elf, refuse_address
 from vm.loaders.places import place_device_tree
 from vm.loaders.raw import plan_raw
 from vm.loaders.symbols import Symbol, Symbols
@@ -21,6 +21,7 @@ __all__ = ["FILE_OVERHEAD", "File", "Program", "Range", "Segment", "Symbol", "Sy
 def plan_program(file: File, ram: Range, address: int | None = None) -> tuple[Program, list[Segment]]:
     """An ELF, or anything else as raw bytes at `address`: what goes where. Raises LoadError."""
     if file.data.startswith(MAGIC):
+        refuse_address(file, address)
         return plan_elf(file, ram)
     if address is None:
         raise LoadError(f"{file.name}: not an ELF file; to load it as raw bytes say at which address")

@@ -126,6 +126,13 @@ def plan_elf(file: File, ram: Range) -> tuple[Program, list[Segment]]:
     return program, [Segment(part.place, part.data) for part in parts]
 
 
+def refuse_address(file: File, address: int | None) -> None:
+    """Raise LoadError for an address that the file has no use for."""
+    if address is not None:
+        raise LoadError(f"{file.name}: an ELF file, which says itself where it goes; leave out the address "
+                        f"{address:#x}")
+
+
 def _physical(entry: int, bias: int, headers: Iterable[ProgramHeader]) -> int:
     """Where the hart starts, untranslated."""
     for header in headers:

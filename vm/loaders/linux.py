@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from vm.errors import LoadError
 from vm.loaders.common import File, Range, Segment
 from vm.loaders.compression import decompressed
-from vm.loaders.elf import MAGIC, plan_elf
+from vm.loaders.elf import MAGIC, plan_elf, refuse_address
 from vm.loaders.places import place_device_tree, place_initrd
 from vm.loaders.raw import plan_raw
 from vm.loaders.symbols import Symbols
@@ -26,6 +26,7 @@ KERNEL_ALIGNMENT = 2 << 20
 # code0 code1, text_offset, image_size, flags, version, res1, res2, magic, magic2, res3 (PE header offset)
 HEADER = struct.Struct("<8s Q Q Q I I Q 8s 4s I")
 MAGIC2 = b"RSC\x05"
+HEADER_MAGIC2 = 0x38                    # where it stands
 BIG_ENDIAN = 1 << 0                     # bit of flags
 
 # MZ, zimg, payload offset, payload size, two reserved words, name of the compression, Linux's magic number of a PE file
@@ -93,6 +94,7 @@ def plan_linux(
 def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segment], int, Symbols]:
     """Segments, entry and symbols of a kernel of any kind."""
     if file.data.startswith(MAGIC):
+        refuse_address(file, address)
         try:
             program, segments = plan_elf(file, ram)
         except LoadError as error:
@@ -101,6 +103,9 @@ def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segm
             raise
         return segments, program.entry, program.symbols
     if address is not None:
+        if file.data[HEADER_MAGIC2:HEADER_MAGIC2 + len(MAGIC2)] == MAGIC2:
+            raise LoadError(f"{file.name}: a Linux Image, which says itself where it goes; leave out the address "
+                            f"{address:#x}")
         program, segments = plan_raw(file, ram, address)
         return segments, program.entry, program.symbols
     text_offset, image_size = _header(file)
