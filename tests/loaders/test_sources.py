@@ -5,6 +5,7 @@ import mmap
 import os
 import threading
 import tracemalloc
+import zipfile
 
 import pytest
 
@@ -39,6 +40,13 @@ def test_a_file_object_is_read_from_where_it_stands(path):
         assert read_file(file, 7) == (str(path), b"tent")
     with open(os.open(path, os.O_RDONLY), "rb", buffering=0) as file:      # its name is a number
         assert read_file(file, 7) == ("<FileIO>", b"content")
+
+
+def test_a_resource_of_a_package_in_an_archive(tmp_path):
+    """importlib.resources.files() gives such."""
+    with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
+        archive.writestr("guests/firmware.elf", b"content")
+    assert read_file(zipfile.Path(tmp_path / "package.zip") / "guests/firmware.elf", 7) == ("firmware.elf", b"content")
 
 
 def test_a_mapping_is_content(path):

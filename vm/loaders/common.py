@@ -16,6 +16,7 @@ from vm.errors import LoadError
 from vm.loaders.symbols import Symbols
 
 if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
     from typing import TypeAlias
 
     from typing_extensions import Buffer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
         def read(self, size: int, /) -> bytes | None: ...
 
-    Source: TypeAlias = str | os.PathLike[str] | Buffer | Readable      # a str is always a path
+    Source: TypeAlias = str | os.PathLike[str] | Traversable | Buffer | Readable        # a str is always a path
 
 CHUNK = 1 << 20
 STREAM_LIMIT = 256 << 20        # of what does not say its size beforehand: a pipe, a device such as /dev/zero
@@ -108,12 +109,16 @@ class File(NamedTuple):
 
 
 def read_file(source: Source, limit: int) -> File:
-    """All of a path, a buffer or a binary file object, of which there may be at most `limit` bytes.
+    """All of a path, a package's resource, a buffer or a binary file object: at most `limit` bytes.
 
     Memory is taken for what there is, not for what there might be. Raises LoadError, which names the source.
     """
     if isinstance(source, (str, os.PathLike)):
         return _of_path(os.fsdecode(source), limit)
+    if hasattr(source, "joinpath"):             # a resource that is no file, as in a zip archive
+        resource: Any = source
+        with resource.open("rb") as file:
+            return File(resource.name, _of_stream(resource.name, file, limit))
     try:
         view = memoryview(source)               # type: ignore[arg-type]    # that is the question
     except TypeError:
