@@ -151,7 +151,7 @@ def test_event_to_a_device_that_schedules_none_is_an_error(device):
         device.on_event(0, 0)
 
 
-def test_line_tells_its_sink_of_changes_only():
+def test_line_tells_its_sink_of_changes_and_of_each_drive_high():
     levels = []
     line = InterruptLine(levels.append)
     line.lower()
@@ -159,7 +159,8 @@ def test_line_tells_its_sink_of_changes_only():
     line.set(True)
     line.set(1)
     line.lower()
-    assert levels == [True, False]
+    line.lower()
+    assert levels == [True, True, True, False]
 
 
 def test_reset_lowers_the_line(device):

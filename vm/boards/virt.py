@@ -85,7 +85,8 @@ class Virt:
             self._fill(slot, EmptySlot())
 
     def _place(self, name: str, address: int, device: Device, irq: int | None = None) -> None:
-        device.connect(**self._wiring, irq=None if irq is None else self.plic.line(irq))
+        line = None if irq is None else self.plic.line(irq, device.level_triggered)
+        device.connect(**self._wiring, irq=line)
         self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:

@@ -111,6 +111,8 @@ class Device:
     size: int = 0x1000              # bytes of MMIO space
     width: int = 4                  # bytes of a register that does not say otherwise
     splits: bool = True             # an access wider than a register goes on to the next one
+    level_triggered: bool = True    # the line asks again after each interrupt for as long as it is high; False: only
+                                    # if it was driven high anew meanwhile, as QEMU's devices do
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
 
     clock: Clock

@@ -1,7 +1,7 @@
 """Interrupts from devices: the wires that carry them, and what a hart calls those that reach it.
 
 A wire runs between a device and whatever it is wired to, usually an input of the interrupt controller. It has a level
-and no memory of edges. Both of its ends keep the level in their own saved state (the device as `irq`, the PLIC as its
+and no memory of edges; what it is wired to hears each time it is driven high. Both of its ends keep the level in their own saved state (the device as `irq`, the PLIC as its
 source levels), so a machine is restored without any wire moving: see `Device.load`.
 """
 
@@ -17,7 +17,8 @@ MACHINE_EXTERNAL = INTERRUPTS["MEI"]
 
 
 class InterruptLine:
-    """A level-triggered wire. `sink(level)` is called when the level changes, and only then; nobody need listen."""
+    """A wire with a level. `sink(level)` is called when the level changes, and when the wire is driven high that is high
+    already: a device says so of each new reason it has. Nobody need listen."""
 
     __slots__ = ("level", "sink")
 
@@ -28,7 +29,7 @@ class InterruptLine:
     def set(self, level: bool) -> None:
         """Drive the wire high or low."""
         level = bool(level)
-        if level is not self.level:
+        if level or self.level:
             self.level = level
             if self.sink is not None:
                 self.sink(level)

@@ -3,6 +3,9 @@
 Virtio 1.2, section 4.2 (register layout version 2; the legacy interface is not offered), with the status machine of
 sections 2.1 and 3.1; device-tree binding virtio,mmio. Control registers are 32 bits wide; the configuration space from
 0x100 takes any width.
+
+Drivers of teaching kernels cut the negotiation short, and QEMU lets them: they do not accept VIRTIO_F_VERSION_1 (6.1
+lets the device go on), or go to DRIVER_OK without FEATURES_OK, and then have accepted nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from vm.errors import GuestError
 
 MAGIC = int.from_bytes(b"virt", "little")
 VERSION = 2
-VENDOR = int.from_bytes(b"vm\0\0", "little")
+VENDOR = int.from_bytes(b"QEMU", "little")         # guests made for QEMU's `virt` accept no other
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 0x01, 0x02, 0x04, 0x08, 0x40, 0x80
 DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED
@@ -36,6 +39,7 @@ class VirtioDevice(Device):
     compatible = "virtio,mmio"
     node_name = "virtio_mmio"
     size = 0x1000
+    level_triggered = False
     state: tuple[str, ...] = ("device_features_select", "driver_features_select", "driver_features", "status",
                               "interrupt_status", "queue_select", "config_generation", "queue_states")
 
@@ -127,7 +131,7 @@ class VirtioDevice(Device):
 
     @property
     def _running(self) -> bool:
-        return self.status & (FEATURES_OK | DRIVER_OK | NEEDS_RESET) == FEATURES_OK | DRIVER_OK
+        return self.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
 
     def _interrupt(self, cause: int) -> None:
         self.interrupt_status |= cause
@@ -262,11 +266,12 @@ class VirtioDevice(Device):
             self.reset()
             return
         if value & FEATURES_OK and not self.status & FEATURES_OK:
-            if self.driver_features & ~self._offered or not self.driver_features >> F_VERSION_1 & 1:
+            if self.driver_features & ~self._offered:
                 value &= ~FEATURES_OK
-            for queue in self.queues:
-                queue.indirect = bool(self.driver_features >> F_INDIRECT_DESC & 1)
-                queue.event_index = bool(self.driver_features >> F_EVENT_IDX & 1)
+            else:
+                for queue in self.queues:
+                    queue.indirect = bool(self.driver_features >> F_INDIRECT_DESC & 1)
+                    queue.event_index = bool(self.driver_features >> F_EVENT_IDX & 1)
         self.status |= value & DRIVER_BITS
 
     # --- Shared memory regions: there are none, whatever is selected -------------------------------------------------
