@@ -120,3 +120,25 @@ def test_device_with_a_port_prints_on_the_console_and_is_typed_to(machine):
     teletype.output(b"hello")
     teletype.receive(b"abc")
     assert machine.console.text == "hello" and teletype.typed == b"abc"
+
+
+@pytest.mark.parametrize("name", ["clock", "events", "memory", "irq"])
+def test_attribute_that_the_board_would_replace_is_refused(machine, name):
+    """What the base class gives every device; anything else of that name would be lost without a word."""
+    class Ram(Counter):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, bytearray(16))
+
+    with pytest.raises(vm.ConfigurationError, match=f"Ram: `{name}` is the name of what the board gives"):
+        machine.attach(Ram(), 0x1001_0000)
+
+
+def test_device_shows_where_it_stands(machine):
+    counter = Counter()
+    assert repr(counter) == "<Counter>"
+    machine.attach(counter, 0x1001_0000, 20)
+    assert repr(counter) == "<Counter at 0x10010000, irq 20>"
+    assert repr(machine.board.devices["counter@10010000"]) == "<Counter at 0x10010000, irq 20>"
+    assert repr(machine.board.rom) == "<BootROM at 0x1000>"
+    assert repr(machine.board).startswith("<Virt with RAM at 0x80000000..0x")

@@ -16,7 +16,6 @@ from tests.devices.virtio_driver import (
     F_EVENT_IDX,
     F_INDIRECT_DESC,
     F_VERSION_1,
-    FEATURES_OK,
     INTERRUPT_STATUS,
     MAGIC,
     NEEDS_RESET,

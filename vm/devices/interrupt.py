@@ -1,8 +1,9 @@
 """Interrupts from devices: the wires that carry them, and what a hart calls those that reach it.
 
 A wire runs between a device and whatever it is wired to, usually an input of the interrupt controller. It has a level
-and no memory of edges; what it is wired to hears each time it is driven high. Both of its ends keep the level in their own saved state (the device as `irq`, the PLIC as its
-source levels), so a machine is restored without any wire moving: see `Device.load`.
+and no memory of edges; what it is wired to hears each time that it is driven high. Both of its ends keep the level in
+their own saved state (the device as `irq`, the PLIC as its source levels), so a machine is restored without any wire
+moving: see `Device.load`.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ MACHINE_EXTERNAL = INTERRUPTS["MEI"]
 
 
 class InterruptLine:
-    """A wire with a level. `sink(level)` is called when the level changes, and when the wire is driven high that is high
-    already: a device says so of each new reason it has. Nobody need listen."""
+    """A wire with a level. `sink(level)` is called when the level changes, and when a wire that is high is driven high
+    again, as a device does that has another reason. Nobody need listen."""
 
     __slots__ = ("level", "sink")
 

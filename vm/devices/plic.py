@@ -10,8 +10,8 @@ sifive,plic-1.0.0. Context 2n is hart n's M-mode (its pin 11, MEIP), context 2n 
     0x200004 + 0x1000 * context claim (read), complete (write)
 
 Sets of sources are integers, one bit for each source. As the specification has it, claims ignore the threshold, and a
-request that was accepted stays pending though the line falls. As QEMU has it, and unlike the specification, a completion
-counts whether or not the source is enabled for the context: there are guests that disable it before they complete.
+request that was accepted stays pending though the line falls. As QEMU has it, and the specification has not, a
+completion counts whether or not the source is enabled for the context: there are guests that disable it before.
 
 The specification leaves the gateways to the platform. A level-triggered one makes a new request of a line that is high
 at the completion. The other kind, that of all sources on QEMU's `virt`, does so only if the device has driven the line

@@ -89,8 +89,11 @@ class UART(ConsolePort, Device):
         from_queue = size - len(taken)
         taken += self.queue[:from_queue]
         del self.queue[:from_queue]             # in constant time, as the FIFO's: a bytearray moves where it begins
-        self._fill()
-        self._drive()
+        if taken:
+            self.timed_out = False
+            self._fill()
+            self._rearm()
+            self._drive()
         return bytes(taken)
 
     def on_event(self, event: int, data: int) -> None:
