@@ -18,5 +18,5 @@ def whole_number(device: object, offset: int, size: int, value: Any) -> int:
         kind = TypeError
     if 0 <= number <= largest:
         return int(number)
-    raise kind(f"{type(device).__name__}: the read of {size} bytes at offset {offset:#x} returned {value!r}, which is no "
-               f"whole number from 0 to {largest:#x}")
+    raise kind(f"{type(device).__name__}: the read of {size} bytes at offset {offset:#x} returned {value!r}, which is "
+               f"no whole number from 0 to {largest:#x}")
