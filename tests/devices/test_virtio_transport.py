@@ -19,9 +19,12 @@ from tests.devices.virtio_driver import (
     INTERRUPT_STATUS,
     MAGIC,
     NEEDS_RESET,
+    PAGE_SIZE,
+    QUEUE_ALIGN,
     QUEUE_DESC,
     QUEUE_NUM,
     QUEUE_NUM_MAX,
+    QUEUE_PAGE,
     QUEUE_READY,
     QUEUE_SEL,
     RAM,
@@ -33,6 +36,7 @@ from tests.devices.virtio_driver import (
     VERSION,
     WRITE,
     Driver,
+    DriverQueue,
 )
 from vm.devices.virtio import EmptySlot, Entropy, VirtioConsole
 
@@ -247,3 +251,91 @@ def test_no_shared_memory_regions(driver):
     """4.2.2: a region that does not exist has the length and base -1."""
     driver.set(SHM_SEL, 0)
     assert [driver.get(offset) for offset in (SHM_LEN, SHM_LEN + 4, SHM_BASE, SHM_BASE + 4)] == [0xFFFF_FFFF] * 4
+
+
+class LegacyDriver(Driver):
+    """Of before virtio 1 (4.2.4): features of 32 bits, no FEATURES_OK, a page number for the queue."""
+
+    def __init__(self, board, device):
+        device.legacy = True
+        super().__init__(board, device)
+        self.set(PAGE_SIZE, 4096)
+
+    def set_up_queue(self, index, size=8, alignment=None):
+        base = RAM + 0x1_0000 * index
+        queue = DriverQueue(self.memory, base, size)
+        queue.available = base + 16 * size
+        end = queue.available + 6 + 2 * size
+        queue.used = end + -end % (alignment or 4096)
+        self.set(QUEUE_SEL, index)
+        self.set(QUEUE_NUM, size)
+        if alignment:
+            self.set(QUEUE_ALIGN, alignment)
+        self.set(QUEUE_PAGE, base // 4096)
+        self.queues.append(queue)
+        return queue
+
+
+class TestLegacy:
+    @pytest.fixture
+    def driver(self, board):
+        return LegacyDriver(board, Entropy())
+
+    def asks(self, driver):
+        """One request, and how it came back."""
+        driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+        driver.notify()
+        return driver.queues[0].completed()
+
+    def test_identity_and_features(self, driver):
+        assert driver.get(VERSION) == 1
+        assert driver.offered_features() == F_INDIRECT_DESC | F_EVENT_IDX
+
+    @pytest.mark.parametrize("size, alignment", [(8, None), (128, None), (256, 4096), (8, 64), (1, 4)])
+    def test_queue_lies_as_in_section_2_7_2(self, driver, size, alignment):
+        driver.set_up_queue(0, size, alignment)
+        assert driver.get(QUEUE_PAGE) == RAM // 4096
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        assert self.asks(driver) == [(0, 8)]
+        assert driver.acknowledge() == 1
+
+    def test_features_count_as_they_are_written(self, driver):
+        """What is not offered is left out, as QEMU does; there is nothing to refuse it by."""
+        driver.set(DRIVER_FEATURES, 0xFFFF_FFFF)
+        assert driver.device.negotiated(28) and not driver.device.negotiated(0)
+        driver.set_up_queue(0)
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        table, _ = driver.place(bytes(64))
+        driver.queues[0].offer_indirect([(*driver.place(bytes(8)), WRITE)], table)
+        driver.notify()
+        assert driver.queues[0].completed() == [(0, 8)]
+
+    def test_page_zero_stops_the_queue(self, driver):
+        driver.set_up_queue(0)
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        driver.set(QUEUE_PAGE, 0)
+        assert driver.get(QUEUE_PAGE) == 0
+        assert self.asks(driver) == []
+
+    def test_page_size_outlives_the_drivers_reset(self, board, driver):
+        """Linux writes it once, before the first reset."""
+        driver.set(STATUS, 0)
+        driver.set_up_queue(0)
+        assert driver.get(QUEUE_PAGE) == RAM // 4096
+        driver.device.reset()
+        assert driver.device.save()["page_size"] == 0
+
+    @pytest.mark.parametrize("page", [1, 0xFFFF_FFFF])
+    def test_page_outside_ram_needs_a_reset(self, driver, page):
+        driver.set(QUEUE_SEL, 0)
+        driver.set(QUEUE_NUM, 8)
+        driver.set(QUEUE_PAGE, page)
+        assert driver.get(STATUS) & NEEDS_RESET
+        assert driver.get(QUEUE_PAGE) == 0
+
+    def test_modern_device_has_no_queue_page(self, board):
+        driver = Driver(board, Entropy())
+        driver.set(PAGE_SIZE, 4096)
+        driver.set(QUEUE_NUM, 8)
+        driver.set(QUEUE_PAGE, RAM // 4096)
+        assert (driver.get(QUEUE_PAGE), driver.get(QUEUE_READY)) == (0, 0)

@@ -8,7 +8,7 @@
 enum {                                  /* words */
     MAGIC = 0x00 / 4, VERSION = 0x04 / 4, DEVICE_ID = 0x08 / 4, VENDOR = 0x0c / 4, DEVICE_FEATURES = 0x10 / 4,
     DRIVER_FEATURES = 0x20 / 4, PAGE_SIZE = 0x28 / 4, QUEUE_SELECT = 0x30 / 4, QUEUE_MAXIMUM = 0x34 / 4,
-    QUEUE_SIZE = 0x38 / 4, QUEUE_ALIGN = 0x3c / 4, QUEUE_PAGE = 0x40 / 4, QUEUE_READY = 0x44 / 4,
+    QUEUE_SIZE = 0x38 / 4, QUEUE_PAGE = 0x40 / 4, QUEUE_READY = 0x44 / 4,
     QUEUE_NOTIFY = 0x50 / 4, INTERRUPT_STATUS = 0x60 / 4, INTERRUPT_ACK = 0x64 / 4, STATUS = 0x70 / 4,
     QUEUE_DESCRIPTORS = 0x80 / 4, QUEUE_DRIVER = 0x90 / 4, QUEUE_DEVICE = 0xa0 / 4, CAPACITY = 0x100 / 4,
 };
@@ -96,7 +96,6 @@ void disk_init(void) {
     if (device[VERSION] == 1) {
         device[PAGE_SIZE] = ALIGNMENT;
         device[QUEUE_SIZE] = SIZE;
-        device[QUEUE_ALIGN] = ALIGNMENT;
         device[QUEUE_PAGE] = (uint32_t)((uintptr_t)&queue / ALIGNMENT);
     } else {
         if (device[QUEUE_READY])
