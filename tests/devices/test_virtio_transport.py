@@ -56,6 +56,7 @@ def test_empty_slot_has_device_id_zero(board):
     driver = Driver(board, EmptySlot())
     assert (driver.get(MAGIC), driver.get(VERSION), driver.get(DEVICE_ID)) == (0x7472_6976, 2, 0)
     assert driver.get(QUEUE_NUM_MAX) == 0
+    assert driver.offered_features() == 0
 
 
 def test_common_features_are_offered(driver):

@@ -343,7 +343,11 @@ class VirtioDevice(Device):
 
 
 class EmptySlot(VirtioDevice):
-    """A place where a device could be: device id 0, which drivers pass over (4.2.2)."""
+    """A place where a device could be: device id 0, which drivers pass over (4.2.2). It offers nothing."""
 
     device_id = 0
     queue_count = 0
+
+    @property
+    def _offered(self) -> int:
+        return 0
