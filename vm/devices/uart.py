@@ -57,7 +57,7 @@ class UART(ConsolePort, Device):
     def reset(self) -> None:
         """Master reset of the data sheet. What the host has sent and the guest not yet received stays in the queue."""
         self._disarm()
-        self.divisor = 1            # undefined after a reset
+        self.divisor = 12           # undefined after a reset; as on QEMU
         self.ier = 0
         self.lcr = 0
         self.mcr = 0
