@@ -153,7 +153,7 @@ def refuse_unfit(device: Device) -> None:
     kind = type(device).__name__
     if not hasattr(device, "irq"):
         raise ConfigurationError(f"{kind}: its __init__ must call super().__init__()")
-    if device._where:
+    if {"clock", "events"} <= vars(device).keys():
         raise ConfigurationError(f"this {kind} is attached already, here or to another machine: make another one")
     for name in ("clock", "events", "memory", "irq"):
         if not isinstance(getattr(device, name, None), (NoneType, InterruptLine)):
