@@ -109,8 +109,16 @@ class Virt:
         raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken")
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
-        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`."""
+        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`.
+
+        A virtio device may be put into an empty slot of its choice: at the slot's address, where the source is given.
+        """
         refuse_unfit(device)
+        slot, offset = divmod(address - VIRTIO_BASE, VIRTIO_STRIDE)
+        is_slot = offset == 0 and 0 <= slot < VIRTIO_SLOTS and irq in (None, VIRTIO_IRQ + slot)
+        if isinstance(device, VirtioDevice) and is_slot:
+            if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
+                return self._fill(slot, device)
         wanted = Range(address, device.size)
         if address % WORD or wanted.overlaps(self.ram):
             raise ConfigurationError(f"a device at {address:#x}: that is not aligned to {WORD} bytes, or RAM")
