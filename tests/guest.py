@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import vm
 from tests.assembler import assemble_elf
+from vm.events import NEVER
 from vm.stop import StopReason
 
 # Behind every program: where traps go. A hart that waits with no interrupt enabled ends the run with reason `idle`.
@@ -48,6 +49,8 @@ class Guest:
         for hart in self.machine.harts:
             hart.csr["mtvec"] = self.address("trap_m")
             hart.csr["stvec"] = self.address("trap_s")
+        for native in self.machine._natives:
+            native.mtimecmp = NEVER             # the board's reset leaves the machine timer's interrupt pending
 
     def address(self, label: str) -> int:
         return self.machine.program.symbols[label].address

@@ -194,9 +194,9 @@ class Machine:
         loaded = load_files(start, self.memory, self.board.ram)
         self._map_devices()
         self.events.clear()
-        self.board.reset()
         for native in self._natives:
             native.reset()
+        self.board.reset()
         self._runner.reset()
         self.program = loaded.program
         hand_over(loaded, self.board, self.memory, self.harts, self._natives)

@@ -24,7 +24,7 @@ ROM = [
 ]  # fmt: skip
 CONTROL = [
     (0x10_0000, 4, 0), (0x10_1010, 4, 0), (0x10_1018, 4, 0),
-    (0x200_0000, 4, 0), (0x200_0000 + 4, 4, 0),
+    (0x200_0000, 4, 0), (0x200_0004, 4, 0), (0x200_4000, 8, 0), (0x200_4008, 8, 0),
     (0xC00_0000, 4, 0), (0xC00_0028, 4, 0), (0xC00_1000, 4, 0), (0xC00_2000, 4, 0), (0xC20_0000, 4, 0),
     (0xC20_0004, 4, 0), (0xC5F_FFFC, 4, 0),
 ]  # fmt: skip
@@ -148,3 +148,36 @@ def test_harts_find_number_and_device_tree_in_their_arguments(memory, tree):
         assert [(hart["a0"], hart["a1"], hart.pc) for hart in machine.harts] == [
             (number, tree, 0x8000_0000) for number in range(2)]
         assert machine.memory.read(tree, 4) == bytes.fromhex("d00dfeed")
+
+
+TIMER = """
+    la   t0, handler
+    csrw mtvec, t0
+    li   t0, 0x80
+    csrs mie, t0
+    csrsi mstatus, 8
+1:  wfi
+    j    1b
+    .balign 4
+handler:
+    csrr t0, mcause
+    li   t1, 0x100000
+    li   t2, 0x5555
+    sw   t2, 0(t1)
+    j    .
+"""
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_timer_that_was_never_set_interrupts_once_it_is_enabled(clock):
+    """There are guests whose handler is where mtimecmp is first set."""
+    with vm.Machine(memory="2M", clock=clock) as machine:
+        machine.load(assemble_elf(TIMER))
+        assert machine.run(timeout=30).reason is vm.StopReason.POWER_OFF
+        assert machine.harts[0]["t0"] == 1 << 63 | 7
+
+
+@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}: apt-get install qemu-system-misc")
+def test_timer_that_was_never_set_interrupts_on_qemu():
+    subprocess.run([QEMU, "-M", "virt", "-bios", "none", "-kernel", assemble_elf(TIMER), "-display", "none"],
+                   check=True, timeout=30)
