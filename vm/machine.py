@@ -275,9 +275,9 @@ class Machine:
     def _begin(self, start: Start) -> None:
         self._map_devices()
         self.events.clear()
-        self.board.reset()
         for native in self._natives:
             native.reset()
+        self.board.reset()
         self._runner.reset()
         self.program = start.program
         hand_over(start, self.board, self.memory, self.harts, self._natives)

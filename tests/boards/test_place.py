@@ -1,5 +1,7 @@
 """A device of one's own on the board: where it may stand, and how the guest finds it."""
 
+import re
+
 import fdt
 import pytest
 
@@ -120,3 +122,65 @@ def test_device_with_a_port_prints_on_the_console_and_is_typed_to(machine):
     teletype.output(b"hello")
     teletype.receive(b"abc")
     assert machine.console.text == "hello" and teletype.typed == b"abc"
+
+
+@pytest.mark.parametrize("name", ["clock", "events", "memory", "irq"])
+def test_attribute_that_the_board_would_replace_is_refused(machine, name):
+    """What the base class gives every device; anything else of that name would be lost without a word."""
+    class Ram(Counter):
+        def __init__(self):
+            super().__init__()
+            setattr(self, name, bytearray(16))
+
+    with pytest.raises(vm.ConfigurationError, match=f"Ram: `{name}` is the name of what the board gives"):
+        machine.attach(Ram(), 0x1001_0000)
+
+
+def test_device_shows_where_it_stands(machine):
+    counter = Counter()
+    assert repr(counter) == "<Counter>"
+    machine.attach(counter, 0x1001_0000, 20)
+    assert repr(counter) == "<Counter at 0x10010000, irq 20>"
+    assert repr(machine.board.devices["counter@10010000"]) == "<Counter at 0x10010000, irq 20>"
+    assert repr(machine.board.rom) == "<BootROM at 0x1000>"
+    assert repr(machine.board).startswith("<Virt with RAM at 0x80000000..0x")
+
+
+class Described(Counter):
+    """A device that says anything of itself."""
+
+    compatible = "example,described"
+
+    def __init__(self, properties, roots=None):
+        super().__init__()
+        self.properties, self.roots = properties, roots or {}
+
+    def tree_properties(self, context):
+        return self.properties
+
+    def root_nodes(self, context):
+        return self.roots
+
+
+@pytest.mark.parametrize("value", [1.5, -1, 1 << 32, [1, "x"], [], [1, 1.5], {}, "", "\0x", "\u00e4", ["x", None]])
+def test_property_that_no_tree_holds_is_named_with_its_device(value):
+    for device, method in ((Described({"depth": value}), "tree_properties"),
+                           (Described({}, {"node": {"depth": value}}), "root_nodes")):
+        with vm.Machine(memory="2M") as machine:
+            machine.attach(device, 0x1001_0000)
+            said = re.escape(f"<Described at 0x10010000>: its {method} gives depth={value!r}; a property is")
+            with pytest.raises(vm.ConfigurationError, match=said):
+                machine.board.device_tree()
+
+
+@pytest.mark.parametrize("properties", [None, "text", {1: 2}, {"": 1}, {"a\0": 1}])
+def test_properties_that_are_none_are_named_with_their_device(machine, properties):
+    machine.attach(Described(properties), 0x1001_0000)
+    with pytest.raises(vm.ConfigurationError, match="<Described at 0x10010000>: its tree_properties gives "):
+        machine.board.device_tree()
+
+
+@pytest.mark.parametrize("value", [0, 0xFFFF_FFFF, True, "text", ["a", "b"], [1, 2], b"", b"\0\1", None])
+def test_property_that_a_tree_holds(machine, value):
+    machine.attach(Described({"depth": value}), 0x1001_0000)
+    assert fdt.parse_dtb(machine.board.device_tree()).get_node("/soc/described@10010000").exist_property("depth")

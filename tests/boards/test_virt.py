@@ -54,6 +54,19 @@ def test_attach_keeps_the_order_of_devices(board):
     assert list(board.devices) == names
 
 
+@pytest.mark.parametrize("irq", [None, 8])
+def test_virtio_device_in_a_slot_of_choice(board, irq):
+    """QEMU fills its slots from the last, unless it is told which: there are guests that look there only."""
+    disk, other = Entropy(), Entropy()
+    assert board.place(disk, 0x1000_8000, irq) == "virtio7"
+    assert (board.devices["virtio7"].device, board.devices["virtio7"].irq) == (disk, 8)
+    assert board.attach(other) == "virtio0"
+    with pytest.raises(ConfigurationError, match="virtio7 stands at 0x10008000"):
+        board.place(Entropy(), 0x1000_8000)
+    with pytest.raises(ConfigurationError, match="virtio6 stands at 0x10007000"):
+        board.place(Entropy(), 0x1000_7000, 20)
+
+
 def test_ninth_device_is_refused(board):
     for _ in range(8):
         board.attach(Entropy())

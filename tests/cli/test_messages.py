@@ -65,7 +65,7 @@ def test_wrong_command_line_says_where_help_is(vm, arguments, message):
     (("--isa", "rv32i"), "rv32i"),
     (("--disk", "missing.img"), "missing.img"),
     (("--disk", "missing.img,discard"), "missing.img: "),
-    (("--disk", "disk.img,badmode"), "no such file, and 'badmode' is no mode; there is read-only and discard"),
+    (("--disk", "disk.img,badmode"), "no such file, and 'badmode' is no mode; there is read-only, discard, legacy"),
     (("--seed", "-1"), "seed=-1"),
 ])
 def test_machine_that_cannot_be_built(vm, guest, options, message):

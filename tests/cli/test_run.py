@@ -150,7 +150,7 @@ def test_standard_input_closed(guest):
 def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(4096))
-    for mode in ("", ",read-only", ",discard"):
+    for mode in ("", ",read-only", ",legacy", ",discard"):
         assert vm("run", guest("power-off"), "--disk", f"{disk}{mode}").returncode == 0
 
 

@@ -81,6 +81,13 @@ def test_reset_lowers_software_interrupts(board, clint):
     assert clint.read(MSIP, 4) == 0
 
 
+def test_reset_makes_every_timer_due(board, clint):
+    """As on QEMU, where MTIP is pending from the start."""
+    clint.write(MTIMECMP + 8, 8, 77)
+    clint.reset()
+    assert [hart.mtimecmp for hart in board.harts] == [0, 0]
+
+
 def test_loaded_into_a_fresh_one_they_are_equal(board, clint):
     clint.write(MSIP + 4, 4, 1)
     changes = len(board.harts[1].changes)

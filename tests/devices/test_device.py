@@ -2,8 +2,11 @@
 
 import logging
 
+import numpy
 import pytest
 
+import vm
+from tests.assembler import assemble_elf
 from vm.devices.base import Device, reads, writes
 from vm.devices.interrupt import InterruptLine
 from vm.errors import ConfigurationError, LoadError
@@ -151,7 +154,7 @@ def test_event_to_a_device_that_schedules_none_is_an_error(device):
         device.on_event(0, 0)
 
 
-def test_line_tells_its_sink_of_changes_only():
+def test_line_tells_its_sink_of_changes_and_of_each_drive_high():
     levels = []
     line = InterruptLine(levels.append)
     line.lower()
@@ -159,7 +162,8 @@ def test_line_tells_its_sink_of_changes_only():
     line.set(True)
     line.set(1)
     line.lower()
-    assert levels == [True, False]
+    line.lower()
+    assert levels == [True, True, True, False]
 
 
 def test_reset_lowers_the_line(device):
@@ -207,3 +211,65 @@ def test_state_that_is_not_plain_data_is_refused(device):
     device.note = object()
     with pytest.raises(TypeError, match="object"):
         device.save()
+
+
+class Odd(Device):
+    """A register that reads as whatever it is given, of four bytes at 0 and of eight at 8."""
+
+    value: object = None
+
+    @reads(0x0)
+    def read_word(self):
+        return self.value
+
+    @reads(0x8, width=8)
+    def read_wide(self):
+        return self.value
+
+
+@pytest.fixture
+def odd():
+    """A device on a machine, and how a guest reads it: odd(value, offset, size)."""
+    device = Odd()
+    with vm.Machine(memory="2M") as machine:
+        machine.attach(device, 0x1001_0000)
+        machine.load(assemble_elf("lw a1, 0(a0); wfi; half: lhu a1, 0(a0); wfi; wide: ld a1, 0(a0); wfi"))
+        hart = machine.harts[0]
+
+        def read(value, offset=0, label=None):
+            device.value = value
+            hart.pc = machine.program.symbols[label].address if label else 0x8000_0000
+            hart["a0"] = 0x1001_0000 + offset
+            machine.run(instructions=10)
+            return hart["a1"]
+
+        yield read
+
+
+@pytest.mark.parametrize("value, error", [
+    (-1, ValueError), (1 << 32, ValueError), (1 << 64, ValueError), (None, TypeError), ("x", TypeError),
+    (1.5, TypeError), (1.0, TypeError),
+])  # fmt: skip
+@pytest.mark.parametrize("label", [None, "half"])
+def test_register_that_returns_no_number_that_fits_is_named(odd, value, error, label):
+    """Also where the access is narrower and the register is taken apart."""
+    said = f"^Odd: the read of 4 bytes at offset 0x0 returned {value!r}, which is no whole number from 0 to 0xffffffff$"
+    with pytest.raises(error, match=said):
+        odd(value, 0, label)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 64])
+def test_register_of_eight_bytes_holds_no_more(odd, value):
+    with pytest.raises(ValueError, match="at offset 0x8 returned .* from 0 to 0xffffffffffffffff"):
+        odd(value, 8, "wide")
+
+
+@pytest.mark.parametrize("value, read", [(True, 1), (numpy.uint32(7), 7), ((1 << 32) - 1, (1 << 64) - 1)])
+def test_whole_numbers_of_any_type_are_taken(odd, value, read):
+    assert odd(value) == read
+
+
+def test_access_that_was_refused_is_repeated(odd):
+    with pytest.raises(TypeError):
+        odd(None)
+    assert odd(5) == 5

@@ -1,5 +1,7 @@
 """UART, against the PC16550D data sheet."""
 
+import tracemalloc
+
 import pytest
 
 from vm.devices.uart import UART
@@ -241,6 +243,36 @@ def test_host_input_waits_behind_the_fifo_and_never_overruns(line):
     line.receive(data)
     assert drain(line) == data
     assert line.read(LSR, 1) == 0x60
+
+
+def test_taking_a_byte_copies_no_more_than_that(line):
+    """As firmware's console reads: a loop over a long queue is linear."""
+    line.receive(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        assert line.take(1) == b"\0"
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 15, 16, 17, 40, 100])
+def test_taken_in_the_order_received(line, size):
+    data = bytes(range(40))
+    line.receive(data)
+    taken = b""
+    while part := line.take(size):
+        taken += part
+    assert taken == data
+    assert line.read(LSR, 1) == 0x60
+
+
+def test_taking_all_ends_the_time_out(board, line):
+    line.receive(b"abc")
+    board.advance(ns=4 * CHARACTER)
+    assert line.take(10) == b"abc"
+    assert not line.irq.level
+    assert board.events.queue == []
 
 
 def test_clearing_the_receive_fifo_loses_what_is_in_it(line):

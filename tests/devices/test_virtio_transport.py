@@ -16,13 +16,15 @@ from tests.devices.virtio_driver import (
     F_EVENT_IDX,
     F_INDIRECT_DESC,
     F_VERSION_1,
-    FEATURES_OK,
     INTERRUPT_STATUS,
     MAGIC,
     NEEDS_RESET,
+    PAGE_SIZE,
+    QUEUE_ALIGN,
     QUEUE_DESC,
     QUEUE_NUM,
     QUEUE_NUM_MAX,
+    QUEUE_PAGE,
     QUEUE_READY,
     QUEUE_SEL,
     RAM,
@@ -30,9 +32,11 @@ from tests.devices.virtio_driver import (
     SHM_LEN,
     SHM_SEL,
     STATUS,
+    VENDOR,
     VERSION,
     WRITE,
     Driver,
+    DriverQueue,
 )
 from vm.devices.virtio import EmptySlot, Entropy, VirtioConsole
 
@@ -44,6 +48,7 @@ def driver(board):
 
 def test_identity(driver):
     assert (driver.get(MAGIC), driver.get(VERSION), driver.get(DEVICE_ID)) == (0x7472_6976, 2, 3)
+    assert driver.get(VENDOR) == 0x554D_4551        # "QEMU": xv6 and its kin look for it
 
 
 def test_empty_slot_has_device_id_zero(board):
@@ -51,6 +56,7 @@ def test_empty_slot_has_device_id_zero(board):
     driver = Driver(board, EmptySlot())
     assert (driver.get(MAGIC), driver.get(VERSION), driver.get(DEVICE_ID)) == (0x7472_6976, 2, 0)
     assert driver.get(QUEUE_NUM_MAX) == 0
+    assert driver.offered_features() == 0
 
 
 def test_common_features_are_offered(driver):
@@ -63,9 +69,30 @@ def test_features_beyond_64_bits_read_as_zero(driver):
     assert driver.get(DEVICE_FEATURES) == 0
 
 
-def test_features_ok_is_refused_without_version_1(driver):
-    assert not driver.negotiate(F_INDIRECT_DESC)
-    assert driver.get(STATUS) == ACKNOWLEDGE | DRIVER
+@pytest.mark.parametrize("features", [0, F_INDIRECT_DESC])
+def test_driver_need_not_accept_version_1(board, features):
+    """6.1: a device may fail to operate then; QEMU's do not, and teaching kernels never write the upper half."""
+    driver = Driver(board, Entropy())
+    assert driver.negotiate(features)
+    queue = driver.set_up_queue(0)
+    driver.set(STATUS, driver.get(STATUS) | DRIVER_OK)
+    queue.offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert queue.completed() == [(0, 8)]
+    assert driver.get(INTERRUPT_STATUS) == 1
+
+
+def test_driver_that_skips_features_ok_has_accepted_nothing(board):
+    """As legacy drivers go (3.1.2); what they wrote to DriverFeatures does not count, nor on QEMU."""
+    driver = Driver(board, Entropy())
+    driver.set(STATUS, ACKNOWLEDGE | DRIVER)
+    driver.set(DRIVER_FEATURES, F_EVENT_IDX)
+    queue = driver.set_up_queue(0)
+    driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+    queue.offer([(*driver.place(bytes(8)), WRITE)])
+    driver.notify()
+    assert queue.completed() == [(0, 8)]
+    assert not driver.device.negotiated(29)
 
 
 def test_features_ok_is_refused_for_a_feature_that_is_not_offered(driver):
@@ -227,12 +254,89 @@ def test_no_shared_memory_regions(driver):
     assert [driver.get(offset) for offset in (SHM_LEN, SHM_LEN + 4, SHM_BASE, SHM_BASE + 4)] == [0xFFFF_FFFF] * 4
 
 
-def test_status_needs_features_ok_to_run(board):
-    """A driver that skips FEATURES_OK (3.1.1, step 5) is not served."""
-    driver = Driver(board, Entropy())
-    queue = driver.set_up_queue(0)
-    driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
-    queue.offer([(*driver.place(bytes(8)), WRITE)])
-    driver.notify()
-    assert driver.get(STATUS) & FEATURES_OK == 0
-    assert queue.completed() == []
+class LegacyDriver(Driver):
+    """Of before virtio 1 (4.2.4): features of 32 bits, no FEATURES_OK, a page number for the queue."""
+
+    def __init__(self, board, device):
+        device.legacy = True
+        super().__init__(board, device)
+        self.set(PAGE_SIZE, 4096)
+
+    def set_up_queue(self, index, size=8, alignment=None):
+        base = RAM + 0x1_0000 * index
+        queue = DriverQueue(self.memory, base, size)
+        queue.available = base + 16 * size
+        end = queue.available + 6 + 2 * size
+        queue.used = end + -end % (alignment or 4096)
+        self.set(QUEUE_SEL, index)
+        self.set(QUEUE_NUM, size)
+        if alignment:
+            self.set(QUEUE_ALIGN, alignment)
+        self.set(QUEUE_PAGE, base // 4096)
+        self.queues.append(queue)
+        return queue
+
+
+class TestLegacy:
+    @pytest.fixture
+    def driver(self, board):
+        return LegacyDriver(board, Entropy())
+
+    def asks(self, driver):
+        """One request, and how it came back."""
+        driver.queues[0].offer([(*driver.place(bytes(8)), WRITE)])
+        driver.notify()
+        return driver.queues[0].completed()
+
+    def test_identity_and_features(self, driver):
+        assert driver.get(VERSION) == 1
+        assert driver.offered_features() == F_INDIRECT_DESC | F_EVENT_IDX
+
+    @pytest.mark.parametrize("size, alignment", [(8, None), (128, None), (256, 4096), (8, 64), (1, 4)])
+    def test_queue_lies_as_in_section_2_7_2(self, driver, size, alignment):
+        driver.set_up_queue(0, size, alignment)
+        assert driver.get(QUEUE_PAGE) == RAM // 4096
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        assert self.asks(driver) == [(0, 8)]
+        assert driver.acknowledge() == 1
+
+    def test_features_count_as_they_are_written(self, driver):
+        """What is not offered is left out, as QEMU does; there is nothing to refuse it by."""
+        driver.set(DRIVER_FEATURES, 0xFFFF_FFFF)
+        assert driver.device.negotiated(28) and not driver.device.negotiated(0)
+        driver.set_up_queue(0)
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        table, _ = driver.place(bytes(64))
+        driver.queues[0].offer_indirect([(*driver.place(bytes(8)), WRITE)], table)
+        driver.notify()
+        assert driver.queues[0].completed() == [(0, 8)]
+
+    def test_page_zero_stops_the_queue(self, driver):
+        driver.set_up_queue(0)
+        driver.set(STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK)
+        driver.set(QUEUE_PAGE, 0)
+        assert driver.get(QUEUE_PAGE) == 0
+        assert self.asks(driver) == []
+
+    def test_page_size_outlives_the_drivers_reset(self, board, driver):
+        """Linux writes it once, before the first reset."""
+        driver.set(STATUS, 0)
+        driver.set_up_queue(0)
+        assert driver.get(QUEUE_PAGE) == RAM // 4096
+        driver.device.reset()
+        assert driver.device.save()["page_size"] == 0
+
+    @pytest.mark.parametrize("page", [1, 0xFFFF_FFFF])
+    def test_page_outside_ram_needs_a_reset(self, driver, page):
+        driver.set(QUEUE_SEL, 0)
+        driver.set(QUEUE_NUM, 8)
+        driver.set(QUEUE_PAGE, page)
+        assert driver.get(STATUS) & NEEDS_RESET
+        assert driver.get(QUEUE_PAGE) == 0
+
+    def test_modern_device_has_no_queue_page(self, board):
+        driver = Driver(board, Entropy())
+        driver.set(PAGE_SIZE, 4096)
+        driver.set(QUEUE_NUM, 8)
+        driver.set(QUEUE_PAGE, RAM // 4096)
+        assert (driver.get(QUEUE_PAGE), driver.get(QUEUE_READY)) == (0, 0)

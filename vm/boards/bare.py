@@ -57,7 +57,7 @@ class Bare:
             raise ConfigurationError(f"irq={irq}: a bare board has no interrupt controller")
         refuse_place(device, address, self._ram or Range(0, 0), self.devices)
         name = f"{type(device).__name__.lower()}@{address:x}"
-        device.connect(**self._wiring)
+        device.connect(**self._wiring, place=f" at {address:#x}")
         self.devices[name] = Placed(address, device, irq=None, controller=None)
         return name
 

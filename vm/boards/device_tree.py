@@ -16,6 +16,7 @@ import fdt
 
 from vm.boards.placed import Placed
 from vm.devices.base import Device, TreeContext
+from vm.errors import ConfigurationError
 from vm.loaders.common import Range
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def build(devices: Iterable[Placed], harts: Harts, memory: Range, chosen: Chosen
     for placed in visible:
         context = TreeContext(phandle[id(placed.device)], controller)
         soc.append(_device(placed, phandle, context))
-        beside += [_node(name, properties) for name, properties in placed.device.root_nodes(context).items()]
+        roots = placed.device.root_nodes(context)
+        beside += [_node(name, _fit(properties, placed, "root_nodes")) for name, properties in roots.items()]
     console = next((f"/soc/{_name(placed)}" for placed in visible if placed.device is chosen.console), None)
 
     root = _node("/", {"#address-cells": 2, "#size-cells": 2, "compatible": "riscv-virtio", "model": "riscv-virtio,vm"},
@@ -124,7 +126,32 @@ def _device(placed: Placed, phandle: Mapping[int, int], context: TreeContext) ->
                                   "reg": _cells(placed.address, device.size)}
     if placed.controller is not None:
         properties |= {"interrupts": placed.irq, "interrupt-parent": phandle[id(placed.controller)]}
-    return _node(_name(placed), properties | device.tree_properties(context))
+    return _node(_name(placed), properties | _fit(device.tree_properties(context), placed, "tree_properties"))
+
+
+def _fit(properties: Any, placed: Placed, method: str) -> dict[str, Any]:
+    """What a method of a device gave, if it can stand in a tree. Raises ConfigurationError."""
+    if not isinstance(properties, dict):
+        raise ConfigurationError(f"{placed}: its {method} gives {properties!r}, which is no dict of properties")
+    for name, value in properties.items():
+        if not _is_text(name):
+            raise ConfigurationError(f"{placed}: its {method} gives a property called {name!r}")
+        if not _can_stand(value):
+            raise ConfigurationError(f"{placed}: its {method} gives {name}={value!r}; a property is a number from 0 to "
+                                     "0xffffffff, a text, several of either in a list, bytes, or None")
+    return properties
+
+
+def _can_stand(value: object) -> bool:
+    if value is None or isinstance(value, bytes):
+        return True
+    several = value if isinstance(value, list) else [value]
+    cells = all(isinstance(one, int) and 0 <= one <= 0xFFFF_FFFF for one in several)
+    return bool(several) and (cells or all(map(_is_text, several)))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable()
 
 
 def _name(placed: Placed) -> str:

@@ -12,3 +12,6 @@ class Placed(NamedTuple):
     device: Device
     irq: int | None                         # the source of `controller` that the device's line drives
     controller: Device | None               # None where it has no line
+
+    def __repr__(self) -> str:
+        return repr(self.device)            # says the rest

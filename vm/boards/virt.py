@@ -13,6 +13,7 @@ QEMU's flash, PCI bridge and fw_cfg are not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from vm.boards import device_tree
@@ -22,6 +23,7 @@ from vm.boards.reset import reset_vector
 from vm.devices.base import Device
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
+from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
@@ -84,8 +86,13 @@ class Virt:
         for slot in range(VIRTIO_SLOTS):
             self._fill(slot, EmptySlot())
 
+    def __repr__(self) -> str:
+        return f"<Virt with RAM at {self.ram.base:#x}..{self.ram.end:#x} and {', '.join(self.devices)}>"
+
     def _place(self, name: str, address: int, device: Device, irq: int | None = None) -> None:
-        device.connect(**self._wiring, irq=None if irq is None else self.plic.line(irq))
+        line = None if irq is None else self.plic.line(irq, device.level_triggered)
+        source = "" if irq is None else f", irq {irq}"
+        device.connect(**self._wiring, irq=line, place=f" at {address:#x}{source}")
         self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:
@@ -102,8 +109,16 @@ class Virt:
         raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken")
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
-        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`."""
+        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`.
+
+        A virtio device may be put into an empty slot of its choice: at the slot's address, where the source is given.
+        """
         refuse_unfit(device)
+        slot, offset = divmod(address - VIRTIO_BASE, VIRTIO_STRIDE)
+        is_slot = offset == 0 and 0 <= slot < VIRTIO_SLOTS and irq in (None, VIRTIO_IRQ + slot)
+        if isinstance(device, VirtioDevice) and is_slot:
+            if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
+                return self._fill(slot, device)
         refuse_place(device, address, self.ram, self.devices)
         for name, placed in self.devices.items():
             if irq is not None and irq == placed.irq:
@@ -146,5 +161,9 @@ def refuse_unfit(device: Device) -> None:
     kind = type(device).__name__
     if not hasattr(device, "irq"):
         raise ConfigurationError(f"{kind}: its __init__ must call super().__init__()")
-    if hasattr(device, "events"):
+    if {"clock", "events"} <= vars(device).keys():
         raise ConfigurationError(f"this {kind} is attached already, here or to another machine: make another one")
+    for name in ("clock", "events", "memory", "irq"):
+        if not isinstance(getattr(device, name, None), (NoneType, InterruptLine)):
+            raise ConfigurationError(f"{kind}: `{name}` is the name of what the board gives every device; call that "
+                                     "attribute something else")

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter", "jit"]),
                              help="What runs the guest: jit compiles what is hot, auto does so where the host can.  "
                                   "[default: VM_ENGINE, or auto]")
-DISK_MODES: dict[str, dict[str, Any]] = {"read-only": {"read_only": True}, "discard": {"discard_on_exit": True}}
+DISK_MODES: dict[str, dict[str, Any]] = {
+    "read-only": {"read_only": True}, "discard": {"discard_on_exit": True}, "legacy": {"legacy": True},
+}  # fmt: skip
 
 
 Command = Callable[..., Any]
@@ -52,7 +54,8 @@ def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
         click.option("--perf-map", is_flag=True, default=None,
                      help="Name compiled code for Linux perf, in /tmp/perf-PID.map.  [default: VM_PERF_MAP]"),
         click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
-                     help="Raw disk image; repeatable. MODE: read-only, or discard (writes are forgotten)."),
+                     help="Raw disk image; repeatable. MODE: read-only, discard (writes are forgotten), or legacy "
+                          "(for guests of before virtio 1)."),
     )
 
     def decorate(command: Command) -> Command:
@@ -72,7 +75,7 @@ def open_disk(argument: str) -> BlockDevice:
         return BlockDevice(path, **DISK_MODES[mode])
     if comma and not os.path.exists(argument):
         raise ConfigurationError(f"--disk {argument}: no such file, and {mode!r} is no mode; there is "
-                                 f"{' and '.join(DISK_MODES)}")
+                                 f"{', '.join(DISK_MODES)}")
     return BlockDevice(argument)
 
 

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vm.devices.interrupt import InterruptLine
 from vm.errors import ConfigurationError, LoadError
+from vm_native.memory.device_value import whole_number
 
 if TYPE_CHECKING:
     from vm.clock import Clock
@@ -111,6 +112,8 @@ class Device:
     size: int = 0x1000              # bytes of MMIO space
     width: int = 4                  # bytes of a register that does not say otherwise
     splits: bool = True             # an access wider than a register goes on to the next one
+    level_triggered: bool = True    # the line asks again after each interrupt for as long as it is high; False: only
+                                    # if it was driven high anew meanwhile, as QEMU's devices do
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
 
     clock: Clock
@@ -119,6 +122,7 @@ class Device:
     irq: InterruptLine
 
     _declared: ClassVar[dict[str, list[_Register]]] = {}
+    _where = ""                     # it stands: empty before it is attached
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -159,8 +163,11 @@ class Device:
         self._widths.add(width)
 
     def connect(self, *, clock: Clock | None = None, events: EventQueue | None = None, memory: Memory | None = None,
-                irq: InterruptLine | None = None) -> None:
-        """Wire the device. What is left out stays as it is; without an interrupt line it drives one nobody hears."""
+                irq: InterruptLine | None = None, place: str | None = None) -> None:
+        """Wire the device. What is left out stays as it is; without an interrupt line it drives one nobody hears.
+
+        `place` is where it stands, for people.
+        """
         if clock is not None:
             self.clock = clock
         if events is not None:
@@ -169,6 +176,11 @@ class Device:
             self.memory = memory
         if irq is not None:
             self.irq = irq
+        if place is not None:
+            self._where = place
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}{self._where}>"
 
     # --- Device tree -------------------------------------------------------------------------------------------------
 
@@ -212,7 +224,7 @@ class Device:
                 continue
             skip = offset + lane - (key >> 4)
             taken = min((key & 15) - skip, size - lane)
-            value |= (self._readers[key]() >> 8 * skip & (1 << 8 * taken) - 1) << 8 * lane
+            value |= (self._whole(key) >> 8 * skip & (1 << 8 * taken) - 1) << 8 * lane
             lane += taken
             served = True
         if not served:
@@ -236,12 +248,16 @@ class Device:
             mask = (1 << 8 * taken) - 1
             part = (value >> 8 * lane & mask) << 8 * skip
             if taken < key & 15 and key in self._merging:
-                part |= self._readers[key]() & ~(mask << 8 * skip)
+                part |= self._whole(key) & ~(mask << 8 * skip)
             self._writers[key](part)
             lane += taken
             served = True
         if not served:
             self._unserved(True, offset, size)
+
+    def _whole(self, key: int) -> int:
+        """What a register reads as; what its method returns is looked at, as the bus does with the whole access."""
+        return whole_number(self, key >> 4, key & 15, self._readers[key]())
 
     def _covering(self, table: dict[int, Any], offset: int) -> int | None:
         """The key of the register that holds the byte at `offset`; registers are aligned to their width."""

@@ -47,9 +47,11 @@ class CLINT(Device):
         self.msip = [0] * self.hart_count
 
     def reset(self) -> None:
-        """Software interrupts fall. mtime runs on, and mtimecmp, which has no reset value, is left alone."""
+        """Software interrupts fall; mtime runs on. mtimecmp has no reset value: it is zero, as on QEMU, so the timer
+        interrupt is pending at once. There are guests whose handler is the first to set it."""
         for hart in range(self.hart_count):
             self.write_msip(hart, 0)
+            self.write_mtimecmp(hart, 0)
         super().reset()
 
     def tree_properties(self, context: TreeContext) -> dict[str, Any]:

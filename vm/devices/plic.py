@@ -9,9 +9,14 @@ sifive,plic-1.0.0. Context 2n is hart n's M-mode (its pin 11, MEIP), context 2n 
     0x200000 + 0x1000 * context threshold: only higher priorities reach the hart
     0x200004 + 0x1000 * context claim (read), complete (write)
 
-Sets of sources are integers, one bit for each source. As the specification has it: claims ignore the threshold; a
-request that was accepted stays pending though the line falls; a completion counts only if the source is enabled for
-the context.
+Sets of sources are integers, one bit for each source. As the specification has it, claims ignore the threshold, and a
+request that was accepted stays pending though the line falls. As QEMU has it, and the specification has not, a
+completion counts whether or not the source is enabled for the context: there are guests that disable it before.
+
+The specification leaves the gateways to the platform. A level-triggered one makes a new request of a line that is high
+at the completion. The other kind, that of all sources on QEMU's `virt`, does so only if the device has driven the line
+high since the claim: a guest may leave a condition standing that it does not care for, and is not interrupted for it
+without end.
 """
 
 from collections.abc import Sequence
@@ -41,7 +46,7 @@ class PLIC(Device):
     size = 0x60_0000
     sources = 96                    # source 0, which does not exist, counted
     words = sources // 32
-    state = ("priorities", "levels", "pending", "in_service", "enables", "thresholds", "outputs")
+    state = ("priorities", "levels", "pending", "in_service", "asserted", "enables", "thresholds", "outputs")
 
     def __init__(self, harts: Sequence[Pins]):
         self.contexts = 2 * len(harts)
@@ -52,6 +57,7 @@ class PLIC(Device):
         self._pins = [partial(hart.set_interrupt, bit)
                       for hart in harts for bit in (MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL)]
         self._lines: dict[int, InterruptLine] = {}
+        self._by_assertion = 0                              # sources whose gateway is not level-triggered
         self.levels = 0                                     # sources whose line is high
         self.outputs = [False] * self.contexts
         self.reset()
@@ -61,6 +67,7 @@ class PLIC(Device):
         self.priorities = [0] * self.sources
         self.pending = 0
         self.in_service = 0                                 # claimed, not yet completed: the gateway is shut
+        self.asserted = 0                                   # of those, driven high since the claim
         self.enables = [0] * self.contexts
         self.thresholds = [0] * self.contexts
         self._rank()
@@ -80,22 +87,26 @@ class PLIC(Device):
 
     # --- Sources -----------------------------------------------------------------------------------------------------
 
-    def line(self, source: int) -> InterruptLine:
-        """The line into `source` (1 to 95), one for each source."""
+    def line(self, source: int, level_triggered: bool = True) -> InterruptLine:
+        """The line into `source` (1 to 95), one for each source, whose gateway is of this kind."""
         if not 0 < source < self.sources:
             raise ConfigurationError(f"the PLIC has interrupt sources 1 to {self.sources - 1}, not {source}")
         if source not in self._lines:
-            self._lines[source] = InterruptLine(partial(self._line_changed, 1 << source))
+            self._lines[source] = InterruptLine(partial(self._line_driven, 1 << source))
+        bit = 1 << source
+        self._by_assertion = self._by_assertion & ~bit if level_triggered else self._by_assertion | bit
         return self._lines[source]
 
-    def _line_changed(self, bit: int, level: bool) -> None:
-        if level:
-            self.levels |= bit
-            if not self.in_service & bit:
-                self.pending |= bit
-                self._drive()
-        else:
+    def _line_driven(self, bit: int, level: bool) -> None:
+        if not level:
             self.levels &= ~bit
+            return
+        self.levels |= bit
+        if self.in_service & bit:
+            self.asserted |= bit
+        elif not self.pending & bit:
+            self.pending |= bit
+            self._drive()
 
     # --- Outputs -----------------------------------------------------------------------------------------------------
 
@@ -183,10 +194,13 @@ class PLIC(Device):
 
     @writes(0x20_0004, count="contexts", stride=0x1000)
     def complete(self, context: int, source: int) -> None:
-        """The gateway of `source` opens again: a line that is still high is a new request."""
+        """The gateway of `source` opens again; what is a new request then, its kind decides."""
         bit = 1 << source if source < self.sources else 0
-        if bit & self.in_service & self.enables[context]:
-            self.in_service &= ~bit
-            if bit & self.levels:
-                self.pending |= bit
-                self._drive()
+        if not bit & self.in_service:
+            return
+        requested = bit & self.levels & (self.asserted | ~self._by_assertion)
+        self.in_service &= ~bit
+        self.asserted &= ~bit
+        if requested:
+            self.pending |= bit
+            self._drive()

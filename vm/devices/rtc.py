@@ -28,6 +28,7 @@ class GoldfishRTC(Device):
     compatible = "google,goldfish-rtc"
     node_name = "rtc"
     size = 0x1000
+    level_triggered = False
     state = ("alarm", "alarm_armed", "irq_enabled", "irq_pending", "high_latch")
 
     def __init__(self) -> None:

@@ -42,6 +42,7 @@ class UART(ConsolePort, Device):
     size = 0x100
     width = 1
     splits = False
+    level_triggered = False
     clock_frequency = 3_686_400     # Hz, of the baud rate generator
     state = ("divisor", "ier", "lcr", "mcr", "scr", "overrun", "modem_changes", "fifo_enabled", "trigger", "fifo",
              "queue", "transmit_pending", "timeout_armed", "timed_out")
@@ -56,7 +57,7 @@ class UART(ConsolePort, Device):
     def reset(self) -> None:
         """Master reset of the data sheet. What the host has sent and the guest not yet received stays in the queue."""
         self._disarm()
-        self.divisor = 1            # undefined after a reset
+        self.divisor = 12           # undefined after a reset; as on QEMU
         self.ier = 0
         self.lcr = 0
         self.mcr = 0
@@ -83,12 +84,17 @@ class UART(ConsolePort, Device):
 
     def take(self, size: int) -> bytes:
         """At most `size` received bytes for somebody on the board's side, as the firmware's console is."""
-        waiting = bytes(self.fifo + self.queue)[:size]
-        self.queue[:] = (self.fifo + self.queue)[size:]
-        self.fifo.clear()
-        self._fill()
-        self._drive()
-        return waiting
+        taken = self.fifo[:size]
+        del self.fifo[:size]
+        from_queue = size - len(taken)
+        taken += self.queue[:from_queue]
+        del self.queue[:from_queue]             # in constant time, as the FIFO's: a bytearray moves where it begins
+        if taken:
+            self.timed_out = False
+            self._fill()
+            self._rearm()
+            self._drive()
+        return bytes(taken)
 
     def on_event(self, event: int, data: int) -> None:
         self.timeout_armed = False

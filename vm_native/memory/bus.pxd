@@ -41,8 +41,10 @@ cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t val
 cdef class Window:
     cdef uint64_t base
     cdef uint64_t end
-    cdef object read        # bound methods of the device
+    cdef object device
+    cdef object read        # its bound methods
     cdef object write
+    cdef uint64_t load(self, uint64_t offset, int size) except? 0
 
 cdef class Bus:
     cdef AddressMap map

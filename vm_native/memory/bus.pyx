@@ -2,13 +2,16 @@
 
 RAM is found by arithmetic. Every other address belongs to a window that a device serves with `read(offset, size)`
 and `write(offset, size, value)`. A device that raises leaves the access undone: the exception is stashed here, and
-whoever runs the machine raises it again.
+whoever runs the machine raises it again. So is what it says if a device returns anything but a number that fits.
 """
 from bisect import bisect_right
 
 cimport cython
+from cpython.long cimport PyLong_Check
 from libc.stdint cimport uint64_t
 from vm_native.memory.ram cimport Ram
+
+from vm_native.memory.device_value import whole_number
 
 
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil:
@@ -29,7 +32,7 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
-        value[0] = window.read(physical - window.base, size)
+        value[0] = window.load(physical - window.base, size)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
@@ -56,8 +59,21 @@ cdef class Window:
     def __init__(self, uint64_t base, uint64_t end, device):
         self.base = base
         self.end = end
+        self.device = device
         self.read = device.read
         self.write = device.write
+
+    cdef uint64_t load(self, uint64_t offset, int size) except? 0:
+        cdef uint64_t number
+        value = self.read(offset, size)
+        if PyLong_Check(value):
+            try:
+                number = value
+                if size == 8 or number >> 8 * size == 0:
+                    return number
+            except OverflowError:
+                pass
+        return whole_number(self.device, offset, size, value)
 
 
 def _base_of(Window window not None):
@@ -117,7 +133,7 @@ cdef class Bus:
     def read_device(self, uint64_t address, int size):
         """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""
         cdef Window window = self.find_window(address, size)
-        return None if window is None else window.read(address - window.base, size)
+        return None if window is None else window.load(address - window.base, size)
 
     def write_device(self, uint64_t address, int size, uint64_t value):
         """Write 1, 2, 4 or 8 bytes to the device there; False where there is none."""

@@ -70,7 +70,8 @@ class BlockDevice(VirtioDevice):
     """A raw disk image as a disk of the guest. Opens and locks the file at once, `close` lets it go.
 
     `read_only` lets several machines share an image. With `discard_on_exit` the guest may write, and the image never
-    changes. `serial` is what the guest can ask for, at most 20 bytes (Linux: /sys/block/vda/serial).
+    changes. `serial` is what the guest can ask for, at most 20 bytes (Linux: /sys/block/vda/serial). `legacy` is for
+    guests that know only the registers of before virtio 1.
     """
 
     device_id = 2
@@ -79,11 +80,12 @@ class BlockDevice(VirtioDevice):
     state = VirtioDevice.state + ("writeback", "busy", "overlay")
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard_on_exit: bool = False,
-                 serial: str = ""):
+                 serial: str = "", legacy: bool = False):
         if not serial.isascii() or len(serial) > ID_SIZE:
             raise ConfigurationError(f"{os.fspath(path)}: disk serial {serial!r} is not ASCII of at most {ID_SIZE} "
                                      "bytes; choose a shorter one")
         self.serial = serial
+        self.legacy = legacy
         self.read_only = read_only
         self.busy = False           # an event is under way
         self.disk = Overlay(path) if discard_on_exit and not read_only else Disk(path, read_only)

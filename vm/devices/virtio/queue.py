@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAXIMUM_SIZE = 256                  # QueueNumMax, and the longest chain that is followed
 
+LEGACY_ALIGNMENT = 4096             # QEMU's, for drivers that do not set it
+
 NEXT, WRITE, INDIRECT = 1, 2, 4     # descriptor flags
 NO_INTERRUPT = 1                    # available ring flag
 
@@ -90,7 +92,8 @@ class Chain(NamedTuple):
 class Queue:
     """One split virtqueue. The transport sets the plain attributes from its registers; they are the saved state."""
 
-    STATE = ("size", "ready", "descriptors", "available", "used", "indirect", "event_index", "index", "signalled")
+    STATE = ("size", "ready", "descriptors", "available", "used", "alignment", "indirect", "event_index", "index",
+             "signalled")
 
     memory: Memory                  # set when the device is connected
 
@@ -103,6 +106,7 @@ class Queue:
         self.descriptors = 0        # addresses of the three areas
         self.available = 0
         self.used = 0
+        self.alignment = LEGACY_ALIGNMENT           # of the used ring, in the legacy layout
         self.indirect = False       # negotiated features
         self.event_index = False
         self.index = 0              # chains completed since the queue was made ready, modulo 2**16
@@ -114,6 +118,13 @@ class Queue:
     def load(self, saved: dict[str, Any]) -> None:
         for name in self.STATE:
             setattr(self, name, saved[name])
+
+    def lay_out(self, descriptors: int) -> None:
+        """Place the areas as in the legacy layout (2.7.2): one behind the other, the used ring aligned."""
+        self.descriptors = descriptors
+        self.available = descriptors + 16 * self.size
+        end = self.available + 6 + 2 * self.size
+        self.used = end + -end % (self.alignment or LEGACY_ALIGNMENT)
 
     def start(self) -> None:
         """The driver sets QueueReady: check what it has set up and begin at the rings' first entries."""

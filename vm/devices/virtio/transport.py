@@ -1,8 +1,11 @@
 """Virtio over MMIO: the registers by which a driver finds, negotiates with and runs a device.
 
-Virtio 1.2, section 4.2 (register layout version 2; the legacy interface is not offered), with the status machine of
-sections 2.1 and 3.1; device-tree binding virtio,mmio. Control registers are 32 bits wide; the configuration space from
+Virtio 1.2, section 4.2 (register layout version 2, or the legacy one of 4.2.4), with the status machine of sections
+2.1 and 3.1; device-tree binding virtio,mmio. Control registers are 32 bits wide; the configuration space from
 0x100 takes any width.
+
+Drivers of teaching kernels cut the negotiation short, and QEMU lets them: they do not accept VIRTIO_F_VERSION_1 (6.1
+lets the device go on), or go to DRIVER_OK without FEATURES_OK, and then have accepted nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from vm.devices.virtio.queue import MAXIMUM_SIZE, Queue
 from vm.errors import GuestError
 
 MAGIC = int.from_bytes(b"virt", "little")
-VERSION = 2
-VENDOR = int.from_bytes(b"vm\0\0", "little")
+VERSION, LEGACY_VERSION = 2, 1
+VENDOR = int.from_bytes(b"QEMU", "little")         # guests made for QEMU's `virt` accept no other
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET, FAILED = 0x01, 0x02, 0x04, 0x08, 0x40, 0x80
 DRIVER_BITS = ACKNOWLEDGE | DRIVER | DRIVER_OK | FEATURES_OK | FAILED
@@ -31,13 +34,19 @@ class VirtioDevice(Device):
 
     On a notification the device serves the queue at once; one that takes time overrides `on_notify` and calls `serve`
     later. `handle` is only called while the driver runs the device and the queue is ready; it may raise `GuestError`.
+
+    `legacy`, set before the guest runs, makes it a device of before virtio 1, as QEMU's are without
+    `-global virtio-mmio.force-legacy=false`: for guests that know no other.
     """
+
+    legacy: bool = False
 
     compatible = "virtio,mmio"
     node_name = "virtio_mmio"
     size = 0x1000
+    level_triggered = False
     state: tuple[str, ...] = ("device_features_select", "driver_features_select", "driver_features", "status",
-                              "interrupt_status", "queue_select", "config_generation", "queue_states")
+                              "interrupt_status", "queue_select", "config_generation", "queue_states", "page_size")
 
     device_id: int                  # virtio 1.2, section 5
     queue_count: int
@@ -73,7 +82,7 @@ class VirtioDevice(Device):
 
     def negotiated(self, feature: int) -> bool:
         """Whether the driver accepted a feature bit."""
-        return bool(self.status & FEATURES_OK and self.driver_features >> feature & 1)
+        return bool((self.legacy or self.status & FEATURES_OK) and self.driver_features >> feature & 1)
 
     def serve(self, index: int) -> None:
         """Handle a queue, if it runs, and interrupt the driver if it wants to know."""
@@ -112,6 +121,7 @@ class VirtioDevice(Device):
         self.status = 0
         self.interrupt_status = 0
         self.queue_select = 0
+        self.page_size = 0                          # in which a legacy driver counts
         for queue in self.queues:
             queue.reset()
         super().reset()
@@ -127,7 +137,7 @@ class VirtioDevice(Device):
 
     @property
     def _running(self) -> bool:
-        return self.status & (FEATURES_OK | DRIVER_OK | NEEDS_RESET) == FEATURES_OK | DRIVER_OK
+        return self.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
 
     def _interrupt(self, cause: int) -> None:
         self.interrupt_status |= cause
@@ -148,7 +158,7 @@ class VirtioDevice(Device):
 
     @reads(0x004)
     def read_version(self) -> int:
-        return VERSION
+        return LEGACY_VERSION if self.legacy else VERSION
 
     @reads(0x008)
     def read_device_id(self) -> int:
@@ -173,6 +183,9 @@ class VirtioDevice(Device):
         if self.driver_features_select < 2 and not self.status & FEATURES_OK:
             shift = 32 * self.driver_features_select
             self.driver_features = self.driver_features & ~(0xFFFF_FFFF << shift) | value << shift
+            if self.legacy:                         # there is no FEATURES_OK to wait for, and none to refuse them by
+                self.driver_features &= self._offered
+                self._tell_queues()
 
     @writes(0x024)
     def select_driver_features(self, value: int) -> None:
@@ -180,7 +193,12 @@ class VirtioDevice(Device):
 
     @property
     def _offered(self) -> int:
-        return self.features() | COMMON_FEATURES
+        return (self.features() | COMMON_FEATURES) & (0xFFFF_FFFF if self.legacy else ~0)
+
+    def _tell_queues(self) -> None:
+        for queue in self.queues:
+            queue.indirect = bool(self.driver_features >> F_INDIRECT_DESC & 1)
+            queue.event_index = bool(self.driver_features >> F_EVENT_IDX & 1)
 
     # --- Queues ------------------------------------------------------------------------------------------------------
 
@@ -213,6 +231,9 @@ class VirtioDevice(Device):
         if not value & 1:
             queue.ready = False
             return
+        self._start(queue)
+
+    def _start(self, queue: Queue) -> None:
         try:
             queue.start()
         except GuestError as error:
@@ -240,6 +261,32 @@ class VirtioDevice(Device):
             shift = 32 * half
             setattr(queue, area, getattr(queue, area) & ~(0xFFFF_FFFF << shift) | value << shift)
 
+    # --- Queues of the legacy layout (4.2.4): a page number for all areas, 0 for none --------------------------------
+
+    @writes(0x028)
+    def write_page_size(self, value: int) -> None:
+        self.page_size = value
+
+    @writes(0x03C)
+    def write_queue_alignment(self, value: int) -> None:
+        if queue := self._selected:
+            queue.alignment = value
+
+    @reads(0x040)
+    def read_queue_page(self) -> int:
+        queue = self._selected
+        return queue.descriptors // self.page_size if queue and queue.ready and self.page_size else 0
+
+    @writes(0x040)
+    def write_queue_page(self, value: int) -> None:
+        queue = self._selected
+        if queue is None or not self.legacy:
+            return
+        queue.ready = False
+        if value:
+            queue.lay_out(value * self.page_size)
+            self._start(queue)
+
     # --- Interrupts and status ---------------------------------------------------------------------------------------
 
     @reads(0x060)
@@ -259,14 +306,15 @@ class VirtioDevice(Device):
     def write_status(self, value: int) -> None:
         """Zero resets. A driver only ever adds bits; FEATURES_OK stays off if the device cannot work with them."""
         if value == 0:
+            page_size = self.page_size
             self.reset()
+            self.page_size = page_size              # Linux writes it before the reset, once
             return
         if value & FEATURES_OK and not self.status & FEATURES_OK:
-            if self.driver_features & ~self._offered or not self.driver_features >> F_VERSION_1 & 1:
+            if self.driver_features & ~self._offered:
                 value &= ~FEATURES_OK
-            for queue in self.queues:
-                queue.indirect = bool(self.driver_features >> F_INDIRECT_DESC & 1)
-                queue.event_index = bool(self.driver_features >> F_EVENT_IDX & 1)
+            else:
+                self._tell_queues()
         self.status |= value & DRIVER_BITS
 
     # --- Shared memory regions: there are none, whatever is selected -------------------------------------------------
@@ -295,7 +343,11 @@ class VirtioDevice(Device):
 
 
 class EmptySlot(VirtioDevice):
-    """A place where a device could be: device id 0, which drivers pass over (4.2.2)."""
+    """A place where a device could be: device id 0, which drivers pass over (4.2.2). It offers nothing."""
 
     device_id = 0
     queue_count = 0
+
+    @property
+    def _offered(self) -> int:
+        return 0
