@@ -13,14 +13,19 @@ from dataclasses import dataclass
 
 from vm.boards import Virt
 from vm.boards.virt import RESET_VECTOR
+from vm.errors import LoadError
 from vm.firmware import prepare_for_supervisor
 from vm.hart import Hart
 from vm.loaders import LinuxBoot, Program, Range, load_linux, place_device_tree, place_program, read_program
 from vm.memory import Memory
 from vm_native.riscv.hart import NativeHart
+from vm_native.riscv.isa import Isa
 
 OPENSBI_SIZE = 0x20_0000                # what OpenSBI takes at the start of RAM
 FW_JUMP_TREE = Range(0x220_0000, 0x1_0000)      # where its fw_jump copies the device tree to, from the start of RAM
+
+# Every kernel is compiled for rv64ima, and fences instructions when it patches itself (its arch/riscv/Makefile).
+LINUX_NEEDS = ("M", "A", "Zifencei")
 
 # `li` of any register with 0x4942534f, the magic number of fw_dynamic_info: lui, then addi or addiw.
 LOAD_MAGIC = re.compile(rb"[\x37\xb7][\x50-\x5f]\x42\x49" rb"[\x13\x93\x1b\x9b][\x00-\x0f\x80-\x8f][\xf0-\xff]\x34")
@@ -54,12 +59,13 @@ class Loaded:
         return self.linux.initrd if self.linux else None
 
 
-def load_files(start: Start, memory: Memory, ram: Range) -> Loaded:
+def load_files(start: Start, memory: Memory, ram: Range, isa: Isa) -> Loaded:
     """Put the files into memory. Raises LoadError."""
     if start.kernel is None:
         assert start.program is not None
         program = place_program(start.program, read_program(start.program, ram), memory, ram, start.address)
         return Loaded(program, None, place_device_tree(ram, program.segments), start.cmdline)
+    check_isa(start.kernel, isa)
     image = None if start.program is None else read_program(start.program, ram)
     reserved = () if image is None else held_by_firmware(image, ram)
     linux = load_linux(start.kernel, memory, ram, initrd=start.initrd, reserved=reserved)
@@ -68,6 +74,14 @@ def load_files(start: Start, memory: Memory, ram: Range) -> Loaded:
         assert start.program is not None
         firmware = place_program(start.program, image, memory, ram, start.address)
     return Loaded(firmware, linux, linux.dtb_address, start.cmdline)
+
+
+def check_isa(kernel: str, isa: Isa) -> None:
+    """Raise LoadError where no Linux can run: it would hang before it has a console to say so."""
+    missing = [name.lower() for name in LINUX_NEEDS if name not in isa.extensions]
+    if missing:
+        raise LoadError(f"{kernel}: Linux needs {', '.join(missing)}, which the machine has not: name what is missing "
+                        "in isa=, or --isa, as in rv64imac_zifencei")
 
 
 def held_by_firmware(image: bytes, ram: Range) -> tuple[Range, ...]:

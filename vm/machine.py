@@ -191,7 +191,7 @@ class Machine:
             self._mapped = True
 
     def _begin(self, start: Start) -> Loaded:
-        loaded = load_files(start, self.memory, self.board.ram)
+        loaded = load_files(start, self.memory, self.board.ram, self.isa)
         self._map_devices()
         self.events.clear()
         self.board.reset()
