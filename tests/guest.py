@@ -19,6 +19,7 @@ trap_s:
 """
 # What these tests are about, whatever else a machine has by default.
 ISA = "rv64gc_zicntr_sstc_svade_svadu_sv57"
+FAR = (1 << 64) - 1                     # a time that does not come
 ENOUGH = 1_000_000                      # steps: a test program that takes more hangs
 
 
@@ -48,6 +49,8 @@ class Guest:
         for hart in self.machine.harts:
             hart.csr["mtvec"] = self.address("trap_m")
             hart.csr["stvec"] = self.address("trap_s")
+        for native in self.machine._natives:
+            native.mtimecmp = FAR           # from reset on the machine timer is due
 
     def address(self, label: str) -> int:
         return self.machine.program.symbols[label].address

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from tests.assembler import BASE
+from vm import Machine
 from vm_native.riscv.registers import F_NAMES, X_NAMES
 
 
@@ -140,7 +141,10 @@ def test_state(guest):
 
 
 def test_reset_state(guest):
-    """Privileged specification, section 3.4: M-mode, MIE and MPRV 0, PMP off; here the rest is zero as well."""
+    """Privileged specification, section 3.4: M-mode, MIE and MPRV 0, PMP off; here the rest is zero as well.
+
+    But for MTIP: the timer is due.
+    """
     g = guest("wfi")
     g["mstatus"], g["satp"], g["mie"], g["medeleg"] = (1 << 64) - 1, 8 << 60, 0xAAA, 0xFFFF
     g["x5"], g.hart.f_bits[3], g["pmpcfg0"] = 1, 2, 0x1F
@@ -148,9 +152,9 @@ def test_reset_state(guest):
     g.native.set_interrupt(11, True)
     g.native.reset()
     assert g.hart.privilege == 3 and g.hart.pc == 0 and not any(g.hart.x) and not any(g.hart.f_bits)
-    for name in ("satp", "mie", "mip", "medeleg", "pmpcfg0", "mcause"):
+    for name in ("satp", "mie", "medeleg", "pmpcfg0", "mcause"):
         assert g[name] == 0, name
-    assert g["mstatus"] == 0xA << 32
+    assert (g["mstatus"], g["mip"]) == (0xA << 32, 1 << 7)
 
 
 def test_lines(guest):
@@ -161,6 +165,12 @@ def test_lines(guest):
         g.native.set_interrupt(bit, False)
     with pytest.raises(ValueError, match="not a line"):
         g.native.set_interrupt(5, True)
+
+
+def test_machine_timer_is_due_from_reset():
+    """mtimecmp has no reset value in the manual; QEMU's and Spike's is 0, and kernels wait for that first interrupt."""
+    with Machine(memory="1M") as machine:
+        assert (machine.harts[0]["mip"], machine.harts[0]["mie"]) == (1 << 7, 0)
 
 
 def test_mtimecmp_drives_mtip(guest):

@@ -153,8 +153,7 @@ cdef class NativeHart:
         for bit, name in enumerate(FEATURES):
             if name in self.isa.extensions:
                 state.features |= <uint64_t>1 << <int>bit
-        state.privilege = MACHINE
-        state.mtimecmp = NEVER
+        state.privilege = MACHINE               # mtimecmp is 0, and MTIP pending: as on QEMU's and Spike's CLINT
         reset_csrs(self.hart)
         self.refresh()
 
