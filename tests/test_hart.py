@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.assembler import BASE
+from vm import Machine
 from vm.registers import FloatName
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES
 
@@ -164,6 +165,12 @@ def test_lines(guest):
         g.native.set_interrupt(bit, False)
     with pytest.raises(ValueError, match="not a line"):
         g.native.set_interrupt(5, True)
+
+
+def test_machine_timer_is_due_from_reset():
+    """mtimecmp has no reset value in the manual; QEMU's and Spike's is 0, and kernels wait for that first interrupt."""
+    with Machine(memory="1M") as machine:
+        assert (machine.harts[0]["mip"], machine.harts[0]["mie"]) == (1 << 7, 0)
 
 
 def test_mtimecmp_drives_mtip(guest):

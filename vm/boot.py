@@ -96,7 +96,7 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
         program, segments = plan_program(file, ram, None if file.data.startswith(MAGIC) else ram.base)
         check_entry(program.path, program.entry, ram, isa)
         reserved = [*program.segments, *held_by_firmware(file, ram, tree_size)]
-    linux, others = plan_linux(image, ram, disk, reserved, tree_size, address)
+    linux, others = plan_linux(image, ram, disk, reserved, tree_size, address, isa.extensions)
     check_entry(linux.path, linux.entry, ram, isa)
     blob = board.device_tree(arguments, linux.initrd)
     tree = Segment(Range(linux.dtb_address, len(blob)), blob)

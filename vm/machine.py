@@ -62,7 +62,8 @@ class Machine:
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
       there.
     - harts: how many, 1 to 8; they take turns in one thread.
-    - isa: what the harts have, like "rv64gc_zicntr_sstc"; the default has all there is.
+    - isa: what the harts have, like "rv64gc_zicntr_sstc", "rva22s64" or "default_zkr"; the default is much like
+      QEMU's CPU, and has all that is not in the way of a guest made for that.
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
     - engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
       is "jit" where that works. The default is $VM_ENGINE or "auto".

@@ -80,9 +80,21 @@ def test_interrupts_of_the_supervisor_are_delegated(boot):
     assert boot("j .").harts[0]["mideleg"] & 0xFFF == 1 << 1 | 1 << 5 | 1 << 9
 
 
-def test_dirty_bits_are_left_to_software(boot):
-    """Svade: menvcfg.ADUE is 0. A kernel that wants Svadu asks for it through SBI FWFT."""
-    assert not boot("j .").harts[0]["menvcfg"] & ADUE
+@pytest.mark.parametrize("isa, enabled", [("default", True), ("rva22s64", False), ("rva22s64_svadu", False)])
+def test_hardware_sets_dirty_bits_where_the_tree_names_only_svadu(isa, enabled, boot):
+    """Of both, Svade holds until the kernel asks for Svadu through SBI FWFT: Linux, riscv/extensions.yaml, `svade`."""
+    machine = boot("j .", isa=isa)
+    assert bool(machine.harts[0]["menvcfg"] & ADUE) == enabled
+    names = machine.isa.string.split("_")
+    assert ("svadu" in names and "svade" not in names) == enabled
+
+
+@pytest.mark.parametrize("isa", ["rv64i", "rv64imac", "rv64ima_zicntr", "rv64imc_zifencei"])
+def test_isa_without_what_every_linux_needs(isa, boot):
+    missing = [name for name in ("m", "a", "zifencei") if name not in isa.removeprefix("rv64").replace("zicntr", "")]
+    with pytest.raises(vm.LoadError, match=f"Image: Linux needs {', '.join(missing)}, which .* isa=") as caught:
+        boot("j .", isa=isa)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.network
@@ -150,6 +162,58 @@ def test_user_mode_reads_counters(boot, counter):
         rd{counter} t0
         ecall
         {TRAP_HANDLER}""")) == "i"
+
+
+# The counters of a hart that has none: firmware emulates them, for U-mode where scounteren lets it.
+WITHOUT_COUNTERS = "rv64imac_zifencei"
+
+
+@pytest.mark.parametrize("firmware", [None, pytest.param("fw_dynamic.bin", marks=pytest.mark.network)])
+def test_time_is_emulated_where_the_hart_has_none(firmware, boot):
+    """It is mtime, which goes on; OpenSBI as an oracle."""
+    machine = boot(f"""{TRAP_IS_A_LETTER}
+        rdtime s0
+        li t0, 3000
+    1:  addi t0, t0, -1
+        bnez t0, 1b
+        rdtime s1
+        sub s2, s1, s0
+        rdcycle s3
+        rdinstret s4
+        j .
+        {TRAP_HANDLER}""", isa="rv64gc" if firmware else WITHOUT_COUNTERS, firmware=firmware and opensbi()[firmware])
+    machine.run(seconds=1)
+    hart = machine.harts[0]
+    assert hart["scause"] == 0
+    assert 60 <= hart["s2"] < 1000                  # 6,000 steps of 1 ns, at 10 MHz
+    assert hart["s3"] >= 6000 and hart["s4"] >= 6000
+
+
+@pytest.mark.parametrize("allowed", [0, 7])
+def test_time_is_emulated_for_user_mode_where_it_may_read_it(allowed, boot):
+    machine = boot(f"""{TRAP_IS_A_LETTER}
+        csrwi scounteren, {allowed}
+        la t0, user
+        csrw sepc, t0
+        li t0, 0x100
+        csrc sstatus, t0
+        sret
+    user:
+        rdtime t0
+        ecall
+        {TRAP_HANDLER}""", isa=WITHOUT_COUNTERS)
+    assert printed(machine) == ("i" if allowed else "c")
+
+
+@pytest.mark.parametrize("code", ["csrw time, zero", "csrs cycle, t0", "csrr t0, hpmcounter3", "csrr t0, stimecmp"])
+def test_nothing_else_is_emulated(code, boot):
+    assert printed(boot(TRAP_IS_A_LETTER + "li t0, 1\n" + code + TRAP_HANDLER, isa=WITHOUT_COUNTERS)) == "c"
+
+
+def test_counter_that_only_machine_mode_may_read_is_not_emulated(boot):
+    machine = boot(TRAP_IS_A_LETTER + "rdtime t0" + TRAP_HANDLER, isa=WITHOUT_COUNTERS)
+    machine.harts[0]["mcounteren"] = 0
+    assert printed(machine) == "c"
 
 
 def test_timer_of_the_supervisor(boot):

@@ -83,7 +83,7 @@ RULES = [
     rule("writable but not readable pages", "mmu.pyx",
          "not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or", "not pte & PTE_V or"),
     rule("ADUE the other way", "mmu.pyx",
-         "if not hart.state.menvcfg & MENVCFG_ADUE:", "if hart.state.menvcfg & MENVCFG_ADUE:"),
+         "return hart.state.menvcfg & MENVCFG_ADUE != 0", "return hart.state.menvcfg & MENVCFG_ADUE == 0"),
     rule("a store leaves D", "mmu.pyx", "PTE_A | (PTE_D if access == WRITE else 0)", "PTE_A"),
     rule("locked PMP entries do not bind M-mode", "mmu.pyx",
          "if privilege == MACHINE and not hart.state.pmpcfg[i] & PMPCFG_L:", "if privilege == MACHINE:"),

@@ -20,13 +20,12 @@ from tests.conformance.ours import Ours
 from tests.conformance.rules import ONLY_ON_SPIKE
 from tests.conformance.scenery import ALL, NAPOT, R_W_X
 from tests.conformance.units import Unit
-from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
 from vm_native.riscv.registers import CSR_NUMBERS
 
 PROGRAMS = Path(__file__).parent / "programs"
-WHOLE, USUAL, NARROW = isa_strings.DEFAULT, "rv64gc_zicntr_svade", "rv64ima_zicntr_zifencei_svade"
+WHOLE, USUAL, NARROW = "default_zkr", "rv64gc_zicntr_svade", "rv64ima_zicntr_zifencei_svade"
 LIMIT = 400_000
 DIRTY = mask("mstatus", "FS")
 MODES = {"U": 0, "S": 1, "M": 3}

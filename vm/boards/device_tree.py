@@ -107,7 +107,8 @@ def _cpus(harts: Harts, cpu: Sequence[int], controller: Sequence[int]) -> fdt.No
             if extension in extensions:
                 properties[f"riscv,{extension[2:]}-block-size"] = CACHE_BLOCK
         nodes.append(_node(f"cpu@{number:x}", properties, _node("interrupt-controller", {
-            "#interrupt-cells": 1, "interrupt-controller": None, "compatible": "riscv,cpu-intc", "phandle": interrupts,
+            "#address-cells": 0, "#interrupt-cells": 1, "interrupt-controller": None, "compatible": "riscv,cpu-intc",
+            "phandle": interrupts,
         })))
     cores = [_node(f"core{index}", {"cpu": phandle}) for index, phandle in enumerate(cpu)]
     nodes.append(_node("cpu-map", {}, _node("cluster0", {}, *cores)))

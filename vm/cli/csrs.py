@@ -15,7 +15,7 @@ def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:
     rows = [row for row in CSRS if not row.needs or row.needs in extensions]
     return [
         (numbers(row), names(row), LEVELS[row.privilege] + ("RO" if row.is_readonly else "RW"), row.needs,
-         f"{row.initial:#x}" if row.state and row.initial is not None else "", content(row, extensions))
+         after_reset(row, extensions), content(row, extensions))
         for row in sorted(rows, key=lambda row: row.number)
     ]
 
@@ -44,6 +44,11 @@ def names(row: Csr) -> str:
         return row.name
     even = " (even)" if row.indices.step == 2 else ""
     return f"{row.name}{row.indices[0]} to {row.indices[-1]}{even}"
+
+
+def after_reset(row: Csr, extensions: frozenset[str]) -> str:
+    value = row.initial(extensions)
+    return f"{value:#x}" if row.state and value is not None else ""
 
 
 def content(row: Csr, extensions: frozenset[str]) -> str:

@@ -108,12 +108,20 @@ def isa_page() -> str:
     """The table as a page of the documentation."""
     from vm_native.riscv.isa import DEFAULT, PROFILES
 
+    profiles = ", ".join(f"`{name}`" for name in PROFILES)
     lines = [
         "# Instruction set", "",
         "Made by `vm info --isa --markdown` from the tables that the decoder reads.", "",
-        f"The default machine is `{DEFAULT}`. `isa=` of `vm.Machine` and `--isa` take a string like `rv64gc_zba`, or a",
-        f"profile ({', '.join(f'`{name}`' for name in PROFILES)}) with or without more behind it. What is off, and",
-        "everything else (vector, hypervisor), traps as an illegal instruction.", "",
+        f"`isa=` of `vm.Machine` and `--isa` take a string like `rv64gc_zba`, a profile ({profiles}) or `default`,",
+        "with or without more behind it, as in `default_zkr`. Strings are written as the unprivileged manual names",
+        "extensions: in either case, with or without versions. What is off, and everything else (vector, hypervisor),",
+        "traps as an illegal instruction. The default machine is", "", f"    {DEFAULT}", "",
+        "Like the CPU of QEMU's `virt` board it has Svadu without Svade: hardware sets the A and D bits of page tables",
+        "from reset (`menvcfg.ADUE` is 1). So does a hart of which neither is said. With Svade, alone or beside Svadu,",
+        "a clear bit faults until software sets `menvcfg.ADUE`.", "",
+        "Linux needs `m`, `a` and `zifencei`; `vm boot` refuses an instruction set without them. Where `zicntr` is",
+        "missing, the built-in firmware emulates `time`, `cycle` and `instret` for the kernel, as OpenSBI does. `zkr`",
+        "is for firmware that lends its `seed` to the kernel: the built-in one, and OpenSBI from 1.4 on.", "",
         "| " + " | ".join(ISA_HEADINGS) + " |", "|" + "---|" * len(ISA_HEADINGS),
     ]
     lines += ["| " + " | ".join(row) + " |" for row in isa_rows()]

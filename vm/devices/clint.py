@@ -45,6 +45,7 @@ class CLINT(Device):
         self.hart_count = len(harts)
         super().__init__()
         self.msip = [0] * self.hart_count
+        self.reset()
 
     def reset(self) -> None:
         """Software interrupts fall; mtime runs on. mtimecmp has no reset value: it is zero, as on QEMU, so the timer

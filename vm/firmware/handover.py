@@ -8,7 +8,7 @@ from vm_native.riscv.csrs import BY_NAME, mask
 DELEGATED_CAUSES = BY_NAME["medeleg"].writable & ~mask("medeleg", "ECALL_FROM_S")
 DELEGATED_INTERRUPTS = mask("mideleg", "SSI STI SEI")
 COUNTERS = mask("mcounteren", "CY TM IR")
-MENVCFG = mask("menvcfg", "STCE PBMTE CBZE CBCFE CBIE")             # ADUE stays 0 (Svade)
+MENVCFG = mask("menvcfg", "STCE PBMTE CBZE CBCFE CBIE")             # ADUE stays as after reset
 MSTATEEN0 = mask("mstateen0", "ENVCFG SE0")
 MSECCFG = mask("mseccfg", "SSEED")
 PMP_EVERYWHERE = mask("pmpaddr", "ADDRESS")
@@ -20,7 +20,7 @@ def prepare_for_supervisor(hart: Hart) -> None:
     hart.csr["medeleg"] = DELEGATED_CAUSES
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
     hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS
-    hart.csr["menvcfg"] = MENVCFG
+    hart.csr["menvcfg"] |= MENVCFG
     hart.csr["pmpaddr0"] = PMP_EVERYWHERE
     hart.csr["pmpcfg0"] = PMP_NAPOT_RWX
     if "Smstateen" in hart.isa.extensions:

@@ -9,7 +9,7 @@ or an RTOS, come as ELF files or as raw bytes to an address.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from vm.errors import LoadError
@@ -33,6 +33,9 @@ BIG_ENDIAN = 1 << 0                     # bit of flags
 ZBOOT_HEADER = struct.Struct("<4s 4s II 8x 32x I")
 ZBOOT_MAGIC = b"zimg"
 LINUX_PE_MAGIC = 0x818223CD
+
+# Every kernel is compiled for rv64ima, and fences instructions when it patches itself (its arch/riscv/Makefile).
+LINUX_NEEDS = ("M", "A", "Zifencei")
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,15 @@ def plan_linux(
     reserved: Sequence[Range] = (),
     dtb_size: int = PAGE_SIZE,
     address: int | None = None,
+    extensions: Collection[str] = LINUX_NEEDS,
 ) -> tuple[LinuxBoot, list[Segment]]:
     """What of a kernel and its initrd goes where, and the place of a device tree of `dtb_size` bytes.
 
     `reserved` are the ranges that firmware holds: nothing is put there. A kernel that is no Linux `Image` goes to
-    `address`. Raises LoadError.
+    `address`. `extensions` are what the harts have. Raises LoadError.
     """
     file = decompressed(_payload(decompressed(file, ram.size)), ram.size)
-    segments, entry, symbols = _plan_kernel(file, ram, address)
+    segments, entry, symbols = _plan_kernel(file, ram, address, extensions)
     for segment in segments:
         for taken in reserved:
             if segment.place.overlaps(taken):
@@ -91,7 +95,8 @@ def plan_linux(
     return LinuxBoot(file.name, kernel, entry, disk, tree.base, symbols), segments
 
 
-def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segment], int, Symbols]:
+def _plan_kernel(file: File, ram: Range, address: int | None,
+                 extensions: Collection[str]) -> tuple[list[Segment], int, Symbols]:
     """Segments, entry and symbols of a kernel of any kind."""
     if file.data.startswith(MAGIC):
         refuse_address(file, address)
@@ -109,10 +114,19 @@ def _plan_kernel(file: File, ram: Range, address: int | None) -> tuple[list[Segm
         program, segments = plan_raw(file, ram, address)
         return segments, program.entry, program.symbols
     text_offset, image_size = _header(file)
+    _check_extensions(file, extensions)
     place = Range(ram.base + text_offset, max(image_size, len(file.data)))
     if not ram.contains(place):
         raise LoadError(f"{file.name}: the kernel ({place}) does not fit in RAM ({ram}); give the machine more memory")
     return [Segment(place, file.data)], place.base, Symbols()
+
+
+def _check_extensions(file: File, extensions: Collection[str]) -> None:
+    """Raise LoadError where no Linux can run: it would hang before it has a console to say so."""
+    missing = [name.lower() for name in LINUX_NEEDS if name not in extensions]
+    if missing:
+        raise LoadError(f"{file.name}: Linux needs {', '.join(missing)}, which the machine has not: name what is "
+                        "missing in isa=, or --isa, as in rv64imac_zifencei")
 
 
 def _payload(file: File) -> File:

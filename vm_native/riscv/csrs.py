@@ -13,6 +13,7 @@ privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10
                     legal=      the values that it keeps, by name; any other becomes 0
                     fixed=      the one value that it has
                     readonly=   whether it only shows what is so elsewhere
+                    without=    it is all ones after reset if the hart has not this extension, and has `needs`
     each=       the register consists of entries of so many bits, and the fields are those of each
     reset=      the value after reset, but for fixed fields: 0 if nothing is said, None if the hart decides
     state=      the field of RiscvState that keeps it: the one of its name if nothing is said, None if no one does
@@ -39,8 +40,8 @@ ALL_ONES = (1 << 64) - 1
 
 # Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
 FEATURES = (
-    "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svadu", "Svnapot",
-    "Svpbmt",
+    "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
+    "Svnapot", "Svpbmt",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 
@@ -95,6 +96,7 @@ class Field(NamedTuple):
     legal: Mapping[str, int]
     fixed: int | None
     readonly: bool
+    without: str
 
     @property
     def mask(self) -> int:
@@ -139,11 +141,14 @@ class Csr(NamedTuple):
             return ALL_ONES
         return sum(field.mask for field in self.fields if field.is_writable)
 
-    @property
-    def initial(self) -> int | None:
-        """What it holds after reset; None if the hart decides."""
-        fixed = sum((field.fixed or 0) << field.low for field in self.fields or ())
-        return None if self.reset is None else self.reset | fixed
+    def initial(self, extensions: frozenset[str]) -> int | None:
+        """What it holds after the reset of a hart with these; None if the hart decides."""
+        if self.reset is None:
+            return None
+        fields = self.fields or ()
+        ones = (field.mask for field in fields
+                if field.without and field.needs in extensions and field.without not in extensions)
+        return self.reset | sum((field.fixed or 0) << field.low for field in fields) | sum(ones)
 
     def registers(self) -> list[tuple[str, int]]:
         """Names and numbers of the family, or the one."""
@@ -158,9 +163,9 @@ BY_NAME: dict[str, Csr] = {}            # of a family, the first row
 
 
 def F(name: str, bits: int | str, *, needs: str = "", legal: Mapping[str, int] | None = None, fixed: int | None = None,
-      readonly: bool = False) -> Field:
+      readonly: bool = False, without: str = "") -> Field:
     high, _, low = str(bits).partition(":")
-    return Field(name, int(high), int(low or high), needs, legal or {}, fixed, readonly)
+    return Field(name, int(high), int(low or high), needs, legal or {}, fixed, readonly, without)
 
 
 def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
@@ -206,8 +211,8 @@ ENVCFG = (
     F("CBCFE", 6, needs="Zicbom"),
     F("CBZE", 7, needs="Zicboz"),
 )
-COUNTERS = (F("CY", 0, needs="Zicntr"), F("TM", 1, needs="Zicntr"), F("IR", 2, needs="Zicntr"),
-            F("HPM", "31:3", needs="Zihpm"))
+# Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
+COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
 SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M"]
 
 # --- Machine information: sections 3.1.1 to 3.1.5 and 3.1.17 ---------------------------------------------------------
@@ -254,7 +259,7 @@ C(0x142, "scause",        fields=CAUSE)
 C(0x143, "stval")
 
 # --- Interrupts: sections 3.1.9 and 12.1.3; mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides ---------
-C(0x344, "mip",           fields=interrupts("P", readonly="MEI MSI MTI"), read="read_mip", write="write_mip")
+C(0x344, "mip", reset=None, read="read_mip", write="write_mip", fields=interrupts("P", readonly="MEI MSI MTI"))
 C(0x304, "mie",           fields=interrupts("E"), after="enables_changed")
 C(0x144, "sip",           view="mip", through="mideleg",
   fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
@@ -286,7 +291,7 @@ C(0x14D, "stimecmp",     "Sstc",      reset=ALL_ONES, access="stimecmp_enabled",
 # --- Configuration: sections 3.1.18, 3.1.19 and 12.1.10; chapter "Smstateen/Ssstateen" -------------------------------
 C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
     *ENVCFG,
-    F("ADUE", 61, needs="Svadu"),
+    F("ADUE", 61, needs="Svadu", without="Svade"),          # of both, Svade holds until software chooses
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),
 ])

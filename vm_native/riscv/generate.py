@@ -218,5 +218,9 @@ def resetting() -> Iterator[str]:
     yield from ("", "", "cdef void reset_csrs(Hart* hart) noexcept nogil:")
     yield '    """What is not 0 after reset; the caller has cleared the rest."""'
     for row in CSRS:
-        if row.state and row.initial:
-            yield f"    {place(row)} = {unsigned(row.initial)}"
+        if row.state and (initial := row.initial(frozenset())):
+            yield f"    {place(row)} = {unsigned(initial)}"
+        for field in row.fields or () if row.state else ():
+            if field.without:
+                yield f"    if {has(field.needs)} and not {has(field.without)}:"
+                yield f"        {place(row)} |= {unsigned(field.mask)}"

@@ -155,7 +155,7 @@ cdef class NativeHart:
             if name in self.isa.extensions:
                 state.features |= <uint64_t>1 << <int>bit
         state.privilege = MACHINE
-        state.mtimecmp = NEVER
+        state.mtimecmp = NEVER                  # a CLINT has another reset value
         reset_csrs(self.hart)
         state.mtvec = self.mtvec
         self.refresh()

@@ -23,7 +23,7 @@ from vm_native.riscv.mmu cimport flush_address, flush_translations
 from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
-from vm_native.riscv.sbi cimport serve_call
+from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.softmmu cimport entry_of
 
@@ -172,7 +172,7 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     if not csr_accessible(hart, number, writes):
         return illegal(cpu, uop)
     # csrrw to x0 must not have the side effects of a read; but the register must exist either way.
-    if not csr_read(hart, number, &old):
+    if not csr_read(hart, number, &old) and not emulate_counter(cpu, number, &old):
         return illegal(cpu, uop)
     if writes:
         # Setting or clearing bits of mip must not copy a device's line into the software bit (section 3.1.9).

@@ -1,9 +1,11 @@
 """ISA strings: what a hart has.
 
 Written as in the unprivileged specification, chapter "ISA Extension Naming Conventions": `rv64`, single letters, then
-multi-letter extensions separated by underscores.
+multi-letter extensions separated by underscores. Versions are those of the specifications.
 """
 
+import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -18,7 +20,7 @@ class Extension(NamedTuple):
 LETTERS = {
     "I": Extension("2.1", "base integer instructions"),
     "M": Extension("2.0", "multiplication and division"),
-    "A": Extension("2.1", "atomic instructions"),
+    "A": Extension("2.1", "atomic instructions: Zaamo and Zalrsc"),
     "F": Extension("2.2", "single-precision floating point"),
     "D": Extension("2.2", "double-precision floating point"),
     "C": Extension("2.0", "compressed instructions"),
@@ -41,9 +43,12 @@ EXTENSIONS = {
     "Zihintntl":    Extension("1.0", "hints: no temporal locality"),
     "Zihintpause":  Extension("2.0", "hint: pause"),
     "Zimop":        Extension("1.0", "may-be-operations, which write 0"),
+    "Zmmul":        Extension("1.0", "multiplication"),
     "Za64rs":       Extension("1.0", "reservation sets of at most 64 bytes"),
+    "Zaamo":        Extension("1.0", "atomic memory operations"),
     "Zabha":        Extension("1.0", "atomic bytes and half-words"),
     "Zacas":        Extension("1.0", "compare-and-swap"),
+    "Zalrsc":       Extension("1.0", "load-reserved and store-conditional"),
     "Zawrs":        Extension("1.01", "wait on reservation set"),
     "Zfa":          Extension("1.0", "additional floating-point instructions"),
     "Zfh":          Extension("1.0", "half-precision floating point"),
@@ -90,11 +95,12 @@ EXTENSIONS = {
 }
 # What follows: from a name, or from several together.
 IMPLIED = {
+    "M": ("Zmmul",), "A": ("Zaamo", "Zalrsc"), "Zaamo Zalrsc": ("A",),
     "D": ("F",), "F": ("Zicsr",), "Zicntr": ("Zicsr",), "Sstc": ("Zicsr",),
     "Sv57": ("Sv48",), "Sv48": ("Sv39",), "Zfa": ("F",), "Zfh": ("Zfhmin",), "Zfhmin": ("F",),
     "C": ("Zca",), "C D": ("Zcd",), "Zca Zcd": ("C",), "Zcd": ("Zca", "D"), "Zcb": ("Zca",), "Zcmop": ("Zca",),
-    "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("A",), "Zacas": ("A",), "Zihpm": ("Zicsr",),
-    "Sscofpmf": ("Zihpm",), "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
+    "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("Zaamo",), "Zacas": ("Zaamo",),
+    "Zihpm": ("Zicsr",), "Sscofpmf": ("Zihpm",), "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
     "Zk": ("Zkn", "Zkr", "Zkt"),
     "Zkn": ("Zbkb", "Zbkc", "Zbkx", "Zknd", "Zkne", "Zknh"), "Zks": ("Zbkb", "Zbkc", "Zbkx", "Zksed", "Zksh"),
 }
@@ -103,16 +109,25 @@ PROFILES = {
     "rva22s64": "rv64gcb_zicntr_zihpm_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_zic64b_zicbom_zicbop_zicboz_zfhmin_zkt"
                 "_zihintpause_svbare_sv39_svade_ssccptr_sstvecd_sstvala_sscounterenw_svpbmt_svinval",
 }
-# Beyond RVA22: what RVA23 asks for or permits and costs nothing; not vector, hypervisor and pointer masking.
-EXTRAS = (
-    "zicond_zimop_zcmop_zcb_zfa_zawrs_zihintntl_zabha_zacas_zbc_zbkb_zbkc_zbkx_zfh_zkr_zkn_zks"
+# The default is RVA22 but for Svade, and what RVA23 asks for or permits and costs nothing; not vector, hypervisor and
+# pointer masking. Guests made for QEMU's `virt` board count on what its CPU has and has not: Svadu without Svade, so
+# that hardware updates A and D bits from reset; and no Zkr, whose `seed` older firmware does not lend to a kernel that
+# reads it (OpenSBI sets mseccfg.SSEED from 1.4 on).
+DEFAULT = (
+    "rv64gcb_zicntr_zihpm_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_zic64b_zicbom_zicbop_zicboz_zfhmin_zkt_zihintpause"
+    "_svbare_sv39_ssccptr_sstvecd_sstvala_sscounterenw_svpbmt_svinval"
+    "_zicond_zimop_zcmop_zcb_zfa_zawrs_zihintntl_zabha_zacas_zbc_zbkb_zbkc_zbkx_zfh_zkn_zks"
     "_smstateen_sscofpmf_sstc_ssu64xl_svadu_svnapot_sv48_sv57"
 )
+NAMES = {**PROFILES, "default": DEFAULT}
 PAGING = ("Svbare", "Sv39", "Sv48", "Sv57")
 GENERAL = "IMAFD"                   # what the letter G stands for, with Zicsr and Zifencei
 ALWAYS = ("Zicsr", "Sv39")          # supervisor mode cannot be without
+BEFORE_I_2_1 = ("Zicntr", "Zicsr", "Zifencei")      # what the base had in it until version 2.1
 
-DEFAULT = f"rva22s64_{EXTRAS}"
+VERSION = r"(?:\d+(?:p\d+)?)?"      # major p minor, where p0 may be left out
+# A letter of its own: z, x, and s with more than a u behind it, begin names of several.
+LETTER = re.compile(rf"(?P<letter>s(?=u?$)|[^sxz])(?P<version>{VERSION})")
 
 
 class Isa(NamedTuple):
@@ -142,34 +157,27 @@ class Isa(NamedTuple):
 
 
 def parse(text: str) -> Isa:
-    """Read an ISA string, or a profile with or without more behind it: "rva22s64_zbc".
+    """Read an ISA string, or a name with or without more behind it: "rva22s64_zbc", "default_zkr".
 
-    Raises ValueError naming the part that is not known and what is.
+    Case does not matter, nor does the order after the base. Underscores may stand between any two extensions and must
+    between two of several letters. A version may follow each: "rv64i2p1m2_zicsr2p0". It must be what the hart has, or
+    an older one that this is compatible with. Raises ValueError naming the part that is not known and what is.
     """
     lower = text.lower()
-    profile, separator, more = lower.partition("_")
-    if profile in PROFILES:
-        lower = PROFILES[profile] + separator + more
+    name, separator, more = lower.partition("_")
+    if name in NAMES:
+        lower = NAMES[name] + separator + more
     if not lower.startswith("rv64"):
-        profiles = ", ".join(PROFILES)
-        raise ValueError(f"ISA string {text!r}: must begin with rv64, like 'rv64gc', or be one of {profiles}")
-    letters, *words = lower[4:].split("_")
+        raise ValueError(f"ISA string {text!r}: must begin with rv64, like 'rv64gc', or be one of {', '.join(NAMES)}")
     found = set(ALWAYS)
-    for letter in letters.upper():
-        if letter == "G":
-            found |= {*GENERAL, "Zifencei"}
-        elif letter in LETTERS or letter in "SU":
-            found.add(letter)
-        else:
-            raise ValueError(f"ISA string {text!r}: unknown letter {letter.lower()!r}; known are {known_letters()}")
+    try:
+        for word in filter(None, lower[4:].split("_")):
+            for name, version in split(word):
+                found |= named(name, version)
+    except ValueError as error:
+        raise ValueError(f"ISA string {text!r}: {error}") from None
     if "I" not in found:
         raise ValueError(f"ISA string {text!r}: the base i (or g) is missing")
-    for word in filter(None, words):
-        name = word.capitalize()
-        if name not in EXTENSIONS:
-            known = ", ".join(extension.lower() for extension in EXTENSIONS)
-            raise ValueError(f"ISA string {text!r}: unknown extension {word!r}; known are {known}")
-        found.add(name)
     while missing := {new for names, implied in IMPLIED.items() if found.issuperset(names.split())
                       for new in implied} - found:
         found |= missing
@@ -178,6 +186,45 @@ def parse(text: str) -> Isa:
     found.add("S")
     found.discard("U")
     return Isa(frozenset(found), canonical(found))
+
+
+def split(word: str) -> Iterator[tuple[str, str]]:
+    """Extensions and versions between two underscores: letters, then at most one name of several letters."""
+    while word:
+        part = LETTER.match(word)
+        if part is None:
+            name = next((name.lower() for name in EXTENSIONS if re.fullmatch(name.lower() + VERSION, word)), word)
+            yield name, word.removeprefix(name)
+            return
+        yield part["letter"], part["version"]
+        word = word[part.end():]
+
+
+def named(name: str, version: str) -> set[str]:
+    """What a name of an ISA string stands for. Raises ValueError if there is no such thing, or not in that version."""
+    if name == "g" and not version:
+        return {*GENERAL, "Zifencei"}
+    if name == "g":
+        raise ValueError("g is several extensions and has no version; write imafd_zicsr_zifencei with theirs")
+    if name in ("s", "u"):
+        return {name.upper()}
+    own = name.capitalize()
+    extension = LETTERS.get(own) or EXTENSIONS.get(own)
+    if extension is None and len(name) == 1:
+        raise ValueError(f"unknown letter {name + version!r}; known are {known_letters()}")
+    if extension is None:
+        raise ValueError(f"unknown extension {name!r}; known are {', '.join(known.lower() for known in EXTENSIONS)}")
+    if not version:
+        return {own}
+    asked, ours = numbers(version.replace("p", ".")), numbers(extension.version)
+    if asked[0] != ours[0] or asked > ours:
+        raise ValueError(f"{name} has version {extension.version} here, not {version.replace('p', '.')}")
+    return {own, *BEFORE_I_2_1} if own == "I" and asked < ours else {own}
+
+
+def numbers(version: str) -> tuple[int, int]:
+    major, _, minor = version.partition(".")
+    return int(major), int(minor or 0)
 
 
 def known_letters() -> str:

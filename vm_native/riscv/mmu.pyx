@@ -12,9 +12,10 @@ from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, tlb_entry
 from vm_native.riscv.constants cimport (
-    FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
-    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
-    PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE, SATP_PPN, STORE_ACCESS, STORE_PAGE,
+    FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
+    MENVCFG_PBMTE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4,
+    PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
+    SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
 from vm_native.riscv.state cimport BANK_S, MACHINE, REMEMBERED_FILLS, SUPERVISOR, USER, Hart, hart_of
 
@@ -139,6 +140,16 @@ cdef inline uint64_t page_of(uint64_t pte) noexcept nogil:
     return (pte & PTE_PPN) << (PAGE_SHIFT - PTE_PPN_SHIFT)
 
 
+cdef inline bint updates_entries(Hart* hart) noexcept nogil:
+    """Whether the hart sets A and D itself: as menvcfg says; without Svadu, unless Svade says that it faults.
+
+    The manual leaves open what a hart of neither does. QEMU's sets the bits, and guests that never do count on it.
+    """
+    if hart.state.features & FEATURE_SVADU:
+        return hart.state.menvcfg & MENVCFG_ADUE != 0
+    return not hart.state.features & FEATURE_SVADE
+
+
 cdef int walk(
     Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, bint update, Translated* result,
     uint64_t* cause
@@ -183,7 +194,7 @@ cdef int walk(
         wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
         if wanted == pte or not update:                                                         # step 9
             break
-        if not hart.state.menvcfg & MENVCFG_ADUE:
+        if not updates_entries(hart):
             return TRAP
         if region.rom or not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]

@@ -1,19 +1,22 @@
 """The supervisor calls that a kernel makes all the time: timer, inter-processor interrupts, remote fences.
 
 RISC-V SBI specification 2.0, chapters 5 (legacy), 6 (TIME), 7 (IPI) and 8 (RFENCE). The rest is served in Python, by
-vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE.
+vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE. And the counters, which every kernel reads and
+not every hart has.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt
+from vm_native.clock cimport timeline_ticks
+from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt, machine_steps
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
 from vm_native.riscv.constants cimport (
-    MIP_SSIP, SBI_ERR_INVALID_PARAM, SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_IPI, SBI_LEGACY_CLEAR_IPI,
-    SBI_LEGACY_FENCE_I, SBI_LEGACY_SEND_IPI, SBI_LEGACY_SET_TIMER, SBI_LEGACY_SFENCE_VMA_ASID,
-    SBI_RFENCE, SBI_TIME,
+    CSR_CYCLE, CSR_INSTRET, CSR_MCYCLE, CSR_MINSTRET, CSR_TIME, MIP_SSIP, SBI_ERR_INVALID_PARAM,
+    SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_IPI, SBI_LEGACY_CLEAR_IPI, SBI_LEGACY_FENCE_I, SBI_LEGACY_SEND_IPI,
+    SBI_LEGACY_SET_TIMER, SBI_LEGACY_SFENCE_VMA_ASID, SBI_RFENCE, SBI_TIME,
 )
+from vm_native.riscv.csr cimport csr_read
 from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport Hart, hart_of
@@ -142,3 +145,17 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
         remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
     cpu.state.regs[A0] = 0
     return CONTINUE
+
+
+# --- Emulation -------------------------------------------------------------------------------------------------------
+
+cdef bint emulate_counter(Cpu* cpu, int number, uint64_t* value) noexcept nogil:
+    """Read a counter of Zicntr for a hart that has none, as firmware does when the instruction traps; else False."""
+    if not hart_of(cpu).state.sbi:
+        return False
+    if number == CSR_TIME:
+        value[0] = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
+        return True
+    if number == CSR_CYCLE or number == CSR_INSTRET:
+        return csr_read(hart_of(cpu), CSR_MCYCLE if number == CSR_CYCLE else CSR_MINSTRET, value)
+    return False

@@ -9,7 +9,7 @@ import pytest
 from tests.native.riscv.test_csr import Bench
 from vm import Machine
 from vm_native.riscv.csrs import CSRS, Csr, mask
-from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS
+from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, parse
 from vm_native.riscv.registers import CSR_NUMBERS
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -73,16 +73,20 @@ def test_number_says_who_may_access_it(bench):
                 assert not bench.g.native.write_csr(number, 0), name
 
 
+EVERYTHING = "_".join(["rv64imafdc", *map(str.lower, EXTENSIONS)])
+
+
 @pytest.fixture
 def new():
     """The CSRs of a hart that nothing has touched."""
-    with Machine(isa="_".join(["rv64imafdc", *map(str.lower, EXTENSIONS)])) as machine:
+    with Machine(isa=EVERYTHING) as machine:
         yield machine.harts[0].csr
 
 
 def test_value_after_reset(new):
+    extensions = parse(EVERYTHING).extensions
     for row in CSRS:
-        expected = row.constant if row.constant is not None else row.initial if row.state else None
+        expected = row.constant if row.constant is not None else row.initial(extensions) if row.state else None
         for name, _ in row.registers():
             if expected is not None:
                 assert new[name] == expected, name
@@ -101,6 +105,27 @@ def test_value_after_reset(new):
 }.items())  # fmt: skip
 def test_value_after_reset_by_the_manual(name, value, new):
     assert new[name] == value
+
+
+@pytest.mark.parametrize("isa, adue", [
+    ("default", 1), ("rv64gc_svadu", 1), ("rv64gc_svade", 0), ("rv64gc_svadu_svade", 0), ("rv64gc", 0),
+    ("rva22s64", 0), ("rva22s64_svadu", 0),
+])
+def test_entries_are_updated_from_reset_where_only_svadu_is_said(isa, adue, guest):
+    """menvcfg.ADUE, as QEMU resets it, and as the device-tree binding of Linux says of the two names."""
+    one = guest("wfi", isa=isa)
+    assert one["menvcfg"] >> 61 & 1 == adue
+    one["menvcfg"] = adue << 61 ^ 1 << 61
+    one.native.reset()
+    assert one["menvcfg"] == adue << 61
+
+
+@pytest.mark.parametrize("isa", ["rv64i", "rv64imac_zifencei", "rv64gc_zicntr"])
+def test_counters_can_be_allowed_that_firmware_emulates(isa, guest):
+    """OpenSBI emulates `time` where mcounteren.TM is set; QEMU keeps the bits without Zicntr, too."""
+    bench = Bench(lambda source: guest(source, isa=isa))
+    for name in ("mcounteren", "scounteren"):
+        assert bench.write(CSR_NUMBERS[name], U64) == 7
 
 
 def test_stored_value_is_legal(bench):
@@ -127,7 +152,8 @@ def test_constants_ignore_writes(bench):
                 assert bench.write(number, U64) == row.constant, name
 
 
-# What all ones become on the default machine, by the manuals; of registers with effects, something that they keep.
+# What all ones become on the default machine with Zkr, by the manuals; of registers with effects,
+# something that they keep.
 STORED = {
     "mtvec": (U64, U64 & ~2),
     "mepc": (U64, U64 & ~1),
@@ -163,7 +189,7 @@ STORED = {
 @pytest.mark.parametrize("name", STORED)
 def test_stored_value_by_the_manual(name, guest):
     value, expected = STORED[name]
-    bench = Bench(lambda source: guest(source, isa=DEFAULT))
+    bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr"))
     if name in ("fcsr", "fflags", "frm"):
         bench.g["mstatus"] = 3 << 13
     assert bench.write(CSR_NUMBERS[name], value) == expected

@@ -18,7 +18,7 @@ capstone = pytest.importorskip("capstone")
 
 ILLEGAL = 2
 # What capstone 5 knows.
-KNOWN = {"I", "M", "A", "F", "D", "Zca", "Zcd", "S", "Zicsr", "Zifencei"}
+KNOWN = {"I", "M", "Zmmul", "Zaamo", "Zalrsc", "F", "D", "Zca", "Zcd", "S", "Zicsr", "Zifencei"}
 ROWS = [row for row in ALL_ROWS if set(row.extensions) <= KNOWN]
 # Capstone knows neither the reserved fields of fences, which must be ignored, nor rounding modes of exact conversions.
 FIXED = {"fence": 0x0FF0_000F, "fence.i": 0x0000_100F}

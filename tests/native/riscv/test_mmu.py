@@ -257,8 +257,26 @@ def test_svadu_sets_nothing_where_the_access_is_not_permitted(guest):
     assert bench.g.word(place) == pte(FRAME, (ALL | U) & ~(A | D | W))
 
 
+@pytest.mark.parametrize("isa", ["default", "rv64gc_svadu_sv57", "rv64gc_sv57"])
+def test_kernel_that_knows_of_no_bits_needs_not_set_them(isa, guest):
+    """From reset, as on QEMU: where Svadu is said and not Svade, and where neither is."""
+    bench = Bench(guest, isa=isa)
+    place = bench.tables.map(0x1000, FRAME, ALL & ~(A | D))
+    assert bench.load(0x1000) is None
+    assert bench.store(0x1000) is None
+    assert bench.g.word(place) == pte(FRAME, ALL)
+
+
+@pytest.mark.parametrize("isa", ["rva22s64_sv57", "rv64gc_svade_sv57", "rv64gc_svade_svadu_sv57"])
+def test_svade_faults_from_reset(isa, guest):
+    bench = Bench(guest, isa=isa)
+    bench.tables.map(0x1000, FRAME, ALL & ~(A | D))
+    assert bench.load(0x1000) == (LOAD_PAGE, 0x1000)
+
+
 def test_svadu_can_be_switched_off(guest):
     bench = Bench(guest, isa="rv64gc_svadu_sv57")
+    bench.g["menvcfg"] = 0
     bench.tables.map(0x1000, FRAME, ALL & ~(A | D))
     assert bench.load(0x1000) == (LOAD_PAGE, 0x1000)
 

@@ -1,4 +1,4 @@
-"""A, Zawrs, Zacas, Zabha: unprivileged specification, the chapters of these names."""
+"""A (which is Zaamo and Zalrsc), Zawrs, Zacas, Zabha: unprivileged specification, the chapters of these names."""
 
 from vm_native.riscv.instructions.row import I
 
@@ -16,9 +16,9 @@ def memory_operations(suffix: str, extension: str) -> None:
 
 
 for _suffix in ("w", "d"):
-    I(f"lr.{_suffix}", f"00010 aq rl 00000 rs1 {WIDTHS[_suffix]} rd 0101111", "A")
-    I(f"sc.{_suffix}", f"00011 aq rl rs2 rs1 {WIDTHS[_suffix]} rd 0101111", "A")
-    memory_operations(_suffix, "A")
+    I(f"lr.{_suffix}", f"00010 aq rl 00000 rs1 {WIDTHS[_suffix]} rd 0101111", "Zalrsc")
+    I(f"sc.{_suffix}", f"00011 aq rl rs2 rs1 {WIDTHS[_suffix]} rd 0101111", "Zalrsc")
+    memory_operations(_suffix, "Zaamo")
 
 # A stall that may end at any time ends at once.
 I("wrs.nto", "000000001101 00000 000 00000 1110011", "Zawrs", helper="wrs_nto", exits=True)

@@ -51,7 +51,7 @@ I("c.zext.h",   "100111 rd' 11010 01", "Zcb Zbb", expands="zext.h rs1=rd")
 I("c.sext.h",   "100111 rd' 11011 01", "Zcb Zbb", expands="sext.h rs1=rd")
 I("c.zext.w",   "100111 rd' 11100 01", "Zcb Zba", expands="add.uw rs1=rd rs2=x0")
 I("c.not",      "100111 rd' 11101 01", "Zcb", expands="xori rs1=rd imm=-1")
-I("c.mul",      "100111 rd' 10 rs2' 01", "Zcb M", expands="mul rs1=rd")
+I("c.mul",      "100111 rd' 10 rs2' 01", "Zcb Zmmul", expands="mul rs1=rd")
 
 for _n in range(1, 16, 2):
     I(f"c.mop.{_n}", f"01100{_n >> 1:03b}1 00000 01", "Zcmop", uop="nothing")
