@@ -90,8 +90,8 @@ def test_reset_makes_every_timer_due(board, clint):
 
 def test_loaded_into_a_fresh_one_they_are_equal(board, clint):
     clint.write(MSIP + 4, 4, 1)
-    changes = len(board.harts[1].changes)
     fresh = board.connect(CLINT(board.harts))
+    changes = len(board.harts[1].changes)
     fresh.load(clint.save())
     assert fresh.save() == clint.save() == {"msip": [0, 1], "irq": False}
     assert len(board.harts[1].changes) == changes

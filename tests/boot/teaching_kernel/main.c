@@ -2,7 +2,7 @@
 
 #include "kernel.h"
 
-#define TICK 10000                      /* of mtime, 10 MHz: 1 ms */
+#define TICK 100000                     /* of mtime, 10 MHz: 10 ms, which a busy QEMU can keep up with */
 #define ROUNDS 1000
 #define PLIC 0xc000000
 #define PLIC_PRIORITY(source) ((volatile uint32_t *)(PLIC + 4 * (uint64_t)(source)))
