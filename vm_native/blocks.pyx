@@ -15,10 +15,13 @@ from vm_native.machine cimport (
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 
+cdef extern from *:
+    int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
+    int count_trailing_zeros "__builtin_ctzll"(unsigned long long value) noexcept nogil
+
 cdef enum:
     BUCKET_BITS = 18
     BUCKETS = 1 << BUCKET_BITS
-    GRANULES = GRANULE_WORDS * 64
     CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
     EVICTED_AT_ONCE = 16
@@ -183,14 +186,19 @@ cdef void mark_again(CodePage* page, uint64_t base) noexcept nogil:
 
 cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil:
     """The longest range [start, end) with nothing translated that has `offset` in it; that byte is not."""
-    cdef uint64_t first = offset >> GRANULE_SHIFT       # granules [first, last) are none of code
-    cdef uint64_t last = first + 1
-    while first and not page.translated[(first - 1) >> 6] >> ((first - 1) & 63) & 1:
-        first -= 1 if first & 63 or page.translated[(first >> 6) - 1] else 64
-    while last < GRANULES and not page.translated[last >> 6] >> (last & 63) & 1:
-        last += 1 if last & 63 or page.translated[last >> 6] else 64
-    start[0] = first << GRANULE_SHIFT
-    end[0] = last << GRANULE_SHIFT
+    cdef uint64_t granule = offset >> GRANULE_SHIFT
+    cdef int word = <int>(granule >> 6)
+    cdef uint64_t below = page.translated[word] & ~(<uint64_t>-1 << (granule & 63))
+    cdef uint64_t above = page.translated[word] & (<uint64_t>-1 << (granule & 63))
+    cdef int first = word, last = word
+    while not below and first > 0:
+        first -= 1
+        below = page.translated[first]
+    while not above and last < GRANULE_WORDS - 1:
+        last += 1
+        above = page.translated[last]
+    start[0] = (first * 64 + 64 - count_leading_zeros(below)) << GRANULE_SHIFT if below else 0
+    end[0] = (last * 64 + count_trailing_zeros(above)) << GRANULE_SHIFT if above else PAGE_SIZE
 
 
 cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:

@@ -21,7 +21,8 @@ from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     ANY_ALIGNMENT, COLD_ACCESS, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define, define_float,
-    float_target, jump_if_unaligned, load_tlb_entry, new_cold, offset_of, range_offset, read_slot, tag_offset, target_of,
+    float_target, jump_if_unaligned, load_tlb_entry, new_cold, offset_of, range_offset, read_slot, tag_offset,
+    target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -92,7 +93,7 @@ cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil:
 
 
 cdef void test_page(Compilation* t, Cold* cold, int kind, int size) noexcept nogil:
-    """Whether the address in rax, which is lost, lies in the page of a PageEntry and is aligned; else to the cold part."""
+    """Whether the address in rax, which is lost, lies in a PageEntry's page and is aligned; else to the cold part."""
     op_constant(&t.e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
     op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(kind))
     cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
