@@ -14,7 +14,8 @@ cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
-cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil
+cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil
+cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil

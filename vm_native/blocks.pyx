@@ -1,16 +1,17 @@
 """The block cache.
 
-A block is found by its key, virtual pc, mode and physical address. Each page
-of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
-byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while. When the
-cache is full, each new block makes a few of the oldest go, so that the machine never stops for long.
+A block is found by its key, virtual pc, mode and physical address. Each page of RAM that holds translated code has a
+record of its blocks; a store into such a page is compared with the translated byte ranges, and kills what it overlaps.
+Where code keeps being overwritten, the line that it stands in is not cached for a while: its instructions are run one by
+one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine never
+stops for long.
 """
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
-    GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, forget_block, revoke_store_ranges, revoke_writes,
+    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, forget_block, revoke_store_ranges, revoke_writes,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
@@ -22,8 +23,8 @@ cdef extern from *:
 cdef enum:
     BUCKET_BITS = 18
     BUCKETS = 1 << BUCKET_BITS
-    CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
-    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
+    CHURN_LIMIT = 24                # invalidations by stores to a line before its code is left uncached ...
+    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another in its page
     EVICTED_AT_ONCE = 16
 
 
@@ -115,17 +116,47 @@ cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil
     return NULL
 
 
-cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil:
-    """Whether code at this physical address may be cached: it is RAM, and not overwritten all the time."""
+cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil:
+    """How many bytes of code from this physical address on, in its page, are RAM and not overwritten all the time."""
     cdef CodePage** record = code_page_of(machine, physical)
+    cdef uint64_t offset = physical & PAGE_OFFSET
+    cdef uint64_t ahead
     if record == NULL:
-        return False
-    if record[0] == NULL or record[0].churn < CHURN_LIMIT:
-        return True
-    if machine.timeline.steps - record[0].churned_at < CHURN_FORGOTTEN:
-        return False
-    record[0].churn = 0
-    return True
+        return 0
+    if record[0] == NULL or not record[0].restless:
+        return PAGE_SIZE - offset
+    if machine.timeline.steps - record[0].churned_at >= CHURN_FORGOTTEN:
+        record[0].restless = 0
+        memset(record[0].churn, 0, sizeof(record[0].churn))
+        return PAGE_SIZE - offset
+    ahead = record[0].restless & <uint64_t>-1 << (offset >> CODE_LINE_SHIFT)
+    if not ahead:
+        return PAGE_SIZE - offset
+    ahead = <uint64_t>count_trailing_zeros(ahead) << CODE_LINE_SHIFT
+    return ahead - offset if ahead > offset else 0
+
+
+cdef void note_churn(Machine* machine, CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
+    """A store to [offset, offset + size) has killed blocks."""
+    cdef uint64_t line
+    for line in range(offset >> CODE_LINE_SHIFT, (offset + size - 1 >> CODE_LINE_SHIFT) + 1):
+        page.churn[line] += 1
+        if page.churn[line] >= CHURN_LIMIT:
+            page.churn[line] = CHURN_LIMIT
+            page.restless |= 1ULL << line
+    page.churned_at = machine.timeline.steps
+
+
+cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil:
+    """How many instructions from the start of a fresh translation on may be cached."""
+    cdef uint64_t room = cacheable_bytes(machine, block.key.physical)
+    cdef int i
+    if block.second_page:
+        return block.steps if room and cacheable_bytes(machine, block.second_page) else 0
+    for i in range(block.uop_count if block.size > room else 0):
+        if block.info[i].opcode != SECOND_CELL and block.info[i].pc_offset + block.info[i].length > room:
+            return block.info[i].step
+    return block.steps
 
 
 cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
@@ -368,8 +399,7 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
             killed = True
         block = following
     if killed:
-        page.churn += 1
-        page.churned_at = machine.timeline.steps
+        note_churn(machine, page, physical & PAGE_OFFSET, size)
     mark_again(page, base)
 
 

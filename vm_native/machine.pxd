@@ -18,6 +18,8 @@ cdef enum:
     MODE_MASK = (1 << MODE_BITS) - 1
     GRANULE_SHIFT = 1       # of code pages: instructions are of two bytes at least
     GRANULE_WORDS = (PAGE_SIZE >> GRANULE_SHIFT) // 64
+    CODE_LINE_SHIFT = 6     # code that keeps changing is told from its neighbours by lines of so many bytes
+    CODE_LINES = PAGE_SIZE >> CODE_LINE_SHIFT
 
 # What a helper or a slow path tells the engine.
 cdef enum Status:
@@ -81,8 +83,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
 cdef struct CodePage:       # a page of RAM that holds translated code
     Block* blocks           # every block with bytes in it (Block.next_in_page)
     uint64_t translated[GRANULE_WORDS]  # a bit for each granule of which bytes may be translated
-    uint32_t churn          # invalidations by stores, recently
-    uint64_t churned_at     # timeline.steps of the last of them
+    uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently
+    uint64_t restless       # a bit for each line of which code is not cached, for all of them
+    uint64_t churned_at     # timeline.steps of the last of these invalidations
 
 cdef struct BlockCache:     # blocks.pyx keeps it
     Block** buckets
