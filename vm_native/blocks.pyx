@@ -2,9 +2,9 @@
 
 A block is found by its key, virtual pc, mode and physical address. Each page of RAM that holds translated code has a
 record of its blocks; a store into such a page is compared with the translated byte ranges, and kills what it overlaps.
-Where code keeps being overwritten, the line that it stands in is not cached for a while: its instructions are run one by
-one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine never
-stops for long.
+Where code keeps being overwritten, the line that it stands in is not cached for a while: its instructions are run one
+by one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine
+never stops for long.
 """
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
