@@ -392,3 +392,58 @@ def test_a_store_of_another_hart_is_seen(guest):
         hart["s1"], hart["s3"], hart["t1"] = g.address("code"), g.address("flags"), 0x0645_0513
     g.finish()
     assert g["a0"] == 1 + 100
+
+
+# --- What compiled code knows of such a page ends with what it follows from ------------------------------------------
+
+BESIDE = f"""
+    .option norvc
+    jalr ra, s2
+    li   s0, 5
+1:  sd   s0, 0(s1)
+    sd   s0, 8(s1)
+    addi s0, s0, -1
+    bnez s0, 1b
+    ecall
+fenced:
+    sfence.vma
+    j    _start
+    .balign {PAGE}
+code:
+    addi a0, a0, 1
+    ret
+data:
+    .zero 64
+    .balign {PAGE}
+another:
+    .zero {PAGE}
+"""
+
+
+def test_a_store_range_ends_with_its_translation(guest):
+    g = guest(BESIDE)
+    alias = 0x1000_0000
+    g.open_pmp()
+    tables = PageTables(g)
+    for page in (BASE, BASE + PAGE):
+        tables.map(page, page)
+    tables.map(alias, BASE + PAGE)
+    g["satp"], g.hart.privilege = tables.satp, SUPERVISOR
+    g["s1"], g["s2"] = alias + 256, g.address("code")
+    assert g.trap().cause == 9
+    assert g.word(BASE + PAGE + 256) == 1
+    tables.map(alias, g.address("another"))
+    g.store(BASE + PAGE + 256, 77)
+    g.hart.pc, g.hart.privilege = g.address("fenced"), SUPERVISOR
+    assert g.trap().cause == 9
+    assert (g.word(BASE + PAGE + 256), g.word("another"), g.word(g.address("another") + 256)) == (77, 0, 1)
+
+
+def test_a_store_range_ends_with_the_permission(guest):
+    """A locked PMP entry without permissions over the second half of the page holds in M-mode, too."""
+    g = guest(BESIDE)
+    g["s1"], g["s2"] = BASE + PAGE + 2048, g.address("code")
+    assert g.trap().cause == 11
+    g["pmpaddr0"], g["pmpcfg0"] = (BASE + PAGE + 2048 >> 2) | (2048 >> 3) - 1, 0x98
+    g.hart.pc = BASE
+    assert g.trap() == (7, g.address("_start") + 8, BASE + PAGE + 2048)
