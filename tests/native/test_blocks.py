@@ -258,6 +258,17 @@ def test_store_into_either_half_of_a_crossing_instruction_is_seen(half, guest):
     assert g["a0"] == 3 * (changed >> 20)
 
 
+def test_store_into_the_second_half_after_other_code_of_that_page_has_gone(guest):
+    g = guest(CROSSING)
+    g.finish()
+    start = g.address("start")
+    g.memory.write(start, g.memory.read(start, 4))              # ends the block there, and what it had of the page
+    g.memory.write(g.address("crossing") + 2, ADDI_100.to_bytes(4, "little")[2:])
+    g["a0"], g.hart.pc = 0, BASE
+    g.finish()
+    assert g["a0"] == 300
+
+
 def paged(g, second: int, flags: int = 0xCF) -> int:
     """Map the page of `crossing` at 0x1000 and physical `second` behind it; returns the address of that PTE."""
     root, middle, leaf = (BASE + 0x10000 + PAGE * number for number in range(3))
