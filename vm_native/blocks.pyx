@@ -1,23 +1,30 @@
 """The block cache.
 
-A block is found by its key, virtual pc, mode and physical address. Each page
-of RAM that holds translated code has a record of its blocks; a store into such a page is compared with the translated
-byte ranges, and kills what it overlaps. A page whose code keeps being overwritten is not cached for a while. When the
-cache is full, each new block makes a few of the oldest go, so that the machine never stops for long.
+A block is found by its key, virtual pc, mode and physical address. Each page of RAM that holds translated code has a
+record of its blocks; a store into such a page is compared with the translated byte ranges, and kills what it overlaps.
+Where code keeps being overwritten, the line that it stands in is not cached for a while: its instructions are run one
+by one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine
+never stops for long.
 """
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
-from vm_native.machine cimport CodePage, Machine, forbid_writes, forget_block
-from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
+from libc.string cimport memcpy, memset
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
+from vm_native.machine cimport (
+    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, forget_block, revoke_store_ranges, revoke_writes,
+)
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+
+cdef extern from *:
+    int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
+    int count_trailing_zeros "__builtin_ctzll"(unsigned long long value) noexcept nogil
 
 cdef enum:
     BUCKET_BITS = 18
     BUCKETS = 1 << BUCKET_BITS
-    CHURN_LIMIT = 24                # invalidations by stores before a page is left uncached ...
-    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another
+    CHURN_LIMIT = 24                # invalidations by stores to a line before its code is left uncached ...
+    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another in its page
     EVICTED_AT_ONCE = 16
 
 
@@ -117,28 +124,120 @@ cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil
     return NULL
 
 
-cdef bint page_is_cacheable(Machine* machine, uint64_t physical) noexcept nogil:
-    """Whether code at this physical address may be cached: it is RAM, and not overwritten all the time."""
+cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil:
+    """How many bytes of code from this physical address on, in its page, are RAM and not overwritten all the time."""
     cdef CodePage** record = code_page_of(machine, physical)
+    cdef uint64_t offset = physical & PAGE_OFFSET
+    cdef uint64_t ahead
     if record == NULL:
-        return False
-    if record[0] == NULL or record[0].churn < CHURN_LIMIT:
-        return True
-    if machine.timeline.steps - record[0].churned_at < CHURN_FORGOTTEN:
-        return False
-    record[0].churn = 0
-    return True
+        return 0
+    if record[0] == NULL or not record[0].restless:
+        return PAGE_SIZE - offset
+    if machine.timeline.steps - record[0].churned_at >= CHURN_FORGOTTEN:
+        record[0].restless = 0
+        memset(record[0].churn, 0, sizeof(record[0].churn))
+        return PAGE_SIZE - offset
+    ahead = record[0].restless & <uint64_t>-1 << (offset >> CODE_LINE_SHIFT)
+    if not ahead:
+        return PAGE_SIZE - offset
+    ahead = <uint64_t>count_trailing_zeros(ahead) << CODE_LINE_SHIFT
+    return ahead - offset if ahead > offset else 0
 
 
-cdef inline uint64_t granules_of(uint64_t offset, uint64_t size) noexcept nogil:
-    """Bits of the 64-byte granules that [offset, offset + size) touches; it lies inside a page, size > 0."""
-    cdef uint64_t first = offset >> 6
-    cdef uint64_t last = (offset + size - 1) >> 6
-    return (<uint64_t>-1 << first) & (<uint64_t>-1 >> (63 - last))
+cdef void note_churn(Machine* machine, CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
+    """A store to [offset, offset + size) has killed blocks."""
+    cdef uint64_t line
+    for line in range(offset >> CODE_LINE_SHIFT, (offset + size - 1 >> CODE_LINE_SHIFT) + 1):
+        page.churn[line] += 1
+        if page.churn[line] >= CHURN_LIMIT:
+            page.churn[line] = CHURN_LIMIT
+            page.restless |= 1ULL << line
+    page.churned_at = machine.timeline.steps
+
+
+cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil:
+    """How many instructions from the start of a fresh translation on may be cached."""
+    cdef uint64_t room = cacheable_bytes(machine, block.key.physical)
+    cdef int i
+    if block.second_page:
+        return block.steps if room and cacheable_bytes(machine, block.second_page) else 0
+    for i in range(block.uop_count if block.size > room else 0):
+        if block.info[i].opcode != SECOND_CELL and block.info[i].pc_offset + block.info[i].length > room:
+            return block.info[i].step
+    return block.steps
+
+
+cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
+    cdef uint64_t room = PAGE_SIZE - (block.key.physical & PAGE_OFFSET)
+    return block.size if block.size < room else room
 
 
 cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
     return 0 if (block.key.physical & PAGE_MASK) == page else 1
+
+
+# --- Which bytes of a page are translated. Offsets are in the page; a range lies inside it and is not empty. ----------
+
+cdef inline uint64_t granules_in_word(uint64_t word, uint64_t first, uint64_t last) noexcept nogil:
+    """The bits of granules `first` to `last` that stand in a word of `CodePage.translated`, which has some of them."""
+    cdef uint64_t bits = <uint64_t>-1
+    if word == first >> 6:
+        bits &= <uint64_t>-1 << (first & 63)
+    if word == last >> 6:
+        bits &= <uint64_t>-1 >> (63 - (last & 63))
+    return bits
+
+
+cdef bint is_translated(const CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
+    """Whether a byte of [offset, offset + size) may be; one that is not certainly is not."""
+    cdef uint64_t first = offset >> GRANULE_SHIFT
+    cdef uint64_t last = (offset + size - 1) >> GRANULE_SHIFT
+    cdef uint64_t word
+    for word in range(first >> 6, (last >> 6) + 1):
+        if page.translated[word] & granules_in_word(word, first, last):
+            return True
+    return False
+
+
+cdef void mark_translated(CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
+    cdef uint64_t first = offset >> GRANULE_SHIFT
+    cdef uint64_t last = (offset + size - 1) >> GRANULE_SHIFT
+    cdef uint64_t word
+    for word in range(first >> 6, (last >> 6) + 1):
+        page.translated[word] |= granules_in_word(word, first, last)
+
+
+cdef void mark_again(CodePage* page, uint64_t base) noexcept nogil:
+    """Just what the blocks of the page at `base` were made of: some are gone."""
+    cdef Block* block = page.blocks
+    cdef uint64_t first
+    cdef int which
+    memset(page.translated, 0, sizeof(page.translated))
+    while block != NULL:
+        which = which_page(block, base)
+        first = bytes_in_first_page(block)
+        if which == 0:
+            mark_translated(page, block.key.physical & PAGE_OFFSET, first)
+        if block.second_page == base:
+            mark_translated(page, 0, block.size - first)
+        block = block.next_in_page[which]
+
+
+cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil:
+    """The longest range [start, end) with nothing translated that has `offset` in it; that byte is not."""
+    cdef uint64_t granule = offset >> GRANULE_SHIFT
+    cdef int word = <int>(granule >> 6)
+    cdef uint64_t below = page.translated[word] & ~(<uint64_t>-1 << (granule & 63))
+    cdef uint64_t above = page.translated[word] & (<uint64_t>-1 << (granule & 63))
+    cdef int first = word, last = word
+    while not below and first > 0:
+        first -= 1
+        below = page.translated[first]
+    while not above and last < GRANULE_WORDS - 1:
+        last += 1
+        above = page.translated[last]
+    start[0] = (first * 64 + 64 - count_leading_zeros(below)) << GRANULE_SHIFT if below else 0
+    end[0] = (last * 64 + count_trailing_zeros(above)) << GRANULE_SHIFT if above else PAGE_SIZE
 
 
 cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:
@@ -167,19 +266,16 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
         if record[0] == NULL:
             return -1
     page = (physical - region.base) >> PAGE_SHIFT
-    if not region.code[page] & HAS_CODE:
+    if region.code[page] & HAS_CODE:
+        revoke_store_ranges(machine)
+    else:
         region.code[page] |= HAS_CODE
-        forbid_writes(machine, region, physical)
+        revoke_writes(machine, region, physical)
     # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
     if which_page(block, physical & PAGE_MASK) == which:
         insert_in_page(&record[0].blocks, block, which, physical & PAGE_MASK)
-    record[0].granules |= granules_of(physical & PAGE_OFFSET, size)
+    mark_translated(record[0], physical & PAGE_OFFSET, size)
     return 0
-
-
-cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
-    cdef uint64_t room = PAGE_SIZE - (block.key.physical & PAGE_OFFSET)
-    return block.size if block.size < room else room
 
 
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
@@ -202,6 +298,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         free(block)
         return NULL
     block.cached = True
+    block.beside_code = False
     bucket = bucket_of(&block.key)
     block.next_in_bucket = machine.blocks.buckets[bucket]
     machine.blocks.buckets[bucket] = block
@@ -282,7 +379,7 @@ cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t phy
     if which_page(block, base) == which:
         remove_from_page(block, which, base)
     if page.blocks == NULL:
-        page.granules = 0
+        memset(page.translated, 0, sizeof(page.translated))
         region = ram_at(machine.map, base, PAGE_SIZE)
         region.code[(base - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
 
@@ -310,8 +407,8 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
             killed = True
         block = following
     if killed:
-        page.churn += 1
-        page.churned_at = machine.timeline.steps
+        note_churn(machine, page, physical & PAGE_OFFSET, size)
+    mark_again(page, base)
 
 
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
@@ -327,10 +424,23 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
         region.dirty[page] = 1
         if region.code[page] & HAS_CODE:
             record = code_page_of(machine, physical)
-            if record[0].granules & granules_of(physical & PAGE_OFFSET, part):
+            if is_translated(record[0], physical & PAGE_OFFSET, part):
                 kill_overlapping(machine, record[0], physical, part)
         physical += part
         size -= part
+
+
+cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil:
+    """What was translated of the page of RAM in which the host has this address; NULL if nothing ever was."""
+    return code_page_of(machine, physical_of(machine.map, host))[0]
+
+
+cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
+    """A store of this block went to a page that holds code: when compiled, it shall look where in the page."""
+    if not block.beside_code:
+        block.beside_code = True
+        if machine.compiler != NULL:
+            machine.compiler.discard(machine.compiler, block)
 
 
 cdef void free_dead(Machine* machine) noexcept nogil:

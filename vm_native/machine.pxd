@@ -1,13 +1,14 @@
 # The machine as the core sees it: its harts, what they share, and the tables by which the run loop reaches a front end
 # and a compiler. A function here or in machine.pyx is the only way in which one hart has an effect on another.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 from vm_native.clock cimport Timeline
 from vm_native.hart_state cimport HartState, Reservation
 from vm_native.ir.block cimport Block, BlockExit, Uop
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
-from vm_native.memory.ram cimport RamRegion
-from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, TlbEntry, clear_page_entry
+from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
+from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, StoreRange, TlbEntry, clear_page_entry
 
 cdef enum:
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
@@ -15,6 +16,10 @@ cdef enum:
     REMEMBERED_ENTRIES = 64
     MODE_BITS = 8           # of Cpu.key, the lowest: the mode
     MODE_MASK = (1 << MODE_BITS) - 1
+    GRANULE_SHIFT = 1       # of code pages: instructions are of two bytes at least
+    GRANULE_WORDS = (PAGE_SIZE >> GRANULE_SHIFT) // 64
+    CODE_LINE_SHIFT = 6     # code that keeps changing is told from its neighbours by lines of so many bytes
+    CODE_LINES = PAGE_SIZE >> CODE_LINE_SHIFT
 
 # What a helper or a slow path tells the engine.
 cdef enum Status:
@@ -59,6 +64,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     void* host_stack        # of compiled code, to leave it from any depth
     uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
     PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
+    StoreRange store_ranges[TLB_BANKS * PAGE_ENTRIES]   # numbered as page entries
+    uint32_t store_range_fills  # how many of `filled_store_ranges` count; all of them: any StoreRange may be valid
+    StoreRange* filled_store_ranges[REMEMBERED_ENTRIES]
     uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
     uint64_t trap_cause     # of the trap that is about to be taken
     uint64_t trap_value
@@ -74,9 +82,10 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
 
 cdef struct CodePage:       # a page of RAM that holds translated code
     Block* blocks           # every block with bytes in it (Block.next_in_page)
-    uint64_t granules       # bit i: bytes [64 i, 64 i + 64) may be translated
-    uint32_t churn          # invalidations by stores, recently
-    uint64_t churned_at     # timeline.steps of the last of them
+    uint64_t translated[GRANULE_WORDS]  # a bit for each granule of which bytes may be translated
+    uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently
+    uint64_t restless       # a bit for each line of which code is not cached, for all of them
+    uint64_t churned_at     # timeline.steps of the last of these invalidations
 
 cdef struct BlockCache:     # blocks.pyx keeps it
     Block** buckets
@@ -173,6 +182,15 @@ cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
 
+cdef inline void forget_store_ranges(Cpu* cpu) noexcept nogil:
+    cdef uint32_t i
+    if cpu.store_range_fills < REMEMBERED_ENTRIES:
+        for i in range(cpu.store_range_fills):
+            memset(cpu.filled_store_ranges[i], 0, sizeof(StoreRange))
+    else:
+        memset(cpu.store_ranges, 0, sizeof(cpu.store_ranges))
+    cpu.store_range_fills = 0
+
 cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
     # To be called whenever a translation may have ended.
     cdef uint32_t i
@@ -183,6 +201,7 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
         for i in range(TLB_BANKS * PAGE_ENTRIES):
             clear_page_entry(&cpu.page_entries[i])
     cpu.page_entry_fills = 0
+    forget_store_ranges(cpu)
 
 cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
     cpu.reserved_host = 0
@@ -212,5 +231,6 @@ cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
-cdef void forbid_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void revoke_store_ranges(Machine* machine) noexcept nogil
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

@@ -7,8 +7,8 @@ from libc.stdint cimport intptr_t, uint64_t
 from vm_native.hart_state cimport Reservation
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry
-from vm_native.memory.ram cimport PAGE_MASK, RamRegion
-from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
+from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry, write_tag_of
 
 
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil:
@@ -64,17 +64,29 @@ cdef void forget_exits(Machine* machine) noexcept nogil:
         machine.cpus[i].pending_trace_exit = NULL
 
 
-cdef void forbid_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
-    """Clear the write tags of a page in every bank of every hart, under whichever virtual address."""
-    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
+    """The code map has changed for a page: what is remembered of writes to it ends, in every bank of every hart, under
+    whichever virtual address, but for what the map still allows.
+    """
+    cdef uint64_t offset = (physical & PAGE_MASK) - region.base
+    cdef intptr_t host_page = <intptr_t>(region.host + offset)
     cdef TlbEntry* entry
+    cdef uint64_t page
     cdef int hart, i
     for hart in range(machine.cpu_count):
         for i in range(TLB_BANKS * TLB_ENTRIES):
             entry = &machine.cpus[hart].banks[i]
-            if entry.write_tag != INVALID_TAG and <intptr_t>entry.write_tag + entry.addend == host_page:
-                entry.write_tag = INVALID_TAG
+            page = entry.write_tag & PAGE_MASK
+            if entry.write_tag != INVALID_TAG and <intptr_t>page + entry.addend == host_page:
+                entry.write_tag = write_tag_of(page, region.code[offset >> PAGE_SHIFT])
         forget_page_entries(machine.cpus[hart])
+
+
+cdef void revoke_store_ranges(Machine* machine) noexcept nogil:
+    """Bytes of a page that holds code have been translated: compiled code asks anew where it may store."""
+    cdef int hart
+    for hart in range(machine.cpu_count):
+        forget_store_ranges(machine.cpus[hart])
 
 
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:

@@ -6,13 +6,15 @@ if the device raised. An access that crosses a page translates both pages before
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
-from vm_native.blocks cimport invalidate
+from vm_native.blocks cimport code_beside, invalidate, is_translated, note_store_beside_code, untranslated_around
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
-from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_RAISED, TRAP, Cpu, machine_steps
+from vm_native.machine cimport (
+    CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps,
+)
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
+from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
 
 cdef extern from *:
@@ -107,6 +109,54 @@ cdef inline char* unaligned_operand(uint64_t address, uint64_t size, uint64_t ta
     return <char*>(<intptr_t>address + entry.addend)
 
 
+cdef inline char* operand_beside_code(
+    Cpu* cpu, Uop* uop, uint64_t address, uint64_t size, TlbEntry* entry
+) noexcept nogil:
+    """Where the bytes to be stored to are, if the TLB has their page as one with code, and they are none of it."""
+    cdef uint64_t offset = address & PAGE_OFFSET
+    cdef char* host = <char*>(<intptr_t>address + entry.addend)
+    cdef CodePage* page
+    if entry.write_tag != (address - offset | BESIDE_CODE) or offset + size > PAGE_SIZE:
+        return NULL
+    page = code_beside(cpu.machine, <uint64_t>host)
+    if page.blocks == NULL:
+        entry.write_tag = address - offset          # the code has gone
+    elif is_translated(page, offset, size):
+        return NULL
+    else:
+        note_store_beside_code(cpu.machine, block_of(uop))
+    return host
+
+
+cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil:
+    """For compiled code: all around the address that it may store to without a look at what is translated.
+
+    False if the TLB does not have the page, or the address is one of code.
+    """
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    cdef uint64_t offset = address & PAGE_OFFSET
+    cdef uint64_t page = address - offset
+    cdef uint64_t start = 0, end = PAGE_SIZE, size
+    cdef CodePage* code
+    cdef int i
+    if entry.write_tag == (page | BESIDE_CODE):
+        code = code_beside(cpu.machine, address + <uint64_t>entry.addend)
+        if is_translated(code, offset, 1):
+            return False
+        untranslated_around(code, offset, &start, &end)
+    elif entry.write_tag != page:
+        return False
+    filled.start = page + start
+    filled.addend = entry.addend
+    for i in range(4):
+        size = 1 << i
+        filled.places[i] = end - start - size + 1 if end - start >= size else 0
+    if cpu.store_range_fills < REMEMBERED_ENTRIES:
+        cpu.filled_store_ranges[cpu.store_range_fills] = filled
+        cpu.store_range_fills += 1
+    return True
+
+
 cdef struct Piece:          # what an operand has on one page
     uint64_t address
     uint64_t physical
@@ -199,6 +249,7 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
     """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already."""
     cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
+        note_store_beside_code(cpu.machine, block_of(uop))
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         invalidate(cpu.machine, physical, size)
     region.dirty[page] = 1
@@ -221,6 +272,8 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     cdef Operand operand
     cdef Piece* piece = operand.pieces
     cdef int i, status
+    if host == NULL:
+        host = operand_beside_code(cpu, uop, address, size, entry)
     if host != NULL:
         memcpy(host, &value, size)
         return CONTINUE
@@ -267,12 +320,16 @@ cdef void* atomic_operand(
     """
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef RamRegion* region
+    cdef void* host
     physical[0] = 0
     if hits(entry.write_tag if access == WRITE else entry.read_tag, address, size):
         return <void*>(<intptr_t>address + entry.addend)
     if address & (size - 1):
         status[0] = fault(cpu, uop, budget, cpu.front_end.misaligned[access], address)
         return NULL
+    host = operand_beside_code(cpu, uop, address, size, entry) if access == WRITE else NULL
+    if host != NULL:
+        return host
     if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
         status[0] = trap_at(cpu, uop, budget)
         return NULL

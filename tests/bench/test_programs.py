@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vm.bench.contenders import QEMU, contender
-from vm.bench.guests.build import EMPTY, PROGRAMS, build, elf
+from vm.bench.guests.build import BESIDE_CODE, EMPTY, LINKED_TWICE, PROGRAMS, build, elf
 
 pytest.importorskip("ziglang")
 
@@ -56,9 +56,14 @@ def test_result_is_the_independent_one(name: str, result):
     assert contender("native").run(name).output.split() == [name, f"{result():016x}", "ok"]
 
 
-@pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
+@pytest.mark.parametrize("name", [EMPTY, *PROGRAMS, *(name + BESIDE_CODE for name in LINKED_TWICE)])
 def test_shipped_elf_is_what_the_source_builds(name: str, tmp_path: Path):
     assert build(name, tmp_path / "program.elf").read_bytes() == elf(name).read_bytes()
+
+
+@pytest.mark.parametrize("name", LINKED_TWICE)
+def test_programs_do_the_same_with_their_data_beside_their_code(name: str):
+    assert contender("jit").run(name + BESIDE_CODE).output == contender("jit").run(name).output
 
 
 @pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")

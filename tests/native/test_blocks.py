@@ -93,8 +93,8 @@ def test_only_blocks_that_share_a_byte_with_the_store_die(guest):
     assert g.word("data") == 1
 
 
-def test_page_that_keeps_changing_is_run_uncached(guest):
-    """After some invalidations the page is interpreted from memory: no more translations, the same result."""
+def test_code_that_keeps_changing_is_run_uncached(guest):
+    """After some invalidations the line is interpreted from memory: no more translations, the same result."""
     g = guest("""
         .option norvc
         li   s0, 1000
@@ -111,6 +111,62 @@ def test_page_that_keeps_changing_is_run_uncached(guest):
     assert g["a0"] == 1000
     assert 0 < g.machine.stats()["invalidations"] < 100
     assert g.machine.stats()["translations"] < 200
+
+
+CHANGING = """
+    .option norvc
+    la   t0, target
+    lw   t1, 0(t0)
+    j    1f
+    .balign 64
+1:  sw   t1, 0(t0)
+    call target
+    li   s1, 50
+2:  addi a1, a1, 1                      # a line of its own, whatever becomes of the next
+    addi s1, s1, -1
+    bnez s1, 2b
+    addi s0, s0, -1
+    bnez s0, 1b
+    wfi
+    .balign 64
+    nop
+target:
+    addi a0, a0, 1
+    ret
+still:
+    addi s0, s0, -1
+    bnez s0, still
+    wfi
+"""
+
+
+def interpreted(g) -> int:
+    """Steps that compiled code has not done."""
+    return g.machine.stats()["jit"]["interpreted"]
+
+
+def test_code_beside_code_that_keeps_changing_stays_compiled(guest):
+    """Only the line that is overwritten is run uncached, not its page."""
+    g = guest(CHANGING)
+    g["s0"], g["a1"] = 1000, 0
+    g.finish()
+    assert (g["a0"], g["a1"]) == (1000, 50_000)
+    assert g.machine.stats()["invalidations"] < 100
+    if "jit" in g.machine.stats():
+        assert interpreted(g) < 0.1 * g.machine.steps
+
+
+def test_code_that_no_longer_changes_is_cached_again(guest):
+    g = guest(CHANGING)
+    g["s0"] = 100
+    g.finish()
+    before = g.machine.stats()["translations"]
+    g["s0"], g.hart.pc = 3_000_000, g.address("still")     # 6,000,000 steps: the first 5,000,000 one by one
+    g.machine.run()
+    assert g["s0"] == 0
+    assert g.machine.stats()["translations"] > before
+    if "jit" in g.machine.stats():
+        assert 4_000_000 < interpreted(g) < 5_100_000
 
 
 def test_amo_and_sc_into_code_are_seen(guest):
@@ -200,6 +256,17 @@ def test_store_into_either_half_of_a_crossing_instruction_is_seen(half, guest):
     g["a0"], g.hart.pc = 0, BASE
     g.finish()
     assert g["a0"] == 3 * (changed >> 20)
+
+
+def test_store_into_the_second_half_after_other_code_of_that_page_has_gone(guest):
+    g = guest(CROSSING)
+    g.finish()
+    start = g.address("start")
+    g.memory.write(start, g.memory.read(start, 4))              # ends the block there, and what it had of the page
+    g.memory.write(g.address("crossing") + 2, ADDI_100.to_bytes(4, "little")[2:])
+    g["a0"], g.hart.pc = 0, BASE
+    g.finish()
+    assert g["a0"] == 300
 
 
 def paged(g, second: int, flags: int = 0xCF) -> int:

@@ -2,7 +2,7 @@
 it.
 """
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.blocks cimport find_block, keep_block, link_blocks, page_is_cacheable, share_page
+from vm_native.blocks cimport cacheable_bytes, cacheable_steps, find_block, keep_block, link_blocks, share_page
 from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
@@ -39,21 +39,25 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     cdef Block* kept
     cdef JumpCacheEntry* entry
     cdef bint whole, cacheable
+    cdef int steps
     key.pc = cpu.state.pc
     key.mode = cpu.key & MODE_MASK
     status[0] = fetch_address(cpu, key.pc, &key.physical)
     if status[0] != CONTINUE:
         return NULL
-    # Code in devices, in pages that a PMP entry cuts, and in pages that change all the time is run by the step.
+    # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_block(cpu.machine, &key) if whole else NULL
     if block == NULL:
-        cacheable = whole and page_is_cacheable(cpu.machine, key.physical)
+        cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
         block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
-        if block.second_page and not page_is_cacheable(cpu.machine, block.second_page):
-            return block
+        steps = cacheable_steps(cpu.machine, block)
+        if steps < block.steps:
+            block = translate(translator, cpu, &key, max(steps, 1), status)
+            if block == NULL or steps == 0:
+                return block
         kept = keep_block(cpu.machine, block)
         if kept == NULL:
             return block

@@ -53,6 +53,7 @@ cdef struct Block:
     Block* newer            # its neighbours by age
     Block* older
     Block* next_dead
+    bint beside_code        # a store of it went to a page that holds code
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here
     void* entry             # its code, or NULL

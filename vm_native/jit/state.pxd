@@ -134,6 +134,8 @@ cdef struct Jit:
     # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
     # then the addend is in rcx.
     uint8_t* fill_page_entry[2][4]
+    # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
+    uint8_t* fill_store_range[2]
     # Constants of 16 bytes, in the executable mapping
     uint8_t* box            # what a single stands in
     FloatConstants of_single

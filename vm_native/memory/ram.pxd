@@ -16,7 +16,7 @@ cdef struct RamRegion:
     uint64_t size           # bytes, a multiple of the page size
     uint8_t* host           # host address of the first byte
     uint8_t* dirty          # one byte per page: written since power-on
-    uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags
+    uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
     bint rom                # stores of harts are access faults
 
 cdef class Ram:

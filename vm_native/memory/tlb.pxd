@@ -1,11 +1,12 @@
 # Translations as engines see them: an entry of the TLB, a compiled access's copy of one, and the inline probe.
 from libc.stdint cimport intptr_t, uint64_t
-from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT
+from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT
 
 cdef enum:
     TLB_ENTRIES = 1024      # of a bank
     TLB_BANKS = 4
-    INVALID_TAG = 0x800     # no probe produces this bit
+    INVALID_TAG = 0x800     # no probe produces these bits
+    BESIDE_CODE = 0x400     # with the page, a write tag: stores that touch no translated byte may be done at once
 
 cdef enum:                  # kinds of access
     READ = 0
@@ -23,6 +24,15 @@ cdef struct PageEntry:      # what compiled code knows of the page that an addre
     uint64_t write_tag
     intptr_t addend
     uint64_t unused         # makes the size a power of two
+
+cdef struct StoreRange:     # untranslated bytes of one page, beside code or not: what compiled code may store to
+    uint64_t start          # guest virtual address of the first
+    uint64_t places[4]      # at how many addresses from there on a store may begin, by log2 of its size; 0: nowhere
+    intptr_t addend         # as in a TlbEntry
+
+cdef inline uint64_t write_tag_of(uint64_t page, int code) noexcept nogil:
+    # The write tag of a page that may be written and is dirty; `code` is what the code map has of it (PageCode).
+    return page if not code else page | BESIDE_CODE if code == HAS_CODE else INVALID_TAG
 
 cdef inline TlbEntry* tlb_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
     # The only one that may hold the translation of this address.

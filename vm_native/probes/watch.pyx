@@ -1,6 +1,6 @@
 """Stores that somebody waits for: the run stops with STOP_WATCH after each one into a range of RAM."""
 from libc.stdint cimport uint64_t
-from vm_native.machine cimport Machine, forbid_writes
+from vm_native.machine cimport Machine, revoke_writes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_SHIFT, WATCHED, RamRegion
 
@@ -11,10 +11,10 @@ cdef int set_watch(Machine* machine, uint64_t address, uint64_t size) except -1:
     if region == NULL:
         raise ValueError(f"[{address:#x}, {address + size:#x}) is not RAM")
     clear_watch(machine)
-    forbid_writes(machine, region, address)
     machine.watch.base = address
     machine.watch.end = address + size
     region.code[(address - region.base) >> PAGE_SHIFT] |= WATCHED
+    revoke_writes(machine, region, address)
     return 0
 
 

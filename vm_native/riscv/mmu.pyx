@@ -10,7 +10,9 @@ from vm_native.jump_cache cimport may_be_code_page
 from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entries
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, tlb_entry
+from vm_native.memory.tlb cimport (
+    EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, tlb_entry, write_tag_of,
+)
 from vm_native.riscv.constants cimport (
     FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
     MENVCFG_PBMTE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4,
@@ -320,9 +322,9 @@ cdef void fill(
             entry.read_tag = page
         if access == WRITE:
             region.dirty[ram_page] = 1
-        if region.dirty[ram_page] and not region.code[ram_page] and not region.rom:
+        if region.dirty[ram_page] and not region.rom:
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
-                entry.write_tag = page
+                entry.write_tag = write_tag_of(page, region.code[ram_page])
     if found.level == 1 or found.pte & PTE_N:
         hart.superpages |= 1ULL << (address >> MEGAPAGE_SHIFT & 63)
     elif found.level > 1:

@@ -34,6 +34,8 @@ CLASSES = {
 KERNELS = "kernels"
 LATENCY = "latency"                 # prints what it measures
 EMPTY = "empty"                     # nothing but start and power-off
+BESIDE_CODE = "_beside_code"        # behind the name of a program: linked with its data in the pages of its code
+LINKED_TWICE = ("strings", "compress", "sha256", "nbody")
 PROGRAMS = {name: kind for kind, names in CLASSES.items() for name in names}
 
 
@@ -47,10 +49,12 @@ def elf(name: str) -> Path:
 
 def build(name: str, output: Path) -> Path:
     """Compile the bare-metal program `name` into the file `output`."""
+    script = "runtime/beside.ld" if name.endswith(BESIDE_CODE) else "runtime/link.ld"
+    name = name.removesuffix(BESIDE_CODE)
     sources = [*RUNTIME, f"programs/{name}.c"]
     if (ROOT / f"programs/{name}.S").exists():
         sources.append(f"programs/{name}.S")
-    return compiler.compile_guest(ROOT, sources, "runtime/link.ld", output, includes=("runtime",),
+    return compiler.compile_guest(ROOT, sources, script, output, includes=("runtime",),
                                   floating_point=PROGRAMS.get(name) == FLOATING_POINT)
 
 
@@ -75,5 +79,5 @@ def build_hosted(name: str, target: str) -> Path:
 
 if __name__ == "__main__":
     print(build_kernels(ROOT / "elf" / f"{KERNELS}.elf"))
-    for program in (EMPTY, LATENCY, *PROGRAMS):
+    for program in (EMPTY, LATENCY, *PROGRAMS, *(name + BESIDE_CODE for name in LINKED_TWICE)):
         print(build(program, ROOT / "elf" / f"{program}.elf"))

@@ -16,6 +16,8 @@ from vm.errors import ImageError
 from vm.images import debian_installer
 
 CLAIM = Claim(2.56, "2.56x")
+NO_DEARER = Claim(0.9, "at least 0.9x")
+BESIDE_CODE = RAM_BASE + (2 << 10)      # in the one page of the kernels, which take less than half of it
 HITS, MISSES = 512, 2048                # pages; the TLB has 1,024 entries, mapped directly
 SIZES = {"1 KiB": 1 << 10, "1 MiB": 1 << 20}
 
@@ -29,6 +31,8 @@ def rows(quick: bool) -> Iterator[Row]:
                           checked_against_hits(engine, kernel, size, False, rounds), claim=CLAIM)
             yield Row("memory", f"eight {kernel} in 1 KiB, Sv39, {engine}", "walk, PMP and bus each time", "TLB hits",
                       checked_against_hits(engine, kernel, SIZES["1 KiB"], True, rounds), claim=CLAIM)
+        yield Row("memory", f"eight stores in 1 KiB beside code, {engine}", "in a page without", "in a page with code",
+                  beside_code(engine, rounds), claim=NO_DEARER if engine == "jit" else None)
     for text, size in SIZES.items():
         yield Row("memory", f"{text} read from Python", "Memory.read(), checked and copied", "a NumPy view",
                   from_python(size, rounds), claim=CLAIM)
@@ -48,6 +52,13 @@ def checked_against_hits(engine: str, kernel: str, size: int, paged: bool, round
         for name in (named(engine, NO_TLB), engine):
             kernels = Kernels(name)
             sides.append(kernels.timer(kernel, DATA, size, satp=kernels.map_pages() if paged else None))
+        yield from in_turn(sides[0], sides[1], rounds)()
+    return pairs
+
+
+def beside_code(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
+    def pairs() -> Iterator[Pair]:
+        sides = [Kernels(engine).timer("stores", place, SIZES["1 KiB"]) for place in (DATA, BESIDE_CODE)]
         yield from in_turn(sides[0], sides[1], rounds)()
     return pairs
 

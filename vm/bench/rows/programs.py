@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vm.bench.contenders import PEERS, contender, qemu
 from vm.bench.errors import NotBuilt, RunFailed
-from vm.bench.guests.build import EMPTY, FLOATING_POINT, PROGRAMS
+from vm.bench.guests.build import BESIDE_CODE, EMPTY, FLOATING_POINT, LINKED_TWICE, PROGRAMS
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
 from vm.bench.processes import VM, Run, timed
@@ -35,6 +35,10 @@ def rows(quick: bool) -> Iterator[Row]:
                 claim = Claim(5, "at least 5x") if kind == FLOATING_POINT else Claim(2, "at least 2x")
             yield Row("programs", f"{program} ({kind})", peer, engine, beside(peer, engine, program, rounds),
                       claim=claim, group=f"{'floating point' if kind == FLOATING_POINT else 'integer'}, beside {peer}")
+    for program in LINKED_TWICE[:1] if quick else LINKED_TWICE:
+        yield Row("programs", f"{program}, its data in the pages of its code", f"{engine}, in others",
+                  f"{engine}, in the same", linked_twice(engine, program, 3), claim=Claim(0.9, "at least 0.9x"),
+                  group="data beside code")
     if not quick:
         yield Row("programs", "Debian's installer: kernel, shell, power-off", "qemu", f"vm boot, {engine}",
                   boots(engine, 3), claim=Claim(1, "at least 1x"))
@@ -47,6 +51,10 @@ def beside(peer: str, engine: str, program: str, rounds: int) -> Callable[[], It
                 raise NotBuilt(missing)
         yield from in_turn(lambda: seconds(peer, program), lambda: seconds(engine, program), rounds)()
     return pairs
+
+
+def linked_twice(engine: str, program: str, rounds: int) -> Callable[[], Iterator[Pair]]:
+    return in_turn(lambda: seconds(engine, program), lambda: seconds(engine, program + BESIDE_CODE), rounds)
 
 
 def seconds(name: str, program: str) -> float:

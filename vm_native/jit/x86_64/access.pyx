@@ -7,21 +7,26 @@ its own in each data bank; a register that a trace computes anew, as compilers d
 the others from there on, by the place of the computation. A pointer that a trace moves on by long strides changes its
 page too often for an entry: it asks the TLB each time.
 
+A store of a block whose stores have gone to a page that holds code asks a `StoreRange` instead, of the same number: the
+bytes around the address that are none of code. That costs the same as long as it stays among them, and a call of
+`fill_store_range` where it leaves them.
+
 Loads, or stores, of one size that follow each other through one base register (a function saving registers) are tested
 together: where the first and the last lie in the page, all do. Nothing may come between, as what is out of line could
 revoke the page.
 """
 from libc.stdint cimport int32_t, intptr_t, uint8_t, uint64_t
-from vm_native.ir.block cimport Block, Uop, info_of
+from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_ACCESS, COLD_GROUP, Cold, Compilation, cold_jump, define, define_float, float_target, load_tlb_entry, new_cold,
-    offset_of, read_slot, tag_offset, target_of,
+    ANY_ALIGNMENT, COLD_ACCESS, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define, define_float,
+    float_target, jump_if_unaligned, load_tlb_entry, new_cold, offset_of, range_offset, read_slot, tag_offset,
+    target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
-from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
+from vm_native.memory.tlb cimport READ, WRITE, PageEntry, StoreRange, TlbEntry
 
 
 cdef enum:
@@ -70,6 +75,16 @@ cdef int32_t page_entry_offset(Compilation* t, int base) noexcept nogil:
     return offset_of(&(<Cpu*>NULL).page_entries) + number * <int32_t>sizeof(PageEntry)
 
 
+cdef inline bint stores_beside_code(Compilation* t, Uop* uop, int kind) noexcept nogil:
+    return kind == WRITE and block_of(uop).beside_code and t.jit.switches.page_entries and not t.strides[uop.rs1]
+
+
+cdef int32_t store_range_offset(Compilation* t, int base) noexcept nogil:
+    """The same of the StoreRange."""
+    cdef int number = t.bank * PAGE_ENTRIES + t.page_entries[base]
+    return offset_of(&(<Cpu*>NULL).store_ranges) + number * <int32_t>sizeof(StoreRange)
+
+
 cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil:
     if offset:
         op_memory(&t.e, LEA, W64, RAX, base, NO_INDEX, offset)
@@ -77,7 +92,27 @@ cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil:
         op(&t.e, MOV, W64, RAX, base)
 
 
-cdef int emit_page_test(Compilation* t, Uop* uop, int size, int kind, Cold** cold) noexcept nogil:
+cdef void test_page(Compilation* t, Cold* cold, int kind, int size) noexcept nogil:
+    """Whether the address in rax, which is lost, lies in a PageEntry's page and is aligned; else to the cold part."""
+    op_constant(&t.e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
+    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(kind))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+
+
+cdef void test_range(Compilation* t, Cold* cold, int32_t store_range, int size) noexcept nogil:
+    """Whether a store to the address in rax, which is lost, lies in a StoreRange; else to the cold part."""
+    op_memory(&t.e, SUB, W64, RAX, RBP, NO_INDEX, store_range + <int32_t><intptr_t>&(<StoreRange*>NULL).start)
+    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, range_offset(store_range, size))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+
+
+cdef void load_range_addend(Compilation* t, int32_t store_range) noexcept nogil:
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, store_range + <int32_t><intptr_t>&(<StoreRange*>NULL).addend)
+
+
+cdef int emit_page_test(
+    Compilation* t, Uop* uop, int size, int kind, Alignment alignment, Cold** cold
+) noexcept nogil:
     """The test of the page. Gives the base register; rcx is what to add to it, besides the offset."""
     cdef PageEntry* entry = NULL
     cdef Emitter* e = &t.e
@@ -85,14 +120,21 @@ cdef int emit_page_test(Compilation* t, Uop* uop, int size, int kind, Cold** col
     cold[0] = new_cold(t, COLD_ACCESS, uop)
     cold[0].size = size
     cold[0].access = kind
-    cold[0].aligned = False
+    cold[0].alignment = alignment
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
     cold[0].has_page_entry = t.jit.switches.page_entries and not t.strides[uop.rs1]
+    cold[0].beside_code = stores_beside_code(t, uop, kind)
     form_address(t, base, uop.imm)
+    if cold[0].beside_code:
+        cold[0].page_entry_offset = store_range_offset(t, uop.rs1)
+        if alignment == NATURAL:
+            cold_jump(cold[0], jump_if_unaligned(e, size))
+        test_range(t, cold[0], cold[0].page_entry_offset, size)
+        cold[0].found = here(e)
+        load_range_addend(t, cold[0].page_entry_offset)
+        return base
     if cold[0].has_page_entry:
-        op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
-        op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold[0].page_entry_offset + tag_offset(kind))
-        cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
+        test_page(t, cold[0], kind, size)
         op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold[0].page_entry_offset + <int32_t><intptr_t>&entry.addend)
         cold[0].found = here(e)
         return base
@@ -143,7 +185,7 @@ cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     cdef Cold* cold
     if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not t.jit.switches.floats:
         return False
-    transfer(t, uop, access, emit_page_test(t, uop, access.size, access.kind, &cold))
+    transfer(t, uop, access, emit_page_test(t, uop, access.size, access.kind, ANY_ALIGNMENT, &cold))
     cold.done = here(&t.e)
     return True
 
@@ -196,16 +238,20 @@ cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil:
     base = read_slot(t, part.uops[first].rs1, RDX)
     cold = new_cold(t, COLD_GROUP, &part.uops[first])
     cold.count = count
-    cold.page_entry_offset = page_entry_offset(t, part.uops[first].rs1)
-    form_address(t, base, part.uops[lowest].imm)
-    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (access.size - 1))
-    op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(access.kind))
-    cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))
-    form_address(t, base, part.uops[highest].imm)
-    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
-    op_memory(e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(access.kind))
-    cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))
-    op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset + <int32_t><intptr_t>&entry.addend)
+    if stores_beside_code(t, &part.uops[first], access.kind):
+        cold.page_entry_offset = store_range_offset(t, part.uops[first].rs1)
+        form_address(t, base, part.uops[lowest].imm)
+        test_range(t, cold, cold.page_entry_offset, access.size)
+        form_address(t, base, part.uops[highest].imm)
+        test_range(t, cold, cold.page_entry_offset, access.size)
+        load_range_addend(t, cold.page_entry_offset)
+    else:
+        cold.page_entry_offset = page_entry_offset(t, part.uops[first].rs1)
+        form_address(t, base, part.uops[lowest].imm)
+        test_page(t, cold, access.kind, access.size)
+        form_address(t, base, part.uops[highest].imm)
+        test_page(t, cold, access.kind, 1)
+        op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset + <int32_t><intptr_t>&entry.addend)
     for i in range(first, first + count):
         transfer(t, &part.uops[i], &accesses[part.info[i].opcode], base)
     cold.done = here(e)

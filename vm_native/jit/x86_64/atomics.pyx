@@ -5,7 +5,7 @@ from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.access cimport emit_page_test
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    ANY, Cold, Emit, Rule, Compilation, apply, define, load_slot, offset_of, op_slot,
+    ANY, NATURAL, Cold, Emit, Rule, Compilation, apply, define, load_slot, offset_of, op_slot,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
@@ -18,8 +18,7 @@ cdef inline int bytes_in(Width width) noexcept nogil:
 cdef Cold* load_address(Compilation* t, Uop* uop, Width width, int access) noexcept nogil:
     """Leave the host address of the operand in rcx; rax and rdx are free."""
     cdef Cold* cold
-    cdef int base = emit_page_test(t, uop, bytes_in(width), access, &cold)
-    cold.aligned = True
+    cdef int base = emit_page_test(t, uop, bytes_in(width), access, NATURAL, &cold)
     op_memory(&t.e, LEA, W64, RCX, base, RCX, uop.imm)
     return cold
 

@@ -5,18 +5,19 @@ from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
-    ADD, AND_CONSTANT, MOV, MOV_TO, NO_INDEX, NO_SOURCE, RAX, RBP, SHL, SHR, SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD,
-    VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, op, op_constant, op_memory, shift_constant, vex,
-    vex_memory,
+    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, NO_INDEX, NO_SOURCE, RAX, RBP, RCX, SHL, SHR, SINGLE, VMOVAPS, VMOVQ,
+    VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op, op_constant, op_memory,
+    shift_constant, vex, vex_memory,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
-from vm_native.memory.tlb cimport TLB_ENTRIES, WRITE, PageEntry
+from vm_native.memory.tlb cimport TLB_ENTRIES, WRITE, PageEntry, StoreRange
 
 cdef enum:
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
     LOG2_ENTRY = 5          # of the size of a TlbEntry, a JumpCacheEntry; asserted in stubs.pyx
     STACK_ROOM = 8          # makes the stack aligned where a function is called
+    FIRST_XMM = 3           # of those that floating-point registers live in
     MAX_COLD = 512
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
@@ -33,6 +34,10 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_LOOP               # give back the steps, go on at the head
     COLD_BUDGET             # the budget does not last: undo, leave at the head
 
+cdef enum Alignment:        # of an access
+    ANY_ALIGNMENT
+    NATURAL                 # else it traps
+
 cdef struct Cold:
     ColdKind kind
     int jump_count
@@ -40,14 +45,15 @@ cdef struct Cold:
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
     uint8_t* done
     bint has_page_entry     # an access asks a PageEntry, not the TLB
-    int32_t page_entry_offset
+    bint beside_code        # ... or a StoreRange
+    int32_t page_entry_offset   # of either
     uint8_t page_entry      # its number, for the accesses of a group
     int count               # of these
     Uop* uop
     int refund
     int size                # of an access
     int access              # READ or WRITE
-    bint aligned            # it has to be
+    Alignment alignment     # that it must have
     int xmm                 # of a result
     Precision precision
     uint64_t pc             # where an exit leads
@@ -126,6 +132,20 @@ cdef inline void load_tlb_entry(Emitter* e, int reg) noexcept nogil:
     op_constant(e, AND_CONSTANT, W32, reg, TLB_ENTRIES - 1)
     shift_constant(e, SHL, W64, reg, LOG2_ENTRY)
     op_memory(e, ADD, W64, reg, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).tlb))
+
+cdef inline uint8_t* jump_if_unaligned(Emitter* e, int size) noexcept nogil:
+    """Where the displacement stands of a jump for an address in rax that is no multiple of the size; rcx is lost."""
+    op(e, MOV, W32, RCX, RAX)
+    op_constant(e, AND_CONSTANT, W32, RCX, size - 1)
+    return jump_if(e, IF_NOT_EQUAL, NULL)
+
+cdef inline int32_t range_offset(int32_t store_range, int size) noexcept nogil:
+    """Displacement from rbp of what a StoreRange, which stands there, says of stores of so many bytes."""
+    cdef StoreRange* fields = NULL
+    cdef int log2_size = 0
+    while 1 << log2_size < size:
+        log2_size += 1
+    return store_range + <int32_t><intptr_t>&fields.places[log2_size]
 
 cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nogil:
     cdef Cold* cold = &t.cold[t.cold_count]

@@ -7,13 +7,14 @@ from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     COLD_ACCESS, COLD_BUDGET, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE, COLD_SIDE_EXIT,
-    COLD_UNBOXED, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room, load_slot,
-    new_cold, offset_of, op_slot, read_slot, target_of,
+    COLD_UNBOXED, NATURAL, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room,
+    jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
 )
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
 from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.memory.tlb cimport StoreRange
 
 
 cdef enum:
@@ -189,6 +190,27 @@ cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
 
 # --- Out of line ------------------------------------------------------------------------------------------------------
 
+cdef void emit_range_miss(Compilation* t, Cold* cold) noexcept nogil:
+    """The bytes around the address, if they are none of code, are those that the base register's StoreRange has now."""
+    cdef Uop* uop = cold.uop
+    cdef int base = t.general[uop.rs1]
+    cdef int32_t store_range = cold.page_entry_offset
+    cdef uint8_t* unaligned = NULL
+    op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
+    if cold.alignment == NATURAL:
+        unaligned = jump_if_unaligned(&t.e, cold.size)
+    op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, store_range)
+    call(&t.e, t.jit.fill_store_range[t.floats])
+    if base < 0:
+        load_slot(t, RDX, uop.rs1)
+    op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
+    op_memory(&t.e, SUB, W64, RAX, RBP, NO_INDEX, store_range + <int32_t><intptr_t>&(<StoreRange*>NULL).start)
+    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, range_offset(store_range, cold.size))
+    jump_if(&t.e, IF_BELOW, cold.found)
+    if cold.alignment == NATURAL:
+        patch(unaligned, t.e.executable, here(&t.e))
+
+
 cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
@@ -198,12 +220,12 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     cdef uint8_t* unaligned = NULL
     while 1 << log2_size < cold.size:
         log2_size += 1
-    if cold.has_page_entry:
+    if cold.beside_code:
+        emit_range_miss(t, cold)
+    elif cold.has_page_entry:
         op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
-        if cold.aligned:
-            op(&t.e, MOV, W32, RCX, RAX)
-            op_constant(&t.e, AND_CONSTANT, W32, RCX, cold.size - 1)
-            unaligned = jump_if(&t.e, IF_NOT_EQUAL, NULL)
+        if cold.alignment == NATURAL:
+            unaligned = jump_if_unaligned(&t.e, cold.size)
         op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
         call(&t.e, t.jit.fill_page_entry[cold.access][log2_size])
         miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)
@@ -211,7 +233,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
             load_slot(t, RDX, uop.rs1)
         jump(&t.e, cold.found)
         patch(miss, t.e.executable, here(&t.e))
-        if cold.aligned:
+        if cold.alignment == NATURAL:
             patch(unaligned, t.e.executable, here(&t.e))
     emit_fallback(t, uop, cold.refund)
     jump(&t.e, cold.done)

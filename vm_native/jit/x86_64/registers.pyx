@@ -9,7 +9,9 @@ from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Jit
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI
-from vm_native.jit.x86_64.compilation cimport LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general
+from vm_native.jit.x86_64.compilation cimport (
+    FIRST_XMM, LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general,
+)
 
 cdef enum:
     GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
@@ -17,7 +19,6 @@ cdef enum:
 
 # The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
-cdef int FIRST_XMM = 3            # of those that hold floating-point registers
 
 
 cdef void place_registers(Jit* jit) noexcept nogil:

@@ -6,35 +6,40 @@ from vm_native.exits cimport step_over, store_position
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Uop
-from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, Exit, Jit
+from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating, move_general, offset_of,
-    tag_offset,
+    BIAS, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating, move_general,
+    offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
+from vm_native.softmmu cimport fill_store_range
 
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
+    CALL_CLOBBERED_COUNT = 6
 
+# Guest registers live in these, and a function may change them.
+cdef int[CALL_CLOBBERED_COUNT] CALL_CLOBBERED = [RSI, RDI, R8, R9, R10, R11]
 cdef int[6] SAVED = [RBX, RBP, R12, R13, R14, R15]      # by whoever is called, says the ABI
 
 
 cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
-    Should a block have been killed meanwhile, perhaps of this very trace, the trace is left behind the instruction.
+    Should a trace have been discarded meanwhile, perhaps this very one, it is left behind the instruction.
     Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or EXIT.
     """
     cdef int64_t budget = cpu.budget
-    cdef uint64_t invalidations = cpu.machine.blocks.invalidations
+    cdef Jit* jit = <Jit*>cpu.machine.compiler
+    cdef uint64_t discarded = jit.statistics.discarded
     cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
     cdef int status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
-        if cpu.machine.blocks.invalidations == invalidations:
+        if jit.statistics.discarded == discarded:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
@@ -209,6 +214,28 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     ret(e)
 
 
+cdef void emit_fill_store_range(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+    """Which registers hold what differs from trace to trace, so all are kept as they are."""
+    cdef int i, room = STACK_ROOM + (8 * (HOST_FLOATS + 1) if floats else 0)    # the stack stays aligned
+    jit.fill_store_range[floats] = here(e)
+    for i in range(CALL_CLOBBERED_COUNT):
+        push(e, CALL_CLOBBERED[i])
+    op_constant(e, SUB_CONSTANT, W64, RSP, room)
+    for i in range(HOST_FLOATS if floats else 0):
+        vex_memory(e, VMOVSD_TO, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
+    op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
+    op(e, MOV, W64, RSI, RAX)
+    op(e, MOV, W64, RDX, RCX)
+    load_constant(e, RAX, <int64_t><void*>fill_store_range)
+    call_register(e, RAX)
+    for i in range(HOST_FLOATS if floats else 0):
+        vex_memory(e, VMOVSD, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
+    op_constant(e, ADD_CONSTANT, W64, RSP, room)
+    for i in range(CALL_CLOBBERED_COUNT):
+        pop(e, CALL_CLOBBERED[CALL_CLOBBERED_COUNT - 1 - i])
+    ret(e)
+
+
 cdef void emit_stubs(Jit* jit) noexcept nogil:
     """At the start of code memory."""
     cdef Emitter e
@@ -229,6 +256,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
         emit_exits(jit, &e, floats)
         emit_look_up_exit(jit, &e, floats)
         emit_fallback_stub(jit, &e, floats)
+        emit_fill_store_range(jit, &e, floats)
     for access in range(2):
         for log2_size in range(4):
             emit_fill_page_entry(jit, &e, access, log2_size)
