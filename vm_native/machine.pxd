@@ -41,6 +41,9 @@ cdef enum StopCode:
     STOP_SLEEP = 13         # real time: every hart waits, the caller may sleep until the next deadline
     STOP_WATCH = 14         # a store into the watched range has been done
 
+cdef extern from *:
+    bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil
+
 cdef struct FrontEnd
 cdef struct Compiler
 cdef struct Machine
@@ -183,6 +186,10 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
         for i in range(TLB_BANKS * PAGE_ENTRIES):
             clear_page_entry(&cpu.page_entries[i])
     cpu.page_entry_fills = 0
+
+cdef inline void ask_to_stop(Cpu* cpu, StopCode why) noexcept nogil:
+    # Also from another thread. Unless the hart has a reason already: that is not to be lost.
+    compare_and_swap(&cpu.stop, STOP_NONE, why)
 
 cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
     cpu.reserved_host = 0

@@ -9,6 +9,7 @@ from bisect import bisect_right
 cimport cython
 from libc.stdint cimport uint64_t
 from vm_native.memory.ram cimport Ram
+from vm_native.signals cimport put_off_handlers, release_handlers
 
 
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil:
@@ -29,6 +30,7 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
+        bus.put_off_handlers()
         value[0] = window.read(physical - window.base, size)
         return BUS_OK
     except BaseException as error:
@@ -42,6 +44,7 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
+        bus.put_off_handlers()
         window.write(physical - window.base, size, value)
         return BUS_OK
     except BaseException as error:
@@ -102,6 +105,20 @@ cdef class Bus:
             return None
         window = <Window>self.windows[index]
         return window if physical < window.end and <uint64_t>size <= window.end - physical else None
+
+    cdef int put_off_handlers(self) except -1:
+        """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""
+        if not self.handlers_wait:
+            put_off_handlers(self)
+            self.handlers_wait = True
+        return 0
+
+    cdef int release_handlers(self) except -1:
+        """Nothing is half done. Raises what a handler raises."""
+        if self.handlers_wait:
+            self.handlers_wait = False
+            release_handlers(self)
+        return 0
 
     def ram_regions(self):
         """The mapped `Ram` objects, a tuple."""
