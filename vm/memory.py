@@ -25,16 +25,13 @@ class Memory:
     def __init__(self, bus: Bus, machine: NativeMachine):
         self._bus = bus
         self._machine = machine
-        self._open = 0                      # `writable` blocks that are not left yet
-        self._lingering: list[tuple[WritableRam, int, int]] = []    # left, but a part of the view is still in use
+        self._windows: list[tuple[WritableRam, int, int]] = []      # through which somebody may write: address, size
 
     @property
     def open_for_writing(self) -> bool:
         """Whether somebody may still write through a view that `writable` gave."""
-        lingering, self._lingering = self._lingering, []
-        for window, address, size in lingering:
-            self._close(window, address, size)
-        return bool(self._open or self._lingering)
+        self._look_at_windows()
+        return bool(self._windows)
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
@@ -88,21 +85,21 @@ class Memory:
         else:
             raise BusError(address, "write", f"{size} bytes of RAM")
         self._machine.invalidate(address, size)
-        self._open += 1
         window = ram.writable()
+        self._windows.append((window, address, size))
         view = memoryview(window)[address - ram.base : address - ram.base + size]
         try:
             yield view
         finally:
-            self._open -= 1
             with suppress(BufferError):     # an array over it is alive, which counts as an export of the window
                 view.release()
-            self._close(window, address, size)
+            self._look_at_windows()
 
-    def _close(self, window: WritableRam, address: int, size: int) -> None:
-        self._machine.invalidate(address, size)
-        if window.exports:
-            self._lingering.append((window, address, size))
+    def _look_at_windows(self) -> None:
+        """What was written through them counts from now on; those of which no view is alive are shut."""
+        for _, address, size in self._windows:
+            self._machine.invalidate(address, size)
+        self._windows = [opened for opened in self._windows if opened[0].exports]
 
     def _check(self, address: int, size: int, access: str) -> None:
         if size < 0 or address < 0 or address + size > 1 << 64:

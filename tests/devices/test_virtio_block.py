@@ -228,6 +228,21 @@ def test_failing_flush_is_an_error(attach, monkeypatch):
     assert disk.request(FLUSH)[0] == IOERR
 
 
+def test_request_stays_under_way_where_the_disk_raises(attach, monkeypatch):
+    """The event queue keeps its event, so a notification must not schedule another."""
+    disk = attach()
+
+    def fail(offset, view):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(disk.device.disk, "read", fail)
+        disk.request(IN, length=512)
+    assert disk.device.busy
+    disk.device.on_event(0, 0)
+    assert not disk.device.busy and len(disk.queues[0].completed()) == 1
+
+
 def test_without_flush_every_write_is_stable(attach, synced):
     """5.2.6.2: a driver that did not negotiate F_FLUSH gets completed writes on the disk."""
     disk = attach(features=0)
