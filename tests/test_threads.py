@@ -148,7 +148,7 @@ def test_requests_to_stop_swallow_nothing(source, guest, dispatch):
     thread = threading.Thread(target=hammer)
     thread.start()
     try:
-        for _ in range(400):
+        for _ in range(100):
             calls, steps = g["s1"], g.machine.steps
             while g["s1"] == calls:
                 g.machine.run(instructions=10_000)

@@ -16,6 +16,7 @@ from vm.errors import (
     ImageError,
     LoadError,
     MachineBusy,
+    MachineUnusable,
     PageFault,
     Unreachable,
     VmError,
@@ -31,8 +32,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError", "ImageError",
-    "LoadError", "Machine", "MachineBusy", "PageFault", "Settings", "Stop", "StopReason", "Unreachable", "VmError",
-    "copy", "devices", "images",
+    "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Stop", "StopReason",
+    "Unreachable", "VmError", "copy", "devices", "images",
 ]
 
 CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Stop": "vm.stop", "StopReason": "vm.stop"}

@@ -90,6 +90,7 @@ class VirtualMemory:
 
     def physical(self, address: int, access: str = "read") -> int:
         """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute'."""
+        self._memory.refuse_unusable(access)
         found = self._hart.translate(address % (1 << 64), access)
         if found is None:
             raise PageFault(address, access)

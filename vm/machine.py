@@ -23,7 +23,7 @@ from vm.hart import Hart
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import LinuxBoot, Program
-from vm.memory import Memory
+from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
 from vm.runner import Runner
 from vm.settings import Settings
@@ -59,7 +59,8 @@ class Machine:
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
 
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
-    use it in a `with` statement.
+    use it in a `with` statement. It belongs to the process that built it: after os.fork() the other one can read its
+    memory and close it, and MachineUnusable is raised for the rest.
     """
 
     def __init__(
@@ -117,7 +118,6 @@ class Machine:
         self.program: Program | None = None
         self._mapped = False
         self._in_run = False
-        self._closed = False
 
     # --- Building ----------------------------------------------------------------------------------------------------
 
@@ -128,6 +128,7 @@ class Machine:
         PLIC that its line drives, if it has one. A device with a `compatible` gets a node in the device tree. Raises
         ConfigurationError if there is no such place, it is taken, or the device is attached already.
         """
+        self._refuse_if_running("attach")
         if self._mapped:
             raise ConfigurationError("devices are attached before a guest is loaded")
         if isinstance(device, VirtioDevice) and address is None and irq is None:
@@ -238,8 +239,6 @@ class Machine:
         is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
         """
         self._refuse_if_running("run")
-        if self._closed:
-            raise ConfigurationError("the machine is closed")
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
         if self.memory.open_for_writing:
@@ -259,6 +258,8 @@ class Machine:
         self._scheduler.request_stop()
 
     def _refuse_if_running(self, what: str) -> None:
+        if not self._native.usable:
+            raise unusable(self._native)
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
@@ -303,10 +304,17 @@ class Machine:
     # --- End ---------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Release disk images and other host resources. The machine does not run again; closing twice is harmless."""
-        self._refuse_if_running("close")
-        self._closed = True
-        self.board.close()
+        """Give RAM, compiled code, disk images and their descriptors back to the host; twice is harmless.
+
+        What needs one of them raises MachineUnusable from now on; registers, console and counters can still be read. A
+        view of memory that is alive keeps RAM for itself until it dies.
+        """
+        if self._in_run:
+            raise MachineBusy("close() was called while the same machine runs: from a callback, or another thread")
+        try:
+            self.board.close()
+        finally:
+            self._native.close()
 
     def __enter__(self) -> Machine:
         return self

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from vm.errors import BusError
+from vm.errors import BusError, MachineUnusable
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -19,8 +19,20 @@ if TYPE_CHECKING:
 DEVICE_SIZES = (1, 2, 4, 8)
 
 
+def unusable(machine: NativeMachine) -> MachineUnusable:
+    """Why the machine cannot be used."""
+    if machine.closed:
+        return MachineUnusable("the machine is closed")
+    return MachineUnusable("this process is a fork of the one that built the machine, and shares its RAM: build a "
+                           "machine after the fork, or start processes by spawn (multiprocessing.set_start_method)")
+
+
 class Memory:
-    """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers."""
+    """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers.
+
+    Of a machine that is closed every method raises `MachineUnusable`; in a process that has forked after the machine
+    was built those do that write.
+    """
 
     def __init__(self, bus: Bus, machine: NativeMachine):
         self._bus = bus
@@ -101,6 +113,12 @@ class Memory:
             self._machine.invalidate(address, size)
         self._windows = [opened for opened in self._windows if opened[0].exports]
 
+    def refuse_unusable(self, access: str) -> None:
+        """Raise MachineUnusable where this process cannot, or must not, reach RAM."""
+        if not self._machine.usable and (access == "write" or self._machine.closed):
+            raise unusable(self._machine)
+
     def _check(self, address: int, size: int, access: str) -> None:
+        self.refuse_unusable(access)
         if size < 0 or address < 0 or address + size > 1 << 64:
             raise BusError(address, access, f"{size} bytes")

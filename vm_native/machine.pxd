@@ -80,11 +80,12 @@ cdef struct CodePage:       # a page of RAM that holds translated code
     uint64_t granules       # bit i: bytes [64 i, 64 i + 64) may be translated
     uint32_t churn          # invalidations by stores, recently
     uint64_t churned_at     # timeline.steps of the last of them
+    CodePage* next          # of all there are
 
 cdef struct BlockCache:     # blocks.pyx keeps it
     Block** buckets
     CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
-    uint64_t page_count[MAX_RAM_REGIONS]
+    CodePage* records       # all of them
     Block* dead             # invalidated, not freed yet
     uint64_t bytes          # host memory held by live blocks
     uint64_t limit          # of bytes: past it the oldest blocks go

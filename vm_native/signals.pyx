@@ -6,10 +6,9 @@ Python works for a machine, a stand-in that raises nothing is installed for ever
 the handlers are called, and are what they were, where nothing is half done: between slices, before the machine sleeps,
 and before `run` returns.
 
-That is soon, unless a device's method takes long or blocks. A signal that has waited for PATIENCE_NS is sent again, which
-also ends a blocking system call, and its handler is called wherever that finds the main thread.
+That is soon, unless a device's method takes long or blocks. A signal that has waited for PATIENCE_NS is sent again,
+which also ends a blocking system call, and its handler is called wherever that finds the main thread.
 """
-from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 from posix.signal cimport SA_RESTART, sigaction, sigaction_t

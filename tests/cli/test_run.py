@@ -115,6 +115,18 @@ def test_standard_input_closed(guest):
     assert (process.returncode, process.stderr) == (0, b"")
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["run {guest} --disk {disk}", "info"])
+def test_standard_descriptors_closed(closed, command, guest, tmp_path):
+    """Like /dev/null: the guest prints into nothing, is typed nothing, and its RAM and disk are its own."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    line = f"{COMMAND[0]} -c '{COMMAND[2]}' {command.format(guest=guest('whole'), disk=disk)} {closed}"
+    process = subprocess.run(line, shell=True, check=False, capture_output=True, timeout=60, input=b"")
+    assert process.returncode == 0 and b"Traceback" not in process.stderr
+    assert disk.read_bytes() == bytes(4096)
+
+
 def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(4096))

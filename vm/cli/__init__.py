@@ -18,6 +18,7 @@ from vm.cli.disasm import disasm
 from vm.cli.info import info
 from vm.cli.run import run
 from vm.errors import VmError
+from vm_native.descriptors import open_standard
 
 FAILED = 1
 INTERRUPTED = 130       # 128 + SIGINT, as shells say it
@@ -27,6 +28,7 @@ class CommandLine(click.Group):
     """Commands return their exit code."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
+        open_standard_streams()
         logging.basicConfig(format="vm: %(message)s")
         try:
             code = super().main(*args, **extra | {"prog_name": "vm", "standalone_mode": False})
@@ -47,6 +49,14 @@ class CommandLine(click.Group):
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         sys.exit(code)
+
+
+def open_standard_streams() -> None:
+    """What is closed when we start, as after `>&-`, is like /dev/null."""
+    open_standard()
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
 
 
 def complain(message: str) -> None:

@@ -8,8 +8,8 @@ from bisect import bisect_right
 
 cimport cython
 from libc.stdint cimport uint64_t
+from vm_native cimport signals
 from vm_native.memory.ram cimport Ram
-from vm_native.signals cimport put_off_handlers, release_handlers
 
 
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil:
@@ -106,10 +106,18 @@ cdef class Bus:
         window = <Window>self.windows[index]
         return window if physical < window.end and <uint64_t>size <= window.end - physical else None
 
+    def close(self):
+        """Nothing answers any more, and RAM goes back to the host."""
+        self.map.region_count = 0
+        for ram in self.regions:
+            ram.close()
+        self.regions = []
+        self.windows = []
+
     cdef int put_off_handlers(self) except -1:
         """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""
         if not self.handlers_wait:
-            put_off_handlers(self)
+            signals.put_off_handlers(self)
             self.handlers_wait = True
         return 0
 
@@ -117,7 +125,7 @@ cdef class Bus:
         """Nothing is half done. Raises what a handler raises."""
         if self.handlers_wait:
             self.handlers_wait = False
-            release_handlers(self)
+            signals.release_handlers(self)
         return 0
 
     def ram_regions(self):

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterable
 
 from vm.errors import ConfigurationError
+from vm_native.descriptors import above_standard
 
 SECTOR = 512
 CHUNK = 1 << 20
@@ -88,7 +89,7 @@ class Disk(File):
         self.read_only = read_only
         try:
             self._check_kind(os.stat(self.path).st_mode)
-            self.file = os.open(self.path, os.O_RDONLY if read_only else os.O_RDWR)
+            self.file = above_standard(os.open(self.path, os.O_RDONLY if read_only else os.O_RDWR))
             fcntl.flock(self.file, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             self.size = os.lseek(self.file, 0, os.SEEK_END)
             self._check_size()
@@ -134,7 +135,7 @@ class Overlay(File):
         self.size = self.below.size
         try:
             with tempfile.TemporaryFile(prefix="vm-disk-") as file:
-                self.file = os.dup(file.fileno())
+                self.file = above_standard(os.dup(file.fileno()))
             os.ftruncate(self.file, self.size)
         except OSError as error:
             self.close()
