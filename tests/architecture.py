@@ -37,7 +37,7 @@ PYTHON = (
     ("boot", "runner"),
     ("machine",),
     ("",),                                  # the package itself: the public names
-    ("terminal", "testing"),
+    ("outlet", "terminal", "testing"),
     ("bench",),
     ("cli",),
 )

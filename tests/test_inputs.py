@@ -68,3 +68,40 @@ def test_guest_that_runs_gets_what_comes_in(guest, pipe):
     os.write(pipe[1], b"k")
     assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
     assert g["a0"] == ord("k")
+
+
+# Guests that leave the core all the time: S-mode polls the firmware for a key, M-mode prints through `tohost` while it
+# polls the UART.
+POLLING_FIRMWARE = "1: li a7, 2; ecall; bltz a0, 1b; wfi; 2: j 2b"
+PRINTING_BY_TOHOST = """
+    la s0, tohost; li s1, 0x0101000000000000 + '.'; li s2, 0x10000000
+1:  sd s1, 0(s0)
+2:  ld t0, 0(s0); bnez t0, 2b
+    lb a0, 5(s2); andi a0, a0, 1; beqz a0, 1b
+    lb a0, 0(s2); wfi
+    .balign 8; tohost: .dword 0
+"""
+
+
+@pytest.mark.parametrize("source", [POLLING_FIRMWARE, PRINTING_BY_TOHOST], ids=["firmware", "tohost"])
+def test_guest_that_keeps_python_busy_gets_what_comes_in(guest, pipe, dispatch, source):
+    """The next look is at a point in time that other work does not put off."""
+    g = guest(source)
+    if source is POLLING_FIRMWARE:
+        g.native.sbi = True
+        g.hart.privilege = 1
+        g.open_pmp()
+    g.machine.run(timeout=0.05)
+    g.machine.inputs.watch(pipe[0], lambda: g.machine.console.send(os.read(pipe[0], 10)))
+    os.write(pipe[1], b"k")
+    assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
+    assert g["a0"] == ord("k")
+
+
+def test_host_keeps_what_is_not_wanted(pipe):
+    inputs, wanted = Inputs(), []
+    inputs.watch(pipe[0], lambda: os.read(pipe[0], 10), lambda: bool(wanted))
+    os.write(pipe[1], b"a")
+    assert inputs.wait(0) == []
+    wanted.append(True)
+    assert inputs.wait(0) == [pipe[0]]

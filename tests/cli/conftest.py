@@ -115,6 +115,20 @@ GUESTS = {
 2:  sw   t0, 0(s1)
     j    .
 """,
+    # The same by way of the word that HTIF watches.
+    "print-by-tohost": """
+    la   s2, tohost
+    li   s3, 0x0101000000000000 + 'x'
+1:  sd   s3, 0(s2)
+2:  ld   t0, 0(s2)
+    bnez t0, 2b
+    j    1b
+    .balign 64
+    .globl tohost
+tohost:
+    .dword 0
+""",
+    "print-much": "li s2, 300000; 1: li a0, 'x'; call put; addi s2, s2, -1; bnez s2, 1b; j power_off",
     "print-for-ever": "1: li a0, 'x'; call put; j 1b",
 }
 

@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -107,6 +108,24 @@ def test_nobody_reads_the_output(guest):
         process.stdout.close()
         assert process.wait(timeout=60) == 141
         assert process.stderr.read() == b""
+
+
+def test_timeout_holds_where_nobody_takes_the_output(guest):
+    """A pipe that is full, and open."""
+    with subprocess.Popen([*COMMAND, "run", guest("print-for-ever"), "--timeout", "1"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        assert process.wait(timeout=60) == 124
+        assert process.stderr.read().endswith(b": not done within --timeout\n")
+
+
+def test_output_waits_for_a_slow_reader(guest):
+    """More than a pipe takes, and none of it is lost."""
+    with subprocess.Popen([*COMMAND, "run", guest("print-much")], stdout=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL) as process:
+        received = process.stdout.read(1)
+        time.sleep(0.5)
+        received += process.stdout.read()
+        assert process.wait(timeout=60) == 0 and received == b"x" * 300_000
 
 
 def test_standard_input_closed(guest):
