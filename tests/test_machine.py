@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -32,6 +34,32 @@ def test_what_cannot_be_built_is_refused(options, words):
         vm.Machine(**{"memory": "2M", **options})
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert isinstance(caught.value, VmError) and isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("limit, size", [("RLIMIT_AS", 4 << 30), ("RLIMIT_AS", 0), ("RLIMIT_FSIZE", 1 << 20)])
+def test_memory_that_the_host_does_not_give_is_refused(limit, size):
+    """In a child, as the limits are the process's; 0 for one that RAM fits into, and its tables do not."""
+    script = f"""
+import resource, vm
+import vm.machine
+now = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.{limit}, ({size} or now + (64 << 30) + (48 << 20),) * 2)
+try:
+    vm.Machine(memory="64G", engine="interpreter")
+except vm.ConfigurationError as error:
+    print(error)
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout.startswith("memory='64G': ") and process.stdout.count("\n") == 1
+    assert "give the machine less" in process.stdout
+
+
+def test_memory_larger_than_the_host_s_costs_what_is_touched():
+    with vm.Machine(memory="1T") as machine:
+        before = shared_memory()
+        machine.memory.write(BASE + (1 << 40) - 4096, b"end")
+        assert machine.memory.read(BASE + (1 << 40) - 4096, 3) == b"end"
+        assert shared_memory() - before <= 2 << 20
 
 
 def test_machine_without_a_guest_does_not_run():

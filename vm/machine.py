@@ -92,10 +92,11 @@ class Machine:
         self._bus = Bus()
         try:
             self._bus.add_ram(Ram(RAM_BASE, size))
+            self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
+                                         data_tlb=settings.data_tlb)
         except MemoryError as error:
-            raise ConfigurationError(f"memory={memory!r}: {error}") from error
-        self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
-                                     data_tlb=settings.data_tlb)
+            raise ConfigurationError(f"memory={memory!r}: {error}; give the machine less, or raise the limits of this "
+                                     "process (ulimit -v, -f)") from error
         self._scheduler = Scheduler(self._native, form=form, fusion=settings.fusion)
         self.memory = Memory(self._bus, self._native)
         self.events = EventQueue(self.clock, self._scheduler)

@@ -34,15 +34,15 @@ cdef class Ram:
         self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
         self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
         if self.region.dirty == NULL or self.region.code == NULL:
-            raise MemoryError(f"no room for the page maps of {size:#x} bytes of guest RAM")
+            raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
         try:
             self.descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
             os.ftruncate(self.descriptor, size)
         except OSError as error:
-            raise MemoryError(f"the host cannot give {size:#x} bytes of guest RAM: {error}") from error
+            raise MemoryError(f"the host does not give {size} bytes of guest RAM ({error.strerror})") from error
         cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         if host == MAP_FAILED:
-            raise MemoryError(f"the host cannot map {size:#x} bytes of guest RAM")
+            raise MemoryError(f"the host does not map {size} bytes of guest RAM")
         self.region.host = <uint8_t*>host
 
     def __dealloc__(self):
