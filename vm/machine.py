@@ -236,8 +236,12 @@ class Machine:
         A limit that is negative or NaN, or instructions that are no whole number, is a ConfigurationError, which is a
         ValueError.
 
-        An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
-        is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
+        An exception of a device comes out unchanged; the access that it interrupted has not happened and is repeated
+        when the machine runs on. So does what the handler of a signal raises, between two instructions: handlers wait
+        until nothing is half done. A device's method that takes longer than 50 ms they interrupt as if it had raised.
+
+        Raises MachineBusy inside a callback, or while memory is open for writing; MachineUnusable where the machine is
+        closed, or another process's.
         """
         self._refuse_if_running("run")
         if self._start is None:

@@ -14,9 +14,9 @@ from libc.stdint cimport uint64_t
 from posix.signal cimport SA_RESTART, sigaction, sigaction_t
 from vm_native.clock cimport host_ns
 
-import _signal
 import _thread
 import threading
+from _signal import NSIG, getsignal, pthread_kill, signal   # without the enumerations of `signal`, which cost time
 
 cdef extern from "Python.h":
     PyObject* PyEval_GetFrame()
@@ -71,21 +71,21 @@ cdef class Deferral:
                 return
             for number, came in list(self.waiting.items()):
                 if host_ns() - <uint64_t>came >= PATIENCE_NS:
-                    _signal.pthread_kill(self.thread, number)
+                    pthread_kill(self.thread, number)
 
     cdef int begin(self, owner) except -1:
         """Stand in for every handler. What one raises meanwhile is raised, and then all is as it was."""
         cdef sigaction_t action
-        cdef int number
+        cdef int number, highest = NSIG
         self.owner = owner
         self.thread = _thread.get_ident()
         try:
-            for number in range(1, _signal.NSIG):
-                handler = _signal.getsignal(number)
+            for number in range(1, highest):
+                handler = getsignal(number)
                 if callable(handler):
                     sigaction(number, NULL, &action)
                     self.handlers[number] = handler, action.sa_flags & SA_RESTART
-                    _signal.signal(number, self)
+                    signal(number, self)
         except BaseException:
             self.end()
             raise
@@ -96,9 +96,9 @@ cdef class Deferral:
         global noted
         failure = None
         for number, (handler, restarts) in self.handlers.items():
-            while _signal.getsignal(number) is self:
+            while getsignal(number) is self:
                 try:
-                    _signal.signal(number, handler)
+                    signal(number, handler)
                 except BaseException as error:      # of a handler that is in its place already
                     failure = failure or error
             if restarts:

@@ -20,8 +20,9 @@ class Session(fdspawn):
         super().__init__(master, timeout=60)
         self.delaybeforesend = None
         self.modes_before = self.modes()
+        # A job of its own: SIGTSTP does not stop what no shell could continue, as is where the tests run in background.
         self.process = subprocess.Popen([*COMMAND, "run", *arguments], stdin=self.slave, stdout=self.slave,
-                                        stderr=self.slave)
+                                        stderr=self.slave, process_group=0)
         self.expect_exact("vm: Ctrl-A X quits, Ctrl-A H helps\r\n")
 
     def modes(self):
