@@ -67,6 +67,7 @@ class Runner:
 
     def reset(self) -> None:
         """Forget what the guest asked for, and the word that is watched."""
+        self._scheduler.forget_stop()
         self._machine.watch(0, 0)
         self._htif = self._requested = None
 

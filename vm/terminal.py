@@ -82,9 +82,11 @@ class Terminal:
     def __exit__(self, *exception: object) -> None:
         self.machine.console.mirror = None
         self._stop_feeding()
-        if self.interactive and exception[0] is None and self._last_printed != b"\n":
-            self._reports.write(b"\n")      # what is printed next begins a line
-        self.restore()
+        try:
+            if self.interactive and exception[0] is None and self._last_printed != b"\n":
+                self._reports.write(b"\n")  # what is printed next begins a line
+        finally:
+            self.restore()
 
     def write(self, data: bytes) -> None:
         """Show what the guest prints, unchanged, and now unless the output is stalled."""

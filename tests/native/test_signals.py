@@ -194,6 +194,22 @@ def test_end_that_the_guest_asked_for_is_not_lost(guest, alarm):
     assert (g.run().reason, g.run().reason) == (StopReason.POWER_OFF, StopReason.IDLE)
 
 
+def test_reset_forgets_the_end_that_was_not_told(guest, alarm):
+    g = guest("li a1, 0x100000; li a2, 0x5555; bnez a0, 1f; sw a2, 0(a1); 1: wfi")
+    real = g.machine.board.test.on_request
+
+    def power_off(reason, code):
+        real(reason, code)
+        signal.raise_signal(signal.SIGALRM)
+
+    g.machine.board.test.on_request = power_off
+    with pytest.raises(Tick):
+        g.run()
+    g.machine.reset()
+    g["a0"] = 1
+    assert g.run().reason is StopReason.IDLE
+
+
 def test_trap_that_ends_a_run_is_not_lost(guest, alarm):
     """And its steps are counted once."""
     plain, g = guest(".half 0"), guest(".half 0")

@@ -221,6 +221,11 @@ cdef class Scheduler:
         if current != NULL:
             ask_to_stop(current, STOP_REQUESTED)
 
+    def forget_stop(self):
+        """The machine starts anew: what it has stopped for, and was asked to stop for, is of the past."""
+        self.unserved = STOP_NONE
+        self.stop_asked = False
+
     def set_event(self, uint64_t due_ns):
         """Guest time of the first device event; 2**64 - 1 for none. The slice at hand is cut anew."""
         self.event_ns = due_ns
