@@ -27,11 +27,15 @@ class Watched(NamedTuple):
 
 
 class Inputs:
-    """The sources of one machine, and the file descriptors that are looked at between slices."""
+    """The sources of one machine, and the file descriptors that are looked at between slices.
+
+    `on_entered` is called after anything has come in: for who has no device that hears of it.
+    """
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
+        self.on_entered: Callable[[], None] | None = None
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A new source, whose data `receiver` gets; returns the function by which it comes in."""
@@ -41,6 +45,8 @@ class Inputs:
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
         self._receivers[source](data)
+        if self.on_entered is not None:
+            self.on_entered()
 
     def watch(self, fd: int, on_readable: Callable[[], None], wanted: Callable[[], bool] = always) -> None:
         """While the machine runs, and in `poll`, call `on_readable` when something can be read from `fd`.

@@ -200,6 +200,7 @@ class Machine:
         for native in self._natives:
             native.reset()
         self._runner.reset()
+        self.inputs.on_entered = None
         self.program = loaded.program
         hand_over(loaded, self.board, self.memory, self.harts, self._natives)
         self._watch_program(loaded)
@@ -212,7 +213,10 @@ class Machine:
         if words is None:
             return
         try:
-            self._runner.watch(Htif(self.memory, self.events, *words, self.console.write, self._runner.request))
+            htif = Htif(self.memory, self.events, *words, self.console.write, self.board.uart.take,
+                        self._runner.request)
+            self._runner.watch(htif)
+            self.inputs.on_entered = htif.on_input
         except ValueError as error:
             assert loaded.program is not None
             raise LoadError(f"{loaded.program.path}: the symbol tohost: {error}; link it into RAM") from error
