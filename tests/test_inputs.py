@@ -1,6 +1,7 @@
 """The door by which the host's world enters a machine."""
 
 import os
+import time
 
 import pytest
 
@@ -105,3 +106,41 @@ def test_host_keeps_what_is_not_wanted(pipe):
     assert inputs.wait(0) == []
     wanted.append(True)
     assert inputs.wait(0) == [pipe[0]]
+
+
+# Waits for M-mode's timer, at the mtime in a1, and for a key; s1 counts wake-ups. Then waits for ever.
+TICKING = """
+    li t0, 0xc000028; li t1, 1; sw t1, 0(t0)
+    li t0, 0xc002000; li t1, 1 << 10; sw t1, 0(t0)
+    li s0, 0x10000000; li t0, 1; sb t0, 1(s0)
+    li t0, 0x2004000; sd a1, 0(t0)
+    li t0, 1 << 11 | 1 << 7; csrw mie, t0
+    wfi; addi s1, s1, 1
+    lb s2, 5(s0); csrr s3, time; csrw mie, zero; wfi
+"""
+
+
+def test_time_of_an_interactive_guest_that_waits_is_the_host_s(guest):
+    """And it takes the same steps at the same guest times as without anybody at the terminal."""
+    found = []
+    for interactive in (False, True):
+        g = guest(TICKING)
+        g["a1"] = 1_500_000                             # 150 ms
+        g.machine.inputs.interactive = interactive
+        began = time.monotonic()
+        g.finish()
+        if interactive:
+            assert time.monotonic() - began >= 0.14
+        found.append((g.machine.steps, g["s1"], g["s3"], g["time"], g.machine.clock.now_ns()))
+    assert found[0] == found[1] and found[0][1] == 1
+
+
+def test_key_wakes_an_interactive_guest_before_its_timer(guest, pipe):
+    g = guest(TICKING)
+    g["a1"] = 1 << 40                                   # a day
+    g.machine.inputs.interactive = True
+    g.machine.inputs.watch(pipe[0], lambda: g.machine.console.send(os.read(pipe[0], 10)))
+    assert g.machine.run(timeout=0.05).reason is vm.StopReason.TIMEOUT
+    os.write(pipe[1], b"k")
+    assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
+    assert g["s2"] & 1 and g["s1"] == 1

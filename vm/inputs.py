@@ -29,13 +29,15 @@ class Watched(NamedTuple):
 class Inputs:
     """The sources of one machine, and the file descriptors that are looked at between slices.
 
-    `on_entered` is called after anything has come in: for who has no device that hears of it.
+    `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
+    somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
     """
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
         self.on_entered: Callable[[], None] | None = None
+        self.interactive = False
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A new source, whose data `receiver` gets; returns the function by which it comes in."""

@@ -102,6 +102,7 @@ class Runner:
         What the core says is over is served with handlers of signals put off, so that none can raise in between.
         """
         most = NEVER if until is None else CONDITION_EVERY
+        self._scheduler.paced = self._inputs.interactive
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
@@ -179,12 +180,14 @@ class Runner:
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
-        """Real time, every hart waits: sleep until something is due or typed. False if nothing ever will."""
+        """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
-        wait = min(due - self._clock.now_ns(), limits.host_ns - time.monotonic_ns())
-        self._look_at_inputs(max(wait, 0) / 10**9)
+        began, left = time.monotonic_ns(), due - self._clock.now_ns()
+        self._look_at_inputs(max(min(left, limits.host_ns - began), 0) / 10**9)
+        if self._clock.kind == "virtual":
+            self._scheduler.let_pass(min(time.monotonic_ns() - began, left))
         return True
 
 

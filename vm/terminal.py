@@ -73,6 +73,7 @@ class Terminal:
                 self._make_raw()
             if is_open(self.stdin):
                 self.machine.inputs.watch(self.stdin, self.on_input, self._wants_input)
+            self.machine.inputs.interactive = self.interactive
             self.machine.console.mirror = self.write
         except BaseException:
             self.restore()
@@ -81,6 +82,7 @@ class Terminal:
 
     def __exit__(self, *exception: object) -> None:
         self.machine.console.mirror = None
+        self.machine.inputs.interactive = False
         self._stop_feeding()
         try:
             if self.interactive and exception[0] is None and self._last_printed != b"\n":

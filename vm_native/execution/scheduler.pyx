@@ -2,7 +2,8 @@
 
 Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 100,000 steps. A slice
 also ends where something is due: a timer, a device event, the end of what was asked for. With a virtual clock all of
-this is a function of steps alone; while every hart waits, time jumps to what is due next.
+this is a function of steps alone; while every hart waits, time jumps to what is due next. Where somebody sits at a
+terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
 
 A hart gives up its reservation with its turn, so that a store-conditional never meets a store of another hart that it
 does not know of (unprivileged specification, section 13.2: it may fail at any time, and a constrained LR/SC loop is far
@@ -209,6 +210,8 @@ cdef class Scheduler:
             return STOP_SLEEP
         if due == NEVER:
             return STOP_IDLE
+        if self.paced:
+            return STOP_SLEEP
         self.machine.timeline.skipped_ns += due - timeline_ns(self.machine.timeline, self.machine.timeline.steps)
         return STOP_NONE
 
@@ -225,6 +228,10 @@ cdef class Scheduler:
         """The machine starts anew: what it has stopped for, and was asked to stop for, is of the past."""
         self.unserved = STOP_NONE
         self.stop_asked = False
+
+    def let_pass(self, uint64_t ns):
+        """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
+        self.machine.timeline.skipped_ns += ns
 
     def set_event(self, uint64_t due_ns):
         """Guest time of the first device event; 2**64 - 1 for none. The slice at hand is cut anew."""
