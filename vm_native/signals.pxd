@@ -10,6 +10,7 @@ cdef class Deferral:
 
     cdef int begin(self, owner) except -1
     cdef int end(self) except -1
+    cdef object put_back(self)
 
 cdef int put_off_handlers(owner) except -1
 cdef int release_handlers(owner) except -1

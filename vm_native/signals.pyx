@@ -15,6 +15,7 @@ from posix.signal cimport SA_RESTART, sigaction, sigaction_t
 from vm_native.clock cimport host_ns
 
 import _thread
+import os
 import threading
 from _signal import NSIG, getsignal, pthread_kill, signal   # without the enumerations of `signal`, which cost time
 
@@ -94,15 +95,7 @@ cdef class Deferral:
     cdef int end(self) except -1:
         """Put the handlers back and call those whose signals have come. What they raise first is raised."""
         global noted
-        failure = None
-        for number, (handler, restarts) in self.handlers.items():
-            while getsignal(number) is self:
-                try:
-                    signal(number, handler)
-                except BaseException as error:      # of a handler that is in its place already
-                    failure = failure or error
-            if restarts:
-                siginterrupt(number, 0)
+        failure = self.put_back()
         calls = [(self.handlers[number][0], number) for number in self.waiting]
         self.handlers.clear()
         self.waiting.clear()
@@ -117,6 +110,30 @@ cdef class Deferral:
             raise failure
         return 0
 
+    cdef object put_back(self):
+        """Make the handlers what they were. What the first that is called meanwhile raises is returned, or None."""
+        failure = None
+        for number, (handler, restarts) in self.handlers.items():
+            while getsignal(number) is self:
+                try:
+                    signal(number, handler)
+                except BaseException as error:      # of a handler that is in its place already
+                    failure = failure or error
+            if restarts:
+                siginterrupt(number, 0)
+        return failure
+
+    def after_fork(self):
+        """In the child, which has one thread: if that is not the one that works for a machine, nothing is half done."""
+        global noted
+        self.insisting = False
+        if self.owner is not None and _thread.get_ident() != self.thread:
+            self.put_back()
+            self.handlers.clear()
+            self.waiting.clear()                    # those are the parent's
+            self.owner = None
+            noted = False
+
 
 cdef object current_frame():
     cdef PyObject* frame = PyEval_GetFrame()
@@ -124,6 +141,7 @@ cdef object current_frame():
 
 
 cdef Deferral deferral = Deferral()
+os.register_at_fork(after_in_child=deferral.after_fork)
 
 
 cdef int put_off_handlers(owner) except -1:

@@ -331,6 +331,30 @@ def test_machine_in_another_thread_leaves_handlers_alone(guest, alarm):
     assert handlers == [tick, tick]
 
 
+def test_fork_by_another_thread_has_its_handlers(guest, alarm):
+    """The child has that thread alone, and nobody in it will ever end what the main thread was about."""
+    codes = []
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.raise_signal(alarm)
+            except Tick:
+                os._exit(signal.getsignal(alarm) is not tick)
+            os._exit(2)
+        codes.append(os.waitpid(child, 0)[1])
+
+    def callback():
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+
+    g = guest(WRITES, devices=[(Port(callback), PORT)])
+    g.finish()
+    assert codes == [0, 0]
+
+
 def test_request_of_a_handler_ends_the_run(guest, alarm):
     """A handler need not raise."""
     g = guest("1: j 1b")
