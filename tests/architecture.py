@@ -18,7 +18,7 @@ BEGIN, END = "<!-- rooms: written by `python -m tests.architecture` -->\n", "<!-
 
 # From the lowest up: a room imports rooms of lines above its own here, and those in front of it in its own line.
 CORE = (
-    ("arithmetic", "checks", "clock", "hart_state", "ir", "memory", "jump_cache"),
+    ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache"),
     ("machine",),
     ("blocks",),
     ("exits", "probes", "softmmu"),
@@ -38,7 +38,7 @@ PYTHON = (
     ("boot", "runner", "shell"),
     ("machine",),
     ("",),                                  # the package itself: the public names
-    ("terminal", "testing"),
+    ("outlet", "terminal", "testing"),
     ("bench",),
     ("cli",),
 )

@@ -53,6 +53,39 @@ PRINT = "li t0, 0x0101000000000000 + {}\n sd t0, 0(s0)\n 2: ld t1, 0(s1)\n beqz 
 EXIT = "li t0, 1\n sd t0, 0(s0)\n"
 
 
+# Asks for a key and polls `fromhost` for the answer, as OpenSBI's console does; s3: what the answer was.
+ASK = "li t0, 0x0100000000000000\n sd t0, 0(s0)\n 3: ld s3, 0(s1)\n beqz s3, 3b\n sd zero, 0(s1)\n"
+
+
+def test_console_device_reads_a_key(guest):
+    """fesvr's bcd_t: the answer is 0x100 and the character, once there is one; until then there is none."""
+    g = program(guest, ASK + "wfi\n" + ASK + "wfi")
+    assert g.run(instructions=10_000).reason is StopReason.BUDGET
+    assert g.word("tohost") == 0 and g.word("fromhost") == 0
+    g.machine.console.send("kl")
+    g.finish()
+    assert g["s3"] == 0x0100_0000_0000_0100 | ord("k")
+    g.hart.pc += 0                      # ends the wfi
+    g.finish()
+    assert g["s3"] == 0x0100_0000_0000_0100 | ord("l")
+
+
+def test_key_waits_until_the_answer_before_is_taken(guest):
+    """A program that prints while it waits for a key; the answer to printing is not lost either."""
+    g = program(guest, """
+        li t0, 0x0100000000000000; sd t0, 0(s0)
+        li t0, 0x0101000000000000 + '?'; sd t0, 0(s0)
+        li t1, 100000; 2: addi t1, t1, -1; bnez t1, 2b
+        ld s4, 0(s1); sd zero, 0(s1)
+        3: ld s3, 0(s1); beqz s3, 3b; wfi
+    """)
+    g.run(instructions=1000)
+    g.machine.console.send("k")
+    g.finish()
+    assert (g["s4"], g["s3"]) == (0x0101 << 48, 0x0100 << 48 | 0x100 | ord("k"))
+    assert g.machine.console.output == b"?"
+
+
 def test_console_device_prints(guest):
     """Device 1, command 1; tohost is cleared and fromhost answers."""
     g = program(guest, "".join(PRINT.format(ord(letter)) for letter in "Hi!\n") + EXIT)

@@ -1,6 +1,7 @@
 """The door by which the host's world enters a machine."""
 
 import os
+import time
 
 import pytest
 
@@ -68,3 +69,78 @@ def test_guest_that_runs_gets_what_comes_in(guest, pipe):
     os.write(pipe[1], b"k")
     assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
     assert g["a0"] == ord("k")
+
+
+# Guests that leave the core all the time: S-mode polls the firmware for a key, M-mode prints through `tohost` while it
+# polls the UART.
+POLLING_FIRMWARE = "1: li a7, 2; ecall; bltz a0, 1b; wfi; 2: j 2b"
+PRINTING_BY_TOHOST = """
+    la s0, tohost; li s1, 0x0101000000000000 + '.'; li s2, 0x10000000
+1:  sd s1, 0(s0)
+2:  ld t0, 0(s0); bnez t0, 2b
+    lb a0, 5(s2); andi a0, a0, 1; beqz a0, 1b
+    lb a0, 0(s2); wfi
+    .balign 8; tohost: .dword 0
+"""
+
+
+@pytest.mark.parametrize("source", [POLLING_FIRMWARE, PRINTING_BY_TOHOST], ids=["firmware", "tohost"])
+def test_guest_that_keeps_python_busy_gets_what_comes_in(guest, pipe, dispatch, source):
+    """The next look is at a point in time that other work does not put off."""
+    g = guest(source)
+    if source is POLLING_FIRMWARE:
+        g.native.sbi = True
+        g.hart.privilege = 1
+        g.open_pmp()
+    g.machine.run(timeout=0.05)
+    g.machine.inputs.watch(pipe[0], lambda: g.machine.console.send(os.read(pipe[0], 10)))
+    os.write(pipe[1], b"k")
+    assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
+    assert g["a0"] == ord("k")
+
+
+def test_host_keeps_what_is_not_wanted(pipe):
+    inputs, wanted = Inputs(), []
+    inputs.watch(pipe[0], lambda: os.read(pipe[0], 10), lambda: bool(wanted))
+    os.write(pipe[1], b"a")
+    assert inputs.wait(0) == []
+    wanted.append(True)
+    assert inputs.wait(0) == [pipe[0]]
+
+
+# Waits for M-mode's timer, at the mtime in a1, and for a key; s1 counts wake-ups. Then waits for ever.
+TICKING = """
+    li t0, 0xc000028; li t1, 1; sw t1, 0(t0)
+    li t0, 0xc002000; li t1, 1 << 10; sw t1, 0(t0)
+    li s0, 0x10000000; li t0, 1; sb t0, 1(s0)
+    li t0, 0x2004000; sd a1, 0(t0)
+    li t0, 1 << 11 | 1 << 7; csrw mie, t0
+    wfi; addi s1, s1, 1
+    lb s2, 5(s0); csrr s3, time; csrw mie, zero; wfi
+"""
+
+
+def test_time_of_an_interactive_guest_that_waits_is_the_host_s(guest):
+    """And it takes the same steps at the same guest times as without anybody at the terminal."""
+    found = []
+    for interactive in (False, True):
+        g = guest(TICKING)
+        g["a1"] = 1_500_000                             # 150 ms
+        g.machine.inputs.interactive = interactive
+        began = time.monotonic()
+        g.finish()
+        if interactive:
+            assert time.monotonic() - began >= 0.14
+        found.append((g.machine.steps, g["s1"], g["s3"], g["time"], g.machine.clock.now_ns()))
+    assert found[0] == found[1] and found[0][1] == 1
+
+
+def test_key_wakes_an_interactive_guest_before_its_timer(guest, pipe):
+    g = guest(TICKING)
+    g["a1"] = 1 << 40                                   # a day
+    g.machine.inputs.interactive = True
+    g.machine.inputs.watch(pipe[0], lambda: g.machine.console.send(os.read(pipe[0], 10)))
+    assert g.machine.run(timeout=0.05).reason is vm.StopReason.TIMEOUT
+    os.write(pipe[1], b"k")
+    assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
+    assert g["s2"] & 1 and g["s1"] == 1

@@ -1,5 +1,6 @@
 """The machine: what it refuses, its limits, what a stop tells, resets."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import vm
 from tests.assembler import BASE, assemble, assemble_elf
 from vm.devices import Device
-from vm.errors import ConfigurationError, LoadError, MachineBusy, VmError
+from vm.errors import ConfigurationError, LoadError, MachineBusy, MachineUnusable, VmError
 from vm.stop import StopReason
 from vm_native.jit.compiler import unavailable
 
@@ -40,6 +41,32 @@ def test_what_cannot_be_built_is_refused(options, words):
     assert isinstance(caught.value, VmError) and isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("limit, size", [("RLIMIT_AS", 4 << 30), ("RLIMIT_AS", 0), ("RLIMIT_FSIZE", 1 << 20)])
+def test_memory_that_the_host_does_not_give_is_refused(limit, size):
+    """In a child, as the limits are the process's; 0 for one that RAM fits into, and its tables do not."""
+    script = f"""
+import resource, vm
+import vm.machine
+now = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.{limit}, ({size} or now + (64 << 30) + (48 << 20),) * 2)
+try:
+    vm.Machine(memory="64G", engine="interpreter")
+except vm.ConfigurationError as error:
+    print(error)
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout.startswith("memory='64G': ") and process.stdout.count("\n") == 1
+    assert "give the machine less" in process.stdout
+
+
+def test_memory_larger_than_the_host_s_costs_what_is_touched():
+    with vm.Machine(memory="1T") as machine:
+        before = shared_memory()
+        machine.memory.write(BASE + (1 << 40) - 4096, b"end")
+        assert machine.memory.read(BASE + (1 << 40) - 4096, 3) == b"end"
+        assert shared_memory() - before <= 2 << 20
+
+
 def test_machine_without_a_guest_does_not_run():
     with vm.Machine(memory="2M") as machine:
         with pytest.raises(LoadError, match="nothing is loaded"):
@@ -61,8 +88,127 @@ def test_closed_machine_does_not_run(guest):
     g = guest("wfi")
     g.machine.close()
     g.machine.close()
-    with pytest.raises(ConfigurationError, match="closed"):
+    with pytest.raises(MachineUnusable, match="closed"):
         g.machine.run()
+
+
+USES = {
+    "run": lambda g: g.machine.run(instructions=1),
+    "reset": lambda g: g.machine.reset(),
+    "load": lambda g: g.machine.load(assemble_elf("wfi")),
+    "boot": lambda g: g.machine.boot("Image"),
+    "attach": lambda g: g.machine.attach(Device(), 0x4000_0000),
+    "write": lambda g: g.memory.write(BASE, b"x"),
+    "writable": lambda g: g.memory.writable(BASE, 8).__enter__(),
+    "virtual.write": lambda g: g.hart.virtual.write(BASE, b"x"),
+}
+LOOKS = {
+    "read": lambda g: g.memory.read(BASE, 8),
+    "read-device": lambda g: g.memory.read(0x1000_0005, 1),
+    "view": lambda g: g.memory.view(BASE, 8),
+    "array": lambda g: g.memory.array(BASE, 8),
+    "virtual.read": lambda g: g.hart.virtual.read(BASE, 8),
+    "virtual.physical": lambda g: g.hart.virtual.physical(BASE),
+}
+
+
+@pytest.mark.parametrize("use", [*USES, *LOOKS])
+def test_closed_machine_says_so(use, guest):
+    g = guest("li a0, 7; wfi")
+    g.finish()
+    g["satp"], g.hart.privilege = 8 << 60 | BASE >> 12, 1       # a translation would walk through RAM
+    g.machine.close()
+    with pytest.raises(MachineUnusable, match="closed"):
+        (USES | LOOKS)[use](g)
+
+
+def test_closed_machine_can_still_be_asked_what_it_was(guest):
+    g = guest("li a0, 7; li t0, 0x10000000; sb a0, (t0); wfi")
+    g.finish()
+    steps, translations = g.machine.steps, g.machine.stats()["translations"]
+    g.machine.close()
+    assert g["a0"] == 7 and g["misa"] and g.machine.console.output == b"\7"
+    assert (g.machine.steps, g.machine.stats()["translations"]) == (steps, translations)
+    g["a0"], g["satp"], g["mstatus"] = 8, 8 << 60, 0
+    g.native.load(g.native.save())
+    g.native.reset()
+    assert g["a0"] == 0
+
+
+def shared_memory() -> int:
+    """Bytes of memfd pages that this process has mapped and touched: RssShmem of proc(5)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssShmem:")) << 10
+
+
+def mappings_of_ram() -> int:
+    return Path("/proc/self/maps").read_text().count("/memfd:vm-ram")
+
+
+def test_close_gives_everything_back_at_once(guest):
+    """Not when the garbage collector comes by: a machine is in circles of references."""
+    size = 32 << 20
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            mapped, mappings, descriptors = shared_memory(), mappings_of_ram(), len(os.listdir("/proc/self/fd"))
+            g = guest("li a0, 5; 1: addi a0, a0, -1; bnez a0, 1b; wfi", memory=f"{size}")
+            g.memory.write(BASE + 4096, bytes(size - 4096))
+            g.finish()
+            assert shared_memory() >= mapped + size - 4096
+            g.machine.close()
+            assert shared_memory() < mapped + size // 2
+            assert len(os.listdir("/proc/self/fd")) == descriptors
+            assert mappings_of_ram() == mappings
+    finally:
+        gc.enable()
+
+
+def test_view_outlives_the_machine(guest):
+    g = guest("wfi")
+    g.memory.write(BASE + 8192, b"seen")
+    view, array = g.memory.view(BASE + 8192, 4), g.memory.array(BASE + 8192, 4)
+    with g.memory.writable(BASE + 8192, 4) as writable:
+        g.machine.close()
+        writable[0] = ord("m")
+    assert bytes(view) == array.tobytes() == b"meen"
+    part = view[1:]
+    del view, array
+    assert bytes(part) == b"een"
+    del part
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the host has no fork()")
+def test_fork_of_a_process_looks_at_its_machines_only(guest):
+    """RAM and code memory are the same pages on both sides: a run in one would be seen in the other."""
+    g = guest(SPIN)
+    g.run(instructions=11)
+    child = os.fork()
+    if child == 0:
+        os._exit(wrong_in_a_fork(g))
+    assert os.waitpid(child, 0)[1] == 0
+    g.run(instructions=10)
+    assert g["a0"] == 11 and g.memory.read(BASE + 0x10000, 1) == b"\0"
+
+
+def wrong_in_a_fork(g) -> int:
+    """How many of the things that a fork must not do with a machine it can do, or the other way round."""
+    wrong = 0
+    for use in USES.values():
+        try:
+            use(g)
+            wrong += 1
+        except MachineUnusable as error:
+            wrong += "fork" not in str(error)
+    for look in LOOKS.values():
+        look(g)
+    assert g["a0"] == 6
+    g.machine.close()
+    with vm.Machine(memory="1M") as own:
+        own.load(assemble_elf("wfi"))
+        wrong += own.run().reason is not StopReason.IDLE
+    return wrong
 
 
 def test_many_machines_run_side_by_side(guest):

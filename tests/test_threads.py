@@ -111,3 +111,49 @@ for module in pkgutil.walk_packages(vm_native.__path__, "vm_native."):
     # Not as an error, which would be the harness's: PYTHON_GIL=0 would hide what is asked.
     result = subprocess.run([sys.executable, "-E", "-W", "error", "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+# The first asks for the version of SBI all the time; s1 counts the calls, s2 answers that are none. The second prints
+# through `tohost` and waits for the answer to each letter.
+CALLING = """
+    li s4, 0x2000000
+1:  li a7, 0x10; li a6, 0; li a0, 0x111; li a1, 0x222; ecall
+    addi s1, s1, 1; bnez a0, 2f; beq a1, s4, 1b
+2:  addi s2, s2, 1; j 1b
+"""
+TALKING = """
+    .option norvc
+    la s0, tohost; la s5, fromhost; li s3, 0x0101000000000000 + '.'
+1:  addi s1, s1, 1; sd s3, 0(s0)
+2:  ld t0, 0(s5); beqz t0, 2b; sd zero, 0(s5); j 1b
+    .balign 64; tohost: .dword 0
+    .balign 64; fromhost: .dword 0
+"""
+
+
+@pytest.mark.parametrize("source", [CALLING, TALKING], ids=["calling", "talking"])
+def test_requests_to_stop_swallow_nothing(source, guest, dispatch):
+    """Another thread asks all the time, also at the instant at which the guest asks for something."""
+    g = guest(source)
+    if source is CALLING:
+        g.native.sbi = True
+        g.hart.privilege = 1
+        g.open_pmp()
+    ended = threading.Event()
+
+    def hammer():
+        while not ended.is_set():
+            g.machine.request_stop()
+
+    thread = threading.Thread(target=hammer)
+    thread.start()
+    try:
+        for _ in range(100):
+            calls, steps = g["s1"], g.machine.steps
+            while g["s1"] == calls:
+                g.machine.run(instructions=10_000)
+                assert g.machine.steps < steps + 100_000        # a guest that gets no answer waits for ever
+    finally:
+        ended.set()
+        thread.join()
+    assert g["s2"] == 0

@@ -17,6 +17,7 @@ from vm.errors import (
     ImageError,
     LoadError,
     MachineBusy,
+    MachineUnusable,
     PageFault,
     UnexpectedOutput,
     Unreachable,
@@ -33,8 +34,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LoadError", "Machine", "MachineBusy", "PageFault", "Settings", "Stop", "StopReason",
-    "UnexpectedOutput", "Unreachable", "VmError",
+    "ImageError", "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Stop",
+    "StopReason", "UnexpectedOutput", "Unreachable", "VmError",
     "copy", "devices", "images",
 ]
 

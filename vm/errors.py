@@ -28,6 +28,10 @@ class MachineBusy(VmError, RuntimeError):
     """`run` was called while the machine runs, from a callback or a thread, or while memory is open for writing."""
 
 
+class MachineUnusable(VmError, RuntimeError):
+    """The machine is closed; or another process has built it, of which this one is a fork."""
+
+
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 

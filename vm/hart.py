@@ -41,6 +41,7 @@ class VirtualMemory:
         """The physical address behind a virtual one; `access` is 'read', 'write' or 'execute', else a ValueError."""
         if access not in get_args(Access):
             raise ValueError(f"access={access!r}: there is {', '.join(map(repr, get_args(Access)))}")
+        self._memory.refuse_unusable(access)
         found = self._hart.translate(integer("address", address) % (1 << 64), access)
         if found is None:
             raise PageFault(address, access)

@@ -8,18 +8,36 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just before it is served after it
 
 
+def always() -> bool:
+    return True
+
+
+class Watched(NamedTuple):
+    """What is done about a file descriptor."""
+
+    on_readable: Callable[[], None]
+    wanted: Callable[[], bool]
+
+
 class Inputs:
-    """The sources of one machine, and the file descriptors that are looked at between slices."""
+    """The sources of one machine, and the file descriptors that are looked at between slices.
+
+    `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
+    somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
+    """
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
-        self._watched: dict[int, Callable[[], None]] = {}
+        self._watched: dict[int, Watched] = {}
+        self.on_entered: Callable[[], None] | None = None
+        self.interactive = False
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A new source, whose data `receiver` gets; returns the function by which it comes in."""
@@ -29,10 +47,15 @@ class Inputs:
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
         self._receivers[source](data)
+        if self.on_entered is not None:
+            self.on_entered()
 
-    def watch(self, fd: int, on_readable: Callable[[], None]) -> None:
-        """While the machine runs, and in `poll`, call `on_readable` when something can be read from `fd`."""
-        self._watched[fd] = on_readable
+    def watch(self, fd: int, on_readable: Callable[[], None], wanted: Callable[[], bool] = always) -> None:
+        """While the machine runs, and in `poll`, call `on_readable` when something can be read from `fd`.
+
+        While `wanted` says no, the host keeps it.
+        """
+        self._watched[fd] = Watched(on_readable, wanted)
 
     def forget(self, fd: int) -> None:
         """Look at `fd` no more. Does nothing the second time."""
@@ -48,11 +71,20 @@ class Inputs:
 
     def poll(self, seconds: float | None = None) -> None:
         """Sleep a while, never longer than `seconds`, or until something can be read; then take it."""
+        self.take(self.wait(seconds))
+
+    def wait(self, seconds: float | None = None) -> list[int]:
+        """The first half of `poll`: what can be read, perhaps nothing."""
         # A signal that comes just before the call does not interrupt it; so it must not last.
         seconds = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
-        if not self._watched:
+        wanted = [fd for fd, watched in self._watched.items() if watched.wanted()]
+        if not wanted:
             time.sleep(seconds)
-            return
-        for fd in select.select([*self._watched], [], [], seconds)[0]:
+            return []
+        return select.select(wanted, [], [], seconds)[0]
+
+    def take(self, ready: Iterable[int]) -> None:
+        """The second half of `poll`."""
+        for fd in ready:
             if fd in self._watched:         # the one before may have ended it
-                self._watched[fd]()
+                self._watched[fd].on_readable()

@@ -26,7 +26,7 @@ from vm.hart import Hart, public_names
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
-from vm.memory import Memory
+from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
 from vm.runner import Runner
 from vm.settings import Settings
@@ -53,6 +53,7 @@ BoardName = Literal["virt", "bare"]
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
+MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -79,7 +80,8 @@ class Machine:
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
 
     Raises ConfigurationError for what cannot be built. A machine holds host resources (RAM, disk images): close it, or
-    use it in a `with` statement.
+    use it in a `with` statement. It belongs to the process that built it: after os.fork() the other one can read its
+    memory and close it, and MachineUnusable is raised for the rest.
     """
 
     def __init__(
@@ -111,8 +113,11 @@ class Machine:
         self.isa = parse_isa(isa)
         self.clock = Clock(clock, seed)
         self._bus = Bus()
-        self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
-                                     data_tlb=settings.data_tlb)
+        try:
+            self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
+                                         data_tlb=settings.data_tlb)
+        except MemoryError as error:
+            raise ConfigurationError(f"a machine: {error}{MORE_OF_THE_HOST}") from error
         if board == "virt":
             self._add_memory(f"memory={memory!r}", RAM_BASE, size)
         self._scheduler = Scheduler(self._native, form=form, fusion=settings.fusion)
@@ -134,7 +139,6 @@ class Machine:
         self.program: Program | None = None
         self._mapped = False
         self._in_run = False
-        self._closed = False
 
     def _virt(self, size: int, seed: int) -> Virt:
         """The board, with the console and the firmware connected to it."""
@@ -168,8 +172,6 @@ class Machine:
         ConfigurationError for what overlaps memory or a device, and LoadError for the file; nothing is mapped then.
         """
         self._refuse_if_running("map")
-        if self._closed:
-            raise ConfigurationError("the machine is closed")
         wanted = region(address, size, kind, file, data)
         refuse_overlap(wanted, self._bus.ram_regions(), self.board.devices)
         self._add_memory(str(wanted), wanted.place.base, wanted.place.size, rom=kind == "rom")
@@ -181,8 +183,10 @@ class Machine:
         """`name` is for messages."""
         try:
             self._native.add_ram(Ram(base, size, rom=rom))
-        except (MemoryError, ValueError) as error:
+        except ValueError as error:
             raise ConfigurationError(f"{name}: {error}") from error
+        except MemoryError as error:
+            raise ConfigurationError(f"{name}: {error}{MORE_OF_THE_HOST}") from error
 
     def attach(self, device: Device, address: int | None = None, irq: int | None = None) -> str:
         """Put a device on the board, before the machine first runs. Returns its name in `board.devices`.
@@ -192,6 +196,7 @@ class Machine:
         the device tree. Raises ConfigurationError if there is no such place, it is taken, or the device is attached
         already.
         """
+        self._refuse_if_running("attach")
         if self._mapped:
             raise ConfigurationError("devices are attached before a guest is loaded or run")
         address = None if address is None else whole_number("address", address)
@@ -214,6 +219,10 @@ class Machine:
         if self._console_device is None:
             raise ConfigurationError("there is no console to type to: attach a vm.devices.UART first")
         self._console_device.receive(data)
+
+    def _take_typed(self, size: int) -> bytes:
+        """What of the keys no console device has read yet, for a program that asks the host."""
+        return self.board.uart.take(size) if isinstance(self.board, Virt) else b""
 
     def load(self, file: Source, address: int | None = None) -> Program:
         """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start there in M-mode.
@@ -280,11 +289,14 @@ class Machine:
             native.reset()
         self.board.reset()
         self._runner.reset()
+        self.inputs.on_entered = None
         self.program = start.program
         hand_over(start, self.board, self.memory, self.harts, self._natives)
         if start.host_words is not None:
-            self._runner.watch(Htif(self.memory, self.events, *start.host_words, self.console.write,
-                                    self._runner.request))
+            htif = Htif(self.memory, self.events, *start.host_words, self.console.write, self._take_typed,
+                        self._runner.request)
+            self._runner.watch(htif)
+            self.inputs.on_entered = htif.on_input
         self._start = start
 
     # --- Running -----------------------------------------------------------------------------------------------------
@@ -309,12 +321,14 @@ class Machine:
         A limit that is negative or NaN, or instructions that are no whole number, is a ConfigurationError, which is a
         ValueError.
 
-        An exception of a device or a signal handler comes out unchanged; the access it interrupted has not happened and
-        is repeated when the machine runs on. Raises MachineBusy inside a callback, or while memory is open for writing.
+        An exception of a device comes out unchanged; the access that it interrupted has not happened and is repeated
+        when the machine runs on. So does what the handler of a signal raises, between two instructions: handlers wait
+        until nothing is half done. A device's method that takes longer than 50 ms they interrupt as if it had raised.
+
+        Raises MachineBusy inside a callback, or while memory is open for writing; MachineUnusable where the machine is
+        closed, or another process's.
         """
         self._refuse_if_running("run")
-        if self._closed:
-            raise ConfigurationError("the machine is closed")
         if until is not None and not callable(until):
             raise ConfigurationError(f"until={until!r}: it is called with the machine, and true stops the run")
         if self._start is None:
@@ -346,6 +360,8 @@ class Machine:
         self._scheduler.request_stop()
 
     def _refuse_if_running(self, what: str) -> None:
+        if not self._native.usable:
+            raise unusable(self._native)
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
@@ -400,7 +416,7 @@ class Machine:
             ("clock", repr(self.clock)[1:-1]),
             ("engine", "interpreter" if self.compiler is None else "jit"),
             ("program", self.program.path if self.program else "a kernel" if self._start else "nothing loaded"),
-            ("steps", f"{self.steps:,} steps" + ", closed" * self._closed),
+            ("steps", f"{self.steps:,} steps" + ", closed" * self._native.closed),
         ]
 
     def __dir__(self) -> list[str]:
@@ -426,10 +442,17 @@ class Machine:
     # --- End ---------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Release disk images and other host resources. The machine does not run again; closing twice is harmless."""
-        self._refuse_if_running("close")
-        self._closed = True
-        self.board.close()
+        """Give RAM, compiled code, disk images and their descriptors back to the host; twice is harmless.
+
+        What needs one of them raises MachineUnusable from now on; registers, console and counters can still be read. A
+        view of memory that is alive keeps RAM for itself until it dies.
+        """
+        if self._in_run:
+            raise MachineBusy("close() was called while the same machine runs: from a callback, or another thread")
+        try:
+            self.board.close()
+        finally:
+            self._native.close()
 
     def __enter__(self) -> Machine:
         return self

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vm.arguments import integer
 from vm.display import size_text
-from vm.errors import Access, BusError
+from vm.errors import Access, BusError, MachineUnusable
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -21,22 +21,31 @@ if TYPE_CHECKING:
 DEVICE_SIZES = (1, 2, 4, 8)
 
 
+def unusable(machine: NativeMachine) -> MachineUnusable:
+    """Why the machine cannot be used."""
+    if machine.closed:
+        return MachineUnusable("the machine is closed")
+    return MachineUnusable("this process is a fork of the one that built the machine, and shares its RAM: build a "
+                           "machine after the fork, or start processes by spawn (multiprocessing.set_start_method)")
+
+
 class Memory:
-    """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers."""
+    """Guest physical memory. Every address is physical; every method raises `BusError` where nothing answers.
+
+    Of a machine that is closed every method raises `MachineUnusable`; in a process that has forked after the machine
+    was built those do that write.
+    """
 
     def __init__(self, bus: Bus, machine: NativeMachine):
         self._bus = bus
         self._machine = machine
-        self._open = 0                      # `writable` blocks that are not left yet
-        self._lingering: list[tuple[WritableRam, int, int]] = []    # left, but a part of the view is still in use
+        self._windows: list[tuple[WritableRam, int, int]] = []      # through which somebody may write: address, size
 
     @property
     def open_for_writing(self) -> bool:
         """Whether somebody may still write through a view that `writable` gave."""
-        lingering, self._lingering = self._lingering, []
-        for window, address, size in lingering:
-            self._close(window, address, size)
-        return bool(self._open or self._lingering)
+        self._look_at_windows()
+        return bool(self._windows)
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
@@ -119,28 +128,34 @@ class Memory:
         else:
             raise BusError(address, "write", f"{size} bytes of RAM")
         self._machine.invalidate(address, size)
-        self._open += 1
         window = ram.writable()
+        self._windows.append((window, address, size))
         view = memoryview(window)[address - ram.base : address - ram.base + size]
         try:
             yield view
         finally:
-            self._open -= 1
             with suppress(BufferError):     # an array over it is alive, which counts as an export of the window
                 view.release()
-            self._close(window, address, size)
+            self._look_at_windows()
 
     def __repr__(self) -> str:
         places = (f"{'ROM' if ram.rom else 'RAM'} {ram.base:#x}..{ram.base + ram.size:#x} ({size_text(ram.size)})"
                   for ram in self._bus.ram_regions())
         return f"<memory: {', '.join(places) or 'nothing is mapped'}>"
 
-    def _close(self, window: WritableRam, address: int, size: int) -> None:
-        self._machine.invalidate(address, size)
-        if window.exports:
-            self._lingering.append((window, address, size))
+    def _look_at_windows(self) -> None:
+        """What was written through them counts from now on; those of which no view is alive are shut."""
+        for _, address, size in self._windows:
+            self._machine.invalidate(address, size)
+        self._windows = [opened for opened in self._windows if opened[0].exports]
+
+    def refuse_unusable(self, access: Access) -> None:
+        """Raise MachineUnusable where this process cannot, or must not, reach RAM."""
+        if not self._machine.usable and (access == "write" or self._machine.closed):
+            raise unusable(self._machine)
 
     def _check(self, address: int, size: int, access: Access) -> None:
+        self.refuse_unusable(access)
         integer("address", address)
         if integer("size", size) < 0:
             raise ValueError(f"size={size}: must not be negative")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -45,7 +46,8 @@ class Runner:
         self._inputs = inputs
         self._harts = harts
         self._htif: Htif | None = None
-        self._requested: tuple[StopReason, int | None] | None = None
+        self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
+        self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
 
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
@@ -65,6 +67,7 @@ class Runner:
 
     def reset(self) -> None:
         """Forget what the guest asked for, and the word that is watched."""
+        self._scheduler.forget_stop()
         self._machine.watch(0, 0)
         self._htif = self._requested = None
 
@@ -83,21 +86,48 @@ class Runner:
         limits = Limits(NEVER if instructions is None else start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
+        try:
+            reason, number, exit_code = self._run_slices(limits, until)
+            self._scheduler.release_handlers()
+        except BaseException:
+            if self._requested is not None:
+                self._scheduler.request_stop()      # the next run ends for it
+            self._scheduler.release_handlers()
+            raise
+        self._requested = None
+        return self._stop(reason, start, number, exit_code)
+
+    def _run_slices(self, limits: Limits, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
+        """Why the run is over, the hart whose turn it was, and the exit code.
+
+        What the core says is over is served with handlers of signals put off, so that none can raise in between.
+        """
         most = NEVER if until is None else CONDITION_EVERY
+        self._scheduler.paced = self._inputs.interactive
         while True:
             if until is not None and until():
-                return self._stop(StopReason.CONDITION, start, self._scheduler.current_hart)
+                return StopReason.CONDITION, self._scheduler.current_hart, None
             host_ns = limits.host_ns
             if self._inputs.watching:
-                host_ns = min(host_ns, time.monotonic_ns() + INPUT_EVERY_NS)
+                if time.monotonic_ns() >= self._look_at_ns:
+                    self._look_at_inputs(0)
+                host_ns = min(host_ns, self._look_at_ns)
             code, number = self._scheduler.run(min(limits.steps - self.steps, most), limits.guest_ns, host_ns)
             serve, reason = OUTCOMES[code]
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none
-                return self._stop(reason, start, number)
+                return reason, number, None
             if self._requested is not None:
-                (reason, exit_code), self._requested = self._requested, None
-                return self._stop(reason, start, number, exit_code)
+                reason, exit_code = self._requested
+                return reason, number, exit_code
+
+    def _look_at_inputs(self, seconds: float) -> None:
+        """Take what has come from outside, or comes within some time. Handlers of signals run while nothing has."""
+        self._scheduler.release_handlers()
+        ready = self._inputs.wait(seconds)
+        self._scheduler.put_off_handlers()
+        self._inputs.take(ready)
+        self._look_at_ns = time.monotonic_ns() + INPUT_EVERY_NS
 
     def _stop(self, reason: StopReason, start: int, number: int, exit_code: int | None = None) -> Stop:
         hart = self._harts[number]
@@ -119,11 +149,9 @@ class Runner:
     def _spend(self, limits: Limits, number: int) -> bool:
         return self.steps < limits.steps
 
-    def _look_at_input(self, limits: Limits, number: int) -> bool:
-        if time.monotonic_ns() >= limits.host_ns:
-            return False
-        self._inputs.poll(0)
-        return True
+    def _look_at_clock(self, limits: Limits, number: int) -> bool:
+        """The time for this run is over; or it is time to look at the inputs, which `run` does."""
+        return time.monotonic_ns() < limits.host_ns
 
     def _run_events(self, limits: Limits, number: int) -> bool:
         self._events.run_due()
@@ -132,6 +160,11 @@ class Runner:
     def _hear_request(self, limits: Limits, number: int) -> bool:
         """A device's, which `run` looks at; or `Machine.request_stop`."""
         return self._requested is not None
+
+    def _give_up(self, limits: Limits, number: int, reason: StopReason) -> bool:
+        """Nothing but this ends a run at a trap; it is a request, so that no exception of a handler can lose it."""
+        self.request(reason, None)
+        return True
 
     def _serve_call(self, limits: Limits, number: int) -> bool:
         hart = self._harts[number]
@@ -148,12 +181,14 @@ class Runner:
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
-        """Real time, every hart waits: sleep until something is due or typed. False if nothing ever will."""
+        """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
-        wait = min(due - self._clock.now_ns(), limits.host_ns - time.monotonic_ns())
-        self._inputs.poll(max(wait, 0) / 10**9)
+        began, left = time.monotonic_ns(), due - self._clock.now_ns()
+        self._look_at_inputs(max(min(left, limits.host_ns - began), 0) / 10**9)
+        if self._clock.kind == "virtual":
+            self._scheduler.let_pass(min(time.monotonic_ns() - began, left))
         return True
 
 
@@ -167,15 +202,15 @@ class Outcome(NamedTuple):
 OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "budget": Outcome(Runner._spend, StopReason.BUDGET),
     "deadline": Outcome(Runner._end, StopReason.DEADLINE),
-    "timeout": Outcome(Runner._look_at_input, StopReason.TIMEOUT),
+    "timeout": Outcome(Runner._look_at_clock, StopReason.TIMEOUT),
     "event": Outcome(Runner._run_events),
     "requested": Outcome(Runner._hear_request, StopReason.REQUESTED),
     "firmware": Outcome(Runner._serve_call),
     "watch": Outcome(Runner._tell_of_store),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
-    "unhandled-trap": Outcome(Runner._end, StopReason.UNHANDLED_TRAP),
-    "trap-loop": Outcome(Runner._end, StopReason.TRAP_LOOP),
+    "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),
+    "trap-loop": Outcome(partial(Runner._give_up, reason=StopReason.TRAP_LOOP)),
 }.items()}
 
 

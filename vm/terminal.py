@@ -5,7 +5,9 @@ real serial line. Only output processing stays on, since bare-metal guests end l
 way out, as in QEMU: Ctrl-A X quits, Ctrl-A H helps, Ctrl-A Ctrl-A types a Ctrl-A.
 
 If standard input is no terminal, its bytes go to the guest as they come and nothing in them is special; at its end
-nothing more is typed.
+nothing more is typed. Nothing is taken from it while the guest has not read what came before.
+
+Output that nobody takes stops the machine, never the process: see `stalled`.
 """
 
 from __future__ import annotations
@@ -14,13 +16,19 @@ import os
 import select
 import signal
 import termios
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+from vm.inputs import LONGEST_WAIT
+from vm.outlet import Outlet
 
 if TYPE_CHECKING:
     from vm.machine import Machine
 
 ESCAPE = 0x01               # Ctrl-A
 CHUNK = 64 * 1024
+UNREAD = 64 * 1024          # bytes that wait for the guest before no more are taken from a pipe
+UNREAD_KEYS = 1024 * 1024   # the same of a terminal, where what comes then is lost: Ctrl-A must be seen
 
 HINT = "vm: Ctrl-A X quits, Ctrl-A H helps"
 HELP = """
@@ -37,7 +45,8 @@ class Terminal:
     """Joins a machine's console with file descriptors of the host, from `with` to its end.
 
     The terminal's modes are put back on every way out: the end of the block, an exception, SIGTERM and SIGHUP (which
-    become `SystemExit` with the code that a shell would show). `quitting` tells that the user asked to quit.
+    become `SystemExit` with the code that a shell would show), and from SIGTSTP to SIGCONT. `quitting` tells that the
+    user asked to quit.
     """
 
     def __init__(self, machine: Machine, stdin: int = 0, stdout: int = 1, stderr: int = 2):
@@ -47,7 +56,10 @@ class Terminal:
         self.stderr = stderr
         self.interactive = os.isatty(stdin)
         self.quitting = False
+        self._output = Outlet(stdout)
+        self._reports = Outlet(stderr)
         self._escaped = False               # the last key was Ctrl-A
+        self._losing_keys = False
         self._last_printed = b"\n"
         self._saved_modes: list[Any] | None = None
         self._saved_handlers: dict[signal.Signals, Any] = {}
@@ -57,9 +69,11 @@ class Terminal:
         try:
             if self.interactive:
                 self.report(HINT)
+                self._saved_modes = termios.tcgetattr(self.stdin)
                 self._make_raw()
             if is_open(self.stdin):
-                self.machine.inputs.watch(self.stdin, self.on_input)
+                self.machine.inputs.watch(self.stdin, self.on_input, self._wants_input)
+            self.machine.inputs.interactive = self.interactive
             self.machine.console.mirror = self.write
         except BaseException:
             self.restore()
@@ -68,15 +82,39 @@ class Terminal:
 
     def __exit__(self, *exception: object) -> None:
         self.machine.console.mirror = None
+        self.machine.inputs.interactive = False
         self._stop_feeding()
-        self.restore()
-        if self.interactive and exception[0] is None and self._last_printed != b"\n":
-            os.write(self.stderr, b"\n")    # what is printed next begins a line
+        try:
+            if self.interactive and exception[0] is None and self._last_printed != b"\n":
+                self._reports.write(b"\n")  # what is printed next begins a line
+        finally:
+            self.restore()
 
     def write(self, data: bytes) -> None:
-        """Show what the guest prints, now and unchanged."""
-        write_all(self.stdout, data)
+        """Show what the guest prints, unchanged, and now unless the output is stalled."""
+        self._output.write(data)
         self._last_printed = data[-1:] or self._last_printed
+        if self._output.full:
+            self.machine.request_stop()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether so much of what was printed waits for its reader that the machine should not run."""
+        return self._output.full
+
+    def wait_for_reader(self, seconds: float | None = None) -> None:
+        """Wait a while, not longer than `seconds`, for somebody to take what was printed; keys are heard meanwhile."""
+        keys = [self.stdin] if self.feeding else []
+        waited = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
+        if select.select(keys, [self.stdout], [], waited)[0]:
+            self.on_input()
+        self._output.push()
+
+    def flush(self, time_left: Callable[[], float | None]) -> bool:
+        """Wait until all that was printed is taken, the time is over or the user quits; whether all of it is."""
+        while not (self._output.empty or self.quitting or time_left() == 0):
+            self.wait_for_reader(time_left())
+        return self._output.empty
 
     def on_input(self) -> None:
         """Take what can be read from standard input; called when something can."""
@@ -93,17 +131,24 @@ class Terminal:
 
     @property
     def feeding(self) -> bool:
-        """Whether anything more can come from standard input."""
-        return self.machine.inputs.watches(self.stdin)
+        """Whether anything more can come from standard input, as things stand."""
+        return self.machine.inputs.watches(self.stdin) and self._wants_input()
 
     def report(self, text: str) -> None:
-        """Say something to the user, apart from what the guest prints."""
-        start = "" if self._last_printed == b"\n" else "\n"
-        write_all(self.stderr, f"{start}{text.rstrip()}\n".encode())
+        """Say something to the user, apart from what the guest prints. Lost where nobody takes it."""
+        start = "\n" if self.interactive and self._last_printed != b"\n" else ""
+        self._reports.write(f"{start}{text.rstrip()}\n".encode())
         self._last_printed = b"\n"
 
+    def _wants_input(self) -> bool:
+        return self.interactive or self.machine.board.uart.unread < UNREAD
+
     def _type(self, data: bytes) -> None:
-        if data:
+        losing = self.interactive and self.machine.board.uart.unread + len(data) > UNREAD_KEYS
+        if losing and not self._losing_keys:
+            self.report("vm: the guest does not read; what is typed is lost until it does")
+        self._losing_keys = losing
+        if data and not losing:
             self.machine.console.send(data)
 
     def _without_escapes(self, data: bytes) -> bytes:
@@ -136,7 +181,6 @@ class Terminal:
         self.machine.inputs.forget(self.stdin)
 
     def _make_raw(self) -> None:
-        self._saved_modes = termios.tcgetattr(self.stdin)
         modes = termios.tcgetattr(self.stdin)
         modes[IFLAG] &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR
                           | termios.IGNCR | termios.ICRNL | termios.IXON)
@@ -149,19 +193,45 @@ class Terminal:
 
     def restore(self) -> None:
         """Put back the terminal's modes and the signal handlers. Does nothing the second time."""
-        if self._saved_modes is not None:
-            modes, self._saved_modes = self._saved_modes, None
-            try:
-                termios.tcsetattr(self.stdin, termios.TCSANOW, modes)
-            except termios.error:
-                pass                        # the terminal hung up: it has no modes any more
+        self._put_modes_back()
+        self._saved_modes = None
         while self._saved_handlers:
             signal.signal(*self._saved_handlers.popitem())
+        for outlet in (self._output, self._reports):
+            outlet.close()
+
+    def _put_modes_back(self) -> None:
+        if self._saved_modes is not None:
+            try:
+                termios.tcsetattr(self.stdin, termios.TCSANOW, self._saved_modes)
+            except termios.error:
+                pass                        # the terminal hung up: it has no modes any more
 
     def _catch_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        handlers: dict[signal.Signals, Callable[[int, object], None]] = {
+            signal.SIGTERM: end_by_signal, signal.SIGHUP: end_by_signal,
+        }
+        if self.interactive:
+            handlers |= {signal.SIGTSTP: self._suspend, signal.SIGCONT: self._go_on}
+        for number, handler in handlers.items():
             if signal.getsignal(number) == signal.SIG_DFL:      # under nohup SIGHUP stays ignored
-                self._saved_handlers[number] = signal.signal(number, end_by_signal)
+                self._saved_handlers[number] = signal.signal(number, handler)
+
+    def _suspend(self, number: int, frame: object) -> None:
+        """Stop, as everybody does, with the terminal as the shell left it."""
+        self._put_modes_back()
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        signal.signal(number, self._suspend)    # continued; or never stopped, where no shell could continue us
+        self._go_on(number, frame)
+
+    def _go_on(self, number: int, frame: object) -> None:
+        """The shell has taken the terminal meanwhile, also where we were stopped without a word."""
+        if self._saved_modes is not None:
+            try:
+                self._make_raw()
+            except termios.error:
+                pass                            # it hung up
 
 
 def end_by_signal(number: int, frame: object) -> None:
@@ -175,13 +245,3 @@ def is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write all of `data`, also where the other end left the descriptor non-blocking."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(fd, view):]
-        except BlockingIOError:
-            select.select([], [fd], [])

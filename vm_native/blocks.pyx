@@ -75,28 +75,30 @@ cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogi
     if pages == NULL:
         return -1
     machine.blocks.pages[number] = pages
-    machine.blocks.page_count[number] = size >> PAGE_SHIFT
     return 0
 
 
 cdef void destroy_cache(Machine* machine) noexcept nogil:
-    """Free everything. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
+    """Free everything, once. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
     cdef Block* block
-    cdef uint64_t page
+    cdef CodePage* record
     cdef int i
-    if machine.blocks.buckets != NULL:
-        for i in range(BUCKETS):
-            while machine.blocks.buckets[i] != NULL:
-                block = machine.blocks.buckets[i]
-                machine.blocks.buckets[i] = block.next_in_bucket
-                free(block)
-        free(machine.blocks.buckets)
+    while machine.blocks.newest != NULL:
+        block = machine.blocks.newest
+        machine.blocks.newest = block.older
+        free(block)
+    machine.blocks.oldest = NULL
+    machine.blocks.bytes = 0
     free_dead(machine)
+    free(machine.blocks.buckets)
+    machine.blocks.buckets = NULL
+    while machine.blocks.records != NULL:
+        record = machine.blocks.records
+        machine.blocks.records = record.next
+        free(record)
     for i in range(MAX_RAM_REGIONS):
-        if machine.blocks.pages[i] != NULL:
-            for page in range(machine.blocks.page_count[i]):
-                free(machine.blocks.pages[i][page])
-            free(machine.blocks.pages[i])
+        free(machine.blocks.pages[i])
+        machine.blocks.pages[i] = NULL
 
 
 cdef inline uint64_t bucket_of(const BlockKey* key) noexcept nogil:
@@ -265,6 +267,8 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
         record[0] = <CodePage*>calloc(1, sizeof(CodePage))
         if record[0] == NULL:
             return -1
+        record[0].next = machine.blocks.records
+        machine.blocks.records = record[0]
     page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
         revoke_store_ranges(machine)

@@ -1,7 +1,7 @@
 """How a handler gives control back to the run loop: traps and helpers."""
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
-from vm_native.machine cimport EXIT, STOP_NONE, STOP_TRAP_LOOP, TRAP, Cpu, consumed_steps
+from vm_native.machine cimport EXIT, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
@@ -13,7 +13,7 @@ cdef void deliver_trap(Cpu* cpu) noexcept nogil:
     cpu.budget -= 1
     cpu.state.traps += 1
     cpu.front_end.take_trap(cpu)
-    if cpu.state.pc == pc and cpu.key == key and cpu.stop == STOP_NONE:
+    if cpu.state.pc == pc and cpu.key == key and cpu.stop != STOP_UNHANDLED:
         # The handler begins with the instruction that trapped: this would go on for ever.
         cpu.stop = STOP_TRAP_LOOP
         if consumed_steps(cpu) == cpu.state.origin_step + 1:

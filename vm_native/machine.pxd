@@ -46,6 +46,9 @@ cdef enum StopCode:
     STOP_SLEEP = 13         # real time: every hart waits, the caller may sleep until the next deadline
     STOP_WATCH = 14         # a store into the watched range has been done
 
+cdef extern from *:
+    bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil
+
 cdef struct FrontEnd
 cdef struct Compiler
 cdef struct Machine
@@ -86,11 +89,12 @@ cdef struct CodePage:       # a page of RAM that holds translated code
     uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently
     uint64_t restless       # a bit for each line of which code is not cached, for all of them
     uint64_t churned_at     # timeline.steps of the last of these invalidations
+    CodePage* next          # of all there are
 
 cdef struct BlockCache:     # blocks.pyx keeps it
     Block** buckets
     CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
-    uint64_t page_count[MAX_RAM_REGIONS]
+    CodePage* records       # all of them
     Block* dead             # invalidated, not freed yet
     uint64_t bytes          # host memory held by live blocks
     uint64_t limit          # of bytes: past it the oldest blocks go
@@ -202,6 +206,10 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
             clear_page_entry(&cpu.page_entries[i])
     cpu.page_entry_fills = 0
     forget_store_ranges(cpu)
+
+cdef inline void ask_to_stop(Cpu* cpu, StopCode why) noexcept nogil:
+    # Also from another thread. Unless the hart has a reason already: that is not to be lost.
+    compare_and_swap(&cpu.stop, STOP_NONE, why)
 
 cdef inline void drop_reservation(Cpu* cpu) noexcept nogil:
     cpu.reserved_host = 0

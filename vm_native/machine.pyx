@@ -31,8 +31,8 @@ cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexc
 
 cdef void reschedule(Machine* machine) noexcept nogil:
     """A deadline changed, of an event or of any hart's timer: the slice at hand, if there is one, is cut anew."""
-    if machine.current != NULL and machine.current.stop == STOP_NONE:
-        machine.current.stop = STOP_RESCHEDULE
+    if machine.current != NULL:
+        ask_to_stop(machine.current, STOP_RESCHEDULE)
 
 
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil:

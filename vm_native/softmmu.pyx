@@ -10,12 +10,13 @@ from vm_native.blocks cimport code_beside, invalidate, is_translated, note_store
 from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport (
-    CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps,
+    CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
+from vm_native.signals cimport signal_waits
 
 cdef extern from *:
     """
@@ -92,6 +93,8 @@ cdef inline bint outdated(Uop* uop) noexcept nogil:
 
 cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
+    if signal_waits():
+        reschedule(cpu.machine)
     if cpu.state.pc != pc:                    # a callback has sent the hart elsewhere
         cpu.budget -= 1
         return EXIT

@@ -95,6 +95,40 @@ GUESTS = {
 """,
     "idle": "csrw mie, zero; 1: wfi; j 1b",
     "jump-to-nowhere": "li t0, 0x40; jr t0",
+    # Prints 16 letters; exit code 3 if that has changed its code, 4 if anything was typed meanwhile.
+    "whole": """
+    li   s2, 16
+1:  li   a0, 'A'
+    call put
+    addi s2, s2, -1
+    bnez s2, 1b
+    lbu  t1, 5(s0)
+    andi t1, t1, 1
+    li   t0, 4 << 16 | 0x3333
+    bnez t1, 2f
+    li   t0, 3 << 16 | 0x3333
+    la   t1, _start
+    lw   t1, 0(t1)
+    li   t2, 0x10000437             # lui s0, 0x10000
+    bne  t1, t2, 2f
+    j    power_off
+2:  sw   t0, 0(s1)
+    j    .
+""",
+    # The same by way of the word that HTIF watches.
+    "print-by-tohost": """
+    la   s2, tohost
+    li   s3, 0x0101000000000000 + 'x'
+1:  sd   s3, 0(s2)
+2:  ld   t0, 0(s2)
+    bnez t0, 2b
+    j    1b
+    .balign 64
+    .globl tohost
+tohost:
+    .dword 0
+""",
+    "print-much": "li s2, 300000; 1: li a0, 'x'; call put; addi s2, s2, -1; bnez s2, 1b; j power_off",
     "print-for-ever": "1: li a0, 'x'; call put; j 1b",
 }
 

@@ -1,6 +1,7 @@
 """The console on a terminal: raw keys, Ctrl-A, and the terminal's modes put back on every way out."""
 
 import os
+import select
 import signal
 import subprocess
 import termios
@@ -19,8 +20,9 @@ class Session(fdspawn):
         super().__init__(master, timeout=60)
         self.delaybeforesend = None
         self.modes_before = self.modes()
+        # A job of its own: SIGTSTP does not stop what no shell could continue, as is where the tests run in background.
         self.process = subprocess.Popen([*COMMAND, "run", *arguments], stdin=self.slave, stdout=self.slave,
-                                        stderr=self.slave)
+                                        stderr=self.slave, process_group=0)
         self.expect_exact("vm: Ctrl-A X quits, Ctrl-A H helps\r\n")
 
     def modes(self):
@@ -29,6 +31,10 @@ class Session(fdspawn):
     def wait_for_raw(self):
         while self.modes() == self.modes_before:
             assert self.process.poll() is None
+
+    def stalled(self):
+        """Whether the terminal takes no more output."""
+        return not select.select([], [self.slave], [], 0.1)[1]
 
     def finish(self):
         """The exit code. However it ended, the terminal is as it was."""
@@ -143,6 +149,49 @@ def test_modes_are_put_back_after_a_signal(session, name, clock, number, code):
     child.wait_for_raw()
     child.process.send_signal(number)
     assert child.finish() == code
+
+
+@pytest.mark.parametrize("name", ["print-for-ever", "print-by-tohost"])
+@pytest.mark.parametrize("read", [True, False], ids=["read", "nobody reads"])
+def test_ctrl_a_x_quits_a_guest_that_prints_all_the_time(session, name, read):
+    child = session(name)
+    child.wait_for_raw()
+    while not read and not child.stalled():
+        assert child.process.poll() is None
+    if read:
+        child.expect_exact("xxx")
+    child.send("\x01x")
+    while child.process.poll() is None:
+        if read and select.select([child.child_fd], [], [], 0.1)[0]:
+            os.read(child.child_fd, 65536)
+    assert child.finish() == 0
+
+
+def test_terminal_is_raw_again_after_a_shell_has_had_it(session):
+    """kill -STOP, then fg: the shell takes the terminal's modes for itself, and says nothing but SIGCONT."""
+    child = session("loop")
+    child.wait_for_raw()
+    child.process.send_signal(signal.SIGSTOP)
+    os.waitpid(child.process.pid, os.WUNTRACED)
+    termios.tcsetattr(child.slave, termios.TCSANOW, child.modes_before)
+    child.process.send_signal(signal.SIGCONT)
+    child.wait_for_raw()
+    child.send("\x01x")
+    assert child.finish() == 0
+
+
+def test_terminal_is_the_shell_s_while_the_machine_is_suspended(session):
+    """SIGTSTP from outside: Ctrl-Z is the guest's."""
+    child = session("loop")
+    for _ in range(2):
+        child.wait_for_raw()
+        child.process.send_signal(signal.SIGTSTP)
+        _, status = os.waitpid(child.process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status) and child.modes() == child.modes_before
+        child.process.send_signal(signal.SIGCONT)
+    child.wait_for_raw()
+    child.send("\x01x")
+    assert child.finish() == 0
 
 
 def test_modes_are_put_back_after_a_crash_of_the_guest(session):

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -139,12 +140,40 @@ def test_command_line_of_a_kernel_is_the_bytes_of_the_shell(vm, tmp_path):
     process = vm("boot", "--kernel", path, "--address", "0x80200000", "--append", os.fsdecode(line))
     assert (process.returncode, process.stderr) == (0, b"")
     assert line + b"\0" in process.stdout
+def test_timeout_holds_where_nobody_takes_the_output(guest):
+    """A pipe that is full, and open."""
+    with subprocess.Popen([*COMMAND, "run", guest("print-for-ever"), "--timeout", "1"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        assert process.wait(timeout=60) == 124
+        assert process.stderr.read().endswith(b": not done within --timeout\n")
+
+
+def test_output_waits_for_a_slow_reader(guest):
+    """More than a pipe takes, and none of it is lost."""
+    with subprocess.Popen([*COMMAND, "run", guest("print-much")], stdout=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL) as process:
+        received = process.stdout.read(1)
+        time.sleep(0.5)
+        received += process.stdout.read()
+        assert process.wait(timeout=60) == 0 and received == b"x" * 300_000
 
 
 def test_standard_input_closed(guest):
     process = subprocess.run(f"{COMMAND[0]} -c '{COMMAND[2]}' run {guest('power-off')} <&-", shell=True, check=False,
                              capture_output=True, timeout=60)
     assert (process.returncode, process.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["run {guest} --disk {disk}", "info"])
+def test_standard_descriptors_closed(closed, command, guest, tmp_path):
+    """Like /dev/null: the guest prints into nothing, is typed nothing, and its RAM and disk are its own."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(4096))
+    line = f"{COMMAND[0]} -c '{COMMAND[2]}' {command.format(guest=guest('whole'), disk=disk)} {closed}"
+    process = subprocess.run(line, shell=True, check=False, capture_output=True, timeout=60, input=b"")
+    assert process.returncode == 0 and b"Traceback" not in process.stderr
+    assert disk.read_bytes() == bytes(4096)
 
 
 def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):

@@ -3,9 +3,11 @@
 import errno
 import fcntl
 import os
+import random
 import struct
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.devices.virtio_driver import (
     Driver,
 )
 from vm.devices.virtio import BlockDevice
+from vm.devices.virtio.disk import Marks, Overlay
 from vm.errors import ConfigurationError, LoadError
 
 IN, OUT, FLUSH, GET_ID, DISCARD, SECURE_ERASE, WRITE_ZEROES = 0, 1, 4, 8, 11, 14, 13
@@ -226,6 +229,21 @@ def test_failing_flush_is_an_error(attach, monkeypatch):
 
     monkeypatch.setattr(os, "fdatasync", fail)
     assert disk.request(FLUSH)[0] == IOERR
+
+
+def test_request_stays_under_way_where_the_disk_raises(attach, monkeypatch):
+    """The event queue keeps its event, so a notification must not schedule another."""
+    disk = attach()
+
+    def fail(offset, view):
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(disk.device.disk, "read", fail)
+        disk.request(IN, length=512)
+    assert disk.device.busy
+    disk.device.on_event(0, 0)
+    assert not disk.device.busy and len(disk.queues[0].completed()) == 1
 
 
 def test_without_flush_every_write_is_stable(attach, synced):
@@ -467,6 +485,45 @@ def test_overlay_serves_pieces_at_any_border(attach):
     disk.notify()
     disk.board.advance(ns=LATENCY)
     assert disk.memory.read(buffer, 1537) == pattern(1) + b"w" * 512 + pattern(1, 2) + bytes([OK])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_marks_are_a_set_of_sectors(seed):
+    """Against Python's own set: any ranges, around the borders of chunks above all."""
+    draw = random.Random(seed)
+    marks, plain, end = Marks(), set(), 5 * Marks.CHUNK
+    for _ in range(12):
+        first = draw.choice([draw.randrange(end), draw.randrange(5) * Marks.CHUNK + draw.randrange(3)])
+        count = min(draw.choice([0, 1, 7, Marks.CHUNK, draw.randrange(2 * Marks.CHUNK)]), end - first)
+        marks.add(first, count)
+        plain.update(range(first, first + count))
+    assert {sector for start, stop in marks.stretches() for sector in range(start, stop)} == plain
+    for _ in range(50):
+        sector = draw.randrange(end)
+        stop = draw.randrange(sector, end) + 1
+        here, until = marks.stretch(sector, stop)
+        assert here == (sector in plain) and sector < until <= stop
+        assert all((other in plain) == here for other in range(sector, until))
+        assert until == stop or (until in plain) != here
+
+
+def test_overlay_of_a_large_image_costs_what_is_written(tmp_path):
+    """A sparse image of 1 TiB has 2 billion sectors."""
+    image = tmp_path / "large.img"
+    image.touch()
+    os.truncate(image, 1 << 40)
+    disk = Overlay(image)
+    tracemalloc.start()
+    try:
+        disk.write((1 << 40) - 512, [memoryview(b"e" * 512)])
+        disk.zero(0, 1 << 30, unmap=True)
+        sectors = bytearray(1024)
+        disk.read((1 << 40) - 1024, memoryview(sectors))
+        assert sectors == bytes(512) + b"e" * 512
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+        disk.close()
 
 
 def test_overlay_is_state(board, attach, image):

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from vm.errors import VmError
+from vm_native.descriptors import open_standard
 
 COMMANDS = ("demo", "run", "boot", "bench", "info", "disasm")     # each a function in the file of that name
 FAILED = 1
@@ -31,6 +32,7 @@ class CommandLine(click.Group):
         return command
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
+        open_standard_streams()
         logging.basicConfig(format="vm: %(message)s")
         try:
             code = super().main(*args, **extra | {"prog_name": "vm", "standalone_mode": False})
@@ -51,6 +53,14 @@ class CommandLine(click.Group):
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         sys.exit(code)
+
+
+def open_standard_streams() -> None:
+    """What is closed when we start, as after `>&-`, is like /dev/null."""
+    open_standard()
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
 
 
 def complain(message: str) -> None:

@@ -21,19 +21,22 @@ def demo(engine: Engine | None) -> int:
     """Show what the machine can do: a guest of ours, in a few seconds, without a network."""
     from vm.cli.session import conclusion
     from vm.machine import Machine
+    from vm.outlet import Outlet
     from vm.settings import given
-    from vm.terminal import write_all
 
     with as_file(files("vm.guests.demo") / "demo.elf") as path, Machine(engine=engine) as machine:
         machine.load(path)
         machine.console.record = False
         plain = Plain() if given("NO_COLOR") else bytes       # https://no-color.org
-        machine.console.mirror = lambda data: write_all(1, plain(data))
+        screen = Outlet(1)
+        machine.console.mirror = lambda data: screen.write(plain(data))
         start = time.perf_counter()
         stop = machine.run()
         seconds = time.perf_counter() - start
         retired = machine.harts[0].csr["minstret"]
         code, message = conclusion(machine, stop)
+        screen.drain()
+        screen.close()
     if message:
         click.echo(f"vm: demo: {message}", err=True)
     click.echo(f"\n{retired:,} instructions retired in {seconds:.2f} s: {retired / seconds / 1e6:,.0f} MIPS")

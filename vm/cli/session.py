@@ -8,8 +8,7 @@ handler of the guest takes; 141 if nobody reads the output any more. Who quits w
 from __future__ import annotations
 
 import time
-
-import click
+from dataclasses import replace
 
 from vm.machine import Machine
 from vm.stop import Stop, StopReason
@@ -26,18 +25,21 @@ def run_to_end(machine: Machine, name: str, instructions: int | None = None, tim
     try:
         with Terminal(machine) as terminal:
             stop = run_with_input(machine, terminal, instructions, timeout)
+            if terminal.quitting:
+                return 0
+            code, message = conclusion(machine, stop)
+            if message:
+                terminal.report(f"vm: {name}: {message}")
+            return code
     except BrokenPipeError:
         return NOBODY_READS
-    if terminal.quitting:
-        return 0
-    code, message = conclusion(machine, stop)
-    if message:
-        click.echo(f"vm: {name}: {message}", err=True)
-    return code
 
 
 def run_with_input(machine: Machine, terminal: Terminal, instructions: int | None, timeout: float | None) -> Stop:
-    """Run through resets. In virtual time a guest that waits is idle at once: then wait for the user as it does."""
+    """Run through resets. In virtual time a guest that waits is idle at once: then wait for the user as it does.
+
+    While nobody takes what the guest has printed, it does not run; who asked to quit is heard all the same.
+    """
     last_step = None if instructions is None else machine.steps + instructions
     end = None if timeout is None else time.monotonic() + timeout
 
@@ -46,12 +48,16 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
 
     while True:
         stop = machine.run(None if last_step is None else last_step - machine.steps, timeout=time_left())
+        if terminal.quitting or stop.reason is StopReason.TIMEOUT:
+            return stop
         if stop.reason is StopReason.RESET:
             machine.reset()
         elif stop.reason is StopReason.IDLE and terminal.feeding:
             machine.inputs.poll(time_left())
-        else:
-            return stop
+        elif stop.reason is not StopReason.REQUESTED:           # which is the terminal's request, as it is stalled
+            return stop if terminal.flush(time_left) else replace(stop, reason=StopReason.TIMEOUT)
+        while terminal.stalled and not terminal.quitting and time_left() != 0:
+            terminal.wait_for_reader(time_left())
 
 
 def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:

@@ -28,6 +28,11 @@ class ConsolePort:
         """Bytes from the host, however many."""
         (self._entrance or self.accept)(data)
 
+    @property
+    def unread(self) -> int:
+        """How many bytes have come in that the guest has not taken."""
+        return 0
+
     def accept(self, data: bytes) -> None:
         """They have come in."""
         raise NotImplementedError(f"{type(self).__name__} takes no input")

@@ -82,6 +82,10 @@ class UART(ConsolePort, Device):
             self._rearm()
         self._drive()
 
+    @property
+    def unread(self) -> int:
+        return len(self.fifo) + len(self.queue)
+
     def take(self, size: int) -> bytes:
         """At most `size` received bytes for somebody on the board's side, as the firmware's console is."""
         taken = self.fifo[:size]

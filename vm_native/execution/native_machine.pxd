@@ -10,5 +10,7 @@ cdef class NativeMachine:
     cdef readonly NativeClock clock
     cdef readonly JitCompiler compiler
     cdef list harts         # keeps the owners of the CPUs alive
+    cdef readonly bint closed
+    cdef unsigned int forks     # of this process when the machine was built
 
     cdef void add(self, Cpu* cpu, object owner) except *

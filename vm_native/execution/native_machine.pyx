@@ -25,6 +25,19 @@ cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memor
 cdef enum:
     CACHE_BYTES = 128 << 20
 
+cdef extern from *:
+    """
+    #include <pthread.h>
+    static unsigned vm_forks;           /* how many forks there are between the first process and this one */
+    static void vm_count_fork(void) { vm_forks++; }
+    static int vm_watch_forks(void) { return pthread_atfork(NULL, NULL, vm_count_fork); }
+    """
+    unsigned int forks_until_now "vm_forks"
+    int watch_forks "vm_watch_forks"()
+
+if watch_forks():
+    raise MemoryError("no room to hear of forks")
+
 
 cdef class NativeMachine:
     """The bus, the clock, the block cache and the harts of one machine. RAM is on the bus, or comes by `add_ram`.
@@ -35,6 +48,7 @@ cdef class NativeMachine:
 
     def __cinit__(self, Bus bus not None, NativeClock clock not None, *, JitCompiler compiler=None, bint linking=True,
                   bint data_tlb=True):
+        self.forks = forks_until_now
         self.bus = bus
         self.clock = clock
         self.compiler = compiler
@@ -67,6 +81,22 @@ cdef class NativeMachine:
         cpu.machine = &self.machine
         if self.compiler is not None and self.machine.cpu_count == 1:
             self.compiler.take_front_end()
+
+    def close(self):
+        """Give RAM, translations and code memory back to the host. Twice is harmless; no hart may be inside a slice."""
+        self.closed = True
+        destroy_cache(&self.machine)
+        if self.compiler is not None:
+            self.compiler.close()
+        self.bus.close()
+
+    @property
+    def usable(self):
+        """Whether it may run and be written to: it is not closed, and this is the process that built it.
+
+        A fork has a copy of the harts, but RAM and code memory are the same pages on both sides.
+        """
+        return not self.closed and self.forks == forks_until_now
 
     def reschedule(self):
         """A deadline changed, of an event or of a timer: the slice at hand, if there is one, is cut anew."""
@@ -110,7 +140,7 @@ cdef class NativeMachine:
 
     def invalidate(self, uint64_t address, uint64_t size):
         """RAM in [address, address + size) is about to be, or has been, changed from outside."""
-        if size:
+        if ram_at(&self.bus.map, address, size) != NULL and size:
             invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 

@@ -12,8 +12,10 @@ cdef class Scheduler:
     cdef int64_t quantum_left
     cdef int64_t quantum
     cdef uint64_t event_ns          # guest time of the first device event
+    cdef public bint paced          # virtual time does not jump: the caller sleeps, and says how long
     cdef readonly str form
-    cdef bint stop_asked            # request_stop() outside a slice
+    cdef bint stop_asked            # request_stop(), not returned yet
+    cdef int unserved               # why a run ended, where Python has not been told yet; STOP_NONE
 
     cdef int run_harts(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline) noexcept nogil
     cdef int next_runnable(self) noexcept nogil
@@ -23,4 +25,4 @@ cdef class Scheduler:
     cdef int64_t slice_length(self, uint64_t limit, uint64_t stop_ns) noexcept nogil
     cdef int run_one_slice(self, Cpu* cpu, int64_t length) noexcept nogil
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil
-    cdef bint signal_raised(self) noexcept
+    cdef bint handler_raised(self) noexcept

@@ -2,7 +2,8 @@
 
 Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 100,000 steps. A slice
 also ends where something is due: a timer, a device event, the end of what was asked for. With a virtual clock all of
-this is a function of steps alone; while every hart waits, time jumps to what is due next.
+this is a function of steps alone; while every hart waits, time jumps to what is due next. Where somebody sits at a
+terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
 
 A hart gives up its reservation with its turn, so that a store-conditional never meets a store of another hart that it
 does not know of (unprivileged specification, section 13.2: it may fail at any time, and a constrained LR/SC loop is far
@@ -19,8 +20,9 @@ from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
     STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
     STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
-    drop_reservation, reschedule, resume_reservation, settle_reservation,
+    ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
+from vm_native.signals cimport signal_waits
 
 cdef enum:
     MAX_SLICE = 100000
@@ -51,16 +53,33 @@ cdef class Scheduler:
         """Run until something stops it. Returns (StopCode, hart number).
 
         `limit`: steps at most, all harts together; `stop_ns`: guest time to stop at; `host_deadline`: on the host's
-        monotonic clock, ns. 2**64 - 1 means none. An exception of a device, or a signal's, is raised unchanged.
+        monotonic clock, ns. 2**64 - 1 means none. An exception of a device, or a signal's, is raised unchanged; what
+        the run ended for is then what the next one ends for, at once.
+
+        Handlers of signals are put off from here on, so that the caller can serve what it is told of: until the next
+        run looks for them, or `release_handlers`.
         """
-        cdef int code
-        with nogil:
-            code = self.run_harts(limit, stop_ns, host_deadline)
-            self.settle()
-        if self.owner.bus.pending_exception is not None:
-            error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
-            raise error
+        cdef int code = self.unserved
+        if code == STOP_NONE:
+            with nogil:
+                code = self.run_harts(limit, stop_ns, host_deadline)
+                self.settle()
+            if self.owner.bus.pending_exception is not None:
+                error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
+                raise error
+        if code not in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
+            self.unserved = code
+            self.owner.bus.put_off_handlers()
+            self.unserved = STOP_NONE
         return code, self.turn
+
+    def put_off_handlers(self):
+        """Handlers of signals wait from now on. Raises what one raises."""
+        self.owner.bus.put_off_handlers()
+
+    def release_handlers(self):
+        """Nothing is half done: call the handlers of signals that have come meanwhile. Raises what they raise."""
+        self.owner.bus.release_handlers()
 
     cdef int run_harts(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline) noexcept nogil:
         cdef uint64_t end = self.machine.timeline.steps + limit
@@ -70,17 +89,17 @@ cdef class Scheduler:
         if end < limit:
             end = NEVER
         while True:
+            now = host_ns()
+            if now >= signals_at or signal_waits():
+                signals_at = now + SIGNALS_EVERY_NS
+                with gil:
+                    if self.handler_raised():
+                        return STOP_RAISED
             if self.stop_asked:
                 self.stop_asked = False
                 return STOP_REQUESTED
-            now = host_ns()
             if now >= host_deadline:
                 return STOP_TIMEOUT
-            if now >= signals_at:
-                signals_at = now + SIGNALS_EVERY_NS
-                with gil:
-                    if self.signal_raised():
-                        return STOP_RAISED
             now = timeline_ns(self.machine.timeline, self.machine.timeline.steps)
             if now >= self.event_ns:
                 return STOP_EVENT
@@ -100,9 +119,11 @@ cdef class Scheduler:
             if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
                 return code
 
-    cdef bint signal_raised(self) noexcept:
+    cdef bint handler_raised(self) noexcept:
+        """Call the handlers of the signals that have come; nothing is half done."""
         try:
             PyErr_CheckSignals()
+            self.owner.bus.release_handlers()
         except BaseException as error:
             self.owner.bus.pending_exception = error
             return True
@@ -189,6 +210,8 @@ cdef class Scheduler:
             return STOP_SLEEP
         if due == NEVER:
             return STOP_IDLE
+        if self.paced:
+            return STOP_SLEEP
         self.machine.timeline.skipped_ns += due - timeline_ns(self.machine.timeline, self.machine.timeline.steps)
         return STOP_NONE
 
@@ -199,7 +222,16 @@ cdef class Scheduler:
         cdef Cpu* current = self.machine.current        # another thread's slice may end meanwhile
         self.stop_asked = True
         if current != NULL:
-            current.stop = STOP_REQUESTED
+            ask_to_stop(current, STOP_REQUESTED)
+
+    def forget_stop(self):
+        """The machine starts anew: what it has stopped for, and was asked to stop for, is of the past."""
+        self.unserved = STOP_NONE
+        self.stop_asked = False
+
+    def let_pass(self, uint64_t ns):
+        """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
+        self.machine.timeline.skipped_ns += ns
 
     def set_event(self, uint64_t due_ns):
         """Guest time of the first device event; 2**64 - 1 for none. The slice at hand is cut anew."""

@@ -135,8 +135,14 @@ cdef class JitCompiler:
         self.jit.interface.discard = discard_block
 
     def __dealloc__(self):
+        self.close()
+
+    def close(self):
+        """Give code memory back; nothing is compiled or runs any more. Statistics stay."""
         free_all(&self.jit)
         free(self.jit.journal)
+        self.jit.journal = NULL
+        self.jit.journal_count = 0
         unmap_code_memory(&self.jit.memory)
 
     cdef void attach(self, Machine* machine) except *:

@@ -31,7 +31,10 @@ cdef int map_code_memory(CodeMemory* memory, uint64_t size) noexcept nogil:
 
 
 cdef void unmap_code_memory(CodeMemory* memory) noexcept nogil:
+    """Once."""
     if memory.executable:
         munmap(memory.writable + memory.executable, memory.size)
     if memory.writable != NULL:
         munmap(memory.writable, memory.size)
+    memory.executable = 0
+    memory.writable = NULL

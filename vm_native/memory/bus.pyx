@@ -9,6 +9,7 @@ from bisect import bisect_right
 cimport cython
 from cpython.long cimport PyLong_Check
 from libc.stdint cimport uint64_t
+from vm_native cimport signals
 from vm_native.memory.ram cimport Ram
 
 from vm_native.memory.device_value import whole_number
@@ -32,6 +33,7 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
+        bus.put_off_handlers()
         value[0] = window.load(physical - window.base, size)
         return BUS_OK
     except BaseException as error:
@@ -45,6 +47,7 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
         window = bus.find_window(physical, size)
         if window is None:
             return BUS_FAULT
+        bus.put_off_handlers()
         window.write(physical - window.base, size, value)
         return BUS_OK
     except BaseException as error:
@@ -118,6 +121,28 @@ cdef class Bus:
             return None
         window = <Window>self.windows[index]
         return window if physical < window.end and <uint64_t>size <= window.end - physical else None
+
+    def close(self):
+        """Nothing answers any more, and RAM goes back to the host."""
+        self.map.region_count = 0
+        for ram in self.regions:
+            ram.close()
+        self.regions = []
+        self.windows = []
+
+    cdef int put_off_handlers(self) except -1:
+        """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""
+        if not self.handlers_wait:
+            signals.put_off_handlers(self)
+            self.handlers_wait = True
+        return 0
+
+    cdef int release_handlers(self) except -1:
+        """Nothing is half done. Raises what a handler raises."""
+        if self.handlers_wait:
+            self.handlers_wait = False
+            signals.release_handlers(self)
+        return 0
 
     def ram_regions(self):
         """The mapped `Ram` objects, a tuple."""

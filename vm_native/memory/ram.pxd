@@ -22,6 +22,10 @@ cdef struct RamRegion:
 cdef class Ram:
     cdef RamRegion region
     cdef int descriptor
+    cdef int exports            # buffers given out and not released
+    cdef bint closed
+
+    cdef void unmap_unless_seen(self) noexcept
 
 cdef class WritableRam:
     cdef Ram ram

@@ -10,6 +10,8 @@ from libc.stdlib cimport calloc, free
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
 from posix.unistd cimport close
 
+from vm_native.descriptors import above_standard
+
 
 PAGE_BYTES = PAGE_SIZE      # for Python
 
@@ -18,7 +20,8 @@ cdef class Ram:
     """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`. `rom`: harts cannot store to it.
 
     The buffer protocol gives a read-only, zero-copy view; who writes goes through the bus, which keeps the maps true.
-    Raises ValueError for a size that is not a positive multiple of 4096, MemoryError if the host has no room.
+    Raises ValueError for a size that is not a positive multiple of 4096, MemoryError if the host has no room. `close`
+    gives the host everything back, but for bytes that a view still shows: those go with the last view.
     """
 
     def __cinit__(self, uint64_t base, uint64_t size, *, bint rom=False):
@@ -32,27 +35,46 @@ cdef class Ram:
         self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
         self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
         if self.region.dirty == NULL or self.region.code == NULL:
-            raise MemoryError(f"no room for the page maps of {size:#x} bytes of guest RAM")
+            raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
         try:
-            self.descriptor = os.memfd_create("vm-ram", os.MFD_CLOEXEC)
+            self.descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
             os.ftruncate(self.descriptor, size)
         except OSError as error:
-            raise MemoryError(f"the host cannot give {size:#x} bytes of guest RAM: {error}") from error
+            raise MemoryError(f"the host does not give {size} bytes of guest RAM ({error.strerror})") from error
         cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         if host == MAP_FAILED:
-            raise MemoryError(f"the host cannot map {size:#x} bytes of guest RAM")
+            raise MemoryError(f"the host does not map {size} bytes of guest RAM")
         self.region.host = <uint8_t*>host
 
     def __dealloc__(self):
-        if self.region.host != NULL:
-            munmap(self.region.host, self.region.size)
+        self.exports = 0
+        self.close()
+
+    def close(self):
+        """Give back what the host lent. No new views from now on; nothing may look at the region any more."""
+        self.closed = True
         if self.descriptor >= 0:
             close(self.descriptor)
+        self.descriptor = -1
         free(self.region.dirty)
         free(self.region.code)
+        self.region.dirty = self.region.code = NULL
+        self.unmap_unless_seen()
+
+    cdef void unmap_unless_seen(self) noexcept:
+        if self.closed and self.exports == 0 and self.region.host != NULL:
+            munmap(self.region.host, self.region.size)
+            self.region.host = NULL
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
+        if self.closed:
+            raise BufferError("this RAM is closed")
         PyBuffer_FillInfo(buffer, self, self.region.host, <Py_ssize_t>self.region.size, 1, flags)
+        self.exports += 1
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        self.exports -= 1
+        self.unmap_unless_seen()
 
     def writable(self):
         """A `WritableRam` over the whole region, for whoever keeps the maps true (`NativeMachine.invalidate`)."""
@@ -75,6 +97,8 @@ cdef class Ram:
 
     def dirty_pages(self):
         """One byte a page, bytes: 1 where the page has been written."""
+        if self.closed:
+            raise ValueError("this RAM is closed")
         return (<char*>self.region.dirty)[:self.region.size >> PAGE_SHIFT]
 
 
@@ -85,8 +109,13 @@ cdef class WritableRam:
         self.ram = ram
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
+        if self.ram.closed:
+            raise BufferError("this RAM is closed")
         PyBuffer_FillInfo(buffer, self, self.ram.region.host, <Py_ssize_t>self.ram.region.size, 0, flags)
         self.exports += 1
+        self.ram.exports += 1
 
     def __releasebuffer__(self, Py_buffer* buffer):
         self.exports -= 1
+        self.ram.exports -= 1
+        self.ram.unmap_unless_seen()

@@ -140,8 +140,8 @@ class BlockDevice(VirtioDevice):
             self.events.schedule(self.latency_ns, self, SERVE)
 
     def on_event(self, event: int, data: int) -> None:
-        self.busy = False
         self.serve(0)
+        self.busy = False           # if that raises, the event stays in the queue
 
     def handle(self, index: int) -> None:
         queue = self.queues[index]

@@ -31,6 +31,10 @@ class VirtioConsole(ConsolePort, VirtioDevice):
         self.columns = columns
         self.rows = rows
 
+    @property
+    def unread(self) -> int:
+        return len(self.input)
+
     def accept(self, data: bytes) -> None:
         """The guest gets them as it makes buffers available."""
         self.input += data

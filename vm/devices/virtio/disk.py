@@ -10,11 +10,12 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
 from vm.errors import ConfigurationError
+from vm_native.descriptors import above_standard
 
 SECTOR = 512
 CHUNK = 1 << 20
@@ -96,7 +97,7 @@ class Disk(File):
         self.read_only = read_only
         try:
             self._check_kind(os.stat(self.path).st_mode)
-            self.file = os.open(self.path, os.O_RDONLY if read_only else os.O_RDWR)
+            self.file = above_standard(os.open(self.path, os.O_RDONLY if read_only else os.O_RDWR))
             fcntl.flock(self.file, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             self.size = os.lseek(self.file, 0, os.SEEK_END)
             self._check_size()
@@ -133,6 +134,52 @@ class Disk(File):
         return f"{self.path}: disk image cannot be opened ({error.strerror}); name a raw image that this user can read"
 
 
+class Marks:
+    """A set of sectors, which costs what is in it and nothing for the size of the disk: a byte a sector, in chunks."""
+
+    CHUNK = 2048
+    NONE, ALL = bytes(CHUNK), b"\1" * CHUNK
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, bytes | bytearray] = {}     # 1 for a sector that is in it; only ever more of them
+
+    def add(self, first: int, count: int) -> None:
+        """Sectors [first, first + count) are in it."""
+        while count:
+            number, start = divmod(first, self.CHUNK)
+            taken = min(count, self.CHUNK - start)
+            chunk = self._chunks.get(number)
+            if taken == self.CHUNK:
+                self._chunks[number] = self.ALL
+            elif chunk is None:
+                chunk = self._chunks[number] = bytearray(self.CHUNK)
+            if isinstance(chunk, bytearray):
+                chunk[start:start + taken] = b"\1" * taken
+            first += taken
+            count -= taken
+
+    def stretch(self, sector: int, end: int) -> tuple[bool, int]:
+        """Whether a sector is in it, and up to where, or `end` if that comes first, that is so."""
+        number, start = divmod(sector, self.CHUNK)
+        here = self._chunks.get(number, self.NONE)[start]
+        while number * self.CHUNK < end:
+            change = self._chunks.get(number, self.NONE).find(1 - here, start)
+            if change >= 0:
+                return bool(here), min(number * self.CHUNK + change, end)
+            number, start = number + 1, 0
+        return bool(here), end
+
+    def stretches(self) -> Iterator[tuple[int, int]]:
+        """All of it, as (start, stop), in order; a chunk ends a stretch."""
+        for number in sorted(self._chunks):
+            sector, end = number * self.CHUNK, (number + 1) * self.CHUNK
+            while sector < end:
+                here, stop = self.stretch(sector, end)
+                if here:
+                    yield sector, stop
+                sector = stop
+
+
 class Overlay(File):
     """A disk whose writes go to an unnamed sparse file of its own; the image below is opened read-only."""
 
@@ -144,21 +191,19 @@ class Overlay(File):
 
         try:
             with tempfile.TemporaryFile(prefix="vm-disk-") as file:
-                self.file = os.dup(file.fileno())
+                self.file = above_standard(os.dup(file.fileno()))
             os.ftruncate(self.file, self.size)
         except OSError as error:
             self.close()
             raise ConfigurationError(f"{self.path}: no room for its private copy in {tempfile.gettempdir()} "
                                      f"({error.strerror}); set TMPDIR to another directory") from error
-        self.written = bytearray(self.size // SECTOR)       # by sector: 1 if its data is in the overlay
+        self.written = Marks()              # sectors whose data is in the overlay
 
     def read(self, offset: int, view: memoryview) -> None:
         end = offset + len(view)
         while len(view):
-            sector = offset // SECTOR
-            here = self.written[sector]
-            change = self.written.find(1 - here, sector, -(-end // SECTOR))
-            stop = end if change < 0 else change * SECTOR
+            here, stop = self.written.stretch(offset // SECTOR, -(-end // SECTOR))
+            stop = min(stop * SECTOR, end)
             if here:
                 super().read(offset, view[:stop - offset])
             else:
@@ -182,28 +227,23 @@ class Overlay(File):
         """There is nothing to keep."""
 
     def _mark(self, offset: int, length: int) -> None:
-        first, count = offset // SECTOR, length // SECTOR
-        self.written[first:first + count] = b"\1" * count
+        self.written.add(offset // SECTOR, length // SECTOR)
 
     def save(self) -> list[tuple[int, int, bytes]]:
         """What was written, in pieces of (offset, length, data); no data stands for zeros."""
         pieces = []
-        start = self.written.find(1)
-        while start >= 0:
-            stop = self.written.find(0, start)
-            stop = len(self.written) if stop < 0 else stop
+        for start, stop in self.written.stretches():
             for offset in range(start * SECTOR, stop * SECTOR, CHUNK):
                 data = bytearray(min(CHUNK, stop * SECTOR - offset))
                 super().read(offset, memoryview(data))
                 pieces.append((offset, len(data), b"" if data.count(0) == len(data) else bytes(data)))
-            start = self.written.find(1, stop)
         return pieces
 
     def load(self, pieces: Iterable[tuple[int, int, bytes]]) -> None:
         """Replace what was written by what `save` gave."""
         os.ftruncate(self.file, 0)
         os.ftruncate(self.file, self.size)
-        self.written = bytearray(self.size // SECTOR)
+        self.written = Marks()
         for offset, length, data in pieces:
             if data:
                 super().write(offset, [memoryview(data)])
