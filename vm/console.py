@@ -56,6 +56,11 @@ class Console:
         return bytes(self._output)
 
     @property
+    def pending(self) -> bytes:
+        """What was printed behind the last match of `expect`, where the next search begins."""
+        return bytes(self._output[self._position:])
+
+    @property
     def text(self) -> str:
         """The same as text; what is not UTF-8 shows as U+FFFD."""
         return self._output.decode(errors="replace")

@@ -58,8 +58,7 @@ class Terminal:
             if self.interactive:
                 self.report(HINT)
                 self._make_raw()
-            if is_open(self.stdin):
-                self.machine.inputs.watch(self.stdin, self.on_input)
+            self._start_feeding()
             self.machine.console.mirror = self.write
         except BaseException:
             self.restore()
@@ -131,6 +130,10 @@ class Terminal:
     def _quit(self) -> None:
         self.quitting = True
         self.machine.request_stop()
+
+    def _start_feeding(self) -> None:
+        if is_open(self.stdin):
+            self.machine.inputs.watch(self.stdin, self.on_input)
 
     def _stop_feeding(self) -> None:
         self.machine.inputs.forget(self.stdin)

@@ -9,7 +9,7 @@ from vm.images.linux import FILES
 
 pytestmark = pytest.mark.network
 
-PACKAGES = ["bash", "e2fsprogs"]
+PACKAGES = ["bash", "dash", "e2fsprogs"]
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +56,20 @@ def test_drivers_are_loaded(shell):
 def test_package_runs_with_its_libraries(shell):
     assert shell.run("bash -c 'echo ${BASH_VERSINFO[0]}'", check=True).output == "5\n"
     assert shell.run("readlink /usr/bin/bash").status == 1              # a program, not a link to busybox
+
+
+@pytest.mark.parametrize("name", ["bash --norc", "bash --posix", "dash", "busybox ash"])
+def test_every_shell_gives_output_and_status(shell, name):
+    """Errors of syntax and expansion as well, with the statuses of POSIX.1-2017, XCU 2.8.1: not 0."""
+    shell.machine.console.send(f"{name} -i\n")
+    inner = shell.machine.shell()
+    assert inner.run("readlink /proc/$$/exe").output.strip().endswith(name.partition(" ")[0])
+    assert inner.run("cd /proc; printf 'a\\n\\tb'").output == "a\n\tb"
+    assert inner.run("cat <<END\n$PWD '!' \\\\\nEND\n(exit 42)").status == 42
+    assert all(inner.run(wrong).status > 0 for wrong in ("if", "echo )", "echo ${nothing?}"))
+    assert inner.run("echo " + "x" * 3000).output == "x" * 3000 + "\n"
+    shell.machine.console.send("exit\n")
+    assert shell.machine.shell().run("echo back").output == "back\n"
 
 
 def test_job_control_works(shell):

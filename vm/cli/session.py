@@ -20,11 +20,12 @@ CRASHED = 139           # 128 + SIGSEGV
 NOBODY_READS = 141      # 128 + SIGPIPE
 
 
-def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None) -> int:
+def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None,
+               terminal_class: type[Terminal] = Terminal) -> int:
     """Run the machine with the terminal as its console; the exit code. `name` is the guest's, for messages."""
     machine.console.record = False
     try:
-        with Terminal(machine) as terminal:
+        with terminal_class(machine) as terminal:
             stop = run_with_input(machine, terminal, instructions, timeout)
     except BrokenPipeError:
         return NOBODY_READS
@@ -50,6 +51,8 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
             machine.reset()
         elif stop.reason is StopReason.IDLE and terminal.feeding:
             machine.inputs.poll(time_left())
+        elif stop.reason is StopReason.REQUESTED and not terminal.quitting:
+            continue                        # the terminal's request: there is input to look at
         else:
             return stop
 
