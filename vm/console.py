@@ -26,8 +26,8 @@ Pattern: TypeAlias = Text | Bytes
 class Console:
     """Everything the guest prints and everything typed to it.
 
-    `send`, `run` and `request_stop` are the machine's: input to the console device, `Machine.run`, and the request that
-    makes `run` return as soon as the current instruction is done.
+    `send`, `unread`, `run` and `request_stop` are the machine's: input to the console device, how much of it the guest
+    has not read, `Machine.run`, and the request that makes `run` return as soon as the current instruction is done.
 
     Attributes:
         before: the output between the previous match of `expect` and the last one, as text; bytes that are not UTF-8
@@ -38,8 +38,10 @@ class Console:
         record: keep the output; without it only what comes while `expect` waits is kept
     """
 
-    def __init__(self, send: Callable[[bytes], None], run: Callable[..., Stop], request_stop: Callable[[], None]):
+    def __init__(self, send: Callable[[bytes], None], unread: Callable[[], int], run: Callable[..., Stop],
+                 request_stop: Callable[[], None]):
         self._send = send
+        self._unread = unread
         self._run = run
         self._request_stop = request_stop
         self._output = bytearray()
@@ -61,9 +63,19 @@ class Console:
         return bytes(self._output)
 
     @property
+    def pending(self) -> bytes:
+        """What was printed behind the last match of `expect`, where the next search begins."""
+        return bytes(self._output[self._position:])
+
+    @property
     def text(self) -> str:
         """The same as text; what is not UTF-8 shows as U+FFFD."""
         return self._output.decode(errors="replace")
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of what was typed the guest has not read yet."""
+        return self._unread()
 
     def send(self, data: str | bytes) -> None:
         """Type something. Enter is `\\n` here; a terminal sends `\\r` for it, and most guests take either."""

@@ -133,7 +133,7 @@ class Machine:
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
         self._console_device: ConsolePort | None = None     # what is typed to
-        self.console = Console(self._type, self.run, self.request_stop)
+        self.console = Console(self._type, self._unread, self.run, self.request_stop)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
         self._start: Start | None = None        # what `reset` begins with again
         self.program: Program | None = None
@@ -219,6 +219,9 @@ class Machine:
         if self._console_device is None:
             raise ConfigurationError("there is no console to type to: attach a vm.devices.UART first")
         self._console_device.receive(data)
+
+    def _unread(self) -> int:
+        return 0 if self._console_device is None else self._console_device.unread
 
     def _take_typed(self, size: int) -> bytes:
         """What of the keys no console device has read yet, for a program that asks the host."""

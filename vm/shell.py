@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
@@ -33,6 +33,8 @@ PASSWORD = re.compile(rb"assword: ?\Z")
 PATIENCE = 2                # guest seconds for the answer of a shell that is there
 PIECE = 200                 # bytes of a command in a line that is typed: editors of lines take some hundred
 MARK = "\\035"              # of printf: the group separator
+MARK_BYTE = b"\035"
+MARK_SIZE = 22              # bytes of the mark at the end, of a status of three digits
 ESCAPE = 5                  # bytes of one: \\0ddd
 TAIL = 80                   # bytes of output that are looked at for a prompt
 PLAIN = re.compile(rb"[A-Za-z0-9 _./:=,@%+-]")
@@ -76,12 +78,13 @@ class Shell:
         self._count = 0
         self._wait(user, password, seconds, timeout)
 
-    def run(self, command: str, *, check: bool = False, seconds: float = 60, timeout: float | None = None) -> Result:
+    def run(self, command: str, *, check: bool = False, seconds: float = 60, timeout: float | None = None,
+            show: Callable[[bytes], None] | None = None) -> Result:
         """Run a command, or several lines of them, and wait for its end.
 
         It runs in the shell itself, so that `cd` and variables stay, without input. Limits are those of
         `Console.expect`, whose errors are raised; the command goes on in the guest then. With `check`, raises
-        CommandFailed for a status that is not 0.
+        CommandFailed for a status that is not 0. `show` is called with the output as it comes.
         """
         __tracebackhide__ = True
         console = self.machine.console
@@ -89,10 +92,12 @@ class Shell:
         console.send("vm_command=\n")
         for piece in pieces(escaped(command)):
             console.send(f"vm_command=$vm_command'{piece}'\n")
-        console.send(f"printf '{MARK}{name}{MARK}'; eval \"$(printf %b \"$vm_command\")\" </dev/null; "
+        console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
         console.expect(f"\035{name}\035".encode(), seconds, timeout=timeout)
-        end = console.expect(re.compile(rb"\035(\d+) %b\035" % name.encode()), seconds, timeout=timeout)
+        end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
+        with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
+            end = console.expect(end_mark, seconds, timeout=timeout)
         output = console.before.replace("\r\n", "\n")
         result = Result(command, output, int(end[1]))
         if check and result.status:
@@ -140,6 +145,49 @@ class Shell:
         except ExpectTimeout:
             return False
         return True
+
+
+class Follower:
+    """Calls `show` with what a command prints, as it comes, up to the mark at its end."""
+
+    def __init__(self, end_mark: re.Pattern[bytes], show: Callable[[bytes], None]):
+        self._end_mark = end_mark
+        self._show = show
+        self._held = b""                        # what may be the beginning of the mark, or of the end of a line
+        self._ended = False
+
+    def write(self, data: bytes) -> None:
+        if self._ended:
+            return
+        held = self._held + data
+        end = self._end_mark.search(held)
+        if end is not None:
+            self._ended = True
+            size = end.start()
+        else:
+            mark = held.find(MARK_BYTE, -MARK_SIZE)
+            size = mark if mark >= 0 else len(held) - held.endswith(b"\r")
+        self._held = held[size:]
+        if size:
+            self._show(held[:size].replace(b"\r\n", b"\n"))
+
+
+@contextmanager
+def mirrored(console: Console, write: Callable[[bytes], None]) -> Iterator[None]:
+    """Within the block, `write` gets what is printed behind the last match, beside the console's mirror."""
+    mirror = console.mirror
+
+    def both(data: bytes) -> None:
+        if mirror is not None:
+            mirror(data)
+        write(data)
+
+    write(console.pending)
+    console.mirror = both
+    try:
+        yield
+    finally:
+        console.mirror = mirror
 
 
 def escaped(command: str) -> str:

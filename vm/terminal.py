@@ -71,8 +71,7 @@ class Terminal:
                 self.report(HINT)
                 self._saved_modes = termios.tcgetattr(self.stdin)
                 self._make_raw()
-            if is_open(self.stdin):
-                self.machine.inputs.watch(self.stdin, self.on_input, self._wants_input)
+            self._start_feeding()
             self.machine.inputs.interactive = self.interactive
             self.machine.console.mirror = self.write
         except BaseException:
@@ -141,10 +140,10 @@ class Terminal:
         self._last_printed = b"\n"
 
     def _wants_input(self) -> bool:
-        return self.interactive or self.machine.board.uart.unread < UNREAD
+        return self.interactive or self.machine.console.unread < UNREAD
 
     def _type(self, data: bytes) -> None:
-        losing = self.interactive and self.machine.board.uart.unread + len(data) > UNREAD_KEYS
+        losing = self.interactive and self.machine.console.unread + len(data) > UNREAD_KEYS
         if losing and not self._losing_keys:
             self.report("vm: the guest does not read; what is typed is lost until it does")
         self._losing_keys = losing
@@ -176,6 +175,10 @@ class Terminal:
     def _quit(self) -> None:
         self.quitting = True
         self.machine.request_stop()
+
+    def _start_feeding(self) -> None:
+        if is_open(self.stdin):
+            self.machine.inputs.watch(self.stdin, self.on_input, self._wants_input)
 
     def _stop_feeding(self) -> None:
         self.machine.inputs.forget(self.stdin)

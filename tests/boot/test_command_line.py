@@ -22,6 +22,16 @@ date +%s
 """
 
 
+def vm(*arguments, input=b"", timeout=120):
+    """The finished `vm boot`."""
+    return subprocess.run([*COMMAND, "boot", *map(str, arguments)], input=input, capture_output=True, timeout=timeout,
+                          check=False)
+
+
+def debian(*arguments, **options):
+    return vm("debian", "--timeout", "100", *arguments, **options)
+
+
 @pytest.mark.parametrize("firmware", [None, "fw_dynamic.elf"])
 def test_boot_to_userspace_and_power_off(firmware, tmp_path):
     """The guest reads and writes its disk, knows the date, powers off: exit code 0, its console on standard output."""
@@ -41,3 +51,49 @@ def test_boot_to_userspace_and_power_off(firmware, tmp_path):
     expected = bytearray(PATTERN.ljust(MIB, b"\0"))
     expected[512:512 + len(WRITTEN)] = WRITTEN
     assert disk.read_bytes() == expected
+
+
+def test_command_gives_its_output_and_its_status(tmp_path):
+    """On a disk of one's own, with a file system, and with nothing else on standard output."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(8 * MIB))
+    commands = ("mke2fs -F /dev/vda >/dev/null; mount -t ext4 /dev/vda /mnt && "
+                "printf 'mounted\\n\\035no newline'; (exit 7)")
+    process = debian("--disk", disk, "--run", commands)
+    assert (process.returncode, process.stdout, process.stderr) == (7, b"mounted\n\x1dno newline", b"")
+
+
+def test_command_that_powers_off_ends_the_run_with_what_it_printed():
+    process = debian("--clock", "virtual", "--run", "echo last words; poweroff -f")
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert process.stdout.startswith(b"last words\n")
+
+
+@pytest.mark.parametrize("arguments, code, message", [
+    (["--run", "sleep 1000", "--timeout", "8"], 124, "debian: the command did not end within --timeout"),
+    (["--run", "true", "--timeout", "0.2"], 124, "debian: no shell answered within --timeout; it printed nothing"),
+    (["--run", "true", "--append", "rdinit=/nope init=/nope"], 1, "debian: Kernel panic - not syncing: "),
+    (["--run", "reboot -f"], 1, "debian: the guest reset the machine before the command ended"),
+])
+def test_command_that_does_not_end_says_why_in_one_line(arguments, code, message):
+    process = vm("debian", *arguments)
+    assert process.returncode == code
+    assert process.stderr.decode().startswith(f"vm: {message}") and process.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("clock", ["real", "virtual"])
+@pytest.mark.parametrize("text", ["cd /tmp\ncat > file <<END\none $((6 * 7))\nEND\ncat file\n", "echo one $((6 * 7))"],
+                         ids=["lines", "no newline at the end"])
+def test_piped_input_waits_for_the_shell_and_ends_it(text, clock):
+    process = debian("--shell", "--clock", clock, input=text.encode())
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert "one 42" in process.stdout.decode().splitlines()
+
+
+def test_shell_without_input_ends():
+    assert debian("--shell").returncode == 0
+
+
+def test_package_is_there():
+    process = debian("--package", "bash", "--run", "bash -c 'echo ${BASH_VERSINFO[0]}'")
+    assert (process.returncode, process.stdout) == (0, b"5\n")

@@ -34,11 +34,20 @@ def test_output_is_what_the_command_prints(shell, command, output):
 
 
 @pytest.mark.parametrize("command, status", [("true", 0), ("false", 1), ("(exit 42)", 42), ("no-such-command", 127),
+                                             ("if", 2), ("echo )", 2), ("echo ${unset?}", 2),
                                              ("kill -9 $(sh -c 'echo $PPID; exec sleep 9') & wait $!; kill -l 9", 0),
                                              ("sh -c 'kill -9 $$'", 137)])
 def test_status_is_the_commands(shell, command, status):
     """POSIX.1-2017, XCU 2.8.2: 127 for a command that is not found, more than 128 for one that a signal ended."""
     assert shell.run(command).status == status
+
+
+def test_output_is_shown_as_it_comes(shell):
+    """In pieces, which together are the output; the console's mirror is as before."""
+    shown, mirror = [], shell.machine.console.mirror
+    output = shell.run("echo one; printf two", show=shown.append).output_bytes
+    assert b"".join(shown) == output == b"one\ntwo"
+    assert len(shown) > 1 and shell.machine.console.mirror is mirror
 
 
 def test_check_raises_with_what_was_printed(shell):

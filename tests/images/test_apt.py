@@ -3,7 +3,7 @@
 import pytest
 
 from vm.errors import ImageError
-from vm.images import apt, debian
+from vm.images import apt, suite
 from vm.images.fetch import proxies
 
 
@@ -62,7 +62,7 @@ def test_no_mirror_at_all(monkeypatch):
     monkeypatch.delenv("VM_DEBIAN_MIRROR", raising=False)
     monkeypatch.setattr(apt, "mirrors", list)
     with pytest.raises(ImageError, match="pass --mirror URI or set VM_DEBIAN_MIRROR"):
-        debian.debian_archive()
+        suite.debian_archive()
 
 
 def test_configuration_is_read_from_apt(tmp_path, monkeypatch):

@@ -45,6 +45,20 @@ def linux(machine: vm.Machine) -> str:
     return str(match[1])
 
 
+def commands(machine: vm.Machine) -> str:
+    image = vm.images.debian(packages=["strace"])
+    assert_type(image.kernel, Path)
+    machine.boot(*image)
+    shell = machine.shell(timeout=60)
+    result = shell.run("uname -r", check=True, show=lambda data: print(data.decode()))
+    assert_type(result.status, int)
+    which = machine.console.expect(["login: ", re.compile("# $")], fail="panic")
+    assert_type(which, re.Match[str])
+    assert_type(machine.console.expect(re.compile(rb"(\d+)")), re.Match[bytes])
+    assert_type(machine.console.before, str)
+    return result.output + machine.console.before
+
+
 def registers(machine: vm.Machine) -> float:
     hart = machine.harts[0]
     hart.pc = 0x8000_0000

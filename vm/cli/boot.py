@@ -1,17 +1,21 @@
-"""`vm boot`: a Linux kernel, the user's or Debian's installer."""
+"""`vm boot`: a Linux kernel, the user's or Debian's."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vm.cli.options import Address, build_machine, machine_options
 
+if TYPE_CHECKING:
+    from vm.machine import Machine
+
 EXAMPLES = """\b
 Examples:
-  vm boot debian --shell
+  vm boot debian --shell --disk disk.img
+  vm boot debian --run "uname -a"
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0"""
 
 
@@ -23,45 +27,75 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real")
+@click.option("--run", "command", metavar="COMMAND", help="Wait for a shell, run this in it and exit with its status.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Stop after so much time on the host.")
 @click.option("--shell", is_flag=True, help="With debian: a root shell, not the installer.")
+@click.option("--package", "packages", metavar="NAME", multiple=True,
+              help="With debian's shell: a package that the guest shall have; repeatable.")
 @click.option("--mirror", metavar="URL", help="With debian: the mirror to download from.  [default: VM_DEBIAN_MIRROR,"
                                               " or the host's apt's]")
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
-         firmware: str | None, shell: bool, mirror: str | None, **options: Any) -> int:
+         firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
+         mirror: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
-    `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer.
+    `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
+    a kernel and an initrd of a small system with disks and network. Input that is piped to --shell is typed when the
+    shell is there, and at its end the shell is left.
 
     \b
-    Exit codes are those of `vm run`: 0 when the guest powers off.
+    Exit codes are those of `vm run`: 0 when the guest powers off. With --run:
+      the command's status; what it prints is all that is printed
+      1    no shell, or the kernel panics
+      124  not done within --timeout
     """
-    if (image is None) == (kernel is None):
-        raise click.UsageError("say either debian or --kernel FILE", click.get_current_context())
-    if image is None and (shell or mirror):
-        raise click.UsageError("--shell and --mirror go with debian", click.get_current_context())
-    if image and initrd:
-        raise click.UsageError("debian brings its own initrd", click.get_current_context())
-    if image and address is not None:
-        raise click.UsageError("--address goes with --kernel", click.get_current_context())
+    def refuse_if(wrong: object, message: str) -> None:
+        if wrong:
+            raise click.UsageError(message, click.get_current_context())
 
-    from vm.cli.session import run_to_end
+    refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
+    refuse_if(image is None and (shell or packages or mirror), "--shell, --package and --mirror go with debian")
+    refuse_if(image and initrd, "debian brings its own initrd")
+    refuse_if(image and address is not None, "--address goes with --kernel")
+    refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
 
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
+        small = image is not None and (shell or command is not None)
         if image:
-            kernel, initrd, append = debian(shell, mirror, append)
+            kernel, initrd, append = small_debian(packages, mirror, append) if small else installer(mirror, append)
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
-        return run_to_end(machine, image or str(kernel))
+        return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0))
 
 
-def debian(shell: bool, mirror: str | None, append: str) -> tuple[str, str, str]:
+def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool) -> int:
+    """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input."""
+    from vm.cli.guest_shell import PipedShell, run_command
+    from vm.cli.session import run_to_end
+    from vm.terminal import Terminal
+
+    if command is not None:
+        return run_command(machine, name, command, timeout)
+    return run_to_end(machine, name, timeout=timeout, terminal_class=PipedShell if piped else Terminal)
+
+
+def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:
+    """Kernel, initrd and command line of Debian's kernel with busybox and packages."""
+    from vm.cli.progress import download_progress
+    from vm.images import debian
+
+    with download_progress("debian") as progress:
+        linux = debian(packages, mirror=mirror, progress=progress)
+    return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
+
+
+def installer(mirror: str | None, append: str) -> tuple[str, str, str]:
     """Kernel, initrd and command line of Debian's installer."""
     from vm.cli.progress import download_progress
-    from vm.images import INSTALLER_CMDLINE, SHELL_CMDLINE, debian_installer
+    from vm.images import INSTALLER_CMDLINE, debian_installer
 
     with download_progress("debian installer") as progress:
         kernel, initrd = debian_installer(mirror, progress)
-    # What follows `--` in the shell's command line is not for the kernel.
-    cmdline = f"{append} {SHELL_CMDLINE}" if shell else f"{INSTALLER_CMDLINE} {append}"
-    return str(kernel), str(initrd), cmdline.strip()
+    return str(kernel), str(initrd), f"{INSTALLER_CMDLINE} {append}".strip()

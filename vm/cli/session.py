@@ -19,11 +19,12 @@ CRASHED = 139           # 128 + SIGSEGV
 NOBODY_READS = 141      # 128 + SIGPIPE
 
 
-def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None) -> int:
+def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None,
+               terminal_class: type[Terminal] = Terminal) -> int:
     """Run the machine with the terminal as its console; the exit code. `name` is the guest's, for messages."""
     machine.console.record = False
     try:
-        with Terminal(machine) as terminal:
+        with terminal_class(machine) as terminal:
             stop = run_with_input(machine, terminal, instructions, timeout)
             if terminal.quitting:
                 return 0

@@ -2,10 +2,11 @@
 
 from vm.images.archive import Archive
 from vm.images.deb import extract
-from vm.images.debian import INSTALLER_CMDLINE, SHELL_CMDLINE, debian_archive, debian_installer, debian_package
+from vm.images.linux import Linux, debian
 from vm.images.package import Package
+from vm.images.suite import INSTALLER_CMDLINE, SHELL_CMDLINE, debian_archive, debian_installer, debian_package
 
 __all__ = [
-    "INSTALLER_CMDLINE", "SHELL_CMDLINE", "Archive", "Package", "debian_archive", "debian_installer", "debian_package",
-    "extract",
+    "INSTALLER_CMDLINE", "SHELL_CMDLINE", "Archive", "Linux", "Package", "debian", "debian_archive",
+    "debian_installer", "debian_package", "extract",
 ]

@@ -55,15 +55,34 @@ class Archive:
                 elif not in_cache:
                     log.warning("%s; taking %s %s, whose digest is known", failure, name, known.version)
                 return known
-        stanza = re.search(rb"^Package: %b\n(?:.+\n)*" % re.escape(name.encode()), self._index, re.MULTILINE)
+        stanza = self._stanza(b"Package: %b\n" % name.encode()) or self._provider(name)
         if not stanza:
             raise ImageError(f"package {name} is not in {self.suite} for {self.architecture}")
-        fields = dict(re.findall(r"^(\S+): (.*)$", stanza[0].decode(), re.MULTILINE))
-        depends = tuple(re.findall(r"(?:^|, )([^\s:,|(]+)", fields.get("Depends", "")))
+        fields = dict(re.findall(r"^(\S+): (.*)$", stanza, re.MULTILINE))
+        needed = ", ".join(fields[field] for field in ("Pre-Depends", "Depends") if field in fields)
+        depends = tuple(re.findall(r"(?:^|, )([^\s:,|(]+)", needed))
         try:
-            return Package(name, fields["Version"], fields["Filename"], int(fields["Size"]), fields["SHA256"], depends)
+            return Package(fields["Package"], fields["Version"], fields["Filename"], int(fields["Size"]),
+                           fields["SHA256"], depends)
         except KeyError as missing:
             raise ImageError(f"package {name}: its entry in the index has no field {missing}") from missing
+
+    def _stanza(self, first_line: bytes) -> str:
+        """The entry that begins with this line; empty if there is none."""
+        start = 0 if self._index.startswith(first_line) else self._index.find(b"\n" + first_line) + 1
+        if start == 0 and not self._index.startswith(first_line):
+            return ""
+        end = self._index.find(b"\n\n", start)
+        return self._index[start:len(self._index) if end < 0 else end].decode()
+
+    def _provider(self, name: str) -> str:
+        """The entry of the first package that provides a virtual one (Debian policy, 7.5); empty if none does."""
+        provides = re.search(rb"^Provides: (?:.*[ ,])?%b(?:[ ,].*)?$" % re.escape(name.encode()), self._index,
+                             re.MULTILINE)
+        if provides is None:
+            return ""
+        start = self._index.rfind(b"\n\n", 0, provides.start()) + 2
+        return self._stanza(self._index[start if start > 1 else 0:provides.start()].partition(b"\n")[0] + b"\n")
 
     def fetch(self, package: Package, progress: Progress | None = None) -> Path:
         """The path of the package's .deb in the cache."""

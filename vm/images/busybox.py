@@ -5,7 +5,6 @@ All from packages of the Debian archive, verified and cached.
 
 import gzip
 import hashlib
-import lzma
 import stat
 from collections.abc import Sequence
 from functools import cache
@@ -15,12 +14,12 @@ from vm.images.archive import Archive
 from vm.images.cache import cache_directory, replacing
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.deb import extract
-from vm.images.debian import debian_archive
+from vm.images.kernel import Kernel, kernel_package
 from vm.images.package import Package
+from vm.images.suite import debian_archive
 
 READY = "guest: ready"
-# Debian builds these as modules; the UART, the virtio console and the goldfish clock are in the kernel. In this order.
-MODULES = ("virtio_mmio", "virtio_blk", "virtio-rng")
+MODULES = ("virtio_mmio", "virtio_blk", "virtio_rng")       # in this order
 OPENSBI_VERSION = "1.6"
 OPENSBI_FILES = ("fw_jump.elf", "fw_jump.bin", "fw_dynamic.elf", "fw_dynamic.bin")
 # Two thirds of a boot to userspace are self-tests and certificates: QUICK_CMDLINE leaves them out.
@@ -38,27 +37,19 @@ def _archive() -> Archive:
 
 
 @cache
-def _kernel_files() -> dict[str, Path]:
-    archive = _archive()
-    # linux-image-riscv64 is empty and depends on the kernel of the day.
-    name = next(name for name in archive.package("linux-image-riscv64").depends if name.startswith("linux-image-"))
-    patterns = ("boot/vmlinux-*", *(f"*/{module}.ko.xz" for module in MODULES))
-    return extract(archive.fetch(archive.package(name)), *patterns)
-
-
-def _one(files: dict[str, Path], prefix: str) -> Path:
-    return next(path for path in files.values() if path.name.startswith(prefix))
+def _kernel() -> Kernel:
+    return Kernel(_archive().fetch(kernel_package(_archive())))
 
 
 def debian_kernel() -> Path:
     """Debian's kernel, an uncompressed Image with an EFI stub."""
-    return _one(_kernel_files(), "vmlinux-")
+    return _kernel().image
 
 
 @cache
 def kernel_module(name: str) -> bytes:
     """A module of Debian's kernel, decompressed."""
-    return lzma.decompress(_one(_kernel_files(), f"{name}.ko").read_bytes())
+    return _kernel().modules([name])[-1].content
 
 
 @cache

@@ -53,7 +53,7 @@ def _already_extracted(directory: Path) -> dict[str, Path] | None:
 def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str, Path]:
     files, unmatched, manifest = {}, set(patterns), ""
     try:
-        with open(deb, "rb") as file, tarfile.open(fileobj=file, mode=_seek_data(deb, file)) as tar:
+        with open(deb, "rb") as file, open_data(deb, file) as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
                 matched = {pattern for pattern in patterns if fnmatchcase(name, pattern)}
@@ -76,6 +76,11 @@ def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str,
     with replacing(directory / MANIFEST) as output:
         output.write(manifest.encode())
     return files
+
+
+def open_data(deb: Path, file: BinaryIO) -> tarfile.TarFile:
+    """The files of a package, to be read in their order; `file` is the open package. `deb` is for errors."""
+    return tarfile.open(fileobj=file, mode=_seek_data(deb, file))
 
 
 def _seek_data(deb: Path, file: BinaryIO) -> TarMode:

@@ -1,0 +1,134 @@
+"""A Linux to use: Debian's kernel, and an initrd with busybox, drivers for the machine's devices, and packages.
+
+All is from the archive, verified. The initrd is made here, once for each content, and is not compressed: the guest
+would pay for that. Drivers are loaded when it boots; file systems when something is mounted, since they are large.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vm.images.archive import Archive
+from vm.images.cache import cache_directory, replacing
+from vm.images.cpio import Entry, cpio_newc
+from vm.images.fetch import Progress
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, Kernel, kernel_package
+from vm.images.package import Package
+from vm.images.suite import debian_archive
+from vm.images.unpack import unpacked, with_dependencies
+
+# Half of the boot would be self-tests of the kernel's cryptography.
+LINUX_CMDLINE = "console=ttyS0 quiet cryptomgr.notests"
+DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/lib64",
+               "usr/lib/modules", "usr/sbin", "var", "var/tmp")
+LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/sh": "busybox",
+         "usr/sbin/init": "../bin/busybox", "usr/sbin/modprobe": "../bin/busybox", "etc/mtab": "/proc/self/mounts"}
+# Programs of packages go before those of busybox, which gets no links for them.
+INIT = f"""#!/bin/sh
+export PATH=/usr/sbin:/usr/bin HOME=/root
+busybox mount -t proc proc /proc
+busybox --install -s /usr/bin 2>/dev/null
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+modprobe -a {" ".join(DEVICES)}
+ip link set lo up
+hostname debian
+exec /sbin/init
+"""
+# The shell has the terminal for its own, so that job control and Ctrl-C work; the machine goes off when it ends.
+SESSION = """#!/bin/sh
+cd
+sh -l
+sync
+umount -a -r 2>/dev/null
+poweroff -f
+"""
+FILES = {
+    "init": (0o755, INIT),
+    "usr/sbin/session": (0o755, SESSION),
+    "etc/inittab": (0o644, "ttyS0::once:/usr/sbin/session\n"),
+    "etc/filesystems": (0o644, "ext4\nvfat\n*\n"),
+    "etc/group": (0o644, "root:x:0:\n"),
+    "etc/hosts": (0o644, "127.0.0.1 localhost\n"),
+    "etc/passwd": (0o644, "root:x:0:0:root:/root:/bin/sh\n"),
+}
+
+
+class Linux(NamedTuple):
+    """What `Machine.boot` takes, in its order: `machine.boot(*debian())`."""
+
+    kernel: Path
+    initrd: Path
+    cmdline: str
+
+
+def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: str | None = None,
+           progress: Progress | None = None) -> Linux:
+    """Debian's kernel with an initrd that boots to a root shell on the serial console.
+
+    - packages: more of the archive that the guest shall have, with all that they depend on, as "strace". Their files
+      are unpacked, their maintainer scripts do not run.
+    - modules: more modules of the kernel, as "overlay"; loaded when they are asked for, or by `modprobe`.
+    - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
+    - progress: called with the bytes received and the size, as something is downloaded.
+
+    There are drivers for disks (/dev/vda), network, entropy, and the file systems ext4 and 9p. The machine powers off
+    when the shell ends. The first call downloads about 110 MB, the kernel with all its modules. Raises ImageError.
+    """
+    if isinstance(packages, str) or isinstance(modules, str):
+        raise TypeError('packages and modules are lists of names, as in packages=["strace"]')
+    archive = debian_archive(mirror)
+    wanted = with_dependencies(archive, ["busybox-static", *packages], progress)
+    system = kernel_package(archive)
+    kernel = Kernel(archive.fetch(system, progress), modules)
+    recipe = repr((INIT, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)), system.sha256,
+                   [package.sha256 for package in wanted]))
+    path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
+    if not path.exists():
+        entries = initrd(archive, kernel, wanted, modules, progress)
+        with replacing(path) as file:
+            file.write(cpio_newc(entries))
+    return Linux(kernel.image, path, LINUX_CMDLINE)
+
+
+def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], modules: Sequence[str],
+           progress: Progress | None) -> list[Entry]:
+    """The entries, directories before what is in them; of a name that is there twice the first counts."""
+    entries: dict[str, Entry] = {}
+
+    def add(name: str, mode: int, content: bytes = b"", device: tuple[int, int] = (0, 0)) -> None:
+        parent = name.rpartition("/")[0]
+        if parent and parent not in entries:
+            add(parent, stat.S_IFDIR | 0o755)
+        entries.setdefault(name, (name, mode, content, device))
+
+    for name in DIRECTORIES:
+        add(name, stat.S_IFDIR | (0o1777 if name.endswith("tmp") else 0o755))
+    add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    for name, (mode, text) in FILES.items():
+        add(name, stat.S_IFREG | mode, text.encode())
+    for package in packages:
+        for entry in unpacked(archive.fetch(package, progress)):
+            add(*entry)
+    for name, target in LINKS.items():
+        add(name, stat.S_IFLNK | 0o777, target.encode())
+    found = kernel.modules([*DEVICES, *FILE_SYSTEMS, *modules])
+    folder = f"usr/lib/modules/{kernel.release}"
+    for module in found:
+        add(f"{folder}/{module.name}.ko", stat.S_IFREG | 0o644, module.content)
+    # As depmod(8) writes them: a module, and all that it needs, the last to be loaded first.
+    needs: dict[str, list[str]] = {}
+    for module in found:
+        all_needs = [other for name in module.needs for other in (name, *needs[name])]
+        needs[module.name] = list(dict.fromkeys(reversed(all_needs)))[::-1]
+    depends = "".join(f"{name}.ko:{''.join(f' {other}.ko' for other in others)}\n" for name, others in needs.items())
+    aliases = "".join(f"alias {alias} {module.name}\n" for module in found for alias in module.aliases)
+    add(f"{folder}/modules.dep", stat.S_IFREG | 0o644, depends.encode())
+    add(f"{folder}/modules.alias", stat.S_IFREG | 0o644, aliases.encode())
+    return list(entries.values())
