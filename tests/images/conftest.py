@@ -45,7 +45,8 @@ class SigningKey:
         self.time = ("--faked-system-time", "20200101T000000!") if kind.startswith(("expired", "old")) else ()
         home.mkdir(mode=0o700)
         usage = "cert" if kind == "expired subkey" else "sign"
-        self.gpg("--quick-generate-key", "Test <test@invalid>", "ed25519", usage, "1d" if kind == "expired" else "never")
+        life = "1d" if kind == "expired" else "never"
+        self.gpg("--quick-generate-key", "Test <test@invalid>", "ed25519", usage, life)
         listing = self.gpg("--list-keys", "--with-colons").decode()
         fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
         if kind == "expired subkey":
