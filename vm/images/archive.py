@@ -9,6 +9,7 @@ import json
 import logging
 import lzma
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -24,8 +25,8 @@ from vm.images.signature import DEBIAN_KEYRING, signed_text
 
 INRELEASE_LIMIT = 4 << 20
 DAY = 24 * 60 * 60
-OFFLINE = ("no copy is in the cache: name a mirror that can be reached with --mirror or VM_DEBIAN_MIRROR (file:// will"
-           " do), or copy the cache (VM_CACHE) of a host that has it")
+OFFLINE = ("nor is a copy in the cache: name a mirror with --mirror or VM_DEBIAN_MIRROR (file:// will do, too), or"
+           " copy the cache (VM_CACHE) of a host that has it")
 
 log = logging.getLogger("vm.images")
 
@@ -125,7 +126,7 @@ class Archive:
             return self._obtain(self._path(package), [package.filename], package.size, package.sha256, progress)
         except Unreachable as failure:
             if failure.missing:                 # the mirror may have a newer one since the index was looked at
-                self._kept_path(package.name).unlink(missing_ok=True)
+                shutil.rmtree(self._kept_path(package.name).parent, ignore_errors=True)
                 raise
             raise Unreachable(f"{failure}; {OFFLINE}") from failure
 
