@@ -87,17 +87,15 @@ def sha256(path: Path) -> str | None:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            stamped = _stamped(path, status)
-            if stamped is None:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if stamped := _stamped(path, status):
+                return stamped
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ImageError(f"{path}: cannot read: {error.strerror}") from error
-    if stamped is None:
-        _stamp(path, status, digest)
-        return digest
-    return stamped
+    _stamp(path, status, digest)
+    return digest
 
 
 def remember(path: Path, digest: str) -> None:
