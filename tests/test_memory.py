@@ -235,7 +235,7 @@ def test_arguments_are_named(arguments, named, memory):
 
 
 def test_isa_shows_its_string(guest):
-    assert repr(guest("wfi", isa="rv64ima").machine.isa) == "<Isa rv64ima_zicsr>"
+    assert repr(guest("wfi", isa="rv64ima").machine.isa) == "<Isa rv64ima_zicsr_zmmul_zaamo_zalrsc>"
 # --- clear ------------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("start, size", [(0, 1), (5, 4090), (4095, 2), (0, 4096), (100, 20_000), (4096, 8192), (0, 0)])

@@ -44,7 +44,7 @@ def test_version(vm):
     (("run", "x", "--max-instructions", "0"), "--max-instructions"),
     (("boot",), "say either debian or --kernel FILE; see `vm boot --help`"),
     (("boot", "debian", "--kernel", "Image"), "say either debian or --kernel FILE"),
-    (("boot", "--kernel", "Image", "--shell"), "--shell and --mirror go with debian"),
+    (("boot", "--kernel", "Image", "--shell"), "--shell, --package and --mirror go with debian"),
     (("boot", "debian", "--initrd", "x"), "debian brings its own initrd"),
     (("boot", "debian", "--address", "0x80200000"), "--address goes with --kernel"),
     (("disasm", "x", "--start", "0", "--symbol", "main"), "exclude each other"),

@@ -33,15 +33,36 @@ def _make_ar(members: dict[str, bytes]) -> bytes:
 
 
 class SigningKey:
-    """A throwaway OpenPGP key and the keyring with its public half. An expired one lives for a day of 2020."""
+    """A throwaway OpenPGP key and the keyring with its public half.
 
-    def __init__(self, home: Path, expired: bool = False):
+    `kind`: "" and "other" are good; "old" signs in 2020, and is good; "expired" lived for a day of 2020; of "expired
+    subkey", the subkey that signs did; "revoked" is so in the keyring alone.
+    """
+
+    def __init__(self, home: Path, kind: str = ""):
         self.home = home
         self.keyring = home / "keyring.gpg"
-        self.time = ("--faked-system-time", "20200101T000000!") if expired else ()
+        self.time = ("--faked-system-time", "20200101T000000!") if kind.startswith(("expired", "old")) else ()
         home.mkdir(mode=0o700)
-        self.gpg("--quick-generate-key", "Test <test@invalid>", "ed25519", "sign", "1d" if expired else "never")
-        self.keyring.write_bytes(self.gpg("--export"))
+        usage = "cert" if kind == "expired subkey" else "sign"
+        life = "1d" if kind == "expired" else "never"
+        self.gpg("--quick-generate-key", "Test <test@invalid>", "ed25519", usage, life)
+        listing = self.gpg("--list-keys", "--with-colons").decode()
+        fingerprint = next(line.split(":")[9] for line in listing.splitlines() if line.startswith("fpr:"))
+        if kind == "expired subkey":
+            self.gpg("--quick-add-key", fingerprint, "ed25519", "sign", "1d")
+        public = self.gpg("--export")
+        self.keyring.write_bytes(self._revoked(public, fingerprint) if kind == "revoked" else public)
+
+    def _revoked(self, public: bytes, fingerprint: str) -> bytes:
+        # gpg keeps a revocation for each key it makes, with a colon against importing it by mistake.
+        revocation = (self.home / f"openpgp-revocs.d/{fingerprint}.rev").read_bytes().replace(b":-----", b"-----", 1)
+        other = self.home / "revoked"
+        other.mkdir(mode=0o700)
+        command = ["gpg", "--homedir", str(other), "--batch", "--quiet", "--no-autostart"]
+        for data in (public, revocation):
+            subprocess.run([*command, "--import"], input=data, check=True, capture_output=True)
+        return subprocess.run([*command, "--export"], check=True, capture_output=True).stdout
 
     def gpg(self, *arguments: str, stdin: bytes = b"") -> bytes:
         command = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", "--passphrase", "", *self.time, *arguments]
@@ -110,14 +131,26 @@ def make_ar():
 
 @pytest.fixture(scope="session")
 def signing_keys(tmp_path_factory):
-    """Three keys: the archive's, another, and one that has expired."""
+    """Keys by kind: "" the archive's, "other", and those that SigningKey knows."""
     if not shutil.which("gpg"):
-        pytest.skip("needs gpg")
+        pytest.skip("needs gpg: install the package gnupg")
     # Not below tmp_path: its name may be too long for the agent's socket.
-    keys = [SigningKey(tmp_path_factory.mktemp("k") / "g", expired) for expired in (False, False, True)]
+    names = ("", "other", "old", "expired", "expired subkey", "revoked")
+    keys = {name: SigningKey(tmp_path_factory.mktemp("k") / "g", name) for name in names}
     yield keys
-    for key in keys:
+    for key in keys.values():
         key.close()
+
+
+@pytest.fixture(params=["gpgv", "pysequoia"])
+def verifier(request, monkeypatch):
+    """What verifies signatures; the tests that ask for it run with each."""
+    if request.param == "pysequoia":
+        pytest.importorskip("pysequoia", reason="needs pysequoia: pip install 'vm-emulator[images]'")
+        monkeypatch.setattr("vm.images.signature.which", lambda name: None)
+    elif not shutil.which("gpgv"):
+        pytest.skip("needs gpgv: install the package gpgv")
+    return request.param
 
 
 @pytest.fixture
@@ -128,7 +161,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def mirror(tmp_path, signing_keys):
-    return Mirror(tmp_path / "mirror", signing_keys[0])
+    return Mirror(tmp_path / "mirror", signing_keys[""])
 
 
 @pytest.fixture

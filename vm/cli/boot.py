@@ -83,19 +83,15 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
 
 def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:
     """Kernel, initrd and command line of Debian's kernel with busybox and packages."""
-    from vm.cli.progress import download_progress
     from vm.images import debian
 
-    with download_progress("debian") as progress:
-        linux = debian(packages, mirror=mirror, progress=progress)
+    linux = debian(packages, mirror=mirror)
     return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
 
 
 def installer(mirror: str | None, append: str) -> tuple[str, str, str]:
     """Kernel, initrd and command line of Debian's installer."""
-    from vm.cli.progress import download_progress
     from vm.images import INSTALLER_CMDLINE, debian_installer
 
-    with download_progress("debian installer") as progress:
-        kernel, initrd = debian_installer(mirror, progress)
+    kernel, initrd = debian_installer(mirror)
     return str(kernel), str(initrd), f"{INSTALLER_CMDLINE} {append}".strip()

@@ -1,42 +1,92 @@
 """A Debian archive: from its signed index to verified packages, as in the Debian repository format.
 
 InRelease is signed; it has the SHA-256 of Packages.xz, which has that of every package. What is fetched is kept in the
-cache and verified again whenever it is used, so a package once fetched is there without a network.
+cache and verified again when it has changed there, so a package once fetched is there without a network. What the index
+says of a package is kept, too, and believed for a day: until then, no mirror is asked for what is in the cache.
 """
 
+import json
 import logging
 import lzma
 import re
+import shutil
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from vm.errors import ImageError, Unreachable
-from vm.images.cache import cache_directory, replacing, sha256
+from vm.images.cache import CacheNotWritable, cache_directory, replacing, sha256
 from vm.images.fetch import Progress, download, fetch
 from vm.images.known import KNOWN
 from vm.images.package import Package
 from vm.images.signature import DEBIAN_KEYRING, signed_text
 
 INRELEASE_LIMIT = 4 << 20
+DAY = 24 * 60 * 60
+OFFLINE = ("nor is a copy in the cache: name a mirror with --mirror or VM_DEBIAN_MIRROR (file:// will do, too), or"
+           " copy the cache (VM_CACHE) of a host that has it")
 
 log = logging.getLogger("vm.images")
 
 
 class Archive:
-    """One suite and architecture of the component main, on the first of the mirrors that has it."""
+    """One suite and architecture of the component main, on the first of the mirrors that has it.
 
-    def __init__(self, mirrors: Sequence[str], suite: str, architecture: str, keyring: Path = DEBIAN_KEYRING):
+    - keyring: the keys that may sign the index.
+    - refresh: look at the mirror's index, even if that was done within a day.
+    """
+
+    def __init__(self, mirrors: Sequence[str], suite: str, architecture: str, keyring: Path = DEBIAN_KEYRING,
+                 refresh: bool = False):
         self.mirrors = [mirror.rstrip("/") for mirror in mirrors]
         self.suite = suite
         self.architecture = architecture
         self.keyring = keyring
+        self.refresh = refresh
         self.cache = cache_directory() / "debian" / suite
         self._mirror = self.mirrors[0]
         self._index = b""
         self._answered = False          # some mirror has a Release file with a good signature
 
     def package(self, name: str, progress: Progress | None = None) -> Package:
+        """Look a package up in the index; in what was kept of it, if that was within a day and by these mirrors."""
+        package = None if self.refresh or self._index else self._kept(name)
+        if package is None:
+            package = self._look_up(name, progress)
+            self._keep(name, package)
+        return package
+
+    def _kept_path(self, name: str) -> Path:
+        return self.cache / f"index-{self.architecture}" / f"{quote(name, safe='')}.json"
+
+    def _keep(self, name: str, package: Package) -> None:
+        row = {"asked": self._asked(), "mirror": self._mirror, "package": asdict(package)}
+        try:
+            with replacing(self._kept_path(name)) as file:
+                file.write(json.dumps(row, indent=1).encode())
+        except CacheNotWritable as error:       # one that can only be read serves, more slowly
+            log.debug("what the index says of %s is not kept: %s", name, error)
+
+    def _kept(self, name: str) -> Package | None:
+        path = self._kept_path(name)
+        try:
+            age = time.time() - path.stat().st_mtime
+            row = json.loads(path.read_bytes())
+            package = Package(**row["package"] | {"depends": tuple(row["package"]["depends"])})
+            mirror, asked = str(row["mirror"]), row["asked"]
+        except (OSError, ValueError, KeyError, TypeError):      # not there, or damaged: the index has it
+            return None
+        if not 0 <= age < DAY or asked != self._asked():
+            return None
+        self._mirror = mirror
+        return package
+
+    def _asked(self) -> list[str]:
+        return [str(self.keyring), *self.mirrors]
+
+    def _look_up(self, name: str, progress: Progress | None) -> Package:
         """Look a package up in the index, which is fetched at the first call.
 
         Where a mirror has none that its Release file names, by what vm knows of the package itself, if anything; where
@@ -45,10 +95,15 @@ class Archive:
         if not self._index:
             try:
                 self._index = self._obtain_index(progress)
+            except CacheNotWritable:
+                raise
             except ImageError as failure:
                 known = KNOWN.get(name)
                 in_cache = known is not None and sha256(self._path(known)) == known.sha256
-                if known is None or not (self._answered or in_cache and isinstance(failure, Unreachable)):
+                silent = isinstance(failure, Unreachable)
+                if known is None or not (self._answered or in_cache and silent):
+                    if silent:
+                        raise Unreachable(f"{failure}; {OFFLINE}") from failure
                     raise
                 if not self._answered:
                     log.warning("%s; using the copy in %s", failure, self.cache)
@@ -86,7 +141,13 @@ class Archive:
 
     def fetch(self, package: Package, progress: Progress | None = None) -> Path:
         """The path of the package's .deb in the cache."""
-        return self._obtain(self._path(package), [package.filename], package.size, package.sha256, progress)
+        try:
+            return self._obtain(self._path(package), [package.filename], package.size, package.sha256, progress)
+        except Unreachable as failure:
+            if failure.missing:                 # the mirror may have a newer one since the index was looked at
+                shutil.rmtree(self._kept_path(package.name).parent, ignore_errors=True)
+                raise
+            raise Unreachable(f"{failure}; {OFFLINE}") from failure
 
     def _path(self, package: Package) -> Path:
         return self.cache / "packages" / Path(package.filename).name
@@ -103,11 +164,14 @@ class Archive:
                 release = self._verified(document, f"{mirror}/{name}")
                 self._answered = True
                 index = self._index_of(release, progress)
+            except CacheNotWritable:
+                raise
             except ImageError as failure:
                 failures.append(failure)
                 continue
-            with replacing(cached) as file:  # only now: the copy in the cache always has its index beside it
-                file.write(document)
+            if not cached.exists() or cached.read_bytes() != document:
+                with replacing(cached) as file:  # only now: the copy in the cache always has its index beside it
+                    file.write(document)
             return index
         # What a mirror has and is not right must be heard of: the cache stands in for silence only.
         silent = all(isinstance(failure, Unreachable) for failure in failures)

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from vm.images.archive import Archive
-from vm.images.cache import cache_directory, replacing
+from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.deb import extract
 from vm.images.kernel import Kernel, kernel_package
@@ -101,9 +101,11 @@ def busybox_initrd(init_script: str, modules: Sequence[str] = MODULES) -> Path:
     ]
     archive = cpio_newc(entries)
     path = cache_directory() / "busybox" / f"initrd-{hashlib.sha256(archive).hexdigest()[:16]}.gz"
-    if not path.exists():
+    if not unchanged(path):
+        compressed = gzip.compress(archive, compresslevel=6, mtime=0)
         with replacing(path) as file:
-            file.write(gzip.compress(archive, compresslevel=6, mtime=0))
+            file.write(compressed)
+        remember(path, hashlib.sha256(compressed).hexdigest())
     return path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal
 
 from vm.errors import ImageError
-from vm.images.cache import cache_directory, replacing, sha256
+from vm.images.cache import cache_directory, remember, replacing, sha256
 
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
@@ -66,9 +66,11 @@ def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str,
                 content = source.read()
                 with replacing(directory / name) as output:
                     output.write(content)
+                digest = hashlib.sha256(content).hexdigest()
+                remember(directory / name, digest)
                 unmatched -= matched
                 files[name] = directory / name
-                manifest += f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+                manifest += f"{digest}  {name}\n"
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
         raise ImageError(f"{deb}: damaged package: {error}") from error
     if unmatched:

@@ -2,24 +2,30 @@
 
 import hashlib
 import http.client
+import logging
 import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from vm import settings
 from vm.errors import ImageError, Unreachable
 from vm.images import apt
-from vm.images.cache import replacing
+from vm.images.cache import remember, replacing
+from vm.images.progress import download_progress
 
-Progress = Callable[[int, int], None]
+# Called with the bytes received and the size; False for silence. For None, a bar on standard error if it is a terminal.
+Progress = Callable[[int, int], None] | Literal[False]
 
 CHUNK = 256 * 1024
 TIMEOUT = 30
+
+log = logging.getLogger("vm.images")
 
 
 def fetch(uri: str, limit: int) -> bytes:
@@ -32,19 +38,27 @@ def fetch(uri: str, limit: int) -> bytes:
 
 def download(uri: str, path: Path, size: int, sha256: str, progress: Progress | None = None) -> None:
     """Put a file of known size and digest at `path`, which appears only if both are right."""
+    log.info("downloading %s, %.1f MB", uri, size / 1e6)
     digest, received = hashlib.sha256(), 0
-    with replacing(path) as file:
+    with replacing(path) as file, _shown(progress, path.name.partition("_")[0]) as report:
         # One byte more than expected tells a file that is too long.
         for chunk in _chunks(uri, size + 1, size):
             file.write(chunk)
             digest.update(chunk)
             received += len(chunk)
-            if progress:
-                progress(min(received, size), size)
+            if report:
+                report(min(received, size), size)
         if received < size:
             raise Unreachable(f"{uri}: the download broke off after {received} of {size} bytes")
         if received > size or digest.hexdigest() != sha256:
             raise ImageError(f"{uri}: SHA-256 or size is not what the signed index says; the file is not used")
+    remember(path, sha256)
+
+
+def _shown(progress: Progress | None, label: str) -> AbstractContextManager[Callable[[int, int], None] | None]:
+    if progress is None:
+        return download_progress(label)
+    return nullcontext(progress or None)
 
 
 def _chunks(uri: str, limit: int, size: int | None = None) -> Iterator[bytes]:
@@ -103,4 +117,5 @@ def _is_missing(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"the server says {error.code} {error.reason}"
-    return str(getattr(error, "reason", None) or error or type(error).__name__)
+    reason = getattr(error, "reason", None) or error
+    return getattr(reason, "strerror", None) or str(reason) or type(error).__name__

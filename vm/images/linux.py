@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vm.images.archive import Archive
-from vm.images.cache import cache_directory, replacing
+from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.fetch import Progress
 from vm.images.kernel import DEVICES, FILE_SYSTEMS, Kernel, kernel_package
@@ -90,10 +90,11 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     recipe = repr((INIT, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)), system.sha256,
                    [package.sha256 for package in wanted]))
     path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
-    if not path.exists():
-        entries = initrd(archive, kernel, wanted, modules, progress)
+    if not unchanged(path):
+        content = cpio_newc(initrd(archive, kernel, wanted, modules, progress))
         with replacing(path) as file:
-            file.write(cpio_newc(entries))
+            file.write(content)
+        remember(path, hashlib.sha256(content).hexdigest())
     return Linux(kernel.image, path, LINUX_CMDLINE)
 
 

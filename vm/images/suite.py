@@ -25,8 +25,12 @@ SHELL_CMDLINE = (
 )
 
 
-def debian_archive(mirror: str | None = None) -> Archive:
-    """The archive on the given mirror, on `VM_DEBIAN_MIRROR`, or on those that the host's apt is set up with."""
+def debian_archive(mirror: str | None = None, refresh: bool = False) -> Archive:
+    """The archive on the given mirror, on `VM_DEBIAN_MIRROR`, or on those that the host's apt is set up with.
+
+    What is in the cache is used as it is for a day, then the mirror's index is looked at for newer packages; with
+    `refresh`, it is now.
+    """
     mirror = mirror or given("VM_DEBIAN_MIRROR")
     mirrors = [mirror] if mirror else apt.mirrors()
     if not mirrors:
@@ -34,17 +38,32 @@ def debian_archive(mirror: str | None = None) -> Archive:
     if mirror and not mirror.lower().startswith(SCHEMES):
         raise ImageError(f"mirror {mirror}: not a URI of http, https or file; pass --mirror or set "
                          "VM_DEBIAN_MIRROR as in http://deb.debian.org/debian")
-    return Archive(mirrors, SUITE, ARCHITECTURE)
+    return Archive(mirrors, SUITE, ARCHITECTURE, refresh=refresh)
 
 
-def debian_package(name: str, mirror: str | None = None, progress: Progress | None = None) -> Path:
-    """The path of a package's .deb, verified, in the cache; `extract` opens it."""
-    archive = debian_archive(mirror)
+def debian_package(name: str, mirror: str | None = None, progress: Progress | None = None,
+                   refresh: bool = False) -> Path:
+    """The path of a package's .deb, verified, in the cache; `extract` opens it.
+
+    - mirror, refresh: as for `debian_archive`.
+    - progress: called with the bytes received and the size, as something is downloaded; by default a bar is drawn on
+      standard error, if that is a terminal; False for silence. The logger vm.images names what is downloaded.
+
+    Raises ImageError.
+    """
+    archive = debian_archive(mirror, refresh)
     return archive.fetch(archive.package(name, progress), progress)
 
 
-def debian_installer(mirror: str | None = None, progress: Progress | None = None) -> tuple[Path, Path]:
-    """Kernel and initrd of the text installer for network installation."""
-    files = extract(debian_package(INSTALLER_PACKAGE, mirror, progress), "*/text/*/linux", "*/text/*/initrd.gz")
+def debian_installer(mirror: str | None = None, progress: Progress | None = None,
+                     refresh: bool = False) -> tuple[Path, Path]:
+    """Kernel and initrd of the text installer for network installation.
+
+    The first call downloads about 60 MB, the package and the archive's index. What is in the cache is used as it is for
+    a day, and again at once if it was damaged; then the mirror's index is looked at for a newer package. The arguments
+    are those of `debian_package`. Raises ImageError.
+    """
+    package = debian_package(INSTALLER_PACKAGE, mirror, progress, refresh)
+    files = extract(package, "*/text/*/linux", "*/text/*/initrd.gz")
     kernel, initrd = (next(path for path in files.values() if path.name == name) for name in ("linux", "initrd.gz"))
     return kernel, initrd

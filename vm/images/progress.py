@@ -1,4 +1,4 @@
-"""Progress of downloads, on a terminal only."""
+"""Progress of downloads: a bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 @contextmanager
 def download_progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
     """A callable(received, total) that draws a bar on standard error; None if that is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or sys.stderr.closed or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console  # here: elsewhere nobody waits for it to load
@@ -18,7 +18,7 @@ def download_progress(label: str) -> Iterator[Callable[[int, int], None] | None]
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
                TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = None                         # nothing shows until something is downloaded
         last = 0
 
