@@ -10,13 +10,13 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from math import isnan, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vm import __version__
 from vm.bench.measure import HELD, REFUTED, Result
 from vm.errors import VmError
 from vm.host import cpu_model
@@ -39,7 +39,7 @@ white-space: nowrap } .held { color: #06752b } .refuted { color: #b3261e } .note
 def document(results: Sequence[Result], quick: bool) -> dict[str, Any]:
     """All there is to know about a run, for JSON."""
     return {
-        "vm": version("vm"), "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
+        "vm": __version__, "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
         "host": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
                  "machine": platform.machine(), "python": platform.python_version(),
                  "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None},

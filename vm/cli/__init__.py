@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from vm import __version__
 from vm.cli.bench import bench
 from vm.cli.boot import boot
 from vm.cli.demo import demo
@@ -55,7 +56,7 @@ def complain(message: str) -> None:
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
              no_args_is_help=False, epilog="Start with: vm demo")
-@click.version_option(package_name="vm", message="vm %(version)s")
+@click.version_option(__version__, message="vm %(version)s")
 def main() -> None:
     """A 64-bit RISC-V computer."""
 
