@@ -1,13 +1,13 @@
 """The benchmark programs print on QEMU what the same C prints on the host, and what others arrive at by other ways."""
 
 import hashlib
-import shutil
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tools import needs
 from vm.bench.contenders import QEMU, contender
 from vm.bench.guests.build import EMPTY, PROGRAMS, build, elf
 
@@ -61,7 +61,7 @@ def test_shipped_elf_is_what_the_source_builds(name: str, tmp_path: Path):
     assert build(name, tmp_path / "program.elf").read_bytes() == elf(name).read_bytes()
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
+@needs(QEMU)
 @pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
 def test_guest_agrees_with_the_host(name: str):
     assert contender("qemu").run(name).output == contender("native").run(name).output

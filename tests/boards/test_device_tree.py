@@ -6,6 +6,7 @@ import subprocess
 import fdt
 import pytest
 
+from tests.tools import needs, require
 from vm.loaders import Range
 from vm.loaders.linux import DEVICE_TREE_SIZE
 
@@ -42,6 +43,7 @@ def strings(data):
 @pytest.fixture(scope="module")
 def qemu(tmp_path_factory):
     """qemu(harts) -> the nodes of QEMU's tree for 512 MiB."""
+    require("qemu-system-riscv64")
     folder = tmp_path_factory.mktemp("qemu")
     made = {}
 
@@ -55,6 +57,7 @@ def qemu(tmp_path_factory):
     return qemu
 
 
+@needs("dtc")
 def test_dtc_finds_no_fault(make_board):
     """One warning is no fault: the binding riscv,cpu-intc allows no #address-cells, which dtc would like to see."""
     blob = make_board(harts=2).device_tree("console=ttyS0 root=/dev/vda", Range(0x8820_0000, 12345))

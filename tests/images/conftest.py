@@ -5,13 +5,14 @@ import hashlib
 import http.server
 import io
 import lzma
-import shutil
 import subprocess
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
+
+from tests import tools
 
 
 def _make_deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
@@ -111,8 +112,7 @@ def make_ar():
 @pytest.fixture(scope="session")
 def signing_keys(tmp_path_factory):
     """Three keys: the archive's, another, and one that has expired."""
-    if not shutil.which("gpg"):
-        pytest.skip("needs gpg")
+    tools.require("gpg", "gpgv")
     # Not below tmp_path: its name may be too long for the agent's socket.
     keys = [SigningKey(tmp_path_factory.mktemp("k") / "g", expired) for expired in (False, False, True)]
     yield keys
