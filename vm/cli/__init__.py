@@ -1,11 +1,11 @@
 """The command line, one file a command.
 
-What goes wrong is one line on standard error. Exit codes: the guest's own; 1 for an error of ours and 2 for a wrong
-command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. Commands import the machine,
-the core and what else takes long to load when they run, so that help comes at once.
+What goes wrong is one line on standard error. Exit codes are the guest's own and those of `vm.cli.exit_codes`. Commands
+import the machine, the core and what else takes long to load when they run, so that help comes at once.
 """
 
 import logging
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -16,16 +16,33 @@ from vm.cli.bench import bench
 from vm.cli.boot import boot
 from vm.cli.demo import demo
 from vm.cli.disasm import disasm
+from vm.cli.exit_codes import FAILED, INTERRUPTED, NOBODY_READS, USAGE
 from vm.cli.info import info
 from vm.cli.run import run
-from vm.errors import VmError
+from vm.errors import ConfigurationError, VmError
 
-FAILED = 1
-INTERRUPTED = 130       # 128 + SIGINT, as shells say it
+LONG = 200              # of a command's line in the help: none is cut, the terminal's width wraps it
 
 
 class CommandLine(click.Group):
-    """Commands return their exit code."""
+    """Commands return their exit code. `vm` alone and `vm help [COMMAND]` show the help, as --help does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] == "help":
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(LONG)) for name, command in commands if command])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # nor when Python flushes at its end
+            return NOBODY_READS
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         logging.basicConfig(format="vm: %(message)s")
@@ -36,6 +53,9 @@ class CommandLine(click.Group):
             message = error.format_message().rstrip(".")
             complain(f"{message[:1].lower()}{message[1:]}; see `{command} --help`")
             code = error.exit_code
+        except ConfigurationError as error:
+            complain(str(error))
+            code = USAGE
         except VmError as error:
             complain(str(error))
             code = FAILED

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter", "jit"]),
                              help="What runs the guest: jit compiles what is hot, auto does so where the host can.  "
                                   "[default: VM_ENGINE, or auto]")
-DISK_MODES: dict[str, dict[str, Any]] = {"read-only": {"read_only": True}, "discard": {"discard_on_exit": True}}
+DISK_MODES: dict[str, dict[str, Any]] = {"read-only": {"read_only": True}, "discard": {"discard": True}}
 
 
 Command = Callable[..., Any]
