@@ -12,15 +12,16 @@ from typing import NamedTuple
 import pytest
 
 import vm
+from tests.pages import PART, refreshed
 from vm.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
+SIGNATURE = "py"
 
 
 class Block(NamedTuple):
@@ -31,11 +32,8 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text()
-    return [
-        Block(match["info"], INCLUDE.sub(lambda include: (ROOT / include[1]).read_text(), match["text"]),
-              text[: match.start()].count("\n") + 1)
-        for match in FENCE.finditer(text)
-    ]
+    return [Block(match["info"], match["text"], text[: match.start()].count("\n") + 1)
+            for match in FENCE.finditer(text)]
 
 
 def run_page(page: Path, kinds: tuple[str, ...]) -> int:
@@ -86,7 +84,7 @@ def test_code_fits_the_page(page):
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, "shell", "text", "mermaid"}
+    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, "c", "ld", "shell", "text", "toml", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 
@@ -123,9 +121,15 @@ def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, cap
     assert "waits for an interrupt" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if PART.search(page.read_text())], ids=lambda page: page.stem)
+def test_parts_made_of_the_code_are_up_to_date(page):
+    """`python -m tests.pages` writes them."""
+    assert page.read_text() == refreshed(page.read_text())
+
+
 def test_every_public_name_is_in_the_reference():
     reference = (ROOT / "docs" / "reference.md").read_text()
     modules = {"copy", "devices", "images"}
-    missing = [name for name in vm.__all__ if name not in modules and f"::: vm.{name}\n" not in reference]
+    missing = [name for name in vm.__all__ if name not in modules and f"### `vm.{name}`\n" not in reference]
     missing += [f"copy.{name}" for name in vm.copy.__all__ if f"| `{name}" not in reference]
     assert not missing
