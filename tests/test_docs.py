@@ -6,12 +6,15 @@ import contextlib
 import io
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 import vm
+from tests import tools
 from tests.pages import PART, refreshed
 from vm.cli import main
 
@@ -22,6 +25,8 @@ INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
 SIGNATURE = "py"
+BUILT = "{.python .built}"                      # on what a page has built
+SOURCES = {"asm": "# ", "c": "/* ", "ld": "/* "}    # by language, how a first line begins that names the file
 
 
 class Block(NamedTuple):
@@ -78,13 +83,36 @@ def test_page_with_network(page, tmp_path, monkeypatch):
     assert run_page(page, (PYTHON, NETWORK))
 
 
+@pytest.mark.parametrize("compiler", ["python -m ziglang", "riscv64-unknown-elf-gcc"])
+def test_firmware_page(compiler, tmp_path, monkeypatch):
+    """What it shows is built by the commands that it shows, runs from Python, and from the shell."""
+    page = ROOT / "docs" / "how-to" / "firmware.md"
+    (line,) = [block.text for block in blocks(page) if block.text.startswith(compiler)]
+    command = shlex.split(line.replace("\\\n", " "))
+    if command[0] == "python":
+        command[0] = sys.executable
+    else:
+        tools.require(command[0])
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page):
+        if block.info in SOURCES:
+            first = block.text.partition("\n")[0]
+            assert first.startswith(SOURCES[block.info])
+            Path(first.split()[1]).write_text(block.text)
+    subprocess.run(command, check=True, timeout=300)
+    assert run_page(page, (BUILT,)) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "firmware.elf"])
+    assert ended.value.code == 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_fits_the_page(page):
     assert [line for block in blocks(page) for line in block.text.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, "c", "ld", "shell", "text", "toml", "yaml", "mermaid"}
+    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, *SOURCES, "shell", "text", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 

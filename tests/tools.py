@@ -19,6 +19,7 @@ PACKAGES = {
     "lz4": "lz4",
     "qemu-system-riscv64": "qemu-system-misc",
     "riscv64-unknown-elf-as": "binutils-riscv64-unknown-elf",
+    "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
     "riscv64-unknown-elf-ld": "binutils-riscv64-unknown-elf",
     "xz": "xz-utils",
     "zstd": "zstd",
