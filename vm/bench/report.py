@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+CLAIMS = ("A claim is what was promised of a part before it was measured: by the goals of this project, or by what is "
+          "published of the technique.")
 HEADINGS = ("what", "baseline", "ours", "baseline takes", "ours takes", "ratio", "quartiles", "claim", "verdict")
 NOTICEABLE = 0.02           # a smaller change of a ratio is not worth a word
 STYLES = {HELD: "green", REFUTED: "red"}
@@ -179,7 +181,7 @@ def page(run: dict[str, Any], results: Sequence[Result]) -> str:
         "<h1>Benchmarks</h1>",
         f"<p>vm {run['vm']}, {run['date']}, on {html.escape(host['cpu'])} ({host['cpus']} CPUs), "
         f"{html.escape(host['system'])}, Python {host['python']}. A ratio above 1 says that ours costs less; it is the "
-        "median over pairs of runs.</p>",
+        f"median over pairs of runs. {CLAIMS}</p>",
     ]
     pictures = plots(results)
     for subject, rows in by_subject(results).items():
