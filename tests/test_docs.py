@@ -2,6 +2,7 @@
 line parses; every public name is in the reference.
 """
 
+import code
 import contextlib
 import io
 import re
@@ -135,6 +136,20 @@ def test_command_line_is_understood(line):
     command = main.commands[name]
     if arguments:
         command.make_context(name, arguments)
+
+
+def test_tutorial_can_be_pasted_at_the_prompt(tmp_path, monkeypatch):
+    """Block by block with an empty line behind each: at the plain prompt a statement ends there, not where it dedents."""
+    monkeypatch.chdir(tmp_path)
+    console = code.InteractiveConsole()
+    wrong = []
+    console.write = wrong.append
+    with contextlib.redirect_stdout(io.StringIO()):
+        for block in blocks(ROOT / "docs" / "tutorial.md"):
+            if block.info == PYTHON:
+                for line in [*block.text.splitlines(), ""]:
+                    console.push(line)
+    assert wrong == []
 
 
 def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, capfd):

@@ -26,7 +26,7 @@ class Subject(click.Choice):
 
 @click.group(invoke_without_command=True, no_args_is_help=False,
              epilog="Example: vm bench --quick --html report.html")
-@click.option("--quick/--full", "quick", default=True, help="In a minute or two, or all in an hour.  [default: --quick]")
+@click.option("--quick/--full", "quick", default=True, show_default=True, help="In a minute or two, or all in an hour.")
 @click.option("--only", "subjects", multiple=True, type=Subject(), help="This subject; repeatable.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
