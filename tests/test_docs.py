@@ -139,7 +139,7 @@ def test_command_line_is_understood(line):
 
 
 def test_tutorial_can_be_pasted_at_the_prompt(tmp_path, monkeypatch):
-    """Block by block with an empty line behind each: at the plain prompt a statement ends there, not where it dedents."""
+    """Block by block, an empty line behind each: at the plain prompt a statement ends there, not where it dedents."""
     monkeypatch.chdir(tmp_path)
     console = code.InteractiveConsole()
     wrong = []

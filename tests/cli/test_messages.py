@@ -57,6 +57,14 @@ def test_help_comes_without_the_heavy_imports():
     assert not heavy & {*process.stdout.split()}
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(vm, shell):
+    """As docs/how-to/completion.md has it: the script for the shell, and what that asks when Tab is pressed."""
+    assert b"_VM_COMPLETE" in vm(environment={"_VM_COMPLETE": f"{shell}_source"}).stdout
+    words = {"COMP_WORDS": "vm r", "COMP_CWORD": "1" if shell != "fish" else "r", "_VM_COMPLETE": f"{shell}_complete"}
+    assert b"run" in vm(environment=words).stdout
+
+
 def test_version(vm):
     process = vm("--version")
     assert process.returncode == 0 and process.stdout.startswith(b"vm ")
