@@ -1,7 +1,8 @@
 """The parts of the documentation that follow from the code: `python -m tests.pages` writes them into the pages.
 
 A page has them between two comments, `<!-- made of NAME -->` and `<!-- end -->`; to add one, write the line `::: NAME`
-and run the script. NAME is a class, function or module of `vm`, `text of MODULE`, or one of TABLES.
+and run the script. NAME is a class, function or module of `vm`, `text of MODULE`, `file PATH`, or one of
+TABLES.
 """
 
 import ast
@@ -40,6 +41,8 @@ def refreshed(page: str) -> str:
 def part(name: str) -> str:
     if name in TABLES:
         return TABLES[name]()
+    if name.startswith("file "):
+        return f"```python\n{(DOCS / name.removeprefix('file ')).read_text()}```"
     if name.startswith("text of "):
         return inspect.getdoc(found(name.removeprefix("text of ")))
     thing = found(name)
