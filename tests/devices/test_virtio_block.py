@@ -404,8 +404,8 @@ def holder(image):
     processes = []
 
     def hold(kind):
-        program = (f"import fcntl, sys; file = open({str(image)!r}, 'rb+'); fcntl.flock(file, {int(kind)}); print(); "
-                   "sys.stdin.read()")
+        program = (f"import fcntl, sys; file = open({str(image)!r}, 'rb+'); fcntl.flock(file, {int(kind)}); "
+                   "print(flush=True); sys.stdin.read()")
         process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         processes.append(process)
         process.stdout.readline()
