@@ -18,6 +18,7 @@ PACKAGES = {
     "gpgv": "gpgv",
     "lz4": "lz4",
     "qemu-system-riscv64": "qemu-system-misc",
+    "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
     "riscv64-unknown-elf-as": "binutils-riscv64-unknown-elf",
     "riscv64-unknown-elf-gcc": "gcc-riscv64-unknown-elf",
     "riscv64-unknown-elf-ld": "binutils-riscv64-unknown-elf",
