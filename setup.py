@@ -1,11 +1,13 @@
 """Builds the compiled core: generates the sources that follow from tables, then compiles every .pyx of vm_native.
 
 Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs),
-VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size.
+VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SOURCE_URL is where the files of this
+version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there on an index.
 """
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -71,6 +73,16 @@ int main(void) {
 """
 
 
+SOURCE_URL = os.environ.get("VM_SOURCE_URL", "").rstrip("/")
+RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)([^)]+)\)")
+
+
+def long_description() -> str:
+    """The README for an index, where relative links lead nowhere: they lead below SOURCE_URL, or are words alone."""
+    replacement = rf"[\1]({SOURCE_URL}/\2)" if SOURCE_URL else r"\1"
+    return RELATIVE_LINK.sub(replacement, (ROOT / "README.md").read_text())
+
+
 def calls_become_jumps() -> bool:
     """Whether a chain of ten million calls in tail position runs on a small stack, as compiled here."""
     compiler = shlex.split(os.environ.get("CC") or "cc")
@@ -132,6 +144,8 @@ os.chdir(ROOT)
 threaded = calls_become_jumps()
 generate(threaded)
 setup(
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
     ext_modules=cythonize(
         extensions(threaded),
         build_dir="build/cython",

@@ -6,17 +6,35 @@ made of that.
 
 import shutil
 from pathlib import Path
+from textwrap import wrap
 
 import click
 
-from vm.bench.report import HEADINGS, by_subject, geometric_means, lines, read, save_plots
+from vm.bench.report import CLAIMS, HEADINGS, by_subject, geometric_means, lines, read, save_plots
 
 DOCS = Path(__file__).parents[1] / "docs"
 STORED = DOCS / "benchmarks.json"
+FIRST = ("programs", "startup", "system")       # what users wait for; the others are what the machine is made of
+SUMMARY = {                                     # of groups and rows, what each says to somebody new
+    "programs: integer, beside qemu": "programs on integers, beside qemu-system-riscv64",
+    "programs: floating point, beside qemu": "programs in floating point, beside qemu-system-riscv64",
+    "programs: integer, beside unicorn": "programs on integers, beside Unicorn",
+    "programs: floating point, beside unicorn": "programs in floating point, beside Unicorn",
+    "programs: integer, beside native": "programs on integers, beside the same source compiled for the host",
+    "programs: floating point, beside native": "programs in floating point, beside the same",
+    "Debian's installer: kernel, shell, power-off": "Debian's installer, from power-on to a shell and off, beside QEMU",
+    "a machine and its first instruction, inside Python": "a new machine in a running Python, beside a QEMU process",
+    "memory of a machine with 128 MiB of RAM": "memory of one more machine with 128 MiB of RAM, beside a QEMU process",
+}
 
 
 def row(cells) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def summary(results) -> list[str]:
+    ratios = geometric_means(results) | {result.name: result.ratio for result in results if result.measured}
+    return [row((words, f"{ratios[name]:.2f}x")) for name, words in SUMMARY.items() if name in ratios]
 
 
 def text() -> str:
@@ -26,13 +44,17 @@ def text() -> str:
     verdicts = [result.verdict for result in results if result.claim]
     parts = [
         "---", "hide: [navigation, toc]", "---", "", "# Benchmarks", "",
-        "Made by `python -m benchmarks.page` from a run of `vm bench`. Each row has both sides in turn, in one run;",
-        "a ratio above 1 says that ours costs less, and is the median over the pairs.", "",
+        "How many times less it costs here; geometric means where there is more than one program:", "",
+        row(("what", "times less")), "|---|---|", *summary(results), "",
+        "Made by `python -m benchmarks.page` from a run of `vm bench`. Each row below has both sides in turn, in one",
+        "run; a ratio above 1 says that ours costs less, and is the median over the pairs.", "",
         f"vm {run['vm']}, {run['date'][:10]}, on {host['cpu']} ({host['cpus']} CPUs, load {host['load']:.1f} at the "
         f"end), {host['system']}, Python {host['python']}; the {'quick' if run['quick'] else 'full'} set.", "",
         f"Of {len(verdicts)} claims, {verdicts.count('held')} held and {verdicts.count('refuted')} were refuted.",
+        *wrap(f"{CLAIMS} What was refuted stays on the page.", 120),
     ]
-    for subject, rows in by_subject(results).items():
+    subjects = by_subject(results)
+    for subject, rows in sorted(subjects.items(), key=lambda item: FIRST.index(item[0]) if item[0] in FIRST else 9):
         parts += ["", f"## {subject.capitalize()}", ""]
         parts += [f"![{name}](benchmarks/{name}.svg)\n" for name in (subject, f"{subject}-sweep")
                   if (DOCS / f"benchmarks/{name}.svg").exists()]

@@ -7,7 +7,6 @@ A room is a package or a file right below `vm` or `vm_native`; what stands in a 
 
 import ast
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -68,10 +67,9 @@ class Import(NamedTuple):
 
 
 def source_files() -> list[Path]:
-    """What git tracks or would track, from the root."""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *TREES], cwd=ROOT,
-                            check=True, capture_output=True, text=True).stdout
-    return [Path(name) for name in listed.splitlines() if name.endswith(SUFFIXES) and (ROOT / name).exists()]
+    """All of the trees, from the root; what is generated lies in build/."""
+    return sorted(path.relative_to(ROOT) for tree in TREES for path in (ROOT / tree).rglob("*")
+                  if path.name.endswith(SUFFIXES))
 
 
 def module_of(path: Path) -> str:

@@ -4,12 +4,40 @@ import signal
 
 import pytest
 
+from tests import tools
 from tests.guest import Guest
 from vm_native.interpreter.forms import forms
 
 # A shell without job control starts what it puts into the background with SIGINT ignored, and children inherit that:
 # no Ctrl-C of a test would be heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ARCHIVE = ("gpgv", "/usr/share/keyrings/debian-archive-keyring.gpg")       # what verifies a package of Debian's
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("network"):
+            item.add_marker(tools.needs(*ARCHIVE))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return failed_if_required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return failed_if_required((yield))
+
+
+def failed_if_required(report):
+    """The report of a skip for want of a tool or a package is a failure's where all of them must be there."""
+    if tools.REQUIRED and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(("needs ", "could not import ")):
+            report.outcome, report.longrepr = "failed", f"VM_REQUIRE_TOOLS=1, and this was skipped: {reason}"
+    return report
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ Run it with the interpreter of an environment that has the wheel, away from the 
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
@@ -23,6 +25,10 @@ PROGRAM = (0x0000_1297, 0x02A0_0313, 0x0062_A023, 0x0010_02B7, 0x0000_5337, 0x55
 
 def main() -> None:
     assert Path(vm.__file__).parents[1] != HERE, f"{vm.__file__} is the source tree, not an installation"
+    about = metadata("vm-emulator")
+    assert about["Version"] == vm.__version__
+    readme = about.get_payload() or about["Description"]
+    assert "pip install" in readme and not re.search(r"\]\((?!https?:)", readme), "a link of the README leads nowhere"
     assert not list(Path(vm.__file__).parent.rglob("*.pyx")), "sources are in the wheel"
 
     with tempfile.TemporaryDirectory() as directory:

@@ -2,11 +2,14 @@
 line parses; every public name is in the reference.
 """
 
+import code
 import contextlib
 import inspect
 import io
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,15 +17,19 @@ import click
 import pytest
 
 import vm
+from tests import tools
+from tests.pages import PART, refreshed
 from vm.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-INCLUDE = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
+SIGNATURE = "py"
+BUILT = "{.python .built}"                      # on what a page has built
+SOURCES = {"asm": "# ", "c": "/* ", "ld": "/* "}    # by language, how a first line begins that names the file
 
 
 class Block(NamedTuple):
@@ -33,11 +40,8 @@ class Block(NamedTuple):
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text()
-    return [
-        Block(match["info"], INCLUDE.sub(lambda include: (ROOT / include[1]).read_text(), match["text"]),
-              text[: match.start()].count("\n") + 1)
-        for match in FENCE.finditer(text)
-    ]
+    return [Block(match["info"], match["text"], text[: match.start()].count("\n") + 1)
+            for match in FENCE.finditer(text)]
 
 
 def run_page(page: Path, kinds: tuple[str, ...]) -> int:
@@ -83,13 +87,36 @@ def test_page_with_network(page, tmp_path, monkeypatch):
     assert run_page(page, (PYTHON, NETWORK))
 
 
+@pytest.mark.parametrize("compiler", ["python -m ziglang", "riscv64-unknown-elf-gcc"])
+def test_firmware_page(compiler, tmp_path, monkeypatch):
+    """What it shows is built by the commands that it shows, runs from Python, and from the shell."""
+    page = ROOT / "docs" / "how-to" / "firmware.md"
+    (line,) = [block.text for block in blocks(page) if block.text.startswith(compiler)]
+    command = shlex.split(line.replace("\\\n", " "))
+    if command[0] == "python":
+        command[0] = sys.executable
+    else:
+        tools.require(command[0])
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page):
+        if block.info in SOURCES:
+            first = block.text.partition("\n")[0]
+            assert first.startswith(SOURCES[block.info])
+            Path(first.split()[1]).write_text(block.text)
+    subprocess.run(command, check=True, timeout=300)
+    assert run_page(page, (BUILT,)) == 1
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "firmware.elf"])
+    assert ended.value.code == 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_fits_the_page(page):
     assert [line for block in blocks(page) for line in block.text.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, "shell", "text", "mermaid"}
+    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, *SOURCES, "shell", "text", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 
@@ -115,6 +142,20 @@ def test_command_line_is_understood(line):
         command.make_context(name, arguments)
 
 
+def test_tutorial_can_be_pasted_at_the_prompt(tmp_path, monkeypatch):
+    """Block by block, an empty line behind each: at the plain prompt a statement ends there, not where it dedents."""
+    monkeypatch.chdir(tmp_path)
+    console = code.InteractiveConsole()
+    wrong = []
+    console.write = wrong.append
+    with contextlib.redirect_stdout(io.StringIO()):
+        for block in blocks(ROOT / "docs" / "tutorial.md"):
+            if block.info == PYTHON:
+                for line in [*block.text.splitlines(), ""]:
+                    console.push(line)
+    assert wrong == []
+
+
 def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, capfd):
     """It waits for ever, and `vm run` ends with the exit code that the page says."""
     monkeypatch.chdir(tmp_path)
@@ -127,9 +168,15 @@ def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, cap
     assert "waits for an interrupt" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if PART.search(page.read_text())], ids=lambda page: page.stem)
+def test_parts_made_of_the_code_are_up_to_date(page):
+    """`python -m tests.pages` writes them."""
+    assert page.read_text() == refreshed(page.read_text())
+
+
 def test_every_public_name_is_in_the_reference():
     reference = (ROOT / "docs" / "reference.md").read_text()
     modules = {"copy", "devices", "images"}
-    missing = [name for name in vm.__all__ if name not in modules and f"::: vm.{name}\n" not in reference]
+    missing = [name for name in vm.__all__ if name not in modules and f"### `vm.{name}`\n" not in reference]
     missing += [f"copy.{name}" for name in vm.copy.__all__ if f"| `{name}" not in reference]
     assert not missing

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import subprocess
 import sys
 
@@ -10,6 +9,7 @@ import pytest
 
 import vm
 from tests.assembler import BASE, FLAGS, assemble, assemble_elf, compile_elf
+from tests.tools import needs
 from vm.errors import LoadError
 from vm.loaders.linux import HEADER, MAGIC2
 
@@ -255,10 +255,7 @@ def test_a_plain_run_imports_no_library_for_files():
 
 # --- Beside QEMU ------------------------------------------------------------------------------------------------------
 
-@pytest.mark.skipif(shutil.which("qemu-system-riscv64") is None,
-                    reason="needs qemu-system-riscv64: apt install qemu-system-misc")
-@pytest.mark.skipif(shutil.which("riscv64-unknown-elf-ld") is None,
-                    reason="needs riscv64-unknown-elf-ld: apt install binutils-riscv64-unknown-elf")
+@needs("qemu-system-riscv64", "riscv64-unknown-elf-ld")
 @pytest.mark.parametrize("options", ["", "--build-id", "-n", "-N"])
 def test_programs_of_the_plain_link_run_as_on_qemu(machine, tmp_path, options):
     (tmp_path / "hello.S").write_text(f".globl _start\n_start:\n{HELLO}")

@@ -1,4 +1,4 @@
-"""The README's example runs as it is written."""
+"""The README's example runs as it is written, and its links lead somewhere."""
 
 import re
 import subprocess
@@ -21,3 +21,18 @@ def test_python_example_runs(tmp_path):
     assert process.returncode == 0, process.stderr.decode()
     lines = process.stdout.decode().splitlines()
     assert any(line.startswith("Linux ") and line.endswith(" riscv64 GNU/Linux") for line in lines)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
+def test_links_lead_to_files(page):
+    """Those of the other pages `mkdocs build --strict` follows."""
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (README.parent / page).read_text())
+    assert [link for link in links if not (README.parent / link).is_file()] == []
+
+
+def test_first_command_is_that_of_ci():
+    """What the README tells to test with is what CI runs, extras and all."""
+    install, test = re.search(r"^    (pip install -e .*) && (pytest)$", README.read_text(), re.MULTILINE).groups()
+    lines = (README.parent / ".ci" / "run").read_text().splitlines()
+    assert test in lines
+    assert any(line.startswith("pip install -q -e '.[test,") for line in lines) and ".[test]" in install

@@ -54,6 +54,7 @@ TABLE = (
     Setting("", "no_proxy", Kind.TEXT, "hosts that are reached without one"),
     # --- Of the command line ------------------------------------------------------------------------------------------
     Setting("", "NO_COLOR", Kind.TEXT, "set: print without colours (https://no-color.org)"),
+    Setting("", "TERM", Kind.TEXT, "dumb: print without colours"),
     Setting("", "COLUMNS", Kind.TEXT, "the width of the terminal"),
     # --- Of the process -----------------------------------------------------------------------------------------------
     Setting("", "VM_COPY", Kind.TEXT, "the instruction set that copies memory"),

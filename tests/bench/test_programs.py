@@ -1,13 +1,13 @@
 """The benchmark programs print on QEMU what the same C prints on the host, and what others arrive at by other ways."""
 
 import hashlib
-import shutil
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tools import needs
 from vm.bench.contenders import QEMU, contender
 from vm.bench.guests.build import BESIDE_CODE, EMPTY, LINKED_TWICE, PROGRAMS, build, elf
 
@@ -66,7 +66,7 @@ def test_programs_do_the_same_with_their_data_beside_their_code(name: str):
     assert contender("jit").run(name + BESIDE_CODE).output == contender("jit").run(name).output
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
+@needs(QEMU)
 @pytest.mark.parametrize("name", [EMPTY, *PROGRAMS])
 def test_guest_agrees_with_the_host(name: str):
     assert contender("qemu").run(name).output == contender("native").run(name).output

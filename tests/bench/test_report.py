@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from benchmarks import page as documentation
 from vm.bench.measure import Claim, Result, Row, measure
 from vm.bench.report import compared, document, geometric_means, lines, page, read, save_plots, tables
 from vm.cli.bench import bench
@@ -135,3 +136,8 @@ def test_command_measures_and_writes(tmp_path: Path):
     assert "eight loads in 1 KiB, interpreter" in files[1].read_text()
     again = CliRunner().invoke(bench, ["compare", str(files[0]), str(files[0])], standalone_mode=False)
     assert again.exception is None and "+0.0%" in again.output
+
+
+def test_page_of_the_documentation_is_made_of_the_stored_run():
+    """`python -m benchmarks.page docs/benchmarks.json` writes it."""
+    assert (documentation.DOCS / "benchmarks.md").read_text() == documentation.text()

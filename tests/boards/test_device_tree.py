@@ -6,6 +6,7 @@ import subprocess
 import fdt
 import pytest
 
+from tests.tools import needs, require
 from vm.loaders import Range
 
 
@@ -41,6 +42,7 @@ def strings(data):
 @pytest.fixture(scope="module")
 def qemu(tmp_path_factory):
     """qemu(harts) -> the nodes of QEMU's tree for 512 MiB."""
+    require("qemu-system-riscv64")
     folder = tmp_path_factory.mktemp("qemu")
     made = {}
 
@@ -54,6 +56,7 @@ def qemu(tmp_path_factory):
     return qemu
 
 
+@needs("dtc")
 def test_dtc_finds_no_fault(make_board):
     blob = make_board(harts=2).device_tree(b"console=ttyS0 root=/dev/vda", Range(0x8820_0000, 12345))
     assert dtc(blob).decode().splitlines() == []

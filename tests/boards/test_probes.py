@@ -3,13 +3,13 @@
 The values are those of QEMU 7.2; where a QEMU is here, it is asked too.
 """
 
-import shutil
 import subprocess
 
 import pytest
 
 import vm
 from tests.assembler import assemble_elf
+from tests.tools import needs
 
 QEMU = "qemu-system-riscv64"
 LOADS = {1: "lbu", 4: "lwu", 8: "ld"}
@@ -127,7 +127,7 @@ def test_guest_reads(probes):
         assert by_address(probes, machine.console.text) == {hex(address): value for address, _, value in probes}
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}: apt-get install qemu-system-misc")
+@needs(QEMU)
 @pytest.mark.parametrize("probes", [ROM, CONTROL, UART, VIRTIO, NOTHING],
                          ids=["rom", "control", "uart", "virtio", "nothing"])
 def test_guest_reads_the_same_on_qemu(probes):
@@ -177,7 +177,7 @@ def test_timer_that_was_never_set_interrupts_once_it_is_enabled(clock):
         assert machine.harts[0]["t0"] == 1 << 63 | 7
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}: apt-get install qemu-system-misc")
+@needs(QEMU)
 def test_timer_that_was_never_set_interrupts_on_qemu():
     subprocess.run([QEMU, "-M", "virt", "-bios", "none", "-kernel", assemble_elf(TIMER), "-display", "none"],
                    check=True, timeout=30)

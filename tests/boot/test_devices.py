@@ -28,7 +28,7 @@ class Guest:
         devices = [
             vm.devices.BlockDevice(self.images[0], serial=SERIAL),
             vm.devices.BlockDevice(self.images[1], read_only=True),
-            vm.devices.BlockDevice(self.images[2], discard_on_exit=True),
+            vm.devices.BlockDevice(self.images[2], discard=True),
             self.hvc,
         ]
         for device in devices:

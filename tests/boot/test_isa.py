@@ -6,6 +6,7 @@ import pytest
 
 import vm
 from tests.boot.linux import load_linux, run_to_end, script
+from tests.tools import require
 from vm.images.busybox import CMDLINE, QUICK_CMDLINE, READY, debian_kernel, opensbi, userspace_initrd
 from vm_native.riscv.isa import EXTENSIONS, LETTERS, PROFILES, parse
 
@@ -25,8 +26,8 @@ TROUBLE = script(trouble="dmesg -r | grep '^<[0-4]>'")
 
 @pytest.fixture(params=FIRMWARES)
 def firmware(request):
-    if request.param == "OpenSBI of QEMU" and not OF_QEMU.exists():
-        pytest.skip("needs the package qemu-system-misc (or opensbi's fw_dynamic in /usr/share/qemu)")
+    if request.param == "OpenSBI of QEMU":
+        require(str(OF_QEMU))
     return FIRMWARES[request.param]()
 
 

@@ -4,7 +4,6 @@ teaching_kernel/ is ours; teaching_kernel/kernel.h says which habits of such ker
 """
 
 import hashlib
-import shutil
 import subprocess
 from pathlib import Path
 from threading import Timer
@@ -14,6 +13,7 @@ import pytest
 
 import vm
 from tests.assembler import OUTPUT
+from tests.tools import needs
 from vm.guests.compiler import compile_guest
 
 SOURCES = Path(__file__).resolve().parent / "teaching_kernel"
@@ -123,7 +123,7 @@ def test_boots_and_obeys(kernel, disk, engine, clock, harts):
     assert disk.read_bytes() == bytes(512) + SECTOR.upper().ljust(7 * 512, b"\0")
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}: apt-get install qemu-system-misc")
+@needs(QEMU)
 @pytest.mark.parametrize("legacy", [False, True], ids=["modern", "legacy"])
 @pytest.mark.parametrize("harts", [1, 3])
 def test_qemu_prints_the_same(kernel, disk, harts, legacy):
@@ -152,7 +152,7 @@ def test_ends_by_the_test_device(kernel, disk, word, reason, code):
     assert (stop.reason, stop.exit_code) == (reason, code)
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}: apt-get install qemu-system-misc")
+@needs(QEMU)
 @pytest.mark.parametrize("word, code", [("poweroff", 0), ("fail", 3), ("reboot", 0)])
 def test_qemu_ends_alike(kernel, disk, word, code):
     assert run_on_qemu(kernel, disk, 1, "hello, world", word).exit_code == code

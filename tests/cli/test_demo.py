@@ -1,17 +1,30 @@
 """`vm demo`: its colours, which a user can turn off (https://no-color.org)."""
 
+import os
+
+import pexpect
 import pytest
 
+from tests.cli.conftest import COMMAND
 from vm.cli.demo import Plain
 
 COLOUR = b"\x1b[38;5;"
 
 
-@pytest.mark.parametrize("setting, coloured", [("", True), ("1", False)])
-def test_no_color(vm, setting, coloured):
-    output = vm("demo", environment={"NO_COLOR": setting}).stdout
+@pytest.mark.parametrize("environment, coloured", [
+    ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False),
+])
+def test_colours_on_a_terminal(environment, coloured):
+    process = pexpect.spawn(COMMAND[0], [*COMMAND[1:], "demo"], timeout=120,
+                            env=os.environ | {"TERM": "xterm"} | environment)
+    output = process.read()
     assert (COLOUR in output) == (b"\x1b" in output) == coloured
     assert b"...." in output and b"MIPS" in output
+
+
+def test_no_colours_into_a_file_or_pipe(vm):
+    output = vm("demo", environment={"NO_COLOR": "", "TERM": "xterm"}).stdout
+    assert b"\x1b" not in output and b"...." in output and b"MIPS" in output
 
 
 def test_colours_go_wherever_pieces_end():

@@ -34,6 +34,11 @@ def test_symbol_and_count(vm, guest):
     assert len(lines) == 3 and lines[0].endswith("<put>:") and " lbu " in lines[1] and " andi " in lines[2]
 
 
+def test_start_by_name(vm, guest):
+    lines = disassemble(vm, guest("echo"), "--start", "put", "--count", "1")
+    assert len(lines) == 2 and lines[0].endswith("<put>:")
+
+
 def test_start_that_is_no_label(vm, guest):
     lines = disassemble(vm, guest("exit-3"), "--start", "0x80000004")
     assert lines[0].split()[:2] == ["80000004:", "001004b7"]
@@ -42,6 +47,7 @@ def test_start_that_is_no_label(vm, guest):
 @pytest.mark.parametrize("options, message", [
     (("--symbol", "none"), "no symbol 'none'"),
     (("--start", "0x90000000"), "no code there"),
+    (("--start", "nowhere"), "'nowhere' is neither an address, as 0x80000000, nor one of its symbols"),
 ])
 def test_nothing_to_show(vm, guest, options, message):
     assert message in assert_fails_with_one_line(vm("disasm", guest("loop"), *options))

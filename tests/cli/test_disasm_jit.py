@@ -80,7 +80,7 @@ def test_host_that_cannot_compile_says_so(guest, monkeypatch, capsys):
     monkeypatch.setattr("vm.engine.unavailable", lambda: "the host refuses executable memory")
     with pytest.raises(SystemExit) as end:
         main(["disasm", "--jit", guest("loop")])
-    assert end.value.code == 1
+    assert end.value.code == 2
     assert "the host refuses executable memory" in capsys.readouterr().err
 
 

@@ -1,12 +1,15 @@
 """Wrong command lines and files: one line on standard error, the right exit code, never a traceback."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.cli.conftest import assert_fails_with_one_line
+from tests.cli.conftest import COMMAND, assert_fails_with_one_line
+from vm.guests.demo.build import ROOT
 
+DEMO = ROOT / "demo.elf"
 COMMANDS = ("demo", "run", "boot", "info", "disasm")
 
 
@@ -22,11 +25,44 @@ def test_help_lists_the_commands(vm):
     assert all(command in output for command in COMMANDS)
 
 
+@pytest.mark.parametrize("arguments, help_of", [
+    ((), ("--help",)), (("help",), ("--help",)), (("help", "run"), ("run", "--help")),
+    (("help", "bench", "compare"), ("bench", "compare", "--help")),
+])
+def test_other_ways_to_the_help(vm, arguments, help_of):
+    process, wanted = vm(*arguments), vm(*help_of)
+    assert (process.returncode, process.stderr, process.stdout) == (0, b"", wanted.stdout)
+    assert process.stdout.startswith(b"Usage: vm")
+
+
+def test_no_line_of_the_help_is_cut(vm):
+    assert b"..." not in vm("--help").stdout.replace(b"[ARGS]...", b"")
+
+
+@pytest.mark.parametrize("arguments", [("demo",), ("disasm", DEMO), ("run", DEMO), ("info", "--csrs")])
+def test_reader_that_goes_away(arguments):
+    """As `| head -1` does: nothing on standard error, and one code whichever the command."""
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.run([*COMMAND, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=write,
+                             stderr=subprocess.PIPE, timeout=120)
+    os.close(write)
+    assert (process.returncode, process.stderr) == (141, b"")
+
+
 def test_help_comes_without_the_heavy_imports():
     script = "import sys, vm.cli; print(*sys.modules)"
     process = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     heavy = {"numpy", "capstone", "rich", "elftools", "vm.machine", "vm_native.execution.scheduler"}
     assert not heavy & {*process.stdout.split()}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(vm, shell):
+    """As docs/how-to/completion.md has it: the script for the shell, and what that asks when Tab is pressed."""
+    assert b"_VM_COMPLETE" in vm(environment={"_VM_COMPLETE": f"{shell}_source"}).stdout
+    words = {"COMP_WORDS": "vm r", "COMP_CWORD": "1" if shell != "fish" else "r", "_VM_COMPLETE": f"{shell}_complete"}
+    assert b"run" in vm(environment=words).stdout
 
 
 def test_version(vm):
@@ -35,7 +71,6 @@ def test_version(vm):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ((), "missing command; see `vm --help`"),
     (("fly",), "no such command 'fly'"),
     (("run",), "missing argument 'FILE'; see `vm run --help`"),
     (("run", "x", "--wrong"), "no such option"),
@@ -69,7 +104,8 @@ def test_wrong_command_line_says_where_help_is(vm, arguments, message):
     (("--seed", "-1"), "seed=-1"),
 ])
 def test_machine_that_cannot_be_built(vm, guest, options, message):
-    assert message.lower() in assert_fails_with_one_line(vm("run", guest("power-off"), *options)).lower()
+    process = vm("run", guest("power-off"), *options)
+    assert message.lower() in assert_fails_with_one_line(process, code=2).lower()
 
 
 def test_missing_file(vm):
@@ -94,7 +130,7 @@ def test_raw_file_without_an_address(vm, tmp_path):
 def test_disk_of_a_size_that_is_no_multiple_of_a_sector(vm, guest, tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(513))
-    assert "512" in assert_fails_with_one_line(vm("run", guest("power-off"), "--disk", disk))
+    assert "512" in assert_fails_with_one_line(vm("run", guest("power-off"), "--disk", disk), code=2)
 
 
 def test_mirror_that_does_not_answer(vm, tmp_path):

@@ -70,6 +70,11 @@ def test_budget_used_up(vm, guest):
     assert "loop.elf: not done within --max-instructions" in assert_fails_with_one_line(process, NOT_DONE)
 
 
+def test_quiet_leaves_it_to_the_exit_code(vm, guest):
+    process = vm("run", guest("loop"), "--max-instructions", 1000, "--quiet")
+    assert (process.returncode, process.stderr) == (NOT_DONE, b"")
+
+
 def test_host_time_used_up(vm, guest):
     process = vm("run", guest("loop"), "--timeout", 0.2)
     assert "loop.elf: not done within --timeout" in assert_fails_with_one_line(process, NOT_DONE)

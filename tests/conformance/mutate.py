@@ -24,7 +24,7 @@ from random import Random
 from tests.conformance.mutations import INSTRUCTIONS, Mutation, draw
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("build", "tests", "vm", "vm_native", "setup.py", "pyproject.toml")
+COPIED = ("build", "tests", "vm", "vm_native", "setup.py", "pyproject.toml", "README.md")
 FOLDER = "tests/conformance"
 LOCKSTEP = f"{FOLDER}/test_lockstep.py"
 SHRINK = "phases=(Phase.generate, Phase.shrink)"        # the first failure is enough here

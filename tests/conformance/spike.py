@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import tools
 from tests.conformance.image import BASE, Image
 from vm_native.riscv import isa as isa_strings
 
@@ -54,7 +55,8 @@ class Record(NamedTuple):
 
 
 def executable() -> Path:
-    """The program inside the `spike` wheel; what lies in bin/ is a wrapper that is slow to start."""
+    """The program inside the `spike` wheel; what lies in bin/ is a wrapper that is slow to start. It calls dtc."""
+    tools.require("dtc")
     package = find_spec("riscv")
     assert package is not None and package.origin is not None, "the package `spike` is not installed"
     return Path(package.origin).parent / "data" / "bin" / "spike"

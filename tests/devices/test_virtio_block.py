@@ -422,8 +422,8 @@ def holder(image):
     processes = []
 
     def hold(kind):
-        program = (f"import fcntl, sys; file = open({str(image)!r}, 'rb+'); fcntl.flock(file, {int(kind)}); print(); "
-                   "sys.stdin.read()")
+        program = (f"import fcntl, sys; file = open({str(image)!r}, 'rb+'); fcntl.flock(file, {int(kind)}); "
+                   "print(flush=True); sys.stdin.read()")
         process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         processes.append(process)
         process.stdout.readline()
@@ -433,7 +433,7 @@ def holder(image):
         process.communicate()
 
 
-@pytest.mark.parametrize("options", [{}, {"read_only": True}, {"discard_on_exit": True}])
+@pytest.mark.parametrize("options", [{}, {"read_only": True}, {"discard": True}])
 def test_image_that_another_process_writes(image, holder, options):
     holder(fcntl.LOCK_EX)
     with pytest.raises(ConfigurationError, match="in use by another machine or process; stop that one"):
@@ -457,7 +457,7 @@ def test_close_unlocks(image):
 def test_failed_attachment_leaves_no_file_open(image, holder):
     before = len(os.listdir("/proc/self/fd"))
     image.write_bytes(bytes(100))
-    for options in ({}, {"discard_on_exit": True}):
+    for options in ({}, {"discard": True}):
         with pytest.raises(ConfigurationError):
             BlockDevice(image, **options)
     assert len(os.listdir("/proc/self/fd")) == before
@@ -465,8 +465,8 @@ def test_failed_attachment_leaves_no_file_open(image, holder):
 
 # --- Discard on exit --------------------------------------------------------------------------------------------------
 
-def test_discard_on_exit_leaves_the_image_alone(attach, image):
-    disk = attach(discard_on_exit=True)
+def test_discard_leaves_the_image_alone(attach, image):
+    disk = attach(discard=True)
     assert disk.write(2, b"w" * 512) == OK
     assert disk.request(WRITE_ZEROES, payload=ranges((5, 3, 1)))[0] == OK
     assert disk.request(DISCARD, payload=ranges((16, 8, 0)))[0] == OK
@@ -476,7 +476,7 @@ def test_discard_on_exit_leaves_the_image_alone(attach, image):
 
 
 def test_overlay_serves_pieces_at_any_border(attach):
-    disk = attach(discard_on_exit=True)
+    disk = attach(discard=True)
     disk.write(1, b"w" * 512)
     header = disk.place(struct.pack("<IIQ", IN, 0, 0))[0]
     buffer = disk.place(bytes(1537))[0]
@@ -527,12 +527,12 @@ def test_overlay_of_a_large_image_costs_what_is_written(tmp_path):
 
 
 def test_overlay_is_state(board, attach, image):
-    disk = attach(discard_on_exit=True)
+    disk = attach(discard=True)
     disk.write(2, b"w" * 512)
     disk.request(WRITE_ZEROES, payload=ranges((200, 56, 1)))
     saved = disk.device.save()
     assert saved["overlay"] == [(1024, 512, b"w" * 512), (200 * 512, 56 * 512, b"")]
-    twin = board.connect(BlockDevice(image, discard_on_exit=True))
+    twin = board.connect(BlockDevice(image, discard=True))
     twin.disk.write(0, [memoryview(b"o" * 512)])        # undone by load
     twin.load(saved)
     assert twin.save() == saved
@@ -543,14 +543,14 @@ def test_overlay_is_state(board, attach, image):
 
 
 def test_state_of_another_kind_of_disk_is_refused(attach, board, image):
-    saved = attach(discard_on_exit=True).device.save()
+    saved = attach(discard=True).device.save()
     other = BlockDevice(image, read_only=True)
-    with pytest.raises(LoadError, match="discard-on-exit"):
+    with pytest.raises(LoadError, match="discard"):
         other.load(saved)
     other.close()
 
 
-def test_several_machines_share_an_image_with_discard_on_exit(image):
-    first, second = BlockDevice(image, discard_on_exit=True), BlockDevice(image, discard_on_exit=True)
+def test_several_machines_share_an_image_with_discard(image):
+    first, second = BlockDevice(image, discard=True), BlockDevice(image, discard=True)
     first.close()
     second.close()

@@ -1,7 +1,6 @@
 """The demo guest: the committed ELF is what its source builds, and it runs to the end on QEMU's `virt` board."""
 
 import re
-import shutil
 import subprocess
 import zlib
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from tests.tools import needs
 from vm.guests.compiler import ZIG_VERSION
 from vm.guests.demo.build import ROOT, build
 
@@ -48,7 +48,7 @@ def test_elf_is_small_and_has_symbols():
         assert elf.get_section_by_name(".symtab").get_symbol_by_name("main")
 
 
-@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"needs {QEMU}")
+@needs(QEMU)
 @pytest.mark.parametrize("cpu, timer", [("rv64", "Sstc"), ("rv64,sstc=false", "CLINT"), ("sifive-u54", "CLINT")])
 def test_demo_powers_off_under_qemu_with_every_check_passed(cpu: str, timer: str):
     result = run_demo("-cpu", cpu)

@@ -5,13 +5,14 @@ import hashlib
 import http.server
 import io
 import lzma
-import shutil
 import subprocess
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
+
+from tests import tools
 
 
 def _make_deb(files: dict[str, bytes], compression: str = "xz") -> bytes:
@@ -132,8 +133,7 @@ def make_ar():
 @pytest.fixture(scope="session")
 def signing_keys(tmp_path_factory):
     """Keys by kind: "" the archive's, "other", and those that SigningKey knows."""
-    if not shutil.which("gpg"):
-        pytest.skip("needs gpg: install the package gnupg")
+    tools.require("gpg")
     # Not below tmp_path: its name may be too long for the agent's socket.
     names = ("", "other", "old", "expired", "expired subkey", "revoked")
     keys = {name: SigningKey(tmp_path_factory.mktemp("k") / "g", name) for name in names}
@@ -148,8 +148,8 @@ def verifier(request, monkeypatch):
     if request.param == "pysequoia":
         pytest.importorskip("pysequoia", reason="needs pysequoia: pip install 'vm-emulator[images]'")
         monkeypatch.setattr("vm.images.signature.which", lambda name: None)
-    elif not shutil.which("gpgv"):
-        pytest.skip("needs gpgv: install the package gpgv")
+    else:
+        tools.require("gpgv")
     return request.param
 
 

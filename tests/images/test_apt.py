@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.tools import needs
 from vm.errors import ImageError
 from vm.images import apt, suite
 from vm.images.fetch import proxies
@@ -65,9 +66,8 @@ def test_no_mirror_at_all(monkeypatch):
         suite.debian_archive()
 
 
+@needs("apt-config")
 def test_configuration_is_read_from_apt(tmp_path, monkeypatch):
-    if not apt.configuration():
-        pytest.skip("needs apt-config")
     (tmp_path / "apt.conf").write_text('Acquire::HTTP::Proxy "http://proxy.invalid:3128";\n')
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
     assert apt.configuration()["acquire::http::proxy"] == "http://proxy.invalid:3128"

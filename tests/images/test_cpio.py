@@ -1,11 +1,9 @@
 """The initrd that boot tests use: the cpio archive is one that cpio(1) reads."""
 
-import shutil
 import stat
 import subprocess
 
-import pytest
-
+from tests.tools import needs
 from vm.images.cpio import cpio_newc
 
 ENTRIES = [
@@ -16,7 +14,7 @@ ENTRIES = [
 ]
 
 
-@pytest.mark.skipif(not shutil.which("cpio"), reason="needs cpio")
+@needs("cpio")
 def test_cpio_lists_what_was_put_in():
     command = ["cpio", "--list", "--verbose", "--numeric-uid-gid", "--quiet"]
     listing = subprocess.run(command, input=cpio_newc(ENTRIES), capture_output=True, check=True).stdout.decode()

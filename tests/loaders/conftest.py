@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from tests.tools import require
 from vm.errors import BusError
 from vm.loaders import FILE_OVERHEAD, Range, plan_program, read_file
 from vm.loaders.linux import plan_linux
@@ -119,6 +120,7 @@ def build(tmp_path_factory):
     made = {}
 
     def run(*command):
+        require(command[0])
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     def build(text=0x8000_0000, data=0x8000_1000, lma=None, bits=64, link=(), name="program.elf"):

@@ -3,13 +3,13 @@
 import bz2
 import gzip
 import lzma
-import shutil
 import struct
 import subprocess
 import zlib
 
 import pytest
 
+from tests.tools import require
 from vm.errors import LoadError
 from vm.loaders import File
 from vm.loaders.compression import decompressed
@@ -20,7 +20,6 @@ COMMANDS = {
     "lz4": "lz4 -q -c", "lz4-legacy": "lz4 -q -l -c",
 }
 PACKAGES = {"zstd": "backports.zstd", "lz4": "lz4", "lz4-legacy": "lz4"}
-DEBIAN_PACKAGES = {"xz": "xz-utils"}
 LIMIT = 1 << 24
 
 
@@ -35,8 +34,7 @@ def compress(kind, tmp_path):
     if kind in PACKAGES and not (kind == "zstd" and has("compression.zstd")):
         pytest.importorskip(PACKAGES[kind])
     command = COMMANDS[kind].split()
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"needs {command[0]}: apt install {DEBIAN_PACKAGES.get(command[0], command[0])}")
+    require(command[0])
 
     def compress(content):
         (tmp_path / "content").write_bytes(content)

@@ -1,6 +1,5 @@
 """ELF loading: real executables, made by the GNU assembler and linker; expected values: conftest.py."""
 
-import shutil
 import struct
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tests.loaders.conftest import SOURCE, load
+from tests.tools import require
 from vm.errors import LoadError
 from vm.loaders import Range, Symbols
 
@@ -77,8 +77,7 @@ def test_other_compilers_executable_loads(tmp_path, memory, ram):
 @pytest.fixture
 def link(build, tmp_path):
     """link(*options) -> the same program, linked without a script of its own"""
-    if shutil.which("riscv64-unknown-elf-ld") is None:
-        pytest.skip("needs riscv64-unknown-elf-ld: apt install binutils-riscv64-unknown-elf")
+    require("riscv64-unknown-elf-ld")
 
     def link(*options, source=SOURCE):
         (tmp_path / "program.s").write_text(source)

@@ -11,7 +11,7 @@ for number in (0, 1, 2):
 import vm
 machine = vm.Machine(memory="1M")
 disks = [vm.devices.BlockDevice(sys.argv[1], read_only=True),
-         vm.devices.BlockDevice(sys.argv[1], discard_on_exit=True)]
+         vm.devices.BlockDevice(sys.argv[1], discard=True)]
 taken = 0
 for number in (0, 1, 2):
     try:

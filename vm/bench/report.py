@@ -10,13 +10,13 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from math import isnan, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vm import __version__
 from vm.bench.measure import HELD, REFUTED, Result
 from vm.errors import VmError
 from vm.host import cpu_model
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+CLAIMS = ("A claim is what was promised of a part before it was measured: by the goals of this project, or by what is "
+          "published of the technique.")
 HEADINGS = ("what", "baseline", "ours", "baseline takes", "ours takes", "ratio", "quartiles", "claim", "verdict")
 NOTICEABLE = 0.02           # a smaller change of a ratio is not worth a word
 STYLES = {HELD: "green", REFUTED: "red"}
@@ -39,7 +41,7 @@ white-space: nowrap } .held { color: #06752b } .refuted { color: #b3261e } .note
 def document(results: Sequence[Result], quick: bool) -> dict[str, Any]:
     """All there is to know about a run, for JSON."""
     return {
-        "vm": version("vm"), "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
+        "vm": __version__, "date": datetime.now(UTC).isoformat(timespec="seconds"), "quick": quick,
         "host": {"cpu": cpu_model(), "cpus": os.cpu_count(), "system": f"{platform.system()} {platform.release()}",
                  "machine": platform.machine(), "python": platform.python_version(),
                  "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None},
@@ -179,7 +181,7 @@ def page(run: dict[str, Any], results: Sequence[Result]) -> str:
         "<h1>Benchmarks</h1>",
         f"<p>vm {run['vm']}, {run['date']}, on {html.escape(host['cpu'])} ({host['cpus']} CPUs), "
         f"{html.escape(host['system'])}, Python {host['python']}. A ratio above 1 says that ours costs less; it is the "
-        "median over pairs of runs.</p>",
+        f"median over pairs of runs. {CLAIMS}</p>",
     ]
     pictures = plots(results)
     for subject, rows in by_subject(results).items():

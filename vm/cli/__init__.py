@@ -1,28 +1,46 @@
 """The command line, one file a command.
 
-What goes wrong is one line on standard error. Exit codes: the guest's own; 1 for an error of ours and 2 for a wrong
-command line; what stops a guest from outside is in `vm.cli.session`; 130 after Ctrl-C. A command's file is imported
-when the command is named, and imports the machine, the core and what else takes long to load when it runs: help comes
-at once, and a short run is short.
+What goes wrong is one line on standard error. Exit codes are the guest's own and those of `vm.cli.exit_codes`. A
+command's file is imported when the command is named, and imports the machine, the core and what else takes long to load
+when it runs: help comes at once, and a short run is short.
 """
 
 import logging
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
-from vm.errors import VmError
+from vm import __version__
+from vm.cli.exit_codes import FAILED, INTERRUPTED, NOBODY_READS, USAGE
+from vm.errors import ConfigurationError, VmError
 from vm_native.descriptors import open_standard
 
 COMMANDS = ("demo", "run", "boot", "bench", "info", "disasm")     # each a function in the file of that name
-FAILED = 1
-INTERRUPTED = 130       # 128 + SIGINT, as shells say it
+LONG = 200              # of a command's line in the help: none is cut, the terminal's width wraps it
 
 
 class CommandLine(click.Group):
-    """Commands return their exit code."""
+    """Commands return their exit code. `vm` alone and `vm help [COMMAND]` show the help, as --help does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] == "help":
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(LONG)) for name, command in commands if command])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # nor when Python flushes at its end
+            return NOBODY_READS
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -41,6 +59,9 @@ class CommandLine(click.Group):
             message = error.format_message().rstrip(".")
             complain(f"{message[:1].lower()}{message[1:]}; see `{command} --help`")
             code = error.exit_code
+        except ConfigurationError as error:
+            complain(str(error))
+            code = USAGE
         except VmError as error:
             complain(str(error))
             code = FAILED
@@ -69,6 +90,6 @@ def complain(message: str) -> None:
 
 @click.group(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
              no_args_is_help=False, epilog="Start with: vm demo")
-@click.version_option(package_name="vm", message="vm %(version)s")
+@click.version_option(__version__, message="vm %(version)s")
 def main() -> None:
     """A 64-bit RISC-V computer."""

@@ -26,7 +26,7 @@ class Subject(click.Choice):
 
 @click.group(invoke_without_command=True, no_args_is_help=False,
              epilog="Example: vm bench --quick --html report.html")
-@click.option("--quick/--full", "quick", default=True, help="Under a minute, or all in an hour.  [default: --quick]")
+@click.option("--quick/--full", "quick", default=True, show_default=True, help="In a minute or two, or all in an hour.")
 @click.option("--only", "subjects", multiple=True, type=Subject(), help="This subject; repeatable.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report here.")
 @click.option("--html", "html_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a page here.")
@@ -50,8 +50,8 @@ def bench(context: click.Context, quick: bool, subjects: tuple[str, ...], json_f
     try:
         for name in subjects or SUBJECTS:
             for row in subject(name).rows(quick):
-                click.echo(f"\r\033[K{name}: {row.name}" if stderr_is_terminal() else f"{name}: {row.name}", err=True,
-                           nl=not stderr_is_terminal())
+                now = f"{name}: {row.name}, beside {row.baseline}"
+                click.echo(f"\r\033[K{now}" if stderr_is_terminal() else now, err=True, nl=not stderr_is_terminal())
                 results.append(measure(row))
     except KeyboardInterrupt as error:      # what was measured until then is shown and written all the same
         interrupt = error
@@ -112,9 +112,10 @@ def console():
 
 
 def show(results: list) -> None:
-    from vm.bench.report import tables
+    from vm.bench.report import CLAIMS, tables
 
     for table in tables(results):
         console().print(table)
     console().print("A ratio is the median over pairs of runs, not one column by the other. Quartiles far apart: a "
                     "busy host.")
+    console().print(CLAIMS)

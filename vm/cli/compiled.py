@@ -12,7 +12,7 @@ from typing import Any
 
 import capstone
 
-from vm.cli.listing import instructions
+from vm.cli.listing import address_of, instructions
 from vm.errors import VmError
 from vm.loaders import Symbols
 from vm.machine import Machine
@@ -109,15 +109,6 @@ def show_compiled(file: str, at: str | None, limit: int, timeout: float, cold: b
             yield (f"trace at {spoken(trace.pc, symbols)}: {guest} instructions, {trace.size} bytes of host code at "
                    f"{trace.host:#x}, {share:.1%} of the time at its instructions")
             yield from side_by_side(machine, trace, symbols, names, guest_decoder, host_decoder, cold)
-
-
-def address_of(file: str, text: str, symbols: Symbols) -> int:
-    if text in symbols:
-        return symbols[text].address
-    try:
-        return int(text, 0) & U64
-    except ValueError:
-        raise VmError(f"{file}: {text!r} is neither an address, as 0x80000000, nor one of its symbols") from None
 
 
 def spoken(pc: int, symbols: Symbols) -> str:

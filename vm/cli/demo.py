@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from importlib.resources import as_file, files
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vm.cli.options import ENGINE_OPTION
+from vm.settings import given
 
 if TYPE_CHECKING:
     from vm.engine import Engine
@@ -22,12 +24,11 @@ def demo(engine: Engine | None) -> int:
     from vm.cli.session import conclusion
     from vm.machine import Machine
     from vm.outlet import Outlet
-    from vm.settings import given
 
     with as_file(files("vm.guests.demo") / "demo.elf") as path, Machine(engine=engine) as machine:
         machine.load(path)
         machine.console.record = False
-        plain = Plain() if given("NO_COLOR") else bytes       # https://no-color.org
+        plain = bytes if shows_colours() else Plain()
         screen = Outlet(1)
         machine.console.mirror = lambda data: screen.write(plain(data))
         start = time.perf_counter()
@@ -41,6 +42,11 @@ def demo(engine: Engine | None) -> int:
         click.echo(f"vm: demo: {message}", err=True)
     click.echo(f"\n{retired:,} instructions retired in {seconds:.2f} s: {retired / seconds / 1e6:,.0f} MIPS")
     return code
+
+
+def shows_colours() -> bool:
+    """Whether standard output does, and may (https://no-color.org)."""
+    return sys.stdout.isatty() and not given("NO_COLOR") and given("TERM") != "dumb"
 
 
 class Plain:

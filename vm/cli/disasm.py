@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.listing import instructions
-from vm.cli.options import Address
+from vm.cli.listing import address_of, instructions
 from vm.errors import LoadError, VmError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("file", metavar="FILE")
-@click.option("--start", type=Address(), metavar="ADDR", help="Begin here, as in 0x80000000.")
+@click.option("--start", metavar="ADDR|NAME", help="Begin here, as in 0x80000000 or main.")
 @click.option("--symbol", metavar="NAME", help="Only this function.")
 @click.option("--count", type=click.IntRange(min=1), metavar="N", help="So many instructions at most.")
 @click.option("--jit", is_flag=True, help="Run FILE and show the host code of its hottest trace beside it.")
@@ -39,7 +38,7 @@ Examples:
               help="With --jit: run so many at most.  [default: 100000000]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="With --jit: run so long on the host at most.  [default: 10]")
-def disasm(file: str, start: int | None, symbol: str | None, count: int | None, jit: bool, at: str | None,
+def disasm(file: str, start: str | None, symbol: str | None, count: int | None, jit: bool, at: str | None,
            traces: int | None, cold: bool, limit: int | None, timeout: float | None) -> None:
     """Disassemble the code of FILE, a RISC-V ELF executable."""
     statically = start is not None or symbol is not None or count is not None
@@ -62,16 +61,16 @@ def disasm(file: str, start: int | None, symbol: str | None, count: int | None, 
         show_code(file, code, symbols, start, symbol, count, decoder)
 
 
-def show_code(file: str, code: list[tuple[int, bytes]], symbols: Symbols, start: int | None, symbol: str | None,
+def show_code(file: str, code: list[tuple[int, bytes]], symbols: Symbols, start: str | None, symbol: str | None,
               count: int | None, decoder: Any) -> None:
     """What stands in the file."""
-    end = 1 << 64
+    begin, end = 0 if start is None else address_of(file, start, symbols), 1 << 64
     if symbol is not None:
         if symbol not in symbols:
             raise LoadError(f"{file}: has no symbol {symbol!r}; `nm {file}` lists those that it has")
-        start, size = symbols[symbol]
-        end = start + (size or end)
-    code = clipped(code, start or 0, end)
+        begin, size = symbols[symbol]
+        end = begin + (size or end)
+    code = clipped(code, begin, end)
     if not code:
         raise LoadError(f"{file}: has no code there; without --start and --symbol all of it is shown")
     names = {address: name for name, (address, _) in symbols.items() if symbols.lookup(address) == name}

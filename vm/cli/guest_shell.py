@@ -11,7 +11,8 @@ from functools import partial
 
 import click
 
-from vm.cli.session import NOBODY_READS, NOT_DONE, conclusion
+from vm.cli.exit_codes import FAILED, NOBODY_READS, NOT_DONE
+from vm.cli.session import conclusion
 from vm.errors import ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.machine import Machine
 from vm.stop import StopReason
@@ -20,7 +21,6 @@ from vm.terminal import Terminal
 # Of busybox in Debian's small system: the directory. It may ask the terminal then where the cursor is.
 PROMPT = re.compile(rb"(^|\n)\S+ # (\x1b\[6n)?\Z")
 PANIC_SECONDS = 0.1         # guest time that the kernel needs to say why it panics
-FAILED = 1
 TAIL = 300                  # bytes of output that a prompt is looked for in
 
 

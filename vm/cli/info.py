@@ -45,14 +45,13 @@ def info(isa: bool, csrs: str | None, markdown: bool) -> None:
 
 
 def facts(machine: Machine) -> list[Row]:
-    from importlib.metadata import version
-
+    from vm import __version__
     from vm.images.cache import cache_directory
     from vm_native.interpreter.forms import forms
     from vm_native.memory.copy import implementations, instruction_set
 
     return [
-        ("version", version("vm")),
+        ("version", __version__),
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.python_compiler()})"),
         ("engine", engine()),
         ("interpreter", f"{machine.stats()['dispatch']} dispatch (built: {', '.join(forms())}; VM_DISPATCH chooses)"),

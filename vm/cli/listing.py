@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from vm.errors import VmError
+
 if TYPE_CHECKING:
     from vm.loaders import Symbols
 
@@ -55,3 +57,13 @@ def target(address: int, mnemonic: str, operands: str, symbols: Symbols) -> str:
     destination = address + int(operands.rpartition(",")[2], 0) & U64
     name = symbols.lookup(destination)
     return f"    # {destination:x}" + (f" <{name}>" if name else "")
+
+
+def address_of(file: str, text: str, symbols: Symbols) -> int:
+    """The address that an option gives as one, or as a symbol's name."""
+    if text in symbols:
+        return symbols[text].address
+    try:
+        return int(text, 0) % (1 << 64)
+    except ValueError:
+        raise VmError(f"{file}: {text!r} is neither an address, as 0x80000000, nor one of its symbols") from None

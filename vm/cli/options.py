@@ -18,7 +18,7 @@ ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter
                              help="What runs the guest: jit compiles what is hot, auto does so where the host can.  "
                                   "[default: VM_ENGINE, or auto]")
 DISK_MODES: dict[str, dict[str, Any]] = {
-    "read-only": {"read_only": True}, "discard": {"discard_on_exit": True}, "legacy": {"legacy": True},
+    "read-only": {"read_only": True}, "discard": {"discard": True}, "legacy": {"legacy": True},
 }  # fmt: skip
 
 

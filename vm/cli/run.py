@@ -25,23 +25,26 @@ if TYPE_CHECKING:
               help="Stop after so much time on the host.")
 @click.option("--signature", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
               help="Afterwards write the words between begin_signature and end_signature here.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
-        **options: Any) -> int:
+        quiet: bool, **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
     Exit codes:
       the guest's own; 0 if it powers the machine off, or after Ctrl-A X
-      1    FILE or an option is wrong
+      1    FILE is wrong
+      2    an option is
       124  not done within --max-instructions or --timeout, or it waits for ever
       139  a trap that no handler of the guest takes
+      141  nobody reads the output any more
     """
     from vm.cli.session import run_to_end
 
     with build_machine(**options) as machine:
         program = machine.load(standard_input() if file == "-" else file, address=address)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
-        code = run_to_end(machine, file, max_instructions, timeout)
+        code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet)
         if signature is not None and place is not None:
             write_signature(machine, place, signature)
         return code

@@ -1,8 +1,7 @@
 """A machine that runs on the user's terminal until it ends, and what the process then says and returns.
 
-A reset that the guest asks for starts it anew. Exit codes: what the guest says (power-off is 0); 124, as of timeout(1),
-for a guest that was not done within its limits or waits for nothing; 139, as shells report a crash, for a trap that no
-handler of the guest takes; 141 if nobody reads the output any more. Who quits with Ctrl-A X gets 0.
+A reset that the guest asks for starts it anew. Exit codes: what the guest says (power-off is 0), or of
+`vm.cli.exit_codes`. Who quits with Ctrl-A X gets 0.
 """
 
 from __future__ import annotations
@@ -10,18 +9,18 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from vm.cli.exit_codes import CRASHED, NOBODY_READS, NOT_DONE
 from vm.machine import Machine
 from vm.stop import Stop, StopReason
 from vm.terminal import Terminal
 
-NOT_DONE = 124
-CRASHED = 139           # 128 + SIGSEGV
-NOBODY_READS = 141      # 128 + SIGPIPE
 
+def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None, *,
+               quiet: bool = False, terminal_class: type[Terminal] = Terminal) -> int:
+    """Run the machine with the terminal as its console; the exit code.
 
-def run_to_end(machine: Machine, name: str, instructions: int | None = None, timeout: float | None = None,
-               terminal_class: type[Terminal] = Terminal) -> int:
-    """Run the machine with the terminal as its console; the exit code. `name` is the guest's, for messages."""
+    `name` is the guest's, for the message on how it ended, which `quiet` leaves out.
+    """
     machine.console.record = False
     try:
         with terminal_class(machine) as terminal:
@@ -29,7 +28,7 @@ def run_to_end(machine: Machine, name: str, instructions: int | None = None, tim
             if terminal.quitting:
                 return 0
             code, message = conclusion(machine, stop)
-            if message:
+            if message and not quiet:
                 terminal.report(f"vm: {name}: {message}")
             return code
     except BrokenPipeError:

@@ -116,10 +116,10 @@ class Device:
                                     # if it was driven high anew meanwhile, as QEMU's devices do
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
 
-    clock: Clock
-    events: EventQueue
-    memory: Memory
-    irq: InterruptLine
+    clock: Clock                    # guest time; this and the two below are there from `attach` on
+    events: EventQueue              # what it will do later
+    memory: Memory                  # RAM, as the bus gives it to devices
+    irq: InterruptLine              # its line: `raise_()`, `lower()`, `set(level)`, `level`
 
     _declared: ClassVar[dict[str, list[_Register]]] = {}
     _where = ""                     # it stands: empty before it is attached

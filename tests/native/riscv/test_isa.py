@@ -1,11 +1,11 @@
 """ISA strings: unprivileged specification, chapter "ISA Extension Naming Conventions"."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
 
+from tests.tools import needs
 from vm import Machine
 from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, PROFILES, parse
 
@@ -50,7 +50,7 @@ def test_string_of_an_elf_is_taken():
     assert extensions(BY_GCC_14) == extensions("rv64gc")
 
 
-@pytest.mark.skipif(not shutil.which(CROSS + "gcc"), reason="needs the package gcc-riscv64-linux-gnu")
+@needs(CROSS + "gcc")
 @pytest.mark.parametrize("march", ["rv64gc", "rv64imac", "rv64i2p0m2p0", "rv64gc_zba_zicbom", "rv64imaczicsr_zifencei"])
 def test_compiler_writes_what_is_taken(march, tmp_path):
     """The attribute of an object says the same as the option that it was compiled with."""

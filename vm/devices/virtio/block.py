@@ -9,7 +9,7 @@ Requests are served a fixed time after the notification, in order, so that a run
 A discard may leave the old data readable, as the host's file system has it; zeroing ranges is exact everywhere.
 
 The contents of the image are not part of the device's state: the file holds them. What was written with
-`discard_on_exit` is, since nothing else holds it.
+`discard` is, since nothing else holds it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Refused(Exception):
 class BlockDevice(VirtioDevice):
     """A raw disk image as a disk of the guest. Opens and locks the file at once, `close` lets it go.
 
-    `read_only` lets several machines share an image. With `discard_on_exit` the guest may write, and the image never
+    `read_only` lets several machines share an image. With `discard` the guest may write, and the image never
     changes. `serial` is what the guest can ask for, at most 20 bytes (Linux: /sys/block/vda/serial). `legacy` is for
     guests that know only the registers of before virtio 1.
     """
@@ -79,7 +79,7 @@ class BlockDevice(VirtioDevice):
     latency_ns = 20_000             # from the notification to the completion
     state = VirtioDevice.state + ("writeback", "busy", "overlay")
 
-    def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard_on_exit: bool = False,
+    def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard: bool = False,
                  serial: str = "", legacy: bool = False):
         if not serial.isascii() or len(serial) > ID_SIZE:
             raise ConfigurationError(f"{os.fspath(path)}: disk serial {serial!r} is not ASCII of at most {ID_SIZE} "
@@ -88,7 +88,7 @@ class BlockDevice(VirtioDevice):
         self.legacy = legacy
         self.read_only = read_only
         self.busy = False           # an event is under way
-        self.disk = Overlay(path) if discard_on_exit and not read_only else Disk(path, read_only)
+        self.disk = Overlay(path) if discard and not read_only else Disk(path, read_only)
         super().__init__()
 
     def reset(self) -> None:
@@ -109,7 +109,7 @@ class BlockDevice(VirtioDevice):
     def overlay(self, saved: list[tuple[int, int, bytes]] | None) -> None:
         if isinstance(self.disk, Overlay) != (saved is not None):
             how = "without" if saved is None else "with"
-            raise LoadError(f"{self.disk.path}: the saved disk was attached {how} discard-on-exit; attach it alike")
+            raise LoadError(f"{self.disk.path}: the saved disk was attached {how} discard; attach it alike")
         if isinstance(self.disk, Overlay) and saved is not None:
             self.disk.load(saved)
 

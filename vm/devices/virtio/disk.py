@@ -127,10 +127,10 @@ class Disk(File):
             return f"{self.path}: no such disk image; make one with: truncate -s 1G {self.path}"
         if isinstance(error, BlockingIOError):
             return (f"{self.path}: disk image is in use by another machine or process; stop that one, or let both "
-                    "open it read-only or with discard-on-exit")
+                    "open it read-only or with discard")
         if not self.read_only and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return (f"{self.path}: disk image cannot be written ({error.strerror}); change its permissions, or "
-                    "attach it read-only or with discard-on-exit")
+                    "attach it read-only or with discard")
         return f"{self.path}: disk image cannot be opened ({error.strerror}); name a raw image that this user can read"
 
 
