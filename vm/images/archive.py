@@ -5,6 +5,8 @@ cache and verified again when it has changed there, so a package once fetched is
 says of a package is kept, too, and believed for a day: until then, no mirror is asked for what is in the cache.
 """
 
+from __future__ import annotations
+
 import json
 import logging
 import lzma

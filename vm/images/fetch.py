@@ -1,5 +1,7 @@
 """Downloads over http, https and from files, through the proxies and certificates that the host's apt uses."""
 
+from __future__ import annotations
+
 import hashlib
 import http.client
 import logging

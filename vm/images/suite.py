@@ -3,6 +3,8 @@
 The command lines are for the installer's initrd, as its /init and /etc/inittab read them.
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 from vm.errors import ImageError
