@@ -27,7 +27,7 @@ def parse_size(size: str | int) -> int:
         raise ConfigurationError(f"memory size {size!r}: {unit}B is not the same for everybody, write {unit}iB for "
                                  f"2**{UNITS[unit].bit_length() - 1} bytes; {ACCEPTED}")
     whole, _, part = number.partition(".")
-    bytes_, fraction = divmod(int(whole + part) * UNITS[unit], 10 ** len(part))
+    bytes_, fraction = divmod(int(whole + part) * UNITS[unit], int(10 ** len(part)))
     if not bytes_ and not fraction:
         raise ConfigurationError(f"memory size {size!r}: no memory at all; {ACCEPTED}")
     if bytes_ > LIMIT:
