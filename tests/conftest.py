@@ -11,6 +11,7 @@ from vm_native.interpreter.forms import forms
 # A shell without job control starts what it puts into the background with SIGINT ignored, and children inherit that:
 # no Ctrl-C of a test would be heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)        # ignored under nohup
 
 ARCHIVE = ("gpgv", "/usr/share/keyrings/debian-archive-keyring.gpg")       # what verifies a package of Debian's
 
