@@ -365,7 +365,7 @@ def test_what_a_bare_board_has_not():
             machine.load(Path(__file__), address=0)
         with pytest.raises(vm.ConfigurationError, match="boots no kernel"):
             machine.boot("Image")
-    with pytest.raises(vm.ConfigurationError, match="closed"):
+    with pytest.raises(vm.MachineUnusable, match="closed"):
         machine.map(0, 4096)
 
 
