@@ -1,6 +1,7 @@
 """The door by which the host's world enters a machine."""
 
 import os
+import threading
 import time
 
 import pytest
@@ -144,3 +145,23 @@ def test_key_wakes_an_interactive_guest_before_its_timer(guest, pipe):
     os.write(pipe[1], b"k")
     assert g.machine.run(timeout=60).reason is vm.StopReason.IDLE
     assert g["s2"] & 1 and g["s1"] == 1
+
+
+def test_key_comes_when_the_wait_for_it_is_over(guest, pipe):
+    """Not at the guest time when the wait began: what a device schedules then would be due in the past."""
+    came = []
+    g = guest(TICKING)
+    g["a1"] = 1 << 40
+
+    def take():
+        os.read(pipe[0], 10)
+        came.append(g.machine.clock.now_ns())
+        g.machine.request_stop()
+
+    g.machine.inputs.interactive = True
+    g.machine.inputs.watch(pipe[0], take)
+    typing = threading.Timer(0.05, os.write, (pipe[1], b"k"))
+    typing.start()
+    assert g.machine.run(timeout=60).reason is vm.StopReason.REQUESTED
+    typing.join()
+    assert came[0] >= 20_000_000 and g.machine.clock.now_ns() == came[0]

@@ -225,7 +225,7 @@ class Machine:
 
     def _take_typed(self, size: int) -> bytes:
         """What of the keys no console device has read yet, for a program that asks the host."""
-        return self.board.uart.take(size) if isinstance(self.board, Virt) else b""
+        return b"" if self._console_device is None else self._console_device.take(size)
 
     def load(self, file: Source, address: int | None = None) -> Program:
         """Load a bare-metal program: an ELF, or raw bytes at a physical `address`. All harts start there in M-mode.

@@ -121,11 +121,17 @@ class Runner:
                 reason, exit_code = self._requested
                 return reason, number, exit_code
 
-    def _look_at_inputs(self, seconds: float) -> None:
-        """Take what has come from outside, or comes within some time. Handlers of signals run while nothing has."""
+    def _look_at_inputs(self, seconds: float, most_ns: int = 0) -> None:
+        """Take what has come from outside, or comes within some time. Handlers of signals run while nothing has.
+
+        Virtual time goes on as the host's meanwhile, by `most_ns` at most: what comes then, comes then.
+        """
         self._scheduler.release_handlers()
+        began = time.monotonic_ns()
         ready = self._inputs.wait(seconds)
         self._scheduler.put_off_handlers()
+        if most_ns > 0 and self._clock.kind == "virtual":
+            self._scheduler.let_pass(min(time.monotonic_ns() - began, most_ns))
         self._inputs.take(ready)
         self._look_at_ns = time.monotonic_ns() + INPUT_EVERY_NS
 
@@ -185,10 +191,8 @@ class Runner:
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
-        began, left = time.monotonic_ns(), due - self._clock.now_ns()
-        self._look_at_inputs(max(min(left, limits.host_ns - began), 0) / 10**9)
-        if self._clock.kind == "virtual":
-            self._scheduler.let_pass(min(time.monotonic_ns() - began, left))
+        left = due - self._clock.now_ns()
+        self._look_at_inputs(max(min(left, limits.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
         return True
 
 

@@ -9,7 +9,7 @@ import vm
 from docs.examples.counter import Counter
 from tests.assembler import assemble, compile_elf
 from vm.boards.bare import TRAP_VECTOR
-from vm.devices import UART, Entropy
+from vm.devices import UART, Entropy, VirtioConsole
 
 CODE, DATA, FLASH, NOWHERE = 0x1_0000, 0x2000_0000, 0x0800_0000, 0x7777_0000
 UART_AT = 0x4000_0000
@@ -344,6 +344,24 @@ def test_console_is_the_first_uart():
         machine.console.send("A")
         assert machine.run(instructions=10_000).pc == 0
         assert machine.console.text == "B"
+
+
+@pytest.mark.parametrize("device", [UART, VirtioConsole])
+def test_program_that_asks_the_host_for_a_key_gets_it(device):
+    """HTIF's console reads what is typed, of whichever console device that is."""
+    source = """
+        .globl _start, tohost, fromhost
+        _start: la s0, tohost; la s1, fromhost; li t0, 0x0100000000000000; sd t0, 0(s0)
+        1: ld a0, 0(s1); beqz a0, 1b; slli a0, a0, 1; ori a0, a0, 1; andi a0, a0, 0xff; sd a0, 0(s0); 2: j 2b
+        .data; .balign 64; tohost: .dword 0; .balign 64; fromhost: .dword 0
+    """
+    with bare() as machine:
+        machine.attach(device(), UART_AT)
+        machine.load(compile_elf((("ask.S", source.replace(";", "\n")),), script=LOW))
+        assert machine.run(instructions=10_000).reason is vm.StopReason.BUDGET
+        machine.console.send("k")
+        stop = machine.run(instructions=100_000)
+        assert (stop.reason, stop.exit_code) == (vm.StopReason.EXIT, ord("k"))
 
 
 @pytest.mark.parametrize("device, place, said", [

@@ -66,19 +66,19 @@ class TreeContext(NamedTuple):
 
 @dataclass(frozen=True)
 class _Register:
-    writes: bool
     start: int
     stop: int | None                # the end of a block; None: a register
     width: int | None               # None: the device's width
     count: int | str | None         # of registers alike, or the attribute that holds it; None: a single one
     stride: int
+    writes: bool
     merge: bool
 
 
 def reads(start: int, stop: int | None = None, *, width: int | None = None,
           count: int | str | None = None, stride: int = 4) -> Callable[[Method], Method]:
     """The method serves reads of a register, of `count` ones `stride` bytes apart, or of the block [start, stop)."""
-    return _declare(_Register(False, start, stop, width, count, stride, False))
+    return _declare(_Register(start, stop, width, count, stride, writes=False, merge=False))
 
 
 def writes(start: int, stop: int | None = None, *, width: int | None = None, count: int | str | None = None,
@@ -87,7 +87,7 @@ def writes(start: int, stop: int | None = None, *, width: int | None = None, cou
 
     With `merge`, a write narrower than the register keeps the register's other bytes.
     """
-    return _declare(_Register(True, start, stop, width, count, stride, merge))
+    return _declare(_Register(start, stop, width, count, stride, writes=True, merge=merge))
 
 
 def _declare(register: _Register) -> Callable[[Method], Method]:
@@ -228,7 +228,7 @@ class Device:
             lane += taken
             served = True
         if not served:
-            self._unserved(False, offset, size)
+            self._unserved(offset, size, writes=False)
         return value
 
     def _write_lanes(self, offset: int, size: int, value: int) -> None:
@@ -253,7 +253,7 @@ class Device:
             lane += taken
             served = True
         if not served:
-            self._unserved(True, offset, size)
+            self._unserved(offset, size, writes=True)
 
     def _whole(self, key: int) -> int:
         """What a register reads as; what its method returns is looked at, as the bus does with the whole access."""
@@ -267,7 +267,7 @@ class Device:
                 return key
         return None
 
-    def _unserved(self, writes: bool, offset: int, size: int) -> None:
+    def _unserved(self, offset: int, size: int, *, writes: bool) -> None:
         if len(self._logged) < LOGGED_OFFSETS and (writes, offset) not in self._logged:
             self._logged.add((writes, offset))
             log.info("%s: no register for a %d-byte %s at offset %#x",

@@ -33,6 +33,10 @@ class ConsolePort:
         """How many bytes have come in that the guest has not taken."""
         return 0
 
+    def take(self, size: int) -> bytes:
+        """At most `size` of them, for somebody on the board's side who reads in the guest's place."""
+        return b""
+
     def accept(self, data: bytes) -> None:
         """They have come in."""
         raise NotImplementedError(f"{type(self).__name__} takes no input")

@@ -35,6 +35,11 @@ class VirtioConsole(ConsolePort, VirtioDevice):
     def unread(self) -> int:
         return len(self.input)
 
+    def take(self, size: int) -> bytes:
+        taken = bytes(self.input[:size])
+        del self.input[:size]
+        return taken
+
     def accept(self, data: bytes) -> None:
         """The guest gets them as it makes buffers available."""
         self.input += data
