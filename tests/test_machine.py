@@ -13,8 +13,9 @@ import pytest
 
 import vm
 from tests.assembler import BASE, assemble, assemble_elf
-from vm.devices import Device
+from vm.devices import Device, reads
 from vm.errors import ConfigurationError, LoadError, MachineBusy, MachineUnusable, VmError
+from vm.machine import Machine
 from vm.stop import StopReason
 from vm_native.jit.compiler import unavailable
 
@@ -190,6 +191,36 @@ def test_fork_of_a_process_looks_at_its_machines_only(guest):
     assert os.waitpid(child, 0)[1] == 0
     g.run(instructions=10)
     assert g["a0"] == 11 and g.memory.read(BASE + 0x10000, 1) == b"\0"
+
+
+class Forking(Device):
+    """The first read of its register leaves two processes behind, each of which goes on with the run."""
+
+    child = None
+
+    @reads(0)
+    def read_value(self):
+        if self.child is None:
+            self.child = os.fork()
+        return 7
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the host has no fork()")
+@pytest.mark.parametrize("engine", ["interpreter", "auto"])
+def test_fork_in_a_device_ends_the_run_of_the_child(engine):
+    """After the access: RAM is the parent's, and not another instruction may store to it."""
+    device = Forking()
+    with Machine(memory="1M", engine=engine) as machine:
+        machine.attach(device, address=0x1001_0000)
+        machine.load(assemble("li t0, 0x10010000; lw a0, (t0); la t1, 1f; 1: sd a0, 64(t1); li a2, 1; j ."), BASE)
+        try:
+            machine.run(instructions=100_000)
+        except MachineUnusable:
+            os._exit(machine.harts[0]["a2"] if device.child == 0 else 99)
+        if device.child == 0:
+            os._exit(98)                    # it ran on
+        assert os.waitpid(device.child, 0)[1] == 0
+        assert (machine.harts[0]["a0"], machine.harts[0]["a2"]) == (7, 1)
 
 
 def wrong_in_a_fork(g) -> int:

@@ -15,6 +15,7 @@ from vm.firmware import Firmware
 from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
+from vm.memory import unusable
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
@@ -113,6 +114,8 @@ class Runner:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)
             code, number = self._scheduler.run(min(limits.steps - self.steps, most), limits.guest_ns, host_ns)
+            if not self._machine.usable:
+                raise unusable(self._machine)
             serve, reason = OUTCOMES[code]
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none

@@ -124,10 +124,15 @@ cdef class Deferral:
         return failure
 
     def after_fork(self):
-        """In the child, which has one thread: if that is not the one that works for a machine, nothing is half done."""
+        """In the child, which has one thread: if that is not the one that works for a machine, nothing is half done.
+
+        If it is, in a device's method, the machine is to look up as soon as that returns: it is the parent's.
+        """
         global noted
         self.insisting = False
-        if self.owner is not None and _thread.get_ident() != self.thread:
+        if self.owner is not None and _thread.get_ident() == self.thread:
+            noted = True
+        elif self.owner is not None:
             self.put_back()
             self.handlers.clear()
             self.waiting.clear()                    # those are the parent's

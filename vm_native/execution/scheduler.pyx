@@ -95,6 +95,8 @@ cdef class Scheduler:
                 with gil:
                     if self.handler_raised():
                         return STOP_RAISED
+                    if not self.owner.usable:       # a device has forked this process
+                        return STOP_REQUESTED
             if self.stop_asked:
                 self.stop_asked = False
                 return STOP_REQUESTED
