@@ -237,6 +237,7 @@ class Machine:
         under Spike. Raises LoadError; the machine is then as it was.
         """
         self._refuse_if_running("load")
+        address = None if address is None else whole_number("address", address)
         self._begin(start_of_program(file, address, self.board, self.isa))
         assert self.program is not None
         return self.program
@@ -264,6 +265,7 @@ class Machine:
         if not isinstance(self.board, Virt):
             raise ConfigurationError("a bare board boots no kernel: it has neither firmware nor a device tree; load() "
                                      "a program, or build the machine with board='virt'")
+        address = None if address is None else whole_number("address", address)
         start = start_of_kernel(kernel, initrd, cmdline, firmware, address, self.board, self.isa)
         self._begin(start)
         assert start.linux is not None

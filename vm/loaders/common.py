@@ -54,6 +54,10 @@ class Range:
     def contains(self, other: Range) -> bool:
         return self.base <= other.base and other.end <= self.end
 
+    def around(self, last: int) -> Range:
+        """What of it, in one piece, has this address; all of it where none has."""
+        return self
+
     def overlaps(self, other: Range) -> bool:
         return self.base < other.end and other.base < self.end
 
