@@ -287,7 +287,8 @@ def test_program_that_lies_on_two_regions():
 @pytest.mark.parametrize("first", [CODE, DATA])
 def test_headers_below_a_region_are_left_out(first):
     """As those that -Ttext brings, whichever region was mapped first."""
-    script = f"ENTRY(_start) PHDRS {{ all PT_LOAD FILEHDR PHDRS; }} SECTIONS {{ .text {CODE:#x} : {{ *(.text) }} :all }}"
+    script = (f"ENTRY(_start) PHDRS {{ all PT_LOAD FILEHDR PHDRS; }} "
+              f"SECTIONS {{ .text {CODE:#x} : {{ *(.text) }} :all }}")
     elf = compile_elf((("start.s", ".globl _start; _start: li a0, 7; wfi"),), script=script)
     with bare((first, "64K"), (CODE + DATA - first, "64K")) as machine:
         machine.load(elf)
