@@ -134,7 +134,7 @@ def read_file(source: Source, limit: int) -> File:
             raise _too_large(name, limit)
         return File(name, source if isinstance(source, bytes) else view.tobytes())
     given = getattr(source, "name", None)       # a number for what was opened by its descriptor
-    name = given if isinstance(given, str) else f"<{type(source).__name__}>"
+    name = given if isinstance(given, str) else "<stdin>" if given == 0 else f"<{type(source).__name__}>"
     return File(name, _of_stream(name, source, limit))
 
 
