@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -458,6 +458,9 @@ class Machine:
             self.board.close()
         finally:
             self._native.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a machine holds memory and disks of this process: it cannot be copied or pickled")
 
     def __enter__(self) -> Machine:
         return self

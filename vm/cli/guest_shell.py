@@ -66,7 +66,7 @@ def outcome(machine: Machine, command: str, end: float | None, output: Outlet) -
         return NOT_DONE, waiting + limit + (last_line(machine) if waiting.startswith("no shell") else "")
     except UnexpectedOutput as error:
         machine.run(seconds=PANIC_SECONDS, timeout=1)       # the rest of the line
-        panic = str(error.match[0])
+        panic = error.match[0].decode()
         return FAILED, panic + machine.console.text.rpartition(panic)[2].partition("\n")[0].rstrip()
     except ExpectStopped as error:
         if error.stop.reason is StopReason.RESET:
