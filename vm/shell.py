@@ -84,9 +84,9 @@ class Shell:
         """Run a command, or several lines of them, and wait for its end.
 
         It runs in the shell itself, so that `cd` and variables stay, without input. Limits are those of
-        `Console.expect`, whose errors are raised: UnexpectedOutput if Linux panics; after the others the command goes on
-        in the guest. With `check`, raises CommandFailed for a status that is not 0. `show` is called with the output as
-        it comes.
+        `Console.expect`, whose errors are raised: UnexpectedOutput if Linux panics; after the others the command goes
+        on in the guest. With `check`, raises CommandFailed for a status that is not 0. `show` is called with the output
+        as it comes.
         """
         __tracebackhide__ = True
         console = self.machine.console

@@ -102,6 +102,11 @@ def test_piped_input_waits_for_the_shell_and_ends_it(text, clock):
     assert "one 42" in process.stdout.decode().splitlines()
 
 
+def test_piped_input_ends_where_the_prompt_has_blanks():
+    process = debian("--shell", "--timeout", "20", input=b"mkdir '/tmp/a b  c'; cd /tmp/a*; printf unended\n")
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
 def test_shell_without_input_ends():
     assert debian("--shell").returncode == 0
 

@@ -19,7 +19,7 @@ from vm.stop import StopReason
 from vm.terminal import Terminal
 
 # Of busybox in Debian's small system: the directory. It may ask the terminal then where the cursor is.
-PROMPT = re.compile(rb"(^|\n)\S+ # (\x1b\[6n)?\Z")
+PROMPT = re.compile(rb"[/~][^\n]* # (\x1b\[6n)?\Z")
 PANIC_SECONDS = 0.1         # guest time that the kernel needs to say why it panics
 TAIL = 300                  # bytes of output that a prompt is looked for in
 
