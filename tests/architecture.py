@@ -40,6 +40,7 @@ PYTHON = (
     ("outlet", "terminal", "testing"),
     ("bench",),
     ("cli",),
+    ("__main__",),
 )
 LAYERS = {"vm_native": CORE, "vm": PYTHON}
 # What a whole tree may import of the others; `private` rooms are entered by those only.

@@ -1,7 +1,9 @@
 """The machine: what it refuses, its limits, what a stop tells, resets."""
 
+import copy
 import gc
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -83,6 +85,12 @@ def test_raw_bytes_are_loaded_at_an_address(tmp_path):
         machine.load(path, address=BASE + 0x8000)
         assert machine.run().reason is StopReason.IDLE
         assert machine.harts[0]["a0"] == 7 and machine.harts[0].pc > BASE + 0x8000
+
+
+@pytest.mark.parametrize("use", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_machine_cannot_be_copied_and_says_why(use):
+    with vm.Machine(memory="1M") as machine, pytest.raises(TypeError, match="a machine holds .* copied or pickled"):
+        use(machine)
 
 
 def test_closed_machine_does_not_run(guest):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -237,6 +237,7 @@ class Machine:
         under Spike. Raises LoadError; the machine is then as it was.
         """
         self._refuse_if_running("load")
+        address = None if address is None else whole_number("address", address)
         self._begin(start_of_program(file, address, self.board, self.isa))
         assert self.program is not None
         return self.program
@@ -264,6 +265,7 @@ class Machine:
         if not isinstance(self.board, Virt):
             raise ConfigurationError("a bare board boots no kernel: it has neither firmware nor a device tree; load() "
                                      "a program, or build the machine with board='virt'")
+        address = None if address is None else whole_number("address", address)
         start = start_of_kernel(kernel, initrd, cmdline, firmware, address, self.board, self.isa)
         self._begin(start)
         assert start.linux is not None
@@ -456,6 +458,9 @@ class Machine:
             self.board.close()
         finally:
             self._native.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a machine holds memory and disks of this process: it cannot be copied or pickled")
 
     def __enter__(self) -> Machine:
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+import time
 
 ROOM = 64 * 1024            # bytes kept before `full`
 
@@ -43,11 +44,15 @@ class Outlet:
                 return
             del self._kept[:taken]
 
-    def drain(self) -> None:
-        """Wait until all that is kept is taken, for as long as that takes."""
-        while self._kept:
-            select.select([], [self.descriptor], [])
+    def drain(self, end: float | None = None, room: int = 0) -> bool:
+        """Wait until at most `room` bytes are kept, or time.monotonic() is at `end`; whether no more are."""
+        while len(self._kept) > room:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            select.select([], [self.descriptor], [], left)
             self.push()
+        return True
 
     def _write(self, data: bytearray) -> int:
         """How many of the bytes were taken."""

@@ -13,19 +13,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
-from vm.errors import CommandFailed, ExpectTimeout
+from vm.errors import CommandFailed, ExpectTimeout, UnexpectedOutput
 
 if TYPE_CHECKING:
     from vm.clock import Clock
-    from vm.console import Console
+    from vm.console import Bytes, Console
 
-PANIC = "Kernel panic - not syncing"
+# Where a message of the kernel begins, with or without its time: a command may print the words.
+PANIC = re.compile(rb"(?:(?<=\] )|^)Kernel panic - not syncing", re.MULTILINE)
 # At the end of what was printed. Behind its prompt busybox asks the terminal where the cursor is.
 PROMPT = re.compile(rb"[#$%>] ?(\x1b\[[0-9;?]*[A-Za-z])*\Z")
 LOGIN = re.compile(rb"login: ?\Z")
@@ -83,8 +84,9 @@ class Shell:
         """Run a command, or several lines of them, and wait for its end.
 
         It runs in the shell itself, so that `cd` and variables stay, without input. Limits are those of
-        `Console.expect`, whose errors are raised; the command goes on in the guest then. With `check`, raises
-        CommandFailed for a status that is not 0. `show` is called with the output as it comes.
+        `Console.expect`, whose errors are raised: UnexpectedOutput if Linux panics; after the others the command goes
+        on in the guest. With `check`, raises CommandFailed for a status that is not 0. `show` is called with the output
+        as it comes.
         """
         __tracebackhide__ = True
         console = self.machine.console
@@ -94,10 +96,10 @@ class Shell:
             console.send(f"vm_command=$vm_command'{piece}'\n")
         console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
-        console.expect(f"\035{name}\035".encode(), seconds, timeout=timeout)
+        self._expect(f"\035{name}\035".encode(), seconds, timeout)
         end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
         with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
-            end = console.expect(end_mark, seconds, timeout=timeout)
+            end = self._expect(end_mark, seconds, timeout)
         output = console.before.replace("\r\n", "\n")
         result = Result(command, output, int(end[1]))
         if check and result.status:
@@ -135,13 +137,23 @@ class Shell:
             elif (quiet or PROMPT.search(tail)) and self._answers(min(guest_left, PATIENCE), host_left):
                 return
             with suppress(ExpectTimeout):
-                console.expect([*answers, PROMPT], min(guest_left, PATIENCE), timeout=host_left, fail=PANIC)
+                self._expect([*answers, PROMPT], min(guest_left, PATIENCE), host_left)
+
+    def _expect(self, pattern: Bytes | Sequence[Bytes], seconds: float, timeout: float | None) -> re.Match[bytes]:
+        """As of the console, and no longer than the kernel lives."""
+        __tracebackhide__ = True
+        console = self.machine.console
+        try:
+            return console.expect(pattern, seconds, timeout=timeout, fail=PANIC)
+        except UnexpectedOutput:
+            console.expect(PANIC)               # the next search is for what comes behind, as after a reset
+            raise
 
     def _answers(self, seconds: float, timeout: float | None) -> bool:
         name = self._next_name("")
         self.machine.console.send(f"printf '{MARK}{name}{MARK}'\n")
         try:
-            self.machine.console.expect(f"\035{name}\035".encode(), seconds, timeout=timeout, fail=PANIC)
+            self._expect(f"\035{name}\035".encode(), seconds, timeout)
         except ExpectTimeout:
             return False
         return True

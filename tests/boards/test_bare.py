@@ -219,6 +219,8 @@ def test_content(tmp_path):
     ({"data": bytes(4097), "size": 4096}, vm.ConfigurationError, "4,097 bytes do not go into 4,096"),
     ({"data": b"x", "file": "y"}, vm.ConfigurationError, "file= and data="),
     ({"data": b""}, vm.ConfigurationError, "say its size"),
+    ({"data": "text"}, vm.ConfigurationError, "data= is a str that cannot be mapped"),
+    ({"data": np.arange(8)[::2]}, vm.ConfigurationError, "without gaps"),
     ({"file": "/nonexistent/flash.bin"}, vm.LoadError, "/nonexistent/flash.bin: no such"),
 ])
 def test_content_that_does_not_go_there(options, error, said):
@@ -268,6 +270,29 @@ def test_regions_that_touch_are_one_memory():
         hart["a1"], hart.pc = CODE + 0x2FFD, CODE + 0xFFE
         assert machine.run().reason is vm.StopReason.IDLE
         assert hart["a0"] == int.from_bytes(content[0x27FD:0x2805], "little") and hart["a2"] == hart["a0"] + 1
+
+
+def test_program_that_lies_on_two_regions():
+    with bare((CODE + 0x1000, "4K", "rom"), (DATA, "4K"), (CODE, "4K")) as machine:
+        program = assemble("nop\n" * 16 + "li a0, 7; wfi")
+        start = CODE + 0x1000 - 16
+        assert machine.load(program, address=start).segments[0].base == start
+        assert machine.run().reason is vm.StopReason.IDLE and machine.harts[0]["a0"] == 7
+        with pytest.raises(vm.LoadError, match="outside RAM"):
+            machine.load(program, address=CODE + 0x2000 - 16)
+        with pytest.raises(vm.ConfigurationError, match="address='x': must be a whole number"):
+            machine.load(program, address="x")
+
+
+@pytest.mark.parametrize("first", [CODE, DATA])
+def test_headers_below_a_region_are_left_out(first):
+    """As those that -Ttext brings, whichever region was mapped first."""
+    script = (f"ENTRY(_start) PHDRS {{ all PT_LOAD FILEHDR PHDRS; }} "
+              f"SECTIONS {{ .text {CODE:#x} : {{ *(.text) }} :all }}")
+    elf = compile_elf((("start.s", ".globl _start; _start: li a0, 7; wfi"),), script=script)
+    with bare((first, "64K"), (CODE + DATA - first, "64K")) as machine:
+        machine.load(elf)
+        assert machine.run().reason is vm.StopReason.IDLE and machine.harts[0]["a0"] == 7
 
 
 def test_region_beside_the_memory_of_virt(tmp_path):
@@ -367,6 +392,7 @@ def test_program_that_asks_the_host_for_a_key_gets_it(device):
 @pytest.mark.parametrize("device, place, said", [
     (Entropy(), (), "no virtio slots"), (Counter(), (0x1000_0000, 3), "irq=3: a bare board has no interrupt"),
     (Counter(), (0x1000_0001,), "aligned"), (Counter(), ("x",), "address='x'"),
+    (Counter(), (-0x1000,), "have 56 bits"), (Counter(), ((1 << 56) - 8,), "have 56 bits"),
 ])
 def test_devices_that_have_no_place(device, place, said):
     with bare() as machine, pytest.raises(vm.ConfigurationError, match=said):

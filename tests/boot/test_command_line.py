@@ -63,6 +63,18 @@ def test_command_gives_its_output_and_its_status(tmp_path):
     assert (process.returncode, process.stdout, process.stderr) == (7, b"mounted\n\x1dno newline", b"")
 
 
+@pytest.mark.parametrize("command, code", [("exit 3", 3), ("false # comment", 1), ("x='a b'; exit ${#x}", 3), ("(", 2)])
+def test_command_that_leaves_its_shell_gives_its_status(command, code):
+    assert debian("--run", f"echo one\n{command}").returncode == code
+
+
+def test_timeout_is_heard_while_nobody_takes_what_the_command_prints():
+    command = [*COMMAND, "boot", "debian", "--run", "yes", "--timeout", "6"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.wait(timeout=60) == 124
+        assert process.stderr.read() == b"vm: debian: nobody took the command's output within --timeout\n"
+
+
 def test_command_that_powers_off_ends_the_run_with_what_it_printed():
     process = debian("--clock", "virtual", "--run", "echo last words; poweroff -f")
     assert (process.returncode, process.stderr) == (0, b"")
@@ -88,6 +100,11 @@ def test_piped_input_waits_for_the_shell_and_ends_it(text, clock):
     process = debian("--shell", "--clock", clock, input=text.encode())
     assert (process.returncode, process.stderr) == (0, b"")
     assert "one 42" in process.stdout.decode().splitlines()
+
+
+def test_piped_input_ends_where_the_prompt_has_blanks():
+    process = debian("--shell", "--timeout", "20", input=b"mkdir '/tmp/a b  c'; cd /tmp/a*; printf unended\n")
+    assert (process.returncode, process.stderr) == (0, b"")
 
 
 def test_shell_without_input_ends():

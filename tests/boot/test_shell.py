@@ -108,6 +108,17 @@ def test_a_panic_ends_the_wait():
             machine.shell()
 
 
+def test_a_panic_ends_a_command_and_a_reset_brings_another_kernel():
+    with vm.Machine() as machine:
+        load_linux(machine, "exec sh")
+        shell = machine.shell()
+        assert shell.run("echo not a Kernel panic - not syncing").status == 0
+        with pytest.raises(vm.UnexpectedOutput, match="Kernel panic"):
+            shell.run("printf half; echo c > /proc/sysrq-trigger")
+        machine.reset()
+        assert machine.shell().run("echo again").output == "again\n"
+
+
 def test_without_a_shell_the_wait_ends():
     with vm.Machine() as machine:
         load_linux(machine, "while true; do sleep 1; done")

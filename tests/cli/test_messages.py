@@ -150,3 +150,9 @@ def test_capstone_missing(vm, tmp_path, guest):
     for options in ((), ("--jit",)):
         process = vm("disasm", "missing.elf", *options, environment={"PYTHONPATH": str(tmp_path)})
         assert "missing.elf: no such file" in assert_fails_with_one_line(process)
+
+
+def test_the_package_is_the_command():
+    """Where no script is on the PATH; it calls itself `vm` all the same."""
+    process = subprocess.run([sys.executable, "-m", "vm", "nonsense"], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (2, "vm: no such command 'nonsense'; see `vm --help`\n")

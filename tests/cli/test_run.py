@@ -128,12 +128,15 @@ def test_program_from_standard_input(vm, guest, tmp_path):
 def test_program_from_standard_input_that_is_closed():
     process = subprocess.run(f"{COMMAND[0]} -c '{COMMAND[2]}' run - <&-", shell=True, check=False,
                              capture_output=True, timeout=60)
-    assert_fails_with_one_line(process)
+    assert "<stdin>: the file is empty" in assert_fails_with_one_line(process)
 
 
 def test_where_no_signature_will_be_is_said_before_the_run(vm, guest, tmp_path):
     process = vm("run", guest("print-for-ever"), "--signature", tmp_path / "signature")
     assert "no symbol begin_signature, which --signature needs" in assert_fails_with_one_line(process)
+    missing = tmp_path / "missing" / "signature"
+    process = vm("run", guest("print-for-ever"), "--signature", missing)
+    assert f"no folder that can be written: {missing.parent}" in assert_fails_with_one_line(process, code=2)
 
 
 def test_command_line_of_a_kernel_is_the_bytes_of_the_shell(vm, tmp_path):

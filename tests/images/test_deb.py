@@ -42,6 +42,15 @@ def test_damaged_extraction_is_repeated(deb, make_deb):
     assert extract(path, "boot/*")["boot/vmlinux-6.1"].read_bytes() == b"kernel"
 
 
+@pytest.mark.parametrize("folder", ["stamps", "extracted"])
+def test_damaged_notes_are_made_anew(deb, make_deb, cache, folder):
+    path = deb(make_deb(FILES))
+    extract(path, "boot/*")
+    for note in [path for path in (cache / folder).rglob("*") if path.is_file()]:
+        note.write_bytes(b"\xff\xfe no text")
+    assert extract(path, "boot/*")["boot/vmlinux-6.1"].read_bytes() == b"kernel"
+
+
 def test_pattern_without_a_match(deb, make_deb):
     with pytest.raises(ImageError, match=r"holds no file that matches \*/none"):
         extract(deb(make_deb(FILES)), "boot/*", "*/none")

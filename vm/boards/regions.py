@@ -41,7 +41,19 @@ class MappedMemory(Range):
         return MappedMemory(self.base, self.size, (*self.others, region))
 
     def contains(self, other: Range) -> bool:
-        return any(region.contains(other) for region in self.ranges)
+        return any(block.contains(other) for block in self.blocks())
+
+    def around(self, last: int) -> Range:
+        return next((block for block in self.blocks() if block.base <= last < block.end), self)
+
+    def blocks(self) -> list[Range]:
+        """By address; ranges that touch are one, as they are to who reads and writes."""
+        joined: list[Range] = []
+        for one in sorted(self.ranges, key=lambda place: place.base):
+            if joined and joined[-1].end == one.base:
+                one = Range(joined[-1].base, joined.pop().size + one.size)
+            joined.append(one)
+        return joined
 
     def overlaps(self, other: Range) -> bool:
         return any(region.overlaps(other) for region in self.ranges)
@@ -72,7 +84,7 @@ def region(address: int, size: int | str | None, kind: Kind, file: Source | None
     if size is None and file is None and data is None:
         raise ConfigurationError(f"a region at {address:#x}: say its size, or give file= or data=")
     most = CONTENT_LIMIT if size is None else parse_size(size)
-    content = memoryview((b"" if data is None else data) if file is None else read_file(file, most).data).cast("B")
+    content = bytes_of(data) if file is None else memoryview(read_file(file, most).data)
     if size is None:
         most = -(-len(content) // PAGE_SIZE) * PAGE_SIZE
         if not most:
@@ -88,6 +100,15 @@ def region(address: int, size: int | str | None, kind: Kind, file: Source | None
     return Region(place, kind, content)
 
 
+def bytes_of(data: Buffer | NDArray[Any] | None) -> memoryview:
+    """Raises ConfigurationError for what is no buffer, or one with gaps."""
+    try:
+        return memoryview(b"" if data is None else data).cast("B")
+    except TypeError as error:
+        raise ConfigurationError(f"data= is a {type(data).__name__} that cannot be mapped: give bytes, or an array "
+                                 f"without gaps ({error})") from None
+
+
 def refuse_overlap(wanted: Region, memory: Iterable[Ram], devices: Mapping[str, Placed]) -> None:
     """Raise ConfigurationError if something is there."""
     others = [("ROM" if ram.rom else "RAM", Range(ram.base, ram.size)) for ram in memory]
@@ -100,6 +121,8 @@ def refuse_overlap(wanted: Region, memory: Iterable[Ram], devices: Mapping[str, 
 def refuse_place(device: Device, address: int, memory: Range, devices: Mapping[str, Placed]) -> None:
     """Raise ConfigurationError if a device cannot stand there."""
     wanted = Range(address, device.size)
+    if address < 0 or wanted.end > 1 << ADDRESS_BITS:
+        raise ConfigurationError(f"a device at {wanted}: physical addresses have {ADDRESS_BITS} bits")
     if address % WORD or memory.overlaps(wanted):
         raise ConfigurationError(f"a device at {address:#x}: that is not aligned to {WORD} bytes, or RAM")
     for name, placed in devices.items():

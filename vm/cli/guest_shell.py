@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 import time
-from functools import partial
+from shlex import quote
 
 import click
 
@@ -15,11 +14,12 @@ from vm.cli.exit_codes import FAILED, NOBODY_READS, NOT_DONE
 from vm.cli.session import conclusion
 from vm.errors import ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.machine import Machine
+from vm.outlet import ROOM, Outlet
 from vm.stop import StopReason
 from vm.terminal import Terminal
 
 # Of busybox in Debian's small system: the directory. It may ask the terminal then where the cursor is.
-PROMPT = re.compile(rb"(^|\n)\S+ # (\x1b\[6n)?\Z")
+PROMPT = re.compile(rb"[/~][^\n]* # (\x1b\[6n)?\Z")
 PANIC_SECONDS = 0.1         # guest time that the kernel needs to say why it panics
 TAIL = 300                  # bytes of output that a prompt is looked for in
 
@@ -30,47 +30,54 @@ def run_command(machine: Machine, name: str, command: str, timeout: float | None
     `name` is the guest's, for messages. Where the command ends the machine, the code is what that ends with.
     """
     end = None if timeout is None else time.monotonic() + timeout
-    waiting = "no shell answered"
+    output = Outlet(sys.stdout.fileno())
     try:
-        shell = machine.shell(seconds=math.inf, timeout=timeout)
-        waiting = "the command did not end"
-        left = None if end is None else max(end - time.monotonic(), 0)
-        return shell.run(command, seconds=math.inf, timeout=left, show=partial(print_now, sys.stdout.fileno())).status
+        code, message = outcome(machine, command, end, output)
+        if not output.drain(end):
+            code, message = NOT_DONE, "nobody took the command's output within --timeout"
     except BrokenPipeError:
         return NOBODY_READS
+    finally:
+        output.close()
+    if message:
+        click.echo(f"vm: {name}: {message}", err=True)
+    return code
+
+
+def outcome(machine: Machine, command: str, end: float | None, output: Outlet) -> tuple[int, str]:
+    """The exit code, and what there is to say about it. `end` is of time.monotonic()."""
+    def time_left() -> float | None:
+        return None if end is None else max(end - time.monotonic(), 0)
+
+    def show(data: bytes) -> None:
+        output.write(data)
+        if output.full and not output.drain(end, ROOM):
+            raise ExpectTimeout("nobody takes the output")
+
+    waiting = "no shell answered"
+    try:
+        shell = machine.shell(seconds=math.inf, timeout=time_left())
+        waiting = "the command did not end"
+        # In a shell below that one: `exit` is the command's end, not the machine's.
+        return shell.run(f"(eval {quote(command)})", seconds=math.inf, timeout=time_left(), show=show).status, ""
     except ExpectTimeout:
         # Without --timeout only a guest that waits for nothing gets here.
-        limit = "; every hart waits, and nothing could wake one" if timeout is None else " within --timeout"
-        tail = last_line(machine) if waiting.startswith("no shell") else ""
-        click.echo(f"vm: {name}: {waiting}{limit}{tail}", err=True)
-        return NOT_DONE
+        limit = "; every hart waits, and nothing could wake one" if end is None else " within --timeout"
+        return NOT_DONE, waiting + limit + (last_line(machine) if waiting.startswith("no shell") else "")
     except UnexpectedOutput as error:
         machine.run(seconds=PANIC_SECONDS, timeout=1)       # the rest of the line
-        panic = str(error.match[0])
-        reason = panic + machine.console.text.rpartition(panic)[2].partition("\n")[0].rstrip()
-        click.echo(f"vm: {name}: {reason}", err=True)
-        return FAILED
+        panic = error.match[0].decode()
+        return FAILED, panic + machine.console.text.rpartition(panic)[2].partition("\n")[0].rstrip()
     except ExpectStopped as error:
         if error.stop.reason is StopReason.RESET:
-            click.echo(f"vm: {name}: the guest reset the machine before the command ended", err=True)
-            return FAILED
-        code, message = conclusion(machine, error.stop)
-        if message:
-            click.echo(f"vm: {name}: {message}", err=True)
-        return code
+            return FAILED, "the guest reset the machine before the command ended"
+        return conclusion(machine, error.stop)
 
 
 def last_line(machine: Machine) -> str:
     """What of the guest's console says most about why it does not answer."""
     line = machine.console.text.rstrip().rpartition("\n")[2].strip()
     return f"; its console ends with: {line}" if line else "; it printed nothing"
-
-
-def print_now(fd: int, data: bytes) -> None:
-    """Write all of it."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view):]
 
 
 class PipedShell(Terminal):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -41,19 +42,18 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
     """
     from vm.cli.session import run_to_end
 
+    if signature is not None and not os.path.exists(signature):
+        folder = os.path.dirname(signature) or "."
+        if not os.access(folder, os.W_OK):
+            raise click.UsageError(f"--signature {signature}: no folder that can be written: {folder}",
+                                   click.get_current_context())
     with build_machine(**options) as machine:
-        program = machine.load(standard_input() if file == "-" else file, address=address)
+        program = machine.load(sys.stdin.buffer if file == "-" else file, address=address)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
         code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet)
         if signature is not None and place is not None:
             write_signature(machine, place, signature)
         return code
-
-
-def standard_input() -> BinaryIO:
-    if sys.stdin is None:
-        raise LoadError("-: standard input is closed")
-    return sys.stdin.buffer
 
 
 def place_of_signature(program: Program, ram: Range) -> Range:

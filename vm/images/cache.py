@@ -123,7 +123,7 @@ def _identity(status: os.stat_result) -> str:
 def _stamped(path: Path, status: os.stat_result) -> str | None:
     try:
         digest, _, identity = _stamp_path(path).read_text().partition(" ")
-    except OSError:
+    except (OSError, UnicodeDecodeError):       # not there, or damaged
         return None
     return digest if identity == _identity(status) else None
 

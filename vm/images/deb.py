@@ -39,7 +39,7 @@ def extract(deb: str | Path, *patterns: str) -> dict[str, Path]:
 def _already_extracted(directory: Path) -> dict[str, Path] | None:
     try:
         manifest = (directory / MANIFEST).read_text()
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):     # not there, or damaged
         return None
     files = {}
     for line in manifest.splitlines():

@@ -24,5 +24,6 @@ def plan_program(file: File, ram: Range, address: int | None = None) -> tuple[Pr
         refuse_address(file, address)
         return plan_elf(file, ram)
     if address is None:
-        raise LoadError(f"{file.name}: not an ELF file; to load it as raw bytes say at which address")
+        wrong = "not an ELF file; to load it as raw bytes say at which address" if file.data else "the file is empty"
+        raise LoadError(f"{file.name}: {wrong}")
     return plan_raw(file, ram, address)

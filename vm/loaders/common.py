@@ -54,6 +54,10 @@ class Range:
     def contains(self, other: Range) -> bool:
         return self.base <= other.base and other.end <= self.end
 
+    def around(self, last: int) -> Range:
+        """What of it, in one piece, has this address; all of it where none has."""
+        return self
+
     def overlaps(self, other: Range) -> bool:
         return self.base < other.end and other.base < self.end
 
@@ -130,7 +134,7 @@ def read_file(source: Source, limit: int) -> File:
             raise _too_large(name, limit)
         return File(name, source if isinstance(source, bytes) else view.tobytes())
     given = getattr(source, "name", None)       # a number for what was opened by its descriptor
-    name = given if isinstance(given, str) else f"<{type(source).__name__}>"
+    name = given if isinstance(given, str) else "<stdin>" if given == 0 else f"<{type(source).__name__}>"
     return File(name, _of_stream(name, source, limit))
 
 

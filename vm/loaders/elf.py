@@ -153,7 +153,7 @@ def _part(elf: Elf, number: int, header: ProgramHeader, bias: int, ram: Range) -
     data = elf.file.data[header.offset:header.offset + header.filesz]       # a copy: the rest of the file can go
     if ram.contains(place):
         return Loadable(number, place, data)
-    below = min(max(ram.base - place.base, 0), place.size)
+    below = min(max(ram.around(place.end - 1).base - place.base, 0), place.size)
     rest = Range(place.base + below, place.size - below)
     if below <= header.filesz and (not rest.size or ram.contains(rest)) and _is_overhead(elf, header, below):
         return Loadable(number, rest, data[below:]) if rest.size else None
