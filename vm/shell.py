@@ -37,6 +37,7 @@ MARK = "\\035"              # of printf: the group separator
 MARK_BYTE = b"\035"
 MARK_SIZE = 22              # bytes of the mark at the end, of a status of three digits
 ESCAPE = 5                  # bytes of one: \\0ddd
+TAIL_SHOWN = 1000           # bytes of output in an error message
 TAIL = 80                   # bytes of output that are looked at for a prompt
 PLAIN = re.compile(rb"[A-Za-z0-9 _./:=,@%+-]")
 
@@ -85,8 +86,8 @@ class Shell:
 
         It runs in the shell itself, so that `cd` and variables stay, without input. Limits are those of
         `Console.expect`, whose errors are raised: UnexpectedOutput if Linux panics; after the others the command goes
-        on in the guest. With `check`, raises CommandFailed for a status that is not 0. `show` is called with the output
-        as it comes.
+        on in the guest, and the next one waits for it: `console.send("\\x03")` is Ctrl-C. With `check`, raises
+        CommandFailed for a status that is not 0. `show` is called with the output as it comes.
         """
         __tracebackhide__ = True
         console = self.machine.console
@@ -96,10 +97,16 @@ class Shell:
             console.send(f"vm_command=$vm_command'{piece}'\n")
         console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
-        self._expect(f"\035{name}\035".encode(), seconds, timeout)
         end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
-        with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
-            end = self._expect(end_mark, seconds, timeout)
+        try:
+            self._expect(f"\035{name}\035".encode(), seconds, timeout)
+            with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
+                end = self._expect(end_mark, seconds, timeout)
+        except ExpectTimeout as error:
+            host = "" if timeout is None else f" and {timeout:g} of the host"
+            tail = console.pending[-TAIL_SHOWN:].decode(errors="replace")
+            raise ExpectTimeout(f"{command!r} did not end in {seconds:g} seconds of the guest's time{host}; it goes "
+                                f"on, until console.send('\\x03'), which is Ctrl-C; last printed:\n{tail}") from error
         output = console.before.replace("\r\n", "\n")
         result = Result(command, output, int(end[1]))
         if check and result.status:

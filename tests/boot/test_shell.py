@@ -77,9 +77,20 @@ def test_a_command_that_prints_a_mark_is_told_from_its_end(shell):
 
 
 def test_a_command_that_does_not_end_is_out_of_time_and_the_shell_can_be_used_when_it_does(shell):
-    with pytest.raises(vm.ExpectTimeout, match="in 0.5 seconds of its time"):
+    with pytest.raises(vm.ExpectTimeout, match="'sleep 1' did not end in 0.5 seconds of the guest"):
         shell.run("sleep 1", seconds=0.5)
     assert shell.run("echo then").output == "then\n"
+
+
+def test_a_command_that_does_not_end_is_interrupted_by_ctrl_c():
+    """The console is the terminal of a session of its own."""
+    with vm.Machine() as machine:
+        machine.boot(*vm.images.debian())
+        shell = machine.shell()
+        with pytest.raises(vm.ExpectTimeout):
+            shell.run("sleep 1000", seconds=0.5)
+        machine.console.send("\x03")
+        assert shell.run("echo then").output == "then\n"
 
 
 def test_every_machine_does_the_same():

@@ -15,7 +15,7 @@ MEANINGS = {
     USAGE: "the command line or a variable asks for what there is not, or for a machine that cannot be built",
     NOT_DONE: "the guest was not done within `--max-instructions` or `--timeout`, or waits for what cannot come",
     HUNG_UP: "the terminal went away (SIGHUP)",
-    INTERRUPTED: "Ctrl-C (SIGINT)",
+    INTERRUPTED: "SIGINT; on a terminal Ctrl-C is the guest's, and Ctrl-A X leaves (0)",
     CRASHED: "the guest crashed: a trap that no handler of its own takes",
     NOBODY_READS: "nobody reads the output any more, as after `| head -1`",
     TERMINATED: "SIGTERM",
