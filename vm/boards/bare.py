@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vm.boards.placed import Placed
+from vm.boards.placed import DevicesOfBoard, Placed
 from vm.boards.regions import MappedMemory, refuse_place
 from vm.boards.virt import refuse_unfit
 from vm.devices.base import Device
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TRAP_VECTOR = (1 << 64) - 4     # above all physical addresses
 
 
-class Bare:
+class Bare(DevicesOfBoard):
     """The board, wired as `Virt` is; `devices` maps a name to a `Placed`."""
 
     def __init__(self, clock: Clock, events: EventQueue, memory: Memory):
@@ -67,12 +67,3 @@ class Bare:
 
     def set_reset_vector(self, start: int, dtb_address: int, next_address: int = 0) -> None:
         """There is no boot ROM: harts start at the program."""
-
-    def reset(self) -> None:
-        """All devices to their power-on state."""
-        for placed in self.devices.values():
-            placed.device.reset()
-
-    def close(self) -> None:
-        for placed in self.devices.values():
-            placed.device.close()

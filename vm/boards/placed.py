@@ -1,4 +1,4 @@
-"""A device and where it is."""
+"""A device and where it is, and what every board does with all of its devices."""
 
 from typing import NamedTuple
 
@@ -15,3 +15,18 @@ class Placed(NamedTuple):
 
     def __repr__(self) -> str:
         return repr(self.device)            # says the rest
+
+
+class DevicesOfBoard:
+    """The part of a board that owns its devices, by name."""
+
+    devices: dict[str, Placed]
+
+    def reset(self) -> None:
+        """All devices to their power-on state."""
+        for placed in self.devices.values():
+            placed.device.reset()
+
+    def close(self) -> None:
+        for placed in self.devices.values():
+            placed.device.close()

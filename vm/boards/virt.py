@@ -17,7 +17,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from vm.boards import device_tree
-from vm.boards.placed import Placed
+from vm.boards.placed import DevicesOfBoard, Placed
 from vm.boards.regions import MappedMemory, refuse_place
 from vm.boards.reset import reset_vector
 from vm.devices.base import Device
@@ -44,7 +44,7 @@ RESET_VECTOR = 0x1000
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
 
 
-class Virt:
+class Virt(DevicesOfBoard):
     """The devices of one machine, wired. The board owns them: `close` releases what they hold of the host.
 
     `devices` maps a name to a `Placed`, in the order of addresses; the machine puts them on its bus, after the last
@@ -143,15 +143,6 @@ class Virt:
     def set_reset_vector(self, start: int, dtb_address: int, next_address: int = 0) -> None:
         """Harts that start at RESET_VECTOR go on at `start`; see `vm.boards.reset`."""
         self.rom.data = reset_vector(start, dtb_address, next_address)
-
-    def reset(self) -> None:
-        """All devices to their power-on state."""
-        for placed in self.devices.values():
-            placed.device.reset()
-
-    def close(self) -> None:
-        for placed in self.devices.values():
-            placed.device.close()
 
 
 def refuse_unfit(device: Device) -> None:

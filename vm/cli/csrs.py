@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vm.cli.markdown import markdown_table
 from vm_native.riscv.csrs import CSRS, Csr, Field
 from vm_native.riscv.isa import DEFAULT, parse
 
@@ -28,9 +29,8 @@ def csr_page() -> str:
         "of another instruction set. Access is the lowest privilege, as the privileged manual writes it; enables such",
         "as `mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values",
         "that it takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
-        "| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS),
+        *markdown_table(HEADINGS, csr_rows()),
     ]
-    lines += ["| " + " | ".join(row) + " |" for row in csr_rows()]
     return "\n".join(lines) + "\n"
 
 

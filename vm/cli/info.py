@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vm.cli.markdown import markdown_table
 from vm.errors import ConfigurationError
 from vm.host import cpu_model
 
@@ -121,9 +122,8 @@ def isa_page() -> str:
         "Linux needs `m`, `a` and `zifencei`; `vm boot` refuses an instruction set without them. Where `zicntr` is",
         "missing, the built-in firmware emulates `time`, `cycle` and `instret` for the kernel, as OpenSBI does. `zkr`",
         "is for firmware that lends its `seed` to the kernel: the built-in one, and OpenSBI from 1.4 on.", "",
-        "| " + " | ".join(ISA_HEADINGS) + " |", "|" + "---|" * len(ISA_HEADINGS),
+        *markdown_table(ISA_HEADINGS, isa_rows()),
     ]
-    lines += ["| " + " | ".join(row) + " |" for row in isa_rows()]
     return "\n".join(lines) + "\n"
 
 
