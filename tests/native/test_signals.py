@@ -179,9 +179,8 @@ def test_what_the_device_raises_comes_out_before_what_the_handler_raises(guest, 
     assert port.written == [5, 6]
 
 
-def test_end_that_the_guest_asked_for_is_not_lost(guest, alarm):
-    """The handler raises when the run is about to return."""
-    g = guest("li a1, 0x100000; li a2, 0x5555; sw a2, 0(a1); wfi")
+def run_interrupted_at_the_end(g) -> None:
+    """The handler raises when the guest has asked for its end."""
     real = g.machine.board.test.on_request
 
     def power_off(reason, code):
@@ -191,20 +190,18 @@ def test_end_that_the_guest_asked_for_is_not_lost(guest, alarm):
     g.machine.board.test.on_request = power_off
     with pytest.raises(Tick):
         g.run()
+
+
+def test_end_that_the_guest_asked_for_is_not_lost(guest, alarm):
+    """The handler raises when the run is about to return."""
+    g = guest("li a1, 0x100000; li a2, 0x5555; sw a2, 0(a1); wfi")
+    run_interrupted_at_the_end(g)
     assert (g.run().reason, g.run().reason) == (StopReason.POWER_OFF, StopReason.IDLE)
 
 
 def test_reset_forgets_the_end_that_was_not_told(guest, alarm):
     g = guest("li a1, 0x100000; li a2, 0x5555; bnez a0, 1f; sw a2, 0(a1); 1: wfi")
-    real = g.machine.board.test.on_request
-
-    def power_off(reason, code):
-        real(reason, code)
-        signal.raise_signal(signal.SIGALRM)
-
-    g.machine.board.test.on_request = power_off
-    with pytest.raises(Tick):
-        g.run()
+    run_interrupted_at_the_end(g)
     g.machine.reset()
     g["a0"] = 1
     assert g.run().reason is StopReason.IDLE
