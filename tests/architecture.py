@@ -20,7 +20,7 @@ CORE = (
     ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache"),
     ("machine",),
     ("blocks",),
-    ("exits", "probes", "softmmu"),
+    ("exits", "probes", "softmmu", "state"),
     ("interpreter",),
     ("jit",),
     ("execution",),

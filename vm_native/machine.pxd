@@ -143,7 +143,7 @@ ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil
 
 cdef struct FrontEnd:
     # Virtual to physical for one access that lies inside a page; enters the TLB where that is allowed.
-    # Returns CONTINUE, or TRAP with cause and value set.
+    # Returns CONTINUE, or TRAP with cause and value set, or RETRY if a page of RAM could not be fetched.
     int (*translate_address)(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
     # Decodes at most `limit` instructions into the block, where its key says that they stand.
     # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or RETRY if a device raised.
@@ -240,5 +240,6 @@ cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void revoke_all_writes(Machine* machine) noexcept nogil
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

@@ -7,13 +7,13 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, u
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport code_beside, invalidate, is_translated, note_store_beside_code, untranslated_around
-from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
+from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
 from vm_native.probes.watch cimport look_at_watch
 from vm_native.signals cimport signal_waits
@@ -178,7 +178,7 @@ cdef inline uint8_t* host_of(const Piece* piece) noexcept nogil:
 cdef inline int find_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, uint64_t size, Operand* operand
 ) noexcept nogil:
-    """Translate and check all that is accessed. A Status: unless that is CONTINUE, the trap has been taken."""
+    """Translate and check all that is accessed. A Status: where that is TRAP, the trap has been taken."""
     cdef uint64_t first = min(size, PAGE_SIZE - (address & PAGE_OFFSET))
     cdef Piece* piece = operand.pieces
     cdef int i, status
@@ -188,7 +188,7 @@ cdef inline int find_operand(
     for i in range(operand.count):
         status = cpu.front_end.translate_address(cpu, piece[i].address, access, piece[i].size, &piece[i].physical)
         if status != CONTINUE:
-            return trap_at(cpu, uop, budget)
+            return not_accessed(cpu, uop, budget, status)
     for i in range(operand.count):
         piece[i].region = ram_at(cpu.machine.map, piece[i].physical, piece[i].size)
         if piece[i].region == NULL and operand.count == 2:
@@ -255,7 +255,7 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t 
         note_store_beside_code(cpu.machine, block_of(uop))
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         invalidate(cpu.machine, physical, size)
-    region.dirty[page] = 1
+    mark_dirty(region, page)
     look_at_watch(cpu, region, physical, size)
     return CONTINUE
 
@@ -317,7 +317,7 @@ cdef int store_to_device(
 cdef void* atomic_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
 ) noexcept nogil:
-    """Host address of an aligned operand in RAM; or NULL, and the trap has been taken.
+    """Host address of an aligned operand in RAM; or NULL, and `status` says how to go on.
 
     `physical` is 0 where the TLB allowed the access, so that there is nothing to do after a store.
     """
@@ -333,8 +333,9 @@ cdef void* atomic_operand(
     host = operand_beside_code(cpu, uop, address, size, entry) if access == WRITE else NULL
     if host != NULL:
         return host
-    if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
-        status[0] = trap_at(cpu, uop, budget)
+    status[0] = cpu.front_end.translate_address(cpu, address, access, size, physical)
+    if status[0] != CONTINUE:
+        status[0] = not_accessed(cpu, uop, budget, status[0])
         return NULL
     region = ram_at(cpu.machine.map, physical[0], size)
     if region == NULL:

@@ -8,11 +8,12 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, break_reservations, reschedule
+from vm_native.machine cimport Cpu, break_reservations, reschedule, revoke_all_writes
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport Ram, RamRegion
 from vm_native.probes.watch cimport clear_watch, set_watch
+from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
 from vm_native.memory.copy import kernels
 
@@ -104,6 +105,26 @@ cdef class NativeMachine:
 
     # --- RAM, from outside -------------------------------------------------------------------------------------------
 
+    def capture(self):
+        """What each region of RAM holds now, a tuple of RegionContent. Between slices. Raises MemoryError."""
+        try:
+            return tuple([capture_region(ram) for ram in self.bus.regions])
+        finally:
+            revoke_all_writes(&self.machine)
+
+    def restore(self, contents, harts):
+        """Let RAM hold what `capture` of a machine like this one gave, and harts be in the states that they gave.
+
+        Between slices. Raises ValueError for regions at other places, and what loading pages raises; the machine is
+        then as it was.
+        """
+        for ram, content in zip(self.bus.regions, contents, strict=True):
+            prepare_restore(ram, content)
+        for ram, content in zip(self.bus.regions, contents):
+            restore_region(&self.machine, ram, content)
+        for hart, state in zip(self.harts, harts, strict=True):
+            hart.load(state)        # which forgets all that it remembers of memory
+
     def add_ram(self, Ram ram not None):
         """Map another region, between slices. Raises ValueError where it overlaps something or no more regions fit."""
         cdef int number = self.bus.map.region_count
@@ -139,8 +160,13 @@ cdef class NativeMachine:
         return region != NULL
 
     def invalidate(self, uint64_t address, uint64_t size):
-        """RAM in [address, address + size) is about to be, or has been, changed from outside."""
-        if ram_at(&self.bus.map, address, size) != NULL and size:
+        """RAM in [address, address + size) is about to be, or has been, changed from outside.
+
+        Raises what fetching absent pages raises.
+        """
+        cdef RamRegion* region = ram_at(&self.bus.map, address, size)
+        if region != NULL and size:
+            (<Ram>region.owner).require(address - region.base, size)
             invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 

@@ -14,7 +14,7 @@ from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
-    CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
+    CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
 )
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
 from vm_native.riscv cimport privilege
@@ -262,9 +262,17 @@ cdef class NativeHart:
         return consumed_steps(&self.hart.cpu)
 
     def translate(self, uint64_t address, str access):
-        """Physical address behind a virtual one as the hart would see it now, or None; nothing changes."""
+        """Physical address behind a virtual one as the hart would see it now, or None; nothing changes.
+
+        Raises what fetching a page of its tables raises.
+        """
         cdef uint64_t physical
-        if look_up(self.hart, address, ACCESSES[access], &physical) != CONTINUE:
+        cdef int status = look_up(self.hart, address, ACCESSES[access], &physical)
+        if status == RETRY:
+            self.hart.cpu.stop = STOP_NONE
+            error, self.machine.bus.pending_exception = self.machine.bus.pending_exception, None
+            raise error
+        if status != CONTINUE:
             return None
         return physical
 
