@@ -34,7 +34,8 @@ PYTHON = (
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
-    ("boot", "runner", "shell"),
+    ("boot", "runner", "shell", "plan"),
+    ("snapshot",),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

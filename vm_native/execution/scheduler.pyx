@@ -242,6 +242,10 @@ cdef class Scheduler:
             raise ValueError(f"it cannot be the turn of hart {turn}")
         self.turn, self.quantum_left, self.unserved, self.stop_asked = turn, quantum_left, unserved, stop_asked
 
+    def differs(self, saved):
+        """Whether `save` would give something else."""
+        return self.save() != saved
+
     def let_pass(self, uint64_t ns):
         """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
         self.machine.timeline.skipped_ns += ns

@@ -181,6 +181,16 @@ cdef class NativeHart:
         self.hart.cpu.state = new
         self.refresh()
 
+    def differences(self, bytes state not None):
+        """What of the state differs from one that `save` gave, a list of lines. Raises ValueError for none such."""
+        cdef HartState other
+        if len(state) != sizeof(HartState):
+            raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
+        memcpy(&other, <const char*>state, sizeof(HartState))
+        ours, theirs = described(&self.hart.cpu.state), described(&other)
+        return [f"hart {self.id}: {name} {ours[name]!r}, in the snapshot {theirs[name]!r}"
+                for name in ours if ours[name] != theirs[name]]
+
     cdef void refresh(self):
         """Make anew all that follows from the state."""
         digest_pmp(self.hart)
@@ -344,6 +354,18 @@ cdef class NativeHart:
     def trap_origin(self):
         """(pc, cause, value) of the last exception that was not taken at its own handler's first instruction."""
         return self.hart.cpu.state.origin_pc, self.hart.cpu.state.origin_cause, self.hart.cpu.state.origin_value
+
+
+cdef dict described(HartState* state):
+    """What the fields hold, by name."""
+    cdef dict fields = dict(state[0])
+    registers = fields.pop("regs")
+    del fields["front_end"]
+    names = [f"x{number}" for number in range(F0)] + [f"f{number}" for number in range(32)]
+    for name, value in zip(names, registers):
+        fields[name] = value
+    fields.update(dict((<RiscvState*>state.front_end)[0]))
+    return fields
 
 
 cdef int checked(int number) except -1:

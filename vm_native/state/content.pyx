@@ -188,7 +188,7 @@ cdef int prepare_restore(Ram ram, RegionContent target) except -1:
     if ram.region.base != target.base or ram.region.size != target.size:
         raise ValueError(f"RAM at {ram.region.base:#x} of {ram.region.size:#x} bytes, not at {target.base:#x} of "
                          f"{target.size:#x}")
-    if ram.region.absent == NULL and (now is None or now.image is not target.image):
+    if ram.region.absent == NULL and (now is None or now.image is not target.image) and has_absent(&target.pages):
         ram.region.absent = <uint8_t*>calloc(ram.region.size >> PAGE_SHIFT, 1)
         if ram.region.absent == NULL:
             raise MemoryError("no room for the page map of a restored machine")
@@ -282,9 +282,23 @@ cdef void forget_other_code(Machine* machine, RamRegion* region, const Pages* ta
                 forget_changed_code(machine, region, page, bytes_of(target, page))
 
 
+cdef bint has_absent(const Pages* target) noexcept nogil:
+    """Whether a region that is mapped anew does not have all of its bytes."""
+    cdef uint64_t chunk
+    if target.missing != NULL:
+        return True
+    for chunk in range(target.table.chunk_count):
+        if target.table.chunks[chunk] != NULL:
+            return True
+    return False
+
+
 cdef void mark_absent(RamRegion* region, const Pages* target) noexcept nogil:
+    """The region has been mapped anew. Where a page map is needed, there is one."""
     cdef uint64_t count = region.size >> PAGE_SHIFT
     cdef uint64_t chunk, page
+    if region.absent == NULL:
+        return
     if target.missing != NULL:
         memcpy(region.absent, target.missing, count)
     else:
