@@ -267,6 +267,7 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
         record[0] = <CodePage*>calloc(1, sizeof(CodePage))
         if record[0] == NULL:
             return -1
+        record[0].physical = physical & PAGE_MASK
         record[0].next = machine.blocks.records
         machine.blocks.records = record[0]
     page = (physical - region.base) >> PAGE_SHIFT

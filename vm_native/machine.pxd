@@ -83,7 +83,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     FrontEnd* front_end
     Block* scratch          # a block for code that is not cached
 
-cdef struct CodePage:       # a page of RAM that holds translated code
+cdef struct CodePage:       # a page of RAM that holds translated code, or held some
+    uint64_t physical       # its address
     Block* blocks           # every block with bytes in it (Block.next_in_page)
     uint64_t translated[GRANULE_WORDS]  # a bit for each granule of which bytes may be translated
     uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently

@@ -119,7 +119,7 @@ cdef class NativeMachine:
         then as it was.
         """
         for ram, content in zip(self.bus.regions, contents, strict=True):
-            prepare_restore(ram, content)
+            prepare_restore(&self.machine, ram, content)
         for ram, content in zip(self.bus.regions, contents):
             restore_region(&self.machine, ram, content)
         for hart, state in zip(self.harts, harts, strict=True):

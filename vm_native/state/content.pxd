@@ -21,5 +21,5 @@ cdef class RegionContent:
     cdef int load(self, uint64_t page) except -1
 
 cdef RegionContent capture_region(Ram ram)
-cdef int prepare_restore(Ram ram, RegionContent target) except -1
+cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except -1
 cdef void restore_region(Machine* machine, Ram ram, RegionContent target) except *

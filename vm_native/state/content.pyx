@@ -15,7 +15,7 @@ from libc.stdlib cimport calloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 from vm_native.blocks cimport forget_code
-from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, Machine
+from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
 from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
 from vm_native.state.image cimport RamImage, image_of
 from vm_native.state.pages cimport (
@@ -181,24 +181,35 @@ cdef void stand_on(Ram ram, RegionContent content) noexcept:
 
 # --- Restore ----------------------------------------------------------------------------------------------------------
 
-cdef int prepare_restore(Ram ram, RegionContent target) except -1:
-    """All that can fail of a restore: load what is missing of the pages that it writes, find room for page maps."""
+cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except -1:
+    """All that can fail of a restore: load what is missing of the pages that it looks at, find room for page maps."""
     cdef RegionContent now = ram.content
-    cdef uint64_t i
-    if ram.region.base != target.base or ram.region.size != target.size:
-        raise ValueError(f"RAM at {ram.region.base:#x} of {ram.region.size:#x} bytes, not at {target.base:#x} of "
+    cdef RamRegion* region = &ram.region
+    if region.base != target.base or region.size != target.size:
+        raise ValueError(f"RAM at {region.base:#x} of {region.size:#x} bytes, not at {target.base:#x} of "
                          f"{target.size:#x}")
-    if ram.region.absent == NULL and (now is None or now.image is not target.image) and has_absent(&target.pages):
-        ram.region.absent = <uint8_t*>calloc(ram.region.size >> PAGE_SHIFT, 1)
-        if ram.region.absent == NULL:
+    if now is not None and now.image is target.image:
+        if target.pages.missing != NULL:
+            load_written_back(region, now, target)
+        return 0
+    if region.absent == NULL and has_absent(&target.pages):
+        region.absent = <uint8_t*>calloc(region.size >> PAGE_SHIFT, 1)
+        if region.absent == NULL:
             raise MemoryError("no room for the page map of a restored machine")
     if target.pages.missing != NULL:
-        if now is not None and now.image is target.image:
-            load_written_back(&ram.region, now, target)
-        else:
-            for i in range(ram.region.size >> PAGE_SHIFT):
-                if ram.region.code[i] & HAS_CODE:       # its bytes will be compared
-                    target.load(i)
+        load_code(machine, region, target)
+    return 0
+
+
+cdef int load_code(Machine* machine, RamRegion* region, RegionContent target) except -1:
+    """Load the pages that `forget_other_code` will compare."""
+    cdef CodePage* code = machine.blocks.records
+    cdef uint64_t page
+    while code != NULL:
+        page = (code.physical - region.base) >> PAGE_SHIFT
+        if code.blocks != NULL and page < region.size >> PAGE_SHIFT:
+            target.load(page)
+        code = code.next
     return 0
 
 
@@ -273,13 +284,17 @@ cdef void forget_changed_code(
 
 
 cdef void forget_other_code(Machine* machine, RamRegion* region, const Pages* target) noexcept nogil:
+    """The same for every page of a region that is about to be mapped anew."""
+    cdef CodePage* code = machine.blocks.records
     cdef uint64_t page
-    for page in range(region.size >> PAGE_SHIFT):
-        if region.code[page] & HAS_CODE:
+    while code != NULL:
+        page = (code.physical - region.base) >> PAGE_SHIFT
+        if code.blocks != NULL and page < region.size >> PAGE_SHIFT:
             if region.absent != NULL and region.absent[page]:
-                forget_code(machine, region, region.base + (page << PAGE_SHIFT), PAGE_SIZE)
+                forget_code(machine, region, code.physical, PAGE_SIZE)
             else:
                 forget_changed_code(machine, region, page, bytes_of(target, page))
+        code = code.next
 
 
 cdef bint has_absent(const Pages* target) noexcept nogil:
