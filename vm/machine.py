@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -34,6 +34,7 @@ from vm.runner import Runner
 from vm.settings import Settings
 from vm.sizes import PAGE_SIZE, parse_size
 from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
+from vm.state import Stateful
 from vm.stats import summary
 from vm.stop import Stop
 from vm_native.execution.native_machine import NativeMachine
@@ -59,15 +60,8 @@ MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
+OF_THE_GUEST = ("htif", "events")   # parts whose state fits once the machine knows which guest it has
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
-
-
-class Stateful(Protocol):
-    """A part of a machine that changes in a run."""
-
-    def save(self) -> Any: ...              # plain data
-    def load(self, saved: Any, /) -> None: ...
-    def differs(self, saved: Any, /) -> bool: ...
 
 
 class Machine:
@@ -427,9 +421,10 @@ class Machine:
         self._refuse_unless_still("restore")
         if not isinstance(snapshot, Snapshot):
             raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
-        self._plan.refuse_other(snapshot.plan)
-        self._map_devices()
         state = snapshot.state
+        if snapshot.plan is not self._plan:
+            self._refuse_unfit(snapshot)
+        self._map_devices()
         self._native.restore(state.memory, state.harts)
         if snapshot.start is not self._start:
             self._runner.reset()
@@ -482,6 +477,19 @@ class Machine:
         for name, part in self._parts().items():
             found += differences_in(name, part.save(), snapshot.state.parts[name])
         return Comparison(found)
+
+    def _refuse_unfit(self, snapshot: Snapshot) -> None:
+        """Raise SnapshotError for the state of a machine that is not like this one."""
+        self._plan.refuse_other(snapshot.plan)
+        state = snapshot.state
+        try:
+            for native, saved in zip(self._natives, state.harts, strict=True):
+                native.refuse_unfit(saved)
+            for name, part in self._parts().items():
+                if name not in OF_THE_GUEST:
+                    part.refuse_unfit(state.parts[name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"the snapshot does not fit this machine: {error}") from error
 
     def _parts(self) -> dict[str, Stateful]:
         """What has state beside RAM and harts; the queue comes last, for it names devices."""

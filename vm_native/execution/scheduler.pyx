@@ -236,11 +236,17 @@ cdef class Scheduler:
         return self.turn, self.quantum_left, self.unserved, self.stop_asked
 
     def load(self, saved):
-        """Go on as after `save`. Raises ValueError for a hart that is not there."""
-        turn, quantum_left, unserved, stop_asked = saved
-        if not 0 <= turn < max(self.machine.cpu_count, 1):
+        """Go on as after `save`. Raises ValueError for what cannot be that."""
+        self.refuse_unfit(saved)
+        self.turn, self.quantum_left, self.unserved, self.stop_asked = saved
+
+    def refuse_unfit(self, saved):
+        """Raise ValueError for what is no state of this scheduler."""
+        turn, quantum_left, unserved, _ = saved
+        if not 0 <= turn < self.machine.cpu_count:
             raise ValueError(f"it cannot be the turn of hart {turn}")
-        self.turn, self.quantum_left, self.unserved, self.stop_asked = turn, quantum_left, unserved, stop_asked
+        if unserved not in (STOP_NONE, *STOP_CODES.values()) or quantum_left > self.quantum:
+            raise ValueError(f"{saved} is no state of a scheduler with quantum={self.quantum}")
 
     def differs(self, saved):
         """Whether `save` would give something else."""

@@ -168,6 +168,12 @@ cdef class NativeHart:
 
     def load(self, bytes state not None):
         """Become what `save` of a hart with the same ISA and number gave. Raises ValueError for what cannot be that."""
+        self.refuse_unfit(state)
+        memcpy(&self.hart.cpu.state, <const char*>state, sizeof(HartState))
+        self.refresh()
+
+    def refuse_unfit(self, bytes state not None):
+        """Raise ValueError for what is no state of this hart."""
         cdef HartState new
         cdef RiscvState* now = self.hart.state
         cdef RiscvState* then = <RiscvState*>new.front_end
@@ -178,8 +184,6 @@ cdef class NativeHart:
             raise ValueError("that is the state of a hart with another ISA")
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
-        self.hart.cpu.state = new
-        self.refresh()
 
     def differences(self, bytes state not None):
         """What of the state differs from one that `save` gave, a list of lines. Raises ValueError for none such."""
