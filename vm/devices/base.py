@@ -31,14 +31,16 @@ What no register serves reads as zero, ignores writes, and is logged once per of
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vm.devices.interrupt import InterruptLine
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError
+from vm.state import Stateful
 from vm_native.memory.device_value import whole_number
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def _declare(register: _Register) -> Callable[[Method], Method]:
     return declare
 
 
-class Device:
+class Device(Stateful):
     """A memory-mapped device. It sees its clock, event queue, guest memory and interrupt line; never the machine.
 
     The board owns the device: it calls `connect` before first use, and `close` when the machine is done with it. A
@@ -115,6 +117,9 @@ class Device:
     level_triggered: bool = True    # the line asks again after each interrupt for as long as it is high; False: only
                                     # if it was driven high anew meanwhile, as QEMU's devices do
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
+    setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `twin`
+    unsaved: tuple[str, ...] = ("clock", "events", "memory", "irq", "_where", "_readers", "_writers", "_read_blocks",
+                                "_write_blocks", "_merging", "_widths", "_logged")      # see `vm.state.Stateful`
 
     clock: Clock                    # guest time; this and the two below are there from `attach` on
     events: EventQueue              # what it will do later
@@ -291,31 +296,39 @@ class Device:
 
     # --- Saved state -------------------------------------------------------------------------------------------------
 
-    def save(self) -> dict[str, Any]:
-        """A deep copy of the attributes named in `state`, and the level of the interrupt line as `irq`."""
-        saved = {name: _copy(getattr(self, name)) for name in self.state}
-        saved["irq"] = self.irq.level
-        return saved
+    @classmethod
+    def _places(cls) -> dict[str, str]:
+        return super()._places() | {"irq": "irq.level"}
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `save` gave. No line moves and no event is scheduled: the machine restores all devices, the
         harts' pending interrupts and the event queue together, each from its own saved state."""
-        if missing_or_unknown := saved.keys() ^ {*self.state, "irq"}:
-            raise LoadError(f"the saved state of {type(self).__name__} does not fit this version: "
-                            f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
-        for name in self.state:
-            setattr(self, name, _copy(saved[name]))
+        super().load(saved)
         self.irq.level = saved["irq"]
 
+    def twin(self) -> Device:
+        """Another device like this one, as its constructor makes it: not attached, in its power-on state.
 
-def _copy(value: Any) -> Any:
-    """A deep copy of plain data; anything else in a device's state is a mistake of the device."""
-    if value is None or isinstance(value, (bool, int, str, bytes)):
-        return value
-    if isinstance(value, bytearray):
-        return bytearray(value)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copy(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    raise TypeError(f"{type(value).__name__} cannot be part of a device's state")
+        Raises ConfigurationError where `setup` does not name what the constructor takes. Arguments that are named in
+        `unsaved` are left out: the board connects the new device anew.
+        """
+        refuse_unnamed_arguments(type(self))
+        return type(self)(**{name: getattr(self, name) for name in self.setup})
+
+
+def refuse_unnamed_arguments(kind: type[Device]) -> None:
+    """Raise ConfigurationError where `setup` does not say how another device of this kind is made."""
+    arguments = inspect.signature(kind).parameters.values()
+    collecting = [one for one in arguments if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    for one in arguments:
+        if one in collecting:
+            lost = not kind.setup
+        else:
+            lost = one.name not in kind.setup and (one.name not in kind.unsaved or one.default is one.empty)
+        if lost:
+            raise ConfigurationError(f"{kind.__name__}: no other can be made like it, since `setup` does not name the "
+                                     f"argument {one.name!r} of its constructor: keep that as an attribute of the same "
+                                     f"name, and say setup = ({one.name!r},)")
+    for name in kind.setup:
+        if not collecting and name not in [one.name for one in arguments]:
+            raise ConfigurationError(f"{kind.__name__}: `setup` names {name!r}, which its constructor does not take")
