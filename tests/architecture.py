@@ -28,7 +28,7 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
+    ("display", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
      "perf_map", "inputs", "engine"),
     ("memory", "registers", "hart"),
     ("devices",),

@@ -24,6 +24,10 @@ class LoadError(VmError, ValueError):
     """A file cannot be loaded into the machine. The message names the file and what to do."""
 
 
+class SnapshotError(VmError, ValueError):
+    """A saved state is damaged, foreign, newer, or does not fit the machine. The message says what, and what to do."""
+
+
 class MachineBusy(VmError, RuntimeError):
     """`run` was called while the machine runs, from a callback or a thread, or while memory is open for writing."""
 
