@@ -28,8 +28,8 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
-     "perf_map", "inputs", "engine"),
+    ("display", "probes", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host",
+     "stats", "perf_map", "inputs", "engine"),
     ("memory", "registers", "hart"),
     ("devices",),
     ("loaders", "guests", "images"),

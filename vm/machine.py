@@ -28,6 +28,7 @@ from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
+from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.runner import Runner
 from vm.settings import Settings
 from vm.sizes import parse_size
@@ -370,6 +371,53 @@ class Machine:
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
+    # --- Probes ------------------------------------------------------------------------------------------------------
+
+    def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
+        """From now on `run` ends before each instruction at this address, with reason `breakpoint`.
+
+        A hart that is reported there goes on past it in the next run. Raises ConfigurationError.
+        """
+        self._refuse_if_running("add_breakpoint")
+        if space not in get_args(Space):
+            raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
+        address = place("address", address)
+        if address % 2:
+            raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
+        number = self._native.add_breakpoint(address, physical=space == "physical")
+        self._runner.probes[number] = probe = Breakpoint(address, space, partial(self._remove_probe, number))
+        return probe
+
+    def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
+        """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
+
+        - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
+        - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
+          do fetches and the walk of page tables, which can set bits there.
+
+        Raises ConfigurationError where the range is not RAM.
+        """
+        self._refuse_if_running("add_watchpoint")
+        if access not in get_args(WatchedAccess):
+            raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
+        address, size = place("address", address), place("size", size)
+        try:
+            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
+        except ValueError as error:
+            raise ConfigurationError(f"a watchpoint: {error}") from error
+        self._runner.probes[number] = probe = Watchpoint(address, size, access, partial(self._remove_probe, number))
+        return probe
+
+    def _remove_probe(self, number: int) -> None:
+        self._refuse_if_running("remove")
+        self._native.remove_probe(number)
+        self._runner.probes.pop(number, None)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The breakpoints and watchpoints that are set."""
+        return tuple(self._runner.probes.values())
+
     # --- Looking -----------------------------------------------------------------------------------------------------
 
     @property
@@ -478,6 +526,14 @@ def memory_size(memory: int | str | None, board: str) -> int:
     if memory is not None:
         raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
     return 0
+
+
+def place(name: str, value: int) -> int:
+    """An address or a size in a space of 64 bits. Raises ConfigurationError."""
+    number = whole_number(name, value)
+    if not 0 <= number < 1 << 64:
+        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
+    return number
 
 
 def parse_isa(isa: str) -> isa_strings.Isa:

@@ -16,6 +16,7 @@ from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.memory import unusable
+from vm.probes import Hit, Probe
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
@@ -47,6 +48,9 @@ class Runner:
         self._inputs = inputs
         self._harts = harts
         self._htif: Htif | None = None
+        self._htif_watch: int | None = None     # its number in the core
+        self.probes: dict[int, Probe] = {}      # by their numbers in the core
+        self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
 
@@ -64,13 +68,16 @@ class Runner:
     def watch(self, htif: Htif) -> None:
         """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""
         self._htif = htif
-        self._machine.watch(htif.tohost, 8)
+        self._htif_watch = self._machine.add_watch(htif.tohost, 8, reads=False, writes=True)
 
     def reset(self) -> None:
         """Forget what the guest asked for, and the word that is watched."""
         self._scheduler.forget_stop()
-        self._machine.watch(0, 0)
-        self._htif = self._requested = None
+        self._machine.forget_hits()
+        if self._htif_watch is not None:
+            self._machine.remove_probe(self._htif_watch)
+        self._htif = self._htif_watch = self._requested = None
+        self._hits = []
 
     # --- The loop ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +153,8 @@ class Runner:
         elif reason is StopReason.TRAP_LOOP:
             pc, cause, value = hart.trap_origin
         else:
-            return Stop(reason, hart.pc, number, steps, exit_code)
+            hits, self._hits = tuple(self._hits), []
+            return Stop(reason, hart.pc, number, steps, exit_code, hits=hits)
         message = f"hart {number}: {cause_name(cause)} (cause {cause}) at pc {pc:#x}, tval {value:#x}"
         return Stop(reason, pc, number, steps, exit_code, cause, value, message)
 
@@ -184,9 +192,16 @@ class Runner:
             raise
         return True
 
-    def _tell_of_store(self, limits: Limits, number: int) -> bool:
-        assert self._htif is not None       # nobody else watches memory
-        self._htif.stored(self._machine.watched_size)
+    def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
+        """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
+        for probe, access, address, size, pc in self._machine.take_hits():
+            if probe == self._htif_watch:
+                assert self._htif is not None
+                self._htif.stored(size)
+            else:
+                self._hits.append(Hit(self.probes[probe], access, address, size, pc))
+        if self._hits:
+            self.request(reason, None)
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
@@ -213,7 +228,8 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "event": Outcome(Runner._run_events),
     "requested": Outcome(Runner._hear_request, StopReason.REQUESTED),
     "firmware": Outcome(Runner._serve_call),
-    "watch": Outcome(Runner._tell_of_store),
+    "watch": Outcome(partial(Runner._take_hits, reason=StopReason.WATCHPOINT)),
+    "breakpoint": Outcome(partial(Runner._take_hits, reason=StopReason.BREAKPOINT)),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),

@@ -82,6 +82,19 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
         forget_page_entries(machine.cpus[hart])
 
 
+cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
+    """Loads from a page are watched from now on: the same of what is remembered of reads from it."""
+    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+    cdef TlbEntry* entry
+    cdef int hart, i
+    for hart in range(machine.cpu_count):
+        for i in range(TLB_BANKS * TLB_ENTRIES):
+            entry = &machine.cpus[hart].banks[i]
+            if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
+                entry.read_tag = INVALID_TAG
+        forget_page_entries(machine.cpus[hart])
+
+
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil:
     """Bytes of a page that holds code have been translated: compiled code asks anew where it may store."""
     cdef int hart

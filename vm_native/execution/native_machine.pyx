@@ -8,11 +8,12 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, break_reservations, reschedule
+from vm_native.machine cimport Cpu, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
-from vm_native.memory.ram cimport Ram, RamRegion
-from vm_native.probes.watch cimport clear_watch, set_watch
+from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
+from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, remove_breakpoint
+from vm_native.probes.watch cimport add_watch, remove_watch
 
 from vm_native.memory.copy import kernels
 
@@ -67,6 +68,8 @@ cdef class NativeMachine:
         self.machine.compiler = NULL        # it may be gone already
         destroy_cache(&self.machine)
         free(self.machine.cpus)
+        free(self.machine.probes.watches)
+        free(self.machine.probes.breakpoints)
 
     cdef void add(self, Cpu* cpu, object owner) except *:
         cdef Cpu** cpus = <Cpu**>realloc(self.machine.cpus, (len(self.harts) + 1) * sizeof(Cpu*))
@@ -144,20 +147,46 @@ cdef class NativeMachine:
             invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 
-    def watch(self, uint64_t address, uint64_t size):
-        """Stop with STOP_WATCH after each store of a hart into [address, address + size), inside one page of RAM.
+    # --- Probes. No hart may be inside a slice -----------------------------------------------------------------------
 
-        There is one watch; size 0 ends it. Raises ValueError where that is not RAM.
+    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes):
+        """Stop with STOP_WATCH after each instruction that accesses [address, address + size). Returns an id.
+
+        Raises ValueError where that is not RAM of one region.
         """
-        if size:
-            set_watch(&self.machine, address, size)
-        else:
-            clear_watch(&self.machine)
+        return add_watch(&self.machine, address, size, WATCHED_READS * reads | WATCHED_WRITES * writes)
 
-    @property
-    def watched_size(self):
-        """Bytes of the store that the last STOP_WATCH was for."""
-        return self.machine.watch.size
+    def add_breakpoint(self, uint64_t address, *, bint physical):
+        """Stop with STOP_BREAKPOINT before each instruction at this address, virtual or physical. Returns an id."""
+        return add_breakpoint(&self.machine, address, physical)
+
+    def remove_probe(self, int id):
+        """End a watch or a breakpoint. One that there is not does nothing."""
+        remove_watch(&self.machine, id)
+        remove_breakpoint(&self.machine, id)
+
+    def take_hits(self):
+        """What the last STOP_WATCH or STOP_BREAKPOINT was for, a list: (id, access, address, size, pc), once.
+
+        access: "read", "write", "access" for an instruction that does both, or "execute". The address is physical, but
+        that of a virtual breakpoint; pc that of the instruction.
+        """
+        cdef Probes* probes = &self.machine.probes
+        hits = []
+        for i in range(probes.watch_count):
+            if probes.watches[i].hit:
+                hits.append((probes.watches[i].id, WATCHED_ACCESSES[probes.watches[i].hit], probes.watches[i].address,
+                             probes.watches[i].size, probes.pc))
+                probes.watches[i].hit = 0
+        for i in range(probes.breakpoint_count):
+            if probes.breakpoints[i].hit:
+                hits.append((probes.breakpoints[i].id, "execute", probes.breakpoints[i].address, 0, probes.pc))
+                probes.breakpoints[i].hit = False
+        return hits
+
+    def forget_hits(self):
+        """The machine begins with another state: what has been reported at a breakpoint is of the past."""
+        forget_reports(&self.machine)
 
     def statistics(self):
         """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
@@ -179,6 +208,9 @@ cdef class NativeMachine:
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()
         return counters
+
+
+WATCHED_ACCESSES = {WATCHED_READS: "read", WATCHED_WRITES: "write", WATCHED_READS | WATCHED_WRITES: "access"}
 
 
 cdef void zero(char* start, uint64_t size) noexcept nogil:
