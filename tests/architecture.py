@@ -20,7 +20,7 @@ CORE = (
     ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache"),
     ("machine",),
     ("blocks",),
-    ("exits", "probes", "softmmu"),
+    ("exits", "probes", "softmmu", "state"),
     ("interpreter",),
     ("jit",),
     ("execution",),
@@ -34,7 +34,8 @@ PYTHON = (
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
-    ("boot", "runner", "shell"),
+    ("boot", "runner", "shell", "plan"),
+    ("snapshot",),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

@@ -19,6 +19,7 @@ from vm.errors import (
     MachineBusy,
     MachineUnusable,
     PageFault,
+    SnapshotError,
     UnexpectedOutput,
     Unreachable,
     VmError,
@@ -28,18 +29,19 @@ if TYPE_CHECKING:
     from vm import copy, devices, images
     from vm.machine import Machine
     from vm.settings import Settings
+    from vm.snapshot import Snapshot
     from vm.stop import Stop, StopReason
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Stop",
-    "StopReason", "UnexpectedOutput", "Unreachable", "VmError",
+    "ImageError", "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Snapshot",
+    "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable", "VmError",
     "copy", "devices", "images",
 ]
 
-CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Stop": "vm.stop", "StopReason": "vm.stop"}
+CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot", "Stop": "vm.stop", "StopReason": "vm.stop"}
 MODULES = ("copy", "devices", "images")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, get_args, overload
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -19,7 +20,7 @@ from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
-from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault, SnapshotError
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
@@ -28,10 +29,12 @@ from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
+from vm.plan import MachinePlan, PlannedDevice, PlannedRegion
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.runner import Runner
 from vm.settings import Settings
-from vm.sizes import parse_size
+from vm.sizes import PAGE_SIZE, parse_size
+from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
 from vm.stats import summary
 from vm.stop import Stop
 from vm_native.execution.native_machine import NativeMachine
@@ -40,6 +43,7 @@ from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
+from vm_native.state.content import changed_pages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,12 +54,21 @@ if TYPE_CHECKING:
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
+Identity = Literal["same", "new"] | int
 
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
+
+
+class Stateful(Protocol):
+    """A part of a machine that changes in a run."""
+
+    def save(self) -> Any: ...              # plain data
+    def load(self, saved: Any, /) -> None: ...
+    def differs(self, saved: Any, /) -> bool: ...
 
 
 class Machine:
@@ -137,9 +150,14 @@ class Machine:
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
         self._start: Start | None = None        # what `reset` begins with again
+        self._htif: Htif | None = None
         self.program: Program | None = None
         self._mapped = False
         self._in_run = False
+        self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
+                                  "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
+                                  "board": board})
+        self._stands_on: Snapshot | None = None         # the last one taken or gone back to
 
     def _virt(self, size: int, seed: int) -> Virt:
         """The board, with the console and the firmware connected to it."""
@@ -179,6 +197,7 @@ class Machine:
         if wanted.content:
             self.memory.write(wanted.place.base, wanted.content)
         self.board.add_memory(wanted.place)
+        self._plan = self._plan.with_region(PlannedRegion(wanted.place.base, wanted.place.size, kind))
 
     def _add_memory(self, name: str, base: int, size: int, rom: bool = False) -> None:
         """`name` is for messages."""
@@ -209,6 +228,8 @@ class Machine:
         else:
             name = self.board.place(device, address, irq)
         self._connect_console(name, device)
+        placed = self.board.devices[name]
+        self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq, device))
         return name
 
     def _connect_console(self, name: str, device: Device) -> None:
@@ -295,15 +316,20 @@ class Machine:
             native.reset()
         self.board.reset()
         self._runner.reset()
-        self.inputs.on_entered = None
-        self.program = start.program
+        self._belong_to(start)
         hand_over(start, self.board, self.memory, self.harts, self._natives)
-        if start.host_words is not None:
-            htif = Htif(self.memory, self.events, *start.host_words, self.console.write, self._take_typed,
-                        self._runner.request)
-            self._runner.watch(htif)
-            self.inputs.on_entered = htif.on_input
+
+    def _belong_to(self, start: Start | None) -> None:
+        """Be the machine of that guest: of what it may ask the host."""
         self._start = start
+        self.program = None if start is None else start.program
+        self.inputs.on_entered = None
+        self._htif = None
+        if start is not None and start.host_words is not None:
+            self._htif = Htif(self.memory, self.events, *start.host_words, self.console.write, self._take_typed,
+                              self._runner.request)
+            self._runner.watch(self._htif)
+            self.inputs.on_entered = self._htif.on_input
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
@@ -417,6 +443,112 @@ class Machine:
     def probes(self) -> tuple[Probe, ...]:
         """The breakpoints and watchpoints that are set."""
         return tuple(self._runner.probes.values())
+
+    # --- States ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Take the whole state of the machine as a value, which `restore` goes back to: a `vm.Snapshot`.
+
+        It costs what was written since the snapshot before; of RAM nothing is copied by the first one. From then on
+        the first write to a page takes a little longer.
+
+        Raises MachineBusy inside a callback, or while memory is open for writing; MemoryError, and the machine is as it
+        was.
+        """
+        self._refuse_unless_still("snapshot")
+        parts = {name: part.save() for name, part in self._parts().items()}
+        harts = tuple([native.save() for native in self._natives])
+        before = None if self._stands_on is None else weakref.ref(self._stands_on)
+        self._stands_on = Snapshot(self._plan, MachineState(self._native.capture(), harts, parts), self.steps,
+                                   self._start, before)
+        return self._stands_on
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be as the machine was when a snapshot was taken: this one, or another of the same shape.
+
+        It costs what was written since. Translated and compiled code lives on where the bytes are the same. What
+        belongs to the host stays: files, whoever watches the console, compiled code, counters in `stats`.
+
+        Raises SnapshotError for a snapshot of a machine with other memory, harts or devices, and what `snapshot`
+        raises; the machine is then as it was.
+        """
+        self._refuse_unless_still("restore")
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
+        self._plan.refuse_other(snapshot.plan)
+        self._map_devices()
+        state = snapshot.state
+        self._native.restore(state.memory, state.harts)
+        if snapshot.start is not self._start:
+            self._runner.reset()
+            self._belong_to(snapshot.start)
+        for name, part in self._parts().items():
+            saved = state.parts[name]
+            if part.differs(saved):
+                part.load(saved)
+        self._stands_on = snapshot
+
+    @overload
+    def fork(self, *, identity: Identity = "same") -> Machine: ...
+
+    @overload
+    def fork(self, n: int, *, identity: Identity = "same") -> list[Machine]: ...
+
+    def fork(self, n: int | None = None, *, identity: Identity = "same") -> Machine | list[Machine]:
+        """Another machine in the state of this one, or a list of `n`: they share RAM that none of them writes.
+
+        identity: "same", and with the same input they do the same; "new", and what must differ between computers
+        does: entropy, the generation that the guest can ask for, and the hardware addresses of networks.
+
+        Each has disks of its own: what it writes goes to a layer above the image. Raises what `snapshot` raises.
+        """
+        snapshot = self.snapshot()
+        forks: list[Machine] = []
+        try:
+            for _ in range(1 if n is None else whole_number("n", n)):
+                forks.append(snapshot.machine())
+                forks[-1]._be_another(identity)
+        except BaseException:
+            for machine in forks:
+                machine.close()
+            raise
+        return forks[0] if n is None else forks
+
+    def equals(self, snapshot: Snapshot) -> Comparison:
+        """Whether the machine is in the state of a snapshot. What differs is in `differences` of the answer, by name.
+
+        Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
+        """
+        self._refuse_unless_still("equals")
+        self._plan.refuse_other(snapshot.plan)
+        found = []
+        for native, saved in zip(self._natives, snapshot.state.harts, strict=True):
+            found += native.differences(saved)
+        for ram, content in zip(self._bus.ram_regions(), snapshot.state.memory, strict=True):
+            pages = changed_pages(ram, content)
+            found += [f"memory: {len(pages)} pages, the first at {ram.base + pages[0] * PAGE_SIZE:#x}"] if pages else []
+        for name, part in self._parts().items():
+            found += differences_in(name, part.save(), snapshot.state.parts[name])
+        return Comparison(found)
+
+    def _parts(self) -> dict[str, Stateful]:
+        """What has state beside RAM and harts; the queue comes last, for it names devices."""
+        own: dict[str, Stateful] = {"clock": self.clock, "scheduler": self._scheduler, "console": self.console,
+                                    "runner": self._runner}
+        if self._htif is not None:
+            own["htif"] = self._htif
+        devices = {name: placed.device for name, placed in self.board.devices.items()}
+        return {**own, **devices, "events": self.events}
+
+    def _be_another(self, identity: Identity) -> None:
+        if identity == "same":
+            return
+
+    def _refuse_unless_still(self, what: str) -> None:
+        self._refuse_if_running(what)
+        if self.memory.open_for_writing:
+            raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
+                              "memory.writable(...)` block, and let go of slices of its view")
 
     # --- Looking -----------------------------------------------------------------------------------------------------
 

@@ -103,7 +103,7 @@ class Memory:
         self._check(address, size, "read")
         for ram in self._bus.ram_regions():
             if ram.base <= address and address + size <= ram.base + ram.size:
-                return memoryview(ram)[address - ram.base : address - ram.base + size]
+                return ram.view(address - ram.base, size)
         raise BusError(address, "read", f"{size} bytes of RAM")
 
     def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = "uint8") -> NDArray[Any]:

@@ -68,12 +68,13 @@ class Runner:
     def watch(self, htif: Htif) -> None:
         """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""
         self._htif = htif
-        self._htif_watch = self._machine.add_watch(htif.tohost, 8, reads=False, writes=True)
+        self._htif_watch = self._machine.add_watch(htif.tohost, 8, reads=False, writes=True, always=True)
 
     def reset(self) -> None:
         """Forget what the guest asked for, and the word that is watched."""
         self._scheduler.forget_stop()
-        self._machine.forget_hits()
+        self._machine.forget_reports()
+        self._machine.take_hits()
         if self._htif_watch is not None:
             self._machine.remove_probe(self._htif_watch)
         self._htif = self._htif_watch = self._requested = None
@@ -194,7 +195,7 @@ class Runner:
 
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
-        for probe, access, address, size, pc in self._machine.take_hits():
+        for probe, access, address, size, pc, _, _ in self._machine.take_hits():
             if probe == self._htif_watch:
                 assert self._htif is not None
                 self._htif.stored(size)

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block, BlockKey, BlockExit
 from vm_native.machine cimport CodePage, Machine
-from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.memory.ram cimport PAGE_SHIFT, RamRegion
 
 cdef inline bint share_page(const BlockKey* a, const BlockKey* b) noexcept nogil:
     # In one virtual page, under one translation of it: a jump from one to the other holds as long as that does, which
@@ -19,6 +19,7 @@ cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
 cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
+cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil
 cdef bint is_translated(const CodePage* page, uint64_t offset, uint64_t size) noexcept nogil
 cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil

@@ -14,7 +14,7 @@ from vm_native.machine cimport (
     CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, forget_block, revoke_store_ranges, revoke_writes,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
 
 cdef extern from *:
     int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
@@ -267,6 +267,7 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
         record[0] = <CodePage*>calloc(1, sizeof(CodePage))
         if record[0] == NULL:
             return -1
+        record[0].physical = physical & PAGE_MASK
         record[0].next = machine.blocks.records
         machine.blocks.records = record[0]
     page = (physical - region.base) >> PAGE_SHIFT
@@ -418,18 +419,13 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
     """RAM in [physical, physical + size) has been or will be changed: mark pages dirty, kill what was translated."""
     cdef RamRegion* region = ram_at(machine.map, physical, size)
-    cdef CodePage** record
-    cdef uint64_t part, page
+    cdef uint64_t part
     while size:
         part = PAGE_SIZE - (physical & PAGE_OFFSET)
         if part > size:
             part = size
-        page = (physical - region.base) >> PAGE_SHIFT
-        region.dirty[page] = 1
-        if region.code[page] & HAS_CODE:
-            record = code_page_of(machine, physical)
-            if is_translated(record[0], physical & PAGE_OFFSET, part):
-                kill_overlapping(machine, record[0], physical, part)
+        mark_dirty(region, (physical - region.base) >> PAGE_SHIFT)
+        forget_code(machine, region, physical, part)
         physical += part
         size -= part
 
@@ -445,6 +441,15 @@ cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noex
         if address - start <= block.size:
             kill_block(machine, block)
         block = older
+
+
+cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil:
+    """Kill what was translated of [physical, physical + size), which lies in one page of the region."""
+    cdef CodePage* page
+    if region.code[(physical - region.base) >> PAGE_SHIFT] & HAS_CODE:
+        page = code_page_of(machine, physical)[0]
+        if is_translated(page, physical & PAGE_OFFSET, size):
+            kill_overlapping(machine, page, physical, size)
 
 
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil:

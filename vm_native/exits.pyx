@@ -1,7 +1,11 @@
 """How a handler gives control back to the run loop: traps and helpers."""
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
-from vm_native.machine cimport EXIT, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps
+from vm_native.machine cimport (
+    EXIT, RETRY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps,
+)
+from vm_native.memory.bus cimport stash_failure
+from vm_native.memory.ram cimport RamRegion
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
@@ -29,6 +33,21 @@ cdef int trap_at(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     store_position(cpu, uop, budget)
     deliver_trap(cpu)
     return TRAP
+
+
+cdef int not_accessed(Cpu* cpu, Uop* uop, int64_t budget, int status) noexcept nogil:
+    """`translate_address` gave TRAP or RETRY for an access of this uop."""
+    if status == TRAP:
+        return trap_at(cpu, uop, budget)
+    store_position(cpu, uop, budget)
+    return status
+
+
+cdef int page_failed(Cpu* cpu, RamRegion* region) noexcept nogil:
+    """A page of RAM that an instruction needs could not be fetched: whoever runs the machine raises the reason."""
+    stash_failure(cpu.machine.map, region)
+    cpu.stop = STOP_RAISED
+    return RETRY
 
 
 cdef int call_helper(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:

@@ -86,7 +86,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t reported_pc    # of the breakpoint that ended a run last: the hart goes on past it ...
     uint64_t reported_step  # ... if it still stands there; its `consumed_steps` then and 1 more, 0: nowhere
 
-cdef struct CodePage:       # a page of RAM that holds translated code
+cdef struct CodePage:       # a page of RAM that holds translated code, or held some
+    uint64_t physical       # its address
     Block* blocks           # every block with bytes in it (Block.next_in_page)
     uint64_t translated[GRANULE_WORDS]  # a bit for each granule of which bytes may be translated
     uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently
@@ -108,20 +109,27 @@ cdef struct BlockCache:     # blocks.pyx keeps it
     uint64_t invalidations
     uint64_t evictions      # invalidations for want of room
 
+cdef struct Hit:            # an instruction has met a probe
+    int accesses            # which: WATCHED_READS, WATCHED_WRITES; not 0 for a breakpoint; 0: none, or told of already
+    uint64_t address        # what was accessed, physical, of two pages the first part
+    int size
+    uint64_t pc             # of the instruction
+    uint64_t step           # the machine's, before it
+    int hart
+
 cdef struct Watch:          # accesses to [base, end), physical, stop the run after their instruction
     int id
-    int accesses            # which: WATCHED_READS, WATCHED_WRITES or both
+    int accesses            # which
+    bint always             # also while probes are only noted
     uint64_t base
     uint64_t end
-    int hit                 # which have been done and not been told of yet
-    uint64_t address        # of the first of these, physical
-    int size
+    Hit hit                 # the last
 
 cdef struct Breakpoint:     # the run stops before the instruction at an address
     int id
     bint physical           # which address it is
     uint64_t address
-    bint hit                # not told of yet
+    Hit hit
 
 cdef struct Probes:         # probes/ keeps them
     Watch* watches
@@ -129,7 +137,7 @@ cdef struct Probes:         # probes/ keeps them
     Breakpoint* breakpoints
     int breakpoint_count
     int last_id             # that was given to one of either kind
-    uint64_t pc             # of the instruction that hit
+    bint noting             # nothing stops: what has been met last is noted
 
 cdef struct Machine:
     AddressMap* map
@@ -164,7 +172,7 @@ ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil
 
 cdef struct FrontEnd:
     # Virtual to physical for one access that lies inside a page; enters the TLB where that is allowed.
-    # Returns CONTINUE, or TRAP with cause and value set.
+    # Returns CONTINUE, or TRAP with cause and value set, or RETRY if a page of RAM could not be fetched.
     int (*translate_address)(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
     # Decodes at most `limit` instructions into the block, where its key says that they stand.
     # Returns CONTINUE, or TRAP if the first instruction cannot be fetched, or RETRY if a device raised.
@@ -262,5 +270,6 @@ cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept no
 cdef void forget_exits(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void revoke_all_writes(Machine* machine) noexcept nogil
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

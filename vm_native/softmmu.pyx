@@ -7,17 +7,17 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, u
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport code_beside, invalidate, is_translated, note_store_beside_code, untranslated_around
-from vm_native.exits cimport deliver_trap, step_over, store_position, trap_at
+from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport (
-    HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion,
+    HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
 )
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
-from vm_native.probes.watch cimport look_at_watches
+from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.signals cimport signal_waits
 
 cdef extern from *:
@@ -180,7 +180,7 @@ cdef inline uint8_t* host_of(const Piece* piece) noexcept nogil:
 cdef inline int find_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, uint64_t size, Operand* operand
 ) noexcept nogil:
-    """Translate and check all that is accessed. A Status: unless that is CONTINUE, the trap has been taken."""
+    """Translate and check all that is accessed. A Status: where that is TRAP, the trap has been taken."""
     cdef uint64_t first = min(size, PAGE_SIZE - (address & PAGE_OFFSET))
     cdef Piece* piece = operand.pieces
     cdef int i, status
@@ -190,12 +190,21 @@ cdef inline int find_operand(
     for i in range(operand.count):
         status = cpu.front_end.translate_address(cpu, piece[i].address, access, piece[i].size, &piece[i].physical)
         if status != CONTINUE:
-            return trap_at(cpu, uop, budget)
+            return not_accessed(cpu, uop, budget, status)
     for i in range(operand.count):
         piece[i].region = ram_at(cpu.machine.map, piece[i].physical, piece[i].size)
         if piece[i].region == NULL and operand.count == 2:
             return fault(cpu, uop, budget, cpu.front_end.access_fault[access], piece[i].address)
     return CONTINUE
+
+
+cdef inline void accessed(
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, RamRegion* region, uint64_t physical, uint64_t size
+) noexcept nogil:
+    """Ask the watchpoints."""
+    if is_watched(region, physical):
+        store_position(cpu, uop, budget)
+        look_at_watches(cpu, accesses, physical, size)
 
 
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
@@ -217,7 +226,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         return load_from_device(cpu, uop, budget, address, piece[0].physical, kind)
     for i in range(operand.count):
         memcpy(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
-        look_at_watches(cpu, uop, WATCHED_READS, piece[i].region, piece[i].physical, piece[i].size)
+        accessed(cpu, uop, budget, WATCHED_READS, piece[i].region, piece[i].physical, piece[i].size)
     cpu.state.regs[uop.rd] = extend(value, kind)
     return after_load(cpu, uop, budget)
 
@@ -271,8 +280,8 @@ cdef int stored(
         note_store_beside_code(cpu.machine, block_of(uop))
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         invalidate(cpu.machine, physical, size)
-    region.dirty[page] = 1
-    look_at_watches(cpu, uop, accesses, region, physical, size)
+    mark_dirty(region, page)
+    accessed(cpu, uop, budget, accesses, region, physical, size)
     return CONTINUE
 
 
@@ -335,7 +344,7 @@ cdef uint64_t ALLOWED = <uint64_t>-1        # no operand that is aligned has thi
 cdef void* atomic_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
 ) noexcept nogil:
-    """Host address of an aligned operand in RAM; or NULL, and the trap has been taken.
+    """Host address of an aligned operand in RAM; or NULL, and `status` says how to go on.
 
     `physical` is ALLOWED where the TLB allowed the access, so that there is nothing to do after it.
     """
@@ -351,8 +360,9 @@ cdef void* atomic_operand(
     host = operand_beside_code(cpu, uop, address, size, entry) if access == WRITE else NULL
     if host != NULL:
         return host
-    if cpu.front_end.translate_address(cpu, address, access, size, physical) != CONTINUE:
-        status[0] = trap_at(cpu, uop, budget)
+    status[0] = cpu.front_end.translate_address(cpu, address, access, size, physical)
+    if status[0] != CONTINUE:
+        status[0] = not_accessed(cpu, uop, budget, status[0])
         return NULL
     region = ram_at(cpu.machine.map, physical[0], size)
     if region == NULL:
@@ -385,7 +395,7 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cpu.state.reservation.size = size
     cpu.state.regs[uop.rd] = cpu.state.reservation.value
     if physical != ALLOWED:
-        look_at_watches(cpu, uop, WATCHED_READS, ram_at(cpu.machine.map, physical, size), physical, size)
+        accessed(cpu, uop, budget, WATCHED_READS, ram_at(cpu.machine.map, physical, size), physical, size)
     return after_load(cpu, uop, budget)
 
 

@@ -8,12 +8,13 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, Probes, break_reservations, reschedule
+from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule, revoke_all_writes
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
-from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, remove_breakpoint
+from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
 from vm_native.probes.watch cimport add_watch, remove_watch
+from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
 from vm_native.memory.copy import kernels
 
@@ -107,6 +108,27 @@ cdef class NativeMachine:
 
     # --- RAM, from outside -------------------------------------------------------------------------------------------
 
+    def capture(self):
+        """What each region of RAM holds now, a tuple of RegionContent. Between slices. Raises MemoryError."""
+        try:
+            return tuple([capture_region(ram) for ram in self.bus.regions])
+        finally:
+            revoke_all_writes(&self.machine)
+
+    def restore(self, contents, harts):
+        """Let RAM hold what `capture` of a machine like this one gave, and harts be in the states that they gave.
+
+        Between slices. Raises ValueError for regions at other places, and what loading pages raises; the machine is
+        then as it was.
+        """
+        for ram, content in zip(self.bus.regions, contents, strict=True):
+            prepare_restore(&self.machine, ram, content)
+        for ram, content in zip(self.bus.regions, contents):
+            restore_region(&self.machine, ram, content)
+        for hart, state in zip(self.harts, harts, strict=True):
+            hart.load(state)        # which forgets all that it remembers of memory
+        forget_reports(&self.machine)
+
     def add_ram(self, Ram ram not None):
         """Map another region, between slices. Raises ValueError where it overlaps something or no more regions fit."""
         cdef int number = self.bus.map.region_count
@@ -142,19 +164,24 @@ cdef class NativeMachine:
         return region != NULL
 
     def invalidate(self, uint64_t address, uint64_t size):
-        """RAM in [address, address + size) is about to be, or has been, changed from outside."""
-        if ram_at(&self.bus.map, address, size) != NULL and size:
+        """RAM in [address, address + size) is about to be, or has been, changed from outside.
+
+        Raises what fetching absent pages raises.
+        """
+        cdef RamRegion* region = ram_at(&self.bus.map, address, size)
+        if region != NULL and size:
+            (<Ram>region.owner).require(address - region.base, size)
             invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 
     # --- Probes. No hart may be inside a slice -----------------------------------------------------------------------
 
-    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes):
+    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes, bint always=False):
         """Stop with STOP_WATCH after each instruction that accesses [address, address + size). Returns an id.
 
-        Raises ValueError where that is not RAM of one region.
+        `always`: also while probes are only noted. Raises ValueError where that is not RAM of one region.
         """
-        return add_watch(&self.machine, address, size, WATCHED_READS * reads | WATCHED_WRITES * writes)
+        return add_watch(&self.machine, address, size, WATCHED_READS * reads | WATCHED_WRITES * writes, always)
 
     def add_breakpoint(self, uint64_t address, *, bint physical):
         """Stop with STOP_BREAKPOINT before each instruction at this address, virtual or physical. Returns an id."""
@@ -165,28 +192,45 @@ cdef class NativeMachine:
         remove_watch(&self.machine, id)
         remove_breakpoint(&self.machine, id)
 
+    @property
+    def noting(self):
+        """Whether probes do not stop a run: the last hit of each is noted, for `take_hits`. Writable."""
+        return self.machine.probes.noting
+
+    @noting.setter
+    def noting(self, bint value):
+        self.machine.probes.noting = value
+
     def take_hits(self):
-        """What the last STOP_WATCH or STOP_BREAKPOINT was for, a list: (id, access, address, size, pc), once.
+        """What the last STOP_WATCH or STOP_BREAKPOINT was for, or what has been noted: a list, given once, of
+        (id, access, address, size, pc, hart, step).
 
         access: "read", "write", "access" for an instruction that does both, or "execute". The address is physical, but
-        that of a virtual breakpoint; pc that of the instruction.
+        that of a virtual breakpoint; pc that of the instruction, and step the machine's before it.
         """
         cdef Probes* probes = &self.machine.probes
+        cdef Hit* hit
         hits = []
         for i in range(probes.watch_count):
-            if probes.watches[i].hit:
-                hits.append((probes.watches[i].id, WATCHED_ACCESSES[probes.watches[i].hit], probes.watches[i].address,
-                             probes.watches[i].size, probes.pc))
-                probes.watches[i].hit = 0
+            hit = &probes.watches[i].hit
+            if hit.accesses:
+                hits.append((probes.watches[i].id, WATCHED_ACCESSES[hit.accesses], hit.address, hit.size, hit.pc,
+                             hit.hart, hit.step))
+                hit.accesses = 0
         for i in range(probes.breakpoint_count):
-            if probes.breakpoints[i].hit:
-                hits.append((probes.breakpoints[i].id, "execute", probes.breakpoints[i].address, 0, probes.pc))
-                probes.breakpoints[i].hit = False
+            hit = &probes.breakpoints[i].hit
+            if hit.accesses:
+                hits.append((probes.breakpoints[i].id, "execute", hit.address, 0, hit.pc, hit.hart, hit.step))
+                hit.accesses = 0
         return hits
 
-    def forget_hits(self):
-        """The machine begins with another state: what has been reported at a breakpoint is of the past."""
+    def forget_reports(self):
+        """The harts have another state: whichever breakpoint one stands at is to be reported."""
         forget_reports(&self.machine)
+
+    def pass_over(self, int hart):
+        """That this hart stands at a breakpoint is known: it goes on past it."""
+        pass_over(self.machine.cpus[hart])
 
     def statistics(self):
         """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).

@@ -231,6 +231,21 @@ cdef class Scheduler:
         self.unserved = STOP_NONE
         self.stop_asked = False
 
+    def save(self):
+        """Whose turn it is and what a run has yet to say, a tuple; the event that is due is the queue's to tell."""
+        return self.turn, self.quantum_left, self.unserved, self.stop_asked
+
+    def load(self, saved):
+        """Go on as after `save`. Raises ValueError for a hart that is not there."""
+        turn, quantum_left, unserved, stop_asked = saved
+        if not 0 <= turn < max(self.machine.cpu_count, 1):
+            raise ValueError(f"it cannot be the turn of hart {turn}")
+        self.turn, self.quantum_left, self.unserved, self.stop_asked = turn, quantum_left, unserved, stop_asked
+
+    def differs(self, saved):
+        """Whether `save` would give something else."""
+        return self.save() != saved
+
     def let_pass(self, uint64_t ns):
         """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
         self.machine.timeline.skipped_ns += ns

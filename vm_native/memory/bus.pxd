@@ -35,6 +35,7 @@ cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
             return map.regions[i].base + offset
     return 0
 
+cdef void stash_failure(AddressMap* map, RamRegion* region) noexcept nogil
 cdef int device_read(AddressMap* map, uint64_t physical, int size, uint64_t* value) noexcept nogil
 cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t value) noexcept nogil
 

@@ -10,7 +10,7 @@ cimport cython
 from cpython.long cimport PyLong_Check
 from libc.stdint cimport uint64_t
 from vm_native cimport signals
-from vm_native.memory.ram cimport Ram
+from vm_native.memory.ram cimport Ram, RamRegion
 
 from vm_native.memory.device_value import whole_number
 
@@ -25,6 +25,13 @@ cdef int device_write(AddressMap* map, uint64_t physical, int size, uint64_t val
     """Write 1, 2, 4 or 8 bytes to a device; returns a BusStatus."""
     with gil:
         return _device_write(<Bus>map.bus, physical, size, value)
+
+
+cdef void stash_failure(AddressMap* map, RamRegion* region) noexcept nogil:
+    """A page of the region could not be fetched: whoever runs the machine raises what the reason was."""
+    with gil:
+        ram = <Ram>region.owner
+        (<Bus>map.bus).pending_exception, ram.failure = ram.failure, None
 
 
 cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noexcept:
@@ -153,6 +160,7 @@ cdef class Bus:
         cdef RamRegion* region = ram_at(&self.map, address, size)
         if region == NULL:
             return None
+        (<Ram>region.owner).require(address - region.base, size)
         return (<char*>region.host + (address - region.base))[:size]
 
     def read_device(self, uint64_t address, int size):

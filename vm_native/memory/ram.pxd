@@ -1,5 +1,5 @@
 # Guest RAM as the engines see it.
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     PAGE_SHIFT = 12
@@ -16,17 +16,37 @@ cdef struct RamRegion:
     uint64_t base           # guest physical address of the first byte
     uint64_t size           # bytes, a multiple of the page size
     uint8_t* host           # host address of the first byte
-    uint8_t* dirty          # one byte per page: written since power-on
+    uint8_t* dirty          # one byte per page: written since the last snapshot or restore, or since power-on
+    uint32_t* dirty_pages   # the numbers of these pages, in the order in which they were written first
+    uint64_t dirty_count
     uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
+    uint8_t* absent         # one byte per page: its bytes are still where `fetch` finds them; NULL: none is
+    bint (*fetch)(RamRegion* region, uint64_t page) noexcept nogil   # false: `Ram.failure` says why it cannot be had
+    void* content           # for `fetch`
+    void* owner             # the Ram (borrowed)
     bint rom                # stores of harts are access faults
+
+cdef inline void mark_dirty(RamRegion* region, uint64_t page) noexcept nogil:
+    # The page is written to, now or by whoever has a write tag for it from now on.
+    if not region.dirty[page]:
+        region.dirty[page] = 1
+        region.dirty_pages[region.dirty_count] = <uint32_t>page
+        region.dirty_count += 1
+
+cdef inline bint make_present(RamRegion* region, uint64_t page) noexcept nogil:
+    # To be called before the bytes of a page are looked at, or changed in part, but by an engine that has a tag for it.
+    return region.absent == NULL or not region.absent[page] or region.fetch(region, page)
 
 cdef class Ram:
     cdef RamRegion region
-    cdef int descriptor
+    cdef int descriptor         # of a memfd, mapped shared; -1 where the mapping is a private one of `content`
+    cdef object content         # vm_native.state: what clean pages hold; None before the first snapshot
+    cdef object failure         # the exception for which a page could not be fetched
     cdef int exports            # buffers given out and not released
     cdef bint closed
 
     cdef void unmap_unless_seen(self) noexcept
+    cdef int require(self, uint64_t offset, uint64_t size) except -1
 
 cdef class WritableRam:
     cdef Ram ram

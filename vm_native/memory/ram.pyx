@@ -1,11 +1,13 @@
-"""Guest RAM: one anonymous memfd mapping per region, with a dirty map and a code map of one byte a page.
+"""Guest RAM: one mapping per region, with a dirty map and a code map of one byte a page.
 
-A memfd (rather than plain anonymous memory) lets another process or a fork map the same pages.
+It is of a memfd of its own until the first snapshot. That takes the memfd over as it is, and the region becomes a
+private mapping of it: the host copies a page when it is first written to, and forks map the same memfd
+(vm_native.state). Pages that are not in the memfd are absent: fetched when somebody first looks at them.
 """
 import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
 from posix.unistd cimport close
@@ -32,9 +34,11 @@ cdef class Ram:
         self.region.size = size
         self.region.rom = rom
         self.region.host = NULL
+        self.region.owner = <void*>self
         self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
+        self.region.dirty_pages = <uint32_t*>calloc(size >> PAGE_SHIFT, sizeof(uint32_t))
         self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
-        if self.region.dirty == NULL or self.region.code == NULL:
+        if self.region.dirty == NULL or self.region.dirty_pages == NULL or self.region.code == NULL:
             raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
         try:
             self.descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
@@ -57,8 +61,14 @@ cdef class Ram:
             close(self.descriptor)
         self.descriptor = -1
         free(self.region.dirty)
+        free(self.region.dirty_pages)
         free(self.region.code)
-        self.region.dirty = self.region.code = NULL
+        free(self.region.absent)
+        self.region.dirty = self.region.code = self.region.absent = NULL
+        self.region.dirty_pages = NULL
+        self.region.dirty_count = 0
+        self.region.content = NULL
+        self.content = None
         self.unmap_unless_seen()
 
     cdef void unmap_unless_seen(self) noexcept:
@@ -95,8 +105,24 @@ cdef class Ram:
         """Whether harts cannot store to it."""
         return self.region.rom
 
+    cdef int require(self, uint64_t offset, uint64_t size) except -1:
+        """Fetch what is absent of [offset, offset + size). Raises what fetching raises."""
+        cdef uint64_t page
+        if self.region.absent != NULL and size:
+            for page in range(offset >> PAGE_SHIFT, (offset + size - 1 >> PAGE_SHIFT) + 1):
+                if not make_present(&self.region, page):
+                    failure, self.failure = self.failure, None
+                    raise failure
+        return 0
+
+    def view(self, uint64_t offset, uint64_t size):
+        """A read-only memoryview of [offset, offset + size), zero-copy. Raises what fetching an absent page raises."""
+        if not self.closed:
+            self.require(offset, size)
+        return memoryview(self)[offset:offset + size]
+
     def dirty_pages(self):
-        """One byte a page, bytes: 1 where the page has been written."""
+        """One byte a page, bytes: 1 where the page has been written since the last snapshot or restore."""
         if self.closed:
             raise ValueError("this RAM is closed")
         return (<char*>self.region.dirty)[:self.region.size >> PAGE_SHIFT]

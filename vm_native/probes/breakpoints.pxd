@@ -12,3 +12,4 @@ cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil
 cdef int add_breakpoint(Machine* machine, uint64_t address, bint physical) except -1
 cdef void remove_breakpoint(Machine* machine, int id) noexcept nogil
 cdef void forget_reports(Machine* machine) noexcept nogil
+cdef void pass_over(Cpu* cpu) noexcept nogil

@@ -10,7 +10,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc
 from vm_native.blocks cimport drop_blocks_at
 from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
-from vm_native.machine cimport STOP_BREAKPOINT, Breakpoint, Cpu, Machine, Probes, consumed_steps
+from vm_native.machine cimport STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps
 
 
 cdef inline bint is_at(const Breakpoint* breakpoint, const BlockKey* at) noexcept nogil:
@@ -34,13 +34,14 @@ cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     cdef int i
     if not is_breakpoint(cpu.machine, at):
         return False
-    if cpu.reported_pc == at.pc and cpu.reported_step == consumed_steps(cpu) + 1:
+    if cpu.reported_pc == at.pc and cpu.reported_step == consumed_steps(cpu) + 1 and not probes.noting:
         return False
     for i in range(probes.breakpoint_count):
-        probes.breakpoints[i].hit |= is_at(&probes.breakpoints[i], at)
-    probes.pc = at.pc
-    cpu.reported_pc = at.pc
-    cpu.reported_step = consumed_steps(cpu) + 1
+        if is_at(&probes.breakpoints[i], at):
+            probes.breakpoints[i].hit = Hit(1, probes.breakpoints[i].address, 0, at.pc, machine_steps(cpu), cpu.number)
+    if probes.noting:
+        return False
+    pass_over(cpu)
     cpu.stop = STOP_BREAKPOINT
     return True
 
@@ -71,7 +72,7 @@ cdef int add_breakpoint(Machine* machine, uint64_t address, bint physical) excep
     probes.last_id += 1
     added = &breakpoints[probes.breakpoint_count]
     probes.breakpoint_count += 1
-    added.id, added.physical, added.address, added.hit = probes.last_id, physical, address, False
+    added.id, added.physical, added.address, added.hit.accesses = probes.last_id, physical, address, 0
     drop_blocks_at(machine, address, physical)
     return added.id
 
@@ -92,11 +93,13 @@ cdef void remove_breakpoint(Machine* machine, int id) noexcept nogil:
 
 
 cdef void forget_reports(Machine* machine) noexcept nogil:
-    """The harts have a new state: whichever breakpoint one stands at is to be reported."""
+    """The harts have another state: whichever breakpoint one stands at is to be reported."""
     cdef int i
     for i in range(machine.cpu_count):
         machine.cpus[i].reported_step = 0
-    for i in range(machine.probes.breakpoint_count):
-        machine.probes.breakpoints[i].hit = False
-    for i in range(machine.probes.watch_count):
-        machine.probes.watches[i].hit = 0
+
+
+cdef void pass_over(Cpu* cpu) noexcept nogil:
+    """The hart stands at a breakpoint of which Python knows: it goes on past it."""
+    cpu.reported_pc = cpu.state.pc
+    cpu.reported_step = consumed_steps(cpu) + 1

@@ -6,30 +6,31 @@ A and D, devices and Python do not, as with the triggers of the debug specificat
 """
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
-from vm_native.ir.block cimport Uop, block_of, info_of
-from vm_native.machine cimport STOP_WATCH, Cpu, Machine, Probes, Watch, revoke_reads, revoke_writes
+from vm_native.machine cimport STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, machine_steps, revoke_reads, revoke_writes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion
 
 
-cdef void find_watches(Cpu* cpu, Uop* uop, int accesses, uint64_t physical, uint64_t size) noexcept nogil:
-    """The instruction of this uop has accessed [physical, physical + size), in a watched page."""
+cdef void look_at_watches(Cpu* cpu, int accesses, uint64_t physical, uint64_t size) noexcept nogil:
+    """An instruction, before which the hart's position still is, has accessed [physical, physical + size), in a watched
+    page; `accesses` are PageCode bits.
+    """
     cdef Probes* probes = &cpu.machine.probes
+    cdef uint64_t step = machine_steps(cpu)
     cdef Watch* watch
     cdef int i
     for i in range(probes.watch_count):
         watch = &probes.watches[i]
         if not watch.accesses & accesses or physical >= watch.end or watch.base >= physical + size:
             continue
-        if not watch.hit:                   # of what crosses a page, the first part
-            watch.address = physical
-            watch.size = <int>size
-        watch.hit |= watch.accesses & accesses
-        probes.pc = block_of(uop).key.pc + info_of(uop).pc_offset
-        cpu.stop = STOP_WATCH
+        if not watch.hit.accesses or watch.hit.step != step:
+            watch.hit = Hit(0, physical, <int>size, cpu.state.pc, step, cpu.number)
+        watch.hit.accesses |= watch.accesses & accesses
+        if watch.always or not probes.noting:
+            cpu.stop = STOP_WATCH
 
 
-cdef int add_watch(Machine* machine, uint64_t address, uint64_t size, int accesses) except -1:
+cdef int add_watch(Machine* machine, uint64_t address, uint64_t size, int accesses, bint always) except -1:
     """Watch [address, address + size); gives its id. Raises ValueError where that is not RAM of one region."""
     cdef Probes* probes = &machine.probes
     cdef Watch* watches
@@ -43,7 +44,7 @@ cdef int add_watch(Machine* machine, uint64_t address, uint64_t size, int access
     probes.last_id += 1
     watch = &watches[probes.watch_count]
     probes.watch_count += 1
-    watch.id, watch.accesses, watch.hit = probes.last_id, accesses, 0
+    watch.id, watch.accesses, watch.always, watch.hit.accesses = probes.last_id, accesses, always, 0
     watch.base, watch.end = address, address + size
     mark_pages(machine, watch)
     return watch.id

@@ -14,7 +14,7 @@ from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
-    CONTINUE, REMEMBERED_ENTRIES, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
+    CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
 )
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
 from vm_native.riscv cimport privilege
@@ -181,6 +181,16 @@ cdef class NativeHart:
         self.hart.cpu.state = new
         self.refresh()
 
+    def differences(self, bytes state not None):
+        """What of the state differs from one that `save` gave, a list of lines. Raises ValueError for none such."""
+        cdef HartState other
+        if len(state) != sizeof(HartState):
+            raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
+        memcpy(&other, <const char*>state, sizeof(HartState))
+        ours, theirs = described(&self.hart.cpu.state), described(&other)
+        return [f"hart {self.id}: {name} {ours[name]!r}, in the snapshot {theirs[name]!r}"
+                for name in ours if ours[name] != theirs[name]]
+
     cdef void refresh(self):
         """Make anew all that follows from the state."""
         digest_pmp(self.hart)
@@ -262,9 +272,17 @@ cdef class NativeHart:
         return consumed_steps(&self.hart.cpu)
 
     def translate(self, uint64_t address, str access):
-        """Physical address behind a virtual one as the hart would see it now, or None; nothing changes."""
+        """Physical address behind a virtual one as the hart would see it now, or None; nothing changes.
+
+        Raises what fetching a page of its tables raises.
+        """
         cdef uint64_t physical
-        if look_up(self.hart, address, ACCESSES[access], &physical) != CONTINUE:
+        cdef int status = look_up(self.hart, address, ACCESSES[access], &physical)
+        if status == RETRY:
+            self.hart.cpu.stop = STOP_NONE
+            error, self.machine.bus.pending_exception = self.machine.bus.pending_exception, None
+            raise error
+        if status != CONTINUE:
             return None
         return physical
 
@@ -336,6 +354,18 @@ cdef class NativeHart:
     def trap_origin(self):
         """(pc, cause, value) of the last exception that was not taken at its own handler's first instruction."""
         return self.hart.cpu.state.origin_pc, self.hart.cpu.state.origin_cause, self.hart.cpu.state.origin_value
+
+
+cdef dict described(HartState* state):
+    """What the fields hold, by name."""
+    cdef dict fields = dict(state[0])
+    registers = fields.pop("regs")
+    del fields["front_end"]
+    names = [f"x{number}" for number in range(F0)] + [f"f{number}" for number in range(32)]
+    for name, value in zip(names, registers):
+        fields[name] = value
+    fields.update(dict((<RiscvState*>state.front_end)[0]))
+    return fields
 
 
 cdef int checked(int number) except -1:

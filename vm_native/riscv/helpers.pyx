@@ -12,7 +12,7 @@ from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_WAITING, T
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
-from vm_native.probes.watch cimport look_at_watches
+from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
     MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
@@ -203,11 +203,13 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
     cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t physical
+    cdef int status
     if not envcfg_allows(hart_of(cpu), enable):
         return illegal(cpu, uop)
-    if cpu.front_end.translate_address(cpu, address, READ, 1, &physical) != CONTINUE:
+    status = cpu.front_end.translate_address(cpu, address, READ, 1, &physical)
+    if status != CONTINUE:
         cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
-        return TRAP
+        return status
     return CONTINUE if ram_at(cpu.machine.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
 
 
@@ -225,21 +227,24 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint64_t start = address & ~<uint64_t>63
     cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical
+    cdef int status
     cdef RamRegion* region
     if not envcfg_allows(hart_of(cpu), MENVCFG_CBZE):
         return illegal(cpu, uop)
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
         return CONTINUE
-    if cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical) != CONTINUE:
+    status = cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical)
+    if status != CONTINUE:
         cpu.trap_value = address
-        return TRAP
+        return status
     region = ram_at(cpu.machine.map, physical, 64)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)
-    look_at_watches(cpu, uop, WATCHED_WRITES, region, physical, 64)
+    if is_watched(region, physical):
+        look_at_watches(cpu, WATCHED_WRITES, physical, 64)
     return CONTINUE
 
 
@@ -258,6 +263,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t rs2 = word >> 20 & 31
     cdef uint64_t address = cpu.state.regs[word >> 15 & 31]
     cdef uint64_t physical
+    cdef int status
     cdef uint64_t pair[2]
     cdef uint64_t wanted[2]
     cdef RamRegion* region
@@ -265,8 +271,9 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         return illegal(cpu, uop)
     if address & 15:
         return trap(cpu, STORE_MISALIGNED, address)
-    if cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical) != CONTINUE:
-        return TRAP
+    status = cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical)
+    if status != CONTINUE:
+        return status
     region = ram_at(cpu.machine.map, physical, 16)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
@@ -279,7 +286,8 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]
     invalidate(cpu.machine, physical, 16)
-    look_at_watches(cpu, uop, WATCHED_READS | WATCHED_WRITES, region, physical, 16)
+    if is_watched(region, physical):
+        look_at_watches(cpu, WATCHED_READS | WATCHED_WRITES, physical, 16)
     return CONTINUE
 
 

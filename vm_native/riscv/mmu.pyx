@@ -6,10 +6,11 @@ in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memset
+from vm_native.exits cimport page_failed
 from vm_native.jump_cache cimport may_be_code_page
 from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entries
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
     EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry,
     write_tag_of,
@@ -177,6 +178,8 @@ cdef int walk(
         if region == NULL or not pmp_allows(hart, pte_address, PTE_BYTES, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
+        if not make_present(region, (pte_address - region.base) >> PAGE_SHIFT):
+            return page_failed(&hart.cpu, region)
         host = <uint64_t*>(region.host + (pte_address - region.base))
         pte = host[0]
         if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:             # step 3
@@ -203,7 +206,7 @@ cdef int walk(
             cause[0] = ACCESS_FAULT[access]
             return TRAP
         if update_pte(host, pte, wanted):
-            region.dirty[(pte_address - region.base) >> PAGE_SHIFT] = 1
+            mark_dirty(region, (pte_address - region.base) >> PAGE_SHIFT)
             pte = wanted
             break
     if pte & PTE_N:
@@ -255,13 +258,14 @@ cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) n
     cdef Stage stage
     cdef Translated found
     cdef uint64_t cause
+    cdef int status = CONTINUE
     physical[0] = address
     if is_paged(hart, privilege):
         stage = stage_of(hart)
-        if walk(hart, &stage, address, access, privilege, False, &found, &cause) != CONTINUE:
-            return TRAP
-        physical[0] = found.physical
-    return CONTINUE
+        status = walk(hart, &stage, address, access, privilege, False, &found, &cause)
+        if status == CONTINUE:
+            physical[0] = found.physical
+    return status
 
 
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil:
@@ -271,6 +275,7 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     cdef Stage stage
     cdef Translated found
     cdef RamRegion* region
+    cdef int status
     cpu.tlb_misses[access] += 1
     cpu.trap_value = address
     found.physical = address
@@ -278,8 +283,9 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     found.level = 0
     if is_paged(hart, privilege):
         stage = stage_of(hart)
-        if walk(hart, &stage, address, access, privilege, True, &found, &cpu.trap_cause) != CONTINUE:
-            return TRAP
+        status = walk(hart, &stage, address, access, privilege, True, &found, &cpu.trap_cause)
+        if status != CONTINUE:
+            return status
     if not pmp_allows(hart, found.physical, size, access, privilege, &partial):
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
@@ -288,6 +294,8 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
     physical[0] = found.physical
+    if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
+        return page_failed(cpu, region)
     if region != NULL and not partial:
         fill(hart, &stage, address, access, privilege, &found, region)
     return CONTINUE
@@ -322,7 +330,7 @@ cdef void fill(
         if access == READ or permits(hart, stage, READ, privilege, found):
             entry.read_tag = read_tag_of(page, region.code[ram_page])
         if access == WRITE:
-            region.dirty[ram_page] = 1
+            mark_dirty(region, ram_page)
         if region.dirty[ram_page] and not region.rom:
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])

@@ -116,9 +116,11 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
     """Eight bytes at a virtual address, that may lie on two pages."""
     cdef uint64_t physical, done = 0, size = min(<uint64_t>8, PAGE_SIZE - (address & PAGE_OFFSET))
     cdef RamRegion* region
+    cdef int status
     while done < 8:
-        if translate_address(cpu, address + done, READ, size, &physical) != CONTINUE:
-            return TRAP
+        status = translate_address(cpu, address + done, READ, size, &physical)
+        if status != CONTINUE:
+            return status
         region = ram_at(cpu.machine.map, physical, size)
         if region == NULL:
             cpu.trap_cause = cpu.front_end.access_fault[READ]
@@ -133,12 +135,15 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
 cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
     cdef uint64_t mask = ALL
+    cdef int status
     if extension == SBI_LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~MIP_SSIP
         cpu.state.regs[A0] = 0
         return CONTINUE
-    if cpu.state.regs[A0] and read_word(cpu, cpu.state.regs[A0], &mask) != CONTINUE:
-        return TRAP
+    if cpu.state.regs[A0]:
+        status = read_word(cpu, cpu.state.regs[A0], &mask)
+        if status != CONTINUE:
+            return status
     if extension == SBI_LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
     elif extension != SBI_LEGACY_FENCE_I:

@@ -1,0 +1,93 @@
+"""What a machine is built of, as data: by it a fork, and whoever loads a snapshot, builds another one.
+
+A plan says nothing of what the machine has done; that is a snapshot's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vm.boards.regions import Kind
+from vm.devices.base import Device
+from vm.devices.virtio import VirtioDevice
+from vm.errors import SnapshotError
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
+
+
+class PlannedRegion(NamedTuple):
+    """Memory that `Machine.map` put somewhere."""
+
+    address: int
+    size: int
+    kind: Kind
+
+
+class PlannedDevice(NamedTuple):
+    """A device that was attached: what `Machine.attach` was told, and how to make another one."""
+
+    name: str                               # on the board
+    address: int
+    irq: int | None
+    model: Device                           # whose `twin` is another one; it is of this or another machine
+
+
+@dataclass(frozen=True)
+class MachinePlan:
+    """Arguments of `Machine`, and what was added to the machine since."""
+
+    arguments: Mapping[str, Any]
+    regions: tuple[PlannedRegion, ...] = ()
+    devices: tuple[PlannedDevice, ...] = ()
+    shape: tuple[Any, ...] = field(init=False)      # what must be the same for a state of one to be one of the other
+
+    def __post_init__(self) -> None:
+        devices = tuple((name, address, irq, type(model)) for name, address, irq, model in self.devices)
+        fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa"))
+        object.__setattr__(self, "shape", (*fixed, self.regions, devices))
+
+    def build(self, devices: Mapping[str, Device] | None = None, **changes: Any) -> Machine:
+        """A machine like that, in its power-on state.
+
+        - devices: by the name on the board, instead of twins of the others.
+        - changes: arguments of `Machine` that are to be others.
+        """
+        machine_class = import_module("vm.machine").Machine     # it stands above: a machine has a plan
+        machine: Machine = machine_class(**{**self.arguments, **changes})
+        try:
+            for region in self.regions:
+                machine.map(region.address, region.size, region.kind)
+            given = dict(devices or {})
+            for name, address, irq, model in self.devices:
+                device = given.pop(name, None) or model.twin()
+                place = (None, None) if isinstance(device, VirtioDevice) and name.startswith("virtio") else (address, irq)
+                machine.attach(device, *place)
+            if given:
+                names = ", ".join(planned.name for planned in self.devices) or "none"
+                raise SnapshotError(f"devices: {', '.join(given)} was not attached; there is {names}")
+        except BaseException:
+            machine.close()
+            raise
+        return machine
+
+    def with_region(self, region: PlannedRegion) -> MachinePlan:
+        return replace(self, regions=(*self.regions, region))
+
+    def with_device(self, device: PlannedDevice) -> MachinePlan:
+        return replace(self, devices=(*self.devices, device))
+
+    def without_device(self, name: str) -> MachinePlan:
+        return replace(self, devices=tuple(device for device in self.devices if device.name != name))
+
+    def refuse_other(self, plan: MachinePlan) -> None:
+        """Raise SnapshotError where a state of that plan's machine is none of this one's."""
+        if self is plan or self.shape == plan.shape:
+            return
+        names = ("board", "memory", "harts", "isa", "regions", "devices")
+        raise SnapshotError("the snapshot is of a machine of another shape: " + "; ".join(
+            f"its {name}: {theirs!r}, here: {ours!r}"
+            for name, ours, theirs in zip(names, self.shape, plan.shape, strict=True) if ours != theirs))
