@@ -564,7 +564,7 @@ def test_completion_shows_public_names_only(guest):
     machine = guest("wfi").machine
     assert set(dir(machine)) == {
         "attach", "board", "boot", "clock", "close", "console", "harts", "isa", "load", "map", "memory", "program",
-        "request_stop", "reset", "run", "shell", "stats", "steps"}
+        "record", "replay", "request_stop", "reset", "run", "shell", "stats", "steps"}
 
 
 # --- A checkout that is not built ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ class StopReason(Enum):
     EXIT = "exit"                       # the guest gave an exit code
     UNHANDLED_TRAP = "unhandled-trap"   # a trap for M-mode, where the machine itself is the firmware
     TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself, as where none is
+    REPLAYED = "replayed"               # the log that is replayed ends here: Machine.replay
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one
 
 
