@@ -29,12 +29,12 @@ CORE = (
 )
 PYTHON = (
     ("display", "probes", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host",
-     "stats", "perf_map", "inputs", "engine"),
-    ("memory", "registers", "hart"),
+     "stats", "perf_map", "inputs", "engine", "log"),
+    ("memory", "registers", "hart", "standing"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
-    ("boot", "runner", "shell", "plan"),
+    ("boot", "runner", "recording", "replaying", "shell", "plan"),
     ("snapshot",),
     ("machine",),
     ("",),                                  # the package itself: the public names

@@ -94,6 +94,28 @@ class CommandFailed(VmError):
                          f"{output and chr(10)}{output[-1000:]}")
 
 
+# --- Recorded runs ---------------------------------------------------------------------------------------------------
+
+class LogError(VmError, ValueError):
+    """A file is no log of a recorded run, or a damaged one, or of a newer version. The message says where."""
+
+
+class ReplayDiverged(VmError):
+    """A replayed run is not the one that was recorded. The message says since when, and what differs.
+
+    Attributes: `step` of the machine, and `hart` whose turn it was, where it was found; `fitted`, the last step at
+    which all was as recorded; `difference`.
+    """
+
+    def __init__(self, step: int, hart: int, fitted: int, difference: str):
+        self.step = step
+        self.hart = hart
+        self.fitted = fitted
+        self.difference = difference
+        super().__init__(f"the replay diverges at step {step:,}, hart {hart}: {difference}; "
+                         f"at step {fitted:,} it was as recorded")
+
+
 # --- The guest -------------------------------------------------------------------------------------------------------
 
 class GuestError(VmError):

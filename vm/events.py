@@ -62,8 +62,9 @@ class EventQueue:
         self._heap = []
         self._announce()
 
-    def run_due(self) -> None:
-        """Hand out what is due. An event whose device raises stays in the queue."""
+    def run_due(self) -> bool:
+        """Hand out what is due; whether anything was. An event whose device raises stays in the queue."""
+        was_due = bool(self._heap) and self._heap[0].due_ns <= self._clock.now_ns()
         while self._heap and self._heap[0].due_ns <= self._clock.now_ns():
             entry = heapq.heappop(self._heap)
             try:
@@ -73,6 +74,15 @@ class EventQueue:
                 self._announce()
                 raise
         self._announce()
+        return was_due
+
+    def first_ns(self) -> int:
+        """Guest time at which the first is due; NEVER for none."""
+        return min(self._heap[0].due_ns, NEVER) if self._heap else NEVER
+
+    def interrupt(self) -> None:
+        """End the slice at hand as if something were due, so that the runner looks. Also from another thread."""
+        self._scheduler.set_event(0)
 
     def _announce(self) -> None:
-        self._scheduler.set_event(min(self._heap[0].due_ns, NEVER) if self._heap else NEVER)
+        self._scheduler.set_event(self.first_ns())

@@ -9,14 +9,50 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just before it is served after it
 
 
 def always() -> bool:
     return True
+
+
+class History(Protocol):
+    """Who writes down what comes from outside, or has it from such a log: what the machine's parts tell it.
+
+    Times and steps are those of the machine; `begin` and `end` are called around each run. `live` says whether anything
+    comes in that is not in the log.
+    """
+
+    live: bool
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def next_stop(self) -> tuple[int, int] | None:
+        """Between slices: the step and the guest time where the next must end; None: this run does."""
+
+    def before_serving(self) -> None:
+        """A slice has ended, and what it ended for is not served yet."""
+
+    def enter(self, source: str, data: bytes) -> None:
+        """Data comes in: `Inputs.admit` lets it into the machine."""
+
+    def wrote(self, address: int, data: bytes) -> None:
+        """Before somebody writes memory who is no hart."""
+
+    def cleared(self, address: int, size: int) -> None:
+        """Before somebody clears it."""
+
+    def asked(self, address: int, size: int) -> None:
+        """Before somebody reads a device who is no hart."""
+
+    def reset(self) -> AbstractContextManager[None]:
+        """Around a reset."""
 
 
 class Watched(NamedTuple):
@@ -31,12 +67,14 @@ class Inputs:
 
     `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
     somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
+    While a run is recorded or replayed, `history` decides when what comes in enters the machine.
     """
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
         self.on_entered: Callable[[], None] | None = None
+        self.history: History | None = None
         self.interactive = False
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -46,6 +84,13 @@ class Inputs:
 
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
+        if self.history is None:
+            self.admit(source, data)
+        else:
+            self.history.enter(source, data)
+
+    def admit(self, source: str, data: bytes) -> None:
+        """It enters the machine, now. Raises KeyError where there is no such source."""
         self._receivers[source](data)
         if self.on_entered is not None:
             self.on_entered()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, get_args, overload
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
+    from vm.log import Log
+    from vm.recording import Outside, Recording
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
@@ -60,6 +63,7 @@ MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
+NOT_IN_A_LOG = {"map", "attach", "load", "boot", "restore"}     # methods that change what a machine is
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -301,6 +305,12 @@ class Machine:
         self._refuse_if_running("reset")
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
+        with nullcontext() if self.inputs.history is None else self.inputs.history.reset():
+            self._begin(self._start)
+
+    def _reset(self) -> None:
+        """`reset`, in the middle of a run, between two slices."""
+        assert self._start is not None
         self._begin(self._start)
 
     def _map_devices(self) -> None:
@@ -396,6 +406,9 @@ class Machine:
             raise unusable(self._native)
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
+        if self.inputs.history is not None and what in NOT_IN_A_LOG:
+            raise ConfigurationError(f"{what}() cannot be part of a recorded run, which begins after it: end the "
+                                     "recording or the replay first")
 
     # --- Probes ------------------------------------------------------------------------------------------------------
 
@@ -623,6 +636,43 @@ class Machine:
 
         __tracebackhide__ = True
         return Shell(self, user, password, seconds=seconds, timeout=timeout)
+
+    # --- Recording ---------------------------------------------------------------------------------------------------
+
+    def record(self) -> Recording:
+        """Write down all that comes from outside from now on, until `stop()` or to the end of a `with` block.
+
+        What that is, `Recording.log`, and a snapshot of this moment are the whole run: see `vm.replay`. Raises
+        ConfigurationError where the clock is real.
+        """
+        from vm.recording import Recording, refuse_to_record
+
+        self._refuse_if_running("record")
+        refuse_to_record(self.clock.kind, self.inputs)
+        return Recording(self._outside())
+
+    def replay(self, log: Log) -> None:
+        """Let all that comes from outside be what the log has, from now on until it ends.
+
+        The machine must stand where the recording began, as one does that a snapshot of that moment was restored to.
+        It then runs by `run`, on any engine and in any pieces; that stops with reason `replayed` where the log ends,
+        and goes on as any other machine. Until then input and changes from outside raise MachineBusy. ReplayDiverged is
+        raised here where the machine stands elsewhere, and by `run` where it comes elsewhere.
+        """
+        from vm.recording import refuse_to_record
+        from vm.replaying import Replay
+
+        self._refuse_if_running("replay")
+        refuse_to_record(self.clock.kind, self.inputs)
+        Replay(self._outside(), log)
+
+    def _outside(self) -> Outside:
+        from vm.recording import Outside
+        from vm.standing import Standing
+
+        self._map_devices()
+        standing = Standing(self.harts, self._natives, self.clock, self._scheduler)
+        return Outside(self._runner, self.inputs, self.memory, self.events, self.console, standing, self._reset)
 
     # --- End ---------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -53,6 +54,9 @@ class Runner:
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
+        self.served = 0                     # how often something happened between two slices, as a guest could notice
+        self.thread: int | None = None      # which `run` is in; None: it is not
+        self.between_slices = True          # nothing is half done
 
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
@@ -91,11 +95,15 @@ class Runner:
         """As `Machine.run`, which says what the limits mean."""
         if instructions is not None and (not isinstance(instructions, Integral) or instructions < 0):
             raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
+        history = self._inputs.history
+        if history is not None:
+            history.begin()
         start = self.steps
         limits = Limits(NEVER if instructions is None else start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
         try:
+            self.thread = threading.get_ident()
             reason, number, exit_code = self._run_slices(limits, until)
             self._scheduler.release_handlers()
         except BaseException:
@@ -103,6 +111,10 @@ class Runner:
                 self._scheduler.request_stop()      # the next run ends for it
             self._scheduler.release_handlers()
             raise
+        finally:
+            self.thread, self.between_slices = None, True
+            if history is not None:
+                history.end()
         self._requested = None
         return self._stop(reason, start, number, exit_code)
 
@@ -112,7 +124,8 @@ class Runner:
         What the core says is over is served with handlers of signals put off, so that none can raise in between.
         """
         most = NEVER if until is None else CONDITION_EVERY
-        self._scheduler.paced = self._inputs.interactive
+        history = self._inputs.history
+        self._scheduler.paced = self._inputs.interactive and (history is None or history.live)
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
@@ -121,13 +134,23 @@ class Runner:
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)
-            code, number = self._scheduler.run(min(limits.steps - self.steps, most), limits.guest_ns, host_ns)
+            last_step, stop_ns = limits.steps, limits.guest_ns
+            if history is not None:
+                self.between_slices = False
+                due = history.next_stop()
+                if due is None:
+                    return StopReason.REPLAYED, self._scheduler.current_hart, None
+                last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
+            code, number = self._scheduler.run(min(last_step - self.steps, most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
+            if history is not None and code in NOTICED:
+                history.before_serving()
             serve, reason = OUTCOMES[code]
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none
                 return reason, number, None
+            self.between_slices = True
             if self._requested is not None:
                 reason, exit_code = self._requested
                 return reason, number, exit_code
@@ -171,8 +194,11 @@ class Runner:
         """The time for this run is over; or it is time to look at the inputs, which `run` does."""
         return time.monotonic_ns() < limits.host_ns
 
+    def _reach_time(self, limits: Limits, number: int) -> bool:
+        return self._clock.now_ns() < limits.guest_ns
+
     def _run_events(self, limits: Limits, number: int) -> bool:
-        self._events.run_due()
+        self.served += self._events.run_due()
         return True
 
     def _hear_request(self, limits: Limits, number: int) -> bool:
@@ -191,6 +217,7 @@ class Runner:
         except BaseException:
             hart.pc -= 4                    # the environment call is repeated
             raise
+        self.served += 1
         return True
 
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
@@ -203,6 +230,10 @@ class Runner:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
         if self._hits:
             self.request(reason, None)
+    def _tell_of_store(self, limits: Limits, number: int) -> bool:
+        assert self._htif is not None       # nobody else watches memory
+        self._htif.stored(self._machine.watched_size)
+        self.served += 1
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
@@ -211,6 +242,7 @@ class Runner:
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
         left = due - self._clock.now_ns()
+        self.between_slices = True
         self._look_at_inputs(max(min(left, limits.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
         return True
 
@@ -224,7 +256,7 @@ class Outcome(NamedTuple):
 
 OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "budget": Outcome(Runner._spend, StopReason.BUDGET),
-    "deadline": Outcome(Runner._end, StopReason.DEADLINE),
+    "deadline": Outcome(Runner._reach_time, StopReason.DEADLINE),
     "timeout": Outcome(Runner._look_at_clock, StopReason.TIMEOUT),
     "event": Outcome(Runner._run_events),
     "requested": Outcome(Runner._hear_request, StopReason.REQUESTED),
@@ -236,6 +268,8 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),
     "trap-loop": Outcome(partial(Runner._give_up, reason=StopReason.TRAP_LOOP)),
 }.items()}
+# What of these a guest can notice; the others change when the next slice ends, no more.
+NOTICED = {STOP_CODES[name] for name in ("event", "firmware", "watch")}
 
 
 def later(name: str, now_ns: int, seconds: float | None) -> int:

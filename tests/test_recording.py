@@ -1,0 +1,216 @@
+"""A recorded run comes again, to the instruction: on any engine, any number of harts, however it is divided.
+
+A run is compared by all that a guest could notice: the states of its harts, its RAM, guest time and what it printed.
+"""
+
+import random
+from hashlib import sha256
+from typing import NamedTuple
+
+import pytest
+
+import vm
+from tests.guest import Guest
+from vm.stop import StopReason
+
+# Each hart computes for a while that depends on what it has seen, then waits. Its timer, the keys and messages from the
+# hart before it wake it; a key is echoed, and goes into all that follows.
+BUSY = """
+.equ UART, 0x10000000
+.equ PLIC, 0x0c000000
+.equ CLINT, 0x02000000
+    csrr s0, mhartid
+    la   t0, handler
+    csrw mtvec, t0
+    li   s1, UART
+    li   s2, CLINT
+    slli t0, s0, 3
+    li   s3, CLINT + 0x4000
+    add  s3, s3, t0             # mtimecmp of this hart
+    li   s5, 12345              # what it has seen
+    add  s5, s5, s0
+    li   t0, 0x2000             # floating point on
+    csrs mstatus, t0
+    la   s6, place
+    slli t0, s0, 8
+    add  s6, s6, t0
+    addi s8, s6, 8
+    bnez s0, 1f
+    li   t0, 0xc7               # FIFO on, 14 bytes trigger: fewer come with a time-out, which is an event
+    sb   t0, 2(s1)
+    li   t0, 1
+    sb   t0, 1(s1)              # receive interrupt
+    li   t1, PLIC
+    sw   t0, 40(t1)             # priority of source 10, the UART
+    li   t1, PLIC + 0x2000
+    li   t0, 1 << 10
+    sw   t0, (t1)               # enabled for hart 0 in M-mode
+1:  rdtime t0
+    addi t0, t0, 150
+    sd   t0, (s3)
+    li   t0, 0x888              # MEIE, MTIE, MSIE
+    csrw mie, t0
+    csrsi mstatus, 8
+again:
+    srli t1, s5, 3
+    andi t1, t1, 0x3ff
+    addi t1, t1, 1
+2:  mul  s7, s7, s5
+    addi s7, s7, 77
+    xor  s5, s5, s7
+    sd   s7, (s6)
+    fcvt.d.l fa0, s7
+    fadd.d fs0, fs0, fa0
+    amoadd.w t2, s5, (s8)
+    addi t1, t1, -1
+    bnez t1, 2b
+    wfi
+    j again
+    .balign 4
+handler:
+    csrr t3, mcause
+    slli t3, t3, 1
+    srli t3, t3, 1
+    rdtime t4
+    add  s5, s5, t4
+    xor  s5, s5, t3
+    li   t5, 7
+    beq  t3, t5, timer
+    li   t5, 3
+    beq  t3, t5, message
+    li   t4, PLIC + 0x200004    # claim
+    lw   t5, (t4)
+3:  lbu  t6, 5(s1)
+    andi t6, t6, 1
+    beqz t6, 4f
+    lbu  t6, (s1)
+    sb   t6, (s1)
+    add  s5, s5, t6
+    slli s5, s5, 1
+    j 3b
+4:  sw   t5, (t4)
+    mret
+timer:
+    andi t5, s5, 0x7f
+    addi t5, t5, 90
+    add  t4, t4, t5
+    sd   t4, (s3)
+    la   t5, harts              # a message to the next hart
+    lw   t5, (t5)
+    addi t6, s0, 1
+    bne  t6, t5, 5f
+    li   t6, 0
+5:  slli t6, t6, 2
+    add  t6, t6, s2
+    li   t5, 1
+    sw   t5, (t6)
+    mret
+message:
+    slli t6, s0, 2
+    add  t6, t6, s2
+    sw   zero, (t6)
+    mret
+    .balign 8
+harts: .dword HARTS
+    .balign 8
+place: .zero 4096
+"""
+ISA = "rv64gc_zicntr"
+ENGINES = ("interpreter", "jit")
+BASE, SIZE = 0x8000_0000, 2 << 20
+
+
+class Seen(NamedTuple):
+    """All that a guest could notice of a run, and its output."""
+
+    steps: int
+    now_ns: int
+    harts: tuple[bytes, ...]
+    ram: str
+    printed: bytes
+
+
+def seen(machine: vm.Machine) -> Seen:
+    for hart in machine.harts:
+        hart.csr["mip"]                 # brings the lines of its timers up to date   # noqa: B018
+    return Seen(machine.steps, machine.clock.now_ns(), tuple(native.save()[:512] for native in machine._natives),
+                sha256(machine.memory.view(BASE, SIZE)).hexdigest(), machine.console.output)
+
+
+def busy(harts: int = 1, engine: str = "interpreter") -> vm.Machine:
+    """Past the beginning, where it throws away what was typed before."""
+    machine = Guest(BUSY.replace("HARTS", str(harts)), harts=harts, engine=engine, isa=ISA).machine
+    machine.run(instructions=1000)
+    return machine
+
+
+def typed(machine: vm.Machine, keys: random.Random) -> bytes:
+    return bytes(keys.choices(b"abcdefgh\n", k=keys.randrange(1, 40)))
+
+
+def act(machine: vm.Machine, choice: random.Random) -> None:
+    """Something that comes from outside, or a run of some kind."""
+    match choice.randrange(12):
+        case 0 | 1 | 2:
+            machine.console.send(typed(machine, choice))
+        case 3 | 4:
+            machine.run(instructions=int(10 ** choice.uniform(0, 5.5)))
+        case 5:
+            machine.run(seconds=10 ** choice.uniform(-7, -3.3))
+        case 6:
+            place = BASE + 0x10_0000 + 8 * choice.randrange(100)
+            machine.memory.write(place, choice.randbytes(choice.randrange(1, 90)))
+        case 7:
+            hart = choice.choice(machine.harts)
+            hart[choice.choice(["s5", "s7", "s9", "mscratch"])] = choice.randrange(1 << 64)
+        case 8:
+            wanted = machine.steps + choice.randrange(100_000)
+            machine.run(instructions=200_000, until=lambda m: m.steps >= wanted and not machine.console.send("u"))
+        case 9:
+            machine.console.send("x" * choice.randrange(1, 20))
+            machine.console.expect("x")             # stops in the middle of a slice, at a store to a device
+        case 10:
+            answer = iter([b"answer"])
+            machine.console.mirror = lambda data: machine.console.send(next(answer, b""))
+            machine.console.send("y")
+            machine.run(instructions=100_000)       # types in the middle of an instruction
+            machine.console.mirror = None
+        case 11:
+            with machine.memory.writable(BASE + 0x11_0000, 64) as view:
+                view[choice.randrange(64)] = choice.randrange(256)
+            machine.memory.clear(BASE + 0x10_0000, choice.randrange(900))
+
+
+def recorded(machine: vm.Machine, seed: int, actions: int = 40) -> vm.Log:
+    choice = random.Random(seed)
+    with machine.record() as recording:
+        for _ in range(actions):
+            act(machine, choice)
+        machine.run(instructions=30_000)
+    return recording.log
+
+
+def run_to_its_end(machine: vm.Machine, choice: random.Random | None = None) -> None:
+    """In pieces, at random; or in one."""
+    while True:
+        stop = machine.run(instructions=None if choice is None else int(10 ** choice.uniform(0, 6)),
+                           seconds=None if choice is None or choice.random() < 0.7 else 10 ** choice.uniform(-7, -3))
+        if stop.reason is StopReason.REPLAYED:
+            return
+        assert stop.reason in (StopReason.BUDGET, StopReason.DEADLINE), stop
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("seed", range(6))
+def test_replay_is_the_same_run(seed, engine, harts):
+    """Random things come in at random moments; replayed on both engines, in one piece and in random ones."""
+    with busy(harts, engine) as original:
+        log = recorded(original, seed)
+        wanted = seen(original)
+    for other in ENGINES:
+        for choice in (None, random.Random(seed)):
+            with busy(harts, other) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted

@@ -1,0 +1,185 @@
+"""Replaying a recorded run: each entry of the log comes at its moment, and where the machine stands is compared.
+
+The slices of a run end where the next entry is due, so that it does not matter which engine runs it, nor how the caller
+divides it into runs. Time that was jumped over while every hart waited, or that went by at the host's pace, is jumped
+over as far as that entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NoReturn
+
+from vm.errors import BusError, MachineBusy, ReplayDiverged
+from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
+from vm.recording import ADDRESS, RANGE, TIME, Outside
+
+
+class Replay:
+    """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again."""
+
+    live = False
+
+    def __init__(self, outside: Outside, log: Log):
+        """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
+        self._outside = outside
+        self._runner = outside.runner
+        self._standing = outside.standing
+        self._entries = iter(log.entries)
+        self._past = bytes(DIGEST_BYTES)
+        self._entering = False          # what the machine's parts do now follows from an entry
+        self._next: Entry = next(self._entries)
+        self._last = self._next.stamp
+        self._end_step = log.end.steps
+        start = self._next.stamp
+        stamp = outside.standing.stamp(start.served)
+        if stamp != start:
+            raise self._diverged(f"the log begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} "
+                                 f"and {stamp.ns:,} ns", stamp)
+        if difference := outside.standing.difference(self._next.harts):
+            raise self._diverged(difference, stamp)
+        outside.attach(self)
+        self._take()
+        self.end()
+
+    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self._standing.states() != self._left or self._standing.time() != self._left_time:
+            self._refuse("a hart or the clock was changed")
+
+    def end(self) -> None:
+        self._left = self._standing.states()
+        self._left_time = self._standing.time()
+
+    def next_stop(self) -> tuple[int, int] | None:
+        stamp = self._deliver()
+        if stamp is None:
+            return None
+        due = self._next.stamp
+        waits = stamp.steps == due.steps and stamp.ns < due.ns
+        if stamp.steps > due.steps or stamp.ns > due.ns or stamp.served > due.served or (
+                stamp.steps < due.steps and stamp.ns == due.ns) or (
+                stamp[:2] == due[:2] and self._outside.events.first_ns() > stamp.ns):
+            raise self._diverged(f"{WHAT[self._next.kind]} at {due}, {due.ns:,} ns and {due.served} times served, and "
+                                 f"the guest stands at {stamp}, {stamp.ns:,} ns and {stamp.served}", stamp)
+        return due.steps + waits, due.ns            # a step more would be the divergence
+
+    def before_serving(self) -> None:
+        if self._next.kind is not Kind.END:
+            self._deliver()
+
+    def enter(self, source: str, data: bytes) -> None:
+        if not self._follows():
+            self._refuse(f"input of {source!r}")
+        self._outside.inputs.admit(source, data)
+
+    def wrote(self, address: int, data: bytes) -> None:
+        if not self._follows():
+            self._refuse(f"a write to memory at {address:#x}")
+
+    def cleared(self, address: int, size: int) -> None:
+        if not self._follows():
+            self._refuse(f"a write to memory at {address:#x}")
+
+    def asked(self, address: int, size: int) -> None:
+        if not self._follows():
+            self._refuse(f"a read of the device at {address:#x}")
+
+    def reset(self) -> AbstractContextManager[None]:
+        if not self._entering:
+            self._refuse("a reset")
+        return nullcontext()
+
+    # --- Coming to entries -------------------------------------------------------------------------------------------
+
+    def _follows(self) -> bool:
+        """Whether what happens is the machine's own doing."""
+        return self._entering or (self._runner.thread is not None and not self._runner.between_slices)
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise MachineBusy(f"{what}: the machine replays a log, which says all that comes from outside until step "
+                          f"{self._end_step:,}; run it to there first")
+
+    def _deliver(self) -> Stamp | None:
+        """Let all come that is due now. Returns where the machine stands; None where the log ends."""
+        while True:
+            stamp = self._outside.stamp()
+            if self._next.stamp[:3] != stamp[:3]:
+                return stamp
+            entry = self._next
+            self._check(entry, stamp)
+            if entry.kind is Kind.END:
+                self._outside.detach()
+                return None
+            self._entering = True
+            try:
+                APPLY[entry.kind](self, entry)
+            finally:
+                self._entering = False
+            self._last = stamp
+            self._take()
+
+    def _take(self) -> None:
+        """The entry at hand is done: to the next one."""
+        if self._next.kind is not Kind.CHECKPOINT:
+            self._past = digest(self._next.packed(), self._past)
+        self._next = next(self._entries)
+
+    def _check(self, entry: Entry, stamp: Stamp) -> None:
+        if entry.stamp.hart != stamp.hart:
+            raise self._diverged(f"it was the turn of hart {entry.stamp.hart}", stamp)
+        if entry.harts and (difference := self._standing.difference(entry.harts)):
+            raise self._diverged(difference, stamp)
+        if entry.kind in (Kind.CHECKPOINT, Kind.END):
+            if entry.data[:DIGEST_BYTES] != self._past:
+                raise self._diverged("what came from outside since then is not what was recorded", stamp)
+            if entry.data[DIGEST_BYTES:] != self._outside.printed():
+                raise self._diverged("the guest has not printed what it printed then", stamp)
+
+    def _diverged(self, difference: str, stamp: Stamp) -> ReplayDiverged:
+        return ReplayDiverged(stamp.steps, stamp.hart, self._last.steps, difference)
+
+    # --- What comes --------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, entry: Entry) -> None:
+        pass
+
+    def _input(self, entry: Entry) -> None:
+        self._outside.inputs.admit(entry.source, entry.data)
+
+    def _write(self, entry: Entry) -> None:
+        address, = ADDRESS.unpack_from(entry.data)
+        with suppress(BusError):            # then it was one when it was recorded, too
+            self._outside.memory.write(address, entry.data[ADDRESS.size:])
+
+    def _clear(self, entry: Entry) -> None:
+        with suppress(BusError):
+            self._outside.memory.clear(*RANGE.unpack(entry.data))
+
+    def _read(self, entry: Entry) -> None:
+        with suppress(BusError):
+            self._outside.memory.read(*RANGE.unpack(entry.data))
+
+    def _hart(self, entry: Entry) -> None:
+        self._standing.change(int(entry.source), entry.data)
+
+    def _clock(self, entry: Entry) -> None:
+        self._standing.set_time(*TIME.unpack(entry.data))
+
+    def _reset(self, entry: Entry) -> None:
+        self._outside.reset()
+
+
+APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
+    Kind.CHECKPOINT: Replay._checkpoint, Kind.INPUT: Replay._input, Kind.WRITE: Replay._write,
+    Kind.CLEAR: Replay._clear, Kind.READ: Replay._read, Kind.HART: Replay._hart, Kind.CLOCK: Replay._clock,
+    Kind.RESET: Replay._reset,
+}
+# The same for people, before "at step N".
+WHAT = {
+    Kind.CHECKPOINT: "there was a checkpoint", Kind.END: "the recording ended", Kind.INPUT: "input came",
+    Kind.WRITE: "memory was written", Kind.CLEAR: "memory was cleared", Kind.READ: "a device was read",
+    Kind.HART: "a hart was changed", Kind.CLOCK: "the clock was set", Kind.RESET: "the machine was reset",
+}
