@@ -226,14 +226,11 @@ class Runner:
             if probe == self._htif_watch:
                 assert self._htif is not None
                 self._htif.stored(size)
+                self.served += 1
             else:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
         if self._hits:
             self.request(reason, None)
-    def _tell_of_store(self, limits: Limits, number: int) -> bool:
-        assert self._htif is not None       # nobody else watches memory
-        self._htif.stored(self._machine.watched_size)
-        self.served += 1
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
