@@ -35,7 +35,7 @@ PYTHON = (
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
     ("boot", "runner", "recording", "replaying", "shell", "plan"),
-    ("snapshot",),
+    ("snapshot", "marks", "reverse"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

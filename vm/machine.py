@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, get_args, overload
@@ -21,7 +21,7 @@ from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
-from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault, SnapshotError
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
@@ -54,10 +54,12 @@ if TYPE_CHECKING:
     from vm.loaders.linux import LinuxBoot
     from vm.log import Log
     from vm.recording import Outside, Recording
+    from vm.reverse import Past
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
 Identity = Literal["same", "new"] | int
+Until = Probe | Sequence[Probe] | tuple[WatchedAccess, int, int] | str | bytes | None
 
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
@@ -469,6 +471,10 @@ class Machine:
         was.
         """
         self._refuse_unless_still("snapshot")
+        return self._take_snapshot()
+
+    def _take_snapshot(self) -> Snapshot:
+        """`snapshot`, between two runs or two slices."""
         parts = {name: part.save() for name, part in self._parts().items()}
         harts = tuple([native.save() for native in self._natives])
         before = None if self._stands_on is None else weakref.ref(self._stands_on)
@@ -490,6 +496,10 @@ class Machine:
             raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
         self._plan.refuse_other(snapshot.plan)
         self._map_devices()
+        self._go_to(snapshot)
+
+    def _go_to(self, snapshot: Snapshot) -> None:
+        """`restore` of a machine of the same shape, between two runs or two slices."""
         state = snapshot.state
         self._native.restore(state.memory, state.harts)
         if snapshot.start is not self._start:
@@ -674,6 +684,83 @@ class Machine:
         standing = Standing(self.harts, self._natives, self.clock, self._scheduler)
         return Outside(self._runner, self.inputs, self.memory, self.events, self.console, standing, self._reset)
 
+    # --- Running backwards -------------------------------------------------------------------------------------------
+
+    def keep_history(self, spacing: int = 2_000_000, snapshots: int = 64, memory: int | str = "1G") -> Past:
+        """From now on the machine can go back, by `step_back` and `run_back`, to any step from here on.
+
+        While it runs, snapshots are taken, ever farther apart the longer ago they are.
+
+        - spacing: steps between the last two, at most; going back by one repeats as many at worst.
+        - snapshots: how many at most, 4 or more; those where something came from outside are kept longest. When all of
+          them are such, the beginning of the history moves on.
+        - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.
+
+        It ends with `stop()`, or with a `with` block. Raises ConfigurationError where the clock is real, or the run is
+        recorded or replayed.
+        """
+        from vm.marks import Marks
+        from vm.recording import refuse_to_record
+        from vm.reverse import Past, Workings
+
+        self._refuse_unless_still("keep_history")
+        refuse_to_record(self.clock.kind, self.inputs)
+        spacing, snapshots = whole_number("spacing", spacing), whole_number("snapshots", snapshots)
+        if spacing < 1000 or snapshots < 4:
+            raise ConfigurationError(f"spacing={spacing}, snapshots={snapshots}: at least 1000 steps, and 4 of them")
+        workings = Workings(self._native, self._scheduler, self._natives, self._take_snapshot, self._go_to)
+        return Past(self._outside(), workings, Marks(spacing, snapshots, parse_size(memory)))
+
+    def step_back(self, n: int = 1) -> Stop:
+        """Be where the machine was `n` steps ago, all harts together, as if it had never been later.
+
+        Running on, it does the same again, and what came from outside comes again at its step; until something else
+        does. Raises ConfigurationError where no history is kept, or it does not reach so far; the machine is then where
+        it was.
+        """
+        return self._past("step_back").step_back(whole_number("n", n))
+
+    def run_back(self, until: Until = None) -> Stop:
+        """Run backwards, to before what happened last of what is asked for.
+
+        - until: a breakpoint or watchpoint, or several in a list or tuple; None for all that are set;
+          ("write", address, size), or "read" or "access" first, for the last access to a range of physical memory;
+          text or bytes, for the byte of the console's output that completed it.
+
+        The next instruction is then the one that is at the breakpoint, does the access or prints the byte, and the
+        reason as of a run: `breakpoint`, `watchpoint`, `condition`; `steps` is how many were gone back. Where it did
+        not happen since the history began, the reason is `beginning`, and the machine is where it was.
+
+        Raises what `step_back` raises.
+        """
+        past = self._past("run_back")
+        if isinstance(until, (str, bytes)):
+            if not until:
+                raise ConfigurationError("run_back() to a text of no bytes: say which")
+            return past.run_back_to_text(until.encode() if isinstance(until, str) else until)
+        if isinstance(until, tuple) and len(until) == 3 and isinstance(until[0], str):
+            access, address, size = until
+            watchpoint = self.add_watchpoint(address, size, access)
+            try:
+                return past.run_back_to_probe((watchpoint,))
+            finally:
+                watchpoint.remove()
+        wanted = self.probes if until is None else several(until)
+        if not wanted:
+            raise ConfigurationError("run_back(): no breakpoint or watchpoint is set; set one, or say until=")
+        for probe in wanted:
+            if probe not in self.probes:
+                raise ConfigurationError(f"run_back() to {probe!r}: no breakpoint or watchpoint of this machine")
+        return past.run_back_to_probe(wanted)
+
+    def _past(self, what: str) -> Past:
+        from vm.reverse import Past
+
+        self._refuse_unless_still(what)
+        if not isinstance(self.inputs.history, Past):
+            raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
+        return self.inputs.history
+
     # --- End ---------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -708,6 +795,15 @@ def memory_size(memory: int | str | None, board: str) -> int:
     if memory is not None:
         raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
     return 0
+
+
+def several(until: object) -> tuple[Probe, ...]:
+    """One probe or some, of what `Machine.run_back` is told. Raises ConfigurationError."""
+    probes = (until,) if isinstance(until, get_args(Probe)) else until
+    if isinstance(probes, (list, tuple)) and all(isinstance(probe, get_args(Probe)) for probe in probes):
+        return tuple(probes)
+    raise ConfigurationError(f"run_back(until={until!r}): it is a breakpoint, a watchpoint, or a list of them; "
+                             "('write', address, size); or text")
 
 
 def place(name: str, value: int) -> int:

@@ -8,6 +8,7 @@ from typing import Literal
 
 Space = Literal["virtual", "physical"]
 WatchedAccess = Literal["read", "write", "access"]      # access: a read or a write
+Access = Literal["read", "write", "access", "execute"]
 
 
 class Breakpoint:
@@ -63,7 +64,7 @@ class Hit:
     """
 
     probe: Probe
-    access: Literal["read", "write", "access", "execute"]
+    access: Access
     address: int
     size: int
     pc: int

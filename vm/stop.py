@@ -24,6 +24,7 @@ class StopReason(Enum):
     BREAKPOINT = "breakpoint"           # the next instruction of the hart is at one
     WATCHPOINT = "watchpoint"           # the last instruction of the hart has accessed what is watched
     REPLAYED = "replayed"               # the log that is replayed ends here: Machine.replay
+    BEGINNING = "beginning"             # Machine.run_back found nothing in all of the history
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one
 
 

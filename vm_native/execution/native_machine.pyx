@@ -201,9 +201,9 @@ cdef class NativeMachine:
     def noting(self, bint value):
         self.machine.probes.noting = value
 
-    def take_hits(self):
-        """What the last STOP_WATCH or STOP_BREAKPOINT was for, or what has been noted: a list, given once, of
-        (id, access, address, size, pc, hart, step).
+    def take_hits(self, bint noted=False):
+        """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,
+        hart, step). While probes are only noted, what has been is left out, or with `noted` in the list.
 
         access: "read", "write", "access" for an instruction that does both, or "execute". The address is physical, but
         that of a virtual breakpoint; pc that of the instruction, and step the machine's before it.
@@ -213,13 +213,13 @@ cdef class NativeMachine:
         hits = []
         for i in range(probes.watch_count):
             hit = &probes.watches[i].hit
-            if hit.accesses:
+            if hit.accesses and (noted or not probes.noting or probes.watches[i].always):
                 hits.append((probes.watches[i].id, WATCHED_ACCESSES[hit.accesses], hit.address, hit.size, hit.pc,
                              hit.hart, hit.step))
                 hit.accesses = 0
         for i in range(probes.breakpoint_count):
             hit = &probes.breakpoints[i].hit
-            if hit.accesses:
+            if hit.accesses and (noted or not probes.noting):
                 hits.append((probes.breakpoints[i].id, "execute", hit.address, 0, hit.pc, hit.hart, hit.step))
                 hit.accesses = 0
         return hits

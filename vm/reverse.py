@@ -1,0 +1,295 @@
+"""Running backwards: a history of snapshots, and running forwards again from one of them, up to where it is wanted.
+
+In virtual time a machine does the same again, as long as nothing comes from outside. Where something does (input,
+memory or registers written by a program, a reset), the state after it is kept: when a later run comes to that step, it
+goes on with that state, so that all of the past can be repeated, and the future too until something else comes.
+
+To run back to an event is to look at the intervals between snapshots, the last one first: each is run once with probes
+that only note what they meet, and then once more up to the last of that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from vm.errors import ConfigurationError, ReplayDiverged
+from vm.events import NEVER
+from vm.marks import Mark, Marks
+from vm.probes import Access, Hit, Probe
+from vm.recording import Outside
+from vm.snapshot import Snapshot
+from vm.stop import Stop, StopReason
+from vm_native.execution.native_machine import NativeMachine
+from vm_native.execution.scheduler import Scheduler
+from vm_native.riscv.hart import NativeHart
+
+Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take_hits` has it
+
+FAR = 1 << 17           # steps from a snapshot to a place, from which on another snapshot is taken on the way ...
+NEAR = 1 << 14          # ... so many steps before it: the next step back is probably one from there
+
+
+class Workings(NamedTuple):
+    """What of a machine its history needs besides, with how a snapshot is taken and gone back to between two slices."""
+
+    native: NativeMachine
+    scheduler: Scheduler
+    harts: Sequence[NativeHart]
+    take: Callable[[], Snapshot]
+    go_to: Callable[[Snapshot], None]
+
+
+class Past:
+    """The history of a machine, from `Machine.keep_history` until `stop`, or to the end of a `with` block.
+
+    It is told by the machine what comes from outside (vm.inputs.History).
+    """
+
+    def __init__(self, outside: Outside, workings: Workings, marks: Marks):
+        self._outside = outside
+        self._native, self._scheduler, self._harts, self._take, self._go_to = workings
+        self._marks = marks
+        self._runner = outside.runner
+        self._inputs = outside.inputs
+        self._standing = outside.standing
+        self._waiting: deque[tuple[str, bytes]] = deque()   # input that came in the middle of a slice
+        self._disturbed = False         # something has come from outside since the present mark
+        self.live = True                # False: what runs is the past
+        outside.attach(self)
+        self._add_mark(kept=True)
+        self.end()
+
+    # --- For the program ---------------------------------------------------------------------------------------------
+
+    @property
+    def beginning(self) -> int:
+        """The step that one can go back to. It moves on where there is no room for all that came from outside."""
+        return self._marks[0].steps
+
+    @property
+    def snapshots(self) -> int:
+        """How many there are now."""
+        return len(self._marks)
+
+    @property
+    def copied_bytes(self) -> int:
+        """Host memory of the pages of RAM that were copied for it."""
+        return self._marks.copied_bytes
+
+    def stop(self) -> None:
+        """Keep no history any more, and forget this one. Twice is harmless."""
+        if self._inputs.history is self:
+            self._outside.detach()
+
+    def __enter__(self) -> Past:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<history since step {self.beginning:,}: {self.snapshots} snapshots, {self.copied_bytes >> 20} MiB>"
+
+    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self.live:
+            self._catch_up()
+
+    def end(self) -> None:
+        if self.live:
+            self._left = self._standing.states(), self._standing.time()
+
+    def next_stop(self) -> tuple[int, int]:
+        while self._waiting:
+            self._inputs.admit(*self._waiting.popleft())
+            self._disturbed = True
+        if self._disturbed:
+            self._note_disturbance()
+        while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
+            self._marks.present += 1
+            if ahead.kept:
+                self._go_to(ahead.snapshot)
+        due = self._marks[self._marks.present].steps + self._marks.spacing
+        if not self.live:
+            due = NEVER
+        elif due <= self._runner.steps:
+            self._add_mark(kept=False)
+            due = self._runner.steps + self._marks.spacing
+        return due if ahead is None else min(due, ahead.steps), NEVER
+
+    def before_serving(self) -> None:
+        pass
+
+    def enter(self, source: str, data: bytes) -> None:
+        if not self.live:
+            return                      # it did, and what that led to is kept
+        if self._is_outside():
+            self._inputs.admit(source, data)
+            self._disturbed = True
+        else:
+            self._waiting.append((source, bytes(data)))
+            self._outside.events.interrupt()
+
+    def wrote(self, address: int, data: bytes) -> None:
+        self._disturbed |= self._is_outside()
+
+    def cleared(self, address: int, size: int) -> None:
+        self._disturbed |= self._is_outside()
+
+    def asked(self, address: int, size: int) -> None:
+        self._disturbed |= self._is_outside()
+
+    @contextmanager
+    def reset(self) -> Iterator[None]:
+        yield
+        self._disturbed = True
+
+    def _is_outside(self) -> bool:
+        """Whether what happens is not the machine's own doing: between two slices, in the program's thread."""
+        return self._runner.thread is None or (self._runner.between_slices
+                                               and self._runner.thread == threading.get_ident())
+
+    # --- Keeping it --------------------------------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        """Between two runs: what has been done to the machine since the last one counts as having come from outside."""
+        if self._disturbed or self._left != (self._standing.states(), self._standing.time()):
+            self._note_disturbance()
+            self.end()
+
+    def _note_disturbance(self) -> None:
+        self._disturbed = False
+        self._marks.forget_future()
+        self._add_mark(kept=True)
+
+    def _add_mark(self, kept: bool) -> None:
+        self._marks.add(self._take(), kept)
+
+    # --- Going back --------------------------------------------------------------------------------------------------
+
+    def step_back(self, count: int) -> Stop:
+        """As `Machine.step_back`."""
+        self._catch_up()
+        target = self._runner.steps - count
+        if count < 0 or target < self.beginning:
+            raise ConfigurationError(f"step_back({count}): from 0 to {self._runner.steps - self.beginning:,}, which "
+                                     f"is where the history begins")
+        with self._repeating():
+            self._stand_at(target)
+        return self._stop(StopReason.BUDGET, count)
+
+    def run_back_to_probe(self, wanted: Collection[Probe]) -> Stop:
+        """To before the last instruction that met one of these probes."""
+        self._catch_up()
+        now = self._runner.steps
+        with self._repeating():
+            hits = self._last_hits({number for number, probe in self._runner.probes.items() if probe in wanted})
+            if hits:
+                self._stand_at(hits[0][-1])
+        if not hits:
+            return self._stop(StopReason.BEGINNING, 0)
+        found = tuple(Hit(self._runner.probes[probe], access, address, size, pc)
+                      for probe, access, address, size, pc, _, _ in hits)
+        *_, pc, hart, step = hits[0]
+        met = any(hit.access == "execute" for hit in found)
+        if met:
+            self._native.pass_over(hart)
+        return Stop(StopReason.BREAKPOINT if met else StopReason.WATCHPOINT, pc, hart, now - step, hits=found)
+
+    def run_back_to_text(self, text: bytes) -> Stop:
+        """To before the byte was printed with which the text was, the last time."""
+        self._catch_up()
+        now = self._runner.steps
+        begins = self._outside.console.output.rfind(text)
+        number = self._marks.last_with(lambda mark: printed(mark) < begins + len(text))
+        if begins < 0 or number < 0:
+            return self._stop(StopReason.BEGINNING, 0)
+        with self._repeating():
+            self._stand_at(self._moment_of_byte(number, begins + len(text)))
+        return self._stop(StopReason.CONDITION, now - self._runner.steps)
+
+    def _stop(self, reason: StopReason, steps: int) -> Stop:
+        number = self._scheduler.current_hart
+        return Stop(reason, self._harts[number].pc, number, steps)
+
+    @contextmanager
+    def _repeating(self) -> Iterator[None]:
+        """Nothing of what runs inside is heard outside; where it fails, the machine is as it was."""
+        here = self._take()
+        console = self._outside.console
+        mirror, console.mirror = console.mirror, None
+        self.live, self._native.noting = False, True
+        try:
+            yield
+        except BaseException:
+            self._go_to(here)
+            self._marks.present = self._marks.at_or_before(here.steps)
+            raise
+        finally:
+            console.mirror = mirror
+            self.live, self._native.noting = True, False
+            self._native.take_hits(noted=True)
+            self.end()
+
+    def _stand_at(self, step: int) -> None:
+        number = self._marks.at_or_before(step)
+        self._return_to(number)
+        if step - self._marks[number].steps > FAR:
+            self._run_to(step - NEAR)
+            self._add_mark(kept=False)
+        self._run_to(step)
+
+    def _return_to(self, number: int) -> None:
+        self._marks.present = number
+        self._go_to(self._marks[number].snapshot)
+
+    def _run_to(self, step: int) -> None:
+        """Until then something may have ended a run: it goes on, as it did."""
+        while (before := self._runner.steps) < step:
+            stop = self._runner.run(step - before, None, None, None)
+            if stop.reason is StopReason.IDLE and self._runner.steps == before:
+                raise ReplayDiverged(before, stop.hart, self._marks[self._marks.present].steps,
+                                     "every hart waits, and one went on before")
+
+    def _last_hits(self, wanted: Collection[int]) -> Sequence[Met]:
+        """What met the probes of these numbers last, all of one step."""
+        end = self._runner.steps
+        for number in range(self._marks.present, -1, -1):
+            if self._marks[number].steps == end:
+                continue
+            self._return_to(number)
+            self._native.take_hits(noted=True)
+            self._run_to(end)
+            hits = [hit for hit in self._native.take_hits(noted=True) if hit[0] in wanted]
+            if hits:
+                last = max(hit[-1] for hit in hits)
+                return [hit for hit in hits if hit[-1] == last]
+            end = self._marks[number].steps
+        return []
+
+    def _moment_of_byte(self, number: int, count: int) -> int:
+        """The step before the byte of this number, from 1 on, was printed: behind this mark, and before the next."""
+        console = self._outside.console
+        ahead = self._marks[number + 1].steps if number < self._marks.present else self._runner.steps
+        found: list[int] = []
+
+        def look(data: bytes) -> None:
+            if not found and len(console.output) + len(data) >= count:
+                # A device prints in the middle of an instruction; what is served for the guest comes after its own.
+                found.append(self._runner.steps - (not self._scheduler.running))
+
+        self._return_to(number)
+        console.mirror = look
+        self._run_to(ahead)
+        console.mirror = None
+        return max(found[0], self._marks[number].steps) if found else ahead
+
+
+def printed(mark: Mark) -> int:
+    """How many bytes of output there were."""
+    return len(mark.snapshot.state.parts["console"]["output"])
