@@ -24,7 +24,7 @@ from vm.recording import Outside
 from vm.snapshot import Snapshot
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
-from vm_native.execution.scheduler import Scheduler
+from vm_native.execution.scheduler import STOP_CODES, Scheduler
 from vm_native.riscv.hart import NativeHart
 
 Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take_hits` has it
@@ -190,16 +190,15 @@ class Past:
         with self._repeating():
             hits = self._last_hits({number for number, probe in self._runner.probes.items() if probe in wanted})
             if hits:
-                self._stand_at(hits[0][-1])
+                *_, pc, hart, step = hits[0]
+                self._stand_at(step)
+                self._stand_before(pc)
         if not hits:
             return self._stop(StopReason.BEGINNING, 0)
         found = tuple(Hit(self._runner.probes[probe], access, address, size, pc)
                       for probe, access, address, size, pc, _, _ in hits)
-        *_, pc, hart, step = hits[0]
-        met = any(hit.access == "execute" for hit in found)
-        if met:
-            self._native.pass_over(hart)
-        return Stop(StopReason.BREAKPOINT if met else StopReason.WATCHPOINT, pc, hart, now - step, hits=found)
+        reason = StopReason.BREAKPOINT if found[0].access == "execute" else StopReason.WATCHPOINT
+        return Stop(reason, pc, hart, now - step, hits=found)
 
     def run_back_to_text(self, text: bytes) -> Stop:
         """To before the byte was printed with which the text was, the last time."""
@@ -243,6 +242,20 @@ class Past:
             self._run_to(step - NEAR)
             self._add_mark(kept=False)
         self._run_to(step)
+
+    def _stand_before(self, pc: int) -> None:
+        """The next instruction is there: take the interrupt that leads to it, if one does."""
+        number = self._native.add_breakpoint(pc, physical=False)
+        try:
+            self._native.noting = False
+            self._native.forget_reports()
+            code, hart = self._scheduler.run(1, NEVER, NEVER)
+            self._scheduler.release_handlers()
+            if code != STOP_CODES["breakpoint"]:
+                raise ReplayDiverged(self._runner.steps, hart, self._runner.steps, f"pc {pc:#x} was next before")
+        finally:
+            self._native.noting = True
+            self._native.remove_probe(number)
 
     def _return_to(self, number: int) -> None:
         self._marks.present = number
