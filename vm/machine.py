@@ -686,12 +686,13 @@ class Machine:
 
     # --- Running backwards -------------------------------------------------------------------------------------------
 
-    def keep_history(self, spacing: int = 2_000_000, snapshots: int = 64, memory: int | str = "1G") -> Past:
+    def keep_history(self, spacing: int = 8_000_000, snapshots: int = 64, memory: int | str = "1G") -> Past:
         """From now on the machine can go back, by `step_back` and `run_back`, to any step from here on.
 
         While it runs, snapshots are taken, ever farther apart the longer ago they are.
 
-        - spacing: steps between the last two, at most; going back by one repeats as many at worst.
+        - spacing: steps between the last two, at most; going back by one repeats as many at worst. There are fewer where
+          the guest is slow, so that this takes no longer.
         - snapshots: how many at most, 4 or more; those where something came from outside are kept longest. When all of
           them are such, the beginning of the history moves on.
         - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.

@@ -11,6 +11,7 @@ that only note what they meet, and then once more up to the last of that.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from vm_native.riscv.hart import NativeHart
 
 Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take_hits` has it
 
+FEWEST = 500_000        # steps from one snapshot to the next, where the guest is slow
+REPEATED_NS = 4_000_000     # of the host, to go from one to the next
 FAR = 1 << 17           # steps from a snapshot to a place, from which on another snapshot is taken on the way ...
 NEAR = 1 << 14          # ... so many steps before it: the next step back is probably one from there
 
@@ -53,6 +56,8 @@ class Past:
         self._outside = outside
         self._native, self._scheduler, self._harts, self._take, self._go_to = workings
         self._marks = marks
+        self._spacing = min(FEWEST, marks.spacing)      # from one snapshot to the next, as fast as the guest is now
+        self._timed = 0, 0              # host time and step at which a stretch began that says how fast that is
         self._runner = outside.runner
         self._inputs = outside.inputs
         self._standing = outside.standing
@@ -99,6 +104,7 @@ class Past:
     def begin(self) -> None:
         if self.live:
             self._catch_up()
+            self._timed = time.perf_counter_ns(), self._runner.steps
 
     def end(self) -> None:
         if self.live:
@@ -114,12 +120,13 @@ class Past:
             self._marks.present += 1
             if ahead.kept:
                 self._go_to(ahead.snapshot)
-        due = self._marks[self._marks.present].steps + self._marks.spacing
-        if not self.live:
-            due = NEVER
-        elif due <= self._runner.steps:
-            self._add_mark(kept=False)
-            due = self._runner.steps + self._marks.spacing
+        due = NEVER
+        if self.live:
+            if self._marks[self._marks.present].steps + self._spacing <= self._runner.steps:
+                self._adapt_spacing()
+                self._add_mark(kept=False)
+                self._timed = time.perf_counter_ns(), self._runner.steps
+            due = self._marks[self._marks.present].steps + self._spacing
         return due if ahead is None else min(due, ahead.steps), NEVER
 
     def before_serving(self) -> None:
@@ -166,6 +173,12 @@ class Past:
         self._disturbed = False
         self._marks.forget_future()
         self._add_mark(kept=True)
+
+    def _adapt_spacing(self) -> None:
+        """As many steps as are repeated in about the same time, whatever the guest does."""
+        (began_ns, began_step), now_ns = self._timed, time.perf_counter_ns()
+        reached = (self._runner.steps - began_step) * REPEATED_NS // max(now_ns - began_ns, 1)
+        self._spacing = min(max(reached, FEWEST), self._marks.spacing)
 
     def _add_mark(self, kept: bool) -> None:
         self._marks.add(self._take(), kept)
