@@ -3,7 +3,10 @@
 A run is compared by all that a guest could notice: the states of its harts, its RAM, guest time and what it printed.
 """
 
+import os
 import random
+import threading
+import time
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,6 +14,8 @@ import pytest
 
 import vm
 from tests.guest import Guest
+from vm.devices.base import Device, reads, writes
+from vm.log import Kind
 from vm.stop import StopReason
 
 # Each hart computes for a while that depends on what it has seen, then waits. Its timer, the keys and messages from the
@@ -214,3 +219,197 @@ def test_replay_is_the_same_run(seed, engine, harts):
                 machine.replay(log)
                 run_to_its_end(machine, choice)
                 assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+def test_what_comes_by_a_descriptor_and_from_a_thread(harts):
+    """A descriptor is looked at between slices, at the pace of the host's clock; a thread types whenever it likes."""
+    reading, writing = os.pipe()
+    with busy(harts) as original, original.record() as recording:
+        original.inputs.watch(reading, lambda: original.console.send(os.read(reading, 10)))
+        original.inputs.interactive = True
+        done = threading.Event()
+
+        def type_now_and_then() -> None:
+            while not done.wait(0.002):
+                os.write(writing, b"by a descriptor")
+                original.console.send("from a thread")
+
+        thread = threading.Thread(target=type_now_and_then)
+        thread.start()
+        for _ in range(10):
+            original.run(timeout=0.01)
+            original.run(seconds=0.002)
+        done.set()
+        thread.join()
+        original.inputs.forget(reading)
+        wanted, log = seen(original), recording.stop()
+    os.close(reading)
+    os.close(writing)
+    assert log.inputs > 20
+    for engine in ENGINES:
+        for choice in (None, random.Random(harts)):
+            with busy(harts, engine) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+FIRMWARE = """
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    la   t0, supervisor
+    csrw mepc, t0
+    li   t0, 0x800
+    csrs mstatus, t0
+    mret
+supervisor:
+    li   a7, 2                  # console_getchar
+    ecall
+    bltz a0, 1f
+    add  s5, s5, a0
+    slli s5, s5, 1
+    li   a7, 1                  # console_putchar
+    ecall
+1:  addi s5, s5, 3
+    j    supervisor
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_calls_of_the_firmware_and_a_reset(engine):
+    """The machine serves calls between slices; what is typed comes before or after one, and so in the replay."""
+    def made(engine: str) -> vm.Machine:
+        g = Guest(FIRMWARE, engine=engine, isa=ISA)
+        g.native.sbi = True
+        return g.machine
+
+    with made(engine) as original, original.record() as recording:
+        for key in b"some keys":
+            original.console.send(bytes([key]))
+            original.console.expect(chr(key))
+            original.run(instructions=key)
+        original.reset()
+        original._natives[0].sbi = True
+        original.console.send("again")
+        original.run(instructions=1000)
+        wanted, log = seen(original), recording.stop()
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            with made(other) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+class Dice(Device):
+    """Its answers, interrupts, writes to memory and events come from the host's entropy."""
+
+    deterministic = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = 0
+
+    @reads(0)
+    def roll(self) -> int:
+        self.told += 1
+        if random.random() < 0.2:
+            self.memory.write(BASE + 0x10_0000, random.randbytes(8))
+        if random.random() < 0.2:
+            self.events.schedule(random.randrange(5000), self, 1, random.randrange(100))
+        if random.random() < 0.1:
+            self.events.cancel(self, 1)
+        self.irq.set(random.random() < 0.3)
+        return random.getrandbits(32)
+
+    @writes(4)
+    def stop(self, value: int) -> None:
+        self.irq.lower()
+
+    def on_event(self, event: int, data: int) -> None:
+        self.told += 1
+        self.irq.set(data < 50)
+        self.memory.write(BASE + 0x10_0008, random.randbytes(8))
+
+
+ASKING = """
+    la   t0, handler
+    csrw mtvec, t0
+    li   s1, 0x10010000
+    li   t0, 1
+    li   t1, 0x0c000000
+    sw   t0, 80(t1)             # priority of source 20
+    li   t1, 0x0c002000
+    li   t0, 1 << 20
+    sw   t0, (t1)
+    li   t0, 0x800
+    csrw mie, t0
+    csrsi mstatus, 8
+    li   s6, 0x80100000
+1:  lw   t0, (s1)
+    add  s5, s5, t0
+    ld   t0, (s6)
+    add  s5, s5, t0
+    ld   t0, 8(s6)
+    xor  s5, s5, t0
+    srli t0, s5, 50             # up to 16,383 turns
+2:  addi t0, t0, -1
+    addi s7, s7, 1
+    bgtz t0, 2b
+    j    1b
+    .balign 4
+handler:
+    li   t4, 0x0c200004
+    lw   t5, (t4)
+    sw   zero, 4(s1)
+    rdtime t6
+    add  s5, s5, t6
+    sw   t5, (t4)
+    mret
+"""
+
+
+def asking(engine: str) -> tuple[vm.Machine, Dice]:
+    dice = Dice()
+    return Guest(ASKING, devices=[(dice, 0x1001_0000, 20)], harts=2, engine=engine, isa=ISA).machine, dice
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_device_that_is_not_deterministic_is_written_down(engine):
+    """Its reads, interrupts, DMA and events, also what another thread has it do; in the replay it is not asked."""
+    original, dice = asking(engine)
+    with original, original.record() as recording:
+        machine_runs = threading.Event()
+        done = threading.Event()
+
+        def prod() -> None:
+            machine_runs.wait()
+            while not done.is_set():
+                dice.irq.set(random.random() < 0.5)
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=prod)
+        thread.start()
+        machine_runs.set()
+        for _ in range(10):
+            original.run(instructions=200_000)
+            dice.irq.raise_()
+            original.memory.read(0x1001_0000, 4)
+        done.set()
+        thread.join()
+        wanted = seen(original)
+        log = recording.stop()
+    assert {Kind.ANSWER, Kind.DMA, Kind.LINE, Kind.SCHEDULE, Kind.CANCEL, Kind.READ} <= {entry.kind for entry in log}
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            machine, other_dice = asking(other)
+            with machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+                assert other_dice.told == 0
+                machine.run(instructions=100_000)
+                assert other_dice.told > 0                  # the log is over

@@ -47,10 +47,18 @@ class Kind(IntEnum):
     CLOCK = 8           # the timebase and the date were set: u64 ticks, i64 ns since 1970
     RESET = 9           # Machine.reset
     ANSWER = 10         # the device `source`, which is not deterministic, ends an access or an event: u64 value
-    LINE = 11           # meanwhile, or on its own, it drives its interrupt line: u8 level
-    DMA = 12            # meanwhile it writes memory: u64 address, then the bytes
-    SCHEDULE = 13       # meanwhile it schedules an event: u64 delay, i64 event, i64 data
-    CANCEL = 14         # meanwhile it cancels one: i64 event
+    DMA = 11            # meanwhile it writes memory: u64 address, then the bytes
+    LINE = 12           # meanwhile, or on its own, it drives its interrupt line: u64 level
+    SCHEDULE = 13       # and schedules an event: i64 delay, i64 event, i64 data
+    CANCEL = 14         # and cancels one: i64 event
+
+
+# Bytes of an entry's data, where it has always as many; of others there are some at the beginning, or many alike.
+SIZES = {Kind.START: 0, Kind.CHECKPOINT: 20, Kind.END: 20, Kind.CLEAR: 16, Kind.READ: 16, Kind.CLOCK: 16, Kind.RESET: 0,
+         Kind.ANSWER: 8, Kind.LINE: 8, Kind.SCHEDULE: 24, Kind.CANCEL: 8}
+LEAST = {Kind.WRITE: 8, Kind.DMA: 8}
+CHANGE_BYTES = 10                           # of a HART, each
+DEVICE_KINDS = {Kind.ANSWER, Kind.DMA, Kind.LINE, Kind.SCHEDULE, Kind.CANCEL}
 
 
 class Stamp(NamedTuple):
@@ -81,6 +89,11 @@ class Entry(NamedTuple):
     data: bytes = b""
     harts: bytes = b""
 
+    @property
+    def within_slice(self) -> bool:
+        """Whether it comes when the guest asks the device, and not between two slices; then it has no `harts`."""
+        return self.kind in DEVICE_KINDS and not self.harts
+
     def packed(self) -> bytes:
         source = self.source.encode()
         return b"".join((FIXED.pack(self.kind, *self.stamp), SOURCE.pack(len(source)), source,
@@ -97,9 +110,12 @@ def unpacked(record: bytes) -> Entry:
     at += size
     size, = HARTS.unpack_from(record, at)
     at += HARTS.size
-    if at + size > len(record):
-        raise ValueError("too short")
-    return Entry(Kind(kind), Stamp(*stamp), source, record[at + size :], record[at : at + size])
+    entry = Entry(Kind(kind), Stamp(*stamp), source, record[at + size :], record[at : at + size])
+    length = len(entry.data)
+    if (len(entry.harts) != size or length != SIZES.get(entry.kind, length) or length < LEAST.get(entry.kind, 0)
+            or (entry.kind is Kind.HART and length % CHANGE_BYTES)):
+        raise ValueError("too short, or too long")
+    return entry
 
 
 class Log:
