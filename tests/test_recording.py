@@ -15,7 +15,7 @@ import pytest
 import vm
 from tests.guest import Guest
 from vm.devices.base import Device, reads, writes
-from vm.log import Kind
+from vm.log import MAGIC, VERSION, Kind
 from vm.stop import StopReason
 
 # Each hart computes for a while that depends on what it has seen, then waits. Its timer, the keys and messages from the
@@ -413,3 +413,264 @@ def test_a_device_that_is_not_deterministic_is_written_down(engine):
                 assert other_dice.told == 0
                 machine.run(instructions=100_000)
                 assert other_dice.told > 0                  # the log is over
+
+
+# --- A log that is not as it was -------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def session() -> vm.Log:
+    """Keys typed every 300,000 steps."""
+    with busy() as machine, machine.record() as recording:
+        for key in "abcdefgh":
+            machine.run(instructions=300_000)
+            machine.console.send(key)
+        machine.run(instructions=300_000)
+    return recording.log
+
+
+def changed(log: vm.Log, number: int, **fields) -> vm.Log:
+    """The log with another entry in that place, its checksums right again."""
+    entries = list(log)
+    entries[number] = entries[number]._replace(**fields)
+    return vm.Log(tuple(entries))
+
+
+def divergence(log: vm.Log) -> vm.ReplayDiverged:
+    with busy() as machine, pytest.raises(vm.ReplayDiverged) as caught:
+        machine.replay(log)
+        while machine.run().reason is not StopReason.REPLAYED:
+            pass
+    return caught.value
+
+
+def key_number(log: vm.Log, key: str) -> int:
+    return next(number for number, entry in enumerate(log) if entry.data == key.encode())
+
+
+def test_a_session_has_its_keys_and_checkpoints(session):
+    assert bytes(entry.data[0] for entry in session if entry.kind is Kind.INPUT) == b"abcdefgh"
+    assert sum(entry.kind is Kind.CHECKPOINT for entry in session) == 1         # at 2**20 steps; the next at 2**21 more
+    assert "8 inputs" in repr(session) and session.end.steps == 1000 + 9 * 300_000
+
+
+def test_another_key_is_found_at_the_next_entry(session):
+    number = key_number(session, "c")
+    error = divergence(changed(session, number, data=b"x"))
+    assert error.fitted == session.entries[number].stamp.steps
+    assert error.step == session.entries[number + 1].stamp.steps
+    assert "hart 0: " in str(error) and f"{error.fitted:,}" in str(error)
+
+
+def test_another_key_that_nobody_reads_is_found_at_the_next_checkpoint(session):
+    """Also where the guest comes to the same state: what came in is part of the checkpoint."""
+    with vm.Machine(memory="1M", board="virt") as machine:
+        machine.load(bytes.fromhex("6f000000"), BASE)           # j .
+        with machine.record() as recording:
+            machine.run(instructions=100)
+            machine.console.send("a")
+            machine.run(instructions=100)
+    log = recording.log
+    with vm.Machine(memory="1M") as machine, pytest.raises(vm.ReplayDiverged, match="step 200.*from outside") as it:
+        machine.load(bytes.fromhex("6f000000"), BASE)
+        machine.replay(changed(log, 1, data=b"b"))
+        machine.run()
+    assert it.value.fitted == 100
+
+
+def test_a_key_that_was_taken_out(session):
+    number = key_number(session, "c")
+    error = divergence(vm.Log(session.entries[:number] + session.entries[number + 1:]))
+    assert (error.fitted, error.step) == (session.entries[number - 1].stamp.steps,
+                                          session.entries[number + 1].stamp.steps)
+
+
+@pytest.mark.parametrize("steps", [-1, 1, -299_999, 299_999])
+def test_a_key_at_another_moment(session, steps):
+    """The harts do not stand as they did where it came, or time is not what it was."""
+    number = key_number(session, "c")
+    stamp = session.entries[number].stamp
+    error = divergence(changed(session, number, stamp=stamp._replace(steps=stamp.steps + steps, ns=stamp.ns + steps)))
+    assert error.fitted == session.entries[number - 1].stamp.steps
+    assert error.fitted < error.step <= stamp.steps + max(steps, 0) + 1
+
+
+@pytest.mark.parametrize("served", [-1, 1])
+def test_a_key_on_the_other_side_of_an_event(session, served):
+    number = key_number(session, "c")
+    stamp = session.entries[number].stamp
+    error = divergence(changed(session, number, stamp=stamp._replace(served=stamp.served + served)))
+    assert error.fitted == session.entries[number - 1].stamp.steps
+
+
+def test_it_says_which_registers(session):
+    """The log of a guest with another value in one register."""
+    with busy() as machine:
+        machine.harts[0]["s9"] = 5
+        with pytest.raises(vm.ReplayDiverged, match="the log does not fit: hart 0: s9 is 0x5, recorded 0x0$"):
+            machine.replay(session)
+        machine.harts[0]["s9"] = 0
+        machine.replay(session)                 # nothing had changed
+
+
+def test_a_machine_that_stands_elsewhere(session):
+    with busy() as machine:
+        machine.run(instructions=1)
+        with pytest.raises(vm.ReplayDiverged, match=r"begins at step 1,000 .* stands at step 1,001"):
+            machine.replay(session)
+    with busy(2) as machine, pytest.raises(vm.ReplayDiverged, match="another number of harts"):
+        machine.replay(session)
+
+
+def test_a_device_that_is_not_there(session):
+    with busy() as machine, pytest.raises(vm.ReplayDiverged, match="input came at step .* of 'modem', and"):
+        machine.replay(changed(session, 1, source="modem"))
+
+
+def test_a_device_that_is_asked_at_another_step():
+    original, _ = asking("interpreter")
+    with original, original.record() as recording:
+        original.run(instructions=100_000)
+    log = recording.log
+    number = next(number for number, entry in enumerate(log) if number > 5 and entry.kind is Kind.ANSWER)
+    stamp = log.entries[number].stamp
+    machine, _ = asking("interpreter")
+    moved = stamp._replace(steps=stamp.steps + 2, ns=stamp.ns + 2)
+    with machine, pytest.raises(vm.ReplayDiverged, match=f"asked at {moved}.*asks 'dice.* at {stamp}") as caught:
+        machine.replay(changed(log, number, stamp=moved))
+        machine.run()
+    assert caught.value.step == stamp.steps
+
+
+# --- The file --------------------------------------------------------------------------------------------------------
+
+def test_a_file_has_all_of_it(session, tmp_path):
+    path = tmp_path / "session.vmlog"
+    path.write_text("what was there before")
+    session.save(path)
+    assert vm.Log.load(path) == session
+    assert [file.name for file in tmp_path.iterdir()] == ["session.vmlog"]
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(session, tmp_path, monkeypatch):
+    path = tmp_path / "session.vmlog"
+    path.write_text("what was there before")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: os.close(-1))
+    with pytest.raises(OSError):
+        session.save(path)
+    assert path.read_text() == "what was there before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_every_flipped_byte_is_refused(session, tmp_path):
+    path = tmp_path / "session.vmlog"
+    session.save(path)
+    content = path.read_bytes()
+    choice = random.Random(0)
+    for place in [*range(40), *choice.sample(range(len(content)), 500)]:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1 << choice.randrange(8)]) + content[place + 1:])
+        with pytest.raises(vm.LogError, match="session.vmlog: "):
+            vm.Log.load(path)
+
+
+def test_every_truncation_is_refused(session, tmp_path):
+    path = tmp_path / "session.vmlog"
+    session.save(path)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(vm.LogError, match="session.vmlog: "):
+            vm.Log.load(path)
+
+
+def test_the_damaged_entry_is_named(session, tmp_path):
+    path = tmp_path / "session.vmlog"
+    session.save(path)
+    content = path.read_bytes()
+    number = key_number(session, "c")
+    record = session.entries[number].packed()
+    assert content.count(record) == 1
+    step = f"entry {number}, behind {session.entries[number - 1].stamp}, is damaged"
+    path.write_bytes(content.replace(record, record[:-1] + b"x"))
+    with pytest.raises(vm.LogError, match=step):
+        vm.Log.load(path)
+    at = content.index(record)
+    path.write_bytes(content[:at - 4] + content[at + len(record) + 16:])        # length and checksum as well
+    with pytest.raises(vm.LogError, match=f"entry {number}, .* one was taken away"):
+        vm.Log.load(path)
+    path.write_bytes(content + b"more")
+    with pytest.raises(vm.LogError, match="something follows"):
+        vm.Log.load(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "session.vmlog"
+    for content, told in ((b"", "no log"), (b"\x7fELF" * 100, "no log"),
+                          (MAGIC + (VERSION + 1).to_bytes(4, "little"), "version 2, .* knows 1: update")):
+        path.write_bytes(content)
+        with pytest.raises(vm.LogError, match=told):
+            vm.Log.load(path)
+
+
+# --- What cannot be --------------------------------------------------------------------------------------------------
+
+def test_real_time_cannot_be_recorded(guest):
+    machine = guest("wfi", clock="real").machine
+    with pytest.raises(vm.ConfigurationError, match="clock='real' cannot be recorded.*clock='virtual'"):
+        machine.record()
+
+
+def test_one_history_at_a_time(session):
+    with busy() as machine:
+        with machine.record(), pytest.raises(vm.ConfigurationError, match="recorded already"):
+            machine.record()
+        machine.replay(session)
+        with pytest.raises(vm.ConfigurationError, match="replays a log"):
+            machine.record()
+
+
+@pytest.mark.parametrize("change", [
+    lambda machine: machine.load(b"\0\0\0\0", BASE), lambda machine: machine.map(0x4000_0000, 4096),
+    lambda machine: machine.attach(vm.devices.Entropy()),
+], ids=["load", "map", "attach"])
+def test_what_a_machine_is_does_not_change_while_it_is_recorded(change):
+    with busy() as machine, machine.record(), pytest.raises(vm.ConfigurationError, match="part of a recorded run"):
+        change(machine)
+
+
+FROM_OUTSIDE = {
+    "input": lambda machine: machine.console.send("x"),
+    "memory": lambda machine: machine.memory.write(BASE + 0x10_0000, b"x"),
+    "clear": lambda machine: machine.memory.clear(BASE + 0x10_0000, 1),
+    "device": lambda machine: machine.memory.read(0x1000_0000, 1),
+    "reset": lambda machine: machine.reset(),
+}
+
+
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_nothing_comes_from_outside_in_a_replay(name, session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        with pytest.raises(vm.MachineBusy, match="replays a log.*until step 2,701,000"):
+            FROM_OUTSIDE[name](machine)
+        run_to_its_end(machine)
+        FROM_OUTSIDE[name](machine)
+        machine.run(instructions=1000)
+
+
+def test_a_hart_that_is_changed_in_a_replay(session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        machine.harts[0]["s5"] += 1
+        with pytest.raises(vm.MachineBusy, match="a hart or the clock was changed"):
+            machine.run()
+
+
+def test_idle_time_costs_nothing(guest):
+    """A machine that waits adds nothing to the log, however often it runs, or reads registers."""
+    machine = guest("1: wfi; j 1b").machine
+    with machine.record() as recording:
+        machine.run()
+        for _ in range(1000):
+            machine.run(seconds=1)
+        assert len(recording.log) == 2

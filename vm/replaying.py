@@ -32,20 +32,20 @@ class Replay:
         self._past = bytes(DIGEST_BYTES)
         self._entering = False          # what the machine's parts do now follows from an entry
         self._next: Entry = next(self._entries)
-        self._last = self._next.stamp
+        self._fitted: int | None = None
         self._end_step = log.end.steps
         start = self._next.stamp
         stamp = outside.standing.stamp(start.served)
-        if stamp != start:
-            raise self._diverged(f"the log begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} "
-                                 f"and {stamp.ns:,} ns", stamp)
-        if difference := outside.standing.difference(self._next.harts):
-            raise self._diverged(difference, stamp)
+        if stamp[:2] != start[:2]:
+            raise self._diverged(f"it begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} and "
+                                 f"{stamp.ns:,} ns; restore the snapshot that was taken then", stamp)
+        self._check(self._next, stamp)
         for entry in log:
             if entry.source not in self._sources(entry.kind):
                 raise self._diverged(f"{WHAT[entry.kind]} at {entry.stamp}, of {entry.source!r}, and this machine has "
                                      "none", stamp)
         outside.attach(self)
+        self._fitted = stamp.steps
         self._take()
         self.end()
 
@@ -152,7 +152,7 @@ class Replay:
             if entry.kind is Kind.END:
                 self._outside.detach()
                 return None
-            self._last = stamp
+            self._fitted = stamp.steps
             self._take()
             self._apply(entry)
 
@@ -170,10 +170,10 @@ class Replay:
         self._next = next(self._entries)
 
     def _check(self, entry: Entry, stamp: Stamp) -> None:
-        if entry.stamp.hart != stamp.hart:
-            raise self._diverged(f"it was the turn of hart {entry.stamp.hart}", stamp)
         if entry.harts and (difference := self._standing.difference(entry.harts)):
             raise self._diverged(difference, stamp)
+        if entry.stamp.hart != stamp.hart:
+            raise self._diverged(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}", stamp)
         if entry.kind in (Kind.CHECKPOINT, Kind.END):
             if entry.data[:DIGEST_BYTES] != self._past:
                 raise self._diverged("what came from outside since then is not what was recorded", stamp)
@@ -186,7 +186,7 @@ class Replay:
                               f"{stamp}, {stamp.ns:,} ns, served {stamp.served}", stamp)
 
     def _diverged(self, difference: str, stamp: Stamp) -> ReplayDiverged:
-        return ReplayDiverged(stamp.steps, stamp.hart, self._last.steps, difference)
+        return ReplayDiverged(stamp.steps, stamp.hart, self._fitted, difference)
 
     # --- What comes --------------------------------------------------------------------------------------------------
 
