@@ -269,15 +269,16 @@ class Recording:
         self._left, self._left_time = states, time
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
-        harts = b"" if self._asked or kind in UNCHECKED else packed(self._standing.states())
-        entry = Entry(kind, self._outside.stamp(), source, data, harts)
+        entry = Entry(kind, self._outside.stamp(), source, data,
+                      b"" if self._asked or kind in UNCHECKED else self._proof())
         self._past = digest(entry.packed(), self._past)
         self._entries.append(entry)
 
     def _checkpoint(self, kind: Kind) -> Entry:
-        """A place to look whether all is as recorded: at the harts, at what was printed and at all that has come in."""
-        return Entry(kind, self._outside.stamp(), "",
-                     self._past + self._outside.printed(), packed(self._standing.states()))
+        return Entry(kind, self._outside.stamp(), proof=self._proof())
+
+    def _proof(self) -> bytes:
+        return self._past + self._outside.printed() + packed(self._standing.states())
 
 
 def refuse_to_record(kind: str, inputs: Inputs) -> None:

@@ -15,6 +15,8 @@ from vm.errors import BusError, MachineBusy, ReplayDiverged
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
 
+PRINTED_END = DIGEST_BYTES + 4
+PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
 WITNESSED = DEVICE_KINDS - {Kind.DMA}           # entries that name a device
 
 
@@ -170,15 +172,19 @@ class Replay:
         self._next = next(self._entries)
 
     def _check(self, entry: Entry, stamp: Stamp) -> None:
-        if entry.harts and (difference := self._standing.difference(entry.harts)):
-            raise self._diverged(difference, stamp)
+        """Compare with what the entry says of the moment before it."""
+        if not entry.proof:
+            return
+        past, printed, states = (entry.proof[part] for part in PROOF_PARTS)
+        told = [self._standing.difference(states)]
         if entry.stamp.hart != stamp.hart:
-            raise self._diverged(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}", stamp)
-        if entry.kind in (Kind.CHECKPOINT, Kind.END):
-            if entry.data[:DIGEST_BYTES] != self._past:
-                raise self._diverged("what came from outside since then is not what was recorded", stamp)
-            if entry.data[DIGEST_BYTES:] != self._outside.printed():
-                raise self._diverged("the guest has not printed what it printed then", stamp)
+            told.append(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}")
+        if self._fitted is not None and printed != self._outside.printed():
+            told.append("the guest has not printed what it printed then")
+        if past != self._past:
+            told.append("what came from outside before is not what was recorded: the log was changed")
+        if told := [one for one in told if one]:
+            raise self._diverged("; ".join(told), stamp)
 
     def _missed(self, stamp: Stamp, instead: str = "the guest stands") -> ReplayDiverged:
         due = self._next.stamp
