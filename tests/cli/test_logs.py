@@ -2,58 +2,49 @@
 
 import pytest
 
-from tests.assembler import assemble_elf
 from tests.cli.conftest import assert_fails_with_one_line
 
-# Echoes until a q, then powers off.
-ECHO = """
-    li   s2, 0x10000000
-1:  lb   a0, 5(s2)
-    andi a0, a0, 1
-    beqz a0, 1b
-    lbu  a0, (s2)
-    sb   a0, (s2)
-    li   t0, 'q'
-    bne  a0, t0, 1b
-    li   t0, 0x100000
-    li   t1, 0x5555
-    sw   t1, (t0)
-2:  j    2b
-"""
+
+@pytest.fixture
+def echo(guest):
+    return guest("echo")
 
 
-@pytest.fixture(scope="module")
-def echo():
-    return assemble_elf(ECHO)
+@pytest.fixture
+def log(vm, echo, tmp_path):
+    """Of a session in which keys were typed until a q."""
+    path = tmp_path / "session.vmlog"
+    assert vm("run", echo, "--record", path, input=b"some keys, q").stdout == b"> some keys, q"
+    return path
 
 
-def test_a_recorded_run_comes_again_without_its_input(vm, echo, tmp_path):
-    log = tmp_path / "session.vmlog"
-    first = vm("run", echo, "--record", log, stdin=b"some keys, q")
-    again = vm("run", echo, "--replay", log, "--engine", "interpreter", stdin=b"")
-    assert (first.returncode, first.stdout) == (again.returncode, again.stdout) == (0, b"some keys, q")
+def test_a_recorded_run_comes_again_without_its_input(vm, echo, log):
+    again = vm("run", echo, "--replay", log, "--engine", "interpreter", input=b"")
+    assert (again.returncode, again.stdout) == (0, b"> some keys, q")
 
 
 def test_where_the_log_ends_the_run_does(vm, echo, tmp_path):
-    log = tmp_path / "session.vmlog"
-    first = vm("run", echo, "--record", log, "--max-instructions", "100000", stdin=b"no end")
+    path = tmp_path / "session.vmlog"
+    first = vm("run", echo, "--record", path, "--max-instructions", "100000", input=b"no end")
     assert first.returncode == 124
-    again = vm("run", echo, "--replay", log, stdin=b"")
-    assert (again.returncode, again.stdout) == (0, b"no end") and b"the log ends here" in again.stderr
+    again = vm("run", echo, "--replay", path, input=b"")
+    assert (again.returncode, again.stdout) == (0, first.stdout) and b"the log ends here" in again.stderr
 
 
-def test_keys_are_lost_while_a_log_is_replayed(vm, echo, tmp_path):
-    log = tmp_path / "session.vmlog"
-    vm("run", echo, "--record", log, stdin=b"keys q")
-    again = vm("run", echo, "--replay", log, stdin=b"other keys")
-    assert (again.returncode, again.stdout) == (0, b"keys q") and b"keys are lost" in again.stderr
+def test_keys_are_lost_while_a_log_is_replayed(vm, echo, log):
+    again = vm("run", echo, "--replay", log, input=b"other keys")
+    assert (again.returncode, again.stdout) == (0, b"> some keys, q") and b"keys are lost" in again.stderr
 
 
-def test_another_program_does_not_fit_the_log(vm, echo, tmp_path):
-    log = tmp_path / "session.vmlog"
-    vm("run", echo, "--record", log, stdin=b"keys q")
-    other = assemble_elf(ECHO.replace("li   s2, 0x10000000", "li   s2, 0x10000000; li s3, 5"))
-    assert "diverges at step" in assert_fails_with_one_line(vm("run", other, "--replay", log, stdin=b""), code=1)
+def test_another_program_does_not_fit_the_log(vm, guest, log):
+    assert "diverges at step" in assert_fails_with_one_line(vm("run", guest("waiting-echo"), "--replay", log), code=1)
+
+
+def test_a_reset_is_in_the_log(vm, guest, tmp_path):
+    path = tmp_path / "session.vmlog"
+    assert vm("run", guest("reset-once"), "--record", path).stdout == b"ab"
+    again = vm("run", guest("reset-once"), "--replay", path)
+    assert (again.returncode, again.stdout, again.stderr) == (0, b"ab", b"")
 
 
 def test_what_is_no_log_is_refused(vm, echo):
