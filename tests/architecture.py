@@ -33,7 +33,7 @@ PYTHON = (
     ("memory", "registers", "hart", "standing"),
     ("devices",),
     ("loaders", "guests", "images"),
-    ("boards", "firmware", "htif", "console"),
+    ("boards", "firmware", "htif", "console", "witness"),
     ("boot", "runner", "recording", "replaying", "shell", "plan"),
     ("snapshot", "marks", "reverse"),
     ("machine",),

@@ -3,145 +3,17 @@
 A run is compared by all that a guest could notice: the states of its harts, its RAM, guest time and what it printed.
 """
 
+import os
 import random
-from hashlib import sha256
-from typing import NamedTuple
+import threading
+import time
 
 import pytest
 
 import vm
 from tests.guest import Guest
-from vm.stop import StopReason
-
-# Each hart computes for a while that depends on what it has seen, then waits. Its timer, the keys and messages from the
-# hart before it wake it; a key is echoed, and goes into all that follows.
-BUSY = """
-.equ UART, 0x10000000
-.equ PLIC, 0x0c000000
-.equ CLINT, 0x02000000
-    csrr s0, mhartid
-    la   t0, handler
-    csrw mtvec, t0
-    li   s1, UART
-    li   s2, CLINT
-    slli t0, s0, 3
-    li   s3, CLINT + 0x4000
-    add  s3, s3, t0             # mtimecmp of this hart
-    li   s5, 12345              # what it has seen
-    add  s5, s5, s0
-    li   t0, 0x2000             # floating point on
-    csrs mstatus, t0
-    la   s6, place
-    slli t0, s0, 8
-    add  s6, s6, t0
-    addi s8, s6, 8
-    bnez s0, 1f
-    li   t0, 0xc7               # FIFO on, 14 bytes trigger: fewer come with a time-out, which is an event
-    sb   t0, 2(s1)
-    li   t0, 1
-    sb   t0, 1(s1)              # receive interrupt
-    li   t1, PLIC
-    sw   t0, 40(t1)             # priority of source 10, the UART
-    li   t1, PLIC + 0x2000
-    li   t0, 1 << 10
-    sw   t0, (t1)               # enabled for hart 0 in M-mode
-1:  rdtime t0
-    addi t0, t0, 150
-    sd   t0, (s3)
-    li   t0, 0x888              # MEIE, MTIE, MSIE
-    csrw mie, t0
-    csrsi mstatus, 8
-again:
-    srli t1, s5, 3
-    andi t1, t1, 0x3ff
-    addi t1, t1, 1
-2:  mul  s7, s7, s5
-    addi s7, s7, 77
-    xor  s5, s5, s7
-    sd   s7, (s6)
-    fcvt.d.l fa0, s7
-    fadd.d fs0, fs0, fa0
-    amoadd.w t2, s5, (s8)
-    addi t1, t1, -1
-    bnez t1, 2b
-    wfi
-    j again
-    .balign 4
-handler:
-    csrr t3, mcause
-    slli t3, t3, 1
-    srli t3, t3, 1
-    rdtime t4
-    add  s5, s5, t4
-    xor  s5, s5, t3
-    li   t5, 7
-    beq  t3, t5, timer
-    li   t5, 3
-    beq  t3, t5, message
-    li   t4, PLIC + 0x200004    # claim
-    lw   t5, (t4)
-3:  lbu  t6, 5(s1)
-    andi t6, t6, 1
-    beqz t6, 4f
-    lbu  t6, (s1)
-    sb   t6, (s1)
-    add  s5, s5, t6
-    slli s5, s5, 1
-    j 3b
-4:  sw   t5, (t4)
-    mret
-timer:
-    andi t5, s5, 0x7f
-    addi t5, t5, 90
-    add  t4, t4, t5
-    sd   t4, (s3)
-    la   t5, harts              # a message to the next hart
-    lw   t5, (t5)
-    addi t6, s0, 1
-    bne  t6, t5, 5f
-    li   t6, 0
-5:  slli t6, t6, 2
-    add  t6, t6, s2
-    li   t5, 1
-    sw   t5, (t6)
-    mret
-message:
-    slli t6, s0, 2
-    add  t6, t6, s2
-    sw   zero, (t6)
-    mret
-    .balign 8
-harts: .dword HARTS
-    .balign 8
-place: .zero 4096
-"""
-ISA = "rv64gc_zicntr"
-ENGINES = ("interpreter", "jit")
-BASE, SIZE = 0x8000_0000, 2 << 20
-
-
-class Seen(NamedTuple):
-    """All that a guest could notice of a run, and its output."""
-
-    steps: int
-    now_ns: int
-    harts: tuple[bytes, ...]
-    ram: str
-    printed: bytes
-
-
-def seen(machine: vm.Machine) -> Seen:
-    for hart in machine.harts:
-        hart.csr["mip"]                 # brings the lines of its timers up to date   # noqa: B018
-    return Seen(machine.steps, machine.clock.now_ns(), tuple(native.save()[:512] for native in machine._natives),
-                sha256(machine.memory.view(BASE, SIZE)).hexdigest(), machine.console.output)
-
-
-def busy(harts: int = 1, engine: str = "interpreter") -> vm.Machine:
-    """Past the beginning, where it throws away what was typed before."""
-    machine = Guest(BUSY.replace("HARTS", str(harts)), harts=harts, engine=engine, isa=ISA).machine
-    machine.run(instructions=1000)
-    return machine
+from tests.recorded import BASE, ENGINES, ISA, asking, busy, run_to_its_end, seen, session_log
+from vm.log import Kind
 
 
 def typed(machine: vm.Machine, keys: random.Random) -> bytes:
@@ -190,16 +62,6 @@ def recorded(machine: vm.Machine, seed: int, actions: int = 40) -> vm.Log:
     return recording.log
 
 
-def run_to_its_end(machine: vm.Machine, choice: random.Random | None = None) -> None:
-    """In pieces, at random; or in one."""
-    while True:
-        stop = machine.run(instructions=None if choice is None else int(10 ** choice.uniform(0, 6)),
-                           seconds=None if choice is None or choice.random() < 0.7 else 10 ** choice.uniform(-7, -3))
-        if stop.reason is StopReason.REPLAYED:
-            return
-        assert stop.reason in (StopReason.BUDGET, StopReason.DEADLINE), stop
-
-
 @pytest.mark.parametrize("harts", [1, 3])
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(6))
@@ -214,3 +76,195 @@ def test_replay_is_the_same_run(seed, engine, harts):
                 machine.replay(log)
                 run_to_its_end(machine, choice)
                 assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+def test_what_comes_by_a_descriptor_and_from_a_thread(harts):
+    """A descriptor is looked at between slices, at the pace of the host's clock; a thread types whenever it likes."""
+    reading, writing = os.pipe()
+    with busy(harts) as original, original.record() as recording:
+        original.inputs.watch(reading, lambda: original.console.send(os.read(reading, 10)))
+        original.inputs.interactive = True
+        done = threading.Event()
+
+        def type_now_and_then() -> None:
+            while not done.wait(0.002):
+                os.write(writing, b"by a descriptor")
+                original.console.send("from a thread")
+
+        thread = threading.Thread(target=type_now_and_then)
+        thread.start()
+        for _ in range(10):
+            original.run(timeout=0.01)
+            original.run(seconds=0.002)
+        done.set()
+        thread.join()
+        original.inputs.forget(reading)
+        wanted, log = seen(original), recording.stop()
+    os.close(reading)
+    os.close(writing)
+    assert log.inputs > 20
+    for engine in ENGINES:
+        for choice in (None, random.Random(harts)):
+            with busy(harts, engine) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+FIRMWARE = """
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    la   t0, supervisor
+    csrw mepc, t0
+    li   t0, 0x800
+    csrs mstatus, t0
+    mret
+supervisor:
+    li   a7, 2                  # console_getchar
+    ecall
+    bltz a0, 1f
+    add  s5, s5, a0
+    slli s5, s5, 1
+    li   a7, 1                  # console_putchar
+    ecall
+1:  addi s5, s5, 3
+    j    supervisor
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_calls_of_the_firmware_and_a_reset(engine):
+    """The machine serves calls between slices; what is typed comes before or after one, and so in the replay."""
+    def made(engine: str) -> vm.Machine:
+        g = Guest(FIRMWARE, engine=engine, isa=ISA)
+        g.native.sbi = True
+        return g.machine
+
+    with made(engine) as original, original.record() as recording:
+        for key in b"some keys":
+            original.console.send(bytes([key]))
+            original.console.expect(chr(key))
+            original.run(instructions=key)
+        original.reset()
+        original._natives[0].sbi = True
+        original.console.send("again")
+        original.run(instructions=1000)
+        wanted, log = seen(original), recording.stop()
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            with made(other) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_device_that_is_not_deterministic_is_written_down(engine):
+    """Its reads, interrupts, DMA and events, also what another thread has it do; in the replay it is not asked."""
+    original, dice = asking(engine)
+    with original, original.record() as recording:
+        machine_runs = threading.Event()
+        done = threading.Event()
+
+        def prod() -> None:
+            machine_runs.wait()
+            while not done.is_set():
+                dice.irq.set(random.random() < 0.5)
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=prod)
+        thread.start()
+        machine_runs.set()
+        for _ in range(10):
+            original.run(instructions=200_000)
+            dice.irq.raise_()
+            original.memory.read(0x1001_0000, 4)
+        done.set()
+        thread.join()
+        wanted = seen(original)
+        log = recording.stop()
+    assert {Kind.ANSWER, Kind.DMA, Kind.LINE, Kind.SCHEDULE, Kind.CANCEL, Kind.READ} <= {entry.kind for entry in log}
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            machine, other_dice = asking(other)
+            with machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+                assert other_dice.told == 0
+                machine.run(instructions=100_000)
+                assert other_dice.told > 0                  # the log is over
+
+
+@pytest.fixture
+def session() -> vm.Log:
+    return session_log()
+
+
+# --- What cannot be --------------------------------------------------------------------------------------------------
+
+def test_real_time_cannot_be_recorded(guest):
+    machine = guest("wfi", clock="real").machine
+    with pytest.raises(vm.ConfigurationError, match="clock='real' cannot be recorded.*clock='virtual'"):
+        machine.record()
+
+
+def test_one_history_at_a_time(session):
+    with busy() as machine:
+        with machine.record(), pytest.raises(vm.ConfigurationError, match="recorded already"):
+            machine.record()
+        machine.replay(session)
+        with pytest.raises(vm.ConfigurationError, match="replays a log"):
+            machine.record()
+
+
+@pytest.mark.parametrize("change", [
+    lambda machine: machine.load(b"\0\0\0\0", BASE), lambda machine: machine.map(0x4000_0000, 4096),
+    lambda machine: machine.attach(vm.devices.Entropy()),
+], ids=["load", "map", "attach"])
+def test_what_a_machine_is_does_not_change_while_it_is_recorded(change):
+    with busy() as machine, machine.record(), pytest.raises(vm.ConfigurationError, match="part of a recorded run"):
+        change(machine)
+
+
+FROM_OUTSIDE = {
+    "input": lambda machine: machine.console.send("x"),
+    "memory": lambda machine: machine.memory.write(BASE + 0x10_0000, b"x"),
+    "clear": lambda machine: machine.memory.clear(BASE + 0x10_0000, 1),
+    "device": lambda machine: machine.memory.read(0x1000_0000, 1),
+    "reset": lambda machine: machine.reset(),
+}
+
+
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_nothing_comes_from_outside_in_a_replay(name, session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        with pytest.raises(vm.MachineBusy, match="replays a log.*until step 2,701,000"):
+            FROM_OUTSIDE[name](machine)
+        run_to_its_end(machine)
+        FROM_OUTSIDE[name](machine)
+        machine.run(instructions=1000)
+
+
+def test_a_hart_that_is_changed_in_a_replay(session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        machine.harts[0]["s5"] += 1
+        with pytest.raises(vm.MachineBusy, match="a hart or the clock was changed"):
+            machine.run()
+
+
+def test_idle_time_costs_nothing(guest):
+    """A machine that waits adds nothing to the log, however often it runs, or reads registers."""
+    machine = guest("1: wfi; j 1b").machine
+    with machine.record() as recording:
+        machine.run()
+        for _ in range(1000):
+            machine.run(seconds=1)
+        assert len(recording.log) == 2

@@ -104,16 +104,17 @@ class ReplayDiverged(VmError):
     """A replayed run is not the one that was recorded. The message says since when, and what differs.
 
     Attributes: `step` of the machine, and `hart` whose turn it was, where it was found; `fitted`, the last step at
-    which all was as recorded; `difference`.
+    which all was as recorded, None where the machine does not stand where the log begins; `difference`.
     """
 
-    def __init__(self, step: int, hart: int, fitted: int, difference: str):
+    def __init__(self, step: int, hart: int, fitted: int | None, difference: str):
         self.step = step
         self.hart = hart
         self.fitted = fitted
         self.difference = difference
-        super().__init__(f"the replay diverges at step {step:,}, hart {hart}: {difference}; "
-                         f"at step {fitted:,} it was as recorded")
+        where = f"the replay diverges at step {step:,}, hart {hart}" if fitted is not None else "the log does not fit"
+        fits = "" if fitted is None else f"; at step {fitted:,} it was as recorded"
+        super().__init__(f"{where}: {difference}{fits}")
 
 
 # --- The guest -------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class EventQueue:
         self._scheduler = scheduler
         self._heap: list[Event] = []
         self._order = 0
+        self._interrupted = False
 
     def schedule(self, delay_ns: int, device: Receiver, event: int, data: int = 0) -> None:
         """In `delay_ns` guest nanoseconds call `device.on_event(event, data)`."""
@@ -64,6 +65,7 @@ class EventQueue:
 
     def run_due(self) -> bool:
         """Hand out what is due; whether anything was. An event whose device raises stays in the queue."""
+        self._interrupted = False
         was_due = bool(self._heap) and self._heap[0].due_ns <= self._clock.now_ns()
         while self._heap and self._heap[0].due_ns <= self._clock.now_ns():
             entry = heapq.heappop(self._heap)
@@ -82,7 +84,8 @@ class EventQueue:
 
     def interrupt(self) -> None:
         """End the slice at hand as if something were due, so that the runner looks. Also from another thread."""
-        self._scheduler.set_event(0)
+        self._interrupted = True
+        self._announce()
 
     def _announce(self) -> None:
-        self._scheduler.set_event(self.first_ns())
+        self._scheduler.set_event(0 if self._interrupted else self.first_ns())

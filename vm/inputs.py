@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -54,6 +54,26 @@ class History(Protocol):
     def reset(self) -> AbstractContextManager[None]:
         """Around a reset."""
 
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        """What the guest gets of a device that is not deterministic, as `question()` asks it."""
+
+    def drove(self, device: str, level: bool) -> None:
+        """Such a device drives its interrupt line: `Outsider.drive` lets that happen, and so on."""
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None: ...
+
+    def cancelled(self, device: str, event: int) -> None: ...
+
+
+class Outsider(Protocol):
+    """The doings of a device that is not deterministic, as the machine has them."""
+
+    def drive(self, level: bool) -> None: ...
+
+    def let_schedule(self, delay_ns: int, event: int, data: int) -> None: ...
+
+    def let_cancel(self, event: int) -> None: ...
+
 
 class Watched(NamedTuple):
     """What is done about a file descriptor."""
@@ -75,12 +95,18 @@ class Inputs:
         self._watched: dict[int, Watched] = {}
         self.on_entered: Callable[[], None] | None = None
         self.history: History | None = None
+        self.witnesses: dict[str, Outsider] = {}        # by the name of the device
         self.interactive = False
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """A new source, whose data `receiver` gets; returns the function by which it comes in."""
         self._receivers[source] = receiver
         return partial(self.enter, source)
+
+    @property
+    def sources(self) -> Collection[str]:
+        """The names of all sources."""
+        return self._receivers.keys()
 
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
@@ -90,7 +116,7 @@ class Inputs:
             self.history.enter(source, data)
 
     def admit(self, source: str, data: bytes) -> None:
-        """It enters the machine, now. Raises KeyError where there is no such source."""
+        """It enters the machine, now."""
         self._receivers[source](data)
         if self.on_entered is not None:
             self.on_entered()

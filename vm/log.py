@@ -2,7 +2,7 @@
 
 A file is the magic number, the version of the format and one record an entry, all numbers little-endian:
 
-    length u32 | kind u8 | steps u64, ns u64, served u64, hart u8 | source u16 + UTF-8 | harts u32 + bytes | data
+    length u32 | kind u8 | steps u64, ns u64, served u64, hart u8 | source u16 + UTF-8 | proof u32 + bytes | data
     | checksum, 16 bytes: BLAKE2b of the record, keyed with the checksum of the record before it
 
 So a record that is changed, left out or put elsewhere is found where it stands. The last one is of the kind END: a file
@@ -28,7 +28,7 @@ HEAD = struct.Struct("<8sI")
 LENGTH = struct.Struct("<I")
 FIXED = struct.Struct("<BQQQB")
 SOURCE = struct.Struct("<H")
-HARTS = struct.Struct("<I")
+PROOF = struct.Struct("<I")
 DIGEST_BYTES = 16
 LONGEST_RECORD = 1 << 30
 
@@ -47,10 +47,18 @@ class Kind(IntEnum):
     CLOCK = 8           # the timebase and the date were set: u64 ticks, i64 ns since 1970
     RESET = 9           # Machine.reset
     ANSWER = 10         # the device `source`, which is not deterministic, ends an access or an event: u64 value
-    LINE = 11           # meanwhile, or on its own, it drives its interrupt line: u8 level
-    DMA = 12            # meanwhile it writes memory: u64 address, then the bytes
-    SCHEDULE = 13       # meanwhile it schedules an event: u64 delay, i64 event, i64 data
-    CANCEL = 14         # meanwhile it cancels one: i64 event
+    DMA = 11            # meanwhile it writes memory: u64 address, then the bytes
+    LINE = 12           # meanwhile, or on its own, it drives its interrupt line: u64 level
+    SCHEDULE = 13       # and schedules an event: i64 delay, i64 event, i64 data
+    CANCEL = 14         # and cancels one: i64 event
+
+
+# Bytes of an entry's data, where it has always as many; of others there are some at the beginning, or many alike.
+SIZES = {Kind.START: 0, Kind.CHECKPOINT: 0, Kind.END: 0, Kind.CLEAR: 16, Kind.READ: 16, Kind.CLOCK: 16, Kind.RESET: 0,
+         Kind.ANSWER: 8, Kind.LINE: 8, Kind.SCHEDULE: 24, Kind.CANCEL: 8}
+LEAST = {Kind.WRITE: 8, Kind.DMA: 8}
+CHANGE_BYTES = 10                           # of a HART, each
+DEVICE_KINDS = {Kind.ANSWER, Kind.DMA, Kind.LINE, Kind.SCHEDULE, Kind.CANCEL}
 
 
 class Stamp(NamedTuple):
@@ -73,18 +81,27 @@ class Stamp(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What happened at one moment. `harts` are the states of all harts just before (vm.standing), or nothing."""
+    """What happened at one moment.
+
+    `proof` shows that another run is the same just before: DIGEST_BYTES of all entries before this that came from
+    outside, the CRC-32 of all that was printed, and the states of the harts (vm.standing). Or it is empty.
+    """
 
     kind: Kind
     stamp: Stamp
     source: str = ""
     data: bytes = b""
-    harts: bytes = b""
+    proof: bytes = b""
+
+    @property
+    def within_slice(self) -> bool:
+        """Whether it comes when the guest asks the device, and not between two slices; then it has no `proof`."""
+        return self.kind in DEVICE_KINDS and not self.proof
 
     def packed(self) -> bytes:
         source = self.source.encode()
         return b"".join((FIXED.pack(self.kind, *self.stamp), SOURCE.pack(len(source)), source,
-                         HARTS.pack(len(self.harts)), self.harts, self.data))
+                         PROOF.pack(len(self.proof)), self.proof, self.data))
 
 
 def unpacked(record: bytes) -> Entry:
@@ -95,11 +112,14 @@ def unpacked(record: bytes) -> Entry:
     at += SOURCE.size
     source = record[at : at + size].decode()
     at += size
-    size, = HARTS.unpack_from(record, at)
-    at += HARTS.size
-    if at + size > len(record):
-        raise ValueError("too short")
-    return Entry(Kind(kind), Stamp(*stamp), source, record[at + size :], record[at : at + size])
+    size, = PROOF.unpack_from(record, at)
+    at += PROOF.size
+    entry = Entry(Kind(kind), Stamp(*stamp), source, record[at + size :], record[at : at + size])
+    length = len(entry.data)
+    if (len(entry.proof) != size or length != SIZES.get(entry.kind, length) or length < LEAST.get(entry.kind, 0)
+            or (entry.kind is Kind.HART and length % CHANGE_BYTES)):
+        raise ValueError("too short, or too long")
+    return entry
 
 
 class Log:

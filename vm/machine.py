@@ -38,6 +38,7 @@ from vm.sizes import PAGE_SIZE, parse_size
 from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
 from vm.stats import summary
 from vm.stop import Stop
+from vm.witness import witnessed
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import Scheduler
 from vm_native.memory.bus import Bus
@@ -317,8 +318,8 @@ class Machine:
 
     def _map_devices(self) -> None:
         if not self._mapped:
-            for placed in self.board.devices.values():
-                self._bus.add_device(placed.address, placed.device.size, placed.device)
+            for name, placed in self.board.devices.items():
+                self._bus.add_device(placed.address, placed.device.size, witnessed(name, placed.device, self.inputs))
             self._mapped = True
 
     def _begin(self, start: Start) -> None:

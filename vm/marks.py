@@ -34,7 +34,8 @@ class Mark:
 class Marks:
     """Marks in the order of time, of which the one at `present`, and those before it, are in the past.
 
-    They are `spacing` steps apart at most where the machine was last. There are `most` at most; while they hold more than `limit` bytes of copied pages there are fewer, down to two.
+    They are `spacing` steps apart at most where the machine was last. There are `most` at most; while they hold more
+    than `limit` bytes of copied pages there are fewer, down to two.
     """
 
     def __init__(self, spacing: int, most: int, limit: int):

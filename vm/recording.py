@@ -13,7 +13,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
+from typing import NamedTuple
 
 from vm.console import Console
 from vm.errors import ConfigurationError, MachineBusy
@@ -27,10 +29,21 @@ from vm.standing import Standing, changes_of, packed
 # Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
 NEAREST, FARTHEST = 1 << 20, 1 << 26
 RANGE = struct.Struct("<QQ")            # address and size
-ADDRESS = struct.Struct("<Q")
+WORD = struct.Struct("<Q")
+SCHEDULE = struct.Struct("<qqq")        # delay, event, data
+CANCEL = struct.Struct("<q")            # event
 TIME = struct.Struct("<Qq")             # ticks of the timebase, the date in ns
 
-UNCHECKED = {Kind.HART, Kind.CLOCK}     # found when the machine is no more as it was when they happened
+UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.ANSWER}    # the harts are no more, or not yet, as they were
+
+
+class Occurrence(NamedTuple):
+    """Something that comes from outside: an entry of the log, and what it does to the machine."""
+
+    kind: Kind
+    source: str
+    data: bytes
+    action: Callable[[], None]
 
 
 class Outside:
@@ -77,7 +90,9 @@ class Recording:
         self._standing = outside.standing
         self._past = bytes(DIGEST_BYTES)    # of all entries from outside
         self._entries: list[Entry] = []
-        self._waiting: deque[tuple[str, bytes]] = deque()       # came in the middle of a slice
+        self._waiting: deque[Occurrence] = deque()      # came in the middle of a slice, or from another thread
+        self._thread = threading.get_ident()            # of the program that runs the machine
+        self._asked = False             # a device that is not deterministic
         self._entering = 0              # what the machine's parts do now follows from an entry
         self._interval = NEAREST
         self._next_checkpoint = self._runner.steps + NEAREST
@@ -94,6 +109,7 @@ class Recording:
         if self._stopped is not None:
             return self._stopped
         self._refuse_in_run("log")
+        self._let_in()
         self._note_changes()
         return Log((*self._entries, self._checkpoint(Kind.END)))
 
@@ -121,6 +137,7 @@ class Recording:
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
 
     def begin(self) -> None:
+        self._thread = threading.get_ident()
         self._note_changes()
 
     def end(self) -> None:
@@ -128,8 +145,7 @@ class Recording:
         self._left_time = self._standing.time()
 
     def next_stop(self) -> tuple[int, int]:
-        while self._waiting:
-            self._admit(*self._waiting.popleft())
+        self._let_in()
         if self._runner.steps >= self._next_checkpoint:
             self._entries.append(self._checkpoint(Kind.CHECKPOINT))
             self._interval = min(self._interval * 2, FARTHEST)
@@ -140,20 +156,40 @@ class Recording:
         pass
 
     def enter(self, source: str, data: bytes) -> None:
-        if self._entering:
-            self._inputs.admit(source, data)            # a device's doing
-        elif self._may_enter():
-            self._admit(source, data)
-        else:
-            self._waiting.append((source, bytes(data)))
-            self._outside.events.interrupt()
+        data = bytes(data)
+        self._happen(Occurrence(Kind.INPUT, source, data, partial(self._inputs.admit, source, data)))
+
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        self._asked = True
+        try:
+            value = question()
+        finally:
+            self._asked = False
+        self._append(Kind.ANSWER, device, WORD.pack((value or 0) % (1 << 64)))
+        return value
+
+    def drove(self, device: str, level: bool) -> None:
+        action = partial(self._inputs.witnesses[device].drive, level)
+        self._happen(Occurrence(Kind.LINE, device, WORD.pack(level), action))
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
+        action = partial(self._inputs.witnesses[device].let_schedule, delay_ns, event, data)
+        self._happen(Occurrence(Kind.SCHEDULE, device, SCHEDULE.pack(delay_ns, event, data), action))
+
+    def cancelled(self, device: str, event: int) -> None:
+        action = partial(self._inputs.witnesses[device].let_cancel, event)
+        self._happen(Occurrence(Kind.CANCEL, device, CANCEL.pack(event), action))
 
     def wrote(self, address: int, data: bytes) -> None:
-        if self._from_outside("memory.write"):
-            self._note(Kind.WRITE, data=ADDRESS.pack(address) + data)
+        if self._asked:
+            self._append(Kind.DMA, data=WORD.pack(address) + data)
+        elif self._from_outside("memory.write"):
+            self._note(Kind.WRITE, data=WORD.pack(address) + data)
 
     def cleared(self, address: int, size: int) -> None:
-        if self._from_outside("memory.clear"):
+        if self._asked:
+            self.wrote(address, bytes(size))
+        elif self._from_outside("memory.clear"):
             self._note(Kind.CLEAR, data=RANGE.pack(address, size))
 
     def asked(self, address: int, size: int) -> None:
@@ -175,6 +211,8 @@ class Recording:
 
     def _from_outside(self, what: str) -> bool:
         """Whether a program does it, and no device or hook: what these do in a run follows from the run."""
+        if self._asked:
+            return False
         if self._entering or self._may_enter():
             return not self._entering
         if self._runner.thread != threading.get_ident():
@@ -182,10 +220,27 @@ class Recording:
                               "runs")
         return False
 
-    def _admit(self, source: str, data: bytes) -> None:
-        self._note(Kind.INPUT, source, bytes(data))
+    def _happen(self, occurrence: Occurrence) -> None:
+        if self._entering:
+            occurrence.action()             # it follows from an entry
+        elif self._asked:
+            self._append(occurrence.kind, occurrence.source, occurrence.data)
+            occurrence.action()
+        elif self._may_enter() and threading.get_ident() == self._thread:
+            self._let_happen(occurrence)
+        else:
+            self._waiting.append(occurrence)
+            self._outside.events.interrupt()
+
+    def _let_in(self) -> None:
+        """What has waited for the end of a slice."""
+        while self._waiting:
+            self._let_happen(self._waiting.popleft())
+
+    def _let_happen(self, occurrence: Occurrence) -> None:
+        self._note(occurrence.kind, occurrence.source, occurrence.data)
         with self._consequences():
-            self._inputs.admit(source, data)
+            occurrence.action()
 
     @contextmanager
     def _consequences(self) -> Iterator[None]:
@@ -214,15 +269,16 @@ class Recording:
         self._left, self._left_time = states, time
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
-        harts = b"" if kind in UNCHECKED else packed(self._standing.states())
-        entry = Entry(kind, self._outside.stamp(), source, data, harts)
+        entry = Entry(kind, self._outside.stamp(), source, data,
+                      b"" if self._asked or kind in UNCHECKED else self._proof())
         self._past = digest(entry.packed(), self._past)
         self._entries.append(entry)
 
     def _checkpoint(self, kind: Kind) -> Entry:
-        """A place to look whether all is as recorded: at the harts, at what was printed and at all that has come in."""
-        return Entry(kind, self._outside.stamp(), "",
-                     self._past + self._outside.printed(), packed(self._standing.states()))
+        return Entry(kind, self._outside.stamp(), proof=self._proof())
+
+    def _proof(self) -> bytes:
+        return self._past + self._outside.printed() + packed(self._standing.states())
 
 
 def refuse_to_record(kind: str, inputs: Inputs) -> None:

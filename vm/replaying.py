@@ -7,13 +7,17 @@ over as far as that entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import NoReturn
 
 from vm.errors import BusError, MachineBusy, ReplayDiverged
-from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
-from vm.recording import ADDRESS, RANGE, TIME, Outside
+from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
+from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
+
+PRINTED_END = DIGEST_BYTES + 4
+PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
+WITNESSED = DEVICE_KINDS - {Kind.DMA}           # entries that name a device
 
 
 class Replay:
@@ -30,18 +34,30 @@ class Replay:
         self._past = bytes(DIGEST_BYTES)
         self._entering = False          # what the machine's parts do now follows from an entry
         self._next: Entry = next(self._entries)
-        self._last = self._next.stamp
+        self._fitted: int | None = None
         self._end_step = log.end.steps
         start = self._next.stamp
         stamp = outside.standing.stamp(start.served)
-        if stamp != start:
-            raise self._diverged(f"the log begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} "
-                                 f"and {stamp.ns:,} ns", stamp)
-        if difference := outside.standing.difference(self._next.harts):
-            raise self._diverged(difference, stamp)
+        if stamp[:2] != start[:2]:
+            raise self._diverged(f"it begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} and "
+                                 f"{stamp.ns:,} ns; restore the snapshot that was taken then", stamp)
+        self._check(self._next, stamp)
+        for entry in log:
+            if entry.source not in self._sources(entry.kind):
+                raise self._diverged(f"{WHAT[entry.kind]} at {entry.stamp}, of {entry.source!r}, and this machine has "
+                                     "none", stamp)
         outside.attach(self)
+        self._fitted = stamp.steps
         self._take()
         self.end()
+
+    def _sources(self, kind: Kind) -> Container[str]:
+        """What an entry of a kind can be of, in this machine."""
+        if kind is Kind.INPUT:
+            return self._outside.inputs.sources
+        if kind is Kind.HART:
+            return self._standing.numbers
+        return self._outside.inputs.witnesses if kind in WITNESSED else ("",)
 
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
 
@@ -57,14 +73,13 @@ class Replay:
         stamp = self._deliver()
         if stamp is None:
             return None
-        due = self._next.stamp
+        due, within = self._next.stamp, self._next.within_slice
         waits = stamp.steps == due.steps and stamp.ns < due.ns
-        if stamp.steps > due.steps or stamp.ns > due.ns or stamp.served > due.served or (
-                stamp.steps < due.steps and stamp.ns == due.ns) or (
-                stamp[:2] == due[:2] and self._outside.events.first_ns() > stamp.ns):
-            raise self._diverged(f"{WHAT[self._next.kind]} at {due}, {due.ns:,} ns and {due.served} times served, and "
-                                 f"the guest stands at {stamp}, {stamp.ns:,} ns and {stamp.served}", stamp)
-        return due.steps + waits, due.ns            # a step more would be the divergence
+        if stamp.steps > due.steps or stamp.ns > due.ns or stamp.served > due.served or (not within and (
+                (stamp.steps < due.steps and stamp.ns == due.ns)
+                or (stamp[:2] == due[:2] and self._outside.events.first_ns() > stamp.ns))):
+            raise self._missed(stamp)
+        return due.steps + (waits or within), due.ns + within       # a step more would be the divergence
 
     def before_serving(self) -> None:
         if self._next.kind is not Kind.END:
@@ -92,6 +107,32 @@ class Replay:
             self._refuse("a reset")
         return nullcontext()
 
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        """The device is not asked: the log has what it did, and said."""
+        while True:
+            entry, stamp = self._next, self._outside.stamp()
+            if not entry.within_slice or stamp[:2] != entry.stamp[:2]:
+                raise self._missed(stamp, f"the guest asks {device!r}")
+            self._take()
+            if entry.kind is Kind.ANSWER:
+                if entry.source != device:
+                    raise self._diverged(f"the guest asked {entry.source!r}, and asks {device!r}", stamp)
+                value: int = WORD.unpack(entry.data)[0]
+                return value
+            self._apply(entry)
+
+    def drove(self, device: str, level: bool) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].drive(level)
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].let_schedule(delay_ns, event, data)
+
+    def cancelled(self, device: str, event: int) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].let_cancel(event)
+
     # --- Coming to entries -------------------------------------------------------------------------------------------
 
     def _follows(self) -> bool:
@@ -106,20 +147,23 @@ class Replay:
         """Let all come that is due now. Returns where the machine stands; None where the log ends."""
         while True:
             stamp = self._outside.stamp()
-            if self._next.stamp[:3] != stamp[:3]:
+            if self._next.stamp[:3] != stamp[:3] or self._next.within_slice:
                 return stamp
             entry = self._next
             self._check(entry, stamp)
             if entry.kind is Kind.END:
                 self._outside.detach()
                 return None
-            self._entering = True
-            try:
-                APPLY[entry.kind](self, entry)
-            finally:
-                self._entering = False
-            self._last = stamp
+            self._fitted = stamp.steps
             self._take()
+            self._apply(entry)
+
+    def _apply(self, entry: Entry) -> None:
+        self._entering = True
+        try:
+            APPLY[entry.kind](self, entry)
+        finally:
+            self._entering = False
 
     def _take(self) -> None:
         """The entry at hand is done: to the next one."""
@@ -128,18 +172,27 @@ class Replay:
         self._next = next(self._entries)
 
     def _check(self, entry: Entry, stamp: Stamp) -> None:
+        """Compare with what the entry says of the moment before it."""
+        if not entry.proof:
+            return
+        past, printed, states = (entry.proof[part] for part in PROOF_PARTS)
+        told = [self._standing.difference(states)]
         if entry.stamp.hart != stamp.hart:
-            raise self._diverged(f"it was the turn of hart {entry.stamp.hart}", stamp)
-        if entry.harts and (difference := self._standing.difference(entry.harts)):
-            raise self._diverged(difference, stamp)
-        if entry.kind in (Kind.CHECKPOINT, Kind.END):
-            if entry.data[:DIGEST_BYTES] != self._past:
-                raise self._diverged("what came from outside since then is not what was recorded", stamp)
-            if entry.data[DIGEST_BYTES:] != self._outside.printed():
-                raise self._diverged("the guest has not printed what it printed then", stamp)
+            told.append(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}")
+        if self._fitted is not None and printed != self._outside.printed():
+            told.append("the guest has not printed what it printed then")
+        if past != self._past:
+            told.append("what came from outside before is not what was recorded: the log was changed")
+        if told := [one for one in told if one]:
+            raise self._diverged("; ".join(told), stamp)
+
+    def _missed(self, stamp: Stamp, instead: str = "the guest stands") -> ReplayDiverged:
+        due = self._next.stamp
+        return self._diverged(f"{WHAT[self._next.kind]} at {due}, {due.ns:,} ns, served {due.served}; {instead} at "
+                              f"{stamp}, {stamp.ns:,} ns, served {stamp.served}", stamp)
 
     def _diverged(self, difference: str, stamp: Stamp) -> ReplayDiverged:
-        return ReplayDiverged(stamp.steps, stamp.hart, self._last.steps, difference)
+        return ReplayDiverged(stamp.steps, stamp.hart, self._fitted, difference)
 
     # --- What comes --------------------------------------------------------------------------------------------------
 
@@ -150,9 +203,9 @@ class Replay:
         self._outside.inputs.admit(entry.source, entry.data)
 
     def _write(self, entry: Entry) -> None:
-        address, = ADDRESS.unpack_from(entry.data)
+        address, = WORD.unpack_from(entry.data)
         with suppress(BusError):            # then it was one when it was recorded, too
-            self._outside.memory.write(address, entry.data[ADDRESS.size:])
+            self._outside.memory.write(address, entry.data[WORD.size:])
 
     def _clear(self, entry: Entry) -> None:
         with suppress(BusError):
@@ -171,15 +224,28 @@ class Replay:
     def _reset(self, entry: Entry) -> None:
         self._outside.reset()
 
+    def _line(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].drive(bool(WORD.unpack(entry.data)[0]))
+
+    def _schedule(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].let_schedule(*SCHEDULE.unpack(entry.data))
+
+    def _cancel(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
+
 
 APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
     Kind.CHECKPOINT: Replay._checkpoint, Kind.INPUT: Replay._input, Kind.WRITE: Replay._write,
     Kind.CLEAR: Replay._clear, Kind.READ: Replay._read, Kind.HART: Replay._hart, Kind.CLOCK: Replay._clock,
-    Kind.RESET: Replay._reset,
+    Kind.RESET: Replay._reset, Kind.DMA: Replay._write, Kind.LINE: Replay._line, Kind.SCHEDULE: Replay._schedule,
+    Kind.CANCEL: Replay._cancel,
 }
 # The same for people, before "at step N".
 WHAT = {
+    Kind.START: "the recording began",
     Kind.CHECKPOINT: "there was a checkpoint", Kind.END: "the recording ended", Kind.INPUT: "input came",
     Kind.WRITE: "memory was written", Kind.CLEAR: "memory was cleared", Kind.READ: "a device was read",
     Kind.HART: "a hart was changed", Kind.CLOCK: "the clock was set", Kind.RESET: "the machine was reset",
+    Kind.ANSWER: "a device was asked", Kind.DMA: "a device wrote memory", Kind.LINE: "an interrupt line was driven",
+    Kind.SCHEDULE: "a device scheduled an event", Kind.CANCEL: "a device cancelled an event",
 }

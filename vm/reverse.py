@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from vm.errors import ConfigurationError, ReplayDiverged
@@ -61,7 +62,8 @@ class Past:
         self._runner = outside.runner
         self._inputs = outside.inputs
         self._standing = outside.standing
-        self._waiting: deque[tuple[str, bytes]] = deque()   # input that came in the middle of a slice
+        self._waiting: deque[Callable[[], None]] = deque()      # came in the middle of a slice, or from another thread
+        self._asked = False             # a device that is not deterministic
         self._disturbed = False         # something has come from outside since the present mark
         self.live = True                # False: what runs is the past
         outside.attach(self)
@@ -112,8 +114,7 @@ class Past:
 
     def next_stop(self) -> tuple[int, int]:
         while self._waiting:
-            self._inputs.admit(*self._waiting.popleft())
-            self._disturbed = True
+            self._let_in(self._waiting.popleft())
         if self._disturbed:
             self._note_disturbance()
         while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
@@ -133,14 +134,27 @@ class Past:
         pass
 
     def enter(self, source: str, data: bytes) -> None:
+        self._happen(partial(self._inputs.admit, source, bytes(data)))
+
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
         if not self.live:
-            return                      # it did, and what that led to is kept
-        if self._is_outside():
-            self._inputs.admit(source, data)
+            return 0                    # what followed the instruction is kept
+        self._asked = True
+        try:
+            return question()
+        finally:
+            self._asked = False
             self._disturbed = True
-        else:
-            self._waiting.append((source, bytes(data)))
             self._outside.events.interrupt()
+
+    def drove(self, device: str, level: bool) -> None:
+        self._happen(partial(self._inputs.witnesses[device].drive, level))
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
+        self._happen(partial(self._inputs.witnesses[device].let_schedule, delay_ns, event, data))
+
+    def cancelled(self, device: str, event: int) -> None:
+        self._happen(partial(self._inputs.witnesses[device].let_cancel, event))
 
     def wrote(self, address: int, data: bytes) -> None:
         self._disturbed |= self._is_outside()
@@ -155,6 +169,20 @@ class Past:
     def reset(self) -> Iterator[None]:
         yield
         self._disturbed = True
+
+    def _happen(self, action: Callable[[], None]) -> None:
+        """Something comes from outside; in the middle of a slice it waits until that ends."""
+        if not self.live:
+            return                      # it came, and what that led to is kept
+        if self._asked or self._is_outside():
+            self._let_in(action)
+        else:
+            self._waiting.append(action)
+            self._outside.events.interrupt()
+
+    def _let_in(self, action: Callable[[], None]) -> None:
+        self._disturbed = True
+        action()
 
     def _is_outside(self) -> bool:
         """Whether what happens is not the machine's own doing: between two slices, in the program's thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from vm.clock import Clock
 from vm.hart import Hart
@@ -29,6 +29,11 @@ class Standing:
         self._clock = clock
         self._scheduler = scheduler
 
+    @property
+    def numbers(self) -> Collection[str]:
+        """Of the harts."""
+        return [str(hart.id) for hart in self._harts]
+
     def stamp(self, served: int) -> Stamp:
         return Stamp(self._clock.steps, self._clock.now_ns(), served, self._scheduler.current_hart)
 
@@ -45,7 +50,7 @@ class Standing:
         self._clock.set_epoch_ns(epoch_ns)
 
     def change(self, number: int, changes: bytes) -> None:
-        """Make a hart what it was made while the log was recorded."""
+        """Make a hart what it was made while the log was recorded. Raises ValueError for what it cannot be."""
         state = bytearray(self._natives[number].save())
         for word, value in CHANGE.iter_unpack(changes):
             WORD.pack_into(state, word * WORD.size, value)

@@ -114,6 +114,8 @@ class Device:
     splits: bool = True             # an access wider than a register goes on to the next one
     level_triggered: bool = True    # the line asks again after each interrupt for as long as it is high; False: only
                                     # if it was driven high anew meanwhile, as QEMU's devices do
+    deterministic: bool = True      # its answers follow from what the guest did; False: a recorded run has them written
+                                    # down, and its interrupts, DMA and events
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
 
     clock: Clock                    # guest time; this and the two below are there from `attach` on
