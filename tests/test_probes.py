@@ -393,6 +393,30 @@ def test_range_that_is_none_is_refused(arguments, said, guest):
     assert machine.probes == ()
 
 
+def test_probes_live_on_when_the_machine_goes_back(guest):
+    g = guest("1: sd a2, 0(a0); here: addi a2, a2, 1; j 1b")
+    g["a0"] = FAR
+    g.run(10)
+    snapshot = g.machine.snapshot()
+    g.machine.add_watchpoint(FAR)
+    g.machine.add_breakpoint(g.address("here"))
+    seen = []
+    for _ in range(2):
+        seen.append([(g.run().reason, g.hart.pc, g.machine.steps) for _ in range(6)])
+        g.machine.restore(snapshot)
+    assert seen[0] == seen[1] and {reason for reason, _, _ in seen[0]} == {StopReason.BREAKPOINT, StopReason.WATCHPOINT}
+
+
+def test_breakpoint_is_reported_again_where_the_machine_went_back_to_it(guest):
+    g = guest(LOOP)
+    g.machine.add_breakpoint(g.address("odd"))
+    g.run()
+    snapshot = g.machine.snapshot()
+    g.machine.restore(snapshot)
+    stop = g.run()
+    assert (stop.reason, stop.steps) == (StopReason.BREAKPOINT, 0)
+
+
 def test_probes_change_nothing_in_the_run(guest):
     """Steps, registers and time are those of a machine without any."""
     plain, probed = guest(LOOP, harts=2), guest(LOOP, harts=2)

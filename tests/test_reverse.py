@@ -6,6 +6,7 @@ import pytest
 
 import vm
 from tests.assembler import BASE, FLAGS, compile_elf
+from vm.devices import Device
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -175,6 +176,38 @@ def test_input_in_the_middle_of_a_run(guest):
     assert machine.console.output == b"1"
     machine.run(instructions=60_000)
     assert state(machine) == end
+
+
+class Dice(Device):
+    """Has a number for the guest that nobody knows before; a write makes it interrupt."""
+
+    deterministic = False
+
+    def __init__(self):
+        super().__init__()
+        self.thrown = []
+
+    def read(self, offset, size):
+        self.thrown.append(random.randrange(1 << 32))
+        return self.thrown[-1]
+
+
+def test_what_a_device_alone_knows_comes_again(guest):
+    """It is asked once, whatever is gone back over."""
+    dice = Dice()
+    source = """
+        li s1, 0x4000000
+    1:  addi s3, s3, 1; andi t0, s3, 1023; bnez t0, 1b
+        ld t1, 0(s1); add s4, s4, t1; j 1b"""
+    machine = guest(source, devices=[(dice, 0x400_0000)]).machine
+    machine.keep_history(spacing=2_000)
+    machine.run(instructions=20_000)
+    end, thrown = state(machine), list(dice.thrown)
+    assert len(thrown) >= 4
+    for count in (1, 3_100, 15_000):
+        machine.step_back(count)
+        machine.run(instructions=count)
+        assert state(machine) == end and dice.thrown == thrown
 
 
 def test_nothing_is_printed_twice(guest):
@@ -377,6 +410,7 @@ def test_without_a_history_there_is_no_way_back(guest):
         with pytest.raises(vm.ConfigurationError, match="recorded already"):
             machine.keep_history()
     past.stop()
+    assert (past.snapshots, past.copied_bytes, past.beginning) == (0, 0, machine.steps)
     with pytest.raises(vm.ConfigurationError, match=r"call keep_history\(\)"):
         machine.step_back()
 

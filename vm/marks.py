@@ -84,6 +84,11 @@ class Marks:
     def forget_future(self) -> None:
         del self._marks[self.present + 1:]
 
+    def forget(self) -> None:
+        """All of them."""
+        self._marks.clear()
+        self.present = -1
+
     def _count_copies(self, number: int) -> None:
         if number < len(self._marks):
             self._marks[number].count_copies(self._marks[number - 1] if number else None)

@@ -75,7 +75,7 @@ class Past:
     @property
     def beginning(self) -> int:
         """The step that one can go back to. It moves on where there is no room for all that came from outside."""
-        return self._marks[0].steps
+        return self._marks[0].steps if self._marks else self._runner.steps
 
     @property
     def snapshots(self) -> int:
@@ -91,6 +91,7 @@ class Past:
         """Keep no history any more, and forget this one. Twice is harmless."""
         if self._inputs.history is self:
             self._outside.detach()
+            self._marks.forget()
 
     def __enter__(self) -> Past:
         return self
