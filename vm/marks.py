@@ -72,6 +72,10 @@ class Marks:
         """The number of the last mark in the past of which something is true; -1 if it is of none."""
         return next((number for number in range(self.present, -1, -1) if holds(self._marks[number])), -1)
 
+    def is_kept_ahead(self, steps: int) -> bool:
+        """Whether something came from outside at this step, in the future."""
+        return any(mark.kept and mark.steps == steps for mark in self._marks[self.present + 1:])
+
     def add(self, snapshot: Snapshot, kept: bool) -> None:
         """The machine stands there, behind the present mark, which this one becomes."""
         self.present += 1

@@ -138,8 +138,9 @@ class Past:
         self._happen(partial(self._inputs.admit, source, bytes(data)))
 
     def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
-        if not self.live:
-            return 0                    # what followed the instruction is kept
+        after = self._runner.steps + self._scheduler.running
+        if not self.live or self._marks.is_kept_ahead(after):
+            return 0                    # it was asked then, and what followed is kept
         self._asked = True
         try:
             return question()
