@@ -178,6 +178,72 @@ def test_input_in_the_middle_of_a_run(guest):
     assert state(machine) == end
 
 
+# What is typed is printed and summed up; the timer of each hart interrupts it, and all store.
+BOTH = BUSY.replace("    j    loop\n", """
+    lbu  t0, 5(s2); andi t0, t0, 1; beqz t0, loop
+    lbu  t0, 0(s2); sb t0, 0(s2); add s7, s7, t0
+    j    loop
+""")
+
+
+class Model:
+    """What has come from outside, at which step: a new machine that is told the same must come to the same state."""
+
+    def __init__(self, guest, harts):
+        self.make = lambda: guest(BOTH, harts=harts).machine
+        self.came = []                  # (step, action, argument), in order
+
+    def come(self, machine, action, argument):
+        """Something else from outside is another future: what would have come later does not come."""
+        self.came = [entry for entry in self.came if entry[0] <= machine.steps]
+        self.came.append((machine.steps, action, argument))
+        apply(machine, action, argument)
+
+    def state_at(self, steps):
+        with self.make() as machine:
+            for step, action, argument in self.came:
+                if step <= steps:
+                    machine.run(instructions=step - machine.steps)
+                    apply(machine, action, argument)
+            machine.run(instructions=steps - machine.steps)
+            return state(machine)
+
+
+def apply(machine, action, argument):
+    if action == "type":
+        machine.console.send(argument)
+    elif action == "write":
+        machine.memory.write(DATA + argument % 4096 * 8, argument.to_bytes(8, "little"))
+    else:
+        machine.harts[argument % len(machine.harts)]["s3"] = argument
+
+
+@pytest.mark.parametrize("harts", [1, 2])
+@pytest.mark.parametrize("seed", range(4))
+def test_any_sequence_leads_where_a_new_machine_comes(harts, seed, guest):
+    draw = random.Random(seed)
+    model = Model(guest, harts)
+    machine = model.make()
+    past = machine.keep_history(spacing=4_000, snapshots=draw.choice([40, 64]))
+    for _ in range(30):
+        action = draw.choice(["run", "run", "run", "back", "back", "type", "write", "register", "run back", "text"])
+        if action == "run":
+            machine.run(instructions=draw.choice([1, 50, 3_000, 20_000]))
+        elif action == "back":
+            machine.step_back(draw.randrange(min(machine.steps - past.beginning, 30_000) + 1))
+        elif action == "run back":
+            breakpoint = machine.add_breakpoint(machine.program.symbols["tick"].address)
+            machine.run_back(draw.choice([breakpoint, ("write", DATA, 8)]))
+            breakpoint.remove()
+            machine.run(instructions=1)     # an interrupt may have been taken already, which is no step
+        elif action == "text":
+            machine.run_back("a")
+        else:
+            model.come(machine, action, "xy" if action == "type" else draw.randrange(1, 1 << 40))
+        assert state(machine) == model.state_at(machine.steps), action
+    assert past.beginning == 0
+
+
 class Dice(Device):
     """Has a number for the guest that nobody knows before; a write makes it interrupt."""
 
@@ -283,7 +349,7 @@ def test_text_is_found_before_its_last_byte(guest):
 
 def test_what_never_happened_leaves_the_machine_where_it_is(guest):
     g = guest(BUSY)
-    g.machine.keep_history()
+    g.machine.keep_history(spacing=3_000)
     g.machine.run(instructions=50_000)
     here = state(g.machine)
     never = g.machine.add_breakpoint(g.address("trap_s"))

@@ -68,6 +68,13 @@ class Marks:
         """The number of the last mark from which that step can be reached; -1 if it is before the first."""
         return bisect_right(self._marks, steps, key=attrgetter("steps")) - 1
 
+    def stand_on(self, mark: Mark) -> None:
+        """Be at that mark again, or at the last one before it, if it has been dropped."""
+        if mark in self._marks:
+            self.present = self._marks.index(mark)
+        else:
+            self.present = self.at_or_before(mark.steps)
+
     def last_with(self, holds: Callable[[Mark], bool]) -> int:
         """The number of the last mark in the past of which something is true; -1 if it is of none."""
         return next((number for number in range(self.present, -1, -1) if holds(self._marks[number])), -1)

@@ -111,6 +111,8 @@ class Past:
 
     def end(self) -> None:
         if self.live:
+            if not self._disturbed and not self._waiting:
+                self._let_come_again()
             self._left = self._standing.states(), self._standing.time()
 
     def next_stop(self) -> tuple[int, int]:
@@ -118,10 +120,7 @@ class Past:
             self._let_in(self._waiting.popleft())
         if self._disturbed:
             self._note_disturbance()
-        while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
-            self._marks.present += 1
-            if ahead.kept:
-                self._go_to(ahead.snapshot)
+        ahead = self._let_come_again()
         due = NEVER
         if self.live:
             if self._marks[self._marks.present].steps + self._spacing <= self._runner.steps:
@@ -130,6 +129,14 @@ class Past:
                 self._timed = time.perf_counter_ns(), self._runner.steps
             due = self._marks[self._marks.present].steps + self._spacing
         return due if ahead is None else min(due, ahead.steps), NEVER
+
+    def _let_come_again(self) -> Mark | None:
+        """What came from outside at this step, where the machine has been later. Returns the next mark ahead."""
+        while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
+            self._marks.present += 1
+            if ahead.kept:
+                self._go_to(ahead.snapshot)
+        return ahead
 
     def before_serving(self) -> None:
         pass
@@ -222,20 +229,23 @@ class Past:
         if count < 0 or target < self.beginning:
             raise ConfigurationError(f"step_back({count}): from 0 to {self._runner.steps - self.beginning:,}, which "
                                      f"is where the history begins")
-        with self._repeating():
-            self._stand_at(target)
+        if count:
+            with self._repeating():
+                self._stand_at(target)
         return self._stop(StopReason.BUDGET, count)
 
     def run_back_to_probe(self, wanted: Collection[Probe]) -> Stop:
         """To before the last instruction that met one of these probes."""
         self._catch_up()
         now = self._runner.steps
-        with self._repeating():
+        with self._repeating() as come_back:
             hits = self._last_hits({number for number, probe in self._runner.probes.items() if probe in wanted})
             if hits:
                 *_, pc, hart, step = hits[0]
                 self._stand_at(step)
                 self._stand_before(pc)
+            else:
+                come_back()
         if not hits:
             return self._stop(StopReason.BEGINNING, 0)
         found = tuple(Hit(self._runner.probes[probe], access, address, size, pc)
@@ -260,17 +270,23 @@ class Past:
         return Stop(reason, self._harts[number].pc, number, steps)
 
     @contextmanager
-    def _repeating(self) -> Iterator[None]:
-        """Nothing of what runs inside is heard outside; where it fails, the machine is as it was."""
-        here = self._take()
+    def _repeating(self) -> Iterator[Callable[[], None]]:
+        """Nothing of what runs inside is heard outside. Gives what brings the machine back to where it was, as happens
+        where it fails.
+        """
+        here, present = self._take(), self._marks[self._marks.present]
+
+        def come_back() -> None:
+            self._go_to(here)
+            self._marks.stand_on(present)
+
         console = self._outside.console
         mirror, console.mirror = console.mirror, None
         self.live, self._native.noting = False, True
         try:
-            yield
+            yield come_back
         except BaseException:
-            self._go_to(here)
-            self._marks.present = self._marks.at_or_before(here.steps)
+            come_back()
             raise
         finally:
             console.mirror = mirror
