@@ -28,8 +28,8 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "probes", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host",
-     "stats", "perf_map", "inputs", "engine", "log"),
+    ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
+     "host", "stats", "perf_map", "inputs", "engine", "log"),
     ("memory", "registers", "hart", "standing"),
     ("devices",),
     ("loaders", "guests", "images"),

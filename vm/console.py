@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
 from zlib import crc32
 
 from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout, UnexpectedOutput
+from vm.state import Stateful
 from vm.stop import Stop, StopReason
 
 REGEX_WINDOW = 4096         # bytes before new output that a regular expression is tried on
@@ -24,7 +25,7 @@ Bytes: TypeAlias = bytes | re.Pattern[bytes]
 Pattern: TypeAlias = Text | Bytes
 
 
-class Console:
+class Console(Stateful):
     """Everything the guest prints and everything typed to it.
 
     `send`, `unread`, `run` and `request_stop` are the machine's: input to the console device, how much of it the guest
@@ -39,6 +40,10 @@ class Console:
         record: keep the output; without it only what comes while `expect` waits is kept
     """
 
+    state = ("output", "position", "before", "before_bytes", "index")
+    unsaved = ("_send", "_unread", "_run", "_request_stop", "_output", "_saved", "_position", "_search", "mirror",
+               "record", "printed")
+
     def __init__(self, send: Callable[[bytes], None], unread: Callable[[], int], run: Callable[..., Stop],
                  request_stop: Callable[[], None]):
         self._send = send
@@ -46,6 +51,7 @@ class Console:
         self._run = run
         self._request_stop = request_stop
         self._output = bytearray()
+        self._saved = b""                       # what was saved or loaded last; output is appended, so it begins so
         self._position = 0                      # the end of the last match
         self._search: Search | None = None      # what `expect` waits for
         self.before = ""
@@ -62,7 +68,7 @@ class Console:
     @property
     def output(self) -> bytes:
         """All that was printed so far."""
-        return bytes(self._output)
+        return self._saved if len(self._saved) == len(self._output) else bytes(self._output)
 
     @property
     def pending(self) -> bytes:
@@ -149,6 +155,33 @@ class Console:
             raise UnexpectedOutput(f"the guest printed {match[0]!r} before {search.wanted}{self._ending()}", match)
         self._position = end
         return match
+
+    # --- Saved state -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _places(cls) -> dict[str, str]:
+        return super()._places() | {"output": "_kept", "position": "_position"}
+
+    @property
+    def _kept(self) -> bytes:
+        """The output, of which the next state saved has the same copy where no more has come."""
+        self._saved = self.output
+        return self._saved
+
+    def differs(self, saved: Mapping[str, Any]) -> bool:
+        return len(self._output) != len(saved["output"]) or super().differs(saved)
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        self.refuse_unfit(saved)
+        if saved["output"] is self._saved:
+            del self._output[len(self._saved):]
+        else:
+            self._output[:] = saved["output"]
+            self._saved = saved["output"]
+        self._position, self.index = saved["position"], saved["index"]
+        self.before, self.before_bytes = saved["before"], saved["before_bytes"]
+
+    # --- Why it was not found ----------------------------------------------------------------------------------------
 
     def _failure(self, wanted: str, seconds: float, timeout: float | None, stop: Stop) -> ExpectFailed:
         if stop.reason is StopReason.DEADLINE:

@@ -24,16 +24,16 @@ class LoadError(VmError, ValueError):
     """A file cannot be loaded into the machine. The message names the file and what to do."""
 
 
+class SnapshotError(VmError, ValueError):
+    """A saved state is damaged, foreign, newer, or does not fit the machine. The message says what, and what to do."""
+
+
 class MachineBusy(VmError, RuntimeError):
     """`run` was called while the machine runs, from a callback or a thread, or while memory is open for writing."""
 
 
 class MachineUnusable(VmError, RuntimeError):
     """The machine is closed; or another process has built it, of which this one is a fork."""
-
-
-class SnapshotError(VmError, ValueError):
-    """A snapshot is damaged, of another version, or of a machine of another shape. The message names what and where."""
 
 
 class CompilerError(VmError):

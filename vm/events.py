@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from vm.errors import SnapshotError
+from vm.state import Stateful
 from vm_native.clock import FOREVER
 
 if TYPE_CHECKING:
@@ -30,20 +33,31 @@ class Event(NamedTuple):
     data: int
 
 
-class EventQueue:
-    """The machine's queue. The scheduler is told when the first entry is due, so that a slice ends there."""
+class EventQueue(Stateful):
+    """The machine's queue. The scheduler is told when the first entry is due, so that a slice ends there.
+
+    Saved, an entry has the name of its receiver, as the board or whoever made it has told the queue.
+    """
+
+    state = ("order", "entries")
+    unsaved = ("_clock", "_scheduler", "_heap", "_receivers", "_interrupted")
 
     def __init__(self, clock: Clock, scheduler: Scheduler):
         self._clock = clock
         self._scheduler = scheduler
         self._heap: list[Event] = []
-        self._order = 0
         self._interrupted = False
+        self._receivers: dict[str, Receiver] = {}
+        self.order = 0                      # of the entry that was scheduled last
+
+    def name(self, name: str, receiver: Receiver) -> None:
+        """Say who `name` is, from now on."""
+        self._receivers[name] = receiver
 
     def schedule(self, delay_ns: int, device: Receiver, event: int, data: int = 0) -> None:
         """In `delay_ns` guest nanoseconds call `device.on_event(event, data)`."""
-        self._order += 1
-        heapq.heappush(self._heap, Event(self._clock.now_ns() + max(delay_ns, 0), self._order, device, event, data))
+        self.order += 1
+        heapq.heappush(self._heap, Event(self._clock.now_ns() + max(delay_ns, 0), self.order, device, event, data))
         self._announce()
 
     def cancel(self, device: Receiver, event: int) -> None:
@@ -86,6 +100,42 @@ class EventQueue:
         """End the slice at hand as if something were due, so that the runner looks. Also from another thread."""
         self._interrupted = True
         self._announce()
+
+    # --- Saved state -------------------------------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> list[tuple[int, int, str, int, int]]:
+        """What is scheduled, in order of time, as plain data: `Event` with the name of its device.
+
+        Raises SnapshotError for a receiver that has none.
+        """
+        return [(due_ns, order, self._name_of(device), event, data)
+                for due_ns, order, device, event, data in sorted(self._heap)] if self._heap else []
+
+    @entries.setter
+    def entries(self, saved: list[tuple[int, int, str, int, int]]) -> None:
+        """Raises SnapshotError for the name of nobody."""
+        self._heap = [Event(due_ns, order, self._named(name), event, data)
+                      for due_ns, order, name, event, data in saved]      # sorted, and so a heap
+        self._announce()
+
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        super().refuse_unfit(saved)
+        for _, _, name, _, _ in saved["entries"]:
+            self._named(name)
+
+    def _name_of(self, receiver: Receiver) -> str:
+        for name, one in self._receivers.items():
+            if one is receiver:
+                return name
+        raise SnapshotError(f"{receiver!r} has an event to come and no name, by which to save it: call "
+                            "events.name(name, receiver) where it is made")
+
+    def _named(self, name: str) -> Receiver:
+        if name not in self._receivers:
+            raise SnapshotError(f"the saved state has an event for {name}, which this machine has not; it has "
+                                f"{', '.join(self._receivers) or 'nothing'}")
+        return self._receivers[name]
 
     def _announce(self) -> None:
         self._scheduler.set_event(0 if self._interrupted else self.first_ns())

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from vm.events import EventQueue
 from vm.memory import Memory
+from vm.state import Stateful
 from vm.stop import Request, StopReason
 
 GRACE_NS = 10_000
@@ -25,11 +26,15 @@ EXIT_CALL, WRITE_CALL = 93, 64
 ENOSYS, EBADF = 38, 9
 
 
-class Htif:
+class Htif(Stateful):
     """Watches one `tohost` word. `on_request` hears the end of the program, EXIT, and `output` what it prints.
 
     `typed` gives at most so many bytes that were typed; after more have come `on_input` is to be called.
     """
+
+    state = ("half_written", "reading")
+    setup = ("tohost", "fromhost")
+    unsaved = ("_memory", "_events", "_output", "_typed", "_on_request")
 
     def __init__(self, memory: Memory, events: EventQueue, tohost: int, fromhost: int | None,
                  output: Callable[[bytes], None], typed: Callable[[int], bytes], on_request: Request):
@@ -40,13 +45,14 @@ class Htif:
         self._output = output
         self._typed = typed
         self._on_request = on_request
-        self._half_written = False
-        self._reading = False           # the program wants a key
+        events.name("htif", self)
+        self.half_written = False
+        self.reading = False           # the program wants a key
 
     def stored(self, size: int) -> None:
         """The guest has stored `size` bytes in the word."""
-        if size < 8 and not self._half_written:
-            self._half_written = True
+        if size < 8 and not self.half_written:
+            self.half_written = True
             self._events.schedule(GRACE_NS, self, COMMAND)
             return
         self._events.cancel(self, COMMAND)
@@ -60,17 +66,17 @@ class Htif:
 
     def on_input(self) -> None:
         """Give the program the key that it waits for, if there is one, once it has taken the answer before."""
-        if not self._reading or self.fromhost is None:
+        if not self.reading or self.fromhost is None:
             return
         if any(self._memory.read(self.fromhost, 8)):
             self._events.cancel(self, ANSWER)
             self._events.schedule(GRACE_NS, self, ANSWER)
         elif key := self._typed(1):
-            self._reading = False
+            self.reading = False
             self._write_answer(CONSOLE << 56 | READ << 48 | KEY | key[0])
 
     def _serve(self) -> None:
-        self._half_written = False
+        self.half_written = False
         command = int.from_bytes(self._memory.read(self.tohost, 8), "little")
         if command == 0:
             return
@@ -80,7 +86,7 @@ class Htif:
             self._answer(CONSOLE << 56 | PRINT << 48)
         elif device == CONSOLE and operation == READ:
             self._clear()
-            self._reading = True
+            self.reading = True
             self.on_input()
         elif device == SYSTEM_CALL and operation == 0 and payload & 1:
             self._clear()

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, Protocol
 
+from vm.state import Stateful
+
 LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just before it is served after it
 
 
@@ -82,13 +84,16 @@ class Watched(NamedTuple):
     wanted: Callable[[], bool]
 
 
-class Inputs:
+class Inputs(Stateful):
     """The sources of one machine, and the file descriptors that are looked at between slices.
 
     `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
     somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
     While a run is recorded or replayed, `history` decides when what comes in enters the machine.
+    What has come in is with the receivers: nothing here is saved.
     """
+
+    unsaved = ("_receivers", "_watched", "on_entered", "interactive", "history", "witnesses")
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}

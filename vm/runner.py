@@ -18,6 +18,7 @@ from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.memory import unusable
 from vm.probes import Hit, Probe
+from vm.state import Stateful
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
@@ -35,8 +36,12 @@ class Limits(NamedTuple):
     host_ns: int
 
 
-class Runner:
+class Runner(Stateful):
     """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
+
+    state = ("request_made",)
+    unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
+               "_htif_watch", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
 
     firmware: Firmware
 
@@ -68,6 +73,15 @@ class Runner:
         """The same of a device, in the middle of a slice: that must end."""
         self.request(reason, exit_code)
         self._scheduler.request_stop()
+
+    @property
+    def request_made(self) -> tuple[str, int | None] | None:
+        """What `run` has not returned yet, as plain data."""
+        return self._requested and (self._requested[0].value, self._requested[1])
+
+    @request_made.setter
+    def request_made(self, saved: tuple[str, int | None] | None) -> None:
+        self._requested = saved and (StopReason(saved[0]), saved[1])
 
     def watch(self, htif: Htif) -> None:
         """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""

@@ -74,10 +74,36 @@ cdef class NativeClock:
         """Make the timebase read `value` now."""
         self.timeline.tick_offset += <int64_t>(value - timeline_ticks(&self.timeline, self.timeline.steps))
 
+    def set_real_ns(self, uint64_t ns):
+        """Real time: it is `ns` guest nanoseconds since power-on now."""
+        self.timeline.started_ns = host_ns() - ns
+
     @property
     def steps(self):
-        """Steps of all harts together."""
+        """Steps of all harts together. Writable between slices, as the two below: a machine is taken back."""
         return self.timeline.steps
+
+    @steps.setter
+    def steps(self, uint64_t value):
+        self.timeline.steps = value
+
+    @property
+    def skipped_ns(self):
+        """Virtual: time jumped over while every hart waited."""
+        return self.timeline.skipped_ns
+
+    @skipped_ns.setter
+    def skipped_ns(self, uint64_t value):
+        self.timeline.skipped_ns = value
+
+    @property
+    def tick_offset(self):
+        """What is added to the timebase, a signed number: a guest may write mtime."""
+        return self.timeline.tick_offset
+
+    @tick_offset.setter
+    def tick_offset(self, int64_t value):
+        self.timeline.tick_offset = value
 
     @property
     def frequency(self):

@@ -33,6 +33,9 @@ class Events:
     def schedule(self, delay_ns, device, event, data=0):
         self.pending.append((delay_ns, device, event, data))
 
+    def name(self, name, receiver):
+        pass
+
     def cancel(self, device, event):
         self.pending = [entry for entry in self.pending if entry[1:3] != (device, event)]
 

@@ -9,7 +9,7 @@ import vm
 from tests.assembler import assemble_elf
 from vm.devices.base import Device, reads, writes
 from vm.devices.interrupt import InterruptLine
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError, SnapshotError
 
 
 class Sample(Device):
@@ -196,20 +196,20 @@ def test_load_restores_the_line_without_moving_it(board, device):
 
 
 def test_state_with_an_unknown_name_is_refused(device):
-    with pytest.raises(LoadError, match="Sample.*extra"):
+    with pytest.raises(SnapshotError, match="Sample.*extra"):
         device.load(device.save() | {"extra": 1})
 
 
 def test_state_with_a_missing_name_is_refused(device):
     saved = device.save()
     del saved["word"]
-    with pytest.raises(LoadError, match="Sample.*word"):
+    with pytest.raises(SnapshotError, match="Sample.*word"):
         device.load(saved)
 
 
 def test_state_that_is_not_plain_data_is_refused(device):
     device.note = object()
-    with pytest.raises(TypeError, match="object"):
+    with pytest.raises(SnapshotError, match="Sample.note: object cannot be"):
         device.save()
 
 

@@ -29,6 +29,7 @@ class Bare(DevicesOfBoard):
 
     def __init__(self, clock: Clock, events: EventQueue, memory: Memory):
         self._ram: MappedMemory | None = None
+        self._events = events
         self._wiring: dict[str, Any] = {"clock": clock, "events": events, "memory": memory}
         self.devices: dict[str, Placed] = {}
 
@@ -58,6 +59,7 @@ class Bare(DevicesOfBoard):
         refuse_place(device, address, self._ram or Range(0, 0), self.devices)
         name = f"{type(device).__name__.lower()}@{address:x}"
         device.connect(**self._wiring, place=f" at {address:#x}")
+        self._events.name(name, device)
         self.devices[name] = Placed(address, device, irq=None, controller=None)
         return name
 

@@ -67,6 +67,7 @@ class Virt(DevicesOfBoard):
         self._isa = isa
         self._clock = clock
         self._seed = seed
+        self._events = events
         self._wiring: dict[str, Any] = {"clock": clock, "events": events, "memory": memory}
 
         self.rom = BootROM()
@@ -93,6 +94,7 @@ class Virt(DevicesOfBoard):
         line = None if irq is None else self.plic.line(irq, device.level_triggered)
         source = "" if irq is None else f", irq {irq}"
         device.connect(**self._wiring, irq=line, place=f" at {address:#x}{source}")
+        self._events.name(name, device)
         self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:

@@ -31,14 +31,16 @@ What no register serves reads as zero, ignores writes, and is logged once per of
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vm.devices.interrupt import InterruptLine
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError
+from vm.state import Stateful
 from vm_native.memory.device_value import whole_number
 
 if TYPE_CHECKING:
@@ -97,7 +99,50 @@ def _declare(register: _Register) -> Callable[[Method], Method]:
     return declare
 
 
-class Device:
+class _RegisterMap:
+    """Which method serves what, for devices of one class with the same numbers of registers. Tables name methods, with
+    the index of a register among those alike, or None."""
+
+    def __init__(self, device: Device):
+        self.readers: dict[int, tuple[str, int | None]] = {}        # by offset << 4 | width
+        self.writers: dict[int, tuple[str, int | None]] = {}
+        self.read_blocks: list[tuple[int, int, str]] = []           # start, stop
+        self.write_blocks: list[tuple[int, int, str]] = []
+        self.merging: set[int] = set()
+        self.widths: set[int] = set()
+        for name, registers in device._declared.items():
+            for register in registers:
+                self._serve(register, name, device)
+
+    def _serve(self, register: _Register, name: str, device: Device) -> None:
+        if register.stop is not None:
+            blocks = self.write_blocks if register.writes else self.read_blocks
+            blocks.append((register.start, register.stop, name))
+            return
+        width = register.width or device.width
+        table = self.writers if register.writes else self.readers
+        count = getattr(device, register.count) if isinstance(register.count, str) else register.count
+        for index in range(1 if count is None else count):
+            key = register.start + index * register.stride << 4 | width
+            if key in table:
+                raise ConfigurationError(f"{type(device).__name__}: {table[key][0]} and {name} both serve "
+                                         f"{'writes' if register.writes else 'reads'} of the register at "
+                                         f"{key >> 4:#x}; a subclass overrides a method under its own name")
+            table[key] = name, None if count is None else index
+            if register.merge:
+                self.merging.add(key)
+        self.widths.add(width)
+
+    def covering(self, table: dict[int, Any], offset: int) -> int | None:
+        """The key of the register that holds the byte at `offset`; registers are aligned to their width."""
+        for width in self.widths:
+            key = (offset & -width) << 4 | width
+            if key in table:
+                return key
+        return None
+
+
+class Device(Stateful):
     """A memory-mapped device. It sees its clock, event queue, guest memory and interrupt line; never the machine.
 
     The board owns the device: it calls `connect` before first use, and `close` when the machine is done with it. A
@@ -117,6 +162,9 @@ class Device:
     deterministic: bool = True      # its answers follow from what the guest did; False: a recorded run has them written
                                     # down, and its interrupts, DMA and events
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
+    setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `twin`
+    unsaved: tuple[str, ...] = ("clock", "events", "memory", "irq", "_where", "_map", "_readers", "_writers",
+                                "_logged")      # see `vm.state.Stateful`
 
     clock: Clock                    # guest time; this and the two below are there from `attach` on
     events: EventQueue              # what it will do later
@@ -124,45 +172,30 @@ class Device:
     irq: InterruptLine              # its line: `raise_()`, `lower()`, `set(level)`, `level`
 
     _declared: ClassVar[dict[str, list[_Register]]] = {}
+    _maps: ClassVar[dict[tuple[int, ...], _RegisterMap]] = {}       # of the class, by width and counts
+    _counts: ClassVar[tuple[str, ...]] = ()         # attributes that say how many registers alike there are
     _where = ""                     # it stands: empty before it is attached
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         own = {name: member.registers for name, member in vars(cls).items() if hasattr(member, "registers")}
         cls._declared = cls._declared | own
+        cls._maps = {}
+        cls._counts = tuple({register.count for registers in cls._declared.values() for register in registers
+                             if isinstance(register.count, str)})
 
     def __init__(self) -> None:
         self.irq = InterruptLine()
-        self._readers: dict[int, Callable[[], int]] = {}            # by offset << 4 | width
+        self._readers: dict[int, Callable[[], int]] = {}            # by offset << 4 | width, of those used so far
         self._writers: dict[int, Callable[[int], None]] = {}
-        self._read_blocks: list[tuple[int, int, Callable[[int, int], int]]] = []
-        self._write_blocks: list[tuple[int, int, Callable[[int, int, int], None]]] = []
-        self._merging: set[int] = set()
-        self._widths: set[int] = set()
         self._logged: set[tuple[bool, int]] = set()
-        for name, registers in self._declared.items():
-            for register in registers:
-                self._serve(register, getattr(self, name))
+        layout = (self.width, *[getattr(self, name) for name in self._counts])
+        self._map = self._maps.get(layout) or self._map_registers(layout)
 
-    def _serve(self, register: _Register, method: Callable[..., Any]) -> None:
-        if register.stop is not None:
-            blocks: list[Any] = self._write_blocks if register.writes else self._read_blocks
-            blocks.append((register.start, register.stop, method))
-            return
-        width = register.width or self.width
-        table: dict[int, Any] = self._writers if register.writes else self._readers
-        count = getattr(self, register.count) if isinstance(register.count, str) else register.count
-        for index in range(1 if count is None else count):
-            key = register.start + index * register.stride << 4 | width
-            if key in table:
-                other = getattr(table[key], "func", table[key]).__name__
-                raise ConfigurationError(f"{type(self).__name__}: {other} and {method.__name__} both serve "
-                                         f"{'writes' if register.writes else 'reads'} of the register at "
-                                         f"{key >> 4:#x}; a subclass overrides a method under its own name")
-            table[key] = method if count is None else partial(method, index)
-            if register.merge:
-                self._merging.add(key)
-        self._widths.add(width)
+    def _map_registers(self, layout: tuple[int, ...]) -> _RegisterMap:
+        """The map of this class and others of its layout, made for the first of them."""
+        made = self._maps[layout] = _RegisterMap(self)
+        return made
 
     def connect(self, *, clock: Clock | None = None, events: EventQueue | None = None, memory: Memory | None = None,
                 irq: InterruptLine | None = None, place: str | None = None) -> None:
@@ -203,45 +236,72 @@ class Device:
     def read(self, offset: int, size: int) -> int:
         """What the guest reads: `size` bytes (1, 2, 4 or 8) at `offset`, as an unsigned number."""
         method = self._readers.get(offset << 4 | size)
-        return self._read_lanes(offset, size) if method is None else method()
+        return self._read_first(offset, size) if method is None else method()
 
     def write(self, offset: int, size: int, value: int) -> None:
         """The guest writes `size` bytes at `offset`; `value` is unsigned and fits them."""
         method = self._writers.get(offset << 4 | size)
         if method is None:
-            self._write_lanes(offset, size, value)
+            self._write_first(offset, size, value)
         else:
             method(value)
 
+    def _read_first(self, offset: int, size: int) -> int:
+        """An access that no register has served yet; if it is a register's own, the next will find that at once."""
+        key = offset << 4 | size
+        return self._reader(key)() if key in self._map.readers else self._read_lanes(offset, size)
+
+    def _write_first(self, offset: int, size: int, value: int) -> None:
+        key = offset << 4 | size
+        if key in self._map.writers:
+            self._writer(key)(value)
+        else:
+            self._write_lanes(offset, size, value)
+
+    def _reader(self, key: int) -> Callable[[], int]:
+        if key not in self._readers:
+            self._readers[key] = self._bound(*self._map.readers[key])
+        return self._readers[key]
+
+    def _writer(self, key: int) -> Callable[[int], None]:
+        if key not in self._writers:
+            self._writers[key] = self._bound(*self._map.writers[key])
+        return self._writers[key]
+
+    def _bound(self, name: str, index: int | None) -> Callable[..., Any]:
+        method: Callable[..., Any] = getattr(self, name)
+        return method if index is None else partial(method, index)
+
     def _read_lanes(self, offset: int, size: int) -> int:
-        for start, stop, read in self._read_blocks:
+        for start, stop, name in self._map.read_blocks:
             if start <= offset and offset + size <= stop:
-                return read(offset - start, size)
-        value = lane = 0
+                value: int = getattr(self, name)(offset - start, size)
+                return value
+        lanes = lane = 0
         served = False
         while lane < size and (self.splits or not served):
-            key = self._covering(self._readers, offset + lane)
+            key = self._map.covering(self._map.readers, offset + lane)
             if key is None:
                 lane += 1
                 continue
             skip = offset + lane - (key >> 4)
             taken = min((key & 15) - skip, size - lane)
-            value |= (self._whole(key) >> 8 * skip & (1 << 8 * taken) - 1) << 8 * lane
+            lanes |= (self._whole(key) >> 8 * skip & (1 << 8 * taken) - 1) << 8 * lane
             lane += taken
             served = True
         if not served:
             self._unserved(offset, size, writes=False)
-        return value
+        return lanes
 
     def _write_lanes(self, offset: int, size: int, value: int) -> None:
-        for start, stop, write in self._write_blocks:
+        for start, stop, name in self._map.write_blocks:
             if start <= offset and offset + size <= stop:
-                write(offset - start, size, value)
+                getattr(self, name)(offset - start, size, value)
                 return
         lane = 0
         served = False
         while lane < size and (self.splits or not served):
-            key = self._covering(self._writers, offset + lane)
+            key = self._map.covering(self._map.writers, offset + lane)
             if key is None:
                 lane += 1
                 continue
@@ -249,9 +309,9 @@ class Device:
             taken = min((key & 15) - skip, size - lane)
             mask = (1 << 8 * taken) - 1
             part = (value >> 8 * lane & mask) << 8 * skip
-            if taken < key & 15 and key in self._merging:
+            if taken < key & 15 and key in self._map.merging:
                 part |= self._whole(key) & ~(mask << 8 * skip)
-            self._writers[key](part)
+            self._writer(key)(part)
             lane += taken
             served = True
         if not served:
@@ -259,15 +319,7 @@ class Device:
 
     def _whole(self, key: int) -> int:
         """What a register reads as; what its method returns is looked at, as the bus does with the whole access."""
-        return whole_number(self, key >> 4, key & 15, self._readers[key]())
-
-    def _covering(self, table: dict[int, Any], offset: int) -> int | None:
-        """The key of the register that holds the byte at `offset`; registers are aligned to their width."""
-        for width in self._widths:
-            key = (offset & -width) << 4 | width
-            if key in table:
-                return key
-        return None
+        return whole_number(self, key >> 4, key & 15, self._reader(key)())
 
     def _unserved(self, offset: int, size: int, *, writes: bool) -> None:
         if len(self._logged) < LOGGED_OFFSETS and (writes, offset) not in self._logged:
@@ -293,31 +345,39 @@ class Device:
 
     # --- Saved state -------------------------------------------------------------------------------------------------
 
-    def save(self) -> dict[str, Any]:
-        """A deep copy of the attributes named in `state`, and the level of the interrupt line as `irq`."""
-        saved = {name: _copy(getattr(self, name)) for name in self.state}
-        saved["irq"] = self.irq.level
-        return saved
+    @classmethod
+    def _places(cls) -> dict[str, str]:
+        return super()._places() | {"irq": "irq.level"}
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Mapping[str, Any]) -> None:
         """Take over what `save` gave. No line moves and no event is scheduled: the machine restores all devices, the
         harts' pending interrupts and the event queue together, each from its own saved state."""
-        if missing_or_unknown := saved.keys() ^ {*self.state, "irq"}:
-            raise LoadError(f"the saved state of {type(self).__name__} does not fit this version: "
-                            f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
-        for name in self.state:
-            setattr(self, name, _copy(saved[name]))
+        super().load(saved)
         self.irq.level = saved["irq"]
 
+    def twin(self) -> Device:
+        """Another device like this one, as its constructor makes it: not attached, in its power-on state.
 
-def _copy(value: Any) -> Any:
-    """A deep copy of plain data; anything else in a device's state is a mistake of the device."""
-    if value is None or isinstance(value, (bool, int, str, bytes)):
-        return value
-    if isinstance(value, bytearray):
-        return bytearray(value)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_copy(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    raise TypeError(f"{type(value).__name__} cannot be part of a device's state")
+        Raises ConfigurationError where `setup` does not name what the constructor takes. Arguments that are named in
+        `unsaved` are left out: the board connects the new device anew.
+        """
+        refuse_unnamed_arguments(type(self))
+        return type(self)(**{name: getattr(self, name) for name in self.setup})
+
+
+def refuse_unnamed_arguments(kind: type[Device]) -> None:
+    """Raise ConfigurationError where `setup` does not say how another device of this kind is made."""
+    arguments = inspect.signature(kind).parameters.values()
+    collecting = [one for one in arguments if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    for one in arguments:
+        if one in collecting:
+            lost = not kind.setup
+        else:
+            lost = one.name not in kind.setup and (one.name not in kind.unsaved or one.default is one.empty)
+        if lost:
+            raise ConfigurationError(f"{kind.__name__}: no other can be made like it, since `setup` does not name the "
+                                     f"argument {one.name!r} of its constructor: keep that as an attribute of the same "
+                                     f"name, and say setup = ({one.name!r},)")
+    for name in kind.setup:
+        if not collecting and name not in [one.name for one in arguments]:
+            raise ConfigurationError(f"{kind.__name__}: `setup` names {name!r}, which its constructor does not take")

@@ -14,6 +14,7 @@ class BootROM(Device):
 
     size = SIZE
     state = ("data",)
+    setup = ("data",)
 
     def __init__(self, data: bytes = b""):
         super().__init__()

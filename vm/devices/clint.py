@@ -37,6 +37,7 @@ class CLINT(Device):
     node_name = "clint"
     size = 0x1_0000
     state = ("msip",)
+    unsaved = Device.unsaved + ("_harts", "hart_count")
 
     def __init__(self, harts: Sequence[Hart]):
         if len(harts) > MAX_HARTS:

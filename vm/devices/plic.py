@@ -19,7 +19,7 @@ high since the claim: a guest may leave a condition standing that it does not ca
 without end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ class Pins(Protocol):
 
 
 class PLIC(Device):
-    """Its saved state holds the levels of its source lines and of its outputs; loading it moves neither."""
+    """Its saved state holds the levels of its source lines and of its outputs; loading it drives neither."""
 
     compatible = "sifive,plic-1.0.0\0riscv,plic0"
     node_name = "plic"
@@ -47,6 +47,7 @@ class PLIC(Device):
     sources = 96                    # source 0, which does not exist, counted
     words = sources // 32
     state = ("priorities", "levels", "pending", "in_service", "asserted", "enables", "thresholds", "outputs")
+    unsaved = Device.unsaved + ("contexts", "enable_words", "_pins", "_lines", "_by_assertion", "_at", "_above")
 
     def __init__(self, harts: Sequence[Pins]):
         self.contexts = 2 * len(harts)
@@ -74,9 +75,11 @@ class PLIC(Device):
         self._drive()
         super().reset()
 
-    def load(self, saved: dict[str, Any]) -> None:
+    def load(self, saved: Mapping[str, Any]) -> None:
         super().load(saved)
         self._rank()
+        for source, line in self._lines.items():
+            line.level = bool(self.levels >> source & 1)
 
     def tree_properties(self, context: TreeContext) -> dict[str, Any]:
         return {

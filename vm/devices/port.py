@@ -16,6 +16,8 @@ class ConsolePort:
     that all that enters the machine is seen in one place. A subclass says in `accept` what becomes of it then.
     """
 
+    unsaved: tuple[str, ...] = ("output", "_entrance")
+
     output: Bytes = staticmethod(discard)
     _entrance: Bytes | None = None
 

@@ -24,6 +24,7 @@ class Syscon(Device):
     compatible = "sifive,test1\0sifive,test0\0syscon"
     node_name = "test"
     size = 0x1000
+    unsaved = Device.unsaved + ("on_request",)
 
     def __init__(self, on_request: Request):
         super().__init__()

@@ -46,6 +46,7 @@ class UART(ConsolePort, Device):
     clock_frequency = 3_686_400     # Hz, of the baud rate generator
     state = ("divisor", "ier", "lcr", "mcr", "scr", "overrun", "modem_changes", "fifo_enabled", "trigger", "fifo",
              "queue", "transmit_pending", "timeout_armed", "timed_out")
+    unsaved = Device.unsaved + ConsolePort.unsaved
 
     def __init__(self, output: Callable[[bytes], None] = discard):
         super().__init__()

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from vm.errors import BusError
+from vm.state import Stateful
 from vm.stop import Request, StopReason
 from vm_native.riscv.registers import CSR_NUMBERS
 from vm_native.riscv.sbi_numbers import Error, Extension
@@ -66,13 +67,15 @@ class GuestMemory(Protocol):
     def writable(self, address: int, size: int) -> AbstractContextManager[memoryview]: ...
 
 
-class Firmware:
+class Firmware(Stateful):
     """Answers environment calls from S-mode.
 
     `console_output` takes bytes that the guest prints; `console_input` gives at most so many bytes that were typed,
     without waiting. `on_request(reason, code)` asks for the end of the run: POWER_OFF, RESET, or, for a shutdown after
-    a system failure, EXIT with code 1.
+    a system failure, EXIT with code 1. It keeps nothing between two calls.
     """
+
+    unsaved = ("_harts", "_memory", "_output", "_input", "_request", "_legacy", "_functions")
 
     def __init__(
         self,

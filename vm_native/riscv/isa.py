@@ -6,6 +6,7 @@ multi-letter extensions separated by underscores. Versions are those of the spec
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 
@@ -156,6 +157,7 @@ class Isa(NamedTuple):
         return 5 if "Sv57" in self.extensions else 4 if "Sv48" in self.extensions else 3
 
 
+@cache
 def parse(text: str) -> Isa:
     """Read an ISA string, or a name with or without more behind it: "rva22s64_zbc", "default_zkr".
 

@@ -78,12 +78,16 @@ class BlockDevice(VirtioDevice):
     queue_count = 1
     latency_ns = 20_000             # from the notification to the completion
     state = VirtioDevice.state + ("writeback", "busy", "overlay")
+    setup = ("path", "read_only", "discard", "serial", "legacy")
+    unsaved = VirtioDevice.unsaved + ("disk",)
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard: bool = False,
                  serial: str = "", legacy: bool = False):
         if not serial.isascii() or len(serial) > ID_SIZE:
             raise ConfigurationError(f"{os.fspath(path)}: disk serial {serial!r} is not ASCII of at most {ID_SIZE} "
                                      "bytes; choose a shorter one")
+        self.path = path
+        self.discard = discard
         self.serial = serial
         self.legacy = legacy
         self.read_only = read_only

@@ -23,6 +23,8 @@ class VirtioConsole(ConsolePort, VirtioDevice):
     device_id = 3
     queue_count = 2
     state = VirtioDevice.state + ("input", "columns", "rows")
+    setup = ("columns", "rows")
+    unsaved = VirtioDevice.unsaved + ConsolePort.unsaved
 
     def __init__(self, output: Callable[[bytes], None] = discard, columns: int = 80, rows: int = 24):
         super().__init__()

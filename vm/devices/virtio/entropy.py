@@ -18,6 +18,7 @@ class Entropy(VirtioDevice):
     device_id = 4
     queue_count = 1
     state = VirtioDevice.state + ("seed", "requests")
+    setup = ("seed",)
 
     def __init__(self, seed: int = 0):
         super().__init__()

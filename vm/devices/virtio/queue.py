@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vm.copy import memcpy_fast
 from vm.errors import MalformedQueue
+from vm.state import Stateful
 
 if TYPE_CHECKING:
     from vm.memory import Memory
@@ -89,11 +90,12 @@ class Chain(NamedTuple):
     writable: Buffer
 
 
-class Queue:
+class Queue(Stateful):
     """One split virtqueue. The transport sets the plain attributes from its registers; they are the saved state."""
 
-    STATE = ("size", "ready", "descriptors", "available", "used", "alignment", "indirect", "event_index", "index",
+    state = ("size", "ready", "descriptors", "available", "used", "alignment", "indirect", "event_index", "index",
              "signalled")
+    unsaved = ("memory",)
 
     memory: Memory                  # set when the device is connected
 
@@ -111,13 +113,6 @@ class Queue:
         self.event_index = False
         self.index = 0              # chains completed since the queue was made ready, modulo 2**16
         self.signalled = 0          # `index` when the driver's wish for an interrupt was last looked at
-
-    def save(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.STATE}
-
-    def load(self, saved: dict[str, Any]) -> None:
-        for name in self.STATE:
-            setattr(self, name, saved[name])
 
     def lay_out(self, descriptors: int) -> None:
         """Place the areas as in the legacy layout (2.7.2): one behind the other, the used ring aligned."""

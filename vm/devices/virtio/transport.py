@@ -46,7 +46,9 @@ class VirtioDevice(Device):
     size = 0x1000
     level_triggered = False
     state: tuple[str, ...] = ("device_features_select", "driver_features_select", "driver_features", "status",
-                              "interrupt_status", "queue_select", "config_generation", "queue_states", "page_size")
+                              "interrupt_status", "queue_select", "config_generation", "queue_states", "page_size",
+                              "legacy")
+    unsaved = Device.unsaved + ("queues",)
 
     device_id: int                  # virtio 1.2, section 5
     queue_count: int
