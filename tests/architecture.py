@@ -34,7 +34,7 @@ PYTHON = (
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),
-    ("boot", "runner", "recording", "replaying", "shell", "plan"),
+    ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
     ("snapshot", "marks", "reverse"),
     ("machine",),
     ("",),                                  # the package itself: the public names

@@ -379,7 +379,9 @@ void main(uint64_t hart)
 }
 """, ".globl _start\n_start: la sp, stacks; addi t0, a0, 1; slli t0, t0, 12; add sp, sp, t0; call main\n"
      ".bss\n.balign 16\nstacks: .space 8192\n")
-SCRIPT = "ENTRY(_start) SECTIONS { . = 0x80000000; .text : { *start*(.text) *(.text*) } .data : { *(.data*) *(.bss*) } }"
+SCRIPT = """
+ENTRY(_start) SECTIONS { . = 0x80000000; .text : { *start*(.text) *(.text*) } .data : { *(.data*) *(.bss*) } }
+"""
 
 
 def test_the_store_that_made_a_variable_wrong_is_found(dispatch):
@@ -482,7 +484,7 @@ def test_without_a_history_there_is_no_way_back(guest):
 
 
 @pytest.mark.parametrize("until, said", [
-    (None, "no breakpoint or watchpoint is set"), ("", "say which"), (42, "it is a breakpoint"),
+    (None, "no breakpoint or watchpoint is set"), ("", "say which"), (42, "a breakpoint, a watchpoint"),
     (("write", 0x1000, 8), "not RAM"), (("execute", BASE, 8), "'write'"), ([], "set")])
 def test_what_cannot_be_run_back_to_is_refused(until, said, guest):
     machine = guest(BUSY).machine
@@ -501,6 +503,14 @@ def test_step_that_is_not_in_the_history_is_refused(count, guest):
     with pytest.raises(vm.ConfigurationError, match="from 0 to 1,000"):
         machine.step_back(count)
     assert machine.steps == 1_000
+
+
+@pytest.mark.parametrize("arguments", [{"spacing": 10}, {"snapshots": 3}, {"memory": "none"}, {"spacing": 1.5}])
+def test_history_that_cannot_be_kept_is_refused(arguments, guest):
+    machine = guest(BUSY).machine
+    with pytest.raises(vm.ConfigurationError):
+        machine.keep_history(**arguments)
+    machine.keep_history()
 
 
 def test_real_time_does_not_come_again(guest):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, get_args, overload
@@ -32,6 +32,7 @@ from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
 from vm.plan import MachinePlan, PlannedDevice, PlannedRegion
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
+from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
 from vm.sizes import PAGE_SIZE, parse_size
@@ -55,12 +56,11 @@ if TYPE_CHECKING:
     from vm.loaders.linux import LinuxBoot
     from vm.log import Log
     from vm.recording import Outside, Recording
-    from vm.reverse import Past
+    from vm.reverse import Past, Until
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
 Identity = Literal["same", "new"] | int
-Until = Probe | Sequence[Probe] | tuple[WatchedAccess, int, int] | str | bytes | None
 
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
@@ -153,6 +153,7 @@ class Machine:
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
+        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running)
         self._console_device: ConsolePort | None = None     # what is typed to
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
@@ -420,15 +421,7 @@ class Machine:
 
         A hart that is reported there goes on past it in the next run. Raises ConfigurationError.
         """
-        self._refuse_if_running("add_breakpoint")
-        if space not in get_args(Space):
-            raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
-        address = place("address", address)
-        if address % 2:
-            raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
-        number = self._native.add_breakpoint(address, physical=space == "physical")
-        self._runner.probes[number] = probe = Breakpoint(address, space, partial(self._remove_probe, number))
-        return probe
+        return self._probing.add_breakpoint(address, space)
 
     def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
         """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
@@ -439,21 +432,7 @@ class Machine:
 
         Raises ConfigurationError where the range is not RAM.
         """
-        self._refuse_if_running("add_watchpoint")
-        if access not in get_args(WatchedAccess):
-            raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
-        address, size = place("address", address), place("size", size)
-        try:
-            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
-        except ValueError as error:
-            raise ConfigurationError(f"a watchpoint: {error}") from error
-        self._runner.probes[number] = probe = Watchpoint(address, size, access, partial(self._remove_probe, number))
-        return probe
-
-    def _remove_probe(self, number: int) -> None:
-        self._refuse_if_running("remove")
-        self._native.remove_probe(number)
-        self._runner.probes.pop(number, None)
+        return self._probing.add_watchpoint(address, size, access)
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -692,8 +671,8 @@ class Machine:
 
         While it runs, snapshots are taken, ever farther apart the longer ago they are.
 
-        - spacing: steps between the last two, at most; going back by one repeats as many at worst. There are fewer where
-          the guest is slow, so that this takes no longer.
+        - spacing: steps between the last two, at most; going back by one repeats as many at worst. There are fewer
+          where the guest is slow, so that this takes no longer.
         - snapshots: how many at most, 4 or more; those where something came from outside are kept longest. When all of
           them are such, the beginning of the history moves on.
         - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.
@@ -701,17 +680,14 @@ class Machine:
         It ends with `stop()`, or with a `with` block. Raises ConfigurationError where the clock is real, or the run is
         recorded or replayed.
         """
-        from vm.marks import Marks
         from vm.recording import refuse_to_record
         from vm.reverse import Past, Workings
 
         self._refuse_unless_still("keep_history")
         refuse_to_record(self.clock.kind, self.inputs)
-        spacing, snapshots = whole_number("spacing", spacing), whole_number("snapshots", snapshots)
-        if spacing < 1000 or snapshots < 4:
-            raise ConfigurationError(f"spacing={spacing}, snapshots={snapshots}: at least 1000 steps, and 4 of them")
-        workings = Workings(self._native, self._scheduler, self._natives, self._take_snapshot, self._go_to)
-        return Past(self._outside(), workings, Marks(spacing, snapshots, parse_size(memory)))
+        workings = Workings(self._native, self._scheduler, self._natives, self._probing, self._take_snapshot,
+                            self._go_to)
+        return Past(self._outside(), workings, spacing, snapshots, memory)
 
     def step_back(self, n: int = 1) -> Stop:
         """Be where the machine was `n` steps ago, all harts together, as if it had never been later.
@@ -735,25 +711,7 @@ class Machine:
 
         Raises what `step_back` raises.
         """
-        past = self._past("run_back")
-        if isinstance(until, (str, bytes)):
-            if not until:
-                raise ConfigurationError("run_back() to a text of no bytes: say which")
-            return past.run_back_to_text(until.encode() if isinstance(until, str) else until)
-        if isinstance(until, tuple) and len(until) == 3 and isinstance(until[0], str):
-            access, address, size = until
-            watchpoint = self.add_watchpoint(address, size, access)
-            try:
-                return past.run_back_to_probe((watchpoint,))
-            finally:
-                watchpoint.remove()
-        wanted = self.probes if until is None else several(until)
-        if not wanted:
-            raise ConfigurationError("run_back(): no breakpoint or watchpoint is set; set one, or say until=")
-        for probe in wanted:
-            if probe not in self.probes:
-                raise ConfigurationError(f"run_back() to {probe!r}: no breakpoint or watchpoint of this machine")
-        return past.run_back_to_probe(wanted)
+        return self._past("run_back").run_back(until)
 
     def _past(self, what: str) -> Past:
         from vm.reverse import Past
@@ -797,23 +755,6 @@ def memory_size(memory: int | str | None, board: str) -> int:
     if memory is not None:
         raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
     return 0
-
-
-def several(until: object) -> tuple[Probe, ...]:
-    """One probe or some, of what `Machine.run_back` is told. Raises ConfigurationError."""
-    probes = (until,) if isinstance(until, get_args(Probe)) else until
-    if isinstance(probes, (list, tuple)) and all(isinstance(probe, get_args(Probe)) for probe in probes):
-        return tuple(probes)
-    raise ConfigurationError(f"run_back(until={until!r}): it is a breakpoint, a watchpoint, or a list of them; "
-                             "('write', address, size); or text")
-
-
-def place(name: str, value: int) -> int:
-    """An address or a size in a space of 64 bits. Raises ConfigurationError."""
-    number = whole_number(name, value)
-    if not 0 <= number < 1 << 64:
-        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
-    return number
 
 
 def parse_isa(isa: str) -> isa_strings.Isa:

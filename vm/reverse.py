@@ -18,19 +18,24 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+from vm.arguments import whole_number
 from vm.errors import ConfigurationError, ReplayDiverged
 from vm.events import NEVER
 from vm.marks import Mark, Marks
-from vm.probes import Access, Hit, Probe
+from vm.probes import Access, Hit, Probe, WatchedAccess
+from vm.probing import Probing
 from vm.recording import Outside
+from vm.sizes import parse_size
 from vm.snapshot import Snapshot
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
 from vm_native.riscv.hart import NativeHart
 
+Until = Probe | Sequence[Probe] | tuple[WatchedAccess, int, int] | str | bytes | None
 Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take_hits` has it
 
+LEAST_SPACING, LEAST_SNAPSHOTS = 1_000, 4
 FEWEST = 500_000        # steps from one snapshot to the next, where the guest is slow
 REPEATED_NS = 4_000_000     # of the host, to go from one to the next
 FAR = 1 << 17           # steps from a snapshot to a place, from which on another snapshot is taken on the way ...
@@ -43,6 +48,7 @@ class Workings(NamedTuple):
     native: NativeMachine
     scheduler: Scheduler
     harts: Sequence[NativeHart]
+    probing: Probing
     take: Callable[[], Snapshot]
     go_to: Callable[[Snapshot], None]
 
@@ -53,11 +59,16 @@ class Past:
     It is told by the machine what comes from outside (vm.inputs.History).
     """
 
-    def __init__(self, outside: Outside, workings: Workings, marks: Marks):
+    def __init__(self, outside: Outside, workings: Workings, spacing: int, snapshots: int, memory: int | str):
+        """The last three as `Machine.keep_history` has them. Raises ConfigurationError."""
+        spacing, snapshots = whole_number("spacing", spacing), whole_number("snapshots", snapshots)
+        if spacing < LEAST_SPACING or snapshots < LEAST_SNAPSHOTS:
+            raise ConfigurationError(f"spacing={spacing}, snapshots={snapshots}: at least {LEAST_SPACING} steps, and "
+                                     f"{LEAST_SNAPSHOTS} of them")
         self._outside = outside
-        self._native, self._scheduler, self._harts, self._take, self._go_to = workings
-        self._marks = marks
-        self._spacing = min(FEWEST, marks.spacing)      # from one snapshot to the next, as fast as the guest is now
+        self._native, self._scheduler, self._harts, self._probing, self._take, self._go_to = workings
+        self._marks = Marks(spacing, snapshots, parse_size(memory))
+        self._spacing = min(FEWEST, spacing)      # from one snapshot to the next, as fast as the guest is now
         self._timed = 0, 0              # host time and step at which a stretch began that says how fast that is
         self._runner = outside.runner
         self._inputs = outside.inputs
@@ -234,7 +245,22 @@ class Past:
                 self._stand_at(target)
         return self._stop(StopReason.BUDGET, count)
 
-    def run_back_to_probe(self, wanted: Collection[Probe]) -> Stop:
+    def run_back(self, until: Until) -> Stop:
+        """As `Machine.run_back`."""
+        if isinstance(until, (str, bytes)):
+            if not until:
+                raise ConfigurationError("run_back() to a text of no bytes: say which")
+            return self._run_back_to_text(until.encode() if isinstance(until, str) else until)
+        if isinstance(until, tuple) and len(until) == 3 and isinstance(until[0], str):
+            access, address, size = until
+            watchpoint = self._probing.add_watchpoint(address, size, access)
+            try:
+                return self._run_back_to_probe((watchpoint,))
+            finally:
+                watchpoint.remove()
+        return self._run_back_to_probe(self._probing.several(until))
+
+    def _run_back_to_probe(self, wanted: Collection[Probe]) -> Stop:
         """To before the last instruction that met one of these probes."""
         self._catch_up()
         now = self._runner.steps
@@ -253,7 +279,7 @@ class Past:
         reason = StopReason.BREAKPOINT if found[0].access == "execute" else StopReason.WATCHPOINT
         return Stop(reason, pc, hart, now - step, hits=found)
 
-    def run_back_to_text(self, text: bytes) -> Stop:
+    def _run_back_to_text(self, text: bytes) -> Stop:
         """To before the byte was printed with which the text was, the last time."""
         self._catch_up()
         now = self._runner.steps

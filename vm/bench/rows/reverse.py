@@ -7,6 +7,7 @@ import vm
 from vm.bench.guests.build import elf
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.engine import Engine
 
 GUESTS = ("sort", "bytecode_switch", "timer")
 LONG = 1_000_000_000
@@ -16,7 +17,7 @@ NEARLY_FREE = Claim(0.6, "at least 0.6x")
 
 def rows(quick: bool) -> Iterator[Row]:
     steps = LONG // 10 if quick else LONG
-    engines = ("interpreter", "jit") if best_engine() == "jit" else ("interpreter",)
+    engines: tuple[Engine, ...] = ("interpreter", "jit") if best_engine() == "jit" else ("interpreter",)
     for engine in engines:
         yield Row("reverse", f"one step back after {steps:,} of a sort, {engine}", "the run again, but for one step",
                   "step_back(1)", one_step_back(engine, steps, 3 if quick else 5), claim=CLAIM)
@@ -25,7 +26,7 @@ def rows(quick: bool) -> Iterator[Row]:
                   claim=NEARLY_FREE if guest != "timer" else None)
 
 
-def loaded(guest: str, engine: str) -> vm.Machine:
+def loaded(guest: str, engine: Engine) -> vm.Machine:
     machine = vm.Machine(memory="128M", engine=engine)
     machine.load(elf(guest))
     return machine
@@ -37,7 +38,7 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def one_step_back(engine: str, steps: int, rounds: int) -> Callable[[], Iterator[Pair]]:
+def one_step_back(engine: Engine, steps: int, rounds: int) -> Callable[[], Iterator[Pair]]:
     """Each time after another stretch of the run, so that nothing has prepared for it."""
     def pairs() -> Iterator[Pair]:
         with loaded("sort", engine) as machine:
