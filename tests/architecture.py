@@ -28,14 +28,14 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
-     "perf_map", "inputs", "engine"),
-    ("memory", "registers", "hart"),
+    ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
+     "host", "stats", "perf_map", "inputs", "engine", "log"),
+    ("memory", "registers", "hart", "standing"),
     ("devices",),
     ("loaders", "guests", "images"),
-    ("boards", "firmware", "htif", "console"),
-    ("boot", "runner", "shell", "plan"),
-    ("snapshot",),
+    ("boards", "firmware", "htif", "console", "witness"),
+    ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
+    ("snapshot", "marks", "reverse"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

@@ -16,9 +16,11 @@ from vm.errors import (
     GuestError,
     ImageError,
     LoadError,
+    LogError,
     MachineBusy,
     MachineUnusable,
     PageFault,
+    ReplayDiverged,
     SnapshotError,
     UnexpectedOutput,
     Unreachable,
@@ -27,7 +29,9 @@ from vm.errors import (
 
 if TYPE_CHECKING:
     from vm import copy, devices, images
+    from vm.log import Log
     from vm.machine import Machine
+    from vm.recording import Recording
     from vm.settings import Settings
     from vm.snapshot import Snapshot
     from vm.stop import Stop, StopReason
@@ -36,12 +40,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Snapshot",
-    "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable", "VmError",
+    "ImageError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Recording",
+    "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable",
+    "VmError",
     "copy", "devices", "images",
 ]
 
-CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot", "Stop": "vm.stop", "StopReason": "vm.stop"}
+CLASSES = {"Log": "vm.log", "Machine": "vm.machine", "Recording": "vm.recording", "Settings": "vm.settings",
+           "Snapshot": "vm.snapshot", "Stop": "vm.stop", "StopReason": "vm.stop"}
 MODULES = ("copy", "devices", "images")
 
 

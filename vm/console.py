@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
+from zlib import crc32
 
 from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.state import Stateful
@@ -41,7 +42,7 @@ class Console(Stateful):
 
     state = ("output", "position", "before", "before_bytes", "index")
     unsaved = ("_send", "_unread", "_run", "_request_stop", "_output", "_saved", "_position", "_search", "mirror",
-               "record")
+               "record", "printed")
 
     def __init__(self, send: Callable[[bytes], None], unread: Callable[[], int], run: Callable[..., Stop],
                  request_stop: Callable[[], None]):
@@ -58,6 +59,7 @@ class Console(Stateful):
         self.index = 0
         self.mirror: Callable[[bytes], None] | None = None
         self.record = True
+        self.printed: int | None = None         # where a run is recorded or replayed: the CRC-32 of what it has printed
 
     def __repr__(self) -> str:
         ending = bytes(self._output[-REPR_TAIL:]).decode(errors="replace")
@@ -93,6 +95,8 @@ class Console(Stateful):
         """Take what the guest prints: the output of its console devices."""
         if self.mirror is not None:
             self.mirror(data)                   # first: if it raises, the guest will print this again
+        if self.printed is not None:
+            self.printed = crc32(data, self.printed)
         if not self.record and self._search is None:
             return
         old_end = len(self._output)

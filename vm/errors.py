@@ -36,10 +36,6 @@ class MachineUnusable(VmError, RuntimeError):
     """The machine is closed; or another process has built it, of which this one is a fork."""
 
 
-class SnapshotError(VmError, ValueError):
-    """A snapshot is damaged, of another version, or of a machine of another shape. The message names what and where."""
-
-
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 
@@ -96,6 +92,29 @@ class CommandFailed(VmError):
         self.output = output
         super().__init__(f"{command!r} ended with status {status}{output and '; its output ends with:'}"
                          f"{output and chr(10)}{output[-1000:]}")
+
+
+# --- Recorded runs ---------------------------------------------------------------------------------------------------
+
+class LogError(VmError, ValueError):
+    """A file is no log of a recorded run, or a damaged one, or of a newer version. The message says where."""
+
+
+class ReplayDiverged(VmError):
+    """A replayed run is not the one that was recorded. The message says since when, and what differs.
+
+    Attributes: `step` of the machine, and `hart` whose turn it was, where it was found; `fitted`, the last step at
+    which all was as recorded, None where the machine does not stand where the log begins; `difference`.
+    """
+
+    def __init__(self, step: int, hart: int, fitted: int | None, difference: str):
+        self.step = step
+        self.hart = hart
+        self.fitted = fitted
+        self.difference = difference
+        where = f"the replay diverges at step {step:,}, hart {hart}" if fitted is not None else "the log does not fit"
+        fits = "" if fitted is None else f"; at step {fitted:,} it was as recorded"
+        super().__init__(f"{where}: {difference}{fits}")
 
 
 # --- The guest -------------------------------------------------------------------------------------------------------

@@ -40,12 +40,13 @@ class EventQueue(Stateful):
     """
 
     state = ("order", "entries")
-    unsaved = ("_clock", "_scheduler", "_heap", "_receivers")
+    unsaved = ("_clock", "_scheduler", "_heap", "_receivers", "_interrupted")
 
     def __init__(self, clock: Clock, scheduler: Scheduler):
         self._clock = clock
         self._scheduler = scheduler
         self._heap: list[Event] = []
+        self._interrupted = False
         self._receivers: dict[str, Receiver] = {}
         self.order = 0                      # of the entry that was scheduled last
 
@@ -76,8 +77,10 @@ class EventQueue(Stateful):
         self._heap = []
         self._announce()
 
-    def run_due(self) -> None:
-        """Hand out what is due. An event whose device raises stays in the queue."""
+    def run_due(self) -> bool:
+        """Hand out what is due; whether anything was. An event whose device raises stays in the queue."""
+        self._interrupted = False
+        was_due = bool(self._heap) and self._heap[0].due_ns <= self._clock.now_ns()
         while self._heap and self._heap[0].due_ns <= self._clock.now_ns():
             entry = heapq.heappop(self._heap)
             try:
@@ -86,6 +89,16 @@ class EventQueue(Stateful):
                 heapq.heappush(self._heap, entry)
                 self._announce()
                 raise
+        self._announce()
+        return was_due
+
+    def first_ns(self) -> int:
+        """Guest time at which the first is due; NEVER for none."""
+        return min(self._heap[0].due_ns, NEVER) if self._heap else NEVER
+
+    def interrupt(self) -> None:
+        """End the slice at hand as if something were due, so that the runner looks. Also from another thread."""
+        self._interrupted = True
         self._announce()
 
     # --- Saved state -------------------------------------------------------------------------------------------------
@@ -125,4 +138,4 @@ class EventQueue(Stateful):
         return self._receivers[name]
 
     def _announce(self) -> None:
-        self._scheduler.set_event(min(self._heap[0].due_ns, NEVER) if self._heap else NEVER)
+        self._scheduler.set_event(0 if self._interrupted else self.first_ns())

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from vm.state import Stateful
 
@@ -19,6 +20,61 @@ LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just
 
 def always() -> bool:
     return True
+
+
+class History(Protocol):
+    """Who writes down what comes from outside, or has it from such a log: what the machine's parts tell it.
+
+    Times and steps are those of the machine; `begin` and `end` are called around each run. `live` says whether anything
+    comes in that is not in the log.
+    """
+
+    live: bool
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
+
+    def next_stop(self) -> tuple[int, int] | None:
+        """Between slices: the step and the guest time where the next must end; None: this run does."""
+
+    def before_serving(self) -> None:
+        """A slice has ended, and what it ended for is not served yet."""
+
+    def enter(self, source: str, data: bytes) -> None:
+        """Data comes in: `Inputs.admit` lets it into the machine."""
+
+    def wrote(self, address: int, data: bytes) -> None:
+        """Before somebody writes memory who is no hart."""
+
+    def cleared(self, address: int, size: int) -> None:
+        """Before somebody clears it."""
+
+    def asked(self, address: int, size: int) -> None:
+        """Before somebody reads a device who is no hart."""
+
+    def reset(self) -> AbstractContextManager[None]:
+        """Around a reset."""
+
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        """What the guest gets of a device that is not deterministic, as `question()` asks it."""
+
+    def drove(self, device: str, level: bool) -> None:
+        """Such a device drives its interrupt line: `Outsider.drive` lets that happen, and so on."""
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None: ...
+
+    def cancelled(self, device: str, event: int) -> None: ...
+
+
+class Outsider(Protocol):
+    """The doings of a device that is not deterministic, as the machine has them."""
+
+    def drive(self, level: bool) -> None: ...
+
+    def let_schedule(self, delay_ns: int, event: int, data: int) -> None: ...
+
+    def let_cancel(self, event: int) -> None: ...
 
 
 class Watched(NamedTuple):
@@ -33,15 +89,18 @@ class Inputs(Stateful):
 
     `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
     somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
+    While a run is recorded or replayed, `history` decides when what comes in enters the machine.
     What has come in is with the receivers: nothing here is saved.
     """
 
-    unsaved = ("_receivers", "_watched", "on_entered", "interactive")
+    unsaved = ("_receivers", "_watched", "on_entered", "interactive", "history", "witnesses")
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
         self.on_entered: Callable[[], None] | None = None
+        self.history: History | None = None
+        self.witnesses: dict[str, Outsider] = {}        # by the name of the device
         self.interactive = False
 
     def add(self, source: str, receiver: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -49,8 +108,20 @@ class Inputs(Stateful):
         self._receivers[source] = receiver
         return partial(self.enter, source)
 
+    @property
+    def sources(self) -> Collection[str]:
+        """The names of all sources."""
+        return self._receivers.keys()
+
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
+        if self.history is None:
+            self.admit(source, data)
+        else:
+            self.history.enter(source, data)
+
+    def admit(self, source: str, data: bytes) -> None:
+        """It enters the machine, now."""
         self._receivers[source](data)
         if self.on_entered is not None:
             self.on_entered()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
 
@@ -20,7 +21,7 @@ from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
-from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault, SnapshotError
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
@@ -30,6 +31,8 @@ from vm.loaders import Program
 from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
 from vm.plan import MachinePlan, PlannedDevice, PlannedRegion
+from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
+from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
 from vm.sizes import PAGE_SIZE, parse_size
@@ -37,6 +40,7 @@ from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
 from vm.state import Stateful
 from vm.stats import summary
 from vm.stop import Stop
+from vm.witness import witnessed
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import Scheduler
 from vm_native.memory.bus import Bus
@@ -51,6 +55,9 @@ if TYPE_CHECKING:
 
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
+    from vm.log import Log
+    from vm.recording import Outside, Recording
+    from vm.reverse import Past, Until
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
@@ -61,6 +68,7 @@ DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 OF_THE_GUEST = ("htif", "events")   # parts whose state fits once the machine knows which guest it has
+NOT_IN_A_LOG = {"map", "attach", "load", "boot", "restore"}     # methods that change what a machine is
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -139,6 +147,7 @@ class Machine:
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
+        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running)
         self._console_device: ConsolePort | None = None     # what is typed to
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
@@ -294,12 +303,18 @@ class Machine:
         self._refuse_if_running("reset")
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
+        with nullcontext() if self.inputs.history is None else self.inputs.history.reset():
+            self._begin(self._start)
+
+    def _reset(self) -> None:
+        """`reset`, in the middle of a run, between two slices."""
+        assert self._start is not None
         self._begin(self._start)
 
     def _map_devices(self) -> None:
         if not self._mapped:
-            for placed in self.board.devices.values():
-                self._bus.add_device(placed.address, placed.device.size, placed.device)
+            for name, placed in self.board.devices.items():
+                self._bus.add_device(placed.address, placed.device.size, witnessed(name, placed.device, self.inputs))
             self._mapped = True
 
     def _begin(self, start: Start) -> None:
@@ -389,6 +404,34 @@ class Machine:
             raise unusable(self._native)
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
+        if self.inputs.history is not None and what in NOT_IN_A_LOG:
+            raise ConfigurationError(f"{what}() cannot be part of a recorded run, which begins after it: end the "
+                                     "recording or the replay first")
+
+    # --- Probes ------------------------------------------------------------------------------------------------------
+
+    def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
+        """From now on `run` ends before each instruction at this address, with reason `breakpoint`.
+
+        A hart that is reported there goes on past it in the next run. Raises ConfigurationError.
+        """
+        return self._probing.add_breakpoint(address, space)
+
+    def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
+        """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
+
+        - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
+        - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
+          do fetches and the walk of page tables, which can set bits there.
+
+        Raises ConfigurationError where the range is not RAM.
+        """
+        return self._probing.add_watchpoint(address, size, access)
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The breakpoints and watchpoints that are set."""
+        return tuple(self._runner.probes.values())
 
     # --- States ------------------------------------------------------------------------------------------------------
 
@@ -402,6 +445,10 @@ class Machine:
         was.
         """
         self._refuse_unless_still("snapshot")
+        return self._take_snapshot()
+
+    def _take_snapshot(self) -> Snapshot:
+        """`snapshot`, between two runs or two slices."""
         parts = {name: part.save() for name, part in self._parts().items()}
         harts = tuple([native.save() for native in self._natives])
         before = None if self._stands_on is None else weakref.ref(self._stands_on)
@@ -421,10 +468,14 @@ class Machine:
         self._refuse_unless_still("restore")
         if not isinstance(snapshot, Snapshot):
             raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
-        state = snapshot.state
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
         self._map_devices()
+        self._go_to(snapshot)
+
+    def _go_to(self, snapshot: Snapshot) -> None:
+        """`restore` of a machine of the same shape, between two runs or two slices."""
+        state = snapshot.state
         self._native.restore(state.memory, state.harts)
         if snapshot.start is not self._start:
             self._runner.reset()
@@ -583,6 +634,100 @@ class Machine:
 
         __tracebackhide__ = True
         return Shell(self, user, password, seconds=seconds, timeout=timeout)
+
+    # --- Recording ---------------------------------------------------------------------------------------------------
+
+    def record(self) -> Recording:
+        """Write down all that comes from outside from now on, until `stop()` or to the end of a `with` block.
+
+        What that is, `Recording.log`, and a snapshot of this moment are the whole run: see `vm.replay`. Raises
+        ConfigurationError where the clock is real.
+        """
+        from vm.recording import Recording, refuse_to_record
+
+        self._refuse_if_running("record")
+        refuse_to_record(self.clock.kind, self.inputs)
+        return Recording(self._outside())
+
+    def replay(self, log: Log) -> None:
+        """Let all that comes from outside be what the log has, from now on until it ends.
+
+        The machine must stand where the recording began, as one does that a snapshot of that moment was restored to.
+        It then runs by `run`, on any engine and in any pieces; that stops with reason `replayed` where the log ends,
+        and goes on as any other machine. Until then input and changes from outside raise MachineBusy. ReplayDiverged is
+        raised here where the machine stands elsewhere, and by `run` where it comes elsewhere.
+        """
+        from vm.recording import refuse_to_record
+        from vm.replaying import Replay
+
+        self._refuse_if_running("replay")
+        refuse_to_record(self.clock.kind, self.inputs)
+        Replay(self._outside(), log)
+
+    def _outside(self) -> Outside:
+        from vm.recording import Outside
+        from vm.standing import Standing
+
+        self._map_devices()
+        standing = Standing(self.harts, self._natives, self.clock, self._scheduler)
+        return Outside(self._runner, self.inputs, self.memory, self.events, self.console, standing, self._reset)
+
+    # --- Running backwards -------------------------------------------------------------------------------------------
+
+    def keep_history(self, spacing: int = 8_000_000, snapshots: int = 64, memory: int | str = "1G") -> Past:
+        """From now on the machine can go back, by `step_back` and `run_back`, to any step from here on.
+
+        While it runs, snapshots are taken, ever farther apart the longer ago they are.
+
+        - spacing: steps between the last two, at most; going back by one repeats as many at worst. There are fewer
+          where the guest is slow, so that this takes no longer.
+        - snapshots: how many at most, 4 or more; those where something came from outside are kept longest. When all of
+          them are such, the beginning of the history moves on.
+        - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.
+
+        It ends with `stop()`, or with a `with` block. Raises ConfigurationError where the clock is real, or the run is
+        recorded or replayed.
+        """
+        from vm.recording import refuse_to_record
+        from vm.reverse import Past, Workings
+
+        self._refuse_unless_still("keep_history")
+        refuse_to_record(self.clock.kind, self.inputs)
+        workings = Workings(self._native, self._scheduler, self._natives, self._probing, self._take_snapshot,
+                            self._go_to)
+        return Past(self._outside(), workings, spacing, snapshots, memory)
+
+    def step_back(self, n: int = 1) -> Stop:
+        """Be where the machine was `n` steps ago, all harts together, as if it had never been later.
+
+        Running on, it does the same again, and what came from outside comes again at its step; until something else
+        does. Raises ConfigurationError where no history is kept, or it does not reach so far; the machine is then where
+        it was.
+        """
+        return self._past("step_back").step_back(whole_number("n", n))
+
+    def run_back(self, until: Until = None) -> Stop:
+        """Run backwards, to before what happened last of what is asked for.
+
+        - until: a breakpoint or watchpoint, or several in a list or tuple; None for all that are set;
+          ("write", address, size), or "read" or "access" first, for the last access to a range of physical memory;
+          text or bytes, for the byte of the console's output that completed it.
+
+        The next instruction is then the one that is at the breakpoint, does the access or prints the byte, and the
+        reason as of a run: `breakpoint`, `watchpoint`, `condition`; `steps` is how many were gone back. Where it did
+        not happen since the history began, the reason is `beginning`, and the machine is where it was.
+
+        Raises what `step_back` raises.
+        """
+        return self._past("run_back").run_back(until)
+
+    def _past(self, what: str) -> Past:
+        from vm.reverse import Past
+
+        self._refuse_unless_still(what)
+        if not isinstance(self.inputs.history, Past):
+            raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
+        return self.inputs.history
 
     # --- End ---------------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
+    from vm.inputs import History
     from vm_native.execution.native_machine import NativeMachine
     from vm_native.memory.bus import Bus
     from vm_native.memory.ram import WritableRam
@@ -39,6 +40,7 @@ class Memory:
     def __init__(self, bus: Bus, machine: NativeMachine):
         self._bus = bus
         self._machine = machine
+        self.history: History | None = None     # while a run is recorded or replayed: is told before it is done
         self._windows: list[tuple[WritableRam, int, int]] = []      # through which somebody may write: address, size
 
     @property
@@ -54,6 +56,8 @@ class Memory:
         if data is not None:
             return data
         if size in DEVICE_SIZES:
+            if self.history is not None:
+                self.history.asked(address, size)
             value = self._bus.read_device(address, size)
             if value is not None:
                 return value.to_bytes(size, "little")
@@ -65,6 +69,8 @@ class Memory:
         """Write any buffer into RAM, or 1, 2, 4 or 8 bytes to a device. Marks pages dirty, drops translated code."""
         size = memoryview(data).nbytes
         self._check(address, size, "write")
+        if self.history is not None:
+            self.history.wrote(address, bytes(data))
         if self._machine.write(address, data):
             return
         if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
@@ -79,6 +85,8 @@ class Memory:
     def clear(self, address: int, size: int) -> None:
         """Set RAM to zero, as `write` does; whole pages cost the host no memory until they are touched again."""
         self._check(address, size, "write")
+        if self.history is not None:
+            self.history.cleared(address, size)
         pieces = self._pieces(address, size)
         if size and not pieces:
             raise BusError(address, "write", f"{size} bytes of RAM")
@@ -147,6 +155,8 @@ class Memory:
         """What was written through them counts from now on; those of which no view is alive are shut."""
         for _, address, size in self._windows:
             self._machine.invalidate(address, size)
+            if self.history is not None:
+                self.history.wrote(address, self.read(address, size))
         self._windows = [opened for opened in self._windows if opened[0].exports]
 
     def refuse_unusable(self, access: Access) -> None:

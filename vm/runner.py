@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.memory import unusable
+from vm.probes import Hit, Probe
 from vm.state import Stateful
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
@@ -39,7 +41,7 @@ class Runner(Stateful):
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_look_at_ns")
+               "_htif_watch", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
 
     firmware: Firmware
 
@@ -52,8 +54,14 @@ class Runner(Stateful):
         self._inputs = inputs
         self._harts = harts
         self._htif: Htif | None = None
+        self._htif_watch: int | None = None     # its number in the core
+        self.probes: dict[int, Probe] = {}      # by their numbers in the core
+        self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
+        self.served = 0                     # how often something happened between two slices, as a guest could notice
+        self.thread: int | None = None      # which `run` is in; None: it is not
+        self.between_slices = True          # nothing is half done
 
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
@@ -78,13 +86,17 @@ class Runner(Stateful):
     def watch(self, htif: Htif) -> None:
         """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""
         self._htif = htif
-        self._machine.watch(htif.tohost, 8)
+        self._htif_watch = self._machine.add_watch(htif.tohost, 8, reads=False, writes=True, always=True)
 
     def reset(self) -> None:
         """Forget what the guest asked for, and the word that is watched."""
         self._scheduler.forget_stop()
-        self._machine.watch(0, 0)
-        self._htif = self._requested = None
+        self._machine.forget_reports()
+        self._machine.take_hits()
+        if self._htif_watch is not None:
+            self._machine.remove_probe(self._htif_watch)
+        self._htif = self._htif_watch = self._requested = None
+        self._hits = []
 
     # --- The loop ----------------------------------------------------------------------------------------------------
 
@@ -97,11 +109,15 @@ class Runner(Stateful):
         """As `Machine.run`, which says what the limits mean."""
         if instructions is not None and (not isinstance(instructions, Integral) or instructions < 0):
             raise ConfigurationError(f"instructions={instructions!r}: a limit is a whole number that is not negative")
+        history = self._inputs.history
+        if history is not None:
+            history.begin()
         start = self.steps
         limits = Limits(NEVER if instructions is None else start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
         try:
+            self.thread = threading.get_ident()
             reason, number, exit_code = self._run_slices(limits, until)
             self._scheduler.release_handlers()
         except BaseException:
@@ -109,6 +125,10 @@ class Runner(Stateful):
                 self._scheduler.request_stop()      # the next run ends for it
             self._scheduler.release_handlers()
             raise
+        finally:
+            self.thread, self.between_slices = None, True
+            if history is not None:
+                history.end()
         self._requested = None
         return self._stop(reason, start, number, exit_code)
 
@@ -118,22 +138,33 @@ class Runner(Stateful):
         What the core says is over is served with handlers of signals put off, so that none can raise in between.
         """
         most = NEVER if until is None else CONDITION_EVERY
-        self._scheduler.paced = self._inputs.interactive
+        history = self._inputs.history
+        self._scheduler.paced = self._inputs.interactive and (history is None or history.live)
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
             host_ns = limits.host_ns
-            if self._inputs.watching:
+            if self._inputs.watching and (history is None or history.live):
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)
-            code, number = self._scheduler.run(min(limits.steps - self.steps, most), limits.guest_ns, host_ns)
+            last_step, stop_ns = limits.steps, limits.guest_ns
+            if history is not None:
+                self.between_slices = False
+                due = history.next_stop()
+                if due is None:
+                    return StopReason.REPLAYED, self._scheduler.current_hart, None
+                last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
+            code, number = self._scheduler.run(min(last_step - self.steps, most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
+            if history is not None and code in NOTICED:
+                history.before_serving()
             serve, reason = OUTCOMES[code]
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none
                 return reason, number, None
+            self.between_slices = True
             if self._requested is not None:
                 reason, exit_code = self._requested
                 return reason, number, exit_code
@@ -160,7 +191,8 @@ class Runner(Stateful):
         elif reason is StopReason.TRAP_LOOP:
             pc, cause, value = hart.trap_origin
         else:
-            return Stop(reason, hart.pc, number, steps, exit_code)
+            hits, self._hits = tuple(self._hits), []
+            return Stop(reason, hart.pc, number, steps, exit_code, hits=hits)
         message = f"hart {number}: {cause_name(cause)} (cause {cause}) at pc {pc:#x}, tval {value:#x}"
         return Stop(reason, pc, number, steps, exit_code, cause, value, message)
 
@@ -176,8 +208,11 @@ class Runner(Stateful):
         """The time for this run is over; or it is time to look at the inputs, which `run` does."""
         return time.monotonic_ns() < limits.host_ns
 
+    def _reach_time(self, limits: Limits, number: int) -> bool:
+        return self._clock.now_ns() < limits.guest_ns
+
     def _run_events(self, limits: Limits, number: int) -> bool:
-        self._events.run_due()
+        self.served += self._events.run_due()
         return True
 
     def _hear_request(self, limits: Limits, number: int) -> bool:
@@ -196,11 +231,20 @@ class Runner(Stateful):
         except BaseException:
             hart.pc -= 4                    # the environment call is repeated
             raise
+        self.served += 1
         return True
 
-    def _tell_of_store(self, limits: Limits, number: int) -> bool:
-        assert self._htif is not None       # nobody else watches memory
-        self._htif.stored(self._machine.watched_size)
+    def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
+        """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
+        for probe, access, address, size, pc, _, _ in self._machine.take_hits():
+            if probe == self._htif_watch:
+                assert self._htif is not None
+                self._htif.stored(size)
+                self.served += 1
+            else:
+                self._hits.append(Hit(self.probes[probe], access, address, size, pc))
+        if self._hits:
+            self.request(reason, None)
         return True
 
     def _sleep(self, limits: Limits, number: int) -> bool:
@@ -209,6 +253,7 @@ class Runner(Stateful):
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
         left = due - self._clock.now_ns()
+        self.between_slices = True
         self._look_at_inputs(max(min(left, limits.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
         return True
 
@@ -222,17 +267,20 @@ class Outcome(NamedTuple):
 
 OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "budget": Outcome(Runner._spend, StopReason.BUDGET),
-    "deadline": Outcome(Runner._end, StopReason.DEADLINE),
+    "deadline": Outcome(Runner._reach_time, StopReason.DEADLINE),
     "timeout": Outcome(Runner._look_at_clock, StopReason.TIMEOUT),
     "event": Outcome(Runner._run_events),
     "requested": Outcome(Runner._hear_request, StopReason.REQUESTED),
     "firmware": Outcome(Runner._serve_call),
-    "watch": Outcome(Runner._tell_of_store),
+    "watch": Outcome(partial(Runner._take_hits, reason=StopReason.WATCHPOINT)),
+    "breakpoint": Outcome(partial(Runner._take_hits, reason=StopReason.BREAKPOINT)),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),
     "trap-loop": Outcome(partial(Runner._give_up, reason=StopReason.TRAP_LOOP)),
 }.items()}
+# What of these a guest can notice; the others change when the next slice ends, no more.
+NOTICED = {STOP_CODES[name] for name in ("event", "firmware", "watch")}
 
 
 def later(name: str, now_ns: int, seconds: float | None) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from vm.display import html_table
+from vm.probes import Hit
 
 
 class StopReason(Enum):
@@ -20,6 +21,10 @@ class StopReason(Enum):
     EXIT = "exit"                       # the guest gave an exit code
     UNHANDLED_TRAP = "unhandled-trap"   # a trap for M-mode, where the machine itself is the firmware
     TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself, as where none is
+    BREAKPOINT = "breakpoint"           # the next instruction of the hart is at one
+    WATCHPOINT = "watchpoint"           # the last instruction of the hart has accessed what is watched
+    REPLAYED = "replayed"               # the log that is replayed ends here: Machine.replay
+    BEGINNING = "beginning"             # Machine.run_back found nothing in all of the history
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one
 
 
@@ -35,6 +40,7 @@ class Stop:
     - exit_code: the guest's, 0 after power-off; None if it gave none.
     - steps: how many this run took, all harts together.
     - cause, value: mcause and mtval of the trap that was the reason.
+    - hits: the breakpoints or watchpoints that were the reason; empty for other reasons.
     - message: one line for people; empty where the reason says it all.
     """
 
@@ -46,6 +52,7 @@ class Stop:
     cause: int | None = None
     value: int | None = None
     message: str = ""
+    hits: tuple[Hit, ...] = ()
 
     def __repr__(self) -> str:
         return f"Stop({', '.join(f'{name}={text}' for name, text in self._facts())})"
@@ -62,4 +69,6 @@ class Stop:
             facts.append(("exit_code", str(self.exit_code)))
         if self.cause is not None and self.value is not None:
             facts += [("cause", str(self.cause)), ("value", f"{self.value:#x}")]
+        if self.hits:
+            facts.append(("hits", ", ".join(repr(hit.probe) for hit in self.hits)))
         return facts

@@ -17,6 +17,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
 cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil
 cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
+cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil

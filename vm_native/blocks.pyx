@@ -430,6 +430,19 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
         size -= part
 
 
+cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil:
+    """Kill the blocks that reach over this address, physical or virtual, or up to it: they will end elsewhere now."""
+    cdef Block* block = machine.blocks.newest
+    cdef Block* older
+    cdef uint64_t start
+    while block != NULL:
+        older = block.older
+        start = block.key.physical if physical else block.key.pc
+        if address - start <= block.size:
+            kill_block(machine, block)
+        block = older
+
+
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil:
     """Kill what was translated of [physical, physical + size), which lies in one page of the region."""
     cdef CodePage* page

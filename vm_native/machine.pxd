@@ -44,7 +44,8 @@ cdef enum StopCode:
     STOP_TIMEOUT = 11
     STOP_IDLE = 12          # every hart waits, and nothing is scheduled that would wake one
     STOP_SLEEP = 13         # real time: every hart waits, the caller may sleep until the next deadline
-    STOP_WATCH = 14         # a store into the watched range has been done
+    STOP_WATCH = 14         # an access to a watched range has been done
+    STOP_BREAKPOINT = 15    # the next instruction is at a breakpoint
 
 cdef extern from *:
     bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil
@@ -82,6 +83,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     int number              # its place in machine.cpus
     FrontEnd* front_end
     Block* scratch          # a block for code that is not cached
+    uint64_t reported_pc    # of the breakpoint that ended a run last: the hart goes on past it ...
+    uint64_t reported_step  # ... if it still stands there; its `consumed_steps` then and 1 more, 0: nowhere
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -106,10 +109,35 @@ cdef struct BlockCache:     # blocks.pyx keeps it
     uint64_t invalidations
     uint64_t evictions      # invalidations for want of room
 
-cdef struct Watch:          # stores into [base, end) stop the run after themselves
+cdef struct Hit:            # an instruction has met a probe
+    int accesses            # which: WATCHED_READS, WATCHED_WRITES; not 0 for a breakpoint; 0: none, or told of already
+    uint64_t address        # what was accessed, physical, of two pages the first part
+    int size
+    uint64_t pc             # of the instruction
+    uint64_t step           # the machine's, before it
+    int hart
+
+cdef struct Watch:          # accesses to [base, end), physical, stop the run after their instruction
+    int id
+    int accesses            # which
+    bint always             # also while probes are only noted
     uint64_t base
     uint64_t end
-    int size                # bytes of the last such store
+    Hit hit                 # the last
+
+cdef struct Breakpoint:     # the run stops before the instruction at an address
+    int id
+    bint physical           # which address it is
+    uint64_t address
+    Hit hit
+
+cdef struct Probes:         # probes/ keeps them
+    Watch* watches
+    int watch_count
+    Breakpoint* breakpoints
+    int breakpoint_count
+    int last_id             # that was given to one of either kind
+    bint noting             # nothing stops: what has been met last is noted
 
 cdef struct Machine:
     AddressMap* map
@@ -120,7 +148,7 @@ cdef struct Machine:
     FrontEnd* front_end     # of all harts
     BlockCache blocks
     Compiler* compiler      # NULL: blocks are interpreted
-    Watch watch
+    Probes probes
     bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
 
 # A compiling engine as the run loop and the block cache see it.
@@ -241,6 +269,7 @@ cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
+cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_all_writes(Machine* machine) noexcept nogil
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

@@ -82,6 +82,19 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
         forget_page_entries(machine.cpus[hart])
 
 
+cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
+    """Loads from a page are watched from now on: the same of what is remembered of reads from it."""
+    cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+    cdef TlbEntry* entry
+    cdef int hart, i
+    for hart in range(machine.cpu_count):
+        for i in range(TLB_BANKS * TLB_ENTRIES):
+            entry = &machine.cpus[hart].banks[i]
+            if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
+                entry.read_tag = INVALID_TAG
+        forget_page_entries(machine.cpus[hart])
+
+
 cdef void revoke_all_writes(Machine* machine) noexcept nogil:
     """Every page is clean again: the first write to each is to be noticed, whichever hart's, under whichever address."""
     cdef TlbEntry* banks

@@ -13,9 +13,11 @@ from vm_native.machine cimport (
     CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
+from vm_native.memory.ram cimport (
+    HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
+)
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
-from vm_native.probes.watch cimport look_at_watch
+from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.signals cimport signal_waits
 
 cdef extern from *:
@@ -196,6 +198,15 @@ cdef inline int find_operand(
     return CONTINUE
 
 
+cdef inline void accessed(
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, RamRegion* region, uint64_t physical, uint64_t size
+) noexcept nogil:
+    """Ask the watchpoints."""
+    if is_watched(region, physical):
+        store_position(cpu, uop, budget)
+        look_at_watches(cpu, accesses, physical, size)
+
+
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
@@ -215,7 +226,16 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         return load_from_device(cpu, uop, budget, address, piece[0].physical, kind)
     for i in range(operand.count):
         memcpy(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
+        accessed(cpu, uop, budget, WATCHED_READS, piece[i].region, piece[i].physical, piece[i].size)
     cpu.state.regs[uop.rd] = extend(value, kind)
+    return after_load(cpu, uop, budget)
+
+
+cdef int after_load(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    if cpu.stop != STOP_NONE:
+        store_position(cpu, uop, budget)
+        step_over(cpu, uop)
+        return EXIT
     return CONTINUE
 
 
@@ -248,15 +268,20 @@ cdef int device_failed(Cpu* cpu, int status, uint64_t cause, uint64_t address) n
     return TRAP
 
 
-cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, RamRegion* region, uint64_t physical, int size) noexcept nogil:
-    """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already."""
+cdef int stored(
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, RamRegion* region, uint64_t physical, int size
+) noexcept nogil:
+    """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already.
+
+    `accesses` are those that watchpoints are asked about.
+    """
     cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
     if region.code[page] & HAS_CODE:
         note_store_beside_code(cpu.machine, block_of(uop))
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         invalidate(cpu.machine, physical, size)
     mark_dirty(region, page)
-    look_at_watch(cpu, region, physical, size)
+    accessed(cpu, uop, budget, accesses, region, physical, size)
     return CONTINUE
 
 
@@ -288,7 +313,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     for i in range(operand.count):
         memcpy(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
     for i in range(operand.count):
-        stored(cpu, uop, budget, piece[i].region, piece[i].physical, <int>piece[i].size)
+        stored(cpu, uop, budget, WATCHED_WRITES, piece[i].region, piece[i].physical, <int>piece[i].size)
     return after_store(cpu, uop, budget)
 
 
@@ -314,17 +339,19 @@ cdef int store_to_device(
 
 # --- Atomics -------------------------------------------------------------------------------------------------------
 
+cdef uint64_t ALLOWED = <uint64_t>-1        # no operand that is aligned has this address
+
 cdef void* atomic_operand(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
 ) noexcept nogil:
     """Host address of an aligned operand in RAM; or NULL, and `status` says how to go on.
 
-    `physical` is 0 where the TLB allowed the access, so that there is nothing to do after a store.
+    `physical` is ALLOWED where the TLB allowed the access, so that there is nothing to do after it.
     """
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef RamRegion* region
     cdef void* host
-    physical[0] = 0
+    physical[0] = ALLOWED
     if hits(entry.write_tag if access == WRITE else entry.read_tag, address, size):
         return <void*>(<intptr_t>address + entry.addend)
     if address & (size - 1):
@@ -344,10 +371,12 @@ cdef void* atomic_operand(
     return region.host + (physical[0] - region.base)
 
 
-cdef int after_atomic(Cpu* cpu, Uop* uop, int64_t budget, uint64_t physical, int size) noexcept nogil:
-    if physical == 0:
+cdef int after_atomic(
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, uint64_t physical, int size
+) noexcept nogil:
+    if physical == ALLOWED:
         return CONTINUE
-    stored(cpu, uop, budget, ram_at(cpu.machine.map, physical, size), physical, size)
+    stored(cpu, uop, budget, accesses, ram_at(cpu.machine.map, physical, size), physical, size)
     return after_store(cpu, uop, budget)
 
 
@@ -365,7 +394,9 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cpu.reserved_host = <uint64_t>host
     cpu.state.reservation.size = size
     cpu.state.regs[uop.rd] = cpu.state.reservation.value
-    return CONTINUE
+    if physical != ALLOWED:
+        accessed(cpu, uop, budget, WATCHED_READS, ram_at(cpu.machine.map, physical, size), physical, size)
+    return after_load(cpu, uop, budget)
 
 
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
@@ -385,7 +416,7 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
             done = exchange64(host, cpu.state.reservation.value, value) == cpu.state.reservation.value
     cpu.reserved_host = 0
     cpu.state.regs[uop.rd] = not done
-    return after_atomic(cpu, uop, budget, physical, size) if done else CONTINUE
+    return after_atomic(cpu, uop, budget, WATCHED_WRITES, physical, size) if done else CONTINUE
 
 
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil:
@@ -405,7 +436,7 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     else:
         old = atomic8(host, operation, value)
     cpu.state.regs[uop.rd] = old
-    return after_atomic(cpu, uop, budget, physical, size)
+    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, physical, size)
 
 
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
@@ -427,4 +458,4 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     else:
         found = exchange8(host, expected, value)
     cpu.state.regs[uop.rd] = found
-    return after_atomic(cpu, uop, budget, physical, size)
+    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, physical, size)

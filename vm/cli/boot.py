@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import Address, build_machine, machine_options
+from vm.cli.options import Address, build_machine, log_options, machine_options, refuse_unfit
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -16,7 +16,9 @@ EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --run "uname -a"
-  vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0"""
+  vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
+  vm boot debian --shell --clock virtual --record session.vmlog
+  vm boot debian --shell --clock virtual --replay session.vmlog"""
 
 
 @click.command(epilog=EXAMPLES)
@@ -27,6 +29,7 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real")
+@log_options
 @click.option("--run", "command", metavar="COMMAND", help="Wait for a shell, run this in it and exit with its status.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Stop after so much time on the host.")
@@ -37,7 +40,7 @@ Examples:
                                               " or the host's apt's]")
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
-         mirror: str | None, **options: Any) -> int:
+         mirror: str | None, record: str | None, replay: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -59,6 +62,10 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(image and initrd, "debian brings its own initrd")
     refuse_if(image and address is not None, "--address goes with --kernel")
     refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
+    refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
+    refuse_unfit(record, replay, options["clock"])
+
+    from vm.cli.logs import logged
 
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
         small = image is not None and (shell or command is not None)
@@ -67,18 +74,21 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
-        return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0))
+        with logged(machine, record, replay):
+            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0))
 
 
 def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool) -> int:
     """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input."""
     from vm.cli.guest_shell import PipedShell, run_command
+    from vm.cli.logs import audience_or
     from vm.cli.session import run_to_end
     from vm.terminal import Terminal
 
     if command is not None:
         return run_command(machine, name, command, timeout)
-    return run_to_end(machine, name, timeout=timeout, terminal_class=PipedShell if piped else Terminal)
+    terminal = audience_or(machine, PipedShell if piped else Terminal)
+    return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
 
 
 def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:

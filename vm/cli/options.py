@@ -66,6 +66,27 @@ def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def log_options(command: Command) -> Command:
+    """The options `--record` and `--replay`: see vm.cli.logs."""
+    for option in (
+        click.option("--replay", metavar="LOG", help="Let come what came when LOG was recorded, until that ends: "
+                                                     "with the same files and options."),
+        click.option("--record", metavar="LOG", help="Write down all that comes from outside, and when; needs --clock "
+                                                     "virtual."),
+    ):
+        command = option(command)
+    return command
+
+
+def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
+    """Raises UsageError for what does not go together."""
+    if record and replay:
+        raise click.UsageError("say either --record or --replay", click.get_current_context())
+    if (record or replay) and clock != "virtual":
+        raise click.UsageError(f"{'--record' if record else '--replay'} needs --clock virtual: in real time no run is "
+                               "like another", click.get_current_context())
+
+
 def open_disk(argument: str) -> BlockDevice:
     """The disk that `FILE[,MODE]` names."""
     from vm.devices import BlockDevice

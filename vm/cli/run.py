@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import Address, build_machine, machine_options
+from vm.cli.options import Address, build_machine, log_options, machine_options, refuse_unfit
 from vm.errors import LoadError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: vm run firmware.elf --memory 64M --timeout 10")
 @click.argument("file", metavar="FILE")
 @machine_options(memory="128M", clock="virtual")
+@log_options
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
 @click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
               help="Afterwards write the words between begin_signature and end_signature here.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
-        quiet: bool, **options: Any) -> int:
+        quiet: bool, record: str | None, replay: str | None, **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
@@ -40,8 +41,11 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
       139  a trap that no handler of the guest takes
       141  nobody reads the output any more
     """
+    from vm.cli.logs import audience_or, logged
     from vm.cli.session import run_to_end
+    from vm.terminal import Terminal
 
+    refuse_unfit(record, replay, options["clock"])
     if signature is not None and not os.path.exists(signature):
         folder = os.path.dirname(signature) or "."
         if not os.access(folder, os.W_OK):
@@ -50,7 +54,9 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
     with build_machine(**options) as machine:
         program = machine.load(sys.stdin.buffer if file == "-" else file, address=address)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
-        code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet)
+        with logged(machine, record, replay):
+            code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet,
+                              terminal_class=audience_or(machine, Terminal))
         if signature is not None and place is not None:
             write_signature(machine, place, signature)
         return code

@@ -51,7 +51,8 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
         if terminal.quitting or stop.reason is StopReason.TIMEOUT:
             return stop
         if stop.reason is StopReason.RESET:
-            machine.reset()
+            if machine.inputs.history is None or machine.inputs.history.live:       # else the log has it
+                machine.reset()
         elif stop.reason is StopReason.IDLE and terminal.feeding:
             machine.inputs.poll(time_left())
         elif stop.reason is not StopReason.REQUESTED:           # which is the terminal's request, as it is stalled
@@ -73,6 +74,8 @@ def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
             return NOT_DONE, "not done within --max-instructions"
         case StopReason.TIMEOUT:
             return NOT_DONE, "not done within --timeout"
+        case StopReason.REPLAYED:
+            return 0, "the log ends here"
         case StopReason.IDLE:
             return NOT_DONE, "every hart waits for an interrupt, and nothing is left that could raise one"
         case _:

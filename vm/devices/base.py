@@ -159,6 +159,8 @@ class Device(Stateful):
     splits: bool = True             # an access wider than a register goes on to the next one
     level_triggered: bool = True    # the line asks again after each interrupt for as long as it is high; False: only
                                     # if it was driven high anew meanwhile, as QEMU's devices do
+    deterministic: bool = True      # its answers follow from what the guest did; False: a recorded run has them written
+                                    # down, and its interrupts, DMA and events
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
     setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `twin`
     unsaved: tuple[str, ...] = ("clock", "events", "memory", "irq", "_where", "_map", "_readers", "_writers",

@@ -9,10 +9,11 @@ from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
-from vm_native.machine cimport CONTINUE, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, Compiler, Cpu
+from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
+from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, steps_before_breakpoint, stops_at
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -45,15 +46,22 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     status[0] = fetch_address(cpu, key.pc, &key.physical)
     if status[0] != CONTINUE:
         return NULL
+    if has_breakpoints(cpu.machine) and stops_at(cpu, &key):
+        status[0] = EXIT
+        return NULL
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_block(cpu.machine, &key) if whole else NULL
     if block == NULL:
         cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
+        if has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &key):
+            cacheable = False
         block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
         steps = cacheable_steps(cpu.machine, block)
+        if has_breakpoints(cpu.machine):
+            steps = min(steps, steps_before_breakpoint(cpu.machine, block))
         if steps < block.steps:
             block = translate(translator, cpu, &key, max(steps, 1), status)
             if block == NULL or steps == 0:
@@ -158,5 +166,5 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             interpret(translator.form, cpu, block)
         elif status == RETRY:
             cpu.stop = STOP_RAISED
-        else:
+        elif status == TRAP:
             deliver_trap(cpu)

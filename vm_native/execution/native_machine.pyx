@@ -8,11 +8,12 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, break_reservations, reschedule, revoke_all_writes
+from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule, revoke_all_writes
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
-from vm_native.memory.ram cimport Ram, RamRegion
-from vm_native.probes.watch cimport clear_watch, set_watch
+from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
+from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
+from vm_native.probes.watch cimport add_watch, remove_watch
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
 from vm_native.memory.copy import kernels
@@ -68,6 +69,8 @@ cdef class NativeMachine:
         self.machine.compiler = NULL        # it may be gone already
         destroy_cache(&self.machine)
         free(self.machine.cpus)
+        free(self.machine.probes.watches)
+        free(self.machine.probes.breakpoints)
 
     cdef void add(self, Cpu* cpu, object owner) except *:
         cdef Cpu** cpus = <Cpu**>realloc(self.machine.cpus, (len(self.harts) + 1) * sizeof(Cpu*))
@@ -124,6 +127,7 @@ cdef class NativeMachine:
             restore_region(&self.machine, ram, content)
         for hart, state in zip(self.harts, harts, strict=True):
             hart.load(state)        # which forgets all that it remembers of memory
+        forget_reports(&self.machine)
 
     def add_ram(self, Ram ram not None):
         """Map another region, between slices. Raises ValueError where it overlaps something or no more regions fit."""
@@ -170,20 +174,63 @@ cdef class NativeMachine:
             invalidate(&self.machine, address, size)
             break_reservations(&self.machine, address, size)
 
-    def watch(self, uint64_t address, uint64_t size):
-        """Stop with STOP_WATCH after each store of a hart into [address, address + size), inside one page of RAM.
+    # --- Probes. No hart may be inside a slice -----------------------------------------------------------------------
 
-        There is one watch; size 0 ends it. Raises ValueError where that is not RAM.
+    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes, bint always=False):
+        """Stop with STOP_WATCH after each instruction that accesses [address, address + size). Returns an id.
+
+        `always`: also while probes are only noted. Raises ValueError where that is not RAM of one region.
         """
-        if size:
-            set_watch(&self.machine, address, size)
-        else:
-            clear_watch(&self.machine)
+        return add_watch(&self.machine, address, size, WATCHED_READS * reads | WATCHED_WRITES * writes, always)
+
+    def add_breakpoint(self, uint64_t address, *, bint physical):
+        """Stop with STOP_BREAKPOINT before each instruction at this address, virtual or physical. Returns an id."""
+        return add_breakpoint(&self.machine, address, physical)
+
+    def remove_probe(self, int id):
+        """End a watch or a breakpoint. One that there is not does nothing."""
+        remove_watch(&self.machine, id)
+        remove_breakpoint(&self.machine, id)
 
     @property
-    def watched_size(self):
-        """Bytes of the store that the last STOP_WATCH was for."""
-        return self.machine.watch.size
+    def noting(self):
+        """Whether probes do not stop a run: the last hit of each is noted, for `take_hits`. Writable."""
+        return self.machine.probes.noting
+
+    @noting.setter
+    def noting(self, bint value):
+        self.machine.probes.noting = value
+
+    def take_hits(self, bint noted=False):
+        """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,
+        hart, step). While probes are only noted, what has been is left out, or with `noted` in the list.
+
+        access: "read", "write", "access" for an instruction that does both, or "execute". The address is physical, but
+        that of a virtual breakpoint; pc that of the instruction, and step the machine's before it.
+        """
+        cdef Probes* probes = &self.machine.probes
+        cdef Hit* hit
+        hits = []
+        for i in range(probes.watch_count):
+            hit = &probes.watches[i].hit
+            if hit.accesses and (noted or not probes.noting or probes.watches[i].always):
+                hits.append((probes.watches[i].id, WATCHED_ACCESSES[hit.accesses], hit.address, hit.size, hit.pc,
+                             hit.hart, hit.step))
+                hit.accesses = 0
+        for i in range(probes.breakpoint_count):
+            hit = &probes.breakpoints[i].hit
+            if hit.accesses and (noted or not probes.noting):
+                hits.append((probes.breakpoints[i].id, "execute", hit.address, 0, hit.pc, hit.hart, hit.step))
+                hit.accesses = 0
+        return hits
+
+    def forget_reports(self):
+        """The harts have another state: whichever breakpoint one stands at is to be reported."""
+        forget_reports(&self.machine)
+
+    def pass_over(self, int hart):
+        """That this hart stands at a breakpoint is known: it goes on past it."""
+        pass_over(self.machine.cpus[hart])
 
     def statistics(self):
         """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
@@ -205,6 +252,9 @@ cdef class NativeMachine:
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()
         return counters
+
+
+WATCHED_ACCESSES = {WATCHED_READS: "read", WATCHED_WRITES: "write", WATCHED_READS | WATCHED_WRITES: "access"}
 
 
 cdef void zero(char* start, uint64_t size) noexcept nogil:

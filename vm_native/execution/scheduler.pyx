@@ -18,9 +18,9 @@ from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
-    STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED, STOP_REQUESTED,
-    STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu,
-    ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
+    STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED,
+    STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH,
+    Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
 from vm_native.signals cimport signal_waits
 
@@ -202,7 +202,8 @@ cdef class Scheduler:
         self.machine.current = NULL
         done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
-        self.quantum_left -= done
+        if self.machine.cpu_count > 1:      # alone, a hart has no turns
+            self.quantum_left -= done
         return cpu.stop
 
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil:
@@ -279,6 +280,6 @@ cdef class Scheduler:
 # What `Scheduler.run` returns first, for Python.
 STOP_CODES = {
     "budget": STOP_BUDGET, "deadline": STOP_DEADLINE, "timeout": STOP_TIMEOUT, "event": STOP_EVENT,
-    "requested": STOP_REQUESTED, "firmware": STOP_FIRMWARE, "watch": STOP_WATCH, "sleep": STOP_SLEEP,
-    "idle": STOP_IDLE, "unhandled-trap": STOP_UNHANDLED, "trap-loop": STOP_TRAP_LOOP,
+    "requested": STOP_REQUESTED, "firmware": STOP_FIRMWARE, "watch": STOP_WATCH, "breakpoint": STOP_BREAKPOINT,
+    "sleep": STOP_SLEEP, "idle": STOP_IDLE, "unhandled-trap": STOP_UNHANDLED, "trap-loop": STOP_TRAP_LOOP,
 }

@@ -9,7 +9,8 @@ cdef enum:
 
 cdef enum PageCode:         # bits of the code map
     HAS_CODE = 1            # translated: stores into the page are compared with the translated ranges
-    WATCHED = 2             # somebody waits for stores into the page: never cached for writing
+    WATCHED_READS = 2       # somebody waits for loads from the page: never cached, neither for reading nor for writing
+    WATCHED_WRITES = 4      # somebody waits for stores into the page: never cached for writing
 
 cdef struct RamRegion:
     uint64_t base           # guest physical address of the first byte

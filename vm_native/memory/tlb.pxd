@@ -1,6 +1,6 @@
 # Translations as engines see them: an entry of the TLB, a compiled access's copy of one, and the inline probe.
 from libc.stdint cimport intptr_t, uint64_t
-from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT
+from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, WATCHED_READS
 
 cdef enum:
     TLB_ENTRIES = 1024      # of a bank
@@ -33,6 +33,10 @@ cdef struct StoreRange:     # untranslated bytes of one page, beside code or not
 cdef inline uint64_t write_tag_of(uint64_t page, int code) noexcept nogil:
     # The write tag of a page that may be written and is dirty; `code` is what the code map has of it (PageCode).
     return page if not code else page | BESIDE_CODE if code == HAS_CODE else INVALID_TAG
+
+cdef inline uint64_t read_tag_of(uint64_t page, int code) noexcept nogil:
+    # The same of one that may be read.
+    return page if not code & WATCHED_READS else INVALID_TAG
 
 cdef inline TlbEntry* tlb_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
     # The only one that may hold the translation of this address.

@@ -1,16 +1,12 @@
-# Stores that somebody waits for: one range of RAM at a time, whose pages are never cached for writing.
+# Accesses that somebody waits for. Pages that are watched have no tag for the access, so that each takes the slow path.
 from libc.stdint cimport uint64_t
-from vm_native.machine cimport STOP_WATCH, Cpu, Machine
-from vm_native.memory.ram cimport PAGE_SHIFT, WATCHED, RamRegion
+from vm_native.machine cimport Cpu, Machine
+from vm_native.memory.ram cimport PAGE_SHIFT, WATCHED_READS, WATCHED_WRITES, RamRegion
 
-cdef inline void look_at_watch(Cpu* cpu, RamRegion* region, uint64_t physical, int size) noexcept nogil:
-    # After every store that is not done by way of a write tag.
-    cdef Machine* machine = cpu.machine
-    if region.code[(physical - region.base) >> PAGE_SHIFT] & WATCHED and (
-        physical < machine.watch.end and machine.watch.base < physical + size
-    ):
-        machine.watch.size = size
-        cpu.stop = STOP_WATCH
+cdef inline bint is_watched(RamRegion* region, uint64_t physical) noexcept nogil:
+    # Asked after every access of an instruction that is not done by way of a tag.
+    return region.code[(physical - region.base) >> PAGE_SHIFT] & (WATCHED_READS | WATCHED_WRITES) != 0
 
-cdef int set_watch(Machine* machine, uint64_t address, uint64_t size) except -1
-cdef void clear_watch(Machine* machine) noexcept nogil
+cdef void look_at_watches(Cpu* cpu, int accesses, uint64_t physical, uint64_t size) noexcept nogil
+cdef int add_watch(Machine* machine, uint64_t address, uint64_t size, int accesses, bint always) except -1
+cdef void remove_watch(Machine* machine, int id) noexcept nogil

@@ -10,9 +10,9 @@ from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of
 from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport RamRegion
+from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
-from vm_native.probes.watch cimport look_at_watch
+from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
     MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
@@ -243,7 +243,8 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
         return trap(cpu, STORE_ACCESS, address)
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)
-    look_at_watch(cpu, region, physical, 64)
+    if is_watched(region, physical):
+        look_at_watches(cpu, WATCHED_WRITES, physical, 64)
     return CONTINUE
 
 
@@ -285,7 +286,8 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]
     invalidate(cpu.machine, physical, 16)
-    look_at_watch(cpu, region, physical, 16)
+    if is_watched(region, physical):
+        look_at_watches(cpu, WATCHED_READS | WATCHED_WRITES, physical, 16)
     return CONTINUE
 
 

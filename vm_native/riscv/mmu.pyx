@@ -12,7 +12,8 @@ from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entri
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
-    EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, tlb_entry, write_tag_of,
+    EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry,
+    write_tag_of,
 )
 from vm_native.riscv.constants cimport (
     FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
@@ -327,7 +328,7 @@ cdef void fill(
         entry.exec_tag = page
     else:
         if access == READ or permits(hart, stage, READ, privilege, found):
-            entry.read_tag = page
+            entry.read_tag = read_tag_of(page, region.code[ram_page])
         if access == WRITE:
             mark_dirty(region, ram_page)
         if region.dirty[ram_page] and not region.rom:

@@ -19,7 +19,7 @@ from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
 from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
 from vm_native.state.image cimport RamImage, image_of
 from vm_native.state.pages cimport (
-    CHUNK_PAGES, CHUNK_SHIFT, PageTable, copy_in, derived_table, drop_table, empty_table, set_copy,
+    CHUNK_PAGES, CHUNK_SHIFT, Chunk, PageTable, copy_in, derived_table, drop_table, empty_table, set_copy,
 )
 
 from vm_native.descriptors import above_standard
@@ -106,6 +106,24 @@ cdef class RegionContent:
         for i in range(self.size >> PAGE_SHIFT):
             page[i] |= copy_in(self.pages.table, i) != NULL
         return pages
+
+    def copies_besides(self, RegionContent other):
+        """How many pages it has a copy of that another content, or the image alone (None), has not."""
+        cdef const Chunk* ours
+        cdef const Chunk* theirs = NULL
+        cdef uint64_t chunk, found = 0
+        cdef int i
+        if other is not None and other.size != self.size:
+            raise ValueError("regions of different sizes")
+        for chunk in range(self.pages.table.chunk_count):
+            ours = self.pages.table.chunks[chunk]
+            if other is not None:
+                theirs = other.pages.table.chunks[chunk]
+            if ours == NULL or ours == theirs:
+                continue
+            for i in range(CHUNK_PAGES):
+                found += ours.pages[i] != NULL and (theirs == NULL or ours.pages[i] != theirs.pages[i])
+        return found
 
     def differing(self, RegionContent other not None):
         """One byte a page, a bytearray: 0 where both are certain to hold the same."""

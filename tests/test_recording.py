@@ -1,0 +1,270 @@
+"""A recorded run comes again, to the instruction: on any engine, any number of harts, however it is divided.
+
+A run is compared by all that a guest could notice: the states of its harts, its RAM, guest time and what it printed.
+"""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+import vm
+from tests.guest import Guest
+from tests.recorded import BASE, ENGINES, ISA, asking, busy, run_to_its_end, seen, session_log
+from vm.log import Kind
+
+
+def typed(machine: vm.Machine, keys: random.Random) -> bytes:
+    return bytes(keys.choices(b"abcdefgh\n", k=keys.randrange(1, 40)))
+
+
+def act(machine: vm.Machine, choice: random.Random) -> None:
+    """Something that comes from outside, or a run of some kind."""
+    match choice.randrange(12):
+        case 0 | 1 | 2:
+            machine.console.send(typed(machine, choice))
+        case 3 | 4:
+            machine.run(instructions=int(10 ** choice.uniform(0, 5.5)))
+        case 5:
+            machine.run(seconds=10 ** choice.uniform(-7, -3.3))
+        case 6:
+            place = BASE + 0x10_0000 + 8 * choice.randrange(100)
+            machine.memory.write(place, choice.randbytes(choice.randrange(1, 90)))
+        case 7:
+            hart = choice.choice(machine.harts)
+            hart[choice.choice(["s5", "s7", "s9", "mscratch"])] = choice.randrange(1 << 64)
+        case 8:
+            wanted = machine.steps + choice.randrange(100_000)
+            machine.run(instructions=200_000, until=lambda m: m.steps >= wanted and not machine.console.send("u"))
+        case 9:
+            machine.console.send("x" * choice.randrange(1, 20))
+            machine.console.expect("x")             # stops in the middle of a slice, at a store to a device
+        case 10:
+            answer = iter([b"answer"])
+            machine.console.mirror = lambda data: machine.console.send(next(answer, b""))
+            machine.console.send("y")
+            machine.run(instructions=100_000)       # types in the middle of an instruction
+            machine.console.mirror = None
+        case 11:
+            with machine.memory.writable(BASE + 0x11_0000, 64) as view:
+                view[choice.randrange(64)] = choice.randrange(256)
+            machine.memory.clear(BASE + 0x10_0000, choice.randrange(900))
+
+
+def recorded(machine: vm.Machine, seed: int, actions: int = 40) -> vm.Log:
+    choice = random.Random(seed)
+    with machine.record() as recording:
+        for _ in range(actions):
+            act(machine, choice)
+        machine.run(instructions=30_000)
+    return recording.log
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("seed", range(6))
+def test_replay_is_the_same_run(seed, engine, harts):
+    """Random things come in at random moments; replayed on both engines, in one piece and in random ones."""
+    with busy(harts, engine) as original:
+        log = recorded(original, seed)
+        wanted = seen(original)
+    for other in ENGINES:
+        for choice in (None, random.Random(seed)):
+            with busy(harts, other) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+def test_what_comes_by_a_descriptor_and_from_a_thread(harts):
+    """A descriptor is looked at between slices, at the pace of the host's clock; a thread types whenever it likes."""
+    reading, writing = os.pipe()
+    with busy(harts) as original, original.record() as recording:
+        original.inputs.watch(reading, lambda: original.console.send(os.read(reading, 10)))
+        original.inputs.interactive = True
+        done = threading.Event()
+
+        def type_now_and_then() -> None:
+            while not done.wait(0.002):
+                os.write(writing, b"by a descriptor")
+                original.console.send("from a thread")
+
+        thread = threading.Thread(target=type_now_and_then)
+        thread.start()
+        for _ in range(10):
+            original.run(timeout=0.01)
+            original.run(seconds=0.002)
+        done.set()
+        thread.join()
+        original.inputs.forget(reading)
+        wanted, log = seen(original), recording.stop()
+    os.close(reading)
+    os.close(writing)
+    assert log.inputs > 20
+    for engine in ENGINES:
+        for choice in (None, random.Random(harts)):
+            with busy(harts, engine) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+FIRMWARE = """
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    la   t0, supervisor
+    csrw mepc, t0
+    li   t0, 0x800
+    csrs mstatus, t0
+    mret
+supervisor:
+    li   a7, 2                  # console_getchar
+    ecall
+    bltz a0, 1f
+    add  s5, s5, a0
+    slli s5, s5, 1
+    li   a7, 1                  # console_putchar
+    ecall
+1:  addi s5, s5, 3
+    j    supervisor
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_calls_of_the_firmware_and_a_reset(engine):
+    """The machine serves calls between slices; what is typed comes before or after one, and so in the replay."""
+    def made(engine: str) -> vm.Machine:
+        g = Guest(FIRMWARE, engine=engine, isa=ISA)
+        g.native.sbi = True
+        return g.machine
+
+    with made(engine) as original, original.record() as recording:
+        for key in b"some keys":
+            original.console.send(bytes([key]))
+            original.console.expect(chr(key))
+            original.run(instructions=key)
+        original.reset()
+        original._natives[0].sbi = True
+        original.console.send("again")
+        original.run(instructions=1000)
+        wanted, log = seen(original), recording.stop()
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            with made(other) as machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_device_that_is_not_deterministic_is_written_down(engine):
+    """Its reads, interrupts, DMA and events, also what another thread has it do; in the replay it is not asked."""
+    original, dice = asking(engine)
+    with original, original.record() as recording:
+        machine_runs = threading.Event()
+        done = threading.Event()
+
+        def prod() -> None:
+            machine_runs.wait()
+            while not done.is_set():
+                dice.irq.set(random.random() < 0.5)
+                time.sleep(0.001)
+
+        thread = threading.Thread(target=prod)
+        thread.start()
+        machine_runs.set()
+        for _ in range(10):
+            original.run(instructions=200_000)
+            dice.irq.raise_()
+            original.memory.read(0x1001_0000, 4)
+        done.set()
+        thread.join()
+        wanted = seen(original)
+        log = recording.stop()
+    assert {Kind.ANSWER, Kind.DMA, Kind.LINE, Kind.SCHEDULE, Kind.CANCEL, Kind.READ} <= {entry.kind for entry in log}
+    for other in ENGINES:
+        for choice in (None, random.Random(1)):
+            machine, other_dice = asking(other)
+            with machine:
+                machine.replay(log)
+                run_to_its_end(machine, choice)
+                assert seen(machine) == wanted
+                assert other_dice.told == 0
+                machine.run(instructions=100_000)
+                assert other_dice.told > 0                  # the log is over
+
+
+@pytest.fixture
+def session() -> vm.Log:
+    return session_log()
+
+
+# --- What cannot be --------------------------------------------------------------------------------------------------
+
+def test_real_time_cannot_be_recorded(guest):
+    machine = guest("wfi", clock="real").machine
+    with pytest.raises(vm.ConfigurationError, match="clock='real' cannot be recorded.*clock='virtual'"):
+        machine.record()
+
+
+def test_one_history_at_a_time(session):
+    with busy() as machine:
+        with machine.record(), pytest.raises(vm.ConfigurationError, match="recorded already"):
+            machine.record()
+        machine.replay(session)
+        with pytest.raises(vm.ConfigurationError, match="replays a log"):
+            machine.record()
+
+
+@pytest.mark.parametrize("change", [
+    lambda machine: machine.load(b"\0\0\0\0", BASE), lambda machine: machine.map(0x4000_0000, 4096),
+    lambda machine: machine.attach(vm.devices.Entropy()),
+], ids=["load", "map", "attach"])
+def test_what_a_machine_is_does_not_change_while_it_is_recorded(change):
+    with busy() as machine, machine.record(), pytest.raises(vm.ConfigurationError, match="part of a recorded run"):
+        change(machine)
+
+
+FROM_OUTSIDE = {
+    "input": lambda machine: machine.console.send("x"),
+    "memory": lambda machine: machine.memory.write(BASE + 0x10_0000, b"x"),
+    "clear": lambda machine: machine.memory.clear(BASE + 0x10_0000, 1),
+    "device": lambda machine: machine.memory.read(0x1000_0000, 1),
+    "reset": lambda machine: machine.reset(),
+}
+
+
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
+def test_nothing_comes_from_outside_in_a_replay(name, session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        with pytest.raises(vm.MachineBusy, match="replays a log.*until step 2,701,000"):
+            FROM_OUTSIDE[name](machine)
+        run_to_its_end(machine)
+        FROM_OUTSIDE[name](machine)
+        machine.run(instructions=1000)
+
+
+def test_a_hart_that_is_changed_in_a_replay(session):
+    with busy() as machine:
+        machine.replay(session)
+        machine.run(instructions=500_000)
+        machine.harts[0]["s5"] += 1
+        with pytest.raises(vm.MachineBusy, match="a hart or the clock was changed"):
+            machine.run()
+
+
+def test_idle_time_costs_nothing(guest):
+    """A machine that waits adds nothing to the log, however often it runs, or reads registers."""
+    machine = guest("1: wfi; j 1b").machine
+    with machine.record() as recording:
+        machine.run()
+        for _ in range(1000):
+            machine.run(seconds=1)
+        assert len(recording.log) == 2

@@ -1,0 +1,80 @@
+"""Setting breakpoints and watchpoints, and refusing what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+from vm.arguments import whole_number
+from vm.errors import ConfigurationError
+from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
+from vm_native.execution.native_machine import NativeMachine
+
+
+class Probing:
+    """The probes of one machine; `probes` has those that are set, by their numbers in the core.
+
+    `refuse(what)` raises where the machine cannot be changed now, as while it runs.
+    """
+
+    def __init__(self, native: NativeMachine, probes: dict[int, Probe], refuse: Callable[[str], None]):
+        self._native = native
+        self._probes = probes
+        self._refuse = refuse
+
+    def add_breakpoint(self, address: int, space: Space) -> Breakpoint:
+        """As `Machine.add_breakpoint`."""
+        self._refuse("add_breakpoint")
+        if space not in get_args(Space):
+            raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
+        address = in_64_bits("address", address)
+        if address % 2:
+            raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
+        number = self._native.add_breakpoint(address, physical=space == "physical")
+        self._probes[number] = probe = Breakpoint(address, space, partial(self._remove, number))
+        return probe
+
+    def add_watchpoint(self, address: int, size: int, access: WatchedAccess) -> Watchpoint:
+        """As `Machine.add_watchpoint`."""
+        self._refuse("add_watchpoint")
+        if access not in get_args(WatchedAccess):
+            raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
+        address, size = in_64_bits("address", address), in_64_bits("size", size)
+        try:
+            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
+        except ValueError as error:
+            raise ConfigurationError(f"a watchpoint: {error}") from error
+        self._probes[number] = probe = Watchpoint(address, size, access, partial(self._remove, number))
+        return probe
+
+    def _remove(self, number: int) -> None:
+        self._refuse("remove")
+        self._native.remove_probe(number)
+        self._probes.pop(number, None)
+
+    def several(self, wanted: object) -> tuple[Probe, ...]:
+        """What is asked for of those that are set: one, or a list or tuple; None for all.
+
+        Raises ConfigurationError for what is not set, and where that is nothing.
+        """
+        if wanted is None:
+            wanted = tuple(self._probes.values())
+        probes = (wanted,) if isinstance(wanted, get_args(Probe)) else wanted
+        if not isinstance(probes, (list, tuple)) or not all(isinstance(probe, get_args(Probe)) for probe in probes):
+            raise ConfigurationError(f"until={wanted!r}: a breakpoint, a watchpoint, or a list of them; ('write', "
+                                     "address, size); or text")
+        if not probes:
+            raise ConfigurationError("no breakpoint or watchpoint is set: set one, or say until=")
+        for probe in probes:
+            if probe not in self._probes.values():
+                raise ConfigurationError(f"{probe!r} is not set, of this machine")
+        return tuple(probes)
+
+
+def in_64_bits(name: str, value: int) -> int:
+    """An address or a size in a space of 64 bits. Raises ConfigurationError."""
+    number = whole_number(name, value)
+    if not 0 <= number < 1 << 64:
+        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
+    return number

@@ -1,0 +1,290 @@
+"""Recording a run: all that comes from outside is written down with the moment at which it enters the machine.
+
+In virtual time nothing else makes two runs differ, so the log and the state that it begins with are the run. Nothing is
+written while the guest computes: what comes from outside enters between two slices only, and what was typed in the
+middle of one (by a callback, or another thread) waits until that ends, after the instruction at hand. What a program
+does to the harts between two runs is found by comparing them.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import TracebackType
+from typing import NamedTuple
+
+from vm.console import Console
+from vm.errors import ConfigurationError, MachineBusy
+from vm.events import NEVER, EventQueue
+from vm.inputs import History, Inputs
+from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
+from vm.memory import Memory
+from vm.runner import Runner
+from vm.standing import Standing, changes_of, packed
+
+# Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
+NEAREST, FARTHEST = 1 << 20, 1 << 26
+RANGE = struct.Struct("<QQ")            # address and size
+WORD = struct.Struct("<Q")
+SCHEDULE = struct.Struct("<qqq")        # delay, event, data
+CANCEL = struct.Struct("<q")            # event
+TIME = struct.Struct("<Qq")             # ticks of the timebase, the date in ns
+
+UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.ANSWER}    # the harts are no more, or not yet, as they were
+
+
+class Occurrence(NamedTuple):
+    """Something that comes from outside: an entry of the log, and what it does to the machine."""
+
+    kind: Kind
+    source: str
+    data: bytes
+    action: Callable[[], None]
+
+
+class Outside:
+    """What of a machine a recording or a replay is attached to, and how."""
+
+    def __init__(self, runner: Runner, inputs: Inputs, memory: Memory, events: EventQueue, console: Console,
+                 standing: Standing, reset: Callable[[], None]):
+        self.runner = runner
+        self.inputs = inputs
+        self.memory = memory
+        self.events = events
+        self.console = console
+        self.standing = standing
+        self.reset = reset
+        self._served = runner.served
+
+    def attach(self, history: History) -> None:
+        """From now on `history` is asked and told, and what is served and printed is counted anew."""
+        self.inputs.history = self.memory.history = history
+        self._served = self.runner.served
+        self.console.printed = 0
+
+    def detach(self) -> None:
+        self.inputs.history = self.memory.history = self.console.printed = None
+
+    def stamp(self) -> Stamp:
+        return self.standing.stamp(self.runner.served - self._served)
+
+    def printed(self) -> bytes:
+        """A digest of what the guest has printed since `attach`."""
+        assert self.console.printed is not None
+        return self.console.printed.to_bytes(4, "little")
+
+
+class Recording:
+    """A run that is being recorded, from `Machine.record` until `stop`, or to the end of a `with` block."""
+
+    live = True
+
+    def __init__(self, outside: Outside):
+        self._outside = outside
+        self._runner = outside.runner
+        self._inputs = outside.inputs
+        self._standing = outside.standing
+        self._past = bytes(DIGEST_BYTES)    # of all entries from outside
+        self._entries: list[Entry] = []
+        self._waiting: deque[Occurrence] = deque()      # came in the middle of a slice, or from another thread
+        self._thread = threading.get_ident()            # of the program that runs the machine
+        self._asked = False             # a device that is not deterministic
+        self._entering = 0              # what the machine's parts do now follows from an entry
+        self._interval = NEAREST
+        self._next_checkpoint = self._runner.steps + NEAREST
+        self._stopped: Log | None = None
+        outside.attach(self)
+        self._append(Kind.START)
+        self.end()
+
+    # --- For the program ---------------------------------------------------------------------------------------------
+
+    @property
+    def log(self) -> Log:
+        """What is recorded so far, or was until `stop`. Between runs; MachineBusy during one."""
+        if self._stopped is not None:
+            return self._stopped
+        self._refuse_in_run("log")
+        self._let_in()
+        self._note_changes()
+        return Log((*self._entries, self._checkpoint(Kind.END)))
+
+    def stop(self) -> Log:
+        """Record no more, and return the log. Twice is harmless. MachineBusy during a run."""
+        self._stopped = self.log
+        if self._inputs.history is self:
+            self._outside.detach()
+        return self._stopped
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Recording: {len(self._entries)} entries, {'stopped' if self._stopped else 'going on'}>"
+
+    def _refuse_in_run(self, what: str) -> None:
+        if self._runner.thread is not None:
+            raise MachineBusy(f"{what} of a recording: the machine runs; ask between two runs")
+
+    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        self._thread = threading.get_ident()
+        self._note_changes()
+
+    def end(self) -> None:
+        self._left = self._standing.states()
+        self._left_time = self._standing.time()
+
+    def next_stop(self) -> tuple[int, int]:
+        self._let_in()
+        if self._runner.steps >= self._next_checkpoint:
+            self._entries.append(self._checkpoint(Kind.CHECKPOINT))
+            self._interval = min(self._interval * 2, FARTHEST)
+            self._next_checkpoint = self._runner.steps + self._interval
+        return self._next_checkpoint, NEVER
+
+    def before_serving(self) -> None:
+        pass
+
+    def enter(self, source: str, data: bytes) -> None:
+        data = bytes(data)
+        self._happen(Occurrence(Kind.INPUT, source, data, partial(self._inputs.admit, source, data)))
+
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        self._asked = True
+        try:
+            value = question()
+        finally:
+            self._asked = False
+        self._append(Kind.ANSWER, device, WORD.pack((value or 0) % (1 << 64)))
+        return value
+
+    def drove(self, device: str, level: bool) -> None:
+        action = partial(self._inputs.witnesses[device].drive, level)
+        self._happen(Occurrence(Kind.LINE, device, WORD.pack(level), action))
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
+        action = partial(self._inputs.witnesses[device].let_schedule, delay_ns, event, data)
+        self._happen(Occurrence(Kind.SCHEDULE, device, SCHEDULE.pack(delay_ns, event, data), action))
+
+    def cancelled(self, device: str, event: int) -> None:
+        action = partial(self._inputs.witnesses[device].let_cancel, event)
+        self._happen(Occurrence(Kind.CANCEL, device, CANCEL.pack(event), action))
+
+    def wrote(self, address: int, data: bytes) -> None:
+        if self._asked:
+            self._append(Kind.DMA, data=WORD.pack(address) + data)
+        elif self._from_outside("memory.write"):
+            self._note(Kind.WRITE, data=WORD.pack(address) + data)
+
+    def cleared(self, address: int, size: int) -> None:
+        if self._asked:
+            self.wrote(address, bytes(size))
+        elif self._from_outside("memory.clear"):
+            self._note(Kind.CLEAR, data=RANGE.pack(address, size))
+
+    def asked(self, address: int, size: int) -> None:
+        if self._from_outside("memory.read of a device"):
+            self._note(Kind.READ, data=RANGE.pack(address, size))
+
+    @contextmanager
+    def reset(self) -> Iterator[None]:
+        self._note(Kind.RESET)
+        with self._consequences():
+            yield
+
+    # --- Writing down ------------------------------------------------------------------------------------------------
+
+    def _may_enter(self) -> bool:
+        """Whether this is between two slices, and nothing is half done."""
+        return self._runner.thread is None or (self._runner.between_slices
+                                               and self._runner.thread == threading.get_ident())
+
+    def _from_outside(self, what: str) -> bool:
+        """Whether a program does it, and no device or hook: what these do in a run follows from the run."""
+        if self._asked:
+            return False
+        if self._entering or self._may_enter():
+            return not self._entering
+        if self._runner.thread != threading.get_ident():
+            raise MachineBusy(f"{what} from another thread while a machine runs that is recorded: do it between two "
+                              "runs")
+        return False
+
+    def _happen(self, occurrence: Occurrence) -> None:
+        if self._entering:
+            occurrence.action()             # it follows from an entry
+        elif self._asked:
+            self._append(occurrence.kind, occurrence.source, occurrence.data)
+            occurrence.action()
+        elif self._may_enter() and threading.get_ident() == self._thread:
+            self._let_happen(occurrence)
+        else:
+            self._waiting.append(occurrence)
+            self._outside.events.interrupt()
+
+    def _let_in(self) -> None:
+        """What has waited for the end of a slice."""
+        while self._waiting:
+            self._let_happen(self._waiting.popleft())
+
+    def _let_happen(self, occurrence: Occurrence) -> None:
+        self._note(occurrence.kind, occurrence.source, occurrence.data)
+        with self._consequences():
+            occurrence.action()
+
+    @contextmanager
+    def _consequences(self) -> Iterator[None]:
+        """What the machine's parts do inside follows from the entry that was just written."""
+        self._entering += 1
+        try:
+            yield
+        finally:
+            self._entering -= 1
+            if self._runner.thread is None:
+                self.end()
+
+    def _note(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
+        if self._runner.thread is None:
+            self._note_changes()
+        self._append(kind, source, data)
+
+    def _note_changes(self) -> None:
+        """What a program has done to the harts and the clock since the last run."""
+        states, time = self._standing.states(), self._standing.time()
+        if time != self._left_time:
+            self._append(Kind.CLOCK, data=TIME.pack(*time))
+        for number, (before, after) in enumerate(zip(self._left, states, strict=True)):
+            if before != after:
+                self._append(Kind.HART, str(number), changes_of(before, after))
+        self._left, self._left_time = states, time
+
+    def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
+        entry = Entry(kind, self._outside.stamp(), source, data,
+                      b"" if self._asked or kind in UNCHECKED else self._proof())
+        self._past = digest(entry.packed(), self._past)
+        self._entries.append(entry)
+
+    def _checkpoint(self, kind: Kind) -> Entry:
+        return Entry(kind, self._outside.stamp(), proof=self._proof())
+
+    def _proof(self) -> bytes:
+        return self._past + self._outside.printed() + packed(self._standing.states())
+
+
+def refuse_to_record(kind: str, inputs: Inputs) -> None:
+    """Raises ConfigurationError where a machine cannot be recorded, or cannot now; `kind` is its clock's."""
+    if kind != "virtual":
+        raise ConfigurationError(f"a machine with clock={kind!r} cannot be recorded: no other run has its times; build "
+                                 "it with clock='virtual'")
+    if inputs.history is not None:
+        raise ConfigurationError("the machine is recorded already, or replays a log: end that first")

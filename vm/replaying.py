@@ -1,0 +1,251 @@
+"""Replaying a recorded run: each entry of the log comes at its moment, and where the machine stands is compared.
+
+The slices of a run end where the next entry is due, so that it does not matter which engine runs it, nor how the caller
+divides it into runs. Time that was jumped over while every hart waited, or that went by at the host's pace, is jumped
+over as far as that entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import NoReturn
+
+from vm.errors import BusError, MachineBusy, ReplayDiverged
+from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
+from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
+
+PRINTED_END = DIGEST_BYTES + 4
+PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
+WITNESSED = DEVICE_KINDS - {Kind.DMA}           # entries that name a device
+
+
+class Replay:
+    """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again."""
+
+    live = False
+
+    def __init__(self, outside: Outside, log: Log):
+        """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
+        self._outside = outside
+        self._runner = outside.runner
+        self._standing = outside.standing
+        self._entries = iter(log.entries)
+        self._past = bytes(DIGEST_BYTES)
+        self._entering = False          # what the machine's parts do now follows from an entry
+        self._next: Entry = next(self._entries)
+        self._fitted: int | None = None
+        self._end_step = log.end.steps
+        start = self._next.stamp
+        stamp = outside.standing.stamp(start.served)
+        if stamp[:2] != start[:2]:
+            raise self._diverged(f"it begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} and "
+                                 f"{stamp.ns:,} ns; restore the snapshot that was taken then", stamp)
+        self._check(self._next, stamp)
+        for entry in log:
+            if entry.source not in self._sources(entry.kind):
+                raise self._diverged(f"{WHAT[entry.kind]} at {entry.stamp}, of {entry.source!r}, and this machine has "
+                                     "none", stamp)
+        outside.attach(self)
+        self._fitted = stamp.steps
+        self._take()
+        self.end()
+
+    def _sources(self, kind: Kind) -> Container[str]:
+        """What an entry of a kind can be of, in this machine."""
+        if kind is Kind.INPUT:
+            return self._outside.inputs.sources
+        if kind is Kind.HART:
+            return self._standing.numbers
+        return self._outside.inputs.witnesses if kind in WITNESSED else ("",)
+
+    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self._standing.states() != self._left or self._standing.time() != self._left_time:
+            self._refuse("a hart or the clock was changed")
+
+    def end(self) -> None:
+        self._left = self._standing.states()
+        self._left_time = self._standing.time()
+
+    def next_stop(self) -> tuple[int, int] | None:
+        stamp = self._deliver()
+        if stamp is None:
+            return None
+        due, within = self._next.stamp, self._next.within_slice
+        waits = stamp.steps == due.steps and stamp.ns < due.ns
+        if stamp.steps > due.steps or stamp.ns > due.ns or stamp.served > due.served or (not within and (
+                (stamp.steps < due.steps and stamp.ns == due.ns)
+                or (stamp[:2] == due[:2] and self._outside.events.first_ns() > stamp.ns))):
+            raise self._missed(stamp)
+        return due.steps + (waits or within), due.ns + within       # a step more would be the divergence
+
+    def before_serving(self) -> None:
+        if self._next.kind is not Kind.END:
+            self._deliver()
+
+    def enter(self, source: str, data: bytes) -> None:
+        if not self._follows():
+            self._refuse(f"input of {source!r}")
+        self._outside.inputs.admit(source, data)
+
+    def wrote(self, address: int, data: bytes) -> None:
+        if not self._follows():
+            self._refuse(f"a write to memory at {address:#x}")
+
+    def cleared(self, address: int, size: int) -> None:
+        if not self._follows():
+            self._refuse(f"a write to memory at {address:#x}")
+
+    def asked(self, address: int, size: int) -> None:
+        if not self._follows():
+            self._refuse(f"a read of the device at {address:#x}")
+
+    def reset(self) -> AbstractContextManager[None]:
+        if not self._entering:
+            self._refuse("a reset")
+        return nullcontext()
+
+    def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
+        """The device is not asked: the log has what it did, and said."""
+        while True:
+            entry, stamp = self._next, self._outside.stamp()
+            if not entry.within_slice or stamp[:2] != entry.stamp[:2]:
+                raise self._missed(stamp, f"the guest asks {device!r}")
+            self._take()
+            if entry.kind is Kind.ANSWER:
+                if entry.source != device:
+                    raise self._diverged(f"the guest asked {entry.source!r}, and asks {device!r}", stamp)
+                value: int = WORD.unpack(entry.data)[0]
+                return value
+            self._apply(entry)
+
+    def drove(self, device: str, level: bool) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].drive(level)
+
+    def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].let_schedule(delay_ns, event, data)
+
+    def cancelled(self, device: str, event: int) -> None:
+        if self._entering:
+            self._outside.inputs.witnesses[device].let_cancel(event)
+
+    # --- Coming to entries -------------------------------------------------------------------------------------------
+
+    def _follows(self) -> bool:
+        """Whether what happens is the machine's own doing."""
+        return self._entering or (self._runner.thread is not None and not self._runner.between_slices)
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise MachineBusy(f"{what}: the machine replays a log, which says all that comes from outside until step "
+                          f"{self._end_step:,}; run it to there first")
+
+    def _deliver(self) -> Stamp | None:
+        """Let all come that is due now. Returns where the machine stands; None where the log ends."""
+        while True:
+            stamp = self._outside.stamp()
+            if self._next.stamp[:3] != stamp[:3] or self._next.within_slice:
+                return stamp
+            entry = self._next
+            self._check(entry, stamp)
+            if entry.kind is Kind.END:
+                self._outside.detach()
+                return None
+            self._fitted = stamp.steps
+            self._take()
+            self._apply(entry)
+
+    def _apply(self, entry: Entry) -> None:
+        self._entering = True
+        try:
+            APPLY[entry.kind](self, entry)
+        finally:
+            self._entering = False
+
+    def _take(self) -> None:
+        """The entry at hand is done: to the next one."""
+        if self._next.kind is not Kind.CHECKPOINT:
+            self._past = digest(self._next.packed(), self._past)
+        self._next = next(self._entries)
+
+    def _check(self, entry: Entry, stamp: Stamp) -> None:
+        """Compare with what the entry says of the moment before it."""
+        if not entry.proof:
+            return
+        past, printed, states = (entry.proof[part] for part in PROOF_PARTS)
+        told = [self._standing.difference(states)]
+        if entry.stamp.hart != stamp.hart:
+            told.append(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}")
+        if self._fitted is not None and printed != self._outside.printed():
+            told.append("the guest has not printed what it printed then")
+        if past != self._past:
+            told.append("what came from outside before is not what was recorded: the log was changed")
+        if told := [one for one in told if one]:
+            raise self._diverged("; ".join(told), stamp)
+
+    def _missed(self, stamp: Stamp, instead: str = "the guest stands") -> ReplayDiverged:
+        due = self._next.stamp
+        return self._diverged(f"{WHAT[self._next.kind]} at {due}, {due.ns:,} ns, served {due.served}; {instead} at "
+                              f"{stamp}, {stamp.ns:,} ns, served {stamp.served}", stamp)
+
+    def _diverged(self, difference: str, stamp: Stamp) -> ReplayDiverged:
+        return ReplayDiverged(stamp.steps, stamp.hart, self._fitted, difference)
+
+    # --- What comes --------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, entry: Entry) -> None:
+        pass
+
+    def _input(self, entry: Entry) -> None:
+        self._outside.inputs.admit(entry.source, entry.data)
+
+    def _write(self, entry: Entry) -> None:
+        address, = WORD.unpack_from(entry.data)
+        with suppress(BusError):            # then it was one when it was recorded, too
+            self._outside.memory.write(address, entry.data[WORD.size:])
+
+    def _clear(self, entry: Entry) -> None:
+        with suppress(BusError):
+            self._outside.memory.clear(*RANGE.unpack(entry.data))
+
+    def _read(self, entry: Entry) -> None:
+        with suppress(BusError):
+            self._outside.memory.read(*RANGE.unpack(entry.data))
+
+    def _hart(self, entry: Entry) -> None:
+        self._standing.change(int(entry.source), entry.data)
+
+    def _clock(self, entry: Entry) -> None:
+        self._standing.set_time(*TIME.unpack(entry.data))
+
+    def _reset(self, entry: Entry) -> None:
+        self._outside.reset()
+
+    def _line(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].drive(bool(WORD.unpack(entry.data)[0]))
+
+    def _schedule(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].let_schedule(*SCHEDULE.unpack(entry.data))
+
+    def _cancel(self, entry: Entry) -> None:
+        self._outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
+
+
+APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
+    Kind.CHECKPOINT: Replay._checkpoint, Kind.INPUT: Replay._input, Kind.WRITE: Replay._write,
+    Kind.CLEAR: Replay._clear, Kind.READ: Replay._read, Kind.HART: Replay._hart, Kind.CLOCK: Replay._clock,
+    Kind.RESET: Replay._reset, Kind.DMA: Replay._write, Kind.LINE: Replay._line, Kind.SCHEDULE: Replay._schedule,
+    Kind.CANCEL: Replay._cancel,
+}
+# The same for people, before "at step N".
+WHAT = {
+    Kind.START: "the recording began",
+    Kind.CHECKPOINT: "there was a checkpoint", Kind.END: "the recording ended", Kind.INPUT: "input came",
+    Kind.WRITE: "memory was written", Kind.CLEAR: "memory was cleared", Kind.READ: "a device was read",
+    Kind.HART: "a hart was changed", Kind.CLOCK: "the clock was set", Kind.RESET: "the machine was reset",
+    Kind.ANSWER: "a device was asked", Kind.DMA: "a device wrote memory", Kind.LINE: "an interrupt line was driven",
+    Kind.SCHEDULE: "a device scheduled an event", Kind.CANCEL: "a device cancelled an event",
+}

@@ -1,0 +1,116 @@
+"""Where a machine stands in virtual time, and the states of its harts: what a recorded run is checked by."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Collection, Sequence
+
+from vm.clock import Clock
+from vm.hart import Hart
+from vm.log import Stamp
+from vm_native.execution.scheduler import Scheduler
+from vm_native.riscv.hart import NativeHart
+from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES
+
+WORD = struct.Struct("<Q")
+CHANGE = struct.Struct("<HQ")               # of a hart's state: number of a word, and what it is now
+SCRATCH = slice(64 * WORD.size, 80 * WORD.size)     # slots of a state that engines leave anything in
+FASTEST = 1                                 # of zlib; most of a state is zeroes
+FEW = 8                                     # registers that a message names
+
+
+class Standing:
+    """The harts of one machine, its clock, and whose turn it is. Exact between slices."""
+
+    def __init__(self, harts: Sequence[Hart], natives: Sequence[NativeHart], clock: Clock, scheduler: Scheduler):
+        self._harts = harts
+        self._natives = natives
+        self._clock = clock
+        self._scheduler = scheduler
+
+    @property
+    def numbers(self) -> Collection[str]:
+        """Of the harts."""
+        return [str(hart.id) for hart in self._harts]
+
+    def stamp(self, served: int) -> Stamp:
+        return Stamp(self._clock.steps, self._clock.now_ns(), served, self._scheduler.current_hart)
+
+    def states(self) -> tuple[bytes, ...]:
+        """The state of each hart, equal where no guest can tell it apart."""
+        return tuple(map(settled, self._natives))
+
+    def time(self) -> tuple[int, int]:
+        """What the timebase and the date read."""
+        return self._clock.ticks(), self._clock.epoch_ns()
+
+    def set_time(self, ticks: int, epoch_ns: int) -> None:
+        self._clock.set_ticks(ticks)
+        self._clock.set_epoch_ns(epoch_ns)
+
+    def change(self, number: int, changes: bytes) -> None:
+        """Make a hart what it was made while the log was recorded. Raises ValueError for what it cannot be."""
+        state = bytearray(self._natives[number].save())
+        for word, value in CHANGE.iter_unpack(changes):
+            WORD.pack_into(state, word * WORD.size, value)
+        self._natives[number].load(bytes(state))
+
+    def difference(self, packed_states: bytes) -> str:
+        """How these harts differ from states that were packed, for people; empty where they do not."""
+        now = self.states()
+        unpacker = zlib.decompressobj()
+        try:
+            then = unpacker.decompress(packed_states, sum(map(len, now)) + 1)
+        except zlib.error:
+            return "the states of the harts in the log are damaged"
+        if len(then) != sum(map(len, now)):
+            return f"the log is of another number of harts than {len(now)}, or of another release of vm"
+        told = []
+        at = 0
+        for hart, state in zip(self._harts, now, strict=True):
+            if (wanted := then[at : at + len(state)]) != state:
+                told.append(f"hart {hart.id}: {self._registers_that_differ(hart, wanted)}")
+            at += len(state)
+        return "; ".join(told)
+
+    def _registers_that_differ(self, hart: Hart, wanted: bytes) -> str:
+        """By name, as the hart has them and as the log has. It becomes what the log has for a moment to be asked."""
+        native = self._natives[hart.id]
+        kept = native.save()
+        ours = registers(hart)
+        try:
+            native.load(wanted)
+            theirs = registers(hart)
+        except ValueError as error:
+            return str(error)
+        finally:
+            native.load(kept)
+        differing = [f"{name} is {ours[name]:#x}, recorded {theirs[name]:#x}"
+                     for name in ours if ours[name] != theirs[name]]
+        more = f" and {len(differing) - FEW} more registers" if len(differing) > FEW else ""
+        return ", ".join(differing[:FEW]) + more if differing else "its state beyond registers and CSRs"
+
+
+def registers(hart: Hart) -> dict[str, int]:
+    """All registers of a hart by name, as integers."""
+    return {**{name: hart[name] for name in hart.keys()}, "privilege": hart.privilege,      # noqa: SIM118  # no mapping
+            **dict(zip(F_NAMES, hart.f_bits, strict=True)), **dict(hart.csr)}
+
+
+def settled(native: NativeHart) -> bytes:
+    """The state of a hart with the lines of its timers up to date, which follow at the next slice at the latest."""
+    native.read_csr(CSR_NUMBERS["mip"])
+    state = bytearray(native.save())
+    state[SCRATCH] = bytes(SCRATCH.stop - SCRATCH.start)
+    return bytes(state)
+
+
+def packed(states: Sequence[bytes]) -> bytes:
+    return zlib.compress(b"".join(states), FASTEST)
+
+
+def changes_of(before: bytes, after: bytes) -> bytes:
+    """What `Standing.change` takes: the words of a state that are not what they were."""
+    words = zip(WORD.iter_unpack(before), WORD.iter_unpack(after), strict=True)
+    return b"".join(CHANGE.pack(number, new) for number, ((old,), (new,)) in enumerate(words) if old != new)
