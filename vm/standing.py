@@ -17,6 +17,7 @@ WORD = struct.Struct("<Q")
 CHANGE = struct.Struct("<HQ")               # of a hart's state: number of a word, and what it is now
 SCRATCH = slice(64 * WORD.size, 80 * WORD.size)     # slots of a state that engines leave anything in
 FASTEST = 1                                 # of zlib; most of a state is zeroes
+SMALL = 12, 4                               # the same, its window and memory: a larger one takes longer to set up
 FEW = 8                                     # registers that a message names
 
 
@@ -107,7 +108,8 @@ def settled(native: NativeHart) -> bytes:
 
 
 def packed(states: Sequence[bytes]) -> bytes:
-    return zlib.compress(b"".join(states), FASTEST)
+    packer = zlib.compressobj(FASTEST, zlib.DEFLATED, *SMALL)
+    return packer.compress(b"".join(states)) + packer.flush()
 
 
 def changes_of(before: bytes, after: bytes) -> bytes:

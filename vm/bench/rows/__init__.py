@@ -3,7 +3,7 @@
 from importlib import import_module
 from types import ModuleType
 
-SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "programs", "builds")
+SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "programs", "builds")
 
 
 def subject(name: str) -> ModuleType:
