@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import NamedTuple
 
 from vm.console import Console
@@ -78,8 +77,8 @@ class Outside:
         return self.console.printed.to_bytes(4, "little")
 
 
-class Recording:
-    """A run that is being recorded, from `Machine.record` until `stop`, or to the end of a `with` block."""
+class Recorder:
+    """What the machine tells all that comes from outside, and what writes it down: see vm.inputs.History."""
 
     live = True
 
@@ -96,45 +95,19 @@ class Recording:
         self._entering = 0              # what the machine's parts do now follows from an entry
         self._interval = NEAREST
         self._next_checkpoint = self._runner.steps + NEAREST
-        self._stopped: Log | None = None
         outside.attach(self)
         self._append(Kind.START)
         self.end()
 
-    # --- For the program ---------------------------------------------------------------------------------------------
-
-    @property
     def log(self) -> Log:
-        """What is recorded so far, or was until `stop`. Between runs; MachineBusy during one."""
-        if self._stopped is not None:
-            return self._stopped
-        self._refuse_in_run("log")
+        """What is recorded so far. Raises MachineBusy in a run."""
+        if self._runner.thread is not None:
+            raise MachineBusy("the log of a recording was asked for while the machine runs: ask between two runs")
         self._let_in()
         self._note_changes()
         return Log((*self._entries, self._checkpoint(Kind.END)))
 
-    def stop(self) -> Log:
-        """Record no more, and return the log. Twice is harmless. MachineBusy during a run."""
-        self._stopped = self.log
-        if self._inputs.history is self:
-            self._outside.detach()
-        return self._stopped
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<Recording: {len(self._entries)} entries, {'stopped' if self._stopped else 'going on'}>"
-
-    def _refuse_in_run(self, what: str) -> None:
-        if self._runner.thread is not None:
-            raise MachineBusy(f"{what} of a recording: the machine runs; ask between two runs")
-
-    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+    # --- What the machine tells --------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self._thread = threading.get_ident()
@@ -279,6 +252,36 @@ class Recording:
 
     def _proof(self) -> bytes:
         return self._past + self._outside.printed() + packed(self._standing.states())
+
+
+class Recording:
+    """A run that is being recorded, from `Machine.record` until `stop`, or to the end of a `with` block."""
+
+    def __init__(self, outside: Outside):
+        self._outside = outside
+        self._recorder = Recorder(outside)
+        self._stopped: Log | None = None
+
+    @property
+    def log(self) -> Log:
+        """What is recorded so far, or was until `stop`. MachineBusy while the machine runs."""
+        return self._recorder.log() if self._stopped is None else self._stopped
+
+    def stop(self) -> Log:
+        """Record no more, and return the log. Twice is harmless. MachineBusy while the machine runs."""
+        if self._stopped is None:
+            self._stopped = self._recorder.log()
+            self._outside.detach()
+        return self._stopped
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Recording: {'going on' if self._stopped is None else repr(self._stopped)[1:-1]}>"
 
 
 def refuse_to_record(kind: str, inputs: Inputs) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from vm.errors import BusError, MachineBusy, ReplayDiverged
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
@@ -18,6 +18,23 @@ from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
 PRINTED_END = DIGEST_BYTES + 4
 PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
 WITNESSED = DEVICE_KINDS - {Kind.DMA}           # entries that name a device
+
+
+class Player(Protocol):
+    """A machine, as far as `replay` needs one."""
+
+    def replay(self, log: Log) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Built = TypeVar("Built", bound=Player, covariant=True)
+
+
+class Restorable(Protocol[Built]):
+    """A snapshot, as far as `replay` needs one."""
+
+    def machine(self, **overrides: Any) -> Built: ...
 
 
 class Replay:
@@ -232,6 +249,20 @@ class Replay:
 
     def _cancel(self, entry: Entry) -> None:
         self._outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
+
+
+def replay(snapshot: Restorable[Built], log: Log, **overrides: Any) -> Built:
+    """The machine of the snapshot, ready to run as it ran when `log` was recorded from there: see `Machine.replay`.
+
+    `overrides` are those of `Snapshot.machine`, as `engine="interpreter"`. The caller closes the machine.
+    """
+    machine = snapshot.machine(**overrides)
+    try:
+        machine.replay(log)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
 
 
 APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
