@@ -80,7 +80,7 @@ class Outside:
 class Recorder:
     """What the machine tells all that comes from outside, and what writes it down: see vm.inputs.History."""
 
-    live = True
+    live = listens = True
 
     def __init__(self, outside: Outside):
         self._outside = outside

@@ -41,6 +41,7 @@ class Replay:
     """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again."""
 
     live = False
+    listens = True              # somebody may want to quit
 
     def __init__(self, outside: Outside, log: Log):
         """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
