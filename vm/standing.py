@@ -40,6 +40,7 @@ class Standing:
 
     def states(self) -> tuple[bytes, ...]:
         """The state of each hart, equal where no guest can tell it apart."""
+        self._scheduler.settle_harts()
         return tuple(map(settled, self._natives))
 
     def time(self) -> tuple[int, int]:

@@ -231,6 +231,10 @@ cdef class Scheduler:
         self.unserved = STOP_NONE
         self.stop_asked = False
 
+    def settle_harts(self):
+        """Let every hart stand at the machine's present step, which somebody may have set between two runs."""
+        self.settle()
+
     def let_pass(self, uint64_t ns):
         """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
         self.machine.timeline.skipped_ns += ns
