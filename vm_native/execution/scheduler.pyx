@@ -231,10 +231,6 @@ cdef class Scheduler:
         self.unserved = STOP_NONE
         self.stop_asked = False
 
-    def settle_harts(self):
-        """Let every hart stand at the machine's present step, which somebody may have set between two runs."""
-        self.settle()
-
     def let_pass(self, uint64_t ns):
         """Virtual time goes on although no hart takes a step; not past `next_deadline_ns`."""
         self.machine.timeline.skipped_ns += ns
@@ -247,6 +243,10 @@ cdef class Scheduler:
     def next_deadline_ns(self):
         """Guest time at which the next timer or event is due; 2**64 - 1 if nothing is."""
         return self.first_deadline()
+
+    def settle_harts(self):
+        """Let every hart stand at the machine's present step, which somebody may have set between two runs."""
+        self.settle()
 
     @property
     def running(self):
