@@ -202,7 +202,8 @@ cdef class Scheduler:
         self.machine.current = NULL
         done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
-        self.quantum_left -= done
+        if self.machine.cpu_count > 1:      # of one alone what is left would follow from how its runs are divided
+            self.quantum_left -= done
         return cpu.stop
 
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil:
