@@ -30,10 +30,11 @@ CORE = (
 PYTHON = (
     ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
      "perf_map", "inputs", "engine", "log"),
-    ("memory", "registers", "hart", "standing"),
+    ("memory", "registers", "hart"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),
+    ("standing",),
     ("boot", "runner", "recording", "replaying", "shell"),
     ("machine",),
     ("",),                                  # the package itself: the public names

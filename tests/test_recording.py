@@ -346,6 +346,46 @@ def test_an_access_that_raised_is_repeated_and_counts_once(guest):
     assert seen(machine) == seen(original)
 
 
+def test_a_device_that_is_changed_from_python(guest):
+    """Another size of a terminal: its configuration changes, and an interrupt rises."""
+    source = """
+        li   t0, 0x0c000000
+        li   t1, 1
+        sw   t1, 4(t0)              # priority of source 1, the slot's
+        li   t0, 0x0c002000
+        li   t1, 2
+        sw   t1, (t0)
+        li   s1, 0x10001000
+    1:  lhu  a0, 0x100(s1)          # columns
+        lw   a1, 0x60(s1)           # InterruptStatus
+        csrr a2, mip
+        add  s5, s5, a0
+        add  s5, s5, a1
+        add  s5, s5, a2
+        j    1b
+    """
+
+    def made() -> vm.Machine:
+        return guest(source, devices=[(vm.devices.VirtioConsole(),)]).machine
+
+    original = made()
+    console = original.board.devices["virtio0"].device
+    with original.record() as recording:
+        original.run(instructions=1000)
+        console.resize(132, 50)
+        console.resize(133, 50)
+        original.run(instructions=1000)
+        original.board.devices["rtc"].device.alarm = 5
+        original.run(instructions=1000)
+    assert {entry.source for entry in recording.log if entry.kind is Kind.DEVICE} >= {"virtio0", "rtc"}
+    machine = made()
+    machine.replay(recording.log)
+    run_to_its_end(machine)
+    assert seen(machine) == seen(original)
+    assert {name: placed.device.save() for name, placed in machine.board.devices.items()} == \
+        {name: placed.device.save() for name, placed in original.board.devices.items()}
+
+
 def test_input_of_a_virtio_console(guest):
     """Its driver's buffers are filled when the input comes in."""
     def made() -> vm.Machine:

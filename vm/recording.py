@@ -3,7 +3,7 @@
 In virtual time nothing else makes two runs differ, so the log and the state that it begins with are the run. Nothing is
 written while the guest computes: what comes from outside enters between two slices only, and what was typed in the
 middle of one (by a callback, or another thread) waits until that ends, after the instruction at hand. What a program
-does to the harts between two runs is found by comparing them.
+does to the harts and devices between two runs is found by comparing them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from vm.inputs import History, Inputs
 from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.memory import Memory
 from vm.runner import Runner
-from vm.standing import Standing, changes_of, packed
+from vm.standing import Standing, changes_of, changes_of_device, packed
 
 # Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
 NEAREST, FARTHEST = 1 << 20, 1 << 26
@@ -33,7 +33,7 @@ SCHEDULE = struct.Struct("<qqq")        # delay, event, data
 CANCEL = struct.Struct("<q")            # event
 TIME = struct.Struct("<Qq")             # ticks of the timebase, the date in ns
 
-UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.ANSWER}    # the harts are no more, or not yet, as they were
+UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.DEVICE, Kind.ANSWER}    # the harts are no more, or not yet, as they were
 
 
 class Occurrence(NamedTuple):
@@ -116,6 +116,7 @@ class Recorder:
     def end(self) -> None:
         self._left = self._standing.states()
         self._left_time = self._standing.time()
+        self._left_devices = self._standing.devices()
 
     def next_stop(self) -> tuple[int, int]:
         self._let_in()
@@ -232,14 +233,17 @@ class Recorder:
         self._append(kind, source, data)
 
     def _note_changes(self) -> None:
-        """What a program has done to the harts and the clock since the last run."""
-        states, time = self._standing.states(), self._standing.time()
+        """What a program has done to the harts, the clock and devices since the last run."""
+        states, time, devices = self._standing.states(), self._standing.time(), self._standing.devices()
         if time != self._left_time:
             self._append(Kind.CLOCK, data=TIME.pack(*time))
         for number, (before, after) in enumerate(zip(self._left, states, strict=True)):
             if before != after:
                 self._append(Kind.HART, str(number), changes_of(before, after))
-        self._left, self._left_time = states, time
+        for name, saved in devices.items():
+            if saved != self._left_devices[name]:
+                self._append(Kind.DEVICE, name, changes_of_device(self._left_devices[name], saved))
+        self._left, self._left_time, self._left_devices = states, time, devices
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
         entry = Entry(kind, self._outside.stamp(), source, data,

@@ -75,6 +75,8 @@ class Replay:
             return self._outside.inputs.sources
         if kind is Kind.HART:
             return self._standing.numbers
+        if kind is Kind.DEVICE:
+            return self._standing.names
         return self._outside.inputs.witnesses if kind in WITNESSED else ("",)
 
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
@@ -236,6 +238,9 @@ class Replay:
     def _hart(self, entry: Entry) -> None:
         self._standing.change(int(entry.source), entry.data)
 
+    def _device(self, entry: Entry) -> None:
+        self._standing.change_device(entry.source, entry.data)
+
     def _clock(self, entry: Entry) -> None:
         self._standing.set_time(*TIME.unpack(entry.data))
 
@@ -270,7 +275,7 @@ APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
     Kind.CHECKPOINT: Replay._checkpoint, Kind.INPUT: Replay._input, Kind.WRITE: Replay._write,
     Kind.CLEAR: Replay._clear, Kind.READ: Replay._read, Kind.HART: Replay._hart, Kind.CLOCK: Replay._clock,
     Kind.RESET: Replay._reset, Kind.DMA: Replay._write, Kind.LINE: Replay._line, Kind.SCHEDULE: Replay._schedule,
-    Kind.CANCEL: Replay._cancel,
+    Kind.CANCEL: Replay._cancel, Kind.DEVICE: Replay._device,
 }
 # The same for people, before "at step N".
 WHAT = {
@@ -280,4 +285,5 @@ WHAT = {
     Kind.HART: "a hart was changed", Kind.CLOCK: "the clock was set", Kind.RESET: "the machine was reset",
     Kind.ANSWER: "a device was asked", Kind.DMA: "a device wrote memory", Kind.LINE: "an interrupt line was driven",
     Kind.SCHEDULE: "a device scheduled an event", Kind.CANCEL: "a device cancelled an event",
+    Kind.DEVICE: "a device was changed",
 }
