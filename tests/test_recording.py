@@ -400,3 +400,30 @@ def test_input_of_a_virtio_console(guest):
     machine.replay(recording.log)
     run_to_its_end(machine)
     assert machine.board.devices["virtio0"].device.input == b"hello"
+
+
+@pytest.mark.skipif(not hasattr(vm.Machine, "snapshot"), reason="machines have no snapshots yet")
+@pytest.mark.parametrize("harts", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_replay_from_a_snapshot(seed, harts):
+    """From the middle of a run, in a new machine on either engine and in the same machine again."""
+    choice = random.Random(seed)
+    with busy(harts) as original:
+        for _ in range(10):
+            act(original, choice)
+        snapshot = original.snapshot()
+        log = recorded(original, seed)
+        end, printed = original.snapshot(), original.console.output
+        for engine in ENGINES:
+            with vm.replay(snapshot, log, engine=engine) as machine:
+                run_to_its_end(machine, choice)
+                assert differences(machine, end) == [] and machine.console.output == printed
+        original.restore(snapshot)
+        original.replay(log)
+        run_to_its_end(original)
+        assert differences(original, end) == []
+
+
+def differences(machine: vm.Machine, snapshot) -> list[str]:
+    """But for what `expect` has found, which is the program's and not the guest's."""
+    return [line for line in machine.equals(snapshot).differences if not line.startswith("console.")]
