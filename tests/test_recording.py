@@ -13,7 +13,7 @@ import pytest
 
 import vm
 from tests.guest import Guest
-from tests.recorded import BASE, ENGINES, ISA, asking, busy, run_to_its_end, seen, session_log
+from tests.recorded import BASE, ENGINES, ISA, Seen, asking, busy, run_to_its_end, seen, session_log
 from vm.devices import Device, reads
 from vm.log import Kind
 
@@ -78,6 +78,20 @@ def test_replay_is_the_same_run(seed, engine, harts):
                 machine.replay(log)
                 run_to_its_end(machine, choice)
                 assert seen(machine) == wanted
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+def test_recording_changes_nothing(harts):
+    """What is typed between two runs enters at the same step; a recorded run is the one that would have been."""
+    def ran(machine: vm.Machine) -> Seen:
+        for number in range(30):
+            machine.console.send(f"key {number}")
+            machine.run(instructions=number * 5000 + 1)
+            machine.run(seconds=number * 1e-5)
+        return seen(machine)
+
+    with busy(harts) as plain, busy(harts) as watched, watched.record():
+        assert ran(watched) == ran(plain)
 
 
 @pytest.mark.parametrize("harts", [1, 3])
