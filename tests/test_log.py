@@ -7,7 +7,7 @@ import pytest
 
 import vm
 from tests.recorded import key_number, session_log
-from vm.log import MAGIC, VERSION
+from vm.log import MAGIC, VERSION, Entry, Kind
 
 
 @pytest.fixture
@@ -80,3 +80,15 @@ def test_other_files_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(vm.LogError, match=told):
             vm.Log.load(path)
+
+
+@pytest.mark.parametrize("kind, data", [
+    (Kind.DEVICE, b"__import__('os')"), (Kind.DEVICE, b"[1]"), (Kind.DEVICE, b"{1: 2}"), (Kind.DEVICE, b"(" * 100_000),
+    (Kind.DEVICE, b"\xff"), (Kind.HART, b"x" * 11), (Kind.WRITE, b"x" * 7), (Kind.CLOCK, b""), (Kind.LINE, b"x" * 9),
+])
+def test_what_no_recording_wrote_is_refused(session, tmp_path, kind, data):
+    """Also with checksums that are right; nothing in a log is run."""
+    forged = vm.Log((session.entries[0], Entry(kind, session.start, "uart", data), session.entries[-1]))
+    forged.save(tmp_path / "forged.vmlog")
+    with pytest.raises(vm.LogError, match="entry 1, .* is of no kind that this release of vm knows"):
+        vm.Log.load(tmp_path / "forged.vmlog")

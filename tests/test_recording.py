@@ -5,6 +5,7 @@ A run is compared by all that a guest could notice: the states of its harts, its
 
 import os
 import random
+import signal
 import threading
 import time
 
@@ -12,7 +13,8 @@ import pytest
 
 import vm
 from tests.guest import Guest
-from tests.recorded import BASE, ENGINES, ISA, asking, busy, run_to_its_end, seen, session_log
+from tests.recorded import BASE, ENGINES, ISA, Seen, asking, busy, run_to_its_end, seen, session_log
+from vm.devices import Device, reads
 from vm.log import Kind
 
 
@@ -79,6 +81,20 @@ def test_replay_is_the_same_run(seed, engine, harts):
 
 
 @pytest.mark.parametrize("harts", [1, 3])
+def test_recording_changes_nothing(harts):
+    """What is typed between two runs enters at the same step; a recorded run is the one that would have been."""
+    def ran(machine: vm.Machine) -> Seen:
+        for number in range(30):
+            machine.console.send(f"key {number}")
+            machine.run(instructions=number * 5000 + 1)
+            machine.run(seconds=number * 1e-5)
+        return seen(machine)
+
+    with busy(harts) as plain, busy(harts) as watched, watched.record():
+        assert ran(watched) == ran(plain)
+
+
+@pytest.mark.parametrize("harts", [1, 3])
 def test_what_comes_by_a_descriptor_and_from_a_thread(harts):
     """A descriptor is looked at between slices, at the pace of the host's clock; a thread types whenever it likes."""
     reading, writing = os.pipe()
@@ -135,15 +151,16 @@ supervisor:
 """
 
 
+def supervised(engine: str = "jit") -> vm.Machine:
+    g = Guest(FIRMWARE, engine=engine, isa=ISA)
+    g.native.sbi = True
+    return g.machine
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_calls_of_the_firmware_and_a_reset(engine):
     """The machine serves calls between slices; what is typed comes before or after one, and so in the replay."""
-    def made(engine: str) -> vm.Machine:
-        g = Guest(FIRMWARE, engine=engine, isa=ISA)
-        g.native.sbi = True
-        return g.machine
-
-    with made(engine) as original, original.record() as recording:
+    with supervised(engine) as original, original.record() as recording:
         for key in b"some keys":
             original.console.send(bytes([key]))
             original.console.expect(chr(key))
@@ -155,7 +172,7 @@ def test_calls_of_the_firmware_and_a_reset(engine):
         wanted, log = seen(original), recording.stop()
     for other in ENGINES:
         for choice in (None, random.Random(1)):
-            with made(other) as machine:
+            with supervised(other) as machine:
                 machine.replay(log)
                 run_to_its_end(machine, choice)
                 assert seen(machine) == wanted
@@ -268,3 +285,159 @@ def test_idle_time_costs_nothing(guest):
         for _ in range(1000):
             machine.run(seconds=1)
         assert len(recording.log) == 2
+
+
+class Interrupted(Exception):
+    """Of a signal's handler."""
+
+
+@pytest.fixture
+def interruptions():
+    """interruptions(seconds): from now on a signal's handler raises, again and again; 0 ends that."""
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("guest_of", [supervised, busy], ids=["firmware", "busy"])
+def test_what_is_typed_when_a_signal_has_ended_a_run(guest_of, interruptions):
+    """Also where that came before what the slice ended for was served."""
+    ends = 0
+    with guest_of() as original, original.record() as recording:
+        while ends < 100:
+            try:
+                interruptions(0.0007)
+                original.run(instructions=1_000_000)
+            except Interrupted:
+                interruptions(0)
+                ends += 1
+                original.console.send(f"{ends} ")
+            finally:
+                interruptions(0)
+        wanted, log = seen(original), recording.stop()
+    for engine in ENGINES:
+        with guest_of(engine=engine) as machine:
+            machine.replay(log)
+            run_to_its_end(machine)
+            assert seen(machine) == wanted
+
+
+class Failing(Device):
+    """Its first access raises."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    @reads(0)
+    def value(self) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the host's file is gone")
+        return 7
+
+
+def test_an_access_that_raised_is_repeated_and_counts_once(guest):
+    """The exception was the host's, and the replay has none."""
+    def made(failures: int) -> vm.Machine:
+        source = "li s1, 0x10010000; 1: lw a0, (s1); add s5, s5, a0; lbu a1, 0x5(s2); addi s6, s6, 1; j 1b"
+        return guest("li s2, 0x10000000;" + source, devices=[(Failing(failures), 0x1001_0000)]).machine
+
+    original = made(3)
+    with original.record() as recording:
+        for _ in range(3):
+            with pytest.raises(OSError):
+                original.run(instructions=1000)
+            original.console.send("a key")
+        original.run(instructions=1000)
+    machine = made(0)
+    machine.replay(recording.log)
+    run_to_its_end(machine)
+    assert seen(machine) == seen(original)
+
+
+def test_a_device_that_is_changed_from_python(guest):
+    """Another size of a terminal: its configuration changes, and an interrupt rises."""
+    source = """
+        li   t0, 0x0c000000
+        li   t1, 1
+        sw   t1, 4(t0)              # priority of source 1, the slot's
+        li   t0, 0x0c002000
+        li   t1, 2
+        sw   t1, (t0)
+        li   s1, 0x10001000
+    1:  lhu  a0, 0x100(s1)          # columns
+        lw   a1, 0x60(s1)           # InterruptStatus
+        csrr a2, mip
+        add  s5, s5, a0
+        add  s5, s5, a1
+        add  s5, s5, a2
+        j    1b
+    """
+
+    def made() -> vm.Machine:
+        return guest(source, devices=[(vm.devices.VirtioConsole(),)]).machine
+
+    original = made()
+    console = original.board.devices["virtio0"].device
+    with original.record() as recording:
+        original.run(instructions=1000)
+        console.resize(132, 50)
+        console.resize(133, 50)
+        original.run(instructions=1000)
+        original.board.devices["rtc"].device.alarm = 5
+        original.run(instructions=1000)
+    assert {entry.source for entry in recording.log if entry.kind is Kind.DEVICE} >= {"virtio0", "rtc"}
+    machine = made()
+    machine.replay(recording.log)
+    run_to_its_end(machine)
+    assert seen(machine) == seen(original)
+    assert {name: placed.device.save() for name, placed in machine.board.devices.items()} == \
+        {name: placed.device.save() for name, placed in original.board.devices.items()}
+
+
+def test_input_of_a_virtio_console(guest):
+    """Its driver's buffers are filled when the input comes in."""
+    def made() -> vm.Machine:
+        return guest("1: addi s5, s5, 1; j 1b", devices=[(vm.devices.VirtioConsole(),)]).machine
+
+    original = made()
+    with original.record() as recording:
+        original.run(instructions=1000)
+        original.board.devices["virtio0"].device.receive(b"hello")
+        original.run(instructions=1000)
+    machine = made()
+    machine.replay(recording.log)
+    run_to_its_end(machine)
+    assert machine.board.devices["virtio0"].device.input == b"hello"
+
+
+@pytest.mark.skipif(not hasattr(vm.Machine, "snapshot"), reason="machines have no snapshots yet")
+@pytest.mark.parametrize("harts", [1, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_replay_from_a_snapshot(seed, harts):
+    """From the middle of a run, in a new machine on either engine and in the same machine again."""
+    choice = random.Random(seed)
+    with busy(harts) as original:
+        for _ in range(10):
+            act(original, choice)
+        snapshot = original.snapshot()
+        log = recorded(original, seed)
+        end, printed = original.snapshot(), original.console.output
+        for engine in ENGINES:
+            with vm.replay(snapshot, log, engine=engine) as machine:
+                run_to_its_end(machine, choice)
+                assert differences(machine, end) == [] and machine.console.output == printed
+        original.restore(snapshot)
+        original.replay(log)
+        run_to_its_end(original)
+        assert differences(original, end) == []
+
+
+def differences(machine: vm.Machine, snapshot) -> list[str]:
+    """But for what `expect` has found, which is the program's and not the guest's."""
+    return [line for line in machine.equals(snapshot).differences if not line.startswith("console.")]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from vm import copy, devices, images
     from vm.log import Log
     from vm.machine import Machine
-    from vm.recording import Recording
+    from vm.replaying import replay
     from vm.settings import Settings
     from vm.snapshot import Snapshot
     from vm.stop import Stop, StopReason
@@ -40,20 +40,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Recording",
+    "ImageError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable", "PageFault",
     "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable",
     "VmError",
-    "copy", "devices", "images",
+    "copy", "devices", "images", "replay",
 ]
 
-CLASSES = {"Log": "vm.log", "Machine": "vm.machine", "Recording": "vm.recording", "Settings": "vm.settings",
-           "Snapshot": "vm.snapshot", "Stop": "vm.stop", "StopReason": "vm.stop"}
+FROM_MODULES = {"Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
+                "Stop": "vm.stop", "StopReason": "vm.stop", "replay": "vm.replaying"}
 MODULES = ("copy", "devices", "images")
 
 
 def __getattr__(name: str) -> object:
-    if name in CLASSES:
-        return getattr(import_module(CLASSES[name]), name)
+    if name in FROM_MODULES:
+        return getattr(import_module(FROM_MODULES[name]), name)
     if name in MODULES:
         return import_module(f"vm.{name}")
     raise AttributeError(f"module 'vm' has no attribute {name!r}")

@@ -26,10 +26,11 @@ class History(Protocol):
     """Who writes down what comes from outside, or has it from such a log: what the machine's parts tell it.
 
     Times and steps are those of the machine; `begin` and `end` are called around each run. `live` says whether anything
-    comes in that is not in the log.
+    comes in that is not in the log, and `listens` whether file descriptors are looked at all the same.
     """
 
     live: bool
+    listens: bool
 
     def begin(self) -> None: ...
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import struct
+from ast import literal_eval
 from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import blake2b
@@ -51,6 +52,7 @@ class Kind(IntEnum):
     LINE = 12           # meanwhile, or on its own, it drives its interrupt line: u64 level
     SCHEDULE = 13       # and schedules an event: i64 delay, i64 event, i64 data
     CANCEL = 14         # and cancels one: i64 event
+    DEVICE = 15         # the device `source` was changed from Python: attributes of its state, as a Python literal
 
 
 # Bytes of an entry's data, where it has always as many; of others there are some at the beginning, or many alike.
@@ -119,7 +121,19 @@ def unpacked(record: bytes) -> Entry:
     if (len(entry.proof) != size or length != SIZES.get(entry.kind, length) or length < LEAST.get(entry.kind, 0)
             or (entry.kind is Kind.HART and length % CHANGE_BYTES)):
         raise ValueError("too short, or too long")
+    if entry.kind is Kind.DEVICE:
+        refuse_no_literal(entry.data)
     return entry
+
+
+def refuse_no_literal(data: bytes) -> None:
+    """Raise ValueError for what is no dict of names and plain data, written as Python writes it."""
+    try:
+        value = literal_eval(data.decode())
+    except (SyntaxError, MemoryError, RecursionError):
+        raise ValueError("no literal") from None
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise ValueError("no attributes")
 
 
 class Log:

@@ -68,7 +68,7 @@ DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 OF_THE_GUEST = ("htif", "events")   # parts whose state fits once the machine knows which guest it has
-NOT_IN_A_LOG = {"map", "attach", "load", "boot", "restore"}     # methods that change what a machine is
+NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -669,7 +669,7 @@ class Machine:
         from vm.standing import Standing
 
         self._map_devices()
-        standing = Standing(self.harts, self._natives, self.clock, self._scheduler)
+        standing = Standing(self.harts, self._natives, self.clock, self._scheduler, self.board.devices)
         return Outside(self._runner, self.inputs, self.memory, self.events, self.console, standing, self._reset)
 
     # --- Running backwards -------------------------------------------------------------------------------------------

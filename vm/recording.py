@@ -3,7 +3,7 @@
 In virtual time nothing else makes two runs differ, so the log and the state that it begins with are the run. Nothing is
 written while the guest computes: what comes from outside enters between two slices only, and what was typed in the
 middle of one (by a callback, or another thread) waits until that ends, after the instruction at hand. What a program
-does to the harts between two runs is found by comparing them.
+does to the harts and devices between two runs is found by comparing them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import TracebackType
 from typing import NamedTuple
 
 from vm.console import Console
@@ -24,7 +23,7 @@ from vm.inputs import History, Inputs
 from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.memory import Memory
 from vm.runner import Runner
-from vm.standing import Standing, changes_of, packed
+from vm.standing import Standing, changes_of, changes_of_device, packed
 
 # Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
 NEAREST, FARTHEST = 1 << 20, 1 << 26
@@ -34,7 +33,7 @@ SCHEDULE = struct.Struct("<qqq")        # delay, event, data
 CANCEL = struct.Struct("<q")            # event
 TIME = struct.Struct("<Qq")             # ticks of the timebase, the date in ns
 
-UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.ANSWER}    # the harts are no more, or not yet, as they were
+UNCHECKED = {Kind.HART, Kind.CLOCK, Kind.DEVICE, Kind.ANSWER}    # the harts are no more, or not yet, as they were
 
 
 class Occurrence(NamedTuple):
@@ -78,10 +77,10 @@ class Outside:
         return self.console.printed.to_bytes(4, "little")
 
 
-class Recording:
-    """A run that is being recorded, from `Machine.record` until `stop`, or to the end of a `with` block."""
+class Recorder:
+    """What the machine tells all that comes from outside, and what writes it down: see vm.inputs.History."""
 
-    live = True
+    live = listens = True
 
     def __init__(self, outside: Outside):
         self._outside = outside
@@ -96,45 +95,19 @@ class Recording:
         self._entering = 0              # what the machine's parts do now follows from an entry
         self._interval = NEAREST
         self._next_checkpoint = self._runner.steps + NEAREST
-        self._stopped: Log | None = None
         outside.attach(self)
         self._append(Kind.START)
         self.end()
 
-    # --- For the program ---------------------------------------------------------------------------------------------
-
-    @property
     def log(self) -> Log:
-        """What is recorded so far, or was until `stop`. Between runs; MachineBusy during one."""
-        if self._stopped is not None:
-            return self._stopped
-        self._refuse_in_run("log")
+        """What is recorded so far. Raises MachineBusy in a run."""
+        if self._runner.thread is not None:
+            raise MachineBusy("the log of a recording was asked for while the machine runs: ask between two runs")
         self._let_in()
         self._note_changes()
         return Log((*self._entries, self._checkpoint(Kind.END)))
 
-    def stop(self) -> Log:
-        """Record no more, and return the log. Twice is harmless. MachineBusy during a run."""
-        self._stopped = self.log
-        if self._inputs.history is self:
-            self._outside.detach()
-        return self._stopped
-
-    def __enter__(self) -> Recording:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 traceback: TracebackType | None) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return f"<Recording: {len(self._entries)} entries, {'stopped' if self._stopped else 'going on'}>"
-
-    def _refuse_in_run(self, what: str) -> None:
-        if self._runner.thread is not None:
-            raise MachineBusy(f"{what} of a recording: the machine runs; ask between two runs")
-
-    # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+    # --- What the machine tells --------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         self._thread = threading.get_ident()
@@ -143,6 +116,7 @@ class Recording:
     def end(self) -> None:
         self._left = self._standing.states()
         self._left_time = self._standing.time()
+        self._left_devices = self._standing.devices()
 
     def next_stop(self) -> tuple[int, int]:
         self._let_in()
@@ -259,14 +233,17 @@ class Recording:
         self._append(kind, source, data)
 
     def _note_changes(self) -> None:
-        """What a program has done to the harts and the clock since the last run."""
-        states, time = self._standing.states(), self._standing.time()
+        """What a program has done to the harts, the clock and devices since the last run."""
+        states, time, devices = self._standing.states(), self._standing.time(), self._standing.devices()
         if time != self._left_time:
             self._append(Kind.CLOCK, data=TIME.pack(*time))
         for number, (before, after) in enumerate(zip(self._left, states, strict=True)):
             if before != after:
                 self._append(Kind.HART, str(number), changes_of(before, after))
-        self._left, self._left_time = states, time
+        for name, saved in devices.items():
+            if saved != self._left_devices[name]:
+                self._append(Kind.DEVICE, name, changes_of_device(self._left_devices[name], saved))
+        self._left, self._left_time, self._left_devices = states, time, devices
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
         entry = Entry(kind, self._outside.stamp(), source, data,
@@ -279,6 +256,36 @@ class Recording:
 
     def _proof(self) -> bytes:
         return self._past + self._outside.printed() + packed(self._standing.states())
+
+
+class Recording:
+    """A run that is being recorded, from `Machine.record` until `stop`, or to the end of a `with` block."""
+
+    def __init__(self, outside: Outside):
+        self._outside = outside
+        self._recorder = Recorder(outside)
+        self._stopped: Log | None = None
+
+    @property
+    def log(self) -> Log:
+        """What is recorded so far, or was until `stop`. MachineBusy while the machine runs."""
+        return self._recorder.log() if self._stopped is None else self._stopped
+
+    def stop(self) -> Log:
+        """Record no more, and return the log. Twice is harmless. MachineBusy while the machine runs."""
+        if self._stopped is None:
+            self._stopped = self._recorder.log()
+            self._outside.detach()
+        return self._stopped
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Recording: {'going on' if self._stopped is None else repr(self._stopped)[1:-1]}>"
 
 
 def refuse_to_record(kind: str, inputs: Inputs) -> None:

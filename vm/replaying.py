@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from vm.errors import BusError, MachineBusy, ReplayDiverged
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
@@ -20,10 +20,28 @@ PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINT
 WITNESSED = DEVICE_KINDS - {Kind.DMA}           # entries that name a device
 
 
+class Player(Protocol):
+    """A machine, as far as `replay` needs one."""
+
+    def replay(self, log: Log) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Built = TypeVar("Built", bound=Player, covariant=True)
+
+
+class Restorable(Protocol[Built]):
+    """A snapshot, as far as `replay` needs one."""
+
+    def machine(self, **overrides: Any) -> Built: ...
+
+
 class Replay:
     """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again."""
 
     live = False
+    listens = True              # somebody may want to quit
 
     def __init__(self, outside: Outside, log: Log):
         """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
@@ -57,6 +75,8 @@ class Replay:
             return self._outside.inputs.sources
         if kind is Kind.HART:
             return self._standing.numbers
+        if kind is Kind.DEVICE:
+            return self._standing.names
         return self._outside.inputs.witnesses if kind in WITNESSED else ("",)
 
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
@@ -218,6 +238,9 @@ class Replay:
     def _hart(self, entry: Entry) -> None:
         self._standing.change(int(entry.source), entry.data)
 
+    def _device(self, entry: Entry) -> None:
+        self._standing.change_device(entry.source, entry.data)
+
     def _clock(self, entry: Entry) -> None:
         self._standing.set_time(*TIME.unpack(entry.data))
 
@@ -234,11 +257,25 @@ class Replay:
         self._outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
 
 
+def replay(snapshot: Restorable[Built], log: Log, **overrides: Any) -> Built:
+    """The machine of the snapshot, ready to run as it ran when `log` was recorded from there: see `Machine.replay`.
+
+    `overrides` are those of `Snapshot.machine`, as `engine="interpreter"`. The caller closes the machine.
+    """
+    machine = snapshot.machine(**overrides)
+    try:
+        machine.replay(log)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
 APPLY: dict[Kind, Callable[[Replay, Entry], None]] = {
     Kind.CHECKPOINT: Replay._checkpoint, Kind.INPUT: Replay._input, Kind.WRITE: Replay._write,
     Kind.CLEAR: Replay._clear, Kind.READ: Replay._read, Kind.HART: Replay._hart, Kind.CLOCK: Replay._clock,
     Kind.RESET: Replay._reset, Kind.DMA: Replay._write, Kind.LINE: Replay._line, Kind.SCHEDULE: Replay._schedule,
-    Kind.CANCEL: Replay._cancel,
+    Kind.CANCEL: Replay._cancel, Kind.DEVICE: Replay._device,
 }
 # The same for people, before "at step N".
 WHAT = {
@@ -248,4 +285,5 @@ WHAT = {
     Kind.HART: "a hart was changed", Kind.CLOCK: "the clock was set", Kind.RESET: "the machine was reset",
     Kind.ANSWER: "a device was asked", Kind.DMA: "a device wrote memory", Kind.LINE: "an interrupt line was driven",
     Kind.SCHEDULE: "a device scheduled an event", Kind.CANCEL: "a device cancelled an event",
+    Kind.DEVICE: "a device was changed",
 }

@@ -77,6 +77,7 @@ class Past:
         self._asked = False             # a device that is not deterministic
         self._disturbed = False         # something has come from outside since the present mark
         self.live = True                # False: what runs is the past
+        self.listens = True
         outside.attach(self)
         self._add_mark(kept=True)
         self.end()
@@ -308,7 +309,8 @@ class Past:
 
         console = self._outside.console
         mirror, console.mirror = console.mirror, None
-        self.live, self._native.noting = False, True
+        self.live = self.listens = False
+        self._native.noting = True
         try:
             yield come_back
         except BaseException:
@@ -316,7 +318,8 @@ class Past:
             raise
         finally:
             console.mirror = mirror
-            self.live, self._native.noting = True, False
+            self.live = self.listens = True
+            self._native.noting = False
             self._native.take_hits(noted=True)
             self.end()
 

@@ -144,7 +144,7 @@ class Runner(Stateful):
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
             host_ns = limits.host_ns
-            if self._inputs.watching and (history is None or history.live):
+            if self._inputs.watching and (history is None or history.listens):
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)

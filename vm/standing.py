@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Collection, Sequence
+from ast import literal_eval
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from vm.boards.placed import Placed
 from vm.clock import Clock
 from vm.hart import Hart
 from vm.log import Stamp
@@ -17,17 +20,25 @@ WORD = struct.Struct("<Q")
 CHANGE = struct.Struct("<HQ")               # of a hart's state: number of a word, and what it is now
 SCRATCH = slice(64 * WORD.size, 80 * WORD.size)     # slots of a state that engines leave anything in
 FASTEST = 1                                 # of zlib; most of a state is zeroes
+SMALL = 12, 4                               # the same, its window and memory: a larger one takes longer to set up
 FEW = 8                                     # registers that a message names
 
 
 class Standing:
-    """The harts of one machine, its clock, and whose turn it is. Exact between slices."""
+    """The harts of one machine, its clock and its devices, and whose turn it is. Exact between slices."""
 
-    def __init__(self, harts: Sequence[Hart], natives: Sequence[NativeHart], clock: Clock, scheduler: Scheduler):
+    def __init__(self, harts: Sequence[Hart], natives: Sequence[NativeHart], clock: Clock, scheduler: Scheduler,
+                 devices: Mapping[str, Placed]):
+        self._devices = devices
         self._harts = harts
         self._natives = natives
         self._clock = clock
         self._scheduler = scheduler
+
+    @property
+    def names(self) -> Collection[str]:
+        """Of the devices."""
+        return self._devices.keys()
 
     @property
     def numbers(self) -> Collection[str]:
@@ -39,7 +50,23 @@ class Standing:
 
     def states(self) -> tuple[bytes, ...]:
         """The state of each hart, equal where no guest can tell it apart."""
+        self._scheduler.settle_harts()
         return tuple(map(settled, self._natives))
+
+    def devices(self) -> dict[str, dict[str, Any]]:
+        """What is saved of each device that is deterministic."""
+        return {name: placed.device.save() for name, placed in self._devices.items() if placed.device.deterministic}
+
+    def change_device(self, name: str, changes: bytes) -> None:
+        """Make a device what it was made while the log was recorded: what `changes_of_device` gave.
+
+        Raises LoadError for what is no state of it.
+        """
+        device = self._devices[name].device
+        saved = device.save()
+        for attribute, value in literal_eval(changes.decode()).items():
+            saved[attribute] = bytearray(value) if isinstance(saved.get(attribute), bytearray) else value
+        device.load(saved)
 
     def time(self) -> tuple[int, int]:
         """What the timebase and the date read."""
@@ -107,10 +134,20 @@ def settled(native: NativeHart) -> bytes:
 
 
 def packed(states: Sequence[bytes]) -> bytes:
-    return zlib.compress(b"".join(states), FASTEST)
+    packer = zlib.compressobj(FASTEST, zlib.DEFLATED, *SMALL)
+    return packer.compress(b"".join(states)) + packer.flush()
 
 
 def changes_of(before: bytes, after: bytes) -> bytes:
     """What `Standing.change` takes: the words of a state that are not what they were."""
     words = zip(WORD.iter_unpack(before), WORD.iter_unpack(after), strict=True)
     return b"".join(CHANGE.pack(number, new) for number, ((old,), (new,)) in enumerate(words) if old != new)
+
+
+def changes_of_device(before: dict[str, Any], after: dict[str, Any]) -> bytes:
+    """The attributes that are not what they were, as a Python literal."""
+    return repr({name: plain(value) for name, value in after.items() if value != before[name]}).encode()
+
+
+def plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, bytearray) else value

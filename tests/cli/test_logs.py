@@ -55,6 +55,7 @@ def test_what_is_no_log_is_refused(vm, echo):
     (["--record", "a.vmlog", "--replay", "b.vmlog"], "either --record or --replay"),
     (["--record", "a.vmlog", "--clock", "real"], "--record needs --clock virtual"),
     (["--replay", "a.vmlog", "--clock", "real"], "--replay needs --clock virtual"),
+    (["--record", "no-such-folder/a.vmlog"], "no folder that can be written: no-such-folder"),
 ])
 def test_options_that_do_not_go_together(vm, echo, arguments, message):
     assert message in assert_fails_with_one_line(vm("run", echo, *arguments), code=2)

@@ -82,6 +82,10 @@ def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
     """Raises UsageError for what does not go together."""
     if record and replay:
         raise click.UsageError("say either --record or --replay", click.get_current_context())
+    folder = os.path.dirname(record or "") or "."
+    if record and not os.access(folder, os.W_OK):       # now: at the end the session would be lost
+        raise click.UsageError(f"--record {record}: no folder that can be written: {folder}",
+                               click.get_current_context())
     if (record or replay) and clock != "virtual":
         raise click.UsageError(f"{'--record' if record else '--replay'} needs --clock virtual: in real time no run is "
                                "like another", click.get_current_context())

@@ -202,7 +202,7 @@ cdef class Scheduler:
         self.machine.current = NULL
         done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
-        if self.machine.cpu_count > 1:      # alone, a hart has no turns
+        if self.machine.cpu_count > 1:      # of one alone what is left would follow from how its runs are divided
             self.quantum_left -= done
         return cpu.stop
 
@@ -265,6 +265,10 @@ cdef class Scheduler:
     def next_deadline_ns(self):
         """Guest time at which the next timer or event is due; 2**64 - 1 if nothing is."""
         return self.first_deadline()
+
+    def settle_harts(self):
+        """Let every hart stand at the machine's present step, which somebody may have set between two runs."""
+        self.settle()
 
     @property
     def running(self):

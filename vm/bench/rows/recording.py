@@ -1,0 +1,68 @@
+"""What it costs to record a run: the same run without, in turn with it."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import vm
+from vm.bench.errors import NotBuilt, RunFailed
+from vm.bench.kernels import DATA, Kernels, best_engine
+from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY
+from vm.errors import ImageError
+from vm.images import debian_installer
+
+CLAIM = Claim(0.99, "at least 0.99x")
+PRESSES = 20                            # keys that are typed while Debian boots
+STEPS_A_KEY = 10_000_000
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    rounds = 3 if quick else 9
+    for engine in ("interpreter", "jit"):
+        yield Row("recording", f"eight loads in 1 KiB, {engine}", "not recorded", "recorded",
+                  of_a_kernel(engine, rounds), claim=CLAIM)
+    if not quick:
+        yield Row("recording", "Debian's boot", "not recorded", "recorded", of_a_boot(0, rounds), claim=CLAIM)
+        yield Row("recording", f"Debian's boot, {PRESSES} keys typed", "not recorded", "recorded",
+                  of_a_boot(PRESSES, rounds), claim=CLAIM)
+
+
+def of_a_kernel(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
+    def pairs() -> Iterator[Pair]:
+        kernels = Kernels(engine)
+        plain = kernels.timer("loads", DATA, 1 << 10)
+
+        def recorded() -> float:
+            with kernels.machine.record():
+                return plain()
+
+        yield from in_turn(plain, recorded, rounds)()
+    return pairs
+
+
+def of_a_boot(keys: int, rounds: int) -> Callable[[], Iterator[Pair]]:
+    def pairs() -> Iterator[Pair]:
+        yield from in_turn(lambda: boot(keys, False), lambda: boot(keys, True), rounds)()
+    return pairs
+
+
+def boot(keys: int, recorded: bool) -> float:
+    """Seconds of the processor that a boot takes to its power-off."""
+    try:
+        kernel, initrd = debian_installer()
+    except ImageError as error:
+        raise NotBuilt(str(error)) from error
+    with vm.Machine(memory=BOOT_MEMORY, engine=best_engine()) as machine:
+        machine.boot(kernel, initrd, BOOT_LINE)
+        start = time.thread_time()
+        recording = machine.record() if recorded else None
+        for _ in range(keys):
+            machine.run(instructions=STEPS_A_KEY)
+            machine.console.send("x")
+        stop = machine.run()
+        if recording is not None:
+            recording.stop()
+        seconds = time.thread_time() - start
+        if stop.reason is not vm.StopReason.POWER_OFF:
+            raise RunFailed(f"Debian's boot: {stop}")
+        return seconds
