@@ -31,6 +31,7 @@ PYTHON = (
     ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
      "perf_map", "inputs", "engine"),
     ("memory", "registers", "hart"),
+    ("disks",),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),

@@ -25,7 +25,7 @@ from vm.errors import (
 )
 
 if TYPE_CHECKING:
-    from vm import copy, devices, images
+    from vm import copy, devices, disks, images
     from vm.machine import Machine
     from vm.settings import Settings
     from vm.stop import Stop, StopReason
@@ -36,11 +36,11 @@ __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
     "ImageError", "LoadError", "Machine", "MachineBusy", "MachineUnusable", "PageFault", "Settings", "Stop",
     "StopReason", "UnexpectedOutput", "Unreachable", "VmError",
-    "copy", "devices", "images",
+    "copy", "devices", "disks", "images",
 ]
 
 CLASSES = {"Machine": "vm.machine", "Settings": "vm.settings", "Stop": "vm.stop", "StopReason": "vm.stop"}
-MODULES = ("copy", "devices", "images")
+MODULES = ("copy", "devices", "disks", "images")
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from tests.devices.virtio_driver import (
     CONFIG,
+    CONFIG_GENERATION,
     DATA,
     F_INDIRECT_DESC,
     INTERRUPT_STATUS,
@@ -22,7 +22,8 @@ from tests.devices.virtio_driver import (
     Driver,
 )
 from vm.devices.virtio import BlockDevice
-from vm.devices.virtio.disk import Marks, Overlay
+from vm.devices.virtio.transport import CONFIGURATION_CHANGE
+from vm.disks.disk import open_disk
 from vm.errors import ConfigurationError, LoadError
 
 IN, OUT, FLUSH, GET_ID, DISCARD, SECURE_ERASE, WRITE_ZEROES = 0, 1, 4, 8, 11, 14, 13
@@ -114,6 +115,35 @@ def test_features(attach):
 def test_features_of_a_read_only_disk(attach):
     features = attach(read_only=True).offered_features() & 0xFFFF
     assert features == F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE
+
+
+@pytest.mark.parametrize("options", [{}, {"discard": True}])
+@pytest.mark.parametrize("sectors", [1, SECTORS - 1, SECTORS + 1, 2 * SECTORS])
+def test_new_size_is_told_and_holds(attach, image, sectors, options):
+    """Virtio 1.2, 5.2.5: a device may change its capacity, with an interrupt; what is new is zeros."""
+    disk = attach(**options)
+    generation = disk.get(CONFIG_GENERATION)
+    disk.device.resize(512 * sectors)
+    assert disk.get(CONFIG, 8) == sectors
+    assert disk.get(CONFIG_GENERATION) != generation and disk.acknowledge() == CONFIGURATION_CHANGE
+    assert disk.read(sectors - 1) == (pattern(1, sectors - 1) if sectors <= SECTORS else bytes(512))
+    assert disk.request(IN, sectors, length=512)[0] == IOERR
+    expected = pattern(SECTORS) if options else pattern(SECTORS)[:512 * sectors].ljust(512 * sectors, b"\0")
+    assert image.read_bytes() == expected
+    disk.device.resize(512 * 3 * SECTORS)
+    assert disk.read(sectors) == bytes(512)
+
+
+@pytest.mark.parametrize("size, options, said", [
+    (0, {}, "size=0: a disk has a multiple of 512 bytes"), (-512, {}, "size=-512: "), (513, {}, "size=513: "),
+    (1024.0, {}, "size=1024.0: "), ("1G", {}, "size='1G': "), (1 << 62, {}, "cannot get"), (1 << 63, {}, "cannot get"),
+    (1024, {"read_only": True}, "read-only"),
+])
+def test_size_that_a_disk_does_not_get(attach, image, size, options, said):
+    disk = attach(**options)
+    with pytest.raises(ConfigurationError, match=said):
+        disk.device.resize(size)
+    assert (disk.get(CONFIG, 8), image.stat().st_size, disk.get(INTERRUPT_STATUS)) == (SECTORS, 512 * SECTORS, 0)
 
 
 # --- Requests ---------------------------------------------------------------------------------------------------------
@@ -217,7 +247,7 @@ def test_flush_reaches_the_disk(attach, image, synced):
     disk.write(0, b"f" * 512)
     assert synced == []
     assert disk.request(FLUSH)[0] == OK
-    assert synced == [disk.device.disk.file]
+    assert synced == [disk.device.disk.image.file.descriptor]
     assert image.read_bytes()[:512] == b"f" * 512
 
 
@@ -291,7 +321,7 @@ def test_write_zeroes(attach, image, flags):
 def test_write_zeroes_without_holes(attach, image, monkeypatch):
     """On a file system that has no fallocate() zeros are written."""
     disk = attach()
-    monkeypatch.setattr(disk.device.disk, "_allocate", lambda mode, offset, length: False)
+    monkeypatch.setattr(disk.device.disk.image.file, "allocate", lambda mode, offset, length: False)
     assert disk.request(WRITE_ZEROES, payload=ranges((0, 255, 1)))[0] == OK
     assert image.read_bytes() == bytes(255 * 512) + pattern(1, 255)
 
@@ -396,7 +426,7 @@ def test_bad_size(tmp_path, content, words):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ConfigurationError, match="no-disk.img: no such disk image; make one with: truncate"):
+    with pytest.raises(ConfigurationError, match="no-disk.img: no such disk image; make one with: vm disk create"):
         BlockDevice(tmp_path / "no-disk.img")
 
 
@@ -487,32 +517,12 @@ def test_overlay_serves_pieces_at_any_border(attach):
     assert disk.memory.read(buffer, 1537) == pattern(1) + b"w" * 512 + pattern(1, 2) + bytes([OK])
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_marks_are_a_set_of_sectors(seed):
-    """Against Python's own set: any ranges, around the borders of chunks above all."""
-    draw = random.Random(seed)
-    marks, plain, end = Marks(), set(), 5 * Marks.CHUNK
-    for _ in range(12):
-        first = draw.choice([draw.randrange(end), draw.randrange(5) * Marks.CHUNK + draw.randrange(3)])
-        count = min(draw.choice([0, 1, 7, Marks.CHUNK, draw.randrange(2 * Marks.CHUNK)]), end - first)
-        marks.add(first, count)
-        plain.update(range(first, first + count))
-    assert {sector for start, stop in marks.stretches() for sector in range(start, stop)} == plain
-    for _ in range(50):
-        sector = draw.randrange(end)
-        stop = draw.randrange(sector, end) + 1
-        here, until = marks.stretch(sector, stop)
-        assert here == (sector in plain) and sector < until <= stop
-        assert all((other in plain) == here for other in range(sector, until))
-        assert until == stop or (until in plain) != here
-
-
 def test_overlay_of_a_large_image_costs_what_is_written(tmp_path):
     """A sparse image of 1 TiB has 2 billion sectors."""
     image = tmp_path / "large.img"
     image.touch()
     os.truncate(image, 1 << 40)
-    disk = Overlay(image)
+    disk = open_disk(image, discard=True)
     tracemalloc.start()
     try:
         disk.write((1 << 40) - 512, [memoryview(b"e" * 512)])
@@ -531,11 +541,13 @@ def test_overlay_is_state(board, attach, image):
     disk.write(2, b"w" * 512)
     disk.request(WRITE_ZEROES, payload=ranges((200, 56, 1)))
     saved = disk.device.save()
-    assert saved["overlay"] == [(1024, 512, b"w" * 512), (200 * 512, 56 * 512, b"")]
+    plain = saved["contents"].plain()
+    assert plain["size"] == SECTORS * 512
+    assert plain["clusters"] == {0: pattern(2) + b"w" * 512 + pattern(5, 3), **dict.fromkeys(range(25, 32), b"")}
     twin = board.connect(BlockDevice(image, discard=True))
     twin.disk.write(0, [memoryview(b"o" * 512)])        # undone by load
-    twin.load(saved)
-    assert twin.save() == saved
+    twin.load(saved | {"contents": plain})
+    assert twin.save()["contents"].plain() == plain
     data = bytearray(2048)
     twin.disk.read(0, memoryview(data))
     assert data == pattern(2) + b"w" * 512 + pattern(1, 3)
@@ -545,7 +557,7 @@ def test_overlay_is_state(board, attach, image):
 def test_state_of_another_kind_of_disk_is_refused(attach, board, image):
     saved = attach(discard=True).device.save()
     other = BlockDevice(image, read_only=True)
-    with pytest.raises(LoadError, match="discard"):
+    with pytest.raises(LoadError, match="attach it without read_only"):
         other.load(saved)
     other.close()
 
