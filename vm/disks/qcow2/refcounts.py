@@ -138,24 +138,22 @@ class Refcounts:
         block = self.block(number)
         if block is not None:
             return block
-        if number >= len(self.table):
-            self._grow(number)
         cluster = number * self.per_block
         if self.is_metadata(cluster * self.cluster):
             raise Damaged(self.file.path, f"cluster {cluster} holds a table and is said to be free")
-        block = self._new_block(number, cluster)
-        block[0] = 1
-        return block
-
-    def _new_block(self, number: int, cluster: int) -> array[int]:
+        if number >= len(self.table):
+            self._grow(number)
         block = self.blocks[number] = array("B" if self.order < 3 else TYPES[self.order], [0]) * self.per_block
+        taken = 8 * len(self.table) // self.cluster if self.offset == cluster * self.cluster + self.cluster else 0
+        for index in range(1 + taken):
+            block[index] = 1
         self.table[number] = cluster * self.cluster
         self.dirty.add(number)
         self.new.add(number)
         return block
 
     def _grow(self, number: int) -> None:
-        """A table with room for that block: it goes into the clusters that its own new block counts."""
+        """A table with room for that block, right behind it: in clusters that it counts."""
         length = max(number + 1, 2 * len(self.table))
         length += -length % (self.cluster // 8)
         taken = 8 * length // self.cluster
@@ -164,12 +162,7 @@ class Refcounts:
                                        "convert it to one with larger clusters")
         self.left.extend(range(self.offset // self.cluster, (self.offset + 8 * len(self.table)) // self.cluster))
         self.table.extend([0] * (length - len(self.table)))
-        first = number * self.per_block
-        block = self._new_block(number, first)
-        block[0] = 1
-        for index in range(1, 1 + taken):
-            block[index] = 1
-        self.offset = (first + 1) * self.cluster
+        self.offset = (number * self.per_block + 1) * self.cluster
         self.new.update(range(length))
         self.moved = True
 
