@@ -22,6 +22,7 @@ from vm.disks.layer import CLUSTER, EMPTY, ZEROS, Layer, Table, clusters, differ
 from vm.disks.qcow2.image import read_padded
 from vm.errors import ConfigurationError, LoadError
 
+MOST_CLUSTERS = (1 << 63) // CLUSTER
 SAMPLES = 32                    # clusters of an image that its identity looks at
 
 
@@ -133,7 +134,7 @@ class DiskState:
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, DiskState) and self.base is other.base and self.size == other.size
-                and (self.table is other.table or not any(differing(self.table, other.table))))
+                and self.table == other.table)
 
     __hash__ = None                     # type: ignore[assignment]
 
@@ -252,8 +253,7 @@ class WritableDisk(Disk):
         return DiskState(self.base, self.layer.capture(), self.size)
 
     def is_at(self, state: DiskState) -> bool:
-        return (state.base is self.base and state.size == self.size
-                and (state.table is self.layer.table or not any(differing(self.layer.table, state.table))))
+        return state.base is self.base and state.size == self.size and state.table == self.layer.table
 
     def twin(self) -> Disk:
         return LayeredDisk(self.base.acquire())
@@ -307,7 +307,7 @@ class WritableDisk(Disk):
             self._refuse_other(identity)
         layer = Layer()
         for number, data in state["clusters"].items():
-            if not 0 <= number < -(-state["size"] // CLUSTER) or len(data) not in (0, CLUSTER):
+            if not 0 <= number < MOST_CLUSTERS or len(data) not in (0, CLUSTER):
                 raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number} of {len(data)} bytes; "
                                 "save it again")
             layer.put(number, data or ZEROS)
