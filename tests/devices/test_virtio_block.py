@@ -21,6 +21,7 @@ from tests.devices.virtio_driver import (
     WRITE,
     Driver,
 )
+from vm import disks
 from vm.devices.virtio import BlockDevice
 from vm.devices.virtio.transport import CONFIGURATION_CHANGE
 from vm.disks.disk import open_disk
@@ -566,3 +567,80 @@ def test_several_machines_share_an_image_with_discard(image):
     first, second = BlockDevice(image, discard=True), BlockDevice(image, discard=True)
     first.close()
     second.close()
+
+
+# --- Snapshots and forks ----------------------------------------------------------------------------------------------
+
+def held(device, sector, count=1):
+    """What a disk holds, past the driver: a state that is loaded has queues that another driver set up."""
+    data = bytearray(512 * count)
+    device.disk.read(512 * sector, memoryview(data))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("options", [{}, {"discard": True}])
+def test_state_goes_back_and_forth(attach, image, options):
+    """The disk is as it was when its state is loaded; and the file, if it is written through."""
+    disk = attach(**options)
+    disk.write(2, b"a" * 512)
+    saved = disk.device.save()
+    disk.write(2, b"b" * 512)
+    later = disk.device.save()
+    assert saved["contents"] != later["contents"]
+    disk.device.load(saved)
+    assert held(disk.device, 2) == b"a" * 512 and disk.device.save() == saved
+    assert image.read_bytes()[1024:1536] == (pattern(1, 2) if options else b"a" * 512)
+    disk.device.load(later)
+    assert held(disk.device, 2) == b"b" * 512 and disk.device.save() == later
+
+
+@pytest.mark.parametrize("options", [{}, {"discard": True}, {"read_only": True}])
+def test_twin_shares_the_image(attach, board, image, options):
+    """It begins with the image as it was and takes over a state; what it writes is its own."""
+    disk = attach(serial="S", **options)
+    saved = disk.device.save()
+    if not options.get("read_only"):
+        disk.write(2, b"a" * 512)
+    with_write = disk.device.save()
+    twin = disk.device.twin()
+    assert (twin.serial, twin.read_only, twin.features()) == ("S", disk.device.read_only, disk.device.features())
+    twin.load(with_write)
+    assert held(twin, 0, 4) == disk.read(0, 4)
+    twin.load(saved)
+    assert held(twin, 0, 4) == pattern(4)
+    other = Disk(board, twin).start()
+    if not options.get("read_only"):
+        assert other.write(3, b"t" * 512) == OK
+    assert disk.read(3) == pattern(1, 3)
+    twin.close()
+    assert disk.read(3) == pattern(1, 3)
+
+
+def test_qcow2_by_its_magic_and_by_name(board, tmp_path):
+    path = tmp_path / "disk.qcow2"
+    disks.create(path, "1M", format="qcow2")
+    for format in (None, "qcow2"):
+        device = BlockDevice(path, format=format)
+        assert Disk(board, device).start().get(CONFIG, 8) == 2048
+        device.close()
+    device = BlockDevice(path, format="raw", read_only=True)
+    assert Disk(board, device).start().read(0)[:4] == b"QFI\xfb"
+    device.close()
+    with pytest.raises(ConfigurationError, match="format 'vmdk' is unknown; there is raw, qcow2"):
+        BlockDevice(path, format="vmdk")
+
+
+def test_damage_is_an_error_of_the_request(board, tmp_path):
+    """The rest of the disk goes on."""
+    path = tmp_path / "disk.qcow2"
+    disks.create(path, "1G", format="qcow2")
+    device = BlockDevice(path)
+    Disk(board, device).start().write(0, b"w" * 512)
+    device.close()
+    with open(path, "r+b") as file:
+        file.seek(4 << 16)                                  # the L2 table; see tests/disks/test_durability.py
+        file.write(struct.pack(">Q", 1 << 63 | 0x1200))
+    disk = Disk(board, BlockDevice(path)).start()
+    assert disk.request(IN, 0, length=512)[0] == IOERR and disk.write(0, bytes(512)) == IOERR
+    assert disk.read(1 << 20) == bytes(512)
+    disk.device.close()
