@@ -284,11 +284,16 @@ def test_an_image_that_was_written_since_is_refused(image, saved):
     disk.close()
 
 
-@pytest.mark.parametrize("clusters", [{-1: b""}, {1 << 60: b""}, {0: b"x"}])
-def test_damaged_states_are_refused(image, saved, clusters):
+@pytest.mark.parametrize("damage", [
+    {"clusters": {-1: b""}}, {"clusters": {1 << 60: b""}}, {"clusters": {0: b"x"}}, {"clusters": None},
+    {"clusters": {"0": b""}}, {"clusters": {0: 5}}, {"size": -512}, {"size": 513}, {"size": 1 << 80}, {"size": "1M"},
+    {"image": {}}, {"image": 5},
+])
+def test_damaged_states_are_refused(image, saved, damage):
     disk = open_disk(image, discard=True)
     with pytest.raises(LoadError, match="the saved disk is damaged"):
-        disk.restore(saved | {"clusters": clusters})
+        disk.restore(saved | damage)
+    assert disk.size == SIZE and not disk.layer
     disk.close()
 
 

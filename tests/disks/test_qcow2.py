@@ -147,6 +147,22 @@ def test_reference_counts_grow_with_the_image(qemu_img):
     qemu_img("check", "small.qcow2")
 
 
+def test_what_is_discarded_takes_no_room(tmp_path):
+    """On the host's disk, and again used by the image."""
+    disks.create("disk.qcow2", "64M", format="qcow2")
+    image = open_image("disk.qcow2")
+    data = random.Random(1).randbytes(8 << 20)
+    image.write(0, [memoryview(data)])
+    image.flush()
+    before = (tmp_path / "disk.qcow2").stat()
+    image.discard(0, 8 << 20)
+    image.flush()
+    assert (tmp_path / "disk.qcow2").stat().st_blocks * 512 < 1 << 20
+    image.write(32 << 20, [memoryview(data)])
+    image.close()
+    assert (tmp_path / "disk.qcow2").stat().st_size <= before.st_size + (1 << 16)
+
+
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 def patched(offset, form, *values):

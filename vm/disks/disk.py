@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from vm.disks.chain import open_image
-from vm.disks.image import CHUNK, Image
+from vm.disks.image import CHUNK, SECTOR, Image
 from vm.disks.layer import CLUSTER, EMPTY, ZEROS, Layer, Table, clusters, differing
 from vm.disks.qcow2.image import read_padded
 from vm.errors import ConfigurationError, LoadError
@@ -223,7 +223,7 @@ class ReadOnlyDisk(Disk):
         return state == self.capture()
 
     def restore(self, state: DiskState | dict[str, Any]) -> None:
-        size, image = (state.size, state.base) if isinstance(state, DiskState) else (state["size"], state["image"])
+        size, image = (state.size, state.base) if isinstance(state, DiskState) else (state.get("size"), state.get("image"))
         if image is not None:
             raise LoadError(f"{self.path}: the saved disk could be written; attach it without read_only")
         if size != self.size:
@@ -300,7 +300,13 @@ class WritableDisk(Disk):
             if state.base is self.base:
                 return state
             state = state.plain()
-        identity = state["image"]
+        try:
+            return self._from_plain(state)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise LoadError(f"{self.path}: the saved disk is damaged ({error!r}); save it again") from error
+
+    def _from_plain(self, state: dict[str, Any]) -> DiskState:
+        identity, size = state["image"], state["size"]
         if identity is None:
             raise LoadError(f"{self.path}: the saved disk was attached read-only; attach it alike")
         if identity != self.base.identity():
@@ -311,7 +317,9 @@ class WritableDisk(Disk):
                 raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number} of {len(data)} bytes; "
                                 "save it again")
             layer.put(number, data or ZEROS)
-        return DiskState(self.base, layer.capture(), state["size"])
+        if not 0 <= size < MOST_CLUSTERS * CLUSTER or size % SECTOR:
+            raise LoadError(f"{self.path}: the saved disk is damaged: it has {size} bytes; save it again")
+        return DiskState(self.base, layer.capture(), size)
 
     def _refuse_other(self, saved: dict[str, Any]) -> None:
         """Raise LoadError unless a saved state is of this image, or of one that has this as its copy elsewhere."""
@@ -320,7 +328,7 @@ class WritableDisk(Disk):
             if saved[name] != ours[name]:
                 raise LoadError(f"{self.path}: the saved disk is of {saved['path']} with another {what}; attach that "
                                 "image as it was then")
-        if saved["path"] == ours["path"] and saved["modified"] != ours["modified"]:
+        if saved["path"] == ours["path"] and tuple(saved["modified"]) != ours["modified"]:
             raise LoadError(f"{self.path}: disk image has been written since the state was saved; attach a copy that "
                             "was made then, under another name")
 

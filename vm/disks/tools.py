@@ -5,6 +5,7 @@ A file that exists is overwritten where that is asked for (`force`) alone, and a
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from vm.disks.qcow2.header import COMPRESSIONS, LONGEST_NAME, MAGIC, read_header
 from vm.disks.qcow2.image import Qcow2Image, new_header, read_padded
 from vm.errors import ConfigurationError
 from vm.sizes import parse_size
+
+log = logging.getLogger("vm.disks")
 
 PathName = str | os.PathLike[str]
 
@@ -139,8 +142,18 @@ def convert(source: PathName, target: PathName, *, source_format: str | None = N
                 if not (compress and isinstance(copy, Qcow2Image) and copy.write_compressed(
                         start // copy.cluster, bytes(data).ljust(copy.cluster, b"\0"))):
                     copy.write(start, [memoryview(data)[:size - start]])
+            if format == "raw":
+                warn_of_magic(image, target)
         finally:
             copy.close()
+
+
+def warn_of_magic(image: Image, target: PathName) -> None:
+    start = bytearray(min(len(MAGIC), image.size))
+    image.read(0, memoryview(start))
+    if start == MAGIC:
+        log.warning("%s: the disk begins as a qcow2 image does; say format=raw wherever it is opened",
+                    os.fspath(target))
 
 
 def content(image: Image) -> Iterator[tuple[int, bytearray]]:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from vm.disks.image import Damaged, Extent, HostFile, Image
+from vm.disks.image import PUNCH_HOLE, Damaged, Extent, HostFile, Image
 from vm.disks.qcow2 import compression
 from vm.disks.qcow2.header import COMPRESSION_TYPE, MOST_L1_BYTES, Header, read_header
 from vm.disks.qcow2.refcounts import Refcounts, big_endian, from_big_endian
@@ -392,10 +392,15 @@ class Qcow2Image(Image):
         if self.unused:
             self.packed_end = 0
             self.unpacked.clear()
+        free: set[int] = set()
         while self.unused:
             cluster = self.unused.pop()
-            self.metadata.discard(cluster * self.cluster)
             self.refcounts.change(cluster, -1)
+            if self.refcounts.get(cluster) == 0:
+                self.metadata.discard(cluster * self.cluster)
+                free.add(cluster)
+        for first, stop in runs(free):
+            self.file.allocate(PUNCH_HOLE, first * self.cluster, (stop - first) * self.cluster)
 
     def _change_header(self, **fields: Any) -> None:
         self.header = replace(self.header, **fields)
@@ -451,7 +456,9 @@ class Qcow2Image(Image):
                     for index, old in enumerate(self._own_table(place)):
                         if old:
                             self._set(place * self.per_table + index, self.tables[place], 0)
-            self.flush()
+            self.settle()
+            self.end = self.refcounts.end() * self.cluster
+            self.file.truncate(self.end)
 
     def name_backing(self, name: str | None, format: str | None) -> None:
         """Write which file this one is an overlay of; nothing else changes."""

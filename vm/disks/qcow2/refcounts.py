@@ -88,6 +88,15 @@ class Refcounts:
         block = self.block(cluster // self.per_block)
         return 0 if block is None else block[cluster % self.per_block]
 
+    def end(self) -> int:
+        """The cluster from which on none is used."""
+        for number in reversed(range(len(self.table))):
+            block = self.block(number)
+            used = [index for index, count in enumerate(block) if count] if block else []
+            if used:
+                return number * self.per_block + used[-1] + 1
+        return 0
+
     def change(self, cluster: int, by: int) -> None:
         number, index = divmod(cluster, self.per_block)
         block = self.block(number)
