@@ -22,7 +22,7 @@ WRITES = 6                      # between two flushes
 CHILD = textwrap.dedent("""
     import os, random, struct, sys
     from tests.devices.conftest import Board
-    from tests.devices.test_virtio_block import DISCARD, FLUSH, OUT, Disk, ranges
+    from tests.devices.block_driver import DISCARD, FLUSH, OUT, Disk, ranges
     from vm.devices import BlockDevice
 
     path, seed, size, writes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])

@@ -192,6 +192,10 @@ class Disk:
         """Back to a state; it costs what was written since. Raises LoadError if it is of another image."""
         raise NotImplementedError
 
+    def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
+        """Raise LoadError where `restore` would, and change nothing."""
+        raise NotImplementedError
+
     def twin(self) -> Disk:
         """Another disk on the same base, in the state that this one began with."""
         raise NotImplementedError
@@ -223,8 +227,14 @@ class ReadOnlyDisk(Disk):
         return state == self.capture()
 
     def restore(self, state: DiskState | dict[str, Any]) -> None:
-        size, image = (state.size, state.base) if isinstance(state, DiskState) else (state.get("size"), state.get("image"))
-        if image is not None:
+        self.refuse_unfit(state)
+
+    def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
+        if isinstance(state, DiskState):
+            size, image = state.size, state.base is not None
+        else:
+            size, image = state.get("size"), state.get("image") is not None
+        if image:
             raise LoadError(f"{self.path}: the saved disk could be written; attach it without read_only")
         if size != self.size:
             raise LoadError(f"{self.path}: the saved disk has {size} bytes, and this image {self.size}; attach the one "
@@ -293,6 +303,9 @@ class WritableDisk(Disk):
             self._put(stop * CLUSTER, memoryview(bytes(max(0, end - stop * CLUSTER))))
         else:
             self._put(offset, memoryview(bytes(length)))
+
+    def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
+        self._fitting(state)
 
     def _fitting(self, state: DiskState | dict[str, Any]) -> DiskState:
         """A state as one of this base."""

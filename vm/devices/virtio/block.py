@@ -138,15 +138,27 @@ class BlockDevice(VirtioDevice):
         """Whether `save` would give something else; cheaper than that."""
         return super().differs(saved) or not self.disk.is_at(saved["contents"])     # type: ignore[misc]
 
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        """Raise where `load` would, and change nothing. The contents may be missing here: `load` has taken them."""
+        rest, contents = self._taken_apart(saved)
+        super().refuse_unfit(rest)                                                  # type: ignore[misc]
+        if contents is not None:
+            self.disk.refuse_unfit(contents)
+
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Raises LoadError if the saved disk is of another image."""
-        rest = dict(saved)
-        contents = rest.pop("contents", None)
-        if not isinstance(contents, (DiskState, dict)):
+        """Raises LoadError if the saved disk is of another image; nothing has changed then."""
+        rest, contents = self._taken_apart(saved)
+        if contents is None:
             raise LoadError(f"{self.path}: the saved state of {type(self).__name__} does not fit this version: "
                             "contents missing")
         self.disk.restore(contents)
         super().load(rest)
+
+    def _taken_apart(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], DiskState | dict[str, Any] | None]:
+        """The state of the device, and that of the disk."""
+        rest = dict(saved)
+        contents = rest.pop("contents", None)
+        return rest, contents if isinstance(contents, (DiskState, dict)) else None
 
     def twin(self) -> BlockDevice:
         """Another device on the same image, which it never writes, with the disk as it was when it was first relied on.
