@@ -231,10 +231,10 @@ class ReadOnlyDisk(Disk):
 
     def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
         if isinstance(state, DiskState):
-            size, image = state.size, state.base is not None
+            size, writable = state.size, state.base is not None
         else:
-            size, image = state.get("size"), state.get("image") is not None
-        if image:
+            size, writable = state.get("size", 0), state.get("image") is not None
+        if writable:
             raise LoadError(f"{self.path}: the saved disk could be written; attach it without read_only")
         if size != self.size:
             raise LoadError(f"{self.path}: the saved disk has {size} bytes, and this image {self.size}; attach the one "
