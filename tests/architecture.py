@@ -31,6 +31,7 @@ PYTHON = (
     ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
      "host", "stats", "perf_map", "inputs", "engine", "log"),
     ("memory", "registers", "hart", "standing"),
+    ("disks",),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),

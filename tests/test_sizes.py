@@ -16,10 +16,10 @@ def test_units_are_binary(size, bytes_):
 
 
 @pytest.mark.parametrize("size, why", [
-    ("0", "no memory"), (0, "no memory"), ("0M", "no memory"), ("-1", "not a size"), (-4096, "not a size"),
+    ("0", "nothing at"), (0, "nothing at"), ("0M", "nothing at"), ("-1", "not a size"), (-4096, "not a size"),
     ("4095", "multiple of 4096"), ("5K", "multiple of 4096"), ("1025G", "too large"), ("9" * 20, "too large"),
     ("", "not a size"), ("M", "not a size"), ("64MB", "write MiB for 2"), ("64Mi", "not a size"),
-    ("1.5", "multiple of 4096"), ("0.3G", "multiple of 4096"), ("0.0G", "no memory"), ("1.1T", "too large"),
+    ("1.5", "multiple of 4096"), ("0.3G", "multiple of 4096"), ("0.0G", "nothing at all"), ("1.1T", "too large"),
     (64, "multiple of 4096"), ("64iB", "not a size"), ("1.G", "not a size"), ("1 G", "not a size"),
     ("12X", "not a size"),
     ("٣M", "not a size"), (None, "not a size"),

@@ -19,6 +19,8 @@ PACKAGES = {
     "gpgv": "gpgv",
     "gzip": "gzip",
     "lz4": "lz4",
+    "qemu-img": "qemu-utils",
+    "qemu-io": "qemu-utils",
     "qemu-system-riscv64": "qemu-system-misc",
     "riscv64-linux-gnu-gcc": "gcc-riscv64-linux-gnu",
     "riscv64-unknown-elf-as": "binutils-riscv64-unknown-elf",

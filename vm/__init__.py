@@ -28,7 +28,7 @@ from vm.errors import (
 )
 
 if TYPE_CHECKING:
-    from vm import copy, devices, images
+    from vm import copy, devices, disks, images
     from vm.log import Log
     from vm.machine import Machine
     from vm.replaying import replay
@@ -43,12 +43,12 @@ __all__ = [
     "ImageError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable", "PageFault",
     "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable",
     "VmError",
-    "copy", "devices", "images", "replay",
+    "copy", "devices", "disks", "images", "replay",
 ]
 
 FROM_MODULES = {"Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
                 "Stop": "vm.stop", "StopReason": "vm.stop", "replay": "vm.replaying"}
-MODULES = ("copy", "devices", "images")
+MODULES = ("copy", "devices", "disks", "images")
 
 
 def __getattr__(name: str) -> object:

@@ -169,7 +169,7 @@ def test_hart_that_is_nowhere_is_named():
     ([(0x1000, 0x2000)], (0x2000, 0x1000), "RAM at 0x2000..0x3000 overlaps RAM at 0x1000..0x3000"),
     ([(0x1000, 0x1000, "rom")], (0, 0x2000), "RAM at 0x0..0x2000 overlaps ROM at 0x1000..0x2000"),
     ([], (0x1001, 0x1000), "address=0x1001: memory begins at a multiple of 4096, as 0x1000 is"),
-    ([], (0x1000, 0x1001), "size 4097: not a multiple of 4096"), ([], (0x1000, 0), "no memory at all"),
+    ([], (0x1000, 0x1001), "size 4097: not a multiple of 4096"), ([], (0x1000, 0), "nothing at all"),
     ([], (0x1000,), "a region at 0x1000: say its size"), ([], (0x1000, 0x1000, "flash"), "kind='flash'"),
     ([], ("0x1000", 0x1000), "address='0x1000': must be a whole number"), ([], (-4096, 4096), "have 56 bits"),
     ([], (1 << 56, 4096), "have 56 bits"), ([], ((1 << 64) - 4096, 4096), "have 56 bits"),

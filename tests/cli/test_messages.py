@@ -101,6 +101,7 @@ def test_wrong_command_line_says_where_help_is(vm, arguments, message):
     (("--disk", "missing.img"), "missing.img"),
     (("--disk", "missing.img,discard"), "missing.img: "),
     (("--disk", "disk.img,badmode"), "no such file, and 'badmode' is no mode; there is read-only, discard, legacy"),
+    (("--disk", "disk.img,badmode,raw"), "no such file, and 'badmode' is no mode"),
     (("--seed", "-1"), "seed=-1"),
 ])
 def test_machine_that_cannot_be_built(vm, guest, options, message):

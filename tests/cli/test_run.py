@@ -187,7 +187,7 @@ def test_standard_descriptors_closed(closed, command, guest, tmp_path):
 def test_disk_with_discard_leaves_the_image_to_others(vm, guest, tmp_path):
     disk = tmp_path / "disk.img"
     disk.write_bytes(bytes(4096))
-    for mode in ("", ",read-only", ",legacy", ",discard"):
+    for mode in ("", ",read-only", ",legacy", ",discard", ",raw", ",raw,discard"):
         assert vm("run", guest("power-off"), "--disk", f"{disk}{mode}").returncode == 0
 
 

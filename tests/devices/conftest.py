@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.devices.block_driver import SECTORS, Disk, pattern
 from vm.devices.interrupt import InterruptLine
+from vm.devices.virtio import BlockDevice
 from vm.errors import BusError
 
 RAM_BASE = 0x8000_0000
@@ -126,3 +128,24 @@ class Board:
 @pytest.fixture
 def board():
     return Board()
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(pattern(SECTORS))
+    return path
+
+
+@pytest.fixture
+def attach(board, image):
+    devices = []
+
+    def attach(features=None, **options):
+        device = BlockDevice(image, **options)
+        devices.append(device)
+        return Disk(board, device).start(features)
+
+    yield attach
+    for device in devices:
+        device.close()

@@ -3,95 +3,47 @@
 import errno
 import fcntl
 import os
-import random
 import struct
 import subprocess
 import sys
-import tracemalloc
 
 import pytest
 
+from tests.devices.block_driver import (
+    DISCARD,
+    F_BLK_SIZE,
+    F_CONFIG_WCE,
+    F_DISCARD,
+    F_FLUSH,
+    F_RO,
+    F_SEG_MAX,
+    F_WRITE_ZEROES,
+    FLUSH,
+    GET_ID,
+    IN,
+    IOERR,
+    LATENCY,
+    OK,
+    OUT,
+    SECTORS,
+    SECURE_ERASE,
+    UNSUPP,
+    WRITE_ZEROES,
+    pattern,
+    ranges,
+)
 from tests.devices.virtio_driver import (
     CONFIG,
-    DATA,
+    CONFIG_GENERATION,
     F_INDIRECT_DESC,
     INTERRUPT_STATUS,
     NEEDS_RESET,
     STATUS,
     WRITE,
-    Driver,
 )
 from vm.devices.virtio import BlockDevice
-from vm.devices.virtio.disk import Marks, Overlay
-from vm.errors import ConfigurationError, LoadError
-
-IN, OUT, FLUSH, GET_ID, DISCARD, SECURE_ERASE, WRITE_ZEROES = 0, 1, 4, 8, 11, 14, 13
-OK, IOERR, UNSUPP = 0, 1, 2
-F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = (
-    1 << bit for bit in (2, 5, 6, 9, 11, 13, 14))
-
-SECTORS = 256
-LATENCY = BlockDevice.latency_ns
-
-
-class Disk(Driver):
-    """A block driver: one request at a time, waited for."""
-
-    def request(self, kind, sector=0, payload=b"", length=0):
-        """Returns (status, data, length in the used ring)."""
-        self.free = DATA
-        status = self.place(b"\xff")
-        segments = [(*self.place(struct.pack("<IIQ", kind, 0, sector)), 0)]
-        if payload:
-            segments.append((*self.place(payload), 0))
-        data = self.place(bytes(length))
-        if length:
-            segments.append((*data, WRITE))
-        head = self.queues[0].offer([*segments, (*status, WRITE)])
-        self.notify()
-        self.board.advance(ns=LATENCY)
-        (used, written), = self.queues[0].completed()
-        assert used == head
-        return self.memory.read(*status)[0], self.memory.read(*data), written
-
-    def write(self, sector, payload):
-        return self.request(OUT, sector, payload)[0]
-
-    def read(self, sector, count=1):
-        status, data, _ = self.request(IN, sector, length=512 * count)
-        assert status == OK
-        return data
-
-
-def pattern(sectors, start=0):
-    """Every sector filled with its number plus one."""
-    return b"".join(bytes([(start + index) % 255 + 1]) * 512 for index in range(sectors))
-
-
-@pytest.fixture
-def image(tmp_path):
-    path = tmp_path / "disk.img"
-    path.write_bytes(pattern(SECTORS))
-    return path
-
-
-@pytest.fixture
-def attach(board, image):
-    devices = []
-
-    def attach(features=None, **options):
-        device = BlockDevice(image, **options)
-        devices.append(device)
-        return Disk(board, device).start(features)
-
-    yield attach
-    for device in devices:
-        device.close()
-
-
-def ranges(*items):
-    return b"".join(struct.pack("<QII", *item) for item in items)
-
+from vm.devices.virtio.transport import CONFIGURATION_CHANGE
+from vm.errors import ConfigurationError
 
 # --- Configuration ----------------------------------------------------------------------------------------------------
 
@@ -114,6 +66,35 @@ def test_features(attach):
 def test_features_of_a_read_only_disk(attach):
     features = attach(read_only=True).offered_features() & 0xFFFF
     assert features == F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE
+
+
+@pytest.mark.parametrize("options", [{}, {"discard": True}])
+@pytest.mark.parametrize("sectors", [1, SECTORS - 1, SECTORS + 1, 2 * SECTORS])
+def test_new_size_is_told_and_holds(attach, image, sectors, options):
+    """Virtio 1.2, 5.2.5: a device may change its capacity, with an interrupt; what is new is zeros."""
+    disk = attach(**options)
+    generation = disk.get(CONFIG_GENERATION)
+    disk.device.resize(512 * sectors)
+    assert disk.get(CONFIG, 8) == sectors
+    assert disk.get(CONFIG_GENERATION) != generation and disk.acknowledge() == CONFIGURATION_CHANGE
+    assert disk.read(sectors - 1) == (pattern(1, sectors - 1) if sectors <= SECTORS else bytes(512))
+    assert disk.request(IN, sectors, length=512)[0] == IOERR
+    expected = pattern(SECTORS) if options else pattern(SECTORS)[:512 * sectors].ljust(512 * sectors, b"\0")
+    assert image.read_bytes() == expected
+    disk.device.resize(512 * 3 * SECTORS)
+    assert disk.read(sectors) == bytes(512)
+
+
+@pytest.mark.parametrize("size, options, said", [
+    (0, {}, "size=0: a disk has a multiple of 512 bytes"), (-512, {}, "size=-512: "), (513, {}, "size=513: "),
+    (1024.0, {}, "size=1024.0: "), ("1G", {}, "size='1G': "), (1 << 62, {}, "cannot get"), (1 << 63, {}, "cannot get"),
+    (1024, {"read_only": True}, "read-only"),
+])
+def test_size_that_a_disk_does_not_get(attach, image, size, options, said):
+    disk = attach(**options)
+    with pytest.raises(ConfigurationError, match=said):
+        disk.device.resize(size)
+    assert (disk.get(CONFIG, 8), image.stat().st_size, disk.get(INTERRUPT_STATUS)) == (SECTORS, 512 * SECTORS, 0)
 
 
 # --- Requests ---------------------------------------------------------------------------------------------------------
@@ -217,7 +198,7 @@ def test_flush_reaches_the_disk(attach, image, synced):
     disk.write(0, b"f" * 512)
     assert synced == []
     assert disk.request(FLUSH)[0] == OK
-    assert synced == [disk.device.disk.file]
+    assert synced == [disk.device.disk.image.file.descriptor]
     assert image.read_bytes()[:512] == b"f" * 512
 
 
@@ -291,7 +272,7 @@ def test_write_zeroes(attach, image, flags):
 def test_write_zeroes_without_holes(attach, image, monkeypatch):
     """On a file system that has no fallocate() zeros are written."""
     disk = attach()
-    monkeypatch.setattr(disk.device.disk, "_allocate", lambda mode, offset, length: False)
+    monkeypatch.setattr(disk.device.disk.image.file, "allocate", lambda mode, offset, length: False)
     assert disk.request(WRITE_ZEROES, payload=ranges((0, 255, 1)))[0] == OK
     assert image.read_bytes() == bytes(255 * 512) + pattern(1, 255)
 
@@ -396,7 +377,7 @@ def test_bad_size(tmp_path, content, words):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(ConfigurationError, match="no-disk.img: no such disk image; make one with: truncate"):
+    with pytest.raises(ConfigurationError, match="no-disk.img: no such disk image; make one with: vm disk create"):
         BlockDevice(tmp_path / "no-disk.img")
 
 
@@ -461,96 +442,3 @@ def test_failed_attachment_leaves_no_file_open(image, holder):
         with pytest.raises(ConfigurationError):
             BlockDevice(image, **options)
     assert len(os.listdir("/proc/self/fd")) == before
-
-
-# --- Discard on exit --------------------------------------------------------------------------------------------------
-
-def test_discard_leaves_the_image_alone(attach, image):
-    disk = attach(discard=True)
-    assert disk.write(2, b"w" * 512) == OK
-    assert disk.request(WRITE_ZEROES, payload=ranges((5, 3, 1)))[0] == OK
-    assert disk.request(DISCARD, payload=ranges((16, 8, 0)))[0] == OK
-    assert disk.request(FLUSH)[0] == OK
-    assert disk.read(0, 10) == pattern(2) + b"w" * 512 + pattern(2, 3) + bytes(1536) + pattern(2, 8)
-    assert image.read_bytes() == pattern(SECTORS)
-
-
-def test_overlay_serves_pieces_at_any_border(attach):
-    disk = attach(discard=True)
-    disk.write(1, b"w" * 512)
-    header = disk.place(struct.pack("<IIQ", IN, 0, 0))[0]
-    buffer = disk.place(bytes(1537))[0]
-    disk.queues[0].offer([(header, 16, 0), (buffer, 700, WRITE), (buffer + 700, 300, WRITE),
-                          (buffer + 1000, 537, WRITE)])
-    disk.notify()
-    disk.board.advance(ns=LATENCY)
-    assert disk.memory.read(buffer, 1537) == pattern(1) + b"w" * 512 + pattern(1, 2) + bytes([OK])
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_marks_are_a_set_of_sectors(seed):
-    """Against Python's own set: any ranges, around the borders of chunks above all."""
-    draw = random.Random(seed)
-    marks, plain, end = Marks(), set(), 5 * Marks.CHUNK
-    for _ in range(12):
-        first = draw.choice([draw.randrange(end), draw.randrange(5) * Marks.CHUNK + draw.randrange(3)])
-        count = min(draw.choice([0, 1, 7, Marks.CHUNK, draw.randrange(2 * Marks.CHUNK)]), end - first)
-        marks.add(first, count)
-        plain.update(range(first, first + count))
-    assert {sector for start, stop in marks.stretches() for sector in range(start, stop)} == plain
-    for _ in range(50):
-        sector = draw.randrange(end)
-        stop = draw.randrange(sector, end) + 1
-        here, until = marks.stretch(sector, stop)
-        assert here == (sector in plain) and sector < until <= stop
-        assert all((other in plain) == here for other in range(sector, until))
-        assert until == stop or (until in plain) != here
-
-
-def test_overlay_of_a_large_image_costs_what_is_written(tmp_path):
-    """A sparse image of 1 TiB has 2 billion sectors."""
-    image = tmp_path / "large.img"
-    image.touch()
-    os.truncate(image, 1 << 40)
-    disk = Overlay(image)
-    tracemalloc.start()
-    try:
-        disk.write((1 << 40) - 512, [memoryview(b"e" * 512)])
-        disk.zero(0, 1 << 30, unmap=True)
-        sectors = bytearray(1024)
-        disk.read((1 << 40) - 1024, memoryview(sectors))
-        assert sectors == bytes(512) + b"e" * 512
-        assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    finally:
-        tracemalloc.stop()
-        disk.close()
-
-
-def test_overlay_is_state(board, attach, image):
-    disk = attach(discard=True)
-    disk.write(2, b"w" * 512)
-    disk.request(WRITE_ZEROES, payload=ranges((200, 56, 1)))
-    saved = disk.device.save()
-    assert saved["overlay"] == [(1024, 512, b"w" * 512), (200 * 512, 56 * 512, b"")]
-    twin = board.connect(BlockDevice(image, discard=True))
-    twin.disk.write(0, [memoryview(b"o" * 512)])        # undone by load
-    twin.load(saved)
-    assert twin.save() == saved
-    data = bytearray(2048)
-    twin.disk.read(0, memoryview(data))
-    assert data == pattern(2) + b"w" * 512 + pattern(1, 3)
-    twin.close()
-
-
-def test_state_of_another_kind_of_disk_is_refused(attach, board, image):
-    saved = attach(discard=True).device.save()
-    other = BlockDevice(image, read_only=True)
-    with pytest.raises(LoadError, match="discard"):
-        other.load(saved)
-    other.close()
-
-
-def test_several_machines_share_an_image_with_discard(image):
-    first, second = BlockDevice(image, discard=True), BlockDevice(image, discard=True)
-    first.close()
-    second.close()

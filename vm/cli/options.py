@@ -19,6 +19,7 @@ ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter
                                   "[default: VM_ENGINE, or auto]")
 DISK_MODES: dict[str, dict[str, Any]] = {
     "read-only": {"read_only": True}, "discard": {"discard": True}, "legacy": {"legacy": True},
+    "raw": {"format": "raw"}, "qcow2": {"format": "qcow2"},
 }  # fmt: skip
 
 
@@ -54,8 +55,8 @@ def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
         click.option("--perf-map", is_flag=True, default=None,
                      help="Name compiled code for Linux perf, in /tmp/perf-PID.map.  [default: VM_PERF_MAP]"),
         click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
-                     help="Raw disk image; repeatable. MODE: read-only, discard (writes are forgotten), or legacy "
-                          "(for guests of before virtio 1)."),
+                     help="Disk image, raw or qcow2; repeatable. MODE: read-only, discard (writes are forgotten), "
+                          "legacy (for guests of before virtio 1), or the format. Several are FILE,MODE,MODE."),
     )
 
     def decorate(command: Command) -> Command:
@@ -95,13 +96,16 @@ def open_disk(argument: str) -> BlockDevice:
     """The disk that `FILE[,MODE]` names."""
     from vm.devices import BlockDevice
 
-    path, comma, mode = argument.rpartition(",")
-    if comma and mode in DISK_MODES:
-        return BlockDevice(path, **DISK_MODES[mode])
-    if comma and not os.path.exists(argument):
+    path = argument
+    options: dict[str, Any] = {}
+    while (parts := path.rpartition(","))[2] in DISK_MODES and parts[1]:
+        options |= DISK_MODES[parts[2]]
+        path = parts[0]
+    _, comma, mode = path.rpartition(",")
+    if comma and not os.path.exists(path):
         raise ConfigurationError(f"--disk {argument}: no such file, and {mode!r} is no mode; there is "
                                  f"{', '.join(DISK_MODES)}")
-    return BlockDevice(argument)
+    return BlockDevice(path, **options)
 
 
 def build_machine(disks: tuple[str, ...], isa: str | None, **options: Any) -> Machine:

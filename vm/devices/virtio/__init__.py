@@ -1,7 +1,7 @@
 """Virtio devices on the memory-mapped transport, after the Virtual I/O Device specification, version 1.2.
 
-`transport.py` is section 4.2 and `queue.py` section 2.7; each device file is its chapter of section 5, and `disk.py`
-the host's side of the block device.
+`transport.py` is section 4.2 and `queue.py` section 2.7; each device file is its chapter of section 5. The
+host's side of the block device is `vm.disks`.
 """
 
 from vm.devices.virtio.block import BlockDevice

@@ -6,22 +6,24 @@ Virtio 1.2, section 5.2. A request is a chain of
     writable    the data read, then u8 status
 
 Requests are served a fixed time after the notification, in order, so that a run on a virtual clock repeats to the step.
-A discard may leave the old data readable, as the host's file system has it; zeroing ranges is exact everywhere.
+A discarded range reads as zeros where the host's file system can do that; zeroing ranges is exact everywhere.
 
-The contents of the image are not part of the device's state: the file holds them. What was written with
-`discard` is, since nothing else holds it.
+What the disk holds is part of the device's state, as `vm.disks.disk.DiskState`: what this machine has written.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 from vm.devices.base import log
-from vm.devices.virtio.disk import SECTOR, Disk, Overlay
 from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain
 from vm.devices.virtio.transport import VirtioDevice
+from vm.disks.disk import Disk, DiskState, open_disk
+from vm.disks.image import SECTOR
 from vm.errors import ConfigurationError, LoadError, MalformedQueue
 
 F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = 2, 5, 6, 9, 11, 13, 14
@@ -30,6 +32,7 @@ HEADER = struct.Struct("<IIQ")
 RANGE = struct.Struct("<QII")       # of a discard or write-zeroes request: sector, number of sectors, flags
 UNMAP = 1                           # the only flag
 ID_SIZE = 20
+LARGEST = 1 << 61                   # bytes of a disk
 
 # capacity, size_max, seg_max, geometry, blk_size, topology, writeback, num_queues, then the limits of discard (sectors,
 # segments, alignment) and of write-zeroes (sectors, segments, may_unmap)
@@ -67,32 +70,34 @@ class Refused(Exception):
 
 
 class BlockDevice(VirtioDevice):
-    """A raw disk image as a disk of the guest. Opens and locks the file at once, `close` lets it go.
+    """A disk image as a disk of the guest. Opens and locks the file at once, `close` lets it go.
 
     `read_only` lets several machines share an image. With `discard` the guest may write, and the image never
     changes. `serial` is what the guest can ask for, at most 20 bytes (Linux: /sys/block/vda/serial). `legacy` is for
-    guests that know only the registers of before virtio 1.
+    guests that know only the registers of before virtio 1. `format` is "raw" or "qcow2", None looks how the file
+    begins: where the guest writes a raw image, better say so. `disk` is an open one instead, as a twin has.
     """
 
     device_id = 2
     queue_count = 1
     latency_ns = 20_000             # from the notification to the completion
-    state = VirtioDevice.state + ("writeback", "busy", "overlay")
-    setup = ("path", "read_only", "discard", "serial", "legacy")
+    state = VirtioDevice.state + ("writeback", "busy")
+    setup = ("path", "read_only", "discard", "serial", "legacy", "format")
     unsaved = VirtioDevice.unsaved + ("disk",)
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard: bool = False,
-                 serial: str = "", legacy: bool = False):
+                 serial: str = "", legacy: bool = False, format: str | None = None, disk: Disk | None = None):
         if not serial.isascii() or len(serial) > ID_SIZE:
             raise ConfigurationError(f"{os.fspath(path)}: disk serial {serial!r} is not ASCII of at most {ID_SIZE} "
                                      "bytes; choose a shorter one")
-        self.path = path
+        self.path = os.fspath(path)
+        self.format = format
         self.discard = discard
         self.serial = serial
         self.legacy = legacy
         self.read_only = read_only
         self.busy = False           # an event is under way
-        self.disk = Overlay(path) if discard and not read_only else Disk(path, read_only)
+        self.disk = disk or open_disk(path, format, read_only, discard)
         super().__init__()
 
     def reset(self) -> None:
@@ -105,17 +110,63 @@ class BlockDevice(VirtioDevice):
     def close(self) -> None:
         self.disk.close()
 
-    @property
-    def overlay(self) -> list[tuple[int, int, bytes]] | None:
-        return self.disk.save() if isinstance(self.disk, Overlay) else None
+    def resize(self, size: int) -> None:
+        """The disk has so many bytes now, and the driver hears of it. What is new reads as zeros.
 
-    @overlay.setter
-    def overlay(self, saved: list[tuple[int, int, bytes]] | None) -> None:
-        if isinstance(self.disk, Overlay) != (saved is not None):
-            how = "without" if saved is None else "with"
-            raise LoadError(f"{self.disk.path}: the saved disk was attached {how} discard; attach it alike")
-        if isinstance(self.disk, Overlay) and saved is not None:
-            self.disk.load(saved)
+        Raises ConfigurationError for a size that is no multiple of 512 or that the image cannot have, and for a disk
+        that is attached read-only.
+        """
+        if self.read_only:
+            raise ConfigurationError(f"{self.path}: disk image is attached read-only, and stays as long as it is")
+        if not isinstance(size, int) or size <= 0 or size % SECTOR:
+            raise ConfigurationError(f"{self.path}: size={size!r}: a disk has a multiple of {SECTOR} bytes, and some")
+        try:
+            if size > LARGEST:
+                raise OverflowError(f"more than {LARGEST} bytes")
+            self.disk.resize(size)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(f"{self.path}: disk image of {self.disk.size} bytes cannot get {size} ({error}); "
+                                     "choose another size") from error
+        self.config_changed()
+
+    # --- Saved state -------------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """As `contents` a DiskState, which costs nothing to take; in a file, what that gives as plain data."""
+        return super().save() | {"contents": self.disk.capture()}
+
+    def differs(self, saved: Mapping[str, Any]) -> bool:
+        """Whether `save` would give something else; cheaper than that."""
+        return super().differs(saved) or not self.disk.is_at(saved["contents"])     # type: ignore[misc]
+
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        """Raise where `load` would, and change nothing. The contents may be missing here: `load` has taken them."""
+        rest, contents = self._taken_apart(saved)
+        super().refuse_unfit(rest)                                                  # type: ignore[misc]
+        if contents is not None:
+            self.disk.refuse_unfit(contents)
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Raises LoadError if the saved disk is of another image; nothing has changed then."""
+        rest, contents = self._taken_apart(saved)
+        if contents is None:
+            raise LoadError(f"{self.path}: the saved state of {type(self).__name__} does not fit this version: "
+                            "contents missing")
+        self.disk.restore(contents)
+        super().load(rest)
+
+    def _taken_apart(self, saved: Mapping[str, Any]) -> tuple[dict[str, Any], DiskState | dict[str, Any] | None]:
+        """The state of the device, and that of the disk."""
+        rest = dict(saved)
+        contents = rest.pop("contents", None)
+        return rest, contents if isinstance(contents, (DiskState, dict)) else None
+
+    def twin(self) -> BlockDevice:
+        """Another device on the same image, which it never writes, with the disk as it was when it was first relied on.
+
+        `load` brings it to a state.
+        """
+        return type(self)(disk=self.disk.twin(), **{name: getattr(self, name) for name in self.setup})
 
     # --- Features and configuration (5.2.3, 5.2.4) -------------------------------------------------------------------
 
