@@ -44,6 +44,10 @@ class Inputs:
         self._receivers[source] = receiver
         return partial(self.enter, source)
 
+    def remove(self, source: str) -> None:
+        """The source is no more."""
+        del self._receivers[source]
+
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""
         self._receivers[source](data)
