@@ -8,8 +8,19 @@ import pytest
 import vm
 from docs.examples.counter import Counter
 from tests.devices.virtio_driver import (
-    ACKNOWLEDGE, CONFIG, DEVICE_ID, DRIVER, DRIVER_OK, FAILED, INTERRUPT_ACK, INTERRUPT_STATUS, NEEDS_RESET,
-    QUEUE_NOTIFY, STATUS, WRITE, Driver,
+    ACKNOWLEDGE,
+    CONFIG,
+    DEVICE_ID,
+    DRIVER,
+    DRIVER_OK,
+    FAILED,
+    INTERRUPT_ACK,
+    INTERRUPT_STATUS,
+    NEEDS_RESET,
+    QUEUE_NOTIFY,
+    STATUS,
+    WRITE,
+    Driver,
 )
 from tests.guest import Guest
 from vm.devices import BlockDevice, Entropy, VirtioConsole
@@ -178,7 +189,8 @@ def test_device_that_a_driver_uses_stays(machine, status):
     entropy.status = ACKNOWLEDGE | status
     with pytest.raises(vm.ConfigurationError, match=(
             r"virtio0: the guest's driver uses <Entropy at 0x10001000, irq 1>; unbind it, in Linux by: "
-            r"echo 10001000.virtio_mmio > /sys/bus/platform/drivers/virtio-mmio/unbind or pull it out with force=True")):
+            r"echo 10001000.virtio_mmio > /sys/bus/platform/drivers/virtio-mmio/unbind or pull it out "
+            "with force=True")):
         machine.detach("virtio0")
     assert (ids(machine)[0], entropy.status) == (4, ACKNOWLEDGE | status)
 

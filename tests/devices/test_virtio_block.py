@@ -13,6 +13,7 @@ import pytest
 
 from tests.devices.virtio_driver import (
     CONFIG,
+    CONFIG_GENERATION,
     DATA,
     F_INDIRECT_DESC,
     INTERRUPT_STATUS,
@@ -23,6 +24,7 @@ from tests.devices.virtio_driver import (
 )
 from vm.devices.virtio import BlockDevice
 from vm.devices.virtio.disk import Marks, Overlay
+from vm.devices.virtio.transport import CONFIGURATION_CHANGE
 from vm.errors import ConfigurationError, LoadError
 
 IN, OUT, FLUSH, GET_ID, DISCARD, SECURE_ERASE, WRITE_ZEROES = 0, 1, 4, 8, 11, 14, 13
@@ -114,6 +116,31 @@ def test_features(attach):
 def test_features_of_a_read_only_disk(attach):
     features = attach(read_only=True).offered_features() & 0xFFFF
     assert features == F_SEG_MAX | F_RO | F_BLK_SIZE | F_FLUSH | F_CONFIG_WCE
+
+
+@pytest.mark.parametrize("sectors", [1, SECTORS - 1, SECTORS + 1, 2 * SECTORS])
+def test_new_size_is_told_and_holds(attach, image, sectors):
+    """Virtio 1.2, 5.2.5: a device may change its capacity, with an interrupt; what is new is zeros."""
+    disk = attach()
+    generation = disk.get(CONFIG_GENERATION)
+    disk.device.resize(512 * sectors)
+    assert disk.get(CONFIG, 8) == sectors
+    assert disk.get(CONFIG_GENERATION) != generation and disk.acknowledge() == CONFIGURATION_CHANGE
+    assert disk.read(sectors - 1) == (pattern(1, sectors - 1) if sectors <= SECTORS else bytes(512))
+    assert disk.request(IN, sectors, length=512)[0] == IOERR
+    assert image.read_bytes() == pattern(SECTORS)[:512 * sectors].ljust(512 * sectors, b"\0")
+
+
+@pytest.mark.parametrize("size, options, said", [
+    (0, {}, "size=0: a disk has a multiple of 512 bytes"), (-512, {}, "size=-512: "), (513, {}, "size=513: "),
+    (1024.0, {}, "size=1024.0: "), ("1G", {}, "size='1G': "), (1 << 62, {}, "cannot get"), (1 << 63, {}, "cannot get"),
+    (1024, {"read_only": True}, "read-only"), (1024, {"discard": True}, "discard"),
+])
+def test_size_that_a_disk_does_not_get(attach, image, size, options, said):
+    disk = attach(**options)
+    with pytest.raises(ConfigurationError, match=said):
+        disk.device.resize(size)
+    assert (disk.get(CONFIG, 8), image.stat().st_size, disk.get(INTERRUPT_STATUS)) == (SECTORS, 512 * SECTORS, 0)
 
 
 # --- Requests ---------------------------------------------------------------------------------------------------------

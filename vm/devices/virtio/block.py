@@ -113,6 +113,15 @@ class BlockDevice(VirtioDevice):
         slot.inherit(self)
         return slot
 
+    def resize(self, size: int) -> None:
+        """The disk has so many bytes now, and the driver hears of it. What is new reads as zeros.
+
+        Raises ConfigurationError for a size that is no multiple of 512, and for a disk that is attached read-only or
+        with `discard`.
+        """
+        self.disk.resize(size)
+        self.config_changed()
+
     def close(self) -> None:
         self.disk.close()
 

@@ -108,6 +108,21 @@ class Disk(File):
             self.close()
             raise
 
+    def resize(self, size: int) -> None:
+        """Make the file longer, by zeros, or cut its end off. Raises ConfigurationError where that cannot be."""
+        if self.read_only:
+            raise ConfigurationError(f"{self.path}: disk image is attached read-only, and stays as long as it is")
+        if not stat.S_ISREG(os.fstat(self.file).st_mode):
+            raise ConfigurationError(f"{self.path}: is no file, whose size could be changed")
+        if not isinstance(size, int) or size <= 0 or size % SECTOR:
+            raise ConfigurationError(f"{self.path}: size={size!r}: a disk has a multiple of {SECTOR} bytes, and some")
+        try:
+            os.ftruncate(self.file, size)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(f"{self.path}: disk image of {self.size} bytes cannot get {size} ({error}); "
+                                     "choose another size") from error
+        self.size = size
+
     def _check_kind(self, mode: int) -> None:
         if stat.S_ISDIR(mode):
             raise ConfigurationError(f"{self.path}: is a directory; name the disk image inside it")
@@ -225,6 +240,10 @@ class Overlay(File):
 
     def flush(self) -> None:
         """There is nothing to keep."""
+
+    def resize(self, size: int) -> None:
+        """Raises ConfigurationError: what is written is as long as what it lies on."""
+        raise ConfigurationError(f"{self.path}: disk image is attached with discard, and stays as long as it is")
 
     def _mark(self, offset: int, length: int) -> None:
         self.written.add(offset // SECTOR, length // SECTOR)
