@@ -68,6 +68,11 @@ class EventQueue(Stateful):
             self._heap = kept
             self._announce()
 
+    def forget(self, device: Receiver) -> None:
+        """Forget every pending event of that device, whatever its number."""
+        for number in {entry.event for entry in self._heap if entry.device is device}:
+            self.cancel(device, number)
+
     def pending(self) -> list[Event]:
         """What is scheduled, in order of time."""
         return sorted(self._heap)

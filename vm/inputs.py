@@ -113,6 +113,9 @@ class Inputs(Stateful):
     def sources(self) -> Collection[str]:
         """The names of all sources."""
         return self._receivers.keys()
+    def remove(self, source: str) -> None:
+        """The source is no more."""
+        del self._receivers[source]
 
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""

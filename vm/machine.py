@@ -211,28 +211,64 @@ class Machine:
             raise ConfigurationError(f"{name}: {error}{MORE_OF_THE_HOST}") from error
 
     def attach(self, device: Device, address: int | None = None, irq: int | None = None) -> str:
-        """Put a device on the board, before the machine first runs. Returns its name in `board.devices`.
+        """Put a device on the board. Returns its name in `board.devices`.
 
-        A virtio device takes the next free slot, on a board that has slots. Any other stands at a physical `address`;
-        `irq` is the source of the PLIC that its line drives, if it has one. A device with a `compatible` gets a node in
-        the device tree. Raises ConfigurationError if there is no such place, it is taken, or the device is attached
-        already.
+        A virtio device takes the next free slot, on a board that has slots, or the one at `address`; that may be done
+        between two runs as well, when the guest has to be told to look (Linux: `bind`). Any other stands at a physical
+        `address`, from before the first guest is loaded or run; `irq` is the source of the PLIC that its line drives,
+        if it has one. A device with a `compatible` gets a node in the device tree. Raises ConfigurationError if there
+        is no such place, it is taken, or the device is attached already.
+
+        The board closes it, when the machine is closed; one that is detached before is the caller's again.
         """
         self._refuse_if_running("attach")
-        if self._mapped:
-            raise ConfigurationError("devices are attached before a guest is loaded or run")
         address = None if address is None else whole_number("address", address)
         irq = None if irq is None else whole_number("irq", irq)
+        virtio = isinstance(device, VirtioDevice)
+        if self._mapped and not (virtio and self.board.has_slot(address, irq)):
+            raise ConfigurationError(f"a {type(device).__name__} at an address of its own is attached before a guest "
+                                     "is loaded or run; later only virtio devices are, to slots of the virt board")
         if isinstance(device, VirtioDevice) and address is None and irq is None:
             name = self.board.attach(device)
         elif address is None:
-            raise ConfigurationError(f"{type(device).__name__} is no virtio device: say at which address it stands")
+            what = f"{type(device).__name__} is no virtio device" if not virtio else f"irq={irq}"
+            raise ConfigurationError(f"{what}: say at which address it stands")
         else:
             name = self.board.place(device, address, irq)
+        self._plug(name)
         self._connect_console(name, device)
         placed = self.board.devices[name]
         self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq, device))
         return name
+
+    def detach(self, device: Device | str, force: bool = False) -> Device:
+        """Take a virtio device out of its slot, between two runs. Returns it: it is the caller's, who closes it.
+
+        - device: or its name in `board.devices`.
+        - force: although the guest's driver uses it. What that has asked for is done first; then the driver hears that
+          the device needs a reset, and its configuration reads as zeros (a disk of no size). The slot can be filled
+          again when the driver has let go.
+
+        The device is in its power-on state, none of its events pending, and can be attached again, to any machine.
+        Raises ConfigurationError for what is not attached or not in a slot, and if the guest's driver uses it, with
+        what to do in the guest; nothing has changed then.
+        """
+        self._refuse_if_running("detach")
+        name = self.board.name_of(device)
+        gone = self.board.detach(name, force)
+        self._plug(name)
+        if isinstance(gone, ConsolePort):
+            gone.disconnect_console()
+            self.inputs.remove(name)
+            if self._console_device is gone:
+                self._console_device = None
+        return gone
+
+    def _plug(self, name: str) -> None:
+        """What the board has there now is what the bus reaches."""
+        if self._mapped:
+            placed = self.board.devices[name]
+            self._bus.replace_device(placed.address, placed.device)
 
     def _connect_console(self, name: str, device: Device) -> None:
         if isinstance(device, ConsolePort):

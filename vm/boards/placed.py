@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from vm.devices.base import Device
+from vm.errors import ConfigurationError
 
 
 class Placed(NamedTuple):
@@ -21,6 +22,27 @@ class DevicesOfBoard:
     """The part of a board that owns its devices, by name."""
 
     devices: dict[str, Placed]
+
+    def has_slot(self, address: int | None, irq: int | None = None) -> bool:
+        """Whether a slot for virtio devices is at that address, or at any; empty or not."""
+        return False
+
+    def name_of(self, device: Device | str) -> str:
+        """The name in `devices` of a device, which may be given by that. Raises ConfigurationError."""
+        if isinstance(device, str):
+            if device not in self.devices:
+                raise ConfigurationError(f"no device is called {device!r}: there are {', '.join(self.devices)}")
+            return device
+        for name, placed in self.devices.items():
+            if placed.device is device:
+                return name
+        raise ConfigurationError(f"{device!r} is not attached to this machine")
+
+    def detach(self, device: Device | str, force: bool = False) -> Device:
+        """Take a device out of its slot; see `Machine.detach`."""
+        name = self.name_of(device)
+        raise ConfigurationError(f"{name} stands at an address of its own, and stays there: what can be detached are "
+                                 "virtio devices in slots")
 
     def reset(self) -> None:
         """All devices to their power-on state."""

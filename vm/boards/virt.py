@@ -42,13 +42,15 @@ if TYPE_CHECKING:
 RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
+SLOTS = tuple(f"virtio{slot}" for slot in range(VIRTIO_SLOTS))
 
 
 class Virt(DevicesOfBoard):
     """The devices of one machine, wired. The board owns them: `close` releases what they hold of the host.
 
-    `devices` maps a name to a `Placed`, in the order of addresses; the machine puts them on its bus, after the last
-    `attach`. `on_request` hears what the guest asks of the test device (`vm.devices.syscon`).
+    `devices` maps a name to a `Placed`, in the order of addresses; the machine puts them on its bus before the first
+    step. The slots are all there, and in the device tree, so that one can be filled or emptied later. `on_request`
+    hears what the guest asks of the test device (`vm.devices.syscon`).
     """
 
     def __init__(
@@ -98,17 +100,18 @@ class Virt(DevicesOfBoard):
         self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:
-        name = f"virtio{slot}"
-        self._place(name, VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot)
-        return name
+        self._place(SLOTS[slot], VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot)
+        return SLOTS[slot]
 
     def attach(self, device: VirtioDevice) -> str:
         """Put a virtio device into the first free slot, wired; returns its name in `devices`. The board owns it now."""
         refuse_unfit(device)
         for slot in range(VIRTIO_SLOTS):
-            if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
+            if self._is_free(slot):
                 return self._fill(slot, device)
-        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken")
+        pulled = [name for name, placed in self.devices.items() if isinstance(placed.device, EmptySlot)]
+        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken"
+                                 + (f"; free {pulled[0]}: {self._unbind(pulled[0])}" if pulled else ""))
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
         """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`.
@@ -116,11 +119,13 @@ class Virt(DevicesOfBoard):
         A virtio device may be put into an empty slot of its choice: at the slot's address, where the source is given.
         """
         refuse_unfit(device)
-        slot, offset = divmod(address - VIRTIO_BASE, VIRTIO_STRIDE)
-        is_slot = offset == 0 and 0 <= slot < VIRTIO_SLOTS and irq in (None, VIRTIO_IRQ + slot)
-        if isinstance(device, VirtioDevice) and is_slot:
-            if isinstance(self.devices[f"virtio{slot}"].device, EmptySlot):
+        slot = self._slot_at(address, irq)
+        if slot is not None and isinstance(device, VirtioDevice):
+            if self._is_free(slot):
                 return self._fill(slot, device)
+            if isinstance(self.devices[SLOTS[slot]].device, EmptySlot):
+                raise ConfigurationError(f"{SLOTS[slot]}: the guest's driver has not given up what was pulled out of "
+                                         f"it; {self._unbind(SLOTS[slot])}")
         refuse_place(device, address, self.ram, self.devices)
         for name, placed in self.devices.items():
             if irq is not None and irq == placed.irq:
@@ -128,6 +133,48 @@ class Virt(DevicesOfBoard):
         name = f"{type(device).__name__.lower()}@{address:x}"
         self._place(name, address, device, irq)
         return name
+
+    def has_slot(self, address: int | None, irq: int | None = None) -> bool:
+        return (address, irq) == (None, None) or self._slot_at(address, irq) is not None
+
+    def _slot_at(self, address: int | None, irq: int | None) -> int | None:
+        for slot, name in enumerate(SLOTS):
+            placed = self.devices[name]
+            if placed.address == address and irq in (None, placed.irq):
+                return slot
+        return None
+
+    def detach(self, device: Device | str, force: bool = False) -> Device:
+        """Take a virtio device out of its slot, unwired and reset. It is the caller's from now on."""
+        name = self.name_of(device)
+        gone = self.devices[name].device
+        if name not in SLOTS:
+            return super().detach(name)
+        assert isinstance(gone, VirtioDevice)
+        if isinstance(gone, EmptySlot):
+            raise ConfigurationError(f"{name} is an empty slot: there is nothing to detach")
+        driven = gone.driven
+        if driven and not force:
+            raise ConfigurationError(f"{name}: the guest's driver uses {gone!r}; {self._unbind(name)} or "
+                                     "pull it out with force=True")
+        slot = gone.remains() if driven else EmptySlot()
+        gone.disconnect()
+        self._events.forget(gone)
+        self._fill(SLOTS.index(name), slot)
+        if driven:
+            slot.config_changed()
+            for index in range(slot.queue_count):
+                slot.serve(index)
+        return gone
+
+    def _is_free(self, slot: int) -> bool:
+        device = self.devices[SLOTS[slot]].device
+        return isinstance(device, EmptySlot) and not device.driven
+
+    def _unbind(self, name: str) -> str:
+        """What makes a driver give a slot up, for people."""
+        node = f"{self.devices[name].address:x}.virtio_mmio"
+        return f"unbind it, in Linux by: echo {node} > /sys/bus/platform/drivers/virtio-mmio/unbind"
 
     def add_memory(self, place: Range) -> None:
         """Some has been mapped there, which the device tree does not name: programs can be loaded there, no kernels."""

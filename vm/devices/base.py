@@ -214,6 +214,14 @@ class Device(Stateful):
         if place is not None:
             self._where = place
 
+    def disconnect(self) -> None:
+        """Take the wires away, when the device leaves the board: in its power-on state, as before `connect`."""
+        self.reset()
+        for wire in ("clock", "events", "memory"):
+            vars(self).pop(wire, None)
+        self.irq = InterruptLine()
+        self._where = ""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}{self._where}>"
 

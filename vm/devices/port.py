@@ -26,6 +26,11 @@ class ConsolePort:
         self.output = output
         self._entrance = entrance
 
+    def disconnect_console(self) -> None:
+        """As before it was connected: what the guest prints goes nowhere."""
+        self.output = discard
+        self._entrance = None
+
     def receive(self, data: bytes) -> None:
         """Bytes from the host, however many."""
         (self._entrance or self.accept)(data)

@@ -113,6 +113,15 @@ cdef class Bus:
         self.windows.append(Window(base, base + size, device))
         self.windows.sort(key=_base_of)
 
+    def replace_device(self, uint64_t base, device):
+        """Let another device serve the window that begins at `base`. Raises ValueError where none does."""
+        cdef Window window
+        for index, window in enumerate(self.windows):
+            if window.base == base:
+                self.windows[index] = Window(base, window.end, device)
+                return
+        raise ValueError(f"no device stands at {base:#x}")
+
     def _refuse_overlap(self, base, end):
         cdef Window window
         taken = [(ram.base, ram.base + ram.size) for ram in self.regions]

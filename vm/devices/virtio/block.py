@@ -17,11 +17,11 @@ import os
 import struct
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from vm.devices.base import log
 from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain
-from vm.devices.virtio.transport import VirtioDevice
+from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.disks.disk import Disk, DiskState, open_disk
 from vm.disks.image import SECTOR
 from vm.errors import ConfigurationError, LoadError, MalformedQueue
@@ -59,6 +59,15 @@ class Status(IntEnum):
     OK = 0
     IOERR = 1
     UNSUPP = 2
+
+
+class Request(NamedTuple):
+    """A chain, taken apart."""
+
+    header: Buffer
+    payload: Buffer
+    data: Buffer
+    status: Buffer
 
 
 class Refused(Exception):
@@ -106,6 +115,11 @@ class BlockDevice(VirtioDevice):
             self.busy = False
         self.writeback = True
         super().reset()
+
+    def remains(self) -> PulledDisk:
+        slot = PulledDisk()
+        slot.inherit(self)
+        return slot
 
     def close(self) -> None:
         self.disk.close()
@@ -205,10 +219,7 @@ class BlockDevice(VirtioDevice):
 
     def _request(self, chain: Chain) -> int:
         """Serve one request; returns how many bytes were written from the start of the writable part."""
-        if chain.readable.size < HEADER.size or chain.writable.size < 1:
-            raise MalformedQueue("a request without room for its header and status")
-        header, payload = chain.readable.split(HEADER.size)
-        data, status = chain.writable.split(chain.writable.size - 1)
+        header, payload, data, status = parts(chain)
         kind, _, sector = HEADER.unpack(header.read())
         outcome, filled = Status.OK, 0
         try:
@@ -281,3 +292,27 @@ class BlockDevice(VirtioDevice):
             if count:                               # fallocate() has no empty ranges
                 ranges.append((self._offset(sector, count * SECTOR), count * SECTOR, flags))
         return ranges
+
+
+class PulledDisk(EmptySlot):
+    """What is left of a disk to the driver it was pulled out from under: it has no sectors, and every request fails."""
+
+    queue_count = 1
+
+    def inherit(self, gone: VirtioDevice) -> None:
+        super().inherit(gone)
+        self.status = gone.status               # it needs no reset, since it answers
+        self.queue_states = gone.queue_states
+
+    def handle(self, index: int) -> None:
+        queue = self.queues[index]
+        for chain in queue.chains():
+            parts(chain).status.write(bytes((Status.IOERR,)))
+            queue.push(chain, 0)
+
+
+def parts(chain: Chain) -> Request:
+    """Raises MalformedQueue."""
+    if chain.readable.size < HEADER.size or chain.writable.size < 1:
+        raise MalformedQueue("a request without room for its header and status")
+    return Request(*chain.readable.split(HEADER.size), *chain.writable.split(chain.writable.size - 1))

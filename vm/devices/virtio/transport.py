@@ -115,6 +115,22 @@ class VirtioDevice(Device):
             for queue in self.queues:
                 queue.memory = self.memory
 
+    def disconnect(self) -> None:
+        super().disconnect()
+        for queue in self.queues:
+            vars(queue).pop("memory", None)
+
+    @property
+    def driven(self) -> bool:
+        """Whether a driver has taken the device (2.1), and has neither given up nor reset it since."""
+        return self.status & (DRIVER | FAILED) == DRIVER
+
+    def remains(self) -> EmptySlot:
+        """What its driver finds, until it resets that, once the device was pulled out from under it."""
+        slot = EmptySlot()
+        slot.inherit(self)
+        return slot
+
     def reset(self) -> None:
         """The driver's reset, or power-on. The generation counts on, so that a change across a reset is seen."""
         self.device_features_select = 0
@@ -345,10 +361,20 @@ class VirtioDevice(Device):
 
 
 class EmptySlot(VirtioDevice):
-    """A place where a device could be: device id 0, which drivers pass over (4.2.2). It offers nothing."""
+    """A place where a device could be: device id 0, which drivers pass over (4.2.2). It offers nothing.
+
+    To the driver of a device that was pulled out it is one that needs a reset (2.1.2), whose configuration reads as
+    zeros.
+    """
 
     device_id = 0
     queue_count = 0
+
+    def inherit(self, gone: VirtioDevice) -> None:
+        """Be to the driver what it had: before `gone` is disconnected."""
+        self.status = gone.status | NEEDS_RESET
+        self.interrupt_status = gone.interrupt_status
+        self.config_generation = gone.config_generation
 
     @property
     def _offered(self) -> int:
