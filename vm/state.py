@@ -35,6 +35,7 @@ class Stateful:
     unsaved: tuple[str, ...] = ()   # other attributes: wiring, the host's, and what follows from the state
 
     _names: ClassVar[tuple[str, ...]] = ()
+    _known: ClassVar[frozenset[str]] = frozenset()
     _values: ClassVar[Any] = staticmethod(lambda thing: ())          # Values: of the object, and of a saved state
     _values_saved: ClassVar[Any] = staticmethod(lambda saved: ())
 
@@ -42,6 +43,7 @@ class Stateful:
         super().__init_subclass__(**options)
         places = cls._places()
         cls._names = tuple(places)
+        cls._known = frozenset(places)
         cls._values = staticmethod(several(attrgetter, *places.values()))
         cls._values_saved = staticmethod(several(itemgetter, *places))
 
@@ -69,12 +71,15 @@ class Stateful:
         """
         self.refuse_unfit(saved)
         for name in self.state:
-            value = plain(saved[name])
-            setattr(self, name, bytearray(value) if isinstance(getattr(self, name, None), bytearray) else value)
+            value, now = saved[name], getattr(self, name, None)
+            if now != value:                # most of it: then there is nothing to copy
+                value = plain(value)
+                setattr(self, name, bytearray(value) if isinstance(now, bytearray) else value)
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
         """Raise SnapshotError for what is not the state of such a thing."""
-        if missing_or_unknown := saved.keys() ^ set(self._names):
+        if saved.keys() != self._known:
+            missing_or_unknown = saved.keys() ^ self._known
             raise SnapshotError(f"the saved state of {type(self).__name__} does not fit this version: "
                                 f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
 

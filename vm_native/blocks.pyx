@@ -11,18 +11,20 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
-    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, forget_block, revoke_store_ranges, revoke_writes,
+    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, BlockCache, CodePage, Machine, forget_block, revoke_store_ranges,
+    revoke_writes,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
+from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 
 cdef extern from *:
     int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
     int count_trailing_zeros "__builtin_ctzll"(unsigned long long value) noexcept nogil
 
 cdef enum:
-    BUCKET_BITS = 18
-    BUCKETS = 1 << BUCKET_BITS
+    FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
+    LAST_BUCKET_BITS = 18
     CHURN_LIMIT = 24                # invalidations by stores to a line before its code is left uncached ...
     CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another in its page
     EVICTED_AT_ONCE = 16
@@ -60,9 +62,10 @@ cdef void free_block(Block* block) noexcept nogil:
 
 cdef int init_cache(Machine* machine) noexcept nogil:
     cdef int i
-    machine.blocks.buckets = <Block**>calloc(BUCKETS, sizeof(Block*))
+    machine.blocks.buckets = <Block**>calloc(1 << FIRST_BUCKET_BITS, sizeof(Block*))
     if machine.blocks.buckets == NULL:
         return -1
+    machine.blocks.bucket_bits = FIRST_BUCKET_BITS
     for i in range(machine.map.region_count):
         if cover_region(machine, i, machine.map.regions[i].size) < 0:
             return -1
@@ -71,10 +74,12 @@ cdef int init_cache(Machine* machine) noexcept nogil:
 
 cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogil:
     """Be ready for code in a region of RAM, by its number on the map. -1 if the host has no memory for that."""
-    cdef CodePage** pages = <CodePage**>calloc(size >> PAGE_SHIFT, sizeof(CodePage*))
+    cdef uint64_t count = size >> PAGE_SHIFT
+    cdef CodePage** pages = <CodePage**>map_zeroed(count * sizeof(CodePage*))
     if pages == NULL:
         return -1
     machine.blocks.pages[number] = pages
+    machine.blocks.page_counts[number] = count
     return 0
 
 
@@ -89,6 +94,7 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
         free(block)
     machine.blocks.oldest = NULL
     machine.blocks.bytes = 0
+    machine.blocks.count = 0
     free_dead(machine)
     free(machine.blocks.buckets)
     machine.blocks.buckets = NULL
@@ -97,18 +103,38 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
         machine.blocks.records = record.next
         free(record)
     for i in range(MAX_RAM_REGIONS):
-        free(machine.blocks.pages[i])
+        unmap_zeroed(machine.blocks.pages[i], machine.blocks.page_counts[i] * sizeof(CodePage*))
         machine.blocks.pages[i] = NULL
 
 
-cdef inline uint64_t bucket_of(const BlockKey* key) noexcept nogil:
+cdef inline Block** bucket_of(const BlockCache* cache, const BlockKey* key) noexcept nogil:
     # Fibonacci hashing: the shared libraries of many processes differ in high bits of pc only.
     cdef uint64_t mixed = key.pc >> 1 ^ key.mode << 48 ^ (key.physical >> PAGE_SHIFT) * 0xFF51AFD7ED558CCDULL
-    return (mixed * 0x9E3779B97F4A7C15ULL) >> (64 - BUCKET_BITS)
+    return &cache.buckets[(mixed * 0x9E3779B97F4A7C15ULL) >> (64 - cache.bucket_bits)]
+
+
+cdef void put_in_bucket(BlockCache* cache, Block* block) noexcept nogil:
+    cdef Block** bucket = bucket_of(cache, &block.key)
+    block.next_in_bucket = bucket[0]
+    bucket[0] = block
+
+
+cdef void widen(BlockCache* cache) noexcept nogil:
+    """Twice the buckets; they stay as they are if the host has no memory."""
+    cdef Block** buckets = <Block**>calloc(2 << cache.bucket_bits, sizeof(Block*))
+    cdef Block* block = cache.newest
+    if buckets == NULL:
+        return
+    free(cache.buckets)
+    cache.buckets = buckets
+    cache.bucket_bits += 1
+    while block != NULL:
+        put_in_bucket(cache, block)
+        block = block.older
 
 
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil:
-    cdef Block* block = machine.blocks.buckets[bucket_of(key)]
+    cdef Block* block = bucket_of(&machine.blocks, key)[0]
     while block != NULL:
         if same_key(&block.key, key):
             return block
@@ -285,7 +311,7 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
 
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
     """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached."""
-    cdef uint64_t bucket, first = bytes_in_first_page(scratch)
+    cdef uint64_t first = bytes_in_first_page(scratch)
     cdef int evicted = 0
     cdef Block* block
     while machine.blocks.bytes > machine.blocks.limit and evicted < EVICTED_AT_ONCE:
@@ -304,9 +330,10 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         return NULL
     block.cached = True
     block.beside_code = False
-    bucket = bucket_of(&block.key)
-    block.next_in_bucket = machine.blocks.buckets[bucket]
-    machine.blocks.buckets[bucket] = block
+    if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
+        widen(&machine.blocks)
+    put_in_bucket(&machine.blocks, block)
+    machine.blocks.count += 1
     block.newer = NULL
     block.older = machine.blocks.newest
     if machine.blocks.newest != NULL:
@@ -343,7 +370,7 @@ cdef void unlink_outgoing(BlockExit* exit) noexcept nogil:
 
 cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the bucket, the links, the jump caches and the page lists."""
-    cdef Block** place = &machine.blocks.buckets[bucket_of(&block.key)]
+    cdef Block** place = bucket_of(&machine.blocks, &block.key)
     cdef BlockExit* exit = block.incoming
     cdef BlockExit* following
     while place[0] != block:
@@ -374,6 +401,7 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     block.next_dead = machine.blocks.dead
     machine.blocks.dead = block
     machine.blocks.bytes -= block_bytes(block.uop_count)
+    machine.blocks.count -= 1
     machine.blocks.invalidations += 1
 
 

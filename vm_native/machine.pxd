@@ -96,8 +96,11 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     CodePage* next          # of all there are
 
 cdef struct BlockCache:     # blocks.pyx keeps it
-    Block** buckets
+    Block** buckets         # 1 << bucket_bits of them
+    int bucket_bits
+    uint64_t count          # live blocks
     CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
+    uint64_t page_counts[MAX_RAM_REGIONS]
     CodePage* records       # all of them
     Block* dead             # invalidated, not freed yet
     uint64_t bytes          # host memory held by live blocks

@@ -76,8 +76,10 @@ class PLIC(Device):
         super().reset()
 
     def load(self, saved: Mapping[str, Any]) -> None:
+        ranked = self.priorities == saved.get("priorities")
         super().load(saved)
-        self._rank()
+        if not ranked:
+            self._rank()
         for source, line in self._lines.items():
             line.level = bool(self.levels >> source & 1)
 

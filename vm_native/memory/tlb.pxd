@@ -50,6 +50,11 @@ cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.write_tag = INVALID_TAG
     entry.exec_tag = INVALID_TAG
 
+cdef inline void prepare_bank(TlbEntry* bank) noexcept nogil:
+    # A zeroed bank becomes one without valid entries: only the first entry could be taken for page 0, and none is ever
+    # looked at for another entry's page.
+    clear_entry(bank)
+
 cdef inline void clear_page_entry(PageEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG
     entry.write_tag = INVALID_TAG

@@ -2,7 +2,6 @@
 import functools
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from vm_native.arithmetic.float_rules cimport NAN32, NAN64
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
@@ -16,7 +15,8 @@ from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
     CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
 )
-from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, prepare_bank
+from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
     FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE_BARE, STORE_ACCESS,
@@ -30,9 +30,6 @@ from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, Risc
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
-
-cdef extern from "<stdlib.h>" nogil:
-    int posix_memalign(void** memory, size_t alignment, size_t size)
 
 cdef enum:
     CACHE_LINE = 64
@@ -87,12 +84,10 @@ front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 
 
-cdef void* in_cache_lines(size_t size) noexcept:
-    """Zeroed memory that begins with a cache line, so that no entry of 32 bytes lies in two; NULL if there is none."""
-    cdef void* memory
-    if posix_memalign(&memory, CACHE_LINE, size) != 0:
-        return NULL
-    return memset(memory, 0, size)
+cdef struct Room:           # all that a hart needs; the host gives it a page at a time, as it is written
+    TlbEntry banks[TLB_BANKS * TLB_ENTRIES]     # first: no entry, of 32 bytes, lies in two cache lines
+    JumpCacheEntry jump_cache[JUMP_CACHE_ENTRIES]
+    Hart hart
 
 
 @functools.cache
@@ -112,32 +107,35 @@ cdef class NativeHart:
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
-        self.hart = <Hart*>in_cache_lines(sizeof(Hart))
-        if self.hart == NULL:
+        cdef int bank
+        cdef Room* room = <Room*>map_zeroed(sizeof(Room))
+        if room == NULL:
             raise MemoryError("no room for a hart")
+        self.hart = &room.hart
         static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
+        static_assert(sizeof(room.banks) % CACHE_LINE == 0 and sizeof(room.jump_cache) % CACHE_LINE == 0)
         self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
-        self.hart.cpu.banks = <TlbEntry*>in_cache_lines(TLB_BANKS * TLB_ENTRIES * sizeof(TlbEntry))
-        self.hart.cpu.jump_cache.entries = <JumpCacheEntry*>in_cache_lines(JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
+        self.hart.cpu.banks = room.banks
+        for bank in range(TLB_BANKS):
+            prepare_bank(&room.banks[bank * TLB_ENTRIES])
+        self.hart.cpu.jump_cache.entries = room.jump_cache
         self.hart.cpu.scratch = new_block()
-        if self.hart.cpu.banks == NULL or self.hart.cpu.jump_cache.entries == NULL or self.hart.cpu.scratch == NULL:
-            raise MemoryError("no room for a hart's TLB")
+        if self.hart.cpu.scratch == NULL:
+            raise MemoryError("no room for a hart's block")
         self.hart.cpu.page_entry_fills = REMEMBERED_ENTRIES     # the first flush makes all of them invalid
         self.reset()
         machine.add(&self.hart.cpu, self)
 
     def __dealloc__(self):
         if self.hart != NULL:
-            free(self.hart.cpu.banks)
-            free(self.hart.cpu.jump_cache.entries)
             if self.hart.cpu.scratch != NULL:
                 free_block(self.hart.cpu.scratch)
-            free(self.hart)
+            unmap_zeroed(<Room*>self.hart.cpu.banks, sizeof(Room))      # the first of its members
 
     def reset(self):
         """Back to the reset state; steps go on counting."""

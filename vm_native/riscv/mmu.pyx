@@ -21,7 +21,7 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
     SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
-from vm_native.riscv.state cimport BANK_S, MACHINE, REMEMBERED_FILLS, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.state cimport BANK_M, BANK_S, MACHINE, REMEMBERED_FILLS, SUPERVISOR, USER, Hart, hart_of
 
 cdef extern from *:
     """
@@ -352,6 +352,7 @@ cdef inline bint permits(
 
 
 cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
+    hart.filled_banks |= 1 << index // TLB_ENTRIES
     if index >= BANK_S * TLB_ENTRIES:
         if hart.fill_count < REMEMBERED_FILLS:
             hart.fills[hart.fill_count] = <uint16_t>index
@@ -367,6 +368,15 @@ cdef inline void forget_fetches(Hart* hart) noexcept nogil:
     forget_page_entries(&hart.cpu)
 
 
+cdef void clear_banks(Hart* hart, int first) noexcept nogil:
+    """All entries of this bank and those after it."""
+    cdef int bank, i
+    for bank in range(first, TLB_BANKS):
+        for i in range(TLB_ENTRIES if hart.filled_banks >> bank & 1 else 0):
+            clear_entry(&hart.cpu.banks[bank * TLB_ENTRIES + i])
+    hart.filled_banks &= (1 << first) - 1
+
+
 cdef void flush_translations(Hart* hart) noexcept nogil:
     """Drop every virtual translation: banks 1 to 3."""
     cdef int i
@@ -374,8 +384,7 @@ cdef void flush_translations(Hart* hart) noexcept nogil:
         for i in range(hart.fill_count):
             clear_entry(&hart.cpu.banks[hart.fills[i]])
     else:
-        for i in range(BANK_S * TLB_ENTRIES, TLB_BANKS * TLB_ENTRIES):
-            clear_entry(&hart.cpu.banks[i])
+        clear_banks(hart, BANK_S)
     hart.fill_count = 0
     hart.superpages = hart.gigapages = 0
     forget_fetches(hart)
@@ -383,9 +392,7 @@ cdef void flush_translations(Hart* hart) noexcept nogil:
 
 cdef void flush_everything(Hart* hart) noexcept nogil:
     """After a change of PMP: drop M-mode's entries too."""
-    cdef int i
-    for i in range(TLB_BANKS * TLB_ENTRIES):
-        clear_entry(&hart.cpu.banks[i])
+    clear_banks(hart, BANK_M)
     hart.fill_count = 0
     hart.superpages = hart.gigapages = 0
     forget_fetches(hart)

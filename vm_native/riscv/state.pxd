@@ -87,6 +87,7 @@ cdef struct Hart:
     uint64_t pmp_low[PMP_ENTRIES]
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
+    uint32_t filled_banks   # a bit for each bank that may have a valid entry
     # What a flush must clear in banks 1 to 3: the entries filled since the last, or all if there were more
     uint16_t fills[REMEMBERED_FILLS]
     int fill_count
