@@ -38,6 +38,7 @@ Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take
 LEAST_SPACING, LEAST_SNAPSHOTS = 1_000, 4
 FEWEST = 500_000        # steps from one snapshot to the next, where the guest is slow
 REPEATED_NS = 4_000_000     # of the host, to go from one to the next
+RUN_FOR_SNAPSHOT = 8        # the guest runs so many times as long as a snapshot took, before the next one
 FAR = 1 << 17           # steps from a snapshot to a place, from which on another snapshot is taken on the way ...
 NEAR = 1 << 14          # ... so many steps before it: the next step back is probably one from there
 
@@ -224,13 +225,18 @@ class Past:
         self._add_mark(kept=True)
 
     def _adapt_spacing(self) -> None:
-        """As many steps as are repeated in about the same time, whatever the guest does."""
+        """As many steps as are repeated in about the same time, whatever the guest does; where snapshots take long, it
+        may be twice that.
+        """
         (began_ns, began_step), now_ns = self._timed, time.perf_counter_ns()
-        reached = (self._runner.steps - began_step) * REPEATED_NS // max(now_ns - began_ns, 1)
+        repeated_ns = min(max(REPEATED_NS, self._snapshot_ns * RUN_FOR_SNAPSHOT), 2 * REPEATED_NS)
+        reached = (self._runner.steps - began_step) * repeated_ns // max(now_ns - began_ns, 1)
         self._spacing = min(max(reached, FEWEST), self._marks.spacing)
 
     def _add_mark(self, kept: bool) -> None:
+        began_ns = time.perf_counter_ns()
         self._marks.add(self._take(), kept)
+        self._snapshot_ns = time.perf_counter_ns() - began_ns
 
     # --- Going back --------------------------------------------------------------------------------------------------
 
