@@ -485,7 +485,9 @@ class Machine:
 
     def _take_snapshot(self) -> Snapshot:
         """`snapshot`, between two runs or two slices."""
-        parts = {name: part.save() for name, part in self._parts().items()}
+        known = {} if self._stands_on is None else self._stands_on.state.parts
+        parts = {name: part.save() if name not in known or part.differs(known[name]) else known[name]
+                 for name, part in self._parts().items()}
         harts = tuple([native.save() for native in self._natives])
         before = None if self._stands_on is None else weakref.ref(self._stands_on)
         self._stands_on = Snapshot(self._plan, MachineState(self._native.capture(), harts, parts), self.steps,

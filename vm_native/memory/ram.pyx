@@ -8,9 +8,9 @@ import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
 from posix.unistd cimport close
+from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 
 from vm_native.descriptors import above_standard
 
@@ -35,9 +35,9 @@ cdef class Ram:
         self.region.rom = rom
         self.region.host = NULL
         self.region.owner = <void*>self
-        self.region.dirty = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
-        self.region.dirty_pages = <uint32_t*>calloc(size >> PAGE_SHIFT, sizeof(uint32_t))
-        self.region.code = <uint8_t*>calloc(size >> PAGE_SHIFT, 1)
+        self.region.dirty = <uint8_t*>map_zeroed(size >> PAGE_SHIFT)
+        self.region.dirty_pages = <uint32_t*>map_zeroed((size >> PAGE_SHIFT) * sizeof(uint32_t))
+        self.region.code = <uint8_t*>map_zeroed(size >> PAGE_SHIFT)
         if self.region.dirty == NULL or self.region.dirty_pages == NULL or self.region.code == NULL:
             raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
         try:
@@ -60,10 +60,10 @@ cdef class Ram:
         if self.descriptor >= 0:
             close(self.descriptor)
         self.descriptor = -1
-        free(self.region.dirty)
-        free(self.region.dirty_pages)
-        free(self.region.code)
-        free(self.region.absent)
+        unmap_zeroed(self.region.dirty, self.region.size >> PAGE_SHIFT)
+        unmap_zeroed(self.region.dirty_pages, (self.region.size >> PAGE_SHIFT) * sizeof(uint32_t))
+        unmap_zeroed(self.region.code, self.region.size >> PAGE_SHIFT)
+        unmap_zeroed(self.region.absent, self.region.size >> PAGE_SHIFT)
         self.region.dirty = self.region.code = self.region.absent = NULL
         self.region.dirty_pages = NULL
         self.region.dirty_count = 0

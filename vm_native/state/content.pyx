@@ -11,12 +11,12 @@ What was translated lives on where the bytes are the same.
 import os
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.stdlib cimport calloc
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 from vm_native.blocks cimport forget_code
 from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
 from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
+from vm_native.memory.zeroed cimport map_zeroed
 from vm_native.state.image cimport RamImage, image_of
 from vm_native.state.pages cimport (
     CHUNK_PAGES, CHUNK_SHIFT, Chunk, PageTable, copy_in, derived_table, drop_table, empty_table, set_copy,
@@ -211,7 +211,7 @@ cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except
             load_written_back(region, now, target)
         return 0
     if region.absent == NULL and has_absent(&target.pages):
-        region.absent = <uint8_t*>calloc(region.size >> PAGE_SHIFT, 1)
+        region.absent = <uint8_t*>map_zeroed(region.size >> PAGE_SHIFT)
         if region.absent == NULL:
             raise MemoryError("no room for the page map of a restored machine")
     if target.pages.missing != NULL:

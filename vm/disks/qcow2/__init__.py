@@ -1,0 +1,1 @@
+"""Images of QEMU: header, reference counts, compressed clusters, and the image that is open."""
