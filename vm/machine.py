@@ -21,7 +21,7 @@ from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
-from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault, SnapshotError
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
