@@ -467,6 +467,19 @@ def test_an_interruption_leaves_the_machine_where_it_was(guest, monkeypatch):
     assert machine.equals(here), machine.equals(here)
 
 
+@pytest.mark.parametrize("change", [
+    lambda machine: machine.load(b"\x6f\0\0\0", BASE), lambda machine: machine.restore(machine.snapshot()),
+    lambda machine: machine.map(0x40_0000_0000, 4096), lambda machine: machine.record()],
+    ids=["load", "restore", "map", "record"])
+def test_what_makes_another_machine_of_it_is_refused(change, guest):
+    machine = guest(BUSY).machine
+    machine.keep_history()
+    machine.run(instructions=1_000)
+    with pytest.raises(vm.ConfigurationError, match="history"):
+        change(machine)
+    machine.step_back(1_000)
+
+
 def test_without_a_history_there_is_no_way_back(guest):
     machine = guest(BUSY).machine
     for call in (machine.step_back, machine.run_back):

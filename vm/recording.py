@@ -294,4 +294,4 @@ def refuse_to_record(kind: str, inputs: Inputs) -> None:
         raise ConfigurationError(f"a machine with clock={kind!r} cannot be recorded: no other run has its times; build "
                                  "it with clock='virtual'")
     if inputs.history is not None:
-        raise ConfigurationError("the machine is recorded already, or replays a log: end that first")
+        raise ConfigurationError("the machine is recorded already, replays a log or keeps a history: end that first")
