@@ -441,8 +441,8 @@ class Machine:
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
         if self.inputs.history is not None and what in NOT_IN_A_LOG:
-            raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after it: "
-                                     "end the recording, the replay or the history first")
+            raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
+                                     "it: end the recording, the replay or the history first")
 
     # --- Probes ------------------------------------------------------------------------------------------------------
 
