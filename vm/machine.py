@@ -257,6 +257,7 @@ class Machine:
         name = self.board.name_of(device)
         gone = self.board.detach(name, force)
         self._plug(name)
+        self._plan = self._plan.without_device(name)
         if isinstance(gone, ConsolePort):
             gone.disconnect_console()
             self.inputs.remove(name)
@@ -268,7 +269,7 @@ class Machine:
         """What the board has there now is what the bus reaches."""
         if self._mapped:
             placed = self.board.devices[name]
-            self._bus.replace_device(placed.address, placed.device)
+            self._bus.replace_device(placed.address, witnessed(name, placed.device, self.inputs))
 
     def _connect_console(self, name: str, device: Device) -> None:
         if isinstance(device, ConsolePort):
@@ -522,6 +523,7 @@ class Machine:
             saved = state.parts[name]
             if part.differs(saved):
                 part.load(saved)
+        self._scheduler.settle_harts()
         self._stands_on = snapshot
 
     @overload

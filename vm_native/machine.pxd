@@ -273,6 +273,5 @@ cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept no
 cdef void forget_exits(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
-cdef void revoke_all_writes(Machine* machine) noexcept nogil
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil
 cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil

@@ -95,17 +95,6 @@ cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) n
         forget_page_entries(machine.cpus[hart])
 
 
-cdef void revoke_all_writes(Machine* machine) noexcept nogil:
-    """Every page is clean again: the first write to each is to be noticed, whichever hart's, under whichever address."""
-    cdef TlbEntry* banks
-    cdef int hart, i
-    for hart in range(machine.cpu_count):
-        banks = machine.cpus[hart].banks
-        for i in range(TLB_BANKS * TLB_ENTRIES):
-            banks[i].write_tag = INVALID_TAG
-        forget_page_entries(machine.cpus[hart])
-
-
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil:
     """Bytes of a page that holds code have been translated: compiled code asks anew where it may store."""
     cdef int hart

@@ -8,7 +8,7 @@ from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule, revoke_all_writes
+from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
@@ -109,11 +109,16 @@ cdef class NativeMachine:
     # --- RAM, from outside -------------------------------------------------------------------------------------------
 
     def capture(self):
-        """What each region of RAM holds now, a tuple of RegionContent. Between slices. Raises MemoryError."""
+        """What each region of RAM holds now, a tuple of RegionContent. Between slices. Raises MemoryError.
+
+        Harts forget what they remember of memory, as they do by `restore`: so that both go on alike, also where a guest
+        has changed its page tables and not said so.
+        """
         try:
             return tuple([capture_region(ram) for ram in self.bus.regions])
         finally:
-            revoke_all_writes(&self.machine)
+            for hart in self.harts:
+                hart.forget_memory()
 
     def restore(self, contents, harts):
         """Let RAM hold what `capture` of a machine like this one gave, and harts be in the states that they gave.

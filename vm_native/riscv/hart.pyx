@@ -183,6 +183,10 @@ cdef class NativeHart:
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
 
+    def forget_memory(self):
+        """Look at page tables and pages anew: the TLB, and what is made of it, is empty."""
+        flush_everything(self.hart)
+
     def differences(self, bytes state not None):
         """What of the state differs from one that `save` gave, a list of lines. Raises ValueError for none such."""
         cdef HartState other
