@@ -25,6 +25,7 @@ cdef bint is_translated(const CodePage* page, uint64_t offset, uint64_t size) no
 cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
+cdef void forget_translations(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil
 cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogil
 cdef void destroy_cache(Machine* machine) noexcept nogil

@@ -11,12 +11,12 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
-    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, BlockCache, CodePage, Machine, forget_block, revoke_store_ranges,
-    revoke_writes,
+    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, BlockCache, CodePage, Machine, forget_all_code, forget_block,
+    revoke_store_ranges, revoke_writes,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
-from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
+from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed, zero_pages
 
 cdef extern from *:
     int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
@@ -83,11 +83,10 @@ cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogi
     return 0
 
 
-cdef void destroy_cache(Machine* machine) noexcept nogil:
-    """Free everything, once. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
+cdef void free_blocks(Machine* machine) noexcept nogil:
+    """Live and dead ones, and what is known of their pages. The tables still point to them."""
     cdef Block* block
     cdef CodePage* record
-    cdef int i
     while machine.blocks.newest != NULL:
         block = machine.blocks.newest
         machine.blocks.newest = block.older
@@ -96,12 +95,43 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
     machine.blocks.bytes = 0
     machine.blocks.count = 0
     free_dead(machine)
-    free(machine.blocks.buckets)
-    machine.blocks.buckets = NULL
     while machine.blocks.records != NULL:
         record = machine.blocks.records
         machine.blocks.records = record.next
         free(record)
+
+
+cdef void has_no_code(Machine* machine, uint64_t physical) noexcept nogil:
+    cdef RamRegion* region = ram_at(machine.map, physical, 1)
+    region.code[(physical - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
+
+
+cdef void forget_translations(Machine* machine) noexcept nogil:
+    """Give the host what all blocks and compiled code take. Between slices."""
+    cdef Block* block = machine.blocks.newest
+    cdef int i
+    forget_all_code(machine)
+    if machine.compiler != NULL:
+        machine.compiler.forget(machine.compiler)
+    while block != NULL:
+        has_no_code(machine, block.key.physical)
+        if block.second_page:
+            has_no_code(machine, block.second_page)
+        block = block.older
+    machine.blocks.invalidations += machine.blocks.count
+    machine.blocks.evictions += machine.blocks.count
+    free_blocks(machine)
+    for i in range(machine.map.region_count):
+        zero_pages(machine.blocks.pages[i], machine.blocks.page_counts[i] * sizeof(CodePage*))
+    memset(machine.blocks.buckets, 0, sizeof(Block*) << machine.blocks.bucket_bits)
+
+
+cdef void destroy_cache(Machine* machine) noexcept nogil:
+    """Free everything, once. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
+    cdef int i
+    free_blocks(machine)
+    free(machine.blocks.buckets)
+    machine.blocks.buckets = NULL
     for i in range(MAX_RAM_REGIONS):
         unmap_zeroed(machine.blocks.pages[i], machine.blocks.page_counts[i] * sizeof(CodePage*))
         machine.blocks.pages[i] = NULL
@@ -408,13 +438,11 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
 cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t physical) noexcept nogil:
     cdef CodePage* page = code_page_of(machine, physical)[0]
     cdef uint64_t base = physical & PAGE_MASK
-    cdef RamRegion* region
     if which_page(block, base) == which:
         remove_from_page(block, which, base)
     if page.blocks == NULL:
         memset(page.translated, 0, sizeof(page.translated))
-        region = ram_at(machine.map, base, PAGE_SIZE)
-        region.code[(base - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
+        has_no_code(machine, base)
 
 
 cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, uint64_t size) noexcept nogil:

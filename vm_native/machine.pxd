@@ -2,6 +2,7 @@
 # and a compiler. A function here or in machine.pyx is the only way in which one hart has an effect on another.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
+from posix.types cimport pid_t
 from vm_native.clock cimport Timeline
 from vm_native.hart_state cimport HartState, Reservation
 from vm_native.ir.block cimport Block, BlockExit, Uop
@@ -142,6 +143,13 @@ cdef struct Probes:         # probes/ keeps them
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted
 
+cdef struct IdleMachine:    # execution/allowance.pyx keeps it
+    Machine* later          # its neighbours by when they ran
+    Machine* earlier
+    uint64_t bytes          # what its translations held when its last run ended
+    uint64_t ended_ns       # when that was, on the host's clock
+    pid_t process           # in whose list it is; 0: in none
+
 cdef struct Machine:
     AddressMap* map
     Timeline* timeline
@@ -153,12 +161,14 @@ cdef struct Machine:
     Compiler* compiler      # NULL: blocks are interpreted
     Probes probes
     bint data_tlb           # off: no load or store is remembered in a TLB (for measurements)
+    IdleMachine idle
 
 # A compiling engine as the run loop and the block cache see it.
 cdef struct Compiler:
     uint32_t hot            # how often a block is interpreted before it is compiled
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
     uint64_t interpreted    # steps that were not run by compiled code
+    uint64_t bytes          # host memory that compiled code and its records take
     # Compiles a trace that begins with this block. Sets block.entry if it can.
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
     # Runs block.entry. The budget is at least block.entry_steps.
@@ -169,6 +179,8 @@ cdef struct Compiler:
     void* (*continuation)(Compiler* self, Block* block) noexcept nogil
     # The block is about to go.
     void (*discard)(Compiler* self, Block* block) noexcept nogil
+    # All blocks are about to go, no hart is inside a slice, and none knows of any compiled code.
+    void (*forget)(Compiler* self) noexcept nogil
 
 # A helper finds pc and budget exact on the CPU and says with a Status how to go on.
 ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil
@@ -271,6 +283,7 @@ cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
+cdef void forget_all_code(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil

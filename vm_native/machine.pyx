@@ -6,9 +6,10 @@ turns, reaches into the caches, the pending exits or the reservation of a hart t
 from libc.stdint cimport intptr_t, uint64_t
 from vm_native.hart_state cimport Reservation
 from vm_native.ir.block cimport Block
-from vm_native.jump_cache cimport JumpCacheEntry, jump_entry
+from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_entry
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
-from vm_native.memory.tlb cimport INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry, write_tag_of
+from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry, write_tag_of
+from vm_native.memory.zeroed cimport zero_pages
 
 
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil:
@@ -62,6 +63,25 @@ cdef void forget_exits(Machine* machine) noexcept nogil:
     cdef int i
     for i in range(machine.cpu_count):
         machine.cpus[i].pending_trace_exit = NULL
+
+
+cdef void forget_all_code(Machine* machine) noexcept nogil:
+    """Every block and all compiled code are about to go, between slices. What a hart knows of addresses stays: if and
+    when that happens is the host's affair, and a guest must not be able to tell.
+    """
+    cdef TlbEntry* entry
+    cdef Cpu* cpu
+    cdef int hart, i
+    for hart in range(machine.cpu_count):
+        cpu = machine.cpus[hart]
+        zero_pages(cpu.jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
+        cpu.pending_exit = NULL
+        cpu.pending_trace_exit = NULL
+        for i in range(TLB_BANKS * TLB_ENTRIES):
+            entry = &cpu.banks[i]
+            if entry.write_tag & BESIDE_CODE:
+                entry.write_tag &= ~<uint64_t>BESIDE_CODE
+        forget_page_entries(cpu)
 
 
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:

@@ -7,6 +7,7 @@ from libc.string cimport memset
 from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
+from vm_native.execution.allowance cimport machine_goes
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
@@ -65,6 +66,9 @@ cdef class NativeMachine:
         if compiler is not None:
             compiler.attach(&self.machine)
 
+    def __del__(self):
+        machine_goes(&self.machine)         # before the garbage collector takes harts and RAM from it
+
     def __dealloc__(self):
         self.machine.compiler = NULL        # it may be gone already
         destroy_cache(&self.machine)
@@ -89,6 +93,7 @@ cdef class NativeMachine:
     def close(self):
         """Give RAM, translations and code memory back to the host. Twice is harmless; no hart may be inside a slice."""
         self.closed = True
+        machine_goes(&self.machine)
         destroy_cache(&self.machine)
         if self.compiler is not None:
             self.compiler.close()

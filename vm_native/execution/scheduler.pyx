@@ -13,6 +13,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns, steps_until_ns, timeline_ns
+from vm_native.execution.allowance cimport run_begins, run_ended
 from vm_native.execution.loop cimport run_slice
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
@@ -61,9 +62,11 @@ cdef class Scheduler:
         """
         cdef int code = self.unserved
         if code == STOP_NONE:
+            run_begins(self.machine)
             with nogil:
                 code = self.run_harts(limit, stop_ns, host_deadline)
                 self.settle()
+            run_ended(self.machine)
             if self.owner.bus.pending_exception is not None:
                 error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
                 raise error

@@ -10,8 +10,8 @@ from vm_native.jit.state cimport (
     EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, Jit, JournalEntry, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
-    cold_exit, discard_block, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit, new_trace,
-    room_for_trace, trace_of,
+    cold_exit, discard_block, forget_traces, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit,
+    new_trace, room_for_trace, trace_of,
 )
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
@@ -133,6 +133,7 @@ cdef class JitCompiler:
         self.jit.interface.link = link_exit
         self.jit.interface.continuation = continuation
         self.jit.interface.discard = discard_block
+        self.jit.interface.forget = forget_traces
 
     def __dealloc__(self):
         self.close()

@@ -1,6 +1,7 @@
 # Memory for code.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from vm_native.jit.state cimport CodeMemory
 
 cdef int map_code_memory(CodeMemory* memory, uint64_t size) noexcept nogil
 cdef void unmap_code_memory(CodeMemory* memory) noexcept nogil
+cdef void release_code_memory(CodeMemory* memory, uint8_t* first) noexcept nogil

@@ -8,9 +8,12 @@ from libc.stdint cimport uint8_t, uint64_t
 from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE, mmap, mprotect, munmap,
 )
+from posix.unistd cimport _SC_PAGESIZE, sysconf
 
 cdef extern from "<sys/mman.h>" nogil:
     void* mremap(void* address, size_t old_size, size_t new_size, int flags, ...)
+    int madvise(void* address, size_t length, int advice)
+    enum: MADV_REMOVE
     int MREMAP_MAYMOVE
 
 
@@ -28,6 +31,14 @@ cdef int map_code_memory(CodeMemory* memory, uint64_t size) noexcept nogil:
         return -1
     memory.executable = <uint8_t*>executable - memory.writable
     return mprotect(executable, size, PROT_READ | PROT_EXEC)
+
+
+cdef void release_code_memory(CodeMemory* memory, uint8_t* first) noexcept nogil:
+    """Nothing from `first` on, in the writable mapping, will be run: the host may have the whole pages."""
+    cdef uint64_t page = sysconf(_SC_PAGESIZE)
+    cdef uint64_t kept = (<uint64_t>(first - memory.writable) + page - 1) // page * page
+    if kept < memory.size:
+        madvise(memory.writable + kept, memory.size - kept, MADV_REMOVE)    # a host that will not keeps them
 
 
 cdef void unmap_code_memory(CodeMemory* memory) noexcept nogil:

@@ -14,4 +14,5 @@ cdef void link(Jit* jit, Exit* exit, Trace* target) noexcept nogil
 cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil
 cdef Trace* trace_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil
+cdef void forget_traces(Compiler* interface) noexcept nogil
 cdef void free_all(Jit* jit) noexcept nogil

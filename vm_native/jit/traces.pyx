@@ -9,6 +9,7 @@ from libc.stdlib cimport calloc, free
 from vm_native.blocks cimport share_page
 from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
+from vm_native.jit.executable cimport release_code_memory
 from vm_native.jit.state cimport EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Exit, Jit, Membership, Region, Trace
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
@@ -42,22 +43,30 @@ cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
 
 cdef void reclaim(Jit* jit, int number) noexcept nogil:
     cdef Region* region = &jit.regions[number]
+    # The stubs stand at the start of the first region.
+    cdef uint8_t* first = jit.memory.writable + number * <uint64_t>REGION_BYTES if number else jit.stubs_end
     cdef uint64_t began = host_ns()
     while region.newest != NULL:
         discard_trace(jit, region.newest)
-    # The stubs stand at the start of the first region.
-    region.next = jit.memory.writable + number * <uint64_t>REGION_BYTES if number else jit.stubs_end
+    jit.interface.bytes -= region.next - first
+    region.next = first
     jit.statistics.reclaimed += 1
     jit.statistics.pauses_ns[jit.statistics.pause_count % PAUSES] = host_ns() - began
     jit.statistics.pause_count += 1
 
 
+cdef inline int most_exits(int part_count) noexcept nogil:
+    return part_count + 1           # a branch of each part, and both exits of the last
+
+
+cdef inline size_t record_bytes(int part_count) noexcept nogil:
+    return sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + most_exits(part_count) * sizeof(Exit)
+
+
 cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
-    cdef int exit_count = part_count + 1            # a branch of each, and both exits of the last
-    cdef Trace* trace = <Trace*>calloc(
-        1, sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + exit_count * sizeof(Exit)
-    )
+    cdef int exit_count = most_exits(part_count)
+    cdef Trace* trace = <Trace*>calloc(1, record_bytes(part_count))
     cdef int i
     if trace == NULL:
         return NULL
@@ -85,6 +94,7 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     cdef int i
     trace.region = jit.region
     trace.size = <uint32_t>(end + jit.memory.executable - trace.start)
+    jit.interface.bytes += end - region.next + record_bytes(trace.part_count)
     region.next = end
     trace.older = region.newest
     if trace.older != NULL:
@@ -175,6 +185,7 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     if trace.older != NULL:
         trace.older.newer = trace.newer
     jit.statistics.discarded += 1
+    jit.interface.bytes -= record_bytes(trace.part_count)
     free_trace(trace)
 
 
@@ -182,6 +193,15 @@ cdef void discard_block(Compiler* interface, Block* block) noexcept nogil:
     """The block is no longer what memory holds: end every trace that it is part of."""
     while block.compiled_into != NULL:
         discard_trace(<Jit*>interface, (<Membership*>block.compiled_into).trace)
+
+
+cdef void forget_traces(Compiler* interface) noexcept nogil:
+    """Give the host all memory but that of the stubs."""
+    cdef Jit* jit = <Jit*>interface
+    free_all(jit)
+    release_code_memory(&jit.memory, jit.stubs_end)
+    lay_out_regions(jit, jit.stubs_end)
+    interface.bytes = 0
 
 
 cdef void free_all(Jit* jit) noexcept nogil:
