@@ -30,7 +30,7 @@ CORE = (
 PYTHON = (
     ("display", "stop", "errors", "arguments", "sizes", "settings", "clock", "copy", "events", "host", "stats",
      "perf_map", "inputs", "engine"),
-    ("memory", "registers", "hart"),
+    ("memory", "registers", "hart", "snapshots"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console"),
