@@ -12,7 +12,7 @@ import pytest
 
 from vm.errors import SnapshotError
 from vm.snapshots import layout
-from vm.snapshots.encoding import encode
+from vm.snapshots.encoding import EncodingError, encode
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.layout import CHUNK_BYTES, HEADER, HEADER_BYTES, LONGEST_CHAIN, Header, Region, Section, checksum
 from vm.snapshots.writer import write
@@ -295,3 +295,24 @@ def test_a_killed_save_leaves_the_old_or_the_new(path):
 def test_numbers_of_a_file_are_little_endian(path):
     write(path, METADATA, REGIONS, [])
     assert struct.unpack_from("<8sI4xQ", path.read_bytes()) == (b"\x89vmsnap\n", 1, path.stat().st_size)
+
+
+@pytest.mark.parametrize("unit", [bytes(1 << 20), random.Random(5).randbytes(1 << 20)], ids=["zeros", "noise"])
+def test_metadata_of_any_size_that_is_written_is_read(path, unit):
+    """zstd's window for it is within what the reader allows; what is larger than a file holds is refused at once."""
+    large = (unit * (layout.LARGEST_METADATA // len(unit)))[:-100]          # the rest of the encoding is less
+    write(path, large, REGIONS, [])
+    with SnapshotFile(path) as file:
+        assert file.metadata == large
+    before = path.read_bytes()
+    with pytest.raises(SnapshotError, match="bytes beside RAM, and a file holds"):
+        write(path, large + unit, REGIONS, [])
+    assert path.read_bytes() == before
+
+
+def test_metadata_that_is_not_plain_leaves_the_old_file(path):
+    write(path, METADATA, REGIONS, [])
+    with pytest.raises(EncodingError, match="a object is not plain data"):
+        write(path, object(), REGIONS, [])
+    with SnapshotFile(path) as file:
+        assert file.metadata == METADATA

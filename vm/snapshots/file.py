@@ -25,6 +25,7 @@ from vm.snapshots.layout import (
     ENTRY,
     HEADER_BYTES,
     LARGEST_METADATA,
+    LARGEST_METADATA_FRAME,
     LARGEST_REGION,
     LONGEST_CHAIN,
     MAGIC,
@@ -180,7 +181,7 @@ class SnapshotFile:
         header = Header.unpack(data)
         if header.file_bytes != status.st_size:
             raise self._damaged(f"it has {status.st_size:,} bytes, and should have {header.file_bytes:,}")
-        if (header.metadata.size > LARGEST_METADATA or header.metadata.offset < HEADER_BYTES
+        if (header.metadata.size > LARGEST_METADATA_FRAME or header.metadata.offset < HEADER_BYTES
                 or header.contents.offset != header.metadata.offset + header.metadata.size
                 or header.file_bytes != header.contents.offset + header.contents.size):
             raise self._damaged("its parts do not lie as they should")

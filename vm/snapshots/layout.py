@@ -28,7 +28,8 @@ CHUNK_BYTES = CHUNK_PAGES * PAGE_SIZE
 CHECKSUM_BYTES = 16
 
 # What a reader takes: a file that claims more is refused before memory is used for it.
-LARGEST_METADATA = 64 << 20                 # bytes, of what is stored and of what comes out
+LARGEST_METADATA = 64 << 20                 # bytes
+LARGEST_METADATA_FRAME = LARGEST_METADATA + (LARGEST_METADATA >> 7)     # what does not compress grows by 1/256
 LARGEST_REGION = LIMIT
 MOST_REGIONS = 1024
 LONGEST_CHAIN = 64                          # files that name each other as parents
