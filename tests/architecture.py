@@ -30,11 +30,12 @@ CORE = (
 PYTHON = (
     ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
      "host", "stats", "perf_map", "inputs", "engine", "log"),
-    ("memory", "registers", "hart", "standing"),
+    ("memory", "registers", "hart", "snapshots"),
     ("disks",),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),
+    ("standing",),
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
     ("snapshot", "marks", "reverse"),
     ("machine",),
@@ -50,6 +51,9 @@ TREES = {"vm_native": set(), "vm": {"vm_native"}, "benchmarks": {"vm", "vm_nativ
          "tests": {"vm", "vm_native", "benchmarks"}}
 PRIVATE = {"vm.bench": ("vm.bench", "vm.cli.bench", "benchmarks", "tests"),
            "vm_native.testing": ("vm_native.testing", "benchmarks", "tests")}
+
+# What may be named by rooms below it: as a type, of what they give whoever stands above, and never at run time.
+NAMED = "vm.machine"
 
 SUFFIXES = (".py", ".pyx", ".pxd", ".pxi", ".pyi")
 FROM = re.compile(r"^[ \t]*from ([\w.]+) c?import (\([^)]*\)|[^#\n]*)", re.MULTILINE)
@@ -96,7 +100,12 @@ def imports(files: Iterable[Path]) -> list[Import]:
 
 
 def python_imports(text: str) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(text)):
+    tree = ast.parse(text)
+    types = {inner for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+             for inner in node.body}
+    for node in ast.walk(tree):
+        if node in types and isinstance(node, ast.ImportFrom) and node.module == NAMED:
+            continue
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

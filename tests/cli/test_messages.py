@@ -10,7 +10,7 @@ from tests.cli.conftest import COMMAND, assert_fails_with_one_line
 from vm.guests.demo.build import ROOT
 
 DEMO = ROOT / "demo.elf"
-COMMANDS = ("demo", "run", "boot", "info", "disasm")
+COMMANDS = ("demo", "run", "boot", "info", "disasm", "snapshot")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -18,7 +18,8 @@ from vm.cli.exit_codes import FAILED, INTERRUPTED, NOBODY_READS, USAGE
 from vm.errors import ConfigurationError, VmError
 from vm_native.descriptors import open_standard
 
-COMMANDS = ("demo", "run", "boot", "bench", "info", "disasm", "disk")     # each a function in the file of that name
+# Each a function in the file of that name
+COMMANDS = ("demo", "run", "boot", "bench", "info", "disasm", "disk", "snapshot")
 LONG = 200              # of a command's line in the help: none is cut, the terminal's width wraps it
 
 

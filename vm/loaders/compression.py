@@ -1,6 +1,7 @@
 """Kernels that are compressed, in the ways that the kernel's own makefiles know (scripts/Makefile.lib there).
 
-gzip, bzip2, lzma and xz come with Python, zstd from 3.14 on; before that, and for lz4, a package is to be installed.
+gzip, bzip2, lzma and xz come with Python, zstd from 3.14 on and before that with us; for lz4 a package is to be
+installed.
 How much comes out is bounded: what is larger than that is refused as soon as it is, whatever the file says.
 """
 

@@ -1,0 +1,40 @@
+"""`vm snapshot`: what a file of a snapshot holds, and whether it is whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FILE = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+
+
+@click.group(epilog="Example: vm snapshot info booted.vmsnap")
+def snapshot() -> None:
+    """Look at files of snapshots."""
+
+
+@snapshot.command(epilog="Example: vm snapshot info booted.vmsnap")
+@FILE
+def info(path: Path) -> None:
+    """Show the memory that a file holds, its identity, and the files that it needs."""
+    from vm.snapshots.file import SnapshotFile
+
+    with SnapshotFile(path) as file:
+        click.echo(f"identity  {file.identity.hex()}")
+        for number, region in enumerate(file.regions):
+            click.echo(f"memory    {region.name}: {region.size:,} bytes, {int(file.held(number).sum()):,} pages of it "
+                       "not zero")
+        for one in file.chain():
+            click.echo(f"file      {one.path}: {one.size:,} bytes, {one.pages:,} pages")
+
+
+@snapshot.command(epilog="Example: vm snapshot verify booted.vmsnap")
+@FILE
+def verify(path: Path) -> None:
+    """Read all of a file, and of those that it needs; fail if any part is damaged."""
+    from vm.snapshots.file import SnapshotFile
+
+    with SnapshotFile(path) as file:
+        file.verify()
+        click.echo(f"{path}: whole" + f", and the {file.depth - 1} that it needs" * (file.depth > 1))
