@@ -37,7 +37,7 @@ PYTHON = (
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing",),
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
-    ("snapshot", "marks", "reverse"),
+    ("snapshot", "marks", "reverse", "states"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

@@ -91,7 +91,7 @@ def described(name: str, thing: Any) -> str:
     rows = [(f"`{field}`", comment) for field, comment in comments(thing).items()]
     if rows:
         lines += [table(("name", "what it is"), iter(rows)), ""]
-    for member, value in vars(thing).items():
+    for member, value in members(thing).items():
         if member.startswith("_") and member not in SPECIAL:
             continue
         if isinstance(value, property):
@@ -103,8 +103,20 @@ def described(name: str, thing: Any) -> str:
     return "\n".join(lines).rstrip()
 
 
+def members(kind: type) -> dict[str, Any]:
+    """Its own, and those of a part of it that stands in a file of its own."""
+    found = dict(vars(kind))
+    for part in parts(kind):
+        found |= vars(part)
+    return found
+
+
+def parts(kind: type) -> list[type]:
+    return [base for base in kind.__bases__ if base.__name__.endswith(f"Of{kind.__name__}")]
+
+
 def bases(kind: type) -> list[str]:
-    shown = [base.__name__ for base in kind.__bases__ if base not in (object, enum.Enum)
+    shown = [base.__name__ for base in kind.__bases__ if base not in (object, enum.Enum, *parts(kind))
              and not base.__name__.startswith("Native") and base.__module__ not in ("typing", "enum")]
     return [f"A kind of {', '.join(f'`{base}`' for base in shown)}.", ""] if shown and shown != ["tuple"] else []
 

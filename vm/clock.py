@@ -65,3 +65,8 @@ class Clock(NativeClock, Stateful):
     def set_epoch_ns(self, value: int) -> None:
         """Set the guest's date; the host's stays as it is."""
         self.epoch_at_start += value - self.epoch_ns()
+
+    def renew(self, identity: int) -> None:
+        """Another machine has another date: a virtual clock is moved to another day, as by another seed."""
+        if self.kind == "virtual":
+            self.epoch_at_start += (1 + identity % SEED_DAYS) * DAY_NS

@@ -36,10 +36,6 @@ class MachineUnusable(VmError, RuntimeError):
     """The machine is closed; or another process has built it, of which this one is a fork."""
 
 
-class SnapshotError(VmError, ValueError):
-    """A snapshot is damaged, of another version, or of a machine of another shape. The message names what and where."""
-
-
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 

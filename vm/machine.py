@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -21,7 +20,7 @@ from vm.devices.port import ConsolePort
 from vm.devices.virtio import VirtioDevice
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
-from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault, SnapshotError
+from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
@@ -35,9 +34,9 @@ from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
-from vm.sizes import PAGE_SIZE, parse_size
-from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
+from vm.sizes import parse_size
 from vm.state import Stateful
+from vm.states import StatesOfMachine
 from vm.stats import summary
 from vm.stop import Stop
 from vm.witness import witnessed
@@ -47,7 +46,6 @@ from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.hart import NativeHart
-from vm_native.state.content import changed_pages
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,24 +53,19 @@ if TYPE_CHECKING:
 
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
-    from vm.log import Log
-    from vm.recording import Outside, Recording
-    from vm.reverse import Past, Until
     from vm.shell import Shell
 
 BoardName = Literal["virt", "bare"]
-Identity = Literal["same", "new"] | int
 
 MAX_HARTS = 8
 DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
-OF_THE_GUEST = ("htif", "events")   # parts whose state fits once the machine knows which guest it has
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine:
+class Machine(StatesOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -159,7 +152,6 @@ class Machine:
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
                                   "board": board})
-        self._stands_on: Snapshot | None = None         # the last one taken or gone back to
 
     def _virt(self, size: int, seed: int) -> Virt:
         """The board, with the console and the firmware connected to it."""
@@ -445,6 +437,12 @@ class Machine:
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
 
+    def _refuse_unless_still(self, what: str) -> None:
+        self._refuse_if_running(what)
+        if self.memory.open_for_writing:
+            raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
+                              "memory.writable(...)` block, and let go of slices of its view")
+
     # --- Probes ------------------------------------------------------------------------------------------------------
 
     def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
@@ -469,137 +467,6 @@ class Machine:
     def probes(self) -> tuple[Probe, ...]:
         """The breakpoints and watchpoints that are set."""
         return tuple(self._runner.probes.values())
-
-    # --- States ------------------------------------------------------------------------------------------------------
-
-    def snapshot(self) -> Snapshot:
-        """Take the whole state of the machine as a value, which `restore` goes back to: a `vm.Snapshot`.
-
-        It costs what was written since the snapshot before; of RAM nothing is copied by the first one. From then on
-        the first write to a page takes a little longer.
-
-        Raises MachineBusy inside a callback, or while memory is open for writing; MemoryError, and the machine is as it
-        was.
-        """
-        self._refuse_unless_still("snapshot")
-        return self._take_snapshot()
-
-    def _take_snapshot(self) -> Snapshot:
-        """`snapshot`, between two runs or two slices."""
-        known = {} if self._stands_on is None else self._stands_on.state.parts
-        parts = {name: part.save() if name not in known or part.differs(known[name]) else known[name]
-                 for name, part in self._parts().items()}
-        harts = tuple([native.save() for native in self._natives])
-        before = None if self._stands_on is None else weakref.ref(self._stands_on)
-        self._stands_on = Snapshot(self._plan, MachineState(self._native.capture(), harts, parts), self.steps,
-                                   self._start, before)
-        return self._stands_on
-
-    def restore(self, snapshot: Snapshot) -> None:
-        """Be as the machine was when a snapshot was taken: this one, or another of the same shape.
-
-        It costs what was written since. Translated and compiled code lives on where the bytes are the same. What
-        belongs to the host stays: files, whoever watches the console, compiled code, counters in `stats`.
-
-        Raises SnapshotError for a snapshot of a machine with other memory, harts or devices, and what `snapshot`
-        raises; the machine is then as it was.
-        """
-        self._refuse_unless_still("restore")
-        if not isinstance(snapshot, Snapshot):
-            raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
-        if snapshot.plan is not self._plan:
-            self._refuse_unfit(snapshot)
-        self._map_devices()
-        self._go_to(snapshot)
-
-    def _go_to(self, snapshot: Snapshot) -> None:
-        """`restore` of a machine of the same shape, between two runs or two slices."""
-        state = snapshot.state
-        self._native.restore(state.memory, state.harts)
-        if snapshot.start is not self._start:
-            self._runner.reset()
-            self._belong_to(snapshot.start)
-        for name, part in self._parts().items():
-            saved = state.parts[name]
-            if part.differs(saved):
-                part.load(saved)
-        self._scheduler.settle_harts()
-        self._stands_on = snapshot
-
-    @overload
-    def fork(self, *, identity: Identity = "same") -> Machine: ...
-
-    @overload
-    def fork(self, n: int, *, identity: Identity = "same") -> list[Machine]: ...
-
-    def fork(self, n: int | None = None, *, identity: Identity = "same") -> Machine | list[Machine]:
-        """Another machine in the state of this one, or a list of `n`: they share RAM that none of them writes.
-
-        identity: "same", and with the same input they do the same; "new", and what must differ between computers
-        does: entropy, the generation that the guest can ask for, and the hardware addresses of networks.
-
-        Each has disks of its own: what it writes goes to a layer above the image. Raises what `snapshot` raises.
-        """
-        snapshot = self.snapshot()
-        forks: list[Machine] = []
-        try:
-            for _ in range(1 if n is None else whole_number("n", n)):
-                forks.append(snapshot.machine())
-                forks[-1]._be_another(identity)
-        except BaseException:
-            for machine in forks:
-                machine.close()
-            raise
-        return forks[0] if n is None else forks
-
-    def equals(self, snapshot: Snapshot) -> Comparison:
-        """Whether the machine is in the state of a snapshot. What differs is in `differences` of the answer, by name.
-
-        Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
-        """
-        self._refuse_unless_still("equals")
-        self._plan.refuse_other(snapshot.plan)
-        found = []
-        for native, saved in zip(self._natives, snapshot.state.harts, strict=True):
-            found += native.differences(saved)
-        for ram, content in zip(self._bus.ram_regions(), snapshot.state.memory, strict=True):
-            pages = changed_pages(ram, content)
-            found += [f"memory: {len(pages)} pages, the first at {ram.base + pages[0] * PAGE_SIZE:#x}"] if pages else []
-        for name, part in self._parts().items():
-            found += differences_in(name, part.save(), snapshot.state.parts[name])
-        return Comparison(found)
-
-    def _refuse_unfit(self, snapshot: Snapshot) -> None:
-        """Raise SnapshotError for the state of a machine that is not like this one."""
-        self._plan.refuse_other(snapshot.plan)
-        state = snapshot.state
-        try:
-            for native, saved in zip(self._natives, state.harts, strict=True):
-                native.refuse_unfit(saved)
-            for name, part in self._parts().items():
-                if name not in OF_THE_GUEST:
-                    part.refuse_unfit(state.parts[name])
-        except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"the snapshot does not fit this machine: {error}") from error
-
-    def _parts(self) -> dict[str, Stateful]:
-        """What has state beside RAM and harts; the queue comes last, for it names devices."""
-        own: dict[str, Stateful] = {"clock": self.clock, "scheduler": self._scheduler, "console": self.console,
-                                    "runner": self._runner}
-        if self._htif is not None:
-            own["htif"] = self._htif
-        devices = {name: placed.device for name, placed in self.board.devices.items()}
-        return {**own, **devices, "events": self.events}
-
-    def _be_another(self, identity: Identity) -> None:
-        if identity == "same":
-            return
-
-    def _refuse_unless_still(self, what: str) -> None:
-        self._refuse_if_running(what)
-        if self.memory.open_for_writing:
-            raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
-                              "memory.writable(...)` block, and let go of slices of its view")
 
     # --- Looking -----------------------------------------------------------------------------------------------------
 
@@ -662,6 +529,15 @@ class Machine:
         """A guest address, for people."""
         return self.program and self.program.symbols.lookup(pc) or f"guest {pc:#x}"
 
+    def _parts(self) -> dict[str, Stateful | Scheduler]:
+        """What has state beside RAM and harts; the queue comes last, for it names devices."""
+        own: dict[str, Stateful | Scheduler] = {"clock": self.clock, "scheduler": self._scheduler,
+                                                "console": self.console, "runner": self._runner}
+        if self._htif is not None:
+            own["htif"] = self._htif
+        devices = {name: placed.device for name, placed in self.board.devices.items()}
+        return {**own, **devices, "events": self.events}
+
     # --- Talking -----------------------------------------------------------------------------------------------------
 
     def shell(self, user: str | None = None, password: str | None = None, *, seconds: float = 60,
@@ -674,100 +550,6 @@ class Machine:
 
         __tracebackhide__ = True
         return Shell(self, user, password, seconds=seconds, timeout=timeout)
-
-    # --- Recording ---------------------------------------------------------------------------------------------------
-
-    def record(self) -> Recording:
-        """Write down all that comes from outside from now on, until `stop()` or to the end of a `with` block.
-
-        What that is, `Recording.log`, and a snapshot of this moment are the whole run: see `vm.replay`. Raises
-        ConfigurationError where the clock is real.
-        """
-        from vm.recording import Recording, refuse_to_record
-
-        self._refuse_if_running("record")
-        refuse_to_record(self.clock.kind, self.inputs)
-        return Recording(self._outside())
-
-    def replay(self, log: Log) -> None:
-        """Let all that comes from outside be what the log has, from now on until it ends.
-
-        The machine must stand where the recording began, as one does that a snapshot of that moment was restored to.
-        It then runs by `run`, on any engine and in any pieces; that stops with reason `replayed` where the log ends,
-        and goes on as any other machine. Until then input and changes from outside raise MachineBusy. ReplayDiverged is
-        raised here where the machine stands elsewhere, and by `run` where it comes elsewhere.
-        """
-        from vm.recording import refuse_to_record
-        from vm.replaying import Replay
-
-        self._refuse_if_running("replay")
-        refuse_to_record(self.clock.kind, self.inputs)
-        Replay(self._outside(), log)
-
-    def _outside(self) -> Outside:
-        from vm.recording import Outside
-        from vm.standing import Standing
-
-        self._map_devices()
-        standing = Standing(self.harts, self._natives, self.clock, self._scheduler, self.board.devices)
-        return Outside(self._runner, self.inputs, self.memory, self.events, self.console, standing, self._reset)
-
-    # --- Running backwards -------------------------------------------------------------------------------------------
-
-    def keep_history(self, spacing: int = 8_000_000, snapshots: int = 64, memory: int | str = "1G") -> Past:
-        """From now on the machine can go back, by `step_back` and `run_back`, to any step from here on.
-
-        While it runs, snapshots are taken, ever farther apart the longer ago they are.
-
-        - spacing: steps between the last two, at most; going back by one repeats as many at worst. There are fewer
-          where the guest is slow, so that this takes no longer.
-        - snapshots: how many at most, 4 or more; those where something came from outside are kept longest. When all of
-          them are such, the beginning of the history moves on.
-        - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.
-
-        It ends with `stop()`, or with a `with` block. Raises ConfigurationError where the clock is real, or the run is
-        recorded or replayed.
-        """
-        from vm.recording import refuse_to_record
-        from vm.reverse import Past, Workings
-
-        self._refuse_unless_still("keep_history")
-        refuse_to_record(self.clock.kind, self.inputs)
-        workings = Workings(self._native, self._scheduler, self._natives, self._probing, self._take_snapshot,
-                            self._go_to)
-        return Past(self._outside(), workings, spacing, snapshots, memory)
-
-    def step_back(self, n: int = 1) -> Stop:
-        """Be where the machine was `n` steps ago, all harts together, as if it had never been later.
-
-        Running on, it does the same again, and what came from outside comes again at its step; until something else
-        does. Raises ConfigurationError where no history is kept, or it does not reach so far; the machine is then where
-        it was.
-        """
-        return self._past("step_back").step_back(whole_number("n", n))
-
-    def run_back(self, until: Until = None) -> Stop:
-        """Run backwards, to before what happened last of what is asked for.
-
-        - until: a breakpoint or watchpoint, or several in a list or tuple; None for all that are set;
-          ("write", address, size), or "read" or "access" first, for the last access to a range of physical memory;
-          text or bytes, for the byte of the console's output that completed it.
-
-        The next instruction is then the one that is at the breakpoint, does the access or prints the byte, and the
-        reason as of a run: `breakpoint`, `watchpoint`, `condition`; `steps` is how many were gone back. Where it did
-        not happen since the history began, the reason is `beginning`, and the machine is where it was.
-
-        Raises what `step_back` raises.
-        """
-        return self._past("run_back").run_back(until)
-
-    def _past(self, what: str) -> Past:
-        from vm.reverse import Past
-
-        self._refuse_unless_still(what)
-        if not isinstance(self.inputs.history, Past):
-            raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
-        return self.inputs.history
 
     # --- End ---------------------------------------------------------------------------------------------------------
 

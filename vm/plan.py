@@ -64,8 +64,8 @@ class MachinePlan:
             given = dict(devices or {})
             for name, address, irq, model in self.devices:
                 device = given.pop(name, None) or model.twin()
-                place = (None, None) if isinstance(device, VirtioDevice) and name.startswith("virtio") else (address, irq)
-                machine.attach(device, *place)
+                in_slot = isinstance(device, VirtioDevice) and name.startswith("virtio")
+                machine.attach(device, address, None if in_slot else irq)
             if given:
                 names = ", ".join(planned.name for planned in self.devices) or "none"
                 raise SnapshotError(f"devices: {', '.join(given)} was not attached; there is {names}")

@@ -3,6 +3,7 @@
 from vm.devices.base import Device, TreeContext, reads, writes
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
+from vm.devices.generation import GenerationId
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
 from vm.devices.port import ConsolePort
@@ -12,6 +13,6 @@ from vm.devices.uart import UART
 from vm.devices.virtio import BlockDevice, Entropy, VirtioConsole
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy", "GoldfishRTC",
-    "InterruptLine", "Syscon", "TreeContext", "VirtioConsole", "reads", "writes",
+    "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "Syscon", "TreeContext", "VirtioConsole", "reads", "writes",
 ]

@@ -348,6 +348,12 @@ class Device(Stateful):
         """An event that the device scheduled is due."""
         raise NotImplementedError(f"{type(self).__name__} schedules no events")
 
+    def renew(self, identity: int) -> None:
+        """The machine has become another one than that which it is a fork of; `identity` has 128 bits.
+
+        What tells two computers apart, as the seed of what is random, follows from it from now on.
+        """
+
     def close(self) -> None:
         """Release host resources. The device is not used afterwards; closing twice is harmless."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -274,6 +273,8 @@ def new_file(path: PathName, force: bool) -> Iterator[int]:
         raise ConfigurationError(f"{final}: is there already; choose another name, or overwrite it by --force "
                                  "(force=True)")
     try:
+        import tempfile  # here: it takes as long to load as a machine does to build
+
         descriptor, name = tempfile.mkstemp(prefix=f".{final.name[:100]}.", dir=final.parent)
     except OSError as error:
         raise ConfigurationError(f"{final}: cannot be made in {final.parent} ({error.strerror}); choose another "

@@ -183,6 +183,10 @@ cdef class NativeHart:
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
 
+    def renew_entropy(self, uint64_t seed):
+        """Begin the generator behind the CSR `seed` anew, as a hart of a machine with this seed does."""
+        self.hart.state.entropy = seed + (self.hart.state.hart_id << 56)
+
     def forget_memory(self):
         """Look at page tables and pages anew: the TLB, and what is made of it, is empty."""
         flush_everything(self.hart)

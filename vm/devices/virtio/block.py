@@ -151,12 +151,12 @@ class BlockDevice(VirtioDevice):
 
     def differs(self, saved: Mapping[str, Any]) -> bool:
         """Whether `save` would give something else; cheaper than that."""
-        return super().differs(saved) or not self.disk.is_at(saved["contents"])     # type: ignore[misc]
+        return super().differs(saved) or not self.disk.is_at(saved["contents"])
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
         """Raise where `load` would, and change nothing. The contents may be missing here: `load` has taken them."""
         rest, contents = self._taken_apart(saved)
-        super().refuse_unfit(rest)                                                  # type: ignore[misc]
+        super().refuse_unfit(rest)
         if contents is not None:
             self.disk.refuse_unfit(contents)
 

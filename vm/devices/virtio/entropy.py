@@ -27,6 +27,9 @@ class Entropy(VirtioDevice):
         self.seed = seed
         self.requests = 0
 
+    def renew(self, identity: int) -> None:
+        self.seed = identity
+
     def handle(self, index: int) -> None:
         queue = self.queues[index]
         for chain in queue.chains():
