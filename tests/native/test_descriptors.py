@@ -19,7 +19,8 @@ for number in (0, 1, 2):
         taken += 1
     except OSError:
         pass
-os._exit(taken + sum(disk.disk.file < 3 or os.get_inheritable(disk.disk.file) for disk in disks))
+os._exit(taken + sum(file < 3 or os.get_inheritable(file)
+               for file in (disk.disk.base.image.descriptor for disk in disks)))
 """
 
 
