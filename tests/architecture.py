@@ -37,6 +37,7 @@ PYTHON = (
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing",),
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
+    ("saving",),
     ("snapshot", "marks", "reverse", "states"),
     ("machine",),
     ("",),                                  # the package itself: the public names

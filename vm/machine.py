@@ -230,7 +230,8 @@ class Machine(StatesOfMachine):
         self._plug(name)
         self._connect_console(name, device)
         placed = self.board.devices[name]
-        self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq, device))
+        self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq,
+                                                                type(device).__name__, device))
         return name
 
     def detach(self, device: Device | str, force: bool = False) -> Device:
@@ -332,6 +333,9 @@ class Machine(StatesOfMachine):
         self._refuse_if_running("reset")
         if self._start is None:
             raise LoadError("nothing is loaded: use load() or boot() first")
+        if not self._start.segments:
+            raise LoadError("the file of a snapshot does not hold what the machine was started with: use load() or "
+                            "boot() first")
         with nullcontext() if self.inputs.history is None else self.inputs.history.reset():
             self._begin(self._start)
 

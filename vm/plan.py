@@ -1,6 +1,6 @@
-"""What a machine is built of, as data: by it a fork, and whoever loads a snapshot, builds another one.
+"""What a machine is built of, and what it holds at one moment, as data.
 
-A plan says nothing of what the machine has done; that is a snapshot's part.
+By its plan a fork, and whoever loads a snapshot, builds another one. What the machine has done is its state.
 """
 
 from __future__ import annotations
@@ -17,6 +17,20 @@ from vm.errors import SnapshotError
 
 if TYPE_CHECKING:
     from vm.machine import Machine
+    from vm_native.state.content import RegionContent
+
+
+class MachineState(NamedTuple):
+    """All that a guest could find out of a machine, and what Python keeps of it.
+
+    - memory: of each region, in their order.
+    - harts: of each, as NativeHart.save gives it.
+    - parts: what each other part saved, by its name: plain data, but for the DiskState of disks.
+    """
+
+    memory: tuple[RegionContent, ...]
+    harts: tuple[bytes, ...]
+    parts: dict[str, Any]
 
 
 class PlannedRegion(NamedTuple):
@@ -33,7 +47,8 @@ class PlannedDevice(NamedTuple):
     name: str                               # on the board
     address: int
     irq: int | None
-    model: Device                           # whose `twin` is another one; it is of this or another machine
+    kind: str                               # the name of its class
+    model: Device | None                    # whose `twin` is another one; None: whoever builds must give one
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,7 @@ class MachinePlan:
     shape: tuple[Any, ...] = field(init=False)      # what must be the same for a state of one to be one of the other
 
     def __post_init__(self) -> None:
-        devices = tuple((name, address, irq, type(model)) for name, address, irq, model in self.devices)
+        devices = tuple(device[:-1] for device in self.devices)
         fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa"))
         object.__setattr__(self, "shape", (*fixed, self.regions, devices))
 
@@ -62,8 +77,11 @@ class MachinePlan:
             for region in self.regions:
                 machine.map(region.address, region.size, region.kind)
             given = dict(devices or {})
-            for name, address, irq, model in self.devices:
-                device = given.pop(name, None) or model.twin()
+            for name, address, irq, kind, model in self.devices:
+                device = given.pop(name, None) or (model and model.twin())
+                if device is None:
+                    raise SnapshotError(f"{name} is a {kind}, which a file cannot make: give one, as "
+                                        f"machine(devices={{{name!r}: ...}})")
                 in_slot = isinstance(device, VirtioDevice) and name.startswith("virtio")
                 machine.attach(device, address, None if in_slot else irq)
             if given:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from vm.boot import Start
+from vm.errors import SnapshotError
 from vm.sizes import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from vm.boot import Start
     from vm.devices.base import Device
     from vm.machine import Machine
-    from vm.plan import MachinePlan
-    from vm_native.state.content import RegionContent
-
-
-class MachineState(NamedTuple):
-    """All that a guest could find out of a machine, and what Python keeps of it.
-
-    - memory: of each region, in their order.
-    - harts: of each, as NativeHart.save gives it.
-    - parts: what each other part saved, by its name: plain data.
-    """
-
-    memory: tuple[RegionContent, ...]
-    harts: tuple[bytes, ...]
-    parts: dict[str, Any]
+    from vm.plan import MachinePlan, MachineState
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +36,7 @@ class Snapshot:
     steps: int
     start: Start | None = None              # None: unknown, and `reset` has nothing to begin with
     came_from: weakref.ref[Snapshot] | None = None
+    file: tuple[Path, bytes] | None = field(default=None, init=False)      # where it was saved, and as what
 
     @property
     def parent(self) -> Snapshot | None:
@@ -74,10 +64,80 @@ class Snapshot:
             raise
         return machine
 
+    # --- Files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], parent: Snapshot | None = None) -> None:
+        """Write it to a file, in place of the one that may be there: whatever happens, the old or the new one is whole.
+
+        - parent: a snapshot of a machine like this one that has been saved or loaded. The file then holds only what
+          differs from it, and needs the parent's file beside it, or where it was from here.
+
+        What the machine was started with is not in it: `reset` of a machine that comes of the file raises LoadError.
+        Raises SnapshotError for a parent that is none, and OSError.
+        """
+        from vm.saving import Saved, save
+        from vm.snapshots.file import SnapshotFile
+
+        words = None if self.start is None else self.start.host_words
+        saved = Saved(self.plan, self.state, self.steps, words)
+        if parent is None:
+            identity = save(path, saved)
+        else:
+            self.plan.refuse_other(parent.plan)
+            if parent.file is None:
+                raise SnapshotError(f"{os.fspath(path)}: its parent has no file: save that first")
+            with SnapshotFile(parent.file[0]) as file:
+                if file.identity != parent.file[1]:
+                    raise SnapshotError(f"{parent.file[0]}: is not the file any more in which the parent was saved; "
+                                        "save that again")
+                identity = save(path, saved, file, parent.state.memory)
+        object.__setattr__(self, "file", (Path(path).absolute(), identity))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = False) -> Snapshot:
+        """A snapshot from a file that `save` wrote, here or on another computer; a stranger's file runs no code.
+
+        Pages of RAM are read when somebody first looks at them: where one is damaged, that raises SnapshotError. With
+        `verify` all of them are looked at now.
+
+        Devices that need something of the host are not made by a file: give disks and devices of your own as
+        `snapshot.machine(devices={"virtio0": ...})`.
+
+        Raises SnapshotError for what is no snapshot, is damaged, newer, or lacks its parent; and OSError.
+        """
+        from vm.saving import load
+        from vm.snapshots.file import SnapshotFile
+
+        file = SnapshotFile(path)
+        if verify:
+            file.verify()
+        plan, state, steps, host_words = load(file)
+        snapshot = cls(plan, state, steps, Start(None, None, (), 0, host_words))
+        object.__setattr__(snapshot, "file", (Path(path).absolute(), file.identity))
+        return snapshot
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        import tempfile  # here: it takes as long to load as a machine does to build
+
+        with tempfile.TemporaryDirectory(prefix="vm-snapshot-") as folder:
+            path = Path(folder, "snapshot")
+            replace(self).save(path)            # this one stays as it is
+            return unpickled, (path.read_bytes(),)
+
     def __repr__(self) -> str:
         size = sum(content.size for content in self.state.memory)
         return (f"<Snapshot: {len(self.state.harts)} hart{'s' * (len(self.state.harts) > 1)}, {size >> 20} MiB, "
                 f"{self.steps:,} steps, {self.copied_bytes // PAGE_SIZE} pages of its own>")
+
+
+def unpickled(content: bytes) -> Snapshot:
+    """The snapshot of a file with this content. Raises SnapshotError."""
+    descriptor = os.memfd_create("vm-snapshot", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", buffering=0) as file:
+        file.write(content)
+        snapshot = Snapshot.load(f"/proc/self/fd/{descriptor}")
+    object.__setattr__(snapshot, "file", None)
+    return snapshot
 
 
 class Comparison:

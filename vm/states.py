@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError, SnapshotError
+from vm.plan import MachineState
 from vm.sizes import PAGE_SIZE
-from vm.snapshot import Comparison, MachineState, Snapshot, differences_in
+from vm.snapshot import Comparison, Snapshot, differences_in
 from vm_native.state.content import changed_pages
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ for number in (0, 1, 2):
     except OSError:
         pass
 os._exit(taken + sum(file < 3 or os.get_inheritable(file)
-               for file in (disk.disk.base.image.descriptor for disk in disks)))
+               for file in (disk.disk.base.image.file.descriptor for disk in disks)))
 """
 
 

@@ -3,6 +3,8 @@ from typing import Literal
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.riscv.isa import Isa
 
+STATE_LAYOUT: tuple[int, int, int]
+
 class NativeHart:
     pc: int
     privilege: int

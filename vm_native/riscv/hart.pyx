@@ -34,6 +34,9 @@ from vm_native.riscv.helpers import HELPERS
 cdef enum:
     CACHE_LINE = 64
 
+# Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
+STATE_LAYOUT = (1, sizeof(HartState), sizeof(RiscvState))
+
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
 

@@ -1,0 +1,131 @@
+"""A machine's state as what the file of a snapshot holds, and back.
+
+Beside the pages of RAM that is plain data: what the machine is built of, the state of each hart and of each other part.
+Nothing in a file is code, and nothing that it names is opened: devices are made of a table of classes by the values of
+their `setup`, and whoever loads the file gives those that need something of the host, as a disk its image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vm.devices import UART, Device, Entropy, GenerationId, GoldfishRTC, VirtioConsole
+from vm.disks.disk import DiskState
+from vm.errors import SnapshotError, VmError
+from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion
+from vm.sizes import PAGE_SIZE
+from vm.snapshots.file import SnapshotFile
+from vm.snapshots.layout import CHUNK_BYTES, CHUNK_PAGES, Region
+from vm.snapshots.writer import write
+from vm_native.riscv.hart import STATE_LAYOUT
+from vm_native.state.content import RegionContent
+from vm_native.state.image import RamImage
+
+if TYPE_CHECKING:
+    from vm.devices.virtio import VirtioDevice
+
+# What a file can name, and is made without anything of the host
+MADE_BY_NAME: Mapping[str, Callable[..., Device | VirtioDevice]] = {
+    kind.__name__: kind for kind in (Entropy, GenerationId, GoldfishRTC, UART, VirtioConsole)}
+ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
+LONGEST_RUN = 1024                          # pages that are read at once
+
+
+class Saved(NamedTuple):
+    """What a file holds of a snapshot. `host_words`: as those of `vm.boot.Start`."""
+
+    plan: MachinePlan
+    state: MachineState
+    steps: int
+    host_words: tuple[int, int | None] | None
+
+
+# --- To a file -------------------------------------------------------------------------------------------------------
+
+def save(path: str | os.PathLike[str], saved: Saved, parent: SnapshotFile | None = None,
+         before: tuple[RegionContent, ...] = ()) -> bytes:
+    """Write the file, whole or not at all; returns its identity. `before` is what the memory of `parent` holds."""
+    plan, state = saved.plan, saved.state
+    data = {
+        "layout": STATE_LAYOUT,
+        "arguments": {name: plan.arguments[name] for name in ARGUMENTS},
+        "regions": [tuple(region) for region in plan.regions],
+        "devices": [(name, address, irq, kind, setup_of(model)) for name, address, irq, kind, model in plan.devices],
+        "harts": state.harts,
+        "parts": {name: plain(part) for name, part in state.parts.items()},
+        "steps": saved.steps,
+        "host_words": saved.host_words,
+    }
+    regions = [Region(f"RAM at {content.base:#x}", content.size) for content in state.memory]
+    data["bases"] = [content.base for content in state.memory]
+    write(path, data, regions, pages(state.memory, before), parent)
+    with SnapshotFile(path) as file:
+        return file.identity
+
+
+def plain(part: Any) -> Any:
+    if not isinstance(part, dict):
+        return part
+    return {name: value.plain() if isinstance(value, DiskState) else value for name, value in part.items()}
+
+
+def setup_of(model: Device | None) -> dict[str, Any]:
+    return {} if model is None else {name: getattr(model, name) for name in model.setup}
+
+
+def pages(memory: tuple[RegionContent, ...], before: tuple[RegionContent, ...]) -> Iterator[tuple[int, int, bytearray]]:
+    """What a file must hold, in runs: pages that may not be zero, or that may not be as `before`."""
+    for number, content in enumerate(memory):
+        wanted = content.differing(before[number]) if before else content.touched()
+        for is_wanted, run in groupby(range(len(wanted)), wanted.__getitem__):
+            run_of_pages = list(run) if is_wanted else []
+            for start in range(0, len(run_of_pages), LONGEST_RUN):
+                part = run_of_pages[start:start + LONGEST_RUN]
+                yield number, part[0], content.read(part[0], len(part))
+
+
+# --- From a file -----------------------------------------------------------------------------------------------------
+
+def load(file: SnapshotFile) -> Saved:
+    """What the file holds; pages of RAM are read when they are first looked at. Raises SnapshotError."""
+    data = file.metadata
+    try:
+        if data["layout"] != STATE_LAYOUT:
+            raise SnapshotError(f"{file.path}: of another version of vm, whose harts have another state; load it with "
+                                "the one that saved it")
+        plan = MachinePlan(
+            {name: data["arguments"][name] for name in ARGUMENTS},
+            tuple(PlannedRegion(*region) for region in data["regions"]),
+            tuple(PlannedDevice(name, address, irq, kind, made(kind, setup))
+                  for name, address, irq, kind, setup in data["devices"]))
+        memory = tuple(content_of(file, number, base) for number, base in enumerate(data["bases"]))
+        if len(memory) != len(file.regions):
+            raise ValueError(f"{len(memory)} places for {len(file.regions)} regions of memory")
+        state = MachineState(memory, tuple(data["harts"]), dict(data["parts"]))
+        return Saved(plan, state, data["steps"], data["host_words"])
+    except (KeyError, TypeError, ValueError, AttributeError, VmError) as error:
+        if isinstance(error, SnapshotError):
+            raise
+        raise SnapshotError(f"{file.path}: holds no state of a machine that this vm knows ({error!r}); save it "
+                            "again") from error
+
+
+def made(kind: str, setup: Mapping[str, Any]) -> Device | None:
+    """A device by the name of its class; None for one that must be given."""
+    return MADE_BY_NAME[kind](**setup) if kind in MADE_BY_NAME else None
+
+
+def content_of(file: SnapshotFile, number: int, base: int) -> RegionContent:
+    size = file.regions[number].size
+
+    def read(page: int) -> tuple[int, bytes]:
+        chunk = page // CHUNK_PAGES
+        there = min(CHUNK_BYTES, size - chunk * CHUNK_BYTES)
+        return chunk * CHUNK_PAGES, file.read_chunk(number, chunk) or bytes(there)
+
+    missing = file.held(number)
+    assert len(missing) == size // PAGE_SIZE
+    return RegionContent(RamImage(size, missing.tobytes(), read), base)
