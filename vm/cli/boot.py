@@ -6,17 +6,21 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vm.cli.options import Address, build_machine, log_options, machine_options, refuse_unfit
 
 if TYPE_CHECKING:
     from vm.machine import Machine
 
+FROM_A_FILE = ("source", "engine", "disks", "command", "timeout")       # options that go with --from
+
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --run "uname -a"
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
+  vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
   vm boot debian --shell --clock virtual --replay session.vmlog"""
 
@@ -30,6 +34,9 @@ Examples:
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real")
 @log_options
+@click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
+              help="Save a snapshot in FILE when the guest has printed TEXT, and exit: 0, or 124 if it never does.")
+@click.option("--from", "source", metavar="FILE", help="Go on from the file of a snapshot instead: as vm restore.")
 @click.option("--run", "command", metavar="COMMAND", help="Wait for a shell, run this in it and exit with its status.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Stop after so much time on the host.")
@@ -40,7 +47,8 @@ Examples:
                                               " or the host's apt's]")
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
-         mirror: str | None, record: str | None, replay: str | None, **options: Any) -> int:
+         mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
+         **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -57,7 +65,14 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         if wrong:
             raise click.UsageError(message, click.get_current_context())
 
+    if source is not None:
+        refuse_if(others := given_beside(FROM_A_FILE), f"--from FILE has its own {', '.join(others)}")
+        from vm.cli.restore import go_on
+
+        return go_on(source, options["engine"], options["disks"], command, timeout)
     refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
+    refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
+              "goes without --run, --record and --replay")
     refuse_if(image is None and (shell or packages or mirror), "--shell, --package and --mirror go with debian")
     refuse_if(image and initrd, "debian brings its own initrd")
     refuse_if(image and address is not None, "--address goes with --kernel")
@@ -74,8 +89,20 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
+        if saving:
+            from vm.cli.restore import boot_up_to
+
+            return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
             return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0))
+
+
+def given_beside(allowed: tuple[str, ...]) -> list[str]:
+    """The options on the command line that are none of these."""
+    context = click.get_current_context()
+    given = [parameter for parameter in context.command.params if parameter.name not in allowed
+             and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE]
+    return [parameter.opts[0] for parameter in given]
 
 
 def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool) -> int:

@@ -24,6 +24,13 @@ from vm_native.state.pages cimport (
 
 from vm_native.descriptors import above_standard
 
+cdef extern from "<fenv.h>" nogil:
+    ctypedef struct fenv_t:
+        pass
+    const fenv_t* FE_DFL_ENV
+    int fegetenv(fenv_t* environment)
+    int fesetenv(const fenv_t* environment)
+
 cdef enum:
     CODE_LINE = 1 << CODE_LINE_SHIFT
 
@@ -51,13 +58,21 @@ cdef bint fetch_page(RamRegion* region, uint64_t page) noexcept nogil:
 
 
 cdef bint load_page(RamRegion* region, uint64_t page) noexcept nogil:
+    """Python does it, perhaps in the middle of a slice: what floating point is set to, and has raised, is the guest's.
+    """
+    cdef fenv_t of_guest
+    cdef bint done
+    fegetenv(&of_guest)
+    fesetenv(FE_DFL_ENV)
     with gil:
         try:
             (<RegionContent>(<Pages*>region.content).owner).load(page)
-            return True
+            done = True
         except BaseException as error:
             (<Ram>region.owner).failure = error
-            return False
+            done = False
+    fesetenv(&of_guest)
+    return done
 
 
 cdef class RegionContent:

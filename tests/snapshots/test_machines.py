@@ -1,0 +1,268 @@
+"""Machines in files: whole, by page, by what differs, and refused where they are damaged."""
+
+import hashlib
+import os
+import pickle
+import random
+import subprocess
+import sys
+
+import pytest
+
+import vm
+from tests.assembler import assemble_elf
+from vm.devices import BlockDevice, Device, Entropy, VirtioConsole
+
+RAM = 0x8000_0000
+MEMORY = 2 << 20
+
+# Counts in a word of each of 64 pages, one after the other, and adds floating-point numbers up.
+COUNTER = """
+
+    li   t0, 0x6000             # FS
+    csrs mstatus, t0
+    la   t1, pages
+    li   t2, 0
+    fcvt.d.w ft0, t2
+    li   t3, 3
+    fcvt.d.w ft1, t3
+1:  andi t4, t2, 63
+    slli t4, t4, 12
+    add  t4, t4, t1
+    ld   t5, 0(t4)
+    add  t5, t5, t2
+    sd   t5, 0(t4)
+    fadd.d ft0, ft0, ft1
+    addi t2, t2, 1
+    j    1b
+    .balign 4096
+pages:
+    .zero 0x40000
+"""
+
+
+def counting(**options):
+    machine = vm.Machine(memory=MEMORY, **options)
+    machine.load(assemble_elf(COUNTER))
+    machine.run(instructions=5000)
+    return machine
+
+
+def looks(machine):
+    """All that a test can see."""
+    return ([native.save() for native in machine._natives], hashlib.sha256(machine.memory.view(RAM, MEMORY)).digest(),
+            machine.steps, machine.console.output, machine.clock.now_ns())
+
+
+@pytest.fixture
+def machine():
+    with counting() as machine:
+        yield machine
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "machine.vmsnap"
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "jit"])
+@pytest.mark.parametrize("harts", [1, 3])
+def test_goes_on_alike(path, engine, harts):
+    with counting(harts=harts) as machine:
+        machine.snapshot().save(path)
+        with vm.Snapshot.load(path).machine(engine=engine) as other:
+            assert other.steps == machine.steps
+            machine.run(instructions=100_000)
+            other.run(instructions=100_000)
+            assert looks(other) == looks(machine)
+            assert other.equals(machine.snapshot())
+
+
+def test_another_process_goes_on_alike(machine, path):
+    machine.snapshot().save(path)
+    machine.run(instructions=54_321)
+    script = ("import sys, vm, hashlib\nwith vm.Snapshot.load(sys.argv[1]).machine() as machine:\n"
+              "    machine.run(instructions=54_321)\n"
+              f"    print(machine.steps, hashlib.sha256(machine.memory.view({RAM}, {MEMORY})).hexdigest(),"
+              " machine._natives[0].save().hex())")
+    shown = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=60)
+    harts, memory, steps, _, _ = looks(machine)
+    assert shown.stdout.split() == [str(steps), memory.hex(), harts[0].hex()]
+
+
+def test_onto_a_machine_that_is_there(machine, path):
+    machine.snapshot().save(path)
+    before = looks(machine)
+    machine.run(instructions=9999)
+    machine.restore(vm.Snapshot.load(path))
+    assert looks(machine) == before
+
+
+def test_what_was_loaded_is_saved_again(machine, path, tmp_path):
+    machine.snapshot().save(path)
+    before = looks(machine)
+    vm.Snapshot.load(path).save(tmp_path / "again")
+    with vm.Snapshot.load(tmp_path / "again").machine() as other:
+        assert looks(other) == before
+
+
+def test_only_what_differs(machine, path, tmp_path):
+    first = machine.snapshot()
+    first.save(path)
+    machine.memory.write(RAM + 0x10_0000, b"x" * 5000)
+    second = machine.snapshot()
+    second.save(tmp_path / "second", parent=first)
+    assert (tmp_path / "second").stat().st_size < path.stat().st_size
+    with vm.Snapshot.load(tmp_path / "second").machine() as other:
+        assert other.equals(second)
+    path.unlink()
+    with pytest.raises(vm.SnapshotError, match=r"holds what differs from .*machine\.vmsnap, which cannot be read"):
+        vm.Snapshot.load(tmp_path / "second")
+
+
+def test_a_parent_needs_a_file_that_is_still_its_own(machine, path, tmp_path):
+    first = machine.snapshot()
+    second = machine.snapshot()
+    with pytest.raises(vm.SnapshotError, match="its parent has no file"):
+        second.save(path, parent=first)
+    first.save(path)
+    machine.run(instructions=100)
+    machine.snapshot().save(path)
+    with pytest.raises(vm.SnapshotError, match="not the file any more"):
+        second.save(tmp_path / "second", parent=first)
+
+
+def test_pickled(machine):
+    snapshot = machine.snapshot()
+    loaded = pickle.loads(pickle.dumps(snapshot))
+    assert loaded.file is None and snapshot.file is None
+    with loaded.machine() as other:
+        assert other.equals(snapshot)
+
+
+def test_flags_of_floating_point_are_the_guests(path):
+    """Pages are loaded by Python, which may compute, in the middle of the guest's run: 3 + 3 + ... is exact."""
+    with counting() as machine:
+        machine.snapshot().save(path)
+    with vm.Snapshot.load(path).machine() as other:
+        other.run(instructions=200_000)
+        assert other.harts[0].csr["fflags"] == 0
+
+
+def test_devices_come_back(path):
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(Entropy(seed=7))
+        machine.attach(VirtioConsole())
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+        with vm.Snapshot.load(path).machine() as other:
+            assert list(other.board.devices) == list(machine.board.devices)
+            assert other.board.devices["virtio0"].device.seed == 7
+
+
+def test_disks_are_given(path, tmp_path):
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(4096))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(BlockDevice(image, discard=True))
+        machine.load(assemble_elf(COUNTER))
+        machine.board.devices["virtio0"].device.disk.write(512, [memoryview(b"x" * 512)])
+        machine.snapshot().save(path)
+    snapshot = vm.Snapshot.load(path)
+    with pytest.raises(vm.SnapshotError, match="virtio0 is a BlockDevice, which a file cannot make"):
+        snapshot.machine()
+    with snapshot.machine(devices={"virtio0": BlockDevice(image, discard=True)}) as other:
+        data = bytearray(512)
+        other.board.devices["virtio0"].device.disk.read(512, memoryview(data))
+        assert data == b"x" * 512
+
+
+def test_devices_of_ones_own_are_given(path):
+    class Mine(Device):
+        state = ("value",)
+        value = 0
+
+    with vm.Machine(memory=MEMORY) as machine:
+        mine = Mine()
+        machine.attach(mine, address=0x1100_0000)
+        mine.value = 5
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+    name = "mine@11000000"
+    with pytest.raises(vm.SnapshotError, match=f"{name} is a Mine, which a file cannot make"):
+        vm.Snapshot.load(path).machine()
+    other = Mine()
+    with vm.Snapshot.load(path).machine(devices={name: other}):
+        assert other.value == 5
+
+
+def test_reset_needs_what_was_loaded(machine, path):
+    machine.snapshot().save(path)
+    with vm.Snapshot.load(path).machine() as other:
+        with pytest.raises(vm.LoadError, match="does not hold what the machine was started with"):
+            other.reset()
+        other.load(assemble_elf(COUNTER))
+        other.reset()
+
+
+def test_a_machine_of_another_shape(machine, path):
+    machine.snapshot().save(path)
+    with vm.Machine(memory=MEMORY, harts=2) as other, pytest.raises(vm.SnapshotError, match="its harts: 1, here: 2"):
+        other.restore(vm.Snapshot.load(path))
+
+
+def test_every_truncation_is_refused(machine, path):
+    machine.snapshot().save(path)
+    content = path.read_bytes()
+    cut = path.with_name("cut")
+    for size in range(0, len(content), max(len(content) // 400, 1)):
+        cut.write_bytes(content[:size])
+        with pytest.raises(vm.SnapshotError, match="cut: "):
+            vm.Snapshot.load(cut)
+
+
+def test_flipped_bytes_are_refused_or_harmless(machine, path):
+    """Where the damage is in a page, it is noticed when the page is looked at."""
+    machine.snapshot().save(path)
+    before = looks(machine)
+    content = path.read_bytes()
+    damaged = path.with_name("damaged")
+    numbers = random.Random(12)
+    refused = 0
+    for _ in range(1000):
+        place = numbers.randrange(len(content))
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 1 << numbers.randrange(8)]) + content[place + 1:])
+        try:
+            with vm.Snapshot.load(damaged).machine(engine="interpreter") as other:
+                assert looks(other) == before
+        except vm.SnapshotError as error:
+            assert str(damaged) in str(error)
+            refused += 1
+    assert refused > 900
+
+
+def test_damage_comes_out_of_the_run_that_meets_it(machine, path):
+    """The access has not happened; the machine is there still, and so is what it did."""
+    machine.memory.write(RAM + 0x10_0000, os.urandom(65536))
+    machine.snapshot().save(path)
+    content = bytearray(path.read_bytes())
+    whole = path.with_name("whole")
+    whole.write_bytes(content)
+    for place in range(200, len(content), 997):         # damages every chunk of memory
+        if place < len(content) - 6000:
+            content[place] ^= 0x55
+    path.write_bytes(content)
+    try:
+        other = vm.Snapshot.load(path).machine()
+    except vm.SnapshotError:
+        pytest.skip("the damage met the index")
+    with other:
+        with pytest.raises(vm.SnapshotError, match="damaged"):
+            other.run(instructions=1000)
+        assert other.steps == machine.steps
+        with pytest.raises(vm.SnapshotError, match="damaged"):
+            other.memory.read(RAM + 0x10_0000, 16)
+        other.restore(vm.Snapshot.load(whole))
+        other.run(instructions=1000)
+        machine.run(instructions=1000)
+        assert looks(other) == looks(machine)

@@ -1,0 +1,97 @@
+"""`vm restore`: a machine goes on from the file of a snapshot."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vm.cli.options import ENGINE_OPTION, open_disk
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
+    from vm.snapshot import Snapshot
+
+EXAMPLES = """\b
+Examples:
+  vm restore booted.vmsnap
+  vm restore booted.vmsnap --run "uname -a\""""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("path", metavar="FILE")
+@ENGINE_OPTION
+@click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
+              help="The images of the disks that the machine had, in their order, as they were: repeatable.")
+@click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Stop after so much time on the host.")
+def restore(path: str, engine: str | None, disks: tuple[str, ...], command: str | None, timeout: float | None) -> int:
+    """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
+
+    FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
+    boot`.
+    """
+    return go_on(path, engine, disks, command, timeout)
+
+
+def go_on(path: str, engine: str | None, disks: Sequence[str], command: str | None, timeout: float | None) -> int:
+    """Run the machine of the file to its end, or to that of the command; the exit code."""
+    from vm.cli.guest_shell import run_command
+    from vm.cli.session import run_to_end
+
+    with machine_from(path, engine, disks) as machine:
+        name = os.path.basename(path)
+        if command is not None:
+            return run_command(machine, name, command, timeout)
+        line = machine.console.output.rpartition(b"\n")[2]      # most often the prompt at which it waits
+        click.echo(line, nl=False)
+        return run_to_end(machine, name, timeout=timeout)
+
+
+def machine_from(path: str, engine: str | None, disks: Sequence[str]) -> Machine:
+    """The machine of a file, with these disks; the caller closes it."""
+    from vm.snapshot import Snapshot
+
+    snapshot = Snapshot.load(path)
+    changes: dict[str, Any] = {} if engine is None else {"engine": engine}
+    return snapshot.machine(devices=opened(snapshot, path, disks), **changes)
+
+
+def opened(snapshot: Snapshot, path: str, disks: Sequence[str]) -> dict[str, Any]:
+    """The disks, by the names of those that the machine had."""
+    names = [device.name for device in snapshot.plan.devices if device.kind == "BlockDevice"]
+    if len(names) != len(disks):
+        raise click.UsageError(f"{path}: the machine had {len(names)} disk{'s' * (len(names) != 1)}, and {len(disks)} "
+                               f"{'is' if len(disks) == 1 else 'are'} given: say --disk FILE for each",
+                               click.get_current_context())
+    return {name: open_disk(disk) for name, disk in zip(names, disks, strict=True)}
+
+
+def boot_up_to(machine: Machine, text: str, path: str, timeout: float | None) -> int:
+    """Run until the guest has printed the text, and save a snapshot of that moment; the exit code."""
+    from vm.cli.exit_codes import CRASHED, NOT_DONE
+    from vm.errors import ExpectStopped, ExpectTimeout
+
+    if not os.access(Path(path).absolute().parent, os.W_OK):    # now: after the boot it would be too late
+        raise click.UsageError(f"--snapshot-at: no folder that can be written: {Path(path).absolute().parent}",
+                               click.get_current_context())
+    out: Any = click.get_binary_stream("stdout")
+
+    def show(data: bytes) -> None:
+        out.write(data)
+        out.flush()
+
+    machine.console.mirror = show
+    try:
+        machine.console.expect(text, seconds=math.inf, timeout=timeout)
+    except (ExpectTimeout, ExpectStopped) as error:
+        click.echo(f"\nvm: {str(error).partition('; its output')[0]}; nothing was saved", err=True)
+        return NOT_DONE if isinstance(error, ExpectTimeout) else CRASHED
+    machine.snapshot().save(path)
+    click.echo(f"\nvm: saved in {path}; go on with: vm restore {path}", err=True)
+    return 0
