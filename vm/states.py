@@ -184,7 +184,8 @@ class StatesOfMachine(ABC):
             pages = changed_pages(ram, content)
             found += [f"memory: {len(pages)} pages, the first at {ram.base + pages[0] * PAGE_SIZE:#x}"] if pages else []
         for name, part in self._parts().items():
-            found += differences_in(name, part.save(), snapshot.state.parts[name])
+            saved = snapshot.state.parts[name]
+            found += differences_in(name, part.save(), saved) if part.differs(saved) else []
         return Comparison(found)
 
     def _refuse_unfit(self, snapshot: Snapshot) -> None:

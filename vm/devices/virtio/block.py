@@ -151,7 +151,10 @@ class BlockDevice(VirtioDevice):
 
     def differs(self, saved: Mapping[str, Any]) -> bool:
         """Whether `save` would give something else; cheaper than that."""
-        return super().differs(saved) or not self.disk.is_at(saved["contents"])
+        contents = saved["contents"]
+        if isinstance(contents, DiskState):
+            return super().differs(saved) or not self.disk.is_at(contents)
+        return super().differs(saved) or bool(self.disk.capture().plain() != contents)
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
         """Raise where `load` would, and change nothing. The contents may be missing here: `load` has taken them."""
