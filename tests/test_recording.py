@@ -416,7 +416,6 @@ def test_input_of_a_virtio_console(guest):
     assert machine.board.devices["virtio0"].device.input == b"hello"
 
 
-@pytest.mark.skipif(not hasattr(vm.Machine, "snapshot"), reason="machines have no snapshots yet")
 @pytest.mark.parametrize("harts", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
 def test_replay_from_a_snapshot(seed, harts):
