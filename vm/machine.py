@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 from vm.arguments import whole_number
 from vm.boards import Bare, Board, Virt
@@ -29,12 +29,11 @@ from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
-from vm.plan import MachinePlan, PlannedDevice, PlannedRegion
+from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, memory_size, parse_isa
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
-from vm.sizes import parse_size
 from vm.state import Stateful
 from vm.states import StatesOfMachine
 from vm.stats import summary
@@ -55,10 +54,8 @@ if TYPE_CHECKING:
     from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
 
-BoardName = Literal["virt", "bare"]
 
 MAX_HARTS = 8
-DEFAULT_MEMORY = "512M"
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
@@ -578,24 +575,3 @@ class Machine(StatesOfMachine):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def memory_size(memory: int | str | None, board: str) -> int:
-    """Bytes of RAM that the board has from the beginning. Raises ConfigurationError."""
-    if board not in get_args(BoardName):
-        raise ConfigurationError(f"board={board!r}: there is {' and '.join(map(repr, get_args(BoardName)))}")
-    if board == "virt":
-        return parse_size(DEFAULT_MEMORY if memory is None else memory)
-    if memory is not None:
-        raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
-    return 0
-
-
-def parse_isa(isa: str) -> isa_strings.Isa:
-    """Raises ConfigurationError."""
-    if not isinstance(isa, str):
-        raise ConfigurationError(f"isa={isa!r}: a string, like 'rv64gc'")
-    try:
-        return isa_strings.parse(isa)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error

@@ -8,16 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from vm.boards.regions import Kind
 from vm.devices.base import Device
 from vm.devices.virtio import VirtioDevice
-from vm.errors import SnapshotError
+from vm.errors import ConfigurationError, SnapshotError
+from vm.sizes import parse_size
+from vm_native.riscv import isa as isa_strings
 
 if TYPE_CHECKING:
     from vm.machine import Machine
     from vm_native.state.content import RegionContent
+
+
+BoardName = Literal["virt", "bare"]
+
+DEFAULT_MEMORY = "512M"
 
 
 class MachineState(NamedTuple):
@@ -109,3 +116,24 @@ class MachinePlan:
         raise SnapshotError("the snapshot is of a machine of another shape: " + "; ".join(
             f"its {name}: {theirs!r}, here: {ours!r}"
             for name, ours, theirs in zip(names, self.shape, plan.shape, strict=True) if ours != theirs))
+
+
+def memory_size(memory: int | str | None, board: str) -> int:
+    """Bytes of RAM that the board has from the beginning. Raises ConfigurationError."""
+    if board not in get_args(BoardName):
+        raise ConfigurationError(f"board={board!r}: there is {' and '.join(map(repr, get_args(BoardName)))}")
+    if board == "virt":
+        return parse_size(DEFAULT_MEMORY if memory is None else memory)
+    if memory is not None:
+        raise ConfigurationError(f"memory={memory!r}: a bare board has what machine.map(address, size) puts there")
+    return 0
+
+
+def parse_isa(isa: str) -> isa_strings.Isa:
+    """Raises ConfigurationError."""
+    if not isinstance(isa, str):
+        raise ConfigurationError(f"isa={isa!r}: a string, like 'rv64gc'")
+    try:
+        return isa_strings.parse(isa)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

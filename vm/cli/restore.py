@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def boot_up_to(machine: Machine, text: str, path: str, timeout: float | None) ->
     if not os.access(Path(path).absolute().parent, os.W_OK):    # now: after the boot it would be too late
         raise click.UsageError(f"--snapshot-at: no folder that can be written: {Path(path).absolute().parent}",
                                click.get_current_context())
-    out: Any = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
 
     def show(data: bytes) -> None:
         out.write(data)
