@@ -63,6 +63,7 @@ class StatesOfMachine(ABC):
     _probing: Probing
     _plan: MachinePlan
     _start: Start | None
+    _in_run: bool                           # or is between two states
     _stands_on: Snapshot | None = None      # the last one taken or gone back to
 
     @property
@@ -99,7 +100,11 @@ class StatesOfMachine(ABC):
         was.
         """
         self._refuse_unless_still("snapshot")
-        return self._take_snapshot()
+        self._in_run = True             # for other threads
+        try:
+            return self._take_snapshot()
+        finally:
+            self._in_run = False
 
     def _take_snapshot(self) -> Snapshot:
         """`snapshot`, between two runs or two slices."""
@@ -127,7 +132,11 @@ class StatesOfMachine(ABC):
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
         self._map_devices()
-        self._go_to(snapshot)
+        self._in_run = True             # for other threads
+        try:
+            self._go_to(snapshot)
+        finally:
+            self._in_run = False
 
     def _go_to(self, snapshot: Snapshot) -> None:
         """`restore` of a machine of the same shape, between two runs or two slices."""

@@ -104,8 +104,8 @@ cdef class RegionContent:
     def read(self, uint64_t page, uint64_t count=1):
         """The bytes of so many pages, from the one of this number on. Raises what loading them raises."""
         cdef uint64_t i
-        if page + count > self.size >> PAGE_SHIFT or count > self.size:
-            raise IndexError(f"the region has {self.size >> PAGE_SHIFT} pages, not {page + count}")
+        if page > self.size >> PAGE_SHIFT or count > (self.size >> PAGE_SHIFT) - page:
+            raise IndexError(f"the region has {self.size >> PAGE_SHIFT} pages, not {count} from {page} on")
         found = bytearray(count << PAGE_SHIFT)
         cdef uint8_t* target = found
         for i in range(count):
@@ -218,6 +218,7 @@ cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except
     """All that can fail of a restore: load what is missing of the pages that it looks at, find room for page maps."""
     cdef RegionContent now = ram.content
     cdef RamRegion* region = &ram.region
+    cdef uint64_t page
     if region.base != target.base or region.size != target.size:
         raise ValueError(f"RAM at {region.base:#x} of {region.size:#x} bytes, not at {target.base:#x} of "
                          f"{target.size:#x}")
@@ -229,7 +230,10 @@ cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except
         region.absent = <uint8_t*>map_zeroed(region.size >> PAGE_SHIFT)
         if region.absent == NULL:
             raise MemoryError("no room for the page map of a restored machine")
-    if target.pages.missing != NULL:
+    if target.pages.missing != NULL and ram.exports:
+        for page in range(region.size >> PAGE_SHIFT):
+            target.load(page)
+    elif target.pages.missing != NULL:
         load_code(machine, region, target)
     return 0
 
@@ -276,6 +280,8 @@ cdef void restore_region(Machine* machine, Ram ram, RegionContent target) except
             close(ram.descriptor)
         ram.descriptor = -1
     stand_on(ram, target)
+    if ram.exports:                     # whoever looks through a view fetches nothing
+        ram.require(0, ram.region.size)
 
 
 cdef void write_back(Machine* machine, RamRegion* region, const Pages* now, const Pages* target) noexcept nogil:
