@@ -96,7 +96,8 @@ def test_another_process_goes_on_from_a_file(booted, tmp_path):
         "with vm.Snapshot.load(sys.argv[1]).machine(engine='interpreter') as machine:\n"
         "    machine.console.send('echo $((6*7))x\\n'); machine.run(instructions=20_000_000)\n"
         "    print(looks(machine))\n")
-    there = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True, timeout=120)
+    there = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True,
+                           timeout=120)
     with booted.machine() as machine:
         machine.console.send("echo $((6*7))x\n")
         machine.run(instructions=20_000_000)

@@ -3,8 +3,8 @@
 from importlib import import_module
 from types import ModuleType
 
-SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "programs", "reverse",
-            "builds")
+SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "snapshots", "programs",
+            "reverse", "builds")
 
 
 def subject(name: str) -> ModuleType:
