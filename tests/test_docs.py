@@ -56,18 +56,27 @@ def run_page(page: Path, kinds: tuple[str, ...]) -> int:
             printed, count = output.getvalue(), count + 1
         elif block.info == OUTPUT:
             assert printed == block.text, f"{page.name}, line {block.line}"
-    for name, test in namespace.items():
-        if name.startswith("test_") and callable(test):
-            run_test(namespace, test)
+    with contextlib.ExitStack() as whole_page:
+        shared: dict[str, object] = {}
+        for name, test in namespace.items():
+            if name.startswith("test_") and callable(test):
+                run_test(namespace, test, shared, whole_page)
     return count
 
 
-def run_test(namespace, test) -> None:
-    """A test of the page on pytest, with its one fixture made for it alone."""
+def run_test(namespace, test, shared, whole_page) -> None:
+    """A test of the page as on pytest: its one fixture is made for it alone, one that this takes for the whole page."""
     (name,) = inspect.signature(test).parameters
-    fixture = contextlib.contextmanager(namespace[name].__wrapped__)
-    with fixture() as value:
-        test(value)
+    make = namespace[name].__wrapped__
+    for needed in inspect.signature(make).parameters:
+        if needed not in shared:
+            shared[needed] = whole_page.enter_context(contextlib.contextmanager(namespace[needed].__wrapped__)())
+    taken = {needed: shared[needed] for needed in inspect.signature(make).parameters}
+    if inspect.isgeneratorfunction(make):
+        with contextlib.contextmanager(make)(**taken) as value:
+            test(value)
+    else:
+        test(make(**taken))
 
 
 def kinds_in(page: Path) -> set[str]:
