@@ -54,9 +54,9 @@ class Console(Stateful):
         self._saved = b""                       # what was saved or loaded last; output is appended, so it begins so
         self._position = 0                      # the end of the last match
         self._search: Search | None = None      # what `expect` waits for
-        self.before = ""
-        self.before_bytes = b""
-        self.index = 0
+        self.before: str = ""
+        self.before_bytes: bytes = b""
+        self.index: int = 0
         self.mirror: Callable[[bytes], None] | None = None
         self.record = True
         self.printed: int | None = None         # where a run is recorded or replayed: the CRC-32 of what it has printed

@@ -13,7 +13,8 @@ from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
-    CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt, set_timer,
+    CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt,
+    set_timer,
 )
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
