@@ -140,7 +140,7 @@ def test_state(guest):
     g = guest("wfi")
     assert g.hart.state == "started"
     g.finish()
-    assert g.hart.state == "suspended"
+    assert g.hart.state == "waiting"
 
 
 def test_reset_state(guest):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-State = Literal["started", "stopped", "suspended"]
+State = Literal["started", "stopped", "waiting", "suspended"]
 
 PRIVILEGES = {0: "U", 1: "S", 3: "M"}
 TABLE_COLUMNS = 4
@@ -135,7 +135,7 @@ class Hart:
 
     @property
     def state(self) -> State:
-        """'started', 'stopped' or 'suspended' (waiting for an interrupt)."""
+        """'started', 'stopped', 'waiting' (for an interrupt, in wfi) or 'suspended' (the same, as it asked of SBI)."""
         return self._native.state
 
     def _read_double(self, number: int) -> float:

@@ -36,7 +36,7 @@ class Registers:
         return self.csr[number]
 
     def start(self, address, opaque):
-        self.state, self.started_at = "start-pending", (address, opaque)
+        self.state, self.started_at = "started", (address, opaque)
 
     def stop(self):
         self.state = "stopped"
@@ -159,13 +159,14 @@ def test_legacy_shutdown(bench):
 def test_hart_start_hands_over_address_and_opaque(bench):
     assert bench.call(HSM, 0, 1, RAM + 0x200, 0x1234) == (SUCCESS, 0)
     assert bench.harts[1].started_at == (RAM + 0x200, 0x1234)
-    assert bench.call(HSM, 2, 1) == (SUCCESS, 2)
+    assert bench.call(HSM, 2, 1) == (SUCCESS, 0)
 
 
 @pytest.mark.parametrize("hart, address, error", [
     (2, RAM, INVALID_PARAM),
     (U64, RAM, INVALID_PARAM),
     (0, RAM, ALREADY_AVAILABLE),
+    (0, RAM + 1, ALREADY_AVAILABLE),
     (1, 0x1000_0000, INVALID_ADDRESS),
     (1, RAM + 1, INVALID_ADDRESS),
     (1, RAM + RAM_SIZE, INVALID_ADDRESS),
@@ -175,12 +176,30 @@ def test_hart_start_refuses(bench, hart, address, error):
     assert bench.harts[1].started_at is None
 
 
-def test_hart_stop_stops_the_caller(bench):
-    bench.call(HSM, 1)
+@pytest.mark.parametrize("state", ["started", "waiting", "suspended"])
+def test_hart_that_was_not_stopped_is_available_already(bench, state):
+    bench.harts[1].state = state
+    assert bench.call(HSM, 0, 1, RAM, 0) == (ALREADY_AVAILABLE, 0)
+    assert (bench.harts[1].state, bench.harts[1].started_at) == (state, None)
+
+
+def test_hart_stop_stops_the_caller_and_does_not_return(bench):
+    before = bench.call(HSM, 1, 7)
     assert [hart.state for hart in bench.harts] == ["stopped", "stopped"]
+    assert before == (7, 0xDEAD)                        # what the caller had in a0 and a1
 
 
-@pytest.mark.parametrize("state, number", [("started", 0), ("stopped", 1), ("start-pending", 2), ("suspended", 4)])
+def test_hart_starts_again_after_each_stop(bench):
+    """As the state machine of chapter 9 has it, any number of times."""
+    for turn in range(3):
+        assert bench.call(HSM, 0, 1, RAM + 4 * turn, turn) == (SUCCESS, 0)
+        assert bench.harts[1].started_at == (RAM + 4 * turn, turn)
+        assert bench.call(HSM, 0, 1, RAM, 0)[0] == ALREADY_AVAILABLE
+        bench.harts[1].stop()
+        assert bench.call(HSM, 2, 1) == (SUCCESS, 1)
+
+
+@pytest.mark.parametrize("state, number", [("started", 0), ("waiting", 0), ("stopped", 1), ("suspended", 4)])
 def test_hart_status(bench, state, number):
     bench.harts[1].state = state
     assert bench.call(HSM, 2, 1) == (SUCCESS, number)
@@ -190,16 +209,34 @@ def test_hart_status_of_no_hart(bench):
     assert bench.call(HSM, 2, 7)[0] == INVALID_PARAM
 
 
-@pytest.mark.parametrize("kind, error, state", [
-    (0x0000_0000, SUCCESS, "suspended"),
-    (0x8000_0000, NOT_SUPPORTED, "started"),            # default non-retentive: defined, not implemented
-    (0x0000_0001, INVALID_PARAM, "started"),            # reserved
-    (0x1000_0000, INVALID_PARAM, "started"),            # platform specific
-    (0x9000_0000, INVALID_PARAM, "started"),
+@pytest.mark.parametrize("kind, address, error", [
+    (0x0000_0001, RAM, INVALID_PARAM),                  # reserved
+    (0x0FFF_FFFF, RAM, INVALID_PARAM),
+    (0x1000_0000, RAM, INVALID_PARAM),                  # platform specific, retentive
+    (0x7FFF_FFFF, RAM, INVALID_PARAM),
+    (0x8000_0001, RAM, INVALID_PARAM),                  # reserved
+    (0x9000_0000, RAM, INVALID_PARAM),                  # platform specific, non-retentive
+    (0xFFFF_FFFF, RAM, INVALID_PARAM),
+    (0x8000_0000, RAM + 1, INVALID_ADDRESS),
+    (0x8000_0000, 0x1000_0000, INVALID_ADDRESS),        # a device
+    (0x8000_0000, RAM + RAM_SIZE, INVALID_ADDRESS),
 ])
-def test_hart_suspend(bench, kind, error, state):
-    assert bench.call(HSM, 3, kind, RAM, 0)[0] == error
-    assert bench.harts[0].state == state
+def test_hart_suspend_refuses(bench, kind, address, error):
+    assert bench.call(HSM, 3, kind, address, 0) == (error, 0)
+    assert (bench.harts[0].state, bench.harts[0].started_at) == ("started", None)
+
+
+@pytest.mark.parametrize("high", [0, 1 << 32, 0xFFFF_FFFF << 32])
+def test_retentive_suspend_returns_and_has_no_use_for_the_address(bench, high):
+    """The type is 32 bits wide, whatever the register holds above."""
+    assert bench.call(HSM, 3, high, 1, 0) == (SUCCESS, 0)
+    assert (bench.harts[0].state, bench.harts[0].started_at) == ("suspended", None)
+
+
+@pytest.mark.parametrize("high", [0, 0xFFFF_FFFF << 32])
+def test_non_retentive_suspend_goes_on_at_the_address(bench, high):
+    bench.call(HSM, 3, high | 0x8000_0000, RAM + 0x200, 0x1234)
+    assert (bench.harts[0].state, bench.harts[0].started_at) == ("suspended", (RAM + 0x200, 0x1234))
 
 
 # --- System reset -----------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def registers(machine: vm.Machine) -> float:
     assert_type(hart["fa0"], float)
     hart["fa0"] = 2.5
     hart["pc"] = 0x8000_0000
-    state: Literal["started", "stopped", "suspended"] = hart.state
+    state: Literal["started", "stopped", "waiting", "suspended"] = hart.state
     all_csrs: dict[str, int] = dict(hart.csr)
     assert_type(dict(hart), dict[str, int])
     print(state, all_csrs["mstatus"], [name for name in hart.csr], repr(hart), hart)

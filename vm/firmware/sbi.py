@@ -25,8 +25,8 @@ IMPLEMENTATION_VERSION = 1
 
 PRESENT = frozenset(Extension)              # the core serves TIME, IPI, RFENCE and their legacy forms
 
-# Hart states by name, as the harts call them
-HART_STATES = {"started": 0, "stopped": 1, "start-pending": 2, "suspended": 4}
+# Hart states by name, as the harts call them; one in wfi is none of the firmware's
+HART_STATES = {"started": 0, "waiting": 0, "stopped": 1, "suspended": 4}
 
 SUSPEND_RETENTIVE = 0x0000_0000
 SUSPEND_NON_RETENTIVE = 0x8000_0000
@@ -40,7 +40,7 @@ A0, A1, A2, A6, A7 = 10, 11, 12, 16, 17         # registers
 U32 = (1 << 32) - 1
 U64 = (1 << 64) - 1
 
-Result = tuple[int, int]                    # error, value
+Result = tuple[int, int] | None             # error, value; None: the call does not return
 
 
 class Hart(Protocol):
@@ -117,9 +117,11 @@ class Firmware:
             hart.write_x(A0, legacy(hart) & U64)    # legacy calls leave a1 alone
             return
         function = self._functions.get((extension, hart.read_x(A6)))
-        error, value = function(hart) if function else (Error.NOT_SUPPORTED, 0)
-        hart.write_x(A0, error & U64)
-        hart.write_x(A1, value & U64)
+        result = function(hart) if function else (Error.NOT_SUPPORTED, 0)
+        if result is not None:
+            error, value = result
+            hart.write_x(A0, error & U64)
+            hart.write_x(A1, value & U64)
 
     # --- Legacy calls (chapter 5): no function number, one result ----------------------------------------------------
 
@@ -144,27 +146,31 @@ class Firmware:
             return Error.INVALID_PARAM, 0
         if target.state != "stopped":
             return Error.ALREADY_AVAILABLE, 0
-        if address & 1 or not self._is_ram(address, 2):
+        if not self._is_code(address):
             return Error.INVALID_ADDRESS, 0
         target.start(address, hart.read_x(A2))
         return Error.SUCCESS, 0
 
     def _hart_stop(self, hart: Hart) -> Result:
         hart.stop()
-        return Error.SUCCESS, 0                           # seen by nobody: the registers are set anew by hart_start
+        return None
 
     def _hart_status(self, hart: Hart) -> Result:
         target = self._harts.get(hart.read_x(A0))
         return (Error.SUCCESS, HART_STATES[target.state]) if target else (Error.INVALID_PARAM, 0)
 
     def _hart_suspend(self, hart: Hart) -> Result:
-        kind = hart.read_x(A0) & U32
-        if kind == SUSPEND_NON_RETENTIVE:
-            return Error.NOT_SUPPORTED, 0
-        if kind != SUSPEND_RETENTIVE:
+        kind, address = hart.read_x(A0) & U32, hart.read_x(A1)
+        if kind == SUSPEND_RETENTIVE:
+            hart.suspend()
+            return Error.SUCCESS, 0                       # what the hart finds when it wakes
+        if kind != SUSPEND_NON_RETENTIVE:
             return Error.INVALID_PARAM, 0
+        if not self._is_code(address):
+            return Error.INVALID_ADDRESS, 0
+        hart.start(address, hart.read_x(A2))              # which it does not before it wakes
         hart.suspend()
-        return Error.SUCCESS, 0                           # what the hart finds when it wakes
+        return None
 
     # --- System reset (chapter 10) -----------------------------------------------------------------------------------
 
@@ -210,6 +216,10 @@ class Firmware:
     def _console_write_byte(self, hart: Hart) -> Result:
         self._output(bytes([hart.read_x(A0) & 0xFF]))
         return Error.SUCCESS, 0
+
+    def _is_code(self, address: int) -> bool:
+        """Whether a hart can go on there: an instruction can be fetched."""
+        return not address & 1 and self._is_ram(address, 2)
 
     def _is_ram(self, address: int, size: int) -> bool:
         try:

@@ -26,7 +26,9 @@ from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, look_up, translate_address
-from vm_native.riscv.state cimport F0, MACHINE, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of
+from vm_native.riscv.state cimport (
+    F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
+)
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
@@ -37,6 +39,7 @@ cdef extern from "<stdlib.h>" nogil:
 cdef enum:
     CACHE_LINE = 64
 
+STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
 
 
@@ -205,7 +208,7 @@ cdef class NativeHart:
         if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
         self.hart.cpu.state.pc = value
-        self.hart.state.waiting = False     # wfi may end at any time
+        self.hart.state.waiting = NOT_WAITING   # wfi may end at any time
 
     def read_x(self, int number):
         """An integer register, 64 bits unsigned."""
@@ -298,15 +301,13 @@ cdef class NativeHart:
 
     @property
     def state(self):
-        """'started', 'stopped' or 'suspended' (waiting for an interrupt)."""
-        if self.hart.state.stopped:
-            return "stopped"
-        return "suspended" if self.hart.state.waiting else "started"
+        """'started', 'stopped', 'waiting' (for an interrupt, in wfi) or 'suspended' (the same, as it asked of SBI)."""
+        return "stopped" if self.hart.state.stopped else STATES[self.hart.state.waiting]
 
     def start(self, uint64_t address, uint64_t opaque):
         """Hart state management: begin in S-mode at a physical address, a0 = hart id, a1 = opaque, translation off."""
         self.hart.state.stopped = False
-        self.hart.state.waiting = False
+        self.hart.state.waiting = NOT_WAITING
         self.hart.state.privilege = SUPERVISOR
         write_reset_supervisor(self.hart)
         self.hart.cpu.state.pc = address
@@ -321,8 +322,8 @@ cdef class NativeHart:
         self.machine.reschedule()
 
     def suspend(self):
-        """Wait for an interrupt, like wfi."""
-        self.hart.state.waiting = True
+        """Hart state management: wait for an interrupt, like wfi."""
+        self.hart.state.waiting = IN_SUSPEND
         self.machine.reschedule()
 
     # --- After a stop ------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
-from vm_native.riscv.state cimport DYNAMIC, MACHINE, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.softmmu cimport entry_of
 
 cdef extern from *:
@@ -132,7 +132,7 @@ cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
         return illegal(cpu, uop)
     poll(cpu)
     if not pending_interrupts(hart) & hart.state.mie:
-        hart.state.waiting = True
+        hart.state.waiting = IN_WFI
         if cpu.stop == STOP_NONE:
             cpu.stop = STOP_WAITING
     return CONTINUE

@@ -16,7 +16,7 @@ from vm_native.riscv.constants cimport (
 )
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
-    SUPERVISOR, USER, Hart, hart_of,
+    NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
 )
 
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
@@ -243,5 +243,5 @@ cdef bint runnable(Cpu* cpu) noexcept nogil:
     if hart.state.stopped:
         return False
     if hart.state.waiting and pending_interrupts(hart) & hart.state.mie:
-        hart.state.waiting = False
-    return not hart.state.waiting
+        hart.state.waiting = NOT_WAITING
+    return hart.state.waiting == NOT_WAITING

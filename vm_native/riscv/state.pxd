@@ -71,9 +71,14 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint32_t fflags         # flags collected so far; the host's status word may hold more
     uint8_t pmpcfg[PMP_ENTRIES]
     uint64_t pmpaddr[PMP_ENTRIES]
-    bint waiting            # wfi: nothing to do until an enabled interrupt is pending
+    int waiting             # one of Waiting
     bint stopped            # HSM: the hart has not been started
     bint sbi                # supervisor calls are served by the machine, not by M-mode code
+
+cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
+    NOT_WAITING = 0
+    IN_WFI = 1
+    IN_SUSPEND = 2          # HSM
 
 cdef enum:
     REMEMBERED_FILLS = 128

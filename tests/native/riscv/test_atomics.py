@@ -186,7 +186,7 @@ def test_harts_count_together(way, slice_of, guest):
     while g.run(instructions=slice_of).reason.value != "idle":
         pass
     assert g.word("counter") == 4 * 2000
-    assert {hart.state for hart in g.machine.harts} == {"suspended"}
+    assert {hart.state for hart in g.machine.harts} == {"waiting"}
 
 
 def test_store_of_another_hart_breaks_the_reservation(guest):

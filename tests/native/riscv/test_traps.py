@@ -306,7 +306,7 @@ def test_wfi_waits_for_an_interrupt_that_is_not_enabled_in_mie(guest):
     pend(g, MSI)
     g["a0"], g["mstatus"] = 0, MIE
     assert g.run(instructions=10).reason is StopReason.IDLE
-    assert g["a0"] == 0 and g.hart.state == "suspended"
+    assert g["a0"] == 0 and g.hart.state == "waiting"
 
 
 def test_interrupt_out_of_wfi_returns_behind_it(guest):
