@@ -563,8 +563,8 @@ def test_notebooks_get_tables(guest):
 def test_completion_shows_public_names_only(guest):
     machine = guest("wfi").machine
     assert set(dir(machine)) == {
-        "attach", "board", "boot", "clock", "close", "console", "harts", "isa", "load", "map", "memory", "program",
-        "request_stop", "reset", "run", "shell", "stats", "steps"}
+        "attach", "board", "boot", "clock", "close", "console", "detach", "harts", "isa", "load", "map", "memory",
+        "program", "request_stop", "reset", "run", "shell", "stats", "steps"}
 
 
 # --- A checkout that is not built ------------------------------------------------------------------------------------
