@@ -327,6 +327,84 @@ def test_interrupt_from_another_hart(boot):
         """, harts=2)).endswith("b")
 
 
+SUSPENDING = """
+    li s0, 'o'
+    {start_second}
+1:  call status
+    li t0, 4                    # SUSPENDED
+    bne a1, t0, 1b
+    li a0, 1 << 1               # mask
+    li a1, 0                    # of harts from
+    li a7, 0x735049             # IPI
+    li a6, 0                    # send_ipi
+    ecall
+1:  la t0, ready
+    lw t0, (t0)
+    beqz t0, 1b
+    li s1, 0
+    li s2, 1000
+1:  call status                 # what hart 1 is while it waits in wfi
+    or s1, s1, a1
+    addi s2, s2, -1
+    bnez s2, 1b
+    addi a0, s1, '0'
+    call put
+    j power_off
+status:
+    li a0, 1
+    li a7, 0x48534d             # HSM
+    li a6, 2                    # hart_get_status
+    ecall
+    ret
+second:
+    li t0, 1 << 1
+    csrw sie, t0
+    li a0, {kind}
+    la a1, resumed
+    li a2, 'r'                  # opaque
+    li s3, 'k'
+    li a7, 0x48534d
+    li a6, 3                    # hart_suspend
+    ecall
+    mv s4, a0
+    addi a0, s4, 'S'            # returned: SBI_SUCCESS
+    call put
+    mv a0, s3                   # and kept its registers
+    call put
+    j wait
+resumed:
+    mv s3, a1
+    addi a0, a0, '0'            # its number
+    call put
+    mv a0, s3
+    call put
+    csrr t0, satp
+    csrr a0, sstatus
+    andi a0, a0, 2
+    or a0, a0, t0
+    addi a0, a0, '0'
+    call put
+wait:
+    csrci sip, 1 << 1
+    li t0, 1
+    la t1, ready
+    sw t0, (t1)
+1:  wfi
+    j 1b
+.balign 4
+ready: .word 0
+"""
+
+
+@pytest.mark.parametrize("firmware", [None, pytest.param("fw_dynamic.bin", marks=pytest.mark.network)])
+@pytest.mark.parametrize("kind, found", [(0, "Sk"), (0x8000_0000, "1r0")], ids=["retentive", "non-retentive"])
+def test_suspended_hart_goes_on_at_an_interrupt(kind, found, firmware, boot):
+    """SBI, chapter 9: after the call, or at resume_addr with a0, a1, satp and SIE as promised. In wfi it is STARTED."""
+    source = SUSPENDING.format(start_second=START_SECOND, kind=kind)
+    machine = boot(source, harts=2, firmware=firmware and opensbi()[firmware])
+    assert printed(machine).endswith(found + "0")
+
+
 # Hart 1 uses a page at 0x40000000; hart 0 maps another there and fences the harts of MASK, from MASK_BASE on.
 REMOTE_FENCE = f"""
     .equ ROOT, 0x81000000
