@@ -10,17 +10,28 @@ import pytest
 README = Path(__file__).parents[1] / "README.md"
 
 
-@pytest.mark.network
-def test_python_example_runs(tmp_path):
-    """Debian boots to a prompt, and what `uname -a` says there is printed."""
-    (example,) = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-    script = tmp_path / "example.py"
-    script.write_text(example)
+def lines_of_example(number: int, folder: Path) -> list[str]:
+    """What this example prints, run by itself."""
+    examples = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    script = folder / "example.py"
+    script.write_text(examples[number])
     process = subprocess.run([sys.executable, script], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
                              check=False)
     assert process.returncode == 0, process.stderr.decode()
-    lines = process.stdout.decode().splitlines()
+    return process.stdout.decode().splitlines()
+
+
+@pytest.mark.network
+def test_python_example_runs(tmp_path):
+    """Debian boots to a prompt, and what `uname -a` says there is printed."""
+    lines = lines_of_example(0, tmp_path)
     assert any(line.startswith("Linux ") and line.endswith(" riscv64 GNU/Linux") for line in lines)
+
+
+def test_example_of_snapshots_runs(tmp_path):
+    """Three forks end alike, and the machine stands where it stood."""
+    *forks, back = lines_of_example(1, tmp_path)
+    assert len(forks) == 3 and len(set(forks)) == 1 and back == "True"
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
