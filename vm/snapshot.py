@@ -51,7 +51,7 @@ class Snapshot:
         """A new machine in this state, which shares with others what none of them writes.
 
         - devices: by their names on the board, instead of twins of those that the machine had.
-        - changes: arguments of `Machine` that shall be others, as engine="interpreter" or clock="real".
+        - changes: arguments of `Machine` that shall be others, as engine="interpreter".
 
         Raises ConfigurationError for changes that no machine can have, SnapshotError where the state is none of such a
         machine, and MemoryError; then nothing has come into being.

@@ -191,7 +191,9 @@ class StatesOfMachine(ABC):
             found += native.differences(saved)
         for ram, content in zip(self._bus.ram_regions(), snapshot.state.memory, strict=True):
             pages = changed_pages(ram, content)
-            found += [f"memory: {len(pages)} pages, the first at {ram.base + pages[0] * PAGE_SIZE:#x}"] if pages else []
+            if pages:
+                many = f"{len(pages)} pages, the first" if len(pages) > 1 else "one page,"
+                found.append(f"memory: {many} at {ram.base + pages[0] * PAGE_SIZE:#x}")
         for name, part in self._parts().items():
             saved = snapshot.state.parts[name]
             found += differences_in(name, part.save(), saved) if part.differs(saved) else []

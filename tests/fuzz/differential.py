@@ -53,12 +53,25 @@ class Case(NamedTuple):
     pieces: tuple[tuple[int, int], ...]         # steps to run, and the seed of what is done before
 
 
+class Bench(NamedTuple):
+    """The interpreter and the compiling engine, and both as they were before they ran anything."""
+
+    both: tuple[Ours, Ours]
+    fresh: tuple[vm.Snapshot, vm.Snapshot]
+
+    def ready(self, case: Case) -> tuple[Ours, Ours]:
+        """Both with the program of a case, and nothing of the ones before but what was translated of them."""
+        for ours, fresh in zip(self.both, self.fresh, strict=True):
+            ours.machine.restore(fresh)
+            ours.load(case.program.image)
+        return self.both
+
+
 @cache
-def machines(isa: str, setting: int, harts: int) -> tuple[Ours, Ours]:
-    """The interpreter and the compiling engine. Both have run the same programs before, so that even time agrees."""
+def bench(isa: str, setting: int, harts: int) -> Bench:
     interpreting, compiling = (Ours(isa, engine=engine, harts=harts, settings=SETTINGS[setting])
                                for engine in ("interpreter", "jit"))
-    return interpreting, compiling
+    return Bench((interpreting, compiling), (interpreting.machine.snapshot(), compiling.machine.snapshot()))
 
 
 def make_case(seed: int) -> Case:
@@ -119,18 +132,16 @@ class Count(NamedTuple):
 
 def check(case: Case) -> Count:
     """Run a case on both engines. Raises Difference; then it is for new machines to go on."""
-    both = machines(case.isa, case.setting, case.harts)
+    both = bench(case.isa, case.setting, case.harts).ready(case)
     compiling = both[1].machine
     before = Count(compiling.steps, compiling.stats()["jit"]["interpreted"])
-    for ours in both:
-        ours.load(case.program.image)
     for index, piece in enumerate(case.pieces):
         wanted, found = (run_piece(ours, piece) for ours in both)
         problems = differences(*both)
         if wanted != found:
             problems.append(f"the run ended with {found}, not {wanted}")
         if problems:
-            machines.cache_clear()
+            bench.cache_clear()
             raise Difference(f"{SETTINGS[case.setting]} {case.isa}, piece {index}: {'; '.join(problems)}")
         if wanted[0] is not vm.StopReason.BUDGET:
             break
@@ -142,7 +153,7 @@ def check_all(seeds: Iterable[int]) -> Count:
     steps = interpreted = 0
     for number, seed in enumerate(seeds):
         if number % USES == 0:
-            machines.cache_clear()
+            bench.cache_clear()
         try:
             count = check(make_case(seed))
         except Difference as difference:
@@ -154,7 +165,7 @@ def check_all(seeds: Iterable[int]) -> Count:
 
 def fails(case: Case) -> bool:
     """On machines that ran nothing before."""
-    machines.cache_clear()
+    bench.cache_clear()
     try:
         check(case)
     except Difference:
@@ -190,10 +201,9 @@ def first_wrong_step(case: Case) -> str:
     *before, (length, seed) = case.pieces
 
     def after(steps: int) -> tuple[Ours, Ours]:
-        machines.cache_clear()
-        both = machines(case.isa, case.setting, case.harts)
+        bench.cache_clear()
+        both = bench(case.isa, case.setting, case.harts).ready(case)
         for ours in both:
-            ours.load(case.program.image)
             for piece in [*before, (steps, seed)]:
                 run_piece(ours, piece)
         return both

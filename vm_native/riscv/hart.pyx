@@ -205,7 +205,7 @@ cdef class NativeHart:
             raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
         memcpy(&other, <const char*>state, sizeof(HartState))
         ours, theirs = described(&self.hart.cpu.state), described(&other)
-        return [f"hart {self.id}: {name} {ours[name]!r}, in the snapshot {theirs[name]!r}"
+        return [f"hart {self.id}: {name} {shown(ours[name])}, in the snapshot {shown(theirs[name])}"
                 for name in ours if ours[name] != theirs[name]]
 
     cdef void refresh(self):
@@ -381,6 +381,10 @@ cdef dict described(HartState* state):
         fields[name] = value
     fields.update(dict((<RiscvState*>state.front_end)[0]))
     return fields
+
+
+def shown(value):
+    return hex(value) if isinstance(value, int) else repr(value)
 
 
 cdef int checked(int number) except -1:
