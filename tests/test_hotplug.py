@@ -383,3 +383,19 @@ def test_every_virtio_device_can_be_pulled(machine, image):
             driver.get(offset)
         driver.set(STATUS, 0)
         assert name == "virtio0" and driver.get(DEVICE_ID) == 0
+
+
+def test_state_from_before_a_detach_is_refused_by_the_name_of_the_device(machine):
+    machine.attach(Entropy())
+    snapshot = machine.snapshot()
+    machine.detach("virtio0")
+    with pytest.raises(vm.SnapshotError, match=r"another shape: its devices: .*'virtio0'.*Entropy.*, here: \(\)"):
+        machine.restore(snapshot)
+
+
+def test_device_is_attached_to_one_of_two_forks_alone(machine):
+    with machine.fork() as other:
+        assert other.attach(Entropy()) == "virtio0"
+        assert (ids(other), ids(machine)) == ([4] + [0] * 7, [0] * 8)
+        assert machine.attach(VirtioConsole()) == "virtio0"
+        assert (ids(other), ids(machine)) == ([4] + [0] * 7, [3] + [0] * 7)
