@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "programs", "reverse",
-            "builds")
+            "snapshots", "builds")
 
 
 def subject(name: str) -> ModuleType:
