@@ -44,8 +44,8 @@ def rows(quick: bool) -> Iterator[Row]:
         yield limit(f"snapshot right after a restore, {guest}", 200 * MICROSECOND, "at most 200 µs",
                     partial(snapshots, guest, count))
         yield limit(f"fork, {guest}", 300 * MICROSECOND, "at most 300 µs", partial(forks, guest, count))
-        yield limit(f"host memory of a fork, {guest}", 300 * KIB, "at most 300 KB", partial(in_process, "fork_memory", guest, count),
-                    unit="B")
+        yield limit(f"host memory of a fork, {guest}", 300 * KIB, "at most 300 KB",
+                    partial(in_process, "fork_memory", guest, count), unit="B")
         yield limit(f"restore, {FUZZ_BYTES} bytes, {FUZZ_STEPS:,} steps, a result, {guest}", 100 * MICROSECOND,
                     "at least 10,000/s", partial(fuzz_rounds, guest, count // 20, 500))
     if not quick:
@@ -189,7 +189,8 @@ def in_process(function: str, *arguments: str | int) -> list[float]:
     child = subprocess.run((sys.executable, "-c", code), stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if child.returncode:
         *_, reason = child.stderr.strip().splitlines() or [f"status {child.returncode}"]
-        raise (NotBuilt if "NotBuilt" in reason else RunFailed)(reason)
+        kind, _, text = reason.partition(": ")
+        raise NotBuilt(text) if kind.endswith(NotBuilt.__name__) else RunFailed(reason)
     return [float(value) for value in child.stdout.split()]
 
 
