@@ -1,161 +1,157 @@
-"""Snapshots of Linux: gone back to, forked, in files; in the middle of a boot, and of a disk request."""
+"""Debian's kernel and a shell: the same moment again and again, many of it at once, on each engine, with a disk.
 
-import hashlib
-import shutil
-import subprocess
-import sys
+The hundred rounds of each engine and both in turn, on one hart and on three:
+`pytest -m slow tests/boot/test_snapshots.py`.
+"""
+
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from itertools import cycle, islice
+from typing import NamedTuple
 
 import pytest
 
 import vm
-from tests.boot.linux import MIB, closing, load_linux, run_to_end
+from tests.boot.linux import MIB, load_linux
+from vm.devices import BlockDevice
 
 pytestmark = pytest.mark.network
 
-COMMANDS = """
-seq 40000 | dd of=/dev/vda bs=512 conv=notrunc 2>/dev/null
-sync
-echo 3 >/proc/sys/vm/drop_caches
-sha256sum /dev/vda
-dd if=/dev/hwrng bs=16 count=1 2>/dev/null | od -An -tx1
-cat /sys/class/rtc/rtc0/since_epoch
-"""
-STEPS = 10**8
-ENGINES = ("interpreter", "jit")
+RAM, MEMORY = 0x8000_0000, 128 * MIB
+STEPS = 10 ** 8
+ENGINES = ("jit", "interpreter")
+ROUNDS = 100
+FORKS, THREADS = 20, 4
+# Goes on for longer than is looked at, prints, and gives every hart something to do.
+WORK = "for hart in 1 2 3; do (while :; do seq 300 | sha256sum; done) & done\n"
 
 
-def looks(machine):
-    """Steps, registers, RAM and console: all that tells two machines apart from outside."""
-    ram = machine.board.ram
-    return (machine.steps, [native.save() for native in machine._natives],
-            hashlib.blake2b(machine.memory.view(ram.base, ram.size)).digest(), machine.console.output)
+class Seen(NamedTuple):
+    steps: int
+    registers: tuple
+    ram: bytes
+    printed: bytes
 
 
-# --- At a prompt ------------------------------------------------------------------------------------------------------
+def seen(machine: vm.Machine) -> Seen:
+    registers = tuple((hart.pc, tuple(hart.x[number] for number in range(32))) for hart in machine.harts)
+    return Seen(machine.steps, registers, sha256(machine.memory.view(RAM, MEMORY)).digest(), machine.console.output)
 
-@pytest.fixture(scope="module", params=[1, 3], ids="{} harts".format)
-def booted(request):
-    """A Debian with a shell, and its snapshot at the prompt."""
-    linux = vm.images.debian()
-    with vm.Machine(memory="512M", harts=request.param) as machine:
-        machine.boot(linux.kernel, initrd=linux.initrd, cmdline=linux.cmdline)
+
+@pytest.fixture(scope="module", params=[1, 3], ids=["one hart", "three harts"])
+def at_work(request) -> vm.Snapshot:
+    with vm.Machine(memory=MEMORY, harts=request.param) as machine:
+        load_linux(machine, "exec sh")
         machine.shell()
-        yield machine.snapshot()
+        machine.console.send(WORK)
+        return machine.snapshot()
 
 
-def go_back(snapshot, engines, times, steps):
-    """Run, go back and run again: on one machine of each engine, in turns."""
-    machines = [snapshot.machine(engine=engine) for engine in engines]
-    ends = []
-    for turn in range(times):
-        machine = machines[turn % len(machines)]
+@pytest.mark.parametrize("engines, rounds", [
+    pytest.param(ENGINES, 2, id="both"),
+    pytest.param(ENGINES, ROUNDS, id="both, many times", marks=pytest.mark.slow),
+    *[pytest.param((engine,), ROUNDS, id=f"{engine}, many times", marks=pytest.mark.slow) for engine in ENGINES],
+])
+def test_the_same_stretch_again(at_work, engines, rounds):
+    """The state that the first run comes to is what each run comes to; the machine says so, and so do we."""
+    machines = [at_work.machine(engine=engine) for engine in engines]
+    try:
+        machines[0].run(instructions=STEPS)
+        wanted, end = seen(machines[0]), machines[0].snapshot()
+        assert wanted.steps == at_work.steps + STEPS
+        assert wanted.printed.count(b"  -\r\n") > 3       # lines of the work
+        for machine in islice(cycle(machines), rounds):
+            machine.restore(at_work)
+            assert machine.equals(at_work)
+            machine.run(instructions=STEPS)
+            comparison = machine.equals(end)
+            assert comparison, comparison.differences
+            assert seen(machine) == wanted
+    finally:
+        for machine in machines:
+            machine.close()
+
+
+@pytest.fixture(scope="module")
+def at_prompt() -> vm.Snapshot:
+    with vm.Machine(memory=MEMORY) as machine:
+        load_linux(machine, "exec sh")
+        machine.shell()
+        return machine.snapshot()
+
+
+def test_forks_answer_in_threads(at_prompt):
+    """Each another question, and each once more after all of them have answered: nothing of one is in another."""
+    with at_prompt.machine() as machine:
+        forks = machine.fork(FORKS)
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                first = list(pool.map(lambda number: ask(forks[number], f"mine=$(({number} * 7)); echo $mine"),
+                                      range(FORKS)))
+                again = list(pool.map(lambda number: ask(forks[number], "echo $mine"), range(FORKS)))
+            assert first == again == [f"{number * 7}\n" for number in range(FORKS)]
+            assert ask(machine, "echo $mine") == "\n"
+        finally:
+            for fork in forks:
+                fork.close()
+
+
+def ask(machine: vm.Machine, command: str) -> str:
+    return machine.shell().run(command, check=True).output
+
+
+def test_fork_with_another_engine_does_the_same(at_work):
+    """A machine that takes the snapshot in the midst of the work, and one of the other engine, go on alike."""
+    with at_work.machine(engine="jit") as machine:
+        machine.run(instructions=STEPS // 10)
+        with machine.snapshot().machine(engine="interpreter") as other:
+            machine.run(instructions=STEPS)
+            other.run(instructions=STEPS)
+            comparison = other.equals(machine.snapshot())
+            assert comparison, comparison.differences
+            assert seen(other) == seen(machine)
+
+
+WRITE = "echo {} | dd of=/dev/vda conv=notrunc 2>/dev/null; sync"
+READ = "echo 3 >/proc/sys/vm/drop_caches; head -n 1 /dev/vda"
+
+
+@pytest.fixture(params=[False, True], ids=["through", "discard"])
+def with_disk(request, tmp_path):
+    """A machine with a disk that has been written, its shell, and the file."""
+    path = tmp_path / "disk.img"
+    path.write_bytes(b"image\n".ljust(MIB, b"\0"))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(BlockDevice(path, discard=request.param))
+        load_linux(machine, "exec sh")
+        machine.shell().run(WRITE.format("before"), check=True)
+        yield machine, path, b"image" if request.param else b"before"
+
+
+def first_line(path) -> bytes:
+    return path.read_bytes().split(b"\n")[0]
+
+
+def test_what_a_fork_writes_is_its_own(with_disk):
+    machine, path, in_file = with_disk
+    with machine.fork() as fork:
+        ask(fork, WRITE.format("fork"))
+        assert ask(fork, READ) == "fork\n"
+        assert ask(machine, READ) == "before\n"
+        assert first_line(path) == in_file
+        ask(machine, WRITE.format("original"))
+        assert ask(fork, READ) == "fork\n"
+        assert ask(machine, READ) == "original\n"
+
+
+def test_restore_undoes_what_the_disk_was_told(with_disk):
+    machine, path, in_file = with_disk
+    snapshot = machine.snapshot()
+    for number in range(3):
+        ask(machine, WRITE.format(f"after{number}"))
+        assert ask(machine, READ) == f"after{number}\n"
         machine.restore(snapshot)
         assert machine.equals(snapshot)
-        machine.console.send("while true; do date; done\n")     # which also forks, reads files and prints
-        machine.run(instructions=steps)
-        ends.append(looks(machine))
-    for machine in machines:
-        machine.close()
-    assert all(end == ends[0] for end in ends)
-
-
-def test_again_is_the_same(booted):
-    go_back(booted, ENGINES, 4, STEPS // 5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engines", [("interpreter",), ("jit",), ENGINES], ids=" and ".join)
-def test_a_hundred_times_is_the_same(booted, engines):
-    """`pytest -m slow tests/boot/test_snapshots.py -k hundred`."""
-    go_back(booted, engines, 100, STEPS)
-
-
-def test_forks_answer_in_threads(booted):
-    with booted.machine() as machine:
-        forks = machine.fork(12)
-
-        def ask(number):
-            forks[number].console.send(f"echo $(({number}*6))x\n")
-            return forks[number].console.expect(rf"{number * 6}x")[0]
-
-        with ThreadPoolExecutor(2) as pool:
-            assert list(pool.map(ask, range(12))) == [f"{number * 6}x" for number in range(12)]
-        for fork in forks:
-            fork.close()
-        assert machine.equals(booted)
-
-
-def test_another_process_goes_on_from_a_file(booted, tmp_path):
-    path = tmp_path / "booted.vmsnap"
-    booted.save(path)
-    touched = sum(sum(content.touched()) for content in booted.state.memory) * 4096
-    assert path.stat().st_size < touched / 3
-    script = (
-        "import sys, vm\nfrom tests.boot.test_snapshots import looks\n"
-        "with vm.Snapshot.load(sys.argv[1]).machine(engine='interpreter') as machine:\n"
-        "    machine.console.send('echo $((6*7))x\\n'); machine.run(instructions=20_000_000)\n"
-        "    print(looks(machine))\n")
-    there = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True,
-                           timeout=120)
-    with booted.machine() as machine:
-        machine.console.send("echo $((6*7))x\n")
-        machine.run(instructions=20_000_000)
-        assert there.stdout.strip() == str(looks(machine))
-        assert b"42x" in machine.console.output
-
-
-# --- In the middle of a boot ------------------------------------------------------------------------------------------
-
-@pytest.fixture
-def halfway(tmp_path):
-    """A guest whose disk is busy."""
-    image = tmp_path / "disk.img"
-    image.write_bytes(bytes(MIB))
-    block = vm.devices.BlockDevice(image)
-    with closing(vm.Machine(memory="256M")) as machine:
-        for device in (block, vm.devices.Entropy(), vm.devices.VirtioConsole()):
-            machine.attach(device)
-        load_linux(machine, COMMANDS)
-        machine.console.expect("guest: ready")
-        stop = machine.run(until=lambda _: block.busy, seconds=10)
-        assert stop.reason is vm.StopReason.CONDITION
-        yield machine, image
-
-
-def test_boot_goes_on_in_a_fork(halfway):
-    """Steps, output and time are the same. The fork's disk is its own, and the image the parent's."""
-    machine, image = halfway
-    fork = machine.fork()
-    there = run_to_end(fork)
-    assert image.read_bytes() == bytes(MIB)
-    assert run_to_end(machine) == there
-    written = image.read_bytes()
-    assert written != bytes(MIB)
-    data = bytearray(MIB)
-    fork.board.devices["virtio0"].device.disk.read(0, memoryview(data))
-    assert bytes(data) == written
-    fork.close()
-
-
-def test_going_back_takes_the_disk_back(halfway):
-    machine, image = halfway
-    snapshot = machine.snapshot()
-    first = run_to_end(machine)
-    written = image.read_bytes()
-    machine.restore(snapshot)
-    assert image.read_bytes() == bytes(MIB)
-    again = run_to_end(machine)
-    assert (again.stop, again.output, again.now_ns) == (first.stop, first.output, first.now_ns)
-    assert image.read_bytes() == written
-
-
-def test_boot_goes_on_from_a_file(halfway, tmp_path):
-    machine, image = halfway
-    machine.snapshot().save(tmp_path / "halfway.vmsnap")
-    copy = tmp_path / "copy.img"
-    shutil.copy(image, copy)
-    there = vm.Snapshot.load(tmp_path / "halfway.vmsnap").machine(devices={"virtio0": vm.devices.BlockDevice(copy)})
-    with there:
-        assert run_to_end(there) == run_to_end(machine)
-    assert copy.read_bytes() == image.read_bytes() != bytes(MIB)
+        assert ask(machine, READ) == "before\n"
+        machine.restore(snapshot)
+        assert first_line(path) == in_file
