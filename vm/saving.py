@@ -7,6 +7,7 @@ their `setup`, and whoever loads the file gives those that need something of the
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
@@ -61,9 +62,7 @@ def save(path: str | os.PathLike[str], saved: Saved, parent: SnapshotFile | None
     }
     regions = [Region(f"RAM at {content.base:#x}", content.size) for content in state.memory]
     data["bases"] = [content.base for content in state.memory]
-    write(path, data, regions, pages(state.memory, before), parent)
-    with SnapshotFile(path) as file:
-        return file.identity
+    return write(path, data, regions, pages(state.memory, before), parent)
 
 
 def plain(part: Any) -> Any:
@@ -101,16 +100,23 @@ def load(file: SnapshotFile) -> Saved:
             tuple(PlannedRegion(*region) for region in data["regions"]),
             tuple(PlannedDevice(name, address, irq, kind, made(kind, setup))
                   for name, address, irq, kind, setup in data["devices"]))
+        if len(data["bases"]) != len(file.regions):
+            raise ValueError(f"{len(data['bases'])} places for {len(file.regions)} regions of memory")
         memory = tuple(content_of(file, number, base) for number, base in enumerate(data["bases"]))
-        if len(memory) != len(file.regions):
-            raise ValueError(f"{len(memory)} places for {len(file.regions)} regions of memory")
         state = MachineState(memory, tuple(data["harts"]), dict(data["parts"]))
-        return Saved(plan, state, data["steps"], data["host_words"])
-    except (KeyError, TypeError, ValueError, AttributeError, VmError) as error:
+        return Saved(plan, state, operator.index(data["steps"]), words_of(data["host_words"]))
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, VmError) as error:
         if isinstance(error, SnapshotError):
             raise
         raise SnapshotError(f"{file.path}: holds no state of a machine that this vm knows ({error!r}); save it "
                             "again") from error
+
+
+def words_of(value: Any) -> tuple[int, int | None] | None:
+    if value is None:
+        return None
+    tohost, fromhost = value
+    return operator.index(tohost), None if fromhost is None else operator.index(fromhost)
 
 
 def made(kind: str, setup: Mapping[str, Any]) -> Device | None:

@@ -18,6 +18,7 @@ from vm.errors import SnapshotError
 from vm.sizes import PAGE_SIZE
 from vm.snapshots.encoding import encode
 from vm.snapshots.layout import (
+    CHECKSUM_BYTES,
     CHUNK_LEVEL,
     CHUNK_PAGES,
     ENTRY,
@@ -61,8 +62,10 @@ class Packed(NamedTuple):
 
 
 def write(path: str | os.PathLike[str], metadata: Any, regions: Sequence[Region],
-          pages: Iterable[tuple[int, int, Buffer]], parent: SnapshotFile | None = None) -> None:
+          pages: Iterable[tuple[int, int, Buffer]], parent: SnapshotFile | None = None) -> bytes:
     """Write a file, in place of the one that may be there: whatever happens, the old or the new one is whole.
+
+    Returns its identity.
 
     - metadata: plain data, as vm.snapshots.encoding has it.
     - pages: of the region of that index, from the page of that number on, the bytes of whole pages in a row; in
@@ -83,7 +86,7 @@ def write(path: str | os.PathLike[str], metadata: Any, regions: Sequence[Region]
     if len(encoded) > LARGEST_METADATA:
         raise SnapshotError(f"{path}: {len(encoded):,} bytes beside RAM, and a file holds {LARGEST_METADATA:,}")
     with _replacing(path) as file:
-        _write_content(file, encoded, _packed(_chunks(regions, pages), keep_zeros=parent is not None))
+        return _write_content(file, encoded, _packed(_chunks(regions, pages), keep_zeros=parent is not None))
 
 
 def _name_parent(path: Path, regions: Sequence[Region], parent: SnapshotFile) -> tuple[str, bytes]:
@@ -99,7 +102,7 @@ def _name_parent(path: Path, regions: Sequence[Region], parent: SnapshotFile) ->
     return os.path.relpath(os.path.realpath(parent.path), os.path.realpath(path.parent)), parent.identity
 
 
-def _write_content(file: BinaryIO, encoded: bytes, packed: Iterable[Packed]) -> None:
+def _write_content(file: BinaryIO, encoded: bytes, packed: Iterable[Packed]) -> bytes:
     file.write(bytes(HEADER_BYTES))
     at = HEADER_BYTES
     entries: list[tuple[int, int, int, int, int, bytes]] = []
@@ -118,7 +121,8 @@ def _write_content(file: BinaryIO, encoded: bytes, packed: Iterable[Packed]) -> 
     header = Header(index_at + len(index), Section(at, len(metadata), checksum(metadata)),
                     Section(index_at, len(index), checksum(index)))
     file.seek(0)
-    file.write(header.pack())
+    file.write(packed_header := header.pack())
+    return packed_header[-CHECKSUM_BYTES:]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ RAM is found by arithmetic. Every other address belongs to a window that a devic
 and `write(offset, size, value)`. A device that raises leaves the access undone: the exception is stashed here, and
 whoever runs the machine raises it again. So is what it says if a device returns anything but a number that fits.
 """
-from bisect import bisect_right
+from bisect import bisect_right, insort
 
 cimport cython
 from cpython.long cimport PyLong_Check
@@ -110,8 +110,7 @@ cdef class Bus:
     def add_device(self, uint64_t base, uint64_t size, device):
         """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps."""
         self._refuse_overlap(base, base + size)
-        self.windows.append(Window(base, base + size, device))
-        self.windows.sort(key=_base_of)
+        insort(self.windows, Window(base, base + size, device), key=_base_of)
 
     def replace_device(self, uint64_t base, device):
         """Let another device serve the window that begins at `base`. Raises ValueError where none does."""
@@ -122,13 +121,17 @@ cdef class Bus:
                 return
         raise ValueError(f"no device stands at {base:#x}")
 
-    def _refuse_overlap(self, base, end):
+    cdef int _refuse_overlap(self, uint64_t base, uint64_t end) except -1:
         cdef Window window
-        taken = [(ram.base, ram.base + ram.size) for ram in self.regions]
-        taken += [(window.base, window.end) for window in self.windows]
-        for other_base, other_end in taken:
-            if base < other_end and other_base < end:
-                raise ValueError(f"[{base:#x}, {end:#x}) overlaps [{other_base:#x}, {other_end:#x})")
+        cdef Ram ram
+        for ram in self.regions:
+            if base < ram.region.base + ram.region.size and ram.region.base < end:
+                raise ValueError(f"[{base:#x}, {end:#x}) overlaps "
+                                 f"[{ram.region.base:#x}, {ram.region.base + ram.region.size:#x})")
+        for window in self.windows:
+            if base < window.end and window.base < end:
+                raise ValueError(f"[{base:#x}, {end:#x}) overlaps [{window.base:#x}, {window.end:#x})")
+        return 0
 
     cdef Window find_window(self, uint64_t physical, int size):
         cdef Py_ssize_t index = bisect_right(self.windows, physical, key=_base_of) - 1
