@@ -8,7 +8,7 @@ from tests.conformance.frame import CODE, CODE_SIZE, DATA, DATA_SIZE
 from tests.conformance.image import BASE
 from tests.conformance.ours import Ours
 from tests.conformance.twins import differences
-from tests.fuzz.differential import Case, disturb, machines, make_case
+from tests.fuzz.differential import Case, bench, disturb, make_case
 from vm.stop import StopReason
 
 ACCESSES = ("read", "write", "access")
@@ -44,9 +44,7 @@ def stops_in_piece(ours: Ours, probes: list, length: int) -> list:
 
 
 def check(case: Case, seed: int) -> None:
-    both = machines(case.isa, case.setting, case.harts)
-    for ours in both:
-        ours.load(case.program.image)
+    both = bench(case.isa, case.setting, case.harts).ready(case)
     probes = [set_probes(ours, seed) for ours in both]
     try:
         for length, disturbance in case.pieces:
@@ -58,7 +56,7 @@ def check(case: Case, seed: int) -> None:
             if wanted[-1][0] is not StopReason.BUDGET:
                 break
     except BaseException:
-        machines.cache_clear()
+        bench.cache_clear()
         raise
     for probe in (*probes[0], *probes[1]):
         probe.remove()
