@@ -29,7 +29,7 @@ from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
 from vm.perf_map import PERF_MAP
-from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, memory_size, parse_isa
+from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.probing import Probing
 from vm.runner import Runner
@@ -228,7 +228,7 @@ class Machine(StatesOfMachine):
         self._connect_console(name, device)
         placed = self.board.devices[name]
         self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq,
-                                                                type(device).__name__, device))
+                                                                kind_of(device), device))
         return name
 
     def detach(self, device: Device | str, force: bool = False) -> Device:

@@ -54,8 +54,14 @@ class PlannedDevice(NamedTuple):
     name: str                               # on the board
     address: int
     irq: int | None
-    kind: str                               # the name of its class
+    kind: str                               # as `kind_of` names its class
     model: Device | None                    # whose `twin` is another one; None: whoever builds must give one
+
+
+def kind_of(device: Device) -> str:
+    """The name of its class; of one that is not this package's, with where it is defined."""
+    kind = type(device)
+    return kind.__name__ if kind.__module__.startswith("vm.devices.") else f"{kind.__module__}.{kind.__qualname__}"
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,10 @@ def plain(part: Any) -> Any:
 
 
 def setup_of(model: Device | None) -> dict[str, Any]:
-    return {} if model is None else {name: getattr(model, name) for name in model.setup}
+    """What is needed to make another one by the name of its class; nothing where nobody can."""
+    if model is None or type(model) not in MADE_BY_NAME.values():
+        return {}
+    return {name: getattr(model, name) for name in model.setup}
 
 
 def pages(memory: tuple[RegionContent, ...], before: tuple[RegionContent, ...]) -> Iterator[tuple[int, int, bytearray]]:

@@ -58,7 +58,10 @@ class Snapshot:
         """
         machine = self.plan.build(devices, **changes)
         try:
-            machine.restore(self)
+            if devices or changes or self.file is not None:
+                machine.restore(self)
+            else:
+                machine._begin_as(self)         # it is what was planned: there is nothing to compare
         except BaseException:
             machine.close()
             raise

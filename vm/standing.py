@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import struct
 import zlib
-from ast import literal_eval
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vm.boards.placed import Placed
 from vm.clock import Clock
+from vm.disks.disk import DiskState
+from vm.errors import LoadError
 from vm.hart import Hart
 from vm.log import Stamp
+from vm.snapshots.encoding import EncodingError, decode, encode
 from vm_native.execution.scheduler import Scheduler
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES
@@ -62,11 +64,11 @@ class Standing:
 
         Raises LoadError for what is no state of it.
         """
-        device = self._devices[name].device
-        saved = device.save()
-        for attribute, value in literal_eval(changes.decode()).items():
-            saved[attribute] = bytearray(value) if isinstance(saved.get(attribute), bytearray) else value
-        device.load(saved)
+        try:
+            device = self._devices[name].device
+            device.load({**device.save(), **decode(changes)})
+        except (EncodingError, TypeError, ValueError, LookupError) as error:
+            raise LoadError(f"the log holds no change of {name}: {error}") from error
 
     def time(self) -> tuple[int, int]:
         """What the timebase and the date read."""
@@ -145,9 +147,6 @@ def changes_of(before: bytes, after: bytes) -> bytes:
 
 
 def changes_of_device(before: dict[str, Any], after: dict[str, Any]) -> bytes:
-    """The attributes that are not what they were, as a Python literal."""
-    return repr({name: plain(value) for name, value in after.items() if value != before[name]}).encode()
-
-
-def plain(value: Any) -> Any:
-    return bytes(value) if isinstance(value, bytearray) else value
+    """The attributes that are not what they were, in the encoding of vm.snapshots."""
+    return encode({name: value.plain() if isinstance(value, DiskState) else value
+                   for name, value in after.items() if value != before[name]})

@@ -73,8 +73,7 @@ class Stateful:
         for name in self.state:
             value, now = saved[name], getattr(self, name, None)
             if now != value:                # most of it: then there is nothing to copy
-                value = plain(value)
-                setattr(self, name, bytearray(value) if isinstance(now, bytearray) else value)
+                setattr(self, name, bytearray(value) if isinstance(now, bytearray) else plain(value))
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
         """Raise SnapshotError for what is not the state of such a thing."""
@@ -82,6 +81,9 @@ class Stateful:
             missing_or_unknown = saved.keys() ^ self._known
             raise SnapshotError(f"the saved state of {type(self).__name__} does not fit this version: "
                                 f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
+        for name in self.state:
+            if isinstance(getattr(self, name, None), bytearray) and not isinstance(saved[name], bytes):
+                raise SnapshotError(f"the saved state of {type(self).__name__} is damaged: {name} is no bytes")
 
 
 def several(getter: Callable[..., Any], *names: str) -> Values:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from vm.arguments import whole_number
-from vm.errors import ConfigurationError, SnapshotError
+from vm.errors import ConfigurationError, SnapshotError, VmError
 from vm.plan import MachineState
 from vm.sizes import PAGE_SIZE
 from vm.snapshot import Comparison, Snapshot, differences_in
@@ -134,9 +134,32 @@ class StatesOfMachine(ABC):
         self._map_devices()
         self._in_run = True             # for other threads
         try:
-            self._go_to(snapshot)
+            if snapshot.plan is self._plan:
+                self._go_to(snapshot)
+            else:
+                self._go_abroad(snapshot)
         finally:
             self._in_run = False
+
+    def _go_abroad(self, snapshot: Snapshot) -> None:
+        """The same with a state that another machine, or who knows who, has made: where it is none, nothing happens."""
+        here = self._take_snapshot()
+        try:
+            self._begin_as(snapshot)
+        except VmError:
+            self._go_to(here)
+            raise
+
+    def _begin_as(self, snapshot: Snapshot) -> None:
+        """Take over a state that may be none of such a machine: then the machine is of no use. Raises SnapshotError."""
+        self._map_devices()
+        try:
+            self._go_to(snapshot)
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            if isinstance(error, VmError):
+                raise
+            raise SnapshotError(f"the snapshot holds what no machine like this one can be: {error!r}; save it "
+                                "again") from error
 
     def _go_to(self, snapshot: Snapshot) -> None:
         """`restore` of a machine of the same shape, between two runs or two slices."""
@@ -167,10 +190,13 @@ class StatesOfMachine(ABC):
 
         Each has disks of its own: what it writes goes to a layer above the image. Raises what `snapshot` raises.
         """
+        count = 1 if n is None else whole_number("n", n)
+        if count < 0:
+            raise ConfigurationError(f"n={n}: there cannot be less than no fork")
         snapshot = self.snapshot()
         forks: list[Any] = []      # of the same class: a plan builds it
         try:
-            for _ in range(1 if n is None else whole_number("n", n)):
+            for _ in range(count):
                 forks.append(snapshot.machine())
                 forks[-1]._be_another(identity)
         except BaseException:
@@ -185,6 +211,8 @@ class StatesOfMachine(ABC):
         Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
         """
         self._refuse_unless_still("equals")
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(f"equals() takes what snapshot() gave, not {type(snapshot).__name__}")
         self._plan.refuse_other(snapshot.plan)
         found = []
         for native, saved in zip(self._natives, snapshot.state.harts, strict=True):

@@ -325,13 +325,13 @@ class WritableDisk(Disk):
         if identity != self.base.identity():
             self._refuse_other(identity)
         layer = Layer()
+        if type(size) is not int or not 0 < size < MOST_CLUSTERS * CLUSTER or size % SECTOR:
+            raise LoadError(f"{self.path}: the saved disk is damaged: it has {size!r} bytes; save it again")
         for number, data in state["clusters"].items():
-            if not 0 <= number < MOST_CLUSTERS or len(data) not in (0, CLUSTER):
-                raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number} of {len(data)} bytes; "
-                                "save it again")
+            if type(number) is not int or type(data) is not bytes or len(data) not in (0, CLUSTER) \
+                    or not 0 <= number * CLUSTER < size:
+                raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number!r}; save it again")
             layer.put(number, data or ZEROS)
-        if not 0 <= size < MOST_CLUSTERS * CLUSTER or size % SECTOR:
-            raise LoadError(f"{self.path}: the saved disk is damaged: it has {size} bytes; save it again")
         return DiskState(self.base, layer.capture(), size)
 
     def _refuse_other(self, saved: dict[str, Any]) -> None:
