@@ -12,6 +12,7 @@ import time
 import pytest
 
 import vm
+from tests.assembler import assemble_elf
 from tests.guest import Guest
 from tests.recorded import BASE, ENGINES, ISA, Seen, asking, busy, run_to_its_end, seen, session_log
 from vm.devices import Device, reads
@@ -273,7 +274,7 @@ def test_a_hart_that_is_changed_in_a_replay(session):
         machine.replay(session)
         machine.run(instructions=500_000)
         machine.harts[0]["s5"] += 1
-        with pytest.raises(vm.MachineBusy, match="a hart or the clock was changed"):
+        with pytest.raises(vm.MachineBusy, match="a hart, the clock or a device was changed"):
             machine.run()
 
 
@@ -440,3 +441,36 @@ def test_replay_from_a_snapshot(seed, harts):
 def differences(machine: vm.Machine, snapshot) -> list[str]:
     """But for what `expect` has found, which is the program's and not the guest's."""
     return [line for line in machine.equals(snapshot).differences if not line.startswith("console.")]
+
+
+def test_what_is_done_to_a_disk_between_two_runs_comes_again(tmp_path):
+    """In a replay and in a history; and nobody may do something else to a device while a log is replayed."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(65536))
+    with vm.Machine(memory="1M") as machine:
+        disk = vm.devices.BlockDevice(image, discard=True)
+        machine.attach(disk)
+        machine.load(assemble_elf("1: addi a0, a0, 1; j 1b"))
+        snapshot = machine.snapshot()
+        recording = machine.record()
+        machine.run(instructions=1000)
+        disk.resize(131072)
+        machine.run(instructions=500)
+        log = recording.stop()
+        with vm.replay(snapshot, log) as replayed:
+            replayed.run()
+            assert replayed.board.devices["virtio0"].device.disk.size == 131072
+        with vm.replay(snapshot, log) as replayed:
+            replayed.run(instructions=200)
+            replayed.board.devices["virtio0"].device.resize(32768)
+            with pytest.raises(vm.MachineBusy, match="a device was changed"):
+                replayed.run()
+        machine.restore(snapshot)
+        with machine.keep_history():
+            machine.run(instructions=1000)
+            disk.resize(131072)
+            machine.run(instructions=1000)
+            machine.step_back(1500)
+            assert disk.disk.size == 65536
+            machine.run(instructions=1000)
+            assert disk.disk.size == 131072

@@ -82,12 +82,11 @@ class Replay:
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
 
     def begin(self) -> None:
-        if self._standing.states() != self._left or self._standing.time() != self._left_time:
-            self._refuse("a hart or the clock was changed")
+        if self._standing.all() != self._left:
+            self._refuse("a hart, the clock or a device was changed")
 
     def end(self) -> None:
-        self._left = self._standing.states()
-        self._left_time = self._standing.time()
+        self._left = self._standing.all()
 
     def next_stop(self) -> tuple[int, int] | None:
         stamp = self._deliver()

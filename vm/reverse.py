@@ -126,7 +126,7 @@ class Past:
         if self.live:
             if not self._disturbed and not self._waiting:
                 self._let_come_again()
-            self._left = self._standing.states(), self._standing.time()
+            self._left = self._standing.all()
 
     def next_stop(self) -> tuple[int, int]:
         while self._waiting:
@@ -215,7 +215,7 @@ class Past:
 
     def _catch_up(self) -> None:
         """Between two runs: what has been done to the machine since the last one counts as having come from outside."""
-        if self._disturbed or self._left != (self._standing.states(), self._standing.time()):
+        if self._disturbed or self._left != self._standing.all():
             self._note_disturbance()
             self.end()
 

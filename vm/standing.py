@@ -59,6 +59,10 @@ class Standing:
         """What is saved of each device that is deterministic."""
         return {name: placed.device.save() for name, placed in self._devices.items() if placed.device.deterministic}
 
+    def all(self) -> tuple[Any, ...]:
+        """Everything that a program can change between two runs, but for memory."""
+        return self.states(), self.time(), self.devices()
+
     def change_device(self, name: str, changes: bytes) -> None:
         """Make a device what it was made while the log was recorded: what `changes_of_device` gave.
 
