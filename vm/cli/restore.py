@@ -78,9 +78,10 @@ def boot_up_to(machine: Machine, text: str, path: str, timeout: float | None) ->
     from vm.cli.exit_codes import CRASHED, NOT_DONE
     from vm.errors import ExpectStopped, ExpectTimeout
 
-    if not os.access(Path(path).absolute().parent, os.W_OK):    # now: after the boot it would be too late
-        raise click.UsageError(f"--snapshot-at: no folder that can be written: {Path(path).absolute().parent}",
-                               click.get_current_context())
+    folder = Path(path).absolute().parent
+    if not os.access(folder, os.W_OK) or os.path.isdir(path):   # now: after the boot it would be too late
+        raise click.UsageError(f"--snapshot-at {text!r} {path}: is a folder, or in none that can be written; name a "
+                               "file", click.get_current_context())
     out = sys.stdout.buffer
 
     def show(data: bytes) -> None:
