@@ -69,7 +69,7 @@ def test_command_that_leaves_its_shell_gives_its_status(command, code):
 
 
 def test_timeout_is_heard_while_nobody_takes_what_the_command_prints():
-    command = [*COMMAND, "boot", "debian", "--run", "yes", "--timeout", "6"]
+    command = [*COMMAND, "boot", "debian", "--run", "yes", "--timeout", "15"]     # enough to boot, on a busy host too
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.wait(timeout=60) == 124
         assert process.stderr.read() == b"vm: debian: nobody took the command's output within --timeout\n"
