@@ -118,3 +118,17 @@ def test_a_reservation_of_what_is_no_ram_is_none(guest):
     g.native.load(bytes(state))
     g.finish()
     assert g["a2"] == 1
+
+
+@pytest.mark.parametrize(("set_up", "said"), [
+    (lambda state, satp: state.replace(satp, (1 << 60).to_bytes(8, "little")), "a mode that this hart has not"),
+    (lambda state, satp: (7).to_bytes(8, "little") + state[8:], "are no hart's"),
+], ids=["satp", "x0"])
+def test_a_state_that_no_hart_can_be_in_is_refused(set_up, said):
+    with machine_on("switch") as machine:
+        marked = 8 << 60 | 0x1234_5678_9AB
+        machine.harts[0].csr["satp"] = marked
+        state = hart(machine).save()
+        with pytest.raises(ValueError, match=said):
+            hart(machine).load(set_up(state, marked.to_bytes(8, "little")))
+        assert hart(machine).save() == state

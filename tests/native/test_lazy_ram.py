@@ -38,11 +38,12 @@ class Pages:
     def __init__(self, content):
         self.content = content
         self.error = None
+        self.broken = (FAR // PAGE - 1, FAR // PAGE)
         self.asked = []
 
     def load(self, page):
         self.asked.append(page)
-        if self.error is not None and page in (FAR // PAGE, FAR // PAGE - 1):
+        if self.error is not None and page in self.broken:
             raise self.error
         return page, self.content[page * PAGE:(page + 1) * PAGE]
 
@@ -138,3 +139,87 @@ def test_tables_of_pages_are_fetched(lazy):
     pages.error = None
     machine.run(instructions=100)
     assert (machine.harts[0]["a1"], machine.harts[0]["a7"]) == (41, 77)
+
+
+def test_an_instruction_that_is_not_reached_needs_no_page(lazy):
+    """It crosses into a page that cannot be had, behind a load that traps."""
+    machine, pages = lazy("""
+        .option norvc
+        la   t0, handler
+        csrw mtvec, t0
+        li   s0, 0x8007fffa
+        jr   s0
+        .balign 4
+    handler:
+        li   a7, 77
+    1:  j    1b
+        .org 0x7fffa
+        .half 0x2503, 0x0000            # lw a0, 0(zero): nothing is there
+        .half 0x0513                    # the first half of addi a0, a0, ...
+    """)
+    pages.error, pages.broken = Broken(), (FAR // PAGE,)
+    machine.run(instructions=100)
+    assert machine.harts[0]["a7"] == 77
+    assert FAR // PAGE not in pages.asked
+
+
+def test_a_restore_that_a_view_looks_at_fails_before_anything_changes(lazy):
+    """What a view shows is fetched by nobody, so all of it must be there."""
+    machine, pages = lazy(PROGRAM.format(access="nop"))
+    machine.run(instructions=100)
+    harts = [native.save() for native in machine._natives]
+    contents = machine._native.capture()
+    machine.memory.write(RAM + 64, b"later")
+    machine.harts[0]["a7"] = 5
+    view = machine.memory.view(RAM + 64, 5)
+    pages.error = Broken()
+    with pytest.raises(Broken):
+        machine._native.restore(contents, harts)
+    assert (bytes(view), machine.harts[0]["a7"]) == (b"later", 5)
+    pages.error = None
+    machine._native.restore(contents, harts)
+    assert (bytes(view), machine.harts[0]["a7"]) == (bytes(5), 77)
+
+
+def test_a_translation_raises_what_fetching_a_table_raises(lazy):
+    machine, pages = lazy("1: j 1b")
+    pages.error = Broken()
+    hart = machine.harts[0]
+    hart.csr["pmpaddr0"], hart.csr["pmpcfg0"] = (1 << 54) - 1, 0x1F
+    hart.csr["satp"] = 8 << 60 | RAM + FAR >> 12
+    hart.privilege = 1
+    with pytest.raises(Broken):
+        hart.virtual.physical(0x1000, "read")
+    pages.error = None
+    with pytest.raises(vm.PageFault):
+        hart.virtual.physical(0x1000, "read")
+
+
+def test_translations_of_a_machine_that_is_restored_are_left_alone():
+    """Another machine's run that ends meanwhile gives those of machines up that do not run."""
+    from vm_native.execution.allowance import allow
+
+    jumps = b"".join((0x0000_106F).to_bytes(4, "little") + bytes(PAGE - 4) for _ in range(40))     # to the next page
+    machines = [vm.Machine(memory=SIZE, engine="interpreter") for _ in range(2)]
+    for machine in machines:
+        machine.memory.write(RAM, jumps + (0x0000_006F).to_bytes(4, "little"))
+        machine.harts[0].pc = RAM
+        machine.run(instructions=1000)
+    restored, other = machines
+    held = []
+
+    def load(page):
+        other.run(instructions=10)
+        held.append(restored.stats()["bytes"])
+        return page, bytes(PAGE)
+
+    image = RamImage(SIZE, b"\1" * (SIZE // PAGE), load)
+    allow(1, 0)
+    try:
+        restored._native.restore((RegionContent(image, RAM),), [native.save() for native in restored._natives])
+    finally:
+        allow()
+    assert held and all(held)
+    assert restored.stats()["bytes"] == 0           # of other bytes: now they are gone
+    for machine in machines:
+        machine.close()

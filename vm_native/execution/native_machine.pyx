@@ -7,7 +7,7 @@ from libc.string cimport memset
 from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
 from vm_native.clock cimport NativeClock
-from vm_native.execution.allowance cimport machine_goes
+from vm_native.execution.allowance cimport machine_goes, run_begins, run_ended
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
@@ -131,13 +131,17 @@ cdef class NativeMachine:
         Between slices. Raises ValueError for regions at other places, and what loading pages raises; the machine is
         then as it was.
         """
-        for ram, content in zip(self.bus.regions, contents, strict=True):
-            prepare_restore(&self.machine, ram, content)
-        for ram, content in zip(self.bus.regions, contents):
-            restore_region(&self.machine, ram, content)
-        for hart, state in zip(self.harts, harts, strict=True):
-            hart.load(state)        # which forgets all that it remembers of memory
-        forget_reports(&self.machine)
+        run_begins(&self.machine)   # another thread's run that ends meanwhile leaves its translations alone
+        try:
+            for ram, content in zip(self.bus.regions, contents, strict=True):
+                prepare_restore(&self.machine, ram, content)
+            for ram, content in zip(self.bus.regions, contents):
+                restore_region(&self.machine, ram, content)
+            for hart, state in zip(self.harts, harts, strict=True):
+                hart.load(state)    # which forgets all that it remembers of memory
+            forget_reports(&self.machine)
+        finally:
+            run_ended(&self.machine)
 
     def add_ram(self, Ram ram not None):
         """Map another region, between slices. Raises ValueError where it overlaps something or no more regions fit."""

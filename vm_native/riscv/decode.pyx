@@ -254,8 +254,14 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     at.ended = KIND_BRANCH <= row.kind <= KIND_INDIRECT
 
 
-cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_t* second_page) noexcept nogil:
-    """The instruction at pc, whose first half is at `physical`; 16 bits if compressed. `second_page` as in Block."""
+cdef int fetch(
+    Cpu* cpu, uint64_t pc, uint64_t physical, bint ahead, uint32_t* word, uint64_t* second_page
+) noexcept nogil:
+    """The instruction at pc, whose first half is at `physical`; 16 bits if compressed. `second_page` as in Block.
+
+    With `ahead`, the hart is not there yet, and may never be: of one that crosses into another page nothing is looked
+    at there, and `second_page` only says that it does.
+    """
     cdef uint64_t half = 0
     cdef uint64_t next_physical = physical + 2
     cdef bint crosses
@@ -265,6 +271,9 @@ cdef int fetch(Cpu* cpu, uint64_t pc, uint64_t physical, uint32_t* word, uint64_
     if status != CONTINUE or half & 3 != 3:
         return status
     crosses = not (pc + 2) & PAGE_OFFSET
+    if crosses and ahead:
+        second_page[0] = 1              # anything but 0
+        return CONTINUE
     if crosses or tlb_entry(cpu.fetch_tlb, pc).exec_tag != (pc & PAGE_MASK):
         # Another page, or one that may be executed in part only.
         status = cpu.front_end.translate_address(cpu, pc + 2, EXECUTE, 2, &next_physical)
@@ -316,7 +325,8 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     block.incoming = NULL
     block.dead = False
     while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
-        status = fetch(cpu, at.pc, block.key.physical + (at.pc - block.key.pc), &word, &second_page)
+        status = fetch(cpu, at.pc, block.key.physical + (at.pc - block.key.pc), block.steps != 0, &word,
+                       &second_page)
         if status != CONTINUE or second_page and block.steps:
             if block.steps:
                 break

@@ -13,20 +13,20 @@ from vm_native.hart_state cimport FRONT_END_WORDS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
-    CONTINUE, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, consumed_steps, drop_reservation, interrupt,
+    CONTINUE, REMEMBERED_ENTRIES, RETRY, Cpu, FrontEnd, StopCode, consumed_steps, drop_reservation, interrupt,
     set_timer,
 )
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
-    FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE_BARE, STORE_ACCESS,
-    STORE_MISALIGNED,
+    FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE,
+    STORE_ACCESS, STORE_MISALIGNED,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, look_up, translate_address
+from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, levels_of, look_up, translate_address
 from vm_native.riscv.state cimport (
     F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
 )
@@ -189,6 +189,10 @@ cdef class NativeHart:
             raise ValueError("that is the state of a hart with another ISA")
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
+        if then.satp & SATP_MODE and not 3 <= levels_of(then.satp) <= then.max_levels:
+            raise ValueError(f"satp {then.satp:#x} has a mode that this hart has not")
+        if then.privilege not in (0, 1, 3) or new.regs[X0]:
+            raise ValueError(f"privilege {then.privilege} and x0 {new.regs[X0]} are no hart's")
 
     def renew_entropy(self, uint64_t seed):
         """Begin the generator behind the CSR `seed` anew, as a hart of a machine with this seed does."""
@@ -294,9 +298,10 @@ cdef class NativeHart:
         Raises what fetching a page of its tables raises.
         """
         cdef uint64_t physical
+        cdef StopCode stop = self.hart.cpu.stop
         cdef int status = look_up(self.hart, address, ACCESSES[access], &physical)
         if status == RETRY:
-            self.hart.cpu.stop = STOP_NONE
+            self.hart.cpu.stop = stop
             error, self.machine.bus.pending_exception = self.machine.bus.pending_exception, None
             raise error
         if status != CONTINUE:

@@ -63,7 +63,7 @@ cdef extern from *:
 
     static void vm_wait_for_collector(void) {
         pthread_mutex_lock(&vm_collector_lock);
-        while (vm_garbage_list || vm_collector_busy)
+        while (vm_collector_runs && (vm_garbage_list || vm_collector_busy))
             pthread_cond_wait(&vm_garbage_gone, &vm_collector_lock);
         pthread_mutex_unlock(&vm_collector_lock);
     }

@@ -31,6 +31,14 @@ cdef extern from "<fenv.h>" nogil:
     int fegetenv(fenv_t* environment)
     int fesetenv(const fenv_t* environment)
 
+cdef extern from *:
+    """
+    static inline unsigned char vm_load_acquire(const unsigned char *place) {
+        return __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    }
+    """
+    uint8_t load_acquire "vm_load_acquire"(const uint8_t* place) noexcept nogil
+
 cdef enum:
     CODE_LINE = 1 << CODE_LINE_SHIFT
 
@@ -42,7 +50,7 @@ cdef inline const uint8_t* bytes_of(const Pages* pages, uint64_t page) noexcept 
 
 
 cdef inline bint is_missing(const Pages* pages, uint64_t page) noexcept nogil:
-    return pages.missing != NULL and pages.missing[page] and copy_in(pages.table, page) == NULL
+    return pages.missing != NULL and load_acquire(&pages.missing[page]) and copy_in(pages.table, page) == NULL
 
 
 cdef bint fetch_page(RamRegion* region, uint64_t page) noexcept nogil:
@@ -219,21 +227,22 @@ cdef int prepare_restore(Machine* machine, Ram ram, RegionContent target) except
     cdef RegionContent now = ram.content
     cdef RamRegion* region = &ram.region
     cdef uint64_t page
+    cdef bint related = now is not None and now.image is target.image
     if region.base != target.base or region.size != target.size:
         raise ValueError(f"RAM at {region.base:#x} of {region.size:#x} bytes, not at {target.base:#x} of "
                          f"{target.size:#x}")
-    if now is not None and now.image is target.image:
-        if target.pages.missing != NULL:
-            load_written_back(region, now, target)
-        return 0
-    if region.absent == NULL and has_absent(&target.pages):
+    if not related and region.absent == NULL and has_absent(&target.pages):
         region.absent = <uint8_t*>map_zeroed(region.size >> PAGE_SHIFT)
         if region.absent == NULL:
             raise MemoryError("no room for the page map of a restored machine")
-    if target.pages.missing != NULL and ram.exports:
+    if target.pages.missing == NULL:
+        return 0
+    if ram.exports:
         for page in range(region.size >> PAGE_SHIFT):
             target.load(page)
-    elif target.pages.missing != NULL:
+    elif related:
+        load_written_back(region, now, target)
+    else:
         load_code(machine, region, target)
     return 0
 

@@ -18,6 +18,15 @@ cdef extern from "<unistd.h>" nogil:
     enum: SEEK_DATA
     enum: SEEK_HOLE
 
+cdef extern from *:
+    """
+    /* Who finds a page not missing, without the GIL, finds its bytes. */
+    static inline void vm_store_release(unsigned char *place, unsigned char value) {
+        __atomic_store_n(place, value, __ATOMIC_RELEASE);
+    }
+    """
+    void store_release "vm_store_release"(uint8_t* place, uint8_t value) noexcept nogil
+
 cdef struct Mapping:        # what an image was
     Garbage garbage         # first
     int descriptor
@@ -103,7 +112,7 @@ cdef class RamImage:
             for i in range(min(<uint64_t>source.len >> PAGE_SHIFT, (self.size >> PAGE_SHIFT) - first)):
                 if self.missing[first + i]:
                     memcpy(self.host + (first + i << PAGE_SHIFT), <uint8_t*>source.buf + (i << PAGE_SHIFT), PAGE_SIZE)
-                    self.missing[first + i] = 0
+                    store_release(&self.missing[first + i], 0)
         finally:
             PyBuffer_Release(&source)
         return 0
