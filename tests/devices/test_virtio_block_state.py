@@ -178,3 +178,19 @@ def test_damage_is_an_error_of_the_request(board, tmp_path):
     assert disk.request(IN, 0, length=512)[0] == IOERR and disk.write(0, bytes(512)) == IOERR
     assert disk.read(1 << 20) == bytes(512)
     disk.device.close()
+
+
+def test_a_disk_that_has_shrunk_comes_back_from_plain_data(tmp_path):
+    """What was behind its end is kept, for whoever goes back to when it was longer."""
+    image = tmp_path / "disk.img"
+    image.write_bytes(b"x" * 16384)
+    device = BlockDevice(image)
+    device.save()
+    device.disk.write(8192, [memoryview(b"y" * 4096)])
+    device.disk.resize(4096)
+    saved = device.save()
+    plain = saved | {"contents": saved["contents"].plain()}
+    assert max(plain["contents"]["clusters"]) * 4096 >= plain["contents"]["size"]
+    device.load(plain)
+    assert not device.differs(saved)
+    device.close()

@@ -329,7 +329,7 @@ class WritableDisk(Disk):
             raise LoadError(f"{self.path}: the saved disk is damaged: it has {size!r} bytes; save it again")
         for number, data in state["clusters"].items():
             if type(number) is not int or type(data) is not bytes or len(data) not in (0, CLUSTER) \
-                    or not 0 <= number * CLUSTER < size:
+                    or not 0 <= number < MOST_CLUSTERS:
                 raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number!r}; save it again")
             layer.put(number, data or ZEROS)
         return DiskState(self.base, layer.capture(), size)
