@@ -114,9 +114,7 @@ class Recorder:
         self._note_changes()
 
     def end(self) -> None:
-        self._left = self._standing.states()
-        self._left_time = self._standing.time()
-        self._left_devices = self._standing.devices()
+        self._left = self._standing.all()
 
     def next_stop(self) -> tuple[int, int]:
         self._let_in()
@@ -178,16 +176,11 @@ class Recorder:
 
     # --- Writing down ------------------------------------------------------------------------------------------------
 
-    def _may_enter(self) -> bool:
-        """Whether this is between two slices, and nothing is half done."""
-        return self._runner.thread is None or (self._runner.between_slices
-                                               and self._runner.thread == threading.get_ident())
-
     def _from_outside(self, what: str) -> bool:
         """Whether a program does it, and no device or hook: what these do in a run follows from the run."""
         if self._asked:
             return False
-        if self._entering or self._may_enter():
+        if self._entering or self._runner.may_be_told:
             return not self._entering
         if self._runner.thread != threading.get_ident():
             raise MachineBusy(f"{what} from another thread while a machine runs that is recorded: do it between two "
@@ -200,7 +193,7 @@ class Recorder:
         elif self._asked:
             self._append(occurrence.kind, occurrence.source, occurrence.data)
             occurrence.action()
-        elif self._may_enter() and threading.get_ident() == self._thread:
+        elif self._runner.may_be_told and threading.get_ident() == self._thread:
             self._let_happen(occurrence)
         else:
             self._waiting.append(occurrence)
@@ -234,16 +227,15 @@ class Recorder:
 
     def _note_changes(self) -> None:
         """What a program has done to the harts, the clock and devices since the last run."""
-        states, time, devices = self._standing.states(), self._standing.time(), self._standing.devices()
-        if time != self._left_time:
-            self._append(Kind.CLOCK, data=TIME.pack(*time))
-        for number, (before, after) in enumerate(zip(self._left, states, strict=True)):
+        left, self._left = self._left, self._standing.all()
+        if left.time != self._left.time:
+            self._append(Kind.CLOCK, data=TIME.pack(*self._left.time))
+        for number, (before, after) in enumerate(zip(left.harts, self._left.harts, strict=True)):
             if before != after:
                 self._append(Kind.HART, str(number), changes_of(before, after))
-        for name, saved in devices.items():
-            if saved != self._left_devices[name]:
-                self._append(Kind.DEVICE, name, changes_of_device(self._left_devices[name], saved))
-        self._left, self._left_time, self._left_devices = states, time, devices
+        for name, saved in self._left.devices.items():
+            if saved != left.devices[name]:
+                self._append(Kind.DEVICE, name, changes_of_device(left.devices[name], saved))
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
         entry = Entry(kind, self._outside.stamp(), source, data,

@@ -10,7 +10,6 @@ that only note what they meet, and then once more up to the last of that.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -179,13 +178,13 @@ class Past:
         self._happen(partial(self._inputs.witnesses[device].let_cancel, event))
 
     def wrote(self, address: int, data: bytes) -> None:
-        self._disturbed |= self._is_outside()
+        self._disturbed |= self._runner.may_be_told
 
     def cleared(self, address: int, size: int) -> None:
-        self._disturbed |= self._is_outside()
+        self._disturbed |= self._runner.may_be_told
 
     def asked(self, address: int, size: int) -> None:
-        self._disturbed |= self._is_outside()
+        self._disturbed |= self._runner.may_be_told
 
     @contextmanager
     def reset(self) -> Iterator[None]:
@@ -196,7 +195,7 @@ class Past:
         """Something comes from outside; in the middle of a slice it waits until that ends."""
         if not self.live:
             return                      # it came, and what that led to is kept
-        if self._asked or self._is_outside():
+        if self._asked or self._runner.may_be_told:
             self._let_in(action)
         else:
             self._waiting.append(action)
@@ -205,11 +204,6 @@ class Past:
     def _let_in(self, action: Callable[[], None]) -> None:
         self._disturbed = True
         action()
-
-    def _is_outside(self) -> bool:
-        """Whether what happens is not the machine's own doing: between two slices, in the program's thread."""
-        return self._runner.thread is None or (self._runner.between_slices
-                                               and self._runner.thread == threading.get_ident())
 
     # --- Keeping it --------------------------------------------------------------------------------------------------
 

@@ -101,6 +101,13 @@ class Runner(Stateful):
     # --- The loop ----------------------------------------------------------------------------------------------------
 
     @property
+    def may_be_told(self) -> bool:
+        """Whether what is done now comes from outside the run: nothing runs, or it is between two slices, and the
+        program's thread that does it.
+        """
+        return self.thread is None or (self.between_slices and self.thread == threading.get_ident())
+
+    @property
     def steps(self) -> int:
         return self._clock.steps
 

@@ -14,8 +14,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vm.devices import UART, Device, Entropy, GenerationId, GoldfishRTC, VirtioConsole
-from vm.disks.disk import DiskState
-from vm.errors import SnapshotError, VmError
+from vm.disks.disk import without_disks
+from vm.errors import SnapshotError
 from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion
 from vm.sizes import PAGE_SIZE
 from vm.snapshots.file import SnapshotFile
@@ -56,19 +56,13 @@ def save(path: str | os.PathLike[str], saved: Saved, parent: SnapshotFile | None
         "regions": [tuple(region) for region in plan.regions],
         "devices": [(name, address, irq, kind, setup_of(model)) for name, address, irq, kind, model in plan.devices],
         "harts": state.harts,
-        "parts": {name: plain(part) for name, part in state.parts.items()},
+        "parts": {name: without_disks(part) if isinstance(part, dict) else part for name, part in state.parts.items()},
         "steps": saved.steps,
         "host_words": saved.host_words,
     }
     regions = [Region(f"RAM at {content.base:#x}", content.size) for content in state.memory]
     data["bases"] = [content.base for content in state.memory]
     return write(path, data, regions, pages(state.memory, before), parent)
-
-
-def plain(part: Any) -> Any:
-    if not isinstance(part, dict):
-        return part
-    return {name: value.plain() if isinstance(value, DiskState) else value for name, value in part.items()}
 
 
 def setup_of(model: Device | None) -> dict[str, Any]:
@@ -108,9 +102,9 @@ def load(file: SnapshotFile) -> Saved:
         memory = tuple(content_of(file, number, base) for number, base in enumerate(data["bases"]))
         state = MachineState(memory, tuple(data["harts"]), dict(data["parts"]))
         return Saved(plan, state, operator.index(data["steps"]), words_of(data["host_words"]))
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, VmError) as error:
-        if isinstance(error, SnapshotError):
-            raise
+    except SnapshotError:
+        raise
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise SnapshotError(f"{file.path}: holds no state of a machine that this vm knows ({error!r}); save it "
                             "again") from error
 

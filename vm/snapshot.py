@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from vm.plan import MachinePlan, MachineState
 
 
+LONGEST_VALUE = 60                      # characters of a value that a difference shows
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Snapshot:
     """What `Machine.snapshot` took. It never changes; the machine, its forks and others can go back to it at any time.
@@ -168,6 +171,3 @@ def differences_in(name: str, ours: Any, theirs: Any) -> list[str]:
 def short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
-
-
-LONGEST_VALUE = 60                          # characters of a value that a difference shows

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from vm.boards.placed import Placed
 from vm.clock import Clock
-from vm.disks.disk import DiskState
+from vm.disks.disk import without_disks
 from vm.errors import LoadError
 from vm.hart import Hart
 from vm.log import Stamp
@@ -24,6 +24,14 @@ SCRATCH = slice(64 * WORD.size, 80 * WORD.size)     # slots of a state that engi
 FASTEST = 1                                 # of zlib; most of a state is zeroes
 SMALL = 12, 4                               # the same, its window and memory: a larger one takes longer to set up
 FEW = 8                                     # registers that a message names
+
+
+class Whole(NamedTuple):
+    """Everything that a program can change of a machine between two runs, but for memory."""
+
+    harts: tuple[bytes, ...]
+    time: tuple[int, int]
+    devices: dict[str, dict[str, Any]]
 
 
 class Standing:
@@ -59,9 +67,9 @@ class Standing:
         """What is saved of each device that is deterministic."""
         return {name: placed.device.save() for name, placed in self._devices.items() if placed.device.deterministic}
 
-    def all(self) -> tuple[Any, ...]:
-        """Everything that a program can change between two runs, but for memory."""
-        return self.states(), self.time(), self.devices()
+    def all(self) -> Whole:
+        """As it is now."""
+        return Whole(self.states(), self.time(), self.devices())
 
     def change_device(self, name: str, changes: bytes) -> None:
         """Make a device what it was made while the log was recorded: what `changes_of_device` gave.
@@ -152,5 +160,4 @@ def changes_of(before: bytes, after: bytes) -> bytes:
 
 def changes_of_device(before: dict[str, Any], after: dict[str, Any]) -> bytes:
     """The attributes that are not what they were, in the encoding of vm.snapshots."""
-    return encode({name: value.plain() if isinstance(value, DiskState) else value
-                   for name, value in after.items() if value != before[name]})
+    return encode(without_disks({name: value for name, value in after.items() if value != before[name]}))

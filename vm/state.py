@@ -73,6 +73,8 @@ class Stateful:
         for name in self.state:
             value, now = saved[name], getattr(self, name, None)
             if now != value:                # most of it: then there is nothing to copy
+                if isinstance(now, bytearray) and not isinstance(value, bytes):
+                    raise SnapshotError(f"the saved state of {type(self).__name__} is damaged: {name} is no bytes")
                 setattr(self, name, bytearray(value) if isinstance(now, bytearray) else plain(value))
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
@@ -81,9 +83,6 @@ class Stateful:
             missing_or_unknown = saved.keys() ^ self._known
             raise SnapshotError(f"the saved state of {type(self).__name__} does not fit this version: "
                                 f"{', '.join(sorted(missing_or_unknown))} missing or unknown")
-        for name in self.state:
-            if isinstance(getattr(self, name, None), bytearray) and not isinstance(saved[name], bytes):
-                raise SnapshotError(f"the saved state of {type(self).__name__} is damaged: {name} is no bytes")
 
 
 def several(getter: Callable[..., Any], *names: str) -> Values:

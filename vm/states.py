@@ -127,11 +127,9 @@ class StatesOfMachine(ABC):
         raises; the machine is then as it was.
         """
         self._refuse_unless_still("restore")
-        if not isinstance(snapshot, Snapshot):
-            raise TypeError(f"restore() takes what snapshot() gave, not {type(snapshot).__name__}")
+        refuse_no_snapshot("restore", snapshot)
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
-        self._map_devices()
         self._in_run = True             # for other threads
         try:
             if snapshot.plan is self._plan:
@@ -146,23 +144,23 @@ class StatesOfMachine(ABC):
         here = self._take_snapshot()
         try:
             self._begin_as(snapshot)
-        except VmError:
+        except BaseException:
             self._go_to(here)
             raise
 
     def _begin_as(self, snapshot: Snapshot) -> None:
         """Take over a state that may be none of such a machine: then the machine is of no use. Raises SnapshotError."""
-        self._map_devices()
         try:
             self._go_to(snapshot)
+        except VmError:
+            raise
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
-            if isinstance(error, VmError):
-                raise
             raise SnapshotError(f"the snapshot holds what no machine like this one can be: {error!r}; save it "
                                 "again") from error
 
     def _go_to(self, snapshot: Snapshot) -> None:
         """`restore` of a machine of the same shape, between two runs or two slices."""
+        self._map_devices()
         state = snapshot.state
         self._native.restore(state.memory, state.harts)
         if snapshot.start is not self._start:
@@ -211,8 +209,7 @@ class StatesOfMachine(ABC):
         Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
         """
         self._refuse_unless_still("equals")
-        if not isinstance(snapshot, Snapshot):
-            raise TypeError(f"equals() takes what snapshot() gave, not {type(snapshot).__name__}")
+        refuse_no_snapshot("equals", snapshot)
         self._plan.refuse_other(snapshot.plan)
         found = []
         for native, saved in zip(self._natives, snapshot.state.harts, strict=True):
@@ -344,3 +341,9 @@ class StatesOfMachine(ABC):
         if not isinstance(self.inputs.history, Past):
             raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
         return self.inputs.history
+
+
+def refuse_no_snapshot(what: str, snapshot: object) -> None:
+    """Raise TypeError for what is none, where `what` was called."""
+    if not isinstance(snapshot, Snapshot):
+        raise TypeError(f"{what}() takes what snapshot() gave, not {type(snapshot).__name__}")

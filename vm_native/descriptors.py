@@ -20,6 +20,20 @@ def above_standard(descriptor: int) -> int:
         os.close(descriptor)
 
 
+def memory_file(size: int) -> int:
+    """A file of so many bytes of zeroes, in the host's memory, for guest RAM. Raises MemoryError."""
+    try:
+        descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
+        try:
+            os.ftruncate(descriptor, size)
+        except OSError:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise MemoryError(f"the host does not give {size} bytes of guest RAM ({error.strerror})") from error
+    return descriptor
+
+
 def open_standard() -> None:
     """Open /dev/null on each standard descriptor that is closed."""
     for number in STANDARD:

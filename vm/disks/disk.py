@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from vm.disks.chain import open_image
-from vm.disks.image import CHUNK, SECTOR, Image
+from vm.disks.image import CHUNK, SECTOR, Image, Sectors
 from vm.disks.layer import CLUSTER, EMPTY, ZEROS, Layer, Table, clusters, differing
 from vm.disks.qcow2.image import read_padded
 from vm.errors import ConfigurationError, LoadError
@@ -150,35 +150,13 @@ class DiskState:
                 "clusters": {number: b"" if data == ZEROS else data for number, data in saved.items()}}
 
 
-class Disk:
-    """What a block device reads and writes. `size` in bytes, `path` of the image."""
+def without_disks(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved state as plain data: a DiskState in it is told by what it holds."""
+    return {name: value.plain() if isinstance(value, DiskState) else value for name, value in saved.items()}
 
-    path: str
-    size: int
 
-    def read(self, offset: int, view: memoryview) -> None:
-        """Fill `view` from `offset`."""
-        raise NotImplementedError
-
-    def write(self, offset: int, views: Iterable[memoryview]) -> None:
-        """Write whole sectors, given in any pieces."""
-        raise NotImplementedError
-
-    def zero(self, offset: int, length: int, unmap: bool) -> None:
-        """Make a range read as zeros; it may lose its space on the host's disk if `unmap`."""
-        raise NotImplementedError
-
-    def discard(self, offset: int, length: int) -> None:
-        """Give a range's space back; it reads as zeros then, if the host can do that."""
-        raise NotImplementedError
-
-    def flush(self) -> None:
-        """Return when what was written is safe: on the host's disk, if it is to stay."""
-        raise NotImplementedError
-
-    def resize(self, size: int) -> None:
-        """Make the disk larger, by zeros, or cut its end off."""
-        raise NotImplementedError
+class Disk(Sectors):
+    """What a block device reads and writes."""
 
     def capture(self) -> DiskState:
         """The state now."""

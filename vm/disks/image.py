@@ -172,15 +172,14 @@ class Extent(NamedTuple):
     kind: str               # "data"; "zero": it reads as zeros; "below": the backing file has it
 
 
-class Image:
-    """A disk image that is open. `size` is what the guest sees, `below` the image that it is an overlay of."""
+class Sectors:
+    """What is read and written by offset and length, in bytes: an image, or a disk that is made of one.
 
-    format: str
+    `path` is the image's; `size` is what the guest sees.
+    """
+
     path: str
     size: int
-    read_only: bool
-    file: HostFile
-    below: Image | None = None
 
     def read(self, offset: int, view: memoryview) -> None:
         """Fill `view` from `offset`."""
@@ -199,12 +198,21 @@ class Image:
         raise NotImplementedError
 
     def flush(self) -> None:
-        """Return when what was written is on the host's disk."""
+        """Return when what was written is safe: on the host's disk, if it is to stay."""
         raise NotImplementedError
 
     def resize(self, size: int) -> None:
         """Make the disk larger, by zeros, or smaller."""
         raise NotImplementedError
+
+
+class Image(Sectors):
+    """A disk image that is open. `below` is the image that it is an overlay of."""
+
+    format: str
+    read_only: bool
+    file: HostFile
+    below: Image | None = None
 
     def extents(self, start: int, end: int) -> Iterator[Extent]:
         """What is where in a range, in order and without gaps."""

@@ -4,15 +4,13 @@ It is of a memfd of its own until the first snapshot. That takes the memfd over 
 private mapping of it: the host copies a page when it is first written to, and forks map the same memfd
 (vm_native.state). Pages that are not in the memfd are absent: fetched when somebody first looks at them.
 """
-import os
-
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from posix.mman cimport MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap as c_mmap, munmap
 from posix.unistd cimport close
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 
-from vm_native.descriptors import above_standard
+from vm_native.descriptors import memory_file
 
 
 PAGE_BYTES = PAGE_SIZE      # for Python
@@ -40,11 +38,7 @@ cdef class Ram:
         self.region.code = <uint8_t*>map_zeroed(size >> PAGE_SHIFT)
         if self.region.dirty == NULL or self.region.dirty_pages == NULL or self.region.code == NULL:
             raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
-        try:
-            self.descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
-            os.ftruncate(self.descriptor, size)
-        except OSError as error:
-            raise MemoryError(f"the host does not give {size} bytes of guest RAM ({error.strerror})") from error
+        self.descriptor = memory_file(size)
         cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         if host == MAP_FAILED:
             raise MemoryError(f"the host does not map {size} bytes of guest RAM")

@@ -8,6 +8,7 @@ cdef class RamImage:
     cdef uint8_t* missing       # one byte a page: it is still where `load` has it; NULL: none is
     cdef object load
 
+    cdef int map_whole(self, uint64_t size) except -1
     cdef int fill(self, uint64_t page) except -1
     cdef int map_over(self, uint8_t* host) except -1
 

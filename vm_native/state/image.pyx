@@ -1,6 +1,4 @@
 """Images of RAM that never change: what regions map privately, and whose pages the host has once for all of them."""
-import os
-
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -12,7 +10,7 @@ from posix.unistd cimport close, lseek
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 from vm_native.state.collector cimport Garbage, give_away
 
-from vm_native.descriptors import above_standard
+from vm_native.descriptors import memory_file
 
 cdef extern from "<unistd.h>" nogil:
     enum: SEEK_DATA
@@ -62,12 +60,8 @@ cdef class RamImage:
         if self.missing == NULL:
             raise MemoryError("no room for the page map of an image of RAM")
         memcpy(self.missing, <const char*>missing, len(missing))
-        try:
-            self.descriptor = above_standard(os.memfd_create("vm-ram", os.MFD_CLOEXEC))
-            os.ftruncate(self.descriptor, size)
-        except OSError as error:
-            raise MemoryError(f"the host does not give {size} bytes of guest RAM ({error.strerror})") from error
-        self.open(size)
+        self.descriptor = memory_file(size)
+        self.map_whole(size)
 
     def __dealloc__(self):
         cdef Mapping* mapping
@@ -82,13 +76,14 @@ cdef class RamImage:
         mapping.host, mapping.missing = self.host, self.missing
         give_away(&mapping.garbage)
 
-    def open(self, uint64_t size):
-        """Map the memfd."""
+    cdef int map_whole(self, uint64_t size) except -1:
+        """Let `host` be all of the memfd."""
         cdef void* address = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         self.size = size
         if address == MAP_FAILED:
             raise MemoryError(f"the host does not map {size} bytes of guest RAM")
         self.host = <uint8_t*>address
+        return 0
 
     cdef int map_over(self, uint8_t* host) except -1:
         """Let `size` bytes at a host address be a private view of the image."""
@@ -141,5 +136,5 @@ cdef RamImage image_of(int descriptor, uint64_t size):
     """The image that a memfd is, which nobody writes to from now on; it closes the descriptor. Raises MemoryError."""
     cdef RamImage image = RamImage.__new__(RamImage)
     image.descriptor = descriptor
-    image.open(size)
+    image.map_whole(size)
     return image

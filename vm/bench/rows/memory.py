@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 import vm
-from vm.bench.errors import NotBuilt, RunFailed
+from vm.bench.errors import RunFailed
 from vm.bench.kernels import DATA, Kernels, best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
-from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY
+from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY, fetched
 from vm.bench.variants import NO_TLB, named
 from vm.boards.virt import RAM_BASE
-from vm.errors import ImageError
 from vm.images import debian_installer
 
 CLAIM = Claim(2.56, "2.56x")
@@ -109,10 +108,7 @@ def misses_of(pages: int) -> Callable[[], Iterator[Pair]]:
 
 def misses_of_a_boot() -> Iterator[Pair]:
     """Fetches count, too."""
-    try:
-        kernel, initrd = debian_installer()
-    except ImageError as error:
-        raise NotBuilt(str(error)) from error
+    kernel, initrd = fetched(debian_installer)
     with vm.Machine(memory=BOOT_MEMORY, engine=best_engine()) as machine:
         machine.boot(kernel, initrd, BOOT_LINE)
         stop = machine.run()

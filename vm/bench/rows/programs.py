@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from vm.bench.contenders import PEERS, contender, qemu
 from vm.bench.errors import NotBuilt, RunFailed
@@ -14,6 +15,8 @@ from vm.bench.processes import VM, Run, timed
 from vm.bench.variants import ENGINE
 from vm.errors import ImageError
 from vm.images import debian_installer
+
+Fetched = TypeVar("Fetched")
 
 BOOT_LINE = ('rdinit=/bin/sh console=ttyS0 -- -c "mount /proc; mount /sys; find / -xdev | sort | wc -l;'
              ' echo userspace; echo o > /proc/sysrq-trigger; sleep 60"')
@@ -66,16 +69,21 @@ def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
         if missing := PEERS["qemu"].missing():
             raise NotBuilt(missing)
-        try:
-            kernel, initrd = debian_installer()
-        except ImageError as error:
-            raise NotBuilt(str(error)) from error
+        kernel, initrd = fetched(debian_installer)
         theirs: list[str | Path] = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
         ours: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
                                   "--initrd", initrd, "--append", BOOT_LINE]
         yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {ENGINE: engine})),
                            rounds)()
     return pairs
+
+
+def fetched(image: Callable[[], Fetched]) -> Fetched:
+    """What `image` downloads. Raises NotBuilt where it cannot be had."""
+    try:
+        return image()
+    except ImageError as error:
+        raise NotBuilt(str(error)) from error
 
 
 def userspace(run: Run) -> float:

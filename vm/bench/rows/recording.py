@@ -4,11 +4,10 @@ import time
 from collections.abc import Callable, Iterator
 
 import vm
-from vm.bench.errors import NotBuilt, RunFailed
+from vm.bench.errors import RunFailed
 from vm.bench.kernels import DATA, Kernels, best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
-from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY
-from vm.errors import ImageError
+from vm.bench.rows.programs import BOOT_LINE, BOOT_MEMORY, fetched
 from vm.images import debian_installer
 
 CLAIM = Claim(0.99, "at least 0.99x")
@@ -48,10 +47,7 @@ def of_a_boot(keys: int, rounds: int) -> Callable[[], Iterator[Pair]]:
 
 def boot(keys: int, recorded: bool) -> float:
     """Seconds of the processor that a boot takes to its power-off."""
-    try:
-        kernel, initrd = debian_installer()
-    except ImageError as error:
-        raise NotBuilt(str(error)) from error
+    kernel, initrd = fetched(debian_installer)
     with vm.Machine(memory=BOOT_MEMORY, engine=best_engine()) as machine:
         machine.boot(kernel, initrd, BOOT_LINE)
         start = time.thread_time()

@@ -19,8 +19,8 @@ from vm.bench.errors import NotBuilt, RunFailed
 from vm.bench.guests.build import elf
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
+from vm.bench.rows.programs import fetched
 from vm.boards.virt import RAM_BASE
-from vm.errors import ImageError
 from vm.images import debian
 from vm.sizes import PAGE_SIZE
 
@@ -81,10 +81,7 @@ def started(guest: str) -> vm.Snapshot:
 
 
 def boot(machine: vm.Machine) -> None:
-    try:
-        linux = debian()
-    except ImageError as error:
-        raise NotBuilt(str(error)) from error
+    linux = fetched(debian)
     machine.boot(linux.kernel, initrd=linux.initrd, cmdline=linux.cmdline)
     machine.shell()
 
