@@ -558,11 +558,13 @@ class Machine(StatesOfMachine):
         """Give RAM, compiled code, disk images and their descriptors back to the host; twice is harmless.
 
         What needs one of them raises MachineUnusable from now on; registers, console and counters can still be read. A
-        view of memory that is alive keeps RAM for itself until it dies.
+        view of memory that is alive keeps RAM for itself until it dies, and a snapshot what it needs.
         """
         if self._in_run:
             raise MachineBusy("close() was called while the same machine runs: from a callback, or another thread")
         try:
+            if self._compiled is not None:
+                self._compiled.layers()         # for whoever begins with a snapshot of this machine
             self.board.close()
         finally:
             self._native.close()

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from vm.devices.base import Device
     from vm.machine import Machine
     from vm.plan import MachinePlan, MachineState
+    from vm_native.execution.native_machine import NativeMachine
+    from vm_native.shared_code import SharedCode
 
 
 LONGEST_VALUE = 60                      # characters of a value that a difference shows
@@ -39,6 +41,7 @@ class Snapshot:
     steps: int
     start: Start | None = None              # None: unknown, and `reset` has nothing to begin with
     came_from: weakref.ref[Snapshot] | None = None
+    code: CompiledCode | None = None        # of the machine that it was taken of
     file: tuple[Path, bytes] | None = field(default=None, init=False)      # where it was saved, and as what
 
     @property
@@ -65,6 +68,8 @@ class Snapshot:
                 machine.restore(self)
             else:
                 machine._begin_as(self)         # it is what was planned: there is nothing to compare
+            if self.code is not None:
+                machine._native.take_shared(self.code.layers())
         except BaseException:
             machine.close()
             raise
@@ -134,6 +139,25 @@ class Snapshot:
         size = sum(content.size for content in self.state.memory)
         return (f"<Snapshot: {len(self.state.harts)} hart{'s' * (len(self.state.harts) > 1)}, {size >> 20} MiB, "
                 f"{self.steps:,} steps, {self.copied_bytes // PAGE_SIZE} pages of its own>")
+
+
+class CompiledCode:
+    """What a machine has compiled, for those that begin with a snapshot of it.
+
+    It is handed over when the first of them does, or the machine is closed, and then again as it becomes more. They run
+    it where their memory holds what it was made of.
+    """
+
+    def __init__(self, native: NativeMachine):
+        self.native = weakref.ref(native)
+        self.kept: tuple[SharedCode, ...] = ()
+
+    def layers(self) -> tuple[SharedCode, ...]:
+        native = self.native()
+        if native is not None and not native.closed:
+            native.share_code()
+            self.kept = native.shared_code
+        return self.kept
 
 
 def unpickled(content: bytes) -> Snapshot:

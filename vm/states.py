@@ -12,7 +12,7 @@ from vm.arguments import whole_number
 from vm.errors import ConfigurationError, SnapshotError, VmError
 from vm.plan import MachineState
 from vm.sizes import PAGE_SIZE
-from vm.snapshot import Comparison, Snapshot, differences_in
+from vm.snapshot import Comparison, CompiledCode, Snapshot, differences_in
 from vm_native.state.content import changed_pages
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class StatesOfMachine(ABC):
     _start: Start | None
     _in_run: bool                           # or is between two states
     _stands_on: Snapshot | None = None      # the last one taken or gone back to
+    _compiled: CompiledCode | None = None   # what its snapshots know of its code, once there is one
 
     @property
     @abstractmethod
@@ -114,8 +115,13 @@ class StatesOfMachine(ABC):
         harts = tuple([native.save() for native in self._natives])
         before = None if self._stands_on is None else weakref.ref(self._stands_on)
         self._stands_on = Snapshot(self._plan, MachineState(self._native.capture(), harts, parts), self.steps,
-                                   self._start, before)
+                                   self._start, before, self._code_to_share())
         return self._stands_on
+
+    def _code_to_share(self) -> CompiledCode:
+        if self._compiled is None:
+            self._compiled = CompiledCode(self._native)
+        return self._compiled
 
     def restore(self, snapshot: Snapshot) -> None:
         """Be as the machine was when a snapshot was taken: this one, or another of the same shape.
@@ -180,7 +186,9 @@ class StatesOfMachine(ABC):
     def fork(self, n: int, *, identity: Identity = "same") -> list[Self]: ...
 
     def fork(self, n: int | None = None, *, identity: Identity = "same") -> Self | list[Self]:
-        """Another machine in the state of this one, or a list of `n`: they share RAM that none of them writes.
+        """Another machine in the state of this one, or a list of `n`.
+
+        They share RAM that none of them writes, and what has been compiled until then.
 
         identity: "same", and with the same input they do the same; "new", and what must differ between computers does:
         entropy, the date of a virtual clock, and what vm.devices.GenerationId tells the guest; a number, and it differs

@@ -2,7 +2,7 @@
 # store may kill blocks: their memory stays until `free_dead`.
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block, BlockKey, BlockExit
-from vm_native.machine cimport CodePage, Machine
+from vm_native.machine cimport CodeLayer, Machine
 from vm_native.memory.ram cimport PAGE_SHIFT, RamRegion
 
 cdef inline bint share_page(const BlockKey* a, const BlockKey* b) noexcept nogil:
@@ -14,17 +14,14 @@ cdef Block* new_block() noexcept nogil
 cdef void free_block(Block* block) noexcept nogil
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
-cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil
 cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
 cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil
-cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil
-cdef bint is_translated(const CodePage* page, uint64_t offset, uint64_t size) noexcept nogil
-cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
+cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil
 cdef void forget_translations(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil
 cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogil

@@ -9,24 +9,23 @@ never stops for long.
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
+from vm_native.code_pages cimport (
+    cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn, notice_stores, overlap, record_of,
+)
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
-    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, BlockCache, CodePage, Machine, forget_all_code, forget_block,
-    revoke_store_ranges, revoke_writes,
+    BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps,
 )
-from vm_native.memory.bus cimport MAX_RAM_REGIONS, physical_of, ram_at
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed, zero_pages
-
-cdef extern from *:
-    int count_leading_zeros "__builtin_clzll"(unsigned long long value) noexcept nogil
-    int count_trailing_zeros "__builtin_ctzll"(unsigned long long value) noexcept nogil
+from vm_native.shared_code cimport (
+    add_layer, hash_of, hold, mark_shared, new_page, open_layer, put_in, refute, release_all, release_overlapping,
+)
 
 cdef enum:
     FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
     LAST_BUCKET_BITS = 18
-    CHURN_LIMIT = 24                # invalidations by stores to a line before its code is left uncached ...
-    CHURN_FORGOTTEN = 5000000       # ... until this many steps have passed without another in its page
     EVICTED_AT_ONCE = 16
 
 
@@ -101,23 +100,16 @@ cdef void free_blocks(Machine* machine) noexcept nogil:
         free(record)
 
 
-cdef void has_no_code(Machine* machine, uint64_t physical) noexcept nogil:
-    cdef RamRegion* region = ram_at(machine.map, physical, 1)
-    region.code[(physical - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
-
-
 cdef void forget_translations(Machine* machine) noexcept nogil:
     """Give the host what all blocks and compiled code take. Between slices."""
-    cdef Block* block = machine.blocks.newest
+    cdef CodePage* page = machine.blocks.records
     cdef int i
     forget_all_code(machine)
     if machine.compiler != NULL:
         machine.compiler.forget(machine.compiler)
-    while block != NULL:
-        has_no_code(machine, block.key.physical)
-        if block.second_page:
-            has_no_code(machine, block.second_page)
-        block = block.older
+    while page != NULL:
+        has_no_code(machine, page.physical)
+        page = page.next
     machine.blocks.invalidations += machine.blocks.count
     machine.blocks.evictions += machine.blocks.count
     free_blocks(machine)
@@ -130,6 +122,7 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
     """Free everything, once. Looks at neither RAM nor harts: the garbage collector may have taken them first."""
     cdef int i
     free_blocks(machine)
+    machine.blocks.layer_count = 0
     free(machine.blocks.buckets)
     machine.blocks.buckets = NULL
     for i in range(MAX_RAM_REGIONS):
@@ -138,9 +131,7 @@ cdef void destroy_cache(Machine* machine) noexcept nogil:
 
 
 cdef inline Block** bucket_of(const BlockCache* cache, const BlockKey* key) noexcept nogil:
-    # Fibonacci hashing: the shared libraries of many processes differ in high bits of pc only.
-    cdef uint64_t mixed = key.pc >> 1 ^ key.mode << 48 ^ (key.physical >> PAGE_SHIFT) * 0xFF51AFD7ED558CCDULL
-    return &cache.buckets[(mixed * 0x9E3779B97F4A7C15ULL) >> (64 - cache.bucket_bits)]
+    return &cache.buckets[hash_of(key, cache.bucket_bits)]
 
 
 cdef void put_in_bucket(BlockCache* cache, Block* block) noexcept nogil:
@@ -172,47 +163,6 @@ cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil:
     return NULL
 
 
-cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil:
-    cdef int i
-    cdef uint64_t offset
-    for i in range(machine.map.region_count):
-        offset = physical - machine.map.regions[i].base
-        if offset < machine.map.regions[i].size:
-            return &machine.blocks.pages[i][offset >> PAGE_SHIFT]
-    return NULL
-
-
-cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil:
-    """How many bytes of code from this physical address on, in its page, are RAM and not overwritten all the time."""
-    cdef CodePage** record = code_page_of(machine, physical)
-    cdef uint64_t offset = physical & PAGE_OFFSET
-    cdef uint64_t ahead
-    if record == NULL:
-        return 0
-    if record[0] == NULL or not record[0].restless:
-        return PAGE_SIZE - offset
-    if machine.timeline.steps - record[0].churned_at >= CHURN_FORGOTTEN:
-        record[0].restless = 0
-        memset(record[0].churn, 0, sizeof(record[0].churn))
-        return PAGE_SIZE - offset
-    ahead = record[0].restless & <uint64_t>-1 << (offset >> CODE_LINE_SHIFT)
-    if not ahead:
-        return PAGE_SIZE - offset
-    ahead = <uint64_t>count_trailing_zeros(ahead) << CODE_LINE_SHIFT
-    return ahead - offset if ahead > offset else 0
-
-
-cdef void note_churn(Machine* machine, CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
-    """A store to [offset, offset + size) has killed blocks."""
-    cdef uint64_t line
-    for line in range(offset >> CODE_LINE_SHIFT, (offset + size - 1 >> CODE_LINE_SHIFT) + 1):
-        page.churn[line] += 1
-        if page.churn[line] >= CHURN_LIMIT:
-            page.churn[line] = CHURN_LIMIT
-            page.restless |= 1ULL << line
-    page.churned_at = machine.timeline.steps
-
-
 cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil:
     """How many instructions from the start of a fresh translation on may be cached."""
     cdef uint64_t room = cacheable_bytes(machine, block.key.physical)
@@ -234,68 +184,29 @@ cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
     return 0 if (block.key.physical & PAGE_MASK) == page else 1
 
 
-# --- Which bytes of a page are translated. Offsets are in the page; a range lies inside it and is not empty. ----------
-
-cdef inline uint64_t granules_in_word(uint64_t word, uint64_t first, uint64_t last) noexcept nogil:
-    """The bits of granules `first` to `last` that stand in a word of `CodePage.translated`, which has some of them."""
-    cdef uint64_t bits = <uint64_t>-1
-    if word == first >> 6:
-        bits &= <uint64_t>-1 << (first & 63)
-    if word == last >> 6:
-        bits &= <uint64_t>-1 >> (63 - (last & 63))
-    return bits
-
-
-cdef bint is_translated(const CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
-    """Whether a byte of [offset, offset + size) may be; one that is not certainly is not."""
-    cdef uint64_t first = offset >> GRANULE_SHIFT
-    cdef uint64_t last = (offset + size - 1) >> GRANULE_SHIFT
-    cdef uint64_t word
-    for word in range(first >> 6, (last >> 6) + 1):
-        if page.translated[word] & granules_in_word(word, first, last):
-            return True
-    return False
-
-
-cdef void mark_translated(CodePage* page, uint64_t offset, uint64_t size) noexcept nogil:
-    cdef uint64_t first = offset >> GRANULE_SHIFT
-    cdef uint64_t last = (offset + size - 1) >> GRANULE_SHIFT
-    cdef uint64_t word
-    for word in range(first >> 6, (last >> 6) + 1):
-        page.translated[word] |= granules_in_word(word, first, last)
-
-
-cdef void mark_again(CodePage* page, uint64_t base) noexcept nogil:
-    """Just what the blocks of the page at `base` were made of: some are gone."""
+cdef void mark_again(CodePage* page) noexcept nogil:
+    """Just what the code of the page was made of: some is gone."""
     cdef Block* block = page.blocks
+    cdef uint64_t base = page.physical
     cdef uint64_t first
     cdef int which
     memset(page.translated, 0, sizeof(page.translated))
+    mark_shared(page)
     while block != NULL:
         which = which_page(block, base)
         first = bytes_in_first_page(block)
         if which == 0:
-            mark_translated(page, block.key.physical & PAGE_OFFSET, first)
+            mark_translated(page.translated, block.key.physical & PAGE_OFFSET, first)
         if block.second_page == base:
-            mark_translated(page, 0, block.size - first)
+            mark_translated(page.translated, 0, block.size - first)
         block = block.next_in_page[which]
 
 
-cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* start, uint64_t* end) noexcept nogil:
-    """The longest range [start, end) with nothing translated that has `offset` in it; that byte is not."""
-    cdef uint64_t granule = offset >> GRANULE_SHIFT
-    cdef int word = <int>(granule >> 6)
-    cdef uint64_t below = page.translated[word] & ~(<uint64_t>-1 << (granule & 63))
-    cdef uint64_t above = page.translated[word] & (<uint64_t>-1 << (granule & 63))
-    cdef int first = word, last = word
-    while not below and first > 0:
-        first -= 1
-        below = page.translated[first]
-    while not above and last < GRANULE_WORDS - 1:
-        last += 1
-        above = page.translated[last]
-    start[0] = (first * 64 + 64 - count_leading_zeros(below)) << GRANULE_SHIFT if below else 0
-    end[0] = (last * 64 + count_trailing_zeros(above)) << GRANULE_SHIFT if above else PAGE_SIZE
+cdef void settle_page(Machine* machine, CodePage* page) noexcept nogil:
+    """Code of the page is gone, or no longer held."""
+    mark_again(page)
+    if not holds_code(page):
+        has_no_code(machine, page.physical)
 
 
 cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:
@@ -314,28 +225,14 @@ cdef void remove_from_page(Block* block, int which, uint64_t page) noexcept nogi
 
 
 cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t physical, uint64_t size) noexcept nogil:
-    cdef CodePage** record = code_page_of(machine, physical)
-    cdef RamRegion* region = ram_at(machine.map, physical, 1)
-    cdef uint64_t page
+    cdef CodePage* record = record_of(machine, physical)
     if record == NULL:
         return -1
-    if record[0] == NULL:
-        record[0] = <CodePage*>calloc(1, sizeof(CodePage))
-        if record[0] == NULL:
-            return -1
-        record[0].physical = physical & PAGE_MASK
-        record[0].next = machine.blocks.records
-        machine.blocks.records = record[0]
-    page = (physical - region.base) >> PAGE_SHIFT
-    if region.code[page] & HAS_CODE:
-        revoke_store_ranges(machine)
-    else:
-        region.code[page] |= HAS_CODE
-        revoke_writes(machine, region, physical)
+    notice_stores(machine, physical)
     # Where both virtual pages are one physical page, the block stands in its list once, for both parts.
     if which_page(block, physical & PAGE_MASK) == which:
-        insert_in_page(&record[0].blocks, block, which, physical & PAGE_MASK)
-    mark_translated(record[0], physical & PAGE_OFFSET, size)
+        insert_in_page(&record.blocks, block, which, physical & PAGE_MASK)
+    mark_translated(record.translated, physical & PAGE_OFFSET, size)
     return 0
 
 
@@ -360,6 +257,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         return NULL
     block.cached = True
     block.beside_code = False
+    block.shared_page = NULL
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)
@@ -398,14 +296,29 @@ cdef void unlink_outgoing(BlockExit* exit) noexcept nogil:
     exit.target = NULL
 
 
-cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
-    """Take a block out of the bucket, the links, the jump caches and the page lists."""
+cdef void take_out(Machine* machine, Block* block) noexcept nogil:
+    """Of its bucket, and of those that are counted."""
     cdef Block** place = bucket_of(&machine.blocks, &block.key)
-    cdef BlockExit* exit = block.incoming
-    cdef BlockExit* following
     while place[0] != block:
         place = &place[0].next_in_bucket
     place[0] = block.next_in_bucket
+    if block.newer != NULL:
+        block.newer.older = block.older
+    else:
+        machine.blocks.newest = block.older
+    if block.older != NULL:
+        block.older.newer = block.newer
+    else:
+        machine.blocks.oldest = block.newer
+    machine.blocks.bytes -= block_bytes(block.uop_count)
+    machine.blocks.count -= 1
+
+
+cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
+    """Take a block out of the cache, the links, the jump caches and the page lists."""
+    cdef BlockExit* exit = block.incoming
+    cdef BlockExit* following
+    take_out(machine, block)
     while exit != NULL:
         following = exit.next_incoming
         exit.target = NULL
@@ -419,19 +332,9 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     drop_from_page(machine, block, 0, block.key.physical)
     if block.second_page:
         drop_from_page(machine, block, 1, block.second_page)
-    if block.newer != NULL:
-        block.newer.older = block.older
-    else:
-        machine.blocks.newest = block.older
-    if block.older != NULL:
-        block.older.newer = block.newer
-    else:
-        machine.blocks.oldest = block.newer
     block.dead = True
     block.next_dead = machine.blocks.dead
     machine.blocks.dead = block
-    machine.blocks.bytes -= block_bytes(block.uop_count)
-    machine.blocks.count -= 1
     machine.blocks.invalidations += 1
 
 
@@ -440,7 +343,7 @@ cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t phy
     cdef uint64_t base = physical & PAGE_MASK
     if which_page(block, base) == which:
         remove_from_page(block, which, base)
-    if page.blocks == NULL:
+    if not holds_code(page):
         memset(page.translated, 0, sizeof(page.translated))
         has_no_code(machine, base)
 
@@ -467,9 +370,11 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
             kill_block(machine, block)
             killed = True
         block = following
+    if release_overlapping(machine, page, physical & PAGE_OFFSET, size):
+        killed = True
     if killed:
         note_churn(machine, page, physical & PAGE_OFFSET, size)
-    mark_again(page, base)
+    settle_page(machine, page)
 
 
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil:
@@ -488,6 +393,7 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
 
 cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil:
     """Kill the blocks that reach over this address, physical or virtual, or up to it: they will end elsewhere now."""
+    cdef CodePage* page = machine.blocks.records
     cdef Block* block = machine.blocks.newest
     cdef Block* older
     cdef uint64_t start
@@ -497,6 +403,11 @@ cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noex
         if address - start <= block.size:
             kill_block(machine, block)
         block = older
+    while page != NULL:                 # where there is a breakpoint, no shared code is asked for
+        if page.held:
+            release_all(machine, page)
+            settle_page(machine, page)
+        page = page.next
 
 
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil:
@@ -504,18 +415,20 @@ cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, ui
     cdef CodePage* page
     if region.code[(physical - region.base) >> PAGE_SHIFT] & HAS_CODE:
         page = code_page_of(machine, physical)[0]
-        if is_translated(page, physical & PAGE_OFFSET, size):
+        if overlap(page.translated, physical & PAGE_OFFSET, size):
             kill_overlapping(machine, page, physical, size)
-
-
-cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil:
-    """What was translated of the page of RAM in which the host has this address; NULL if nothing ever was."""
-    return code_page_of(machine, physical_of(machine.map, host))[0]
 
 
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
     """A store of this block went to a page that holds code: when compiled, it shall look where in the page."""
-    if not block.beside_code:
+    cdef CodePage* page
+    if block.beside_code:
+        return
+    if block.shared_page != NULL:
+        page = code_page_of(machine, block.key.physical)[0]
+        refute(machine, page, block)    # it is translated anew, and that one can be told
+        settle_page(machine, page)
+    else:
         block.beside_code = True
         if machine.compiler != NULL:
             machine.compiler.discard(machine.compiler, block)
@@ -528,3 +441,82 @@ cdef void free_dead(Machine* machine) noexcept nogil:
         block = machine.blocks.dead
         machine.blocks.dead = block.next_dead
         free(block)
+
+
+# --- What is given to others ------------------------------------------------------------------------------------------
+
+cdef inline bint is_compiled(const Block* block) noexcept nogil:
+    return block.compiled_into != NULL
+
+
+cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
+    """Let a new layer have all compiled code and the blocks that it was made of, and the machine run that layer.
+
+    False if nothing is compiled, or the host has no memory for it. Between slices.
+    """
+    cdef CodePage* record
+    cdef Block* block
+    cdef uint64_t pages = 0, heads = 0
+    discard_across_pages(machine)
+    record = machine.blocks.records
+    while record != NULL:
+        block = first_compiled(record)
+        pages += block != NULL
+        while block != NULL:
+            heads += block.entry != NULL
+            block = next_compiled(record, block)
+        record = record.next
+    if not pages or not open_layer(layer, pages, heads):
+        return False
+    layer.bytes += machine.compiler.bytes
+    layer.free_compiled = machine.compiler.free_handed_over
+    layer.compiled = machine.compiler.hand_over(machine.compiler)
+    if layer.compiled == NULL:
+        return False
+    forget_jumps(machine)
+    add_layer(machine, layer)
+    record = machine.blocks.records
+    while record != NULL:
+        if first_compiled(record) != NULL:
+            move_compiled(machine, record, layer)
+        record = record.next
+    return True
+
+
+cdef void discard_across_pages(Machine* machine) noexcept nogil:
+    """Traces of one block that ends in another page: to share them is not worth the trouble."""
+    cdef Block* block = machine.blocks.newest
+    while block != NULL:
+        if block.second_page:
+            machine.compiler.discard(machine.compiler, block)
+        block = block.older
+
+
+cdef Block* next_compiled(CodePage* record, Block* block) noexcept nogil:
+    """The next after this one that is compiled, of those in a page."""
+    block = block.next_in_page[which_page(block, record.physical)]
+    while block != NULL and not is_compiled(block):
+        block = block.next_in_page[which_page(block, record.physical)]
+    return block
+
+
+cdef Block* first_compiled(CodePage* record) noexcept nogil:
+    if record.blocks == NULL or is_compiled(record.blocks):
+        return record.blocks
+    return next_compiled(record, record.blocks)
+
+
+cdef void move_compiled(Machine* machine, CodePage* record, CodeLayer* layer) noexcept nogil:
+    """Those of one page, of which none reaches into another; the machine holds the layer there."""
+    cdef RamRegion* region = ram_at(machine.map, record.physical, PAGE_SIZE)
+    cdef SharedPage* page = new_page(layer, record.physical, region.host + (record.physical - region.base))
+    cdef Block* block = first_compiled(record)
+    cdef Block* following
+    while block != NULL:
+        following = next_compiled(record, block)
+        take_out(machine, block)
+        remove_from_page(block, 0, record.physical)
+        layer.bytes += block_bytes(block.uop_count)
+        put_in(layer, page, block)
+        block = following
+    hold(machine, machine.blocks.layer_count - 1, record, page)

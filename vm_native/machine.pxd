@@ -21,6 +21,7 @@ cdef enum:
     GRANULE_WORDS = (PAGE_SIZE >> GRANULE_SHIFT) // 64
     CODE_LINE_SHIFT = 6     # code that keeps changing is told from its neighbours by lines of so many bytes
     CODE_LINES = PAGE_SIZE >> CODE_LINE_SHIFT
+    MAX_LAYERS = 8          # of code that machines share
 
 # What a helper or a slow path tells the engine.
 cdef enum Status:
@@ -53,6 +54,7 @@ cdef extern from *:
 
 cdef struct FrontEnd
 cdef struct Compiler
+cdef struct SharedPage
 cdef struct Machine
 
 cdef struct Cpu:            # a hart's state, and what engines keep of it besides: all of that can be made anew
@@ -94,15 +96,36 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     uint8_t churn[CODE_LINES]   # invalidations by stores to a line, recently
     uint64_t restless       # a bit for each line of which code is not cached, for all of them
     uint64_t churned_at     # timeline.steps of the last of these invalidations
+    SharedPage* shared[MAX_LAYERS]  # by layer: its record of this page, where `held` has the layer's bit
+    uint8_t held            # a bit for each layer whose code of this page is what memory holds
+    uint8_t refuted         # the same of those whose code is not, or does not suit: it is not asked for
     CodePage* next          # of all there are
 
-cdef struct BlockCache:     # blocks.pyx keeps it
+cdef struct SharedPage:     # what a layer has of a page of RAM
+    uint64_t physical
+    Block* heads            # of its traces (Block.next_in_page[0])
+    uint64_t translated[GRANULE_WORDS]
+    uint8_t content[PAGE_SIZE]      # the bytes that were translated, where they were
+
+cdef struct CodeLayer:      # compiled code that several machines run; shared_code.pyx makes it, and it never changes
+    Block** buckets         # 1 << bucket_bits: the heads of traces by their keys
+    int bucket_bits
+    Block* blocks           # all that traces are made of (Block.older)
+    SharedPage* pages
+    int page_count
+    uint64_t bytes          # of the host's memory
+    void* compiled          # the compiler's
+    void (*free_compiled)(void* compiled) noexcept nogil
+
+cdef struct BlockCache:     # what code is known; blocks.pyx keeps it
     Block** buckets         # 1 << bucket_bits of them
     int bucket_bits
     uint64_t count          # live blocks
     CodePage** pages[MAX_RAM_REGIONS]   # by region, by page: NULL where no code was ever translated
     uint64_t page_counts[MAX_RAM_REGIONS]
     CodePage* records       # all of them
+    CodeLayer* layers[MAX_LAYERS]   # what it runs of others, the oldest first
+    int layer_count
     Block* dead             # invalidated, not freed yet
     uint64_t bytes          # host memory held by live blocks
     uint64_t limit          # of bytes: past it the oldest blocks go
@@ -169,6 +192,7 @@ cdef struct Compiler:
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
     uint64_t interpreted    # steps that were not run by compiled code
     uint64_t bytes          # host memory that compiled code and its records take
+    uint64_t departures     # how often code that a hart may be inside is no longer what memory holds
     # Compiles a trace that begins with this block. Sets block.entry if it can.
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
     # Runs block.entry. The budget is at least block.entry_steps.
@@ -179,6 +203,10 @@ cdef struct Compiler:
     void* (*continuation)(Compiler* self, Block* block) noexcept nogil
     # The block is about to go.
     void (*discard)(Compiler* self, Block* block) noexcept nogil
+    # Gives all compiled code away, which never changes from now on; NULL if there is no memory for that. No hart is
+    # inside a slice.
+    void* (*hand_over)(Compiler* self) noexcept nogil
+    void (*free_handed_over)(void* compiled) noexcept nogil
     # All blocks are about to go, no hart is inside a slice, and none knows of any compiled code.
     void (*forget)(Compiler* self) noexcept nogil
 
@@ -283,6 +311,7 @@ cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
+cdef void forget_jumps(Machine* machine) noexcept nogil
 cdef void forget_all_code(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil

@@ -65,6 +65,15 @@ cdef void forget_exits(Machine* machine) noexcept nogil:
         machine.cpus[i].pending_trace_exit = NULL
 
 
+cdef void forget_jumps(Machine* machine) noexcept nogil:
+    """What jump caches lead to, and the exits just taken, is no more."""
+    cdef int hart
+    for hart in range(machine.cpu_count):
+        zero_pages(machine.cpus[hart].jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
+        machine.cpus[hart].pending_exit = NULL
+        machine.cpus[hart].pending_trace_exit = NULL
+
+
 cdef void forget_all_code(Machine* machine) noexcept nogil:
     """Every block and all compiled code are about to go, between slices. What a hart knows of addresses stays: if and
     when that happens is the host's affair, and a guest must not be able to tell.
@@ -72,11 +81,9 @@ cdef void forget_all_code(Machine* machine) noexcept nogil:
     cdef TlbEntry* entry
     cdef Cpu* cpu
     cdef int hart, i
+    forget_jumps(machine)
     for hart in range(machine.cpu_count):
         cpu = machine.cpus[hart]
-        zero_pages(cpu.jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
-        cpu.pending_exit = NULL
-        cpu.pending_trace_exit = NULL
         for i in range(TLB_BANKS * TLB_ENTRIES):
             entry = &cpu.banks[i]
             if entry.write_tag & BESIDE_CODE:

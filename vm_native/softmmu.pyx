@@ -6,9 +6,10 @@ if the device raised. An access that crosses a page translates both pages before
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
-from vm_native.blocks cimport code_beside, invalidate, is_translated, note_store_beside_code, untranslated_around
+from vm_native.blocks cimport invalidate, note_store_beside_code
+from vm_native.code_pages cimport code_beside, holds_code, overlap, untranslated_around
 from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
-from vm_native.ir.block cimport Uop, block_of
+from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
 )
@@ -18,6 +19,7 @@ from vm_native.memory.ram cimport (
 )
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
 from vm_native.probes.watch cimport is_watched, look_at_watches
+from vm_native.shared_code cimport is_held
 from vm_native.signals cimport signal_waits
 
 cdef extern from *:
@@ -88,9 +90,10 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
     return value
 
 
-cdef inline bint outdated(Uop* uop) noexcept nogil:
+cdef inline bint outdated(Cpu* cpu, Uop* uop) noexcept nogil:
     """Whether the rest of the block may no longer be what memory holds. Of uncached ones nobody keeps track."""
-    return block_of(uop).dead or not block_of(uop).cached
+    cdef Block* block = block_of(uop)
+    return block.dead or not block.cached or block.shared_page != NULL and not is_held(cpu.machine, block)
 
 
 cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
@@ -100,7 +103,7 @@ cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     if cpu.state.pc != pc:                    # a callback has sent the hart elsewhere
         cpu.budget -= 1
         return EXIT
-    if cpu.attention or cpu.stop != STOP_NONE or outdated(uop):
+    if cpu.attention or cpu.stop != STOP_NONE or outdated(cpu, uop):
         step_over(cpu, uop)
         return EXIT
     return CONTINUE
@@ -124,9 +127,9 @@ cdef inline char* operand_beside_code(
     if entry.write_tag != (address - offset | BESIDE_CODE) or offset + size > PAGE_SIZE:
         return NULL
     page = code_beside(cpu.machine, <uint64_t>host)
-    if page.blocks == NULL:
+    if not holds_code(page):
         entry.write_tag = address - offset          # the code has gone
-    elif is_translated(page, offset, size):
+    elif overlap(page.translated, offset, size):
         return NULL
     else:
         note_store_beside_code(cpu.machine, block_of(uop))
@@ -146,7 +149,7 @@ cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexc
     cdef int i
     if entry.write_tag == (page | BESIDE_CODE):
         code = code_beside(cpu.machine, address + <uint64_t>entry.addend)
-        if is_translated(code, offset, 1):
+        if overlap(code.translated, offset, 1):
             return False
         untranslated_around(code, offset, &start, &end)
     elif entry.write_tag != page:
@@ -286,7 +289,7 @@ cdef int stored(
 
 
 cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
-    if outdated(uop) or cpu.stop != STOP_NONE:
+    if outdated(cpu, uop) or cpu.stop != STOP_NONE:
         store_position(cpu, uop, budget)
         step_over(cpu, uop)
         return EXIT

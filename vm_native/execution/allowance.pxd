@@ -3,4 +3,5 @@ from vm_native.machine cimport Machine
 
 cdef void run_begins(Machine* machine) noexcept
 cdef void run_ended(Machine* machine) noexcept
+cdef bint is_idle(Machine* machine) noexcept
 cdef void machine_goes(Machine* machine) noexcept

@@ -93,6 +93,11 @@ cdef void run_ended(Machine* machine) noexcept:
         forget_translations(earliest)
 
 
+cdef bint is_idle(Machine* machine) noexcept:
+    """Whether it holds translations, and nobody runs it now."""
+    return machine.idle.process == getpid()
+
+
 cdef void machine_goes(Machine* machine) noexcept:
     """It is closed or freed."""
     in_this_process()

@@ -2,7 +2,8 @@
 it.
 """
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.blocks cimport cacheable_bytes, cacheable_steps, find_block, keep_block, link_blocks, share_page
+from vm_native.blocks cimport cacheable_steps, find_block, keep_block, link_blocks, share_page
+from vm_native.code_pages cimport cacheable_bytes
 from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
@@ -14,6 +15,7 @@ from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, steps_before_breakpoint, stops_at
+from vm_native.shared_code cimport find_shared
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -52,6 +54,8 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_block(cpu.machine, &key) if whole else NULL
+    if block == NULL and whole and cpu.machine.blocks.layer_count and not has_breakpoints(cpu.machine):
+        block = find_shared(cpu.machine, &key)
     if block == NULL:
         cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
         if has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &key):
@@ -158,9 +162,10 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             exit = cpu.pending_exit
             if exit != NULL and cpu.machine.blocks.linking and may_link(exit, block):
                 link_blocks(exit, block)
-            if block.steps > cpu.budget:
-                # The end of the slice lies inside the block: run just the instructions up to it.
-                block = translate(translator, cpu, &block.key, <int>cpu.budget, &status)
+            if block.steps > cpu.budget or block.shared_page != NULL:
+                # The end of the slice lies inside the block: run just the instructions up to it. Or inside its trace:
+                # one that is shared has handlers of another machine's engine.
+                block = translate(translator, cpu, &block.key, <int>min(cpu.budget, block.steps), &status)
         cpu.pending_exit = NULL
         if block != NULL:
             interpret(translator.form, cpu, block)

@@ -5,11 +5,13 @@ from vm_native.machine cimport Cpu, Machine
 from vm_native.memory.bus cimport Bus
 
 cdef class NativeMachine:
+    cdef object __weakref__
     cdef Machine machine
     cdef readonly Bus bus
     cdef readonly NativeClock clock
     cdef readonly JitCompiler compiler
     cdef list harts         # keeps the owners of the CPUs alive
+    cdef readonly tuple shared_code     # SharedCode: owns the layers that the machine runs
     cdef readonly bint closed
     cdef unsigned int forks     # of this process when the machine was built
 

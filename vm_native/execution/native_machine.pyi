@@ -8,6 +8,7 @@ from vm_native.clock import NativeClock
 from vm_native.jit.compiler import JitCompiler
 from vm_native.memory.bus import Bus
 from vm_native.memory.ram import Ram
+from vm_native.shared_code import SharedCode
 from vm_native.state.content import RegionContent
 
 Access = Literal["read", "write", "access", "execute"]
@@ -17,6 +18,7 @@ class NativeMachine:
     clock: NativeClock
     compiler: JitCompiler | None
     closed: bool
+    shared_code: tuple[SharedCode, ...]
     def __init__(
         self,
         bus: Bus,
@@ -30,6 +32,8 @@ class NativeMachine:
     @property
     def usable(self) -> bool: ...
     def reschedule(self) -> None: ...
+    def share_code(self, worth: int = 4) -> None: ...
+    def take_shared(self, others: Iterable[SharedCode]) -> None: ...
     def capture(self) -> tuple[RegionContent, ...]: ...
     def restore(self, contents: Iterable[RegionContent], harts: Iterable[bytes]) -> None: ...
     def add_ram(self, ram: Ram) -> None: ...

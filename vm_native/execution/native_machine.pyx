@@ -5,16 +5,17 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from posix.unistd cimport _SC_PAGESIZE, sysconf
-from vm_native.blocks cimport cover_region, destroy_cache, init_cache, invalidate
+from vm_native.blocks cimport cover_region, destroy_cache, hand_over, init_cache, invalidate
 from vm_native.clock cimport NativeClock
-from vm_native.execution.allowance cimport machine_goes, run_begins, run_ended
+from vm_native.execution.allowance cimport is_idle, machine_goes, run_begins, run_ended
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
+from vm_native.machine cimport MAX_LAYERS, Cpu, Hit, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
 from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
 from vm_native.probes.watch cimport add_watch, remove_watch
+from vm_native.shared_code cimport SharedCode, add_layer
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
 from vm_native.memory.copy import kernels
@@ -27,6 +28,7 @@ cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memor
 
 cdef enum:
     CACHE_BYTES = 128 << 20
+    WORTH_SHARING = 4
 
 cdef extern from *:
     """
@@ -56,6 +58,7 @@ cdef class NativeMachine:
         self.clock = clock
         self.compiler = compiler
         self.harts = []
+        self.shared_code = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline
         self.machine.data_tlb = data_tlb
@@ -95,6 +98,7 @@ cdef class NativeMachine:
         self.closed = True
         machine_goes(&self.machine)
         destroy_cache(&self.machine)
+        self.shared_code = ()
         if self.compiler is not None:
             self.compiler.close()
         self.bus.close()
@@ -110,6 +114,40 @@ cdef class NativeMachine:
     def reschedule(self):
         """A deadline changed, of an event or of a timer: the slice at hand, if there is one, is cut anew."""
         reschedule(&self.machine)
+
+    # --- Compiled code that others run, too --------------------------------------------------------------------------
+
+    def share_code(self, uint64_t worth=WORTH_SHARING):
+        """Let machines that this one gives its `shared_code` run what it has compiled until now. Nothing in a run.
+
+        That costs a few milliseconds where much is compiled, and what is compiled from now on does not lead there as
+        fast: it is done when there is more than one in `worth` bytes of it already.
+        """
+        cdef SharedCode shared
+        cdef uint64_t known = 0
+        if self.compiler is None or not is_idle(&self.machine):
+            return
+        for shared in self.shared_code:
+            known += shared.layer.bytes
+        if self.machine.compiler.bytes * worth <= known:
+            return
+        run_begins(&self.machine)
+        try:
+            shared = SharedCode()
+            layers = (*self.shared_code, shared)[-MAX_LAYERS:]
+            if hand_over(&self.machine, &shared.layer):
+                self.shared_code = layers
+        finally:
+            run_ended(&self.machine)
+
+    def take_shared(self, others):
+        """Run the `shared_code` of another machine with the same ISA, where memory holds what that was made of."""
+        cdef SharedCode shared
+        for shared in others if self.compiler is not None else ():
+            if shared not in self.shared_code and self.compiler.takes(shared):
+                layers = (*self.shared_code, shared)[-MAX_LAYERS:]
+                add_layer(&self.machine, &shared.layer)
+                self.shared_code = layers
 
     # --- RAM, from outside -------------------------------------------------------------------------------------------
 

@@ -1,8 +1,10 @@
 # The compiling engine of one machine.
 from vm_native.jit.state cimport Jit
 from vm_native.machine cimport Machine
+from vm_native.shared_code cimport SharedCode
 
 cdef class JitCompiler:
     cdef Jit jit
     cdef void attach(self, Machine* machine) except *
     cdef void take_front_end(self) except *
+    cdef bint takes(self, SharedCode shared) noexcept

@@ -1,4 +1,6 @@
 """The compiler: makes traces of hot blocks, and is what the run loop and the block cache see of them."""
+import functools
+
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
@@ -7,16 +9,17 @@ from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, Jit, JournalEntry, Switches, Trace,
+    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, HandedOver, Jit, JournalEntry, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
-    cold_exit, discard_block, forget_traces, free_all, free_trace, keep_trace, lay_out_regions, link, link_exit,
-    new_trace, room_for_trace, trace_of,
+    cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
+    lay_out_regions, link, link_exit, new_trace, room_for_trace, take, trace_of,
 )
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.trace cimport AS_EVERYWHERE, BY_USE, Allocation, emit_trace, host_has_instructions, most_bytes
-from vm_native.machine cimport Compiler, Cpu, Machine
+from vm_native.machine cimport BlockCache, Compiler, Cpu, Machine, forget_jumps
+from vm_native.shared_code cimport SharedCode
 
 cdef enum:
     CODE_BYTES = 64 << 20
@@ -28,8 +31,9 @@ cdef Switches no_switches
 SWITCHES = tuple(dict(no_switches))         # their names, in the order of the struct
 
 
+@functools.cache
 def unavailable():
-    """Why this host cannot run compiled code, a str; None if it can."""
+    """Why this host cannot run compiled code, a str; None if it can. It is asked once: that is a good part of a fork."""
     cdef Jit jit
     if not host_has_instructions():
         return "the compiler makes code for x86-64 processors with AVX2, BMI and FMA"
@@ -50,6 +54,26 @@ cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     journal[jit.journal_count].start = start
     journal[jit.journal_count].size = <uint32_t>size
     jit.journal_count += 1
+
+
+cdef void note_stubs(Jit* jit) noexcept nogil:
+    cdef uint8_t* stubs = jit.memory.writable
+    note_trace(jit, 0, stubs + jit.memory.executable, jit.stubs.end - stubs)
+
+
+cdef bint has_code_memory(Jit* jit) noexcept nogil:
+    """Map it, and write the stubs, if that is still to be done. False if the host has no memory for it."""
+    if jit.memory.writable != NULL:
+        return True
+    if map_code_memory(&jit.memory, jit.code_bytes) < 0:
+        unmap_code_memory(&jit.memory)
+        return False
+    emit_stubs(jit)
+    lay_out_regions(jit, jit.stubs.end)
+    if jit.journaling:
+        note_stubs(jit)
+    forget_jumps(jit.machine)           # which may lead to stubs that were not there yet
+    return True
 
 
 cdef Trace* compile_trace(
@@ -83,7 +107,11 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef Block* target
     cdef int next_exits[MAX_PARTS]
     cdef uint64_t began = host_ns()
-    cdef int i, count = choose_trace(jit, head, parts, next_exits)
+    cdef int i, count
+    if not has_code_memory(jit):
+        head.heat = 0                   # until it is hot again it is not asked for
+        return
+    count = choose_trace(jit, head, parts, next_exits)
     trace = compile_trace(jit, cpu, parts, next_exits, count, BY_USE if jit.switches.allocation else AS_EVERYWHERE)
     if trace == NULL:
         next_exits[0] = NO_EXIT
@@ -102,7 +130,7 @@ ctypedef void (*Enter)(Cpu* cpu, void* code) noexcept nogil
 
 
 cdef void run(Compiler* interface, Cpu* cpu, Block* block) noexcept nogil:
-    (<Enter><void*>(<Jit*>interface).enter[cpu.front_end.uses_float(block.key.mode)])(cpu, block.entry)
+    (<Enter><void*>(<Jit*>interface).stubs.enter[cpu.front_end.uses_float(block.key.mode)])(cpu, block.entry)
 
 
 cdef void* continuation(Compiler* interface, Block* block) noexcept nogil:
@@ -114,7 +142,7 @@ cdef class JitCompiler:
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
     its own number between 0 and `hot`. The switches turn off parts of the compiler, to measure what they bring.
-    Raises MemoryError if the host refuses executable memory.
+    Code memory is mapped when something is hot; where the host then has none, it goes on being interpreted.
     """
 
     def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, uint64_t code_bytes=CODE_BYTES, **switches):
@@ -124,8 +152,7 @@ cdef class JitCompiler:
         self.jit.switches = {name: switches.get(name, True) for name in SWITCHES}
         if code_bytes < 2 * REGION_BYTES:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
-        if map_code_memory(&self.jit.memory, code_bytes // REGION_BYTES * REGION_BYTES) < 0:
-            raise MemoryError("the host refuses executable memory")
+        self.jit.code_bytes = code_bytes // REGION_BYTES * REGION_BYTES
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed
         self.jit.interface.compile = compile
@@ -134,6 +161,8 @@ cdef class JitCompiler:
         self.jit.interface.continuation = continuation
         self.jit.interface.discard = discard_block
         self.jit.interface.forget = forget_traces
+        self.jit.interface.hand_over = hand_over
+        self.jit.interface.free_handed_over = free_handed_over
 
     def __dealloc__(self):
         self.close()
@@ -151,11 +180,13 @@ cdef class JitCompiler:
         machine.compiler = &self.jit.interface
 
     cdef void take_front_end(self) except *:
-        """When the first hart is there: give its most used slots to host registers, and write the stubs."""
+        """When the first hart is there: give its most used slots to host registers."""
         self.jit.front_end = self.jit.machine.front_end
         place_registers(&self.jit)
-        emit_stubs(&self.jit)
-        lay_out_regions(&self.jit, self.jit.stubs_end)
+
+    cdef bint takes(self, SharedCode shared) noexcept:
+        """Whether the machine can run it, and be ready for that: it is made for hosts and guests as this one's."""
+        return take(&self.jit, <const HandedOver*>shared.layer.compiled)
 
     @property
     def marking(self):
@@ -167,27 +198,25 @@ cdef class JitCompiler:
         self.jit.marking = value
 
     def traces(self):
-        """The compiled traces: (pc, physical address, physical address of the page that its one instruction crosses
+        """The compiled traces, also those of other machines that this one may run: (pc, physical address, physical address of the page that its one instruction crosses
         into, or 0, host address, host code, marks), the marks as (pc, offset of its host code).
 
         A mark with pc 0 is where the code out of line begins.
         """
-        cdef Trace* trace
+        cdef BlockCache* blocks = &self.jit.machine.blocks
+        cdef int i
         found = []
-        for number in range(self.jit.region_count):
-            trace = self.jit.regions[number].newest
-            while trace != NULL:
-                marks = [(trace.marks[i].pc, trace.marks[i].offset) for i in range(trace.mark_count)]
-                found.append((trace.key.pc, trace.key.physical, trace.second_page, <uint64_t>trace.start,
-                              trace.start[:trace.size], marks))
-                trace = trace.older
+        for i in range(self.jit.region_count):
+            describe(self.jit.regions[i].newest, found)
+        for i in range(blocks.layer_count):
+            describe((<HandedOver*>blocks.layers[i].compiled).traces, found)
         return found
 
     def start_journal(self):
         """Note from now on where traces are put, for `take_journal`."""
-        cdef uint8_t* stubs = self.jit.memory.writable
         self.jit.journaling = True
-        note_trace(&self.jit, 0, stubs + self.jit.memory.executable, self.jit.stubs_end - stubs)
+        if self.jit.memory.writable != NULL:
+            note_stubs(&self.jit)
 
     def take_journal(self):
         """What was put into code memory since the journal was taken last, in this order: (pc, host address, size).
@@ -209,3 +238,12 @@ cdef class JitCompiler:
         counters["exits"] = dict(zip(REASONS, counters["exits"], strict=True))
         counters["interpreted"] = self.jit.interface.interpreted
         return counters
+
+
+cdef void describe(Trace* trace, list found):
+    """Add this trace and those older, as `traces` gives them."""
+    while trace != NULL:
+        marks = [(trace.marks[i].pc, trace.marks[i].offset) for i in range(trace.mark_count)]
+        found.append((trace.key.pc, trace.key.physical, trace.second_page, <uint64_t>trace.start,
+                      trace.start[:trace.size], marks))
+        trace = trace.older

@@ -85,6 +85,25 @@ cdef struct FloatConstants:  # where they stand: the canonical NaN, masks of the
     uint8_t* sign
     uint8_t* magnitude
 
+cdef struct Stubs:          # what every trace uses; addresses in an executable mapping, NULL before it is written
+    # Index 1: where floating-point state is on, and lives in xmm registers
+    uint8_t* enter[2]       # C function (Cpu*, code)
+    uint8_t* exit_stored[2]     # jump here with the pc and all registers stored: EXIT_FALLBACK
+    uint8_t* exit_at[2][EXIT_REASONS]   # jump here with the pc in rax
+    uint8_t* exit_unlinked[2]   # jump here with an Exit* in rax
+    uint8_t* look_up_exit[2]  # the same by way of the jump cache
+    uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
+    # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
+    # then the addend is in rcx.
+    uint8_t* fill_page_entry[2][4]
+    # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
+    uint8_t* fill_store_range[2]
+    # Constants of 16 bytes
+    uint8_t* box            # what a single stands in
+    FloatConstants of_single
+    FloatConstants of_double
+    uint8_t* end            # of all that, which begins the first region; in the writable mapping
+
 cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
@@ -94,6 +113,12 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block
     bint floats             # floating point in SSE instructions
+
+cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it
+    CodeMemory memory
+    Stubs stubs
+    Switches switches
+    Trace* traces           # Trace.older
 
 cdef struct JitStatistics:
     uint64_t traces
@@ -112,7 +137,8 @@ cdef struct Jit:
     Compiler interface      # first: what the run loop and the block cache see
     Machine* machine
     FrontEnd* front_end
-    CodeMemory memory
+    CodeMemory memory       # mapped when the first trace is compiled
+    uint64_t code_bytes     # how much of it there shall be
     Switches switches
     bint marking            # traces keep their marks
     bint journaling         # `journal` tells where traces are put
@@ -121,23 +147,7 @@ cdef struct Jit:
     Region regions[MAX_REGIONS]
     int region_count
     int region              # the one that is being filled
-    uint8_t* stubs_end      # they stand at the start of the first region; writable mapping
     int8_t general[REGISTER_SLOTS]      # host register of a slot, or -1
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
-    # Stubs. Index 1: where floating-point state is on, and lives in xmm registers.
-    uint8_t* enter[2]       # C function (Cpu*, code)
-    uint8_t* exit_stored[2]     # jump here with the pc and all registers stored: EXIT_FALLBACK
-    uint8_t* exit_at[2][EXIT_REASONS]   # jump here with the pc in rax
-    uint8_t* exit_unlinked[2]   # jump here with an Exit* in rax
-    uint8_t* look_up_exit[2]  # the same by way of the jump cache
-    uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
-    # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
-    # then the addend is in rcx.
-    uint8_t* fill_page_entry[2][4]
-    # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
-    uint8_t* fill_store_range[2]
-    # Constants of 16 bytes, in the executable mapping
-    uint8_t* box            # what a single stands in
-    FloatConstants of_single
-    FloatConstants of_double
+    Stubs stubs             # in `memory`; while there is none, in that of code handed over or taken
     JitStatistics statistics

@@ -1,7 +1,7 @@
 # Compiled traces: their place in code memory, the jumps between them, and their end.
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.ir.block cimport Block
-from vm_native.jit.state cimport Exit, Jit, Trace
+from vm_native.jit.state cimport Exit, HandedOver, Jit, Trace
 from vm_native.machine cimport Compiler, Cpu
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil
@@ -15,4 +15,7 @@ cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil
 cdef Trace* trace_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil
 cdef void forget_traces(Compiler* interface) noexcept nogil
+cdef void* hand_over(Compiler* interface) noexcept nogil
+cdef void free_handed_over(void* compiled) noexcept nogil
+cdef bint take(Jit* jit, const HandedOver* handed) noexcept nogil
 cdef void free_all(Jit* jit) noexcept nogil

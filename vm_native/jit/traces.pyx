@@ -5,12 +5,15 @@ traces are discarded, and blocks that are still hot will be compiled again. Noth
 compiled code, except that a store or a callback may discard traces: their bytes stay until the region is used anew.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp
 from vm_native.blocks cimport share_page
 from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
-from vm_native.jit.executable cimport release_code_memory
-from vm_native.jit.state cimport EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, Exit, Jit, Membership, Region, Trace
+from vm_native.jit.executable cimport release_code_memory, unmap_code_memory
+from vm_native.jit.state cimport (
+    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, Exit, HandedOver, Jit, Membership, Region, Switches, Trace,
+)
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
 
@@ -44,7 +47,7 @@ cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
 cdef void reclaim(Jit* jit, int number) noexcept nogil:
     cdef Region* region = &jit.regions[number]
     # The stubs stand at the start of the first region.
-    cdef uint8_t* first = jit.memory.writable + number * <uint64_t>REGION_BYTES if number else jit.stubs_end
+    cdef uint8_t* first = jit.memory.writable + number * <uint64_t>REGION_BYTES if number else jit.stubs.end
     cdef uint64_t began = host_ns()
     while region.newest != NULL:
         discard_trace(jit, region.newest)
@@ -134,6 +137,9 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
     if target.second_page:
         # Both pages of that block must be looked at whenever it is entered: the jump cache knows whether they were.
         patch(exit.jump, jit.memory.executable, exit.look_up)
+    elif target.shared_page != NULL:
+        # It may be given up without a word to those that lead to it.
+        patch(exit.jump, jit.memory.executable, exit.look_up)
     elif target.entry != NULL:
         link(jit, exit, trace_of(target))
 
@@ -151,7 +157,7 @@ cdef void unlink_outgoing(Exit* exit) noexcept nogil:
 
 cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil:
     """Where compiled code leaves to a block that is not compiled."""
-    return jit.exit_at[jit.front_end.uses_float(block.key.mode)][EXIT_COLD]
+    return jit.stubs.exit_at[jit.front_end.uses_float(block.key.mode)][EXIT_COLD]
 
 
 cdef void end_membership(Block* block, Membership* membership) noexcept nogil:
@@ -185,6 +191,7 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     if trace.older != NULL:
         trace.older.newer = trace.newer
     jit.statistics.discarded += 1
+    jit.interface.departures += 1
     jit.interface.bytes -= record_bytes(trace.part_count)
     free_trace(trace)
 
@@ -198,10 +205,57 @@ cdef void discard_block(Compiler* interface, Block* block) noexcept nogil:
 cdef void forget_traces(Compiler* interface) noexcept nogil:
     """Give the host all memory but that of the stubs."""
     cdef Jit* jit = <Jit*>interface
-    free_all(jit)
-    release_code_memory(&jit.memory, jit.stubs_end)
-    lay_out_regions(jit, jit.stubs_end)
+    if jit.memory.writable != NULL:
+        free_all(jit)
+        release_code_memory(&jit.memory, jit.stubs.end)
+        lay_out_regions(jit, jit.stubs.end)
     interface.bytes = 0
+
+
+cdef void* hand_over(Compiler* interface) noexcept nogil:
+    """Give all traces away with the memory that they lie in. They lead to each other as they do now, and else to what
+    the jump cache of their hart says.
+    """
+    cdef Jit* jit = <Jit*>interface
+    cdef HandedOver* handed = <HandedOver*>malloc(sizeof(HandedOver))
+    cdef Trace* trace
+    cdef int i, k
+    if handed == NULL:
+        return NULL
+    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, NULL)
+    for i in range(jit.region_count):
+        while jit.regions[i].newest != NULL:
+            trace = jit.regions[i].newest
+            jit.regions[i].newest = trace.older
+            trace.older = handed.traces
+            handed.traces = trace
+            for k in range(trace.exit_count):
+                if trace.exits[k].target == NULL:
+                    patch(trace.exits[k].jump, jit.memory.executable, trace.exits[k].look_up)
+    jit.memory = CodeMemory(NULL, 0, 0)
+    jit.region_count = 0
+    interface.bytes = 0
+    return handed
+
+
+cdef void free_handed_over(void* compiled) noexcept nogil:
+    cdef HandedOver* handed = <HandedOver*>compiled
+    cdef Trace* trace
+    while handed.traces != NULL:
+        trace = handed.traces
+        handed.traces = trace.older
+        free_trace(trace)
+    unmap_code_memory(&handed.memory)
+    free(handed)
+
+
+cdef bint take(Jit* jit, const HandedOver* handed) noexcept nogil:
+    """Be ready to run what another machine has handed over. False for what other switches have made."""
+    if memcmp(&jit.switches, &handed.switches, sizeof(Switches)) != 0:
+        return False
+    if jit.memory.writable == NULL:
+        jit.stubs = handed.stubs
+    return True
 
 
 cdef void free_all(Jit* jit) noexcept nogil:

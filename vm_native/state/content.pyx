@@ -14,9 +14,11 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 from posix.unistd cimport close
 from vm_native.blocks cimport forget_code
+from vm_native.code_pages cimport holds_code
 from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
 from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
 from vm_native.memory.zeroed cimport map_zeroed
+from vm_native.shared_code cimport ask_again
 from vm_native.state.image cimport RamImage, image_of
 from vm_native.state.pages cimport (
     CHUNK_PAGES, CHUNK_SHIFT, Chunk, PageTable, copy_in, derived_table, drop_table, empty_table, set_copy,
@@ -253,7 +255,7 @@ cdef int load_code(Machine* machine, RamRegion* region, RegionContent target) ex
     cdef uint64_t page
     while code != NULL:
         page = (code.physical - region.base) >> PAGE_SHIFT
-        if code.blocks != NULL and page < region.size >> PAGE_SHIFT:
+        if holds_code(code) and page < region.size >> PAGE_SHIFT:
             target.load(page)
         code = code.next
     return 0
@@ -312,10 +314,11 @@ cdef void restore_page(Machine* machine, RamRegion* region, uint64_t page, const
         # Nobody has looked at it, so it is still as in the image.
         forget_code(machine, region, region.base + (page << PAGE_SHIFT), PAGE_SIZE)
         region.absent[page] = copy_in(target.table, page) != NULL or is_missing(target, page)
-        return
-    if region.code[page] & HAS_CODE:
-        forget_changed_code(machine, region, page, bytes_of(target, page))
-    memcpy(host, bytes_of(target, page), PAGE_SIZE)
+    else:
+        if region.code[page] & HAS_CODE:
+            forget_changed_code(machine, region, page, bytes_of(target, page))
+        memcpy(host, bytes_of(target, page), PAGE_SIZE)
+    ask_again(machine, region.base + (page << PAGE_SHIFT))
 
 
 cdef void forget_changed_code(
@@ -337,11 +340,12 @@ cdef void forget_other_code(Machine* machine, RamRegion* region, const Pages* ta
     cdef uint64_t page
     while code != NULL:
         page = (code.physical - region.base) >> PAGE_SHIFT
-        if code.blocks != NULL and page < region.size >> PAGE_SHIFT:
+        if holds_code(code) and page < region.size >> PAGE_SHIFT:
             if region.absent != NULL and region.absent[page]:
                 forget_code(machine, region, code.physical, PAGE_SIZE)
             else:
                 forget_changed_code(machine, region, page, bytes_of(target, page))
+        ask_again(machine, code.physical)
         code = code.next
 
 

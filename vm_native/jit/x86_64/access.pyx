@@ -151,7 +151,7 @@ cdef void load(Compilation* t, Uop* uop, const Access* access, int base) noexcep
     if access.boxed:
         target = float_target(t, uop.rd, XMM0)
         vex_memory(&t.e, VMOVSS, WIG, target, NO_SOURCE, base, RCX, uop.imm)
-        vex_literal(&t.e, VORPS, target, target, t.jit.box)
+        vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
         define_float(t, uop.rd, target, SINGLE)
     elif t.floating[uop.rd] >= 0:
         vex_memory(&t.e, VMOVSD, WIG, t.floating[uop.rd], NO_SOURCE, base, RCX, uop.imm)

@@ -211,7 +211,7 @@ cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
 # --- xmm registers
 
 cdef inline FloatConstants* constants_of(Compilation* t, Precision precision) noexcept nogil:
-    return &t.jit.of_single if precision == SINGLE else &t.jit.of_double
+    return &t.jit.stubs.of_single if precision == SINGLE else &t.jit.stubs.of_double
 
 cdef inline int read_float(Compilation* t, int slot, int scratch) noexcept nogil:
     if t.floating[slot] >= 0:

@@ -42,12 +42,12 @@ cdef void emit_fallback(Compilation* t, Uop* uop, int refund) noexcept nogil:
 cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     """The interpreter's functions find registers, and leave them, where they are everywhere."""
     if t.swap_count == 0:
-        t.fallback = t.jit.fallback[t.floats]
+        t.fallback = t.jit.stubs.fallback[t.floats]
         return
     t.fallback = here(&t.e)
     swap_out(t)
     op_constant(&t.e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
-    call(&t.e, t.jit.fallback[t.floats])
+    call(&t.e, t.jit.stubs.fallback[t.floats])
     op_constant(&t.e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
     swap_in(t)
     ret(&t.e)
@@ -100,7 +100,7 @@ cdef void define_next(Compilation* t, Block* part, Uop* uop, int scratch) noexce
 
 cdef void emit_look_up(Compilation* t) noexcept nogil:
     """Go on at the pc in rax, by way of the jump cache."""
-    cdef uint8_t* miss = t.jit.exit_at[t.floats][EXIT_UNKNOWN]
+    cdef uint8_t* miss = t.jit.stubs.exit_at[t.floats][EXIT_UNKNOWN]
     if t.jit.switches.jump_cache:
         look_up_jump_cache(&t.e, miss)
     else:
@@ -109,7 +109,7 @@ cdef void emit_look_up(Compilation* t) noexcept nogil:
 
 cdef void emit_look_up_for(Compilation* t, uint64_t pc) noexcept nogil:
     """The same with a pc that is known now."""
-    cdef uint8_t* miss = t.jit.exit_at[t.floats][EXIT_UNKNOWN]
+    cdef uint8_t* miss = t.jit.stubs.exit_at[t.floats][EXIT_UNKNOWN]
     load_constant(&t.e, RAX, <int64_t>pc)
     if t.jit.switches.jump_cache:
         look_up_known(&t.e, pc, miss)
@@ -200,7 +200,7 @@ cdef void emit_range_miss(Compilation* t, Cold* cold) noexcept nogil:
     if cold.alignment == NATURAL:
         unaligned = jump_if_unaligned(&t.e, cold.size)
     op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, store_range)
-    call(&t.e, t.jit.fill_store_range[t.floats])
+    call(&t.e, t.jit.stubs.fill_store_range[t.floats])
     if base < 0:
         load_slot(t, RDX, uop.rs1)
     op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
@@ -227,7 +227,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)
         op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
-        call(&t.e, t.jit.fill_page_entry[cold.access][log2_size])
+        call(&t.e, t.jit.stubs.fill_page_entry[cold.access][log2_size])
         miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)
         if base < 0:
             load_slot(t, RDX, uop.rs1)
@@ -246,7 +246,7 @@ cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     swap_out(t)
     op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
-    jump(&t.e, t.jit.exit_at[t.floats][EXIT_UNBOXED])
+    jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_UNBOXED])
 
 
 cdef void give_back(Compilation* t, int steps) noexcept nogil:
@@ -264,10 +264,10 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     exit.unlinked = here(&t.e)
     patch(exit.jump, t.e.executable, exit.unlinked)
     load_constant(&t.e, RAX, <int64_t>exit)
-    jump(&t.e, t.jit.exit_unlinked[t.floats])
+    jump(&t.e, t.jit.stubs.exit_unlinked[t.floats])
     exit.look_up = here(&t.e)
     load_constant(&t.e, RAX, <int64_t>exit)
-    jump(&t.e, t.jit.look_up_exit[t.floats])
+    jump(&t.e, t.jit.stubs.look_up_exit[t.floats])
 
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
@@ -280,7 +280,7 @@ cdef void emit_budget_exit(Compilation* t) noexcept nogil:
     give_back(t, t.steps)
     swap_out(t)
     load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
-    jump(&t.e, t.jit.exit_at[t.floats][EXIT_BUDGET])
+    jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_BUDGET])
 
 
 cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:

@@ -231,7 +231,7 @@ cdef void move_single_out(Compilation* t, Uop* uop, int opcode, Precision precis
 cdef void move_single_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int target = float_target(t, uop.rd, XMM0)
     vex(&t.e, opcode, width, target, NO_SOURCE, read_slot(t, uop.rs1, RAX))
-    vex_literal(&t.e, VORPS, target, target, t.jit.box)
+    vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
     define_float(t, uop.rd, target, SINGLE)
 
 

@@ -13,7 +13,7 @@ from vm_native.jit.x86_64.compilation cimport (
     offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
-from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd
+from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
 from vm_native.softmmu cimport fill_store_range
@@ -30,16 +30,15 @@ cdef int[6] SAVED = [RBX, RBP, R12, R13, R14, R15]      # by whoever is called, 
 cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
-    Should a trace have been discarded meanwhile, perhaps this very one, it is left behind the instruction.
+    Should compiled code have gone meanwhile, perhaps this very trace, it is left behind the instruction.
     Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or EXIT.
     """
     cdef int64_t budget = cpu.budget
-    cdef Jit* jit = <Jit*>cpu.machine.compiler
-    cdef uint64_t discarded = jit.statistics.discarded
+    cdef uint64_t departures = cpu.machine.compiler.departures
     cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
     cdef int status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
-        if jit.statistics.discarded == discarded:
+        if cpu.machine.compiler.departures == departures:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
@@ -62,8 +61,13 @@ cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats)
 
 
 cdef void count(Emitter* e, uint64_t* counter) noexcept nogil:
-    load_constant(e, RCX, <int64_t>counter)
-    op_constant_memory(e, ADD_CONSTANT, W64, RCX, 0, 1)
+    """In the Jit of the hart's machine, which may be another than that of the machine that the code was made for.
+
+    `counter` is where it stands in a Jit at address 0.
+    """
+    op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).machine))
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<Machine*>NULL).compiler)
+    op_constant_memory(e, ADD_CONSTANT, W64, RCX, <int32_t><intptr_t>counter, 1)
 
 
 cdef uint8_t* constant(Emitter* e, uint64_t value) noexcept nogil:
@@ -77,7 +81,7 @@ cdef uint8_t* constant(Emitter* e, uint64_t value) noexcept nogil:
 
 cdef void emit_enter(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef int i
-    jit.enter[floats] = here(e)
+    jit.stubs.enter[floats] = here(e)
     for i in range(6):
         push(e, SAVED[i])
     op_constant(e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
@@ -101,16 +105,16 @@ cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         pop(e, SAVED[5 - i])
     ret(e)
     for i in range(EXIT_REASONS):
-        jit.exit_at[floats][i] = here(e)
-        count(e, &jit.statistics.exits[i])
+        jit.stubs.exit_at[floats][i] = here(e)
+        count(e, &(<Jit*>NULL).statistics.exits[i])
         jump(e, store)
-    jit.exit_stored[floats] = here(e)
-    count(e, &jit.statistics.exits[EXIT_FALLBACK])
+    jit.stubs.exit_stored[floats] = here(e)
+    count(e, &(<Jit*>NULL).statistics.exits[EXIT_FALLBACK])
     jump(e, stored)
-    jit.exit_unlinked[floats] = here(e)
+    jit.stubs.exit_unlinked[floats] = here(e)
     op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).pending_trace_exit))
     op_memory(e, MOV, W64, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
-    jump(e, jit.exit_at[floats][EXIT_UNLINKED])
+    jump(e, jit.stubs.exit_at[floats][EXIT_UNLINKED])
 
 
 cdef void compare_and_jump(Emitter* e, JumpCacheEntry* entry, const uint8_t* miss) noexcept nogil:
@@ -142,19 +146,19 @@ cdef void look_up_known(Emitter* e, uint64_t pc, const uint8_t* miss) noexcept n
 
 
 cdef void emit_look_up_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
-    jit.look_up_exit[floats] = here(e)
+    jit.stubs.look_up_exit[floats] = here(e)
     op_memory(e, MOV, W64, RAX, RAX, NO_INDEX, <int32_t><intptr_t>&(<Exit*>NULL).pc)
-    look_up_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
+    look_up_jump_cache(e, jit.stubs.exit_at[floats][EXIT_UNKNOWN])
 
 
 cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef uint8_t* left
-    jit.fallback[floats] = here(e)
+    jit.stubs.fallback[floats] = here(e)
     move_registers(jit, e, STORE, floats)
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
     op_constant(e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
-    count(e, &jit.statistics.fallbacks)
+    count(e, &(<Jit*>NULL).statistics.fallbacks)
     load_constant(e, RAX, <int64_t><intptr_t>&fall_back)
     call_register(e, RAX)
     op_constant(e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
@@ -165,13 +169,13 @@ cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     patch(left, e.executable, here(e))
     if jit.switches.jump_cache:
         op_constant(e, CMP_CONSTANT, W32, RAX, RESUME)
-        jump_if(e, IF_NOT_EQUAL, jit.exit_stored[floats])
+        jump_if(e, IF_NOT_EQUAL, jit.stubs.exit_stored[floats])
         op_memory(e, MOV, W64, RSP, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).host_stack))
         move_registers(jit, e, LOAD, floats)
         op_memory(e, MOV, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.pc))
-        look_up_jump_cache(e, jit.exit_at[floats][EXIT_UNKNOWN])
+        look_up_jump_cache(e, jit.stubs.exit_at[floats][EXIT_UNKNOWN])
     else:
-        jump(e, jit.exit_stored[floats])
+        jump(e, jit.stubs.exit_stored[floats])
 
 
 cdef void copy_tag(Emitter* e, int access) noexcept nogil:
@@ -185,7 +189,7 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     cdef uint8_t* miss
     cdef uint8_t* full
     cdef uint8_t* filled
-    jit.fill_page_entry[access][log2_size] = here(e)
+    jit.stubs.fill_page_entry[access][log2_size] = here(e)
     op(e, MOV, W32, RDX, RAX)
     op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
     op_constant(e, CMP_CONSTANT, W32, RDX, PAGE_SIZE - (1 << log2_size))
@@ -217,7 +221,7 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
 cdef void emit_fill_store_range(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     """Which registers hold what differs from trace to trace, so all are kept as they are."""
     cdef int i, room = STACK_ROOM + (8 * (HOST_FLOATS + 1) if floats else 0)    # the stack stays aligned
-    jit.fill_store_range[floats] = here(e)
+    jit.stubs.fill_store_range[floats] = here(e)
     for i in range(CALL_CLOBBERED_COUNT):
         push(e, CALL_CLOBBERED[i])
     op_constant(e, SUB_CONSTANT, W64, RSP, room)
@@ -244,13 +248,13 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
     e.executable = jit.memory.executable
-    jit.box = constant(&e, BOX32)
-    jit.of_single.nan = constant(&e, BOX32 | front_end.nan_single)
-    jit.of_double.nan = constant(&e, front_end.nan_double)
-    jit.of_double.sign = constant(&e, 0x8000000000000000ULL)
-    jit.of_double.magnitude = constant(&e, 0x7FFFFFFFFFFFFFFFULL)
-    jit.of_single.sign = constant(&e, 0x80000000ULL)
-    jit.of_single.magnitude = constant(&e, BOX32 | 0x7FFFFFFFULL)
+    jit.stubs.box = constant(&e, BOX32)
+    jit.stubs.of_single.nan = constant(&e, BOX32 | front_end.nan_single)
+    jit.stubs.of_double.nan = constant(&e, front_end.nan_double)
+    jit.stubs.of_double.sign = constant(&e, 0x8000000000000000ULL)
+    jit.stubs.of_double.magnitude = constant(&e, 0x7FFFFFFFFFFFFFFFULL)
+    jit.stubs.of_single.sign = constant(&e, 0x80000000ULL)
+    jit.stubs.of_single.magnitude = constant(&e, BOX32 | 0x7FFFFFFFULL)
     for floats in range(2):
         emit_enter(jit, &e, floats)
         emit_exits(jit, &e, floats)
@@ -260,4 +264,4 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     for access in range(2):
         for log2_size in range(4):
             emit_fill_page_entry(jit, &e, access, log2_size)
-    jit.stubs_end = e.at
+    jit.stubs.end = e.at

@@ -1,0 +1,3 @@
+class SharedCode:
+    @property
+    def bytes(self) -> int: ...
