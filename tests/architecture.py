@@ -19,7 +19,7 @@ BEGIN, END = "<!-- rooms: written by `python -m tests.architecture` -->\n", "<!-
 CORE = (
     ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache"),
     ("machine",),
-    ("blocks",),
+    ("code_pages", "shared_code", "blocks"),
     ("exits", "probes", "softmmu", "state"),
     ("interpreter",),
     ("jit",),

@@ -10,7 +10,8 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.code_pages cimport (
-    cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn, notice_stores, overlap, record_of,
+    cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn, notice_stores, overlap,
+    record_of,
 )
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (

@@ -144,5 +144,3 @@ cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* s
         above = page.translated[last]
     start[0] = (first * 64 + 64 - count_leading_zeros(below)) << GRANULE_SHIFT if below else 0
     end[0] = (last * 64 + count_trailing_zeros(above)) << GRANULE_SHIFT if above else PAGE_SIZE
-
-

@@ -94,14 +94,14 @@ cdef Block* head_in(const CodeLayer* layer, const BlockKey* key) noexcept nogil:
 
 cdef bint is_content(const SharedPage* page, const uint8_t* host) noexcept nogil:
     """Whether the bytes that were translated stand in a page that the host has there."""
-    cdef uint64_t word, granule, offset
+    cdef uint64_t word, granule, offset, at
     for word in range(GRANULE_WORDS):
         offset = word * WORD_BYTES
         if not page.translated[word] or memcmp(&page.content[offset], host + offset, WORD_BYTES) == 0:
             continue
         for granule in range(64):       # something else may stand beside them
-            offset = word * WORD_BYTES + granule * GRANULE_BYTES
-            if page.translated[word] >> granule & 1 and memcmp(&page.content[offset], host + offset, GRANULE_BYTES) != 0:
+            at = offset + granule * GRANULE_BYTES
+            if page.translated[word] >> granule & 1 and memcmp(&page.content[at], host + at, GRANULE_BYTES) != 0:
                 return False
     return True
 

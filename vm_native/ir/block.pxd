@@ -58,7 +58,7 @@ cdef struct Block:
     uint32_t entry_steps    # of the compiled trace that begins here
     void* entry             # its code, or NULL
     void* compiled_into     # the compiler's list of the traces that it is part of
-    void* shared_page       # of a layer that several machines run, which is not to be written to; NULL: its machine's own
+    void* shared_page       # of a layer that several machines run: not to be written to; NULL: its machine's own
     UopInfo* info
     Uop* uops
 

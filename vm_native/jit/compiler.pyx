@@ -33,7 +33,7 @@ SWITCHES = tuple(dict(no_switches))         # their names, in the order of the s
 
 @functools.cache
 def unavailable():
-    """Why this host cannot run compiled code, a str; None if it can. It is asked once: that is a good part of a fork."""
+    """Why this host cannot run compiled code, a str; None if it can. It is asked once, as that takes its time."""
     cdef Jit jit
     if not host_has_instructions():
         return "the compiler makes code for x86-64 processors with AVX2, BMI and FMA"
@@ -198,10 +198,11 @@ cdef class JitCompiler:
         self.jit.marking = value
 
     def traces(self):
-        """The compiled traces, also those of other machines that this one may run: (pc, physical address, physical address of the page that its one instruction crosses
+        """The compiled traces: (pc, physical address, physical address of the page that its one instruction crosses
         into, or 0, host address, host code, marks), the marks as (pc, offset of its host code).
 
-        A mark with pc 0 is where the code out of line begins.
+        A mark with pc 0 is where the code out of line begins. Those of other machines that this one may run are among
+        them.
         """
         cdef BlockCache* blocks = &self.jit.machine.blocks
         cdef int i

@@ -12,7 +12,8 @@ from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport release_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, Exit, HandedOver, Jit, Membership, Region, Switches, Trace,
+    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, Exit, HandedOver, Jit, Membership, Region, Switches,
+    Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block

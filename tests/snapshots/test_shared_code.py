@@ -1,0 +1,190 @@
+"""Compiled code that machines share: it is run where memory holds what it was made of, and nowhere else."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+import vm
+from tests.assembler import BASE, assemble_elf
+from vm_native.jit.compiler import unavailable
+
+MANY = 1 << 20                              # rounds that nobody sees the end of
+HOT = 32                                    # more often than a run ends inside a trace
+WARM = 20_000                               # steps: more than enough for all to be compiled
+ADDI_5 = 0x0055_0513                        # addi a0, a0, 5
+
+pytestmark = pytest.mark.skipif(unavailable() is not None, reason="compiled code is shared")
+
+# Each round stores s3 to where s4 points: to data that stands beside the code at first.
+COUNTING = """
+    .option norvc
+    la   s4, data
+    la   s5, patched
+    li   s2, {rounds}
+1:  addi s2, s2, -1
+    sw   s3, 0(s4)
+patched:
+    addi a0, a0, 1
+    bnez s2, 1b
+2:  wfi
+    j    2b
+data:
+    .word 0
+"""
+A0, S2, S3, S4, S5 = 10, 18, 19, 20, 21
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def parent(stack) -> vm.Machine:
+    """Far in its loop, which is compiled; at the branch that ends a round of four steps."""
+    machine = stack.enter_context(vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=HOT)))
+    machine.load(assemble_elf(COUNTING.format(rounds=MANY)))
+    machine.run(instructions=WARM)
+    while machine.harts[0].pc != machine.harts[0].x[S5] + 4:
+        machine.run(instructions=1)
+    assert compiled(machine)
+    return machine
+
+
+def fork(machine: vm.Machine, stack: ExitStack) -> vm.Machine:
+    return stack.enter_context(machine.fork())
+
+
+def compiled(machine: vm.Machine) -> int:
+    """How many traces it has compiled itself."""
+    return machine.stats()["jit"]["traces"]
+
+
+def count_rounds(machine: vm.Machine, rounds: int) -> int:
+    """What so many rounds more have added."""
+    before = machine.harts[0].x[A0]
+    machine.run(instructions=4 * rounds)
+    return machine.harts[0].x[A0] - before
+
+
+def patch(machine: vm.Machine) -> None:
+    """Let the next round make an instruction that follows in the same trace another one."""
+    machine.harts[0].x[S3] = ADDI_5
+    machine.harts[0].x[S4] = machine.harts[0].x[S5]
+
+
+def test_a_fork_runs_what_its_parent_has_compiled(parent, stack):
+    child = fork(parent, stack)
+    assert count_rounds(child, 100_000) == 100_000
+    assert compiled(child) == 0
+    assert child.stats()["jit"]["interpreted"] < 200
+
+
+def test_the_parent_goes_on_with_it(parent, stack):
+    before = compiled(parent)
+    fork(parent, stack)
+    assert count_rounds(parent, 100_000) == 100_000
+    assert compiled(parent) == before
+
+
+@pytest.mark.parametrize("who", ["child", "parent"])
+def test_a_store_into_the_trace_that_does_it_is_seen_at_once_and_by_one_machine(who, parent, stack):
+    child = fork(parent, stack)
+    one, other = (child, parent) if who == "child" else (parent, child)
+    before = compiled(other)
+    patch(one)
+    assert count_rounds(one, 1000) == 5000
+    assert count_rounds(other, 1000) == 1000
+    assert compiled(other) == before
+
+
+def test_what_python_writes_is_seen(parent, stack):
+    child = fork(parent, stack)
+    assert count_rounds(child, 1000) == 1000
+    child.memory.write(child.harts[0].x[S5], ADDI_5.to_bytes(4, "little"))
+    assert count_rounds(child, 1000) == 5000
+
+
+def test_a_restore_brings_it_back(parent, stack):
+    snapshot = parent.snapshot()
+    child = stack.enter_context(snapshot.machine())
+    for _ in range(3):
+        patch(child)
+        assert count_rounds(child, 1000) == 5000
+        before = compiled(child)
+        child.restore(snapshot)
+        assert count_rounds(child, 1000) == 1000
+        assert compiled(child) == before
+
+
+def test_a_snapshot_has_it_when_its_machine_is_closed(parent, stack):
+    snapshot = parent.snapshot()
+    parent.close()
+    machine = stack.enter_context(snapshot.machine())
+    assert count_rounds(machine, 1000) == 1000
+    assert compiled(machine) == 0
+
+
+def test_machines_that_run_it_outlive_the_one_that_made_it(parent, stack):
+    child = fork(parent, stack)
+    grandchild = fork(child, stack)
+    parent.close()
+    assert count_rounds(child, 1000) == 1000
+    child.close()
+    assert count_rounds(grandchild, 1000) == 1000
+    assert compiled(grandchild) == 0
+
+
+@pytest.mark.parametrize("changes, own", [
+    ({"engine": "interpreter"}, None),
+    ({"settings": vm.Settings(hot=HOT, switches={"registers": False})}, True),
+    ({"settings": vm.Settings(hot=HOT, dispatch="switch")}, False),       # traces do not depend on the form
+], ids=["interpreter", "switches", "form"])
+def test_only_what_was_made_alike_is_run(changes, own, parent, stack):
+    machine = stack.enter_context(parent.snapshot().machine(**changes))
+    assert count_rounds(machine, 1000) == 1000
+    assert own is None or (compiled(machine) > 0) == own
+
+
+def test_a_breakpoint_inside_it_is_met(parent, stack):
+    child = fork(parent, stack)
+    assert count_rounds(child, 1000) == 1000            # it is in use
+    child.add_breakpoint(child.harts[0].x[S5])
+    assert child.run(instructions=WARM).reason is vm.StopReason.BREAKPOINT
+    assert child.harts[0].pc == child.harts[0].x[S5]
+    assert count_rounds(parent, 1000) == 1000
+
+
+def test_more_generations_than_a_machine_has_layers(stack):
+    """Each compiles a function of its own, and calls those of all before it."""
+    count = 12
+    calls = "\n".join(f"li t0, {number}; bltu s2, t0, 9f; call f{number}" for number in range(count))
+    functions = "\n".join(f".balign 4096\nf{number}: addi a0, a0, {number + 1}; ret" for number in range(count))
+    machine = stack.enter_context(vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=HOT)))
+    machine.load(assemble_elf(f"{calls}\n9: addi s3, s3, 1; j _start\n{functions}"))
+    for generation in range(count):
+        machine.harts[0].x[S2] = generation
+        machine.run(instructions=WARM)
+        machine._native.share_code(worth=1 << 20)
+        machine = fork(machine, stack)
+        assert len(machine._native.shared_code) == min(generation + 1, 8)
+    while machine.harts[0].pc != BASE:
+        machine.run(instructions=1)
+    before, rounds = machine.harts[0].x[A0], machine.harts[0].x[S3]
+    machine.run(instructions=WARM)
+    while machine.harts[0].pc != BASE:
+        machine.run(instructions=1)
+    assert machine.harts[0].x[A0] - before == (machine.harts[0].x[S3] - rounds) * sum(range(1, count + 1))
+
+
+def test_forks_run_it_in_threads_beside_each_other(parent, stack):
+    children = [fork(parent, stack) for _ in range(6)]
+    for child in children[::2]:
+        patch(child)
+    with ThreadPoolExecutor(len(children)) as pool:
+        counts = pool.map(count_rounds, children, [200_000] * len(children))
+        assert count_rounds(parent, 1000) == 1000
+        assert list(counts) == [1_000_000, 200_000] * 3
