@@ -226,16 +226,18 @@ class StatesOfMachine(ABC):
 
     def _refuse_unfit(self, snapshot: Snapshot) -> None:
         """Raise SnapshotError for the state of a machine that is not like this one."""
-        self._plan.refuse_other(snapshot.plan)
         state = snapshot.state
         try:
+            self._plan.refuse_other(snapshot.plan)
             for native, saved in zip(self._natives, state.harts, strict=True):
                 native.refuse_unfit(saved)
             for name, part in self._parts().items():
                 if name not in OF_THE_GUEST:
                     part.refuse_unfit(state.parts[name])
         except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"the snapshot does not fit this machine: {error}") from error
+            where = "" if snapshot.file is None else f"{snapshot.file[0]}: "
+            what = "" if isinstance(error, SnapshotError) else "the snapshot does not fit this machine: "
+            raise SnapshotError(f"{where}{what}{error}") from error
 
     def _be_another(self, identity: Identity) -> None:
         if identity == "same":

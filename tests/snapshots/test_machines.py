@@ -179,6 +179,22 @@ def test_disks_are_given(path, tmp_path):
         assert data == b"x" * 512
 
 
+@pytest.mark.parametrize("options", [{}, {"discard": True}, {"read_only": True}], ids=str)
+def test_another_image_is_refused_by_the_names_of_both(path, tmp_path, options):
+    image, other = tmp_path / "disk.img", tmp_path / "other.img"
+    image.write_bytes(b"a" * 8192)
+    other.write_bytes(b"b" * 8192)
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(BlockDevice(image, **options))
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+    snapshot = vm.Snapshot.load(path)
+    with pytest.raises(vm.SnapshotError, match=rf"{path}: .*{other}: .* of {image} with another content; attach"):
+        snapshot.machine(devices={"virtio0": BlockDevice(other, **options)})
+    with snapshot.machine(devices={"virtio0": BlockDevice(image, **options)}) as same:
+        assert same.equals(snapshot)
+
+
 def test_devices_of_ones_own_are_given(path):
     class Mine(Device):
         state = ("value",)
