@@ -12,7 +12,6 @@ that lacks it was cut short. It holds plain data; to load a stranger's log runs 
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from ast import literal_eval
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vm.errors import LogError
+from vm.whole_file import whole_file
 
 MAGIC = b"\x89VMLOG\r\n"
 VERSION = 1
@@ -176,16 +176,8 @@ class Log:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file: the whole of it is there in the end, or what was there before."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            with temporary.open("xb") as file:
-                file.writelines(self._chunks())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            file.writelines(self._chunks())
 
     def _chunks(self) -> Iterator[bytes]:
         head = HEAD.pack(MAGIC, VERSION)
