@@ -276,6 +276,45 @@ def test_whole_files_of_nonsense_are_refused(machine, path, change):
         vm.Snapshot.load(path).machine().close()
 
 
+def with_long_text(value):
+    """A value again and again, each time with another of the texts in it, or of its bytes, a megabyte long."""
+    if isinstance(value, (str, bytes)):
+        yield ("x" if isinstance(value, str) else b"x") * (1 << 20)
+    elif isinstance(value, (list, tuple)):
+        for place, part in enumerate(value):
+            for changed in with_long_text(part):
+                yield type(value)([*value[:place], changed, *value[place + 1:]])
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            for changed in with_long_text(part):
+                yield {**value, key: changed}
+            for changed in with_long_text(key):
+                yield {changed if name == key else name: part for name, part in value.items()}
+
+
+def test_what_a_file_says_is_not_echoed_without_end(path, tmp_path):
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(4096))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(Entropy(seed=7))
+        machine.attach(BlockDevice(image, read_only=True))
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+    with SnapshotFile(path) as file:
+        metadata, regions = file.metadata, file.regions
+    refused = 0
+    for changed in with_long_text(metadata):
+        write(path, changed, regions, [])
+        disk = BlockDevice(image, read_only=True)
+        try:
+            vm.Snapshot.load(path).machine(devices={"virtio1": disk}).close()
+        except vm.VmError as error:
+            assert len(str(error)) < 2200
+            refused += 1
+        disk.close()
+    assert refused > 100
+
+
 @pytest.mark.parametrize(("part", "change"), [
     ("uart", {"fifo": 1 << 36}), ("uart", {"queue": "text"}), ("plic", {"priorities": 5}), ("clock", {"steps": "many"}),
     ("console", {"output": None}), ("runner", {"request_made": ("nonsense", 0)}),
