@@ -20,6 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from vm.arguments import refuse_other
 from vm.errors import LogError
 from vm.whole_file import whole_file
 
@@ -140,6 +141,8 @@ class Log:
     """A recorded run: `entries`, of which the first is START and the last END. `save` and `load` make it a file."""
 
     def __init__(self, entries: tuple[Entry, ...]):
+        for entry in entries:
+            refuse_other("Log() takes entries of a log, each a vm.log.Entry", entry, Entry)
         kinds = [entry.kind for entry in entries]
         if kinds[:1] != [Kind.START] or kinds[-1] != Kind.END or {Kind.START, Kind.END} & {*kinds[1:-1]}:
             raise LogError("a log begins with its start and ends with its end")
