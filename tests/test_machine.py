@@ -15,6 +15,7 @@ import pytest
 
 import vm
 from tests.assembler import BASE, assemble, assemble_elf
+from tests.recorded import session_log
 from vm.devices import Device, reads
 from vm.errors import ConfigurationError, LoadError, MachineBusy, MachineUnusable, VmError
 from vm.machine import Machine
@@ -110,6 +111,15 @@ USES = {
     "write": lambda g: g.memory.write(BASE, b"x"),
     "writable": lambda g: g.memory.writable(BASE, 8).__enter__(),
     "virtual.write": lambda g: g.hart.virtual.write(BASE, b"x"),
+    "snapshot": lambda g: g.machine.snapshot(),
+    "restore": lambda g: g.machine.restore(g.machine._stands_on),
+    "equals": lambda g: g.machine.equals(g.machine._stands_on),
+    "fork": lambda g: g.machine.fork(),
+    "record": lambda g: g.machine.record(),
+    "replay": lambda g: g.machine.replay(session_log()),
+    "keep_history": lambda g: g.machine.keep_history(),
+    "step_back": lambda g: g.machine.step_back(),
+    "run_back": lambda g: g.machine.run_back(),
 }
 LOOKS = {
     "read": lambda g: g.memory.read(BASE, 8),
@@ -125,6 +135,7 @@ LOOKS = {
 def test_closed_machine_says_so(use, guest):
     g = guest("li a0, 7; wfi")
     g.finish()
+    g.machine.snapshot()
     g["satp"], g.hart.privilege = 8 << 60 | BASE >> 12, 1       # a translation would walk through RAM
     g.machine.close()
     with pytest.raises(MachineUnusable, match="closed"):
@@ -193,6 +204,7 @@ def test_fork_of_a_process_looks_at_its_machines_only(guest):
     """RAM and code memory are the same pages on both sides: a run in one would be seen in the other."""
     g = guest(SPIN)
     g.run(instructions=11)
+    g.machine.snapshot()
     child = os.fork()
     if child == 0:
         os._exit(wrong_in_a_fork(g))

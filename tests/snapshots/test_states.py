@@ -1,6 +1,7 @@
 """Snapshots, restores and forks of machines: exact, independent, refused where they cannot be."""
 
 import hashlib
+import os
 import random
 import re
 import threading
@@ -329,6 +330,25 @@ def test_a_fork_outlives_its_parent():
     with snapshot.machine() as third:
         assert copy_of(third) == expected
     twin.close()
+
+
+def test_a_snapshot_serves_a_fork_of_the_process():
+    """The machine is of no use there, and another one can be built of what it was."""
+    with busy() as machine:
+        machine.run(instructions=5000)
+        snapshot = machine.snapshot()
+        child = os.fork()
+        if child == 0:
+            with snapshot.machine(engine="interpreter") as twin:
+                twin.run(instructions=30_000)
+                twin.snapshot()
+                twin.restore(snapshot)
+                twin.run(instructions=30_000)
+                digest = hashlib.sha256(twin.memory.view(RAM, MEMORY)).digest()
+            os._exit(digest[0])
+        machine.run(instructions=30_000)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == hashlib.sha256(
+            machine.memory.view(RAM, MEMORY)).digest()[0]
 
 
 def test_forks_in_threads_while_snapshots_are_dropped():
