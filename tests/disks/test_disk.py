@@ -277,9 +277,12 @@ def test_another_image_is_refused(image, saved):
     assert content(image)[:512] == b"x" * 512
 
 
-def test_an_image_that_was_written_since_is_refused(image, saved):
+@pytest.mark.parametrize("path", ["absolute", "relative"])
+def test_an_image_that_was_written_since_is_refused(image, saved, path, monkeypatch):
+    """By whatever path it is named."""
     os.utime(image, ns=(1, 1))
-    disk = open_disk(image, discard=True)
+    monkeypatch.chdir(image.parent)
+    disk = open_disk(image if path == "absolute" else image.name, discard=True)
     with pytest.raises(SnapshotError, match="has been written since the state was saved"):
         disk.restore(saved)
     disk.close()

@@ -41,6 +41,7 @@ class Base:
         self.image = image
         self.size = image.size
         self.path = image.path
+        self._place = os.path.abspath(image.path)       # however it was named
         self.preserved = Layer()
         self._reopen = reopen                   # opens the image read-only
         self._left: Files = ()                 # when they were closed
@@ -108,7 +109,7 @@ class Base:
             found = sampled[1] if sampled is not None and sampled[0] == files else sample(image)
             if image.read_only:
                 self._sampled = files, found
-            return {"path": self.path, "size": image.size, "sample": found,
+            return {"path": self._place, "size": image.size, "sample": found,
                     "modified": tuple(modified for _, _, modified in files)}
         finally:
             self.release()
