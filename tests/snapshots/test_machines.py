@@ -276,6 +276,17 @@ def test_whole_files_of_nonsense_are_refused(machine, path, change):
         vm.Snapshot.load(path).machine().close()
 
 
+@pytest.mark.parametrize("arguments", [{"isa": "rv64nonsense"}, {"isa": None}, {"memory": "1X"}, {"board": "desk"},
+                                       {"harts": 2}, {"harts": "one"}], ids=str)
+def test_a_machine_that_none_can_build_is_refused_when_it_is_loaded(machine, path, arguments):
+    machine.snapshot().save(path)
+    with SnapshotFile(path) as file:
+        metadata, regions = dict(file.metadata), file.regions
+    write(path, {**metadata, "arguments": {**metadata["arguments"], **arguments}}, regions, [])
+    with pytest.raises(vm.SnapshotError, match=f"{path}: holds no state of a machine that this vm knows"):
+        vm.Snapshot.load(path)
+
+
 def with_long_text(value):
     """A value again and again, each time with another of the texts in it, or of its bytes, a megabyte long."""
     if isinstance(value, (str, bytes)):
