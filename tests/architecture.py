@@ -29,7 +29,8 @@ CORE = (
 )
 PYTHON = (
     ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
-     "host", "stats", "perf_map", "inputs", "engine", "log"),
+     "host", "stats", "perf_map", "inputs", "engine",
+     "whole_file", "log"),
     ("memory", "registers", "hart", "snapshots"),
     ("disks",),
     ("devices",),

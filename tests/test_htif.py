@@ -86,6 +86,34 @@ def test_key_waits_until_the_answer_before_is_taken(guest):
     assert g.machine.console.output == b"?"
 
 
+def test_answer_that_is_never_taken_ends_no_rest(guest):
+    """The program waits for ever and leaves the answer to printing where it is: nobody looks for it again and again."""
+    g = program(guest, """
+        li t0, 0x0101000000000000 + '?'; sd t0, 0(s0)
+        li t0, 0x0100000000000000; sd t0, 0(s0)
+        wfi
+    """)
+    g.machine.console.send("k")
+    g.run(seconds=1)
+    assert g.machine.events.pending() == []
+    g.finish()
+
+
+@pytest.mark.parametrize("clear", ["sd zero, 0(s1)", "sw zero, 4(s1)\n sw zero, 0(s1)", "amoswap.d zero, zero, (s1)"])
+def test_key_comes_once_the_answer_before_is_taken(clear, guest):
+    """However it is taken, and the key then comes without another look at the keyboard."""
+    g = program(guest, f"""
+        li t0, 0x0101000000000000 + '?'; sd t0, 0(s0)
+        li t0, 0x0100000000000000; sd t0, 0(s0)
+        li t1, 20; 2: addi t1, t1, -1; bnez t1, 2b
+        {clear}
+        wfi
+    """)
+    g.machine.console.send("k")
+    g.finish()
+    assert g.word("fromhost") == 0x0100 << 48 | 0x100 | ord("k")
+
+
 def test_console_device_prints(guest):
     """Device 1, command 1; tohost is cleared and fromhost answers."""
     g = program(guest, "".join(PRINT.format(ord(letter)) for letter in "Hi!\n") + EXIT)

@@ -1,4 +1,4 @@
-"""Arguments that are no numbers, said by their names."""
+"""Arguments that are not what they must be, said by their names."""
 
 from __future__ import annotations
 
@@ -21,3 +21,9 @@ def whole_number(name: str, value: object) -> int:
         return integer(name, value)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def refuse_other(takes: str, value: object, kind: type) -> None:
+    """Raise TypeError, as "restore() takes what snapshot() gave, not int", for what is not of a class."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{takes}, not {type(value).__name__}")

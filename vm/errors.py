@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import re
@@ -13,7 +14,21 @@ Access = Literal["read", "write", "execute"]        # what was tried
 
 
 class VmError(Exception):
-    """Base of all errors raised by `vm`."""
+    """Base of all errors raised by `vm`.
+
+    A message that is longer than `longest` characters loses its middle: what it echoes may come from a stranger's file.
+    """
+
+    longest: ClassVar[int] = 2000
+
+    def __init__(self, message: str = ""):
+        super().__init__(shortened(message, self.longest))
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, without its middle where it is longer."""
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} [{len(text) - 2 * half:,} characters] {text[-half:]}"
 
 
 class ConfigurationError(VmError, ValueError):
@@ -38,6 +53,8 @@ class MachineUnusable(VmError, RuntimeError):
 
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
+
+    longest = sys.maxsize
 
 
 # --- Images ----------------------------------------------------------------------------------------------------------

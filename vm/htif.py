@@ -27,7 +27,7 @@ ENOSYS, EBADF = 38, 9
 
 
 class Htif(Stateful):
-    """Watches one `tohost` word. `on_request` hears the end of the program, EXIT, and `output` what it prints.
+    """Watches the words of one program. `on_request` hears the end of the program, EXIT, and `output` what it prints.
 
     `typed` gives at most so many bytes that were typed; after more have come `on_input` is to be called.
     """
@@ -50,13 +50,19 @@ class Htif(Stateful):
         self.reading = False           # the program wants a key
 
     def stored(self, size: int) -> None:
-        """The guest has stored `size` bytes in the word."""
+        """The guest has stored `size` bytes in `tohost`."""
         if size < 8 and not self.half_written:
             self.half_written = True
             self._events.schedule(GRACE_NS, self, COMMAND)
             return
         self._events.cancel(self, COMMAND)
         self._events.schedule(0, self, COMMAND)     # served at once; one whose output raises stays in the queue
+
+    def taken(self, size: int) -> None:
+        """The guest has stored in `fromhost`, and may have taken the answer that was there."""
+        if self.reading:
+            self._events.cancel(self, ANSWER)
+            self._events.schedule(GRACE_NS, self, ANSWER)       # another half may follow
 
     def on_event(self, event: int, data: int) -> None:
         if event == COMMAND:
@@ -66,12 +72,9 @@ class Htif(Stateful):
 
     def on_input(self) -> None:
         """Give the program the key that it waits for, if there is one, once it has taken the answer before."""
-        if not self.reading or self.fromhost is None:
+        if not self.reading or self.fromhost is None or any(self._memory.read(self.fromhost, 8)):
             return
-        if any(self._memory.read(self.fromhost, 8)):
-            self._events.cancel(self, ANSWER)
-            self._events.schedule(GRACE_NS, self, ANSWER)
-        elif key := self._typed(1):
+        if key := self._typed(1):
             self.reading = False
             self._write_answer(CONSOLE << 56 | READ << 48 | KEY | key[0])
 

@@ -12,7 +12,6 @@ that lacks it was cut short. It holds plain data; to load a stranger's log runs 
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from ast import literal_eval
 from collections.abc import Iterator
@@ -21,7 +20,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
+from vm.arguments import refuse_other
 from vm.errors import LogError
+from vm.whole_file import whole_file
 
 MAGIC = b"\x89VMLOG\r\n"
 VERSION = 1
@@ -140,6 +141,8 @@ class Log:
     """A recorded run: `entries`, of which the first is START and the last END. `save` and `load` make it a file."""
 
     def __init__(self, entries: tuple[Entry, ...]):
+        for entry in entries:
+            refuse_other("Log() takes entries of a log, each a vm.log.Entry", entry, Entry)
         kinds = [entry.kind for entry in entries]
         if kinds[:1] != [Kind.START] or kinds[-1] != Kind.END or {Kind.START, Kind.END} & {*kinds[1:-1]}:
             raise LogError("a log begins with its start and ends with its end")
@@ -176,16 +179,8 @@ class Log:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file: the whole of it is there in the end, or what was there before."""
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        try:
-            with temporary.open("xb") as file:
-                file.writelines(self._chunks())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(path) as file:
+            file.writelines(self._chunks())
 
     def _chunks(self) -> Iterator[bytes]:
         head = HEAD.pack(MAGIC, VERSION)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
+from vm.arguments import refuse_other
 from vm.errors import BusError, MachineBusy, ReplayDiverged
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
@@ -31,6 +32,7 @@ class Player(Protocol):
 Built = TypeVar("Built", bound=Player, covariant=True)
 
 
+@runtime_checkable
 class Restorable(Protocol[Built]):
     """A snapshot, as far as `replay` needs one."""
 
@@ -261,6 +263,8 @@ def replay(snapshot: Restorable[Built], log: Log, **overrides: Any) -> Built:
 
     `overrides` are those of `Snapshot.machine`, as `engine="interpreter"`. The caller closes the machine.
     """
+    refuse_other("replay() takes the snapshot that the recording began with", snapshot, Restorable)
+    refuse_other("replay() takes the log of a recording, a vm.Log", log, Log)
     machine = snapshot.machine(**overrides)
     try:
         machine.replay(log)

@@ -41,7 +41,7 @@ class Runner(Stateful):
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_htif_watch", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
+               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
 
     firmware: Firmware
 
@@ -54,7 +54,7 @@ class Runner(Stateful):
         self._inputs = inputs
         self._harts = harts
         self._htif: Htif | None = None
-        self._htif_watch: int | None = None     # its number in the core
+        self._told: dict[int, Callable[[int], None]] = {}       # what its words' watches call, by numbers in the core
         self.probes: dict[int, Probe] = {}      # by their numbers in the core
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
@@ -84,18 +84,21 @@ class Runner(Stateful):
         self._requested = saved and (StopReason(saved[0]), saved[1])
 
     def watch(self, htif: Htif) -> None:
-        """Tell `htif` of stores to its word. Raises ValueError where that cannot be watched."""
+        """Tell `htif` of stores to its words. Raises ValueError where these cannot be watched."""
         self._htif = htif
-        self._htif_watch = self._machine.add_watch(htif.tohost, 8, reads=False, writes=True, always=True)
+        for word, tell in ((htif.tohost, htif.stored), (htif.fromhost, htif.taken)):
+            if word is not None:
+                self._told[self._machine.add_watch(word, 8, reads=False, writes=True, always=True)] = tell
 
     def reset(self) -> None:
-        """Forget what the guest asked for, and the word that is watched."""
+        """Forget what the guest asked for, and the words that are watched."""
         self._scheduler.forget_stop()
         self._machine.forget_reports()
         self._machine.take_hits()
-        if self._htif_watch is not None:
-            self._machine.remove_probe(self._htif_watch)
-        self._htif = self._htif_watch = self._requested = None
+        for watch in self._told:
+            self._machine.remove_probe(watch)
+        self._htif = self._requested = None
+        self._told = {}
         self._hits = []
 
     # --- The loop ----------------------------------------------------------------------------------------------------
@@ -244,9 +247,8 @@ class Runner(Stateful):
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
         for probe, access, address, size, pc, _, _ in self._machine.take_hits():
-            if probe == self._htif_watch:
-                assert self._htif is not None
-                self._htif.stored(size)
+            if probe in self._told:
+                self._told[probe](size)
                 self.served += 1
             else:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vm.devices import UART, Device, Entropy, GenerationId, GoldfishRTC, VirtioConsole
 from vm.disks.disk import without_disks
 from vm.errors import SnapshotError
-from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion
+from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, memory_size, parse_isa
 from vm.sizes import PAGE_SIZE
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.layout import CHUNK_BYTES, CHUNK_PAGES, Region
@@ -92,8 +92,13 @@ def load(file: SnapshotFile) -> Saved:
         if data["layout"] != STATE_LAYOUT:
             raise SnapshotError(f"{file.path}: of another version of vm, whose harts have another state; load it with "
                                 "the one that saved it")
+        arguments = {name: data["arguments"][name] for name in ARGUMENTS}
+        parse_isa(arguments["isa"])
+        memory_size(arguments["memory"], arguments["board"])
+        if len(data["harts"]) != arguments["harts"]:
+            raise ValueError(f"{len(data['harts'])} states for {arguments['harts']} harts")
         plan = MachinePlan(
-            {name: data["arguments"][name] for name in ARGUMENTS},
+            arguments,
             tuple(PlannedRegion(*region) for region in data["regions"]),
             tuple(PlannedDevice(name, address, irq, kind, made(kind, setup))
                   for name, address, irq, kind, setup in data["devices"]))

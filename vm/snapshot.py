@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vm.arguments import refuse_other
 from vm.boot import Start
+from vm.devices.base import Device
 from vm.errors import SnapshotError
 from vm.sizes import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from vm.devices.base import Device
     from vm.machine import Machine
     from vm.plan import MachinePlan, MachineState
     from vm_native.execution.native_machine import NativeMachine
@@ -62,6 +63,10 @@ class Snapshot:
         Raises ConfigurationError for changes that no machine can have, SnapshotError where the state is none of such a
         machine, and MemoryError; then nothing has come into being.
         """
+        if devices is not None:
+            refuse_other("machine(devices=...) takes a dict of devices by their names on the board", devices, Mapping)
+            for name, device in devices.items():
+                refuse_other(f"machine(devices=...) takes a device for {name!r}", device, Device)
         machine = self.plan.build(devices, **changes)
         try:
             if devices or changes or self.file is not None:
@@ -89,6 +94,8 @@ class Snapshot:
         from vm.saving import Saved, save
         from vm.snapshots.file import SnapshotFile
 
+        if parent is not None:
+            refuse_other("save(parent=...) takes a snapshot that was saved or loaded", parent, Snapshot)
         words = None if self.start is None else self.start.host_words
         saved = Saved(self.plan, self.state, self.steps, words)
         if parent is None:

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from vm.arguments import whole_number
+from vm.arguments import refuse_other, whole_number
 from vm.errors import ConfigurationError, SnapshotError, VmError
 from vm.plan import MachineState
 from vm.sizes import PAGE_SIZE
@@ -133,7 +133,7 @@ class StatesOfMachine(ABC):
         raises; the machine is then as it was.
         """
         self._refuse_unless_still("restore")
-        refuse_no_snapshot("restore", snapshot)
+        refuse_other("restore() takes what snapshot() gave", snapshot, Snapshot)
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
         self._in_run = True             # for other threads
@@ -199,6 +199,10 @@ class StatesOfMachine(ABC):
         count = 1 if n is None else whole_number("n", n)
         if count < 0:
             raise ConfigurationError(f"n={n}: there cannot be less than no fork")
+        if isinstance(identity, str) and identity not in ("same", "new"):
+            raise ConfigurationError(f"identity={identity!r}: it is 'same', 'new' or a whole number")
+        if not isinstance(identity, str):
+            identity = whole_number("identity", identity)
         snapshot = self.snapshot()
         forks: list[Any] = []      # of the same class: a plan builds it
         try:
@@ -217,7 +221,7 @@ class StatesOfMachine(ABC):
         Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
         """
         self._refuse_unless_still("equals")
-        refuse_no_snapshot("equals", snapshot)
+        refuse_other("equals() takes what snapshot() gave", snapshot, Snapshot)
         self._plan.refuse_other(snapshot.plan)
         found = []
         for native, saved in zip(self._natives, snapshot.state.harts, strict=True):
@@ -234,22 +238,24 @@ class StatesOfMachine(ABC):
 
     def _refuse_unfit(self, snapshot: Snapshot) -> None:
         """Raise SnapshotError for the state of a machine that is not like this one."""
-        self._plan.refuse_other(snapshot.plan)
         state = snapshot.state
         try:
+            self._plan.refuse_other(snapshot.plan)
             for native, saved in zip(self._natives, state.harts, strict=True):
                 native.refuse_unfit(saved)
             for name, part in self._parts().items():
                 if name not in OF_THE_GUEST:
                     part.refuse_unfit(state.parts[name])
         except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"the snapshot does not fit this machine: {error}") from error
+            where = "" if snapshot.file is None else f"{snapshot.file[0]}: "
+            what = "" if isinstance(error, SnapshotError) else "the snapshot does not fit this machine: "
+            raise SnapshotError(f"{where}{what}{error}") from error
 
     def _be_another(self, identity: Identity) -> None:
         if identity == "same":
             return
         number = int.from_bytes(os.urandom(IDENTITY_BYTES), "little") if identity == "new" else identity
-        number = whole_number("identity", number) % 2 ** (8 * IDENTITY_BYTES)
+        number %= 2 ** (8 * IDENTITY_BYTES)
         for placed in self.board.devices.values():
             placed.device.renew(number)
         for native in self._natives:
@@ -278,10 +284,12 @@ class StatesOfMachine(ABC):
         and goes on as any other machine. Until then input and changes from outside raise MachineBusy. ReplayDiverged is
         raised here where the machine stands elsewhere, and by `run` where it comes elsewhere.
         """
+        from vm.log import Log
         from vm.recording import refuse_to_record
         from vm.replaying import Replay
 
         self._refuse_if_running("replay")
+        refuse_other("replay() takes the log of a recording, a vm.Log", log, Log)
         refuse_to_record(self.clock.kind, self.inputs)
         Replay(self._outside(), log)
 
@@ -349,9 +357,3 @@ class StatesOfMachine(ABC):
         if not isinstance(self.inputs.history, Past):
             raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
         return self.inputs.history
-
-
-def refuse_no_snapshot(what: str, snapshot: object) -> None:
-    """Raise TypeError for what is none, where `what` was called."""
-    if not isinstance(snapshot, Snapshot):
-        raise TypeError(f"{what}() takes what snapshot() gave, not {type(snapshot).__name__}")

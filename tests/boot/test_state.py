@@ -9,6 +9,8 @@ import pytest
 
 import vm
 from tests.boot.linux import MIB, closing, load_linux, run_to_end
+from tests.state import fixed, left_over, of_the_package, save, stateful_parts, uncovered
+from vm.state import Stateful
 
 pytestmark = pytest.mark.network
 
@@ -93,6 +95,14 @@ def test_boot_goes_on_in_a_fork(halfway):
     fork.close()
 
 
+def test_going_back_takes_all_of_the_machine_back(halfway):
+    """Each attribute of plain data, of whatever the machine is made of."""
+    machine, _ = halfway
+    changed, not_back = left_over(machine, lambda: run_to_end(machine))
+    assert changed >= {("Console", "_output"), ("Entropy", "requests"), ("BlockDevice", "busy"), ("Queue", "used")}
+    assert not_back == set()
+
+
 def test_going_back_takes_the_disk_back(halfway):
     machine, image = halfway
     snapshot = machine.snapshot()
@@ -114,3 +124,39 @@ def test_boot_goes_on_from_a_file(halfway, tmp_path):
     with there:
         assert run_to_end(there) == run_to_end(machine)
     assert copy.read_bytes() == image.read_bytes() != bytes(MIB)
+
+
+# --- All through a boot -----------------------------------------------------------------------------------------------
+
+STRETCH = 5_000_011                     # steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harts", [1, 3])
+def test_what_a_boot_changes_is_declared(tmp_path, harts):
+    """From one moment of Debian's boot to the next nothing changes that is no state, nor said to be none.
+
+    A restore there brings back all of it, what is said to follow from the state as well.
+    """
+    linux = vm.images.debian()
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(MIB))
+    devices = vm.devices.BlockDevice(image), vm.devices.Entropy(), vm.devices.VirtioConsole()
+    with closing(vm.Machine(memory="512M", harts=harts), *devices) as machine:
+        machine.boot(linux.kernel, initrd=linux.initrd, cmdline=linux.cmdline)
+        settings = {name: fixed(part) for name, part in stateful_parts(machine).items()}
+        changed_state, changed_data = set(), set()
+        state = save(machine)
+        while b"# " not in machine.console.output:
+            changed, not_back = left_over(machine, lambda: machine.run(instructions=STRETCH))
+            assert not_back == set()
+            changed_data |= changed
+            parts = stateful_parts(machine)
+            assert {name: missing for name, part in parts.items() if (missing := uncovered(part))} == {}
+            assert {name: fixed(part) for name, part in parts.items()} == settings
+            assert {id(one) for one in of_the_package(machine) if isinstance(one, Stateful)} == {
+                id(part) for part in parts.values()}
+            before, state = state, save(machine)
+            changed_state |= {name for name in state if state[name] != before[name]}
+    assert changed_state >= {"clock", "console", "events", "plic", "uart", "virtio0", "virtio1", "virtio2"}
+    assert changed_data >= {("Console", "_output"), ("Queue", "used"), ("PLIC", "enables")}

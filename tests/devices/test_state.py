@@ -4,7 +4,7 @@ import pytest
 
 import vm
 from tests.assembler import assemble_elf
-from tests.state import fixed, save, stateful_parts, uncovered
+from tests.state import fixed, left_over, of_the_package, save, stateful_parts, uncovered
 from vm.devices import BlockDevice, Device, Entropy, GenerationId, InterruptLine, VirtioConsole, reads, writes
 from vm.devices.virtio import VirtioDevice
 from vm.devices.virtio.block import PulledDisk
@@ -102,6 +102,19 @@ def test_every_class_with_state_is_here(machine):
     # Bases, what is there after a disk was pulled out, and what has a test of its own
     elsewhere = {Device, VirtioDevice, PulledDisk, GenerationId}
     assert {type(part) for part in stateful_parts(machine).values()} == kinds(Stateful) - elsewhere
+
+
+def test_every_object_with_state_is_here(machine):
+    run(machine)
+    found = {id(one) for one in of_the_package(machine) if isinstance(one, Stateful)}
+    assert found == {id(part) for part in stateful_parts(machine).values()}
+
+
+def test_going_back_brings_back_what_follows_from_the_state(machine):
+    """And all else that is plain data, wherever the machine keeps it."""
+    changed, not_back = left_over(machine, lambda: run(machine))
+    assert changed >= {("InterruptLine", "level"), ("PLIC", "_at"), ("UART", "fifo"), ("Queue", "used")}
+    assert not_back == set()
 
 
 def test_every_attribute_is_named(machine):

@@ -23,7 +23,7 @@ from tests.devices.virtio_driver import CONFIG, WRITE
 from vm import disks
 from vm.devices.virtio import BlockDevice
 from vm.disks.disk import open_disk
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError, SnapshotError
 
 # --- Discard on exit --------------------------------------------------------------------------------------------------
 
@@ -90,9 +90,9 @@ def test_state_of_another_kind_of_disk_is_refused(attach, board, image):
     saved = attach(discard=True).device.save()
     other = BlockDevice(image, read_only=True)
     for refuse in (lambda: other.load(saved), lambda: other.disk.refuse_unfit(saved["contents"])):
-        with pytest.raises(LoadError, match="attach it without read_only"):
+        with pytest.raises(SnapshotError, match="attach it without read_only"):
             refuse()
-    with pytest.raises(LoadError, match="contents missing"):
+    with pytest.raises(SnapshotError, match="contents missing"):
         other.load({name: value for name, value in saved.items() if name != "contents"})
     other.close()
 

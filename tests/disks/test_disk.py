@@ -11,10 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.disks.conftest import content_of
 from vm import disks
+from vm.disks import disk as disk_module
 from vm.disks.chain import open_image
 from vm.disks.disk import open_disk
 from vm.disks.layer import CHUNK_BYTES, CLUSTER
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError, SnapshotError
 
 SIZE = CHUNK_BYTES + 3 * CLUSTER + 512          # two chunks of the layer, and a cluster that is not whole
 
@@ -267,19 +268,22 @@ def test_another_image_is_refused(image, saved):
     disk = open_disk(image)
     disk.write(0, [memoryview(b"x" * 512)])
     disk.flush()
-    with pytest.raises(LoadError, match=f"{image.name}.* with another content; attach that image as it was then"):
+    with pytest.raises(SnapshotError, match=f"{image.name}.* with another content; attach that image as it was then"):
         disk.restore(saved)
     disk.resize(2 * SIZE)
-    with pytest.raises(LoadError, match="with another size"):
+    with pytest.raises(SnapshotError, match="with another size"):
         disk.restore(saved)
     disk.close()
     assert content(image)[:512] == b"x" * 512
 
 
-def test_an_image_that_was_written_since_is_refused(image, saved):
+@pytest.mark.parametrize("path", ["absolute", "relative"])
+def test_an_image_that_was_written_since_is_refused(image, saved, path, monkeypatch):
+    """By whatever path it is named."""
     os.utime(image, ns=(1, 1))
-    disk = open_disk(image, discard=True)
-    with pytest.raises(LoadError, match="has been written since the state was saved"):
+    monkeypatch.chdir(image.parent)
+    disk = open_disk(image if path == "absolute" else image.name, discard=True)
+    with pytest.raises(SnapshotError, match="has been written since the state was saved"):
         disk.restore(saved)
     disk.close()
 
@@ -291,9 +295,88 @@ def test_an_image_that_was_written_since_is_refused(image, saved):
 ])
 def test_damaged_states_are_refused(image, saved, damage):
     disk = open_disk(image, discard=True)
-    with pytest.raises(LoadError, match="the saved disk is damaged"):
+    with pytest.raises(SnapshotError, match="the saved disk is damaged"):
         disk.restore(saved | damage)
     assert disk.size == SIZE and not disk.layer
+    disk.close()
+
+
+@pytest.fixture
+def saved_read_only(image):
+    disk = open_disk(image, read_only=True)
+    plain = disk.capture().plain()
+    disk.close()
+    return plain
+
+
+def test_a_read_only_disk_is_of_its_image(image, saved_read_only, tmp_path):
+    """The image itself and a copy of it will do, and the disk is then as it was saved."""
+    copy = tmp_path / f"copy-{image.name}"
+    copy.write_bytes(image.read_bytes())
+    for path in (image, copy):
+        disk = open_disk(path, read_only=True)
+        disk.restore(saved_read_only)
+        assert disk.is_at(saved_read_only)
+        disk.close()
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda image: image.write_bytes(b"x" * image.stat().st_size), "with another content; attach that image"),
+    (lambda image: os.truncate(image, 2 * SIZE), "with another size"),
+    (lambda image: os.utime(image, ns=(1, 1)), "has been written since the state was saved"),
+], ids=["content", "size", "modified"])
+def test_a_read_only_disk_of_another_image_is_refused(tmp_path, change, said):
+    """By a state from a file, and by one of this process, of a disk that is closed by then or is not."""
+    image, other = tmp_path / "disk.img", tmp_path / "other.img"
+    image.write_bytes(pattern(SIZE))
+    disk = open_disk(image, read_only=True)
+    state = disk.capture()
+    plain = state.plain()
+    disk.close()
+    changed = image
+    if said.startswith("with"):
+        other.write_bytes(image.read_bytes())
+        changed = other
+    change(changed)
+    opened = open_disk(changed, read_only=True)
+    for one in (plain, state) if changed is other else (plain,):
+        with pytest.raises(SnapshotError, match=said):
+            opened.restore(one)
+        assert not opened.is_at(one)
+    opened.close()
+
+
+def test_a_disk_of_the_other_kind_is_refused(image, saved, saved_read_only):
+    disk = open_disk(image, read_only=True)
+    with pytest.raises(SnapshotError, match="the saved disk could be written; attach it without read_only"):
+        disk.restore(saved)
+    disk.close()
+    disk = open_disk(image, discard=True)
+    with pytest.raises(SnapshotError, match="the saved disk was attached read-only; attach it alike"):
+        disk.restore(saved_read_only)
+    disk.close()
+
+
+@pytest.mark.parametrize("damage", [{"image": {}}, {"image": None}, {"image": 5}], ids=str)
+def test_damaged_states_of_read_only_disks_are_refused(image, saved_read_only, damage):
+    disk = open_disk(image, read_only=True)
+    for state in (saved_read_only | damage, {}):
+        with pytest.raises(SnapshotError, match="the saved disk is damaged"):
+            disk.restore(state)
+    disk.close()
+
+
+def test_an_image_that_is_only_read_is_sampled_once(image, saved_read_only, monkeypatch):
+    """So that going back to the state of a file costs the same every time but the first."""
+    sampled, sample = [], disk_module.sample
+    monkeypatch.setattr(disk_module, "sample", lambda image: sampled.append(1) or sample(image))
+    disk = open_disk(image, read_only=True)
+    for _ in range(3):
+        disk.restore(saved_read_only)
+    assert sampled == [1]
+    os.utime(image, ns=(1, 1))
+    with pytest.raises(SnapshotError, match="has been written since"):
+        disk.restore(saved_read_only)
     disk.close()
 
 

@@ -4,6 +4,7 @@ specification, section 13.2: "Zalrsc"), also if they hold the old value again.
 
 import pytest
 
+import vm
 from tests.assembler import BASE
 from vm.devices import Device, writes
 
@@ -173,3 +174,70 @@ def test_a_stack_without_tags(guest):
         node = g.word(node)
     first = g.address("nodes")
     assert sorted(seen) == [first + 8 * number for number in range(8)]
+
+
+# --- Snapshots --------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(params=["the machine", "another", "from a file"])
+def go_back(request, tmp_path):
+    """(guest, snapshot) -> a machine at that snapshot: the guest's own, or new ones of each engine."""
+    made = []
+
+    def go_back(g, snapshot):
+        if request.param == "the machine":
+            g.machine.restore(snapshot)
+            return [g.machine]
+        if request.param == "from a file":
+            snapshot.save(tmp_path / "reserved.vmsnap")
+            snapshot = vm.Snapshot.load(tmp_path / "reserved.vmsnap")
+        made.extend(snapshot.machine(engine=engine) for engine in ("interpreter", "jit"))
+        return made
+
+    yield go_back
+    for machine in made:
+        machine.close()
+
+
+@pytest.mark.parametrize("store, expected", [(lambda g: None, HELD), (lambda g: g.store(DATA, RESERVED), LOST)],
+                         ids=["held", "lost"])
+def test_what_was_reserved_before_a_snapshot(guest, go_back, store, expected):
+    """The run after going back is the one that went on: an SC that succeeded there does again."""
+    g = at_the_nop(guest)
+    store(g)
+    snapshot = g.machine.snapshot()
+    g.finish()
+    assert (g["a2"], g.word(DATA)) == (expected, 5 if expected == HELD else RESERVED)
+    end = g.machine.snapshot()
+    for machine in go_back(g, snapshot):
+        machine.run()
+        comparison = machine.equals(end)
+        assert comparison, comparison.differences
+
+
+def test_what_was_reserved_after_a_snapshot_is_not(guest, go_back):
+    """An SC without an LR before it fails, whatever the machine held when it went back."""
+    g = guest("nop; " + BETWEEN)
+    g["a0"], g["a2"], g["a3"] = DATA, 77, 5
+    g.run(instructions=1)
+    snapshot = g.machine.snapshot()
+    g.run(instructions=2)
+    store_conditional = g.hart.pc
+    for machine in go_back(g, snapshot):
+        machine.harts[0].pc = store_conditional
+        machine.run()
+        assert machine.harts[0]["a2"] == LOST
+        assert machine.memory.read(DATA, 8) == bytes(8)
+
+
+def test_going_back_in_the_midst_of_sequences(guest):
+    """Turns and snapshots end everywhere in them; each stretch is gone through three times, and once by another."""
+    g = guest(STACK.format(rounds=2_000), harts=3)
+    with g.machine.fork() as straight:
+        for steps in range(9_901, 10_000, 9):
+            snapshot = g.machine.snapshot()
+            for _ in range(3):
+                g.machine.restore(snapshot)
+                g.run(instructions=steps)
+            straight.run(instructions=steps)
+            comparison = straight.equals(g.machine.snapshot())
+            assert comparison, comparison.differences

@@ -1,5 +1,6 @@
 """The file of a snapshot: it holds what was written, or is refused; a save that is killed leaves the old or the new."""
 
+import os
 import random
 import signal
 import struct
@@ -290,6 +291,8 @@ def test_a_killed_save_leaves_the_old_or_the_new(path):
             file.verify()
             assert file.metadata >= max(said, default=1)
             assert int.from_bytes(file.read_chunk(0, 0)[:PAGE], "little") == file.metadata
+    write(path, METADATA, REGIONS, [])
+    assert os.listdir(path.parent) == [path.name]       # nothing is left of those that were killed
 
 
 def test_numbers_of_a_file_are_little_endian(path):

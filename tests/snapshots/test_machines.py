@@ -179,6 +179,22 @@ def test_disks_are_given(path, tmp_path):
         assert data == b"x" * 512
 
 
+@pytest.mark.parametrize("options", [{}, {"discard": True}, {"read_only": True}], ids=str)
+def test_another_image_is_refused_by_the_names_of_both(path, tmp_path, options):
+    image, other = tmp_path / "disk.img", tmp_path / "other.img"
+    image.write_bytes(b"a" * 8192)
+    other.write_bytes(b"b" * 8192)
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(BlockDevice(image, **options))
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+    snapshot = vm.Snapshot.load(path)
+    with pytest.raises(vm.SnapshotError, match=rf"{path}: .*{other}: .* of {image} with another content; attach"):
+        snapshot.machine(devices={"virtio0": BlockDevice(other, **options)})
+    with snapshot.machine(devices={"virtio0": BlockDevice(image, **options)}) as same:
+        assert same.equals(snapshot)
+
+
 def test_devices_of_ones_own_are_given(path):
     class Mine(Device):
         state = ("value",)
@@ -258,6 +274,56 @@ def test_whole_files_of_nonsense_are_refused(machine, path, change):
     write(path, {**metadata, **change, **({"arguments": arguments} if arguments else {})}, regions, [])
     with pytest.raises((vm.SnapshotError, vm.ConfigurationError)):
         vm.Snapshot.load(path).machine().close()
+
+
+@pytest.mark.parametrize("arguments", [{"isa": "rv64nonsense"}, {"isa": None}, {"memory": "1X"}, {"board": "desk"},
+                                       {"harts": 2}, {"harts": "one"}], ids=str)
+def test_a_machine_that_none_can_build_is_refused_when_it_is_loaded(machine, path, arguments):
+    machine.snapshot().save(path)
+    with SnapshotFile(path) as file:
+        metadata, regions = dict(file.metadata), file.regions
+    write(path, {**metadata, "arguments": {**metadata["arguments"], **arguments}}, regions, [])
+    with pytest.raises(vm.SnapshotError, match=f"{path}: holds no state of a machine that this vm knows"):
+        vm.Snapshot.load(path)
+
+
+def with_long_text(value):
+    """A value again and again, each time with another of the texts in it, or of its bytes, a megabyte long."""
+    if isinstance(value, (str, bytes)):
+        yield ("x" if isinstance(value, str) else b"x") * (1 << 20)
+    elif isinstance(value, (list, tuple)):
+        for place, part in enumerate(value):
+            for changed in with_long_text(part):
+                yield type(value)([*value[:place], changed, *value[place + 1:]])
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            for changed in with_long_text(part):
+                yield {**value, key: changed}
+            for changed in with_long_text(key):
+                yield {changed if name == key else name: part for name, part in value.items()}
+
+
+def test_what_a_file_says_is_not_echoed_without_end(path, tmp_path):
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(4096))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(Entropy(seed=7))
+        machine.attach(BlockDevice(image, read_only=True))
+        machine.load(assemble_elf(COUNTER))
+        machine.snapshot().save(path)
+    with SnapshotFile(path) as file:
+        metadata, regions = file.metadata, file.regions
+    refused = 0
+    for changed in with_long_text(metadata):
+        write(path, changed, regions, [])
+        disk = BlockDevice(image, read_only=True)
+        try:
+            vm.Snapshot.load(path).machine(devices={"virtio1": disk}).close()
+        except vm.VmError as error:
+            assert len(str(error)) < 2200
+            refused += 1
+        disk.close()
+    assert refused > 100
 
 
 @pytest.mark.parametrize(("part", "change"), [

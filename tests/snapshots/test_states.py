@@ -1,7 +1,9 @@
 """Snapshots, restores and forks of machines: exact, independent, refused where they cannot be."""
 
 import hashlib
+import os
 import random
+import re
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,6 +12,7 @@ import pytest
 
 import vm
 from tests.assembler import assemble_elf
+from tests.recorded import session_log
 from vm.devices import BlockDevice, Entropy, GenerationId
 from vm_native.state import collector
 
@@ -329,6 +332,25 @@ def test_a_fork_outlives_its_parent():
     twin.close()
 
 
+def test_a_snapshot_serves_a_fork_of_the_process():
+    """The machine is of no use there, and another one can be built of what it was."""
+    with busy() as machine:
+        machine.run(instructions=5000)
+        snapshot = machine.snapshot()
+        child = os.fork()
+        if child == 0:
+            with snapshot.machine(engine="interpreter") as twin:
+                twin.run(instructions=30_000)
+                twin.snapshot()
+                twin.restore(snapshot)
+                twin.run(instructions=30_000)
+                digest = hashlib.sha256(twin.memory.view(RAM, MEMORY)).digest()
+            os._exit(digest[0])
+        machine.run(instructions=30_000)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == hashlib.sha256(
+            machine.memory.view(RAM, MEMORY)).digest()[0]
+
+
 def test_forks_in_threads_while_snapshots_are_dropped():
     with busy() as machine:
         machine.run(instructions=5000)
@@ -453,6 +475,38 @@ def test_not_of_a_closed_machine():
             action()
 
 
-def test_not_what_is_no_snapshot(machine):
-    with pytest.raises(TypeError, match="restore\\(\\) takes what snapshot\\(\\) gave, not str"):
-        machine.restore("file.vmsnap")
+WRONG = {
+    "restore": (lambda machine, _: machine.restore("a.vmsnap"), "restore() takes what snapshot() gave, not str"),
+    "equals": (lambda machine, _: machine.equals(None), "equals() takes what snapshot() gave, not NoneType"),
+    "replay": (lambda machine, _: machine.replay("a.vmlog"), "replay() takes the log of a recording, a vm.Log"),
+    "vm.replay, log": (lambda _, snapshot: vm.replay(snapshot, 5), "replay() takes the log of a recording"),
+    "vm.replay, snapshot": (lambda machine, _: vm.replay(machine, session_log()),
+                            "replay() takes the snapshot that the recording began with, not Machine"),
+    "parent": (lambda _, snapshot: snapshot.save("b.vmsnap", parent="a.vmsnap"),
+               "save(parent=...) takes a snapshot that was saved or loaded, not str"),
+    "path": (lambda _, snapshot: snapshot.save(5), "expected str, bytes or os.PathLike object, not int"),
+    "file": (lambda *_: vm.Snapshot.load(None), "expected str, bytes or os.PathLike object, not NoneType"),
+    "devices": (lambda _, snapshot: snapshot.machine(devices=[Entropy()]),
+                "machine(devices=...) takes a dict of devices by their names on the board, not list"),
+    "device": (lambda _, snapshot: snapshot.machine(devices={"uart": "uart"}),
+               "machine(devices=...) takes a device for 'uart', not str"),
+    "entries": (lambda *_: vm.Log(("START",)), "Log() takes entries of a log, each a vm.log.Entry, not str"),
+}
+
+
+@pytest.mark.parametrize(("call", "said"), WRONG.values(), ids=WRONG)
+def test_what_is_of_another_type_is_refused(call, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with busy() as machine:
+        snapshot = machine.snapshot()
+        with pytest.raises(TypeError, match=re.escape(said)):
+            call(machine, snapshot)
+        assert machine.equals(snapshot) and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("identity", ["other", 5.5, None])
+def test_an_identity_that_is_none_makes_no_fork(machine, identity):
+    before = machine._stands_on
+    with pytest.raises(vm.ConfigurationError, match=f"identity={identity!r}: "):
+        machine.fork(0, identity=identity)
+    assert machine._stands_on is before

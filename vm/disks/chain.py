@@ -16,24 +16,29 @@ DEEPEST = 64                    # overlays above each other
 PROTOCOL = re.compile(r"[A-Za-z][\w+.-]*:")
 
 
-def open_image(path: str | os.PathLike[str], format: str | None = None, read_only: bool = False) -> Image:
+def open_image(path: str | os.PathLike[str], format: str | None = None, read_only: bool = False,
+               lock: bool = True) -> Image:
     """A disk image and all that it is an overlay of, which are read only.
 
-    - format: "raw" or "qcow2"; None looks how the file begins. Raises ConfigurationError.
+    - format: "raw" or "qcow2"; None looks how the file begins.
+    - lock: False where the caller has locked the file.
+
+    Raises ConfigurationError.
     """
     if format is not None and format not in FORMATS:
         raise ConfigurationError(f"{os.fspath(path)}: format {format!r} is unknown; there is {', '.join(FORMATS)}, and "
                                  "qemu-img convert makes one of these of any other")
     files: list[HostFile] = []
     try:
-        return _open_image(path, format, read_only, files)
+        return _open_image(path, format, read_only, lock, files)
     except BaseException:
         for file in files:
             file.close()
         raise
 
 
-def _open_image(path: str | os.PathLike[str], format: str | None, read_only: bool, files: list[HostFile]) -> Image:
+def _open_image(path: str | os.PathLike[str], format: str | None, read_only: bool, lock: bool,
+                files: list[HostFile]) -> Image:
     opened: list[tuple[HostFile, Header | None, bool]] = []
     name: str | None = os.fspath(path)
     while name is not None:
@@ -44,7 +49,7 @@ def _open_image(path: str | os.PathLike[str], format: str | None, read_only: boo
             raise ConfigurationError(f"{name}: is an overlay of itself, by way of {files[-1].path}; name another "
                                      f"backing file with: qemu-img rebase -u -b BASE {files[-1].path}")
         try:
-            file = HostFile(name, read_only or bool(files))
+            file = HostFile(name, read_only or bool(files), lock or bool(files))
         except ConfigurationError as error:
             if not files:
                 raise

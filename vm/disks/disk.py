@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -20,8 +21,9 @@ from vm.disks.chain import open_image
 from vm.disks.image import CHUNK, SECTOR, Image, Sectors
 from vm.disks.layer import CLUSTER, EMPTY, ZEROS, Layer, Table, clusters, differing
 from vm.disks.qcow2.image import read_padded
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError, SnapshotError
 
+Files = tuple[tuple[str, int, int], ...]        # of an image: path, size and time of modification of each
 MOST_CLUSTERS = (1 << 63) // CLUSTER
 SAMPLES = 32                    # clusters of an image that its identity looks at
 
@@ -39,11 +41,13 @@ class Base:
         self.image = image
         self.size = image.size
         self.path = image.path
+        self._place = os.path.abspath(image.path)       # however it was named
         self.preserved = Layer()
         self._reopen = reopen                   # opens the image read-only
-        self._left: tuple[tuple[str, int, int], ...] = ()       # the files, when they were closed
+        self._left: Files = ()                 # when they were closed
         self._users = 1
         self._lock = threading.Lock()
+        self._sampled: tuple[Files, str] | None = None      # of these files, while nobody writes them
 
     def acquire(self) -> Base:
         with self._lock:
@@ -68,8 +72,7 @@ class Base:
                     self.image.close()
 
     @staticmethod
-    def _files(image: Image) -> tuple[tuple[str, int, int], ...]:
-        """Path, size and time of modification of each."""
+    def _files(image: Image) -> Files:
         return tuple((one.path, one.file.size, one.file.modified_ns) for one in image.chain())
 
     def read(self, offset: int, view: memoryview) -> None:
@@ -102,10 +105,28 @@ class Base:
         """What tells this image, as it is now, from others."""
         image = self.acquire().image
         try:
-            return {"path": self.path, "size": image.size, "sample": sample(image),
-                    "modified": tuple(modified for _, _, modified in self._files(image))}
+            files, sampled = self._files(image), self._sampled
+            found = sampled[1] if sampled is not None and sampled[0] == files else sample(image)
+            if image.read_only:
+                self._sampled = files, found
+            return {"path": self._place, "size": image.size, "sample": found,
+                    "modified": tuple(modified for _, _, modified in files)}
         finally:
             self.release()
+
+    def refuse_other(self, saved: dict[str, Any]) -> None:
+        """Raise SnapshotError unless an identity is this image's, or that of one that has this as its copy elsewhere.
+
+        KeyError and TypeError for what is no identity.
+        """
+        ours = self.identity()
+        for name, what in (("size", "size"), ("sample", "content")):
+            if saved[name] != ours[name]:
+                raise SnapshotError(f"{self.path}: the saved disk is of {saved['path']} with another {what}; attach "
+                                    "that image as it was then")
+        if saved["path"] == ours["path"] and tuple(saved["modified"]) != ours["modified"]:
+            raise SnapshotError(f"{self.path}: disk image has been written since the state was saved; attach a copy "
+                                "that was made then, under another name")
 
 
 def sample(image: Image) -> str:
@@ -125,16 +146,20 @@ class DiskState:
     `plain` is for files: what a snapshot's file keeps, and what `LayeredDisk.restore` takes as well.
     """
 
-    __slots__ = ("base", "table", "size")
+    __slots__ = ("base", "table", "size", "writable")
 
-    def __init__(self, base: Base | None, table: Table, size: int):
-        self.base = base                # None: of a disk that cannot be written
+    def __init__(self, base: Base, table: Table, size: int, writable: bool = True):
+        self.base = base
         self.table = table
         self.size = size
+        self.writable = writable
 
     def __eq__(self, other: object) -> bool:
-        return (isinstance(other, DiskState) and self.base is other.base and self.size == other.size
-                and self.table == other.table)
+        return (isinstance(other, DiskState) and self.writable == other.writable and self.size == other.size
+                and self.table == other.table and self._is_above(other.base))
+
+    def _is_above(self, base: Base) -> bool:
+        return self.base is base or (not self.writable and self.base.identity() == base.identity())
 
     __hash__ = None                     # type: ignore[assignment]
 
@@ -143,10 +168,8 @@ class DiskState:
 
     def plain(self) -> dict[str, Any]:
         """Plain data: what tells the image, and the clusters in which the disk differed from what the image is now."""
-        if self.base is None:
-            return {"size": self.size, "image": None, "clusters": {}}
         saved = dict(clusters(self.base.preserved.table)) | dict(clusters(self.table))
-        return {"size": self.size, "image": self.base.identity(),
+        return {"size": self.size, "image": self.base.identity(), "writable": self.writable,
                 "clusters": {number: b"" if data == ZEROS else data for number, data in saved.items()}}
 
 
@@ -162,17 +185,25 @@ class Disk(Sectors):
         """The state now."""
         raise NotImplementedError
 
-    def is_at(self, state: DiskState) -> bool:
+    def is_at(self, state: DiskState | dict[str, Any]) -> bool:
         """Whether the disk holds what it did in that state."""
         raise NotImplementedError
 
     def restore(self, state: DiskState | dict[str, Any]) -> None:
-        """Back to a state; it costs what was written since. Raises LoadError if it is of another image."""
+        """Back to a state; it costs what was written since. Raises SnapshotError if it is of another image."""
         raise NotImplementedError
 
     def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
-        """Raise LoadError where `restore` would, and change nothing."""
+        """Raise SnapshotError where `restore` would, and change nothing."""
         raise NotImplementedError
+
+    @contextmanager
+    def refusing_damage(self) -> Iterator[None]:
+        """While a state is taken apart that may come from anywhere."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SnapshotError(f"{self.path}: the saved disk is damaged ({error!r}); save it again") from error
 
     def twin(self) -> Disk:
         """Another disk on the same base, in the state that this one began with."""
@@ -184,7 +215,7 @@ class Disk(Sectors):
 
 
 class ReadOnlyDisk(Disk):
-    """A disk that nobody writes: it has no state but its size."""
+    """A disk that nobody writes: its state says of what image it is."""
 
     def __init__(self, base: Base):
         self.base = base
@@ -199,24 +230,27 @@ class ReadOnlyDisk(Disk):
         """There is nothing to keep."""
 
     def capture(self) -> DiskState:
-        return DiskState(None, EMPTY, self.size)
+        return DiskState(self.base, EMPTY, self.size, writable=False)
 
-    def is_at(self, state: DiskState) -> bool:
-        return state == self.capture()
+    def is_at(self, state: DiskState | dict[str, Any]) -> bool:
+        try:
+            self.refuse_unfit(state)
+        except SnapshotError:
+            return False
+        return True
 
     def restore(self, state: DiskState | dict[str, Any]) -> None:
         self.refuse_unfit(state)
 
     def refuse_unfit(self, state: DiskState | dict[str, Any]) -> None:
         if isinstance(state, DiskState):
-            size, writable = state.size, state.base is not None
-        else:
-            size, writable = state.get("size", 0), state.get("image") is not None
-        if writable:
-            raise LoadError(f"{self.path}: the saved disk could be written; attach it without read_only")
-        if size != self.size:
-            raise LoadError(f"{self.path}: the saved disk has {size} bytes, and this image {self.size}; attach the one "
-                            "that was attached then")
+            if state.base is self.base and not state.writable:
+                return
+            state = state.plain()
+        with self.refusing_damage():
+            if state["writable"] is not False:
+                raise SnapshotError(f"{self.path}: the saved disk could be written; attach it without read_only")
+            self.base.refuse_other(state["image"])
 
     def twin(self) -> ReadOnlyDisk:
         return ReadOnlyDisk(self.base.acquire())
@@ -240,7 +274,9 @@ class WritableDisk(Disk):
     def capture(self) -> DiskState:
         return DiskState(self.base, self.layer.capture(), self.size)
 
-    def is_at(self, state: DiskState) -> bool:
+    def is_at(self, state: DiskState | dict[str, Any]) -> bool:
+        if not isinstance(state, DiskState):
+            return self.capture().plain() == state
         return state.base is self.base and state.size == self.size and state.table == self.layer.table
 
     def twin(self) -> Disk:
@@ -291,37 +327,23 @@ class WritableDisk(Disk):
             if state.base is self.base:
                 return state
             state = state.plain()
-        try:
+        with self.refusing_damage():
             return self._from_plain(state)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise LoadError(f"{self.path}: the saved disk is damaged ({error!r}); save it again") from error
 
     def _from_plain(self, state: dict[str, Any]) -> DiskState:
-        identity, size = state["image"], state["size"]
-        if identity is None:
-            raise LoadError(f"{self.path}: the saved disk was attached read-only; attach it alike")
-        if identity != self.base.identity():
-            self._refuse_other(identity)
+        if state["writable"] is not True:
+            raise SnapshotError(f"{self.path}: the saved disk was attached read-only; attach it alike")
+        self.base.refuse_other(state["image"])
+        size = state["size"]
         layer = Layer()
         if type(size) is not int or not 0 < size < MOST_CLUSTERS * CLUSTER or size % SECTOR:
-            raise LoadError(f"{self.path}: the saved disk is damaged: it has {size!r} bytes; save it again")
+            raise SnapshotError(f"{self.path}: the saved disk is damaged: it has {size!r} bytes; save it again")
         for number, data in state["clusters"].items():
             if type(number) is not int or type(data) is not bytes or len(data) not in (0, CLUSTER) \
                     or not 0 <= number < MOST_CLUSTERS:
-                raise LoadError(f"{self.path}: the saved disk is damaged: cluster {number!r}; save it again")
+                raise SnapshotError(f"{self.path}: the saved disk is damaged: cluster {number!r}; save it again")
             layer.put(number, data or ZEROS)
         return DiskState(self.base, layer.capture(), size)
-
-    def _refuse_other(self, saved: dict[str, Any]) -> None:
-        """Raise LoadError unless a saved state is of this image, or of one that has this as its copy elsewhere."""
-        ours = self.base.identity()
-        for name, what in (("size", "size"), ("sample", "content")):
-            if saved[name] != ours[name]:
-                raise LoadError(f"{self.path}: the saved disk is of {saved['path']} with another {what}; attach that "
-                                "image as it was then")
-        if saved["path"] == ours["path"] and tuple(saved["modified"]) != ours["modified"]:
-            raise LoadError(f"{self.path}: disk image has been written since the state was saved; attach a copy that "
-                            "was made then, under another name")
 
 
 class LayeredDisk(WritableDisk):

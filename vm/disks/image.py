@@ -41,20 +41,21 @@ def libc() -> Any:
 
 class HostFile:
     """A file or block device of the host, locked against other users for as long as it is open: exclusively, or shared
-    if `read_only`. Closing unlocks it.
+    if `read_only`. Closing unlocks it. Without `lock` it is not: the caller has done that.
 
     - size: when it was opened, or after what was written since; images that grow extend it.
     - key: device and inode, the same for every name of the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str], read_only: bool = False):
+    def __init__(self, path: str | os.PathLike[str], read_only: bool = False, lock: bool = True):
         self.path = os.fspath(path)
         self.read_only = read_only
         self.descriptor = -1
         try:
             self._check_kind(os.stat(self.path).st_mode)
             self.descriptor = above_standard(os.open(self.path, os.O_RDONLY if read_only else os.O_RDWR))
-            fcntl.flock(self.descriptor, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if lock:
+                fcntl.flock(self.descriptor, (fcntl.LOCK_SH if read_only else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             self.size = os.lseek(self.descriptor, 0, os.SEEK_END)
         except OSError as error:
             self.close()

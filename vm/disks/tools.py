@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from vm.disks.chain import FORMATS, backing_of, open_image
 from vm.disks.image import CHUNK, SECTOR, Damaged, HostFile, Image
@@ -18,6 +19,7 @@ from vm.disks.qcow2.header import COMPRESSIONS, LONGEST_NAME, MAGIC, read_header
 from vm.disks.qcow2.image import Qcow2Image, new_header, read_padded
 from vm.errors import ConfigurationError
 from vm.sizes import parse_size
+from vm.whole_file import naming, whole_file
 
 log = logging.getLogger("vm.disks")
 
@@ -97,11 +99,11 @@ def create(path: PathName, size: str | int | None = None, *, format: str | None 
     if size is None:
         raise ConfigurationError(f"{os.fspath(path)}: how large? Give a size, as in 1G")
     bytes_ = disk_size(size)
-    with new_file(path, force) as descriptor:
+    with new_file(path, force) as file:
         if format == "raw":
-            os.ftruncate(descriptor, bytes_)
+            file.truncate(bytes_)
         else:
-            write_all(descriptor, new_qcow2(path, bytes_, cluster_size, below, backing_format))
+            file.write(new_qcow2(path, bytes_, cluster_size, below, backing_format))
 
 
 def new_qcow2(path: PathName, size: int, cluster_size: int = 65536, backing: str | None = None,
@@ -129,22 +131,30 @@ def convert(source: PathName, target: PathName, *, source_format: str | None = N
     refuse_format(os.fspath(target), format)
     if compress and format == "raw":
         raise ConfigurationError(f"{os.fspath(target)}: a raw image cannot be compressed; make a qcow2 one")
-    with opened(source, source_format, read_only=True) as image, new_file(target, force) as descriptor:
+    with opened(source, source_format, read_only=True) as image, new_file(target, force) as file:
         size = image.size + -image.size % SECTOR
         if format == "raw":
-            os.ftruncate(descriptor, size)
+            file.truncate(size)
         else:
-            write_all(descriptor, new_qcow2(target, size))
-        copy = open_image(f"/proc/self/fd/{descriptor}", format)
+            file.write(new_qcow2(target, size))
+        file.flush()
+        copy = open_image(f"/proc/self/fd/{file.fileno()}", format, lock=False)
         try:
             for start, data in content(image):
-                if not (compress and isinstance(copy, Qcow2Image) and copy.write_compressed(
-                        start // copy.cluster, bytes(data).ljust(copy.cluster, b"\0"))):
-                    copy.write(start, [memoryview(data)[:size - start]])
+                with naming(Path(target)):
+                    write_part(copy, start, data, compress)
             if format == "raw":
                 warn_of_magic(image, target)
         finally:
-            copy.close()
+            with naming(Path(target)):
+                copy.close()
+
+
+def write_part(copy: Image, start: int, data: bytearray, compress: bool) -> None:
+    """Write what `content` gave."""
+    if not (compress and isinstance(copy, Qcow2Image) and copy.write_compressed(
+            start // copy.cluster, bytes(data).ljust(copy.cluster, b"\0"))):
+        copy.write(start, [memoryview(data)[:copy.size - start]])
 
 
 def warn_of_magic(image: Image, target: PathName) -> None:
@@ -266,50 +276,19 @@ def opened(path: PathName, format: str | None = None, read_only: bool = False) -
 
 
 @contextmanager
-def new_file(path: PathName, force: bool) -> Iterator[int]:
-    """A descriptor of a file that gets its name when all went well."""
+def new_file(path: PathName, force: bool) -> Iterator[BinaryIO]:
+    """A file that gets its name when all went well, which no other may have taken meanwhile unless by `force`."""
     final = Path(path)
     if final.exists() and not force:
         raise ConfigurationError(f"{final}: is there already; choose another name, or overwrite it by --force "
                                  "(force=True)")
     try:
-        import tempfile  # here: it takes as long to load as a machine does to build
-
-        descriptor, name = tempfile.mkstemp(prefix=f".{final.name[:100]}.", dir=final.parent)
-    except OSError as error:
-        raise ConfigurationError(f"{final}: cannot be made in {final.parent} ({error.strerror}); choose another "
-                                 "place") from error
-    temporary = Path(name)
-    try:
-        yield descriptor
-        os.fchmod(descriptor, 0o666 & ~umask())
-        os.fsync(descriptor)
-        place(temporary, final, force)
-    finally:
-        os.close(descriptor)
-        temporary.unlink(missing_ok=True)
-
-
-def place(temporary: Path, final: Path, force: bool) -> None:
-    """Give a file its name, which no other may have taken meanwhile unless by `force`."""
-    if force:
-        temporary.replace(final)
-        return
-    try:
-        os.link(temporary, final)
+        with whole_file(final, replace=force) as file:
+            yield file
     except FileExistsError:
         raise ConfigurationError(f"{final}: somebody else has made it meanwhile; choose another name") from None
-    except OSError:                                 # a file system without links
-        temporary.replace(final)
-
-
-def umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view):]
+    except OSError as error:
+        if error.filename != os.fspath(final):
+            raise
+        raise ConfigurationError(f"{final}: cannot be made in {final.parent} ({error.strerror}); choose another "
+                                 "place") from error

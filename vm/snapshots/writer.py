@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -34,6 +32,7 @@ from vm.snapshots.layout import (
     checksum,
     zstd,
 )
+from vm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -85,7 +84,7 @@ def write(path: str | os.PathLike[str], metadata: Any, regions: Sequence[Region]
     encoded = encode({"regions": tuple(map(tuple, regions)), "parent": named, "data": metadata})
     if len(encoded) > LARGEST_METADATA:
         raise SnapshotError(f"{path}: {len(encoded):,} bytes beside RAM, and a file holds {LARGEST_METADATA:,}")
-    with _replacing(path) as file:
+    with whole_file(path) as file:
         return _write_content(file, encoded, _packed(_chunks(regions, pages), keep_zeros=parent is not None))
 
 
@@ -123,27 +122,6 @@ def _write_content(file: BinaryIO, encoded: bytes, packed: Iterable[Packed]) -> 
     file.seek(0)
     file.write(packed_header := header.pack())
     return packed_header[-CHECKSUM_BYTES:]
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside the one of that name, which takes its place once it is on the disk."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)                        # the name is on the disk too
-    finally:
-        os.close(folder)
 
 
 # --- Chunks ----------------------------------------------------------------------------------------------------------

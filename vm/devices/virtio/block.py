@@ -24,7 +24,7 @@ from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.disks.disk import Disk, DiskState, open_disk
 from vm.disks.image import SECTOR
-from vm.errors import ConfigurationError, LoadError, MalformedQueue
+from vm.errors import ConfigurationError, MalformedQueue, SnapshotError
 
 F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = 2, 5, 6, 9, 11, 13, 14
 
@@ -151,10 +151,7 @@ class BlockDevice(VirtioDevice):
 
     def differs(self, saved: Mapping[str, Any]) -> bool:
         """Whether `save` would give something else; cheaper than that."""
-        contents = saved["contents"]
-        if isinstance(contents, DiskState):
-            return super().differs(saved) or not self.disk.is_at(contents)
-        return super().differs(saved) or bool(self.disk.capture().plain() != contents)
+        return super().differs(saved) or not self.disk.is_at(saved["contents"])
 
     def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
         """Raise where `load` would, and change nothing. The contents may be missing here: `load` has taken them."""
@@ -164,10 +161,10 @@ class BlockDevice(VirtioDevice):
             self.disk.refuse_unfit(contents)
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Raises LoadError if the saved disk is of another image; nothing has changed then."""
+        """Raises SnapshotError if the saved disk is of another image; nothing has changed then."""
         rest, contents = self._taken_apart(saved)
         if contents is None:
-            raise LoadError(f"{self.path}: the saved state of {type(self).__name__} does not fit this version: "
+            raise SnapshotError(f"{self.path}: the saved state of {type(self).__name__} does not fit this version: "
                             "contents missing")
         self.disk.restore(contents)
         super().load(rest)
