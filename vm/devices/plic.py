@@ -30,6 +30,9 @@ from vm.errors import ConfigurationError
 HIGHEST_PRIORITY = 7
 MAX_CONTEXTS = 1024                 # what fits in `size`
 WORD = 0xFFFF_FFFF
+# By priority: bytes.translate makes a string of priorities one of binary digits, 1 for those that are this one.
+DIGITS = [bytes(ord("1" if byte == priority else "0") for byte in range(256))
+          for priority in range(HIGHEST_PRIORITY + 1)]
 
 
 class Pins(Protocol):
@@ -118,8 +121,9 @@ class PLIC(Device):
     def _rank(self) -> None:
         """Index the sources by priority: `_at[p]` has exactly p, `_above[p]` more than p."""
         self._at = [0] * (HIGHEST_PRIORITY + 1)
-        for source, priority in enumerate(self.priorities):
-            self._at[priority] |= 1 << source
+        highest_first = bytes(reversed(self.priorities))
+        for priority in set(highest_first):
+            self._at[priority] = int(highest_first.translate(DIGITS[priority]), 2)
         self._sum_up()
 
     def _sum_up(self) -> None:
