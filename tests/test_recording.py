@@ -361,6 +361,18 @@ def test_an_access_that_raised_is_repeated_and_counts_once(guest):
     assert seen(machine) == seen(original)
 
 
+def test_of_devices_only_what_has_changed_is_saved_anew():
+    """Around each run all of them are looked at; the same object says that nothing has happened to a device."""
+    with vm.Machine(memory="16M") as machine:
+        standing = machine._outside().standing
+        before = standing.devices()
+        machine.board.uart.write(7, 1, 0x55)
+        after = standing.devices()
+        assert {name for name in after if after[name] is not before[name]} == {"uart"}
+        assert after == {name: placed.device.save() for name, placed in machine.board.devices.items()}
+        assert before["uart"]["scr"] == 0
+
+
 def test_a_device_that_is_changed_from_python(guest):
     """Another size of a terminal: its configuration changes, and an interrupt rises."""
     source = """

@@ -6,7 +6,8 @@ By its plan a fork, and whoever loads a snapshot, builds another one. What the m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 BoardName = Literal["virt", "bare"]
+BOARDS: tuple[BoardName, ...] = get_args(BoardName)
 
 DEFAULT_MEMORY = "512M"
 
@@ -71,12 +73,13 @@ class MachinePlan:
     arguments: Mapping[str, Any]
     regions: tuple[PlannedRegion, ...] = ()
     devices: tuple[PlannedDevice, ...] = ()
-    shape: tuple[Any, ...] = field(init=False)      # what must be the same for a state of one to be one of the other
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def shape(self) -> tuple[Any, ...]:
+        """What must be the same for a state of one to be one of the other."""
         devices = tuple(device[:-1] for device in self.devices)
         fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa"))
-        object.__setattr__(self, "shape", (*fixed, self.regions, devices))
+        return (*fixed, self.regions, devices)
 
     def build(self, devices: Mapping[str, Device] | None = None, **changes: Any) -> Machine:
         """A machine like that, in its power-on state.
@@ -84,8 +87,7 @@ class MachinePlan:
         - devices: by the name on the board, instead of twins of the others.
         - changes: arguments of `Machine` that are to be others.
         """
-        machine_class = import_module("vm.machine").Machine     # it stands above: a machine has a plan
-        machine: Machine = machine_class(**{**self.arguments, **changes})
+        machine = machine_class()(**{**self.arguments, **changes})
         try:
             for region in self.regions:
                 machine.map(region.address, region.size, region.kind)
@@ -124,10 +126,17 @@ class MachinePlan:
             for name, ours, theirs in zip(names, self.shape, plan.shape, strict=True) if ours != theirs))
 
 
+@cache
+def machine_class() -> type[Machine]:
+    """It stands above: a machine has a plan."""
+    found: type[Machine] = import_module("vm.machine").Machine
+    return found
+
+
 def memory_size(memory: int | str | None, board: str) -> int:
     """Bytes of RAM that the board has from the beginning. Raises ConfigurationError."""
-    if board not in get_args(BoardName):
-        raise ConfigurationError(f"board={board!r}: there is {' and '.join(map(repr, get_args(BoardName)))}")
+    if board not in BOARDS:
+        raise ConfigurationError(f"board={board!r}: there is {' and '.join(map(repr, BOARDS))}")
     if board == "virt":
         return parse_size(DEFAULT_MEMORY if memory is None else memory)
     if memory is not None:

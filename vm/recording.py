@@ -26,7 +26,8 @@ from vm.runner import Runner
 from vm.standing import Standing, changes_of, changes_of_device, packed
 
 # Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
-NEAREST, FARTHEST = 1 << 20, 1 << 26
+# To stop compiled code at just that step can take as long as some 100,000 steps in the interpreter.
+NEAREST, FARTHEST = 1 << 20, 1 << 28
 RANGE = struct.Struct("<QQ")            # address and size
 WORD = struct.Struct("<Q")
 SCHEDULE = struct.Struct("<qqq")        # delay, event, data
@@ -234,8 +235,9 @@ class Recorder:
             if before != after:
                 self._append(Kind.HART, str(number), changes_of(before, after))
         for name, saved in self._left.devices.items():
-            if saved != left.devices[name]:
-                self._append(Kind.DEVICE, name, changes_of_device(left.devices[name], saved))
+            known = left.devices[name]
+            if saved is not known and saved != known:
+                self._append(Kind.DEVICE, name, changes_of_device(known, saved))
 
     def _append(self, kind: Kind, source: str = "", data: bytes = b"") -> None:
         entry = Entry(kind, self._outside.stamp(), source, data,

@@ -19,6 +19,8 @@ def parse_size(size: str | int, what: str = "memory size", multiple: int = PAGE_
     K, M, G and T are binary, as QEMU has them, and the same as KiB, MiB, GiB and TiB. KB to TB are refused: they are
     powers of 1000 for some and of 1024 for others.
     """
+    if type(size) is int and 0 < size <= limit and size % multiple == 0:
+        return size                             # as it is in a plan, by which many machines are built
     accepted = ACCEPTED.format(multiple, limit >> 40)
     match = SIZE.fullmatch(str(size).strip().upper())
     if not match or (match[3] and not (match[2] and match[4])):

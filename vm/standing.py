@@ -44,6 +44,7 @@ class Standing:
         self._natives = natives
         self._clock = clock
         self._scheduler = scheduler
+        self._known: dict[str, dict[str, Any]] = {}     # what was saved last of each device that is deterministic
 
     @property
     def names(self) -> Collection[str]:
@@ -64,8 +65,12 @@ class Standing:
         return tuple(map(settled, self._natives))
 
     def devices(self) -> dict[str, dict[str, Any]]:
-        """What is saved of each device that is deterministic."""
-        return {name: placed.device.save() for name, placed in self._devices.items() if placed.device.deterministic}
+        """What is saved of each device that is deterministic; the same object as before where that has not changed."""
+        known = self._known
+        for name, (_, device, _, _) in self._devices.items():
+            if device.deterministic and (name not in known or device.differs(known[name])):
+                known[name] = device.save()
+        return dict(known)
 
     def all(self) -> Whole:
         """As it is now."""

@@ -104,7 +104,7 @@ def plain(value: Any) -> Any:
     if kind is bytearray:
         return bytes(value)
     if kind is list or kind is tuple:
-        return kind([part(item) for item in value])
+        return kind(value if ATOMS.issuperset(map(type, value)) else [part(item) for item in value])
     if kind is dict:
         return {part(key): part(item) for key, item in value.items()}
     if isinstance(value, int):                  # of an enumeration, say

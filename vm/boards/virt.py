@@ -13,6 +13,7 @@ QEMU's flash, PCI bridge and fw_cfg are not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class Virt(DevicesOfBoard):
         self._clock = clock
         self._seed = seed
         self._events = events
-        self._wiring: dict[str, Any] = {"clock": clock, "events": events, "memory": memory}
+        self._memory = memory
 
         self.rom = BootROM()
         self.test = Syscon(on_request)
@@ -94,8 +95,8 @@ class Virt(DevicesOfBoard):
 
     def _place(self, name: str, address: int, device: Device, irq: int | None = None) -> None:
         line = None if irq is None else self.plic.line(irq, device.level_triggered)
-        source = "" if irq is None else f", irq {irq}"
-        device.connect(**self._wiring, irq=line, place=f" at {address:#x}{source}")
+        device.connect(clock=self._clock, events=self._events, memory=self._memory, irq=line,
+                       place=told_place(address, irq))
         self._events.name(name, device)
         self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
 
@@ -192,6 +193,12 @@ class Virt(DevicesOfBoard):
     def set_reset_vector(self, start: int, dtb_address: int, next_address: int = 0) -> None:
         """Harts that start at RESET_VECTOR go on at `start`; see `vm.boards.reset`."""
         self.rom.data = reset_vector(start, dtb_address, next_address)
+
+
+@cache
+def told_place(address: int, irq: int | None) -> str:
+    """Where a device stands, for people. Machines that are built alike ask for the same."""
+    return f" at {address:#x}" + ("" if irq is None else f", irq {irq}")
 
 
 def refuse_unfit(device: Device) -> None:

@@ -36,6 +36,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vm.devices.interrupt import InterruptLine
@@ -172,8 +173,8 @@ class Device(Stateful):
     irq: InterruptLine              # its line: `raise_()`, `lower()`, `set(level)`, `level`
 
     _declared: ClassVar[dict[str, list[_Register]]] = {}
-    _maps: ClassVar[dict[tuple[int, ...], _RegisterMap]] = {}       # of the class, by width and counts
-    _counts: ClassVar[tuple[str, ...]] = ()         # attributes that say how many registers alike there are
+    _maps: ClassVar[dict[object, _RegisterMap]] = {}        # of the class, by layout
+    _layout: ClassVar[Any] = staticmethod(attrgetter("width"))      # the width, and how many registers alike there are
     _where = ""                     # it stands: empty before it is attached
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -181,18 +182,19 @@ class Device(Stateful):
         own = {name: member.registers for name, member in vars(cls).items() if hasattr(member, "registers")}
         cls._declared = cls._declared | own
         cls._maps = {}
-        cls._counts = tuple({register.count for registers in cls._declared.values() for register in registers
-                             if isinstance(register.count, str)})
+        cls._layout = staticmethod(attrgetter("width", *{
+            register.count for registers in cls._declared.values() for register in registers
+            if isinstance(register.count, str)}))
 
     def __init__(self) -> None:
         self.irq = InterruptLine()
         self._readers: dict[int, Callable[[], int]] = {}            # by offset << 4 | width, of those used so far
         self._writers: dict[int, Callable[[int], None]] = {}
         self._logged: set[tuple[bool, int]] = set()
-        layout = (self.width, *[getattr(self, name) for name in self._counts])
+        layout = self._layout(self)
         self._map = self._maps.get(layout) or self._map_registers(layout)
 
-    def _map_registers(self, layout: tuple[int, ...]) -> _RegisterMap:
+    def _map_registers(self, layout: object) -> _RegisterMap:
         """The map of this class and others of its layout, made for the first of them."""
         made = self._maps[layout] = _RegisterMap(self)
         return made

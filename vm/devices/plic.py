@@ -20,7 +20,7 @@ without end.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from vm.devices.base import Device, TreeContext, reads, writes
@@ -30,6 +30,7 @@ from vm.errors import ConfigurationError
 HIGHEST_PRIORITY = 7
 MAX_CONTEXTS = 1024                 # what fits in `size`
 WORD = 0xFFFF_FFFF
+RANKINGS = 16                       # that are remembered: forks of one machine have the same
 
 
 class Pins(Protocol):
@@ -117,9 +118,7 @@ class PLIC(Device):
 
     def _rank(self) -> None:
         """Index the sources by priority: `_at[p]` has exactly p, `_above[p]` more than p."""
-        self._at = [0] * (HIGHEST_PRIORITY + 1)
-        for source, priority in enumerate(self.priorities):
-            self._at[priority] |= 1 << source
+        self._at = list(sources_by_priority(tuple(self.priorities)))
         self._sum_up()
 
     def _sum_up(self) -> None:
@@ -209,3 +208,12 @@ class PLIC(Device):
         if requested:
             self.pending |= bit
             self._drive()
+
+
+@lru_cache(maxsize=RANKINGS)
+def sources_by_priority(priorities: tuple[int, ...]) -> tuple[int, ...]:
+    """For each priority the sources that have it, where source n has the n-th of `priorities`."""
+    sources = [0] * (HIGHEST_PRIORITY + 1)
+    for source, priority in enumerate(priorities):
+        sources[priority] |= 1 << source
+    return tuple(sources)

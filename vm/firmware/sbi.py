@@ -75,7 +75,7 @@ class Firmware(Stateful):
     a system failure, EXIT with code 1. It keeps nothing between two calls.
     """
 
-    unsaved = ("_harts", "_memory", "_output", "_input", "_request", "_legacy", "_functions")
+    unsaved = ("_harts", "_memory", "_output", "_input", "_request")
 
     def __init__(
         self,
@@ -90,37 +90,15 @@ class Firmware(Stateful):
         self._output = console_output
         self._input = console_input
         self._request = on_request
-        self._legacy: dict[int, Callable[[Hart], int]] = {
-            Extension.LEGACY_PUTCHAR: self._legacy_putchar,
-            Extension.LEGACY_GETCHAR: self._legacy_getchar,
-            Extension.LEGACY_SHUTDOWN: self._legacy_shutdown,
-        }
-        self._functions: dict[tuple[int, int], Callable[[Hart], Result]] = {
-            (Extension.BASE, 0): lambda hart: (Error.SUCCESS, SPECIFICATION),
-            (Extension.BASE, 1): lambda hart: (Error.SUCCESS, IMPLEMENTATION),
-            (Extension.BASE, 2): lambda hart: (Error.SUCCESS, IMPLEMENTATION_VERSION),
-            (Extension.BASE, 3): lambda hart: (Error.SUCCESS, int(hart.read_x(A0) in PRESENT)),
-            (Extension.BASE, 4): partial(read_identity, "mvendorid"),
-            (Extension.BASE, 5): partial(read_identity, "marchid"),
-            (Extension.BASE, 6): partial(read_identity, "mimpid"),
-            (Extension.HSM, 0): self._hart_start,
-            (Extension.HSM, 1): self._hart_stop,
-            (Extension.HSM, 2): self._hart_status,
-            (Extension.HSM, 3): self._hart_suspend,
-            (Extension.SRST, 0): self._system_reset,
-            (Extension.DBCN, 0): self._console_write,
-            (Extension.DBCN, 1): self._console_read,
-            (Extension.DBCN, 2): self._console_write_byte,
-        }
 
     def handle(self, hart: Hart) -> None:
         """Serve the call in a7 (extension), a6 (function), a0... (arguments); the answer goes to a0 and a1."""
         extension = hart.read_x(A7)
-        if legacy := self._legacy.get(extension):
-            hart.write_x(A0, legacy(hart) & U64)    # legacy calls leave a1 alone
+        if legacy := LEGACY.get(extension):
+            hart.write_x(A0, legacy(self, hart) & U64)      # legacy calls leave a1 alone
             return
-        function = self._functions.get((extension, hart.read_x(A6)))
-        result = function(hart) if function else (Error.NOT_SUPPORTED, 0)
+        function = FUNCTIONS.get((extension, hart.read_x(A6)))
+        result = function(self, hart) if function else (Error.NOT_SUPPORTED, 0)
         if result is not None:
             error, value = result
             hart.write_x(A0, error & U64)
@@ -232,8 +210,41 @@ class Firmware(Stateful):
         return True
 
 
-def read_identity(csr: str, hart: Hart) -> Result:
+def always(value: int, firmware: Firmware, hart: Hart) -> Result:
+    """What the base extension says of this implementation."""
+    return Error.SUCCESS, value
+
+
+def probe(firmware: Firmware, hart: Hart) -> Result:
+    return Error.SUCCESS, int(hart.read_x(A0) in PRESENT)
+
+
+def read_identity(csr: str, firmware: Firmware, hart: Hart) -> Result:
     """One of the CSRs that every hart has and that say what it is."""
     value = hart.read_csr(CSR_NUMBERS[csr])
     assert value is not None
     return Error.SUCCESS, value
+
+
+LEGACY: dict[int, Callable[[Firmware, Hart], int]] = {
+    Extension.LEGACY_PUTCHAR: Firmware._legacy_putchar,
+    Extension.LEGACY_GETCHAR: Firmware._legacy_getchar,
+    Extension.LEGACY_SHUTDOWN: Firmware._legacy_shutdown,
+}
+FUNCTIONS: dict[tuple[int, int], Callable[[Firmware, Hart], Result]] = {
+    (Extension.BASE, 0): partial(always, SPECIFICATION),
+    (Extension.BASE, 1): partial(always, IMPLEMENTATION),
+    (Extension.BASE, 2): partial(always, IMPLEMENTATION_VERSION),
+    (Extension.BASE, 3): probe,
+    (Extension.BASE, 4): partial(read_identity, "mvendorid"),
+    (Extension.BASE, 5): partial(read_identity, "marchid"),
+    (Extension.BASE, 6): partial(read_identity, "mimpid"),
+    (Extension.HSM, 0): Firmware._hart_start,
+    (Extension.HSM, 1): Firmware._hart_stop,
+    (Extension.HSM, 2): Firmware._hart_status,
+    (Extension.HSM, 3): Firmware._hart_suspend,
+    (Extension.SRST, 0): Firmware._system_reset,
+    (Extension.DBCN, 0): Firmware._console_write,
+    (Extension.DBCN, 1): Firmware._console_read,
+    (Extension.DBCN, 2): Firmware._console_write_byte,
+}

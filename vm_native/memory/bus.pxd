@@ -54,6 +54,7 @@ cdef class Bus:
     cdef public object pending_exception
     cdef bint handlers_wait     # what Python does for the machine is not interrupted by signal handlers
     cdef int _refuse_overlap(self, uint64_t base, uint64_t end) except -1
+    cdef Py_ssize_t windows_until(self, uint64_t address)
     cdef Window find_window(self, uint64_t physical, int size)
     cdef int put_off_handlers(self) except -1
     cdef int release_handlers(self) except -1

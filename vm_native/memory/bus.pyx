@@ -4,8 +4,6 @@ RAM is found by arithmetic. Every other address belongs to a window that a devic
 and `write(offset, size, value)`. A device that raises leaves the access undone: the exception is stashed here, and
 whoever runs the machine raises it again. So is what it says if a device returns anything but a number that fits.
 """
-from bisect import bisect_right, insort
-
 cimport cython
 from cpython.long cimport PyLong_Check
 from libc.stdint cimport uint64_t
@@ -86,10 +84,6 @@ cdef class Window:
         return whole_number(self.device, offset, size, value)
 
 
-def _base_of(Window window not None):
-    return window.base
-
-
 cdef class Bus:
     """RAM regions and device windows of one machine. Addresses are guest physical."""
 
@@ -110,7 +104,7 @@ cdef class Bus:
     def add_device(self, uint64_t base, uint64_t size, device):
         """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps."""
         self._refuse_overlap(base, base + size)
-        insort(self.windows, Window(base, base + size, device), key=_base_of)
+        self.windows.insert(self.windows_until(base), Window(base, base + size, device))
 
     def replace_device(self, uint64_t base, device):
         """Let another device serve the window that begins at `base`. Raises ValueError where none does."""
@@ -133,8 +127,19 @@ cdef class Bus:
                 raise ValueError(f"[{base:#x}, {end:#x}) overlaps [{window.base:#x}, {window.end:#x})")
         return 0
 
+    cdef Py_ssize_t windows_until(self, uint64_t address):
+        """How many windows begin there or below: they are in the order of addresses."""
+        cdef Py_ssize_t low = 0, middle, high = len(self.windows)
+        while low < high:
+            middle = (low + high) // 2
+            if (<Window>self.windows[middle]).base <= address:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
     cdef Window find_window(self, uint64_t physical, int size):
-        cdef Py_ssize_t index = bisect_right(self.windows, physical, key=_base_of) - 1
+        cdef Py_ssize_t index = self.windows_until(physical) - 1
         cdef Window window
         if index < 0:
             return None

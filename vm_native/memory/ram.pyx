@@ -13,6 +13,9 @@ from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.descriptors import memory_file
 
 
+cdef enum:
+    BYTES_OF_MAPS = sizeof(uint32_t) + 2    # a page: its place in the list of dirty ones, the dirty and the code map
+
 PAGE_BYTES = PAGE_SIZE      # for Python
 
 
@@ -33,11 +36,12 @@ cdef class Ram:
         self.region.rom = rom
         self.region.host = NULL
         self.region.owner = <void*>self
-        self.region.dirty = <uint8_t*>map_zeroed(size >> PAGE_SHIFT)
-        self.region.dirty_pages = <uint32_t*>map_zeroed((size >> PAGE_SHIFT) * sizeof(uint32_t))
-        self.region.code = <uint8_t*>map_zeroed(size >> PAGE_SHIFT)
-        if self.region.dirty == NULL or self.region.dirty_pages == NULL or self.region.code == NULL:
+        cdef uint64_t count = size >> PAGE_SHIFT
+        self.region.dirty_pages = <uint32_t*>map_zeroed(count * BYTES_OF_MAPS)
+        if self.region.dirty_pages == NULL:
             raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
+        self.region.dirty = <uint8_t*>(self.region.dirty_pages + count)
+        self.region.code = self.region.dirty + count
         self.descriptor = memory_file(size)
         cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         if host == MAP_FAILED:
@@ -54,9 +58,7 @@ cdef class Ram:
         if self.descriptor >= 0:
             close(self.descriptor)
         self.descriptor = -1
-        unmap_zeroed(self.region.dirty, self.region.size >> PAGE_SHIFT)
-        unmap_zeroed(self.region.dirty_pages, (self.region.size >> PAGE_SHIFT) * sizeof(uint32_t))
-        unmap_zeroed(self.region.code, self.region.size >> PAGE_SHIFT)
+        unmap_zeroed(self.region.dirty_pages, (self.region.size >> PAGE_SHIFT) * BYTES_OF_MAPS)
         unmap_zeroed(self.region.absent, self.region.size >> PAGE_SHIFT)
         self.region.dirty = self.region.code = self.region.absent = NULL
         self.region.dirty_pages = NULL

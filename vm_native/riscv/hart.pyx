@@ -2,7 +2,9 @@
 import functools
 
 from libc.stdint cimport uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+from posix.stdlib cimport posix_memalign
 from vm_native.arithmetic.float_rules cimport NAN32, NAN64
 from vm_native.arithmetic.floating cimport collect_flags, restore_environment, save_environment
 from vm_native.blocks cimport free_block, new_block
@@ -91,10 +93,9 @@ front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 
 
-cdef struct Room:           # all that a hart needs; the host gives it a page at a time, as it is written
+cdef struct Tables:         # of a hart; the host gives them a page at a time, as they are written
     TlbEntry banks[TLB_BANKS * TLB_ENTRIES]     # first: no entry, of 32 bytes, lies in two cache lines
     JumpCacheEntry jump_cache[JUMP_CACHE_ENTRIES]
-    Hart hart
 
 
 @functools.cache
@@ -115,22 +116,25 @@ cdef class NativeHart:
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
         cdef int bank
-        cdef Room* room = <Room*>map_zeroed(sizeof(Room))
-        if room == NULL:
-            raise MemoryError("no room for a hart")
-        self.hart = &room.hart
+        cdef void* room
+        cdef Tables* tables = <Tables*>map_zeroed(sizeof(Tables))
         static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
-        static_assert(sizeof(room.banks) % CACHE_LINE == 0 and sizeof(room.jump_cache) % CACHE_LINE == 0)
+        # The hart itself is written all over at once: in general the process has memory for that, and maps none.
+        if tables == NULL or posix_memalign(&room, CACHE_LINE, sizeof(Hart)) != 0:
+            unmap_zeroed(tables, sizeof(Tables))
+            raise MemoryError("no room for a hart")
+        memset(room, 0, sizeof(Hart))
+        self.hart = <Hart*>room
         self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
-        self.hart.cpu.banks = room.banks
+        self.hart.cpu.banks = tables.banks
         for bank in range(TLB_BANKS):
-            prepare_bank(&room.banks[bank * TLB_ENTRIES])
-        self.hart.cpu.jump_cache.entries = room.jump_cache
+            prepare_bank(&tables.banks[bank * TLB_ENTRIES])
+        self.hart.cpu.jump_cache.entries = tables.jump_cache
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's block")
@@ -142,7 +146,8 @@ cdef class NativeHart:
         if self.hart != NULL:
             if self.hart.cpu.scratch != NULL:
                 free_block(self.hart.cpu.scratch)
-            unmap_zeroed(<Room*>self.hart.cpu.banks, sizeof(Room))      # the first of its members
+            unmap_zeroed(<Tables*>self.hart.cpu.banks, sizeof(Tables))      # the first of its members
+            free(self.hart)
 
     def reset(self):
         """Back to the reset state; steps go on counting."""

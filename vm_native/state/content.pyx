@@ -11,13 +11,13 @@ What was translated lives on where the bytes are the same.
 import os
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 from posix.unistd cimport close
 from vm_native.blocks cimport forget_code
 from vm_native.code_pages cimport holds_code
 from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
 from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
-from vm_native.memory.zeroed cimport map_zeroed
+from vm_native.memory.zeroed cimport map_zeroed, zero_pages
 from vm_native.shared_code cimport ask_again
 from vm_native.state.image cimport RamImage, image_of
 from vm_native.state.pages cimport (
@@ -369,7 +369,7 @@ cdef void mark_absent(RamRegion* region, const Pages* target) noexcept nogil:
     if target.missing != NULL:
         memcpy(region.absent, target.missing, count)
     else:
-        memset(region.absent, 0, count)
+        zero_pages(region.absent, count)        # most of it has never been touched, and stays so
     for chunk in range(target.table.chunk_count):
         if target.table.chunks[chunk] != NULL:
             for page in range(chunk << CHUNK_SHIFT, (chunk << CHUNK_SHIFT) + CHUNK_PAGES):

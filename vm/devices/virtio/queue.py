@@ -25,6 +25,7 @@ from vm.errors import MalformedQueue
 from vm.state import Stateful
 
 if TYPE_CHECKING:
+    from vm.devices.base import Device
     from vm.memory import Memory
 
 MAXIMUM_SIZE = 256                  # QueueNumMax, and the longest chain that is followed
@@ -95,12 +96,15 @@ class Queue(Stateful):
 
     state = ("size", "ready", "descriptors", "available", "used", "alignment", "indirect", "event_index", "index",
              "signalled")
-    unsaved = ("memory",)
+    unsaved = ("_device",)
 
-    memory: Memory                  # set when the device is connected
-
-    def __init__(self) -> None:
+    def __init__(self, device: Device):
+        self._device = device
         self.reset()
+
+    @property
+    def memory(self) -> Memory:
+        return self._device.memory
 
     def reset(self) -> None:
         self.size = 0

@@ -55,7 +55,7 @@ class VirtioDevice(Device):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queues = [Queue() for _ in range(self.queue_count)]
+        self.queues = [Queue(self) for _ in range(self.queue_count)]
         self.config_generation = 0
         self.reset()
 
@@ -108,17 +108,6 @@ class VirtioDevice(Device):
 
     def tree_properties(self, context: TreeContext) -> dict[str, Any]:
         return {"dma-coherent": None}
-
-    def connect(self, **wiring: Any) -> None:
-        super().connect(**wiring)
-        if wiring.get("memory") is not None:
-            for queue in self.queues:
-                queue.memory = self.memory
-
-    def disconnect(self) -> None:
-        super().disconnect()
-        for queue in self.queues:
-            vars(queue).pop("memory", None)
 
     @property
     def driven(self) -> bool:
