@@ -563,11 +563,13 @@ class Machine(StatesOfMachine):
         if self._in_run:
             raise MachineBusy("close() was called while the same machine runs: from a callback, or another thread")
         try:
-            if self._compiled is not None:
-                self._compiled.layers()         # for whoever begins with a snapshot of this machine
             self.board.close()
         finally:
-            self._native.close()
+            try:
+                if self._compiled is not None:
+                    self._compiled.layers()     # for whoever begins with a snapshot of this machine
+            finally:
+                self._native.close()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a machine holds memory and disks of this process: it cannot be copied or pickled")

@@ -10,18 +10,20 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.code_pages cimport (
-    cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn, notice_stores, overlap,
-    record_of,
+    bytes_in_first_page, cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn,
+    notice_stores, overlap, record_of, settle_page, which_page,
 )
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
     BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
-from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, mark_dirty
+from vm_native.memory.ram cimport (
+    HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty,
+)
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed, zero_pages
 from vm_native.shared_code cimport (
-    add_layer, hash_of, hold, mark_shared, new_page, open_layer, put_in, refute, release_all, release_overlapping,
+    add_layer, hash_of, hold, new_page, open_layer, put_in, refute, release_all, release_overlapping,
 )
 
 cdef enum:
@@ -174,40 +176,6 @@ cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil:
         if block.info[i].opcode != SECOND_CELL and block.info[i].pc_offset + block.info[i].length > room:
             return block.info[i].step
     return block.steps
-
-
-cdef inline uint64_t bytes_in_first_page(Block* block) noexcept nogil:
-    cdef uint64_t room = PAGE_SIZE - (block.key.physical & PAGE_OFFSET)
-    return block.size if block.size < room else room
-
-
-cdef inline int which_page(Block* block, uint64_t page) noexcept nogil:
-    return 0 if (block.key.physical & PAGE_MASK) == page else 1
-
-
-cdef void mark_again(CodePage* page) noexcept nogil:
-    """Just what the code of the page was made of: some is gone."""
-    cdef Block* block = page.blocks
-    cdef uint64_t base = page.physical
-    cdef uint64_t first
-    cdef int which
-    memset(page.translated, 0, sizeof(page.translated))
-    mark_shared(page)
-    while block != NULL:
-        which = which_page(block, base)
-        first = bytes_in_first_page(block)
-        if which == 0:
-            mark_translated(page.translated, block.key.physical & PAGE_OFFSET, first)
-        if block.second_page == base:
-            mark_translated(page.translated, 0, block.size - first)
-        block = block.next_in_page[which]
-
-
-cdef void settle_page(Machine* machine, CodePage* page) noexcept nogil:
-    """Code of the page is gone, or no longer held."""
-    mark_again(page)
-    if not holds_code(page):
-        has_no_code(machine, page.physical)
 
 
 cdef void insert_in_page(Block** first, Block* block, int which, uint64_t page) noexcept nogil:
@@ -446,8 +414,9 @@ cdef void free_dead(Machine* machine) noexcept nogil:
 
 # --- What is given to others ------------------------------------------------------------------------------------------
 
-cdef inline bint is_compiled(const Block* block) noexcept nogil:
-    return block.compiled_into != NULL
+cdef inline bint can_be_shared(const Block* block) noexcept nogil:
+    # To share traces of one block that ends in another page is not worth the trouble.
+    return block.compiled_into != NULL and not block.second_page
 
 
 cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
@@ -458,17 +427,19 @@ cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
     cdef CodePage* record
     cdef Block* block
     cdef uint64_t pages = 0, heads = 0
-    discard_across_pages(machine)
     record = machine.blocks.records
     while record != NULL:
         block = first_compiled(record)
         pages += block != NULL
+        if block != NULL and not make_page_present(machine, record.physical):
+            return False
         while block != NULL:
             heads += block.entry != NULL
             block = next_compiled(record, block)
         record = record.next
     if not pages or not open_layer(layer, pages, heads):
         return False
+    discard_across_pages(machine)
     layer.bytes += machine.compiler.bytes
     layer.free_compiled = machine.compiler.free_handed_over
     layer.compiled = machine.compiler.hand_over(machine.compiler)
@@ -484,8 +455,14 @@ cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
     return True
 
 
+cdef bint make_page_present(Machine* machine, uint64_t physical) noexcept nogil:
+    """So that its bytes can be looked at: after a restore they may still be those of another moment."""
+    cdef RamRegion* region = ram_at(machine.map, physical, PAGE_SIZE)
+    return make_present(region, (physical - region.base) >> PAGE_SHIFT)
+
+
 cdef void discard_across_pages(Machine* machine) noexcept nogil:
-    """Traces of one block that ends in another page: to share them is not worth the trouble."""
+    """All that is compiled is about to be handed over, and these cannot be."""
     cdef Block* block = machine.blocks.newest
     while block != NULL:
         if block.second_page:
@@ -494,15 +471,15 @@ cdef void discard_across_pages(Machine* machine) noexcept nogil:
 
 
 cdef Block* next_compiled(CodePage* record, Block* block) noexcept nogil:
-    """The next after this one that is compiled, of those in a page."""
+    """The next after this one that can be shared, of those in a page."""
     block = block.next_in_page[which_page(block, record.physical)]
-    while block != NULL and not is_compiled(block):
+    while block != NULL and not can_be_shared(block):
         block = block.next_in_page[which_page(block, record.physical)]
     return block
 
 
 cdef Block* first_compiled(CodePage* record) noexcept nogil:
-    if record.blocks == NULL or is_compiled(record.blocks):
+    if record.blocks == NULL or can_be_shared(record.blocks):
         return record.blocks
     return next_compiled(record, record.blocks)
 

@@ -6,8 +6,9 @@ overwritten: what stands there is not cached for a while, but run one by one, tr
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memset
+from vm_native.ir.block cimport Block
 from vm_native.machine cimport (
-    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, CodePage, Machine, revoke_store_ranges, revoke_writes,
+    CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, MAX_LAYERS, CodePage, Machine, revoke_store_ranges, revoke_writes,
 )
 from vm_native.memory.bus cimport physical_of, ram_at
 from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion
@@ -144,3 +145,36 @@ cdef void untranslated_around(const CodePage* page, uint64_t offset, uint64_t* s
         above = page.translated[last]
     start[0] = (first * 64 + 64 - count_leading_zeros(below)) << GRANULE_SHIFT if below else 0
     end[0] = (last * 64 + count_trailing_zeros(above)) << GRANULE_SHIFT if above else PAGE_SIZE
+
+
+cdef void mark_shared(CodePage* page) noexcept nogil:
+    """What is held of the page is translated."""
+    cdef int i, word
+    for i in range(MAX_LAYERS):
+        for word in range(GRANULE_WORDS if page.held >> i & 1 else 0):
+            page.translated[word] |= page.shared[i].translated[word]
+
+
+cdef void mark_again(CodePage* page) noexcept nogil:
+    """Just what the code of the page was made of: some is gone."""
+    cdef Block* block = page.blocks
+    cdef uint64_t base = page.physical
+    cdef uint64_t first
+    cdef int which
+    memset(page.translated, 0, sizeof(page.translated))
+    mark_shared(page)
+    while block != NULL:
+        which = which_page(block, base)
+        first = bytes_in_first_page(block)
+        if which == 0:
+            mark_translated(page.translated, block.key.physical & PAGE_OFFSET, first)
+        if block.second_page == base:
+            mark_translated(page.translated, 0, block.size - first)
+        block = block.next_in_page[which]
+
+
+cdef void settle_page(Machine* machine, CodePage* page) noexcept nogil:
+    """Code of the page is gone, or no longer held."""
+    mark_again(page)
+    if not holds_code(page):
+        has_no_code(machine, page.physical)

@@ -19,7 +19,6 @@ cdef void add_layer(Machine* machine, CodeLayer* layer) noexcept nogil
 cdef void hold(Machine* machine, int number, CodePage* record, SharedPage* page) noexcept nogil
 cdef Block* find_shared(Machine* machine, const BlockKey* key) noexcept nogil
 cdef bint is_held(Machine* machine, const Block* block) noexcept nogil
-cdef void mark_shared(CodePage* record) noexcept nogil
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil
 cdef void release_all(Machine* machine, CodePage* record) noexcept nogil
 cdef void refute(Machine* machine, CodePage* record, const Block* block) noexcept nogil

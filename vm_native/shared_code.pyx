@@ -14,7 +14,9 @@ What is found here is an entry of a trace: it is run as it is, neither linked no
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
-from vm_native.code_pages cimport code_page_of, mark_translated, notice_stores, overlap, record_of
+from vm_native.code_pages cimport (
+    code_page_of, mark_shared, mark_translated, notice_stores, overlap, record_of, settle_page,
+)
 from vm_native.ir.block cimport same_key
 from vm_native.machine cimport GRANULE_SHIFT, GRANULE_WORDS, MAX_LAYERS, forget_block
 from vm_native.memory.bus cimport ram_at
@@ -119,13 +121,17 @@ cdef void add_layer(Machine* machine, CodeLayer* layer) noexcept nogil:
 cdef void drop_oldest(Machine* machine) noexcept nogil:
     cdef CodePage* record = machine.blocks.records
     cdef int i
+    cdef bint held
     while record != NULL:
-        if record.held & 1:
+        held = record.held & 1
+        if held:
             release(machine, record, 0)
         record.held >>= 1
         record.refuted >>= 1
         for i in range(MAX_LAYERS - 1):
             record.shared[i] = record.shared[i + 1]
+        if held:
+            settle_page(machine, record)
         record = record.next
     machine.blocks.layer_count -= 1
     for i in range(machine.blocks.layer_count):
@@ -179,16 +185,8 @@ cdef int layer_of(const CodePage* record, const Block* block) noexcept nogil:
     return -1
 
 
-cdef void mark_shared(CodePage* record) noexcept nogil:
-    """What is held of the page is translated."""
-    cdef int i, word
-    for i in range(MAX_LAYERS):
-        for word in range(GRANULE_WORDS if record.held >> i & 1 else 0):
-            record.translated[word] |= record.shared[i].translated[word]
-
-
 cdef void release(Machine* machine, CodePage* record, int number) noexcept nogil:
-    """Nothing runs this layer's code of the page any more; `translated` still has it. A hart may be inside it."""
+    """Nothing runs this layer's code of the page any more; a hart may be inside it. The page is to be settled."""
     cdef Block* head = record.shared[number].heads
     record.held &= ~(1 << number)
     while head != NULL:

@@ -1,5 +1,6 @@
 """Compiled code that machines share: it is run where memory holds what it was made of, and nowhere else."""
 
+import gc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -8,12 +9,15 @@ import pytest
 
 import vm
 from tests.assembler import BASE, assemble_elf
-from vm_native.jit.compiler import unavailable
+from vm.devices import Device
+from vm_native.execution.native_machine import NativeMachine
+from vm_native.jit.compiler import JitCompiler, unavailable
 
 MANY = 1 << 20                              # rounds that nobody sees the end of
 HOT = 32                                    # more often than a run ends inside a trace
 WARM = 20_000                               # steps: more than enough for all to be compiled
 ADDI_5 = 0x0055_0513                        # addi a0, a0, 5
+SHARING = 0x1800_0000
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="compiled code is shared")
 
@@ -45,13 +49,21 @@ def stack() -> Iterator[ExitStack]:
 @pytest.fixture
 def parent(stack) -> vm.Machine:
     """Far in its loop, which is compiled; at the branch that ends a round of four steps."""
-    machine = stack.enter_context(vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=HOT)))
+    machine = stack.enter_context(new_machine())
+    warm_up(machine)
+    return machine
+
+
+def new_machine() -> vm.Machine:
+    return vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=HOT))
+
+
+def warm_up(machine: vm.Machine) -> None:
     machine.load(assemble_elf(COUNTING.format(rounds=MANY)))
     machine.run(instructions=WARM)
     while machine.harts[0].pc != machine.harts[0].x[S5] + 4:
         machine.run(instructions=1)
     assert compiled(machine)
-    return machine
 
 
 def fork(machine: vm.Machine, stack: ExitStack) -> vm.Machine:
@@ -163,7 +175,7 @@ def test_more_generations_than_a_machine_has_layers(stack):
     count = 12
     calls = "\n".join(f"li t0, {number}; bltu s2, t0, 9f; call f{number}" for number in range(count))
     functions = "\n".join(f".balign 4096\nf{number}: addi a0, a0, {number + 1}; ret" for number in range(count))
-    machine = stack.enter_context(vm.Machine(memory="1M", engine="jit", settings=vm.Settings(hot=HOT)))
+    machine = stack.enter_context(new_machine())
     machine.load(assemble_elf(f"{calls}\n9: addi s3, s3, 1; j _start\n{functions}"))
     for generation in range(count):
         machine.harts[0].x[S2] = generation
@@ -178,6 +190,128 @@ def test_more_generations_than_a_machine_has_layers(stack):
     while machine.harts[0].pc != BASE:
         machine.run(instructions=1)
     assert machine.harts[0].x[A0] - before == (machine.harts[0].x[S3] - rounds) * sum(range(1, count + 1))
+
+
+# Each round calls the function whose number is in s2, and stores s3 to where s4 points unless s6 is 0.
+CHOICE = """
+    .option norvc
+    la   s5, f0
+    la   s4, data
+1:  beqz s6, 2f
+    sw   s3, 0(s4)
+2:  {calls}
+    j    1b
+    {functions}
+    .balign 4096
+data:
+    .word 0
+"""
+FUNCTIONS = 12
+S6 = 22
+TO_BEGIN, ROUND = 4, 1 + 2 * FUNCTIONS + 2 + 2 + 1      # steps; a store is one more
+
+
+def test_stores_are_seen_where_the_oldest_layer_was_the_only_code(stack):
+    calls = "\n".join(f"li t0, {number}; bne s2, t0, 9f; call f{number}; 9:" for number in range(FUNCTIONS))
+    functions = "\n".join(f".balign 4096; f{number}: addi a0, a0, 1; ret" for number in range(FUNCTIONS))
+    machine = stack.enter_context(new_machine())
+    machine.load(assemble_elf(CHOICE.format(calls=calls, functions=functions)))
+    hart = machine.harts[0]
+    machine.run(instructions=TO_BEGIN)
+
+    def added(function: int, *, to: int | None, rounds: int = 1000) -> int:
+        """By rounds that call this function, and store to an address."""
+        hart.x[S2], hart.x[S4], hart.x[S6] = function, to or 0, to is not None
+        before = hart.x[A0]
+        machine.run(instructions=rounds * (ROUND + (to is not None)))
+        return hart.x[A0] - before
+
+    for function in range(FUNCTIONS):
+        assert added(function, to=None) == 1000
+        machine._native.share_code(worth=1 << 20)
+    first = hart.x[S5]
+    hart.x[S3] = ADDI_5
+    added(FUNCTIONS - 1, to=first + 1024)               # in the page of a function that no layer has any more
+    assert added(0, to=None) == 1000
+    assert added(0, to=first) == 5000
+
+
+def test_a_page_that_nobody_has_looked_at_since_a_restore_is_shared_as_it_is(stack):
+    adding = """
+        .option norvc
+        la   s5, f
+    1:  call f
+        j    1b
+        .balign 4096
+    f:  addi a0, a0, 1
+        ret
+    """
+
+    def begun() -> vm.Machine:
+        machine = stack.enter_context(new_machine())
+        machine.load(assemble_elf(adding))
+        machine.run(instructions=2)         # to the call
+        return machine
+
+    def added(machine: vm.Machine) -> int:
+        before = machine.harts[0].x[A0]
+        machine.run(instructions=5 * 1000)
+        return machine.harts[0].x[A0] - before
+
+    source, machine = begun(), begun()
+    ones = source.snapshot()
+    for each in (source, machine):
+        each.memory.write(each.harts[0].x[S5], ADDI_5.to_bytes(4, "little"))
+    fives = source.snapshot()                           # the page is a copy in this one
+    assert added(machine) == 5000
+    machine.restore(fives)                              # of another image: the same bytes, and absent
+    child = fork(machine, stack)
+    assert added(child) == 5000
+    for each in (child, machine):
+        each.restore(ones)
+        assert added(each) == 1000
+
+
+def test_the_compiler_tells_what_was_handed_over_when_the_machine_is_gone(stack):
+    machine = new_machine()
+    warm_up(machine)
+    compiler = machine.compiler
+    places = {host for _, _, _, host, _, _ in compiler.traces()}
+    fork(machine, stack)
+    del machine
+    gc.collect()
+    assert {host for _, _, _, host, _, _ in compiler.traces()} == places
+    assert JitCompiler().traces() == []
+
+
+def test_perf_is_told_what_others_have_compiled(parent, stack):
+    machine = stack.enter_context(parent.snapshot().machine(perf_map=True))
+    noted = {place for _, place, _ in machine.compiler.take_journal()}
+    assert {start for _, _, _, start, _, _ in machine.compiler.traces()} <= noted
+
+
+class Sharing(Device):
+    """Does in the middle of a run what no one may."""
+
+    size = 8
+
+    def __init__(self, native: NativeMachine):
+        super().__init__()
+        self.native = native
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.native.share_code(worth=1 << 20)
+
+
+def test_a_machine_that_runs_keeps_its_code_to_itself(stack):
+    machine = stack.enter_context(new_machine())
+    machine.attach(Sharing(machine._native), SHARING)
+    warm_up(machine)
+    machine.harts[0].x[S4] = SHARING
+    assert count_rounds(machine, 1000) == 1000
+    assert machine._native.shared_code == ()
+    machine._native.share_code(worth=1 << 20)
+    assert len(machine._native.shared_code) == 1
 
 
 def test_forks_run_it_in_threads_beside_each_other(parent, stack):

@@ -3,7 +3,8 @@
 A machine of which hundreds are forked runs a little now and then. When all of them hold more than that, those that
 have not run for the longest give their translations up, and translate anew when they run again. One that runs, or has
 just done so, keeps its own whatever there is, or a few that take turns would translate for ever: BlockCache.limit and
-the code memory bound what those hold.
+the code memory bound what those hold. What several machines run (shared_code.pyx) is nobody's own, and is not counted:
+it goes with the last machine or snapshot that has it.
 
 Machines run in threads, but begin and end that with the GIL held, and that is when anything here happens.
 """

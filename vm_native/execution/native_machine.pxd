@@ -11,7 +11,6 @@ cdef class NativeMachine:
     cdef readonly NativeClock clock
     cdef readonly JitCompiler compiler
     cdef list harts         # keeps the owners of the CPUs alive
-    cdef readonly tuple shared_code     # SharedCode: owns the layers that the machine runs
     cdef readonly bint closed
     cdef unsigned int forks     # of this process when the machine was built
 

@@ -58,7 +58,6 @@ cdef class NativeMachine:
         self.clock = clock
         self.compiler = compiler
         self.harts = []
-        self.shared_code = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline
         self.machine.data_tlb = data_tlb
@@ -98,7 +97,6 @@ cdef class NativeMachine:
         self.closed = True
         machine_goes(&self.machine)
         destroy_cache(&self.machine)
-        self.shared_code = ()
         if self.compiler is not None:
             self.compiler.close()
         self.bus.close()
@@ -125,29 +123,34 @@ cdef class NativeMachine:
         """
         cdef SharedCode shared
         cdef uint64_t known = 0
-        if self.compiler is None or not is_idle(&self.machine):
+        if self.compiler is None:
             return
-        for shared in self.shared_code:
+        for shared in self.compiler.shared_code:
             known += shared.layer.bytes
         if self.machine.compiler.bytes * worth <= known:
             return
-        run_begins(&self.machine)
-        try:
-            shared = SharedCode()
-            layers = (*self.shared_code, shared)[-MAX_LAYERS:]
+        shared = SharedCode()
+        layers = (*self.compiler.shared_code, shared)[-MAX_LAYERS:]
+        # From here on no object is made, or a finalizer could let another thread run the machine.
+        if is_idle(&self.machine):
+            run_begins(&self.machine)
             if hand_over(&self.machine, &shared.layer):
-                self.shared_code = layers
-        finally:
+                self.compiler.shared_code = layers
             run_ended(&self.machine)
 
     def take_shared(self, others):
         """Run the `shared_code` of another machine with the same ISA, where memory holds what that was made of."""
         cdef SharedCode shared
         for shared in others if self.compiler is not None else ():
-            if shared not in self.shared_code and self.compiler.takes(shared):
-                layers = (*self.shared_code, shared)[-MAX_LAYERS:]
+            if shared not in self.compiler.shared_code and self.compiler.takes(shared):
+                layers = (*self.compiler.shared_code, shared)[-MAX_LAYERS:]
                 add_layer(&self.machine, &shared.layer)
-                self.shared_code = layers
+                self.compiler.shared_code = layers
+
+    @property
+    def shared_code(self):
+        """What it runs that other machines may run too, a tuple of SharedCode."""
+        return self.compiler.shared_code if self.compiler is not None else ()
 
     # --- RAM, from outside -------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from vm_native.shared_code cimport SharedCode
 
 cdef class JitCompiler:
     cdef Jit jit
+    cdef tuple shared_code      # SharedCode: owns the layers that its machine runs
     cdef void attach(self, Machine* machine) except *
     cdef void take_front_end(self) except *
     cdef bint takes(self, SharedCode shared) noexcept

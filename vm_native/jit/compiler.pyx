@@ -9,7 +9,8 @@ from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, HandedOver, Jit, JournalEntry, Switches, Trace,
+    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, CodeMemory, HandedOver, Jit, JournalEntry, Stubs,
+    Switches, Trace,
 )
 from vm_native.jit.traces cimport (
     cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
@@ -18,7 +19,7 @@ from vm_native.jit.traces cimport (
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.trace cimport AS_EVERYWHERE, BY_USE, Allocation, emit_trace, host_has_instructions, most_bytes
-from vm_native.machine cimport BlockCache, Compiler, Cpu, Machine, forget_jumps
+from vm_native.machine cimport Compiler, Cpu, Machine, forget_jumps
 from vm_native.shared_code cimport SharedCode
 
 cdef enum:
@@ -56,9 +57,16 @@ cdef void note_trace(Jit* jit, uint64_t pc, uint8_t* start, uint64_t size) noexc
     jit.journal_count += 1
 
 
-cdef void note_stubs(Jit* jit) noexcept nogil:
-    cdef uint8_t* stubs = jit.memory.writable
-    note_trace(jit, 0, stubs + jit.memory.executable, jit.stubs.end - stubs)
+cdef void note_stubs(Jit* jit, const CodeMemory* memory, const Stubs* stubs) noexcept nogil:
+    note_trace(jit, 0, memory.writable + memory.executable, stubs.end - memory.writable)
+
+
+cdef void note_handed_over(Jit* jit, const HandedOver* handed) noexcept nogil:
+    cdef const Trace* trace = handed.traces
+    note_stubs(jit, &handed.memory, &handed.stubs)
+    while trace != NULL:
+        note_trace(jit, trace.key.pc, trace.start, trace.size)
+        trace = trace.older
 
 
 cdef bint has_code_memory(Jit* jit) noexcept nogil:
@@ -71,7 +79,7 @@ cdef bint has_code_memory(Jit* jit) noexcept nogil:
     emit_stubs(jit)
     lay_out_regions(jit, jit.stubs.end)
     if jit.journaling:
-        note_stubs(jit)
+        note_stubs(jit, &jit.memory, &jit.stubs)
     forget_jumps(jit.machine)           # which may lead to stubs that were not there yet
     return True
 
@@ -152,6 +160,7 @@ cdef class JitCompiler:
         self.jit.switches = {name: switches.get(name, True) for name in SWITCHES}
         if code_bytes < 2 * REGION_BYTES:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
+        self.shared_code = ()
         self.jit.code_bytes = code_bytes // REGION_BYTES * REGION_BYTES
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed
@@ -170,6 +179,7 @@ cdef class JitCompiler:
     def close(self):
         """Give code memory back; nothing is compiled or runs any more. Statistics stay."""
         free_all(&self.jit)
+        self.shared_code = ()
         free(self.jit.journal)
         self.jit.journal = NULL
         self.jit.journal_count = 0
@@ -186,7 +196,12 @@ cdef class JitCompiler:
 
     cdef bint takes(self, SharedCode shared) noexcept:
         """Whether the machine can run it, and be ready for that: it is made for hosts and guests as this one's."""
-        return take(&self.jit, <const HandedOver*>shared.layer.compiled)
+        cdef HandedOver* handed = <HandedOver*>shared.layer.compiled
+        if not take(&self.jit, handed):
+            return False
+        if self.jit.journaling:
+            note_handed_over(&self.jit, handed)
+        return True
 
     @property
     def marking(self):
@@ -204,20 +219,20 @@ cdef class JitCompiler:
         A mark with pc 0 is where the code out of line begins. Those of other machines that this one may run are among
         them.
         """
-        cdef BlockCache* blocks = &self.jit.machine.blocks
+        cdef SharedCode shared
         cdef int i
         found = []
         for i in range(self.jit.region_count):
             describe(self.jit.regions[i].newest, found)
-        for i in range(blocks.layer_count):
-            describe((<HandedOver*>blocks.layers[i].compiled).traces, found)
+        for shared in self.shared_code:
+            describe((<HandedOver*>shared.layer.compiled).traces, found)
         return found
 
     def start_journal(self):
         """Note from now on where traces are put, for `take_journal`."""
         self.jit.journaling = True
         if self.jit.memory.writable != NULL:
-            note_stubs(&self.jit)
+            note_stubs(&self.jit, &self.jit.memory, &self.jit.stubs)
 
     def take_journal(self):
         """What was put into code memory since the journal was taken last, in this order: (pc, host address, size).
