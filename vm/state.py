@@ -70,8 +70,8 @@ class Stateful:
         Raises SnapshotError where it is of another version.
         """
         self.refuse_unfit(saved)
-        for name in self.state:
-            value, now = saved[name], getattr(self, name, None)
+        # What stands in `state` comes first of what is saved.
+        for name, value, now in zip(self.state, self._values_saved(saved), self._values(self), strict=False):
             if now != value:                # most of it: then there is nothing to copy
                 if isinstance(now, bytearray) and not isinstance(value, bytes):
                     raise SnapshotError(f"the saved state of {type(self).__name__} is damaged: {name} is no bytes")

@@ -1,8 +1,8 @@
 """Why a run ended."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from vm.display import html_table
 from vm.probes import Hit
@@ -32,8 +32,7 @@ class StopReason(Enum):
 Request = Callable[[StopReason, int | None], None]
 
 
-@dataclass(frozen=True, repr=False)
-class Stop:
+class Stop(NamedTuple):
     """What `Machine.run` returns.
 
     - pc: virtual address of the next instruction of `hart`; where a trap was the reason, of the one that trapped.

@@ -7,7 +7,6 @@ A reset that the guest asks for starts it anew. Exit codes: what the guest says 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 from vm.cli.exit_codes import CRASHED, NOBODY_READS, NOT_DONE
 from vm.machine import Machine
@@ -56,7 +55,7 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
         elif stop.reason is StopReason.IDLE and terminal.feeding:
             machine.inputs.poll(time_left())
         elif stop.reason is not StopReason.REQUESTED:           # which is the terminal's request, as it is stalled
-            return stop if terminal.flush(time_left) else replace(stop, reason=StopReason.TIMEOUT)
+            return stop if terminal.flush(time_left) else stop._replace(reason=StopReason.TIMEOUT)
         while terminal.stalled and not terminal.quitting and time_left() != 0:
             terminal.wait_for_reader(time_left())
 
