@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from vm.clock import Clock
 from vm.errors import ConfigurationError
@@ -36,12 +36,20 @@ class Limits(NamedTuple):
     host_ns: int
 
 
+class Ceiling(NamedTuple):
+    """A guest time that no run goes past, whatever its own limits are: there `passed` is called, which raises."""
+
+    guest_ns: int
+    passed: Callable[[], NoReturn]
+
+
 class Runner(Stateful):
     """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
+               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices",
+               "ceiling", "last_stop")
 
     firmware: Firmware
 
@@ -62,6 +70,8 @@ class Runner(Stateful):
         self.served = 0                     # how often something happened between two slices, as a guest could notice
         self.thread: int | None = None      # which `run` is in; None: it is not
         self.between_slices = True          # nothing is half done
+        self.ceiling: Ceiling | None = None
+        self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
 
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
@@ -122,9 +132,12 @@ class Runner(Stateful):
         history = self._inputs.history
         if history is not None:
             history.begin()
-        start = self.steps
-        limits = Limits(NEVER if instructions is None else start + instructions,
-                        later("seconds", self._clock.now_ns(), seconds),
+        start, self.last_stop = self.steps, None
+        guest_ns, ceiling = later("seconds", self._clock.now_ns(), seconds), self.ceiling
+        lowered = ceiling is not None and ceiling.guest_ns < guest_ns
+        if ceiling is not None and lowered:
+            guest_ns = ceiling.guest_ns
+        limits = Limits(NEVER if instructions is None else start + instructions, guest_ns,
                         later("timeout", time.monotonic_ns(), timeout))
         try:
             self.thread = threading.get_ident()
@@ -140,7 +153,10 @@ class Runner(Stateful):
             if history is not None:
                 history.end()
         self._requested = None
-        return self._stop(reason, start, number, exit_code)
+        self.last_stop = self._stop(reason, start, number, exit_code)
+        if ceiling is not None and lowered and reason is StopReason.DEADLINE:
+            ceiling.passed()
+        return self.last_stop
 
     def _run_slices(self, limits: Limits, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
         """Why the run is over, the hart whose turn it was, and the exit code.

@@ -1,0 +1,559 @@
+"""The pytest plugin, in projects of its own: pytest's `pytester` runs pytest in each."""
+
+import re
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from tests.assembler import assemble_elf
+from vm.cli import main
+
+pytest_plugins = ["pytester"]
+
+# pytester forgets what the project inside has loaded; but NumPy cannot be loaded twice, and classes must stay the same.
+for module in ("vm.machine", "vm.saving", "vm.shell", "vm.testing.machines", "vm.testing.report", "vm.cli.replay"):
+    import_module(module)
+# Where nobody has installed the package anew since it has a plugin.
+PLUGIN = () if entry_points(group="pytest11", name="vm") else ("-p", "vm.testing.plugin")
+# Prints "ready> " and then what it reads; q ends it with the exit code 3, t with a trap, s lets it spin.
+ECHO = """
+    la   s0, text
+    li   s1, 0x10000000         # the UART
+1:  lbu  t0, 0(s0)
+    beqz t0, listen
+    sb   t0, 0(s1)
+    addi s0, s0, 1
+    j    1b
+listen:
+    lbu  t0, 5(s1)              # the line status: bit 0 says that there is something to read
+    andi t0, t0, 1
+    beqz t0, listen
+    lbu  t0, 0(s1)
+    li   t1, 'q'
+    beq  t0, t1, quit
+    li   t1, 't'
+    beq  t0, t1, trap
+    li   t1, 's'
+    beq  t0, t1, spin
+    sb   t0, 0(s1)
+    j    listen
+quit:
+    li   t0, 0x100000           # the test device
+    li   t1, 0x33333            # a failure, of code 3
+    sw   t1, 0(t0)
+trap:
+    unimp
+spin:
+    j    spin
+text:
+    .asciz "ready> "
+"""
+
+
+@pytest.fixture
+def project(pytester):
+    """A folder with a program, and an ini file that names it."""
+    program = pytester.mkdir("build") / "echo.elf"
+    program.write_bytes(assemble_elf(ECHO).read_bytes())
+    pytester.makeini("[pytest]\nvm_program = build/echo.elf\nvm_memory = 2M\nvm_until = ready>\n")
+    return pytester
+
+
+def run(project, *arguments):
+    return project.runpytest_inprocess(*PLUGIN, "-p", "no:cacheprovider", *arguments)
+
+
+def lines(result, title):
+    """Those of a section of the report."""
+    found = re.search(rf"^-+ {re.escape(title)} -+\n(.*?)(?=^[-=_]{{5,}})", result.stdout.str(), re.M | re.S)
+    return found[1].splitlines() if found else None
+
+
+def replay(result, capfd):
+    """What the command that the report names prints, and its exit code."""
+    (command,) = lines(result, "machine: recording")
+    _, name, folder = command.split()
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([name, folder])
+    return capfd.readouterr().out, ended.value.code
+
+
+# --- The fixtures ----------------------------------------------------------------------------------------------------
+
+def test_the_package_says_where_the_plugin_is():
+    import tomllib
+
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"vm": "vm.testing.plugin"}
+
+
+def test_each_test_has_a_machine_of_its_own_that_has_printed_what_it_is_to_wait_for(project):
+    project.makepyfile("""
+        import pytest
+        seen = []
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_one(machine, number):
+            assert machine.console.output == b"ready>" and machine not in seen
+            assert all(other.steps > machine.steps for other in seen)
+            seen.append(machine)
+            machine.console.send("abc")
+            machine.console.expect(" abc", seconds=1)
+            machine.memory.write(0x8010_0000, b"mine")
+
+        def test_they_are_closed_and_the_same_at_the_beginning(machine):
+            assert machine.memory.read(0x8010_0000, 4) == bytes(4)
+            assert len(seen) == 3 and all("closed" in repr(one) for one in seen)
+    """)
+    run(project).assert_outcomes(passed=4)
+
+
+def test_a_program_is_started_once_in_a_session(project):
+    project.makepyfile("""
+        import pytest
+        built = []
+
+        def board():
+            import vm
+            built.append(vm.Machine(memory="2M", harts=2))
+            built[-1].load("build/echo.elf")
+            return built[-1]
+
+        pytestmark = pytest.mark.vm(build=board, until="ready>")
+
+        @pytest.mark.parametrize("number", range(5))
+        def test_one(machine, number):
+            assert len(built) == 1 and built[0] is not machine and len(machine.harts) == 2
+    """)
+    run(project).assert_outcomes(passed=5)
+
+
+def test_the_closest_mark_counts(project):
+    project.makepyfile("""
+        import pytest
+        from vm.devices import UART
+
+        pytestmark = pytest.mark.vm(memory="4M", harts=2)
+
+        def size(machine):
+            return machine.board.ram.size >> 20
+
+        def test_module(machine):
+            assert (size(machine), len(machine.harts), machine.console.output) == (4, 2, b"ready>")
+
+        @pytest.mark.vm(memory="8M", until=None)
+        def test_function(machine):
+            assert (size(machine), len(machine.harts), machine.steps) == (8, 2, 0)
+
+        class TestClass:
+            pytestmark = pytest.mark.vm(harts=1, setup=lambda machine: machine.attach(UART(), 0x1100_0000))
+
+            def test_method(self, machine):
+                assert (size(machine), len(machine.harts)) == (4, 1)
+                assert 0x1100_0000 in [placed.address for placed in machine.board.devices.values()]
+    """)
+    run(project).assert_outcomes(passed=3)
+
+
+def test_without_a_program_the_machine_is_empty(pytester):
+    pytester.makepyfile("""
+        def test_one(machine):
+            machine.memory.write(0x8000_0000, (0x6F).to_bytes(4, "little"))         # j .
+            machine.harts[0].pc = 0x8000_0000
+            assert machine.run(instructions=7).steps == 7
+    """)
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_a_project_may_have_a_fixture_of_that_name(project):
+    project.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def machine():
+            return 5
+
+        def test_one(machine):
+            assert machine == 5
+    """)
+    run(project).assert_outcomes(passed=1)
+
+
+@pytest.mark.network
+def test_linux(pytester):
+    """Each test finds the shell, and nothing of what another has done."""
+    pytester.makepyfile("""
+        import pytest
+        steps = []
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_shell(linux, number):
+            steps.append(linux.steps)
+            assert len(set(steps)) == 1
+            shell = linux.shell()
+            assert shell.run("ls /root/file").status == 1
+            assert shell.run("uname -m; touch /root/file", check=True).output == "riscv64\\n"
+
+        @pytest.mark.vm_linux(packages=["bash"], harts=2)
+        def test_package(linux):
+            assert linux.shell().run("nproc; bash -c 'echo ${BASH_VERSINFO[0]}'").output.split() == ["2", "5"]
+
+        def test_failure(linux):
+            linux.shell().run("echo now; false", check=True)
+    """)
+    result = run(pytester)
+    result.assert_outcomes(passed=4, failed=1)
+    assert lines(result, "linux: console")[-2].endswith("now")
+
+
+# --- What is loaded --------------------------------------------------------------------------------------------------
+
+def test_a_run_that_asks_for_no_machine_loads_nothing_of_it(pytester):
+    pytester.makepyfile("""
+        import sys
+
+        def test_one():
+            loaded = {name for name in sys.modules if name.partition(".")[0] in ("vm", "vm_native", "numpy", "click")}
+            assert loaded == {"vm", "vm.errors", "vm.shell", "vm.testing", "vm.testing.plugin"}
+
+        def test_failure():
+            assert 1 == 2
+    """)
+    pytester.runpytest_subprocess(*PLUGIN).assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize("mode", ["load", "each"])
+def test_workers_of_xdist(project, mode):
+    """Every worker starts the program once, and all tests find the same."""
+    pytest.importorskip("xdist")
+    project.makepyfile("""
+        import os
+        from pathlib import Path
+
+        import pytest
+        import vm
+
+        def board():
+            with open(os.environ["PYTEST_XDIST_WORKER"], "x") as file:
+                file.write(str(os.getpid()))
+            machine = vm.Machine(memory="2M")
+            machine.load("build/echo.elf")
+            return machine
+
+        @pytest.mark.vm(build=board, until="ready>")
+        @pytest.mark.parametrize("number", range(20))
+        def test_one(machine, number):
+            assert Path(os.environ["PYTEST_XDIST_WORKER"]).read_text() == str(os.getpid())
+            machine.console.send("abc")
+            machine.console.expect(" abc", seconds=1)
+            with open("steps", "a") as file:
+                print(machine.steps, file=file)
+            assert number != 7
+    """)
+    result = project.runpytest_subprocess(*PLUGIN, "-n", "2", "--dist", mode)
+    times = 2 if mode == "each" else 1
+    result.assert_outcomes(passed=19 * times, failed=times)
+    assert lines(result, "machine: console")[-1] == "ready> abc"
+    assert (project.path / "gw0").exists() and (project.path / "gw1").exists()
+    assert len(set((project.path / "steps").read_text().split())) == 1
+
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call", ["run()", "run(seconds=9)", "console.expect('never', seconds=9)",
+                                  "run(until=lambda machine: False)", "shell(seconds=9)"])
+def test_guest_timeout_ends_whatever_runs(project, call):
+    """The program spins for ever, and no limit of the call comes before that of the mark."""
+    project.makepyfile(f"""
+        import pytest
+
+        @pytest.mark.guest_timeout(0.001)
+        def test_one(machine):
+            end = machine.clock.now_ns() + 1_000_000
+            machine.console.send("s")
+            try:
+                machine.{call}
+            except Exception:                   # a test cannot miss it
+                pass
+            finally:
+                print("on time:", machine.clock.now_ns() == end)
+    """)
+    result = run(project)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the guest of `machine` has run for 0.001 seconds of its time*guest_timeout*",
+                                 "on time: True"])
+    assert lines(result, "machine: console") == ["ready> "]
+    assert lines(result, "machine: where it stands")[0].startswith("last run: deadline")
+
+
+def test_guest_timeout_leaves_alone_what_keeps_within_it(project):
+    project.makepyfile("""
+        import pytest
+        import vm
+
+        pytestmark = pytest.mark.guest_timeout(seconds=0.001)
+
+        def test_own_limit_comes_first(machine):
+            machine.console.send("s")
+            assert machine.run(seconds=0.0005).reason is vm.StopReason.DEADLINE
+            with pytest.raises(vm.ExpectTimeout):
+                machine.console.expect("never", seconds=0.0004)
+
+        def test_end_comes_first(machine):
+            machine.console.send("q")
+            assert machine.run().exit_code == 3
+    """)
+    run(project).assert_outcomes(passed=2)
+
+
+# --- The report ------------------------------------------------------------------------------------------------------
+
+def test_failure_shows_console_harts_and_a_recording_that_can_be_replayed(project, capfd):
+    project.makepyfile("""
+        import vm
+
+        def test_one(machine):
+            machine.console.send("abc")
+            machine.console.expect("abc", seconds=1)
+            machine.console.send("q")
+            assert machine.run().reason is vm.StopReason.POWER_OFF
+    """)
+    result = run(project)
+    result.assert_outcomes(failed=1)
+    assert lines(result, "machine: console") == ["ready> abc"]
+    stands = lines(result, "machine: where it stands")
+    assert re.match(r"last run: exit, exit code 3, \d+ steps$", stands[0])
+    assert re.match(r"hart 0: pc 0x800000[0-9a-f]{2} trap, started$", stands[2])   # behind the store at `quit`
+    printed, code = replay(result, capfd)
+    assert (printed.split(), code) == (["abc"], 3)
+
+
+def test_trap_shows_its_cause(project):
+    project.makepyfile("""
+        def test_one(machine):
+            machine.console.send("t")
+            machine.console.expect("never")
+    """)
+    result = run(project)
+    stands = lines(result, "machine: where it stands")
+    assert stands[0].startswith("last run: trap-loop") and "illegal instruction" in stands[0].lower()
+
+
+def test_program_that_is_never_ready_fails_every_test_at_once(project):
+    project.makepyfile("""
+        import pytest
+
+        pytestmark = pytest.mark.vm(until="no such text", seconds=0.01)
+
+        @pytest.mark.parametrize("number", range(2))
+        def test_one(machine, number):
+            pass
+    """)
+    result = run(project)
+    result.assert_outcomes(errors=2)
+    assert lines(result, "machine: console") == ["ready> "]
+    result.stdout.fnmatch_lines(["*did not print 'no such text' in 0.01 seconds of its time*"])
+
+
+def test_passing_and_expected_failures_leave_nothing(project, tmp_path):
+    project.makepyfile("""
+        import pytest
+
+        def test_pass(machine):
+            machine.console.send("a")
+
+        @pytest.mark.xfail
+        def test_expected(machine):
+            assert False
+    """)
+    run(project, f"--basetemp={tmp_path / 'base'}").assert_outcomes(passed=1, xfailed=1)
+    assert list(tmp_path.rglob("*.vmlog")) == []
+
+
+def test_recordings_share_the_snapshot_that_they_begin_with(project, tmp_path, capfd):
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.parametrize("key", ["a", "b"])
+        def test_one(machine, key):
+            machine.console.send(key)
+            machine.console.expect(key)
+            assert False
+    """)
+    run(project, f"--basetemp={tmp_path / 'base'}").assert_outcomes(failed=2)
+    first, second = (tmp_path / "base").rglob("beginning.vmsnap")
+    assert first.samefile(second)
+    printed = []
+    for folder in sorted(file.parent for file in (first, second)):
+        with pytest.raises(SystemExit):
+            main(["replay", str(folder)])
+        printed.append(capfd.readouterr().out.split()[-1])
+    assert printed == ["a", "b"]
+
+
+@pytest.mark.parametrize("call, what", [
+    ("restore(machine.snapshot())", "restore"),
+    ("load('build/echo.elf')", "load"),
+    ("attach(vm.devices.UART(), 0x1100_0000)", "attach"),
+    ("keep_history()", "record"),
+])
+def test_recording_gives_way_to_what_cannot_be_part_of_one(project, call, what):
+    """A test may do what it likes with its machine."""
+    if what == "attach":
+        project.makeini("[pytest]\nvm_memory = 2M\n")
+    project.makepyfile(f"""
+        import vm
+
+        def test_one(machine):
+            machine.{call}
+            assert False
+    """)
+    result = run(project)
+    assert lines(result, "machine: recording") == [f"none: the test called {what}(), which cannot be part of one"]
+
+
+def test_recording_can_be_left_out(project):
+    project.makepyfile("def test_one(machine):\n    assert machine.inputs.history is None and False")
+    result = run(project, "-o", "vm_record=never")
+    result.assert_outcomes(failed=1)
+    assert lines(result, "machine: console") and lines(result, "machine: recording") is None
+
+
+def test_real_time_has_no_recording(project):
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.vm(clock="real")
+        def test_one(machine):
+            machine.console.send("a")
+            machine.console.expect(" a", timeout=60)
+            assert False
+    """)
+    result = run(project)
+    assert lines(result, "machine: recording") == ["none: a machine with clock='real' cannot be recorded"]
+
+
+def test_closed_machine_is_reported_as_well(project, capfd):
+    project.makepyfile("""
+        def test_one(machine):
+            machine.console.send("a")
+            machine.console.expect("a")
+            machine.close()
+            assert False
+    """)
+    result = run(project)
+    result.assert_outcomes(failed=1)
+    assert lines(result, "machine: console") == ["ready> a"]
+    assert replay(result, capfd) == (" a", 0)
+
+
+def test_console_is_shown_without_what_moves_the_cursor(project):
+    project.makepyfile(r"""
+        def test_one(machine):
+            machine.console.send("\x1b[31mred\x1b[0m\x07\n")
+            machine.console.expect("\x07\n", seconds=1)
+            assert False
+    """)
+    assert lines(run(project), "machine: console") == ["ready> red"]
+
+
+# --- Whose lines are shown -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("call, error", [
+    ("console.expect('never', seconds=0.001)", "ExpectTimeout"),
+    ("run(seconds=-1)", "ConfigurationError"),
+    ("load('missing.elf')", "LoadError"),
+    ("memory.read(0, 'eight')", "TypeError"),
+    ("attach(vm.devices.UART())", "ConfigurationError"),
+    ("harts[0].virtual.read(0, 4)", "BusError"),
+    ("shell(seconds=0.001)", "ExpectTimeout"),
+    ("boot(b'no kernel')", "LoadError"),
+])
+def test_traceback_has_only_lines_of_the_test(project, call, error):
+    project.makepyfile(f"""
+        import vm
+
+        def test_one(machine):
+            machine.console.send("s")
+            machine.{call}
+    """)
+    result = run(project)
+    result.assert_outcomes(failed=1)
+    report = result.stdout.str()
+    shown = set(re.findall(r"^(\S+?\.pyx?):\d+: ", report, re.M))
+    assert len(shown) == 1 and shown.pop().startswith("test_") and error in report, report
+
+
+def test_traceback_has_the_lines_of_a_device(project):
+    """What a device of the project raises comes through our frames, which are not shown."""
+    project.makepyfile(device="""
+        from vm.devices import Device, reads
+
+        class Broken(Device):
+            @reads(0)
+            def value(self) -> int:
+                return {}["what is it"]
+    """, test_one="""
+        import pytest
+        from device import Broken
+
+        PROGRAM = b"".join(word.to_bytes(4, "little") for word in (0x110002B7, 0x0002A303))     # lui t0; lw t1, (t0)
+
+        def build():
+            import vm
+            machine = vm.Machine(memory="2M")
+            machine.attach(Broken(), 0x1100_0000)
+            machine.load(PROGRAM, address=0x8000_0000)
+            return machine
+
+        @pytest.mark.vm(build=build)
+        def test_one(machine):
+            machine.run()
+    """)
+    report = run(project).stdout.str()
+    assert re.findall(r"^(\S+?\.pyx?):\d+: ", report, re.M) == ["test_one.py", "device.py"], report
+
+
+def test_all_frames_are_there_when_asked_for(project):
+    project.makepyfile("def test_one(machine):\n    machine.run(seconds=-1)")
+    report = run(project, "--full-trace").stdout.str()
+    assert "runner.py" in report
+
+
+# --- Mistakes in a project -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("mark, message", [
+    ("vm('64M')", "mark vm of *test_one: its arguments have names"),
+    ("vm(build=print, memory='4M')", "mark vm of *test_one: build= makes the whole machine; memory= is for those*"),
+    ("vm(speed=3)", "*unexpected keyword argument 'speed'"),
+    ("vm(memory='a lot')", "*memory size 'a lot'*"),
+    ("vm(program='missing.elf')", "*missing.elf*"),
+    ("guest_timeout", "mark guest_timeout of *test_one: it takes one number of guest seconds, above 0"),
+    ("guest_timeout(-1)", "mark guest_timeout of *: it takes one number*"),
+    ("guest_timeout('1')", "mark guest_timeout of *: it takes one number*"),
+])
+def test_mark_that_says_no_machine(project, mark, message):
+    project.makepyfile(f"""
+        import pytest
+
+        @pytest.mark.{mark}
+        def test_one(machine):
+            pass
+    """)
+    result = run(project, "--strict-markers")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E *{message}*"])
+
+
+@pytest.mark.parametrize("option, message", [
+    ("vm_record=always", "*vm_record = always: it is failed or never"),
+    ("vm_harts=two", "*vm_harts = two: a whole number is wanted"),
+])
+def test_ini_file_that_says_no_machine(project, option, message):
+    project.makepyfile("def test_one(machine):\n    pass")
+    result = run(project, "-o", option)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"E *{message}"])
