@@ -1,13 +1,14 @@
 """The pytest plugin, in projects of its own: pytest's `pytester` runs pytest in each."""
 
 import re
+import tomllib
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from tests.assembler import assemble_elf
+from tests.testing.plugin import PLUGIN
 from vm.cli import main
 
 pytest_plugins = ["pytester"]
@@ -15,8 +16,6 @@ pytest_plugins = ["pytester"]
 # pytester forgets what the project inside has loaded; but NumPy cannot be loaded twice, and classes must stay the same.
 for module in ("vm.machine", "vm.saving", "vm.shell", "vm.testing.machines", "vm.testing.report", "vm.cli.replay"):
     import_module(module)
-# Where nobody has installed the package anew since it has a plugin.
-PLUGIN = () if entry_points(group="pytest11", name="vm") else ("-p", "vm.testing.plugin")
 # Prints "ready> " and then what it reads; q ends it with the exit code 3, t with a trap, s lets it spin.
 ECHO = """
     la   s0, text
@@ -71,9 +70,9 @@ def lines(result, title):
     return found[1].splitlines() if found else None
 
 
-def replay(result, capfd):
+def replay(result, capfd, machine="machine"):
     """What the command that the report names prints, and its exit code."""
-    (command,) = lines(result, "machine: recording")
+    (command,) = lines(result, f"{machine}: recording")
     _, name, folder = command.split()
     capfd.readouterr()
     with pytest.raises(SystemExit) as ended:
@@ -84,8 +83,6 @@ def replay(result, capfd):
 # --- The fixtures ----------------------------------------------------------------------------------------------------
 
 def test_the_package_says_where_the_plugin_is():
-    import tomllib
-
     project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"vm": "vm.testing.plugin"}
 
@@ -183,7 +180,7 @@ def test_a_project_may_have_a_fixture_of_that_name(project):
 
 
 @pytest.mark.network
-def test_linux(pytester):
+def test_linux(pytester, capfd):
     """Each test finds the shell, and nothing of what another has done."""
     pytester.makepyfile("""
         import pytest
@@ -207,6 +204,8 @@ def test_linux(pytester):
     result = run(pytester)
     result.assert_outcomes(passed=4, failed=1)
     assert lines(result, "linux: console")[-2].endswith("now")
+    printed, code = replay(result, capfd, "linux")
+    assert "now\r\n" in printed and code == 0
 
 
 # --- What is loaded --------------------------------------------------------------------------------------------------
@@ -356,6 +355,30 @@ def test_program_that_is_never_ready_fails_every_test_at_once(project):
     result.assert_outcomes(errors=2)
     assert lines(result, "machine: console") == ["ready> "]
     result.stdout.fnmatch_lines(["*did not print 'no such text' in 0.01 seconds of its time*"])
+
+
+def test_machine_that_cannot_be_built_is_tried_once(project):
+    project.makepyfile("""
+        import pytest
+        tried = []
+
+        def board():
+            tried.append(1)
+            raise OSError("no such board")
+
+        pytestmark = pytest.mark.vm(build=board)
+
+        @pytest.mark.parametrize("number", range(3))
+        def test_one(machine, number):
+            pass
+
+        def test_count():
+            assert len(tried) == 1
+    """)
+    result = run(project)
+    result.assert_outcomes(errors=3, passed=1)
+    assert lines(result, "machine: console") is None
+    result.stdout.fnmatch_lines(["E *OSError: no such board"])
 
 
 def test_passing_and_expected_failures_leave_nothing(project, tmp_path):

@@ -35,10 +35,10 @@ class Origin:
 
 @dataclass
 class Broken:
-    """A machine that did not come to where tests begin. It is closed; its registers and console can be read."""
+    """What did not come to where tests begin. The machine, if it was built, is closed, and can be looked at."""
 
-    machine: Machine
     error: Exception
+    machine: Machine | None = None
 
 
 @dataclass
@@ -96,7 +96,8 @@ class Machines:
         folders = request.getfixturevalue("tmp_path_factory")
         origin = self._origin(start)
         if isinstance(origin, Broken):
-            subjects.append(Subject(name, origin.machine, None, folders))
+            if origin.machine is not None:
+                subjects.append(Subject(name, origin.machine, None, folders))
             raise origin.error.with_traceback(None)
         with origin.snapshot.machine() as machine:
             subject = Subject(name, machine, origin, folders)
@@ -111,14 +112,23 @@ class Machines:
         for known, origin in self._origins:
             if known == start:
                 return origin
-        with start.build() as machine:
-            try:
-                start.settle(machine)
-                made: Origin | Broken = Origin(machine.snapshot())
-            except Exception as error:          # again for each test: another try would take as long
-                made = Broken(machine, error)
+        made = begun(start)
         self._origins.append((start, made))
         return made
+
+
+def begun(start: Start) -> Origin | Broken:
+    """What all tests of that start get: an error, too, for another try would take as long."""
+    try:
+        machine = start.build()
+    except Exception as error:
+        return Broken(error)
+    with machine:
+        try:
+            start.settle(machine)
+            return Origin(machine.snapshot())
+        except Exception as error:
+            return Broken(error, machine)
 
 
 def to_be_recorded(config: pytest.Config) -> bool:

@@ -83,9 +83,11 @@ def pytest_runtest_makereport(item: pytest.Item,
 
         hide_our_frames(call.excinfo.value)
     report = yield
-    subjects = item.stash.get(SUBJECTS, [])
-    if subjects and report.failed and report.when != "teardown":    # by then they are closed
-        from vm.testing.report import sections
+    if SUBJECTS in item.stash:
+        if report.when == "teardown":           # they are closed
+            del item.stash[SUBJECTS]
+        elif report.failed:
+            from vm.testing.report import sections
 
-        report.sections += sections(subjects, item.name)
+            report.sections += sections(item.stash[SUBJECTS], item.name)
     return report
