@@ -10,12 +10,14 @@ import pytest
 from tests.assembler import assemble_elf
 from tests.testing.plugin import PLUGIN
 from vm.cli import main
+from vm.images.cache import cache_directory
 
 pytest_plugins = ["pytester"]
 
 # pytester forgets what the project inside has loaded; but NumPy cannot be loaded twice, and classes must stay the same.
 for module in ("vm.machine", "vm.saving", "vm.shell", "vm.testing.machines", "vm.testing.report", "vm.cli.replay"):
     import_module(module)
+CACHE = cache_directory()           # pytester has another HOME
 # Prints "ready> " and then what it reads; q ends it with the exit code 3, t with a trap, s lets it spin.
 ECHO = """
     la   s0, text
@@ -180,8 +182,9 @@ def test_a_project_may_have_a_fixture_of_that_name(project):
 
 
 @pytest.mark.network
-def test_linux(pytester, capfd):
+def test_linux(pytester, monkeypatch, capfd):
     """Each test finds the shell, and nothing of what another has done."""
+    monkeypatch.setenv("VM_CACHE", str(CACHE))
     pytester.makepyfile("""
         import pytest
         steps = []
@@ -304,8 +307,20 @@ def test_guest_timeout_leaves_alone_what_keeps_within_it(project):
         def test_end_comes_first(machine):
             machine.console.send("q")
             assert machine.run().exit_code == 3
+
+        def waiting():
+            machine = vm.Machine(memory="2M")
+            machine.load(bytes.fromhex("73 00 50 10 6f f0 df ff"), address=0x8000_0000)     # wfi; j .-4
+            return machine
+
+        @pytest.mark.vm(build=waiting)
+        def test_who_waits_for_nothing_is_idle_as_ever(machine):
+            assert machine.run().reason is vm.StopReason.IDLE
+            assert machine.clock.now_ns() < 100
+            assert machine.run(seconds=0.0009).reason is vm.StopReason.DEADLINE
+            assert machine.run().reason is vm.StopReason.IDLE
     """)
-    run(project).assert_outcomes(passed=2)
+    run(project).assert_outcomes(passed=3)
 
 
 # --- The report ------------------------------------------------------------------------------------------------------

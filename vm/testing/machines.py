@@ -81,7 +81,7 @@ class Subject:
                         "guest_timeout gives this test")
 
         end = self.machine.clock.now_ns() + round(seconds * 10**9)
-        self.machine._runner.ceiling = Ceiling(end, passed)
+        self.machine._runner.limit(Ceiling(end, passed))
 
 
 class Machines:

@@ -89,5 +89,6 @@ def pytest_runtest_makereport(item: pytest.Item,
         elif report.failed:
             from vm.testing.report import sections
 
-            report.sections += sections(item.stash[SUBJECTS], item.name)
+            subjects = item.stash[SUBJECTS]
+            report.sections += sections(subjects, item.name)
     return report
