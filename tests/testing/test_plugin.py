@@ -291,6 +291,21 @@ def test_guest_timeout_ends_whatever_runs(project, call):
     assert lines(result, "machine: where it stands")[0].startswith("last run: deadline")
 
 
+def test_guest_timeout_in_real_time(project):
+    project.makepyfile("""
+        import pytest
+
+        @pytest.mark.vm(clock="real")
+        @pytest.mark.guest_timeout(0.01)
+        def test_one(machine):
+            machine.console.send("s")
+            machine.run()
+    """)
+    result = run(project)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the guest of `machine` has run for 0.01 seconds of its time*"])
+
+
 def test_guest_timeout_leaves_alone_what_keeps_within_it(project):
     project.makepyfile("""
         import pytest
@@ -437,6 +452,7 @@ def test_recordings_share_the_snapshot_that_they_begin_with(project, tmp_path, c
     ("load('build/echo.elf')", "load"),
     ("attach(vm.devices.UART(), 0x1100_0000)", "attach"),
     ("keep_history()", "record"),
+    ("record()", "record"),
 ])
 def test_recording_gives_way_to_what_cannot_be_part_of_one(project, call, what):
     """A test may do what it likes with its machine."""
