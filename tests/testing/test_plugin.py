@@ -409,6 +409,8 @@ def test_machine_that_cannot_be_built_is_tried_once(project):
     result.assert_outcomes(errors=3, passed=1)
     assert lines(result, "machine: console") is None
     result.stdout.fnmatch_lines(["E *OSError: no such board"])
+    shown = re.findall(r"^(\S+?\.pyx?):\d+: ", result.stdout.str(), re.M)
+    assert shown == 3 * ["test_machine_that_cannot_be_built_is_tried_once.py"], shown       # the function's line
 
 
 def test_passing_and_expected_failures_leave_nothing(project, tmp_path):

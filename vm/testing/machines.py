@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from numbers import Real
 from pathlib import Path
+from types import TracebackType
 from typing import NoReturn
 
 import pytest
@@ -38,7 +39,12 @@ class Broken:
     """What did not come to where tests begin. The machine, if it was built, is closed, and can be looked at."""
 
     error: Exception
+    trace: TracebackType | None
     machine: Machine | None = None
+
+    def again(self) -> Exception:
+        """The error, to be raised, as it came the first time."""
+        return self.error.with_traceback(self.trace)
 
 
 @dataclass
@@ -73,10 +79,7 @@ class Subject:
 
     def limit(self, seconds: float) -> None:
         """No run of it goes on for longer than this, in guest time from now on."""
-        __tracebackhide__ = True
-
         def passed() -> NoReturn:
-            __tracebackhide__ = True
             pytest.fail(f"the guest of `{self.name}` has run for {seconds:g} seconds of its time, which is all that "
                         "guest_timeout gives this test")
 
@@ -98,7 +101,7 @@ class Machines:
         if isinstance(origin, Broken):
             if origin.machine is not None:
                 subjects.append(Subject(name, origin.machine, None, folders))
-            raise origin.error.with_traceback(None)
+            raise origin.again()
         with origin.snapshot.machine() as machine:
             subject = Subject(name, machine, origin, folders)
             subjects.append(subject)
@@ -122,13 +125,13 @@ def begun(start: Start) -> Origin | Broken:
     try:
         machine = start.build()
     except Exception as error:
-        return Broken(error)
+        return Broken(error, error.__traceback__)
     with machine:
         try:
             start.settle(machine)
             return Origin(machine.snapshot())
         except Exception as error:
-            return Broken(error, machine)
+            return Broken(error, error.__traceback__, machine)
 
 
 def to_be_recorded(config: pytest.Config) -> bool:
