@@ -39,7 +39,7 @@ PYTHON = (
     ("standing",),
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
     ("saving",),
-    ("snapshot", "marks", "reverse", "states"),
+    ("snapshot", "run_folder", "marks", "reverse", "states"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

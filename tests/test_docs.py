@@ -6,8 +6,10 @@ import code
 import contextlib
 import inspect
 import io
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 import vm
 from tests import tools
 from tests.pages import PART, refreshed
+from tests.testing.plugin import PLUGIN
 from vm.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +32,9 @@ COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
 SIGNATURE = "py"
 BUILT = "{.python .built}"                      # on what a page has built
+# Files of a project's tests; a test that fails, which belongs to the first of them; and what is said of it.
+PYTEST, PYTEST_NETWORK = "{.python .pytest}", "{.python .pytest .network}"
+FAILING, REPORT = "{.python .failing}", "{.text .report}"
 SOURCES = {"asm": "# ", "c": "/* ", "ld": "/* "}    # by language, how a first line begins that names the file
 
 
@@ -119,13 +125,60 @@ def test_firmware_page(compiler, tmp_path, monkeypatch):
     assert ended.value.code == 0
 
 
+PYTEST_PAGE = ROOT / "docs" / "how-to" / "pytest.md"
+
+
+@pytest.fixture
+def project(tmp_path):
+    """The firmware of the example, with the ini file and the tests of the page."""
+    tools.require("make")
+    shutil.copytree(ROOT / "docs" / "examples" / "firmware", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "test_firmware.py").unlink()
+    subprocess.run(["make", "-C", tmp_path, f"PYTHON={sys.executable}"], check=True, timeout=300)
+    shown = blocks(PYTEST_PAGE)
+    (ini,) = [block.text for block in shown if block.info == "toml"]
+    (tmp_path / "pyproject.toml").write_text(ini)
+    return tmp_path
+
+
+def run_pytest(folder: Path) -> str:
+    command = [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=300,
+                          check=False).stdout
+
+
+@pytest.mark.parametrize("kind", [PYTEST, pytest.param(PYTEST_NETWORK, marks=pytest.mark.network)])
+def test_tests_of_the_pytest_page_pass(project, kind):
+    for number, block in enumerate(block for block in blocks(PYTEST_PAGE) if block.info == kind):
+        (project / f"test_{number}.py").write_text(block.text)
+    result = run_pytest(project)
+    assert " passed" in result and " failed" not in result and " error" not in result, result
+
+
+def test_report_of_the_pytest_page(project):
+    """But for the width of the lines, numbers that depend on the compiler, and the folder."""
+    def plain(line: str) -> str:
+        return re.sub(r"-{5,}", "-----", re.sub(r"[0-9a-f,]*[0-9][0-9a-f,]*", "N", line.rstrip()))
+
+    first, failing, report = (next(block.text for block in blocks(PYTEST_PAGE) if block.info == kind)
+                              for kind in (PYTEST, FAILING, REPORT))
+    (project / "test_0.py").write_text(f"{first}\n\n{failing}")
+    result = [plain(line) for line in run_pytest(project).splitlines()]
+    *expected, recording = report.splitlines()
+    start = result.index(plain(expected[0]))
+    assert result[start:start + len(expected)] == [plain(line) for line in expected]
+    assert result[start + len(expected)].endswith(plain(recording.rpartition("/")[2]))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_fits_the_page(page):
     assert [line for block in blocks(page) for line in block.text.splitlines() if len(line) > COLUMNS] == []
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, *SOURCES, "shell", "text", "yaml", "mermaid"}
+    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, PYTEST, PYTEST_NETWORK, FAILING, REPORT, *SOURCES, "shell",
+             "text", "toml", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 

@@ -19,6 +19,7 @@ PACKAGES = {
     "gpgv": "gpgv",
     "gzip": "gzip",
     "lz4": "lz4",
+    "make": "make",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "qemu-system-riscv64": "qemu-system-misc",

@@ -90,17 +90,21 @@ class Inputs(Stateful):
 
     `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
     somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
-    While a run is recorded or replayed, `history` decides when what comes in enters the machine.
+    While a run is recorded or replayed, `history` decides when what comes in enters the machine. Where `on_unfit` is
+    set, who keeps that gives it up for what cannot be part of it: it is called with the name of the method, and ends
+    the history, which refuses such calls otherwise.
     What has come in is with the receivers: nothing here is saved.
     """
 
-    unsaved = ("_receivers", "_watched", "on_entered", "interactive", "history", "witnesses")
+    unsaved = ("_receivers", "_watched", "on_entered", "interactive", "history", "witnesses",
+               "on_unfit")
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
         self.on_entered: Callable[[], None] | None = None
         self.history: History | None = None
+        self.on_unfit: Callable[[str], object] | None = None
         self.witnesses: dict[str, Outsider] = {}        # by the name of the device
         self.interactive = False
 
@@ -113,9 +117,16 @@ class Inputs(Stateful):
     def sources(self) -> Collection[str]:
         """The names of all sources."""
         return self._receivers.keys()
+
     def remove(self, source: str) -> None:
         """The source is no more."""
         del self._receivers[source]
+
+    def refuses(self, what: str) -> bool:
+        """Whether there is a history that a call of `what`, which cannot be part of it, does not end."""
+        if self.history is not None and self.on_unfit is not None:
+            self.on_unfit(what)
+        return self.history is not None
 
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in."""

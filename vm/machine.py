@@ -434,7 +434,7 @@ class Machine(StatesOfMachine):
             raise unusable(self._native)
         if self._in_run:
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
-        if self.inputs.history is not None and what in NOT_IN_A_LOG:
+        if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
 

@@ -287,5 +287,5 @@ def refuse_to_record(kind: str, inputs: Inputs) -> None:
     if kind != "virtual":
         raise ConfigurationError(f"a machine with clock={kind!r} cannot be recorded: no other run has its times; build "
                                  "it with clock='virtual'")
-    if inputs.history is not None:
+    if inputs.refuses("record"):
         raise ConfigurationError("the machine is recorded already, replays a log or keeps a history: end that first")

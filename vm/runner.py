@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from vm.clock import Clock
 from vm.errors import ConfigurationError
@@ -36,12 +36,23 @@ class Limits(NamedTuple):
     host_ns: int
 
 
+class Ceiling(NamedTuple):
+    """A guest time that no run goes past, whatever its own limits are: there `passed` is called, which raises.
+
+    A guest that waits for nothing is idle below it, as without one.
+    """
+
+    guest_ns: int
+    passed: Callable[[], NoReturn]
+
+
 class Runner(Stateful):
     """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices")
+               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices",
+               "_ceiling", "last_stop")
 
     firmware: Firmware
 
@@ -62,6 +73,13 @@ class Runner(Stateful):
         self.served = 0                     # how often something happened between two slices, as a guest could notice
         self.thread: int | None = None      # which `run` is in; None: it is not
         self.between_slices = True          # nothing is half done
+        self._ceiling: Ceiling | None = None
+        self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
+
+    def limit(self, ceiling: Ceiling) -> None:
+        """From now on, for all runs."""
+        self._ceiling = ceiling
+        self._scheduler.ceiling_ns = ceiling.guest_ns
 
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
@@ -122,7 +140,7 @@ class Runner(Stateful):
         history = self._inputs.history
         if history is not None:
             history.begin()
-        start = self.steps
+        start, self.last_stop = self.steps, None
         limits = Limits(NEVER if instructions is None else start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
@@ -140,7 +158,10 @@ class Runner(Stateful):
             if history is not None:
                 history.end()
         self._requested = None
-        return self._stop(reason, start, number, exit_code)
+        self.last_stop = self._stop(reason, start, number, exit_code)
+        if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < limits.guest_ns:
+            self._ceiling.passed()
+        return self.last_stop
 
     def _run_slices(self, limits: Limits, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
         """Why the run is over, the hart whose turn it was, and the exit code.
@@ -219,7 +240,7 @@ class Runner(Stateful):
         return time.monotonic_ns() < limits.host_ns
 
     def _reach_time(self, limits: Limits, number: int) -> bool:
-        return self._clock.now_ns() < limits.guest_ns
+        return self._clock.now_ns() < min(limits.guest_ns, self._scheduler.ceiling_ns)
 
     def _run_events(self, limits: Limits, number: int) -> bool:
         self.served += self._events.run_due()
@@ -261,7 +282,7 @@ class Runner(Stateful):
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
         if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
             return False
-        left = due - self._clock.now_ns()
+        left = min(due, self._scheduler.ceiling_ns) - self._clock.now_ns()
         self.between_slices = True
         self._look_at_inputs(max(min(left, limits.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
         return True

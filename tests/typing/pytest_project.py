@@ -1,4 +1,4 @@
-"""A user's tests, as docs/how-to/pytest.md shows them: what checkers say of fixtures, the console and a device."""
+"""A user's tests with fixtures of its own: what checkers say of them, the console and a device."""
 # pyright: strict
 
 from collections.abc import Iterator

@@ -12,6 +12,7 @@ cdef class Scheduler:
     cdef int64_t quantum_left
     cdef int64_t quantum
     cdef uint64_t event_ns          # guest time of the first device event
+    cdef public uint64_t ceiling_ns     # as `stop_ns` of every run, but that nobody waits for it who would be idle
     cdef public bint paced          # virtual time does not jump: the caller sleeps, and says how long
     cdef readonly str form
     cdef bint stop_asked            # request_stop(), not returned yet

@@ -5,6 +5,7 @@ STOP_CODES: dict[str, int]
 class Scheduler:
     form: str
     paced: bool
+    ceiling_ns: int
     def __init__(
         self, machine: NativeMachine, *, form: str, quantum: int = 10_000, fusion: bool = True
     ) -> None: ...

@@ -46,6 +46,7 @@ cdef class Scheduler:
         self.form = form
         self.quantum = quantum
         self.event_ns = NEVER
+        self.ceiling_ns = NEVER
         set_up_translator(&self.translator, form_named(form), fusion)
 
     # --- Running -----------------------------------------------------------------------------------------------------
@@ -108,7 +109,7 @@ cdef class Scheduler:
             now = timeline_ns(self.machine.timeline, self.machine.timeline.steps)
             if now >= self.event_ns:
                 return STOP_EVENT
-            if now >= stop_ns:
+            if now >= min(stop_ns, self.ceiling_ns):
                 return STOP_DEADLINE
             if self.machine.timeline.steps >= end:
                 return STOP_BUDGET
@@ -117,7 +118,7 @@ cdef class Scheduler:
                 if code != STOP_NONE:
                     return code
                 continue
-            length = self.slice_length(end - self.machine.timeline.steps, stop_ns)
+            length = self.slice_length(end - self.machine.timeline.steps, min(stop_ns, self.ceiling_ns))
             code = self.run_one_slice(self.machine.cpus[self.turn], length)
             if code == STOP_REQUESTED:
                 self.stop_asked = False
@@ -218,6 +219,7 @@ cdef class Scheduler:
             return STOP_IDLE
         if self.paced:
             return STOP_SLEEP
+        due = min(due, self.ceiling_ns)
         self.machine.timeline.skipped_ns += due - timeline_ns(self.machine.timeline, self.machine.timeline.steps)
         return STOP_NONE
 
