@@ -155,3 +155,24 @@ def test_the_longest_name_that_a_file_can_have(tmp_path):
     with whole_file(path) as file:
         file.write(b"whole")
     assert path.read_bytes() == b"whole"
+
+
+def test_what_is_no_file_stays_what_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no file") as raised:
+        save_snapshot(tmp_path / "pipe")
+    assert raised.value.filename == str(tmp_path / "pipe")
+    with pytest.raises(vm.ConfigurationError, match="no file"):
+        disks.create(tmp_path / "pipe", "1M", force=True)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_permissions_stay_and_links_are_followed(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    with whole_file(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

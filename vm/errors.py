@@ -28,7 +28,9 @@ class VmError(Exception):
 def shortened(text: str, longest: int) -> str:
     """The text, without its middle where it is longer."""
     half = longest // 2
-    return text if len(text) <= longest else f"{text[:half]} [{len(text) - 2 * half:,} characters] {text[-half:]}"
+    if len(text) <= longest:
+        return text
+    return f"{text[:half]} [{len(text) - 2 * half:,} characters left out] {text[-half:]}"
 
 
 class ConfigurationError(VmError, ValueError):

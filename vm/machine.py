@@ -567,7 +567,7 @@ class Machine(StatesOfMachine):
         finally:
             try:
                 if self._compiled is not None:
-                    self._compiled.layers()     # for whoever begins with a snapshot of this machine
+                    self._compiled.share()      # now or never, for who begins with a snapshot of this machine
             finally:
                 self._native.close()
 

@@ -116,9 +116,13 @@ class MachinePlan:
     def without_device(self, name: str) -> MachinePlan:
         return replace(self, devices=tuple(device for device in self.devices if device.name != name))
 
+    def is_like(self, plan: MachinePlan) -> bool:
+        """Whether a state of that plan's machine is one of this one's."""
+        return self is plan or self.shape == plan.shape
+
     def refuse_other(self, plan: MachinePlan) -> None:
         """Raise SnapshotError where a state of that plan's machine is none of this one's."""
-        if self is plan or self.shape == plan.shape:
+        if self.is_like(plan):
             return
         names = ("board", "memory", "harts", "isa", "regions", "devices")
         raise SnapshotError("the snapshot is of a machine of another shape: " + "; ".join(

@@ -42,7 +42,7 @@ class Snapshot:
     steps: int
     start: Start | None = None              # None: unknown, and `reset` has nothing to begin with
     came_from: weakref.ref[Snapshot] | None = None
-    code: CompiledCode | None = None        # of the machine that it was taken of
+    code: CompiledCode | None = None        # what that machine has compiled: `machine()` lets the new one run it
     file: tuple[Path, bytes] | None = field(default=None, init=False)      # where it was saved, and as what
 
     @property
@@ -74,7 +74,7 @@ class Snapshot:
             else:
                 machine._begin_as(self)         # it is what was planned: there is nothing to compare
             if self.code is not None:
-                machine._native.take_shared(self.code.layers())
+                machine._native.take_shared(self.code.share())
         except BaseException:
             machine.close()
             raise
@@ -159,7 +159,8 @@ class CompiledCode:
         self.native = weakref.ref(native)
         self.kept: tuple[SharedCode, ...] = ()
 
-    def layers(self) -> tuple[SharedCode, ...]:
+    def share(self) -> tuple[SharedCode, ...]:
+        """Hand over what has become worth it, while the machine is there; and all that was handed over."""
         native = self.native()
         if native is not None and not native.closed:
             native.share_code()

@@ -109,7 +109,8 @@ class StatesOfMachine(ABC):
 
     def _take_snapshot(self) -> Snapshot:
         """`snapshot`, between two runs or two slices."""
-        known = {} if self._stands_on is None else self._stands_on.state.parts
+        before_this = self._stands_on
+        known = before_this.state.parts if before_this is not None and before_this.plan.is_like(self._plan) else {}
         parts = {name: part.save() if name not in known or part.differs(known[name]) else known[name]
                  for name, part in self._parts().items()}
         harts = tuple([native.save() for native in self._natives])
@@ -199,10 +200,10 @@ class StatesOfMachine(ABC):
         count = 1 if n is None else whole_number("n", n)
         if count < 0:
             raise ConfigurationError(f"n={n}: there cannot be less than no fork")
-        if isinstance(identity, str) and identity not in ("same", "new"):
-            raise ConfigurationError(f"identity={identity!r}: it is 'same', 'new' or a whole number")
         if not isinstance(identity, str):
             identity = whole_number("identity", identity)
+        elif identity not in ("same", "new"):
+            raise ConfigurationError(f"identity={identity!r}: it is 'same', 'new' or a whole number")
         snapshot = self.snapshot()
         forks: list[Any] = []      # of the same class: a plan builds it
         try:

@@ -12,6 +12,7 @@ import io
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,25 +28,27 @@ LONGEST_NAME = 50               # characters of it in the name of a part, which 
 def whole_file(path: str | os.PathLike[str], replace: bool = True) -> Iterator[BinaryIO]:
     """A file to write and to seek in, that becomes `path` when the block ends, and vanishes when the block raises.
 
-    Raises OSError, which names `path`: FileExistsError if somebody has taken the name and `replace` is false.
+    It has the permissions of the one that it replaces, which a symbolic link may lead to. Raises OSError, which names
+    `path`: FileExistsError if somebody has taken the name and `replace` is false, and for what is no file.
     """
-    final = Path(path)
-    with naming(final):
-        if final.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    asked, final = Path(path), Path(os.path.realpath(path))
+    with naming(asked):
+        mode = mode_of(final)
         clear_away(final)
         part, descriptor = new_part(final)
+        if mode is not None:
+            os.fchmod(descriptor, mode)
     try:
-        with io.BufferedRandom(PartFile(descriptor, final)) as file:
+        with io.BufferedRandom(PartFile(descriptor, asked)) as file:
             yield file
             file.flush()
-            with naming(final):
+            with naming(asked):
                 os.fsync(descriptor)
                 place(part, final, replace)         # while it is locked
     finally:
         with suppress(OSError):                     # it has its name, or the next writer takes it away
             os.unlink(part)
-    with naming(final):
+    with naming(asked):
         sync_folder(final.parent)
 
 
@@ -72,6 +75,19 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+def mode_of(path: Path) -> int | None:
+    """The permissions of a file; None where there is none. Raises OSError for anything else of that name."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is a device, pipe or socket, no file")
+    return stat.S_IMODE(mode)
 
 
 # --- Parts -----------------------------------------------------------------------------------------------------------

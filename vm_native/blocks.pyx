@@ -10,8 +10,8 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.code_pages cimport (
-    bytes_in_first_page, cacheable_bytes, code_page_of, has_no_code, holds_code, mark_translated, note_churn,
-    notice_stores, overlap, record_of, settle_page, which_page,
+    bytes_in_first_page, cacheable_bytes, code_page_of, ignore_stores, holds_code, mark_translated, note_churn,
+    notice_stores, any_translated, record_of, settle_page, which_page,
 )
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
 from vm_native.machine cimport (
@@ -23,7 +23,7 @@ from vm_native.memory.ram cimport (
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed, zero_pages
 from vm_native.shared_code cimport (
-    add_layer, hash_of, hold, new_page, open_layer, put_in, refute, release_all, release_overlapping,
+    add_layer, decline_block, hash_of, hold, new_page, open_layer, put_in, release_all, release_overlapping,
 )
 
 cdef enum:
@@ -104,14 +104,14 @@ cdef void free_blocks(Machine* machine) noexcept nogil:
 
 
 cdef void forget_translations(Machine* machine) noexcept nogil:
-    """Give the host what all blocks and compiled code take. Between slices."""
+    """Give the host what the machine's own blocks and compiled code take. Between slices."""
     cdef CodePage* page = machine.blocks.records
     cdef int i
     forget_all_code(machine)
     if machine.compiler != NULL:
         machine.compiler.forget(machine.compiler)
     while page != NULL:
-        has_no_code(machine, page.physical)
+        ignore_stores(machine, page.physical)
         page = page.next
     machine.blocks.invalidations += machine.blocks.count
     machine.blocks.evictions += machine.blocks.count
@@ -226,7 +226,6 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         return NULL
     block.cached = True
     block.beside_code = False
-    block.shared_page = NULL
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)
@@ -313,8 +312,7 @@ cdef void drop_from_page(Machine* machine, Block* block, int which, uint64_t phy
     if which_page(block, base) == which:
         remove_from_page(block, which, base)
     if not holds_code(page):
-        memset(page.translated, 0, sizeof(page.translated))
-        has_no_code(machine, base)
+        settle_page(machine, page)
 
 
 cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, uint64_t size) noexcept nogil:
@@ -373,9 +371,7 @@ cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noex
             kill_block(machine, block)
         block = older
     while page != NULL:                 # where there is a breakpoint, no shared code is asked for
-        if page.held:
-            release_all(machine, page)
-            settle_page(machine, page)
+        release_all(machine, page)
         page = page.next
 
 
@@ -384,19 +380,16 @@ cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, ui
     cdef CodePage* page
     if region.code[(physical - region.base) >> PAGE_SHIFT] & HAS_CODE:
         page = code_page_of(machine, physical)[0]
-        if overlap(page.translated, physical & PAGE_OFFSET, size):
+        if any_translated(page.translated, physical & PAGE_OFFSET, size):
             kill_overlapping(machine, page, physical, size)
 
 
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
     """A store of this block went to a page that holds code: when compiled, it shall look where in the page."""
-    cdef CodePage* page
     if block.beside_code:
         return
     if block.shared_page != NULL:
-        page = code_page_of(machine, block.key.physical)[0]
-        refute(machine, page, block)    # it is translated anew, and that one can be told
-        settle_page(machine, page)
+        decline_block(machine, block)   # it is translated anew, and that one can be told
     else:
         block.beside_code = True
         if machine.compiler != NULL:
@@ -429,13 +422,13 @@ cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
     cdef uint64_t pages = 0, heads = 0
     record = machine.blocks.records
     while record != NULL:
-        block = first_compiled(record)
+        block = shareable_from(record, record.blocks)
         pages += block != NULL
         if block != NULL and not make_page_present(machine, record.physical):
             return False
         while block != NULL:
             heads += block.entry != NULL
-            block = next_compiled(record, block)
+            block = shareable_from(record, block.next_in_page[0])
         record = record.next
     if not pages or not open_layer(layer, pages, heads):
         return False
@@ -449,8 +442,8 @@ cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil:
     add_layer(machine, layer)
     record = machine.blocks.records
     while record != NULL:
-        if first_compiled(record) != NULL:
-            move_compiled(machine, record, layer)
+        if shareable_from(record, record.blocks) != NULL:
+            move_shareable(machine, record, layer)
         record = record.next
     return True
 
@@ -470,28 +463,23 @@ cdef void discard_across_pages(Machine* machine) noexcept nogil:
         block = block.older
 
 
-cdef Block* next_compiled(CodePage* record, Block* block) noexcept nogil:
-    """The next after this one that can be shared, of those in a page."""
-    block = block.next_in_page[which_page(block, record.physical)]
+cdef Block* shareable_from(CodePage* record, Block* block) noexcept nogil:
+    """The first that can be shared, of the blocks of this page from this one on."""
     while block != NULL and not can_be_shared(block):
         block = block.next_in_page[which_page(block, record.physical)]
     return block
 
 
-cdef Block* first_compiled(CodePage* record) noexcept nogil:
-    if record.blocks == NULL or can_be_shared(record.blocks):
-        return record.blocks
-    return next_compiled(record, record.blocks)
-
-
-cdef void move_compiled(Machine* machine, CodePage* record, CodeLayer* layer) noexcept nogil:
-    """Those of one page, of which none reaches into another; the machine holds the layer there."""
+cdef void move_shareable(Machine* machine, CodePage* record, CodeLayer* layer) noexcept nogil:
+    """Those of one page; the machine holds the layer there. Where there is a compiler no blocks are linked, so there
+    are no exits to undo.
+    """
     cdef RamRegion* region = ram_at(machine.map, record.physical, PAGE_SIZE)
     cdef SharedPage* page = new_page(layer, record.physical, region.host + (record.physical - region.base))
-    cdef Block* block = first_compiled(record)
+    cdef Block* block = shareable_from(record, record.blocks)
     cdef Block* following
     while block != NULL:
-        following = next_compiled(record, block)
+        following = shareable_from(record, block.next_in_page[0])
         take_out(machine, block)
         remove_from_page(block, 0, record.physical)
         layer.bytes += block_bytes(block.uop_count)

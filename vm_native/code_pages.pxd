@@ -20,10 +20,10 @@ cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil
 cdef CodePage* record_of(Machine* machine, uint64_t physical) noexcept nogil
 cdef void notice_stores(Machine* machine, uint64_t physical) noexcept nogil
-cdef void has_no_code(Machine* machine, uint64_t physical) noexcept nogil
+cdef void ignore_stores(Machine* machine, uint64_t physical) noexcept nogil
 cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil
 cdef void note_churn(Machine* machine, CodePage* page, uint64_t offset, uint64_t size) noexcept nogil
-cdef bint overlap(const uint64_t* translated, uint64_t offset, uint64_t size) noexcept nogil
+cdef bint any_translated(const uint64_t* translated, uint64_t offset, uint64_t size) noexcept nogil
 cdef void mark_translated(uint64_t* translated, uint64_t offset, uint64_t size) noexcept nogil
 cdef void mark_shared(CodePage* page) noexcept nogil
 cdef void settle_page(Machine* machine, CodePage* page) noexcept nogil

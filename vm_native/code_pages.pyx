@@ -94,7 +94,8 @@ cdef void notice_stores(Machine* machine, uint64_t physical) noexcept nogil:
         revoke_writes(machine, region, physical)
 
 
-cdef void has_no_code(Machine* machine, uint64_t physical) noexcept nogil:
+cdef void ignore_stores(Machine* machine, uint64_t physical) noexcept nogil:
+    """Nothing of the page is code any more: stores there need no look."""
     cdef RamRegion* region = ram_at(machine.map, physical, 1)
     region.code[(physical - region.base) >> PAGE_SHIFT] &= ~HAS_CODE
 
@@ -111,7 +112,7 @@ cdef inline uint64_t granules_in_word(uint64_t word, uint64_t first, uint64_t la
     return bits
 
 
-cdef bint overlap(const uint64_t* translated, uint64_t offset, uint64_t size) noexcept nogil:
+cdef bint any_translated(const uint64_t* translated, uint64_t offset, uint64_t size) noexcept nogil:
     """Whether a byte of [offset, offset + size) may be translated; one that is not certainly is not."""
     cdef uint64_t first = offset >> GRANULE_SHIFT
     cdef uint64_t last = (offset + size - 1) >> GRANULE_SHIFT
@@ -177,4 +178,4 @@ cdef void settle_page(Machine* machine, CodePage* page) noexcept nogil:
     """Code of the page is gone, or no longer held."""
     mark_again(page)
     if not holds_code(page):
-        has_no_code(machine, page.physical)
+        ignore_stores(machine, page.physical)

@@ -98,14 +98,14 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     uint64_t churned_at     # timeline.steps of the last of these invalidations
     SharedPage* shared[MAX_LAYERS]  # by layer: its record of this page, where `held` has the layer's bit
     uint8_t held            # a bit for each layer whose code of this page is what memory holds
-    uint8_t refuted         # the same of those whose code is not, or does not suit: it is not asked for
+    uint8_t declined        # of those not to be asked for until a restore: it holds other bytes, or its stores hit code pages
     CodePage* next          # of all there are
 
 cdef struct SharedPage:     # what a layer has of a page of RAM
     uint64_t physical
     Block* heads            # of its traces (Block.next_in_page[0])
     uint64_t translated[GRANULE_WORDS]
-    uint8_t content[PAGE_SIZE]      # the bytes that were translated, where they were
+    uint8_t content[PAGE_SIZE]      # what it held then; only what is `translated` counts
 
 cdef struct CodeLayer:      # compiled code that several machines run; shared_code.pyx makes it, and it never changes
     Block** buckets         # 1 << bucket_bits: the heads of traces by their keys
@@ -192,7 +192,7 @@ cdef struct Compiler:
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
     uint64_t interpreted    # steps that were not run by compiled code
     uint64_t bytes          # host memory that compiled code and its records take
-    uint64_t departures     # how often code that a hart may be inside is no longer what memory holds
+    uint64_t departures     # how often compiled code that a hart may be inside was discarded or given up
     # Compiles a trace that begins with this block. Sets block.entry if it can.
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
     # Runs block.entry. The budget is at least block.entry_steps.

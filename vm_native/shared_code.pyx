@@ -1,8 +1,9 @@
 """Compiled code that several machines run: a fork begins with what its parent has compiled.
 
-A layer is what one machine had compiled when it was forked: the traces, the blocks that they were made of, and the
-bytes that these were translated of. It never changes again, so that machines in many threads run it, that one among
-them; what each compiles from then on is its own. A machine runs a few layers at most, the newest found first.
+A layer is what one machine had compiled when another began with a snapshot of it, or when it was closed: the traces,
+the blocks they were made of, and the page bytes that these were translated of. It never changes again, so machines in
+many threads run it, its maker too. What each compiles later is its own. A machine runs a few layers at most, the newest
+found first.
 
 Whether a layer's code of a page is what the machine's memory holds is known page by page, for each machine: the bytes
 are compared when code of that page is first asked for, and from then on the layer is *held* there, until something
@@ -14,8 +15,9 @@ What is found here is an entry of a trace: it is run as it is, neither linked no
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
+from vm_native.checks cimport static_assert
 from vm_native.code_pages cimport (
-    code_page_of, mark_shared, mark_translated, notice_stores, overlap, record_of, settle_page,
+    code_page_of, mark_shared, mark_translated, notice_stores, any_translated, record_of, settle_page,
 )
 from vm_native.ir.block cimport same_key
 from vm_native.machine cimport GRANULE_SHIFT, GRANULE_WORDS, MAX_LAYERS, forget_block
@@ -40,11 +42,6 @@ cdef class SharedCode:
         free(self.layer.pages)
         if self.layer.compiled != NULL:
             self.layer.free_compiled(self.layer.compiled)
-
-    @property
-    def bytes(self):
-        """Host memory that it takes."""
-        return self.layer.bytes
 
 
 # --- A layer ----------------------------------------------------------------------------------------------------------
@@ -112,6 +109,7 @@ cdef bint is_content(const SharedPage* page, const uint8_t* host) noexcept nogil
 
 cdef void add_layer(Machine* machine, CodeLayer* layer) noexcept nogil:
     """Let the machine run this one, too; where there are MAX_LAYERS, the oldest is given up. Between slices."""
+    static_assert(MAX_LAYERS <= 8 * sizeof(uint8_t))        # each is a bit of CodePage.held
     if machine.blocks.layer_count == MAX_LAYERS:
         drop_oldest(machine)
     machine.blocks.layers[machine.blocks.layer_count] = layer
@@ -121,17 +119,13 @@ cdef void add_layer(Machine* machine, CodeLayer* layer) noexcept nogil:
 cdef void drop_oldest(Machine* machine) noexcept nogil:
     cdef CodePage* record = machine.blocks.records
     cdef int i
-    cdef bint held
     while record != NULL:
-        held = record.held & 1
-        if held:
+        if record.held & 1:
             release(machine, record, 0)
         record.held >>= 1
-        record.refuted >>= 1
+        record.declined >>= 1
         for i in range(MAX_LAYERS - 1):
             record.shared[i] = record.shared[i + 1]
-        if held:
-            settle_page(machine, record)
         record = record.next
     machine.blocks.layer_count -= 1
     for i in range(machine.blocks.layer_count):
@@ -153,11 +147,11 @@ cdef bint holds_here(Machine* machine, int number, SharedPage* page) noexcept no
     """Whether memory has this layer's code of the page. An instruction of the page is about to be fetched."""
     cdef CodePage* record = record_of(machine, page.physical)
     cdef RamRegion* region = ram_at(machine.map, page.physical, PAGE_SIZE)
-    if record == NULL or region == NULL or record.refuted >> number & 1:
+    if record == NULL or region == NULL or record.declined >> number & 1:
         return False
     if not record.held >> number & 1:
         if not is_content(page, region.host + (page.physical - region.base)):
-            record.refuted |= 1 << number
+            record.declined |= 1 << number
             return False
         hold(machine, number, record, page)
     return True
@@ -172,8 +166,7 @@ cdef void hold(Machine* machine, int number, CodePage* record, SharedPage* page)
 
 cdef bint is_held(Machine* machine, const Block* block) noexcept nogil:
     """Whether a shared block is what memory holds, still."""
-    cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
-    return layer_of(record, block) >= 0
+    return layer_of(code_page_of(machine, block.key.physical)[0], block) >= 0
 
 
 cdef int layer_of(const CodePage* record, const Block* block) noexcept nogil:
@@ -186,13 +179,20 @@ cdef int layer_of(const CodePage* record, const Block* block) noexcept nogil:
 
 
 cdef void release(Machine* machine, CodePage* record, int number) noexcept nogil:
-    """Nothing runs this layer's code of the page any more; a hart may be inside it. The page is to be settled."""
+    """Nothing runs this layer's code of the page any more; a hart may be inside it."""
     cdef Block* head = record.shared[number].heads
     record.held &= ~(1 << number)
     while head != NULL:
         forget_block(machine, head)
         head = head.next_in_page[0]
     machine.compiler.departures += 1
+    settle_page(machine, record)
+
+
+cdef void decline(Machine* machine, CodePage* record, int number) noexcept nogil:
+    """Give up this layer's code of the page, until it may be asked for again."""
+    release(machine, record, number)
+    record.declined |= 1 << number
 
 
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil:
@@ -200,9 +200,8 @@ cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offse
     cdef bint any = False
     cdef int i
     for i in range(machine.blocks.layer_count):
-        if record.held >> i & 1 and overlap(record.shared[i].translated, offset, size):
-            release(machine, record, i)
-            record.refuted |= 1 << i
+        if record.held >> i & 1 and any_translated(record.shared[i].translated, offset, size):
+            decline(machine, record, i)
             any = True
     return any
 
@@ -215,12 +214,12 @@ cdef void release_all(Machine* machine, CodePage* record) noexcept nogil:
             release(machine, record, i)
 
 
-cdef void refute(Machine* machine, CodePage* record, const Block* block) noexcept nogil:
-    """Give up what the layer that has this block has of its page, until it may be asked for again."""
+cdef void decline_block(Machine* machine, const Block* block) noexcept nogil:
+    """The same of the layer that has this block, if it is held there still."""
+    cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
     cdef int number = layer_of(record, block)
     if number >= 0:
-        release(machine, record, number)
-        record.refuted |= 1 << number
+        decline(machine, record, number)
 
 
 cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil:
@@ -229,4 +228,4 @@ cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil:
     if machine.blocks.layer_count:
         record = code_page_of(machine, physical)[0]
         if record != NULL:
-            record.refuted = 0
+            record.declined = 0

@@ -7,7 +7,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, u
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport invalidate, note_store_beside_code
-from vm_native.code_pages cimport code_beside, holds_code, overlap, untranslated_around
+from vm_native.code_pages cimport code_beside, holds_code, any_translated, untranslated_around
 from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
@@ -129,7 +129,7 @@ cdef inline char* operand_beside_code(
     page = code_beside(cpu.machine, <uint64_t>host)
     if not holds_code(page):
         entry.write_tag = address - offset          # the code has gone
-    elif overlap(page.translated, offset, size):
+    elif any_translated(page.translated, offset, size):
         return NULL
     else:
         note_store_beside_code(cpu.machine, block_of(uop))
@@ -149,7 +149,7 @@ cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexc
     cdef int i
     if entry.write_tag == (page | BESIDE_CODE):
         code = code_beside(cpu.machine, address + <uint64_t>entry.addend)
-        if overlap(code.translated, offset, 1):
+        if any_translated(code.translated, offset, 1):
             return False
         untranslated_around(code, offset, &start, &end)
     elif entry.write_tag != page:

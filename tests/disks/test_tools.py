@@ -135,12 +135,15 @@ def test_a_file_that_exists_is_not_overwritten(make):
 
 def test_force_and_permissions():
     open("there", "w").write("mine")
-    os.umask(os.umask(0o027) and 0o027)
+    os.chmod("there", 0o600)
+    before = os.umask(0o027)
     try:
         disks.create("there", "1M", force=True)
+        disks.create("new", "1M")
     finally:
-        os.umask(0o022)
-    assert os.stat("there").st_size == 1 << 20 and stat.S_IMODE(os.stat("there").st_mode) == 0o640
+        os.umask(before)
+    assert os.stat("there").st_size == 1 << 20 and stat.S_IMODE(os.stat("there").st_mode) == 0o600
+    assert stat.S_IMODE(os.stat("new").st_mode) == 0o640
 
 
 def test_an_image_has_its_name_when_it_is_whole(sparse, monkeypatch):
@@ -190,3 +193,33 @@ def test_commands(qemu_img, sparse, capfd):
     command("rebase", "-b", "sparse.img", "-F", "raw", "over.qcow2")
     command("commit", "over.qcow2")
     assert sparse.read_bytes()[:512] == b"w" * 512
+
+
+# --- Images that are needed -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("overwrite", [
+    lambda: disks.create("below.qcow2", "1M", force=True),
+    lambda: disks.convert("other.img", "below.qcow2", force=True),
+], ids=["create", "convert"])
+def test_force_spares_an_image_that_a_machine_writes(overwrite):
+    disks.create("below.qcow2", "1M", format="qcow2")
+    disks.create("other.img", "1M")
+    image = open_image("below.qcow2")
+    try:
+        with pytest.raises(ConfigurationError, match="below.qcow2: disk image is in use"):
+            overwrite()
+    finally:
+        image.close()
+    overwrite()
+
+
+def test_force_spares_what_is_read():
+    disks.create("below.qcow2", "1M", format="qcow2")
+    disks.create("above.qcow2", backing="below.qcow2")
+    with pytest.raises(ConfigurationError, match="below.qcow2: disk image is in use"):
+        disks.convert("above.qcow2", "below.qcow2", force=True)
+    with pytest.raises(ConfigurationError, match="overlay of itself"):
+        disks.create("above.qcow2", backing="above.qcow2", force=True)
+    with pytest.raises(ConfigurationError, match="overlay of itself"):
+        disks.create("below.qcow2", backing="above.qcow2", force=True)
+    assert content("above.qcow2") == bytes(1 << 20)

@@ -14,6 +14,7 @@ from vm_native.execution.native_machine import NativeMachine
 from vm_native.jit.compiler import JitCompiler, unavailable
 
 MANY = 1 << 20                              # rounds that nobody sees the end of
+WHATEVER = 1 << 20                          # `worth` for whatever there is to share
 HOT = 32                                    # more often than a run ends inside a trace
 WARM = 20_000                               # steps: more than enough for all to be compiled
 ADDI_5 = 0x0055_0513                        # addi a0, a0, 5
@@ -150,15 +151,16 @@ def test_machines_that_run_it_outlive_the_one_that_made_it(parent, stack):
     assert compiled(grandchild) == 0
 
 
-@pytest.mark.parametrize("changes, own", [
-    ({"engine": "interpreter"}, None),
-    ({"settings": vm.Settings(hot=HOT, switches={"registers": False})}, True),
-    ({"settings": vm.Settings(hot=HOT, dispatch="switch")}, False),       # traces do not depend on the form
+@pytest.mark.parametrize("changes, shares", [
+    ({"engine": "interpreter"}, False),
+    ({"settings": vm.Settings(hot=HOT, switches={"registers": False})}, False),
+    ({"settings": vm.Settings(hot=HOT, dispatch="switch")}, True),       # traces do not depend on the form
 ], ids=["interpreter", "switches", "form"])
-def test_only_what_was_made_alike_is_run(changes, own, parent, stack):
+def test_only_what_was_made_alike_is_run(changes, shares, parent, stack):
     machine = stack.enter_context(parent.snapshot().machine(**changes))
     assert count_rounds(machine, 1000) == 1000
-    assert own is None or (compiled(machine) > 0) == own
+    assert bool(machine._native.shared_code) == shares
+    assert not shares or compiled(machine) == 0
 
 
 def test_a_breakpoint_inside_it_is_met(parent, stack):
@@ -180,7 +182,7 @@ def test_more_generations_than_a_machine_has_layers(stack):
     for generation in range(count):
         machine.harts[0].x[S2] = generation
         machine.run(instructions=WARM)
-        machine._native.share_code(worth=1 << 20)
+        machine._native.share_code(worth=WHATEVER)
         machine = fork(machine, stack)
         assert len(machine._native.shared_code) == min(generation + 1, 8)
     while machine.harts[0].pc != BASE:
@@ -219,16 +221,16 @@ def test_stores_are_seen_where_the_oldest_layer_was_the_only_code(stack):
     hart = machine.harts[0]
     machine.run(instructions=TO_BEGIN)
 
-    def added(function: int, *, to: int | None, rounds: int = 1000) -> int:
-        """By rounds that call this function, and store to an address."""
+    def added(function: int, *, to: int | None) -> int:
+        """By 1000 rounds that call this function, and store to an address."""
         hart.x[S2], hart.x[S4], hart.x[S6] = function, to or 0, to is not None
         before = hart.x[A0]
-        machine.run(instructions=rounds * (ROUND + (to is not None)))
+        machine.run(instructions=1000 * (ROUND + (to is not None)))
         return hart.x[A0] - before
 
     for function in range(FUNCTIONS):
         assert added(function, to=None) == 1000
-        machine._native.share_code(worth=1 << 20)
+        machine._native.share_code(worth=WHATEVER)
     first = hart.x[S5]
     hart.x[S3] = ADDI_5
     added(FUNCTIONS - 1, to=first + 1024)               # in the page of a function that no layer has any more
@@ -287,7 +289,15 @@ def test_the_compiler_tells_what_was_handed_over_when_the_machine_is_gone(stack)
 def test_perf_is_told_what_others_have_compiled(parent, stack):
     machine = stack.enter_context(parent.snapshot().machine(perf_map=True))
     noted = {place for _, place, _ in machine.compiler.take_journal()}
-    assert {start for _, _, _, start, _, _ in machine.compiler.traces()} <= noted
+    starts = {start for _, _, _, start, _, _ in machine.compiler.traces()}
+    assert starts and starts <= noted
+
+
+def test_code_is_not_handed_over_again_for_nothing(parent, stack):
+    fork(parent, stack)
+    layers = parent._native.shared_code
+    fork(parent, stack)
+    assert parent._native.shared_code == layers and len(layers) == 1
 
 
 class Sharing(Device):
@@ -300,7 +310,7 @@ class Sharing(Device):
         self.native = native
 
     def write(self, offset: int, size: int, value: int) -> None:
-        self.native.share_code(worth=1 << 20)
+        self.native.share_code(worth=WHATEVER)
 
 
 def test_a_machine_that_runs_keeps_its_code_to_itself(stack):
@@ -310,7 +320,7 @@ def test_a_machine_that_runs_keeps_its_code_to_itself(stack):
     machine.harts[0].x[S4] = SHARING
     assert count_rounds(machine, 1000) == 1000
     assert machine._native.shared_code == ()
-    machine._native.share_code(worth=1 << 20)
+    machine._native.share_code(worth=WHATEVER)
     assert len(machine._native.shared_code) == 1
 
 
@@ -322,3 +332,4 @@ def test_forks_run_it_in_threads_beside_each_other(parent, stack):
         counts = pool.map(count_rounds, children, [200_000] * len(children))
         assert count_rounds(parent, 1000) == 1000
         assert list(counts) == [1_000_000, 200_000] * 3
+    assert [compiled(child) for child in children[1::2]] == [0] * 3

@@ -510,3 +510,38 @@ def test_an_identity_that_is_none_makes_no_fork(machine, identity):
     with pytest.raises(vm.ConfigurationError, match=f"identity={identity!r}: "):
         machine.fork(0, identity=identity)
     assert machine._stands_on is before
+
+
+# --- What is attached later -------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("take", [vm.Machine.snapshot, vm.Machine.fork, vm.Machine.keep_history])
+def test_a_device_that_comes_after_a_snapshot_is_in_the_next(take, tmp_path):
+    (tmp_path / "disk").write_bytes(bytes(1 << 20))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.load(assemble_elf("1: j 1b"))
+        machine.snapshot()
+        machine.attach(BlockDevice(tmp_path / "disk", discard=True))
+        take(machine)
+        machine.run(instructions=10)
+
+
+def test_a_disk_named_from_here_is_found_when_its_machine_is_closed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "disk").write_bytes(b"a" * (1 << 20))
+    with vm.Machine(memory=MEMORY) as machine:
+        machine.attach(BlockDevice("disk", discard=True))
+        machine.load(assemble_elf("1: j 1b"))
+        snapshot = machine.snapshot()
+    with snapshot.machine() as again:
+        assert again.equals(snapshot)
+
+
+def test_disks_that_were_opened_each_on_its_own_are_equal(tmp_path):
+    (tmp_path / "disk").write_bytes(b"a" * (1 << 20))
+    with vm.Machine(memory=MEMORY) as one, vm.Machine(memory=MEMORY) as other:
+        for machine in (one, other):
+            machine.attach(BlockDevice(tmp_path / "disk", discard=True))
+            machine.load(assemble_elf("1: j 1b"))
+        snapshot = one.snapshot()
+        other.restore(snapshot)
+        assert other.equals(snapshot)

@@ -73,7 +73,8 @@ class Base:
 
     @staticmethod
     def _files(image: Image) -> Files:
-        return tuple((one.path, one.file.size, one.file.modified_ns) for one in image.chain())
+        # By the last part of its path: an image that is opened again may be named in another way.
+        return tuple((os.path.basename(one.path), one.file.size, one.file.modified_ns) for one in image.chain())
 
     def read(self, offset: int, view: memoryview) -> None:
         read_padded(self.image, offset, view[:max(0, self.size - offset)])
@@ -159,7 +160,10 @@ class DiskState:
                 and self.table == other.table and self._is_above(other.base))
 
     def _is_above(self, base: Base) -> bool:
-        return self.base is base or (not self.writable and self.base.identity() == base.identity())
+        if self.base is base:
+            return True
+        written_through = self.base.preserved or base.preserved     # then each holds what it was by its own
+        return not written_through and self.base.identity() == base.identity()
 
     __hash__ = None                     # type: ignore[assignment]
 

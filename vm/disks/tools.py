@@ -5,6 +5,7 @@ A file that exists is overwritten where that is asked for (`force`) alone, and a
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ def create(path: PathName, size: str | int | None = None, *, format: str | None 
         below = os.fspath(backing)
         named = os.path.join(os.path.dirname(os.fspath(path)), below)
         with opened(named, backing_format, read_only=True) as image:
+            refuse_own_base(path, image)
             backing_format = image.format
             size = image.size + -image.size % SECTOR if size is None else size
     if size is None:
@@ -275,6 +277,29 @@ def opened(path: PathName, format: str | None = None, read_only: bool = False) -
         image.close()
 
 
+def refuse_own_base(path: PathName, image: Image) -> None:
+    for one in image.chain():
+        if os.path.exists(path) and os.path.samefile(path, one.path):
+            raise ConfigurationError(f"{os.fspath(path)}: cannot be an overlay of itself; choose another name")
+
+
+def refuse_in_use(path: Path) -> None:
+    """Raise ConfigurationError where somebody holds this image open: a machine, or whoever reads it just now."""
+    if not path.is_file():
+        return
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:                                 # whoever may not read it may still be allowed to replace it
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"{path}: disk image is in use, by a machine or as what is read; choose another "
+                                 "name") from None
+    finally:
+        os.close(descriptor)
+
+
 @contextmanager
 def new_file(path: PathName, force: bool) -> Iterator[BinaryIO]:
     """A file that gets its name when all went well, which no other may have taken meanwhile unless by `force`."""
@@ -282,6 +307,7 @@ def new_file(path: PathName, force: bool) -> Iterator[BinaryIO]:
     if final.exists() and not force:
         raise ConfigurationError(f"{final}: is there already; choose another name, or overwrite it by --force "
                                  "(force=True)")
+    refuse_in_use(final)
     try:
         with whole_file(final, replace=force) as file:
             yield file

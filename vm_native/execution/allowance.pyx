@@ -95,7 +95,7 @@ cdef void run_ended(Machine* machine) noexcept:
 
 
 cdef bint is_idle(Machine* machine) noexcept:
-    """Whether it holds translations, and nobody runs it now."""
+    """Whether it has run in this process, and nobody runs it now."""
     return machine.idle.process == getpid()
 
 

@@ -163,8 +163,8 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             if exit != NULL and cpu.machine.blocks.linking and may_link(exit, block):
                 link_blocks(exit, block)
             if block.steps > cpu.budget or block.shared_page != NULL:
-                # The end of the slice lies inside the block: run just the instructions up to it. Or inside its trace:
-                # one that is shared has handlers of another machine's engine.
+                # The slice ends inside the block: run just the instructions up to there. Or the block is shared: its
+                # uops have handlers of another machine's engine, so it is translated for this one.
                 block = translate(translator, cpu, &block.key, <int>min(cpu.budget, block.steps), &status)
         cpu.pending_exit = NULL
         if block != NULL:

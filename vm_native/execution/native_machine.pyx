@@ -9,7 +9,7 @@ from vm_native.blocks cimport cover_region, destroy_cache, hand_over, init_cache
 from vm_native.clock cimport NativeClock
 from vm_native.execution.allowance cimport is_idle, machine_goes, run_begins, run_ended
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport MAX_LAYERS, Cpu, Hit, Probes, break_reservations, reschedule
+from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
@@ -118,8 +118,8 @@ cdef class NativeMachine:
     def share_code(self, uint64_t worth=WORTH_SHARING):
         """Let machines that this one gives its `shared_code` run what it has compiled until now. Nothing in a run.
 
-        That costs a few milliseconds where much is compiled, and what is compiled from now on does not lead there as
-        fast: it is done when there is more than one in `worth` bytes of it already.
+        That takes milliseconds where much is compiled, and jumps from later code into it are slower. So it is done only
+        where the traces compiled since take more than a `worth`-th of the memory of all layers.
         """
         cdef SharedCode shared
         cdef uint64_t known = 0
@@ -130,10 +130,10 @@ cdef class NativeMachine:
         if self.machine.compiler.bytes * worth <= known:
             return
         shared = SharedCode()
-        layers = (*self.compiler.shared_code, shared)[-MAX_LAYERS:]
+        layers = self.compiler.with_layer(shared)
         # From here on no object is made, or a finalizer could let another thread run the machine.
         if is_idle(&self.machine):
-            run_begins(&self.machine)
+            run_begins(&self.machine)       # what it holds is counted anew at the end
             if hand_over(&self.machine, &shared.layer):
                 self.compiler.shared_code = layers
             run_ended(&self.machine)
@@ -141,9 +141,11 @@ cdef class NativeMachine:
     def take_shared(self, others):
         """Run the `shared_code` of another machine with the same ISA, where memory holds what that was made of."""
         cdef SharedCode shared
-        for shared in others if self.compiler is not None else ():
-            if shared not in self.compiler.shared_code and self.compiler.takes(shared):
-                layers = (*self.compiler.shared_code, shared)[-MAX_LAYERS:]
+        if self.compiler is None:
+            return
+        for shared in others:
+            if shared not in self.compiler.shared_code and self.compiler.accept(shared):
+                layers = self.compiler.with_layer(shared)
                 add_layer(&self.machine, &shared.layer)
                 self.compiler.shared_code = layers
 

@@ -8,4 +8,5 @@ cdef class JitCompiler:
     cdef tuple shared_code      # SharedCode: owns the layers that its machine runs
     cdef void attach(self, Machine* machine) except *
     cdef void take_front_end(self) except *
-    cdef bint takes(self, SharedCode shared) noexcept
+    cdef tuple with_layer(self, SharedCode shared)
+    cdef bint accept(self, SharedCode shared) noexcept

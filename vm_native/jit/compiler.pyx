@@ -13,13 +13,13 @@ from vm_native.jit.state cimport (
     Switches, Trace,
 )
 from vm_native.jit.traces cimport (
-    cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
-    lay_out_regions, link, link_exit, new_trace, room_for_trace, take, trace_of,
+    adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
+    lay_out_regions, link, link_exit, new_trace, room_for_trace, trace_of,
 )
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.trace cimport AS_EVERYWHERE, BY_USE, Allocation, emit_trace, host_has_instructions, most_bytes
-from vm_native.machine cimport Compiler, Cpu, Machine, forget_jumps
+from vm_native.machine cimport MAX_LAYERS, Compiler, Cpu, Machine, forget_jumps
 from vm_native.shared_code cimport SharedCode
 
 cdef enum:
@@ -194,10 +194,14 @@ cdef class JitCompiler:
         self.jit.front_end = self.jit.machine.front_end
         place_registers(&self.jit)
 
-    cdef bint takes(self, SharedCode shared) noexcept:
-        """Whether the machine can run it, and be ready for that: it is made for hosts and guests as this one's."""
+    cdef tuple with_layer(self, SharedCode shared):
+        """`shared_code` and this one: what the machine has after `add_layer`."""
+        return (*self.shared_code, shared)[-MAX_LAYERS:]
+
+    cdef bint accept(self, SharedCode shared) noexcept:
+        """Be ready to run it, as `adopt_stubs`."""
         cdef HandedOver* handed = <HandedOver*>shared.layer.compiled
-        if not take(&self.jit, handed):
+        if not adopt_stubs(&self.jit, handed):
             return False
         if self.jit.journaling:
             note_handed_over(&self.jit, handed)

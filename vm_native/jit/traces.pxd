@@ -17,5 +17,5 @@ cdef void discard_block(Compiler* interface, Block* block) noexcept nogil
 cdef void forget_traces(Compiler* interface) noexcept nogil
 cdef void* hand_over(Compiler* interface) noexcept nogil
 cdef void free_handed_over(void* compiled) noexcept nogil
-cdef bint take(Jit* jit, const HandedOver* handed) noexcept nogil
+cdef bint adopt_stubs(Jit* jit, const HandedOver* handed) noexcept nogil
 cdef void free_all(Jit* jit) noexcept nogil

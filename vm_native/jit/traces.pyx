@@ -135,11 +135,8 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
         return
     if exit.pc != target.key.pc or not share_page(&exit.source.head.key, &target.key):
         return
-    if target.second_page:
-        # Both pages of that block must be looked at whenever it is entered: the jump cache knows whether they were.
-        patch(exit.jump, jit.memory.executable, exit.look_up)
-    elif target.shared_page != NULL:
-        # It may be given up without a word to those that lead to it.
+    if target.second_page or target.shared_page != NULL:
+        # Whether both pages of a block are where they were, or a shared one is still held, the jump cache knows.
         patch(exit.jump, jit.memory.executable, exit.look_up)
     elif target.entry != NULL:
         link(jit, exit, trace_of(target))
@@ -215,7 +212,7 @@ cdef void forget_traces(Compiler* interface) noexcept nogil:
 
 cdef void* hand_over(Compiler* interface) noexcept nogil:
     """Give all traces away with the memory that they lie in. They lead to each other as they do now, and else to what
-    the jump cache of their hart says.
+    the jump cache of the hart that runs them says.
     """
     cdef Jit* jit = <Jit*>interface
     cdef HandedOver* handed = <HandedOver*>malloc(sizeof(HandedOver))
@@ -250,8 +247,11 @@ cdef void free_handed_over(void* compiled) noexcept nogil:
     free(handed)
 
 
-cdef bint take(Jit* jit, const HandedOver* handed) noexcept nogil:
-    """Be ready to run what another machine has handed over. False for what other switches have made."""
+cdef bint adopt_stubs(Jit* jit, const HandedOver* handed) noexcept nogil:
+    """Be ready to run what another machine has handed over. False, and nothing is changed, if other switches made it.
+
+    The host is the same, and whoever asks sees to it that the ISA is.
+    """
     if memcmp(&jit.switches, &handed.switches, sizeof(Switches)) != 0:
         return False
     if jit.memory.writable == NULL:
