@@ -34,7 +34,7 @@ class TerminalDriver:
         return run_with_input(self._machine, self._terminal, instructions, asked=lambda: self._server.wanted)
 
 
-def debug_to_end(machine: Machine, name: str, where: str, *, wait: bool, quiet: bool = False,
+def debug_to_end(machine: Machine, name: str, where: str, *, wait: bool = False, quiet: bool = False,
                  terminal_class: type[Terminal] = Terminal) -> int:
     """Serve debuggers until the guest ends or one of them ends it; the exit code, as of `run_to_end`."""
     machine.console.record = False

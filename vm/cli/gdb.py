@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vm.cli.boot import given_beside
-from vm.cli.options import Address, build_machine, machine_options
+from vm.cli.options import Address, build_machine, machine_options, refuse_beside_gdb
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -48,6 +48,7 @@ def gdb(file: str | None, where: str, history: bool, address: int | None, kernel
     if kernel is None and (others := given_among(OF_A_KERNEL)):
         raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
 
+    refuse_beside_gdb(where, file or kernel)
     from vm.cli.debugging import debug_to_end
 
     with machine_of(file, kernel, initrd, append, firmware, address, options) as machine:

@@ -62,8 +62,9 @@ class HartRegisters:
                 for number, name in enumerate(F_NAMES)), *map(csr, OF_FLOATS)]))
         features.append(feature("csr", [csr(name) for name in self.names if name not in OF_FLOATS]))
         features.append(feature("virtual", [register("priv", PRIVILEGE, "int")]))
+        # An operating system of its own knowledge, GDB would step by breakpoints, and not know where mret goes.
         return (f'{HEAD}<!DOCTYPE target SYSTEM "gdb-target.dtd">\n<target version="1.0">\n'
-                f"<architecture>riscv:rv64</architecture>\n{''.join(features)}</target>\n")
+                f"<architecture>riscv:rv64</architecture>\n<osabi>none</osabi>\n{''.join(features)}</target>\n")
 
 
 HEAD = '<?xml version="1.0"?>\n'
