@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 from collections import deque
 from collections.abc import Callable
 
@@ -66,6 +67,12 @@ class Link:
                 self._send(b"-")
             elif found is Mark.DAMAGED:
                 self.send(b"E01")
+
+    def is_over(self) -> bool:
+        """Whether the debugger is gone; what it has sent before is taken."""
+        while self.wants_input() and select.select([self], [], [], 0)[0]:
+            self.on_readable()
+        return self.lost
 
     def next_packet(self) -> bytes | None:
         """The payload of the next packet that came, None where none waits."""

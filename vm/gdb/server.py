@@ -78,6 +78,7 @@ class GdbServer:
         self._waiting = wait            # for a debugger, before the machine runs
         self._running_free = False      # without one
         self._link: Link | None = None
+        self._successor: Channel | None = None
         self._listener: Listener | None = None
         if where == STDIO:
             self.address = STDIO
@@ -132,6 +133,7 @@ class GdbServer:
         finally:
             session.commands.points.clear()
             self._hang_up()
+            self._let_next_in()
         if isinstance(left, Stop):
             return left
         if link.spoken:                 # else it was none
@@ -154,6 +156,8 @@ class GdbServer:
             return
         if self._link is None:
             self._connect(channel)
+        elif self._link.is_over() and self._successor is None:
+            self._successor = channel
         else:
             channel.close()             # one at a time
 
@@ -169,6 +173,12 @@ class GdbServer:
             self._link.close()
             self._link = None
 
+    def _let_next_in(self) -> None:
+        """Who has come when the one before was gone, and we did not know that yet."""
+        if self._successor is not None:
+            self._connect(self._successor)
+            self._successor = None
+
     def _show(self, data: bytes) -> None:
         """What the guest prints, where its console is the debugger's."""
         if self._link is not None and self._link.running:
@@ -176,6 +186,7 @@ class GdbServer:
 
     def close(self) -> None:
         """Twice is harmless."""
+        self._let_next_in()
         self._hang_up()
         if self._listener is not None:
             with suppress(ValueError):
