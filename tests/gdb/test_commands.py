@@ -35,8 +35,8 @@ def test_features(stub):
 
 
 def test_what_is_not_known_is_answered_by_nothing(stub):
-    for packet in ("", "!", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t", "qCRC:0",
-                   "Z5,0,1", "vFile:open:00", "\xff\xfe", "qXfer:auxv:read::0,10", "bx", "Hx1"):
+    for packet in ("", "!", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t",
+                   "qCRC:0", "Z5,0,1", "vFile:open:00", "\xff\xfe", "qXfer:auxv:read::0,10", "bx", "Hx1"):
         assert stub.ask(packet.encode("latin-1")) == "", packet
 
 
@@ -60,7 +60,7 @@ def test_acknowledgements(stub):
     assert stub.socket.recv(1) == b"$"                      # and no `+` before it
 
 
-# --- Registers -----------------------------------------------------------------------------------------------------------
+# --- Registers -------------------------------------------------------------------------------------------------------
 
 def test_registers(stub):
     hart = stub.machine.harts[0]
@@ -91,7 +91,8 @@ def test_all_registers_at_once(stub):
 
 
 @pytest.mark.parametrize("packet", [
-    "p", "pzz", "p1042", "pffffffff", f"p{65 + 0x123:x}", "P", "P5", "P5=", "P5=11", f"P5={'0' * 18}", "P20=" + little(1),
+    "p", "pzz", "p1042", "pffffffff", f"p{65 + 0x123:x}", "P", "P5", "P5=", "P5=11", f"P5={'0' * 18}",
+    "P20=" + little(1),
     f"P{65 + 4096:x}={little(2)}", f"P{65 + 0xF11:x}={little(2)}", "G", "G00", "Gxx", f"G{'0' * 1042}",
 ])
 def test_registers_that_cannot_be(stub, packet):
@@ -107,7 +108,7 @@ def test_hart_without_floats(debugged):
     assert "org.gnu.gdb.riscv.fpu" not in stub.ask("qXfer:features:read:target.xml:0,20000")
 
 
-# --- Documents -----------------------------------------------------------------------------------------------------------
+# --- Documents -------------------------------------------------------------------------------------------------------
 
 def test_description(stub):
     """Features and names are those that the GDB manual requires of RISC-V."""
@@ -134,12 +135,9 @@ def test_description(stub):
 def test_document_in_pieces(stub):
     whole = stub.ask("qXfer:features:read:target.xml:0,20000")
     assert whole[0] == "l"
-    pieces, at = "", 0
-    while not pieces or piece[0] == "m":
-        piece = stub.ask(f"qXfer:features:read:target.xml:{at:x},fb")
-        pieces += piece[1:]
-        at += 0xFB
-    assert pieces == whole[1:]
+    pieces = [stub.ask(f"qXfer:features:read:target.xml:{at:x},fb") for at in range(0, len(whole) - 1, 0xFB)]
+    assert "".join(piece[1:] for piece in pieces) == whole[1:]
+    assert [piece[0] for piece in pieces] == ["m"] * (len(pieces) - 1) + ["l"]
     assert stub.ask("qXfer:features:read:target.xml:ffffff,10") == "l"
 
 
@@ -170,7 +168,7 @@ def test_memory_map_covers_all_addresses():
     assert at == 1 << 64
 
 
-# --- Memory --------------------------------------------------------------------------------------------------------------
+# --- Memory ----------------------------------------------------------------------------------------------------------
 
 def test_memory(stub):
     assert stub.ask(f"M{RAM + 0x1000:x},4:0123abCD") == "OK"
@@ -196,7 +194,8 @@ def test_memory_up_to_where_there_is_none(stub):
     assert stub.ask("mffffffffffffffff,1").startswith("E")
 
 
-@pytest.mark.parametrize("packet", ["m", "m,", "m80000000", "m80000000,0", "m80000000,zz", "m-1,4", "m1ffffffffffffffff,1",
+@pytest.mark.parametrize("packet", ["m", "m,", "m80000000", "m80000000,0", "m80000000,zz", "m-1,4",
+                                    "m1ffffffffffffffff,1",
                                     "M80000000,4:00", "M80000000,1:0", "M80000000,1", "M80000000,1:xx",
                                     "X80000000,2:a", "X80000000", "m0x80000000,4", "m80000000, 4", "m8_0,4"])
 def test_memory_that_is_asked_for_wrongly(stub, packet):
@@ -270,7 +269,7 @@ def test_physical_memory(debugged):
     assert stub.ask("m0,4") == stub.machine.memory.read(RAM, 4).hex()
 
 
-# --- Threads -------------------------------------------------------------------------------------------------------------
+# --- Threads ---------------------------------------------------------------------------------------------------------
 
 def test_threads(stub):
     assert stub.ask("qfThreadInfo") == "m1,2"
@@ -297,14 +296,14 @@ def test_selected_thread(stub):
     assert stub.register(mhartid) == 0
 
 
-# --- monitor -------------------------------------------------------------------------------------------------------------
+# --- monitor ---------------------------------------------------------------------------------------------------------
 
 def test_monitor(stub):
     assert "info registers" in stub.monitor("help")
     assert "info registers" in stub.monitor("")
     assert stub.monitor("nonsense").startswith("there is no command nonsense\n")
     stub.machine.harts[1]["a0"] = 0xABC
-    assert f"{0xABC:016x}" in stub.monitor("info registers 1").replace("_", "") or "abc" in stub.monitor("info registers 1")
+    assert stub.monitor("info registers 1") == f"{stub.machine.harts[1]}\n"
     assert stub.monitor("info registers") == f"{stub.machine.harts[0]}\n"
     assert "misa" in stub.monitor("info csr 1")
     assert stub.monitor("info harts").count("<hart") == 2
@@ -327,14 +326,14 @@ def test_python_only_where_nobody_else_can_come(stub, debugged, tmp_path):
     private = debugged(LOOP, where=str(tmp_path / "gdb"))
     assert private.monitor("py machine.steps") == "0\n"
     assert private.monitor("py x = hart.id + 41") == ""
-    assert private.monitor("py print(x + 1); print('%s')" % TEXT) == f"42\n{TEXT}\n"
+    assert private.monitor(f"py print(x + 1); print('{TEXT}')") == f"42\n{TEXT}\n"
     assert private.monitor("py 1 / 0").endswith("ZeroDivisionError: division by zero\n")
     assert "SyntaxError" in private.monitor("py if")
     long = private.monitor("py 'x' * 10_000")
     assert len(long) == 10_003
 
 
-# --- Connections ---------------------------------------------------------------------------------------------------------
+# --- Connections -----------------------------------------------------------------------------------------------------
 
 def test_loopback_unless_told(stub):
     assert stub.server.address.startswith("127.0.0.1:")
@@ -366,7 +365,8 @@ def test_socket_in_the_file_system(debugged, tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("where", [70000, "127.0.0.1:99999", "no.such.host.invalid:1", "/no/such/folder/gdb", "192.0.2.1:0"])
+@pytest.mark.parametrize("where", [70000, "127.0.0.1:99999", "no.such.host.invalid:1", "/no/such/folder/gdb",
+                                   "192.0.2.1:0"])
 def test_place_where_none_can_come(where):
     with vm.Machine(memory="2M") as machine, pytest.raises(vm.ConfigurationError):
         machine.gdb(where)
