@@ -10,6 +10,7 @@ import pytest
 import vm
 from tests.assembler import assemble_elf
 from vm.gdb.packets import framed
+from vm.gdb.running import Driver
 
 SECONDS = 20                        # after which what does not answer hangs
 
@@ -66,17 +67,18 @@ class Client:
 class Debugged:
     """What a test has: the machine, the client, and the server's end."""
 
-    def __init__(self, machine: vm.Machine, where: int | str = 0, wait: bool = True):
+    def __init__(self, machine: vm.Machine, where: int | str = 0, wait: bool = True, driver: Driver | None = None):
         self.machine = machine
+        self.driver = driver
         self.server = machine.gdb(where, wait=wait)
         self.ended: list[vm.Stop | BaseException] = []
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         self.client = Client(self.server.address)
 
     def _serve(self) -> None:
         try:
-            self.ended.append(self.server.serve())
+            self.ended.append(self.server.serve(self.driver))
         except BaseException as error:
             self.ended.append(error)
 
@@ -110,8 +112,8 @@ class Debugged:
 
 
 @contextmanager
-def debugging(machine: vm.Machine, where: int | str = 0, wait: bool = True):
-    debugged = Debugged(machine, where, wait)
+def debugging(machine: vm.Machine, where: int | str = 0, wait: bool = True, driver: Driver | None = None):
+    debugged = Debugged(machine, where, wait, driver)
     try:
         yield debugged
     finally:

@@ -105,7 +105,8 @@ def test_watchpoint_across_pages_and_by_its_second_byte(debugged):
 
 
 @pytest.mark.parametrize("packet", ["Z0", "Z0,", "Z0,80000000", "Z0,80000001,2", "Z0,zz,2", "Z2,80000000,0",
-                                    "Z2,10000000,8", "Z2,80000000,ffffffffffffffff", "z0", "z0,1", "Z,1,1", "Z2,ffffffffffffffff,8"])
+                                    "Z2,10000000,8", "Z2,80000000,ffffffffffffffff",
+                                    "z0", "z0,1", "Z,1,1", "Z2,ffffffffffffffff,8"])
 def test_point_that_cannot_be(debugged, packet):
     stub = debugged(LOOP)
     assert stub.ask(packet) == "E01"
@@ -248,7 +249,8 @@ def test_hart_that_waits_is_stepped_when_it_wakes(debugged):
 
 
 @pytest.mark.parametrize("packet", ["vCont", "vCont;", "vCont;x", "vCont;c:x", "vCont;s:9", "vCont;C", "vCont;Cxx",
-                                    "vCont;r1", "vCont;r1,x", "vContc", "vCont;s;", "C", "Czz", "cxx", "sxx", "vCont;cc"])
+                                    "vCont;r1", "vCont;r1,x",
+                                    "vContc", "vCont;s;", "C", "Czz", "cxx", "sxx", "vCont;cc"])
 def test_resuming_wrongly(debugged, packet):
     stub = debugged(LOOP)
     assert stub.ask(packet) == ("" if packet == "vContc" else "E01")

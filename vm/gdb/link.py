@@ -10,7 +10,7 @@ from collections.abc import Callable
 from vm.gdb.channels import Channel
 from vm.gdb.packets import Mark, PacketReader, framed
 
-MANY = 256                          # packets that wait: no more is read until some are done
+MANY = 256                          # packets that wait for the end of a run; none has a right to come then
 FIRST_BYTES = b"+-$\x03"            # of a debugger; a browser, which a page can send to our port, begins otherwise
 
 log = logging.getLogger("vm.gdb")
@@ -34,7 +34,7 @@ class Link:
         self._channel = channel
         self._stop = stop
         self._reader = PacketReader()
-        self._packets: deque[bytes] = deque()
+        self._packets: deque[bytes | Mark] = deque()        # and interrupts between them
         self._begun = False
         self._last = b""            # what was sent, for when it is wanted again
 
@@ -42,8 +42,8 @@ class Link:
         return self._channel.fileno()
 
     def wants_input(self) -> bool:
-        """Whether there is room for more packets."""
-        return len(self._packets) < MANY and not self.lost
+        """Whether anything can come."""
+        return not self.lost
 
     def on_readable(self) -> None:
         """Take what has come."""
@@ -58,7 +58,8 @@ class Link:
             if isinstance(found, bytes):
                 self.spoken = True
                 self._acknowledge(b"+")
-                self._packets.append(found)
+                if not self.running or len(self._packets) < MANY:
+                    self._packets.append(found)
             elif found is Mark.INTERRUPT:
                 self._interrupt()
             elif found is Mark.REPEAT and self.acknowledging:
@@ -75,8 +76,24 @@ class Link:
         return self.lost
 
     def next_packet(self) -> bytes | None:
-        """The payload of the next packet that came, None where none waits."""
-        return self._packets.popleft() if self._packets else None
+        """The payload of the next packet that came, None where none waits. What is stopped is not interrupted."""
+        while self._packets:
+            packet = self._packets.popleft()
+            if isinstance(packet, bytes):
+                return packet
+        return None
+
+    def run_begins(self) -> None:
+        """The machine is about to run: it stops at once where that has been asked for already."""
+        self.running = True
+        self.interrupted = Mark.INTERRUPT in self._packets
+        if self.interrupted:
+            self._packets.remove(Mark.INTERRUPT)
+        if self.interrupted or self.lost:
+            self._stop()
+
+    def run_ended(self) -> None:
+        self.running = False
 
     def send(self, payload: bytes) -> None:
         """Send a packet; it is lost where the debugger is."""
@@ -95,6 +112,8 @@ class Link:
         if self.running:
             self.interrupted = True
             self._stop()
+        elif self._packets:             # one of which may let the machine run
+            self._packets.append(Mark.INTERRUPT)
 
     def _acknowledge(self, mark: bytes) -> None:
         if self.acknowledging:

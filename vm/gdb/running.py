@@ -89,7 +89,7 @@ class Running:
             return self._ended[1]
         self._ended = self.error = None
         self._points.settle()
-        self._link.interrupted, self._link.running = False, True
+        self._link.run_begins()
         try:
             return ACTIONS[resume.action](self, resume)
         except Exception as error:      # of a device, or because the machine cannot run: the debugger's user hears it
@@ -97,7 +97,7 @@ class Running:
             text = "".join(traceback.format_exception(error, limit=INNERMOST))
             return Halt(self._scheduler.current_hart, ABORTED, text=text)
         finally:
-            self._link.running = False
+            self._link.run_ended()
 
     # --- Forwards ----------------------------------------------------------------------------------------------------
 
