@@ -40,7 +40,7 @@ class Monitor:
         words = line.split()
         command, rest = (words[0], line.strip()[len(words[0]):].strip()) if words else ("help", "")
         if command not in COMMANDS:
-            return f"there is no command {command}\n{HELP}"
+            return f"there is no command {line}\n{HELP}"
         try:
             return COMMANDS[command](self, rest, selected)
         except VmError as error:
