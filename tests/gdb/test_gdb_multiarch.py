@@ -51,8 +51,6 @@ work:
     addi sp, sp, -16
     sd   ra, 8(sp)
     call add_one
-.globl added
-added:
     ld   ra, 8(sp)
     addi sp, sp, 16
     ret
@@ -146,7 +144,8 @@ def test_steps_over_ecall_and_mret():
 
 
 def test_registers_and_memory_can_be_written():
-    answers = session("set var $a0 = 0x1234", "print/x $a0", "set var *(long *)&counter = 77", "print *(long *)&counter",
+    answers = session("set var $a0 = 0x1234", "print/x $a0", "set var *(long *)&counter = 77",
+                      "print *(long *)&counter",
                       "set var $ft0.double = 2.5", "print $ft0", "set var $mscratch = 5", "print $mscratch",
                       "info registers mstatus", "print $pc", "x/2i $pc")
     assert answers[1].strip().endswith("= 0x1234")
