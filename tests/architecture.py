@@ -40,6 +40,7 @@ PYTHON = (
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
+    ("gdb",),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

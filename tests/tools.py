@@ -15,6 +15,7 @@ PACKAGES = {
     "bzip2": "bzip2",
     "cpio": "cpio",
     "dtc": "device-tree-compiler",
+    "gdb-multiarch": "gdb-multiarch",
     "gpg": "gnupg",
     "gpgv": "gpgv",
     "gzip": "gzip",

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from vm.gdb.server import GdbServer
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
@@ -468,6 +469,19 @@ class Machine(StatesOfMachine):
     def probes(self) -> tuple[Probe, ...]:
         """The breakpoints and watchpoints that are set."""
         return tuple(self._runner.probes.values())
+
+    def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
+        """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
+
+        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
+          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
+        - wait: the machine does not run before a debugger has come.
+
+        Raises ConfigurationError where none can come.
+        """
+        from vm.gdb.server import GdbServer
+
+        return GdbServer(self, self._scheduler, where, wait)
 
     # --- Looking -----------------------------------------------------------------------------------------------------
 

@@ -49,6 +49,11 @@ class Memory:
         self._look_at_windows()
         return bool(self._windows)
 
+    @property
+    def roms(self) -> list[tuple[int, int]]:
+        """Address and size of each ROM."""
+        return [(ram.base, ram.size) for ram in self._bus.ram_regions() if ram.rom]
+
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
         self._check(address, size, "read")

@@ -98,7 +98,7 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     uint64_t churned_at     # timeline.steps of the last of these invalidations
     SharedPage* shared[MAX_LAYERS]  # by layer: its record of this page, where `held` has the layer's bit
     uint8_t held            # a bit for each layer whose code of this page is what memory holds
-    uint8_t declined        # of those not to be asked for until a restore: it holds other bytes, or its stores hit code pages
+    uint8_t declined        # of those not to be asked for until a restore: other bytes, or stores beside code
     CodePage* next          # of all there are
 
 cdef struct SharedPage:     # what a layer has of a page of RAM

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vm.cli.options import Address, build_machine, log_options, machine_options, refuse_unfit
+from vm.cli.options import (
+    GDB_OPTION,
+    Address,
+    build_machine,
+    log_options,
+    machine_options,
+    refuse_beside_gdb,
+    refuse_unfit,
+)
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -34,6 +42,7 @@ Examples:
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real")
 @log_options
+@GDB_OPTION
 @click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
               help="Save a snapshot in FILE when the guest has printed TEXT, and exit: 0, or 124 if it never does.")
 @click.option("--from", "source", metavar="FILE", help="Go on from the file of a snapshot instead: as vm restore.")
@@ -48,7 +57,7 @@ Examples:
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         **options: Any) -> int:
+         gdb: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -79,6 +88,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
+    refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
 
     from vm.cli.logs import logged
 
@@ -94,7 +104,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
-            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0))
+            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
 
 
 def given_beside(allowed: tuple[str, ...]) -> list[str]:
@@ -105,8 +115,11 @@ def given_beside(allowed: tuple[str, ...]) -> list[str]:
     return [parameter.opts[0] for parameter in given]
 
 
-def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool) -> int:
-    """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input."""
+def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None) -> int:
+    """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input.
+
+    `gdb`: where a debugger may come.
+    """
     from vm.cli.guest_shell import PipedShell, run_command
     from vm.cli.logs import audience_or
     from vm.cli.session import run_to_end
@@ -115,6 +128,10 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
     if command is not None:
         return run_command(machine, name, command, timeout)
     terminal = audience_or(machine, PipedShell if piped else Terminal)
+    if gdb is not None:
+        from vm.cli.debugging import debug_to_end
+
+        return debug_to_end(machine, name, gdb, terminal_class=terminal)
     return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
 
 

@@ -79,6 +79,20 @@ def log_options(command: Command) -> Command:
     return command
 
 
+GDB_OPTION = click.option("--gdb", metavar="PORT|PATH|stdio",
+                          help="Let GDB come at any time: to a port of this computer, HOST:PORT, or a path for a "
+                               "socket. Over stdio it is there from the start.")
+
+
+def refuse_beside_gdb(gdb: str | None, file: str | None = None, **others: object) -> None:
+    """Raises UsageError for options, by name, that limit a run or type into the guest; and where one stream is two."""
+    if (gdb, file) == ("stdio", "-"):
+        raise click.UsageError("standard input is FILE or the debugger's, not both", click.get_current_context())
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
+    if gdb is not None and given:
+        raise click.UsageError(f"--gdb goes without {', '.join(given)}", click.get_current_context())
+
+
 def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
     """Raises UsageError for what does not go together."""
     if record and replay:

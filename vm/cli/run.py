@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import Address, build_machine, log_options, machine_options, refuse_unfit
+from vm.cli.options import (
+    GDB_OPTION,
+    Address,
+    build_machine,
+    log_options,
+    machine_options,
+    refuse_beside_gdb,
+    refuse_unfit,
+)
 from vm.errors import LoadError
 
 if TYPE_CHECKING:
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("file", metavar="FILE")
 @machine_options(memory="128M", clock="virtual")
 @log_options
+@GDB_OPTION
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
 @click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
               help="Afterwards write the words between begin_signature and end_signature here.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
-        quiet: bool, record: str | None, replay: str | None, **options: Any) -> int:
+        quiet: bool, record: str | None, replay: str | None, gdb: str | None, **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
@@ -46,6 +55,7 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
     from vm.terminal import Terminal
 
     refuse_unfit(record, replay, options["clock"])
+    refuse_beside_gdb(gdb, file, max_instructions=max_instructions, timeout=timeout)
     if signature is not None and not os.path.exists(signature):
         folder = os.path.dirname(signature) or "."
         if not os.access(folder, os.W_OK):
@@ -55,8 +65,13 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
         program = machine.load(sys.stdin.buffer if file == "-" else file, address=address)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
         with logged(machine, record, replay):
-            code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet,
-                              terminal_class=audience_or(machine, Terminal))
+            terminal = audience_or(machine, Terminal)
+            if gdb is None:
+                code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet, terminal_class=terminal)
+            else:
+                from vm.cli.debugging import debug_to_end
+
+                code = debug_to_end(machine, file, gdb, quiet=quiet, terminal_class=terminal)
         if signature is not None and place is not None:
             write_signature(machine, place, signature)
         return code

@@ -7,6 +7,7 @@ A reset that the guest asks for starts it anew. Exit codes: what the guest says 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from vm.cli.exit_codes import CRASHED, NOBODY_READS, NOT_DONE
 from vm.machine import Machine
@@ -34,9 +35,15 @@ def run_to_end(machine: Machine, name: str, instructions: int | None = None, tim
         return NOBODY_READS
 
 
-def run_with_input(machine: Machine, terminal: Terminal, instructions: int | None, timeout: float | None) -> Stop:
+def nobody() -> bool:
+    return False
+
+
+def run_with_input(machine: Machine, terminal: Terminal, instructions: int | None = None, timeout: float | None = None,
+                   asked: Callable[[], bool] = nobody) -> Stop:
     """Run through resets. In virtual time a guest that waits is idle at once: then wait for the user as it does.
 
+    `asked` tells whether somebody else than the terminal has requested a stop.
     While nobody takes what the guest has printed, it does not run; who asked to quit is heard all the same.
     """
     last_step = None if instructions is None else machine.steps + instructions
@@ -54,6 +61,8 @@ def run_with_input(machine: Machine, terminal: Terminal, instructions: int | Non
                 machine.reset()
         elif stop.reason is StopReason.IDLE and terminal.feeding:
             machine.inputs.poll(time_left())
+        elif stop.reason is StopReason.REQUESTED and asked():
+            return stop
         elif stop.reason is not StopReason.REQUESTED:           # which is the terminal's request, as it is stalled
             return stop if terminal.flush(time_left) else stop._replace(reason=StopReason.TIMEOUT)
         while terminal.stalled and not terminal.quitting and time_left() != 0:

@@ -1,0 +1,235 @@
+"""Sessions of GDB itself, scripted: what it shows is checked."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import vm
+from tests import tools
+from tests.assembler import assemble_elf
+
+pytestmark = tools.needs("gdb-multiarch")
+
+SECONDS = 60
+COMMAND = f"{sys.executable} -c 'from vm.cli import main; main()'"
+# Two harts call `work`, which calls `add_one`; then an environment call, and another one from user mode.
+GUEST = """
+    csrr t0, mhartid
+    la   sp, stack
+    slli t1, t0, 10
+    add  sp, sp, t1
+    la   t1, handler
+    csrw mtvec, t1
+    call work
+.globl call
+call:
+    ecall
+.globl returned
+returned:
+    la   t1, user
+    csrw mepc, t1
+    li   t1, 0x1800
+    csrc mstatus, t1
+    li   t1, -1
+    csrw pmpaddr0, t1
+    li   t1, 0x1f
+    csrw pmpcfg0, t1
+.globl leave
+leave:
+    mret
+.globl user
+user:
+    j    user
+
+.globl work
+.type work, @function
+work:
+    addi sp, sp, -16
+    sd   ra, 8(sp)
+    call add_one
+    ld   ra, 8(sp)
+    addi sp, sp, 16
+    ret
+
+.globl add_one
+.type add_one, @function
+add_one:
+    la   t1, counter
+    slli t2, t0, 3
+    add  t1, t1, t2
+    li   t3, 3
+2:  ld   t2, 0(t1)
+    addi t2, t2, 1
+    sd   t2, 0(t1)
+    addi t3, t3, -1
+    bnez t3, 2b
+    ret
+
+    .balign 4
+.globl handler
+.type handler, @function
+handler:
+    csrr t1, mepc
+    addi t1, t1, 4
+    csrw mepc, t1
+    mret
+    .balign 8
+.globl counter
+counter: .dword 0, 0
+    .balign 16
+    .space 1024
+stack:
+    .space 2048
+"""
+
+
+def gdb(*commands: str, elf=None, target: str | None = None, options: str = "--memory 2M") -> str:
+    """Let GDB do the commands; all that it says. Each is echoed before, as `[N]`."""
+    elf = elf or assemble_elf(GUEST)
+    target = target or f"| {COMMAND} gdb {elf} --at stdio {options}"
+    script = ["set pagination off", "set confirm off", "set height 0", "set width 0", f"target remote {target}"]
+    for number, command in enumerate(commands):
+        script += [f"echo [{number}]\\n", command]
+    done = subprocess.run(["gdb-multiarch", "-nx", "-q", str(elf)], input="\n".join([*script, "kill", ""]), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
+                          env=os.environ | {"LC_ALL": "C"})
+    return done.stdout.replace("(gdb) ", "")
+
+
+def parts(told: str, count: int) -> list[str]:
+    """What was said of each command."""
+    found = []
+    for number in range(count):
+        found.append(told.partition(f"[{number}]\n")[2].partition(f"[{number + 1}]\n")[0])
+    return found
+
+
+def session(*commands: str, **how) -> list[str]:
+    return parts(gdb(*commands, **how), len(commands))
+
+
+def test_breakpoint_by_symbol_on_two_harts_with_backtrace_and_finish():
+    threads, _, first, trace, hart, second, other, _, finished = session(
+        "info threads", "break add_one", "continue", "backtrace 3", "print $mhartid", "continue", "print $mhartid",
+        "delete", "finish", options="--memory 2M --harts 2")
+    assert 'Thread 1 "hart 0" (started, M)' in threads and 'Thread 2 "hart 1" (started, M)' in threads
+    assert "Breakpoint 1, " in first and "add_one ()" in first
+    lines = [line for line in trace.splitlines() if line.startswith("#")]
+    assert [line.split(" in ")[1] for line in lines] == ["add_one ()", "work ()", "_start ()"]
+    assert "Run till exit" in finished and "work ()" in finished
+    assert "Breakpoint 1, " in second
+    assert {hart.split()[-1], other.split()[-1]} == {"0", "1"}
+
+
+def test_watchpoint():
+    _, *hits, gone, stepped = session("watch *(long *)&counter", "continue", "continue", "continue", "delete",
+                                      "stepi")
+    for old, hit in enumerate(hits):
+        assert f"Old value = {old}\nNew value = {old + 1}\n" in hit
+    assert "add_one ()" in stepped and "Error" not in gone
+
+
+def test_steps_over_ecall_and_mret():
+    answers = session("break call", "continue", "stepi", "stepi 3", "stepi", "break leave", "continue", "print $priv",
+                      "stepi", "print $priv", "stepi")
+    assert "<handler>" in answers[2] or "in handler ()" in answers[2]
+    assert "in handler ()" in answers[3]
+    assert "returned" in answers[4]                     # mret leads behind the call
+    assert answers[7].strip().endswith("= 3") and answers[9].strip().endswith("= 0")
+    assert "in user ()" in answers[8] and "in user ()" in answers[10]
+
+
+def test_registers_and_memory_can_be_written():
+    answers = session("set var $a0 = 0x1234", "print/x $a0", "set var *(long *)&counter = 77",
+                      "print *(long *)&counter",
+                      "set var $ft0.double = 2.5", "print $ft0", "set var $mscratch = 5", "print $mscratch",
+                      "info registers mstatus", "print $pc", "x/2i $pc")
+    assert answers[1].strip().endswith("= 0x1234")
+    assert answers[3].strip().endswith("= 77")
+    assert "double = 2.5" in answers[5]
+    assert answers[7].strip().endswith("= 5")
+    assert "MIE:0" in answers[8]
+    assert "_start" in answers[9] and "csrr" in answers[10]
+
+
+def test_reverse():
+    answers = session("break add_one", "continue", "delete", "watch *(long *)&counter", "continue", "continue",
+                      "reverse-continue", "print *(long *)&counter", "reverse-continue", "delete", "reverse-stepi",
+                      "reverse-continue", "print $pc", options="--memory 2M --history")
+    assert "Old value = 2\nNew value = 1" in answers[6]
+    assert answers[7].strip().endswith("= 1")
+    assert "Old value = 1\nNew value = 0" in answers[8]
+    assert "add_one ()" in answers[10]
+    assert "No more reverse-execution history." in answers[11]
+    assert "_start" in answers[12]
+
+
+def test_without_history():
+    _, back, begun, _, again = session("stepi", "reverse-stepi", "monitor history", "stepi", "reverse-stepi")
+    assert "`monitor history` begins one" in back
+    assert "a history is kept from step 1 on" in begun
+    assert "Error" not in again and "history is kept" not in again
+
+
+def test_one_hart_alone():
+    answers = session("thread 2", "set scheduler-locking on", "stepi", "stepi", "thread 1", "print $pc",
+                      options="--memory 2M --harts 2")
+    assert "_start" in answers[5] and "+" not in answers[5]         # it has not moved
+
+
+def test_monitor():
+    told, python, wrong = session("monitor info harts", "monitor py [each.id for each in machine.harts]",
+                                  "monitor what")
+    assert "<hart 0: started, pc 0x80000000, privilege M>" in told
+    assert python.strip() == "[0]"
+    assert "there is no command what" in wrong
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A machine with the guest, served at a path by a thread; gives both."""
+    with vm.Machine(memory="2M", harts=2) as machine, machine.gdb(str(tmp_path / "gdb")) as server:
+        machine.load(assemble_elf(GUEST))
+        thread = threading.Thread(target=server.serve, daemon=True)
+        thread.start()
+        yield machine, server
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def test_detach_and_attach_again(served):
+    machine, server = served
+    elf = assemble_elf(GUEST)
+    here = ["gdb-multiarch", "-nx", "-q", "-batch", "-ex", "set confirm off", "-ex", f"target remote {server.address}"]
+
+    def attached(*commands: str) -> str:
+        arguments = [argument for command in commands for argument in ("-ex", command)]
+        return subprocess.run([*here, *arguments, str(elf)], capture_output=True, text=True, timeout=SECONDS,
+                              check=True).stdout
+
+    told = attached("break add_one", "continue", "detach")
+    assert "Breakpoint 1, " in told and "detached" in told
+    steps = machine.steps
+    while machine.steps < steps + 100_000:              # it runs on, past the breakpoint
+        time.sleep(0.001)
+    told = attached("info threads", "print $priv", "print *(long *)&counter", "kill")
+    assert "user ()" in told and "$1 = 0" in told and "$2 = 3" in told
+
+
+def test_interrupt(served):
+    """Ctrl-C: GDB turns SIGINT into the byte 3."""
+    _, server = served
+    commands = ["set confirm off", f"target remote {server.address}", "continue", "print $priv", "kill"]
+    arguments = [argument for command in commands for argument in ("-ex", command)]
+    with subprocess.Popen(["gdb-multiarch", "-nx", "-q", "-batch", *arguments, str(assemble_elf(GUEST))], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as debugger:
+        machine = served[0]
+        while machine.steps < 100_000:
+            time.sleep(0.001)
+        debugger.send_signal(2)
+        told = debugger.communicate(timeout=SECONDS)[0]
+    assert "received signal SIGINT" in told and "user ()" in told and "$1 = 0" in told

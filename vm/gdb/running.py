@@ -1,0 +1,199 @@
+"""Letting the machine run as a debugger asks for: on, by single instructions of one hart, and backwards.
+
+Harts take turns in one thread. Whatever is asked of one hart, the others run too when it is their turn; except where
+one hart alone is stepped (`vCont;s:N` and nothing for the others): that is given the turn, and only its instruction is
+executed. A hart that waits has none: then the others run until it goes on, as they do in a recording or a replay, where
+the turns are part of what is repeated.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from vm.errors import ConfigurationError
+from vm.gdb.link import Link
+from vm.gdb.points import Points
+from vm.gdb.stops import ABORTED, BEGINNING_OF_HISTORY, ENDS, INTERRUPTED, Halt, halt_of
+from vm.hart import Hart
+from vm.reverse import Past
+from vm.stop import Stop, StopReason
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
+    from vm_native.execution.scheduler import Scheduler
+
+INNERMOST = -3                      # frames of an exception that a debugger shows
+HITS = (StopReason.BREAKPOINT, StopReason.WATCHPOINT)
+
+
+class Driver(Protocol):
+    """Who runs the machine, and has its console."""
+
+    @property
+    def quitting(self) -> bool:
+        """Whether the user wants all of it to end."""
+
+    def run(self, instructions: int | None) -> Stop:
+        """Run the machine, through resets that the guest asks for."""
+
+
+class PlainDriver:
+    """Of a program that has the machine for itself."""
+
+    quitting = False
+
+    def __init__(self, machine: Machine):
+        self._machine = machine
+
+    def run(self, instructions: int | None) -> Stop:
+        machine = self._machine
+        last_step = None if instructions is None else machine.steps + instructions
+        while True:
+            stop = machine.run(None if last_step is None else last_step - machine.steps)
+            if stop.reason is not StopReason.RESET:
+                return stop
+            if machine.inputs.history is None or machine.inputs.history.live:       # else the log has it
+                machine.reset()
+
+
+class Resume(NamedTuple):
+    """What a debugger asks for.
+
+    - hart: whose steps count. others: whether the other harts may run meanwhile.
+    - within: while the hart's pc is there, from the first address up to before the second, steps go on.
+    """
+
+    action: Literal["run", "step", "step back", "run back"]
+    hart: Hart
+    others: bool = True
+    within: range = range(0)
+
+
+class Running:
+    """Runs a machine for one debugger. `error`: the exception that the last run ended with, if it did."""
+
+    def __init__(self, machine: Machine, scheduler: Scheduler, driver: Driver, points: Points, link: Link):
+        self._machine = machine
+        self._scheduler = scheduler
+        self._driver = driver
+        self._points = points
+        self._link = link
+        self._ended: tuple[int, Stop] | None = None     # told as the end of the history, at this step
+        self.error: Exception | None = None
+
+    def go(self, resume: Resume) -> Halt | Stop:
+        """Do it; the stop as the debugger sees it, or that with which the guest has ended."""
+        if self._ended is not None and self._ended[0] == self._machine.steps and resume.action in ("run", "step"):
+            return self._ended[1]
+        self._ended = self.error = None
+        self._points.settle()
+        self._link.run_begins()
+        try:
+            return ACTIONS[resume.action](self, resume)
+        except Exception as error:      # of a device, or because the machine cannot run: the debugger's user hears it
+            self.error = error
+            text = "".join(traceback.format_exception(error, limit=INNERMOST))
+            return Halt(self._scheduler.current_hart, ABORTED, text=text)
+        finally:
+            self._link.run_ended()
+
+    # --- Forwards ----------------------------------------------------------------------------------------------------
+
+    def _run(self, resume: Resume) -> Halt | Stop:
+        return self._told(self._driver.run(None))
+
+    def _step(self, resume: Resume) -> Halt | Stop:
+        hart = resume.hart
+        while True:
+            stop = self._step_once(hart, resume.others)
+            if stop is not None:
+                return self._told(stop)
+            if hart.pc not in resume.within:
+                return Halt(hart.id)
+
+    def _step_once(self, hart: Hart, others: bool) -> Stop | None:
+        """One instruction of this hart; what stopped the machine before, or with it, if that is worth telling."""
+        before, place = hart.steps, hart.pc
+        if not others:
+            self._give_turn(hart)
+        while hart.steps == before:
+            stop = self._driver.run(1)
+            stands = stop.reason is StopReason.BREAKPOINT and (stop.hart, stop.pc) == (hart.id, place)
+            if stop.reason is not StopReason.BUDGET and not (stands and hart.steps == before):
+                return stop
+        return None
+
+    def _give_turn(self, hart: Hart) -> None:
+        """Let this hart be the next to run, if it does. Its reservation is lost, as it is with each turn."""
+        turn, left, unserved, asked = self._scheduler.save()
+        count, history = len(self._machine.harts), self._machine.inputs.history
+        if (turn == hart.id and left > 0) or count == 1 or hart.state != "started":
+            return
+        if history is None or isinstance(history, Past):
+            self._scheduler.load(((hart.id - 1) % count, 0, unserved, asked))
+        if history is not None:
+            history.wrote(0, b"")       # whose turn it is has come from outside
+
+    def _told(self, stop: Stop) -> Halt | Stop:
+        """The stop as the debugger sees it."""
+        if stop.reason in HITS:
+            reasons = [reason for hit in stop.hits if (reason := self._points.reason(hit))]
+            return Halt(stop.hart, reason=reasons[0] if reasons else b"")
+        if stop.reason is StopReason.REQUESTED and self._link.interrupted:
+            return Halt(self._machine.harts[stop.hart].id, INTERRUPTED)
+        if stop.reason in ENDS:
+            if not isinstance(self._machine.inputs.history, Past):
+                return stop
+            self._ended = self._machine.steps, stop     # there is a way back from here
+        return halt_of(stop)
+
+    # --- Backwards ---------------------------------------------------------------------------------------------------
+
+    def _past(self) -> Past:
+        past = self._machine.inputs.history
+        if not isinstance(past, Past):
+            raise ConfigurationError("no history is kept: `monitor history` begins one")
+        return past
+
+    def _at_beginning(self, hart: int) -> Halt:
+        self._machine.step_back(self._machine.steps - self._past().beginning)
+        return Halt(hart, reason=BEGINNING_OF_HISTORY)
+
+    def _step_back(self, resume: Resume) -> Halt:
+        """To before the last instruction of the hart."""
+        past, hart, machine = self._past(), resume.hart, self._machine
+        before, later, distance = hart.steps, machine.steps, 1
+        while hart.steps == before:
+            if machine.steps == past.beginning:
+                return Halt(hart.id, reason=BEGINNING_OF_HISTORY)
+            later = machine.steps
+            machine.step_back(min(distance, machine.steps - past.beginning))
+            distance *= 2
+        earlier = machine.steps             # the instruction is between there and `later`
+        while later - earlier > 1:
+            middle = (earlier + later) // 2
+            self._stand_at(middle)
+            earlier, later = (middle, later) if hart.steps < before else (earlier, middle)
+        self._stand_at(earlier)
+        return Halt(hart.id)
+
+    def _stand_at(self, step: int) -> None:
+        machine = self._machine
+        if step < machine.steps:
+            machine.step_back(machine.steps - step)
+        while machine.steps < step:         # breakpoints may stop it on the way
+            self._driver.run(step - machine.steps)
+
+    def _run_back(self, resume: Resume) -> Halt | Stop:
+        self._past()
+        if not self._machine.probes:
+            return self._at_beginning(resume.hart.id)
+        stop = self._machine.run_back()
+        return self._at_beginning(stop.hart) if stop.reason is StopReason.BEGINNING else self._told(stop)
+
+
+ACTIONS: dict[str, Callable[[Running, Resume], Halt | Stop]] = {
+    "run": Running._run, "step": Running._step, "step back": Running._step_back, "run back": Running._run_back,
+}
