@@ -1,11 +1,12 @@
 """Each packet of the protocol, by a socket: registers, memory, threads, documents, what is not known."""
 
+import threading
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 import vm
-from tests.gdb.conftest import Client, debugging
+from tests.gdb.conftest import SECONDS, Client, debugging
 from vm.gdb.packets import framed
 
 LOOP = "1: addi t0, t0, 1; j 1b"
@@ -352,6 +353,23 @@ def test_browser_is_hung_up_on(debugged):
     assert stub.socket.recv(10) == b""
     stub.client = Client(stub.server.address)
     assert stub.ask("m80000000,1") != "00"
+
+
+def test_packet_that_comes_with_a_second_debugger():
+    """Whether the first is gone is asked by taking what it has sent; then there is nothing left to take."""
+    with vm.Machine(memory="2M") as machine, machine.gdb(0, wait=True) as server:
+        first = Client(server.address)
+        machine.inputs.poll()                   # it is let in
+        first.send("qC")
+        second = Client(server.address)         # both can be read now
+        serving = threading.Thread(target=server.serve, daemon=True)
+        serving.start()
+        assert first.reply() == "QC1"
+        first.send("k")
+        serving.join(SECONDS)
+        assert not serving.is_alive()
+        second.close()
+        first.close()
 
 
 def test_socket_in_the_file_system(debugged, tmp_path):

@@ -46,7 +46,20 @@ class Link:
         return not self.lost
 
     def on_readable(self) -> None:
-        """Take what has come."""
+        """Take what has come; `is_over` may have taken it already."""
+        if self._has_input():
+            self._take()
+
+    def is_over(self) -> bool:
+        """Whether the debugger is gone; what it has sent before is taken."""
+        while self._has_input():
+            self._take()
+        return self.lost
+
+    def _has_input(self) -> bool:
+        return self.wants_input() and bool(select.select([self], [], [], 0)[0])
+
+    def _take(self) -> None:
         data = self._channel.receive()
         if data and not self._begun and data[0] not in FIRST_BYTES:
             log.warning("gdb: hung up on somebody who does not speak the protocol of debuggers")
@@ -68,12 +81,6 @@ class Link:
                 self._send(b"-")
             elif found is Mark.DAMAGED:
                 self.send(b"E01")
-
-    def is_over(self) -> bool:
-        """Whether the debugger is gone; what it has sent before is taken."""
-        while self.wants_input() and select.select([self], [], [], 0)[0]:
-            self.on_readable()
-        return self.lost
 
     def next_packet(self) -> bytes | None:
         """The payload of the next packet that came, None where none waits. What is stopped is not interrupted."""
