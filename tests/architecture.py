@@ -41,6 +41,7 @@ PYTHON = (
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
     ("gdb",),
+    ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("outlet", "terminal", "testing"),

@@ -28,9 +28,9 @@ from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
+from vm.observing import SightsOfMachine
 from vm.perf_map import PERF_MAP
 from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
-from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
-    from vm.gdb.server import GdbServer
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
@@ -63,7 +62,7 @@ NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # meth
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine(StatesOfMachine):
+class Machine(StatesOfMachine, SightsOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -444,44 +443,6 @@ class Machine(StatesOfMachine):
         if self.memory.open_for_writing:
             raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
                               "memory.writable(...)` block, and let go of slices of its view")
-
-    # --- Probes ------------------------------------------------------------------------------------------------------
-
-    def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
-        """From now on `run` ends before each instruction at this address, with reason `breakpoint`.
-
-        A hart that is reported there goes on past it in the next run. Raises ConfigurationError.
-        """
-        return self._probing.add_breakpoint(address, space)
-
-    def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
-        """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
-
-        - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
-        - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
-          do fetches and the walk of page tables, which can set bits there.
-
-        Raises ConfigurationError where the range is not RAM.
-        """
-        return self._probing.add_watchpoint(address, size, access)
-
-    @property
-    def probes(self) -> tuple[Probe, ...]:
-        """The breakpoints and watchpoints that are set."""
-        return tuple(self._runner.probes.values())
-
-    def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
-        """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
-
-        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
-          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
-        - wait: the machine does not run before a debugger has come.
-
-        Raises ConfigurationError where none can come.
-        """
-        from vm.gdb.server import GdbServer
-
-        return GdbServer(self, self._scheduler, where, wait)
 
     # --- Looking -----------------------------------------------------------------------------------------------------
 
