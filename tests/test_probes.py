@@ -226,7 +226,7 @@ def test_code_that_is_written_anew_keeps_its_breakpoint(guest):
 
 @pytest.mark.parametrize("arguments, said", [
     ((BASE + 1,), "odd"), ((-2,), "64 bits"), ((1 << 64,), "64 bits"), ((BASE, "linear"), "'virtual' or 'physical'"),
-    (("main",), "whole number")])
+    (("main",), "no symbol is called"), ((2.5,), "whole number")])
 def test_place_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine
     with pytest.raises(vm.ConfigurationError, match=said):

@@ -24,6 +24,7 @@ from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, Page
 from vm.events import EventQueue
 from vm.firmware import Firmware
 from vm.hart import Hart, public_names
+from vm.hooking import Hooking
 from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
@@ -59,6 +60,8 @@ MAX_HARTS = 8
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
+IN_HOOKS = {"snapshot", "restore", "fork", "equals", "add_breakpoint", "add_watchpoint", "remove", "on_execute",
+            "on_read", "on_write", "a hook"}    # what they may call; nothing is half done then
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -138,6 +141,8 @@ class Machine(StatesOfMachine, SightsOfMachine):
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
         self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running)
+        self._hooking = Hooking(self._native, self._refuse_if_running, lambda address: self.board.device_at(address))
+        self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
@@ -409,6 +414,7 @@ class Machine(StatesOfMachine, SightsOfMachine):
                               "go of slices of its view")
         self._in_run = True
         try:
+            self._hooking.call_waiting()
             condition = None if until is None else partial(until, self)
             return self._runner.run(instructions, seconds, condition, timeout)
         finally:
@@ -432,7 +438,7 @@ class Machine(StatesOfMachine, SightsOfMachine):
     def _refuse_if_running(self, what: str) -> None:
         if not self._native.usable:
             raise unusable(self._native)
-        if self._in_run:
+        if self._in_run and not (what in IN_HOOKS and self._native.in_hook and self._runner.is_this_thread):
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
         if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "

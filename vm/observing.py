@@ -1,33 +1,54 @@
-"""The part of a machine by which a program looks at its guest: breakpoints, watchpoints, debuggers."""
+"""The part of a machine by which a program looks at its guest: breakpoints, watchpoints, hooks, debuggers."""
 
 from __future__ import annotations
 
 from abc import ABC
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
 
+from vm.arguments import whole_number
+from vm.devices.base import Device
+from vm.errors import ConfigurationError
+from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
+from vm.scope import Where, range_of, scope_of, space_named
+from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
+    from vm.boards import Board
     from vm.gdb.server import GdbServer
+    from vm.hart import Hart
+    from vm.hooking import Hooking
+    from vm.loaders import Program
     from vm.machine import Machine
     from vm.probing import Probing
     from vm.runner import Runner
     from vm_native.execution.scheduler import Scheduler
 
+What = TypeVar("What")
+SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
+
 
 class SightsOfMachine(ABC):
     """What `Machine` lets one see; what is declared here is the machine's."""
 
+    board: Board
+    program: Program | None
     _scheduler: Scheduler
     _runner: Runner
     _probing: Probing
+    _hooking: Hooking
 
-    def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
-        """From now on `run` ends before each instruction at this address, with reason `breakpoint`.
+    def add_breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
+                       asid: int | None = None, satp: int | None = None) -> Breakpoint:
+        """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
-        A hart that is reported there goes on past it in the next run. Raises ConfigurationError.
+        A hart that is reported there goes on past it in the next run. The others as of `on_execute`. Raises
+        ConfigurationError.
         """
-        return self._probing.add_breakpoint(address, space)
+        address = self._address_of(where) if isinstance(where, str) else where
+        return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
     def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
         """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
@@ -45,6 +66,180 @@ class SightsOfMachine(ABC):
         """The breakpoints and watchpoints that are set."""
         return tuple(self._runner.probes.values())
 
+    # --- Hooks -------------------------------------------------------------------------------------------------------
+
+    @overload
+    def on_execute(self, where: Where, function: Callable[[Hart], object], *, space: Space = "virtual",
+                   privilege: int | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
+
+    @overload
+    def on_execute(self, where: Where, *, space: Space = "virtual", privilege: int | None = None,
+                   asid: int | None = None, satp: int | None = None
+                   ) -> HookSetter[Hart]: ...
+
+    def on_execute(self, where: Where, function: Callable[[Hart], object] | None = None, *, space: Space = "virtual",
+                   privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                   ) -> Hook[Hart] | HookSetter[Hart]:
+        """Call a function with the hart before each instruction at an address, in a range, or at a symbol.
+
+        It fires on code that has run, or was compiled, before; elsewhere it costs nothing. All of the machine's state
+        is exact then, and the function may change it: send the hart elsewhere by its `pc`, take and restore snapshots,
+        stop the run, set hooks and remove them. An exception stops the run there and comes out of `run` unchanged;
+        the next run goes on with the instruction.
+
+        - where: an address, a range of them, or a symbol of the program. space: "virtual", in whichever address space
+          that is executed; or "physical".
+        - privilege: 0 (user), 1 (supervisor) or 3 (machine), of the instruction. asid, satp: of the address space, by
+          its number, or by all of satp.
+
+        Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
+        What hooks do to a machine is in no recording and no history of it. Raises ConfigurationError.
+        """
+        addresses = range_of("where", where, self._address_of, 1)
+        setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
+                         space=space_named(space), scope=scope_of(privilege, asid, satp))
+        return set_or_decorate(setter, function)
+
+    @overload
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
+                space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                satp: int | None = None) -> Hook[MemoryAccess]: ...
+
+    @overload
+    def on_read(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
+                asid: int | None = None, satp: int | None = None
+                ) -> HookSetter[MemoryAccess]: ...
+
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
+                space: Space = "virtual", privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
+        """Call a function with a `MemoryAccess` after each instruction that reads RAM there.
+
+        - where: an address or a symbol, from which `size` bytes count, or a range. The others as of `on_execute`.
+
+        What counts as a read is as for `add_watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
+        physical addresses are not RAM.
+        """
+        setter = partial(self._hooking.on_access, f"on_read {named(where)}", access="read", space=space_named(space),
+                         addresses=range_of("where", where, self._address_of, positive(size)),
+                         scope=scope_of(privilege, asid, satp))
+        return set_or_decorate(setter, function)
+
+    @overload
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
+                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                 satp: int | None = None) -> Hook[MemoryAccess]: ...
+
+    @overload
+    def on_write(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
+                 asid: int | None = None, satp: int | None = None
+                 ) -> HookSetter[MemoryAccess]: ...
+
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
+                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                 satp: int | None = None
+                 ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
+        """The same for each instruction that writes there: with the value that was there before, and the new one."""
+        setter = partial(self._hooking.on_access, f"on_write {named(where)}", access="write", space=space_named(space),
+                         addresses=range_of("where", where, self._address_of, positive(size)),
+                         scope=scope_of(privilege, asid, satp))
+        return set_or_decorate(setter, function)
+
+    @overload
+    def on_trap(self, cause: int | None, function: Callable[[Trap], object]) -> Hook[Trap]: ...
+
+    @overload
+    def on_trap(self, cause: int | None = None) -> HookSetter[Trap]: ...
+
+    def on_trap(self, cause: int | None = None, function: Callable[[Trap], object] | None = None
+                ) -> Hook[Trap] | HookSetter[Trap]:
+        """Call a function with a `Trap` after each trap, or each of one cause, has been taken.
+
+        - cause: as mcause has it: of an interrupt bit 63 is set. Environment calls that the machine serves itself, as
+          the firmware of a kernel, are no traps: `on_ecall` has them.
+        """
+        wanted = None if cause is None else whole_number("cause", cause)
+        setter = partial(self._hooking.on_trap, "on_trap" if cause is None else f"on_trap {cause:#x}", cause=wanted)
+        return set_or_decorate(setter, function)
+
+    @overload
+    def on_csr(self, csr: str | int, function: Callable[[CsrAccess], object], *,
+               access: WatchedAccess = "access") -> Hook[CsrAccess]: ...
+
+    @overload
+    def on_csr(self, csr: str | int, *, access: WatchedAccess = "access"
+               ) -> HookSetter[CsrAccess]: ...
+
+    def on_csr(self, csr: str | int, function: Callable[[CsrAccess], object] | None = None, *,
+               access: WatchedAccess = "access"
+               ) -> Hook[CsrAccess] | HookSetter[CsrAccess]:
+        """Call a function with a `CsrAccess` after each instruction that accesses a control and status register.
+
+        - csr: its name or number. access: "read", "write", or "access" for both, which one instruction may do.
+
+        What traps, floating-point instructions and time do to registers does not count. Raises ConfigurationError.
+        """
+        number = CSR_NUMBERS.get(csr, -1) if isinstance(csr, str) else whole_number("csr", csr)
+        if not 0 <= number < 1 << 12:
+            raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
+        setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access_named(access))
+        return set_or_decorate(setter, function)
+
+    @overload
+    def on_mmio(self, where: Where | Device | None, function: Callable[[MmioAccess], object], *,
+                access: WatchedAccess = "access") -> Hook[MmioAccess]: ...
+
+    @overload
+    def on_mmio(self, where: Where | Device | None = None, *, access: WatchedAccess = "access"
+                ) -> HookSetter[MmioAccess]: ...
+
+    def on_mmio(self, where: Where | Device | None = None, function: Callable[[MmioAccess], object] | None = None, *,
+                access: WatchedAccess = "access"
+                ) -> Hook[MmioAccess] | HookSetter[MmioAccess]:
+        """Call a function with an `MmioAccess` after each instruction that accesses a device.
+
+        - where: a device, or its name on the board; a physical address, or a range; None: every device.
+        - access: "read", "write", or "access" for both.
+
+        Raises ConfigurationError.
+        """
+        if isinstance(where, (str, Device)):
+            device = self.board.name_of(where)
+            setter = partial(self._hooking.on_mmio, f"on_mmio {device}", wanted=lambda event: event.device == device)
+        else:
+            addresses = range(1 << 64) if where is None else range_of("where", where, self._address_of, 1)
+            setter = partial(self._hooking.on_mmio, "on_mmio" if where is None else f"on_mmio {named(where)}",
+                             wanted=lambda event: (event.address < addresses.stop
+                                                   and event.address + event.size > addresses.start))
+        return set_or_decorate(partial(setter, access=access_named(access)), function)
+
+    @overload
+    def on_ecall(self, number: int | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
+
+    @overload
+    def on_ecall(self, number: int | None = None) -> HookSetter[Hart]: ...
+
+    def on_ecall(self, number: int | None = None, function: Callable[[Hart], object] | None = None
+                 ) -> Hook[Hart] | HookSetter[Hart]:
+        """Call a function with the hart before each `ecall`, from whichever privilege.
+
+        - number: what a7 holds, where only one call is wanted: of SBI the extension, of Linux the system call.
+
+        To serve the call, set its results and let `hart.pc` be 4 more: the instruction is then not executed.
+        """
+        call = None if number is None else whole_number("number", number)
+        setter = partial(self._hooking.on_call, "on_ecall" if call is None else f"on_ecall {call:#x}",
+                         wanted=lambda hart: call is None or hart.x[SYSTEM_CALL] == call)
+        return set_or_decorate(setter, function)
+
+    def _address_of(self, symbol: str) -> int:
+        if self.program is None or symbol not in self.program.symbols:
+            raise ConfigurationError(f"no symbol is called {symbol!r}" + (
+                ": no program is loaded" if self.program is None else f" in {self.program.path}"))
+        return self.program.symbols[symbol].address
+
+    # --- Debuggers ---------------------------------------------------------------------------------------------------
+
     def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
         """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
 
@@ -57,3 +252,32 @@ class SightsOfMachine(ABC):
         from vm.gdb.server import GdbServer
 
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
+
+
+def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
+                    ) -> Hook[What] | HookSetter[What]:
+    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what is none."""
+    if function is None:
+        return lambda function: setter(function=function)
+    if not callable(function):
+        raise ConfigurationError(f"function={function!r}: it is called with what has happened")
+    return setter(function=function)
+
+
+def named(where: Where) -> str:
+    if isinstance(where, range):
+        return f"[{where.start:#x}, {where.stop:#x})"
+    return where if isinstance(where, str) else f"{where:#x}"
+
+
+def positive(size: int) -> int:
+    number = whole_number("size", size)
+    if number < 1:
+        raise ConfigurationError(f"size={size}: at least one byte")
+    return number
+
+
+def access_named(access: WatchedAccess) -> WatchedAccess:
+    if access not in get_args(WatchedAccess):
+        raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
+    return access

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
-from vm.arguments import whole_number
 from vm.errors import ConfigurationError
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
+from vm.scope import Scope, in_64_bits, space_named
 from vm_native.execution.native_machine import NativeMachine
 
 
@@ -23,15 +23,13 @@ class Probing:
         self._probes = probes
         self._refuse = refuse
 
-    def add_breakpoint(self, address: int, space: Space) -> Breakpoint:
+    def add_breakpoint(self, address: int, space: Space, scope: Scope) -> Breakpoint:
         """As `Machine.add_breakpoint`."""
         self._refuse("add_breakpoint")
-        if space not in get_args(Space):
-            raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
-        address = in_64_bits("address", address)
+        space, address = space_named(space), in_64_bits("address", address)
         if address % 2:
             raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
-        number = self._native.add_breakpoint(address, physical=space == "physical")
+        number = self._native.add_breakpoint(address, physical=space == "physical", scope=scope)
         self._probes[number] = probe = Breakpoint(address, space, partial(self._remove, number))
         return probe
 
@@ -71,10 +69,3 @@ class Probing:
                 raise ConfigurationError(f"{probe!r} is not set, of this machine")
         return tuple(probes)
 
-
-def in_64_bits(name: str, value: int) -> int:
-    """An address or a size in a space of 64 bits. Raises ConfigurationError."""
-    number = whole_number(name, value)
-    if not 0 <= number < 1 << 64:
-        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
-    return number

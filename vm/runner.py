@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 from typing import NamedTuple, NoReturn
@@ -35,6 +36,11 @@ class Limits(NamedTuple):
     guest_ns: int
     host_ns: int
 
+    def moved(self, steps: int, ns: int) -> Limits:
+        """As far away as they were, of a machine that has gone to another state."""
+        return Limits(self.steps if self.steps == NEVER else self.steps + steps,
+                      self.guest_ns if self.guest_ns == NEVER else self.guest_ns + ns, self.host_ns)
+
 
 class Ceiling(NamedTuple):
     """A guest time that no run goes past, whatever its own limits are: there `passed` is called, which raises.
@@ -52,7 +58,7 @@ class Runner(Stateful):
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
                "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices",
-               "_ceiling", "last_stop")
+               "_ceiling", "last_stop", "_start", "_moved")
 
     firmware: Firmware
 
@@ -74,6 +80,8 @@ class Runner(Stateful):
         self.thread: int | None = None      # which `run` is in; None: it is not
         self.between_slices = True          # nothing is half done
         self._ceiling: Ceiling | None = None
+        self._start = 0                     # the step at which the run began
+        self._moved = 0, 0                  # by how many steps and ns hooks have moved the machine in it
         self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
 
     def limit(self, ceiling: Ceiling) -> None:
@@ -129,6 +137,11 @@ class Runner(Stateful):
         return self.thread is None or (self.between_slices and self.thread == threading.get_ident())
 
     @property
+    def is_this_thread(self) -> bool:
+        """Whether it runs, in the thread that asks."""
+        return self.thread == threading.get_ident()
+
+    @property
     def steps(self) -> int:
         return self._clock.steps
 
@@ -140,8 +153,8 @@ class Runner(Stateful):
         history = self._inputs.history
         if history is not None:
             history.begin()
-        start, self.last_stop = self.steps, None
-        limits = Limits(NEVER if instructions is None else start + instructions,
+        self._start, self._moved, self.last_stop = self.steps, (0, 0), None
+        limits = Limits(NEVER if instructions is None else self._start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
         try:
@@ -158,8 +171,9 @@ class Runner(Stateful):
             if history is not None:
                 history.end()
         self._requested = None
-        self.last_stop = self._stop(reason, start, number, exit_code)
-        if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < limits.guest_ns:
+        self.last_stop = self._stop(reason, number, exit_code)
+        last_ns = limits.moved(*self._moved).guest_ns
+        if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < last_ns:
             self._ceiling.passed()
         return self.last_stop
 
@@ -186,9 +200,12 @@ class Runner(Stateful):
                 if due is None:
                     return StopReason.REPLAYED, self._scheduler.current_hart, None
                 last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
+            moved = self._moved
             code, number = self._scheduler.run(min(last_step - self.steps, most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
+            if self._moved != moved:
+                limits = limits.moved(self._moved[0] - moved[0], self._moved[1] - moved[1])
             if history is not None and code in NOTICED:
                 history.before_serving()
             serve, reason = OUTCOMES[code]
@@ -214,9 +231,16 @@ class Runner(Stateful):
         self._inputs.take(ready)
         self._look_at_ns = time.monotonic_ns() + INPUT_EVERY_NS
 
-    def _stop(self, reason: StopReason, start: int, number: int, exit_code: int | None = None) -> Stop:
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Inside, the machine goes to another state; in a run, of which a hook does that, limits move along."""
+        steps, ns = self._clock.steps, self._clock.now_ns()
+        yield
+        self._moved = self._moved[0] + self._clock.steps - steps, self._moved[1] + self._clock.now_ns() - ns
+
+    def _stop(self, reason: StopReason, number: int, exit_code: int | None = None) -> Stop:
         hart = self._harts[number]
-        steps = self.steps - start
+        steps = self.steps - self._start - self._moved[0]
         if reason is StopReason.UNHANDLED_TRAP:
             pc, (cause, value) = hart.pc, hart.trap
         elif reason is StopReason.TRAP_LOOP:
@@ -231,6 +255,9 @@ class Runner(Stateful):
 
     def _end(self, limits: Limits, number: int) -> bool:
         return False
+
+    def _go_on(self, limits: Limits, number: int) -> bool:
+        return True
 
     def _spend(self, limits: Limits, number: int) -> bool:
         return self.steps < limits.steps
@@ -304,6 +331,7 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "firmware": Outcome(Runner._serve_call),
     "watch": Outcome(partial(Runner._take_hits, reason=StopReason.WATCHPOINT)),
     "breakpoint": Outcome(partial(Runner._take_hits, reason=StopReason.BREAKPOINT)),
+    "restored": Outcome(Runner._go_on),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from vm.arguments import refuse_other, whole_number
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vm.console import Console
     from vm.events import EventQueue
     from vm.hart import Hart
+    from vm.hooking import Hooking
     from vm.inputs import Inputs
     from vm.log import Log
     from vm.memory import Memory
@@ -61,6 +63,7 @@ class StatesOfMachine(ABC):
     _scheduler: Scheduler
     _runner: Runner
     _probing: Probing
+    _hooking: Hooking
     _plan: MachinePlan
     _start: Start | None
     _in_run: bool                           # or is between two states
@@ -101,11 +104,17 @@ class StatesOfMachine(ABC):
         was.
         """
         self._refuse_unless_still("snapshot")
-        self._in_run = True             # for other threads
-        try:
+        with self._busy():
             return self._take_snapshot()
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Other threads find the machine running."""
+        before, self._in_run = self._in_run, True
+        try:
+            yield
         finally:
-            self._in_run = False
+            self._in_run = before
 
     def _take_snapshot(self) -> Snapshot:
         """`snapshot`, between two runs or two slices."""
@@ -137,14 +146,11 @@ class StatesOfMachine(ABC):
         refuse_other("restore() takes what snapshot() gave", snapshot, Snapshot)
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
-        self._in_run = True             # for other threads
-        try:
+        with self._busy():
             if snapshot.plan is self._plan:
                 self._go_to(snapshot)
             else:
                 self._go_abroad(snapshot)
-        finally:
-            self._in_run = False
 
     def _go_abroad(self, snapshot: Snapshot) -> None:
         """The same with a state that another machine, or who knows who, has made: where it is none, nothing happens."""
@@ -169,15 +175,17 @@ class StatesOfMachine(ABC):
         """`restore` of a machine of the same shape, between two runs or two slices."""
         self._map_devices()
         state = snapshot.state
-        self._native.restore(state.memory, state.harts)
-        if snapshot.start is not self._start:
-            self._runner.reset()
-            self._belong_to(snapshot.start)
-        for name, part in self._parts().items():
-            saved = state.parts[name]
-            if part.differs(saved):
-                part.load(saved)
-        self._scheduler.settle_harts()
+        with self._runner.moving():
+            self._native.restore(state.memory, state.harts)
+            self._hooking.forget_waiting()
+            if snapshot.start is not self._start:
+                self._runner.reset()
+                self._belong_to(snapshot.start)
+            for name, part in self._parts().items():
+                saved = state.parts[name]
+                if part.differs(saved):
+                    part.load(saved)
+            self._scheduler.settle_harts()
         self._stands_on = snapshot
 
     @overload

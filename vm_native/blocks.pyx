@@ -358,8 +358,8 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
         size -= part
 
 
-cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noexcept nogil:
-    """Kill the blocks that reach over this address, physical or virtual, or up to it: they will end elsewhere now."""
+cdef void drop_blocks_at(Machine* machine, uint64_t address, uint64_t size, bint physical) noexcept nogil:
+    """Kill the blocks that reach into this range, physical or virtual, or up to it: they will end elsewhere now."""
     cdef CodePage* page = machine.blocks.records
     cdef Block* block = machine.blocks.newest
     cdef Block* older
@@ -367,7 +367,7 @@ cdef void drop_blocks_at(Machine* machine, uint64_t address, bint physical) noex
     while block != NULL:
         older = block.older
         start = block.key.physical if physical else block.key.pc
-        if address - start <= block.size:
+        if address - start <= block.size or start - address < size:
             kill_block(machine, block)
         block = older
     while page != NULL:                 # where there is a breakpoint, no shared code is asked for

@@ -48,6 +48,7 @@ cdef enum StopCode:
     STOP_SLEEP = 13         # real time: every hart waits, the caller may sleep until the next deadline
     STOP_WATCH = 14         # an access to a watched range has been done
     STOP_BREAKPOINT = 15    # the next instruction is at a breakpoint
+    STOP_HOOK = 16          # events wait for the hooks that asked for them
 
 cdef extern from *:
     bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil
@@ -88,6 +89,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     Block* scratch          # a block for code that is not cached
     uint64_t reported_pc    # of the breakpoint that ended a run last: the hart goes on past it ...
     uint64_t reported_step  # ... if it still stands there; its `consumed_steps` then and 1 more, 0: nowhere
+    uint64_t hooked_pc      # the same of what hooks have been told of last
+    uint64_t hooked_step
+    uint32_t hooked_kinds   # a bit for each EventKind that it was
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -144,27 +148,67 @@ cdef struct Hit:            # an instruction has met a probe
     uint64_t step           # the machine's, before it
     int hart
 
-cdef struct Watch:          # accesses to [base, end), physical, stop the run after their instruction
+cdef struct Scope:          # of a probe: whose accesses and instructions it is about
+    int privileges          # a bit for each
+    uint64_t space          # of the address space's number, those bits that are in the mask
+    uint64_t space_mask
+
+cdef struct Watch:          # accesses to [base, end) stop the run after their instruction, or are told to a hook
     int id
     int accesses            # which
     bint always             # also while probes are only noted
+    bint hook
+    bint physical           # which addresses they are
+    Scope scope
     uint64_t base
     uint64_t end
     Hit hit                 # the last
 
-cdef struct Breakpoint:     # the run stops before the instruction at an address
+cdef struct Breakpoint:     # the run stops before the instruction at an address, or a hook is told
     int id
+    bint hook
     bint physical           # which address it is
+    Scope scope
     uint64_t address
+    uint64_t size           # 1, or more of a hook
     Hit hit
+
+cdef enum EventKind:        # what hooks are told of
+    EVENT_EXECUTE           # of an instruction that is the next one
+    EVENT_READ              # the others are told behind the instruction
+    EVENT_WRITE
+    EVENT_TRAP
+    EVENT_CSR_READ
+    EVENT_CSR_WRITE
+    EVENT_MMIO_READ
+    EVENT_MMIO_WRITE
+    EVENT_CALL              # of an environment call that is the next one
+    EVENT_BLOCK             # of the first instruction of a basic block that is the next one
+    EVENT_KINDS
+
+cdef struct Event:
+    EventKind kind
+    int id                  # of the probe; of those that are for all events of their kind ~kind
+    int hart
+    uint64_t pc             # of the instruction
+    uint64_t address        # physical; of a trap the cause, of a CSR its number
+    int size
+    uint64_t value          # that was read or written
+    uint64_t old            # that was there before
 
 cdef struct Probes:         # probes/ keeps them
     Watch* watches
     int watch_count
+    int virtual_watches     # how many of them have virtual addresses
     Breakpoint* breakpoints
     int breakpoint_count
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted
+    uint32_t wanted         # a bit for each EventKind that a hook is for, of those that have no probe
+    Event* events           # that wait for their hooks
+    int event_room
+    int event_count
+    int event_next          # the first that has not been told
 
 cdef struct IdleMachine:    # execution/allowance.pyx keeps it
     Machine* later          # its neighbours by when they ran
@@ -250,6 +294,8 @@ cdef struct FrontEnd:
     uint32_t nan_single             # what an operation gives for NaN
     uint64_t nan_double
     int (*data_bank)(uint64_t mode) noexcept nogil
+    int (*privilege)(uint64_t mode) noexcept nogil      # of the instructions of a block
+    uint64_t (*address_space)(Cpu* cpu) noexcept nogil  # the number of the one that is translated by now
     bint (*uses_float)(uint64_t mode) noexcept nogil
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:

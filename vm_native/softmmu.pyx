@@ -11,13 +11,15 @@ from vm_native.code_pages cimport code_beside, holds_code, any_translated, untra
 from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
-    CONTINUE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP, CodePage, Cpu, machine_steps, reschedule,
+    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP,
+    CodePage, Cpu, machine_steps, reschedule,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport (
     HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
 )
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
+from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.shared_code cimport is_held
 from vm_native.signals cimport signal_waits
@@ -169,6 +171,7 @@ cdef struct Piece:          # what an operand has on one page
     uint64_t address
     uint64_t physical
     uint64_t size
+    uint64_t old            # what stood there before, where somebody watches it
     RamRegion* region       # NULL: a device or nothing, and then there is no other piece
 
 cdef struct Operand:
@@ -202,12 +205,19 @@ cdef inline int find_operand(
 
 
 cdef inline void accessed(
-    Cpu* cpu, Uop* uop, int64_t budget, int accesses, RamRegion* region, uint64_t physical, uint64_t size
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* piece
 ) noexcept nogil:
     """Ask the watchpoints."""
-    if is_watched(region, physical):
+    if is_watched(cpu.machine, piece.region, piece.physical):
         store_position(cpu, uop, budget)
-        look_at_watches(cpu, accesses, physical, size)
+        look_at_watches(cpu, accesses, piece.address, piece.physical, piece.size, piece.old)
+
+
+cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
+    """What stands in the piece, before the access, for watchpoints."""
+    if is_watched(cpu.machine, piece.region, piece.physical):
+        piece.old = 0
+        memcpy(&piece.old, host_of(piece), piece.size)
 
 
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
@@ -229,7 +239,8 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         return load_from_device(cpu, uop, budget, address, piece[0].physical, kind)
     for i in range(operand.count):
         memcpy(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
-        accessed(cpu, uop, budget, WATCHED_READS, piece[i].region, piece[i].physical, piece[i].size)
+        remember(cpu, &piece[i])
+        accessed(cpu, uop, budget, WATCHED_READS, &piece[i])
     cpu.state.regs[uop.rd] = extend(value, kind)
     return after_load(cpu, uop, budget)
 
@@ -257,6 +268,8 @@ cdef int load_from_device(
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         cpu.state.regs[uop.rd] = extend(value, kind)
+        if is_wanted(cpu.machine, EVENT_MMIO_READ):
+            tell_all(cpu, EVENT_MMIO_READ, pc, physical, size, value, value)
         return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[READ], address)
 
@@ -271,20 +284,18 @@ cdef int device_failed(Cpu* cpu, int status, uint64_t cause, uint64_t address) n
     return TRAP
 
 
-cdef int stored(
-    Cpu* cpu, Uop* uop, int64_t budget, int accesses, RamRegion* region, uint64_t physical, int size
-) noexcept nogil:
+cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* piece) noexcept nogil:
     """Bookkeeping of a store into RAM that the fast path may not do; the bytes are there already.
 
     `accesses` are those that watchpoints are asked about.
     """
-    cdef uint64_t page = (physical - region.base) >> PAGE_SHIFT
-    if region.code[page] & HAS_CODE:
+    cdef uint64_t page = (piece.physical - piece.region.base) >> PAGE_SHIFT
+    if piece.region.code[page] & HAS_CODE:
         note_store_beside_code(cpu.machine, block_of(uop))
         cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
-        invalidate(cpu.machine, physical, size)
-    mark_dirty(region, page)
-    accessed(cpu, uop, budget, accesses, region, physical, size)
+        invalidate(cpu.machine, piece.physical, piece.size)
+    mark_dirty(piece.region, page)
+    accessed(cpu, uop, budget, accesses, piece)
     return CONTINUE
 
 
@@ -314,9 +325,10 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     if piece[0].region == NULL:
         return store_to_device(cpu, uop, budget, address, piece[0].physical, size)
     for i in range(operand.count):
+        remember(cpu, &piece[i])
         memcpy(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
     for i in range(operand.count):
-        stored(cpu, uop, budget, WATCHED_WRITES, piece[i].region, piece[i].physical, <int>piece[i].size)
+        stored(cpu, uop, budget, WATCHED_WRITES, &piece[i])
     return after_store(cpu, uop, budget)
 
 
@@ -336,6 +348,8 @@ cdef int store_to_device(
     status = device_write(cpu.machine.map, physical, size, value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
+        if is_wanted(cpu.machine, EVENT_MMIO_WRITE):
+            tell_all(cpu, EVENT_MMIO_WRITE, pc, physical, size, value, value)
         return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[WRITE], address)
 
@@ -375,19 +389,22 @@ cdef void* atomic_operand(
 
 
 cdef int after_atomic(
-    Cpu* cpu, Uop* uop, int64_t budget, int accesses, uint64_t physical, int size
+    Cpu* cpu, Uop* uop, int64_t budget, int accesses, uint64_t address, uint64_t physical, int size, uint64_t old
 ) noexcept nogil:
+    cdef Piece piece
     if physical == ALLOWED:
         return CONTINUE
-    stored(cpu, uop, budget, accesses, ram_at(cpu.machine.map, physical, size), physical, size)
+    piece = Piece(address, physical, size, old, ram_at(cpu.machine.map, physical, size))
+    stored(cpu, uop, budget, accesses, &piece)
     return after_store(cpu, uop, budget)
 
 
 cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Load-reserved."""
-    cdef uint64_t physical
+    cdef uint64_t physical, address = cpu.state.regs[uop.rs1]
     cdef int status
-    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], READ, size, &physical, &status)
+    cdef Piece piece
+    cdef void* host = atomic_operand(cpu, uop, budget, address, READ, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:
@@ -398,17 +415,18 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cpu.state.reservation.size = size
     cpu.state.regs[uop.rd] = cpu.state.reservation.value
     if physical != ALLOWED:
-        accessed(cpu, uop, budget, WATCHED_READS, ram_at(cpu.machine.map, physical, size), physical, size)
+        piece = Piece(address, physical, size, cpu.state.reservation.value, ram_at(cpu.machine.map, physical, size))
+        accessed(cpu, uop, budget, WATCHED_READS, &piece)
     return after_load(cpu, uop, budget)
 
 
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Store-conditional: succeeds if the reserved bytes still hold the value that was loaded."""
-    cdef uint64_t physical, expected
+    cdef uint64_t physical, expected, address = cpu.state.regs[uop.rs1]
     cdef int status
     cdef bint done = False
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
     if host == NULL:
         return status
     if cpu.reserved_host == <uint64_t>host and <uint64_t>size <= cpu.state.reservation.size:
@@ -419,15 +437,17 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
             done = exchange64(host, cpu.state.reservation.value, value) == cpu.state.reservation.value
     cpu.reserved_host = 0
     cpu.state.regs[uop.rd] = not done
-    return after_atomic(cpu, uop, budget, WATCHED_WRITES, physical, size) if done else CONTINUE
+    if not done:
+        return CONTINUE
+    return after_atomic(cpu, uop, budget, WATCHED_WRITES, address, physical, size, cpu.state.reservation.value)
 
 
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil:
     """Atomic read-modify-write."""
-    cdef uint64_t physical, old
+    cdef uint64_t physical, old, address = cpu.state.regs[uop.rs1]
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:
@@ -439,17 +459,17 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     else:
         old = atomic8(host, operation, value)
     cpu.state.regs[uop.rd] = old
-    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, physical, size)
+    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, address, physical, size, old)
 
 
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
-    cdef uint64_t physical, found
+    cdef uint64_t physical, found, address = cpu.state.regs[uop.rs1]
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     # The sink holds whatever was written to x0 last; as a source x0 is zero.
     cdef uint64_t expected = cpu.state.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
-    cdef void* host = atomic_operand(cpu, uop, budget, cpu.state.regs[uop.rs1], WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:
@@ -461,4 +481,4 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     else:
         found = exchange8(host, expected, value)
     cpu.state.regs[uop.rd] = found
-    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, physical, size)
+    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, address, physical, size, found)

@@ -38,6 +38,10 @@ class DevicesOfBoard:
                 return name
         raise ConfigurationError(f"{device!r} is not attached to this machine")
 
+    def device_at(self, address: int) -> str:
+        """The name of the device that serves a physical address, at which there is one."""
+        return max((placed.address, name) for name, placed in self.devices.items() if placed.address <= address)[1]
+
     def detach(self, device: Device | str, force: bool = False) -> Device:
         """Take a device out of its slot; see `Machine.detach`."""
         name = self.name_of(device)

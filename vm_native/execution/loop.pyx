@@ -150,6 +150,8 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             return
         if cpu.attention:
             cpu.front_end.attend(cpu)
+            if cpu.stop != STOP_NONE:       # hooks are told of the interrupt that it took
+                continue
         status = CONTINUE
         block = remembered(cpu, cpu.state.pc)
         if block == NULL:

@@ -1,4 +1,5 @@
 # A machine as Python builds it.
+from libc.stdint cimport uint64_t
 from vm_native.clock cimport NativeClock
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport Cpu, Machine
@@ -13,5 +14,10 @@ cdef class NativeMachine:
     cdef list harts         # keeps the owners of the CPUs alive
     cdef readonly bint closed
     cdef unsigned int forks     # of this process when the machine was built
+    cdef dict hooks         # what is called for events, by the id of the probe
+    cdef public tuple subjects      # what these are called with, by the number of the hart
+    cdef readonly bint in_hook
+    cdef uint64_t restores  # how often the machine went to another state
 
+    cdef object call_hooks(self)
     cdef void add(self, Cpu* cpu, object owner) except *

@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -12,6 +12,11 @@ from vm_native.shared_code import SharedCode
 from vm_native.state.content import RegionContent
 
 Access = Literal["read", "write", "access", "execute"]
+
+Scope = tuple[int, int, int]
+
+EVENT_KINDS: dict[str, int]
+EVERYWHERE: Scope
 
 class NativeMachine:
     bus: Bus
@@ -42,10 +47,31 @@ class NativeMachine:
     def clear(self, address: int, size: int) -> bool: ...
     def invalidate(self, address: int, size: int) -> None: ...
     noting: bool
+    subjects: tuple[Any, ...]
+    in_hook: bool
     def add_watch(
-        self, address: int, size: int, *, reads: bool, writes: bool, always: bool = False
+        self,
+        address: int,
+        size: int,
+        *,
+        reads: bool,
+        writes: bool,
+        always: bool = False,
+        physical: bool = True,
+        scope: Scope = ...,
+        hook: Callable[[Any, int, int, int, int, int, bool], object] | None = None,
     ) -> int: ...
-    def add_breakpoint(self, address: int, *, physical: bool) -> int: ...
+    def add_breakpoint(
+        self,
+        address: int,
+        size: int = 1,
+        *,
+        physical: bool,
+        scope: Scope = ...,
+        hook: Callable[[Any], object] | None = None,
+    ) -> int: ...
+    def hear(self, kind: int, hook: Callable[..., object] | None) -> None: ...
+    def forget_memory(self) -> None: ...
     def remove_probe(self, id: int) -> None: ...
     def take_hits(self, noted: bool = False) -> list[tuple[int, Access, int, int, int, int, int]]: ...
     def forget_reports(self) -> None: ...

@@ -9,11 +9,16 @@ from vm_native.blocks cimport cover_region, destroy_cache, hand_over, init_cache
 from vm_native.clock cimport NativeClock
 from vm_native.execution.allowance cimport is_idle, machine_goes, run_begins, run_ended
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.machine cimport Cpu, Hit, Probes, break_reservations, reschedule
+from vm_native.machine cimport (
+    EVENT_BLOCK, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EVENT_EXECUTE, EVENT_MMIO_READ, EVENT_MMIO_WRITE,
+    EVENT_READ, EVENT_TRAP, EVENT_WRITE, Breakpoint, Cpu, Event, EventKind, Hit, Probes, Scope, Watch,
+    break_reservations, reschedule,
+)
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
 from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
+from vm_native.probes.hooks cimport forget_events, make_room
 from vm_native.probes.watch cimport add_watch, remove_watch
 from vm_native.shared_code cimport SharedCode, add_layer
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
@@ -44,6 +49,10 @@ if watch_forks():
     raise MemoryError("no room to hear of forks")
 
 
+EVERYWHERE = (0b1111, 0, 0)         # all privileges, all address spaces
+MAX_ADDRESS = (1 << 64) - 1
+
+
 cdef class NativeMachine:
     """The bus, the clock, the block cache and the harts of one machine. RAM is on the bus, or comes by `add_ram`.
 
@@ -58,6 +67,8 @@ cdef class NativeMachine:
         self.clock = clock
         self.compiler = compiler
         self.harts = []
+        self.hooks = {}
+        self.subjects = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline
         self.machine.data_tlb = data_tlb
@@ -77,6 +88,7 @@ cdef class NativeMachine:
         free(self.machine.cpus)
         free(self.machine.probes.watches)
         free(self.machine.probes.breakpoints)
+        free(self.machine.probes.events)
 
     cdef void add(self, Cpu* cpu, object owner) except *:
         cdef Cpu** cpus = <Cpu**>realloc(self.machine.cpus, (len(self.harts) + 1) * sizeof(Cpu*))
@@ -165,8 +177,7 @@ cdef class NativeMachine:
         try:
             return tuple([capture_region(ram) for ram in self.bus.regions])
         finally:
-            for hart in self.harts:
-                hart.forget_memory()
+            self.forget_memory()
 
     def restore(self, contents, harts):
         """Let RAM hold what `capture` of a machine like this one gave, and harts be in the states that they gave.
@@ -182,7 +193,8 @@ cdef class NativeMachine:
                 restore_region(&self.machine, ram, content)
             for hart, state in zip(self.harts, harts, strict=True):
                 hart.load(state)    # which forgets all that it remembers of memory
-            forget_reports(&self.machine)
+            self.forget_reports()
+            self.restores += 1
         finally:
             run_ended(&self.machine)
 
@@ -233,21 +245,93 @@ cdef class NativeMachine:
 
     # --- Probes. No hart may be inside a slice -----------------------------------------------------------------------
 
-    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes, bint always=False):
-        """Stop with STOP_WATCH after each instruction that accesses [address, address + size). Returns an id.
+    # `scope` of a probe: a bit for each privilege whose accesses and instructions it is about, and the address space's
+    # number with a mask of the bits that count.
 
-        `always`: also while probes are only noted. Raises ValueError where that is not RAM of one region.
+    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes, bint always=False,
+                  bint physical=True, scope=EVERYWHERE, hook=None):
+        """Stop with STOP_WATCH after each instruction that accesses [address, address + size); or call `hook` with
+        (subject, pc, address, size, value, old, is it a write) then. Returns an id.
+
+        `always`: also while probes are only noted. Raises ValueError where that is physical, and not RAM of one region.
         """
-        return add_watch(&self.machine, address, size, WATCHED_READS * reads | WATCHED_WRITES * writes, always)
+        cdef int id
+        cdef Watch watch
+        watch.always, watch.hook, watch.physical, watch.scope = always, hook is not None, physical, scope_of(scope)
+        watch.base, watch.end = address, min(address + <object>size, MAX_ADDRESS)
+        watch.accesses = WATCHED_READS * reads | WATCHED_WRITES * writes
+        id = add_watch(&self.machine, &watch)
+        if not physical:
+            self.forget_memory()
+        if hook is not None:
+            self.hooks[id] = hook
+        return id
 
-    def add_breakpoint(self, uint64_t address, *, bint physical):
-        """Stop with STOP_BREAKPOINT before each instruction at this address, virtual or physical. Returns an id."""
-        return add_breakpoint(&self.machine, address, physical)
+    def add_breakpoint(self, uint64_t address, uint64_t size=1, *, bint physical, scope=EVERYWHERE, hook=None):
+        """Stop with STOP_BREAKPOINT before each instruction in [address, address + size), virtual or physical; or call
+        `hook` with the hart's subject then. Returns an id.
+        """
+        cdef int id
+        cdef Breakpoint breakpoint
+        breakpoint.hook, breakpoint.physical, breakpoint.scope = hook is not None, physical, scope_of(scope)
+        breakpoint.address, breakpoint.size = address, size
+        id = add_breakpoint(&self.machine, &breakpoint)
+        if hook is not None:
+            self.hooks[id] = hook
+        return id
+
+    def hear(self, EventKind kind, hook):
+        """Call this for all events of a kind with (subject, pc, address, size, value, old), or with the subject alone
+        where the instruction is the next one; None: for none any more. Raises MemoryError.
+        """
+        make_room(&self.machine)
+        if hook is None:
+            self.hooks.pop(~<int>kind, None)
+            self.machine.probes.wanted &= ~(1 << <int>kind)
+        else:
+            self.hooks[~<int>kind] = hook
+            self.machine.probes.wanted |= 1 << <int>kind
 
     def remove_probe(self, int id):
         """End a watch or a breakpoint. One that there is not does nothing."""
+        cdef int virtual_watches = self.machine.probes.virtual_watches
+        self.hooks.pop(id, None)
         remove_watch(&self.machine, id)
         remove_breakpoint(&self.machine, id)
+        if self.machine.probes.virtual_watches != virtual_watches:
+            self.forget_memory()
+
+    def forget_memory(self):
+        """Let no hart remember anything of memory."""
+        for hart in self.harts:
+            hart.forget_memory()
+
+    cdef object call_hooks(self):
+        """Tell hooks of the events that wait, in their order. What one raises is returned, and the others wait on."""
+        cdef Probes* probes = &self.machine.probes
+        cdef Event* event
+        while probes.event_next < probes.event_count:
+            event = &probes.events[probes.event_next]
+            probes.event_next += 1
+            hook = self.hooks.get(event.id)     # one of the others may have taken it away
+            if hook is None:
+                continue
+            subject = self.subjects[event.hart]
+            self.in_hook = True
+            try:
+                if event.kind in (EVENT_EXECUTE, EVENT_CALL, EVENT_BLOCK):
+                    hook(subject)
+                elif event.kind in (EVENT_READ, EVENT_WRITE):
+                    hook(subject, event.pc, event.address, event.size, event.value, event.old,
+                         event.kind == EVENT_WRITE)
+                else:
+                    hook(subject, event.pc, event.address, event.size, event.value, event.old)
+            except BaseException as error:
+                return error
+            finally:
+                self.in_hook = False
+        forget_events(&self.machine)
+        return None
 
     @property
     def noting(self):
@@ -284,6 +368,7 @@ cdef class NativeMachine:
     def forget_reports(self):
         """The harts have another state: whichever breakpoint one stands at is to be reported."""
         forget_reports(&self.machine)
+        forget_events(&self.machine)
 
     def pass_over(self, int hart):
         """That this hart stands at a breakpoint is known: it goes on past it."""
@@ -311,6 +396,16 @@ cdef class NativeMachine:
         return counters
 
 
+cdef Scope scope_of(scope):
+    privileges, space, space_mask = scope
+    return Scope(privileges, space, space_mask)
+
+
+# Kinds of events, for Python.
+EVENT_KINDS = {
+    "trap": EVENT_TRAP, "csr-read": EVENT_CSR_READ, "csr-write": EVENT_CSR_WRITE, "mmio-read": EVENT_MMIO_READ,
+    "mmio-write": EVENT_MMIO_WRITE, "call": EVENT_CALL, "block": EVENT_BLOCK,
+}
 WATCHED_ACCESSES = {WATCHED_READS: "read", WATCHED_WRITES: "write", WATCHED_READS | WATCHED_WRITES: "access"}
 
 

@@ -19,6 +19,7 @@ cdef class Scheduler:
     cdef int unserved               # why a run ended, where Python has not been told yet; STOP_NONE
 
     cdef int run_harts(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline) noexcept nogil
+    cdef int tell_hooks(self, int code) noexcept nogil
     cdef int next_runnable(self) noexcept nogil
     cdef void give_turn(self, int hart) noexcept nogil
     cdef void settle(self) noexcept nogil

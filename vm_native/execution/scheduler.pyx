@@ -19,9 +19,9 @@ from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
-    STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_IDLE, STOP_NONE, STOP_RAISED,
-    STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED, STOP_WAITING, STOP_WATCH,
-    Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
+    STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_HOOK, STOP_IDLE, STOP_NONE,
+    STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED,
+    STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
 from vm_native.signals cimport signal_waits
 
@@ -61,16 +61,16 @@ cdef class Scheduler:
         Handlers of signals are put off from here on, so that the caller can serve what it is told of: until the next
         run looks for them, or `release_handlers`.
         """
-        cdef int code = self.unserved
+        cdef int code = self.tell_hooks(self.unserved)      # of what waits since one of them has raised
         if code == STOP_NONE:
             run_begins(self.machine)
             with nogil:
                 code = self.run_harts(limit, stop_ns, host_deadline)
                 self.settle()
             run_ended(self.machine)
-            if self.owner.bus.pending_exception is not None:
-                error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
-                raise error
+        if self.owner.bus.pending_exception is not None:
+            error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
+            raise error
         if code not in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
             self.unserved = code
             self.owner.bus.put_off_handlers()
@@ -122,8 +122,32 @@ cdef class Scheduler:
             code = self.run_one_slice(self.machine.cpus[self.turn], length)
             if code == STOP_REQUESTED:
                 self.stop_asked = False
+            code = self.tell_hooks(code)
             if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
                 return code
+
+    cdef int tell_hooks(self, int code) noexcept nogil:
+        """Call hooks for the events that wait, of a slice that has ended for this reason. Why the run ends, if it does.
+
+        Where a hook raises, the run ends for what the slice ended for when it goes on.
+        """
+        cdef uint64_t restores = self.owner.restores
+        if self.machine.probes.event_count == 0:
+            return code
+        self.settle()
+        if code == STOP_HOOK:
+            code = STOP_NONE
+        with gil:
+            error = self.owner.call_hooks()
+            if self.owner.restores != restores:
+                code = STOP_NONE                # which was of another state
+            if error is not None:
+                self.owner.bus.pending_exception = error
+                self.unserved = code if code not in (STOP_WAITING, STOP_RESCHEDULE) else STOP_NONE
+                return STOP_RAISED
+            if not self.owner.usable:           # a hook has forked this process, or closed the machine
+                return STOP_REQUESTED
+        return code if self.owner.restores == restores else STOP_HOOK
 
     cdef bint handler_raised(self) noexcept:
         """Call the handlers of the signals that have come; nothing is half done."""
@@ -290,5 +314,6 @@ cdef class Scheduler:
 STOP_CODES = {
     "budget": STOP_BUDGET, "deadline": STOP_DEADLINE, "timeout": STOP_TIMEOUT, "event": STOP_EVENT,
     "requested": STOP_REQUESTED, "firmware": STOP_FIRMWARE, "watch": STOP_WATCH, "breakpoint": STOP_BREAKPOINT,
+    "restored": STOP_HOOK,
     "sleep": STOP_SLEEP, "idle": STOP_IDLE, "unhandled-trap": STOP_UNHANDLED, "trap-loop": STOP_TRAP_LOOP,
 }

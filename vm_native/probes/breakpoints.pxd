@@ -1,7 +1,7 @@
-# Addresses before whose instruction the run stops. No cached block has such an instruction in it.
+# Addresses before whose instruction the run stops, or a hook is called. No cached block has such an instruction in it.
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block, BlockKey
-from vm_native.machine cimport Cpu, Machine
+from vm_native.machine cimport Breakpoint, Cpu, Machine
 
 cdef inline bint has_breakpoints(Machine* machine) noexcept nogil:
     return machine.probes.breakpoint_count != 0
@@ -9,7 +9,7 @@ cdef inline bint has_breakpoints(Machine* machine) noexcept nogil:
 cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil
 cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil
 cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil
-cdef int add_breakpoint(Machine* machine, uint64_t address, bint physical) except -1
+cdef int add_breakpoint(Machine* machine, const Breakpoint* wanted) except -1
 cdef void remove_breakpoint(Machine* machine, int id) noexcept nogil
 cdef void forget_reports(Machine* machine) noexcept nogil
 cdef void pass_over(Cpu* cpu) noexcept nogil

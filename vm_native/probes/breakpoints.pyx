@@ -1,4 +1,5 @@
-"""Breakpoints: the run stops with STOP_BREAKPOINT before the instruction at an address, virtual or physical.
+"""Breakpoints: the run stops with STOP_BREAKPOINT before the instruction at an address, virtual or physical; or hooks
+are told of that, which may be of a range of addresses.
 
 Nothing is paid where none is set, and elsewhere than at one. Translation ends a block before the address, and what
 stands there is never cached: the run loop comes by each time, and looks here. A block that reached over the address is
@@ -6,40 +7,70 @@ dropped when the breakpoint is set; so is one that ended before it, when that is
 
 A hart that has been reported at a breakpoint goes on past it, as long as nothing has moved it meanwhile.
 """
-from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc
 from vm_native.blocks cimport drop_blocks_at
 from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
-from vm_native.machine cimport STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps
+from vm_native.machine cimport (
+    EVENT_EXECUTE, STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps,
+)
+from vm_native.probes.hooks cimport covers, make_room, tell, told_before
 
 
-cdef inline bint is_at(const Breakpoint* breakpoint, const BlockKey* at) noexcept nogil:
-    return breakpoint.address == (at.physical if breakpoint.physical else at.pc)
+cdef inline bint is_at(Machine* machine, const Breakpoint* breakpoint, const BlockKey* at) noexcept nogil:
+    """Whether it may be met there, in some address space."""
+    return (
+        (at.physical if breakpoint.physical else at.pc) - breakpoint.address < breakpoint.size
+        and breakpoint.scope.privileges >> machine.front_end.privilege(at.mode) & 1
+    )
 
 
 cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil:
     """Whether the instruction there has one."""
     cdef int i
     for i in range(machine.probes.breakpoint_count):
-        if is_at(&machine.probes.breakpoints[i], at):
+        if is_at(machine, &machine.probes.breakpoints[i], at):
             return True
     return False
 
 
 cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
-    """The hart, whose position is exact, is about to execute what is there: whether the run stops first, which is then
-    noted.
+    """The hart, whose position is exact, is about to execute what is there: whether the run stops first, or the slice
+    ends for hooks. That is then noted.
     """
+    return is_breakpoint(cpu.machine, at) and (hooks_at(cpu, at) or breaks_at(cpu, at))
+
+
+cdef bint hooks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
+    """Whether hooks are told. They come first: where they send the hart, another instruction is the next one."""
     cdef Probes* probes = &cpu.machine.probes
+    cdef Breakpoint* breakpoint
     cdef int i
-    if not is_breakpoint(cpu.machine, at):
+    cdef bint found = False
+    if probes.noting:
         return False
+    for i in range(probes.breakpoint_count):
+        breakpoint = &probes.breakpoints[i]
+        if breakpoint.hook and is_at(cpu.machine, breakpoint, at) and covers(&breakpoint.scope, cpu):
+            if not found and told_before(cpu, EVENT_EXECUTE):
+                return False
+            found = True
+            tell(cpu, EVENT_EXECUTE, breakpoint.id, at.pc, at.physical, 0, 0, 0)
+    return found
+
+
+cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Breakpoint* breakpoint
+    cdef int i
+    cdef bint found = False
     if cpu.reported_pc == at.pc and cpu.reported_step == consumed_steps(cpu) + 1 and not probes.noting:
         return False
     for i in range(probes.breakpoint_count):
-        if is_at(&probes.breakpoints[i], at):
-            probes.breakpoints[i].hit = Hit(1, probes.breakpoints[i].address, 0, at.pc, machine_steps(cpu), cpu.number)
-    if probes.noting:
+        breakpoint = &probes.breakpoints[i]
+        if not breakpoint.hook and is_at(cpu.machine, breakpoint, at) and covers(&breakpoint.scope, cpu):
+            breakpoint.hit = Hit(1, breakpoint.address, 0, at.pc, machine_steps(cpu), cpu.number)
+            found = True
+    if probes.noting or not found:
         return False
     pass_over(cpu)
     cpu.stop = STOP_BREAKPOINT
@@ -48,7 +79,7 @@ cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
 
 cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil:
     """How many instructions of a fresh translation stand before the first breakpoint in it."""
-    cdef BlockKey at
+    cdef BlockKey at = block.key
     cdef int i
     for i in range(block.uop_count):
         if block.info[i].opcode != SECOND_CELL and block.info[i].step < block.steps:
@@ -59,8 +90,8 @@ cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil:
     return block.steps
 
 
-cdef int add_breakpoint(Machine* machine, uint64_t address, bint physical) except -1:
-    """Stop before what is at this address; gives an id."""
+cdef int add_breakpoint(Machine* machine, const Breakpoint* wanted) except -1:
+    """Stop before what is at an address, or call a hook; gives an id."""
     cdef Probes* probes = &machine.probes
     cdef Breakpoint* breakpoints = <Breakpoint*>realloc(
         probes.breakpoints, (probes.breakpoint_count + 1) * sizeof(Breakpoint)
@@ -69,11 +100,17 @@ cdef int add_breakpoint(Machine* machine, uint64_t address, bint physical) excep
     if breakpoints == NULL:
         raise MemoryError("no room for another breakpoint")
     probes.breakpoints = breakpoints
-    probes.last_id += 1
     added = &breakpoints[probes.breakpoint_count]
+    added[0] = wanted[0]
     probes.breakpoint_count += 1
-    added.id, added.physical, added.address, added.hit.accesses = probes.last_id, physical, address, 0
-    drop_blocks_at(machine, address, physical)
+    try:
+        make_room(machine)
+    except MemoryError:
+        probes.breakpoint_count -= 1
+        raise
+    probes.last_id += 1
+    added.id, added.hit.accesses = probes.last_id, 0
+    drop_blocks_at(machine, added.address, added.size, added.physical)
     return added.id
 
 
@@ -89,7 +126,7 @@ cdef void remove_breakpoint(Machine* machine, int id) noexcept nogil:
     removed = probes.breakpoints[i]
     probes.breakpoint_count -= 1
     probes.breakpoints[i] = probes.breakpoints[probes.breakpoint_count]
-    drop_blocks_at(machine, removed.address, removed.physical)
+    drop_blocks_at(machine, removed.address, removed.size, removed.physical)
 
 
 cdef void forget_reports(Machine* machine) noexcept nogil:
@@ -97,6 +134,7 @@ cdef void forget_reports(Machine* machine) noexcept nogil:
     cdef int i
     for i in range(machine.cpu_count):
         machine.cpus[i].reported_step = 0
+        machine.cpus[i].hooked_step = 0
 
 
 cdef void pass_over(Cpu* cpu) noexcept nogil:

@@ -1,4 +1,5 @@
-"""Watchpoints: the run stops with STOP_WATCH after each instruction that loads from or stores to a range of RAM.
+"""Watchpoints: the run stops with STOP_WATCH after each instruction that loads from or stores to a range of RAM, or
+hooks are told of the access.
 
 What an instruction does to memory counts: loads, stores, atomics (as both; a load-reserved is a load, and a
 store-conditional that succeeds a store) and the block that cbo.zero clears. Fetches, the page walk with its updates of
@@ -6,47 +7,94 @@ A and D, devices and Python do not, as with the triggers of the debug specificat
 """
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
-from vm_native.machine cimport STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, machine_steps, revoke_reads, revoke_writes
+from libc.string cimport memcpy
+from vm_native.machine cimport (
+    EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, machine_steps, revoke_reads, revoke_writes,
+)
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion
+from vm_native.probes.hooks cimport covers, make_room, tell
 
 
-cdef void look_at_watches(Cpu* cpu, int accesses, uint64_t physical, uint64_t size) noexcept nogil:
-    """An instruction, before which the hart's position still is, has accessed [physical, physical + size), in a watched
-    page; `accesses` are PageCode bits.
+cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil:
+    """Whether anything in this virtual page is watched, in some address space: then the TLB does not keep it."""
+    cdef const Watch* watch
+    cdef int i
+    for i in range(machine.probes.watch_count):
+        watch = &machine.probes.watches[i]
+        if not watch.physical and page < watch.end and watch.base < page + PAGE_SIZE:
+            return True
+    return False
+
+
+cdef void look_at_watches(
+    Cpu* cpu, int accesses, uint64_t address, uint64_t physical, uint64_t size, uint64_t old
+) noexcept nogil:
+    """An instruction, before which the hart's position still is, has accessed `size` bytes at a virtual and a physical
+    address, of which somebody watches something. `accesses` are PageCode bits; `old` is what stood there before.
     """
     cdef Probes* probes = &cpu.machine.probes
     cdef uint64_t step = machine_steps(cpu)
+    cdef uint64_t start
     cdef Watch* watch
-    cdef int i
+    cdef int i, met
     for i in range(probes.watch_count):
         watch = &probes.watches[i]
-        if not watch.accesses & accesses or physical >= watch.end or watch.base >= physical + size:
+        start = physical if watch.physical else address
+        met = watch.accesses & accesses
+        if not met or start >= watch.end or watch.base >= start + size or not covers(&watch.scope, cpu):
+            continue
+        if watch.hook:
+            if not probes.noting:
+                tell_access(cpu, watch, met, physical, size, old)
             continue
         if not watch.hit.accesses or watch.hit.step != step:
             watch.hit = Hit(0, physical, <int>size, cpu.state.pc, step, cpu.number)
-        watch.hit.accesses |= watch.accesses & accesses
+        watch.hit.accesses |= met
         if watch.always or not probes.noting:
             cpu.stop = STOP_WATCH
 
 
-cdef int add_watch(Machine* machine, uint64_t address, uint64_t size, int accesses, bint always) except -1:
-    """Watch [address, address + size); gives its id. Raises ValueError where that is not RAM of one region."""
+cdef void tell_access(
+    Cpu* cpu, const Watch* watch, int accesses, uint64_t physical, uint64_t size, uint64_t old
+) noexcept nogil:
+    cdef RamRegion* region = ram_at(cpu.machine.map, physical, size)
+    cdef uint64_t value = 0
+    memcpy(&value, region.host + (physical - region.base), min(size, sizeof(value)))
+    if size < sizeof(value):
+        old &= (1ULL << 8 * size) - 1       # of an atomic it is extended
+    if accesses & WATCHED_READS:
+        tell(cpu, EVENT_READ, watch.id, cpu.state.pc, physical, <int>size, old, old)
+    if accesses & WATCHED_WRITES:
+        tell(cpu, EVENT_WRITE, watch.id, cpu.state.pc, physical, <int>size, value, old)
+
+
+cdef int add_watch(Machine* machine, const Watch* wanted) except -1:
+    """Watch [base, end); gives its id. Raises ValueError where that is physical and not RAM of one region."""
     cdef Probes* probes = &machine.probes
     cdef Watch* watches
     cdef Watch* watch
-    if not size or ram_at(machine.map, address, size) == NULL:
-        raise ValueError(f"[{address:#x}, {address + <object>size:#x}) is not RAM")
+    if wanted.base >= wanted.end or wanted.physical and ram_at(
+        machine.map, wanted.base, wanted.end - wanted.base
+    ) == NULL:
+        raise ValueError(f"[{wanted.base:#x}, {wanted.end:#x}) is not RAM")
     watches = <Watch*>realloc(probes.watches, (probes.watch_count + 1) * sizeof(Watch))
     if watches == NULL:
         raise MemoryError("no room for another watchpoint")
     probes.watches = watches
-    probes.last_id += 1
     watch = &watches[probes.watch_count]
+    watch[0] = wanted[0]
     probes.watch_count += 1
-    watch.id, watch.accesses, watch.always, watch.hit.accesses = probes.last_id, accesses, always, 0
-    watch.base, watch.end = address, address + size
-    mark_pages(machine, watch)
+    try:
+        make_room(machine)
+    except MemoryError:
+        probes.watch_count -= 1
+        raise
+    probes.last_id += 1
+    watch.id, watch.hit.accesses = probes.last_id, 0
+    probes.virtual_watches += not watch.physical
+    if watch.physical:
+        mark_pages(machine, watch)
     return watch.id
 
 
@@ -79,10 +127,14 @@ cdef void remove_watch(Machine* machine, int id) noexcept nogil:
     removed = probes.watches[i]
     probes.watch_count -= 1
     probes.watches[i] = probes.watches[probes.watch_count]
+    if not removed.physical:
+        probes.virtual_watches -= 1
+        return
     region = ram_at(machine.map, removed.base, 1)
     page = removed.base & PAGE_MASK
     while page < removed.end:
         region.code[(page - region.base) >> PAGE_SHIFT] &= ~(WATCHED_READS | WATCHED_WRITES)
         page += PAGE_SIZE
     for i in range(probes.watch_count):
-        mark_pages(machine, &probes.watches[i])
+        if probes.watches[i].physical:
+            mark_pages(machine, &probes.watches[i])

@@ -91,6 +91,8 @@ front_end.nan_single = NAN32
 front_end.nan_double = NAN64
 front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
+front_end.privilege = privilege.privilege_of
+front_end.address_space = privilege.address_space
 
 
 cdef struct Tables:         # of a hart; the host gives them a page at a time, as they are written

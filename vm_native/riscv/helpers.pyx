@@ -7,11 +7,15 @@ from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM
 from vm_native.arithmetic.operations cimport operate
 from vm_native.blocks cimport invalidate
-from vm_native.ir.block cimport Uop, block_of
-from vm_native.machine cimport CONTINUE, EXIT, RETRY, STOP_NONE, STOP_WAITING, TRAP, Cpu, Helper
+from vm_native.ir.block cimport Uop, block_of, info_of
+from vm_native.machine cimport (
+    CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RETRY, STOP_HOOK, STOP_NONE, STOP_WAITING, TRAP, Cpu,
+    Helper,
+)
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
+from vm_native.probes.hooks cimport is_wanted, tell_all, told_before
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
@@ -64,6 +68,9 @@ cdef int illegal(Cpu* cpu, Uop* uop) noexcept nogil:
 
 cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
+    if is_wanted(cpu.machine, EVENT_CALL) and not told_before(cpu, EVENT_CALL):
+        tell_all(cpu, EVENT_CALL, cpu.state.pc, 0, 0, 0, 0)
+        return RETRY
     if hart.state.privilege == SUPERVISOR and hart.state.sbi:
         return serve_call(cpu)
     return trap(cpu, ECALL_FROM_U + hart.state.privilege, 0)
@@ -185,7 +192,24 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
             return illegal(cpu, uop)
     if rd:
         cpu.state.regs[rd] = old
+    if cpu.machine.probes.wanted:
+        return tell_of_csr(cpu, uop, number, operation != 1 or rd != 0, writes, old)
     return CONTINUE
+
+
+cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, uint64_t old) noexcept nogil:
+    """Hooks, of an access that has been done. csrrw to x0 does not read (section 7.1)."""
+    cdef uint64_t value = old
+    cdef uint64_t pc = cpu.state.pc
+    if reads and is_wanted(cpu.machine, EVENT_CSR_READ):
+        tell_all(cpu, EVENT_CSR_READ, pc, number, 8, old, old)
+    if writes and is_wanted(cpu.machine, EVENT_CSR_WRITE):
+        csr_read(hart_of(cpu), number, &value)          # what it is now: not every bit can be written
+        tell_all(cpu, EVENT_CSR_WRITE, pc, number, 8, value, old)
+    if cpu.stop != STOP_HOOK:
+        return CONTINUE
+    cpu.state.pc = pc + info_of(uop).length
+    return EXIT
 
 
 # --- Caches and waiting ----------------------------------------------------------------------------------------------
@@ -226,7 +250,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t start = address & ~<uint64_t>63
     cdef TlbEntry* entry = entry_of(cpu, start)
-    cdef uint64_t physical
+    cdef uint64_t physical, old
     cdef int status
     cdef RamRegion* region
     if not envcfg_allows(hart_of(cpu), MENVCFG_CBZE):
@@ -241,10 +265,11 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     region = ram_at(cpu.machine.map, physical, 64)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
+    old = (<uint64_t*>(region.host + (physical - region.base)))[0]
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)
-    if is_watched(region, physical):
-        look_at_watches(cpu, WATCHED_WRITES, physical, 64)
+    if is_watched(cpu.machine, region, physical):
+        look_at_watches(cpu, WATCHED_WRITES, start, physical, 64, old)
     return CONTINUE
 
 
@@ -286,8 +311,8 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]
     invalidate(cpu.machine, physical, 16)
-    if is_watched(region, physical):
-        look_at_watches(cpu, WATCHED_READS | WATCHED_WRITES, physical, 16)
+    if is_watched(cpu.machine, region, physical):
+        look_at_watches(cpu, WATCHED_READS | WATCHED_WRITES, address, physical, 16, pair[0])
     return CONTINUE
 
 

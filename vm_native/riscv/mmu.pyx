@@ -15,6 +15,7 @@ from vm_native.memory.tlb cimport (
     EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry,
     write_tag_of,
 )
+from vm_native.probes.watch cimport watches_page
 from vm_native.riscv.constants cimport (
     FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
     MENVCFG_PBMTE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4,
@@ -313,6 +314,8 @@ cdef void fill(
     cdef intptr_t addend
     cdef TlbEntry* entry
     if access != EXECUTE and not cpu.machine.data_tlb:
+        return
+    if access != EXECUTE and cpu.machine.probes.virtual_watches and watches_page(cpu.machine, page):
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page

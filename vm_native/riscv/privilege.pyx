@@ -6,8 +6,9 @@ with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are
 from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
-from vm_native.machine cimport MODE_BITS, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.machine cimport EVENT_TRAP, MODE_BITS, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport TLB_ENTRIES
+from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.riscv.constants cimport (
     IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_STCE,
     MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPIE,
@@ -16,7 +17,7 @@ from vm_native.riscv.constants cimport (
 )
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
-    NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+    MODE_PRIVILEGE, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
 )
 
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
@@ -57,6 +58,16 @@ cdef void update_mode(Hart* hart) noexcept nogil:
 cdef int data_bank_of(uint64_t mode) noexcept nogil:
     """The TLB bank of data accesses in this mode."""
     return <int>(mode & MODE_BANK) >> 2
+
+
+cdef int privilege_of(uint64_t mode) noexcept nogil:
+    """Of the instructions that are executed in this mode."""
+    return <int>(mode & MODE_PRIVILEGE)
+
+
+cdef uint64_t address_space(Cpu* cpu) noexcept nogil:
+    """satp: the number of the address space, and where its page table is."""
+    return hart_of(cpu).state.satp
 
 
 cdef bint uses_float(uint64_t mode) noexcept nogil:
@@ -169,18 +180,23 @@ cdef void attend(Cpu* cpu) noexcept nogil:
     """Take the interrupt of highest priority that is pending and enabled, if there is one."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t pending = pending_interrupts(hart) & hart.state.mie
-    cdef uint64_t takes
+    cdef uint64_t takes, cause, pc = cpu.state.pc
     cdef int privilege = hart.state.privilege
     cpu.attention = False
     if not pending:
         return
     takes = pending & ~hart.state.mideleg
     if takes and (privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE) and not hart.state.sbi:
-        enter_machine(hart, MCAUSE_INTERRUPT | <uint64_t>highest(takes), 0)
-        return
-    takes = pending & hart.state.mideleg
-    if takes and (privilege < SUPERVISOR or privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_SIE):
-        enter_supervisor(hart, MCAUSE_INTERRUPT | <uint64_t>highest(takes), 0)
+        cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
+        enter_machine(hart, cause, 0)
+    else:
+        takes = pending & hart.state.mideleg
+        if not takes or privilege > SUPERVISOR or privilege == SUPERVISOR and not hart.state.mstatus & MSTATUS_SIE:
+            return
+        cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
+        enter_supervisor(hart, cause, 0)
+    if is_wanted(cpu.machine, EVENT_TRAP):
+        tell_all(cpu, EVENT_TRAP, pc, cause, 0, 0, 0)
 
 
 cdef inline int highest(uint64_t pending) noexcept nogil:

@@ -15,4 +15,5 @@ F_NUMBERS = {name: number for number, name in enumerate(F_NAMES)} | {f"f{n}": n 
 
 CSR_NUMBERS = {name: number for row in csrs.CSRS for name, number in row.registers()}
 INTERRUPTS = {row.name: row.number for row in csrs.INTERRUPTS}      # bits of mip and mie
+CSR_NAMES = {number: name for name, number in CSR_NUMBERS.items()}
 CAUSES = {row.number: row.text for row in csrs.CAUSES}

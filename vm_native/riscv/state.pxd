@@ -26,6 +26,7 @@ cdef enum:                  # TLB banks: one per effective data mode; a change o
 
 # The mode, the low MODE_BITS of Cpu.key: everything besides the address that decoding or translation depends on.
 cdef enum:                  # bits 0 and 1 are the fetch privilege
+    MODE_PRIVILEGE = 0x03   # of fetches
     MODE_BANK = 0x0C        # data bank << 2
     MODE_FP_ON = 0x10       # mstatus.FS is not Off
     MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register

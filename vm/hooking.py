@@ -1,0 +1,136 @@
+"""Setting hooks, and calling those that are for all events of a kind."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from vm.errors import ConfigurationError
+from vm.hooks import CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
+from vm.probes import Space, WatchedAccess
+from vm.scope import Scope
+from vm_native.execution.native_machine import EVENT_KINDS, NativeMachine
+
+if TYPE_CHECKING:
+    from vm.hart import Hart
+
+What = TypeVar("What")
+DIRECTIONS: dict[WatchedAccess, tuple[str, ...]] = {"read": ("read",), "write": ("write",), "access": ("read", "write")}
+
+
+class Listener(NamedTuple):
+    """A hook for some of the events of a kind."""
+
+    hook: Hook[Any]
+    wanted: Callable[[Any], bool]
+
+
+class Hooking:
+    """The hooks of one machine.
+
+    - refuse(what): raises where the machine cannot be changed now.
+    - device_at(address): the name of the device that is there.
+    """
+
+    def __init__(self, native: NativeMachine, refuse: Callable[[str], None], device_at: Callable[[int], str]):
+        self._native = native
+        self._refuse = refuse
+        self._device_at = device_at
+        self._listeners: dict[str, list[Listener]] = {}         # by kind of event
+        self._waiting: deque[tuple[Hook[Any], Any]] = deque()   # behind one that has raised
+
+    # --- Of addresses ------------------------------------------------------------------------------------------------
+
+    def on_execute(self, what: str, function: Callable[[Hart], object], addresses: range, space: Space,
+                   scope: Scope) -> Hook[Hart]:
+        """Call it before each instruction at these addresses."""
+        self._refuse("on_execute")
+        number = self._native.add_breakpoint(addresses.start, len(addresses), physical=space == "physical",
+                                             scope=scope, hook=function)
+        return Hook(what, function, partial(self._remove, number))
+
+    def on_access(self, what: str, function: Callable[[MemoryAccess], object], addresses: range, space: Space,
+                  scope: Scope, access: WatchedAccess) -> Hook[MemoryAccess]:
+        """Call it after each instruction that accesses these addresses."""
+        self._refuse(f"on_{access}")
+
+        def tell(hart: Hart, pc: int, address: int, size: int, value: int, old: int, is_write: bool) -> None:
+            function(MemoryAccess(hart, "write" if is_write else "read", address, size, value, old, pc))
+
+        try:
+            number = self._native.add_watch(addresses.start, len(addresses), physical=space == "physical", scope=scope,
+                                            reads=access != "write", writes=access != "read", hook=tell)
+        except ValueError as error:
+            raise ConfigurationError(f"on_{access}: {error}") from error
+        return Hook(what, function, partial(self._remove, number))
+
+    def _remove(self, number: int) -> None:
+        self._refuse("remove")
+        self._native.remove_probe(number)
+
+    # --- Of kinds of events ------------------------------------------------------------------------------------------
+
+    def on_call(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
+        """Call it before each environment call that is wanted."""
+        return self._listen(("call",), what, function, wanted)
+
+    def on_trap(self, what: str, function: Callable[[Trap], object], cause: int | None) -> Hook[Trap]:
+        """Call it after each trap of this cause has been taken."""
+        return self._listen(("trap",), what, function, lambda trap: cause is None or trap.cause == cause)
+
+    def on_csr(self, what: str, function: Callable[[CsrAccess], object], number: int,
+               access: WatchedAccess) -> Hook[CsrAccess]:
+        """Call it after each instruction that accesses this register."""
+        kinds = tuple(f"csr-{direction}" for direction in DIRECTIONS[access])
+        return self._listen(kinds, what, function, lambda event: event.number == number)
+
+    def on_mmio(self, what: str, function: Callable[[MmioAccess], object], wanted: Callable[[MmioAccess], bool],
+                access: WatchedAccess) -> Hook[MmioAccess]:
+        """Call it after each instruction that accesses a device so."""
+        return self._listen(tuple(f"mmio-{direction}" for direction in DIRECTIONS[access]), what, function, wanted)
+
+    def _listen(self, kinds: tuple[str, ...], what: str, function: Callable[[What], object],
+                wanted: Callable[[What], bool]) -> Hook[What]:
+        self._refuse("a hook")
+        hook = Hook(what, function, lambda: self._end(kinds, hook))
+        for kind in kinds:
+            listeners = self._listeners.setdefault(kind, [])
+            if not listeners:
+                self._native.hear(EVENT_KINDS[kind], partial(self._hear, kind))
+            listeners.append(Listener(hook, wanted))
+        return hook
+
+    def _end(self, kinds: tuple[str, ...], hook: Hook[Any]) -> None:
+        self._refuse("remove")
+        for kind in kinds:
+            listeners = self._listeners[kind]
+            listeners[:] = [listener for listener in listeners if listener.hook is not hook]
+            if not listeners:
+                self._native.hear(EVENT_KINDS[kind], None)
+        self._waiting = deque(pair for pair in self._waiting if pair[0] is not hook)
+
+    def _hear(self, kind: str, hart: Hart, pc: int = 0, address: int = 0, size: int = 0, value: int = 0,
+              old: int = 0) -> None:
+        """The core tells of an event of this kind."""
+        name, _, access = kind.partition("-")
+        event: object = hart
+        if name == "trap":
+            event = Trap(hart, address, value, pc)
+        elif name == "csr":
+            event = CsrAccess(hart, access, address, value, old, pc)    # type: ignore[arg-type]    # of the table
+        elif name == "mmio":
+            event = MmioAccess(hart, access, self._device_at(address), address, size, value, pc)  # type: ignore[arg-type]
+        self._waiting.extend((listener.hook, event) for listener in self._listeners[kind] if listener.wanted(event))
+        self.call_waiting()
+
+    def call_waiting(self) -> None:
+        """Call those that wait. Where one raises, the others wait on, for the next run."""
+        while self._waiting:
+            hook, event = self._waiting.popleft()
+            hook.function(event)
+
+    def forget_waiting(self) -> None:
+        """The machine is in another state."""
+        self._waiting.clear()

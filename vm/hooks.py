@@ -1,0 +1,114 @@
+"""Hooks, as whoever set them holds them, and what they are called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+
+from vm_native.riscv.registers import CSR_NAMES
+
+if TYPE_CHECKING:
+    from vm.hart import Hart
+
+INTERRUPT = 1 << 63                 # bit of a cause
+What = TypeVar("What")              # a hook is called with
+
+
+class Hook(Generic[What]):
+    """A function that is called when something happens in the guest. Methods of `Machine` like `on_execute` set one.
+
+    It is set until `remove()`, or to the end of a `with` block. It can still be called as the function that it is of.
+    """
+
+    def __init__(self, what: str, function: Callable[[What], object], remove: Callable[[], None]):
+        self.what = what
+        self.function = function
+        self._remove = remove
+
+    def __call__(self, what: What) -> object:
+        return self.function(what)
+
+    def remove(self) -> None:
+        """End it. Hooks may, while they are called. Twice is harmless."""
+        self._remove()
+
+    def __enter__(self) -> Hook[What]:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<Hook: {self.what}: {getattr(self.function, '__qualname__', self.function)}>"
+
+
+HookSetter = Callable[[Callable[[What], object]], Hook[What]]      # a decorator
+
+
+class MemoryAccess(NamedTuple):
+    """An instruction has read or written RAM that somebody watches.
+
+    - address: physical; size: in bytes. Of an operand on two pages there is an access for each.
+    - value: what was read or written; old: what stood there before. Unsigned; of more than 8 bytes the first 8.
+    - pc: virtual address of the instruction, which is done.
+    """
+
+    hart: Hart
+    access: Literal["read", "write"]
+    address: int
+    size: int
+    value: int
+    old: int
+    pc: int
+
+
+class MmioAccess(NamedTuple):
+    """An instruction has read or written a device.
+
+    - device: its name on the board. address: physical; size: 1, 2, 4 or 8 bytes.
+    - pc: virtual address of the instruction, which is done.
+    """
+
+    hart: Hart
+    access: Literal["read", "write"]
+    device: str
+    address: int
+    size: int
+    value: int
+    pc: int
+
+
+class CsrAccess(NamedTuple):
+    """An instruction has read or written a control and status register.
+
+    - value: what it reads as now, old: and before. Where an instruction does both, there is an access for each.
+    - pc: virtual address of the instruction, which is done.
+    """
+
+    hart: Hart
+    access: Literal["read", "write"]
+    number: int
+    value: int
+    old: int
+    pc: int
+
+    @property
+    def name(self) -> str:
+        return CSR_NAMES[self.number]
+
+
+class Trap(NamedTuple):
+    """A hart has taken a trap: the next instruction is the first of its handler.
+
+    - cause, value: what mcause and mtval, or scause and stval, say.
+    - pc: virtual address of the instruction that trapped, or that the interrupt came before.
+    """
+
+    hart: Hart
+    cause: int
+    value: int
+    pc: int
+
+    @property
+    def is_interrupt(self) -> bool:
+        return self.cause & INTERRUPT != 0

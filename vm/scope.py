@@ -1,0 +1,69 @@
+"""Where a probe looks: at an address, a range or a symbol, of one privilege or address space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, get_args
+
+from vm.arguments import whole_number
+from vm.errors import ConfigurationError
+from vm.probes import Space
+
+Where = int | range | str               # an address; those of a range; a symbol of the program
+
+PRIVILEGES = (0, 1, 3)                  # user, supervisor, machine
+ALL_PRIVILEGES = 0b1011
+SATP_ASID = 0xFFFF << 44                # privileged specification, section 12.1.11
+END = 1 << 64
+
+
+class Scope(NamedTuple):
+    """Whose instructions and accesses a probe is about, as the core has it: a bit for each privilege, and the bits of
+    satp that count with a mask of them.
+    """
+
+    privileges: int
+    space: int
+    space_mask: int
+
+
+def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope:
+    """None: all. Raises ConfigurationError for what is none."""
+    if privilege is not None and privilege not in PRIVILEGES:
+        raise ConfigurationError(f"privilege={privilege!r}: it is 0 (user), 1 (supervisor) or 3 (machine)")
+    privileges = ALL_PRIVILEGES if privilege is None else 1 << privilege
+    if satp is not None:
+        if asid is not None:
+            raise ConfigurationError("asid= and satp=: give one, satp has the number in it")
+        return Scope(privileges, in_64_bits("satp", satp), END - 1)
+    if asid is None:
+        return Scope(privileges, 0, 0)
+    number = whole_number("asid", asid)
+    if not 0 <= number < 1 << 16:
+        raise ConfigurationError(f"asid={asid!r}: the number of an address space has 16 bits")
+    return Scope(privileges, number << 44, SATP_ASID)
+
+
+def in_64_bits(name: str, value: int) -> int:
+    """An address or a size in a space of 64 bits. Raises ConfigurationError."""
+    number = whole_number(name, value)
+    if not 0 <= number < END:
+        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
+    return number
+
+
+def space_named(space: Space) -> Space:
+    if space not in get_args(Space):
+        raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
+    return space
+
+
+def range_of(name: str, where: Where, address_of: Callable[[str], int], size: int) -> range:
+    """The addresses that are meant: `size` from an address or a symbol on. Raises ConfigurationError."""
+    if isinstance(where, range):
+        if where.step != 1 or not 0 <= where.start < where.stop <= END:
+            raise ConfigurationError(f"{name}={where!r}: a range goes up by one, has an address in it, and lies in a "
+                                     "space of 64 bits")
+        return where
+    start = address_of(where) if isinstance(where, str) else in_64_bits(name, where)
+    return range(start, min(start + size, END))
