@@ -76,6 +76,10 @@ class Hooking:
         """Call it before each environment call that is wanted."""
         return self._listen(("call",), what, function, wanted)
 
+    def on_block(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
+        """Call it before each basic block that is wanted."""
+        return self._listen(("block",), what, function, wanted)
+
     def on_trap(self, what: str, function: Callable[[Trap], object], cause: int | None) -> Hook[Trap]:
         """Call it after each trap of this cause has been taken."""
         return self._listen(("trap",), what, function, lambda trap: cause is None or trap.cause == cause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
@@ -16,6 +16,8 @@ from vm.scope import Where, range_of, scope_of, space_named
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from vm.boards import Board
     from vm.gdb.server import GdbServer
     from vm.hart import Hart
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from vm.machine import Machine
     from vm.probing import Probing
     from vm.runner import Runner
+    from vm.trace import Kind, Trace, WhenFull
+    from vm_native.execution.native_machine import NativeMachine
     from vm_native.execution.scheduler import Scheduler
 
 What = TypeVar("What")
@@ -36,9 +40,13 @@ class SightsOfMachine(ABC):
     board: Board
     program: Program | None
     _scheduler: Scheduler
+    _native: NativeMachine
     _runner: Runner
     _probing: Probing
     _hooking: Hooking
+
+    @abstractmethod
+    def _refuse_if_running(self, what: str) -> None: ...
 
     def add_breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
                        asid: int | None = None, satp: int | None = None) -> Breakpoint:
@@ -237,6 +245,68 @@ class SightsOfMachine(ABC):
             raise ConfigurationError(f"no symbol is called {symbol!r}" + (
                 ": no program is loaded" if self.program is None else f" in {self.program.path}"))
         return self.program.symbols[symbol].address
+
+    @overload
+    def on_block(self, where: Where | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
+
+    @overload
+    def on_block(self, where: Where | None = None) -> HookSetter[Hart]: ...
+
+    def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None
+                 ) -> Hook[Hart] | HookSetter[Hart]:
+        """Call a function with the hart before the first instruction of each basic block.
+
+        That is one that a branch, a jump, a trap or a return from one led to.
+
+        - where: where it is: a virtual address, a range or a symbol; None: anywhere.
+        """
+        addresses = range(1 << 64) if where is None else range_of("where", where, self._address_of, 1)
+        setter = partial(self._hooking.on_block, "on_block" if where is None else f"on_block {named(where)}",
+                         wanted=lambda hart: hart.pc in addresses)
+        return set_or_decorate(setter, function)
+
+    # --- Traces ------------------------------------------------------------------------------------------------------
+
+    def trace(self, kind: Kind, *, where: range | str | None = None, privilege: int | None = None,
+              asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
+              when_full: WhenFull = "stop", file: str | PathLike[str] | None = None) -> Trace:
+        """Record what happens from now on, until `stop()` of the `Trace`, or to the end of a `with` block.
+
+        The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
+
+        - kind: "instructions", "blocks", "branches", "memory", "traps" or "mmio".
+        - where: virtual addresses of the instructions that count, a range or the name of a function. The others as of
+          `on_execute`.
+        - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
+          anything is lost; or "drop-oldest".
+        - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
+          `stop`.
+
+        While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
+        """
+        from vm.trace import Trace
+
+        self._refuse_if_running("trace")
+        trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
+                      file, self._end_trace)
+        self._runner.traces.append(trace)
+        return trace
+
+    def _end_trace(self, trace: Trace) -> None:
+        self._refuse_if_running("stop")
+        if trace in self._runner.traces:
+            self._runner.traces.remove(trace)
+
+    def _code_at(self, where: range | str | None) -> range:
+        """The addresses of a range, of a function, or all."""
+        if where is None:
+            return range(1 << 64)
+        size = 1
+        if isinstance(where, str):
+            self._address_of(where)
+            assert self.program is not None
+            size = max(self.program.symbols[where].size, 1)
+        return range_of("where", where, self._address_of, size)
 
     # --- Debuggers ---------------------------------------------------------------------------------------------------
 

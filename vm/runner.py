@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from vm.clock import Clock
 from vm.errors import ConfigurationError
@@ -42,6 +42,16 @@ class Limits(NamedTuple):
                       self.guest_ns if self.guest_ns == NEVER else self.guest_ns + ns, self.host_ns)
 
 
+class Fillable(Protocol):
+    """What is recorded while the machine runs."""
+
+    @property
+    def is_full(self) -> bool: ...
+
+    def flush(self) -> bool:
+        """Make room; False where that cannot be."""
+
+
 class Ceiling(NamedTuple):
     """A guest time that no run goes past, whatever its own limits are: there `passed` is called, which raises.
 
@@ -57,7 +67,7 @@ class Runner(Stateful):
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices",
+               "_told", "probes", "traces", "_hits", "_look_at_ns", "served", "thread", "between_slices",
                "_ceiling", "last_stop", "_start", "_moved")
 
     firmware: Firmware
@@ -73,6 +83,7 @@ class Runner(Stateful):
         self._htif: Htif | None = None
         self._told: dict[int, Callable[[int], None]] = {}       # what its words' watches call, by numbers in the core
         self.probes: dict[int, Probe] = {}      # by their numbers in the core
+        self.traces: list[Fillable] = []        # that are on
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
@@ -304,6 +315,10 @@ class Runner(Stateful):
             self.request(reason, None)
         return True
 
+    def _make_room(self, limits: Limits, number: int) -> bool:
+        """What traces have recorded goes to their files. False where one has none, and is full."""
+        return all([not trace.is_full or trace.flush() for trace in self.traces])
+
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
@@ -332,6 +347,7 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "watch": Outcome(partial(Runner._take_hits, reason=StopReason.WATCHPOINT)),
     "breakpoint": Outcome(partial(Runner._take_hits, reason=StopReason.BREAKPOINT)),
     "restored": Outcome(Runner._go_on),
+    "full": Outcome(Runner._make_room, StopReason.TRACE_FULL),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),

@@ -12,7 +12,7 @@ from vm.probes import Space
 Where = int | range | str               # an address; those of a range; a symbol of the program
 
 PRIVILEGES = (0, 1, 3)                  # user, supervisor, machine
-ALL_PRIVILEGES = 0b1011
+ALL_PRIVILEGES = 0b1111
 SATP_ASID = 0xFFFF << 44                # privileged specification, section 12.1.11
 END = 1 << 64
 

@@ -23,6 +23,7 @@ class StopReason(Enum):
     TRAP_LOOP = "trap-loop"             # a trap handler's first instruction traps to itself, as where none is
     BREAKPOINT = "breakpoint"           # the next instruction of the hart is at one
     WATCHPOINT = "watchpoint"           # the last instruction of the hart has accessed what is watched
+    TRACE_FULL = "trace-full"           # a trace has no room for more: Trace.clear
     REPLAYED = "replayed"               # the log that is replayed ends here: Machine.replay
     BEGINNING = "beginning"             # Machine.run_back found nothing in all of the history
     IDLE = "idle"                       # every hart waits, and nothing is scheduled that would wake one

@@ -16,6 +16,7 @@ cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil
 cdef int cacheable_steps(Machine* machine, Block* block) noexcept nogil
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil
+cdef void drop_all_blocks(Machine* machine) noexcept nogil
 cdef void drop_blocks_at(Machine* machine, uint64_t address, uint64_t size, bint physical) noexcept nogil
 cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcept nogil
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil

@@ -375,6 +375,16 @@ cdef void drop_blocks_at(Machine* machine, uint64_t address, uint64_t size, bint
         page = page.next
 
 
+cdef void drop_all_blocks(Machine* machine) noexcept nogil:
+    """Code is translated in another way from now on."""
+    cdef CodePage* page = machine.blocks.records
+    while machine.blocks.newest != NULL:
+        kill_block(machine, machine.blocks.newest)
+    while page != NULL:
+        release_all(machine, page)
+        page = page.next
+
+
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil:
     """Kill what was translated of [physical, physical + size), which lies in one page of the region."""
     cdef CodePage* page

@@ -2,11 +2,12 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport (
-    EVENT_TRAP, EXIT, RETRY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps,
+    EVENT_TRAP, EXIT, RETRY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps, store_position,
 )
 from vm_native.memory.bus cimport stash_failure
 from vm_native.memory.ram cimport RamRegion
 from vm_native.probes.hooks cimport is_wanted, tell_all
+from vm_native.probes.records cimport record_trap
 
 
 cdef void deliver_trap(Cpu* cpu) noexcept nogil:
@@ -18,6 +19,8 @@ cdef void deliver_trap(Cpu* cpu) noexcept nogil:
     cpu.budget -= 1
     cpu.state.traps += 1
     cpu.front_end.take_trap(cpu)
+    if cpu.machine.probes.recorder_count:
+        record_trap(cpu, pc, key, cause, value, True)
     if is_wanted(cpu.machine, EVENT_TRAP):
         tell_all(cpu, EVENT_TRAP, pc, cause, 0, value, 0)
     if cpu.state.pc == pc and cpu.key == key and cpu.stop != STOP_UNHANDLED:

@@ -5,11 +5,17 @@ from libc.string cimport memset
 from posix.types cimport pid_t
 from vm_native.clock cimport Timeline
 from vm_native.hart_state cimport HartState, Reservation
-from vm_native.ir.block cimport Block, BlockExit, Uop
+from vm_native.ir.block cimport Block, BlockExit, Uop, UopInfo, block_of, info_of
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, StoreRange, TlbEntry, clear_page_entry
+
+cdef extern from *:
+    """
+    #define VM_NOWHERE (~0ULL)
+    """
+    uint64_t NOWHERE "VM_NOWHERE"       # no instruction stands at this address
 
 cdef enum:
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
@@ -49,6 +55,7 @@ cdef enum StopCode:
     STOP_WATCH = 14         # an access to a watched range has been done
     STOP_BREAKPOINT = 15    # the next instruction is at a breakpoint
     STOP_HOOK = 16          # events wait for the hooks that asked for them
+    STOP_FULL = 17          # a recorder has no room for more
 
 cdef extern from *:
     bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil
@@ -92,6 +99,11 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t hooked_pc      # the same of what hooks have been told of last
     uint64_t hooked_step
     uint32_t hooked_kinds   # a bit for each EventKind that it was
+    uint64_t transfer       # where a basic block has ended, with NO_BRANCH or not; NOWHERE: one goes on
+    uint64_t sequel         # where the one that seems to have ended goes on after all; NOWHERE
+    uint32_t transfer_length    # of the instruction there
+    uint64_t transfer_step      # behind it, if slices of other harts have been since; 0
+    uint64_t block_pc       # where the last one began
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -196,6 +208,67 @@ cdef struct Event:
     uint64_t value          # that was read or written
     uint64_t old            # that was there before
 
+cdef enum Instruments:      # what translations have in them for probes
+    INSTRUMENT_BLOCKS = 1   # where basic blocks begin and end
+    INSTRUMENT_STEPS = 2    # each instruction
+    INSTRUMENT_ACCESSES = 4     # each access to memory
+
+cdef enum RecordKind:       # what recorders are for
+    RECORD_BLOCKS
+    RECORD_BRANCHES
+    RECORD_STEPS
+    RECORD_ACCESSES
+    RECORD_TRAPS
+    RECORD_MMIO
+    RECORD_VISITS           # how often which block was left to which
+    RECORD_EDGES            # the same in a map of bytes
+
+cdef enum:
+    MAX_RECORDERS = 8
+    NO_BRANCH = 1           # bit of Cpu.transfer: a trap, or what the recorders have not seen
+
+cdef struct Record:         # what a recorder writes down; of some kinds without the last fields
+    uint64_t pc             # of the instruction, virtual
+    uint64_t step           # the machine's, before it
+    uint32_t word           # the instruction
+    uint8_t hart
+    uint8_t privilege
+    uint8_t detail          # size of an access, slot that a step writes, whether a branch was taken
+    uint8_t access          # RECORDED_READ, RECORDED_WRITE; of a step whether it trapped
+    uint64_t address        # of an access, of a target; a cause
+    uint64_t value
+
+cdef struct Visit:
+    uint64_t start          # of a block
+    uint64_t source         # its last instruction, with NO_BRANCH or not
+    uint64_t target         # what came next
+    uint64_t length         # of the last instruction
+    uint64_t count          # 0: none
+
+cdef struct Recorder:       # probes/records.pyx keeps it
+    RecordKind kind
+    Scope scope
+    uint64_t base           # virtual addresses of the instructions that count
+    uint64_t end
+    bint everything         # all of them do, and those of every scope
+    int record_bytes
+    uint8_t* start          # of its buffer
+    uint8_t* next
+    uint8_t* limit          # where it is full
+    uint8_t* room           # behind the buffer
+    Record* last
+    bint unfinished         # the last has no value yet ...
+    int slot                # ... which an access leaves here
+    bint ring               # the oldest are overwritten when it is full
+    bint full
+    bint wrapped
+    uint64_t dropped
+    Visit* visits           # 1 << visit_bits places, by a hash
+    int visit_bits
+    uint64_t visit_count
+    uint8_t* map            # 1 << map_bits counters
+    int map_bits
+
 cdef struct Probes:         # probes/ keeps them
     Watch* watches
     int watch_count
@@ -204,6 +277,10 @@ cdef struct Probes:         # probes/ keeps them
     int breakpoint_count
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted
+    uint32_t instruments    # Instruments that translations have
+    uint32_t recorded       # a bit for each RecordKind that there is a recorder for
+    Recorder* recorders[MAX_RECORDERS]
+    int recorder_count
     uint32_t wanted         # a bit for each EventKind that a hook is for, of those that have no probe
     Event* events           # that wait for their hooks
     int event_room
@@ -285,6 +362,8 @@ cdef struct FrontEnd:
     uint64_t access_fault[3]        # trap causes of a failed bus access, by its kind
     uint64_t misaligned[2]          # trap causes of a misaligned atomic: READ (a load-reserved), WRITE
     Helper* helpers
+    uint64_t privilege_bits         # of a mode: the privilege of instructions
+    int jump_helper                 # a helper that is a branch or a jump
     int sink                        # the register slot that takes writes to nowhere
     int zero                        # the one that reads as zero
     uint8_t hot_slots[16]           # the slots of integers that programs use most, best first
@@ -294,15 +373,30 @@ cdef struct FrontEnd:
     uint32_t nan_single             # what an operation gives for NaN
     uint64_t nan_double
     int (*data_bank)(uint64_t mode) noexcept nogil
-    int (*privilege)(uint64_t mode) noexcept nogil      # of the instructions of a block
     uint64_t (*address_space)(Cpu* cpu) noexcept nogil  # the number of the one that is translated by now
     bint (*uses_float)(uint64_t mode) noexcept nogil
+
+# --- Where a hart is
 
 cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
     return cpu.state.steps + <uint64_t>(cpu.slice - cpu.budget)
 
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:
     return cpu.slice_start + <uint64_t>(cpu.slice - cpu.budget)
+
+cdef inline void store_position(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    # Before the instruction of this uop: nothing of it has happened, nothing of it is paid for.
+    cdef UopInfo* info = info_of(uop)
+    cpu.state.pc = block_of(uop).key.pc + info.pc_offset
+    cpu.budget = budget + block_of(uop).steps - info.step
+
+cdef inline void step_over(Cpu* cpu, Uop* uop) noexcept nogil:
+    # From before the instruction to behind it.
+    cpu.state.pc += info_of(uop).length
+    cpu.budget -= 1
+
+cdef inline int privilege_of(Cpu* cpu, uint64_t mode) noexcept nogil:
+    return <int>(mode & cpu.front_end.privilege_bits)
 
 cdef inline void forget_store_ranges(Cpu* cpu) noexcept nogil:
     cdef uint32_t i

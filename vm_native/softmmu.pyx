@@ -8,11 +8,11 @@ from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport invalidate, note_store_beside_code
 from vm_native.code_pages cimport code_beside, holds_code, any_translated, untranslated_around
-from vm_native.exits cimport deliver_trap, not_accessed, step_over, store_position, trap_at
+from vm_native.exits cimport deliver_trap, not_accessed, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, TRAP,
-    CodePage, Cpu, machine_steps, reschedule,
+    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, RECORD_MMIO, REMEMBERED_ENTRIES, RETRY, STOP_NONE,
+    STOP_RAISED, TRAP,     CodePage, Cpu, machine_steps, reschedule, step_over, store_position,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
 from vm_native.memory.ram cimport (
@@ -20,6 +20,7 @@ from vm_native.memory.ram cimport (
 )
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
 from vm_native.probes.hooks cimport is_wanted, tell_all
+from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.shared_code cimport is_held
 from vm_native.signals cimport signal_waits
@@ -268,6 +269,8 @@ cdef int load_from_device(
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
         cpu.state.regs[uop.rd] = extend(value, kind)
+        if is_recorded(cpu.machine, RECORD_MMIO):
+            record_mmio(cpu, pc, RECORDED_READ, physical, size, value)
         if is_wanted(cpu.machine, EVENT_MMIO_READ):
             tell_all(cpu, EVENT_MMIO_READ, pc, physical, size, value, value)
         return after_device(cpu, uop, pc)
@@ -348,6 +351,8 @@ cdef int store_to_device(
     status = device_write(cpu.machine.map, physical, size, value)
     cpu.front_end.enter(cpu)
     if status == BUS_OK:
+        if is_recorded(cpu.machine, RECORD_MMIO):
+            record_mmio(cpu, pc, RECORDED_WRITE, physical, size, value)
         if is_wanted(cpu.machine, EVENT_MMIO_WRITE):
             tell_all(cpu, EVENT_MMIO_WRITE, pc, physical, size, value, value)
         return after_device(cpu, uop, pc)

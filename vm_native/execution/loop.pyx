@@ -10,11 +10,15 @@ from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
-from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu
+from vm_native.machine cimport (
+    CONTINUE, EXIT, INSTRUMENT_BLOCKS, MODE_MASK, NO_BRANCH, NOWHERE, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler,
+    Cpu, Machine,
+)
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, steps_before_breakpoint, stops_at
+from vm_native.probes.records cimport settle_records
 from vm_native.shared_code cimport find_shared
 
 
@@ -54,7 +58,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_block(cpu.machine, &key) if whole else NULL
-    if block == NULL and whole and cpu.machine.blocks.layer_count and not has_breakpoints(cpu.machine):
+    if block == NULL and whole and cpu.machine.blocks.layer_count and takes_code_of_others(cpu.machine):
         block = find_shared(cpu.machine, &key)
     if block == NULL:
         cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
@@ -87,6 +91,11 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         if cpu.machine.compiler != NULL:
             entry.code = cpu.machine.compiler.continuation(cpu.machine.compiler, block)
     return block
+
+
+cdef inline bint takes_code_of_others(Machine* machine) noexcept nogil:
+    """Which has neither ends where there are breakpoints here, nor what recorders need."""
+    return not has_breakpoints(machine) and not machine.probes.instruments
 
 
 cdef bint may_link(BlockExit* exit, Block* target) noexcept nogil:
@@ -138,12 +147,23 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     return True
 
 
+cdef void come_back(Cpu* cpu) noexcept nogil:
+    """Of an instruction that may lead elsewhere, for recorders: it did not, or it is repeated."""
+    if cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH:
+        cpu.transfer = NOWHERE
+    cpu.sequel = NOWHERE
+
+
 cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
     cdef BlockExit* exit
     cdef int status
     while True:
+        if cpu.sequel != NOWHERE:
+            come_back(cpu)
+        if cpu.machine.probes.instruments & ~INSTRUMENT_BLOCKS:
+            settle_records(cpu)
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
             cpu.pending_exit = NULL
             cpu.pending_trace_exit = NULL

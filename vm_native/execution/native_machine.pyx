@@ -19,6 +19,7 @@ from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
 from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
 from vm_native.probes.hooks cimport forget_events, make_room
+from vm_native.probes.records cimport begin_anew, take_stock
 from vm_native.probes.watch cimport add_watch, remove_watch
 from vm_native.shared_code cimport SharedCode, add_layer
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
@@ -135,7 +136,7 @@ cdef class NativeMachine:
         """
         cdef SharedCode shared
         cdef uint64_t known = 0
-        if self.compiler is None:
+        if self.compiler is None or self.machine.probes.instruments:
             return
         for shared in self.compiler.shared_code:
             known += shared.layer.bytes
@@ -194,6 +195,7 @@ cdef class NativeMachine:
             for hart, state in zip(self.harts, harts, strict=True):
                 hart.load(state)    # which forgets all that it remembers of memory
             self.forget_reports()
+            begin_anew(&self.machine)
             self.restores += 1
         finally:
             run_ended(&self.machine)
@@ -291,6 +293,7 @@ cdef class NativeMachine:
         else:
             self.hooks[~<int>kind] = hook
             self.machine.probes.wanted |= 1 << <int>kind
+        take_stock(&self.machine)
 
     def remove_probe(self, int id):
         """End a watch or a breakpoint. One that there is not does nothing."""

@@ -8,6 +8,7 @@ from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.interpreter.fusion cimport find_pairs
 from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
 from vm_native.machine cimport CONTINUE, Cpu
+from vm_native.probes.instrument cimport MOST_WITH_PROBES, instrument
 
 
 cdef void add_pass(Translator* translator, Pass new) noexcept nogil:
@@ -34,9 +35,13 @@ cdef Block* translate(
     cdef Block* block = cpu.scratch
     cdef int i
     block.key = key[0]
+    if cpu.machine.probes.instruments:
+        limit = min(limit, MOST_WITH_PROBES)
     status[0] = cpu.front_end.translate_block(cpu, block, limit)
     if status[0] != CONTINUE:
         return NULL
+    if cpu.machine.probes.instruments:
+        instrument(cpu, block)
     for i in range(translator.pass_count):
         translator.passes[i](translator, block)
     return block

@@ -24,6 +24,7 @@ from vm_native.ir.semantics import (
     Jump,
     JumpIndirect,
     Load,
+    Probe,
     Reserve,
     Store,
 )
@@ -156,6 +157,8 @@ class Form:
                 ]
             case Fall():
                 return self.follow(half, 1)
+            case Probe(name):
+                return self.attempt(f"probe_{name}(cpu, {uop}, budget)", half)
             case Call(exits=False):
                 return self.attempt(f"call_helper(cpu, {uop}, budget)", half)
             case Call(exits=True):

@@ -74,8 +74,13 @@ class Call:
     exits: bool
 
 
+@dataclass(frozen=True)
+class Probe:
+    name: str               # of the function vm_native.probes.records.probe_NAME
+
+
 MemoryAccess = Load | Store | Reserve | Conditional | Atomic | Exchange
-Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Call
+Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Call | Probe
 
 EXTENSIONS = {"": "", "s": "signed", "boxed": "boxed"}
 FORMS: list[tuple[str, Callable[..., Meaning]]] = [
@@ -93,6 +98,7 @@ FORMS: list[tuple[str, Callable[..., Meaning]]] = [
     (r"fall", Fall),
     (r"call", lambda: Call(exits=False)),
     (r"call; exit", lambda: Call(exits=True)),
+    (r"probe (\w+)", Probe),
 ]
 
 

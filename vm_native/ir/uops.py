@@ -18,6 +18,7 @@ Semantics, one of:
     fall                                exit 1
     call                                the front end's helper number imm; the instruction word stands in a second cell
     call; exit                         the same, then back to the run loop at exit 1
+    probe NAME                         a function of vm_native.probes.records, of the instruction that it stands before
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
@@ -227,6 +228,14 @@ U("fall",   "",            "fall")
 # Everything rare
 U("call",       "rd rs1 rs2 imm", "call")
 U("call.exit", "rd rs1 rs2 imm", "call; exit")
+
+# What is written down for recorders, see vm_native/probes/instrument.pyx
+U("probe.block",  "",            "probe block")
+U("probe.end",    "",            "probe end")
+U("probe.exit",   "",            "probe exit")
+U("probe.step",   "imm",         "probe step")
+U("probe.access", "rs1 rs2 imm wide", "probe access")
+U("probe.loaded", "",            "probe loaded")
 
 # Floating point, round to nearest even
 for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),

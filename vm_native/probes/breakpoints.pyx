@@ -20,7 +20,7 @@ cdef inline bint is_at(Machine* machine, const Breakpoint* breakpoint, const Blo
     """Whether it may be met there, in some address space."""
     return (
         (at.physical if breakpoint.physical else at.pc) - breakpoint.address < breakpoint.size
-        and breakpoint.scope.privileges >> machine.front_end.privilege(at.mode) & 1
+        and breakpoint.scope.privileges >> (at.mode & machine.front_end.privilege_bits) & 1
     )
 
 

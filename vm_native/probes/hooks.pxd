@@ -1,6 +1,6 @@
 # Events that hooks are told of, between slices.
 from libc.stdint cimport uint64_t
-from vm_native.machine cimport Cpu, EventKind, Machine, Scope
+from vm_native.machine cimport Cpu, EventKind, Machine, Scope, privilege_of
 
 cdef inline bint is_wanted(Machine* machine, EventKind kind) noexcept nogil:
     # Whether hooks are for all events of this kind, and are not silent.
@@ -8,7 +8,7 @@ cdef inline bint is_wanted(Machine* machine, EventKind kind) noexcept nogil:
 
 cdef inline bint covers(const Scope* scope, Cpu* cpu) noexcept nogil:
     return (
-        scope.privileges >> cpu.front_end.privilege(cpu.key) & 1
+        scope.privileges >> privilege_of(cpu, cpu.key) & 1
         and ((not scope.space_mask) or cpu.front_end.address_space(cpu) & scope.space_mask == scope.space)
     )
 

@@ -13,10 +13,11 @@ from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
 from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport CONTINUE, RETRY, TRAP, Cpu, machine_steps
+from vm_native.machine cimport CONTINUE, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
+from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
@@ -154,6 +155,7 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
 cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
+    bint steps              # each instruction has a probe before it
     uint64_t pc             # of the instruction at hand
     int cell                # next free one
     bint ended
@@ -211,6 +213,15 @@ cdef void translate_fp(Decoding* at, const DecodeRow* row, uint32_t word) noexce
     set_registers(uop, row, word)
     if row.cells == 2:
         emit_second_cell(at, row.length).rs1 = <uint8_t>register_of(row, RS3, word)
+
+
+cdef void emit_step_probe(Decoding* at, uint32_t word, int length) noexcept nogil:
+    cdef const DecodeRow* row = find_row(at.table, word)
+    cdef Uop* uop = emit(at, UOP_PROBE_STEP, length)
+    uop.imm = <int32_t>word
+    uop.rd = NO_SLOT
+    if row != NULL and row.registers[RD].used and register_of(row, RD, word):
+        uop.rd = <uint8_t>register_of(row, RD, word)
 
 
 cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
@@ -315,6 +326,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     cdef int status, length
     at.block = block
     at.table = table
+    at.steps = cpu.machine.probes.instruments & INSTRUMENT_STEPS != 0
     at.pc = block.key.pc
     at.cell = 0
     at.ended = False
@@ -332,6 +344,8 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
                 break
             return status
         length = 4 if word & 3 == 3 else 2
+        if at.steps:
+            emit_step_probe(&at, word, length)
         translate_one(&at, word, length)
         block.steps += 1
         at.pc += length

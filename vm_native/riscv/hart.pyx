@@ -30,7 +30,7 @@ from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, levels_of, look_up, translate_address
 from vm_native.riscv.state cimport (
-    F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
+    MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
 )
 
 from vm_native.riscv.csrs import FEATURES
@@ -91,7 +91,8 @@ front_end.nan_single = NAN32
 front_end.nan_double = NAN64
 front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
-front_end.privilege = privilege.privilege_of
+front_end.jump_helper = HELPERS["checked_jump"]
+front_end.privilege_bits = MODE_PRIVILEGE
 front_end.address_space = privilege.address_space
 
 

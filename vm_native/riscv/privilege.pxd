@@ -16,6 +16,5 @@ cdef void timers_changed(Hart* hart) noexcept nogil
 cdef void return_from_machine(Hart* hart) noexcept nogil
 cdef void return_from_supervisor(Hart* hart) noexcept nogil
 cdef int data_bank_of(uint64_t mode) noexcept nogil
-cdef int privilege_of(uint64_t mode) noexcept nogil
 cdef uint64_t address_space(Cpu* cpu) noexcept nogil
 cdef bint uses_float(uint64_t mode) noexcept nogil

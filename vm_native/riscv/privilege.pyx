@@ -9,6 +9,7 @@ from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
 from vm_native.machine cimport EVENT_TRAP, MODE_BITS, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport TLB_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
+from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
     IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_STCE,
     MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPIE,
@@ -17,7 +18,7 @@ from vm_native.riscv.constants cimport (
 )
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
-    MODE_PRIVILEGE, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+    NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
 )
 
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
@@ -58,11 +59,6 @@ cdef void update_mode(Hart* hart) noexcept nogil:
 cdef int data_bank_of(uint64_t mode) noexcept nogil:
     """The TLB bank of data accesses in this mode."""
     return <int>(mode & MODE_BANK) >> 2
-
-
-cdef int privilege_of(uint64_t mode) noexcept nogil:
-    """Of the instructions that are executed in this mode."""
-    return <int>(mode & MODE_PRIVILEGE)
 
 
 cdef uint64_t address_space(Cpu* cpu) noexcept nogil:
@@ -180,7 +176,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
     """Take the interrupt of highest priority that is pending and enabled, if there is one."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t pending = pending_interrupts(hart) & hart.state.mie
-    cdef uint64_t takes, cause, pc = cpu.state.pc
+    cdef uint64_t takes, cause, pc = cpu.state.pc, key = cpu.key
     cdef int privilege = hart.state.privilege
     cpu.attention = False
     if not pending:
@@ -195,6 +191,8 @@ cdef void attend(Cpu* cpu) noexcept nogil:
             return
         cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
         enter_supervisor(hart, cause, 0)
+    if cpu.machine.probes.recorder_count:
+        record_trap(cpu, pc, key, cause, 0, False)
     if is_wanted(cpu.machine, EVENT_TRAP):
         tell_all(cpu, EVENT_TRAP, pc, cause, 0, 0, 0)
 

@@ -2,7 +2,6 @@
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.arithmetic.float_rules cimport BOX32
 from vm_native.checks cimport static_assert
-from vm_native.exits cimport step_over, store_position
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Uop
@@ -13,7 +12,9 @@ from vm_native.jit.x86_64.compilation cimport (
     offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
-from vm_native.machine cimport CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine
+from vm_native.machine cimport (
+    CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine, step_over, store_position,
+)
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
 from vm_native.softmmu cimport fill_store_range

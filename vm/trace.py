@@ -1,0 +1,180 @@
+"""Traces: what the engines write down, as NumPy arrays and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+
+import numpy as np
+
+from vm.arguments import whole_number
+from vm.display import html_table
+from vm.errors import ConfigurationError
+from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from vm.scope import Scope
+    from vm_native.execution.native_machine import NativeMachine
+
+Kind = Literal["instructions", "blocks", "branches", "memory", "traps", "mmio"]
+WhenFull = Literal["stop", "drop-oldest"]
+
+LEAST_CAPACITY = 1 << 10            # records
+NPY_MAGIC = b"\x93NUMPY\x01\x00"
+NPY_HEADER_BYTES = 1024             # whatever the number in it
+SHOWN_ROWS = 10
+
+
+def fields(*rows: tuple[str, str, int], itemsize: int) -> np.dtype[Any]:
+    """A record by names, formats and offsets: `Record` of vm_native/machine.pxd."""
+    names, formats, offsets = zip(*(("pc", "<u8", 0), ("step", "<u8", 8), ("hart", "u1", 20), ("privilege", "u1", 21),
+                                    *rows), strict=True)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
+
+
+ACCESS = (("size", "u1", 22), ("access", "u1", 23), ("address", "<u8", 24), ("value", "<u8", 32))
+DTYPES: dict[str, np.dtype[Any]] = {
+    "instructions": fields(("instruction", "<u4", 16), ("register", "u1", 22), ("trapped", "?", 23),
+                           ("value", "<u8", 32), itemsize=40),
+    "blocks": fields(itemsize=24),
+    "branches": fields(("taken", "?", 22), ("target", "<u8", 24), itemsize=32),
+    "memory": fields(*ACCESS, itemsize=40),
+    "traps": fields(("cause", "<u8", 24), ("value", "<u8", 32), itemsize=40),
+    "mmio": fields(*ACCESS, itemsize=40),
+}
+HEXADECIMAL = {"pc", "target", "address", "value", "instruction", "cause"}
+
+
+class Trace:
+    """What is recorded from `Machine.trace` until `stop()`, or to the end of a `with` block.
+
+    Each record has the virtual `pc` of an instruction, the machine's `step` before it, the `hart` and its `privilege`.
+    Besides:
+
+    - "instructions": all that are executed. `instruction`: the word. `register`: which it writes, 0 to 31 for x and
+      from 32 on for f, 255 for none; `value`: what that is then. `trapped`: whether it has, and so has not retired.
+    - "blocks": the first instruction of each basic block, which is one that a branch, a jump, a trap or a return from
+      one led to.
+    - "branches": branches and jumps. `target`: where they led; `taken`: whether that is not behind them.
+    - "memory": loads, stores and atomics of RAM and devices. `address`: virtual; `size`: in bytes; `access`: 1 for a
+      read, 2 for a write, 3 for both. `value`: what was read, and if nothing was, written. What `cbo.zero` and
+      `amocas.q` do is not in it.
+    - "traps": `pc` is that of the instruction that trapped, or before which an interrupt came. `cause`, `value`: as of
+      mcause and mtval. `privilege`: before it.
+    - "mmio": accesses to devices, as of "memory", with a physical `address`.
+    """
+
+    def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
+                 when_full: WhenFull, file: str | PathLike[str] | None, ended: Callable[[Trace], None]):
+        """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written."""
+        if kind not in get_args(Kind):
+            raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
+        if when_full not in get_args(WhenFull):
+            raise ConfigurationError(f"when_full={when_full!r}: it is {' or '.join(map(repr, get_args(WhenFull)))}")
+        if file is not None and when_full != "stop":
+            raise ConfigurationError(f"when_full={when_full!r}: a trace into a file has all of it")
+        capacity = whole_number("capacity", capacity)
+        if capacity < LEAST_CAPACITY:
+            raise ConfigurationError(f"capacity={capacity}: at least {LEAST_CAPACITY} records")
+        self.kind = kind
+        self.file = None if file is None else Path(file)
+        self._dtype = DTYPES[kind]
+        self._ended = ended
+        self._written = 0
+        self._stream: BinaryIO | None = None
+        try:
+            self._native: NativeRecorder = NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start,
+                                                          min(addresses.stop, 2**64 - 1), scope,
+                                                          when_full == "drop-oldest")
+        except (ValueError, MemoryError) as error:
+            raise ConfigurationError(f"trace: {error}") from error
+        if self.file is not None:
+            try:
+                self._stream = self.file.open("wb")
+                self._stream.write(npy_header(self._dtype, 0))
+            except OSError:
+                self._native.stop()
+                raise
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """The records, a structured array in the order of time, which can only be read.
+
+        It is a view of the buffer, and shows what is recorded there later; where the oldest records were overwritten it
+        is a copy. Of a trace into a file, it is what is not there yet; after `stop` it is the file's content.
+        """
+        if self.file is not None and self._stream is None:
+            return np.load(self.file, mmap_mode="r") if self._written else np.empty(0, self._dtype)
+        records = np.frombuffer(self._native, self._dtype)
+        newest = records[:self._native.count]
+        return np.concatenate((records[self._native.count:], newest)) if self._native.wrapped else newest
+
+    def __len__(self) -> int:
+        """How many records there are, in the file too."""
+        return self._written + (0 if self.file is not None and self._stream is None else len(self.array))
+
+    @property
+    def dropped(self) -> int:
+        """How many of the oldest records were overwritten."""
+        return self._native.dropped
+
+    @property
+    def is_full(self) -> bool:
+        """Whether runs stop because there is no room for more: `clear` makes some."""
+        return self._native.full
+
+    def clear(self) -> None:
+        """Forget what is recorded, but what is in a file."""
+        self._native.clear()
+
+    def stop(self) -> None:
+        """Record no more; what is recorded stays. Twice is harmless."""
+        self._native.stop()
+        self._ended(self)
+        if self._stream is not None:
+            self.flush()
+            with self._stream as stream:
+                stream.seek(0)
+                stream.write(npy_header(self._dtype, self._written))
+            self._stream = None
+
+    def flush(self) -> bool:
+        """Write to the file what is recorded; False where there is none."""
+        if self._stream is None:
+            return False
+        records = self.array
+        self._stream.write(records.tobytes())
+        self._written += len(records)
+        self.clear()
+        return True
+
+    def __enter__(self) -> Trace:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        where = "" if self.file is None else f" in {self.file}"
+        return f"<Trace of {self.kind}: {len(self):,} records{where}>"
+
+    def _repr_html_(self) -> str:
+        rows = [(f"step {row['step']}", ", ".join(f"{name} {shown(name, row[name])}" for name in row.dtype.names
+                                                  if name != "step")) for row in self.array[:SHOWN_ROWS]]
+        return html_table(repr(self)[1:-1], rows)
+
+
+def shown(name: str, value: Any) -> str:
+    return f"{value:#x}" if name in HEXADECIMAL else str(value)
+
+
+def npy_header(dtype: np.dtype[Any], count: int) -> bytes:
+    """The beginning of a .npy file, always as long: format version 1.0 of numpy.lib.format."""
+    text = repr({"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (count,)}).encode()
+    room = NPY_HEADER_BYTES - len(NPY_MAGIC) - 2
+    return NPY_MAGIC + room.to_bytes(2, "little") + text.ljust(room - 1) + b"\n"

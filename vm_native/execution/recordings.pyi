@@ -1,0 +1,16 @@
+from vm_native.execution.native_machine import NativeMachine, Scope
+
+RECORD_KINDS: dict[str, int]
+
+class NativeRecorder:
+    count: int
+    wrapped: bool
+    dropped: int
+    full: bool
+    def __init__(
+        self, machine: NativeMachine, kind: int, capacity: int, base: int, end: int, scope: Scope, ring: bool
+    ) -> None: ...
+    def stop(self) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def clear(self) -> None: ...
+    def visits(self) -> list[tuple[int, int, int, int, int]]: ...

@@ -1,0 +1,121 @@
+"""What recorders have written, for Python: a buffer that is looked at without a copy, a table, or a map."""
+from cpython.buffer cimport PyBUF_WRITABLE
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from vm_native.execution.native_machine cimport NativeMachine
+from vm_native.machine cimport (
+    RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
+    RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
+)
+from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
+from vm_native.probes.records cimport add_recorder, record_size, remove_recorder
+
+RECORD_KINDS = {
+    "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,
+    "traps": RECORD_TRAPS, "mmio": RECORD_MMIO, "visits": RECORD_VISITS, "edges": RECORD_EDGES,
+}
+
+
+cdef class NativeRecorder:
+    """A recorder of one kind, in a machine until `stop`.
+
+    - capacity: of records; of a map the logarithm of its bytes.
+    - base, end: virtual addresses of the instructions that count. scope: as of probes.
+    - ring: the oldest records are overwritten when it is full; else the run stops.
+
+    Raises MemoryError; ValueError where there are too many.
+    """
+
+    def __cinit__(self, NativeMachine machine not None, RecordKind kind, uint64_t capacity, uint64_t base, uint64_t end,
+                  scope, bint ring):
+        cdef uint64_t bytes
+        self.recorder.kind = kind
+        self.recorder.base, self.recorder.end = base, end
+        privileges, space, space_mask = scope
+        self.recorder.scope = Scope(privileges, space, space_mask)
+        self.recorder.ring = ring
+        self.recorder.record_bytes = record_size(kind)
+        if kind == RECORD_EDGES:
+            self.recorder.map_bits = <int>capacity
+        bytes = 1ULL << capacity if kind == RECORD_EDGES else capacity * self.recorder.record_bytes
+        if bytes:
+            self.recorder.start = <uint8_t*>map_zeroed(bytes)
+            if self.recorder.start == NULL:
+                raise MemoryError(f"no room for {bytes:,} bytes of a trace")
+            self.room_bytes = bytes
+            self.recorder.room = self.recorder.start + bytes
+            self.recorder.map = self.recorder.start
+        add_recorder(&machine.machine, &self.recorder)
+        self.machine = machine
+
+    def __dealloc__(self):
+        self.stop()
+        free(self.recorder.visits)
+        if self.recorder.start != NULL:
+            unmap_zeroed(self.recorder.start, self.room_bytes)
+
+    def stop(self):
+        """Record no more. Twice is harmless; between slices."""
+        if self.machine is not None:
+            remove_recorder(&self.machine.machine, &self.recorder)
+            self.machine = None
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        """All of the buffer, or the map, as bytes."""
+        if flags & PyBUF_WRITABLE and self.recorder.kind != RECORD_EDGES:
+            raise BufferError("what a trace has recorded can only be read")
+        self.shape[0], self.strides[0] = self.room_bytes, 1
+        buffer.buf, buffer.len, buffer.itemsize, buffer.ndim = self.recorder.start, self.room_bytes, 1, 1
+        buffer.format, buffer.shape, buffer.strides, buffer.suboffsets = b"B", self.shape, self.strides, NULL
+        buffer.internal, buffer.obj, buffer.readonly = NULL, self, self.recorder.kind != RECORD_EDGES
+        self.views += 1
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        self.views -= 1
+
+    @property
+    def count(self):
+        """How many records the buffer holds in front of where the next one goes."""
+        return (self.recorder.next - self.recorder.start) // self.recorder.record_bytes
+
+    @property
+    def wrapped(self):
+        """Whether there are records behind that place, too, which are older."""
+        return self.recorder.wrapped
+
+    @property
+    def dropped(self):
+        """How many events are not there: overwritten, or there was no memory."""
+        return self.recorder.dropped
+
+    @property
+    def full(self):
+        """Whether the run stops for it. `clear` ends that."""
+        return self.recorder.full
+
+    def clear(self):
+        """Begin anew. Between slices."""
+        cdef Recorder* recorder = &self.recorder
+        recorder.next = recorder.start
+        recorder.full = recorder.wrapped = recorder.unfinished = False
+        recorder.last = NULL
+        recorder.dropped = 0
+        if recorder.kind == RECORD_EDGES:
+            memset(recorder.map, 0, self.room_bytes)
+        elif recorder.kind == RECORD_VISITS:
+            memset(recorder.visits, 0, sizeof(Visit) << recorder.visit_bits)
+            recorder.visit_count = 0
+
+    def visits(self):
+        """What was counted, a list of (start of the block, its last instruction, the next block, length of that
+        instruction, count). The last instruction is odd where a trap came there, or before it.
+        """
+        cdef Visit* visit
+        cdef uint64_t i
+        found = []
+        for i in range(1ULL << self.recorder.visit_bits):
+            visit = &self.recorder.visits[i]
+            if visit.count:
+                found.append((visit.start, visit.source, visit.target, visit.length, visit.count))
+        return found

@@ -1,0 +1,31 @@
+# Events that are written down where they happen, without Python: into buffers, tables and maps.
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.ir.block cimport Uop
+from vm_native.machine cimport Cpu, Machine, RecordKind, Recorder
+
+cdef enum:
+    RECORDED_READ = 1       # Record.access
+    RECORDED_WRITE = 2
+    RECORDED_IF_DONE = 4    # of a store-conditional, until it is known
+    NO_SLOT = 0xFF          # Record.detail of a step that writes no register
+
+cdef inline bint is_recorded(Machine* machine, RecordKind kind) noexcept nogil:
+    return machine.probes.recorded >> <int>kind & 1 and not machine.probes.noting
+
+cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int probe_end(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int probe_step(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int probe_access(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int probe_loaded(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef void record_trap(
+    Cpu* cpu, uint64_t pc, uint64_t mode, uint64_t cause, uint64_t value, bint executed
+) noexcept nogil
+cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil
+cdef void settle_records(Cpu* cpu) noexcept nogil
+cdef void settle_transfer(Cpu* cpu) noexcept nogil
+cdef void begin_anew(Machine* machine) noexcept nogil
+cdef void take_stock(Machine* machine) noexcept nogil
+cdef int record_size(RecordKind kind) noexcept nogil
+cdef int add_recorder(Machine* machine, Recorder* recorder) except -1
+cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil

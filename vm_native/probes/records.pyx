@@ -1,0 +1,443 @@
+"""Recorders: what happens is written down where it happens, a million times a second and more, without Python.
+
+Translations have probes in them for that, uops that call the functions here (vm_native/probes/instrument.pyx). A
+recorder writes into a buffer; where that is full, the run stops with STOP_FULL before anything is lost, unless the
+oldest records may be overwritten. Or it counts in a table of blocks that were left to others, or in a map of bytes.
+
+A basic block begins where a branch, a jump, a trap or a return from one leads to. So it does not depend on how an
+engine divides code and time. An instruction that is repeated (it had to wait for something) is written down once; an
+access that traps, and so does not happen, is not.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+from vm_native.blocks cimport drop_all_blocks
+from vm_native.ir.block cimport Uop, UopInfo, block_of, info_of
+from vm_native.machine cimport (
+    CONTINUE, EVENT_BLOCK, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, INSTRUMENT_STEPS, MAX_RECORDERS, NO_BRANCH, NOWHERE,
+    RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
+    RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine, Probes, Record, RecordKind, Recorder, Visit, ask_to_stop,
+    machine_steps, privilege_of, store_position,
+)
+from vm_native.probes.hooks cimport covers, is_wanted, tell_all, told_before
+
+cdef enum:
+    SLACK = 64              # records that fit when a buffer counts as full: the run stops behind the instruction
+    FIRST_VISIT_BITS = 10
+    EVERY_PRIVILEGE = 0b1111
+
+cdef uint64_t MULTIPLIER = 0x9E3779B97F4A7C15ULL        # of hashes: 2**64 divided by the golden ratio
+
+# How much of a Record each kind has, and what translations have in them for it.
+cdef int[8] SIZES
+cdef int[8] INSTRUMENTS
+SIZES[<int>RECORD_BLOCKS], INSTRUMENTS[<int>RECORD_BLOCKS] = sizeof(Record) - 16, INSTRUMENT_BLOCKS
+SIZES[<int>RECORD_BRANCHES], INSTRUMENTS[<int>RECORD_BRANCHES] = sizeof(Record) - 8, INSTRUMENT_BLOCKS
+SIZES[<int>RECORD_STEPS], INSTRUMENTS[<int>RECORD_STEPS] = sizeof(Record), INSTRUMENT_STEPS
+SIZES[<int>RECORD_ACCESSES], INSTRUMENTS[<int>RECORD_ACCESSES] = sizeof(Record), INSTRUMENT_ACCESSES
+SIZES[<int>RECORD_TRAPS], INSTRUMENTS[<int>RECORD_TRAPS] = sizeof(Record), 0
+SIZES[<int>RECORD_MMIO], INSTRUMENTS[<int>RECORD_MMIO] = sizeof(Record), 0
+SIZES[<int>RECORD_VISITS], INSTRUMENTS[<int>RECORD_VISITS] = 0, INSTRUMENT_BLOCKS
+SIZES[<int>RECORD_EDGES], INSTRUMENTS[<int>RECORD_EDGES] = 0, INSTRUMENT_BLOCKS
+
+
+# --- Writing ---------------------------------------------------------------------------------------------------------
+
+cdef inline bint is_about(const Recorder* recorder, Cpu* cpu, uint64_t pc) noexcept nogil:
+    return recorder.everything or (
+        pc - recorder.base < recorder.end - recorder.base and covers(&recorder.scope, cpu)
+    )
+
+
+cdef inline Record record_at(Cpu* cpu, uint64_t pc) noexcept nogil:
+    """Of the hart's present step."""
+    return Record(pc, machine_steps(cpu), 0, <uint8_t>cpu.number, <uint8_t>privilege_of(cpu, cpu.key), 0, 0, 0, 0)
+
+
+cdef inline bint is_undone(const Recorder* recorder, Cpu* cpu, uint64_t step) noexcept nogil:
+    """Whether the last record is of an instruction of this hart that is, or was, the one of this step."""
+    return recorder.last != NULL and recorder.last.step == step and recorder.last.hart == cpu.number
+
+
+cdef inline void append(Cpu* cpu, Recorder* recorder, const Record* record) noexcept nogil:
+    if recorder.next + recorder.record_bytes > recorder.room:
+        if not recorder.ring:
+            recorder.dropped += 1           # more in one instruction than there is slack for: it is counted
+            return
+        recorder.next = recorder.start
+        recorder.wrapped = True
+    recorder.dropped += recorder.wrapped
+    memcpy(recorder.next, record, recorder.record_bytes)
+    recorder.last = <Record*>recorder.next
+    recorder.next += recorder.record_bytes
+    if recorder.next >= recorder.limit and not recorder.ring:
+        recorder.full = True
+        ask_to_stop(cpu, STOP_FULL)
+
+
+cdef inline int outcome(Cpu* cpu) noexcept nogil:
+    """Of a probe: it is repeated where the run stops first, and finds what it has written."""
+    return RETRY if cpu.stop != STOP_NONE else CONTINUE
+
+
+# --- Blocks ----------------------------------------------------------------------------------------------------------
+
+cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """A translated block begins here, and a basic block where one has ended before."""
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Recorder* recorder
+    cdef Record record
+    cdef int i
+    if cpu.transfer == NOWHERE:
+        return CONTINUE
+    store_position(cpu, uop, budget)
+    if is_wanted(cpu.machine, EVENT_BLOCK) and not told_before(cpu, EVENT_BLOCK):
+        tell_all(cpu, EVENT_BLOCK, cpu.state.pc, 0, 0, 0, 0)
+        return RETRY
+    if not probes.noting:
+        leave_block(cpu)
+        for i in range(probes.recorder_count):
+            recorder = probes.recorders[i]
+            if recorder.kind == RECORD_BLOCKS and is_about(recorder, cpu, cpu.state.pc):
+                record = record_at(cpu, cpu.state.pc)
+                append(cpu, recorder, &record)
+    cpu.transfer, cpu.transfer_step = NOWHERE, 0
+    cpu.block_pc = cpu.state.pc
+    return outcome(cpu)
+
+
+cdef void leave_block(Cpu* cpu) noexcept nogil:
+    """The hart, whose position is exact, has come to another block."""
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Recorder* recorder
+    cdef int i
+    for i in range(probes.recorder_count):
+        recorder = probes.recorders[i]
+        if recorder.kind == RECORD_BRANCHES:
+            record_branch(cpu, recorder)
+        elif recorder.kind == RECORD_VISITS:
+            count_visit(cpu, recorder)
+        elif recorder.kind == RECORD_EDGES:
+            count_edge(cpu, recorder)
+
+
+cdef void record_branch(Cpu* cpu, Recorder* recorder) noexcept nogil:
+    """The instruction before was a branch or a jump that led here."""
+    cdef Record record
+    if cpu.transfer & NO_BRANCH or not is_about(recorder, cpu, cpu.transfer):
+        return
+    record = record_at(cpu, cpu.transfer)
+    record.step = (cpu.transfer_step or record.step) - 1
+    record.detail = cpu.state.pc != cpu.transfer + cpu.transfer_length
+    record.address = cpu.state.pc
+    append(cpu, recorder, &record)
+
+
+cdef int probe_end(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """A branch or a jump comes next."""
+    cdef UopInfo* info = info_of(uop)
+    cpu.transfer = block_of(uop).key.pc + info.pc_offset
+    cpu.transfer_length = info.length
+    return CONTINUE
+
+
+cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """An instruction comes next that may lead elsewhere than behind it."""
+    cdef UopInfo* info = info_of(uop)
+    cpu.sequel = block_of(uop).key.pc + info.pc_offset + info.length
+    cpu.transfer = block_of(uop).key.pc + info.pc_offset | NO_BRANCH
+    cpu.transfer_length = info.length
+    return CONTINUE
+
+
+cdef inline uint64_t hash_of(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
+    return ((a * MULTIPLIER ^ b) * MULTIPLIER ^ c) * MULTIPLIER
+
+
+cdef void count_visit(Cpu* cpu, Recorder* recorder) noexcept nogil:
+    """Of the block before, which has been left to this one."""
+    cdef Visit* visit
+    if not is_about(recorder, cpu, cpu.block_pc) or cpu.block_pc == NOWHERE:
+        return
+    visit = place_of(recorder, cpu.block_pc, cpu.transfer, cpu.state.pc)
+    if visit.count == 0:
+        if 2 * recorder.visit_count >> recorder.visit_bits:
+            if not widen(recorder):
+                recorder.dropped += 1
+                return
+            visit = place_of(recorder, cpu.block_pc, cpu.transfer, cpu.state.pc)
+        recorder.visit_count += 1
+        visit[0] = Visit(cpu.block_pc, cpu.transfer, cpu.state.pc, cpu.transfer_length, 0)
+    visit.count += 1
+
+
+cdef Visit* place_of(Recorder* recorder, uint64_t start, uint64_t source, uint64_t target) noexcept nogil:
+    """Where it is counted, or can be."""
+    cdef uint64_t mask = (1ULL << recorder.visit_bits) - 1
+    cdef uint64_t i = hash_of(start, source, target) >> (64 - recorder.visit_bits)
+    cdef Visit* visit = &recorder.visits[i]
+    while visit.count and (visit.start != start or visit.source != source or visit.target != target):
+        i = (i + 1) & mask
+        visit = &recorder.visits[i]
+    return visit
+
+
+cdef bint widen(Recorder* recorder) noexcept nogil:
+    cdef Visit* old = recorder.visits
+    cdef Visit* new = <Visit*>calloc(2ULL << recorder.visit_bits, sizeof(Visit))
+    cdef uint64_t i
+    if new == NULL:
+        return False
+    recorder.visits = new
+    recorder.visit_bits += 1
+    for i in range(1ULL << (recorder.visit_bits - 1)):
+        if old[i].count:
+            place_of(recorder, old[i].start, old[i].source, old[i].target)[0] = old[i]
+    free(old)
+    return True
+
+
+cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
+    """In the map that AFL knows: a byte for a hash of this block and the one before."""
+    cdef uint64_t here = cpu.state.pc * MULTIPLIER >> (64 - recorder.map_bits)
+    cdef uint64_t there = cpu.block_pc * MULTIPLIER >> (64 - recorder.map_bits)
+    if is_about(recorder, cpu, cpu.state.pc):
+        recorder.map[here ^ there >> 1] += 1
+
+
+# --- Instructions ----------------------------------------------------------------------------------------------------
+
+cdef int probe_step(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """An instruction comes next; the probe has the word of it, and the slot that it writes or NO_SLOT."""
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Recorder* recorder
+    cdef Record record
+    cdef int i
+    store_position(cpu, uop, budget)
+    if probes.noting:
+        return CONTINUE
+    for i in range(probes.recorder_count):
+        recorder = probes.recorders[i]
+        if recorder.kind != RECORD_STEPS:
+            continue
+        if recorder.unfinished:
+            complete(cpu, recorder)
+        if not is_about(recorder, cpu, cpu.state.pc):
+            continue
+        record = record_at(cpu, cpu.state.pc)
+        record.word = <uint32_t>uop.imm
+        record.detail = uop.rd
+        append(cpu, recorder, &record)
+        recorder.unfinished = uop.rd != NO_SLOT
+    return outcome(cpu)
+
+
+cdef int probe_access(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """An access to memory comes next: to rs1 + imm, a store of rs2. The second cell says which slot it writes, how many
+    bytes it is of, and what it does to them.
+    """
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Recorder* recorder
+    cdef Record record
+    cdef int i
+    store_position(cpu, uop, budget)
+    if probes.noting:
+        return CONTINUE
+    for i in range(probes.recorder_count):
+        recorder = probes.recorders[i]
+        if recorder.kind != RECORD_ACCESSES:
+            continue
+        if not is_about(recorder, cpu, cpu.state.pc):
+            continue
+        record = record_at(cpu, cpu.state.pc)
+        record.address = cpu.state.regs[uop.rs1] + <uint64_t><int64_t>uop.imm
+        record.detail = uop[1].rs1
+        record.access = uop[1].rs2
+        record.value = low_bytes(cpu.state.regs[uop.rs2], record.detail)
+        append(cpu, recorder, &record)
+        recorder.slot = uop[1].rd
+        recorder.unfinished = record.access != RECORDED_WRITE
+    return outcome(cpu)
+
+
+cdef int probe_loaded(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """The access has been done."""
+    cdef Probes* probes = &cpu.machine.probes
+    cdef int i
+    for i in range(probes.recorder_count):
+        if probes.recorders[i].kind == RECORD_ACCESSES and probes.recorders[i].unfinished:
+            complete(cpu, probes.recorders[i])
+    return CONTINUE
+
+
+cdef inline uint64_t low_bytes(uint64_t value, int size) noexcept nogil:
+    return value & (1ULL << 8 * size) - 1 if size < 8 else value
+
+
+cdef void complete(Cpu* cpu, Recorder* recorder) noexcept nogil:
+    """With what the instruction has written to its register."""
+    cdef Record* record = recorder.last
+    cdef uint64_t written
+    recorder.unfinished = False
+    if recorder.kind == RECORD_STEPS:
+        record.value = cpu.state.regs[record.detail]
+        return
+    written = cpu.state.regs[recorder.slot]
+    if not record.access & RECORDED_IF_DONE:
+        record.value = low_bytes(written, record.detail)
+    elif written:
+        take_back(recorder)             # a store-conditional that has failed
+    else:
+        record.access = RECORDED_WRITE
+
+
+cdef void take_back(Recorder* recorder) noexcept nogil:
+    """The last record: what it says has not happened."""
+    recorder.next = <uint8_t*>recorder.last
+    recorder.last = NULL
+    recorder.unfinished = False
+
+
+cdef void settle_records(Cpu* cpu) noexcept nogil:
+    """The hart, whose position is exact, is between two blocks or two slices: complete the last records, or take them
+    back where their instruction has not been executed.
+    """
+    cdef Recorder* recorder
+    cdef int i
+    for i in range(cpu.machine.probes.recorder_count):
+        recorder = cpu.machine.probes.recorders[i]
+        if recorder.kind != RECORD_STEPS and recorder.kind != RECORD_ACCESSES:
+            continue
+        if is_undone(recorder, cpu, machine_steps(cpu)):
+            take_back(recorder)
+        elif recorder.unfinished:
+            complete(cpu, recorder)
+
+
+cdef void settle_transfer(Cpu* cpu) noexcept nogil:
+    """The slice ends: note when the branch was that has led here."""
+    settle_records(cpu)
+    cpu.transfer_step = machine_steps(cpu)
+
+
+# --- Traps and devices -----------------------------------------------------------------------------------------------
+
+cdef void record_trap(
+    Cpu* cpu, uint64_t pc, uint64_t mode, uint64_t cause, uint64_t value, bint executed
+) noexcept nogil:
+    """A trap has been taken at pc, in this mode: of an instruction, or an interrupt before one."""
+    cdef Probes* probes = &cpu.machine.probes
+    cdef Recorder* recorder
+    cdef Record record = record_at(cpu, pc)
+    cdef uint64_t handler = cpu.state.pc
+    cdef int i
+    record.step -= executed
+    record.privilege = <uint8_t>privilege_of(cpu, mode)
+    record.address, record.value = cause, value
+    if probes.noting:
+        return
+    if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
+        cpu.state.pc = pc               # of a block that it did not enter
+        leave_block(cpu)
+        cpu.state.pc = handler
+        cpu.block_pc = pc
+    cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.transfer_step = pc | NO_BRANCH, NOWHERE, 0, 0
+    for i in range(probes.recorder_count):
+        recorder = probes.recorders[i]
+        if recorder.kind == RECORD_TRAPS:
+            if pc - recorder.base < recorder.end - recorder.base and recorder.scope.privileges >> record.privilege & 1:
+                append(cpu, recorder, &record)
+        elif executed and is_undone(recorder, cpu, record.step):
+            if recorder.kind == RECORD_ACCESSES:
+                take_back(recorder)
+            elif recorder.kind == RECORD_STEPS:
+                recorder.last.access = True
+                recorder.unfinished = False
+
+
+cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil:
+    """An instruction has accessed a device."""
+    cdef Recorder* recorder
+    cdef Record record = record_at(cpu, pc)
+    cdef int i
+    record.address, record.value, record.detail, record.access = physical, value, <uint8_t>size, <uint8_t>access
+    for i in range(cpu.machine.probes.recorder_count):
+        recorder = cpu.machine.probes.recorders[i]
+        if recorder.kind == RECORD_MMIO and is_about(recorder, cpu, pc):
+            append(cpu, recorder, &record)
+
+
+# --- Recorders -------------------------------------------------------------------------------------------------------
+
+cdef int record_size(RecordKind kind) noexcept nogil:
+    """In bytes; 0 of those that count."""
+    return SIZES[<int>kind]
+
+
+cdef void begin_anew(Machine* machine) noexcept nogil:
+    """The harts are somewhere else than the recorders know: whatever comes next begins a block."""
+    cdef Cpu* cpu
+    cdef int i
+    for i in range(machine.cpu_count):
+        cpu = machine.cpus[i]
+        cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
+        cpu.transfer_step = 0
+    for i in range(machine.probes.recorder_count):
+        machine.probes.recorders[i].last = NULL
+        machine.probes.recorders[i].unfinished = False
+
+
+cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
+    """It stays its owner's. Raises ValueError where no more are possible, MemoryError."""
+    cdef Probes* probes = &machine.probes
+    if probes.recorder_count == MAX_RECORDERS:
+        raise ValueError(f"{MAX_RECORDERS} traces and counts are on already: end one")
+    recorder.everything = (
+        recorder.base == 0 and recorder.end == NOWHERE and recorder.scope.space_mask == 0
+        and recorder.scope.privileges == EVERY_PRIVILEGE
+    )
+    if recorder.record_bytes:
+        recorder.next = recorder.start
+        recorder.limit = recorder.room - SLACK * recorder.record_bytes
+    elif recorder.kind == RECORD_VISITS:
+        recorder.visit_bits = FIRST_VISIT_BITS
+        recorder.visits = <Visit*>calloc(1 << FIRST_VISIT_BITS, sizeof(Visit))
+        if recorder.visits == NULL:
+            raise MemoryError("no room to count blocks")
+    if probes.recorder_count == 0:
+        begin_anew(machine)
+    probes.recorders[probes.recorder_count] = recorder
+    probes.recorder_count += 1
+    take_stock(machine)
+    return 0
+
+
+cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
+    """Twice is harmless."""
+    cdef Probes* probes = &machine.probes
+    cdef int i = 0
+    while i < probes.recorder_count and probes.recorders[i] != recorder:
+        i += 1
+    if i == probes.recorder_count:
+        return
+    probes.recorder_count -= 1
+    probes.recorders[i] = probes.recorders[probes.recorder_count]
+    take_stock(machine)
+
+
+cdef void take_stock(Machine* machine) noexcept nogil:
+    """Which recorders and hooks there are has changed: let translations have what they need."""
+    cdef Probes* probes = &machine.probes
+    cdef uint32_t before = probes.instruments
+    cdef int i, kind
+    probes.recorded = probes.instruments = 0
+    if probes.wanted >> <int>EVENT_BLOCK & 1:
+        probes.instruments = INSTRUMENT_BLOCKS
+    for i in range(probes.recorder_count):
+        kind = <int>probes.recorders[i].kind
+        probes.recorded |= 1 << kind
+        probes.instruments |= INSTRUMENTS[kind]
+    if probes.instruments != before:
+        if not before & INSTRUMENT_BLOCKS:
+            begin_anew(machine)
+        drop_all_blocks(machine)
