@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from numbers import Integral, Real
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Protocol
 
 from vm.clock import Clock
 from vm.errors import ConfigurationError
@@ -46,13 +46,19 @@ class Ceiling(NamedTuple):
     passed: Callable[[], NoReturn]
 
 
+class Slices(Protocol):
+    """Who runs the harts: the scheduler, or somebody in front of it."""
+
+    def run(self, limit: int, stop_ns: int, host_deadline: int, /) -> tuple[int, int]: ...
+
+
 class Runner(Stateful):
     """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
                "_told", "probes", "_hits", "_look_at_ns", "served", "thread", "between_slices",
-               "_ceiling", "last_stop")
+               "_ceiling", "last_stop", "sampler")
 
     firmware: Firmware
 
@@ -74,6 +80,7 @@ class Runner(Stateful):
         self.thread: int | None = None      # which `run` is in; None: it is not
         self.between_slices = True          # nothing is half done
         self._ceiling: Ceiling | None = None
+        self.sampler: Slices | None = None  # who looks at the harts in between, and runs slices for that
         self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
 
     def limit(self, ceiling: Ceiling) -> None:
@@ -186,7 +193,8 @@ class Runner(Stateful):
                 if due is None:
                     return StopReason.REPLAYED, self._scheduler.current_hart, None
                 last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
-            code, number = self._scheduler.run(min(last_step - self.steps, most), stop_ns, host_ns)
+            slices: Slices = self._scheduler if self.sampler is None else self.sampler
+            code, number = slices.run(min(last_step - self.steps, most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
             if history is not None and code in NOTICED:
