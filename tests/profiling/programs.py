@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
+from subprocess import run
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import vm
-from tests.assembler import FLAGS, compile_elf
+from tests.assembler import FLAGS, OUTPUT, SCRIPT, compile_elf
 from vm.stop import StopReason
 
 START = """
@@ -35,7 +38,7 @@ _start:
 stacks:
     .zero 4 * 16384
 """
-# The calls of `work` are 6 to 3 to 1 by what they do; `leaf` has no frame where the compiler can do without.
+# Calls of all kinds; `leaf` has no frame where the compiler can do without.
 SOURCE = """
 typedef unsigned long u64;
 volatile u64 sinks[4][8];
@@ -46,8 +49,15 @@ APART u64 spin(volatile u64* sink, int rounds) {
     return leaf(sink[0]) + 1;
 }
 APART u64 hottest(volatile u64* sink) { return spin(sink, 60) + sink[1]; }
-APART u64 warm(volatile u64* sink) { u64 sum = 1; for (int i = 0; i < 30; i++) sink[2] += leaf(i); return sum + sink[2]; }
-APART u64 deep(volatile u64* sink, int depth) { if (!depth) return leaf(1); sink[3] += deep(sink, depth - 1); return sink[3] ^ depth; }
+APART u64 warm(volatile u64* sink) {
+    for (int i = 0; i < 30; i++) sink[2] += leaf(i);
+    return sink[2];
+}
+APART u64 deep(volatile u64* sink, int depth) {
+    if (!depth) return leaf(1);
+    sink[3] += deep(sink, depth - 1);
+    return sink[3] ^ depth;
+}
 APART u64 work(volatile u64* sink) { return hottest(sink) + warm(sink) + deep(sink, 5); }
 int main(int hart) {
     volatile u64* sink = sinks[hart];
@@ -66,6 +76,23 @@ def program(flags: tuple[str, ...], rounds: int = ROUNDS) -> Path:
     """The ELF file."""
     return compile_elf((("start.S", START), ("program.c", SOURCE.replace("ROUNDS", str(rounds)))),
                        (*FLAGS, "-mcmodel=medany", *flags))
+
+
+def built_by_gcc(flags: tuple[str, ...], rounds: int = ROUNDS) -> Path:
+    """The same by GCC, which has no option for the frames of leaves."""
+    name = sha256(repr((flags, rounds, START, SOURCE)).encode()).hexdigest()[:24]
+    output = OUTPUT / f"{name}-gcc.elf"
+    if not output.exists():
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=OUTPUT) as folder:
+            texts = {"start.S": START, "program.c": SOURCE.replace("ROUNDS", str(rounds)), "link.ld": SCRIPT}
+            for file, text in texts.items():
+                (Path(folder) / file).write_text(text)
+            run(["riscv64-unknown-elf-gcc", "-march=rv64gc", "-mabi=lp64d", "-mcmodel=medany", "-nostdlib", "-static",
+                 *(flag for flag in flags if "leaf" not in flag), "-T", "link.ld", "start.S", "program.c", "-o",
+                 "program.elf"], cwd=folder, check=True)
+            (Path(folder) / "program.elf").replace(output)
+    return output
 
 
 class Exact(NamedTuple):

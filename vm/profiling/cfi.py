@@ -90,7 +90,8 @@ def functions(elf: Any) -> list[tuple[int, int, Any]]:
     if not any(elf.get_section_by_name(name) for name in (".debug_frame", ".eh_frame")):
         return []
     dwarf = elf.get_dwarf_info(relocate_dwarf_sections=False, follow_links=False)
-    entries = [*(dwarf.CFI_entries() if dwarf.has_CFI() else ()), *(dwarf.EH_CFI_entries() if dwarf.has_EH_CFI() else ())]
+    entries = dwarf.CFI_entries() if dwarf.has_CFI() else []
+    entries += dwarf.EH_CFI_entries() if dwarf.has_EH_CFI() else []
     found: dict[int, tuple[int, int, Any]] = {}
     for entry in entries:
         if isinstance(entry, FDE) and entry["address_range"]:

@@ -19,7 +19,7 @@ class Track:
     """One hart in one address space, a thread of this number: the calls that have not ended yet."""
 
     def __init__(self, process: int, hart: int, number: int):
-        self.place = {"pid": process, "tid": number}
+        self.place: dict[str, Any] = {"pid": process, "tid": number}
         self.name = f"hart {hart}"
         self._calls: list[dict[str, Any]] = []
         self._path: Path = ()
@@ -35,8 +35,8 @@ class Track:
                 same += 1
         self._end(same)
         for frame in moment.path[same:]:
-            call = {"name": frame.name, "cat": frame.kind, "ph": "X", "ts": moment.begin_ns / 1000, "dur": 0.0,
-                    **self.place, "args": {"samples": 0}}
+            call: dict[str, Any] = {"name": frame.name, "cat": frame.kind, "ph": "X", "ts": moment.begin_ns / 1000,
+                                    "dur": 0.0, **self.place, "args": {"samples": 0}}
             self._calls.append(call)
             self.events.append(call)
         for call in self._calls:

@@ -44,6 +44,7 @@ class Sampler(ABC):
         self._native, self._scheduler, self._clock, self._harts = watched
         self._interval = interval
         self._look = look
+        self._due = 0                       # the next place
         self.on = True
         self._begin_anew()
 
@@ -94,7 +95,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def _run_to_next(self, limit: int, stop_ns: int, host_ns: int) -> tuple[int, int, bool]:
-        """To the next place at most. Returns what the scheduler does, and whether the place is all that it ended for."""
+        """To the next place at most. Returns what the scheduler does, and whether the place is all it ended for."""
 
     @abstractmethod
     def _sights(self) -> list[Sight]:
@@ -102,7 +103,7 @@ class Sampler(ABC):
 
 
 class StepSampler(Sampler):
-    """At steps of the machine. A hart is seen that has taken steps since the last time: each has the weight of those."""
+    """At steps of the machine. Harts are seen that have taken steps since the last time, each with their number."""
 
     def _now(self) -> int:
         return self._clock.steps

@@ -129,4 +129,4 @@ def by_frame_pointer(registers: Registers, words: Words) -> tuple[int, Registers
 
 def is_frame(stack: int, frame: int) -> bool:
     """Whether it can be a frame pointer where the stack pointer is that."""
-    return frame % 8 == 0 and stack < frame + 1 <= stack + LARGEST_FRAME
+    return frame % 8 == 0 and stack < frame <= stack + LARGEST_FRAME
