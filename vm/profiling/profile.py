@@ -156,8 +156,14 @@ class Profile:
         return call_tree(self.weighted(by), "all")
 
     def top(self, count: int = TOP) -> list[Line]:
-        """The functions in which most was done, the first first; `print(profile)` shows this."""
+        """The functions in which most was done, the first first."""
         return lines(self.weighted())[:count]
+
+    def table(self, count: int = TOP) -> str:
+        """The same as text, which `print(profile)` shows."""
+        rows = (f"{line.own:>16,} {line.own_share:>6.1%}  {line.total:>16,} {line.total_share:>6.1%}  {line.name}"
+                f"{'' if line.kind == 'machine' else f' ({line.kind})'}" for line in self.top(count))
+        return "\n".join((self._subtitle(), *((HEADINGS, *rows) if count and len(self) else ())))
 
     def folded(self, by: By = ()) -> str:
         """Folded stacks, a line each, as flamegraph.pl and speedscope read them."""
@@ -207,9 +213,7 @@ class Profile:
         return f"<Profile: {self._subtitle()}>"
 
     def __str__(self) -> str:
-        rows = (f"{line.own:>16,} {line.own_share:>6.1%}  {line.total:>16,} {line.total_share:>6.1%}  {line.name}"
-                f"{'' if line.kind == 'machine' else f' ({line.kind})'}" for line in self.top())
-        return "\n".join((self._subtitle(), HEADINGS, *rows))
+        return self.table()
 
     def _repr_svg_(self) -> str:
         return self.svg()
