@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vm.errors import ConfigurationError
-from vm.hart import Hart
 from vm.profiling.moments import Moment
 from vm.profiling.names import Names
-from vm.profiling.sampling import WAITING, Sight
+from vm.profiling.samples import Sample, Samples
 from vm.profiling.tree import Frame, Line, Node, Path, Weighted, call_tree, lines
 
 if TYPE_CHECKING:
@@ -30,21 +28,6 @@ COLUMNS = (("step", "u8"), ("time_ns", "u8"), ("span_ns", "u8"), ("hart", "u1"),
 HEADINGS = f"{'own':>16} {'':6}  {'with calls':>16} {'':6}  function"
 
 
-class Sample(NamedTuple):
-    """A row of `Profile.array`."""
-
-    step: int
-    time_ns: int
-    span_ns: int
-    hart: int
-    privilege: int
-    waiting: bool
-    satp: int
-    pc: int
-    weight: int
-    stack: int
-
-
 class Profile:
     """Samples of the harts of a machine, taken while the program lets that run. `Machine.profile` begins one.
 
@@ -59,31 +42,14 @@ class Profile:
     the outermost first.
     """
 
-    def __init__(self, every: int, unit: Unit, names: Names, stack: Callable[[Hart], tuple[int, ...]],
-                 moment: Callable[[], tuple[int, int]], end: Callable[[], None]):
-        """`moment` tells the step and the guest time, `end` ends the sampling."""
+    def __init__(self, every: int, unit: Unit, samples: Samples, names: Names, end: Callable[[], None]):
+        """`end` ends the sampling."""
         self.every = every
         self.unit = unit
-        self.stacks: list[tuple[int, ...]] = []
+        self.stacks = samples.stacks
+        self._samples = samples.rows
         self._names = names
-        self._stack = stack
-        self._moment = moment
         self._end = end
-        self._numbers: dict[tuple[int, ...], int] = {}
-        self._samples: list[Sample] = []
-
-    # --- While it is on ----------------------------------------------------------------------------------------------
-
-    def look(self, sights: Sequence[Sight]) -> None:
-        """Take samples. For the sampler."""
-        step, time_ns = self._moment()
-        for hart, weight, span_ns in sights:
-            stack = self._stack(hart)
-            number = self._numbers.setdefault(stack, len(self.stacks))
-            if number == len(self.stacks):
-                self.stacks.append(stack)
-            self._samples.append(Sample(step, time_ns, span_ns, hart.id, hart.privilege, hart.state in WAITING,
-                                        satp_of(hart), stack[0], weight, number))
 
     def stop(self) -> None:
         """Take no more samples. Twice is harmless."""
@@ -134,7 +100,7 @@ class Profile:
         calls = tuple(Frame(name, kind) for name in reversed(self.names(sample.stack)))
         return groups + calls + (WAITS if sample.waiting and self.unit == "ns" else ())
 
-    def weighted(self, by: By = ()) -> list[Weighted]:
+    def _weighted(self, by: By = ()) -> list[Weighted]:
         """The samples by their named stacks, each once, with the sum of the weights."""
         groups = checked(by)
         totals: dict[tuple[Any, ...], int] = {}
@@ -153,11 +119,11 @@ class Profile:
 
     def tree(self, by: By = ()) -> Node:
         """The tree of calls, below a root for all."""
-        return call_tree(self.weighted(by), "all")
+        return call_tree(self._weighted(by), "all")
 
     def top(self, count: int = TOP) -> list[Line]:
         """The functions in which most was done, the first first."""
-        return lines(self.weighted())[:count]
+        return lines(self._weighted())[:count]
 
     def table(self, count: int = TOP) -> str:
         """The same as text, which `print(profile)` shows."""
@@ -169,7 +135,7 @@ class Profile:
         """Folded stacks, a line each, as flamegraph.pl and speedscope read them."""
         from vm.profiling.folded import folded_stacks
 
-        return folded_stacks(self.weighted(by))
+        return folded_stacks(self._weighted(by))
 
     def svg(self, by: By = ()) -> str:
         """A flame graph: a picture in itself, with the numbers of a call where the mouse is on it."""
@@ -222,13 +188,6 @@ class Profile:
         from html import escape  # here: only notebooks need it
 
         return f"{self.svg()}<pre>{escape(str(self))}</pre>"
-
-
-def satp_of(hart: Hart) -> int:
-    """0 where there is none, as without paging."""
-    with suppress(KeyError):
-        return hart.csr["satp"]
-    return 0
 
 
 def process_name(sample: Sample) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from vm.loaders.common import Program
 from vm.memory import Memory
 from vm.profiling.names import Binary, Names, named_sources, source_of_program
 from vm.profiling.profile import Profile, Unit
+from vm.profiling.samples import Samples
 from vm.profiling.sampling import Sampler, StepSampler, TimeSampler, Watched
 from vm.profiling.unwinding import Unwinder
 from vm.runner import Runner
@@ -41,14 +43,9 @@ def start_profile(runner: Runner, watched: Watched, memory: Memory, program: Pro
     names = Names(sources)
     unwinder = Unwinder(memory, names.function, [frames for binary in binaries if (frames := binary.call_frames())],
                         depth)
-
-    def moment() -> tuple[int, int]:
-        return watched.clock.steps, watched.clock.now_ns()
-
-    profile = Profile(length, unit, names, unwinder.stack, moment, lambda: end(runner, sampler))
-    sampler = SAMPLERS[unit](watched, length, profile.look)
-    runner.sampler = sampler
-    return profile
+    samples = Samples(watched.clock, unwinder.stack)
+    runner.sampler = sampler = SAMPLERS[unit](watched, length, samples.look)
+    return Profile(length, unit, samples, names, partial(end, runner, sampler))
 
 
 def end(runner: Runner, sampler: Sampler) -> None:
