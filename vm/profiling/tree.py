@@ -33,11 +33,6 @@ class Node:
     own: int = 0
     children: dict[Frame, Node] = field(default_factory=dict)
 
-    @property
-    def depth(self) -> int:
-        """How many levels there are, with its own."""
-        return 1 + max((child.depth for child in self.children.values()), default=0)
-
 
 class Line(NamedTuple):
     """A function in a table. Shares are of all samples, from 0 to 1."""
