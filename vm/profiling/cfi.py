@@ -15,7 +15,7 @@ from vm.errors import LoadError
 
 RA, SP = 1, 2
 INTEGER_REGISTERS = 32                      # their numbers are x's; above are f's
-Read = Callable[[int, int], int | None]
+Read = Callable[[int], int | None]
 
 
 class FrameRow(NamedTuple):
@@ -36,7 +36,7 @@ class FrameRow(NamedTuple):
         found = {number: value for number, value in registers.items() if number != RA} | {SP: frame}
         address = None if RA in self.saved else registers.get(RA)
         for number, offset in self.saved.items():
-            value = read(frame + offset, 8)
+            value = read(frame + offset)
             if value is None:
                 return None
             if number == RA:

@@ -12,6 +12,7 @@ called, one of these calls is missing: registers are then as in the middle of th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from struct import Struct
 
 from vm.errors import BusError, PageFault
 from vm.hart import Hart
@@ -23,7 +24,8 @@ RA, SP, FP = 1, 2, 8
 KEPT = (SP, FP, 9, *range(18, 28))          # registers that a call leaves as they are: sp, s0 to s11
 LARGEST_FRAME = 1 << 20
 MACHINE_MODE = 3
-U64 = (1 << 64) - 1
+OFFSET, U64 = PAGE_SIZE - 1, (1 << 64) - 1
+WORD, HALF = Struct("<Q"), Struct("<H")
 
 Registers = dict[int, int]                  # of one frame, by number; what is not known is not there
 
@@ -37,31 +39,39 @@ class Words:
         self._physical = hart.privilege == MACHINE_MODE
         self._pages: dict[int, memoryview | None] = {}
 
-    def read(self, address: int, size: int) -> int | None:
-        """`size` bytes at a multiple of it, little-endian; None where there is no RAM to be read."""
-        if address % size:
+    def word(self, address: int) -> int | None:
+        """64 bits; None where they cross two words or there is no RAM to be read."""
+        page = self._page(address)
+        if page is None or address & 7:
             return None
-        base = address & U64 & -PAGE_SIZE
-        if base not in self._pages:
-            self._pages[base] = self._page(base)
-        page = self._pages[base]
-        start = address % PAGE_SIZE
-        return None if page is None else int.from_bytes(page[start:start + size], "little")
-
-    def _page(self, base: int) -> memoryview | None:
-        try:
-            return self._memory.view(base if self._physical else self._hart.virtual.physical(base), PAGE_SIZE)
-        except (BusError, PageFault):
-            return None
+        return WORD.unpack_from(page, address & OFFSET)[0]
 
     def is_behind_a_call(self, address: int) -> bool:
         """Whether a jump that links to ra ends there: jal and jalr, or c.jalr (unprivileged specification)."""
-        if address % 2 or address < 4:
+        if address & 1:
             return False
-        last, before = self.read(address - 2, 2), self.read(address - 4, 2)
+        last = self._half(address - 2)
         if last is not None and last & 0xF07F == 0x9002 and last & 0x0F80:
             return True
+        before = self._half(address - 4)
         return before is not None and before & 0x0FFF in (0x0EF, 0x0E7)     # rd is ra; opcodes JAL and JALR
+
+    def _half(self, address: int) -> int | None:
+        page = self._page(address)
+        return None if page is None else HALF.unpack_from(page, address & OFFSET)[0]
+
+    def _page(self, address: int) -> memoryview | None:
+        base = address & U64 & -PAGE_SIZE
+        try:
+            return self._pages[base]
+        except KeyError:
+            pass
+        try:
+            page = self._memory.view(base if self._physical else self._hart.virtual.physical(base), PAGE_SIZE)
+        except (BusError, PageFault):
+            page = None
+        self._pages[base] = page
+        return page
 
 
 class Unwinder:
@@ -87,7 +97,7 @@ class Unwinder:
             if caller is None:
                 break
             address, registers = caller
-            if (address ^ pc) >> 63 or not words.is_behind_a_call(address):    # a kernel's stack ends where it begins
+            if (address ^ pc) >> 63:        # a kernel's stack ends where it begins
                 break
             addresses.append(address)
         return tuple(addresses)
@@ -97,7 +107,8 @@ class Unwinder:
         for frames in self._call_frames:
             row = frames.row(pc if innermost else pc - 1)
             if row is not None:
-                return row.caller(registers, words.read)
+                caller = row.caller(registers, words.word)
+                return caller if caller is not None and words.is_behind_a_call(caller[0]) else None
         if innermost:
             return self._caller_of_innermost(pc, registers, words)
         return by_frame_pointer(registers, words)
@@ -108,7 +119,7 @@ class Unwinder:
         by_frame = by_frame_pointer(registers, words)
         if not words.is_behind_a_call(ra) or (by_frame is not None and by_frame[0] == ra):
             return by_frame
-        saved = words.read(frame - 8, 8)
+        saved = words.word(frame - 8)
         if by_frame is None and saved and is_frame(registers[SP], frame) and is_frame(frame, saved):     # a leaf's
             return ra, {SP: frame, FP: saved}
         inside, of_ra = self._function(pc), self._function(ra - 1)
@@ -121,7 +132,7 @@ def by_frame_pointer(registers: Registers, words: Words) -> tuple[int, Registers
     frame = registers.get(FP, 0)
     if not is_frame(registers[SP], frame):
         return None
-    address, saved = words.read(frame - 8, 8), words.read(frame - 16, 8)
+    address, saved = words.word(frame - 8), words.word(frame - 16)
     if not address or saved is None or not words.is_behind_a_call(address):
         return None
     return address, {SP: frame, FP: saved}
