@@ -111,24 +111,28 @@ def test_unknown_places_are_hex(guest):
 
 
 def test_perfetto(profile):
-    """Calls of one hart lie in each other, and what is in none of another is as long as the samples are."""
+    """Each call that begins ends, in order of time; what is in none of another is as long as the samples are."""
     document = json.loads(profile.perfetto())
     names = {(event["pid"], event["tid"]): event["args"]["name"] for event in document["traceEvents"]
              if event["ph"] == "M" and event["name"] == "thread_name"}
     assert sorted(names.values()) == ["hart 0", "hart 1"] and len({tid for _, tid in names}) == 2
-    calls = [event for event in document["traceEvents"] if event["ph"] == "X"]
-    assert {call["name"] for call in calls} >= {"_start", "main", "work", "hottest", "spin", "leaf"}
     for track, name in names.items():
-        open_calls, rows = [], profile.array[profile.array["hart"] == int(name[-1])]
-        outermost_ns = 0
-        for call in (call for call in calls if (call["pid"], call["tid"]) == track):
-            begin, end = round(call["ts"] * 1000), round((call["ts"] + call["dur"]) * 1000)
-            while open_calls and open_calls[-1] <= begin:
-                open_calls.pop()
-            assert begin < end and (not open_calls or end <= open_calls[-1])
-            outermost_ns += 0 if open_calls else end - begin
-            open_calls.append(end)
+        rows = profile.array[profile.array["hart"] == int(name[-1])]
+        calls, stacks, times, outermost_ns = [], set(), [0], 0
+        for event in document["traceEvents"]:
+            if (event["pid"], event.get("tid")) != track or event["ph"] == "M":
+                continue
+            times.append(round(event["ts"] * 1000))
+            if event["ph"] == "B":
+                calls.append((event["name"], times[-1]))
+                stacks.add(tuple(called for called, _ in reversed(calls)))
+            else:
+                _, begin = calls.pop()
+                assert begin < times[-1]
+                outermost_ns += 0 if calls else times[-1] - begin
+        assert not calls and times == sorted(times)
         assert outermost_ns == rows["span_ns"].sum()
+        assert {profile.names(int(row["stack"])) for row in rows} <= stacks
 
 
 def test_firefox(profile):

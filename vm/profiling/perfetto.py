@@ -1,8 +1,9 @@
 """A profile as a trace that ui.perfetto.dev opens, and chrome://tracing and speedscope: what ran when, call in call.
 
-Chrome's Trace Event Format, in JSON: complete events ("X"), which lie in each other by their times, and metadata ("M").
-An address space is a process there, a hart in it a thread. Samples of the same calls that follow each other are one
-event; times are microseconds of the guest.
+Chrome's Trace Event Format, in JSON: calls begin ("B") and end ("E"), and metadata ("M"). Pairs lie in each other by
+their order, whatever a reader rounds times to, as complete events ("X") would not. An address space is a process there,
+a hart in it a thread. Samples of the same calls that follow each other are one call; times are microseconds of the
+guest.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ class Track:
                 same += 1
         self._end(same)
         for frame in moment.path[same:]:
-            call: dict[str, Any] = {"name": frame.name, "cat": frame.kind, "ph": "X", "ts": moment.begin_ns / 1000,
-                                    "dur": 0.0, **self.place, "args": {"samples": 0}}
+            call: dict[str, Any] = {"name": frame.name, "cat": frame.kind, "ph": "B", "ts": moment.begin_ns / 1000,
+                                    **self.place, "args": {"samples": 0}}
             self._calls.append(call)
             self.events.append(call)
         for call in self._calls:
@@ -48,8 +49,7 @@ class Track:
 
     def _end(self, same: int) -> None:
         """All calls but so many of the outermost are over."""
-        for call in self._calls[same:]:
-            call["dur"] = round(self._end_ns / 1000 - call["ts"], 3)
+        self.events += [{"ph": "E", "ts": self._end_ns / 1000, **self.place} for _ in self._calls[same:]]
         del self._calls[same:]
 
 
