@@ -1,5 +1,7 @@
 """When a profile looks at the guest, for how much a sample counts, and that the guest cannot tell."""
 
+import time
+
 import pytest
 
 import vm
@@ -179,6 +181,16 @@ def test_real_clock(guest):
         g.run(instructions=1 << 62, seconds=0.05)
     rows = profile.array
     assert len(rows) > 5 and (rows["weight"] >= 1).all() and rows["weight"].sum() <= 60_000_000
+
+
+def test_what_the_program_does_between_two_runs_is_not_the_guests_time(guest):
+    g = guest(FOREVER, clock="real")
+    began_ns = g.machine.clock.now_ns()
+    with g.machine.profile(seconds=0.001) as profile:
+        g.run(instructions=1 << 62, seconds=0.02)
+        time.sleep(0.2)
+        g.run(instructions=1 << 62, seconds=0.02)
+    assert 0 < profile.weight <= g.machine.clock.now_ns() - began_ns - 200_000_000
 
 
 def test_stopped_profile_takes_no_samples(guest):

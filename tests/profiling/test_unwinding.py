@@ -1,14 +1,18 @@
 """Call stacks at each instruction, beside those that single steps through calls and returns give."""
 
+import random
 import shutil
+from io import BytesIO
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import vm
 from tests import tools
 from tests.assembler import BASE
 from tests.native.riscv.paging import ALL, PAGE, PageTables, U
 from tests.profiling.programs import CALL_FRAMES, FRAME_POINTERS, built_by_gcc, program, single_steps
+from vm.profiling.cfi import CallFrames
 
 ROUNDS = 2
 
@@ -77,6 +81,24 @@ def test_depth():
     file = program(CALL_FRAMES, ROUNDS)
     expected = [stack[:3] for stack in single_steps(file).stacks]
     assert stacks(file, depth=3)[:-1] == expected
+
+
+def test_damaged_call_frame_information():
+    """Is an error that names the file, or leads to other rows."""
+    whole = program(CALL_FRAMES, ROUNDS).read_bytes()
+    section = ELFFile(BytesIO(whole)).get_section_by_name(".eh_frame")
+    damaged = 0
+    for seed in range(200):
+        draw, data = random.Random(seed), bytearray(whole)
+        data[section["sh_offset"] + draw.randrange(section["sh_size"])] = draw.choice([0, 1, 0x80, 0xFF])
+        try:
+            frames = CallFrames("it.elf", bytes(data))
+            for pc in range(BASE, BASE + 0x400, 2):
+                frames.row(pc)
+        except vm.LoadError as error:
+            assert str(error).startswith("it.elf: damaged call frame information (")
+            damaged += 1
+    assert 20 < damaged < 200
 
 
 # A user program whose stack lies in other pages than its addresses say, and a kernel with a stack of its own.

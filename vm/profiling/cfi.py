@@ -7,7 +7,8 @@ expressions are for signal handlers and the like: a frame that needs one ends th
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -51,17 +52,13 @@ class CallFrames:
 
     def __init__(self, name: str, data: bytes, bias: int = 0):
         """`bias` is what the file's addresses lack in memory. Raises LoadError for what is damaged."""
-        from elftools.common.exceptions import DWARFError, ELFError  # here: only profiles need it
-        from elftools.elf.elffile import ELFFile
+        from elftools.elf.elffile import ELFFile  # here: only profiles need it
 
-        self._damage = (DWARFError, ELFError)
         self._name = name
         self._bias = bias
         self._rows: dict[int, tuple[list[int], list[FrameRow | None]]] = {}     # by place in `_functions`
-        try:
+        with self._refusing_damage():
             self._functions = functions(ELFFile(BytesIO(data)))
-        except self._damage as error:
-            raise LoadError(f"{name}: damaged call frame information: {error}") from error
         self._starts = [start for start, _, _ in self._functions]
 
     def __bool__(self) -> bool:
@@ -74,13 +71,20 @@ class CallFrames:
         if place < 0 or address >= self._functions[place][1]:
             return None
         if place not in self._rows:
-            try:
+            with self._refusing_damage():
                 self._rows[place] = decoded(self._functions[place][2])
-            except self._damage as error:
-                raise LoadError(f"{self._name}: damaged call frame information: {error}") from error
         starts, rows = self._rows[place]
         line = bisect_right(starts, address) - 1
         return None if line < 0 else rows[line]
+
+    @contextmanager
+    def _refusing_damage(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:          # the library raises one of nearly every kind
+            what = str(error) or type(error).__name__
+            raise LoadError(f"{self._name}: damaged call frame information ({what}); a profile with call_frames=False "
+                            "does without") from error
 
 
 def functions(elf: Any) -> list[tuple[int, int, Any]]:
