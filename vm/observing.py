@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vm.loaders import Program
     from vm.machine import Machine
     from vm.probing import Probing
+    from vm.profiling.names import Naming
+    from vm.profiling.profile import Profile
     from vm.runner import Runner
     from vm.trace import Kind, Trace, WhenFull
     from vm_native.execution.native_machine import NativeMachine
@@ -323,6 +325,34 @@ class SightsOfMachine(ABC):
 
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
 
+
+    def profile(self, every: int | None = None, *, seconds: float | None = None,
+                symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:
+        """From now on look at the harts at fixed guest times, and keep where they are, with their call stacks.
+
+        The guest runs as without: the samples of a run with a virtual clock are the same each time.
+
+        - every: steps of the machine from one sample to the next, 100,003 unless something is said; at multiples of it,
+          counted from power-on. Each hart that has taken steps since the last sample gives one, with their number as
+          its weight, so that weights add up to the steps that were taken.
+        - seconds: guest time from one sample to the next, instead. Each hart that has been started gives one, also
+          where it waits. With a real clock that is when the slice ends that is running.
+        - symbols: ELF files beside the one that was loaded, where they were linked, or (file, by how much it was
+          moved); or what knows names otherwise, by a method `name_of(address)`, which returns one or None. Also a list.
+        - call_frames: use the call frame information (.debug_frame, .eh_frame) of these files; elsewhere, and without,
+          stacks are walked by frame pointers (-fno-omit-frame-pointer).
+        - depth: how many functions of a stack are kept, the innermost.
+
+        Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
+        profile is taken, and LoadError for a file.
+        """
+        from vm.profiling.sampling import Watched
+        from vm.profiling.starting import start_profile
+
+        machine = cast("Machine", self)
+        watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
+        return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
+                             call_frames, depth)
 
 def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
                     ) -> Hook[What] | HookSetter[What]:

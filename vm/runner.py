@@ -62,13 +62,19 @@ class Ceiling(NamedTuple):
     passed: Callable[[], NoReturn]
 
 
+class Slices(Protocol):
+    """Who runs the harts: the scheduler, or somebody in front of it."""
+
+    def run(self, limit: int, stop_ns: int, host_deadline: int, /) -> tuple[int, int]: ...
+
+
 class Runner(Stateful):
     """Runs the harts of one machine. `firmware` serves the environment calls of harts that have `sbi` set."""
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
                "_told", "probes", "traces", "_hits", "_look_at_ns", "served", "thread", "between_slices",
-               "_ceiling", "last_stop", "_start", "_moved")
+               "_ceiling", "last_stop", "_start", "_moved", "sampler")
 
     firmware: Firmware
 
@@ -93,6 +99,7 @@ class Runner(Stateful):
         self._ceiling: Ceiling | None = None
         self._start = 0                     # the step at which the run began
         self._moved = 0, 0                  # by how many steps and ns hooks have moved the machine in it
+        self.sampler: Slices | None = None  # who looks at the harts in between, and runs slices for that
         self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
 
     def limit(self, ceiling: Ceiling) -> None:
@@ -212,7 +219,8 @@ class Runner(Stateful):
                     return StopReason.REPLAYED, self._scheduler.current_hart, None
                 last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
             moved = self._moved
-            code, number = self._scheduler.run(min(last_step - self.steps, most), stop_ns, host_ns)
+            slices: Slices = self._scheduler if self.sampler is None else self.sampler
+            code, number = slices.run(min(last_step - self.steps, most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
             if self._moved != moved:

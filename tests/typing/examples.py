@@ -137,6 +137,23 @@ def copies() -> int:
     return copy.adaptive_threshold()
 
 
+class Kernel:
+    """Names of the user's own."""
+
+    def name_of(self, address: int) -> str | None:
+        return "kernel" if address >> 63 else None
+
+
+def profiles(machine: vm.Machine, path: Path) -> str:
+    with machine.profile(seconds=0.001, symbols=[Kernel(), path, (path, 0x1000)]) as profile:
+        machine.run(seconds=1.0)
+    path.write_text(profile.svg(by=("process", "hart")))
+    assert_type(profile.top()[0].own_share, float)
+    machine.profile(1_009, symbols="vmlinux").stop()
+    profile.folded(by="core")                           # type: ignore[arg-type]
+    return profile.folded("privilege") + str(profile.array["pc"][0])
+
+
 class Counter(Device):
     """A device of the user's own."""
 

@@ -64,12 +64,12 @@ def given_among(names: tuple[str, ...]) -> list[str]:
 
 
 def machine_of(file: str | None, kernel: str | None, initrd: str | None, append: str, firmware: str | None,
-               address: int | None, options: dict[str, Any]) -> Machine:
-    """The machine with its guest; the caller closes it."""
+               address: int | None, options: dict[str, Any], from_a_file: tuple[str, ...] = FROM_A_FILE) -> Machine:
+    """The machine with its guest; the caller closes it. `from_a_file`: the options that go with a snapshot."""
     if file is not None and is_snapshot(file):
         from vm.cli.restore import machine_from
 
-        if others := given_beside(FROM_A_FILE):
+        if others := given_beside(from_a_file):
             raise click.UsageError(f"{file}: a snapshot has its own {', '.join(others)}", click.get_current_context())
         return machine_from(file, options["engine"], options["disks"])
     machine = build_machine(**options)

@@ -1,0 +1,123 @@
+"""`vm profile`: where a guest spends its steps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
+from vm.cli.options import Address, machine_options
+
+if TYPE_CHECKING:
+    from vm.profiling.profile import Profile
+
+FILES = ("folded", "svg", "png", "perfetto", "firefox")         # options that name what is written
+OF_A_PROFILE = (*FILES, "every", "seconds", "symbols", "frame_pointers", "by", "top", "max_instructions", "timeout",
+                "quiet")
+
+EXAMPLES = """\b
+Examples:
+  vm profile firmware.elf --svg flame.svg
+  vm profile --kernel Image --initrd initrd.gz --append console=ttyS0 --symbols vmlinux \\
+      --seconds 0.001 --by process --folded stacks.txt"""
+
+
+class Moved(click.ParamType):
+    """An ELF file, where it was linked or moved by an offset."""
+
+    name = "symbols"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        file, plus, offset = value.rpartition("+0x")
+        if not plus or os.path.exists(value):
+            return value, 0
+        try:
+            return file, int(offset, 16)
+        except ValueError:
+            self.fail(f"{value!r}: write FILE, or FILE+0x1000 for one that was moved", param, ctx)
+
+
+def output(name: str, text: str) -> Any:
+    """The option that says where to write something."""
+    return click.option(f"--{name}", type=click.Path(dir_okay=False), metavar="FILE", help=text)
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option("--every", type=click.IntRange(min=1), metavar="STEPS",
+              help="From one sample to the next.  [default: 100003]")
+@click.option("--seconds", type=click.FloatRange(min=1e-9), metavar="SECONDS",
+              help="The same in guest time, in which waiting harts are seen too.")
+@output("folded", "Write folded stacks, as flamegraph.pl reads them.")
+@output("svg", "Write a flame graph.")
+@output("png", "Write a flame graph; needs matplotlib.")
+@output("perfetto", "Write a trace for ui.perfetto.dev.")
+@output("firefox", "Write a profile for profiler.firefox.com.")
+@click.option("--by", type=click.Choice(["hart", "process", "privilege"]), multiple=True,
+              help="Put samples together by this first; repeatable.")
+@click.option("--top", type=click.IntRange(min=0), metavar="N", default=20, show_default=True,
+              help="How many functions are listed at the end.")
+@click.option("--symbols", type=Moved(), metavar="FILE[+0xOFFSET]", multiple=True,
+              help="Another ELF file of the guest, such as vmlinux; repeatable.")
+@click.option("--frame-pointers", is_flag=True, help="Walk stacks by these alone, whatever the files say.")
+@click.option("--address", type=Address(), metavar="ADDR", help="Load FILE, or the kernel, as raw bytes here.")
+@click.option("--kernel", metavar="FILE", help="Boot this in supervisor mode, as vm boot does.")
+@click.option("--initrd", metavar="FILE", help="Initial RAM disk of a kernel.")
+@click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
+@click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
+@machine_options(memory="512M", clock="virtual")
+@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Stop after so much time on the host.")
+@click.option("--quiet", "-q", is_flag=True, help="List nothing, and say nothing about how FILE ended.")
+def profile(file: str | None, every: int | None, seconds: float | None, by: tuple[Any, ...], top: int,
+            symbols: tuple[tuple[str, int], ...], frame_pointers: bool, address: int | None, kernel: str | None,
+            initrd: str | None, append: str, firmware: str | None, max_instructions: int | None, timeout: float | None,
+            quiet: bool, **options: Any) -> int:
+    """Run FILE, or a kernel, and say in which functions it spent its steps.
+
+    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; the
+    functions are listed on standard error when it ends, or after Ctrl-A X. The guest runs as without a profile, and
+    with a virtual clock the samples are the same each time. Exit codes are those of `vm run`.
+    """
+    context = click.get_current_context()
+    if (file is None) == (kernel is None):
+        raise click.UsageError("say either FILE or --kernel FILE", context)
+    if kernel is None and (others := given_among(OF_A_KERNEL)):
+        raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
+    if every is not None and seconds is not None:
+        raise click.UsageError("say either --every or --seconds", context)
+    files = {name: options.pop(name) for name in FILES}
+    for name, path in files.items():
+        folder = os.path.dirname(path or "") or "."
+        if path and not os.access(folder, os.W_OK):
+            raise click.UsageError(f"--{name} {path}: no folder that can be written: {folder}", context)
+    from vm.cli.session import run_to_end
+
+    if files["png"]:
+        from vm.profiling.picture import drawing
+
+        drawing()                           # now: at the end the profile would be lost
+    beside_a_snapshot = (*FROM_A_FILE, *OF_A_PROFILE)
+    with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
+          machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
+        try:
+            return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)
+        finally:                            # also after Ctrl-C
+            write(taken, files, by)
+            if not quiet:
+                click.echo(taken.table(top), err=True)
+
+
+def write(taken: Profile, files: dict[str, str | None], by: tuple[Any, ...]) -> None:
+    """The files that are wanted, by the names of their options."""
+    made = {"folded": lambda: taken.folded(by), "svg": lambda: taken.svg(by), "perfetto": taken.perfetto,
+            "firefox": taken.firefox}
+    for name, make in made.items():
+        if path := files[name]:
+            Path(path).write_text(make(), encoding="utf-8", errors="replace")
+    if path := files["png"]:
+        taken.png(path, by)

@@ -1,0 +1,1 @@
+"""Sampling profiles of a guest, in guest time: cutting runs, walking stacks, and the files that others read."""

@@ -1,0 +1,105 @@
+"""What functions are called: of the program of a machine, of ELF files that the user names, and of who else knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from vm.errors import ConfigurationError, LoadError
+from vm.loaders.common import Program, read_file
+from vm.loaders.elf import FILE_OVERHEAD, PT_LOAD, Elf, read_headers
+from vm.loaders.symbols import Symbols
+from vm.profiling.cfi import CallFrames
+
+if TYPE_CHECKING:
+    from vm.loaders.common import Source
+
+
+@runtime_checkable
+class KnowsNames(Protocol):
+    """Who has names for virtual addresses: those of a kernel and its modules, or of a process."""
+
+    def name_of(self, address: int, /) -> str | None:
+        """The function that an address is in; None for what is none."""
+
+
+if TYPE_CHECKING:
+    Naming: TypeAlias = KnowsNames | Source | tuple[Source, int]
+
+
+class SymbolTable:
+    """Symbols, of which those without a size name nothing outside these ranges of addresses."""
+
+    def __init__(self, symbols: Symbols, ranges: Iterable[range]):
+        self._symbols = symbols
+        self._ranges = tuple(ranges)
+
+    def name_of(self, address: int) -> str | None:
+        found = self._symbols.lookup(address)
+        if found is None:
+            return None
+        name = found.rpartition("+0x")[0] or found
+        known = any(address in places for places in self._ranges) or self._symbols[name].size
+        return name if known else None
+
+
+class Binary:
+    """An ELF file, in memory where it was linked, but for `bias`."""
+
+    def __init__(self, elf: Elf, bias: int = 0):
+        self.elf = elf
+        self._bias = bias
+        self._table = SymbolTable(elf.symbols(bias), (
+            range(header.vaddr + bias, header.vaddr + header.memsz + bias) for header in elf.segments
+            if header.type == PT_LOAD))
+        self.name_of = self._table.name_of
+
+    def call_frames(self) -> CallFrames:
+        return CallFrames(self.elf.file.name, self.elf.file.data, self._bias)
+
+
+class Names:
+    """Asks one after the other, and remembers what it was told."""
+
+    def __init__(self, sources: Sequence[KnowsNames]):
+        self._sources = sources
+        self._told: dict[int, str | None] = {}
+
+    def function(self, address: int) -> str | None:
+        """The name of the function that an address is in, if anybody knows."""
+        if address not in self._told:
+            names = (source.name_of(address) for source in self._sources)
+            self._told[address] = next((name for name in names if name), None)
+        return self._told[address]
+
+
+def named_sources(symbols: object) -> list[KnowsNames]:
+    """What the user named: one or several. Raises ConfigurationError and LoadError."""
+    several = symbols if isinstance(symbols, (list, tuple)) else [symbols]
+    if isinstance(symbols, tuple) and len(symbols) == 2 and isinstance(symbols[1], int):
+        several = [symbols]
+    return [source_of(one) for one in several]
+
+
+def source_of(one: object) -> KnowsNames:
+    if isinstance(one, KnowsNames):
+        return one
+    file, bias = one if isinstance(one, tuple) and len(one) == 2 else (one, 0)
+    if not isinstance(file, (str, bytes, os.PathLike)) or not isinstance(bias, int):
+        raise ConfigurationError(f"symbols={one!r}: an ELF file, (file, by how much it was moved), or something with "
+                                 "name_of(address)")
+    return Binary(read_headers(read_file(file, FILE_OVERHEAD)), bias)
+
+
+def source_of_program(program: Program) -> KnowsNames:
+    """The file again, for what the machine did not keep of it, where it is still the same; else the symbols alone."""
+    places = [range(segment.base, segment.end) for segment in program.segments]
+    if os.path.isfile(program.path):
+        try:
+            binary = Binary(read_headers(read_file(program.path, FILE_OVERHEAD)))
+        except LoadError:                   # raw bytes, or another file than was loaded
+            return SymbolTable(program.symbols, places)
+        if dict(binary.elf.symbols()) == dict(program.symbols):
+            return binary
+    return SymbolTable(program.symbols, places)
