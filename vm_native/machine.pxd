@@ -63,6 +63,7 @@ cdef extern from *:
 cdef struct FrontEnd
 cdef struct Compiler
 cdef struct SharedPage
+cdef struct Recorder
 cdef struct Machine
 
 cdef struct Cpu:            # a hart's state, and what engines keep of it besides: all of that can be made anew
@@ -104,6 +105,10 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t transfer_length    # of the instruction there
     uint64_t transfer_step      # behind it, if slices of other harts have been since; 0
     uint64_t block_pc       # where the last one began
+    Recorder* block_log     # of basic blocks, if compiled code can do all that is to be done for it; NULL
+    Recorder* access_log    # the same of accesses to memory
+    uint8_t* edge_map       # the same of edges, the map itself
+    uint64_t edge_before    # the place in it of the last block, divided by two
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -257,12 +262,12 @@ cdef struct Recorder:       # probes/records.pyx keeps it
     uint8_t* limit          # where it is full
     uint8_t* room           # behind the buffer
     Record* last
-    bint unfinished         # the last has no value yet ...
-    int slot                # ... which an access leaves here
+    int unfinished          # the last has no value yet, 1 ...
+    int slot                # ... which an access leaves here; compiled code writes both at once
     bint ring               # the oldest are overwritten when it is full
     bint full
-    bint wrapped
-    uint64_t dropped
+    uint64_t laps           # how often the buffer was full, and begun again
+    uint64_t dropped        # what there was no room for
     Visit* visits           # 1 << visit_bits places, by a hash
     int visit_bits
     uint64_t visit_count

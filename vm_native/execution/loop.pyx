@@ -11,8 +11,7 @@ from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
 from vm_native.machine cimport (
-    CONTINUE, EXIT, INSTRUMENT_BLOCKS, MODE_MASK, NO_BRANCH, NOWHERE, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler,
-    Cpu, Machine,
+    CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine,
 )
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
@@ -147,22 +146,13 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     return True
 
 
-cdef void come_back(Cpu* cpu) noexcept nogil:
-    """Of an instruction that may lead elsewhere, for recorders: it did not, or it is repeated."""
-    if cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH:
-        cpu.transfer = NOWHERE
-    cpu.sequel = NOWHERE
-
-
 cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
     cdef BlockExit* exit
     cdef int status
     while True:
-        if cpu.sequel != NOWHERE:
-            come_back(cpu)
-        if cpu.machine.probes.instruments & ~INSTRUMENT_BLOCKS:
+        if cpu.machine.probes.instruments:
             settle_records(cpu)
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
             cpu.pending_exit = NULL

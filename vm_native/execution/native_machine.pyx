@@ -344,6 +344,7 @@ cdef class NativeMachine:
     @noting.setter
     def noting(self, bint value):
         self.machine.probes.noting = value
+        take_stock(&self.machine)
 
     def take_hits(self, bint noted=False):
         """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,

@@ -82,12 +82,14 @@ cdef class NativeRecorder:
     @property
     def wrapped(self):
         """Whether there are records behind that place, too, which are older."""
-        return self.recorder.wrapped
+        return self.recorder.laps != 0
 
     @property
     def dropped(self):
         """How many events are not there: overwritten, or there was no memory."""
-        return self.recorder.dropped
+        if self.recorder.laps == 0:
+            return self.recorder.dropped
+        return (self.recorder.laps - 1) * (self.room_bytes // self.recorder.record_bytes) + self.count
 
     @property
     def full(self):
@@ -98,9 +100,9 @@ cdef class NativeRecorder:
         """Begin anew. Between slices."""
         cdef Recorder* recorder = &self.recorder
         recorder.next = recorder.start
-        recorder.full = recorder.wrapped = recorder.unfinished = False
+        recorder.full = recorder.unfinished = False
         recorder.last = NULL
-        recorder.dropped = 0
+        recorder.dropped = recorder.laps = 0
         if recorder.kind == RECORD_EDGES:
             memset(recorder.map, 0, self.room_bytes)
         elif recorder.kind == RECORD_VISITS:

@@ -8,6 +8,17 @@ cdef enum:
     RECORDED_WRITE = 2
     RECORDED_IF_DONE = 4    # of a store-conditional, until it is known
     NO_SLOT = 0xFF          # Record.detail of a step that writes no register
+    USUAL_MAP_BITS = 16     # of a map of edges
+
+cdef extern from *:
+    """
+    #define VM_MULTIPLIER 0x9E3779B97F4A7C15ULL
+    """
+    uint64_t MULTIPLIER "VM_MULTIPLIER"     # of hashes: 2**64 divided by the golden ratio
+
+cdef inline uint64_t place_in_map(uint64_t pc, int bits) noexcept nogil:
+    # Of a block, in a map of edges.
+    return pc * MULTIPLIER >> (64 - bits)
 
 cdef inline bint is_recorded(Machine* machine, RecordKind kind) noexcept nogil:
     return machine.probes.recorded >> <int>kind & 1 and not machine.probes.noting

@@ -26,8 +26,6 @@ cdef enum:
     FIRST_VISIT_BITS = 10
     EVERY_PRIVILEGE = 0b1111
 
-cdef uint64_t MULTIPLIER = 0x9E3779B97F4A7C15ULL        # of hashes: 2**64 divided by the golden ratio
-
 # How much of a Record each kind has, and what translations have in them for it.
 cdef int[8] SIZES
 cdef int[8] INSTRUMENTS
@@ -65,8 +63,7 @@ cdef inline void append(Cpu* cpu, Recorder* recorder, const Record* record) noex
             recorder.dropped += 1           # more in one instruction than there is slack for: it is counted
             return
         recorder.next = recorder.start
-        recorder.wrapped = True
-    recorder.dropped += recorder.wrapped
+        recorder.laps += 1
     memcpy(recorder.next, record, recorder.record_bytes)
     recorder.last = <Record*>recorder.next
     recorder.next += recorder.record_bytes
@@ -199,10 +196,10 @@ cdef bint widen(Recorder* recorder) noexcept nogil:
 
 cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
     """In the map that AFL knows: a byte for a hash of this block and the one before."""
-    cdef uint64_t here = cpu.state.pc * MULTIPLIER >> (64 - recorder.map_bits)
-    cdef uint64_t there = cpu.block_pc * MULTIPLIER >> (64 - recorder.map_bits)
+    cdef uint64_t here = place_in_map(cpu.state.pc, recorder.map_bits)
     if is_about(recorder, cpu, cpu.state.pc):
-        recorder.map[here ^ there >> 1] += 1
+        recorder.map[here ^ cpu.edge_before] += 1
+    cpu.edge_before = here >> 1
 
 
 # --- Instructions ----------------------------------------------------------------------------------------------------
@@ -300,10 +297,14 @@ cdef void take_back(Recorder* recorder) noexcept nogil:
 
 cdef void settle_records(Cpu* cpu) noexcept nogil:
     """The hart, whose position is exact, is between two blocks or two slices: complete the last records, or take them
-    back where their instruction has not been executed.
+    back where their instruction has not been executed. One that might have led elsewhere has not, or is repeated.
     """
     cdef Recorder* recorder
     cdef int i
+    if cpu.sequel != NOWHERE:
+        if cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH:
+            cpu.transfer = NOWHERE
+        cpu.sequel = NOWHERE
     for i in range(cpu.machine.probes.recorder_count):
         recorder = cpu.machine.probes.recorders[i]
         if recorder.kind != RECORD_STEPS and recorder.kind != RECORD_ACCESSES:
@@ -381,7 +382,7 @@ cdef void begin_anew(Machine* machine) noexcept nogil:
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
         cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
-        cpu.transfer_step = 0
+        cpu.transfer_step = cpu.edge_before = 0
     for i in range(machine.probes.recorder_count):
         machine.probes.recorders[i].last = NULL
         machine.probes.recorders[i].unfinished = False
@@ -425,8 +426,34 @@ cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
     take_stock(machine)
 
 
+cdef Recorder* only_one(Machine* machine, uint32_t instrument, RecordKind kind) noexcept nogil:
+    """The recorder that compiled code can do the work of: it alone needs this instrument, and asks for nothing."""
+    cdef Probes* probes = &machine.probes
+    cdef Recorder* found = NULL
+    cdef int i
+    if probes.noting or instrument == INSTRUMENT_BLOCKS and probes.wanted >> <int>EVENT_BLOCK & 1:
+        return NULL
+    for i in range(probes.recorder_count):
+        if INSTRUMENTS[<int>probes.recorders[i].kind] & instrument:
+            if found != NULL or probes.recorders[i].kind != kind or not probes.recorders[i].everything:
+                return NULL
+            found = probes.recorders[i]
+    return found
+
+
+cdef void tell_compiled_code(Machine* machine) noexcept nogil:
+    """Which recorders it serves itself."""
+    cdef Recorder* blocks = only_one(machine, INSTRUMENT_BLOCKS, RECORD_BLOCKS)
+    cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
+    cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
+    cdef int i
+    for i in range(machine.cpu_count):
+        machine.cpus[i].block_log, machine.cpus[i].access_log = blocks, accesses
+        machine.cpus[i].edge_map = edges.map if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
+
+
 cdef void take_stock(Machine* machine) noexcept nogil:
-    """Which recorders and hooks there are has changed: let translations have what they need."""
+    """Recorders and hooks are others than before, or silent: let translations have what they need."""
     cdef Probes* probes = &machine.probes
     cdef uint32_t before = probes.instruments
     cdef int i, kind
@@ -437,6 +464,7 @@ cdef void take_stock(Machine* machine) noexcept nogil:
         kind = <int>probes.recorders[i].kind
         probes.recorded |= 1 << kind
         probes.instruments |= INSTRUMENTS[kind]
+    tell_compiled_code(machine)
     if probes.instruments != before:
         if not before & INSTRUMENT_BLOCKS:
             begin_anew(machine)

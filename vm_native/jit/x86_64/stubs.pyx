@@ -17,6 +17,7 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
+from vm_native.probes.records cimport settle_records
 from vm_native.softmmu cimport fill_store_range
 
 cdef enum:
@@ -44,6 +45,8 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
             return CONTINUE
         store_position(cpu, uop, budget + refund)
         step_over(cpu, uop)
+    if cpu.machine.probes.instruments:
+        settle_records(cpu)
     if status == RETRY or cpu.stop != STOP_NONE or cpu.budget <= 0:
         return EXIT
     if cpu.attention:

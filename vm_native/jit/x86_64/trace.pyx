@@ -11,6 +11,7 @@ from vm_native.jit.x86_64.compilation cimport Compilation, has_room
 from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
+from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 
@@ -69,7 +70,7 @@ cdef void mark(Compilation* t, uint64_t pc) noexcept nogil:
 cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
     if (
         emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
-        or emit_atomic(t, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
+        or emit_atomic(t, uop, opcode) or emit_probe(t, part, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
     ):
         return
     emit_fallback(t, uop, t.refund)

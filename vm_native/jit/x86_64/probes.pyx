@@ -1,0 +1,170 @@
+"""Probes in compiled code. What is recorded most is written down in line: blocks, accesses, edges.
+
+That is where one recorder alone asks for it, and for all of it (vm_native.probes.records.tell_compiled_code); else, and
+where its buffer is full, the interpreter's function for the probe does it. rax is the record, rcx the recorder.
+"""
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from vm_native.ir.block cimport Block, Uop, info_of
+from vm_native.ir.uop cimport UOP_PROBE_ACCESS, UOP_PROBE_BLOCK, UOP_PROBE_END, UOP_PROBE_LOADED
+from vm_native.jit.x86_64.assembler cimport (
+    ADD, CMP, CMP_CONSTANT, IF_EQUAL, IF_NOT_BELOW, INC8, LEA, MOV, MOV_TO, MOVZX8, MOVZX16, NO_INDEX, OR, RAX, RBP,
+    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, jump, load_constant, op, op_constant,
+    op_memory, op_constant_memory, patch, shift_constant, store_constant,
+)
+from vm_native.jit.x86_64.compilation cimport (
+    COLD_FALLBACK, Cold, Compilation, cold_jump, load_slot, new_cold, offset_of, read_slot,
+)
+from vm_native.machine cimport Cpu, Record, Recorder
+from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE, USUAL_MAP_BITS, place_in_map
+
+cdef enum:
+    BLOCK_BYTES = 24        # of the records of these kinds
+    ACCESS_BYTES = 40
+    PROBE_AHEAD = 3         # cells from the probe before an access to the one behind it
+    HART_SHIFT = 32         # of Record.hart in the eight bytes that begin with Record.word
+    PRIVILEGE_SHIFT = 40
+    DETAIL_SHIFT = 48
+    ACCESS_SHIFT = 56
+
+
+cdef inline int32_t of_recorder(const void* field) noexcept nogil:
+    """Where a field stands in a Recorder at address 0."""
+    return <int32_t><intptr_t>field
+
+
+cdef inline int32_t of_record(const void* field) noexcept nogil:
+    return <int32_t><intptr_t>field
+
+
+cdef void store_transfer(Compilation* t, uint64_t pc) noexcept nogil:
+    if pc == <uint64_t><int64_t><int32_t>pc:
+        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), <int32_t>pc)
+    else:
+        load_constant(&t.e, RDX, <int64_t>pc)
+        op_memory(&t.e, MOV_TO, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer))
+
+
+cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    store_transfer(t, part.key.pc + info_of(uop).pc_offset)
+    store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), info_of(uop).length)
+
+
+cdef void take_record(Compilation* t, Cold* cold, int size) noexcept nogil:
+    """The next of the recorder in rcx; its own function finds another where there is no room."""
+    cdef Recorder* fields = NULL
+    op_memory(&t.e, MOV, W64, RAX, RCX, NO_INDEX, of_recorder(&fields.next))
+    op_memory(&t.e, LEA, W64, RDX, RAX, NO_INDEX, size)
+    op_memory(&t.e, CMP, W64, RDX, RCX, NO_INDEX, of_recorder(&fields.limit))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+    op_memory(&t.e, MOV_TO, W64, RDX, RCX, NO_INDEX, of_recorder(&fields.next))
+
+
+cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept nogil:
+    """pc, step and what is known of the rest of the first 24 bytes."""
+    cdef Record* fields = NULL
+    cdef int rest = part.steps - info_of(uop).step + t.refund       # what the trace has paid for and not done
+    load_constant(&t.e, RDX, <int64_t>(part.key.pc + info_of(uop).pc_offset))
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.pc))
+    op_memory(&t.e, MOV, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).slice_start))
+    op_memory(&t.e, ADD, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).slice))
+    op_memory(&t.e, SUB, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).budget))
+    op_constant(&t.e, SUB_CONSTANT, W64, RDX, rest)
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.step))
+    op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).number))
+    shift_constant(&t.e, SHL, W64, RDX, HART_SHIFT)
+    load_constant(&t.e, RCX, <int64_t>what)
+    op(&t.e, OR, W64, RDX, RCX)
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.word))
+
+
+cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    """Nothing, or the next address in the map, or a record."""
+    cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
+    cdef uint64_t place = place_in_map(part.key.pc, USUAL_MAP_BITS)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef uint8_t* goes_on
+    cdef uint8_t* has_no_map
+    cdef uint8_t* counted
+    op_constant_memory(&t.e, CMP_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).transfer), -1)
+    goes_on = jump_if(&t.e, IF_EQUAL, NULL)
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
+    op(&t.e, TEST, W64, RCX, RCX)
+    has_no_map = jump_if(&t.e, IF_EQUAL, NULL)
+    op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
+    op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
+    op_memory(&t.e, INC8, W32, 0, RCX, RDX, 0)
+    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
+    counted = jump(&t.e, NULL)
+    patch(has_no_map, t.e.executable, here(&t.e))
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).block_log))
+    op(&t.e, TEST, W64, RCX, RCX)
+    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    take_record(t, cold, BLOCK_BYTES)
+    fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT)
+    patch(counted, t.e.executable, here(&t.e))
+    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
+    patch(goes_on, t.e.executable, here(&t.e))
+    cold.done = here(&t.e)
+
+
+cdef void load_low_bytes(Compilation* t, int slot, int size) noexcept nogil:
+    """Of a register, into rdx."""
+    load_slot(t, RDX, slot)
+    if size == 1:
+        op(&t.e, MOVZX8, W32, RDX, RDX)
+    elif size == 2:
+        op(&t.e, MOVZX16, W32, RDX, RDX)
+    elif size == 4:
+        op(&t.e, MOV, W32, RDX, RDX)
+
+
+cdef void emit_access(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
+    cdef uint64_t size = uop[1].rs1, access = uop[1].rs2
+    cdef Record* fields = NULL
+    cdef Recorder* recorder = NULL
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).access_log))
+    op(&t.e, TEST, W64, RCX, RCX)
+    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    take_record(t, cold, ACCESS_BYTES)
+    op_memory(&t.e, MOV_TO, W64, RAX, RCX, NO_INDEX, of_recorder(&recorder.last))
+    load_constant(&t.e, RDX, <int64_t>(<uint64_t>uop[1].rd << 32 | (access != RECORDED_WRITE)))
+    op_memory(&t.e, MOV_TO, W64, RDX, RCX, NO_INDEX, of_recorder(&recorder.unfinished))
+    fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT | size << DETAIL_SHIFT | access << ACCESS_SHIFT)
+    op_memory(&t.e, LEA, W64, RDX, read_slot(t, uop.rs1, RDX), NO_INDEX, uop.imm)
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.address))
+    load_low_bytes(t, uop.rs2, <int>size)
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.value))
+    cold.done = here(&t.e)
+
+
+cdef void emit_loaded(Compilation* t, Uop* uop) noexcept nogil:
+    """A plain load has been done; the probe before it stands two uops ahead, and its second cell."""
+    cdef Uop* probe = uop - PROBE_AHEAD
+    cdef Record* fields = NULL
+    cdef Recorder* recorder = NULL
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).access_log))
+    op(&t.e, TEST, W64, RCX, RCX)
+    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    op_memory(&t.e, MOV, W64, RAX, RCX, NO_INDEX, of_recorder(&recorder.last))
+    load_low_bytes(t, probe[1].rd, probe[1].rs1)
+    op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.value))
+    store_constant(&t.e, 4, RCX, NO_INDEX, of_recorder(&recorder.unfinished), 0)
+    cold.done = here(&t.e)
+
+
+cdef bint emit_probe(Compilation* t, Block* part, Uop* uop, int opcode) noexcept nogil:
+    """Whether that is done here."""
+    if opcode == UOP_PROBE_BLOCK:
+        emit_block(t, part, uop)
+    elif opcode == UOP_PROBE_END:
+        emit_end(t, part, uop)
+    elif opcode == UOP_PROBE_ACCESS:
+        emit_access(t, part, uop)
+    elif opcode == UOP_PROBE_LOADED and not (uop - PROBE_AHEAD)[1].rs2 & RECORDED_IF_DONE:
+        emit_loaded(t, uop)
+    else:
+        return False
+    return True
