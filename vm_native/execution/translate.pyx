@@ -8,7 +8,7 @@ from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.interpreter.fusion cimport find_pairs
 from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
 from vm_native.machine cimport CONTINUE, Cpu
-from vm_native.probes.instrument cimport MOST_WITH_PROBES, instrument
+from vm_native.probes.instrument cimport instrument, most_with_probes
 
 
 cdef void add_pass(Translator* translator, Pass new) noexcept nogil:
@@ -36,7 +36,7 @@ cdef Block* translate(
     cdef int i
     block.key = key[0]
     if cpu.machine.probes.instruments:
-        limit = min(limit, MOST_WITH_PROBES)
+        limit = most_with_probes(cpu.machine, limit)
     status[0] = cpu.front_end.translate_block(cpu, block, limit)
     if status[0] != CONTINUE:
         return NULL

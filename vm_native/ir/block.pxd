@@ -53,6 +53,7 @@ cdef struct Block:
     Block* newer            # its neighbours by age
     Block* older
     Block* next_dead
+    bint in_middle          # a basic block began before it, at least once, for recorders
     bint beside_code        # a store of it went to a page that holds code
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here

@@ -1,8 +1,6 @@
 # Probes in translations.
 from vm_native.ir.block cimport Block
-from vm_native.machine cimport Cpu
+from vm_native.machine cimport Cpu, Machine
 
-cdef enum:
-    MOST_WITH_PROBES = 20   # instructions in a block: each takes up to seven cells then
-
+cdef int most_with_probes(Machine* machine, int limit) noexcept nogil
 cdef void instrument(Cpu* cpu, Block* block) noexcept nogil

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, Cpu
+from vm_native.machine cimport INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, Cpu, Machine
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_READ, RECORDED_WRITE
 
 # What a record says of an access, by what the uop does to memory.
@@ -18,6 +18,16 @@ RECORDED[ACCESS_LOADS] = RECORDED_READ
 RECORDED[ACCESS_STORES] = RECORDED_WRITE
 RECORDED[ACCESS_STORES_IF] = RECORDED_WRITE | RECORDED_IF_DONE
 RECORDED[ACCESS_BOTH] = RECORDED_READ | RECORDED_WRITE
+
+
+cdef enum:
+    MOST_ALONE = 48         # instructions in a block where only its begin and end have probes ...
+    MOST_WITH_PROBES = 20   # ... or each of them has: up to seven cells
+
+
+cdef int most_with_probes(Machine* machine, int limit) noexcept nogil:
+    """How many instructions a block can have."""
+    return min(limit, MOST_ALONE if machine.probes.instruments == INSTRUMENT_BLOCKS else MOST_WITH_PROBES)
 
 
 cdef struct Rewriting:      # a block that gets more cells

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from vm_native.blocks cimport drop_all_blocks
-from vm_native.ir.block cimport Uop, UopInfo, block_of, info_of
+from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
     CONTINUE, EVENT_BLOCK, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, INSTRUMENT_STEPS, MAX_RECORDERS, NO_BRANCH, NOWHERE,
     RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
@@ -86,7 +86,7 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cdef Record record
     cdef int i
     if cpu.transfer == NOWHERE:
-        return CONTINUE
+        return note_middle(cpu, uop, budget)
     store_position(cpu, uop, budget)
     if is_wanted(cpu.machine, EVENT_BLOCK) and not told_before(cpu, EVENT_BLOCK):
         tell_all(cpu, EVENT_BLOCK, cpu.state.pc, 0, 0, 0, 0)
@@ -101,6 +101,18 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cpu.transfer, cpu.transfer_step = NOWHERE, 0
     cpu.block_pc = cpu.state.pc
     return outcome(cpu)
+
+
+cdef int note_middle(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
+    """No basic block begins with this one. Code that was compiled for one that does is given up."""
+    cdef Block* block = block_of(uop)
+    cdef bint known = block.in_middle or block.entry == NULL
+    block.in_middle = True
+    if known:
+        return CONTINUE
+    cpu.machine.compiler.discard(cpu.machine.compiler, block)
+    store_position(cpu, uop, budget)
+    return RETRY
 
 
 cdef void leave_block(Cpu* cpu) noexcept nogil:
@@ -318,7 +330,8 @@ cdef void settle_records(Cpu* cpu) noexcept nogil:
 cdef void settle_transfer(Cpu* cpu) noexcept nogil:
     """The slice ends: note when the branch was that has led here."""
     settle_records(cpu)
-    cpu.transfer_step = machine_steps(cpu)
+    if cpu.transfer != NOWHERE:
+        cpu.transfer_step = machine_steps(cpu)
 
 
 # --- Traps and devices -----------------------------------------------------------------------------------------------
@@ -337,6 +350,8 @@ cdef void record_trap(
     record.address, record.value = cause, value
     if probes.noting:
         return
+    if executed and cpu.sequel != NOWHERE:
+        cpu.transfer = NOWHERE          # this very instruction was about to leave its block
     if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
         cpu.state.pc = pc               # of a block that it did not enter
         leave_block(cpu)
@@ -441,15 +456,18 @@ cdef Recorder* only_one(Machine* machine, uint32_t instrument, RecordKind kind) 
     return found
 
 
-cdef void tell_compiled_code(Machine* machine) noexcept nogil:
-    """Which recorders it serves itself."""
+cdef bint tell_compiled_code(Machine* machine) noexcept nogil:
+    """Which recorders it serves itself; whether these are others than before."""
     cdef Recorder* blocks = only_one(machine, INSTRUMENT_BLOCKS, RECORD_BLOCKS)
     cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
     cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
+    cdef uint8_t* map = edges.map if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
+    cdef bint new = blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map
     cdef int i
     for i in range(machine.cpu_count):
         machine.cpus[i].block_log, machine.cpus[i].access_log = blocks, accesses
-        machine.cpus[i].edge_map = edges.map if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
+        machine.cpus[i].edge_map = map
+    return new
 
 
 cdef void take_stock(Machine* machine) noexcept nogil:
@@ -464,8 +482,7 @@ cdef void take_stock(Machine* machine) noexcept nogil:
         kind = <int>probes.recorders[i].kind
         probes.recorded |= 1 << kind
         probes.instruments |= INSTRUMENTS[kind]
-    tell_compiled_code(machine)
-    if probes.instruments != before:
+    if tell_compiled_code(machine) or probes.instruments != before:
         if not before & INSTRUMENT_BLOCKS:
             begin_anew(machine)
         drop_all_blocks(machine)

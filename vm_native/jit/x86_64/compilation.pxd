@@ -21,6 +21,7 @@ cdef enum:
     MAX_COLD = 512
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
+    UNKNOWN = 1 << 30       # is no place in a map
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
@@ -38,8 +39,15 @@ cdef enum Alignment:        # of an access
     ANY_ALIGNMENT
     NATURAL                 # else it traps
 
+cdef struct Transfer:       # of control, for recorders: where a basic block has ended, see Cpu.transfer
+    bint pending            # memory does not say so yet
+    uint64_t pc
+    int length              # of the instruction
+
 cdef struct Cold:
     ColdKind kind
+    Transfer transfer       # that an exit makes ...
+    uint64_t edge_place     # ... from this block, as Compilation has it
     int jump_count
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
@@ -79,6 +87,13 @@ cdef struct Compilation:
     Swap swaps[MAX_SWAPS]
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
+    bint edges              # are recorded in line
+    bint blocks             # are
+    uint64_t edge_place     # in the map, of the basic block at hand; UNKNOWN: it began before the trace, perhaps
+    bint in_block           # the trace has come to its first probe of a block, so that it is known when others begin
+    Transfer transfer       # that is on its way to the next part, where blocks or edges are recorded in line
+    uint8_t* counted        # behind the head's probe, for jumps that have counted their edge
+    uint8_t* spent          # where the trace is left for want of budget
     uint8_t* loop           # the head, for jumps from inside the trace
     uint8_t* fallback       # to be called for emit_fallback
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
@@ -154,6 +169,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.uop = uop
     cold.jump_count = 0
     cold.refund = t.refund
+    cold.transfer.pending = False
     return cold
 
 cdef inline bint has_room(Compilation* t) noexcept nogil:

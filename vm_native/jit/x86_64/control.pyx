@@ -10,6 +10,7 @@ from vm_native.jit.x86_64.compilation cimport (
     COLD_UNBOXED, NATURAL, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room,
     jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
 )
+from vm_native.jit.x86_64.probes cimport count_edge, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
 from vm_native.machine cimport Cpu
@@ -59,12 +60,13 @@ cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept n
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
     cdef Cold* cold
     if pc == t.trace.head.key.pc and not t.trace.head.second_page and t.jit.switches.linking:
-        if t.refund == 0:
+        if t.refund == 0 and not t.transfer.pending:
             patch(displacement, t.e.executable, t.loop)
             return
         kind = COLD_LOOP
     cold = new_cold(t, kind, NULL)
     cold.pc = pc
+    cold.transfer, cold.edge_place = t.transfer, t.edge_place
     cold_jump(cold, displacement)
     if kind == COLD_SIDE_EXIT:
         cold.exit = t.trace.exit_count
@@ -257,7 +259,8 @@ cdef void give_back(Compilation* t, int steps) noexcept nogil:
 cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     cdef Exit* exit = &t.trace.exits[cold.exit]
     exit.jump = cold.jumps[0]
-    if cold.refund or t.swap_count:
+    if cold.refund or t.swap_count or cold.transfer.pending:
+        store_transfer(t, &cold.transfer)
         give_back(t, cold.refund)
         swap_out(t)
         exit.jump = jump(&t.e, NULL)
@@ -271,12 +274,31 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
 
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
+    store_transfer(t, &cold.transfer)
     give_back(t, cold.refund)
     swap_out(t)
     emit_look_up_for(t, cold.pc)
 
 
+cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
+    """To the head; behind its probe where the edge can be counted here."""
+    cdef uint8_t* lasts
+    if not cold.transfer.pending or not t.edges:
+        store_transfer(t, &cold.transfer)
+        give_back(t, cold.refund)
+        jump(&t.e, t.loop)
+        return
+    op_constant_memory(&t.e, SUB_CONSTANT, W64, RBP, budget_offset(), t.steps - cold.refund)
+    lasts = jump_if(&t.e, IF_NEGATIVE ^ 1, NULL)
+    store_transfer(t, &cold.transfer)
+    jump(&t.e, t.spent)
+    patch(lasts, t.e.executable, here(&t.e))
+    count_edge(t, t.trace.head.key.pc, cold.edge_place)
+    jump(&t.e, t.counted)
+
+
 cdef void emit_budget_exit(Compilation* t) noexcept nogil:
+    t.spent = here(&t.e)
     give_back(t, t.steps)
     swap_out(t)
     load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
@@ -290,6 +312,7 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
         emit_one_by_one(t, cold)
         jump(&t.e, cold.done)
     elif cold.kind == COLD_FALLBACK:
+        store_transfer(t, &cold.transfer)
         emit_fallback(t, cold.uop, cold.refund)
         jump(&t.e, cold.done)
     elif cold.kind == COLD_UNBOXED:
@@ -300,8 +323,7 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
     elif cold.kind == COLD_SIDE_EXIT:
         emit_side_exit(t, cold)
     elif cold.kind == COLD_LOOP:
-        give_back(t, cold.refund)
-        jump(&t.e, t.loop)
+        emit_loop(t, cold)
     elif cold.kind == COLD_OUTSIDE:
         emit_outside(t, cold)
     else:

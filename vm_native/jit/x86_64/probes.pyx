@@ -5,14 +5,16 @@ where its buffer is full, the interpreter's function for the probe does it. rax 
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, info_of
-from vm_native.ir.uop cimport UOP_PROBE_ACCESS, UOP_PROBE_BLOCK, UOP_PROBE_END, UOP_PROBE_LOADED
+from vm_native.ir.uop cimport (
+    UOP_JAL, UOP_PROBE_ACCESS, UOP_PROBE_BLOCK, UOP_PROBE_END, UOP_PROBE_LOADED, is_branch,
+)
 from vm_native.jit.x86_64.assembler cimport (
     ADD, CMP, CMP_CONSTANT, IF_EQUAL, IF_NOT_BELOW, INC8, LEA, MOV, MOV_TO, MOVZX8, MOVZX16, NO_INDEX, OR, RAX, RBP,
-    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, jump, load_constant, op, op_constant,
+    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, load_constant, op, op_constant,
     op_memory, op_constant_memory, patch, shift_constant, store_constant,
 )
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_FALLBACK, Cold, Compilation, cold_jump, load_slot, new_cold, offset_of, read_slot,
+    COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
 )
 from vm_native.machine cimport Cpu, Record, Recorder
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE, USUAL_MAP_BITS, place_in_map
@@ -36,17 +38,21 @@ cdef inline int32_t of_record(const void* field) noexcept nogil:
     return <int32_t><intptr_t>field
 
 
-cdef void store_transfer(Compilation* t, uint64_t pc) noexcept nogil:
-    if pc == <uint64_t><int64_t><int32_t>pc:
-        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), <int32_t>pc)
-    else:
-        load_constant(&t.e, RDX, <int64_t>pc)
+cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogil:
+    """If it is pending: let memory say where a basic block has ended."""
+    if transfer.pending:
+        load_constant(&t.e, RDX, <int64_t>transfer.pc)
         op_memory(&t.e, MOV_TO, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer))
+        store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
 
 
 cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
-    store_transfer(t, part.key.pc + info_of(uop).pc_offset)
-    store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), info_of(uop).length)
+    """The branch or jump is the next uop. Where that leads to a part of the trace, nothing needs to be stored."""
+    cdef int following = info_of(uop + 1).opcode
+    t.transfer = Transfer(True, part.key.pc + info_of(uop).pc_offset, info_of(uop).length)
+    if not (t.edges or t.blocks) or not (is_branch(following) or following == UOP_JAL):
+        store_transfer(t, &t.transfer)
+        t.transfer.pending = False
 
 
 cdef void take_record(Compilation* t, Cold* cold, int size) noexcept nogil:
@@ -77,34 +83,52 @@ cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.word))
 
 
-cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
-    """Nothing, or the next address in the map, or a record."""
-    cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
-    cdef uint64_t place = place_in_map(part.key.pc, USUAL_MAP_BITS)
-    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
-    cdef uint8_t* goes_on
-    cdef uint8_t* has_no_map
-    cdef uint8_t* counted
-    op_constant_memory(&t.e, CMP_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).transfer), -1)
-    goes_on = jump_if(&t.e, IF_EQUAL, NULL)
+cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogil:
+    """To the block at pc, from the one at this place in the map, or UNKNOWN."""
+    cdef uint64_t place = place_in_map(pc, USUAL_MAP_BITS)
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
-    op(&t.e, TEST, W64, RCX, RCX)
-    has_no_map = jump_if(&t.e, IF_EQUAL, NULL)
-    op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
-    op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
-    op_memory(&t.e, INC8, W32, 0, RCX, RDX, 0)
+    if before == UNKNOWN:
+        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
+        op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
+        op_memory(&t.e, INC8, W32, 0, RCX, RDX, 0)
+    else:
+        op_memory(&t.e, INC8, W32, 0, RCX, NO_INDEX, <int32_t>(place ^ before >> 1))
     store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
-    counted = jump(&t.e, NULL)
-    patch(has_no_map, t.e.executable, here(&t.e))
+
+
+cdef void record_block(Compilation* t, Block* part, Uop* uop, Cold* cold) noexcept nogil:
+    cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).block_log))
-    op(&t.e, TEST, W64, RCX, RCX)
-    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
     take_record(t, cold, BLOCK_BYTES)
     fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT)
-    patch(counted, t.e.executable, here(&t.e))
-    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
-    patch(goes_on, t.e.executable, here(&t.e))
+
+
+cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    """At the head of the trace memory says whether a basic block begins here; further on that is known."""
+    cdef Cold* cold
+    cdef uint8_t* goes_on = NULL
+    if t.in_block and not t.transfer.pending:
+        return
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    if not t.in_block:
+        op_constant_memory(&t.e, CMP_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).transfer), -1)
+        goes_on = jump_if(&t.e, IF_EQUAL, NULL)
+        if not part.in_middle:          # and never was: the function gives this trace up should that be no longer so
+            cold_jump(cold, goes_on)
+    if t.edges:
+        count_edge(t, part.key.pc, t.edge_place)
+    else:
+        cold.transfer = t.transfer
+        record_block(t, part, uop, cold)
+    if not t.in_block:
+        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
+        if part.in_middle:
+            patch(goes_on, t.e.executable, here(&t.e))
+        t.counted = here(&t.e)
+    if t.in_block or not part.in_middle:
+        t.edge_place = place_in_map(part.key.pc, USUAL_MAP_BITS)
     cold.done = here(&t.e)
+    t.in_block, t.transfer.pending = True, False
 
 
 cdef void load_low_bytes(Compilation* t, int slot, int size) noexcept nogil:
@@ -157,7 +181,7 @@ cdef void emit_loaded(Compilation* t, Uop* uop) noexcept nogil:
 
 cdef bint emit_probe(Compilation* t, Block* part, Uop* uop, int opcode) noexcept nogil:
     """Whether that is done here."""
-    if opcode == UOP_PROBE_BLOCK:
+    if opcode == UOP_PROBE_BLOCK and (t.edges or t.blocks):
         emit_block(t, part, uop)
     elif opcode == UOP_PROBE_END:
         emit_end(t, part, uop)

@@ -7,7 +7,7 @@ from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport Compilation, has_room
+from vm_native.jit.x86_64.compilation cimport UNKNOWN, Compilation, has_room
 from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
@@ -132,6 +132,9 @@ cdef uint8_t* emit_trace(
     t.floats = cpu.front_end.uses_float(parts[0].key.mode)
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.cold_count = 0
+    t.in_block = t.transfer.pending = False
+    t.edge_place = UNKNOWN
+    t.edges, t.blocks = cpu.edge_map != NULL, cpu.block_log != NULL
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
