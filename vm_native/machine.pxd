@@ -153,7 +153,7 @@ cdef struct Scope:          # of a probe: whose accesses and instructions it is 
     uint64_t space          # of the address space's number, those bits that are in the mask
     uint64_t space_mask
 
-cdef struct Watch:          # accesses to [base, end) stop the run after their instruction, or are told to a hook
+cdef struct Watch:          # accesses to [base, last] stop the run after their instruction, or are told to a hook
     int id
     int accesses            # which
     bint always             # also while probes are only noted
@@ -161,7 +161,7 @@ cdef struct Watch:          # accesses to [base, end) stop the run after their i
     bint physical           # which addresses they are
     Scope scope
     uint64_t base
-    uint64_t end
+    uint64_t last
     Hit hit                 # the last
 
 cdef struct Breakpoint:     # the run stops before the instruction at an address, or a hook is told
@@ -204,6 +204,7 @@ cdef struct Probes:         # probes/ keeps them
     int breakpoint_count
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted
+    bint silent             # hooks are told of nothing
     uint32_t wanted         # a bit for each EventKind that a hook is for, of those that have no probe
     Event* events           # that wait for their hooks
     int event_room
