@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from vm.hart import Hart
 
 What = TypeVar("What")
+LARGEST = (1 << 64) - 1                 # size of a range in the core: the last byte begins no instruction
 DIRECTIONS: dict[WatchedAccess, tuple[str, ...]] = {"read": ("read",), "write": ("write",), "access": ("read", "write")}
 
 
@@ -39,7 +39,6 @@ class Hooking:
         self._refuse = refuse
         self._device_at = device_at
         self._listeners: dict[str, list[Listener]] = {}         # by kind of event
-        self._waiting: deque[tuple[Hook[Any], Any]] = deque()   # behind one that has raised
 
     # --- Of addresses ------------------------------------------------------------------------------------------------
 
@@ -47,7 +46,8 @@ class Hooking:
                    scope: Scope) -> Hook[Hart]:
         """Call it before each instruction at these addresses."""
         self._refuse("on_execute")
-        number = self._native.add_breakpoint(addresses.start, len(addresses), physical=space == "physical",
+        size = min(addresses.stop - addresses.start, LARGEST)
+        number = self._native.add_breakpoint(addresses.start, size, physical=space == "physical",
                                              scope=scope, hook=function)
         return Hook(what, function, partial(self._remove, number))
 
@@ -60,7 +60,8 @@ class Hooking:
             function(MemoryAccess(hart, "write" if is_write else "read", address, size, value, old, pc))
 
         try:
-            number = self._native.add_watch(addresses.start, len(addresses), physical=space == "physical", scope=scope,
+            number = self._native.add_watch(addresses.start, addresses.stop - addresses.start,
+                                            physical=space == "physical", scope=scope,
                                             reads=access != "write", writes=access != "read", hook=tell)
         except ValueError as error:
             raise ConfigurationError(f"on_{access}: {error}") from error
@@ -113,11 +114,14 @@ class Hooking:
             listeners[:] = [listener for listener in listeners if listener.hook is not hook]
             if not listeners:
                 self._native.hear(EVENT_KINDS[kind], None)
-        self._waiting = deque(pair for pair in self._waiting if pair[0] is not hook)
+        waiting = self._native.waiting
+        left = [call for call in waiting if call[0] is not hook]
+        waiting.clear()
+        waiting.extend(left)
 
     def _hear(self, kind: str, hart: Hart, pc: int = 0, address: int = 0, size: int = 0, value: int = 0,
               old: int = 0) -> None:
-        """The core tells of an event of this kind."""
+        """The core tells of an event of this kind: let it call those who want it."""
         name, _, access = kind.partition("-")
         event: object = hart
         if name == "trap":
@@ -126,15 +130,5 @@ class Hooking:
             event = CsrAccess(hart, access, address, value, old, pc)    # type: ignore[arg-type]    # of the table
         elif name == "mmio":
             event = MmioAccess(hart, access, self._device_at(address), address, size, value, pc)  # type: ignore[arg-type]
-        self._waiting.extend((listener.hook, event) for listener in self._listeners[kind] if listener.wanted(event))
-        self.call_waiting()
-
-    def call_waiting(self) -> None:
-        """Call those that wait. Where one raises, the others wait on, for the next run."""
-        while self._waiting:
-            hook, event = self._waiting.popleft()
-            hook.function(event)
-
-    def forget_waiting(self) -> None:
-        """The machine is in another state."""
-        self._waiting.clear()
+        self._native.waiting.extend([(listener.hook, event) for listener in self._listeners[kind]
+                                     if listener.wanted(event)])

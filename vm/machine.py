@@ -414,7 +414,6 @@ class Machine(StatesOfMachine, SightsOfMachine):
                               "go of slices of its view")
         self._in_run = True
         try:
-            self._hooking.call_waiting()
             condition = None if until is None else partial(until, self)
             return self._runner.run(instructions, seconds, condition, timeout)
         finally:

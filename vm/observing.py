@@ -12,7 +12,7 @@ from vm.devices.base import Device
 from vm.errors import ConfigurationError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Where, range_of, scope_of, space_named
+from vm.scope import Where, in_64_bits, range_of, scope_of, space_named
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class SightsOfMachine(ABC):
         What hooks do to a machine is in no recording and no history of it. Raises ConfigurationError.
         """
         addresses = range_of("where", where, self._address_of, 1)
+        if addresses.stop - addresses.start == 1 and addresses.start % 2:
+            raise ConfigurationError(f"where={where!r}: no instruction begins at an odd address")
         setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
                          space=space_named(space), scope=scope_of(privilege, asid, satp))
         return set_or_decorate(setter, function)
@@ -130,9 +132,9 @@ class SightsOfMachine(ABC):
         What counts as a read is as for `add_watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
         physical addresses are not RAM.
         """
+        addresses = range_of("where", where, self._address_of, positive(size))
         setter = partial(self._hooking.on_access, f"on_read {named(where)}", access="read", space=space_named(space),
-                         addresses=range_of("where", where, self._address_of, positive(size)),
-                         scope=scope_of(privilege, asid, satp))
+                         addresses=addresses, scope=scope_of(privilege, asid, satp))
         return set_or_decorate(setter, function)
 
     @overload
@@ -150,9 +152,9 @@ class SightsOfMachine(ABC):
                  satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """The same for each instruction that writes there: with the value that was there before, and the new one."""
+        addresses = range_of("where", where, self._address_of, positive(size))
         setter = partial(self._hooking.on_access, f"on_write {named(where)}", access="write", space=space_named(space),
-                         addresses=range_of("where", where, self._address_of, positive(size)),
-                         scope=scope_of(privilege, asid, satp))
+                         addresses=addresses, scope=scope_of(privilege, asid, satp))
         return set_or_decorate(setter, function)
 
     @overload
@@ -168,7 +170,7 @@ class SightsOfMachine(ABC):
         - cause: as mcause has it: of an interrupt bit 63 is set. Environment calls that the machine serves itself, as
           the firmware of a kernel, are no traps: `on_ecall` has them.
         """
-        wanted = None if cause is None else whole_number("cause", cause)
+        wanted = None if cause is None else in_64_bits("cause", cause)
         setter = partial(self._hooking.on_trap, "on_trap" if cause is None else f"on_trap {cause:#x}", cause=wanted)
         return set_or_decorate(setter, function)
 
@@ -237,7 +239,7 @@ class SightsOfMachine(ABC):
 
         To serve the call, set its results and let `hart.pc` be 4 more: the instruction is then not executed.
         """
-        call = None if number is None else whole_number("number", number)
+        call = None if number is None else in_64_bits("number", number)
         setter = partial(self._hooking.on_call, "on_ecall" if call is None else f"on_ecall {call:#x}",
                          wanted=lambda hart: call is None or hart.x[SYSTEM_CALL] == call)
         return set_or_decorate(setter, function)
@@ -357,11 +359,12 @@ class SightsOfMachine(ABC):
 def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
                     ) -> Hook[What] | HookSetter[What]:
     """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what is none."""
-    if function is None:
-        return lambda function: setter(function=function)
-    if not callable(function):
-        raise ConfigurationError(f"function={function!r}: it is called with what has happened")
-    return setter(function=function)
+    def set_hook(function: Callable[[What], object]) -> Hook[What]:
+        if not callable(function):
+            raise ConfigurationError(f"function={function!r}: it is called with what has happened")
+        return setter(function=function)
+
+    return set_hook if function is None else set_hook(function)
 
 
 def named(where: Where) -> str:

@@ -310,7 +310,7 @@ class Past:
         console = self._outside.console
         mirror, console.mirror = console.mirror, None
         self.live = self.listens = False
-        self._native.noting = True
+        self._native.noting = self._native.silent = True
         try:
             yield come_back
         except BaseException:
@@ -319,7 +319,7 @@ class Past:
         finally:
             console.mirror = mirror
             self.live = self.listens = True
-            self._native.noting = False
+            self._native.noting = self._native.silent = False
             self._native.take_hits(noted=True)
             self.end()
 

@@ -29,7 +29,7 @@ class Scope(NamedTuple):
 
 def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope:
     """None: all. Raises ConfigurationError for what is none."""
-    if privilege is not None and privilege not in PRIVILEGES:
+    if privilege is not None and whole_number("privilege", privilege) not in PRIVILEGES:
         raise ConfigurationError(f"privilege={privilege!r}: it is 0 (user), 1 (supervisor) or 3 (machine)")
     privileges = ALL_PRIVILEGES if privilege is None else 1 << privilege
     if satp is not None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vm.console import Console
     from vm.events import EventQueue
     from vm.hart import Hart
-    from vm.hooking import Hooking
     from vm.inputs import Inputs
     from vm.log import Log
     from vm.memory import Memory
@@ -63,7 +62,6 @@ class StatesOfMachine(ABC):
     _scheduler: Scheduler
     _runner: Runner
     _probing: Probing
-    _hooking: Hooking
     _plan: MachinePlan
     _start: Start | None
     _in_run: bool                           # or is between two states
@@ -177,7 +175,6 @@ class StatesOfMachine(ABC):
         state = snapshot.state
         with self._runner.moving():
             self._native.restore(state.memory, state.harts)
-            self._hooking.forget_waiting()
             if snapshot.start is not self._start:
                 self._runner.reset()
                 self._belong_to(snapshot.start)

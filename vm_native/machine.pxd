@@ -170,7 +170,7 @@ cdef struct Scope:          # of a probe: whose accesses and instructions it is 
     uint64_t space          # of the address space's number, those bits that are in the mask
     uint64_t space_mask
 
-cdef struct Watch:          # accesses to [base, end) stop the run after their instruction, or are told to a hook
+cdef struct Watch:          # accesses to [base, last] stop the run after their instruction, or are told to a hook
     int id
     int accesses            # which
     bint always             # also while probes are only noted
@@ -178,7 +178,7 @@ cdef struct Watch:          # accesses to [base, end) stop the run after their i
     bint physical           # which addresses they are
     Scope scope
     uint64_t base
-    uint64_t end
+    uint64_t last
     Hit hit                 # the last
 
 cdef struct Breakpoint:     # the run stops before the instruction at an address, or a hook is told
@@ -286,6 +286,7 @@ cdef struct Probes:         # probes/ keeps them
     uint32_t recorded       # a bit for each RecordKind that there is a recorder for
     Recorder* recorders[MAX_RECORDERS]
     int recorder_count
+    bint silent             # hooks are told of nothing, and nothing is recorded
     uint32_t wanted         # a bit for each EventKind that a hook is for, of those that have no probe
     Event* events           # that wait for their hooks
     int event_room

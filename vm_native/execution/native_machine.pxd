@@ -15,6 +15,7 @@ cdef class NativeMachine:
     cdef readonly bint closed
     cdef unsigned int forks     # of this process when the machine was built
     cdef dict hooks         # what is called for events, by the id of the probe
+    cdef readonly object waiting    # (what is called, with what), of an event for many: a deque
     cdef public tuple subjects      # what these are called with, by the number of the hart
     cdef readonly bint in_hook
     cdef uint64_t restores  # how often the machine went to another state

@@ -1,3 +1,4 @@
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -47,6 +48,8 @@ class NativeMachine:
     def clear(self, address: int, size: int) -> bool: ...
     def invalidate(self, address: int, size: int) -> None: ...
     noting: bool
+    silent: bool
+    waiting: deque[tuple[Callable[[Any], object], Any]]
     subjects: tuple[Any, ...]
     in_hook: bool
     def add_watch(

@@ -1,4 +1,5 @@
 """A machine as Python builds it: what its harts share, and access to its RAM that all of them notice."""
+from collections import deque
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
@@ -69,6 +70,7 @@ cdef class NativeMachine:
         self.compiler = compiler
         self.harts = []
         self.hooks = {}
+        self.waiting = deque()
         self.subjects = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline
@@ -250,17 +252,20 @@ cdef class NativeMachine:
     # `scope` of a probe: a bit for each privilege whose accesses and instructions it is about, and the address space's
     # number with a mask of the bits that count.
 
-    def add_watch(self, uint64_t address, uint64_t size, *, bint reads, bint writes, bint always=False,
+    def add_watch(self, uint64_t address, size, *, bint reads, bint writes, bint always=False,
                   bint physical=True, scope=EVERYWHERE, hook=None):
         """Stop with STOP_WATCH after each instruction that accesses [address, address + size); or call `hook` with
         (subject, pc, address, size, value, old, is it a write) then. Returns an id.
 
-        `always`: also while probes are only noted. Raises ValueError where that is physical, and not RAM of one region.
+        `always`: also while probes are only noted. Raises ValueError where there is no byte, or where that is physical,
+        and not RAM of one region.
         """
         cdef int id
         cdef Watch watch
+        if size < 1:
+            raise ValueError(f"[{address:#x}, {address + size:#x}) is not RAM")
         watch.always, watch.hook, watch.physical, watch.scope = always, hook is not None, physical, scope_of(scope)
-        watch.base, watch.end = address, min(address + <object>size, MAX_ADDRESS)
+        watch.base, watch.last = address, min(address + size - 1, MAX_ADDRESS)
         watch.accesses = WATCHED_READS * reads | WATCHED_WRITES * writes
         id = add_watch(&self.machine, &watch)
         if not physical:
@@ -284,7 +289,8 @@ cdef class NativeMachine:
 
     def hear(self, EventKind kind, hook):
         """Call this for all events of a kind with (subject, pc, address, size, value, old), or with the subject alone
-        where the instruction is the next one; None: for none any more. Raises MemoryError.
+        where the instruction is the next one; None: for none any more. What it puts into `waiting` is called before the
+        next event is told. Raises MemoryError.
         """
         make_room(&self.machine)
         if hook is None:
@@ -313,15 +319,21 @@ cdef class NativeMachine:
         """Tell hooks of the events that wait, in their order. What one raises is returned, and the others wait on."""
         cdef Probes* probes = &self.machine.probes
         cdef Event* event
-        while probes.event_next < probes.event_count:
-            event = &probes.events[probes.event_next]
-            probes.event_next += 1
-            hook = self.hooks.get(event.id)     # one of the others may have taken it away
-            if hook is None:
-                continue
-            subject = self.subjects[event.hart]
-            self.in_hook = True
-            try:
+        self.in_hook = True
+        try:
+            while True:
+                if self.waiting:
+                    hook, what = self.waiting.popleft()
+                    hook(what)
+                    continue
+                if probes.event_next == probes.event_count:
+                    break
+                event = &probes.events[probes.event_next]
+                probes.event_next += 1
+                hook = self.hooks.get(event.id)     # one of the others may have taken it away
+                if hook is None:
+                    continue
+                subject = self.subjects[event.hart]
                 if event.kind in (EVENT_EXECUTE, EVENT_CALL, EVENT_BLOCK):
                     hook(subject)
                 elif event.kind in (EVENT_READ, EVENT_WRITE):
@@ -329,10 +341,10 @@ cdef class NativeMachine:
                          event.kind == EVENT_WRITE)
                 else:
                     hook(subject, event.pc, event.address, event.size, event.value, event.old)
-            except BaseException as error:
-                return error
-            finally:
-                self.in_hook = False
+        except BaseException as error:
+            return error
+        finally:
+            self.in_hook = False
         forget_events(&self.machine)
         return None
 
@@ -344,6 +356,15 @@ cdef class NativeMachine:
     @noting.setter
     def noting(self, bint value):
         self.machine.probes.noting = value
+
+    @property
+    def silent(self):
+        """Whether hooks are told of nothing, and recorders write nothing down. Writable."""
+        return self.machine.probes.silent
+
+    @silent.setter
+    def silent(self, bint value):
+        self.machine.probes.silent = value
         take_stock(&self.machine)
 
     def take_hits(self, bint noted=False):
@@ -373,6 +394,7 @@ cdef class NativeMachine:
         """The harts have another state: whichever breakpoint one stands at is to be reported."""
         forget_reports(&self.machine)
         forget_events(&self.machine)
+        self.waiting.clear()
 
     def pass_over(self, int hart):
         """That this hart stands at a breakpoint is known: it goes on past it."""

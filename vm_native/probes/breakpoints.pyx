@@ -46,7 +46,7 @@ cdef bint hooks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     cdef Breakpoint* breakpoint
     cdef int i
     cdef bint found = False
-    if probes.noting:
+    if probes.silent:
         return False
     for i in range(probes.breakpoint_count):
         breakpoint = &probes.breakpoints[i]

@@ -4,7 +4,7 @@ from vm_native.machine cimport Cpu, EventKind, Machine, Scope, privilege_of
 
 cdef inline bint is_wanted(Machine* machine, EventKind kind) noexcept nogil:
     # Whether hooks are for all events of this kind, and are not silent.
-    return machine.probes.wanted >> <int>kind & 1 and not machine.probes.noting
+    return machine.probes.wanted >> <int>kind & 1 and not machine.probes.silent
 
 cdef inline bint covers(const Scope* scope, Cpu* cpu) noexcept nogil:
     return (

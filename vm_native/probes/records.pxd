@@ -21,7 +21,7 @@ cdef inline uint64_t place_in_map(uint64_t pc, int bits) noexcept nogil:
     return pc * MULTIPLIER >> (64 - bits)
 
 cdef inline bint is_recorded(Machine* machine, RecordKind kind) noexcept nogil:
-    return machine.probes.recorded >> <int>kind & 1 and not machine.probes.noting
+    return machine.probes.recorded >> <int>kind & 1 and not machine.probes.silent
 
 cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 cdef int probe_end(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil

@@ -91,7 +91,7 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     if is_wanted(cpu.machine, EVENT_BLOCK) and not told_before(cpu, EVENT_BLOCK):
         tell_all(cpu, EVENT_BLOCK, cpu.state.pc, 0, 0, 0, 0)
         return RETRY
-    if not probes.noting:
+    if not probes.silent:
         leave_block(cpu)
         for i in range(probes.recorder_count):
             recorder = probes.recorders[i]
@@ -223,7 +223,7 @@ cdef int probe_step(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cdef Record record
     cdef int i
     store_position(cpu, uop, budget)
-    if probes.noting:
+    if probes.silent:
         return CONTINUE
     for i in range(probes.recorder_count):
         recorder = probes.recorders[i]
@@ -250,7 +250,7 @@ cdef int probe_access(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cdef Record record
     cdef int i
     store_position(cpu, uop, budget)
-    if probes.noting:
+    if probes.silent:
         return CONTINUE
     for i in range(probes.recorder_count):
         recorder = probes.recorders[i]
@@ -348,7 +348,7 @@ cdef void record_trap(
     record.step -= executed
     record.privilege = <uint8_t>privilege_of(cpu, mode)
     record.address, record.value = cause, value
-    if probes.noting:
+    if probes.silent:
         return
     if executed and cpu.sequel != NOWHERE:
         cpu.transfer = NOWHERE          # this very instruction was about to leave its block
@@ -446,7 +446,7 @@ cdef Recorder* only_one(Machine* machine, uint32_t instrument, RecordKind kind) 
     cdef Probes* probes = &machine.probes
     cdef Recorder* found = NULL
     cdef int i
-    if probes.noting or instrument == INSTRUMENT_BLOCKS and probes.wanted >> <int>EVENT_BLOCK & 1:
+    if probes.silent or instrument == INSTRUMENT_BLOCKS and probes.wanted >> <int>EVENT_BLOCK & 1:
         return NULL
     for i in range(probes.recorder_count):
         if INSTRUMENTS[<int>probes.recorders[i].kind] & instrument:

@@ -22,7 +22,7 @@ cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil:
     cdef int i
     for i in range(machine.probes.watch_count):
         watch = &machine.probes.watches[i]
-        if not watch.physical and page < watch.end and watch.base < page + PAGE_SIZE:
+        if not watch.physical and page <= watch.last and watch.base <= page + (PAGE_SIZE - 1):
             return True
     return False
 
@@ -42,10 +42,10 @@ cdef void look_at_watches(
         watch = &probes.watches[i]
         start = physical if watch.physical else address
         met = watch.accesses & accesses
-        if not met or start >= watch.end or watch.base >= start + size or not covers(&watch.scope, cpu):
+        if not met or start > watch.last or watch.base > start + (size - 1) or not covers(&watch.scope, cpu):
             continue
         if watch.hook:
-            if not probes.noting:
+            if not probes.silent:
                 tell_access(cpu, watch, met, physical, size, old)
             continue
         if not watch.hit.accesses or watch.hit.step != step:
@@ -70,14 +70,12 @@ cdef void tell_access(
 
 
 cdef int add_watch(Machine* machine, const Watch* wanted) except -1:
-    """Watch [base, end); gives its id. Raises ValueError where that is physical and not RAM of one region."""
+    """Watch [base, last]; gives its id. Raises ValueError where that is physical and not RAM of one region."""
     cdef Probes* probes = &machine.probes
     cdef Watch* watches
     cdef Watch* watch
-    if wanted.base >= wanted.end or wanted.physical and ram_at(
-        machine.map, wanted.base, wanted.end - wanted.base
-    ) == NULL:
-        raise ValueError(f"[{wanted.base:#x}, {wanted.end:#x}) is not RAM")
+    if wanted.physical and ram_at(machine.map, wanted.base, wanted.last - wanted.base + 1) == NULL:
+        raise ValueError(f"[{wanted.base:#x}, {wanted.last + <object>1:#x}) is not RAM")
     watches = <Watch*>realloc(probes.watches, (probes.watch_count + 1) * sizeof(Watch))
     if watches == NULL:
         raise MemoryError("no room for another watchpoint")
@@ -103,7 +101,7 @@ cdef void mark_pages(Machine* machine, const Watch* watch) noexcept nogil:
     cdef RamRegion* region = ram_at(machine.map, watch.base, 1)
     cdef uint64_t page = watch.base & PAGE_MASK
     cdef uint8_t* code
-    while page < watch.end:
+    while page <= watch.last:
         code = &region.code[(page - region.base) >> PAGE_SHIFT]
         if watch.accesses & ~code[0]:
             code[0] |= watch.accesses
@@ -132,7 +130,7 @@ cdef void remove_watch(Machine* machine, int id) noexcept nogil:
         return
     region = ram_at(machine.map, removed.base, 1)
     page = removed.base & PAGE_MASK
-    while page < removed.end:
+    while page <= removed.last:
         region.code[(page - region.base) >> PAGE_SHIFT] &= ~(WATCHED_READS | WATCHED_WRITES)
         page += PAGE_SIZE
     for i in range(probes.watch_count):

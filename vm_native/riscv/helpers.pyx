@@ -9,7 +9,7 @@ from vm_native.arithmetic.operations cimport operate
 from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of, info_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RETRY, STOP_HOOK, STOP_NONE, STOP_WAITING, TRAP, Cpu,
+    CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RETRY, STOP_NONE, STOP_WAITING, TRAP, Cpu,
     Helper,
 )
 from vm_native.memory.bus cimport ram_at
@@ -18,8 +18,8 @@ from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.hooks cimport is_wanted, tell_all, told_before
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_MIP, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE, MENVCFG_CBCFE,
-    MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
+    BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE,
+    MENVCFG_CBCFE, MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
     STORE_MISALIGNED, STORE_PAGE,
 )
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
@@ -204,9 +204,10 @@ cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, ui
     if reads and is_wanted(cpu.machine, EVENT_CSR_READ):
         tell_all(cpu, EVENT_CSR_READ, pc, number, 8, old, old)
     if writes and is_wanted(cpu.machine, EVENT_CSR_WRITE):
-        csr_read(hart_of(cpu), number, &value)          # what it is now: not every bit can be written
+        if number != CSR_SEED:                          # which each read changes
+            csr_read(hart_of(cpu), number, &value)      # what it is now: not every bit can be written
         tell_all(cpu, EVENT_CSR_WRITE, pc, number, 8, value, old)
-    if cpu.stop != STOP_HOOK:
+    if cpu.stop == STOP_NONE:
         return CONTINUE
     cpu.state.pc = pc + info_of(uop).length
     return EXIT

@@ -51,6 +51,8 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
         return EXIT
     if cpu.attention:
         cpu.front_end.attend(cpu)
+        if cpu.stop != STOP_NONE:           # hooks are told of the interrupt that it took
+            return EXIT
     return RESUME if cpu.front_end.uses_float(cpu.key & MODE_MASK) == floats else EXIT
 
 
