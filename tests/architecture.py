@@ -40,7 +40,7 @@ PYTHON = (
     ("boot", "runner", "probing", "recording", "replaying", "shell", "plan"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
-    ("gdb",),
+    ("gdb", "linux"),
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names

@@ -9,6 +9,7 @@ from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 
 if TYPE_CHECKING:
     from vm.gdb.server import GdbServer
+    from vm.linux import LinuxGuest
     from vm.machine import Machine
     from vm.probing import Probing
     from vm.runner import Runner
@@ -21,6 +22,7 @@ class SightsOfMachine(ABC):
     _scheduler: Scheduler
     _runner: Runner
     _probing: Probing
+    _linux: LinuxGuest | None = None
 
     def add_breakpoint(self, address: int, space: Space = "virtual") -> Breakpoint:
         """From now on `run` ends before each instruction at this address, with reason `breakpoint`.
@@ -57,3 +59,13 @@ class SightsOfMachine(ABC):
         from vm.gdb.server import GdbServer
 
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
+
+    @property
+    def linux(self) -> LinuxGuest:
+        """The Linux that runs in the machine, as its own tables in guest memory show it: processes, modules, log."""
+        if self._linux is None:
+            from vm.linux import LinuxGuest
+
+            machine = cast("Machine", self)
+            self._linux = LinuxGuest(machine.memory, machine.harts)
+        return self._linux
