@@ -69,3 +69,10 @@ class SightsOfMachine(ABC):
             machine = cast("Machine", self)
             self._linux = LinuxGuest(machine.memory, machine.harts)
         return self._linux
+
+    def _symbol(self, address: int) -> str | None:
+        """The name of a virtual address: by the symbols of a program, or of a Linux that was looked at before."""
+        program = cast("Machine", self).program
+        if program and (name := program.symbols.lookup(address)):
+            return name
+        return None if self._linux is None else self._linux.lookup_if_known(address)

@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import vm
 from tests.boot.linux import load_linux
-from vm.images import debian
+from vm.images import debian, debian_package, extract
 from vm.linux import LinuxGuest
 
 pytestmark = pytest.mark.network
@@ -82,6 +83,76 @@ def test_threads_are_those_of_all_processes(linux):
     assert {thread.tgid for thread in linux.threads()} == {process.pid for process in processes}
 
 
+@pytest.fixture(scope="module")
+def bash():
+    """A shell with bash beside it, a program with libraries: it has more mappings than a node of the tree has slots."""
+    with vm.Machine(memory="256M") as machine:
+        machine.boot(*debian(packages=["bash"]))
+        shell = machine.shell()
+        shell.run("bash -c 'while true; do :; done' & pid=$!; sleep 0.1")
+        yield shell
+
+
+def task_of(shell, variable):
+    pid = int(shell.run(f"echo {variable}").output)
+    return next(one for one in shell.machine.linux.processes() if one.pid == pid)
+
+
+@pytest.mark.parametrize("variable, fewest", [("$pid", 17), ("$$", 6)])
+def test_mappings(bash, variable, fewest):
+    """As /proc/PID/maps has them; what it calls [heap], [stack] and so on has no file."""
+    printed = bash.run(f"cat /proc/{variable}/maps").output
+    listed = re.findall(r"^(\w+)-(\w+) (\S+) (\w+) \S+ \d+ *(.*)$", printed, re.MULTILINE)
+    assert len(listed) >= fewest
+    found = bash.machine.linux.mappings(task_of(bash, variable))
+    assert [(one.start, one.end, one.permissions, one.offset, one.path) for one in found] == [
+        (int(start, 16), int(end, 16), permissions, int(offset, 16), path if path.startswith("/") else None)
+        for start, end, permissions, offset, path in listed]
+
+
+def test_symbols_of_a_library_from_its_file(bash, tmp_path):
+    """Where the guest has mapped the file, and where pyelftools says the symbol is in it."""
+    (path, file), = extract(debian_package("libc6"), "*/libc.so.6").items()
+    place = tmp_path / path
+    place.parent.mkdir(parents=True)
+    place.write_bytes(file.read_bytes())
+    task, linux = task_of(bash, "$pid"), LinuxGuest(bash.machine.memory, bash.machine.harts)
+    base = int(bash.run(f"grep {path} /proc/$pid/maps | head -n 1").output.partition("-")[0], 16)
+    with file.open("rb") as stream:
+        symbol, = ELFFile(stream).get_section_by_name(".dynsym").get_symbol_by_name("qsort_r")
+    assert linux.lookup(base + symbol["st_value"] + 4, task) == f"libc.so.6+{symbol['st_value'] + 4:#x}"
+    linux.read_programs(tmp_path)
+    assert linux.lookup(base + symbol["st_value"] + 4, task) == "libc.so.6:qsort_r+0x4"
+    with pytest.raises(vm.LoadError, match="is no folder"):
+        linux.read_programs(tmp_path / "nowhere")
+
+
+def test_where_a_program_is(bash):
+    """bash spins: the hart is in it, or in the kernel for it."""
+    machine, names = bash.machine, set()
+    for _ in range(100):
+        machine.run(instructions=10_007)
+        hart = machine.harts[0]
+        if (task := machine.linux.current(hart)).name == "bash":
+            names.add(machine.linux.lookup(hart.pc, task).partition("+")[0])
+    assert "bash" in names and all(names)
+
+
+def test_files_below_a_mount_and_processes_that_ended(shell, linux):
+    shell.run("mkdir -p /mnt/below; mount -t tmpfs none /mnt; mkdir /mnt/folder; cp /usr/bin/busybox /mnt/folder/tail;"
+              "/mnt/folder/tail -f /dev/null & pid=$!; sleep 1")
+    pid = int(shell.run("echo $pid").output)
+    task, = (one for one in linux.processes() if one.pid == pid)
+    assert linux.mappings(task)[0].path == "/mnt/folder/tail"
+    assert linux.lookup(0x10010, task) == "tail+0x10"
+    assert linux.read(0x10000, 4, task) == b"\x7fELF"
+    shell.run("kill $pid; wait $pid; umount /mnt")
+    with pytest.raises(vm.LinuxError, match="has ended"):
+        linux.mappings(task)
+    with pytest.raises(vm.LinuxError, match="no memory of its own"):
+        linux.mappings(next(one for one in linux.processes() if one.name == "kthreadd"))
+
+
 def test_modules(shell, linux):
     listed = [line.split() for line in shell.run("cat /proc/modules").output.splitlines()]
     assert [(one.name, str(one.size), str(one.references), one.state, f"{one.address:#x}")
@@ -142,6 +213,18 @@ def test_a_panic_is_in_the_log_of_the_guest_that_hangs():
         texts = [record.text for record in machine.linux.dmesg()]
         assert any("Kernel panic - not syncing: Attempted to kill init!" in text for text in texts)
         assert machine.linux.lookup(machine.harts[0].pc)
+
+
+@pytest.mark.parametrize("option, mode", [("no4lvl", 8), ("no5lvl", 9)])
+def test_page_tables_of_less_levels(option, mode):
+    """Sv39 and Sv48 (Documentation/admin-guide/kernel-parameters.txt); else it is Sv57."""
+    with vm.Machine(memory="256M") as machine:
+        machine.boot(*debian()[:2], f"console=ttyS0 quiet cryptomgr.notests {option}")
+        shell = machine.shell()
+        assert machine.harts[0].csr["satp"] >> 60 == mode
+        pid = int(shell.run("echo $$").output)
+        assert pid in {task.pid for task in machine.linux.processes()}
+        assert machine.linux.version + "\n" == shell.run("cat /proc/version").output
 
 
 def test_symbols_of_a_system_map(shell, tmp_path):
