@@ -15,6 +15,7 @@ from vm.errors import (
     ExpectTimeout,
     GuestError,
     ImageError,
+    LinuxError,
     LoadError,
     LogError,
     MachineBusy,
@@ -40,9 +41,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable", "PageFault",
-    "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput", "Unreachable",
-    "VmError",
+    "ImageError", "LinuxError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable",
+    "PageFault", "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput",
+    "Unreachable", "VmError",
     "copy", "devices", "disks", "images", "replay",
 ]
 

@@ -166,5 +166,9 @@ class PageFault(GuestError):
         super().__init__(f"virtual address {address:#x} has no translation ({access})")
 
 
+class LinuxError(GuestError):
+    """What is asked of the guest's Linux is not in its memory: a kernel, its symbols or types, a process."""
+
+
 class MalformedQueue(GuestError):
     """A virtio driver built a queue or a buffer that the specification forbids."""

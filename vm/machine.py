@@ -508,7 +508,7 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""
-        return self.program and self.program.symbols.lookup(pc) or f"guest {pc:#x}"
+        return self._symbol(pc) or f"guest {pc:#x}"
 
     def _parts(self) -> dict[str, Stateful | Scheduler]:
         """What has state beside RAM and harts; the queue comes last, for it names devices."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vm.gdb.server import GdbServer
     from vm.hart import Hart
     from vm.hooking import Hooking
+    from vm.linux import LinuxGuest
     from vm.loaders import Program
     from vm.machine import Machine
     from vm.probing import Probing
@@ -45,6 +46,8 @@ class SightsOfMachine(ABC):
     _native: NativeMachine
     _runner: Runner
     _probing: Probing
+    _linux: LinuxGuest | None = None
+
     _hooking: Hooking
 
     @abstractmethod
@@ -326,6 +329,22 @@ class SightsOfMachine(ABC):
         from vm.gdb.server import GdbServer
 
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
+
+    @property
+    def linux(self) -> LinuxGuest:
+        """The Linux that runs in the machine, as its own tables in guest memory show it: processes, modules, log."""
+        if self._linux is None:
+            from vm.linux import LinuxGuest
+
+            machine = cast("Machine", self)
+            self._linux = LinuxGuest(machine.memory, machine.harts)
+        return self._linux
+
+    def _symbol(self, address: int) -> str | None:
+        """The name of a virtual address: by the symbols of a program, or of a Linux that was looked at before."""
+        if self.program and (name := self.program.symbols.lookup(address)):
+            return name
+        return None if self._linux is None else self._linux.lookup_if_known(address)
 
 
     def profile(self, every: int | None = None, *, seconds: float | None = None,

@@ -1,0 +1,75 @@
+"""Modules that a kernel has loaded: struct module (include/linux/module.h)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from vm.linux.kernel import Kernel, Structure
+from vm.loaders.symbols import ENTRY, Symbols
+
+STATES = ("Live", "Loading", "Unloading", "Unformed")       # enum module_state, as /proc/modules has it
+UNFORMED = 3
+OWN_REFERENCE = 1           # MODULE_REF_BASE: what a module that nobody uses counts
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the kernel, as /proc/modules lists it."""
+
+    name: str
+    address: int            # virtual, of its code
+    size: int               # of all that it has, bytes
+    references: int
+    state: str              # "Live", "Loading" or "Unloading"
+    symbols: Symbols = field(repr=False)
+
+
+def modules(kernel: Kernel) -> list[Module]:
+    """The one that was loaded last comes first."""
+    found = kernel.members(kernel.address("modules"), "module", "list")
+    return [module_of(one) for one in found if one.number("state") != UNFORMED]
+
+
+def module_of(one: Structure) -> Module:
+    ranges = ranges_of(one)
+    return Module(
+        name=one.text("name"),
+        address=ranges[0][0],
+        size=sum(size for _, size in ranges),
+        references=max(one.number("refcnt.counter") - OWN_REFERENCE, 0) if one.has("refcnt") else 0,
+        state=STATES[one.number("state")],
+        symbols=symbols_of_module(one),
+    )
+
+
+def name_in_module(kernel: Kernel, address: int) -> str | None:
+    """ "module:symbol+0x10" of a virtual address; None where it is in none."""
+    for one in kernel.members(kernel.address("modules"), "module", "list"):
+        if any(base <= address < base + size for base, size in ranges_of(one)):
+            name, symbol = one.text("name"), symbols_of_module(one).lookup(address)
+            return f"{name}:{symbol}" if symbol else name
+    return None
+
+
+def ranges_of(one: Structure) -> list[tuple[int, int]]:
+    """Address and size of each part, that of the code first (Linux 6.4 has an array of them, older ones two)."""
+    if one.has("mem"):
+        count = one.kernel.types.field("module", "mem").elements
+        return [(one.number(f"mem.{part}.base"), one.number(f"mem.{part}.size")) for part in range(count)]
+    return [(one.number(f"{part}.base"), one.number(f"{part}.size")) for part in ("core_layout", "init_layout")]
+
+
+def symbols_of_module(one: Structure) -> Symbols:
+    """The symbol table that the kernel keeps of it; without CONFIG_KALLSYMS there is none."""
+    if not one.has("kallsyms"):
+        return Symbols()
+    table = one.pointed("kallsyms", "mod_kallsyms")
+    if table is None:
+        return Symbols()
+    count, read = table.number("num_symtab"), one.kernel.tables.read
+    entries = read(table.number("symtab"), count * ENTRY.size)
+    ends = [ENTRY.unpack_from(entries, ENTRY.size * number)[0] for number in range(count)]
+    last = max(ends, default=0)
+    strings = table.number("strtab")
+    size = last + len(one.kernel.tables.text(strings + last).encode()) + 1 if count else 0
+    return Symbols(entries, read(strings, size))
