@@ -8,7 +8,6 @@ import click
 
 from vm.cli.options import ENGINE_OPTION, refuse_beside_gdb
 
-
 EXAMPLES = """\b
 Examples:
   vm replay /tmp/pytest-of-me/pytest-current/test_uart-0
