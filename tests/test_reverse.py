@@ -1,12 +1,13 @@
 """Running backwards: where the machine stands then, that it goes on from there as before, and what is found."""
 
 import random
+import threading
 
 import pytest
 
 import vm
 from tests.assembler import BASE, FLAGS, compile_elf
-from vm.devices import Device
+from vm.devices import Device, reads
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -44,6 +45,18 @@ wait:
     addi s4, s4, 1
     j    wait
 """
+
+
+class Stopper(Device):
+    """Reading it stops the machine."""
+
+    size = 0x1000
+    unsaved = ("stop",)
+
+    @reads(0x00)
+    def value(self) -> int:
+        self.stop()
+        return 0
 
 
 def state(machine: vm.Machine):
@@ -465,6 +478,44 @@ def test_an_interruption_leaves_the_machine_where_it_was(guest, monkeypatch):
     machine.step_back(7)
     machine.run(instructions=7)
     assert machine.equals(here), machine.equals(here)
+
+
+@pytest.mark.parametrize("go", [
+    lambda machine: machine.step_back(90_000), lambda machine: machine.run_back(("write", DATA + 4, 1)),
+    lambda machine: machine.run_back(b"a")], ids=["step", "probe", "text"])
+def test_request_of_another_thread_ends_it(go, guest, monkeypatch):
+    """The machine is then where it was; and the next run, which nobody asked to stop, runs."""
+    machine = guest(BUSY).machine
+    past = machine.keep_history(spacing=1_000_000)
+    machine.run(instructions=100_000)
+    here, run_to = machine.snapshot(), past._run_to
+
+    def asked_to_stop(step):
+        thread = threading.Thread(target=machine.request_stop)
+        thread.start()
+        thread.join()
+        run_to(step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(past, "_run_to", asked_to_stop)
+        assert go(machine).reason is StopReason.REQUESTED
+    assert machine.equals(here), machine.equals(here)
+    assert machine.run(instructions=5)[:4:3] == (StopReason.BUDGET, 5)
+    machine.request_stop()                              # before it begins
+    assert go(machine).reason is StopReason.REQUESTED
+    assert machine.run(instructions=5)[:4:3] == (StopReason.BUDGET, 5)
+
+
+def test_request_of_a_device_in_the_past_does_not_end_it(guest):
+    stopper = Stopper()
+    machine = guest("li s0, 0x50000000; 1: lw t0, 0(s0); addi s1, s1, 1; j 1b", devices=[(stopper, 0x5000_0000)],
+                    ).machine
+    stopper.stop = machine.request_stop
+    machine.keep_history(spacing=1_000_000)
+    for _ in range(100):
+        assert machine.run().reason is StopReason.REQUESTED
+    assert machine.step_back(machine.steps - 30).reason is StopReason.BUDGET
+    assert machine.steps == 30
 
 
 @pytest.mark.parametrize("change", [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -79,10 +79,11 @@ class Outsider(Protocol):
 
 
 class Watched(NamedTuple):
-    """What is done about a file descriptor."""
+    """What is done about a file descriptor. `always`: also while what runs is the past."""
 
     on_readable: Callable[[], None]
     wanted: Callable[[], bool]
+    always: bool
 
 
 class Inputs(Stateful):
@@ -141,12 +142,15 @@ class Inputs(Stateful):
         if self.on_entered is not None:
             self.on_entered()
 
-    def watch(self, fd: int, on_readable: Callable[[], None], wanted: Callable[[], bool] = always) -> None:
+    def watch(self, fd: int, on_readable: Callable[[], None], wanted: Callable[[], bool] = always, *,
+              in_the_past: bool = False) -> None:
         """While the machine runs, and in `poll`, call `on_readable` when something can be read from `fd`.
 
         While `wanted` says no, the host keeps it.
+
+        - in_the_past: nothing of it is for the guest, so that it is heard where `History.listens` says no, too.
         """
-        self._watched[fd] = Watched(on_readable, wanted)
+        self._watched[fd] = Watched(on_readable, wanted, in_the_past)
 
     def forget(self, fd: int) -> None:
         """Look at `fd` no more. Does nothing the second time."""
@@ -158,7 +162,7 @@ class Inputs(Stateful):
     @property
     def watching(self) -> bool:
         """Whether anything can come from a file descriptor."""
-        return bool(self._watched)
+        return any(self._heard())
 
     def poll(self, seconds: float | None = None) -> None:
         """Sleep a while, never longer than `seconds`, or until something can be read; then take it."""
@@ -168,11 +172,15 @@ class Inputs(Stateful):
         """The first half of `poll`: what can be read, perhaps nothing."""
         # A signal that comes just before the call does not interrupt it; so it must not last.
         seconds = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
-        wanted = [fd for fd, watched in self._watched.items() if watched.wanted()]
+        wanted = [fd for fd in self._heard() if self._watched[fd].wanted()]
         if not wanted:
             time.sleep(seconds)
             return []
         return select.select(wanted, [], [], seconds)[0]
+
+    def _heard(self) -> Iterator[int]:
+        listens = self.history is None or self.history.listens
+        return (fd for fd, watched in self._watched.items() if listens or watched.always)
 
     def take(self, ready: Iterable[int]) -> None:
         """The second half of `poll`."""

@@ -431,8 +431,11 @@ class Machine(StatesOfMachine, SightsOfMachine):
                                 "or boot(), or write a program to memory and set the pc") from None
 
     def request_stop(self) -> None:
-        """Make `run` return after the instruction at hand, with reason `requested`. For callbacks and other threads."""
-        self._scheduler.request_stop()
+        """Make `run` return after the instruction at hand, with reason `requested`. For callbacks and other threads.
+
+        From another thread it ends `step_back` and `run_back` too; the machine is then where it was.
+        """
+        self._runner.ask_to_stop()
 
     def _refuse_if_running(self, what: str) -> None:
         if not self._native.usable:

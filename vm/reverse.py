@@ -42,6 +42,10 @@ FAR = 1 << 17           # steps from a snapshot to a place, from which on anothe
 NEAR = 1 << 14          # ... so many steps before it: the next step back is probably one from there
 
 
+class AskedToStop(Exception):
+    """Somebody outside wants no more of the past to be repeated."""
+
+
 class Workings(NamedTuple):
     """What of a machine its history needs besides, with how a snapshot is taken and gone back to between two slices."""
 
@@ -236,6 +240,19 @@ class Past:
 
     def step_back(self, count: int) -> Stop:
         """As `Machine.step_back`."""
+        return self._unless_asked_to_stop(lambda: self._step_back(count))
+
+    def run_back(self, until: Until) -> Stop:
+        """As `Machine.run_back`."""
+        return self._unless_asked_to_stop(lambda: self._run_back(until))
+
+    def _unless_asked_to_stop(self, go: Callable[[], Stop]) -> Stop:
+        try:
+            return go()
+        except AskedToStop:
+            return self._stop(StopReason.REQUESTED, 0)
+
+    def _step_back(self, count: int) -> Stop:
         self._catch_up()
         target = self._runner.steps - count
         if count < 0 or target < self.beginning:
@@ -246,8 +263,7 @@ class Past:
                 self._stand_at(target)
         return self._stop(StopReason.BUDGET, count)
 
-    def run_back(self, until: Until) -> Stop:
-        """As `Machine.run_back`."""
+    def _run_back(self, until: Until) -> Stop:
         if isinstance(until, (str, bytes)):
             if not until:
                 raise ConfigurationError("run_back() to a text of no bytes: say which")
@@ -299,8 +315,9 @@ class Past:
     @contextmanager
     def _repeating(self) -> Iterator[Callable[[], None]]:
         """Nothing of what runs inside is heard outside. Gives what brings the machine back to where it was, as happens
-        where it fails.
+        where it fails. Raises AskedToStop.
         """
+        self._heed_requests()
         here, present = self._take(), self._marks[self._marks.present]
 
         def come_back() -> None:
@@ -321,6 +338,8 @@ class Past:
             self.live = self.listens = True
             self._native.noting = self._native.silent = False
             self._native.take_hits(noted=True)
+            if self._runner.asked_to_stop:      # too late: the next run ends for it
+                self._scheduler.request_stop()
             self.end()
 
     def _stand_at(self, step: int) -> None:
@@ -352,10 +371,15 @@ class Past:
     def _run_to(self, step: int) -> None:
         """Until then something may have ended a run: it goes on, as it did."""
         while (before := self._runner.steps) < step:
+            self._heed_requests()
             stop = self._runner.run(step - before, None, None, None)
             if stop.reason is StopReason.IDLE and self._runner.steps == before:
                 raise ReplayDiverged(before, stop.hart, self._marks[self._marks.present].steps,
                                      "every hart waits, and one went on before")
+
+    def _heed_requests(self) -> None:
+        if self._runner.take_stop():
+            raise AskedToStop
 
     def _last_hits(self, wanted: Collection[int]) -> Sequence[Met]:
         """What met the probes of these numbers last, all of one step."""

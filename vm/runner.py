@@ -73,8 +73,8 @@ class Runner(Stateful):
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "_told", "probes", "traces", "_hits", "_look_at_ns", "served", "thread", "between_slices",
-               "_ceiling", "last_stop", "_start", "_moved", "sampler")
+               "asked_to_stop", "_told", "probes", "traces", "_hits", "_look_at_ns", "served", "thread",
+               "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler")
 
     firmware: Firmware
 
@@ -92,6 +92,7 @@ class Runner(Stateful):
         self.traces: list[Fillable] = []        # that are on
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
+        self.asked_to_stop = False          # by somebody outside, until a run has ended for it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
         self.served = 0                     # how often something happened between two slices, as a guest could notice
         self.thread: int | None = None      # which `run` is in; None: it is not
@@ -118,6 +119,19 @@ class Runner(Stateful):
         self.request(reason, exit_code)
         self._scheduler.request_stop()
 
+    def ask_to_stop(self) -> None:
+        """As `Machine.request_stop`. What a device does in the middle of a slice comes again where that does."""
+        if self.between_slices or self.thread != threading.get_ident():
+            self.asked_to_stop = True
+        self._scheduler.request_stop()
+
+    def take_stop(self) -> bool:
+        """Whether somebody outside has asked for a stop; what is at hand ends for it."""
+        asked, self.asked_to_stop = self.asked_to_stop, False
+        if asked:
+            self._scheduler.forget_request()
+        return asked
+
     @property
     def request_made(self) -> tuple[str, int | None] | None:
         """What `run` has not returned yet, as plain data."""
@@ -137,6 +151,7 @@ class Runner(Stateful):
     def reset(self) -> None:
         """Forget what the guest asked for, and the words that are watched."""
         self._scheduler.forget_stop()
+        self.asked_to_stop = False
         self._machine.forget_reports()
         self._machine.take_hits()
         for watch in self._told:
@@ -207,7 +222,7 @@ class Runner(Stateful):
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
             host_ns = limits.host_ns
-            if self._inputs.watching and (history is None or history.listens):
+            if self._inputs.watching:
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)
@@ -294,6 +309,8 @@ class Runner(Stateful):
 
     def _hear_request(self, limits: Limits, number: int) -> bool:
         """A device's, which `run` looks at; or `Machine.request_stop`."""
+        if self._inputs.history is None or self._inputs.history.listens:    # else who repeats the past looks at it
+            self.asked_to_stop = False
         return self._requested is not None
 
     def _give_up(self, limits: Limits, number: int, reason: StopReason) -> bool:

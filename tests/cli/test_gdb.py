@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.cli.conftest import COMMAND, assert_fails_with_one_line
+from tests.cli.test_replay import recorded
 from tests.gdb.conftest import Client
 from vm.gdb.packets import framed
 
@@ -94,6 +95,52 @@ def test_snapshot(guest, tmp_path):
     assert started.end()[0] == 0
 
 
+@pytest.mark.parametrize("command", [("restore",), ("boot", "--from")])
+def test_restored(guest, tmp_path, command):
+    """It runs at once, with its console on the terminal."""
+    import vm as package
+
+    with package.Machine(memory="16M") as machine:
+        machine.load(guest("echo"))
+        machine.console.expect("> ")
+        machine.snapshot().save(tmp_path / "echoing.vmsnap")
+    path = tmp_path / "gdb"
+    started = Started(path, *command, tmp_path / "echoing.vmsnap", "--gdb", path)
+    assert started.client.ask("?").startswith("T05")
+    started.process.stdin.write(b"hello")
+    started.process.stdin.flush()
+    started.client.send("c")
+    assert started.process.stdout.read(5) == b"hello"
+    started.client.raw(b"\x03")
+    assert started.client.reply().startswith("T02")
+    assert started.client.ask("D") == "OK"
+    started.process.stdin.write(b"q")
+    code, out, err = started.end()
+    assert (code, out) == (0, b"q")
+    assert err.decode() == f"vm: ready for gdb: target remote {path}\n"
+
+
+def test_replayed(tmp_path):
+    """It waits; a breakpoint in it is met, what was typed comes again, and the end of the log is told as one."""
+    folder = recorded(tmp_path / "run", "abc")
+    path = tmp_path / "gdb"
+    started = Started(path, "replay", folder, "--gdb", path)
+    client = started.client
+    symbols = {"read": 0x8000_0018}
+    assert client.ask("?").startswith("T05")
+    assert client.ask(f"Z0,{symbols['read']:x},2") == "OK"
+    for letter in "abc":
+        assert "swbreak" in client.ask("c")
+        client.ask("s")
+        assert client.ask("p5")[:2] == f"{ord(letter):02x}"
+    reply = client.ask("c")
+    assert reply.startswith("T05") and "replaylog:end" in reply
+    client.send("k")
+    code, out, err = started.end()
+    assert (code, out) == (0, b"abc")
+    assert err.decode() == f"vm: waiting for gdb: target remote {path}\n"
+
+
 def test_kernel(guest, tmp_path):
     """It begins in supervisor mode, with the firmware built in."""
     path = tmp_path / "gdb"
@@ -107,7 +154,8 @@ def test_kernel(guest, tmp_path):
     ("gdb",), ("gdb", "x", "--kernel", "y"), ("gdb", "x", "--initrd", "y"), ("gdb", "-", "--at", "stdio"),
     ("run", "x", "--gdb", "1", "--timeout", "1"), ("run", "x", "--gdb", "1", "--max-instructions", "5"),
     ("run", "-", "--gdb", "stdio"), ("boot", "debian", "--gdb", "1", "--run", "true"),
-    ("boot", "--kernel", "x", "--gdb", "1", "--snapshot-at", "a", "b"),
+    ("boot", "--kernel", "x", "--gdb", "1", "--snapshot-at", "a", "b"), ("restore", "x", "--gdb", "1", "--run", "y"),
+    ("boot", "--from", "x", "--gdb", "1", "--timeout", "1"), ("replay", "x", "--gdb", "1", "--timeout", "1"),
 ])
 def test_options_that_do_not_go_together(vm, arguments):
     assert_fails_with_one_line(vm(*arguments), USAGE)

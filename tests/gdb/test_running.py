@@ -7,6 +7,7 @@ import pytest
 import vm
 from tests.gdb.conftest import Client
 from vm.devices import Device, reads
+from vm.gdb.packets import framed
 from vm.stop import StopReason
 
 RAM = 0x8000_0000
@@ -466,6 +467,37 @@ def test_step_back_and_to_the_last_hit(debugged):
     reply = fields(stub.ask("bc"))
     assert int(reply["watch"], 16) == counter
     assert (stub.pc(), stub.machine.memory.read(counter, 1)) == (store, b"\x02")     # before the store
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("packet", ["bc", "bs"])
+def test_interrupt_on_the_way_back(debugged, packet, at_once, monkeypatch):
+    stub = debugged(COUNT, history=True)
+    machine = stub.machine
+    stub.send("c")
+    while machine.steps < 1_000_000:
+        time.sleep(0.001)
+    stub.raw(b"\x03")
+    assert stub.reply().startswith("T02")
+    stub.ask("Z2,80100000,8")                           # what nobody ever writes
+    steps = machine.steps
+    run_to = machine.inputs.history._run_to
+
+    def interrupted(step):
+        stub.raw(b"\x03")
+        time.sleep(0.02)
+        run_to(step)
+
+    if at_once:
+        stub.raw(framed(packet.encode()) + b"\x03")
+    else:
+        monkeypatch.setattr(machine.inputs.history, "_run_to", interrupted)
+        stub.send(packet)
+    assert stub.reply().startswith("T02")
+    assert machine.steps == steps
+    monkeypatch.undo()
+    assert stub.ask("s").startswith("T05")
+    assert machine.steps == steps + 1
 
 
 def test_beginning_of_the_history(debugged):

@@ -21,7 +21,7 @@ from vm.cli.options import (
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-FROM_A_FILE = ("source", "engine", "disks", "command", "timeout")       # options that go with --from
+FROM_A_FILE = ("source", "engine", "disks", "command", "timeout", "gdb")       # options that go with --from
 
 EXAMPLES = """\b
 Examples:
@@ -78,7 +78,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         refuse_if(others := given_beside(FROM_A_FILE), f"--from FILE has its own {', '.join(others)}")
         from vm.cli.restore import go_on
 
-        return go_on(source, options["engine"], options["disks"], command, timeout)
+        return go_on(source, options["engine"], options["disks"], command, timeout, gdb)
     refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import ENGINE_OPTION, open_disk
+from vm.cli.options import ENGINE_OPTION, GDB_OPTION, open_disk, refuse_beside_gdb
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\b
 Examples:
   vm restore booted.vmsnap
-  vm restore booted.vmsnap --run "uname -a\""""
+  vm restore booted.vmsnap --run "uname -a"
+  vm restore booted.vmsnap --gdb 1234"""
 
 
 @click.command(epilog=EXAMPLES)
@@ -31,24 +32,32 @@ Examples:
 @click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
               help="Stop after so much time on the host.")
-def restore(path: str, engine: str | None, disks: tuple[str, ...], command: str | None, timeout: float | None) -> int:
+@GDB_OPTION
+def restore(path: str, engine: str | None, disks: tuple[str, ...], command: str | None, timeout: float | None,
+            gdb: str | None) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, command, timeout)
+    return go_on(path, engine, disks, command, timeout, gdb)
 
 
-def go_on(path: str, engine: str | None, disks: Sequence[str], command: str | None, timeout: float | None) -> int:
-    """Run the machine of the file to its end, or to that of the command; the exit code."""
+def go_on(path: str, engine: str | None, disks: Sequence[str], command: str | None, timeout: float | None,
+          gdb: str | None) -> int:
+    """Run the machine of the file to its end, or to that of the command; the exit code. `gdb`: where one may come."""
     from vm.cli.guest_shell import run_command
     from vm.cli.session import run_to_end
 
+    refuse_beside_gdb(gdb, path, run=command is not None, timeout=timeout)
     with machine_from(path, engine, disks) as machine:
         name = os.path.basename(path)
         if command is not None:
             return run_command(machine, name, command, timeout)
+        if gdb is not None:
+            from vm.cli.debugging import debug_to_end
+
+            return debug_to_end(machine, name, gdb)
         line = machine.console.output.rpartition(b"\n")[2]      # most often the prompt at which it waits
         click.echo(line, nl=False)
         return run_to_end(machine, name, timeout=timeout)

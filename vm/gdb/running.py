@@ -58,6 +58,10 @@ class PlainDriver:
                 machine.reset()
 
 
+class Interrupted(Exception):
+    """The debugger, or somebody else, wants a stop on a way that takes several runs."""
+
+
 class Resume(NamedTuple):
     """What a debugger asks for.
 
@@ -92,6 +96,8 @@ class Running:
         self._link.run_begins()
         try:
             return ACTIONS[resume.action](self, resume)
+        except Interrupted:
+            return Halt(self._scheduler.current_hart, INTERRUPTED)
         except Exception as error:      # of a device, or because the machine cannot run: the debugger's user hears it
             self.error = error
             text = "".join(traceback.format_exception(error, limit=INNERMOST))
@@ -158,7 +164,7 @@ class Running:
         return past
 
     def _at_beginning(self, hart: int) -> Halt:
-        self._machine.step_back(self._machine.steps - self._past().beginning)
+        self._go_back(self._machine.steps - self._past().beginning)
         return Halt(hart, reason=BEGINNING_OF_HISTORY)
 
     def _step_back(self, resume: Resume) -> Halt:
@@ -169,7 +175,7 @@ class Running:
             if machine.steps == past.beginning:
                 return Halt(hart.id, reason=BEGINNING_OF_HISTORY)
             later = machine.steps
-            machine.step_back(min(distance, machine.steps - past.beginning))
+            self._go_back(min(distance, machine.steps - past.beginning))
             distance *= 2
         earlier = machine.steps             # the instruction is between there and `later`
         while later - earlier > 1:
@@ -182,9 +188,12 @@ class Running:
     def _stand_at(self, step: int) -> None:
         machine = self._machine
         if step < machine.steps:
-            machine.step_back(machine.steps - step)
+            self._go_back(machine.steps - step)
         while machine.steps < step:         # breakpoints may stop it on the way
-            self._driver.run(step - machine.steps)
+            refuse_requested(self._driver.run(step - machine.steps))
+
+    def _go_back(self, steps: int) -> None:
+        refuse_requested(self._machine.step_back(steps))
 
     def _run_back(self, resume: Resume) -> Halt | Stop:
         self._past()
@@ -192,6 +201,12 @@ class Running:
             return self._at_beginning(resume.hart.id)
         stop = self._machine.run_back()
         return self._at_beginning(stop.hart) if stop.reason is StopReason.BEGINNING else self._told(stop)
+
+
+def refuse_requested(stop: Stop) -> None:
+    """Raises Interrupted."""
+    if stop.reason is StopReason.REQUESTED:
+        raise Interrupted
 
 
 ACTIONS: dict[str, Callable[[Running, Resume], Halt | Stop]] = {

@@ -87,7 +87,7 @@ class GdbServer:
         else:
             self._listener = Listener(where)
             self.address = self._listener.address
-            machine.inputs.watch(self._listener.fileno(), self._on_caller)
+            machine.inputs.watch(self._listener.fileno(), self._on_caller, in_the_past=True)
 
     @property
     def wanted(self) -> bool:
@@ -163,7 +163,8 @@ class GdbServer:
 
     def _connect(self, channel: Channel) -> None:
         self._link = Link(channel, self._machine.request_stop)
-        self._machine.inputs.watch(self._link.fileno(), self._link.on_readable, self._link.wants_input)
+        self._machine.inputs.watch(self._link.fileno(), self._link.on_readable, self._link.wants_input,
+                                   in_the_past=True)
         if self._running_free:
             self._machine.request_stop()
 

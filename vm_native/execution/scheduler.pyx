@@ -258,6 +258,10 @@ cdef class Scheduler:
         if current != NULL:
             ask_to_stop(current, STOP_REQUESTED)
 
+    def forget_request(self):
+        """What `request_stop` asked for is done."""
+        self.stop_asked = False
+
     def forget_stop(self):
         """The machine starts anew: what it has stopped for, and was asked to stop for, is of the past."""
         self.unserved = STOP_NONE
