@@ -72,6 +72,18 @@ def test_run_ends_before_every_execution(label, space, guest):
     assert stop.reason is StopReason.IDLE and seen == expected and len(seen) >= 10
 
 
+@pytest.mark.parametrize("nothing", ["nop", "fence", "add x0, a0, a1", "c.nop"])
+def test_instruction_that_does_nothing_can_have_one(nothing, guest):
+    source = f"li s1, 20; loop: addi a0, a0, 1; here: {nothing}; addi a1, a1, 1; addi s1, s1, -1; bnez s1, loop; wfi"
+    twin, g = guest(source), guest(source)
+    expected = steps_at(twin, twin.address("here"))
+    g.machine.add_breakpoint(g.address("here"))
+    seen = []
+    while g.run().reason is StopReason.BREAKPOINT:
+        seen.append(g.machine.steps)
+    assert seen == expected and len(seen) == 20
+
+
 def test_every_instruction_of_a_loop_can_have_one(guest):
     """In the middle of blocks, on the second half of a pair, on branches and behind them."""
     twin = guest(LOOP)

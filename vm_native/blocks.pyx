@@ -225,7 +225,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         free(block)
         return NULL
     block.cached = True
-    block.beside_code = block.in_middle = False
+    block.beside_code = block.in_middle = block.guarded = False
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)

@@ -299,6 +299,7 @@ cdef struct IdleMachine:    # execution/allowance.pyx keeps it
     uint64_t bytes          # what its translations held when its last run ended
     uint64_t ended_ns       # when that was, on the host's clock
     pid_t process           # in whose list it is; 0: in none
+    int runs                # that have begun and not ended: a hook's restore is one inside another
 
 cdef struct Machine:
     AddressMap* map

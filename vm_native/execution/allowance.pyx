@@ -80,10 +80,14 @@ cdef void enter(Machine* machine) noexcept:
 cdef void run_begins(Machine* machine) noexcept:
     in_this_process()
     leave(machine)
+    machine.idle.runs += 1
 
 
 cdef void run_ended(Machine* machine) noexcept:
     cdef Machine* earliest
+    machine.idle.runs -= 1
+    if machine.idle.runs:
+        return
     in_this_process()
     enter(machine)
     while idle.bytes > idle.allowance and idle.earliest != machine:

@@ -44,14 +44,15 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     cdef Block* block
     cdef Block* kept
     cdef JumpCacheEntry* entry
-    cdef bint whole, cacheable
+    cdef bint whole, cacheable, guarded
     cdef int steps
     key.pc = cpu.state.pc
     key.mode = cpu.key & MODE_MASK
     status[0] = fetch_address(cpu, key.pc, &key.physical)
     if status[0] != CONTINUE:
         return NULL
-    if has_breakpoints(cpu.machine) and stops_at(cpu, &key):
+    guarded = has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &key)
+    if guarded and stops_at(cpu, &key):
         status[0] = EXIT
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
@@ -61,8 +62,6 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         block = find_shared(cpu.machine, &key)
     if block == NULL:
         cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
-        if has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &key):
-            cacheable = False
         block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
@@ -77,9 +76,10 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         if kept == NULL:
             return block
         block = kept
+        block.guarded = guarded
     elif block.second_page and not second_page_holds(cpu, block):
         return translate(translator, cpu, &key, 1, status)
-    if cpu.machine.blocks.linking:
+    if cpu.machine.blocks.linking and not guarded:
         # A block on two pages, too: the key changes when either may be elsewhere.
         note_code_page(&cpu.jump_cache, cpu.state.pc)
         note_code_page(&cpu.jump_cache, cpu.state.pc + block.size - 1)
@@ -104,6 +104,7 @@ cdef bint may_link(BlockExit* exit, Block* target) noexcept nogil:
         and exit.source.cached
         and target.cached
         and not target.second_page
+        and not target.guarded
     )
 
 

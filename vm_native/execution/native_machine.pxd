@@ -20,5 +20,7 @@ cdef class NativeMachine:
     cdef readonly bint in_hook
     cdef uint64_t restores  # how often the machine went to another state
 
+    cdef bint is_usable(self) noexcept
     cdef object call_hooks(self)
+    cdef int call_waiting(self) except -1
     cdef void add(self, Cpu* cpu, object owner) except *

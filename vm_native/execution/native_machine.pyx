@@ -122,6 +122,9 @@ cdef class NativeMachine:
 
         A fork has a copy of the harts, but RAM and code memory are the same pages on both sides.
         """
+        return self.is_usable()
+
+    cdef bint is_usable(self) noexcept:
         return not self.closed and self.forks == forks_until_now
 
     def reschedule(self):
@@ -321,32 +324,38 @@ cdef class NativeMachine:
         cdef Event* event
         self.in_hook = True
         try:
-            while True:
-                if self.waiting:
-                    hook, what = self.waiting.popleft()
-                    hook(what)
-                    continue
-                if probes.event_next == probes.event_count:
-                    break
+            while self.waiting:             # behind one that has raised
+                self.call_waiting()
+            while probes.event_next < probes.event_count:
                 event = &probes.events[probes.event_next]
                 probes.event_next += 1
                 hook = self.hooks.get(event.id)     # one of the others may have taken it away
                 if hook is None:
                     continue
                 subject = self.subjects[event.hart]
-                if event.kind in (EVENT_EXECUTE, EVENT_CALL, EVENT_BLOCK):
+                if event.kind == EVENT_EXECUTE:
+                    hook(subject)
+                    continue
+                if event.kind in (EVENT_CALL, EVENT_BLOCK):
                     hook(subject)
                 elif event.kind in (EVENT_READ, EVENT_WRITE):
                     hook(subject, event.pc, event.address, event.size, event.value, event.old,
                          event.kind == EVENT_WRITE)
                 else:
                     hook(subject, event.pc, event.address, event.size, event.value, event.old)
+                while self.waiting:
+                    self.call_waiting()
         except BaseException as error:
             return error
         finally:
             self.in_hook = False
         forget_events(&self.machine)
         return None
+
+    cdef int call_waiting(self) except -1:
+        hook, what = self.waiting.popleft()
+        hook(what)
+        return 0
 
     @property
     def noting(self):

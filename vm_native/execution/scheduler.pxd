@@ -4,6 +4,12 @@ from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport Translator
 from vm_native.machine cimport Cpu, Machine
 
+cdef struct Limits:         # of a run
+    uint64_t end            # step
+    uint64_t stop_ns        # guest time
+    uint64_t host_deadline  # host time, ns
+    uint64_t signals_at     # host time of the next look at signals
+
 cdef class Scheduler:
     cdef NativeMachine owner        # keeps alive what `machine` points to
     cdef Machine* machine
@@ -15,11 +21,16 @@ cdef class Scheduler:
     cdef public uint64_t ceiling_ns     # as `stop_ns` of every run, but that nobody waits for it who would be idle
     cdef public bint paced          # virtual time does not jump: the caller sleeps, and says how long
     cdef readonly str form
+    cdef Limits limits
+    cdef int turns_unseen           # since the host's clock was looked at
     cdef bint stop_asked            # request_stop(), not returned yet
     cdef int unserved               # why a run ended, where Python has not been told yet; STOP_NONE
 
-    cdef int run_harts(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline) noexcept nogil
+    cdef int run_harts(self) noexcept nogil
+    cdef int look_at_host(self) noexcept nogil
+    cdef int take_turn(self, int64_t most) noexcept nogil
     cdef int tell_hooks(self, int code) noexcept nogil
+    cdef int call_hooks(self, int code) noexcept
     cdef int next_runnable(self) noexcept nogil
     cdef void give_turn(self, int hart) noexcept nogil
     cdef void settle(self) noexcept nogil

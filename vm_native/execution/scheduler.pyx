@@ -28,6 +28,9 @@ from vm_native.signals cimport signal_waits
 
 cdef enum:
     MAX_SLICE = 100000
+    SHORT_SLICE = 2000          # behind a hook, until the next
+    BURST = 64                  # turns for which the GIL is kept
+    MOST_UNSEEN = 16            # turns without a look at the host's clock
     SIGNALS_EVERY_NS = 20000000
     SHORTEST_QUANTUM = 64       # steps: a constrained LR/SC loop has at most 16 instructions, and may be tried twice
 
@@ -62,11 +65,15 @@ cdef class Scheduler:
         Handlers of signals are put off from here on, so that the caller can serve what it is told of: until the next
         run looks for them, or `release_handlers`.
         """
-        cdef int code = self.tell_hooks(self.unserved)      # of what waits since one of them has raised
+        cdef int code = self.unserved
+        cdef uint64_t end = self.machine.timeline.steps + limit
+        if self.machine.probes.event_count or self.owner.waiting:      # since a hook has raised
+            code = self.call_hooks(code)
         if code == STOP_NONE:
+            self.limits = Limits(end if end >= limit else NEVER, stop_ns, host_deadline, host_ns() + SIGNALS_EVERY_NS)
             run_begins(self.machine)
             with nogil:
-                code = self.run_harts(limit, stop_ns, host_deadline)
+                code = self.run_harts()
                 self.settle()
             run_ended(self.machine)
         if self.owner.bus.pending_exception is not None:
@@ -86,68 +93,94 @@ cdef class Scheduler:
         """Nothing is half done: call the handlers of signals that have come meanwhile. Raises what they raise."""
         self.owner.bus.release_handlers()
 
-    cdef int run_harts(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline) noexcept nogil:
-        cdef uint64_t end = self.machine.timeline.steps + limit
-        cdef uint64_t now, signals_at = host_ns() + SIGNALS_EVERY_NS
+    cdef int run_harts(self) noexcept nogil:
+        """Turn after turn, until the run ends. Why it does."""
         cdef int code
-        cdef int64_t length
-        if end < limit:
-            end = NEVER
+        self.turns_unseen = MOST_UNSEEN
         while True:
-            now = host_ns()
-            if now >= signals_at or signal_waits():
-                signals_at = now + SIGNALS_EVERY_NS
-                with gil:
-                    if self.handler_raised():
-                        return STOP_RAISED
-                    if not self.owner.usable:       # a device has forked this process
-                        return STOP_REQUESTED
-            if self.stop_asked:
-                self.stop_asked = False
-                return STOP_REQUESTED
-            if now >= host_deadline:
-                return STOP_TIMEOUT
-            now = timeline_ns(self.machine.timeline, self.machine.timeline.steps)
-            if now >= self.event_ns:
-                return STOP_EVENT
-            if now >= min(stop_ns, self.ceiling_ns):
-                return STOP_DEADLINE
-            if self.machine.timeline.steps >= end:
-                return STOP_BUDGET
-            if self.next_runnable() < 0:
-                code = self.nobody_runs(stop_ns)
-                if code != STOP_NONE:
-                    return code
-                continue
-            length = self.slice_length(end - self.machine.timeline.steps, min(stop_ns, self.ceiling_ns))
-            code = self.run_one_slice(self.machine.cpus[self.turn], length)
-            if code == STOP_REQUESTED:
-                self.stop_asked = False
-            code = self.tell_hooks(code)
+            code = self.take_turn(MAX_SLICE)
+            if self.machine.probes.event_count:
+                code = self.tell_hooks(code)
             if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
                 return code
 
-    cdef int tell_hooks(self, int code) noexcept nogil:
-        """Call hooks for the events that wait, of a slice that has ended for this reason. Why the run ends, if it does.
+    cdef int look_at_host(self) noexcept nogil:
+        """At its clock and its signals: why the run ends for them, if it does."""
+        cdef uint64_t now = host_ns()
+        self.turns_unseen = 0
+        if now >= self.limits.signals_at or signal_waits():
+            self.limits.signals_at = now + SIGNALS_EVERY_NS
+            with gil:
+                if self.handler_raised():
+                    return STOP_RAISED
+                if not self.owner.is_usable():      # a device has forked this process
+                    return STOP_REQUESTED
+        return STOP_TIMEOUT if now >= self.limits.host_deadline else STOP_NONE
 
-        Where a hook raises, the run ends for what the slice ended for when it goes on.
-        """
-        cdef uint64_t restores = self.owner.restores
-        if self.machine.probes.event_count == 0:
+    cdef int take_turn(self, int64_t most) noexcept nogil:
+        """Let a hart take at most so many steps, or time go on where all wait. Why the turn has ended."""
+        cdef uint64_t now, end_ns = min(self.limits.stop_ns, self.ceiling_ns)
+        cdef int code
+        cdef int64_t length
+        self.turns_unseen += 1
+        if self.turns_unseen >= MOST_UNSEEN or most == MAX_SLICE:
+            code = self.look_at_host()
+            if code == STOP_RAISED or code == STOP_REQUESTED:
+                return code
+        else:
+            code = STOP_NONE
+        if self.stop_asked:
+            self.stop_asked = False
+            return STOP_REQUESTED
+        if code != STOP_NONE:
             return code
+        now = timeline_ns(self.machine.timeline, self.machine.timeline.steps)
+        if now >= self.event_ns:
+            return STOP_EVENT
+        if now >= end_ns:
+            return STOP_DEADLINE
+        if self.machine.timeline.steps >= self.limits.end:
+            return STOP_BUDGET
+        if self.next_runnable() < 0:
+            return self.nobody_runs(self.limits.stop_ns)
+        length = self.slice_length(min(self.limits.end - self.machine.timeline.steps, <uint64_t>most), end_ns)
+        code = self.run_one_slice(self.machine.cpus[self.turn], length)
+        if code == STOP_REQUESTED:
+            self.stop_asked = False
+        return code
+
+    cdef int tell_hooks(self, int code) noexcept nogil:
+        """Call hooks for the events that wait, of a turn that has ended for this reason. Why the run ends, if it does.
+
+        Where one hook is called, the next is often near: turns follow here, short ones, for which no other thread gets
+        the GIL but while a hook runs. Where a hook raises, the run ends for what the turn ended for when it goes on.
+        """
+        cdef int _turn
+        with gil:
+            for _turn in range(BURST):
+                code = self.call_hooks(code)
+                if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
+                    return code
+                code = self.take_turn(SHORT_SLICE)
+                if self.machine.probes.event_count == 0:
+                    return code
+            return self.call_hooks(code)
+
+    cdef int call_hooks(self, int code) noexcept:
+        """The same, once."""
+        cdef uint64_t restores = self.owner.restores
         self.settle()
         if code == STOP_HOOK:
             code = STOP_NONE
-        with gil:
-            error = self.owner.call_hooks()
-            if self.owner.restores != restores:
-                code = STOP_NONE                # which was of another state
-            if error is not None:
-                self.owner.bus.pending_exception = error
-                self.unserved = code if code not in (STOP_WAITING, STOP_RESCHEDULE) else STOP_NONE
-                return STOP_RAISED
-            if not self.owner.usable:           # a hook has forked this process, or closed the machine
-                return STOP_REQUESTED
+        error = self.owner.call_hooks()
+        if self.owner.restores != restores:
+            code = STOP_NONE                # which was of another state
+        if error is not None:
+            self.owner.bus.pending_exception = error
+            self.unserved = code if code not in (STOP_WAITING, STOP_RESCHEDULE) else STOP_NONE
+            return STOP_RAISED
+        if not self.owner.is_usable():      # a hook has forked this process, or closed the machine
+            return STOP_REQUESTED
         return code if self.owner.restores == restores else STOP_HOOK
 
     cdef bint handler_raised(self) noexcept:

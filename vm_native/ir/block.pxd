@@ -53,6 +53,7 @@ cdef struct Block:
     Block* newer            # its neighbours by age
     Block* older
     Block* next_dead
+    bint guarded            # there may be a breakpoint before it: only the run loop, which looks, goes to it
     bint in_middle          # a basic block began before it, at least once, for recorders
     bint beside_code        # a store of it went to a page that holds code
     uint32_t heat           # how often it was interpreted, where there is a compiler

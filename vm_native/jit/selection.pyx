@@ -11,14 +11,14 @@ from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT
 
 
 cdef Block* block_in_page(Jit* jit, Block* near, uint64_t pc) noexcept nogil:
-    """The block at pc, if it stands in the page of another and that page alone."""
+    """The block at pc, if it stands in the page of another and that page alone, and others may lead to it."""
     cdef BlockKey key
     cdef Block* block
     if (pc ^ near.key.pc) >> PAGE_SHIFT:
         return NULL
     key = BlockKey(pc, near.key.mode, near.key.physical & PAGE_MASK | pc & PAGE_OFFSET)
     block = find_block(jit.machine, &key)
-    return block if block != NULL and not block.second_page else NULL
+    return block if block != NULL and not block.second_page and not block.guarded else NULL
 
 
 cdef inline uint64_t heat_of(Jit* jit, Block* block) noexcept nogil:

@@ -133,7 +133,7 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
     cdef Exit* exit = <Exit*>cpu.pending_trace_exit
     if exit.target != NULL or not jit.switches.linking:
         return
-    if exit.pc != target.key.pc or not share_page(&exit.source.head.key, &target.key):
+    if exit.pc != target.key.pc or target.guarded or not share_page(&exit.source.head.key, &target.key):
         return
     if target.second_page or target.shared_page != NULL:
         # Whether both pages of a block are where they were, or a shared one is still held, the jump cache knows.

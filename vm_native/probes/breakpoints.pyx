@@ -1,9 +1,10 @@
 """Breakpoints: the run stops with STOP_BREAKPOINT before the instruction at an address, virtual or physical; or hooks
 are told of that, which may be of a range of addresses.
 
-Nothing is paid where none is set, and elsewhere than at one. Translation ends a block before the address, and what
-stands there is never cached: the run loop comes by each time, and looks here. A block that reached over the address is
-dropped when the breakpoint is set; so is one that ended before it, when that is removed.
+Nothing is paid where none is set, and elsewhere than at one. Translation ends a block before the address, and the one
+that begins there is guarded: no other leads to it, so that the run loop comes by each time, and looks here. A block
+that reached over the address is dropped when the breakpoint is set; so is one that ended before it, when that is
+removed.
 
 A hart that has been reported at a breakpoint goes on past it, as long as nothing has moved it meanwhile.
 """
@@ -34,10 +35,10 @@ cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil:
 
 
 cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
-    """The hart, whose position is exact, is about to execute what is there: whether the run stops first, or the slice
-    ends for hooks. That is then noted.
+    """The hart, whose position is exact, is about to execute what is there, and that has a breakpoint: whether the run
+    stops first, or the slice ends for hooks. That is then noted.
     """
-    return is_breakpoint(cpu.machine, at) and (hooks_at(cpu, at) or breaks_at(cpu, at))
+    return hooks_at(cpu, at) or breaks_at(cpu, at)
 
 
 cdef bint hooks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
@@ -78,11 +79,11 @@ cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
 
 
 cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil:
-    """How many instructions of a fresh translation stand before the first breakpoint in it."""
+    """How many instructions of a fresh translation stand before the first breakpoint in it, or behind its start."""
     cdef BlockKey at = block.key
     cdef int i
     for i in range(block.uop_count):
-        if block.info[i].opcode != SECOND_CELL and block.info[i].step < block.steps:
+        if block.info[i].opcode != SECOND_CELL and 0 < block.info[i].step < block.steps:
             at.pc = block.key.pc + block.info[i].pc_offset
             at.physical = block.key.physical + block.info[i].pc_offset
             if is_breakpoint(machine, &at):

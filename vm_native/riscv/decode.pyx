@@ -17,12 +17,13 @@ from vm_native.machine cimport CONTINUE, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, mac
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
+from vm_native.probes.breakpoints cimport has_breakpoints
 from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
-from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
+from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
 from vm_native.riscv.zfa cimport fli_constant
 
 from vm_native.arithmetic.operations import OPERATIONS
@@ -156,6 +157,7 @@ cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
     bint steps              # each instruction has a probe before it
+    bint whole              # those that do nothing have a uop, too: they may have a breakpoint
     uint64_t pc             # of the instruction at hand
     int cell                # next free one
     bint ended
@@ -242,6 +244,9 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
+        if at.whole:
+            uop = emit(at, UOP_MV, length)
+            uop.rd, uop.rs1 = SINK, X0
         return
     immediate = immediate_of(row, word)
     if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
@@ -326,6 +331,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     cdef int status, length
     at.block = block
     at.table = table
+    at.whole = has_breakpoints(cpu.machine)
     at.steps = cpu.machine.probes.instruments & INSTRUMENT_STEPS != 0
     at.pc = block.key.pc
     at.cell = 0

@@ -54,12 +54,17 @@ cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     ret(&t.e)
 
 
+cdef inline bint may_go_back(Compilation* t) noexcept nogil:
+    """Whether the trace may go on at its head without leaving."""
+    return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
+
+
 cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept nogil:
     """Let a jump leave the trace to this address, or go on at its head."""
     cdef bint outside = (pc ^ t.trace.head.key.pc) >> PAGE_SHIFT != 0
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
     cdef Cold* cold
-    if pc == t.trace.head.key.pc and not t.trace.head.second_page and t.jit.switches.linking:
+    if pc == t.trace.head.key.pc and may_go_back(t):
         if t.refund == 0 and not t.transfer.pending:
             patch(displacement, t.e.executable, t.loop)
             return
