@@ -508,8 +508,8 @@ def test_request_of_another_thread_ends_it(go, guest, monkeypatch):
 
 def test_request_of_a_device_in_the_past_does_not_end_it(guest):
     stopper = Stopper()
-    machine = guest("li s0, 0x50000000; 1: lw t0, 0(s0); addi s1, s1, 1; j 1b", devices=[(stopper, 0x5000_0000)],
-                    ).machine
+    asking = "li s0, 0x50000000; 1: lw t0, 0(s0); addi s1, s1, 1; j 1b"
+    machine = guest(asking, devices=[(stopper, 0x5000_0000)]).machine
     stopper.stop = machine.request_stop
     machine.keep_history(spacing=1_000_000)
     for _ in range(100):

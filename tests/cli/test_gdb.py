@@ -19,9 +19,17 @@ class Started:
     def __init__(self, path, *arguments):
         self.process = subprocess.Popen([*COMMAND, *map(str, arguments)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not path.exists() and self.process.poll() is None:
-            time.sleep(0.01)
-        self.client = Client(str(path))
+        self.client = self._connected(str(path))
+
+    def _connected(self, path: str) -> Client:
+        """The path is there a moment before anybody listens."""
+        while True:
+            try:
+                return Client(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.process.poll() is not None:
+                    raise
+                time.sleep(0.01)
 
     def end(self) -> tuple[int, bytes, bytes]:
         out, err = self.process.communicate(timeout=60)

@@ -1,8 +1,6 @@
 """Sessions of GDB itself, scripted: what it shows is checked."""
 
-import os
 import subprocess
-import sys
 import threading
 import time
 
@@ -11,11 +9,10 @@ import pytest
 import vm
 from tests import tools
 from tests.assembler import assemble_elf
+from tests.gdb.sessions import SECONDS, session_of
 
 pytestmark = tools.needs("gdb-multiarch")
 
-SECONDS = 60
-COMMAND = f"{sys.executable} -c 'from vm.cli import main; main()'"
 # Two harts call `work`, which calls `add_one`; then an environment call, and another one from user mode.
 GUEST = """
     csrr t0, mhartid
@@ -87,29 +84,8 @@ stack:
 """
 
 
-def gdb(*commands: str, elf=None, target: str | None = None, options: str = "--memory 2M") -> str:
-    """Let GDB do the commands; all that it says. Each is echoed before, as `[N]`."""
-    elf = elf or assemble_elf(GUEST)
-    target = target or f"| {COMMAND} gdb {elf} --at stdio {options}"
-    script = ["set pagination off", "set confirm off", "set height 0", "set width 0", f"target remote {target}"]
-    for number, command in enumerate(commands):
-        script += [f"echo [{number}]\\n", command]
-    done = subprocess.run(["gdb-multiarch", "-nx", "-q", str(elf)], input="\n".join([*script, "kill", ""]), text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS, check=False,
-                          env=os.environ | {"LC_ALL": "C"})
-    return done.stdout.replace("(gdb) ", "")
-
-
-def parts(told: str, count: int) -> list[str]:
-    """What was said of each command."""
-    found = []
-    for number in range(count):
-        found.append(told.partition(f"[{number}]\n")[2].partition(f"[{number + 1}]\n")[0])
-    return found
-
-
-def session(*commands: str, **how) -> list[str]:
-    return parts(gdb(*commands, **how), len(commands))
+def session(*commands: str, options: str = "--memory 2M") -> list[str]:
+    return session_of(assemble_elf(GUEST), *commands, options=options)
 
 
 def test_breakpoint_by_symbol_on_two_harts_with_backtrace_and_finish():

@@ -469,6 +469,21 @@ def test_step_back_and_to_the_last_hit(debugged):
     assert (stub.pc(), stub.machine.memory.read(counter, 1)) == (store, b"\x02")     # before the store
 
 
+def test_step_back_over_what_is_watched(debugged):
+    """It is told as on the way there: GDB looks at what it watches then only."""
+    stub = debugged(COUNT, history=True)
+    store, counter = stub.address("store"), stub.address("counter")
+    stub.ask(f"Z0,{store:x},4")
+    stub.ask("c")
+    stub.ask(f"Z2,{counter:x},8")
+    for _ in range(2):
+        assert int(fields(stub.ask("s"))["watch"], 16) == counter
+        assert int(fields(stub.ask("bs"))["watch"], 16) == counter
+        assert (stub.pc(), stub.machine.memory.read(counter, 1)) == (store, b"\0")
+    assert "watch" not in fields(stub.ask("bs"))
+    assert stub.pc() == store - 2
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("packet", ["bc", "bs"])
 def test_interrupt_on_the_way_back(debugged, packet, at_once, monkeypatch):

@@ -57,6 +57,11 @@ class Points:
         if point in self._probes:
             self._unwanted.add(point)
 
+    @property
+    def watching(self) -> bool:
+        """Whether there is a watchpoint."""
+        return any(point.kind in WATCHPOINTS for point in self._probes)
+
     def settle(self) -> None:
         """The machine is about to run: what was taken away must be gone."""
         for point in self._unwanted:

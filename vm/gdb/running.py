@@ -167,7 +167,7 @@ class Running:
         self._go_back(self._machine.steps - self._past().beginning)
         return Halt(hart, reason=BEGINNING_OF_HISTORY)
 
-    def _step_back(self, resume: Resume) -> Halt:
+    def _step_back(self, resume: Resume) -> Halt | Stop:
         """To before the last instruction of the hart."""
         past, hart, machine = self._past(), resume.hart, self._machine
         before, later, distance = hart.steps, machine.steps, 1
@@ -183,7 +183,18 @@ class Running:
             self._stand_at(middle)
             earlier, later = (middle, later) if hart.steps < before else (earlier, middle)
         self._stand_at(earlier)
-        return Halt(hart.id)
+        return self._undone() or Halt(hart.id)
+
+    def _undone(self) -> Halt | Stop | None:
+        """The watchpoint that the instruction ahead meets: a debugger compares with the value that it knew there."""
+        if not self._points.watching:
+            return None
+        step = self._machine.steps
+        while self._machine.steps == step:          # a breakpoint may be there
+            stop = self._driver.run(1)
+            refuse_requested(stop)
+        self._go_back(1)
+        return self._told(stop) if stop.reason is StopReason.WATCHPOINT else None
 
     def _stand_at(self, step: int) -> None:
         machine = self._machine
