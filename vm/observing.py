@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from typing import TYPE_CHECKING, cast
 
+from vm.errors import GuestError
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 
 if TYPE_CHECKING:
@@ -75,4 +76,7 @@ class SightsOfMachine(ABC):
         program = cast("Machine", self).program
         if program and (name := program.symbols.lookup(address)):
             return name
-        return None if self._linux is None else self._linux.lookup_if_known(address)
+        try:
+            return self._linux.lookup(address) if self._linux is not None and self._linux.found else None
+        except GuestError:                  # that kernel is gone, or damaged: an address is better than no report
+            return None

@@ -227,6 +227,18 @@ def test_page_tables_of_less_levels(option, mode):
         assert machine.linux.version + "\n" == shell.run("cat /proc/version").output
 
 
+def test_reports_name_addresses_of_a_linux_that_was_looked_at(shell, linux):
+    machine = shell.machine
+    address = linux.symbols["schedule"].address
+    assert machine._symbol(address + 2) == "schedule+0x2"
+    with vm.Machine(memory="256M") as fresh:
+        load_linux(fresh, "exec sh")
+        fresh.shell()
+        assert fresh._symbol(address) is None and fresh.linux.lookup(address) == fresh._symbol(address)
+        fresh.memory.clear(0x80000000, 256 << 20)
+        assert fresh._symbol(address) is None
+
+
 def test_symbols_of_a_system_map(shell, tmp_path):
     """The kernel runs elsewhere than where it was linked: all addresses move by the same."""
     names = ("_start|linux_banner|swapper_pg_dir|init_task|__start_BTF|__stop_BTF|schedule|do_exit")

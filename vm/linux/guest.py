@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.errors import GuestError, LinuxError
+from vm.errors import LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
@@ -53,6 +53,11 @@ class LinuxGuest:
         self._programs = Programs(Path(folder))
 
     @property
+    def found(self) -> bool:
+        """Whether a kernel has been found already, so that to ask for a name takes no search."""
+        return self._known is not None
+
+    @property
     def version(self) -> str:
         """What the kernel says of itself, as /proc/version has it."""
         return self._kernel().known.banner.decode(errors="replace").rstrip("\n")
@@ -79,15 +84,6 @@ class LinuxGuest:
         name = mapping.path.rpartition("/")[2]
         symbol = self._programs and self._programs.lookup(mapping, address)
         return f"{name}:{symbol}" if symbol else f"{name}+{address - mapping.start + mapping.offset:#x}"
-
-    def lookup_if_known(self, address: int) -> str | None:
-        """The same for a report, which must not fail nor search: None where the kernel has not been looked at yet."""
-        if self._known is None:
-            return None
-        try:
-            return self.lookup(address)
-        except GuestError:                  # its tables are damaged
-            return None
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""
