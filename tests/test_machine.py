@@ -436,7 +436,7 @@ def test_completion_shows_public_names_only(guest):
     machine = guest("wfi").machine
     assert set(dir(machine)) == {
         "add_breakpoint", "add_watchpoint", "attach", "board", "boot", "clock", "close", "console", "detach", "equals",
-        "fork", "gdb", "harts", "isa", "keep_history", "load", "map", "memory", "probes", "program", "record",
+        "fork", "gdb", "harts", "isa", "keep_history", "linux", "load", "map", "memory", "probes", "program", "record",
         "replay", "request_stop", "reset", "restore", "run", "run_back", "shell", "snapshot", "stats", "step_back",
         "steps"}
 

@@ -45,7 +45,8 @@ def resident_symbols(tables: PageTables, base: int) -> tuple[Symbols, int]:
 
     def place(tag: int) -> int:
         """A dynamic linker may have moved what the tag says."""
-        return tags[tag] if tags[tag] >= base else tags[tag] + bias
+        value: int = tags[tag]
+        return value if value >= base else value + bias
 
     count = (tables.integer(place(DT_HASH) + 4, 4) if DT_HASH in tags else
              symbols_of_gnu_hash(tables, place(DT_GNU_HASH)) if DT_GNU_HASH in tags else 0)
@@ -66,10 +67,12 @@ def program_headers(tables: PageTables, base: int) -> list[ProgramHeader]:
 
 def symbols_of_gnu_hash(tables: PageTables, table: int) -> int:
     """How many symbols there are: one more than the last of the chain that begins last."""
+    buckets: int
+    first: int
     buckets, first, words, _ = GNU_HASH.unpack(tables.read(table, GNU_HASH.size))
     heads = table + GNU_HASH.size + 8 * words
     data = tables.read(heads, 4 * min(buckets, MOST_SYMBOLS))
-    last = max(struct.unpack(f"<{len(data) // 4}I", data), default=0)
+    last: int = max(struct.unpack(f"<{len(data) // 4}I", data), default=0)
     if last < first:
         return first
     while last < MOST_SYMBOLS and not tables.integer(heads + 4 * buckets + 4 * (last - first), 4) & 1:
