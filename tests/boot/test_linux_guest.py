@@ -1,5 +1,6 @@
 """What `machine.linux` sees of Debian's kernel, beside what the guest's own tools print."""
 
+import random
 import re
 import subprocess
 from base64 import b64encode
@@ -262,6 +263,29 @@ def test_nothing_of_the_guest_changes(shell, linux):
     before = shell.machine.snapshot()
     linux.processes(), linux.modules(), linux.dmesg(), linux.current(shell.machine.harts[0])
     assert shell.machine.equals(before)
+
+
+def test_damaged_tables_are_errors_of_the_guest(linux, shell):
+    """Whatever a structure says: what is found is found, and all else is a GuestError, and ends."""
+    machine, chance = shell.machine, random.Random(1)
+    task = linux.processes()[0]
+    places = [linux.symbols[name].address for name in ("init_task", "modules", "prb", "printk_rb_static")]
+    places += [one.address for one in linux.threads()[:20]]
+    snapshot, errors = machine.snapshot(), 0
+    for _ in range(150):
+        machine.restore(snapshot)
+        for _ in range(20):
+            place = chance.choice(places) + chance.randrange(3000)
+            value = chance.choice((bytes(8), b"\xff" * 8, chance.randbytes(8), chance.randbytes(1)))
+            machine.memory.write(linux._kernel().tables.physical(place), value)
+        for action in (linux.processes, linux.threads, linux.modules, linux.dmesg, lambda: linux.mappings(task),
+                       lambda: linux.lookup(0x10000, task), lambda: linux.current(machine.harts[0])):
+            try:
+                action()
+            except vm.GuestError:
+                errors += 1
+    machine.restore(snapshot)
+    assert errors and linux.processes()[0] == task
 
 
 def test_a_panic_is_in_the_log_of_the_guest_that_hangs():
