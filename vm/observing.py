@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
 
 from vm.arguments import whole_number
 from vm.devices.base import Device
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.scope import Where, in_64_bits, range_of, scope_of, space_named
@@ -344,8 +344,10 @@ class SightsOfMachine(ABC):
         """The name of a virtual address: by the symbols of a program, or of a Linux that was looked at before."""
         if self.program and (name := self.program.symbols.lookup(address)):
             return name
-        return None if self._linux is None else self._linux.lookup_if_known(address)
-
+        try:
+            return self._linux.lookup(address) if self._linux is not None and self._linux.found else None
+        except GuestError:                  # that kernel is gone, or damaged: an address is better than no report
+            return None
 
     def profile(self, every: int | None = None, *, seconds: float | None = None,
                 symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:

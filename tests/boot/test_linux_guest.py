@@ -1,11 +1,15 @@
 """What `machine.linux` sees of Debian's kernel, beside what the guest's own tools print."""
 
+import random
 import re
+import subprocess
+from base64 import b64encode
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
 import vm
+from tests import tools
 from tests.boot.linux import load_linux
 from vm.images import debian, debian_package, extract
 from vm.linux import LinuxGuest
@@ -71,16 +75,56 @@ def test_processes(shell, linux):
 def test_a_process_that_comes_is_seen(shell, linux):
     shell.run("sleep 1000 & pid=$!")
     pid = int(shell.run("echo $pid").output)
-    task, = (one for one in linux.processes() if one.pid == pid)
+    task = process_with(linux, pid)
     assert (task.name, task.state) == ("sleep", "S")
     shell.run("kill $pid; wait $pid")
     assert pid not in {one.pid for one in linux.processes()}
 
 
-def test_threads_are_those_of_all_processes(linux):
-    processes = linux.processes()
-    assert {thread.pid for thread in linux.threads()} >= {process.pid for process in processes}
-    assert {thread.tgid for thread in linux.threads()} == {process.pid for process in processes}
+THREADS = """
+.globl _start
+_start:
+    li s0, 3
+    la s1, stacks
+1:  li a7, 220              # clone: with CLONE_VM, FS, FILES, SIGHAND, THREAD and SYSVSEM
+    li a0, 0x50f00
+    addi s1, s1, 256
+    mv a1, s1
+    ecall
+    beqz a0, 2f
+    addi s0, s0, -1
+    bnez s0, 1b
+2:  li a7, 73               # ppoll, without an end
+    li a0, 0
+    li a1, 0
+    li a2, 0
+    li a3, 0
+    ecall
+    j 2b
+.bss
+stacks: .space 4096
+"""
+
+
+def test_threads_of_a_process(shell, linux, tmp_path):
+    """As /proc/PID/task has them; where there is one, it is the process."""
+    tools.require("riscv64-unknown-elf-gcc")
+    (tmp_path / "threads.s").write_text(THREADS)
+    options = ("-nostdlib", "-s", "-Wl,-z,max-page-size=4096")
+    subprocess.run(["riscv64-unknown-elf-gcc", *options, "-o", "threads", "threads.s"], cwd=tmp_path, check=True)
+    program = b64encode((tmp_path / "threads").read_bytes()).decode()
+    shell.run(f"echo {program} | base64 -d > /run/threads; chmod +x /run/threads; /run/threads & pid=$!; sleep 0.1")
+    listed = {int(pid) for pid in shell.run("ls /proc/$pid/task").output.split()}
+    pid = int(shell.run("echo $pid").output)
+    threads = linux.threads()
+    assert len(listed) == 4 and {one.pid for one in threads if one.tgid == pid} == listed
+    assert {one.page_table for one in threads if one.tgid == pid} == {process_with(linux, pid).page_table}
+    assert [one for one in threads if one.pid == one.tgid] == linux.processes()
+    shell.run("kill $pid; wait $pid")
+
+
+def process_with(linux, pid):
+    return next(one for one in linux.processes() if one.pid == pid)
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +138,7 @@ def bash():
 
 
 def task_of(shell, variable):
-    pid = int(shell.run(f"echo {variable}").output)
-    return next(one for one in shell.machine.linux.processes() if one.pid == pid)
+    return process_with(shell.machine.linux, int(shell.run(f"echo {variable}").output))
 
 
 @pytest.mark.parametrize("variable, fewest", [("$pid", 17), ("$$", 6)])
@@ -110,21 +153,38 @@ def test_mappings(bash, variable, fewest):
         for start, end, permissions, offset, path in listed]
 
 
-def test_symbols_of_a_library_from_its_file(bash, tmp_path):
-    """Where the guest has mapped the file, and where pyelftools says the symbol is in it."""
+@pytest.fixture(scope="module")
+def libc(bash):
+    """Its path in the guest, its file, and where bash has it."""
     (path, file), = extract(debian_package("libc6"), "*/libc.so.6").items()
+    return path, file, int(bash.run(f"grep {path} /proc/$pid/maps | head -n 1").output.partition("-")[0], 16)
+
+
+def value(file, name):
+    """The address of a symbol, as pyelftools reads it from the file."""
+    with file.open("rb") as stream:
+        return ELFFile(stream).get_section_by_name(".dynsym").get_symbol_by_name(name)[0]["st_value"]
+
+
+def test_symbols_of_a_library_from_its_file(bash, libc, tmp_path):
+    path, file, base = libc
     place = tmp_path / path
     place.parent.mkdir(parents=True)
     place.write_bytes(file.read_bytes())
     task, linux = task_of(bash, "$pid"), LinuxGuest(bash.machine.memory, bash.machine.harts)
-    base = int(bash.run(f"grep {path} /proc/$pid/maps | head -n 1").output.partition("-")[0], 16)
-    with file.open("rb") as stream:
-        symbol, = ELFFile(stream).get_section_by_name(".dynsym").get_symbol_by_name("qsort_r")
-    assert linux.lookup(base + symbol["st_value"] + 4, task) == f"libc.so.6+{symbol['st_value'] + 4:#x}"
     linux.read_programs(tmp_path)
-    assert linux.lookup(base + symbol["st_value"] + 4, task) == "libc.so.6:qsort_r+0x4"
+    assert linux.lookup(base + value(file, "qsort_r") + 4, task) == "libc.so.6:qsort_r+0x4"
+    assert linux.lookup(base + 0x30, task) == "libc.so.6+0x30"
     with pytest.raises(vm.LoadError, match="is no folder"):
         linux.read_programs(tmp_path / "nowhere")
+
+
+def test_symbols_of_a_library_from_guest_memory(bash, libc):
+    """The dynamic linker has touched those that bash calls."""
+    _, file, base = libc
+    task, linux = task_of(bash, "$pid"), bash.machine.linux
+    assert linux.lookup(base + value(file, "malloc") + 4, task) == "libc.so.6:malloc+0x4"
+    assert linux.lookup(base + 0x30, task) == "libc.so.6+0x30"
 
 
 def test_where_a_program_is(bash):
@@ -142,7 +202,7 @@ def test_files_below_a_mount_and_processes_that_ended(shell, linux):
     shell.run("mkdir -p /mnt/below; mount -t tmpfs none /mnt; mkdir /mnt/folder; cp /usr/bin/busybox /mnt/folder/tail;"
               "/mnt/folder/tail -f /dev/null & pid=$!; sleep 1")
     pid = int(shell.run("echo $pid").output)
-    task, = (one for one in linux.processes() if one.pid == pid)
+    task = process_with(linux, pid)
     assert linux.mappings(task)[0].path == "/mnt/folder/tail"
     assert linux.lookup(0x10010, task) == "tail+0x10"
     assert linux.read(0x10000, 4, task) == b"\x7fELF"
@@ -205,6 +265,29 @@ def test_nothing_of_the_guest_changes(shell, linux):
     assert shell.machine.equals(before)
 
 
+def test_damaged_tables_are_errors_of_the_guest(linux, shell):
+    """Whatever a structure says: what is found is found, and all else is a GuestError, and ends."""
+    machine, chance = shell.machine, random.Random(1)
+    task = linux.processes()[0]
+    places = [linux.symbols[name].address for name in ("init_task", "modules", "prb", "printk_rb_static")]
+    places += [one.address for one in linux.threads()[:20]]
+    snapshot, errors = machine.snapshot(), 0
+    for _ in range(150):
+        machine.restore(snapshot)
+        for _ in range(20):
+            place = chance.choice(places) + chance.randrange(3000)
+            value = chance.choice((bytes(8), b"\xff" * 8, chance.randbytes(8), chance.randbytes(1)))
+            machine.memory.write(linux._kernel().tables.physical(place), value)
+        for action in (linux.processes, linux.threads, linux.modules, linux.dmesg, lambda: linux.mappings(task),
+                       lambda: linux.lookup(0x10000, task), lambda: linux.current(machine.harts[0])):
+            try:
+                action()
+            except vm.GuestError:
+                errors += 1
+    machine.restore(snapshot)
+    assert errors and linux.processes()[0] == task
+
+
 def test_a_panic_is_in_the_log_of_the_guest_that_hangs():
     with vm.Machine(memory="256M") as machine:
         load_linux(machine, "exit 1")
@@ -225,6 +308,18 @@ def test_page_tables_of_less_levels(option, mode):
         pid = int(shell.run("echo $$").output)
         assert pid in {task.pid for task in machine.linux.processes()}
         assert machine.linux.version + "\n" == shell.run("cat /proc/version").output
+
+
+def test_reports_name_addresses_of_a_linux_that_was_looked_at(shell, linux):
+    machine = shell.machine
+    address = linux.symbols["schedule"].address
+    assert machine._symbol(address + 2) == "schedule+0x2"
+    with vm.Machine(memory="256M") as fresh:
+        load_linux(fresh, "exec sh")
+        fresh.shell()
+        assert fresh._symbol(address) is None and fresh.linux.lookup(address) == fresh._symbol(address)
+        fresh.memory.clear(0x80000000, 256 << 20)
+        assert fresh._symbol(address) is None
 
 
 def test_symbols_of_a_system_map(shell, tmp_path):

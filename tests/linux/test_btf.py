@@ -79,3 +79,17 @@ def test_what_is_not_there_is_an_error(compiled, structure, path, message):
 def test_what_is_none_is_refused(data, message):
     with pytest.raises(vm.LinuxError, match=message):
         Btf(data)
+
+
+def test_damaged_types_are_one_error(compiled):
+    """Each byte changed in turn: what is found, is found, and all else is a LinuxError."""
+    types, _ = compiled
+    for place in range(len(types._data)):
+        data = bytearray(types._data)
+        data[place] ^= 0xA5
+        try:
+            damaged = Btf(bytes(data))
+            for path in PATHS:
+                damaged.field("thing", path)
+        except vm.LinuxError:
+            pass

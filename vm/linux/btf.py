@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from vm.errors import LinuxError
@@ -23,7 +24,18 @@ FOLLOWING = {INT: (4, 0), ARRAY_OF: (ARRAY.size, 0), STRUCT: (0, MEMBER.size), U
              FUNC_PROTO: (0, 8), VAR: (4, 0), DATASEC: (0, 12), DECL_TAG: (4, 0), ENUM64: (0, 12)}
 OTHER_NAMES = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
 POINTER_SIZE = 8
+MOST_NAMES = 64                             # that one type has, one for another
+DAMAGED = "the kernel's type information (BTF) is damaged"
 SIGNED = 1 << 24                            # of the word that follows an INT
+
+
+@contextmanager
+def refusing_damage() -> Iterator[None]:
+    """What a guest says of itself may be anything."""
+    try:
+        yield
+    except (IndexError, ValueError, struct.error, RecursionError) as error:
+        raise LinuxError(DAMAGED) from error
 
 
 class Field(NamedTuple):
@@ -47,6 +59,8 @@ class Btf:
 
     def __init__(self, data: bytes):
         self._data = data
+        self._found: dict[str, int] = {}
+        self._fields: dict[tuple[str, str], Field] = {}
         if len(data) < HEADER.size:
             raise LinuxError("the kernel's type information (BTF) is cut short")
         magic, version, _, length, type_at, type_size, text_at, text_size = HEADER.unpack_from(data)
@@ -55,8 +69,6 @@ class Btf:
                              f"{data[:4].hex()}")
         self._texts = data[length + text_at:][:text_size]
         self._at = [0, *self._places(length + type_at, length + type_at + type_size)]
-        self._found: dict[str, int] = {}
-        self._fields: dict[tuple[str, str], Field] = {}
 
     def _places(self, at: int, end: int) -> Iterator[int]:
         """Where each type is, from number 1 on."""
@@ -64,6 +76,8 @@ class Btf:
         if end > len(data):
             raise LinuxError("the kernel's type information (BTF) is cut short")
         while at < end:
+            if at + TYPE.size > end:
+                raise LinuxError(DAMAGED)
             yield at
             info = unpack(data, at)[1]
             fixed, each = FOLLOWING.get(info >> 24 & 31, (0, 0))
@@ -79,13 +93,15 @@ class Btf:
 
     def size(self, structure: str) -> int:
         """Of a structure, in bytes."""
-        return self._size(self._structure(structure))
+        with refusing_damage():
+            return self._size(self._structure(structure))
 
     def field(self, structure: str, path: str) -> Field:
         """`field("task_struct", "tasks.next")`: names with points between them; a number is the index of an array."""
         key = structure, path
         if key not in self._fields:
-            self._fields[key] = self._find_field(structure, path)
+            with refusing_damage():
+                self._fields[key] = self._find_field(structure, path)
         return self._fields[key]
 
     def _find_field(self, structure: str, path: str) -> Field:
@@ -138,9 +154,11 @@ class Btf:
 
     def _plain(self, number: int) -> int:
         """What a typedef, or a type with const or the like, stands for."""
-        while number and self._kind(number) in OTHER_NAMES:
+        for _ in range(MOST_NAMES):
+            if self._kind(number) not in OTHER_NAMES:
+                return number
             number = TYPE.unpack_from(self._data, self._at[number])[2]
-        return number
+        raise LinuxError(DAMAGED)
 
     def _size(self, number: int) -> int:
         number = self._plain(number)

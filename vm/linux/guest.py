@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.errors import GuestError, LinuxError
+from vm.errors import LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
@@ -15,6 +15,7 @@ from vm.linux.names import Listed, read_system_map
 from vm.linux.paging import KERNEL_HALF
 from vm.linux.printk import LogRecord, read_log
 from vm.linux.programs import Programs
+from vm.linux.resident import lookup_resident
 from vm.linux.tasks import Task, current_task, processes, task_at, threads
 from vm.loaders.symbols import Symbols
 from vm.memory import Memory
@@ -53,6 +54,11 @@ class LinuxGuest:
         self._programs = Programs(Path(folder))
 
     @property
+    def found(self) -> bool:
+        """Whether a kernel has been found already, so that to ask for a name takes no search."""
+        return self._known is not None
+
+    @property
     def version(self) -> str:
         """What the kernel says of itself, as /proc/version has it."""
         return self._kernel().known.banner.decode(errors="replace").rstrip("\n")
@@ -66,28 +72,25 @@ class LinuxGuest:
         """The name of a virtual address, as "schedule+0x1c" or, in a module, "virtio_blk:virtblk_probe".
 
         With a task also that of one of its program and libraries: "busybox:main+0x10" by the files that `read_programs`
-        named, else "busybox+0x1f00", where 0x1f00 is the offset in the file. None for what has no name.
+        named, or what is in memory of the symbols for dynamic linking; else "busybox+0x1f00", where 0x1f00 is the
+        offset in the file. None for what has no name.
         """
         kernel = self._kernel()
         if address & KERNEL_HALF:
             return kernel.known.symbols.lookup(address) or name_in_module(kernel, address)
         if task is None or task.page_table is None:
             return None
-        mapping = next((one for one in self.mappings(task) if one.start <= address < one.end), None)
+        areas = mappings(kernel, self._memory_of(kernel, task))
+        mapping = next((one for one in areas if one.start <= address < one.end), None)
         if mapping is None or mapping.path is None:
             return None
         name = mapping.path.rpartition("/")[2]
         symbol = self._programs and self._programs.lookup(mapping, address)
+        # A file may be mapped more than once: its start is the nearest one below.
+        starts = [one.start for one in areas if one.path == mapping.path and not one.offset and one.start <= address]
+        if symbol is None and starts:
+            symbol = lookup_resident(kernel.tables.twin(task.page_table), starts[-1], address)
         return f"{name}:{symbol}" if symbol else f"{name}+{address - mapping.start + mapping.offset:#x}"
-
-    def lookup_if_known(self, address: int) -> str | None:
-        """The same for a report, which must not fail nor search: None where the kernel has not been looked at yet."""
-        if self._known is None:
-            return None
-        try:
-            return self.lookup(address)
-        except GuestError:                  # its tables are damaged
-            return None
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""

@@ -18,6 +18,7 @@ from vm.memory import Memory
 IMAGE_START, IMAGE_END = (1 << 64) - (2 << 30), 1 << 64
 BANNER = b"Linux version "
 LONGEST_BANNER = 512
+LARGEST_IMAGE = 512 << 20           # of what is mapped there, which a guest can make more of than it has RAM
 SYSTEM_MAP = "give it the System.map of this kernel: machine.linux.read_symbols(path)"
 
 
@@ -103,6 +104,8 @@ class Structure:
     def numbers(self, path: str) -> list[int]:
         """An array of unsigned integers or pointers."""
         field = self.kernel.types.field(self.name, path)
+        if not field.elements:
+            raise LinuxError(f"struct {self.name} of this kernel: {path} is no array")
         size = field.size // field.elements
         data = self.kernel.tables.read(self.at + field.offset, field.size)
         return [int.from_bytes(data[start:start + size], "little") for start in range(0, field.size, size)]
@@ -163,7 +166,7 @@ def known_by(tables: PageTables, symbols: Symbols, source: str) -> Known:
 def images_of(tables: PageTables) -> list[tuple[int, bytes]]:
     """What is mapped where a kernel is, as (address, content) of each piece without a gap."""
     pieces: list[tuple[int, list[memoryview]]] = []
-    end = 0
+    end, left = 0, LARGEST_IMAGE
     for leaf in tables.mapped(IMAGE_START, IMAGE_END):
         try:
             content = tables.memory.view(leaf.physical, leaf.size)
@@ -171,6 +174,9 @@ def images_of(tables: PageTables) -> list[tuple[int, bytes]]:
             continue                        # not RAM
         if leaf.address != end:
             pieces.append((leaf.address, []))
+        left -= leaf.size
+        if left < 0:
+            break
         pieces[-1][1].append(content)
         end = leaf.address + leaf.size
     return [(address, b"".join(contents)) for address, contents in pieces]

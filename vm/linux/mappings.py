@@ -21,6 +21,7 @@ INTERNAL, INTERNAL_MASK = 2, 3                      # of an entry: nothing of th
 READ, WRITE, EXECUTE, MAY_SHARE = 0x1, 0x2, 0x4, 0x80
 LONGEST_PATH = 4096
 LAST = (1 << 64) - 1
+HIGHEST = 31                                        # levels of a tree (MAPLE_HEIGHT_MAX)
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,20 @@ def mappings(kernel: Kernel, memory: Structure) -> list[Mapping]:
     root = memory.number("mm_mt.ma_root")
     if root & INTERNAL_MASK != INTERNAL:
         return []                           # no node: nothing is mapped
-    return [mapping_of(kernel.structure("vm_area_struct", area)) for area in entries(kernel, root, LAST)]
+    return [mapping_of(kernel.structure("vm_area_struct", area)) for area in entries(kernel, root, LAST, HIGHEST)]
 
 
-def entries(kernel: Kernel, pointer: int, last: int) -> Iterator[int]:
-    """The entries below a node, whose last index is known from above."""
+def entries(kernel: Kernel, pointer: int, last: int, height: int) -> Iterator[int]:
+    """The entries below a node, whose last index and greatest height are known from above."""
     kind = pointer >> KIND_SHIFT & KIND_MASK
-    if kind not in NODES:
-        raise LinuxError(f"a tree of the kernel is damaged: it has a node of kind {kind} at {pointer & NODE_MASK:#x}")
+    if kind not in NODES or not height:
+        raise LinuxError(f"a process's tree of what it has mapped is damaged at {pointer & NODE_MASK & LAST:#x}")
     node = kernel.structure("maple_node", pointer & NODE_MASK)
     pivots = node.numbers(f"{NODES[kind]}.pivot")
     for place, entry in enumerate(node.numbers(f"{NODES[kind]}.slot")):
         end = (pivots[place] if place < len(pivots) else 0) or last
         if kind != LEAF and entry:
-            yield from entries(kernel, entry, end)
+            yield from entries(kernel, entry, end, height - 1)
         elif entry and entry & INTERNAL_MASK != INTERNAL:
             yield entry
         if end >= last:

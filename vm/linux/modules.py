@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from vm.linux.kernel import Kernel, Structure
 from vm.loaders.symbols import ENTRY, Symbols
 
-STATES = ("Live", "Loading", "Unloading", "Unformed")       # enum module_state, as /proc/modules has it
-UNFORMED = 3
+STATES = ("Live", "Loading", "Unloading")       # enum module_state, as /proc/modules has it
+UNFORMED = len(STATES)      # has no name yet
 OWN_REFERENCE = 1           # MODULE_REF_BASE: what a module that nobody uses counts
 
 
@@ -27,7 +27,7 @@ class Module:
 def modules(kernel: Kernel) -> list[Module]:
     """The one that was loaded last comes first."""
     found = kernel.members(kernel.address("modules"), "module", "list")
-    return [module_of(one) for one in found if one.number("state") != UNFORMED]
+    return [module_of(one) for one in found if one.number("state") < UNFORMED]
 
 
 def module_of(one: Structure) -> Module:

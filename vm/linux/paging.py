@@ -57,7 +57,7 @@ class PageTables:
 
     def physical(self, address: int) -> int:
         """Where an address lies."""
-        page = address >> PAGE_SHIFT
+        page = (address & U64) >> PAGE_SHIFT        # a damaged pointer and an offset may lead around
         if page not in self._pages:
             self._pages[page] = self._walk(page << PAGE_SHIFT)
         return self._pages[page] + address % PAGE_SIZE

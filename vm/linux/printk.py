@@ -14,6 +14,7 @@ from vm.linux.kernel import Kernel, Structure
 STATE_SHIFT, ID_MASK = 62, (1 << 62) - 1
 COMMITTED, FINALIZED = 1, 2         # states of a record that can be read
 NO_DATA = 1                         # is set in a position of a record without text
+MOST_BITS = 40
 ID_SIZE = 8                         # of the descriptor's number in front of the text
 
 
@@ -38,7 +39,10 @@ class LogRecord(NamedTuple):
 def read_log(kernel: Kernel) -> list[LogRecord]:
     """What is in the ring, the oldest first."""
     ring = kernel.structure("printk_ringbuffer", kernel.tables.integer(kernel.address("prb")))
-    count = 1 << ring.number("desc_ring.count_bits")
+    bits = ring.number("desc_ring.count_bits")
+    if bits > MOST_BITS or ring.number("text_data_ring.size_bits") > MOST_BITS:
+        raise LinuxError("the kernel's log is damaged: its ring is larger than any memory")
+    count = 1 << bits
     at, last = (ring.number(f"desc_ring.{end}_id.counter") & ID_MASK for end in ("tail", "head"))
     if (last - at & ID_MASK) >= count:
         raise LinuxError("the kernel's log is damaged: its ring has more records than places")
