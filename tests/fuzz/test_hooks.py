@@ -62,7 +62,7 @@ class Hooks:
             if draw.random() < 0.6:
                 space = draw.choice(SPACES)
                 copy = None
-                if space == "physical":
+                if space == "physical" and not self.acting:     # none is removed, none has to wait
                     copy = where.start, bytearray(self.machine.memory.read(where.start, len(where)))
                     self.copies.append(copy)
                 self.keep(self.machine.on_write(where, self.calling(seed, copy), space=space))
@@ -155,14 +155,15 @@ def places_of(ours: Ours, fresh: vm.Snapshot, case: Case) -> list[tuple[int, int
 
 
 def run_to(ours: Ours, step: int, at_once: int) -> StopReason:
-    """In runs of so many steps, over stops and exceptions of hooks."""
-    reason = StopReason.BUDGET
-    while reason in (StopReason.BUDGET, StopReason.REQUESTED) and ours.machine.steps < step:
+    """In runs of so many steps, over stops and exceptions of hooks; the reason is `budget` if it comes there."""
+    while ours.machine.steps < step:
         try:
             reason = ours.machine.run(instructions=min(at_once, step - ours.machine.steps)).reason
         except OfTheTest:
             continue
-    return reason
+        if reason not in (StopReason.BUDGET, StopReason.REQUESTED):
+            return reason
+    return StopReason.BUDGET
 
 
 def step_and_look(ours: Ours, step: int, seen: list[tuple]) -> StopReason:
