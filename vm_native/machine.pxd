@@ -217,6 +217,7 @@ cdef struct IdleMachine:    # execution/allowance.pyx keeps it
     uint64_t bytes          # what its translations held when its last run ended
     uint64_t ended_ns       # when that was, on the host's clock
     pid_t process           # in whose list it is; 0: in none
+    int begun               # runs of it: a hook goes to another state in the middle of one, as if that were another
 
 cdef struct Machine:
     AddressMap* map

@@ -8,6 +8,7 @@ import pytest
 import vm
 from tests.hooks.kinds import FAR, KINDS, hart_of, looping
 from vm.stop import StopReason
+from vm_native.execution.allowance import allow
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -253,6 +254,29 @@ def test_a_fork_inside_it_can_run_there(kind, guest):
     g.finish()
     assert ends == [(dict(twin.hart), twin.machine.steps)] == [(dict(g.hart), g.machine.steps)]
     assert seen == list(range(1, ROUNDS + 1))
+
+
+def test_a_machine_whose_hook_went_to_another_state_still_runs(guest):
+    """It is not idle: others that run, with as little room as can be, do not take its translations away."""
+    g, others = looping(guest, "execute", 2000), [looping(guest, "execute", 50) for _ in range(2)]
+    start = g.machine.snapshot()
+    held = []
+
+    def back(hart):
+        g.machine.restore(start)
+        for other in others:
+            other.run(100)
+        held.append(g.machine.stats()["bytes"])
+
+    allow(1, 0)
+    try:
+        g.machine.on_execute(g.address("here"), on_round(5, back, []))
+        g.finish()
+        for other in others:
+            other.machine.close()
+        assert g["a3"] == 2000 and held[0] > 0
+    finally:
+        allow()
 
 
 # --- Who may do what -------------------------------------------------------------------------------------------------

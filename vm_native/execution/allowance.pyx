@@ -79,12 +79,16 @@ cdef void enter(Machine* machine) noexcept:
 
 cdef void run_begins(Machine* machine) noexcept:
     in_this_process()
+    machine.idle.begun += 1
     leave(machine)
 
 
 cdef void run_ended(Machine* machine) noexcept:
     cdef Machine* earliest
     in_this_process()
+    machine.idle.begun -= 1
+    if machine.idle.begun:
+        return
     enter(machine)
     while idle.bytes > idle.allowance and idle.earliest != machine:
         earliest = idle.earliest
