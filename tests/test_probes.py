@@ -23,6 +23,8 @@ loop:
     beqz t0, even
 odd:
     addi a3, a3, 5
+    nop
+    fence
     j    next
 even:
     addi a4, a4, 7

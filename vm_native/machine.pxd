@@ -299,7 +299,7 @@ cdef struct IdleMachine:    # execution/allowance.pyx keeps it
     uint64_t bytes          # what its translations held when its last run ended
     uint64_t ended_ns       # when that was, on the host's clock
     pid_t process           # in whose list it is; 0: in none
-    int runs                # that have begun and not ended: a hook's restore is one inside another
+    int begun               # runs of it: a hook goes to another state in the middle of one, as if that were another
 
 cdef struct Machine:
     AddressMap* map

@@ -8,6 +8,7 @@ import pytest
 import vm
 from tests.hooks.kinds import FAR, KINDS, hart_of, looping
 from vm.stop import StopReason
+from vm_native.execution.allowance import allow
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -255,6 +256,29 @@ def test_a_fork_inside_it_can_run_there(kind, guest):
     assert seen == list(range(1, ROUNDS + 1))
 
 
+def test_a_machine_whose_hook_went_to_another_state_still_runs(guest):
+    """It is not idle: others that run, with as little room as can be, do not take its translations away."""
+    g, others = looping(guest, "execute", 2000), [looping(guest, "execute", 50) for _ in range(2)]
+    start = g.machine.snapshot()
+    held = []
+
+    def back(hart):
+        g.machine.restore(start)
+        for other in others:
+            other.run(100)
+        held.append(g.machine.stats()["bytes"])
+
+    allow(1, 0)
+    try:
+        g.machine.on_execute(g.address("here"), on_round(5, back, []))
+        g.finish()
+        for other in others:
+            other.machine.close()
+        assert g["a3"] == 2000 and held[0] > 0
+    finally:
+        allow()
+
+
 # --- Who may do what -------------------------------------------------------------------------------------------------
 
 @kinds
@@ -396,6 +420,53 @@ def test_going_back_calls_nobody(kind, guest):
         g.finish()
         assert g.machine.steps == steps
         assert seen[ROUNDS:] in (list(range(first, ROUNDS + 1)) for first in (round_now, round_now + 1))
+
+
+@kinds
+def test_going_back_to_the_place_of_a_hook_calls_nobody(kind, guest):
+    """The machine stands before the instruction then; running on, the hook is called again."""
+    g, seen = looping(guest, kind), []
+    where = KINDS[kind].pc
+    with g.machine.keep_history():
+        KINDS[kind].set(g, lambda event: seen.append(hart_of(event)["a3"]))
+        g.machine.on_execute(g.address(where), lambda hart: seen.append("there"))
+        place = g.machine.add_breakpoint(g.address(where))
+        while g.run().reason is StopReason.BREAKPOINT:
+            pass
+        told = len(seen)
+        stop = g.machine.run_back(place)
+        assert (stop.reason, stop.pc, g["a3"]) == (StopReason.BREAKPOINT, g.address(where), ROUNDS)
+        assert len(seen) == told == 2 * ROUNDS
+        place.remove()
+        g.finish()
+        assert seen[told:] in (["there"], [ROUNDS, "there"], ["there", ROUNDS])
+
+
+def test_going_back_to_an_interrupt_calls_nobody(guest):
+    """That is taken again, so that the machine stands behind it."""
+    g, seen = guest("""
+        la   t0, handler; csrw mtvec, t0; csrwi mie, 2; csrwi mstatus, 8
+        li   s1, 5
+    loop:
+        csrsi mip, 2
+        addi s1, s1, -1
+        bnez s1, loop
+        wfi
+        .balign 4
+    handler:
+        csrci mip, 2
+        mret"""), []
+    with g.machine.keep_history():
+        g.machine.on_trap(None, seen.append)
+        g.machine.on_execute(g.address("handler"), seen.append)
+        place = g.machine.add_breakpoint(g.address("handler"))
+        while g.run().reason is StopReason.BREAKPOINT:
+            pass
+        assert len(seen) == 10
+        for left in (1, 2):
+            assert g.machine.run_back(place).pc == g.address("handler")
+            assert g["s1"] == left
+        assert len(seen) == 10
 
 
 def test_a_history_cannot_be_left_by_a_hook(guest):

@@ -169,6 +169,13 @@ loop:
     ld   t1, 0(s2)
     addi t1, t1, 1
     sd   t1, 0(s2)
+    nop                     # nothing is done for these, at both widths
+    fence
+    .option norvc
+    nop
+    add  zero, a1, a2
+    .option rvc
+    c.nop
 1:  lbu  t2, 0(s2)
     andi t2, t2, 1
     beqz t2, 2f

@@ -16,6 +16,8 @@ import vm
 from vm import copy
 from vm.devices import BlockDevice, Device
 from vm.devices.base import reads, writes
+from vm.hart import Hart
+from vm.hooks import CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
 
 
 def bare_metal(path: Path) -> int | None:
@@ -122,6 +124,48 @@ def memory(machine: vm.Machine) -> int:
         copy.memcpy_fast(target, data)
         target[:4] = b"abcd"
     return int(words.sum()) + view[0] + len(machine.harts[0].virtual.read(0x1000, 8))
+
+
+def hooks(machine: vm.Machine) -> list[int]:
+    seen: list[int] = []
+
+    def look(hart: Hart) -> None:
+        seen.append(hart["a0"])
+
+    assert_type(machine.on_execute("main", look), Hook[Hart])
+    machine.on_execute(range(0x8000_0000, 0x8000_1000), look, space="physical")
+    machine.on_execute(0x1000, lambda hart: seen.append(hart.pc), privilege=0, asid=7)
+    with machine.on_write(0x8000_0000, lambda access: seen.append(access.old ^ access.value), size=4) as writing:
+        assert_type(writing, Hook[MemoryAccess])
+    machine.on_read("table", print).remove()
+    machine.on_trap(2, lambda trap: seen.append(trap.cause if trap.is_interrupt else trap.pc))
+    machine.on_ecall(93, look)
+    machine.add_breakpoint("main", privilege=1, satp=8 << 60)
+
+    @machine.on_csr("satp", access="write")
+    def switched(access: CsrAccess) -> None:
+        print(access.name, access.hart.id)
+
+    @machine.on_mmio("uart")
+    def used(access: MmioAccess) -> None:
+        assert_type(access.access, Literal["read", "write"])
+        assert_type(access.device, str)
+
+    @machine.on_trap()
+    def trapped(trap: Trap) -> None:
+        switched.remove()
+
+    @machine.on_ecall()
+    def called(hart: Hart) -> None:
+        hart.pc += 4
+
+    assert_type(switched, Hook[CsrAccess])
+    assert_type(used, Hook[MmioAccess])
+    assert_type(trapped, Hook[Trap])
+    assert_type(called, Hook[Hart])
+    machine.on_execute(0x1000, len)                     # type: ignore[arg-type]
+    machine.on_write(0x1000, look)                      # type: ignore[arg-type]
+    return seen
 
 
 def copies() -> int:

@@ -79,16 +79,16 @@ cdef void enter(Machine* machine) noexcept:
 
 cdef void run_begins(Machine* machine) noexcept:
     in_this_process()
+    machine.idle.begun += 1
     leave(machine)
-    machine.idle.runs += 1
 
 
 cdef void run_ended(Machine* machine) noexcept:
     cdef Machine* earliest
-    machine.idle.runs -= 1
-    if machine.idle.runs:
-        return
     in_this_process()
+    machine.idle.begun -= 1
+    if machine.idle.begun:
+        return
     enter(machine)
     while idle.bytes > idle.allowance and idle.earliest != machine:
         earliest = idle.earliest

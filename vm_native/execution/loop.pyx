@@ -16,7 +16,7 @@ from vm_native.machine cimport (
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
-from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, steps_before_breakpoint, stops_at
+from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport settle_records
 from vm_native.shared_code cimport find_shared
 
@@ -66,8 +66,6 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         if block == NULL or not cacheable:
             return block
         steps = cacheable_steps(cpu.machine, block)
-        if has_breakpoints(cpu.machine):
-            steps = min(steps, steps_before_breakpoint(cpu.machine, block))
         if steps < block.steps:
             block = translate(translator, cpu, &key, max(steps, 1), status)
             if block == NULL or steps == 0:

@@ -1,6 +1,6 @@
 # Addresses before whose instruction the run stops, or a hook is called. No cached block has such an instruction in it.
 from libc.stdint cimport uint64_t
-from vm_native.ir.block cimport Block, BlockKey
+from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport Breakpoint, Cpu, Machine
 
 cdef inline bint has_breakpoints(Machine* machine) noexcept nogil:
@@ -8,7 +8,6 @@ cdef inline bint has_breakpoints(Machine* machine) noexcept nogil:
 
 cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil
 cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil
-cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil
 cdef int add_breakpoint(Machine* machine, const Breakpoint* wanted) except -1
 cdef void remove_breakpoint(Machine* machine, int id) noexcept nogil
 cdef void forget_reports(Machine* machine) noexcept nogil

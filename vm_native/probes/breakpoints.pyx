@@ -10,7 +10,7 @@ A hart that has been reported at a breakpoint goes on past it, as long as nothin
 """
 from libc.stdlib cimport realloc
 from vm_native.blocks cimport drop_blocks_at
-from vm_native.ir.block cimport SECOND_CELL, Block, BlockKey
+from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport (
     EVENT_EXECUTE, STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps,
 )
@@ -76,19 +76,6 @@ cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     pass_over(cpu)
     cpu.stop = STOP_BREAKPOINT
     return True
-
-
-cdef int steps_before_breakpoint(Machine* machine, Block* block) noexcept nogil:
-    """How many instructions of a fresh translation stand before the first breakpoint in it, or behind its start."""
-    cdef BlockKey at = block.key
-    cdef int i
-    for i in range(block.uop_count):
-        if block.info[i].opcode != SECOND_CELL and 0 < block.info[i].step < block.steps:
-            at.pc = block.key.pc + block.info[i].pc_offset
-            at.physical = block.key.physical + block.info[i].pc_offset
-            if is_breakpoint(machine, &at):
-                return block.info[i].step
-    return block.steps
 
 
 cdef int add_breakpoint(Machine* machine, const Breakpoint* wanted) except -1:

@@ -11,19 +11,19 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
-from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, Uop, UopInfo
+from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport CONTINUE, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
-from vm_native.probes.breakpoints cimport has_breakpoints
+from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint
 from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
-from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK, X0
+from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
 from vm_native.riscv.zfa cimport fli_constant
 
 from vm_native.arithmetic.operations import OPERATIONS
@@ -157,7 +157,6 @@ cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
     bint steps              # each instruction has a probe before it
-    bint whole              # those that do nothing have a uop, too: they may have a breakpoint
     uint64_t pc             # of the instruction at hand
     int cell                # next free one
     bint ended
@@ -244,9 +243,6 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
-        if at.whole:
-            uop = emit(at, UOP_MV, length)
-            uop.rd, uop.rs1 = SINK, X0
         return
     immediate = immediate_of(row, word)
     if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
@@ -323,15 +319,15 @@ cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) no
 
 cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limit) noexcept nogil:
     """Translate up to `limit` instructions where the block's key says, up to a branch, the end of the page, or an
-    instruction that crosses it, which is a block of its own.
+    instruction that crosses it, which is a block of its own; and up to a breakpoint, where the next one begins.
     """
     cdef Decoding at
+    cdef BlockKey next = block.key
     cdef uint32_t word
     cdef uint64_t second_page
     cdef int status, length
     at.block = block
     at.table = table
-    at.whole = has_breakpoints(cpu.machine)
     at.steps = cpu.machine.probes.instruments & INSTRUMENT_STEPS != 0
     at.pc = block.key.pc
     at.cell = 0
@@ -343,8 +339,11 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     block.incoming = NULL
     block.dead = False
     while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
-        status = fetch(cpu, at.pc, block.key.physical + (at.pc - block.key.pc), block.steps != 0, &word,
-                       &second_page)
+        next.pc = at.pc
+        next.physical = block.key.physical + (at.pc - block.key.pc)
+        if block.steps and has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &next):
+            break
+        status = fetch(cpu, at.pc, next.physical, block.steps != 0, &word, &second_page)
         if status != CONTINUE or second_page and block.steps:
             if block.steps:
                 break
