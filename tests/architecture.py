@@ -40,7 +40,7 @@ PYTHON = (
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
-    ("gdb", "trace", "profiling"),
+    ("gdb", "trace", "coverage", "profiling"),
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names

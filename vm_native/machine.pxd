@@ -104,6 +104,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t transfer_length    # of the instruction there
     uint64_t transfer_step      # behind it, if slices of other harts have been since; 0
     uint64_t block_pc       # where the last one began
+    uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
+    uint64_t left_pc        # where the hart was when its last slice ended
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address

@@ -5,11 +5,11 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.machine cimport (
-    RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
+    NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
     RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
-from vm_native.probes.records cimport add_recorder, record_size, remove_recorder
+from vm_native.probes.records cimport add_recorder, cut_blocks, open_visit, record_size, remove_recorder
 
 RECORD_KINDS = {
     "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,
@@ -104,16 +104,25 @@ cdef class NativeRecorder:
         if recorder.kind == RECORD_EDGES:
             memset(recorder.map, 0, self.room_bytes)
         elif recorder.kind == RECORD_VISITS:
+            if self.machine is not None:
+                cut_blocks(&self.machine.machine)
             memset(recorder.visits, 0, sizeof(Visit) << recorder.visit_bits)
             recorder.visit_count = 0
 
     def visits(self):
         """What was counted, a list of (start of the block, its last instruction, the next block, length of that
-        instruction, count). The last instruction is odd where a trap came there, or before it.
+        instruction, count). The last instruction is odd where a trap came there, or before it: then the length is 0,
+        but for environment calls and breakpoints. A block that the program has ended, or that a hart is in the middle
+        of now, has no next, and is odd with the hart's pc; it can be there more than once. Between slices.
         """
         cdef Visit* visit
+        cdef Visit now
         cdef uint64_t i
         found = []
+        for i in range(self.machine.machine.cpu_count if self.machine is not None else 0):
+            now = open_visit(&self.recorder, self.machine.machine.cpus[i])
+            if now.start != NOWHERE:
+                found.append((now.start, now.source, now.target, now.length, 1))
         for i in range(1ULL << self.recorder.visit_bits):
             visit = &self.recorder.visits[i]
             if visit.count:
