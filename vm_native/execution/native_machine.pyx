@@ -69,6 +69,7 @@ cdef class NativeMachine:
         self.compiler = compiler
         self.harts = []
         self.hooks = {}
+        self.recorders = []
         self.subjects = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline

@@ -1,5 +1,6 @@
 """What recorders have written, for Python: a buffer that is looked at without a copy, a table, or a map."""
 from cpython.buffer cimport PyBUF_WRITABLE
+from cython cimport no_gc_clear
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
@@ -9,7 +10,7 @@ from vm_native.machine cimport (
     RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
-from vm_native.probes.records cimport add_recorder, cut_blocks, open_visit, record_size, remove_recorder
+from vm_native.probes.records cimport add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder
 
 RECORD_KINDS = {
     "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,
@@ -17,6 +18,7 @@ RECORD_KINDS = {
 }
 
 
+@no_gc_clear                                # what it is in must be there to the end
 cdef class NativeRecorder:
     """A recorder of one kind, in a machine until `stop`.
 
@@ -48,9 +50,11 @@ cdef class NativeRecorder:
             self.recorder.map = self.recorder.start
         add_recorder(&machine.machine, &self.recorder)
         self.machine = machine
+        machine.recorders.append(self)
 
     def __dealloc__(self):
-        self.stop()
+        if self.machine is not None:        # which goes, too
+            forget_recorder(&self.machine.machine, &self.recorder)
         free(self.recorder.visits)
         if self.recorder.start != NULL:
             unmap_zeroed(self.recorder.start, self.room_bytes)
@@ -59,6 +63,7 @@ cdef class NativeRecorder:
         """Record no more. Twice is harmless; between slices."""
         if self.machine is not None:
             remove_recorder(&self.machine.machine, &self.recorder)
+            self.machine.recorders.remove(self)
             self.machine = None
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):

@@ -31,4 +31,5 @@ cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil
 cdef void take_stock(Machine* machine) noexcept nogil
 cdef int record_size(RecordKind kind) noexcept nogil
 cdef int add_recorder(Machine* machine, Recorder* recorder) except -1
+cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil
 cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil

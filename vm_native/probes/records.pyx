@@ -489,17 +489,28 @@ cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
     return 0
 
 
+cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
+    """It is no longer there, and the last one at its place, which is returned; -1 where it is none. The harts may be
+    gone already.
+    """
+    cdef Probes* probes = &machine.probes
+    cdef int i = 0
+    while i < probes.recorder_count and probes.recorders[i] != recorder:
+        i += 1
+    if i == probes.recorder_count:
+        return -1
+    probes.recorder_count -= 1
+    probes.recorders[i] = probes.recorders[probes.recorder_count]
+    return i
+
+
 cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
     """Twice is harmless."""
     cdef Probes* probes = &machine.probes
     cdef uint32_t wanted, last
-    cdef int hart, i = 0
-    while i < probes.recorder_count and probes.recorders[i] != recorder:
-        i += 1
-    if i == probes.recorder_count:
+    cdef int hart, i = forget_recorder(machine, recorder)
+    if i < 0:
         return
-    probes.recorder_count -= 1
-    probes.recorders[i] = probes.recorders[probes.recorder_count]
     for hart in range(machine.cpu_count):
         wanted = machine.cpus[hart].block_wanted
         last = wanted >> probes.recorder_count & 1
