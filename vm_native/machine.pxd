@@ -101,6 +101,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t hooked_kinds   # a bit for each EventKind that it was
     uint64_t transfer       # where a basic block has ended, with NO_BRANCH or not; NOWHERE: one goes on
     uint64_t sequel         # where the one that seems to have ended goes on after all; NOWHERE
+    int sequel_privilege    # in which it does
     uint32_t transfer_length    # of the instruction there
     uint64_t transfer_step      # behind it, if slices of other harts have been since; 0
     uint64_t block_pc       # where the last one began

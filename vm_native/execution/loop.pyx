@@ -11,14 +11,14 @@ from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
 from vm_native.machine cimport (
-    CONTINUE, EXIT, INSTRUMENT_BLOCKS, MODE_MASK, NO_BRANCH, NOWHERE, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler,
+    CONTINUE, EXIT, INSTRUMENT_BLOCKS, MODE_MASK, NOWHERE, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler,
     Cpu, Machine,
 )
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, steps_before_breakpoint, stops_at
-from vm_native.probes.records cimport settle_records
+from vm_native.probes.records cimport come_back, settle_records
 from vm_native.shared_code cimport find_shared
 
 
@@ -147,13 +147,6 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     return True
 
 
-cdef void come_back(Cpu* cpu) noexcept nogil:
-    """Of an instruction that may lead elsewhere, for recorders: it did not, or it is repeated."""
-    if cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH:
-        cpu.transfer = NOWHERE
-    cpu.sequel = NOWHERE
-
-
 cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     """Run until the budget is used up to the step, or cpu.stop says otherwise."""
     cdef Block* block
@@ -161,7 +154,7 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
     cdef int status
     while True:
         if cpu.sequel != NOWHERE:
-            come_back(cpu)
+            come_back(cpu, cpu.state.pc)
         if cpu.machine.probes.instruments & ~INSTRUMENT_BLOCKS:
             settle_records(cpu)
         if cpu.stop != STOP_NONE or cpu.budget <= 0:

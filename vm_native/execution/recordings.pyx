@@ -10,7 +10,9 @@ from vm_native.machine cimport (
     RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
-from vm_native.probes.records cimport add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder
+from vm_native.probes.records cimport (
+    add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder,
+)
 
 RECORD_KINDS = {
     "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,

@@ -97,6 +97,8 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cdef Recorder* recorder
     cdef Record record
     cdef int i
+    if cpu.sequel != NOWHERE:
+        come_back(cpu, block_of(uop).key.pc)
     if cpu.transfer == NOWHERE:
         return CONTINUE
     store_position(cpu, uop, budget)
@@ -159,9 +161,19 @@ cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     """An instruction comes next that may lead elsewhere than behind it."""
     cdef UopInfo* info = info_of(uop)
     cpu.sequel = block_of(uop).key.pc + info.pc_offset + info.length
+    cpu.sequel_privilege = privilege_of(cpu, cpu.key)
     cpu.transfer = block_of(uop).key.pc + info.pc_offset | NO_BRANCH
     cpu.transfer_length = info.length
     return CONTINUE
+
+
+cdef void come_back(Cpu* cpu, uint64_t pc) noexcept nogil:
+    """Of an instruction that may lead elsewhere, with the hart at pc now: it did not, or it is repeated."""
+    if privilege_of(cpu, cpu.key) == cpu.sequel_privilege and (
+        pc == cpu.sequel or pc == cpu.transfer & ~<uint64_t>NO_BRANCH
+    ):
+        cpu.transfer = NOWHERE
+    cpu.sequel = NOWHERE
 
 
 cdef inline uint64_t hash_of(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
@@ -363,7 +375,8 @@ cdef void settle_records(Cpu* cpu) noexcept nogil:
 cdef void settle_transfer(Cpu* cpu) noexcept nogil:
     """The slice ends: note when the branch was that has led here."""
     settle_records(cpu)
-    cpu.transfer_step = machine_steps(cpu)
+    if cpu.transfer != NOWHERE:
+        cpu.transfer_step = machine_steps(cpu)
     cpu.left_pc = cpu.state.pc
 
 
