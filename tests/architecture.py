@@ -40,7 +40,7 @@ PYTHON = (
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
-    ("gdb", "trace", "profiling", "linux"),
+    ("gdb", "trace", "coverage", "profiling", "linux"),
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names

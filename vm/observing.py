@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from vm.boards import Board
+    from vm.coverage.coverage import Coverage
+    from vm.coverage.edges import EdgeMap
     from vm.gdb.server import GdbServer
     from vm.hart import Hart
     from vm.hooking import Hooking
     from vm.linux import LinuxGuest
     from vm.loaders import Program
     from vm.machine import Machine
+    from vm.memory import Memory
     from vm.probing import Probing
     from vm.profiling.names import Naming
     from vm.profiling.profile import Profile
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from vm.trace import Kind, Trace, WhenFull
     from vm_native.execution.native_machine import NativeMachine
     from vm_native.execution.scheduler import Scheduler
+    from vm_native.riscv.isa import Isa
 
 What = TypeVar("What")
 SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
@@ -42,6 +46,9 @@ class SightsOfMachine(ABC):
 
     board: Board
     program: Program | None
+    harts: tuple[Hart, ...]
+    memory: Memory
+    isa: Isa
     _scheduler: Scheduler
     _native: NativeMachine
     _runner: Runner
@@ -303,6 +310,39 @@ class SightsOfMachine(ABC):
         self._refuse_if_running("stop")
         if trace in self._runner.traces:
             self._runner.traces.remove(trace)
+
+    # --- Coverage ----------------------------------------------------------------------------------------------------
+
+    def coverage(self, *, where: range | str | None = None, privilege: int | None = None, asid: int | None = None,
+                 satp: int | None = None) -> Coverage:
+        """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
+        `with` block.
+
+        - where: virtual addresses of the blocks that count, by their first instruction: a range or the name of a
+          function. The others as of `on_execute`.
+
+        While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
+        """
+        from vm.coverage.coverage import Subject, start_coverage
+
+        self._refuse_if_running("coverage")
+        subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
+        return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
+                              lambda _: self._refuse_if_running("stop"))
+
+    def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
+                 asid: int | None = None, satp: int | None = None) -> EdgeMap:
+        """Count edges from block to block, from now on, in a map of bytes as AFL and its kin read it.
+
+        - bits: the map has 2**bits bytes. The others as of `coverage`, for the block that an edge leads to.
+
+        It ends with `stop()` of the `EdgeMap`, or its `with` block. Raises ConfigurationError.
+        """
+        from vm.coverage.edges import EdgeMap
+
+        self._refuse_if_running("edge_map")
+        return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
+                       lambda: self._refuse_if_running("stop"))
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""

@@ -218,6 +218,8 @@ class Runner(Stateful):
         most = NEVER if until is None else CONDITION_EVERY
         history = self._inputs.history
         self._scheduler.paced = self._inputs.interactive and (history is None or history.live)
+        if not self._make_room(limits, self._scheduler.current_hart):
+            return StopReason.TRACE_FULL, self._scheduler.current_hart, None
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None

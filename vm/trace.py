@@ -32,8 +32,9 @@ SHOWN_ROWS = 10
 
 def fields(*rows: tuple[str, str, int], itemsize: int) -> np.dtype[Any]:
     """A record by names, formats and offsets: `Record` of vm_native/machine.pxd."""
-    names, formats, offsets = zip(*(("pc", "<u8", 0), ("step", "<u8", 8), ("hart", "u1", 20), ("privilege", "u1", 21),
-                                    *rows), strict=True)
+    every = (("pc", "<u8", 0), ("step", "<u8", 8), ("hart", "u1", 20), ("privilege", "u1", 21))
+    in_order = sorted((*every, *rows), key=lambda row: row[2])      # which a NumPy file demands
+    names, formats, offsets = zip(*in_order, strict=True)
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
 
 

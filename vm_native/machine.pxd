@@ -102,6 +102,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t hooked_kinds   # a bit for each EventKind that it was
     uint64_t transfer       # where a basic block has ended, with NO_BRANCH or not; NOWHERE: one goes on
     uint64_t sequel         # where the one that seems to have ended goes on after all; NOWHERE
+    int sequel_privilege    # in which it does
     uint32_t transfer_length    # of the instruction there
     uint64_t transfer_step      # behind it, if slices of other harts have been since; 0
     uint64_t block_pc       # where the last one began
@@ -109,6 +110,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     Recorder* access_log    # the same of accesses to memory
     uint8_t* edge_map       # the same of edges, the map itself
     uint64_t edge_before    # the place in it of the last block, divided by two
+    uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
+    uint64_t left_pc        # where the hart was when its last slice ended
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address

@@ -21,13 +21,13 @@ from elftools.elf.elffile import ELFFile
 
 import vm
 from tests.assembler import assemble_elf
-from tests.conformance.encoding import Recogniser
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import new_machine
 from tests.conformance.rules import ONLY_ON_SPIKE, UNKNOWN
 from tests.conformance.spike import executable, isa_string
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, immediate_of
+from vm_native.riscv.instructions.recognise import Recogniser
 
 PARAMETERS, WORDS = 0x2000, 0x1_0000
 RAM_SIZE = 16 << 20

@@ -6,9 +6,9 @@ import tempfile
 from functools import cached_property
 
 import vm
-from tests.conformance.encoding import Recogniser
 from tests.conformance.image import BASE, Image
 from tests.conformance.spike import RAM_SIZE
+from vm_native.riscv.instructions.recognise import Recogniser
 
 X_NAMES = tuple(f"x{number}" for number in range(32))
 F_NAMES = tuple(f"f{number}" for number in range(32))

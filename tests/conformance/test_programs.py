@@ -39,16 +39,22 @@ LIMIT = 300_000
 LEAST = 5000                    # instructions that each program takes
 
 
-@pytest.mark.parametrize("hart", HARTS)
-@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.c")))
-def test_compiled_program_agrees_with_spike(name, hart):
-    isa, extensions, optimise = HARTS[hart]
+def compiled(name: str, hart: str) -> tuple[Image, dict[str, int]]:
+    """A program of `programs/c` for one of HARTS, and its symbols."""
+    _, extensions, optimise = HARTS[hart]
     sources = tuple((file, (PROGRAMS / file).read_text()) for file in ("start.S", f"{name}.c"))
     flags = (*FLAGS, f"-mcpu=generic_rv64+{extensions}+zicsr", optimise)
     with compile_elf(sources, flags, SCRIPT).open("rb") as file:
         elf = ELFFile(file)
         symbols = {symbol.name: symbol["st_value"] for symbol in elf.get_section_by_name(".symtab").iter_symbols()}
-        image = Image(elf.get_section_by_name(".all").data(), {name: symbols[name] for name in ("tohost", "finish")})
+        wanted = {label: symbols[label] for label in ("tohost", "finish")}
+        return Image(elf.get_section_by_name(".all").data(), wanted), symbols
+
+
+@pytest.mark.parametrize("hart", HARTS)
+@pytest.mark.parametrize("name", sorted(path.stem for path in PROGRAMS.glob("*.c")))
+def test_compiled_program_agrees_with_spike(name, hart):
+    isa, (image, symbols) = HARTS[hart][0], compiled(name, hart)
     records = spike.run(image, isa, LIMIT)
     ours = Ours(isa)
     assert Lockstep(ours).compare(image, records) == len(records)

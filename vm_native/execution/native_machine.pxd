@@ -14,6 +14,7 @@ cdef class NativeMachine:
     cdef list harts         # keeps the owners of the CPUs alive
     cdef readonly bint closed
     cdef unsigned int forks     # of this process when the machine was built
+    cdef list recorders     # that are on: they stay as long as the machine
     cdef dict hooks         # what is called for events, by the id of the probe
     cdef readonly object waiting    # (what is called, with what), of an event for many: a deque
     cdef public tuple subjects      # what these are called with, by the number of the hart

@@ -71,6 +71,7 @@ cdef class NativeMachine:
         self.harts = []
         self.hooks = {}
         self.waiting = deque()
+        self.recorders = []
         self.subjects = ()
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline

@@ -1,15 +1,18 @@
 """What recorders have written, for Python: a buffer that is looked at without a copy, a table, or a map."""
 from cpython.buffer cimport PyBUF_WRITABLE
+from cython cimport no_gc_clear
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.machine cimport (
-    RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
+    NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
     RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
-from vm_native.probes.records cimport add_recorder, record_size, remove_recorder
+from vm_native.probes.records cimport (
+    add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder,
+)
 
 RECORD_KINDS = {
     "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,
@@ -17,6 +20,7 @@ RECORD_KINDS = {
 }
 
 
+@no_gc_clear                                # what it is in must be there to the end
 cdef class NativeRecorder:
     """A recorder of one kind, in a machine until `stop`.
 
@@ -48,9 +52,11 @@ cdef class NativeRecorder:
             self.recorder.map = self.recorder.start
         add_recorder(&machine.machine, &self.recorder)
         self.machine = machine
+        machine.recorders.append(self)
 
     def __dealloc__(self):
-        self.stop()
+        if self.machine is not None:        # which goes, too
+            forget_recorder(&self.machine.machine, &self.recorder)
         free(self.recorder.visits)
         if self.recorder.start != NULL:
             unmap_zeroed(self.recorder.start, self.room_bytes)
@@ -59,6 +65,7 @@ cdef class NativeRecorder:
         """Record no more. Twice is harmless; between slices."""
         if self.machine is not None:
             remove_recorder(&self.machine.machine, &self.recorder)
+            self.machine.recorders.remove(self)
             self.machine = None
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
@@ -106,16 +113,25 @@ cdef class NativeRecorder:
         if recorder.kind == RECORD_EDGES:
             memset(recorder.map, 0, self.room_bytes)
         elif recorder.kind == RECORD_VISITS:
+            if self.machine is not None:
+                cut_blocks(&self.machine.machine)
             memset(recorder.visits, 0, sizeof(Visit) << recorder.visit_bits)
             recorder.visit_count = 0
 
     def visits(self):
         """What was counted, a list of (start of the block, its last instruction, the next block, length of that
-        instruction, count). The last instruction is odd where a trap came there, or before it.
+        instruction, count). The last instruction is odd where a trap came there, or before it: then the length is 0,
+        but for environment calls and breakpoints. A block that the program has ended, or that a hart is in the middle
+        of now, has no next, and is odd with the hart's pc; it can be there more than once. Between slices.
         """
         cdef Visit* visit
+        cdef Visit now
         cdef uint64_t i
         found = []
+        for i in range(self.machine.machine.cpu_count if self.machine is not None else 0):
+            now = open_visit(&self.recorder, self.machine.machine.cpus[i])
+            if now.start != NOWHERE:
+                found.append((now.start, now.source, now.target, now.length, 1))
         for i in range(1ULL << self.recorder.visit_bits):
             visit = &self.recorder.visits[i]
             if visit.count:

@@ -6,10 +6,13 @@ cdef inline bint is_wanted(Machine* machine, EventKind kind) noexcept nogil:
     # Whether hooks are for all events of this kind, and are not silent.
     return machine.probes.wanted >> <int>kind & 1 and not machine.probes.silent
 
+cdef inline bint is_in_space(const Scope* scope, Cpu* cpu) noexcept nogil:
+    return (not scope.space_mask) or cpu.front_end.address_space(cpu) & scope.space_mask == scope.space
+
 cdef inline bint covers(const Scope* scope, Cpu* cpu) noexcept nogil:
     return (
         scope.privileges >> privilege_of(cpu, cpu.key) & 1
-        and ((not scope.space_mask) or cpu.front_end.address_space(cpu) & scope.space_mask == scope.space)
+        and is_in_space(scope, cpu)
     )
 
 cdef void tell(

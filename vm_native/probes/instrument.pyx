@@ -76,6 +76,7 @@ cdef int end_probe(Cpu* cpu, const Uop* uop, int opcode) noexcept nogil:
 
 cdef void instrument(Cpu* cpu, Block* block) noexcept nogil:
     cdef Rewriting to
+    cdef UopInfo first
     cdef bint blocks = cpu.machine.probes.instruments & INSTRUMENT_BLOCKS != 0
     cdef bint accesses = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     cdef int i = 0, opcode, end, access, size = 0
@@ -83,7 +84,9 @@ cdef void instrument(Cpu* cpu, Block* block) noexcept nogil:
     memcpy(to.uops, block.uops, block.uop_count * sizeof(Uop))
     memcpy(to.info, block.info, block.uop_count * sizeof(UopInfo))
     if blocks:
-        put_probe(&to, UOP_PROBE_BLOCK, &to.info[0])
+        first = to.info[0]
+        first.pc_offset = first.step = 0    # instructions may stand before it that became nothing
+        put_probe(&to, UOP_PROBE_BLOCK, &first)
     while i < block.uop_count:
         opcode = to.info[i].opcode
         access = access_of(opcode, &size) if accesses else 0

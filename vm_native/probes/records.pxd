@@ -1,7 +1,7 @@
 # Events that are written down where they happen, without Python: into buffers, tables and maps.
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
-from vm_native.machine cimport Cpu, Machine, RecordKind, Recorder
+from vm_native.machine cimport Cpu, Machine, RecordKind, Recorder, Visit
 
 cdef enum:
     RECORDED_READ = 1       # Record.access
@@ -35,8 +35,12 @@ cdef void record_trap(
 cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil
 cdef void settle_records(Cpu* cpu) noexcept nogil
 cdef void settle_transfer(Cpu* cpu) noexcept nogil
+cdef void begin_slice(Cpu* cpu) noexcept nogil
 cdef void begin_anew(Machine* machine) noexcept nogil
+cdef void cut_blocks(Machine* machine) noexcept nogil
+cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil
 cdef void take_stock(Machine* machine) noexcept nogil
 cdef int record_size(RecordKind kind) noexcept nogil
 cdef int add_recorder(Machine* machine, Recorder* recorder) except -1
+cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil
 cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil

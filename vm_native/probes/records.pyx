@@ -19,12 +19,13 @@ from vm_native.machine cimport (
     RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine, Probes, Record, RecordKind, Recorder, Visit, ask_to_stop,
     machine_steps, privilege_of, store_position,
 )
-from vm_native.probes.hooks cimport covers, is_wanted, tell_all, told_before
+from vm_native.probes.hooks cimport covers, is_in_space, is_wanted, tell_all, told_before
 
 cdef enum:
     SLACK = 64              # records that fit when a buffer counts as full: the run stops behind the instruction
     FIRST_VISIT_BITS = 10
     EVERY_PRIVILEGE = 0b1111
+    CALL_CAUSES = 1 << 3 | 1 << 8 | 1 << 9 | 1 << 11    # exceptions that an instruction is there to raise
 
 # How much of a Record each kind has, and what translations have in them for it.
 cdef int[8] SIZES
@@ -44,6 +45,14 @@ SIZES[<int>RECORD_EDGES], INSTRUMENTS[<int>RECORD_EDGES] = 0, INSTRUMENT_BLOCKS
 cdef inline bint is_about(const Recorder* recorder, Cpu* cpu, uint64_t pc) noexcept nogil:
     return recorder.everything or (
         pc - recorder.base < recorder.end - recorder.base and covers(&recorder.scope, cpu)
+    )
+
+
+cdef inline bint was_about(const Recorder* recorder, Cpu* cpu, uint64_t pc, int privilege) noexcept nogil:
+    """The same of before a trap, which changes the privilege and no address space."""
+    return recorder.everything or (
+        pc - recorder.base < recorder.end - recorder.base
+        and recorder.scope.privileges >> privilege & 1 and is_in_space(&recorder.scope, cpu)
     )
 
 
@@ -93,13 +102,17 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
         return RETRY
     if not probes.silent:
         leave_block(cpu)
+        cpu.block_wanted = 0
         for i in range(probes.recorder_count):
             recorder = probes.recorders[i]
-            if recorder.kind == RECORD_BLOCKS and is_about(recorder, cpu, cpu.state.pc):
+            if not is_about(recorder, cpu, cpu.state.pc):
+                continue
+            cpu.block_wanted |= 1 << i
+            if recorder.kind == RECORD_BLOCKS:
                 record = record_at(cpu, cpu.state.pc)
                 append(cpu, recorder, &record)
     cpu.transfer, cpu.transfer_step = NOWHERE, 0
-    cpu.block_pc = cpu.state.pc
+    cpu.block_pc = NOWHERE if probes.noting else cpu.state.pc
     return outcome(cpu)
 
 
@@ -125,7 +138,8 @@ cdef void leave_block(Cpu* cpu) noexcept nogil:
         if recorder.kind == RECORD_BRANCHES:
             record_branch(cpu, recorder)
         elif recorder.kind == RECORD_VISITS:
-            count_visit(cpu, recorder)
+            if cpu.block_wanted >> i & 1:
+                count_visit(recorder, visit_of(cpu, cpu.state.pc))
         elif recorder.kind == RECORD_EDGES:
             count_edge(cpu, recorder)
 
@@ -154,38 +168,80 @@ cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     """An instruction comes next that may lead elsewhere than behind it."""
     cdef UopInfo* info = info_of(uop)
     cpu.sequel = block_of(uop).key.pc + info.pc_offset + info.length
+    cpu.sequel_privilege = privilege_of(cpu, cpu.key)
     cpu.transfer = block_of(uop).key.pc + info.pc_offset | NO_BRANCH
     cpu.transfer_length = info.length
     return CONTINUE
+
+
+cdef void come_back(Cpu* cpu) noexcept nogil:
+    """Of an instruction that might have led elsewhere: it did not, or it is repeated."""
+    if privilege_of(cpu, cpu.key) == cpu.sequel_privilege and (
+        cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH
+    ):
+        cpu.transfer = NOWHERE
+    cpu.sequel = NOWHERE
 
 
 cdef inline uint64_t hash_of(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
     return ((a * MULTIPLIER ^ b) * MULTIPLIER ^ c) * MULTIPLIER
 
 
-cdef void count_visit(Cpu* cpu, Recorder* recorder) noexcept nogil:
-    """Of the block before, which has been left to this one."""
+cdef Visit visit_of(Cpu* cpu, uint64_t pc) noexcept nogil:
+    """Of the block that the hart is in, or has left for this pc; not yet counted. One that goes on is left nowhere."""
+    if cpu.transfer == NOWHERE:
+        return Visit(cpu.block_pc, pc | NO_BRANCH, NOWHERE, 0, 0)
+    return Visit(cpu.block_pc, cpu.transfer, pc, cpu.transfer_length, 0)
+
+
+cdef void count_visit(Recorder* recorder, Visit of) noexcept nogil:
     cdef Visit* visit
-    if not is_about(recorder, cpu, cpu.block_pc) or cpu.block_pc == NOWHERE:
+    if of.start == NOWHERE:
         return
-    visit = place_of(recorder, cpu.block_pc, cpu.transfer, cpu.state.pc)
+    visit = place_of(recorder, &of)
     if visit.count == 0:
         if 2 * recorder.visit_count >> recorder.visit_bits:
             if not widen(recorder):
                 recorder.dropped += 1
                 return
-            visit = place_of(recorder, cpu.block_pc, cpu.transfer, cpu.state.pc)
+            visit = place_of(recorder, &of)
         recorder.visit_count += 1
-        visit[0] = Visit(cpu.block_pc, cpu.transfer, cpu.state.pc, cpu.transfer_length, 0)
+        visit[0] = of
     visit.count += 1
 
 
-cdef Visit* place_of(Recorder* recorder, uint64_t start, uint64_t source, uint64_t target) noexcept nogil:
+cdef void cut_block(Cpu* cpu) noexcept nogil:
+    """Count the block that the hart was in when its last slice ended, as far as it came: another begins here for those
+    that count blocks.
+    """
+    cdef Probes* probes = &cpu.machine.probes
+    cdef int i
+    if cpu.transfer == NOWHERE and cpu.block_pc == cpu.left_pc:
+        return
+    for i in range(probes.recorder_count):
+        if probes.recorders[i].kind == RECORD_VISITS and cpu.block_wanted >> i & 1:
+            count_visit(probes.recorders[i], visit_of(cpu, cpu.left_pc))
+    cpu.block_pc = cpu.left_pc if cpu.transfer == NOWHERE else NOWHERE
+
+
+cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil:
+    """Of the block that the hart is in now, between two slices; it starts NOWHERE if that does not count."""
+    cdef Visit none
+    cdef int i
+    for i in range(cpu.machine.probes.recorder_count):
+        if cpu.machine.probes.recorders[i] == recorder and cpu.block_wanted >> i & 1:
+            return visit_of(cpu, cpu.left_pc)
+    none.start = NOWHERE
+    return none
+
+
+cdef Visit* place_of(Recorder* recorder, const Visit* of) noexcept nogil:
     """Where it is counted, or can be."""
     cdef uint64_t mask = (1ULL << recorder.visit_bits) - 1
-    cdef uint64_t i = hash_of(start, source, target) >> (64 - recorder.visit_bits)
+    cdef uint64_t i = hash_of(of.start, of.source, of.target) >> (64 - recorder.visit_bits)
     cdef Visit* visit = &recorder.visits[i]
-    while visit.count and (visit.start != start or visit.source != source or visit.target != target):
+    while visit.count and (visit.start != of.start or visit.source != of.source or visit.target != of.target
+                           or visit.length != of.length):
         i = (i + 1) & mask
         visit = &recorder.visits[i]
     return visit
@@ -201,7 +257,7 @@ cdef bint widen(Recorder* recorder) noexcept nogil:
     recorder.visit_bits += 1
     for i in range(1ULL << (recorder.visit_bits - 1)):
         if old[i].count:
-            place_of(recorder, old[i].start, old[i].source, old[i].target)[0] = old[i]
+            place_of(recorder, &old[i])[0] = old[i]
     free(old)
     return True
 
@@ -314,9 +370,7 @@ cdef void settle_records(Cpu* cpu) noexcept nogil:
     cdef Recorder* recorder
     cdef int i
     if cpu.sequel != NOWHERE:
-        if cpu.state.pc == cpu.sequel or cpu.state.pc == cpu.transfer & ~<uint64_t>NO_BRANCH:
-            cpu.transfer = NOWHERE
-        cpu.sequel = NOWHERE
+        come_back(cpu)
     for i in range(cpu.machine.probes.recorder_count):
         recorder = cpu.machine.probes.recorders[i]
         if recorder.kind != RECORD_STEPS and recorder.kind != RECORD_ACCESSES:
@@ -332,6 +386,13 @@ cdef void settle_transfer(Cpu* cpu) noexcept nogil:
     settle_records(cpu)
     if cpu.transfer != NOWHERE:
         cpu.transfer_step = machine_steps(cpu)
+    cpu.left_pc = cpu.state.pc
+
+
+cdef void begin_slice(Cpu* cpu) noexcept nogil:
+    """The program may have moved the hart, and that is where a block begins."""
+    if cpu.machine.probes.recorder_count and cpu.state.pc != cpu.left_pc:
+        begin_anew_on(cpu)
 
 
 # --- Traps and devices -----------------------------------------------------------------------------------------------
@@ -344,6 +405,7 @@ cdef void record_trap(
     cdef Recorder* recorder
     cdef Record record = record_at(cpu, pc)
     cdef uint64_t handler = cpu.state.pc
+    cdef uint32_t length = 0
     cdef int i
     record.step -= executed
     record.privilege = <uint8_t>privilege_of(cpu, mode)
@@ -352,16 +414,20 @@ cdef void record_trap(
         return
     if executed and cpu.sequel != NOWHERE:
         cpu.transfer = NOWHERE          # this very instruction was about to leave its block
+        if cause < 64 and CALL_CAUSES >> cause & 1:
+            length = cpu.transfer_length
     if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
         cpu.state.pc = pc               # of a block that it did not enter
         leave_block(cpu)
         cpu.state.pc = handler
-        cpu.block_pc = pc
-    cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.transfer_step = pc | NO_BRANCH, NOWHERE, 0, 0
+        cpu.block_pc, cpu.block_wanted = pc, 0
+        for i in range(probes.recorder_count):
+            cpu.block_wanted |= <uint32_t>was_about(probes.recorders[i], cpu, pc, record.privilege) << i
+    cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.transfer_step = pc | NO_BRANCH, NOWHERE, length, 0
     for i in range(probes.recorder_count):
         recorder = probes.recorders[i]
         if recorder.kind == RECORD_TRAPS:
-            if pc - recorder.base < recorder.end - recorder.base and recorder.scope.privileges >> record.privilege & 1:
+            if was_about(recorder, cpu, pc, record.privilege):
                 append(cpu, recorder, &record)
         elif executed and is_undone(recorder, cpu, record.step):
             if recorder.kind == RECORD_ACCESSES:
@@ -392,20 +458,37 @@ cdef int record_size(RecordKind kind) noexcept nogil:
 
 cdef void begin_anew(Machine* machine) noexcept nogil:
     """The harts are somewhere else than the recorders know: whatever comes next begins a block."""
-    cdef Cpu* cpu
     cdef int i
     for i in range(machine.cpu_count):
-        cpu = machine.cpus[i]
-        cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
-        cpu.transfer_step = cpu.edge_before = 0
+        begin_anew_on(machine.cpus[i])
     for i in range(machine.probes.recorder_count):
         machine.probes.recorders[i].last = NULL
         machine.probes.recorders[i].unfinished = False
 
 
+cdef void begin_anew_on(Cpu* cpu) noexcept nogil:
+    cut_block(cpu)
+    cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
+    cpu.transfer_step, cpu.edge_before, cpu.block_wanted, cpu.left_pc = 0, 0, 0, cpu.state.pc
+
+
+cdef void stand_where_it_is(Cpu* cpu) noexcept nogil:
+    """Compiled code has not said where the block at hand began: count it from here."""
+    cpu.block_pc = cpu.state.pc if cpu.transfer == NOWHERE else NOWHERE
+
+
+cdef void cut_blocks(Machine* machine) noexcept nogil:
+    """Of all harts: counts are exact now."""
+    cdef int i
+    for i in range(machine.cpu_count):
+        cut_block(machine.cpus[i])
+
+
 cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
     """It stays its owner's. Raises ValueError where no more are possible, MemoryError."""
     cdef Probes* probes = &machine.probes
+    cdef Cpu* cpu
+    cdef int i
     if probes.recorder_count == MAX_RECORDERS:
         raise ValueError(f"{MAX_RECORDERS} traces and counts are on already: end one")
     recorder.everything = (
@@ -420,24 +503,49 @@ cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
         recorder.visits = <Visit*>calloc(1 << FIRST_VISIT_BITS, sizeof(Visit))
         if recorder.visits == NULL:
             raise MemoryError("no room to count blocks")
-    if probes.recorder_count == 0:
+    if probes.recorder_count == 0 or not probes.instruments & INSTRUMENT_BLOCKS:
         begin_anew(machine)
+    elif machine.cpus[0].block_log != NULL or machine.cpus[0].edge_map != NULL:
+        for i in range(machine.cpu_count):
+            stand_where_it_is(machine.cpus[i])
+    elif recorder.kind == RECORD_VISITS:
+        cut_blocks(machine)
+    for i in range(machine.cpu_count):
+        cpu = machine.cpus[i]
+        cpu.block_wanted |= <uint32_t>is_about(recorder, cpu, cpu.block_pc) << probes.recorder_count
     probes.recorders[probes.recorder_count] = recorder
     probes.recorder_count += 1
     take_stock(machine)
     return 0
 
 
-cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
-    """Twice is harmless."""
+cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
+    """It is no longer there, and the last one at its place, which is returned; -1 where it is none. The harts may be
+    gone already.
+    """
     cdef Probes* probes = &machine.probes
     cdef int i = 0
     while i < probes.recorder_count and probes.recorders[i] != recorder:
         i += 1
     if i == probes.recorder_count:
-        return
+        return -1
     probes.recorder_count -= 1
     probes.recorders[i] = probes.recorders[probes.recorder_count]
+    return i
+
+
+cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
+    """Twice is harmless."""
+    cdef Probes* probes = &machine.probes
+    cdef uint32_t wanted, last
+    cdef int hart, i = forget_recorder(machine, recorder)
+    if i < 0:
+        return
+    for hart in range(machine.cpu_count):
+        wanted = machine.cpus[hart].block_wanted
+        last = wanted >> probes.recorder_count & 1
+        wanted &= ~(1U << i | 1U << probes.recorder_count)
+        machine.cpus[hart].block_wanted = wanted | (last << i if i < probes.recorder_count else 0)
     take_stock(machine)
 
 

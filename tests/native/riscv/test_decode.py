@@ -10,9 +10,9 @@ import re
 import pytest
 
 from tests.assembler import BASE
-from tests.conformance.encoding import covers
 from vm_native.riscv.instructions import ROWS as ALL_ROWS
 from vm_native.riscv.instructions import Row, immediate_of
+from vm_native.riscv.instructions.recognise import covers
 
 capstone = pytest.importorskip("capstone")
 

@@ -1,0 +1,1 @@
+"""Coverage: which code of a guest was executed, how often, and from where."""

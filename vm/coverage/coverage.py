@@ -1,0 +1,273 @@
+"""What was executed: blocks and edges that the engines have counted, and what is made of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vm.coverage.code import Code, Pages
+from vm.display import html_table
+from vm.errors import ConfigurationError
+from vm.loaders import Program, Symbols
+from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import NDArray
+
+    from vm.hart import Hart
+    from vm.memory import Memory
+    from vm.scope import Scope
+    from vm_native.execution.native_machine import NativeMachine
+
+BLOCK = np.dtype([("start", "<u8"), ("size", "<u8"), ("count", "<u8")])
+EDGE = np.dtype([("source", "<u8"), ("target", "<u8"), ("count", "<u8")])
+ODD = 1                             # of a visit's last instruction: a trap came there
+NOWHERE = (1 << 64) - 1             # what comes next is not known, or nothing does
+SHOWN = 10                          # functions in a notebook
+
+
+class Visit(NamedTuple):
+    """A block of code that was left to another, as the core counts it."""
+
+    start: int
+    source: int                     # its last instruction, odd where a trap ended it
+    target: int
+    length: int                     # of the last instruction; 0 if that was not executed
+
+
+class FunctionCount(NamedTuple):
+    """`calls`: how often its first instruction was executed; `instructions`: how many in it were."""
+
+    name: str
+    address: int
+    calls: int
+    instructions: int
+
+
+@dataclass
+class Subject:
+    """What coverage is of: its code can be read."""
+
+    harts: Sequence[Hart]
+    memory: Memory
+    program: Program | None
+    extensions: Collection[str]
+
+
+class Coverage:
+    """Which code was executed since `Machine.coverage`, until `stop()`, or to the end of a `with` block.
+
+    An instruction counts when it has been executed to its end, and `ecall` and `ebreak` when they trap; one that raises
+    another exception does not. Addresses are virtual. `a | b` is what both have counted together.
+
+    Instructions are read from memory when they are asked for, as the harts see it then or else at the physical address;
+    from `stop` on, as it was then.
+    """
+
+    def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
+                 extensions: Collection[str], recorder: NativeRecorder | None = None,
+                 stopped: Callable[[Coverage], None] | None = None):
+        """`visits` are counted in addition to those of the recorder."""
+        self._counted = visits
+        self._pages = pages
+        self._program = program
+        self._extensions = extensions
+        self._recorder = recorder
+        self._stopped = stopped
+
+    def stop(self) -> None:
+        """Count no more; what was counted stays. Twice is harmless."""
+        if self._recorder is None:
+            return
+        if self._stopped is not None:
+            self._stopped(self)
+        self._counted = self._visits()
+        self._recorder.stop()
+        self._recorder = None
+        self._pages = partial(Pages, kept=self._kept())
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self._counted = Counter()
+        if self._recorder is not None:
+            self._recorder.clear()
+
+    def __enter__(self) -> Coverage:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def __or__(self, other: Coverage) -> Coverage:
+        """What both have counted. Symbols and code are of the first where both have some."""
+        if not isinstance(other, Coverage):
+            return NotImplemented
+        kept = other._kept() | self._kept()
+        return Coverage(self._visits() + other._visits(), partial(Pages, kept=kept), self._program or other._program,
+                        {*self._extensions, *other._extensions})
+
+    # --- Counts ------------------------------------------------------------------------------------------------------
+
+    def _visits(self) -> Counter[Visit]:
+        visits = Counter(self._counted)
+        for *visit, count in [] if self._recorder is None else self._recorder.visits():
+            visits[Visit(*visit)] += count
+        return visits
+
+    def _blocks(self) -> Counter[range]:
+        blocks: Counter[range] = Counter()
+        for visit, count in self._visits().items():
+            end = (visit.source & ~ODD) + visit.length
+            if end > visit.start:
+                blocks[range(visit.start, end)] += count
+        return blocks
+
+    def _kept(self) -> dict[int, bytes]:
+        return self._pages().keep(self._blocks())
+
+    def _code(self) -> Code:
+        return Code(self._pages(), self._extensions)
+
+    @property
+    def blocks(self) -> NDArray[Any]:
+        """What was executed in one go, from where a branch, a jump, a trap or a return from one led, to the next: a
+        structured array of start, size in bytes and count, in the order of addresses.
+
+        What a trap has left in the middle, or a hart is in the middle of now, counts as far as it came.
+        """
+        return table(((block.start, len(block), count) for block, count in self._blocks().items()), BLOCK)
+
+    @property
+    def edges(self) -> NDArray[Any]:
+        """How the guest came from one block to another: a structured array of source, the last instruction of the one,
+        or before which an interrupt came; target, the first of the other; and count.
+        """
+        edges: Counter[tuple[int, int]] = Counter()
+        for visit, count in self._visits().items():
+            if visit.target != NOWHERE:
+                edges[visit.source & ~ODD, visit.target] += count
+        return table(((*edge, count) for edge, count in edges.items()), EDGE)
+
+    @property
+    def addresses(self) -> NDArray[np.uint64]:
+        """Every instruction that was executed, in order. Of a block that cannot be read, only the first."""
+        return np.array(sorted(self.counts()), dtype="<u8")
+
+    def covers(self, address: int) -> bool:
+        """Whether the instruction at an address was executed."""
+        return address in self.counts()
+
+    def counts(self) -> dict[int, int]:
+        """How often each instruction that was executed has been, by its address."""
+        code, counts = self._code(), Counter[int]()
+        for block, count in self._blocks().items():
+            for address, _ in code.instructions(block):
+                counts[address] += count
+        return dict(counts)
+
+    def functions(self) -> list[FunctionCount]:
+        """Those in which something was executed, that with most of it first. What has no symbol is not there."""
+        found: dict[str, list[int]] = {}
+        symbols = Symbols() if self._program is None else self._program.symbols
+        for address, count in self.counts().items():
+            place = symbols.lookup(address)
+            if place is None:
+                continue
+            name, _, offset = place.rpartition("+0x")
+            if not name:
+                name, offset = place, "0"
+            entry = found.setdefault(name, [address - int(offset, 16), 0, 0])
+            entry[1] += count if address == entry[0] else 0
+            entry[2] += count
+        return sorted((FunctionCount(name, *entry) for name, entry in found.items()),
+                      key=lambda function: (-function.instructions, function.address))
+
+    def opcodes(self) -> dict[str, int]:
+        """How often each instruction was executed, by its name, the most frequent first; "unknown" are the blocks that
+        cannot be read.
+        """
+        return self._histogram(Code.opcode)
+
+    def extensions(self) -> dict[str, int]:
+        """The same by the extension that brings it, the first where an instruction needs several."""
+        return self._histogram(Code.extension)
+
+    def _histogram(self, name_of: Callable[[Code, int | None], str]) -> dict[str, int]:
+        code, found = self._code(), Counter[str]()
+        for block, count in self._blocks().items():
+            for _, word in code.instructions(block):
+                found[name_of(code, word)] += count
+        return dict(found.most_common())
+
+    # --- Files -------------------------------------------------------------------------------------------------------
+
+    def drcov(self, path: str | PathLike[str]) -> None:
+        """Write which blocks were executed, for Lighthouse and others: DynamoRIO's drcov, version 2.
+
+        The program is the module. Raises ConfigurationError where none is loaded.
+        """
+        from vm.coverage.drcov import write_drcov
+
+        write_drcov(path, self._blocks(), self._loaded("drcov"))
+
+    def lcov(self, path: str | PathLike[str]) -> None:
+        """Write how often lines of the sources were executed, for genhtml and editors: an lcov tracefile.
+
+        Lines are those of the program's debug information: compile it with -g. Raises ConfigurationError where no
+        program is loaded, and LoadError where its file has no such lines, or is another by now.
+        """
+        from vm.coverage.lcov import write_lcov
+
+        write_lcov(path, self.counts(), self._loaded("lcov"))
+
+    def _loaded(self, what: str) -> Program:
+        if self._program is None:
+            raise ConfigurationError(f"{what}: no program was loaded when this coverage began")
+        return self._program
+
+    # --- For people --------------------------------------------------------------------------------------------------
+
+    def _summary(self) -> str:
+        blocks = self._blocks()
+        return f"{len(blocks):,} blocks, {len(self.edges):,} edges, {len(self.addresses):,} instructions"
+
+    def __repr__(self) -> str:
+        return f"<Coverage: {self._summary()}>"
+
+    def table(self, count: int | None = None) -> str:
+        """The functions, as text."""
+        rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {line.name}" for line in self.functions()[:count])
+        return "\n".join((self._summary(), f"{'calls':>14}  {'instructions':>16}  function", *rows))
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        functions = [(line.name, f"{line.instructions:,} in {line.calls:,} calls")
+                     for line in self.functions()[:SHOWN]]
+        extensions = [(name, f"{count:,}") for name, count in self.extensions().items()]
+        return html_table(repr(self)[1:-1], [*functions, *extensions])
+
+
+def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """In the order of rows, as an array of this type."""
+    return np.array(sorted(rows), dtype=dtype)
+
+
+def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
+                   stopped: Callable[[Coverage], None]) -> Coverage:
+    """As `Machine.coverage`."""
+    try:
+        recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
+                                  min(addresses.stop, NOWHERE), scope, False)
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"coverage: {error}") from error
+    return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
+                    recorder, stopped)
