@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "snapshots", "programs",
-            "reverse", "builds")
+            "reverse", "watching", "builds")
 
 
 def subject(name: str) -> ModuleType:
