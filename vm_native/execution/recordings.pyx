@@ -9,7 +9,7 @@ from vm_native.machine cimport (
     NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
     RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
 )
-from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
+from vm_native.memory.zeroed cimport map_zeroed, map_zeroed_low, unmap_zeroed
 from vm_native.probes.records cimport (
     add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder,
 )
@@ -44,7 +44,8 @@ cdef class NativeRecorder:
             self.recorder.map_bits = <int>capacity
         bytes = 1ULL << capacity if kind == RECORD_EDGES else capacity * self.recorder.record_bytes
         if bytes:
-            self.recorder.start = <uint8_t*>map_zeroed(bytes)
+            low = kind == RECORD_EDGES
+            self.recorder.start = <uint8_t*>(map_zeroed_low(bytes) if low else map_zeroed(bytes))
             if self.recorder.start == NULL:
                 raise MemoryError(f"no room for {bytes:,} bytes of a trace")
             self.room_bytes = bytes

@@ -473,8 +473,11 @@ cdef void begin_anew_on(Cpu* cpu) noexcept nogil:
 
 
 cdef void stand_where_it_is(Cpu* cpu) noexcept nogil:
-    """Compiled code has not said where the block at hand began: count it from here."""
+    """Compiled code has not said where the block at hand began, nor how long the branch was that ended it: what counts
+    begins here.
+    """
     cpu.block_pc = cpu.state.pc if cpu.transfer == NOWHERE else NOWHERE
+    cpu.transfer |= NO_BRANCH           # NOWHERE stays what it is
 
 
 cdef void cut_blocks(Machine* machine) noexcept nogil:

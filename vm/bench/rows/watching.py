@@ -69,19 +69,28 @@ def timed(run: Callable[[], Any]) -> float:
 
 def traced(kind: Kind, goal: float, rounds: int) -> Iterator[Pair]:
     with warm(TRACED) as machine, machine.trace(kind, capacity=CAPACITY, when_full="drop-oldest") as trace:
-        machine.run(WARM)
+        work = again(machine)
         for _ in range(rounds):
             trace.clear()
-            seconds = timed(partial(machine.run, STEPS))
+            seconds = work()
             yield goal, seconds / (len(trace) + trace.dropped)
 
 
 def counted(name: str, rounds: int) -> Iterator[Pair]:
     with warm(name) as plain, warm(name) as watched, watched.edge_map():
-        watched.run(WARM)
-        plain.run(WARM)
-        yield from in_turn(lambda: timed(partial(plain.run, STEPS)), lambda: timed(partial(watched.run, STEPS)),
-                           rounds)()
+        yield from in_turn(again(plain), again(watched), rounds)()
+
+
+def again(machine: vm.Machine) -> Callable[[], float]:
+    """What takes the same steps each time, all of them compiled. Seconds."""
+    start = machine.snapshot()
+    machine.run(STEPS)
+
+    def work() -> float:
+        machine.restore(start)
+        return timed(partial(machine.run, STEPS))
+
+    return work
 
 
 def warm(name: str) -> vm.Machine:

@@ -179,6 +179,7 @@ cdef void op_memory(Emitter* e, int opcode, Width width, int reg, int base, int 
 cdef void op_indexed(
     Emitter* e, int opcode, Width width, int reg, int base, int index, int shift, int32_t disp
 ) noexcept nogil
+cdef void op_absolute(Emitter* e, int opcode, Width width, int reg, int32_t address) noexcept nogil
 cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil
 cdef void vex_memory(
     Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp

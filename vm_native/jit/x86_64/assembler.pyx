@@ -88,6 +88,14 @@ cdef void op_indexed(
     emit_address(e, reg, base, index, shift, disp)
 
 
+cdef void op_absolute(Emitter* e, int opcode, Width width, int reg, int32_t address) noexcept nogil:
+    """Of memory at an address in the first or the last 2 GiB."""
+    emit_prefixes(e, opcode, width, reg, 0, 0)
+    emit_byte(e, (reg & 7) << 3 | 4)
+    emit_byte(e, 0x25)              # a SIB byte without base and index
+    emit_int32(e, address)
+
+
 cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil:
     emit_vex(e, opcode, width, reg, source, 0, rm)
     emit_modrm(e, reg, rm)

@@ -87,8 +87,8 @@ cdef struct Compilation:
     Swap swaps[MAX_SWAPS]
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
-    bint edges              # are recorded in line
-    bint blocks             # are
+    uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
+    bint blocks             # are recorded in line
     uint64_t edge_place     # in the map, of the basic block at hand; UNKNOWN: it began before the trace, perhaps
     bint in_block           # the trace has come to its first probe of a block, so that it is known when others begin
     Transfer transfer       # that is on its way to the next part, where blocks or edges are recorded in line

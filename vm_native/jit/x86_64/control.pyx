@@ -288,7 +288,7 @@ cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
 cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
     """To the head; behind its probe where the edge can be counted here."""
     cdef uint8_t* lasts
-    if not cold.transfer.pending or not t.edges:
+    if not cold.transfer.pending or t.edge_map == NULL:
         store_transfer(t, &cold.transfer)
         give_back(t, cold.refund)
         jump(&t.e, t.loop)

@@ -10,8 +10,8 @@ from vm_native.ir.uop cimport (
 )
 from vm_native.jit.x86_64.assembler cimport (
     ADD, CMP, CMP_CONSTANT, IF_EQUAL, IF_NOT_BELOW, INC8, LEA, MOV, MOV_TO, MOVZX8, MOVZX16, NO_INDEX, OR, RAX, RBP,
-    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, load_constant, op, op_constant,
-    op_memory, op_constant_memory, patch, shift_constant, store_constant,
+    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, load_constant, op, op_absolute,
+    op_constant, op_constant_memory, op_memory, patch, shift_constant, store_constant,
 )
 from vm_native.jit.x86_64.compilation cimport (
     COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
@@ -43,14 +43,15 @@ cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogi
     if transfer.pending:
         load_constant(&t.e, RDX, <int64_t>transfer.pc)
         op_memory(&t.e, MOV_TO, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer))
-        store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
+        if t.edge_map == NULL and not t.blocks:         # these do not ask
+            store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
 
 
 cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     """The branch or jump is the next uop. Where that leads to a part of the trace, nothing needs to be stored."""
     cdef int following = info_of(uop + 1).opcode
     t.transfer = Transfer(True, part.key.pc + info_of(uop).pc_offset, info_of(uop).length)
-    if not (t.edges or t.blocks) or not (is_branch(following) or following == UOP_JAL):
+    if not (t.edge_map != NULL or t.blocks) or not (is_branch(following) or following == UOP_JAL):
         store_transfer(t, &t.transfer)
         t.transfer.pending = False
 
@@ -86,13 +87,20 @@ cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept
 cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogil:
     """To the block at pc, from the one at this place in the map, or UNKNOWN."""
     cdef uint64_t place = place_in_map(pc, USUAL_MAP_BITS)
-    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
+    cdef uint64_t last_counter = <uint64_t>t.edge_map + (1 << USUAL_MAP_BITS) - 1
+    cdef int base = NO_INDEX            # of the map, where an instruction cannot name that
+    cdef int32_t map = <int32_t><uint64_t>t.edge_map
+    if last_counter >> 31:
+        op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
+        base, map = RCX, 0
     if before == UNKNOWN:
         op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
         op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
-        op_memory(&t.e, INC8, W32, 0, RCX, RDX, 0)
-    else:
+        op_memory(&t.e, INC8, W32, 0, RDX, base, map)
+    elif base == RCX:
         op_memory(&t.e, INC8, W32, 0, RCX, NO_INDEX, <int32_t>(place ^ before >> 1))
+    else:
+        op_absolute(&t.e, INC8, W32, 0, map + <int32_t>(place ^ before >> 1))
     store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
 
 
@@ -115,7 +123,7 @@ cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
         goes_on = jump_if(&t.e, IF_EQUAL, NULL)
         if not part.in_middle:          # and never was: the function gives this trace up should that be no longer so
             cold_jump(cold, goes_on)
-    if t.edges:
+    if t.edge_map != NULL:
         count_edge(t, part.key.pc, t.edge_place)
     else:
         cold.transfer = t.transfer
@@ -181,7 +189,7 @@ cdef void emit_loaded(Compilation* t, Uop* uop) noexcept nogil:
 
 cdef bint emit_probe(Compilation* t, Block* part, Uop* uop, int opcode) noexcept nogil:
     """Whether that is done here."""
-    if opcode == UOP_PROBE_BLOCK and (t.edges or t.blocks):
+    if opcode == UOP_PROBE_BLOCK and (t.edge_map != NULL or t.blocks):
         emit_block(t, part, uop)
     elif opcode == UOP_PROBE_END:
         emit_end(t, part, uop)

@@ -134,7 +134,7 @@ cdef uint8_t* emit_trace(
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edge_place = UNKNOWN
-    t.edges, t.blocks = cpu.edge_map != NULL, cpu.block_log != NULL
+    t.edge_map, t.blocks = cpu.edge_map, cpu.block_log != NULL
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
