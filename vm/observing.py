@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vm.hart import Hart
     from vm.hooking import Hooking
     from vm.linux import LinuxGuest
-    from vm.loaders import Program
+    from vm.loaders import Program, Symbol
     from vm.machine import Machine
     from vm.memory import Memory
     from vm.probing import Probing
@@ -107,7 +107,7 @@ class SightsOfMachine(ABC):
         stop the run, set hooks and remove them. An exception stops the run there and comes out of `run` unchanged;
         the next run goes on with the instruction.
 
-        - where: an address, a range of them, or a symbol of the program. space: "virtual", in whichever address space
+        - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found. space: "virtual", in whichever address space
           that is executed; or "physical".
         - privilege: 0 (user), 1 (supervisor) or 3 (machine), of the instruction. asid, satp: of the address space, by
           its number, or by all of satp.
@@ -254,11 +254,18 @@ class SightsOfMachine(ABC):
                          wanted=lambda hart: call is None or hart.x[SYSTEM_CALL] == call)
         return set_or_decorate(setter, function)
 
+    def _named(self, symbol: str) -> Symbol:
+        """Of the program, or of a Linux that was looked at before. Raises ConfigurationError."""
+        if self.program is not None and symbol in self.program.symbols:
+            return self.program.symbols[symbol]
+        if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
+            return self._linux.symbols[symbol]
+        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once `machine.linux` "
+                                 "has found them, as `machine.linux.symbols` does")
+
     def _address_of(self, symbol: str) -> int:
-        if self.program is None or symbol not in self.program.symbols:
-            raise ConfigurationError(f"no symbol is called {symbol!r}" + (
-                ": no program is loaded" if self.program is None else f" in {self.program.path}"))
-        return self.program.symbols[symbol].address
+        return self._named(symbol).address
 
     @overload
     def on_block(self, where: Where | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
@@ -348,11 +355,7 @@ class SightsOfMachine(ABC):
         """The addresses of a range, of a function, or all."""
         if where is None:
             return range(1 << 64)
-        size = 1
-        if isinstance(where, str):
-            self._address_of(where)
-            assert self.program is not None
-            size = max(self.program.symbols[where].size, 1)
+        size = max(self._named(where).size, 1) if isinstance(where, str) else 1
         return range_of("where", where, self._address_of, size)
 
     # --- Debuggers ---------------------------------------------------------------------------------------------------
