@@ -107,7 +107,8 @@ class SightsOfMachine(ABC):
         stop the run, set hooks and remove them. An exception stops the run there and comes out of `run` unchanged;
         the next run goes on with the instruction.
 
-        - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found. space: "virtual", in whichever address space
+        - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
+        - space: "virtual", in whichever address space
           that is executed; or "physical".
         - privilege: 0 (user), 1 (supervisor) or 3 (machine), of the instruction. asid, satp: of the address space, by
           its number, or by all of satp.
@@ -261,8 +262,8 @@ class SightsOfMachine(ABC):
         if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
             return self._linux.symbols[symbol]
         where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
-        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once `machine.linux` "
-                                 "has found them, as `machine.linux.symbols` does")
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
+                                 "looked at, by `machine.linux.symbols`")
 
     def _address_of(self, symbol: str) -> int:
         return self._named(symbol).address

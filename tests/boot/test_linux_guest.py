@@ -50,6 +50,24 @@ def test_addresses_have_names(shell, linux):
     assert linux.lookup(0x10000) is None
 
 
+def test_hooks_by_names_of_the_kernel(shell, linux):
+    """In the process that calls it: the shell's child leaves, with the status in a0."""
+    seen = []
+    shell.run("true")
+    with shell.machine.on_execute("do_exit", lambda hart: seen.append((linux.current(hart).name, hart["a0"] >> 8))):
+        shell.run("sh -c 'exit 7'; true")
+    assert ("sh", 7) in seen
+    breakpoint = shell.machine.add_breakpoint("do_exit", privilege=0)      # user code never executes that
+    assert shell.run("sh -c 'exit 7' || echo left").output == "left\n"
+    breakpoint.remove()
+
+
+def test_profile_has_names_of_the_kernel(shell, linux):
+    with shell.machine.profile(10_007, symbols=linux) as profile:
+        shell.run("ls -lR /proc > /dev/null")
+    assert "vfs_" in profile.folded() and "handle_exception" in profile.folded()
+
+
 def test_functions_of_modules_have_names(shell, linux):
     line = shell.run("grep ' virtblk_probe' /proc/kallsyms").output
     address, _, name, _ = line.split()

@@ -92,6 +92,13 @@ class LinuxGuest:
             symbol = lookup_resident(kernel.tables.twin(task.page_table), starts[-1], address)
         return f"{name}:{symbol}" if symbol else f"{name}+{address - mapping.start + mapping.offset:#x}"
 
+    def name_of(self, address: int) -> str | None:
+        """The function of the kernel or a module that a virtual address is in, as `Machine.profile(symbols=)` asks."""
+        if not address & KERNEL_HALF:
+            return None
+        found = self.lookup(address)
+        return found and (found.rpartition("+0x")[0] or found)
+
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""
         kernel = self._kernel()
