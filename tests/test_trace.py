@@ -445,6 +445,49 @@ def test_file_takes_more_than_the_buffer(guest, tmp_path):
     assert list(np.load(tmp_path / "trace.npy")["step"]) == list(range(50_000)) and len(trace) == 50_000
 
 
+def test_consumer_gets_all_of_it_in_order(guest):
+    g, steps = endless(guest), []
+    with g.machine.trace("blocks", capacity=1024, consumer=lambda rows: steps.extend(rows["step"].tolist())) as trace:
+        assert g.run(20_000).reason is StopReason.BUDGET
+        assert 0 < len(steps) < len(trace)
+    assert steps == list(range(0, 20_000, 3)) and len(trace) == len(steps) and trace.dropped == 0
+
+
+def test_consumer_that_wants_no_more_ends_the_run(guest):
+    g, taken = endless(guest), []
+
+    def enough(rows):
+        taken.append(len(rows))
+        return False
+    g.machine.trace("blocks", capacity=1024, consumer=enough)
+    assert g.run(20_000).reason is StopReason.TRACE_FULL and len(taken) == 1
+
+
+def test_exception_of_a_consumer_comes_out_of_the_run(guest):
+    g = endless(guest)
+    trace = g.machine.trace("blocks", capacity=1024, consumer=lambda rows: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        g.run(20_000)
+    with pytest.raises(ZeroDivisionError):
+        trace.stop()
+    assert g.run(20_000).reason is StopReason.BUDGET
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"kind": "dreams"}, "kind='dreams': it is one of"),
+    ({"capacity": 5}, "capacity=5: at least 128 records"),
+    ({"when_full": "cry"}, "when_full='cry': it is"),
+    ({"consumer": print, "when_full": "drop-oldest"}, "a trace into a file has all of it"),
+    ({"consumer": print, "file": "x"}, "records go to one of them"),
+    ({"where": "nowhere"}, "no symbol is called 'nowhere'"),
+])
+def test_what_is_no_trace_is_refused(guest, options, message):
+    g = endless(guest)
+    with pytest.raises(vm.ConfigurationError, match=message):
+        g.machine.trace(**{"kind": "blocks", **options})
+    g.machine.trace("blocks").stop()
+
+
 # --- Filters ---------------------------------------------------------------------------------------------------------
 
 def test_function_counts_alone(traced):

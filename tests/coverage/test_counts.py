@@ -224,3 +224,22 @@ def test_edge_map_is_the_same_however_it_runs(covered):
                 pass
         maps.append(edges.array.tobytes())
     assert maps[0] == maps[1] == maps[2] and any(maps[0])
+
+
+def test_it_shows_in_a_notebook_and_a_terminal(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    assert repr(coverage) == (f"<Coverage: {len(coverage.blocks)} blocks, {len(coverage.edges)} edges, "
+                              f"{len(coverage.addresses)} instructions>")
+    assert "twice" in coverage._repr_html_() and "twice" in str(coverage)
+    assert str(coverage).splitlines()[1].split() == ["calls", "instructions", "function"]
+
+
+def test_code_is_what_it_was_at_the_end(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    opcodes = coverage.opcodes()
+    g.memory.clear(g.address("_start"), 64)
+    assert coverage.opcodes() == opcodes and "unknown" not in opcodes
