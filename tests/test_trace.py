@@ -396,55 +396,6 @@ def test_file_is_what_the_array_would_be(traced, kind, tmp_path):
     assert np.array_equal(trace.array, expected.array) and len(trace) == len(expected)
 
 
-ENDLESS = """
-loop:
-    addi a0, a0, 1
-    sd   a0, 0(sp)
-    j    loop
-"""
-
-
-def endless(guest):
-    g = guest(ENDLESS)
-    g["sp"] = g.address("loop") + 0x10_0000
-    return g
-
-
-@pytest.mark.parametrize("kind", ["instructions", "blocks", "branches", "memory"])
-def test_full_buffer_stops_the_run_before_anything_is_lost(guest, kind):
-    g, rows = endless(guest), []
-    trace = g.machine.trace(kind, capacity=1024)
-    while g.machine.steps < 20_000:
-        stop = g.run(20_000 - g.machine.steps)
-        rows += trace.array.tolist()
-        if stop.reason is StopReason.BUDGET:
-            break
-        assert stop.reason is StopReason.TRACE_FULL and trace.is_full
-        assert g.run(10).steps == 0             # as long as there is no room
-        trace.clear()
-    steps = [row[1] for row in rows]
-    per_loop = {"instructions": 3, "blocks": 1, "branches": 1, "memory": 1}[kind]
-    assert trace.dropped == 0 and steps == sorted(set(steps))
-    assert abs(len(rows) - 20_000 * per_loop / 3) <= 20
-
-
-@pytest.mark.parametrize("kind", ["instructions", "blocks", "branches", "memory"])
-def test_oldest_are_dropped_where_that_is_wanted(guest, kind):
-    g = endless(guest)
-    whole = g.machine.trace(kind, capacity=1 << 15)
-    ring = g.machine.trace(kind, capacity=1024, when_full="drop-oldest")
-    assert g.run(20_000).reason is StopReason.BUDGET
-    assert len(ring) == 1024 and ring.dropped == len(whole) - 1024
-    assert np.array_equal(ring.array, whole.array[-1024:])
-
-
-def test_file_takes_more_than_the_buffer(guest, tmp_path):
-    g = endless(guest)
-    with g.machine.trace("instructions", file=tmp_path / "trace.npy", capacity=1024) as trace:
-        assert g.run(50_000).reason is StopReason.BUDGET
-    assert list(np.load(tmp_path / "trace.npy")["step"]) == list(range(50_000)) and len(trace) == 50_000
-
-
 # --- Filters ---------------------------------------------------------------------------------------------------------
 
 def test_function_counts_alone(traced):

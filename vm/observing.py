@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vm.profiling.names import Naming
     from vm.profiling.profile import Profile
     from vm.runner import Runner
-    from vm.trace import Kind, Trace, WhenFull
+    from vm.trace import Consumer, Kind, Trace, WhenFull
     from vm_native.execution.native_machine import NativeMachine
     from vm_native.execution.scheduler import Scheduler
     from vm_native.riscv.isa import Isa
@@ -291,7 +291,8 @@ class SightsOfMachine(ABC):
 
     def trace(self, kind: Kind, *, where: range | str | None = None, privilege: int | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
-              when_full: WhenFull = "stop", file: str | PathLike[str] | None = None) -> Trace:
+              when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
+              ) -> Trace:
         """Record what happens from now on, until `stop()` of the `Trace`, or to the end of a `with` block.
 
         The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
@@ -303,6 +304,8 @@ class SightsOfMachine(ABC):
           anything is lost; or "drop-oldest".
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
           `stop`.
+        - consumer: is called with the records, as an array that is only good in the call, each time there is no room
+          for more, and by `stop`. Where it returns False the run ends with reason `trace-full`.
 
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
@@ -310,7 +313,7 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, self._end_trace)
+                      file, consumer, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["instructions", "blocks", "branches", "memory", "traps", "mmio"]
 WhenFull = Literal["stop", "drop-oldest"]
+Consumer = Callable[["NDArray[Any]"], object]
 
-LEAST_CAPACITY = 1 << 10            # records
+SLACK = 64                          # records: a buffer with less room than that is full
+LEAST_CAPACITY = 2 * SLACK
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NPY_HEADER_BYTES = 1024             # whatever the number in it
 SHOWN_ROWS = 10
@@ -71,13 +73,16 @@ class Trace:
     """
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
-                 when_full: WhenFull, file: str | PathLike[str] | None, ended: Callable[[Trace], None]):
+                 when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
+                 ended: Callable[[Trace], None]):
         """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written."""
         if kind not in get_args(Kind):
             raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
         if when_full not in get_args(WhenFull):
             raise ConfigurationError(f"when_full={when_full!r}: it is {' or '.join(map(repr, get_args(WhenFull)))}")
-        if file is not None and when_full != "stop":
+        if file is not None and consumer is not None:
+            raise ConfigurationError("file= and consumer=: records go to one of them")
+        if (file is not None or consumer is not None) and when_full != "stop":
             raise ConfigurationError(f"when_full={when_full!r}: a trace into a file has all of it")
         capacity = whole_number("capacity", capacity)
         if capacity < LEAST_CAPACITY:
@@ -87,6 +92,7 @@ class Trace:
         self._dtype = DTYPES[kind]
         self._ended = ended
         self._written = 0
+        self._consumer = consumer
         self._stream: BinaryIO | None = None
         try:
             self._native: NativeRecorder = NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start,
@@ -116,7 +122,7 @@ class Trace:
         return np.concatenate((records[self._native.count:], newest)) if self._native.wrapped else newest
 
     def __len__(self) -> int:
-        """How many records there are, in the file too."""
+        """How many records there are, in the file too, or with the consumer."""
         return self._written + (0 if self.file is not None and self._stream is None else len(self.array))
 
     @property
@@ -137,22 +143,24 @@ class Trace:
         """Record no more; what is recorded stays. Twice is harmless."""
         self._native.stop()
         self._ended(self)
+        self.flush()
         if self._stream is not None:
-            self.flush()
             with self._stream as stream:
                 stream.seek(0)
                 stream.write(npy_header(self._dtype, self._written))
             self._stream = None
 
     def flush(self) -> bool:
-        """Write to the file what is recorded; False where there is none."""
-        if self._stream is None:
+        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more."""
+        if self._stream is None and self._consumer is None:
             return False
         records = self.array
-        self._stream.write(records.tobytes())
+        if self._stream is not None:
+            self._stream.write(records.tobytes())
+        more = self._consumer is None or self._consumer(records) is not False
         self._written += len(records)
         self.clear()
-        return True
+        return more
 
     def __enter__(self) -> Trace:
         return self

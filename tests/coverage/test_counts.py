@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+import vm
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -69,3 +70,176 @@ def test_every_instruction_is_counted_as_often_as_it_is_executed(covered):
         g.finish()
     assert coverage.counts() == executed(covered())
     assert list(coverage.addresses) == sorted(coverage.counts())
+
+
+@pytest.mark.parametrize("harts", [1, 3])
+def test_however_far_the_run_has_come_all_is_counted(covered, harts):
+    """Budgets of every length: the block that a hart is in counts as far as it came."""
+    g = covered(harts=harts)
+    for hart in g.machine.harts:
+        hart.csr["mtvec"] = g.address("handler")
+    coverage, faults = g.machine.coverage(), 0
+    for _ in range(260):
+        before = [hart.steps for hart in g.machine.harts]
+        g.run(1)
+        ran = next(hart for hart in g.machine.harts if hart.steps > before[hart.id])
+        faults += ran.pc == g.address("handler") and ran.csr["mcause"] == LOAD_FAULT
+        assert sum(coverage.counts().values()) == g.machine.steps - faults
+    coverage.stop()
+    counts = coverage.counts()
+    assert sum(counts.values()) == sum(coverage.opcodes().values()) == sum(coverage.extensions().values())
+    g.run(100)
+    assert coverage.counts() == counts
+
+
+def test_division_of_the_run_changes_nothing_but_where_it_is_looked_at(covered):
+    found = []
+    for piece in (1, 2, 3, 7, 50, 100_000):
+        g = covered()
+        with g.machine.coverage() as coverage:
+            while g.run(piece).reason is StopReason.BUDGET:
+                pass
+        found.append((coverage.blocks.tolist(), coverage.edges.tolist()))
+    assert all(each == found[0] for each in found)
+
+
+def test_edges_lead_from_the_last_instruction_to_the_first_of_the_next(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    edges = {(source, target): count for source, target, count in coverage.edges.tolist()}
+    ecall, load, handler = g.address("even"), g.address("even") + 4, g.address("handler")
+    assert edges[ecall, handler] == edges[load, handler] == 10
+    assert edges[handler + 10, ecall + 4] == edges[handler + 10, load + 4] == 10        # mret
+    assert {target for source, target in edges if source == ecall} == {handler}
+    blocks = {start: size for start, size, _ in coverage.blocks.tolist()}
+    assert blocks[ecall] == 4 and load not in blocks        # of which nothing was executed to its end
+
+
+def test_functions_have_calls_and_instructions(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    found = {function.name: function for function in coverage.functions()}
+    assert (found["twice"].calls, found["twice"].instructions) == (20, 40)
+    assert (found["odd"].calls, found["even"].calls) == (10, 10)
+    assert sum(function.instructions for function in found.values()) == sum(coverage.counts().values())
+
+
+def test_two_together_are_the_sum(covered):
+    g = covered()
+    with g.machine.coverage() as first:
+        g.run(60)
+    with g.machine.coverage() as second:
+        g.finish()
+    both, whole = first | second, executed(covered())
+    assert both.counts() == whole
+    assert both.covers(g.address("odd")) and not both.covers(g.address("trap_m"))
+    assert (both | both).counts() == {address: 2 * count for address, count in whole.items()}
+
+
+def test_two_at_once_each_count_what_is_while_they_are_on(covered):
+    """Also where one begins and ends in the middle of a block of the other."""
+    for begin in range(30, 42):
+        g = covered()
+        whole = g.machine.coverage()
+        g.run(begin)
+        with g.machine.coverage() as part:
+            g.run(13)
+        g.finish()
+        assert sum(part.counts().values()) == 13 - faults_in(covered(), begin, 13)
+        assert whole.counts() == executed(covered()), begin
+
+
+def faults_in(g, begin: int, count: int) -> int:
+    g.run(begin)
+    faults = 0
+    for _ in range(count):
+        g.run(1)
+        faults += g.hart.pc == g.address("handler") and g["mcause"] == LOAD_FAULT
+    return faults
+
+
+def test_clear_forgets(covered):
+    g = covered()
+    coverage = g.machine.coverage()
+    g.run(31)
+    coverage.clear()
+    assert coverage.counts() == {} and len(coverage.edges) == 0
+    g.run(5)
+    assert sum(coverage.counts().values()) == 5
+
+
+def test_restore_loses_nothing(covered):
+    g = covered()
+    g.run(20)
+    snapshot = g.machine.snapshot()
+    coverage = g.machine.coverage()
+    for steps in range(1, 9):
+        g.run(steps)
+        g.machine.restore(snapshot)
+    assert sum(coverage.counts().values()) == sum(range(1, 9))
+
+
+def test_function_alone_is_counted_by_where_its_blocks_begin(covered):
+    g = covered()
+    with g.machine.coverage(where=range(g.address("twice"), g.address("handler"))) as coverage:
+        g.finish()
+    assert coverage.blocks.tolist() == [(g.address("twice"), 6, 20)]
+
+
+def test_forgotten_coverage_and_machine_are_collected(covered):
+    g = covered()
+    g.machine.coverage()
+    g.machine.edge_map()
+    g.finish()
+
+
+def test_edge_map_counts_edges_and_wraps(guest):
+    g = guest("""
+    li   s1, 300
+loop:
+    addi s1, s1, -1
+    bnez s1, loop
+    wfi
+""")
+    with g.machine.edge_map(bits=10) as edges:
+        g.finish()
+        assert len(edges) == 1024
+        assert sorted(edges.array[edges.array > 0].tolist())[-1] == (298 & 255)         # from the loop to itself
+        assert edges.array.astype(int).sum() < 300
+        edges.array[:] = 7
+        edges.clear()
+        assert not edges.array.any()
+    with pytest.raises(vm.ConfigurationError, match="bits=3: from 8 to 30"):
+        g.machine.edge_map(bits=3)
+
+
+def test_edge_map_is_the_same_however_it_runs(covered):
+    maps = []
+    for piece in (1, 3, 100_000):
+        g = covered()
+        with g.machine.edge_map() as edges:
+            while g.run(piece).reason is StopReason.BUDGET:
+                pass
+        maps.append(edges.array.tobytes())
+    assert maps[0] == maps[1] == maps[2] and any(maps[0])
+
+
+def test_it_shows_in_a_notebook_and_a_terminal(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    assert repr(coverage) == (f"<Coverage: {len(coverage.blocks)} blocks, {len(coverage.edges)} edges, "
+                              f"{len(coverage.addresses)} instructions>")
+    assert "twice" in coverage._repr_html_() and "twice" in str(coverage)
+    assert str(coverage).splitlines()[1].split() == ["calls", "instructions", "function"]
+
+
+def test_code_is_what_it_was_at_the_end(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        g.finish()
+    opcodes = coverage.opcodes()
+    g.memory.clear(g.address("_start"), 64)
+    assert coverage.opcodes() == opcodes and "unknown" not in opcodes

@@ -10,6 +10,7 @@ import click
 
 from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
 from vm.cli.options import Address, machine_options
+from vm.cli.places import refuse_unwritable
 
 if TYPE_CHECKING:
     from vm.profiling.profile import Profile
@@ -91,10 +92,7 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
     if every is not None and seconds is not None:
         raise click.UsageError("say either --every or --seconds", context)
     files = {name: options.pop(name) for name in FILES}
-    for name, path in files.items():
-        folder = os.path.dirname(path or "") or "."
-        if path and not os.access(folder, os.W_OK):
-            raise click.UsageError(f"--{name} {path}: no folder that can be written: {folder}", context)
+    refuse_unwritable(**files)
     from vm.cli.session import run_to_end
 
     if files["png"]:

@@ -82,6 +82,8 @@ def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
             return NOT_DONE, "not done within --max-instructions"
         case StopReason.TIMEOUT:
             return NOT_DONE, "not done within --timeout"
+        case StopReason.TRACE_FULL:
+            return 0, "the trace has --limit records"
         case StopReason.REPLAYED:
             return 0, "the log ends here"
         case StopReason.IDLE:

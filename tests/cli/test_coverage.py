@@ -1,0 +1,58 @@
+"""`vm coverage`: what is listed, what is written, and that the guest is that of `vm run`."""
+
+import subprocess
+
+import pytest
+
+import vm
+from tests.cli.conftest import COMMAND
+from tests.coverage.programs import program
+
+USAGE = 2
+
+
+def run(*arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([*COMMAND, "coverage", *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          stdin=subprocess.DEVNULL, check=False)
+
+
+def test_functions_and_opcodes_are_listed(guest):
+    result = run(guest("exit-3"), "--functions", "--opcodes", "--memory", "2M")
+    assert result.returncode == 3 and result.stdout == ""
+    summary, headings, *rows = result.stderr.splitlines()
+    assert "blocks" in summary and headings.split() == ["calls", "instructions", "function"]
+    with vm.Machine(memory="2M") as machine:
+        machine.load(guest("exit-3"))
+        with machine.coverage() as coverage:
+            machine.run()
+    functions = [f"{line.calls:>14,}  {line.instructions:>16,}  {line.name}" for line in coverage.functions()]
+    assert rows[:len(functions)] == functions
+    assert sum(int(row.split()[0].replace(",", "")) for row in rows[len(functions):]) == 2 * machine.steps
+
+
+def test_files_are_those_of_the_machine(tmp_path):
+    result = run(program(), "--drcov", tmp_path / "drcov", "--lcov", tmp_path / "lcov", "--quiet", "--memory", "2M")
+    assert (result.stdout, result.stderr) == ("", "")
+    with vm.Machine(memory="2M") as machine:
+        machine.load(program())
+        with machine.coverage() as coverage:
+            machine.run()
+    coverage.drcov(tmp_path / "expected")
+    assert (tmp_path / "drcov").read_bytes() == (tmp_path / "expected").read_bytes()
+    coverage.lcov(tmp_path / "expected")
+    assert (tmp_path / "lcov").read_text() == (tmp_path / "expected").read_text()
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    (("--where", "nowhere"), "--where nowhere: is no function"),
+    (("--lcov", "/no/such/folder/x"), "--lcov /no/such/folder/x: no folder that can be written"),
+    (("--append", "x"), "--append: goes with --kernel"),
+])
+def test_what_is_wrong_is_said_in_one_line(guest, options, expected):
+    result = run(guest("loop"), *options)
+    assert result.returncode == USAGE and expected in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_file_without_lines_is_named(guest, tmp_path):
+    result = run(guest("exit-3"), "--lcov", tmp_path / "lcov", "--quiet")
+    assert result.returncode == 1 and "has no lines of sources; compile it with -g" in result.stderr

@@ -1,0 +1,86 @@
+"""`vm trace`: what a guest does, in a file."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
+from vm.cli.options import Address, machine_options
+from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+
+if TYPE_CHECKING:
+    from vm.trace import Kind
+
+KINDS = ("instructions", "blocks", "branches", "memory", "traps", "mmio")
+OF_A_TRACE = ("kind", "output", "form", "where", "privilege", "limit", "max_instructions", "timeout", "quiet")
+
+EXAMPLES = """\b
+Examples:
+  vm trace firmware.elf --kind memory --where main -o main.npy
+  vm trace firmware.elf --format spike -o commits.log"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option("--kind", type=click.Choice(KINDS), default="instructions", show_default=True, help="What is recorded.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Where to.  [default: standard error]")
+@click.option("--format", "form", type=click.Choice(["npy", "text", "spike"]),
+              help="A NumPy file, a line for each record, or as Spike's --log-commits.  [default: npy for FILE.npy, or "
+                   "text]")
+@click.option("--where", metavar="NAME|A-B", help="Only instructions of this function, or at these addresses.")
+@click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only instructions of this privilege.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
+@click.option("--address", type=Address(), metavar="ADDR", help="Load FILE, or the kernel, as raw bytes here.")
+@click.option("--kernel", metavar="FILE", help="Boot this in supervisor mode, as vm boot does.")
+@click.option("--initrd", metavar="FILE", help="Initial RAM disk of a kernel.")
+@click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
+@click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
+@machine_options(memory="512M", clock="virtual")
+@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
+@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+              help="Stop after so much time on the host.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended.")
+def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: str | None,
+          limit: int | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
+          firmware: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
+          **options: Any) -> int:
+    """Run FILE, or a kernel, and write down what it does.
+
+    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal. Exit
+    codes are those of `vm run`.
+
+    The log of `--format spike` has a line for each instruction that has retired: privilege, pc, word, the register that
+    it wrote and its new value, and memory. Left out are what it wrote to control and status registers, also to
+    fflags and mstatus, the values that atomics wrote to memory, and what cbo.zero and amocas.q do there.
+    """
+    context = click.get_current_context()
+    if (file is None) == (kernel is None):
+        raise click.UsageError("say either FILE or --kernel FILE", context)
+    if kernel is None and (others := given_among(OF_A_KERNEL)):
+        raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
+    form = form or ("npy" if output and output.endswith(".npy") else "text")
+    if form == "npy" and output is None:
+        raise click.UsageError("--format npy needs --output FILE", context)
+    if form == "spike" and kind != "instructions":
+        raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", context)
+    refuse_unwritable(output=output)
+    from vm.cli.session import run_to_end
+    from vm.cli.tracing import NpyFile, SpikeLog, TextLines, Writer
+
+    beside_a_snapshot = (*FROM_A_FILE, *OF_A_TRACE)
+    with ExitStack() as stack:
+        machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options,
+                                                 beside_a_snapshot))
+        scope: dict[str, Any] = {"where": place_in(machine.program, where),
+                                 "privilege": None if privilege is None else PRIVILEGES[privilege]}
+        stream: Any = (sys.stderr if output is None else stack.enter_context(
+            open(output, "wb") if form == "npy" else open(output, "w", encoding="utf-8")))
+        writers: dict[str, type[Writer]] = {"npy": NpyFile, "text": TextLines, "spike": SpikeLog}
+        writer = writers[form](stream, kind, limit)
+        stack.enter_context(writer.traces(machine, scope))
+        return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)

@@ -1,0 +1,117 @@
+"""The formats that `vm trace` writes, as records come."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vm.trace import DTYPES, LEAST_CAPACITY, SLACK, npy_header, shown
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from vm.machine import Machine
+    from vm.trace import Kind, Trace
+
+CHUNK = 1 << 18                     # records between two writes
+NO_REGISTER, FIRST_F = 255, 32      # in a record
+WRITE = 2                           # its `access`
+
+
+class Writer(ABC):
+    """Writes the records of a trace to a stream, of which there are `limit` at most."""
+
+    def __init__(self, stream: Any, kind: Kind, limit: int | None):
+        self._stream = stream
+        self._kind: Kind = kind
+        self._left = limit
+        self.count = 0
+
+    @contextmanager
+    def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
+        """Inside, what the machine does is written."""
+        with machine.trace(self._kind, capacity=self._capacity(), consumer=self._take, **scope):
+            yield
+
+    def _capacity(self) -> int:
+        """The buffer is full as soon as there are enough."""
+        return CHUNK if self._left is None else max(LEAST_CAPACITY, min(CHUNK, self._left + SLACK))
+
+    def _take(self, records: NDArray[Any]) -> bool:
+        records = records[:self._left]
+        self.write(records)
+        self.count += len(records)
+        if self._left is not None:
+            self._left -= len(records)
+        return self._left is None or self._left > 0
+
+    @abstractmethod
+    def write(self, records: NDArray[Any]) -> None: ...
+
+
+class NpyFile(Writer):
+    """As `Machine.trace(file=...)`."""
+
+    def write(self, records: NDArray[Any]) -> None:
+        if not self.count:
+            self._stream.write(npy_header(DTYPES[self._kind], 0))
+        self._stream.write(records.tobytes())
+
+    @contextmanager
+    def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
+        with super().traces(machine, scope):
+            yield
+        self._stream.seek(0)
+        self._stream.write(npy_header(DTYPES[self._kind], self.count))
+
+
+class TextLines(Writer):
+    """Names and values."""
+
+    def write(self, records: NDArray[Any]) -> None:
+        names = records.dtype.names or ()
+        for record in records:
+            self._stream.write(" ".join(f"{name}={shown(name, record[name])}" for name in names) + "\n")
+
+
+class SpikeLog(Writer):
+    """Spike's --log-commits, of two traces."""
+
+    @contextmanager
+    def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
+        self._accesses: dict[int, tuple[int, int, int, int]] = {}       # by their steps
+        with machine.trace("memory", capacity=CHUNK, consumer=self._keep, **scope) as memory:
+            self._memory: Trace = memory
+            with super().traces(machine, scope):
+                yield
+
+    def _keep(self, records: NDArray[Any]) -> None:
+        for record in records[["step", "access", "size", "address", "value"]].tolist():
+            self._accesses[record[0]] = record[1:]
+
+    def write(self, records: NDArray[Any]) -> None:
+        self._memory.flush()
+        for step, pc, word, hart, privilege, register, trapped, value in records[
+                ["step", "pc", "instruction", "hart", "privilege", "register", "trapped", "value"]].tolist():
+            access = self._accesses.pop(step, None)
+            if not trapped:
+                length = 8 if word & 3 == 3 else 4
+                self._stream.write(f"core{hart:>4}: {privilege} {pc:#018x} ({word:#0{2 + length}x})"
+                                   f"{written(register, value)}{accessed(access)}\n")
+
+
+def written(register: int, value: int) -> str:
+    if register == NO_REGISTER:
+        return ""
+    name = f"x{register}" if register < FIRST_F else f"f{register - FIRST_F}"
+    return f" {name:<3} {value:#018x}"
+
+
+def accessed(access: tuple[int, int, int, int] | None) -> str:
+    """A store with its value; what an atomic wrote is not known."""
+    if access is None:
+        return ""
+    kind, size, address, value = access
+    return f" mem {address:#018x}" + (f" {value:#0{2 + 2 * size}x}" if kind == WRITE else "")
