@@ -162,7 +162,7 @@ class Inputs(Stateful):
     @property
     def watching(self) -> bool:
         """Whether anything can come from a file descriptor."""
-        return any(self._heard())
+        return next(self._heard(), None) is not None        # number 0 is one, too
 
     def poll(self, seconds: float | None = None) -> None:
         """Sleep a while, never longer than `seconds`, or until something can be read; then take it."""
