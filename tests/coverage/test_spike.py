@@ -70,7 +70,7 @@ def test_compiled_program_is_covered_as_on_spike(name, hart):
         assert sum(coverage.opcodes().values()) == expected.total()
 
 
-@pytest.mark.parametrize("programs", [15, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("programs", [15, pytest.param(300, marks=pytest.mark.slow)])
 def test_random_programs_are_covered_as_on_spike(programs):
     """As far as our hart needs no values of Spike's: of time, and of what comes at another time there."""
     isa = isa_strings.DEFAULT
