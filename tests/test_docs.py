@@ -139,14 +139,18 @@ PYTEST_PAGE = ROOT / "docs" / "how-to" / "pytest.md"
 
 
 @pytest.fixture
-def project(tmp_path):
-    """The firmware of the example, with the ini file and the tests of the page."""
+def page():
+    return PYTEST_PAGE
+
+
+@pytest.fixture
+def project(tmp_path, page):
+    """The firmware of the example, with the ini file of the page."""
     tools.require("make")
     shutil.copytree(ROOT / "docs" / "examples" / "firmware", tmp_path, dirs_exist_ok=True)
     (tmp_path / "test_firmware.py").unlink()
     subprocess.run(["make", "-C", tmp_path, f"PYTHON={sys.executable}"], check=True, timeout=300)
-    shown = blocks(PYTEST_PAGE)
-    (ini,) = [block.text for block in shown if block.info == "toml"]
+    (ini,) = [block.text for block in blocks(page) if block.info == "toml"]
     (tmp_path / "pyproject.toml").write_text(ini)
     return tmp_path
 
@@ -158,9 +162,11 @@ def run_pytest(folder: Path) -> str:
                           check=False).stdout
 
 
-@pytest.mark.parametrize("kind", [PYTEST, pytest.param(PYTEST_NETWORK, marks=pytest.mark.network)])
-def test_tests_of_the_pytest_page_pass(project, kind):
-    for number, block in enumerate(block for block in blocks(PYTEST_PAGE) if block.info == kind):
+@pytest.mark.parametrize(("page", "kind"), [
+    pytest.param(page, kind, marks=pytest.mark.network if kind == PYTEST_NETWORK else (), id=f"{page.stem} {kind}")
+    for page in PAGES for kind in sorted(kinds_in(page) & {PYTEST, PYTEST_NETWORK})])
+def test_tests_of_a_page_pass(project, page, kind):
+    for number, block in enumerate(block for block in blocks(page) if block.info == kind):
         (project / f"test_{number}.py").write_text(block.text)
     result = run_pytest(project)
     assert " passed" in result and " failed" not in result and " error" not in result, result
