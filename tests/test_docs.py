@@ -32,6 +32,7 @@ COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
 SIGNATURE = "py"
 BUILT = "{.python .built}"                      # on what a page has built
+UNICORN = "{.python .unicorn}"                  # beside which the page does the same
 # Files of a project's tests; a test that fails, which belongs to the first of them; and what is said of it.
 PYTEST, PYTEST_NETWORK = "{.python .pytest}", "{.python .pytest .network}"
 FAILING, REPORT = "{.python .failing}", "{.text .report}"
@@ -53,7 +54,8 @@ def blocks(page: Path) -> list[Block]:
 def run_page(page: Path, kinds: tuple[str, ...]) -> int:
     """Run the blocks of these kinds in one namespace; how many there were."""
     namespace: dict[str, object] = {"__name__": "__docs__"}
-    printed, count = "", 0
+    printed: str | None = None
+    count = 0
     for block in blocks(page):
         if block.info in kinds:
             output = io.StringIO()
@@ -61,7 +63,9 @@ def run_page(page: Path, kinds: tuple[str, ...]) -> int:
                 exec(compile("\n" * block.line + block.text, str(page), "exec"), namespace)
             printed, count = output.getvalue(), count + 1
         elif block.info == OUTPUT:
-            assert printed == block.text, f"{page.name}, line {block.line}"
+            assert printed in (block.text, None), f"{page.name}, line {block.line}"      # None: of what did not run
+        elif block.info in (PYTHON, NETWORK, UNICORN):
+            printed = None
     with contextlib.ExitStack() as whole_page:
         shared: dict[str, object] = {}
         for name, test in namespace.items():
@@ -93,6 +97,12 @@ def kinds_in(page: Path) -> set[str]:
 def test_page(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_page(page, (PYTHON,))
+
+
+def test_what_unicorn_does_beside_a_page(tmp_path, monkeypatch):
+    pytest.importorskip("unicorn")
+    monkeypatch.chdir(tmp_path)
+    assert run_page(ROOT / "docs" / "from-unicorn.md", (UNICORN,))
 
 
 @pytest.mark.network
@@ -129,14 +139,18 @@ PYTEST_PAGE = ROOT / "docs" / "how-to" / "pytest.md"
 
 
 @pytest.fixture
-def project(tmp_path):
-    """The firmware of the example, with the ini file and the tests of the page."""
+def page():
+    return PYTEST_PAGE
+
+
+@pytest.fixture
+def project(tmp_path, page):
+    """The firmware of the example, with the ini file of the page."""
     tools.require("make")
     shutil.copytree(ROOT / "docs" / "examples" / "firmware", tmp_path, dirs_exist_ok=True)
     (tmp_path / "test_firmware.py").unlink()
     subprocess.run(["make", "-C", tmp_path, f"PYTHON={sys.executable}"], check=True, timeout=300)
-    shown = blocks(PYTEST_PAGE)
-    (ini,) = [block.text for block in shown if block.info == "toml"]
+    (ini,) = [block.text for block in blocks(page) if block.info == "toml"]
     (tmp_path / "pyproject.toml").write_text(ini)
     return tmp_path
 
@@ -148,9 +162,11 @@ def run_pytest(folder: Path) -> str:
                           check=False).stdout
 
 
-@pytest.mark.parametrize("kind", [PYTEST, pytest.param(PYTEST_NETWORK, marks=pytest.mark.network)])
-def test_tests_of_the_pytest_page_pass(project, kind):
-    for number, block in enumerate(block for block in blocks(PYTEST_PAGE) if block.info == kind):
+@pytest.mark.parametrize(("page", "kind"), [
+    pytest.param(page, kind, marks=pytest.mark.network if kind == PYTEST_NETWORK else (), id=f"{page.stem} {kind}")
+    for page in PAGES for kind in sorted(kinds_in(page) & {PYTEST, PYTEST_NETWORK})])
+def test_tests_of_a_page_pass(project, page, kind):
+    for number, block in enumerate(block for block in blocks(page) if block.info == kind):
         (project / f"test_{number}.py").write_text(block.text)
     result = run_pytest(project)
     assert " passed" in result and " failed" not in result and " error" not in result, result
@@ -177,8 +193,8 @@ def test_code_fits_the_page(page):
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, PYTEST, PYTEST_NETWORK, FAILING, REPORT, *SOURCES, "shell",
-             "text", "toml", "yaml", "mermaid"}
+    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, UNICORN, PYTEST, PYTEST_NETWORK, FAILING, REPORT, *SOURCES,
+             "shell", "text", "toml", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 
