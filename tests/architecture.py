@@ -31,7 +31,7 @@ PYTHON = (
     ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
      "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log"),
-    ("memory", "registers", "hart", "hooks", "scope", "snapshots"),
+    ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
     ("disks",),
     ("devices",),
     ("loaders", "guests", "images"),

@@ -11,6 +11,8 @@ import numpy as np
 from vm.arguments import whole_number
 from vm.display import html_table
 from vm.errors import ConfigurationError
+from vm.scatter import scatter
+from vm.scope import PRIVILEGES
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
@@ -172,10 +174,20 @@ class Trace:
         where = "" if self.file is None else f" in {self.file}"
         return f"<Trace of {self.kind}: {len(self):,} records{where}>"
 
+    def svg(self) -> str:
+        """A picture: steps go right, and addresses up: those that are accessed, else those of instructions. Pages in
+        which nothing is are left out.
+        """
+        records = self.array
+        accesses = self.kind in ("memory", "mmio")
+        groups = records["access"] - 1 if accesses else np.searchsorted(PRIVILEGES, records["privilege"])
+        return scatter(records["step"], records["address" if accesses else "pc"], groups,
+                       ("read", "write", "both") if accesses else ("user", "supervisor", "machine"), repr(self)[1:-1])
+
     def _repr_html_(self) -> str:
         rows = [(f"step {row['step']}", ", ".join(f"{name} {shown(name, row[name])}" for name in row.dtype.names
                                                   if name != "step")) for row in self.array[:SHOWN_ROWS]]
-        return html_table(repr(self)[1:-1], rows)
+        return self.svg() + html_table(f"the first {len(rows)}", rows)
 
 
 def shown(name: str, value: Any) -> str:
