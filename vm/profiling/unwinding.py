@@ -44,7 +44,8 @@ class Words:
         page = self._page(address)
         if page is None or address & 7:
             return None
-        return WORD.unpack_from(page, address & OFFSET)[0]
+        word: int = WORD.unpack_from(page, address & OFFSET)[0]
+        return word
 
     def is_behind_a_call(self, address: int) -> bool:
         """Whether a jump that links to ra ends there: jal and jalr, or c.jalr (unprivileged specification)."""

@@ -105,6 +105,8 @@ def read_exits(exits: bool | str, encoding: dict[str, Any]) -> int:
     if isinstance(exits, bool):
         return 0xFFFF_FFFF if exits else 0
     field = exits.removesuffix("!=0")
+    low: int
+    width: int
     if field in encoding["fields"]:
         low, width = encoding["fields"][field]
     else:
