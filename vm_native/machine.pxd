@@ -372,6 +372,7 @@ cdef struct FrontEnd:
     uint64_t access_fault[3]        # trap causes of a failed bus access, by its kind
     uint64_t misaligned[2]          # trap causes of a misaligned atomic: READ (a load-reserved), WRITE
     Helper* helpers
+    uint64_t call_causes            # a bit for each trap that an instruction is there to raise
     uint64_t privilege_bits         # of a mode: the privilege of instructions
     int jump_helper                 # a helper that is a branch or a jump
     int sink                        # the register slot that takes writes to nowhere

@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu, Machine, RecordKind, Recorder, Visit
+from vm_native.probes.visits cimport MULTIPLIER
 
 cdef enum:
     RECORDED_READ = 1       # Record.access
@@ -9,12 +10,6 @@ cdef enum:
     RECORDED_IF_DONE = 4    # of a store-conditional, until it is known
     NO_SLOT = 0xFF          # Record.detail of a step that writes no register
     USUAL_MAP_BITS = 16     # of a map of edges
-
-cdef extern from *:
-    """
-    #define VM_MULTIPLIER 0x9E3779B97F4A7C15ULL
-    """
-    uint64_t MULTIPLIER "VM_MULTIPLIER"     # of hashes: 2**64 divided by the golden ratio
 
 cdef inline uint64_t place_in_map(uint64_t pc, int bits) noexcept nogil:
     # Of a block, in a map of edges.

@@ -9,7 +9,6 @@ engine divides code and time. An instruction that is repeated (it had to wait fo
 access that traps, and so does not happen, is not.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
@@ -20,12 +19,11 @@ from vm_native.machine cimport (
     machine_steps, privilege_of, store_position,
 )
 from vm_native.probes.hooks cimport covers, is_in_space, is_wanted, tell_all, told_before
+from vm_native.probes.visits cimport count_visit, open_table, visit_of
 
 cdef enum:
     SLACK = 64              # records that fit when a buffer counts as full: the run stops behind the instruction
-    FIRST_VISIT_BITS = 10
     EVERY_PRIVILEGE = 0b1111
-    CALL_CAUSES = 1 << 3 | 1 << 8 | 1 << 9 | 1 << 11    # exceptions that an instruction is there to raise
 
 # How much of a Record each kind has, and what translations have in them for it.
 cdef int[8] SIZES
@@ -183,33 +181,6 @@ cdef void come_back(Cpu* cpu) noexcept nogil:
     cpu.sequel = NOWHERE
 
 
-cdef inline uint64_t hash_of(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    return ((a * MULTIPLIER ^ b) * MULTIPLIER ^ c) * MULTIPLIER
-
-
-cdef Visit visit_of(Cpu* cpu, uint64_t pc) noexcept nogil:
-    """Of the block that the hart is in, or has left for this pc; not yet counted. One that goes on is left nowhere."""
-    if cpu.transfer == NOWHERE:
-        return Visit(cpu.block_pc, pc | NO_BRANCH, NOWHERE, 0, 0)
-    return Visit(cpu.block_pc, cpu.transfer, pc, cpu.transfer_length, 0)
-
-
-cdef void count_visit(Recorder* recorder, Visit of) noexcept nogil:
-    cdef Visit* visit
-    if of.start == NOWHERE:
-        return
-    visit = place_of(recorder, &of)
-    if visit.count == 0:
-        if 2 * recorder.visit_count >> recorder.visit_bits:
-            if not widen(recorder):
-                recorder.dropped += 1
-                return
-            visit = place_of(recorder, &of)
-        recorder.visit_count += 1
-        visit[0] = of
-    visit.count += 1
-
-
 cdef void cut_block(Cpu* cpu) noexcept nogil:
     """Count the block that the hart was in when its last slice ended, as far as it came: another begins here for those
     that count blocks.
@@ -233,33 +204,6 @@ cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil:
             return visit_of(cpu, cpu.left_pc)
     none.start = NOWHERE
     return none
-
-
-cdef Visit* place_of(Recorder* recorder, const Visit* of) noexcept nogil:
-    """Where it is counted, or can be."""
-    cdef uint64_t mask = (1ULL << recorder.visit_bits) - 1
-    cdef uint64_t i = hash_of(of.start, of.source, of.target) >> (64 - recorder.visit_bits)
-    cdef Visit* visit = &recorder.visits[i]
-    while visit.count and (visit.start != of.start or visit.source != of.source or visit.target != of.target
-                           or visit.length != of.length):
-        i = (i + 1) & mask
-        visit = &recorder.visits[i]
-    return visit
-
-
-cdef bint widen(Recorder* recorder) noexcept nogil:
-    cdef Visit* old = recorder.visits
-    cdef Visit* new = <Visit*>calloc(2ULL << recorder.visit_bits, sizeof(Visit))
-    cdef uint64_t i
-    if new == NULL:
-        return False
-    recorder.visits = new
-    recorder.visit_bits += 1
-    for i in range(1ULL << (recorder.visit_bits - 1)):
-        if old[i].count:
-            place_of(recorder, &old[i])[0] = old[i]
-    free(old)
-    return True
 
 
 cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
@@ -414,7 +358,7 @@ cdef void record_trap(
         return
     if executed and cpu.sequel != NOWHERE:
         cpu.transfer = NOWHERE          # this very instruction was about to leave its block
-        if cause < 64 and CALL_CAUSES >> cause & 1:
+        if cause < 64 and cpu.front_end.call_causes >> cause & 1:
             length = cpu.transfer_length
     if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
         cpu.state.pc = pc               # of a block that it did not enter
@@ -502,9 +446,7 @@ cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
         recorder.next = recorder.start
         recorder.limit = recorder.room - SLACK * recorder.record_bytes
     elif recorder.kind == RECORD_VISITS:
-        recorder.visit_bits = FIRST_VISIT_BITS
-        recorder.visits = <Visit*>calloc(1 << FIRST_VISIT_BITS, sizeof(Visit))
-        if recorder.visits == NULL:
+        if not open_table(recorder):
             raise MemoryError("no room to count blocks")
     if probes.recorder_count == 0 or not probes.instruments & INSTRUMENT_BLOCKS:
         begin_anew(machine)

@@ -22,8 +22,8 @@ from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, 
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
-    FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE,
-    STORE_ACCESS, STORE_MISALIGNED,
+    BREAKPOINT, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE,
+    SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
@@ -93,6 +93,7 @@ front_end.data_bank = privilege.data_bank_of
 front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
 front_end.privilege_bits = MODE_PRIVILEGE
+front_end.call_causes = 1 << BREAKPOINT | 0b1011 << ECALL_FROM_U
 front_end.address_space = privilege.address_space
 
 
