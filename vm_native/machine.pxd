@@ -280,9 +280,10 @@ cdef struct Recorder:       # probes/records.pyx keeps it
 cdef struct Probes:         # probes/ keeps them
     Watch* watches
     int watch_count
-    int virtual_watches     # how many of them have virtual addresses
+    int virtual_watches     # how many of them have virtual addresses, and of the harts' triggers for accesses
     Breakpoint* breakpoints
     int breakpoint_count
+    int execute_triggers    # of all harts
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted
     uint32_t instruments    # Instruments that translations have
@@ -353,6 +354,11 @@ cdef struct FrontEnd:
     int (*translate_block)(Cpu* cpu, Block* block, int limit) noexcept nogil
     # Takes the trap (trap_cause, trap_value) at cpu.state.pc.
     void (*take_trap)(Cpu* cpu) noexcept nogil
+    # Triggers that the guest has set for the hart, at virtual addresses in [first, first + size); `accesses` has a bit
+    # for each of READ, WRITE, EXECUTE. Is there one, whenever it may fire? Changed ones drop translations and the TLB.
+    bint (*has_trigger)(Cpu* cpu, int accesses, uint64_t first, uint64_t size) noexcept nogil
+    # Does one fire now, before the access? Then cause and value are set.
+    bint (*trigger_fires)(Cpu* cpu, int accesses, uint64_t first, uint64_t size) noexcept nogil
     # Takes an interrupt that is due; called when attention is set, which it clears.
     void (*attend)(Cpu* cpu) noexcept nogil
     # Makes interrupts pending or takes them back, by the front end's numbers; for `interrupt` alone.

@@ -23,6 +23,10 @@ cdef enum AtomicOperation:
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
     return tlb_entry(cpu.tlb, address)
 
+cdef inline bint trigger_fires(Cpu* cpu, int accesses, uint64_t address, uint64_t size) noexcept nogil:
+    # Asked before an access that is not done by way of a tag; `accesses` has a bit for READ and for WRITE.
+    return cpu.machine.probes.virtual_watches != 0 and cpu.front_end.trigger_fires(cpu, accesses, address, size)
+
 # These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil

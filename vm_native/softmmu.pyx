@@ -191,6 +191,8 @@ cdef inline int find_operand(
     cdef uint64_t first = min(size, PAGE_SIZE - (address & PAGE_OFFSET))
     cdef Piece* piece = operand.pieces
     cdef int i, status
+    if trigger_fires(cpu, 1 << access, address, size):
+        return trap_at(cpu, uop, budget)
     operand.count = 1 if first == size else 2
     piece[0].address, piece[0].size = address, first
     piece[1].address, piece[1].size = address + first, size - first
@@ -363,19 +365,29 @@ cdef int store_to_device(
 
 cdef uint64_t ALLOWED = <uint64_t>-1        # no operand that is aligned has this address
 
+cdef enum:
+    READS_AND_WRITES = 1 << READ | 1 << WRITE
+
+
 cdef void* atomic_operand(
-    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int access, int size, uint64_t* physical, int* status
+    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int accesses, int size, uint64_t* physical, int* status
 ) noexcept nogil:
     """Host address of an aligned operand in RAM; or NULL, and `status` says how to go on.
+
+    `accesses` has a bit for READ and for WRITE; what writes needs no permission to read besides.
 
     `physical` is ALLOWED where the TLB allowed the access, so that there is nothing to do after it.
     """
     cdef TlbEntry* entry = entry_of(cpu, address)
     cdef RamRegion* region
     cdef void* host
+    cdef int access = WRITE if accesses & 1 << WRITE else READ
     physical[0] = ALLOWED
     if hits(entry.write_tag if access == WRITE else entry.read_tag, address, size):
         return <void*>(<intptr_t>address + entry.addend)
+    if trigger_fires(cpu, accesses, address, size):
+        status[0] = trap_at(cpu, uop, budget)
+        return NULL
     if address & (size - 1):
         status[0] = fault(cpu, uop, budget, cpu.front_end.misaligned[access], address)
         return NULL
@@ -409,7 +421,7 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cdef uint64_t physical, address = cpu.state.regs[uop.rs1]
     cdef int status
     cdef Piece piece
-    cdef void* host = atomic_operand(cpu, uop, budget, address, READ, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, 1 << READ, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:
@@ -431,7 +443,7 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
     cdef int status
     cdef bint done = False
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, 1 << WRITE, size, &physical, &status)
     if host == NULL:
         return status
     if cpu.reserved_host == <uint64_t>host and <uint64_t>size <= cpu.state.reservation.size:
@@ -452,7 +464,7 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
     cdef uint64_t physical, old, address = cpu.state.regs[uop.rs1]
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, READS_AND_WRITES, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:
@@ -474,7 +486,7 @@ cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     # The sink holds whatever was written to x0 last; as a source x0 is zero.
     cdef uint64_t expected = cpu.state.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
-    cdef void* host = atomic_operand(cpu, uop, budget, address, WRITE, size, &physical, &status)
+    cdef void* host = atomic_operand(cpu, uop, budget, address, READS_AND_WRITES, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:

@@ -13,7 +13,7 @@ none where the instruction before is the LR of the same width and register.
 `PARTIAL_STORE`: a misaligned store that faults in the middle has stored the bytes before on Spike, and none in ours;
 ours are given them.
 `NOT_WRITTEN`: CSRs that random programs leave alone, as the two sides then go different ways.
-`ONLY_ON_SPIKE`: numbers of CSRs that Spike has and we do not, with what they are part of.
+`ONLY_ON_SPIKE`: numbers of CSRs that Spike has and we do not, or not with every ISA, with what they are part of.
 `UNSEEN`: CSRs that Spike's log mentions although the hart has none of that number.
 `CSR_MASKS`: bits of a CSR that are compared, where not all are.
 `UNKNOWN`: extensions of our own, which neither Spike nor clang can know: their rows are compared with nothing.
@@ -51,7 +51,12 @@ NOT_WRITTEN = {
     0x320: "privileged 3.1.12: whether the instruction that ends an inhibition counts itself",
     0x747: "privileged 3.1.19: mseccfg's MML, MMWP and RLB belong to Smepmp, which Spike always has",
 }
-ONLY_ON_SPIKE = dict.fromkeys((*range(0x7A0, 0x7A5), 0x7A8, 0x5A8), "Sdtrig: --triggers=0 leaves the CSRs")
+TRIGGERS = range(0x7A0, 0x7A5)
+NOT_WRITTEN |= dict.fromkeys(TRIGGERS, "debug 5.7: which types, matches and actions there are is the hart's to choose")
+ONLY_ON_SPIKE = dict.fromkeys(TRIGGERS, "Sdtrig: it has no name on Spike, and --triggers=0 leaves the CSRs") | {
+    0x7A8: "debug 5.7.9: mcontext is optional",
+    0x5A8: "debug 5.7.8: scontext is optional",
+}
 UNSEEN = {
     0x309: "Smaia's mvip: Spike keeps mip.SSIP in it",
 }

@@ -64,8 +64,8 @@ def executable() -> Path:
 
 # Names that describe what a hart has anyway; Spike knows none of them.
 DESCRIBING = {
-    "zic64b", "ziccamoa", "ziccrse", "za64rs", "ssccptr", "sscounterenw", "ssstateen", "sstvala", "sstvecd", "ssu64xl",
-    "svbare", "sv39", "sv48", "sv57",
+    "zic64b", "ziccamoa", "ziccrse", "za64rs", "sdtrig", "ssccptr", "sscounterenw", "ssstateen", "sstvala", "sstvecd",
+    "ssu64xl", "svbare", "sv39", "sv48", "sv57",
 }  # fmt: skip
 
 

@@ -48,6 +48,9 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
     cdef int steps
     key.pc = cpu.state.pc
     key.mode = cpu.key & MODE_MASK
+    if cpu.machine.probes.execute_triggers and cpu.front_end.trigger_fires(cpu, 1 << EXECUTE, key.pc, 1):
+        status[0] = TRAP
+        return NULL
     status[0] = fetch_address(cpu, key.pc, &key.physical)
     if status[0] != CONTINUE:
         return NULL

@@ -1,10 +1,11 @@
-# Addresses before whose instruction the run stops, or a hook is called. No cached block has such an instruction in it.
+# Addresses before whose instruction the run stops, a hook is called, or a guest's trigger may fire. No cached block has
+# such an instruction in it.
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport Breakpoint, Cpu, Machine
 
 cdef inline bint has_breakpoints(Machine* machine) noexcept nogil:
-    return machine.probes.breakpoint_count != 0
+    return machine.probes.breakpoint_count != 0 or machine.probes.execute_triggers != 0
 
 cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil
 cdef bint stops_at(Cpu* cpu, const BlockKey* at) noexcept nogil

@@ -1,5 +1,5 @@
 """Breakpoints: the run stops with STOP_BREAKPOINT before the instruction at an address, virtual or physical; or hooks
-are told of that, which may be of a range of addresses.
+are told of that, which may be of a range of addresses. Where a guest has set a trigger, the hart may trap instead.
 
 Nothing is paid where none is set, and elsewhere than at one. Translation ends a block before the address, and the one
 that begins there is guarded: no other leads to it, so that the run loop comes by each time, and looks here. A block
@@ -14,6 +14,7 @@ from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport (
     EVENT_EXECUTE, STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps,
 )
+from vm_native.memory.tlb cimport EXECUTE
 from vm_native.probes.hooks cimport covers, make_room, tell, told_before
 
 
@@ -26,11 +27,15 @@ cdef inline bint is_at(Machine* machine, const Breakpoint* breakpoint, const Blo
 
 
 cdef bint is_breakpoint(Machine* machine, const BlockKey* at) noexcept nogil:
-    """Whether the instruction there has one."""
+    """Whether the instruction there has one, or a hart has a trigger for it."""
     cdef int i
     for i in range(machine.probes.breakpoint_count):
         if is_at(machine, &machine.probes.breakpoints[i], at):
             return True
+    if machine.probes.execute_triggers:
+        for i in range(machine.cpu_count):
+            if machine.front_end.has_trigger(machine.cpus[i], 1 << EXECUTE, at.pc, 1):
+                return True
     return False
 
 

@@ -12,11 +12,13 @@ from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, MCOUNTEREN_TM,
     MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIP_STIP, MSECCFG_SSEED, MSECCFG_USEED,
     MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MXR, MSTATUS_SD, MSTATUS_TVM, PMPCFG_A,
-    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16,
+    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
+    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
 )
 from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_translations, levels_of
 from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
+from vm_native.riscv.triggers cimport digest_triggers
 
 include "csr_table.pxi"
 
@@ -222,6 +224,20 @@ cdef void write_satp(Hart* hart, uint64_t value) noexcept nogil:
     if legal_satp(hart, value) == value and levels_of(value) <= hart.state.max_levels:
         hart.state.satp = value
         flush_translations(hart)
+
+
+# --- Triggers --------------------------------------------------------------------------------------------------------
+
+cdef uint64_t read_tdata1(Hart* hart) noexcept nogil:
+    cdef uint64_t value = hart.state.tdata1[hart.state.tselect]
+    return value if value else TDATA1_TYPE_DISABLED
+
+
+cdef void write_tdata1(Hart* hart, uint64_t value) noexcept nogil:
+    """Of one that is disabled nothing is kept: 0."""
+    value = legal_tdata1(hart, value)
+    hart.state.tdata1[hart.state.tselect] = value if value & TDATA1_TYPE == TDATA1_TYPE_MCONTROL6 else 0
+    digest_triggers(hart)
 
 
 # --- Unprivileged ----------------------------------------------------------------------------------------------------

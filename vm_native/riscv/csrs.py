@@ -41,9 +41,10 @@ ALL_ONES = (1 << 64) - 1
 # Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
-    "Svnapot", "Svpbmt",
+    "Svnapot", "Svpbmt", "Sdtrig",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
+TRIGGERS = 4
 
 
 class Interrupt(NamedTuple):
@@ -213,6 +214,7 @@ ENVCFG = (
 )
 # Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
 COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
+SELECTED = "{}[hart.state.tselect]"     # the trigger that is seen
 SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M"]
 
 # --- Machine information: sections 3.1.1 to 3.1.5 and 3.1.17 ---------------------------------------------------------
@@ -312,6 +314,24 @@ C(0x3A0, "pmpcfg", indices=range(0, PMP_ENTRIES // 4, 2), each=8, read="read_pmp
 C(0x3B0, "pmpaddr",       indices=range(PMP_ENTRIES), fields=[F("ADDRESS", "53:0")], write="write_pmpaddr")
 C(0x3A0 + PMP_ENTRIES // 4, "pmpcfg",  indices=range(PMP_ENTRIES // 4, 16, 2), constant=0)
 C(0x3B0 + PMP_ENTRIES,      "pmpaddr", indices=range(PMP_ENTRIES, 64), constant=0)
+
+# --- Triggers: debug specification, sections 5.7.1 to 5.7.5 and 5.7.12 (mcontrol6); one at a time is seen -------------
+C(0x7A0, "tselect",      "Sdtrig",    fields=[F("INDEX", "1:0")])
+C(0x7A1, "tdata1", "Sdtrig", state=SELECTED.format("tdata1"), reset=None,
+  read="read_tdata1", write="write_tdata1", fields=[
+    F("LOAD", 0),
+    F("STORE", 1),
+    F("EXECUTE", 2),
+    F("U", 3),
+    F("S", 4),
+    F("M", 6),
+    F("MATCH", "10:7", legal={"EQUAL": 0, "NAPOT": 1}),
+    F("HIT0", 22),
+    F("TYPE", "63:60", legal={"MCONTROL6": 6, "DISABLED": 15}),     # which any other becomes
+])
+C(0x7A2, "tdata2",       "Sdtrig",    state=SELECTED.format("tdata2"), after="digest_triggers")
+C(0x7A3, "tdata3",       "Sdtrig",    constant=0)
+C(0x7A4, "tinfo",        "Sdtrig",    constant=1 << 24 | 1 << 15 | 1 << 6)      # version 1.0, and the types
 
 # --- Address translation: section 12.1.11 ----------------------------------------------------------------------------
 C(0x180, "satp", access="satp_enabled", write="write_satp", fields=[

@@ -9,7 +9,18 @@ Imported before anything is compiled.
 from collections.abc import Iterable, Iterator
 
 from vm_native.ir.generate import as_text, indent
-from vm_native.riscv.csrs import ALL_ONES, BY_NAME, CAUSES, CSRS, FEATURES, INTERRUPTS, PMP_ENTRIES, Csr, Field
+from vm_native.riscv.csrs import (
+    ALL_ONES,
+    BY_NAME,
+    CAUSES,
+    CSRS,
+    FEATURES,
+    INTERRUPTS,
+    PMP_ENTRIES,
+    TRIGGERS,
+    Csr,
+    Field,
+)
 from vm_native.riscv.sbi_numbers import Error, Extension
 
 HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
@@ -44,7 +55,7 @@ def constants() -> Iterator[str]:
     yield from enum("SbiExtension", {f"SBI_{one.name}": one.value for one in Extension})
     yield from enum("SbiError", {f"SBI_ERR_{one.name}": one.value for one in Error})
     events = BY_NAME["mhpmevent"].indices
-    yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events)})
+    yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events), "TRIGGERS": TRIGGERS})
     masks, shifts = {}, {}
     for row in CSRS:
         for field in () if row.view else row.fields or ():

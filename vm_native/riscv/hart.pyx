@@ -23,7 +23,7 @@ from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
     BREAKPOINT, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE,
-    SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED,
+    SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
@@ -32,6 +32,7 @@ from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, leve
 from vm_native.riscv.state cimport (
     MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
 )
+from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
@@ -40,7 +41,7 @@ cdef enum:
     CACHE_LINE = 64
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
-STATE_LAYOUT = (1, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (2, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -70,6 +71,8 @@ front_end.fence = flush_range
 front_end.poll = privilege.poll
 front_end.runnable = privilege.runnable
 front_end.deadline_ns = privilege.deadline_ns
+front_end.has_trigger = has_trigger
+front_end.trigger_fires = trigger_fires
 front_end.enter = enter
 front_end.leave = leave
 front_end.access_fault[READ] = LOAD_ACCESS
@@ -202,6 +205,8 @@ cdef class NativeHart:
             raise ValueError(f"satp {then.satp:#x} has a mode that this hart has not")
         if then.privilege not in (0, 1, 3) or new.regs[X0]:
             raise ValueError(f"privilege {then.privilege} and x0 {new.regs[X0]} are no hart's")
+        if then.tselect >= TRIGGERS:
+            raise ValueError(f"tselect {then.tselect} selects no trigger that this hart has")
 
     def renew_entropy(self, uint64_t seed):
         """Begin the generator behind the CSR `seed` anew, as a hart of a machine with this seed does."""
@@ -224,6 +229,7 @@ cdef class NativeHart:
     cdef void refresh(self):
         """Make anew all that follows from the state."""
         digest_pmp(self.hart)
+        digest_triggers(self.hart)
         flush_everything(self.hart)
         privilege.update_mode(self.hart)
         self.hart.cpu.attention = True

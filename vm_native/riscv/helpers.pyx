@@ -29,7 +29,7 @@ from vm_native.riscv.privilege cimport (
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
-from vm_native.softmmu cimport entry_of
+from vm_native.softmmu cimport entry_of, trigger_fires
 
 cdef extern from *:
     """
@@ -231,6 +231,9 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     cdef int status
     if not envcfg_allows(hart_of(cpu), enable):
         return illegal(cpu, uop)
+    if trigger_fires(cpu, 1 << WRITE, address & ~<uint64_t>63, 64):     # section 5.5.3 of the debug specification
+        cpu.trap_value = address
+        return TRAP
     status = cpu.front_end.translate_address(cpu, address, READ, 1, &physical)
     if status != CONTINUE:
         cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
@@ -259,6 +262,9 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
         return CONTINUE
+    if trigger_fires(cpu, 1 << WRITE, start, 64):
+        cpu.trap_value = address
+        return TRAP
     status = cpu.front_end.translate_address(cpu, start, WRITE, 64, &physical)
     if status != CONTINUE:
         cpu.trap_value = address
@@ -295,6 +301,8 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef RamRegion* region
     if rd & 1 or rs2 & 1:
         return illegal(cpu, uop)
+    if trigger_fires(cpu, 1 << READ | 1 << WRITE, address, 16):
+        return TRAP
     if address & 15:
         return trap(cpu, STORE_MISALIGNED, address)
     status = cpu.front_end.translate_address(cpu, address, WRITE, 16, &physical)

@@ -75,6 +75,7 @@ EXTENSIONS = {
     "Zksed":        Extension("1.0", "SM4"),
     "Zksh":         Extension("1.0", "SM3"),
     "Zkt":          Extension("1.0", "latency that does not depend on data: guest time counts steps"),
+    "Sdtrig":       Extension("1.0", "debug triggers: addresses of instructions, loads and stores"),
     "Smstateen":    Extension("1.0", "state enable"),
     "Ssccptr":      Extension("1.0", "page tables in main memory"),
     "Sscofpmf":     Extension("1.0", "counter overflow and filtering"),
@@ -101,7 +102,8 @@ IMPLIED = {
     "Sv57": ("Sv48",), "Sv48": ("Sv39",), "Zfa": ("F",), "Zfh": ("Zfhmin",), "Zfhmin": ("F",),
     "C": ("Zca",), "C D": ("Zcd",), "Zca Zcd": ("C",), "Zcd": ("Zca", "D"), "Zcb": ("Zca",), "Zcmop": ("Zca",),
     "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("Zaamo",), "Zacas": ("Zaamo",),
-    "Zihpm": ("Zicsr",), "Sscofpmf": ("Zihpm",), "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
+    "Zihpm": ("Zicsr",), "Sscofpmf": ("Zihpm",), "Sdtrig": ("Zicsr",),
+    "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
     "Zk": ("Zkn", "Zkr", "Zkt"),
     "Zkn": ("Zbkb", "Zbkc", "Zbkx", "Zknd", "Zkne", "Zknh"), "Zks": ("Zbkb", "Zbkc", "Zbkx", "Zksed", "Zksh"),
 }
@@ -118,7 +120,7 @@ DEFAULT = (
     "rv64gcb_zicntr_zihpm_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_zic64b_zicbom_zicbop_zicboz_zfhmin_zkt_zihintpause"
     "_svbare_sv39_ssccptr_sstvecd_sstvala_sscounterenw_svpbmt_svinval"
     "_zicond_zimop_zcmop_zcb_zfa_zawrs_zihintntl_zabha_zacas_zbc_zbkb_zbkc_zbkx_zfh_zkn_zks"
-    "_smstateen_sscofpmf_sstc_ssu64xl_svadu_svnapot_sv48_sv57"
+    "_sdtrig_smstateen_sscofpmf_sstc_ssu64xl_svadu_svnapot_sv48_sv57"
 )
 NAMES = {**PROFILES, "default": DEFAULT}
 PAGING = ("Svbare", "Sv39", "Sv48", "Sv57")

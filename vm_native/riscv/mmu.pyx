@@ -315,7 +315,9 @@ cdef void fill(
     cdef TlbEntry* entry
     if access != EXECUTE and not cpu.machine.data_tlb:
         return
-    if access != EXECUTE and cpu.machine.probes.virtual_watches and watches_page(cpu.machine, page):
+    if access != EXECUTE and cpu.machine.probes.virtual_watches and (
+        watches_page(cpu.machine, page) or cpu.front_end.has_trigger(cpu, 1 << READ | 1 << WRITE, page, PAGE_SIZE)
+    ):
         return
     ram_page = (found.physical - region.base) >> PAGE_SHIFT
     addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page

@@ -2,7 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.machine cimport Cpu
-from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES
+from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES, TRIGGERS
 from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
@@ -72,6 +72,9 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint32_t fflags         # flags collected so far; the host's status word may hold more
     uint8_t pmpcfg[PMP_ENTRIES]
     uint64_t pmpaddr[PMP_ENTRIES]
+    uint64_t tselect
+    uint64_t tdata1[TRIGGERS]     # 0: disabled
+    uint64_t tdata2[TRIGGERS]
     int waiting             # one of Waiting
     bint stopped            # HSM: the hart has not been started
     bint sbi                # supervisor calls are served by the machine, not by M-mode code
@@ -84,6 +87,11 @@ cdef enum Waiting:          # why a hart has nothing to do until an enabled inte
 cdef enum:
     REMEMBERED_FILLS = 128
 
+cdef struct Trigger:        # what it is for, digested from tdata1 and tdata2
+    int accesses            # a bit for each of READ, WRITE, EXECUTE; 0: it never fires
+    uint64_t base           # virtual
+    uint64_t last
+
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
     RiscvState* state       # cpu.state.front_end
@@ -93,6 +101,7 @@ cdef struct Hart:
     uint64_t pmp_low[PMP_ENTRIES]
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
+    Trigger triggers[TRIGGERS]
     uint32_t filled_banks   # a bit for each bank that may have a valid entry
     # What a flush must clear in banks 1 to 3: the entries filled since the last, or all if there were more
     uint16_t fills[REMEMBERED_FILLS]

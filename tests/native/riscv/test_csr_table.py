@@ -183,6 +183,7 @@ STORED = {
     "mcycle": (U64, U64),
     "minstret": (U64, U64),
     "stimecmp": (U64, U64),
+    "tdata1": (6 << 60 | 0x45F, 6 << 60 | 0x5F),    # match 8, "not equal", is none of those that there are
 }  # fmt: skip
 
 
