@@ -66,7 +66,7 @@ def stops(g, reason: StopReason) -> list[vm.Stop]:
 def test_run_ends_before_every_execution(label, space, guest):
     expected = steps_at(guest(LOOP), guest(LOOP).address(label))
     g = guest(LOOP)
-    g.machine.add_breakpoint(g.address(label), space)
+    g.machine.breakpoint(g.address(label), space)
     seen = []
     while (stop := g.run()).reason is StopReason.BREAKPOINT:
         assert stop.pc == g.hart.pc == g.address(label)
@@ -79,7 +79,7 @@ def test_instruction_that_does_nothing_can_have_one(nothing, guest):
     source = f"li s1, 20; loop: addi a0, a0, 1; here: {nothing}; addi a1, a1, 1; addi s1, s1, -1; bnez s1, loop; wfi"
     twin, g = guest(source), guest(source)
     expected = steps_at(twin, twin.address("here"))
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
     seen = []
     while g.run().reason is StopReason.BREAKPOINT:
         seen.append(g.machine.steps)
@@ -101,7 +101,7 @@ def test_every_instruction_of_a_loop_can_have_one(guest):
         g = guest(LOOP)
         g.run(30)                               # it has blocks already, that reach over the place
         before = g.machine.steps
-        g.machine.add_breakpoint(pc)
+        g.machine.breakpoint(pc)
         assert len(stops(g, StopReason.BREAKPOINT)) == trace.count(pc) - steps_before(trace, pc, before, twin), hex(pc)
 
 
@@ -113,9 +113,9 @@ def steps_before(trace, pc, steps, twin) -> int:
 
 def test_hit_says_which_and_where(guest):
     g = guest(LOOP)
-    here = g.machine.add_breakpoint(g.address("odd"))
-    there = g.machine.add_breakpoint(g.address("odd"), "physical")
-    g.machine.add_breakpoint(g.address("even"))
+    here = g.machine.breakpoint(g.address("odd"))
+    there = g.machine.breakpoint(g.address("odd"), "physical")
+    g.machine.breakpoint(g.address("even"))
     while (stop := g.run()).pc != g.address("odd"):
         assert stop.reason is StopReason.BREAKPOINT
     assert {hit.probe for hit in stop.hits} == {here, there}
@@ -126,7 +126,7 @@ def test_end_of_a_budget_at_the_place_loses_nothing(guest):
     """The step before it is the last of a run: the next one ends at once, and the one after it goes on."""
     g = guest(LOOP)
     first = steps_at(guest(LOOP), g.address("odd"))[0]
-    g.machine.add_breakpoint(g.address("odd"))
+    g.machine.breakpoint(g.address("odd"))
     assert g.run(first).reason is StopReason.BUDGET
     assert g.hart.pc == g.address("odd")
     stop = g.run(1)
@@ -142,14 +142,14 @@ def is_short(g, label) -> bool:
 def test_first_instruction_can_have_one(guest):
     g = guest(LOOP)
     entry = g.hart.pc
-    g.machine.add_breakpoint(entry)
+    g.machine.breakpoint(entry)
     assert (g.run().pc, g.machine.steps) == (entry, 0)
     assert g.run().reason is StopReason.IDLE
 
 
 def test_loop_of_one_instruction_stops_each_time(guest):
     g = guest("here: j here")
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
     for steps in range(5):
         assert g.run().reason is StopReason.BREAKPOINT
         assert g.machine.steps == steps
@@ -157,7 +157,7 @@ def test_loop_of_one_instruction_stops_each_time(guest):
 
 def test_removed_one_is_gone_and_costs_nothing(guest):
     g = guest(LOOP)
-    probe = g.machine.add_breakpoint(g.address("next"))
+    probe = g.machine.breakpoint(g.address("next"))
     assert g.machine.probes == (probe,)
     assert g.run().reason is StopReason.BREAKPOINT
     probe.remove()
@@ -173,7 +173,7 @@ def test_removed_one_is_gone_and_costs_nothing(guest):
 
 def test_hart_that_has_been_sent_elsewhere_and_back_is_reported_again(guest):
     g = guest(LOOP)
-    g.machine.add_breakpoint(g.address("next"))
+    g.machine.breakpoint(g.address("next"))
     g.run()
     g.machine.reset()
     stop = g.run()
@@ -183,7 +183,7 @@ def test_hart_that_has_been_sent_elsewhere_and_back_is_reported_again(guest):
 def test_each_hart_is_reported(guest):
     source = "csrr a0, mhartid; li a1, 1; here: add a2, a0, a1; wfi"
     g = guest(source, harts=3)
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
     seen = [g.run() for _ in range(3)]
     assert sorted(stop.hart for stop in seen) == [0, 1, 2]
     assert all(stop.reason is StopReason.BREAKPOINT and stop.pc == g.address("here") for stop in seen)
@@ -216,15 +216,15 @@ root:
     ("virtual", 0, [0]), ("virtual", 0x4000_0000, [0x4000_0000]), ("physical", 0, [0, 0x4000_0000])])
 def test_physical_address_counts_under_every_virtual_one(space, offset, expected, guest):
     g = guest(PAGED)
-    g.machine.add_breakpoint(g.address("place") + offset, space)
+    g.machine.breakpoint(g.address("place") + offset, space)
     assert [stop.pc for stop in stops(g, StopReason.BREAKPOINT)] == [g.address("place") + one for one in expected]
     assert g["a0"] == 2
 
 
 def test_trap_of_the_instruction_comes_after_its_breakpoint(guest):
     g = guest("here: ecall")
-    g.machine.add_breakpoint(g.address("here"))
-    g.machine.add_breakpoint(g.address("trap_m"))
+    g.machine.breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("trap_m"))
     assert g.run().pc == g.address("here")
     assert g.run().pc == g.address("trap_m")
     assert g["mepc"] == g.address("here")
@@ -232,7 +232,7 @@ def test_trap_of_the_instruction_comes_after_its_breakpoint(guest):
 
 def test_code_that_is_written_anew_keeps_its_breakpoint(guest):
     g = guest(LOOP)
-    g.machine.add_breakpoint(g.address("odd"))
+    g.machine.breakpoint(g.address("odd"))
     g.run()
     g.memory.write(g.address("odd"), g.memory.read(g.address("odd"), 4))
     assert len(stops(g, StopReason.BREAKPOINT)) == 9
@@ -244,7 +244,7 @@ def test_code_that_is_written_anew_keeps_its_breakpoint(guest):
 def test_place_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine
     with pytest.raises(vm.ConfigurationError, match=said):
-        machine.add_breakpoint(*arguments)
+        machine.breakpoint(*arguments)
     assert machine.probes == ()
 
 
@@ -271,7 +271,7 @@ def test_run_ends_after_the_access(instruction, kind, size, where, watched, gues
     g["a0"], g["a2"] = where, 0x1122_3344_5566_7788
     g.run(20)
     rounds = 12 - g["s2"] + (g.hart.pc == g.address("access"))
-    probe = g.machine.add_watchpoint(where, 8, watched)
+    probe = g.machine.watchpoint(where, 8, watched)
     for left in range(rounds if kind in WATCH[watched] or kind == "access" else 0, 0, -1):
         stop = g.run()
         assert (stop.reason, stop.pc) == (StopReason.WATCHPOINT, g.address("behind"))
@@ -285,7 +285,7 @@ def test_run_ends_after_the_access(instruction, kind, size, where, watched, gues
 def test_store_conditional_counts_where_it_stores(guest):
     g = guest("sc.d a1, a2, (a0); 1: lr.d a1, (a0); there: sc.d a1, a2, (a0); bnez a1, 1b; wfi")
     g["a0"] = FAR
-    g.machine.add_watchpoint(FAR)
+    g.machine.watchpoint(FAR)
     (stop,) = stops(g, StopReason.WATCHPOINT)
     assert stop.hits[0].pc == g.address("there") and g["a1"] == 0
 
@@ -295,7 +295,7 @@ def test_blocks_that_are_zeroed_and_quadwords_that_are_exchanged_count(guest):
                  one: .insn r 0x2f, 4, 0x14, a2, a0, a4     # amocas.q a2, a4, (a0)
                  two: wfi""", isa="rv64gc_zicboz_zacas")
     g["a0"] = FAR
-    probe = g.machine.add_watchpoint(FAR + 15, 1, "access")
+    probe = g.machine.watchpoint(FAR + 15, 1, "access")
     found = [(stop.pc, hit.access, hit.size) for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == [(g.address("one"), "write", 64), (g.address("two"), "access", 16)] and probe in g.machine.probes
 
@@ -305,7 +305,7 @@ def test_blocks_that_are_zeroed_and_quadwords_that_are_exchanged_count(guest):
 def test_access_across_two_pages_hits_on_either(instruction, access, watched, guest):
     g = guest(f"li a2, -1; {instruction}; behind: wfi")
     g["a0"] = FAR + PAGE - 4
-    g.machine.add_watchpoint(watched, 8, access)
+    g.machine.watchpoint(watched, 8, access)
     (stop,) = stops(g, StopReason.WATCHPOINT)
     assert (stop.pc, stop.hits[0].address, stop.hits[0].size) == (g.address("behind"), max(watched, FAR + PAGE - 4), 4)
 
@@ -314,7 +314,7 @@ def test_only_bytes_of_the_range_hit(guest):
     """Neighbours of the range on its page do not, on whichever side."""
     g = guest("".join(f"sb a2, {offset}(a0); lb a1, {offset}(a0)\n" for offset in range(-2, 6)) + "wfi")
     g["a0"] = FAR + 64
-    g.machine.add_watchpoint(FAR + 64, 4, "access")
+    g.machine.watchpoint(FAR + 64, 4, "access")
     found = [(hit.access, hit.address - FAR - 64) for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == [(access, offset) for offset in range(4) for access in ("write", "read")]
 
@@ -322,7 +322,7 @@ def test_only_bytes_of_the_range_hit(guest):
 def test_one_instruction_can_hit_many(guest):
     g = guest("sd a2, 0(a0); wfi")
     g["a0"] = FAR
-    probes = [g.machine.add_watchpoint(FAR + offset, 1, "write") for offset in range(9)]
+    probes = [g.machine.watchpoint(FAR + offset, 1, "write") for offset in range(9)]
     (stop,) = stops(g, StopReason.WATCHPOINT)
     assert [hit.probe for hit in stop.hits] == probes[:8]
 
@@ -330,7 +330,7 @@ def test_one_instruction_can_hit_many(guest):
 def test_range_over_many_pages(guest):
     g = guest("1: sd a2, 0(a0); add a0, a0, a3; bltu a0, a4, 1b; wfi")
     g["a0"], g["a3"], g["a4"] = FAR, PAGE // 2, FAR + 8 * PAGE
-    g.machine.add_watchpoint(FAR + PAGE, 4 * PAGE)
+    g.machine.watchpoint(FAR + PAGE, 4 * PAGE)
     found = [hit.address for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == list(range(FAR + PAGE, FAR + 5 * PAGE, PAGE // 2))
 
@@ -338,7 +338,7 @@ def test_range_over_many_pages(guest):
 def test_removed_one_leaves_its_neighbours(guest):
     g = guest("1: sd a2, 0(a0); sd a2, 8(a0); ld a1, 0(a0); addi s1, s1, -1; bnez s1, 1b; wfi")
     g["a0"], g["s1"] = FAR, 100
-    first, second = g.machine.add_watchpoint(FAR, 8, "access"), g.machine.add_watchpoint(FAR + 8)
+    first, second = g.machine.watchpoint(FAR, 8, "access"), g.machine.watchpoint(FAR + 8)
     assert g.run().hits[0].probe is first
     first.remove()
     assert len(stops(g, StopReason.WATCHPOINT)) == 100
@@ -355,7 +355,7 @@ def test_every_hart_and_every_alias_is_seen(guest):
     g = guest("csrr a1, mhartid; addi a1, a1, 1; amoadd.d a2, a1, (a0); wfi", harts=3)
     for hart in g.machine.harts:
         hart["a0"] = FAR
-    g.machine.add_watchpoint(FAR)
+    g.machine.watchpoint(FAR)
     assert sorted(stop.hart for stop in stops(g, StopReason.WATCHPOINT)) == [0, 1, 2]
     assert g.word(FAR) == 6
 
@@ -365,14 +365,14 @@ def test_ram_at_address_0_is_like_any_other():
         machine.map(0, 2 * PAGE)
         machine.memory.write(PAGE, bytes.fromhex("2fb0a500"))      # amoadd.d zero, a0, (a1)
         machine.harts[0].pc, machine.harts[0]["a0"] = PAGE, 5
-        machine.add_watchpoint(0, 8)
+        machine.watchpoint(0, 8)
         assert machine.run(instructions=1).reason is StopReason.WATCHPOINT
         assert machine.memory.read(0, 1) == b"\5"
 
 
 def test_python_and_devices_do_not_count(guest):
     g = guest("nop; nop; wfi")
-    g.machine.add_watchpoint(FAR, 8, "access")
+    g.machine.watchpoint(FAR, 8, "access")
     g.memory.write(FAR, b"12345678")
     assert g.memory.read(FAR, 8) == b"12345678"
     with g.memory.writable(FAR, 8) as view:
@@ -382,7 +382,7 @@ def test_python_and_devices_do_not_count(guest):
 
 def test_fetches_do_not_count(guest):
     g = guest("nop; nop; wfi")
-    g.machine.add_watchpoint(BASE, PAGE, "read")
+    g.machine.watchpoint(BASE, PAGE, "read")
     assert g.run().reason is StopReason.IDLE
 
 
@@ -390,7 +390,7 @@ def test_fetches_do_not_count(guest):
 def test_watched_word_of_the_host_interface_still_works(size, guest):
     source = {8: "sd t0, 0(s0)", 4: "sw t0, 0(s0); sw zero, 4(s0)"}[size]
     g = guest(f"la s0, tohost; li t0, 7; {source}; 1: j 1b\n .balign 64\n tohost: .dword 0\n fromhost: .dword 0")
-    g.machine.add_watchpoint(g.address("tohost"), 4)
+    g.machine.watchpoint(g.address("tohost"), 4)
     stop = g.run()
     assert stop.reason is StopReason.WATCHPOINT and stop.hits[0].size == size
     stop = g.run()
@@ -403,7 +403,7 @@ def test_watched_word_of_the_host_interface_still_works(size, guest):
 def test_range_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine
     with pytest.raises(vm.ConfigurationError, match=said):
-        machine.add_watchpoint(*arguments)
+        machine.watchpoint(*arguments)
     assert machine.probes == ()
 
 
@@ -412,8 +412,8 @@ def test_probes_live_on_when_the_machine_goes_back(guest):
     g["a0"] = FAR
     g.run(10)
     snapshot = g.machine.snapshot()
-    g.machine.add_watchpoint(FAR)
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.watchpoint(FAR)
+    g.machine.breakpoint(g.address("here"))
     seen = []
     for _ in range(2):
         seen.append([(g.run().reason, g.hart.pc, g.machine.steps) for _ in range(6)])
@@ -423,7 +423,7 @@ def test_probes_live_on_when_the_machine_goes_back(guest):
 
 def test_breakpoint_is_reported_again_where_the_machine_went_back_to_it(guest):
     g = guest(LOOP)
-    g.machine.add_breakpoint(g.address("odd"))
+    g.machine.breakpoint(g.address("odd"))
     g.run()
     snapshot = g.machine.snapshot()
     g.machine.restore(snapshot)
@@ -434,8 +434,8 @@ def test_breakpoint_is_reported_again_where_the_machine_went_back_to_it(guest):
 def test_probes_change_nothing_in_the_run(guest):
     """Steps, registers and time are those of a machine without any."""
     plain, probed = guest(LOOP, harts=2), guest(LOOP, harts=2)
-    probed.machine.add_breakpoint(probed.address("even"))
-    probed.machine.add_watchpoint(FAR, 64, "access")
+    probed.machine.breakpoint(probed.address("even"))
+    probed.machine.watchpoint(FAR, 64, "access")
     plain.finish()
     while probed.run().reason is not StopReason.IDLE:
         pass

@@ -245,7 +245,7 @@ def test_any_sequence_leads_where_a_new_machine_comes(harts, seed, guest):
         elif action == "back":
             machine.step_back(draw.randrange(min(machine.steps - past.beginning, 30_000) + 1))
         elif action == "run back":
-            breakpoint = machine.add_breakpoint(machine.program.symbols["tick"].address)
+            breakpoint = machine.breakpoint(machine.program.symbols["tick"].address)
             machine.run_back(draw.choice([breakpoint, ("write", DATA, 8)]))
             breakpoint.remove()
             machine.run(instructions=1)     # an interrupt may have been taken already, which is no step
@@ -317,7 +317,7 @@ def forward(g, probe_of, reason, until=120_000):
 @pytest.mark.parametrize("harts", [1, 2])
 def test_breakpoints_are_met_in_the_opposite_order(harts, guest):
     def probe_of(g):
-        return g.machine.add_breakpoint(g.address("tick"))
+        return g.machine.breakpoint(g.address("tick"))
 
     expected = forward(guest(BUSY, harts=harts), probe_of, StopReason.BREAKPOINT)
     g = guest(BUSY, harts=harts)
@@ -335,7 +335,7 @@ def test_breakpoints_are_met_in_the_opposite_order(harts, guest):
 @pytest.mark.parametrize("access", ["write", "read", "access"])
 def test_watchpoints_are_met_before_the_access(access, guest):
     def probe_of(g):
-        return g.machine.add_watchpoint(DATA + 0x100, 64, access)
+        return g.machine.watchpoint(DATA + 0x100, 64, access)
 
     expected = forward(guest(BUSY, harts=2), probe_of, StopReason.WATCHPOINT)
     g = guest(BUSY, harts=2)
@@ -365,7 +365,7 @@ def test_what_never_happened_leaves_the_machine_where_it_is(guest):
     g.machine.keep_history(spacing=3_000)
     g.machine.run(instructions=50_000)
     here = state(g.machine)
-    never = g.machine.add_breakpoint(g.address("trap_s"))
+    never = g.machine.breakpoint(g.address("trap_s"))
     for until in (never, None, "never printed", ("write", BASE + 0x1F_0000, 8)):
         stop = g.machine.run_back(until)
         assert (stop.reason, stop.steps) == (StopReason.BEGINNING, 0)

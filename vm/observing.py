@@ -60,7 +60,7 @@ class SightsOfMachine(ABC):
     @abstractmethod
     def _refuse_if_running(self, what: str) -> None: ...
 
-    def add_breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
+    def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
                        asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
@@ -70,7 +70,7 @@ class SightsOfMachine(ABC):
         address = self._address_of(where) if isinstance(where, str) else where
         return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
-    def add_watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
+    def watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
         """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
 
         - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
@@ -140,7 +140,7 @@ class SightsOfMachine(ABC):
 
         - where: an address or a symbol, from which `size` bytes count, or a range. The others as of `on_execute`.
 
-        What counts as a read is as for `add_watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
+        What counts as a read is as for `watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
         physical addresses are not RAM.
         """
         addresses = range_of("where", where, self._address_of, positive(size))

@@ -12,7 +12,7 @@ Access = Literal["read", "write", "access", "execute"]
 
 
 class Breakpoint:
-    """`Machine.run` ends before the instruction at an address. `Machine.add_breakpoint` sets one.
+    """`Machine.run` ends before the instruction at an address. `Machine.breakpoint` sets one.
 
     - address, space: where that is. A virtual address counts in whichever address space it is executed.
     """
@@ -31,7 +31,7 @@ class Breakpoint:
 
 
 class Watchpoint:
-    """`Machine.run` ends after an instruction that accesses a range of RAM. `Machine.add_watchpoint` sets one.
+    """`Machine.run` ends after an instruction that accesses a range of RAM. `Machine.watchpoint` sets one.
 
     - address, size: the range, physical.
     - access: which accesses, "read", "write", or "access" for both.

@@ -24,8 +24,8 @@ class Probing:
         self._refuse = refuse
 
     def add_breakpoint(self, address: int, space: Space, scope: Scope) -> Breakpoint:
-        """As `Machine.add_breakpoint`."""
-        self._refuse("add_breakpoint")
+        """As `Machine.breakpoint`."""
+        self._refuse("breakpoint")
         space, address = space_named(space), in_64_bits("address", address)
         if address % 2:
             raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
@@ -34,8 +34,8 @@ class Probing:
         return probe
 
     def add_watchpoint(self, address: int, size: int, access: WatchedAccess) -> Watchpoint:
-        """As `Machine.add_watchpoint`."""
-        self._refuse("add_watchpoint")
+        """As `Machine.watchpoint`."""
+        self._refuse("watchpoint")
         if access not in get_args(WatchedAccess):
             raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
         address, size = in_64_bits("address", address), in_64_bits("size", size)

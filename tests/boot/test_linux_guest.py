@@ -57,7 +57,7 @@ def test_hooks_by_names_of_the_kernel(shell, linux):
     with shell.machine.on_execute("do_exit", lambda hart: seen.append((linux.current(hart).name, hart["a0"] >> 8))):
         shell.run("sh -c 'exit 7'; true")
     assert ("sh", 7) in seen
-    breakpoint = shell.machine.add_breakpoint("do_exit", privilege=0)      # user code never executes that
+    breakpoint = shell.machine.breakpoint("do_exit", privilege=0)      # user code never executes that
     assert shell.run("sh -c 'exit 7' || echo left").output == "left\n"
     breakpoint.remove()
 

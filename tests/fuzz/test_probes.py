@@ -22,13 +22,13 @@ def set_probes(ours: Ours, seed: int) -> list:
         kind = draw.random()
         if kind < 0.4:
             address = BASE + DATA + draw.randrange(DATA_SIZE - 512)
-            probes.append(ours.machine.add_watchpoint(address, draw.choice((1, 4, 8, 64, 300)), draw.choice(ACCESSES)))
+            probes.append(ours.machine.watchpoint(address, draw.choice((1, 4, 8, 64, 300)), draw.choice(ACCESSES)))
         elif kind < 0.6:                # beside code
             address = BASE + CODE + draw.randrange(CODE_SIZE - 64)
-            probes.append(ours.machine.add_watchpoint(address, draw.choice((1, 8, 64)), draw.choice(ACCESSES)))
+            probes.append(ours.machine.watchpoint(address, draw.choice((1, 8, 64)), draw.choice(ACCESSES)))
         else:
             address = BASE + CODE + draw.randrange(0, FRONT, 2)
-            probes.append(ours.machine.add_breakpoint(address, draw.choice(("virtual", "physical"))))
+            probes.append(ours.machine.breakpoint(address, draw.choice(("virtual", "physical"))))
     return probes
 
 

@@ -127,7 +127,7 @@ def test_points_are_set_once_and_gone_with_the_debugger(debugged):
 
 def test_breakpoint_of_the_program_stops_too(debugged):
     stub = debugged(COUNT)
-    stub.machine.add_breakpoint(stub.address("store"))
+    stub.machine.breakpoint(stub.address("store"))
     reply = stub.ask("c")
     assert reply.startswith("T05") and "swbreak" not in reply
     assert stub.pc() == stub.address("store")

@@ -304,7 +304,7 @@ def test_another_thread_is_refused_while_a_hook_runs(guest):
     g, refused = looping(guest, "execute"), []
     earlier = g.machine.on_ecall(None, print)
     calls = [lambda: g.machine.on_execute(FAR, print), lambda: g.machine.on_write(FAR, print),
-             lambda: g.machine.on_trap(None, print), lambda: g.machine.add_breakpoint(FAR), g.machine.snapshot,
+             lambda: g.machine.on_trap(None, print), lambda: g.machine.breakpoint(FAR), g.machine.snapshot,
              g.machine.fork, earlier.remove, lambda: g.run(1)]
 
     def try_all():
@@ -344,7 +344,7 @@ def test_nothing_is_left_of_a_hook_that_raised_when_the_machine_stands(guest):
 
 def test_a_breakpoint_at_the_same_place_comes_behind_the_hook(guest):
     g, seen = looping(guest, "execute"), []
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
     g.machine.on_execute(g.address("here"), lambda hart: seen.append("hook"))
     while g.run().reason is StopReason.BREAKPOINT:
         assert g.hart.pc == g.address("here")
@@ -354,7 +354,7 @@ def test_a_breakpoint_at_the_same_place_comes_behind_the_hook(guest):
 
 def test_a_hook_can_lead_round_the_breakpoint(guest):
     g = looping(guest, "execute")
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
 
     def skip(hart):
         hart.pc = g.address("behind")
@@ -365,7 +365,7 @@ def test_a_hook_can_lead_round_the_breakpoint(guest):
 
 def test_a_breakpoint_set_by_a_hook_stops_there(guest):
     g = looping(guest, "execute")
-    g.machine.on_execute(g.address("here"), on_round(5, lambda hart: g.machine.add_breakpoint(hart.pc), []))
+    g.machine.on_execute(g.address("here"), on_round(5, lambda hart: g.machine.breakpoint(hart.pc), []))
     stop = g.run()
     assert (stop.reason, stop.pc, g["a3"]) == (StopReason.BREAKPOINT, g.address("here"), 5)
 
@@ -373,7 +373,7 @@ def test_a_breakpoint_set_by_a_hook_stops_there(guest):
 @pytest.mark.parametrize("kind", ["read", "write"])
 def test_a_watchpoint_on_the_same_access_comes_behind_the_hook(kind, guest):
     g, seen = looping(guest, kind), []
-    g.machine.add_watchpoint(FAR, 8, kind)
+    g.machine.watchpoint(FAR, 8, kind)
     KINDS[kind].set(g, lambda access: seen.append("hook"))
     while g.run().reason is StopReason.WATCHPOINT:
         seen.append("stop")
@@ -406,7 +406,7 @@ def test_going_back_calls_nobody(kind, guest):
     g, seen = looping(guest, kind), []
     with g.machine.keep_history():
         KINDS[kind].set(g, lambda event: seen.append(hart_of(event)["a3"]))
-        place = g.machine.add_breakpoint(g.address("behind"))
+        place = g.machine.breakpoint(g.address("behind"))
         while g.run().reason is StopReason.BREAKPOINT:
             pass
         assert seen == list(range(1, ROUNDS + 1))
@@ -430,7 +430,7 @@ def test_going_back_to_the_place_of_a_hook_calls_nobody(kind, guest):
     with g.machine.keep_history():
         KINDS[kind].set(g, lambda event: seen.append(hart_of(event)["a3"]))
         g.machine.on_execute(g.address(where), lambda hart: seen.append("there"))
-        place = g.machine.add_breakpoint(g.address(where))
+        place = g.machine.breakpoint(g.address(where))
         while g.run().reason is StopReason.BREAKPOINT:
             pass
         told = len(seen)
@@ -459,7 +459,7 @@ def test_going_back_to_an_interrupt_calls_nobody(guest):
     with g.machine.keep_history():
         g.machine.on_trap(None, seen.append)
         g.machine.on_execute(g.address("handler"), seen.append)
-        place = g.machine.add_breakpoint(g.address("handler"))
+        place = g.machine.breakpoint(g.address("handler"))
         while g.run().reason is StopReason.BREAKPOINT:
             pass
         assert len(seen) == 10

@@ -354,7 +354,7 @@ def test_privilege_and_address_space(guest):
                                              ({"privilege": 1, "asid": 1}, 3), ({"privilege": 3}, 0)], ids=str)
 def test_breakpoints_are_bound_likewise(scope, expected, guest):
     g = guest(SCOPES)
-    g.machine.add_breakpoint(g.address("place"), **scope)
+    g.machine.breakpoint(g.address("place"), **scope)
     count = 0
     while (stop := g.run()).reason is StopReason.BREAKPOINT:
         count += 1

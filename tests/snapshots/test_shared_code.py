@@ -166,7 +166,7 @@ def test_only_what_was_made_alike_is_run(changes, shares, parent, stack):
 def test_a_breakpoint_inside_it_is_met(parent, stack):
     child = fork(parent, stack)
     assert count_rounds(child, 1000) == 1000            # it is in use
-    child.add_breakpoint(child.harts[0].x[S5])
+    child.breakpoint(child.harts[0].x[S5])
     assert child.run(instructions=WARM).reason is vm.StopReason.BREAKPOINT
     assert child.harts[0].pc == child.harts[0].x[S5]
     assert count_rounds(parent, 1000) == 1000

@@ -89,14 +89,14 @@ class Points:
 
     def _set(self, point: Point, hart: Hart) -> list[Probe]:
         if point.kind in BREAKPOINTS:
-            return [self._machine.add_breakpoint(point.address)]
+            return [self._machine.breakpoint(point.address)]
         if not 0 < point.size <= LONGEST:
             raise ValueError(f"a range of {point.size} bytes cannot be watched")
         access, _ = WATCHPOINTS[point.kind]
         probes: list[Probe] = []
         try:
             for address, size in self._memory.translated(hart, point.address, point.size):
-                probes.append(self._machine.add_watchpoint(address, size, access))
+                probes.append(self._machine.watchpoint(address, size, access))
         except BaseException:
             for probe in probes:
                 probe.remove()

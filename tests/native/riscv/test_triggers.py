@@ -280,7 +280,7 @@ def test_breakpoints_stop_at_what_is_executed(guest):
     """A trigger traps before; the breakpoint is met when the handler has gone back with the trigger disabled."""
     g = build(guest, ACCESSES.format(access="sd a1, 0(a0)"))
     arm(g.hart, M | EXECUTE, g.address("here"))
-    g.machine.add_breakpoint(g.address("here"))
+    g.machine.breakpoint(g.address("here"))
     assert g.trap().pc == g.address("here")
     g["tdata1"], g["mstatus"] = 0, MIE
     g.hart.pc = g.address("here")
