@@ -62,7 +62,7 @@ def fixed(thing: Stateful) -> dict[str, Any]:
 # Plain data that stays when a machine goes back, by class.
 KEPT = {
     "Device": {"_readers", "_writers"},                                 # found when they are first asked for
-    "Runner": {"served"},                                               # counted since a recording began
+    "Runner": {"served", "_start", "_moved"},       # since a recording, or a run, began
     "Console": {"_saved"},                                              # what `save` gave last
     "Layer": {"_table", "_chunks", "_owned", "_shared"},                # compared by DiskState, or what an image held
     "ImageDisk": {"tracking"},
