@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from vm.cli.options import (
     GDB_OPTION,
+    TIMEOUT_OPTION,
     Address,
     build_machine,
     log_options,
@@ -47,8 +48,7 @@ Examples:
               help="Save a snapshot in FILE when the guest has printed TEXT, and exit: 0, or 124 if it never does.")
 @click.option("--from", "source", metavar="FILE", help="Go on from the file of a snapshot instead: as vm restore.")
 @click.option("--run", "command", metavar="COMMAND", help="Wait for a shell, run this in it and exit with its status.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@TIMEOUT_OPTION
 @click.option("--shell", is_flag=True, help="With debian: a root shell, not the installer.")
 @click.option("--package", "packages", metavar="NAME", multiple=True,
               help="With debian's shell: a package that the guest shall have; repeatable.")

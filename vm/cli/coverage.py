@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
-from vm.cli.options import Address, machine_options
+from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
 
 FILES = ("drcov", "lcov")               # options that name what is written
@@ -29,15 +29,9 @@ Examples:
 @click.option("--opcodes", is_flag=True, help="List how often each instruction was executed, and by extension.")
 @click.option("--where", metavar="NAME|A-B", help="Only blocks that begin in this function, or at these addresses.")
 @click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only blocks of this privilege.")
-@click.option("--address", type=Address(), metavar="ADDR", help="Load FILE, or the kernel, as raw bytes here.")
-@click.option("--kernel", metavar="FILE", help="Boot this in supervisor mode, as vm boot does.")
-@click.option("--initrd", metavar="FILE", help="Initial RAM disk of a kernel.")
-@click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
-@click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
-@machine_options(memory="512M", clock="virtual")
-@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@guest_options
+@MAX_INSTRUCTIONS_OPTION
+@TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended, nor how much was covered.")
 def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: bool, opcodes: bool, where: str | None,
              privilege: str | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
@@ -48,15 +42,11 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
     FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; what
     was covered is listed on standard error when it ends, or after Ctrl-A X. Exit codes are those of `vm run`.
     """
-    context = click.get_current_context()
-    if (file is None) == (kernel is None):
-        raise click.UsageError("say either FILE or --kernel FILE", context)
-    if kernel is None and (others := given_among(OF_A_KERNEL)):
-        raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
+    refuse_other_than_one(file, kernel)
     refuse_unwritable(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
 
-    beside_a_snapshot = (*FROM_A_FILE, *OF_COVERAGE)
+    beside_a_snapshot = (*OF_ANY_GUEST, *OF_COVERAGE)
     with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
           machine.coverage(where=place_in(machine.program, where),
                            privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter", "jit"]),
                              help="What runs the guest: jit compiles what is hot, auto does so where the host can.  "
                                   "[default: VM_ENGINE, or auto]")
+MAX_INSTRUCTIONS_OPTION = click.option("--max-instructions", type=click.IntRange(min=1), metavar="N",
+                                       help="Stop after so many instructions.")
+TIMEOUT_OPTION = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+                              help="Stop after so much time on the host.")
 DISK_MODES: dict[str, dict[str, Any]] = {
     "read-only": {"read_only": True}, "discard": {"discard": True}, "legacy": {"legacy": True},
     "raw": {"format": "raw"}, "qcow2": {"format": "qcow2"},

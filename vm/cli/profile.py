@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
-from vm.cli.options import Address, machine_options
+from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -64,15 +64,9 @@ def output(name: str, text: str) -> Any:
 @click.option("--symbols", type=Moved(), metavar="FILE[+0xOFFSET]", multiple=True,
               help="Another ELF file of the guest, such as vmlinux; repeatable.")
 @click.option("--frame-pointers", is_flag=True, help="Walk stacks by these alone, whatever the files say.")
-@click.option("--address", type=Address(), metavar="ADDR", help="Load FILE, or the kernel, as raw bytes here.")
-@click.option("--kernel", metavar="FILE", help="Boot this in supervisor mode, as vm boot does.")
-@click.option("--initrd", metavar="FILE", help="Initial RAM disk of a kernel.")
-@click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
-@click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
-@machine_options(memory="512M", clock="virtual")
-@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@guest_options
+@MAX_INSTRUCTIONS_OPTION
+@TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="List nothing, and say nothing about how FILE ended.")
 def profile(file: str | None, every: int | None, seconds: float | None, by: tuple[Any, ...], top: int,
             symbols: tuple[tuple[str, int], ...], frame_pointers: bool, address: int | None, kernel: str | None,
@@ -84,13 +78,9 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
     functions are listed on standard error when it ends, or after Ctrl-A X. The guest runs as without a profile, and
     with a virtual clock the samples are the same each time. Exit codes are those of `vm run`.
     """
-    context = click.get_current_context()
-    if (file is None) == (kernel is None):
-        raise click.UsageError("say either FILE or --kernel FILE", context)
-    if kernel is None and (others := given_among(OF_A_KERNEL)):
-        raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
+    refuse_other_than_one(file, kernel)
     if every is not None and seconds is not None:
-        raise click.UsageError("say either --every or --seconds", context)
+        raise click.UsageError("say either --every or --seconds", click.get_current_context())
     files = {name: options.pop(name) for name in FILES}
     refuse_unwritable(**files)
     from vm.cli.session import run_to_end
@@ -99,7 +89,7 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
         from vm.profiling.picture import drawing
 
         drawing()                           # now: at the end the profile would be lost
-    beside_a_snapshot = (*FROM_A_FILE, *OF_A_PROFILE)
+    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_PROFILE)
     with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
           machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
         try:

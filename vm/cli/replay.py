@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vm.cli.options import ENGINE_OPTION, refuse_beside_gdb
+from vm.cli.options import ENGINE_OPTION, TIMEOUT_OPTION, refuse_beside_gdb
 
 EXAMPLES = """\b
 Examples:
@@ -19,8 +19,7 @@ Examples:
 @ENGINE_OPTION
 @click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@TIMEOUT_OPTION
 @click.option("--gdb", metavar="PORT|PATH|stdio",
               help="Wait for GDB: at a port of this computer, HOST:PORT, a path for a socket, or by stdio.")
 def replay(path: Path, engine: str | None, disks: tuple[str, ...], timeout: float | None, gdb: str | None) -> int:

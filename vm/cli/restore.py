@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import ENGINE_OPTION, GDB_OPTION, open_disk, refuse_beside_gdb
+from vm.cli.options import ENGINE_OPTION, GDB_OPTION, TIMEOUT_OPTION, open_disk, refuse_beside_gdb
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -30,8 +30,7 @@ Examples:
 @click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
 @click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@TIMEOUT_OPTION
 @GDB_OPTION
 def restore(path: str, engine: str | None, disks: tuple[str, ...], command: str | None, timeout: float | None,
             gdb: str | None) -> int:

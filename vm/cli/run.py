@@ -11,6 +11,8 @@ import click
 
 from vm.cli.options import (
     GDB_OPTION,
+    MAX_INSTRUCTIONS_OPTION,
+    TIMEOUT_OPTION,
     Address,
     build_machine,
     log_options,
@@ -31,9 +33,8 @@ if TYPE_CHECKING:
 @log_options
 @GDB_OPTION
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
-@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@MAX_INSTRUCTIONS_OPTION
+@TIMEOUT_OPTION
 @click.option("--signature", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
               help="Afterwards write the words between begin_signature and end_signature here.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")

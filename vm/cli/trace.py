@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.gdb import FROM_A_FILE, OF_A_KERNEL, given_among, machine_of
-from vm.cli.options import Address, machine_options
+from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
 
 if TYPE_CHECKING:
@@ -35,15 +35,9 @@ Examples:
 @click.option("--where", metavar="NAME|A-B", help="Only instructions of this function, or at these addresses.")
 @click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only instructions of this privilege.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
-@click.option("--address", type=Address(), metavar="ADDR", help="Load FILE, or the kernel, as raw bytes here.")
-@click.option("--kernel", metavar="FILE", help="Boot this in supervisor mode, as vm boot does.")
-@click.option("--initrd", metavar="FILE", help="Initial RAM disk of a kernel.")
-@click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
-@click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
-@machine_options(memory="512M", clock="virtual")
-@click.option("--max-instructions", type=click.IntRange(min=1), metavar="N", help="Stop after so many instructions.")
-@click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
-              help="Stop after so much time on the host.")
+@guest_options
+@MAX_INSTRUCTIONS_OPTION
+@TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended.")
 def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: str | None,
           limit: int | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
@@ -58,21 +52,17 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
     it wrote and its new value, and memory. Left out are what it wrote to control and status registers, also to
     fflags and mstatus, the values that atomics wrote to memory, and what cbo.zero and amocas.q do there.
     """
-    context = click.get_current_context()
-    if (file is None) == (kernel is None):
-        raise click.UsageError("say either FILE or --kernel FILE", context)
-    if kernel is None and (others := given_among(OF_A_KERNEL)):
-        raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
+    refuse_other_than_one(file, kernel)
     form = form or ("npy" if output and output.endswith(".npy") else "text")
     if form == "npy" and output is None:
-        raise click.UsageError("--format npy needs --output FILE", context)
+        raise click.UsageError("--format npy needs --output FILE", click.get_current_context())
     if form == "spike" and kind != "instructions":
-        raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", context)
+        raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", click.get_current_context())
     refuse_unwritable(output=output)
     from vm.cli.session import run_to_end
     from vm.cli.tracing import NpyFile, SpikeLog, TextLines, Writer
 
-    beside_a_snapshot = (*FROM_A_FILE, *OF_A_TRACE)
+    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_TRACE)
     with ExitStack() as stack:
         machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options,
                                                  beside_a_snapshot))
