@@ -8,11 +8,11 @@ from typing import NamedTuple, get_args
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
 from vm.probes import Space
+from vm_native.execution.native_machine import EVERYWHERE
 
 Where = int | range | str               # an address; those of a range; a symbol of the program
 
 PRIVILEGES = (0, 1, 3)                  # user, supervisor, machine
-ALL_PRIVILEGES = 0b1111
 SATP_ASID = 0xFFFF << 44                # privileged specification, section 12.1.11
 END = 1 << 64
 
@@ -31,7 +31,7 @@ def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope
     """None: all. Raises ConfigurationError for what is none."""
     if privilege is not None and whole_number("privilege", privilege) not in PRIVILEGES:
         raise ConfigurationError(f"privilege={privilege!r}: it is 0 (user), 1 (supervisor) or 3 (machine)")
-    privileges = ALL_PRIVILEGES if privilege is None else 1 << privilege
+    privileges = EVERYWHERE[0] if privilege is None else 1 << privilege
     if satp is not None:
         if asid is not None:
             raise ConfigurationError("asid= and satp=: give one, satp has the number in it")

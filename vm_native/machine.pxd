@@ -233,6 +233,7 @@ cdef enum RecordKind:       # what recorders are for
 
 cdef enum:
     MAX_RECORDERS = 8
+    EVERY_PRIVILEGE = 0b1111    # Scope.privileges
     NO_BRANCH = 1           # bit of Cpu.transfer: a trap, or what the recorders have not seen
 
 cdef struct Record:         # what a recorder writes down; of some kinds without the last fields
@@ -274,8 +275,7 @@ cdef struct Recorder:       # probes/records.pyx keeps it
     Visit* visits           # 1 << visit_bits places, by a hash
     int visit_bits
     uint64_t visit_count
-    uint8_t* map            # 1 << map_bits counters
-    int map_bits
+    int map_bits            # of edges: the buffer has 1 << map_bits counters
 
 cdef struct Probes:         # probes/ keeps them
     Watch* watches

@@ -12,7 +12,7 @@ from vm_native.execution.allowance cimport is_idle, machine_goes, run_begins, ru
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport (
     EVENT_BLOCK, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EVENT_EXECUTE, EVENT_MMIO_READ, EVENT_MMIO_WRITE,
-    EVENT_READ, EVENT_TRAP, EVENT_WRITE, Breakpoint, Cpu, Event, EventKind, Hit, Probes, Scope, Watch,
+    EVENT_READ, EVENT_TRAP, EVENT_WRITE, EVERY_PRIVILEGE, Breakpoint, Cpu, Event, EventKind, Hit, Probes, Scope, Watch,
     break_reservations, reschedule,
 )
 from vm_native.memory.bus cimport Bus, ram_at
@@ -51,7 +51,7 @@ if watch_forks():
     raise MemoryError("no room to hear of forks")
 
 
-EVERYWHERE = (0b1111, 0, 0)         # all privileges, all address spaces
+EVERYWHERE = (EVERY_PRIVILEGE, 0, 0)         # all privileges, all address spaces
 MAX_ADDRESS = (1 << 64) - 1
 
 

@@ -50,7 +50,6 @@ cdef class NativeRecorder:
                 raise MemoryError(f"no room for {bytes:,} bytes of a trace")
             self.room_bytes = bytes
             self.recorder.room = self.recorder.start + bytes
-            self.recorder.map = self.recorder.start
         add_recorder(&machine.machine, &self.recorder)
         self.machine = machine
         machine.recorders.append(self)
@@ -112,7 +111,7 @@ cdef class NativeRecorder:
         recorder.last = NULL
         recorder.dropped = recorder.laps = 0
         if recorder.kind == RECORD_EDGES:
-            memset(recorder.map, 0, self.room_bytes)
+            memset(recorder.start, 0, self.room_bytes)
         elif recorder.kind == RECORD_VISITS:
             if self.machine is not None:
                 cut_blocks(&self.machine.machine)

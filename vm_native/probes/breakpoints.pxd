@@ -1,5 +1,5 @@
-# Addresses before whose instruction the run stops, a hook is called, or a guest's trigger may fire. No cached block has
-# such an instruction in it.
+# Addresses before whose instruction the run stops, a hook is called, or a guest's trigger may fire. A cached block may
+# begin with such an instruction, and then is guarded; none has one further on.
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport Breakpoint, Cpu, Machine

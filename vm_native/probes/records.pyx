@@ -13,17 +13,16 @@ from libc.string cimport memcpy
 from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_BLOCK, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, INSTRUMENT_STEPS, MAX_RECORDERS, NO_BRANCH, NOWHERE,
-    RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
-    RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine, Probes, Record, RecordKind, Recorder, Visit, ask_to_stop,
-    machine_steps, privilege_of, store_position,
+    CONTINUE, EVENT_BLOCK, EVERY_PRIVILEGE, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, INSTRUMENT_STEPS, MAX_RECORDERS,
+    NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS,
+    RECORD_TRAPS, RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine, Probes, Record, RecordKind, Recorder,
+    Visit, ask_to_stop, machine_steps, privilege_of, store_position,
 )
 from vm_native.probes.hooks cimport covers, is_in_space, is_wanted, tell_all, told_before
 from vm_native.probes.visits cimport count_visit, open_table, visit_of
 
 cdef enum:
     SLACK = 64              # records that fit when a buffer counts as full: the run stops behind the instruction
-    EVERY_PRIVILEGE = 0b1111
 
 # How much of a Record each kind has, and what translations have in them for it.
 cdef int[8] SIZES
@@ -210,7 +209,7 @@ cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
     """In the map that AFL knows: a byte for a hash of this block and the one before."""
     cdef uint64_t here = place_in_map(cpu.state.pc, recorder.map_bits)
     if is_about(recorder, cpu, cpu.state.pc):
-        recorder.map[here ^ cpu.edge_before] += 1
+        recorder.start[here ^ cpu.edge_before] += 1
     cpu.edge_before = here >> 1
 
 
@@ -514,7 +513,7 @@ cdef bint tell_compiled_code(Machine* machine) noexcept nogil:
     cdef Recorder* blocks = only_one(machine, INSTRUMENT_BLOCKS, RECORD_BLOCKS)
     cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
     cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
-    cdef uint8_t* map = edges.map if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
+    cdef uint8_t* map = edges.start if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
     cdef bint new = blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map
     cdef int i
     for i in range(machine.cpu_count):

@@ -150,15 +150,21 @@ cdef void load_low_bytes(Compilation* t, int slot, int size) noexcept nogil:
         op(&t.e, MOV, W32, RDX, RDX)
 
 
+cdef Cold* load_access_log(Compilation* t, Uop* uop) noexcept nogil:
+    """The recorder of accesses into rcx; where there is none that can be served here, the probe's function does it."""
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).access_log))
+    op(&t.e, TEST, W64, RCX, RCX)
+    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    return cold
+
+
 cdef void emit_access(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
     cdef uint64_t size = uop[1].rs1, access = uop[1].rs2
     cdef Record* fields = NULL
     cdef Recorder* recorder = NULL
-    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
-    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).access_log))
-    op(&t.e, TEST, W64, RCX, RCX)
-    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    cdef Cold* cold = load_access_log(t, uop)
     take_record(t, cold, ACCESS_BYTES)
     op_memory(&t.e, MOV_TO, W64, RAX, RCX, NO_INDEX, of_recorder(&recorder.last))
     load_constant(&t.e, RDX, <int64_t>(<uint64_t>uop[1].rd << 32 | (access != RECORDED_WRITE)))
@@ -176,10 +182,7 @@ cdef void emit_loaded(Compilation* t, Uop* uop) noexcept nogil:
     cdef Uop* probe = uop - PROBE_AHEAD
     cdef Record* fields = NULL
     cdef Recorder* recorder = NULL
-    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
-    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).access_log))
-    op(&t.e, TEST, W64, RCX, RCX)
-    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
+    cdef Cold* cold = load_access_log(t, uop)
     op_memory(&t.e, MOV, W64, RAX, RCX, NO_INDEX, of_recorder(&recorder.last))
     load_low_bytes(t, probe[1].rd, probe[1].rs1)
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.value))
