@@ -30,10 +30,18 @@ cdef enum:                  # why compiled code went back to the run loop
 cdef struct Trace
 cdef struct Jit
 
+cdef struct CountingExit:   # code that counts the edge to the target, and pays for that; NULL: there is none
+    uint8_t* start
+    int refund              # steps that the exit gives back
+    uint8_t* price          # two constants in the writable mapping: the target's steps without these
+    uint8_t* price_back
+    uint8_t* jump           # a displacement
+
 cdef struct Exit:           # a jump out of a trace to a guest address in the same page
     uint64_t pc
     uint8_t* jump           # its displacement, in the writable mapping
     uint8_t* unlinked       # where it leads without a target: back to the run loop
+    CountingExit counting   # where it leads with one instead of to that
     uint8_t* look_up        # the same by way of the jump cache
     Trace* source
     Trace* target           # NULL: not linked
@@ -52,6 +60,7 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     BlockKey key            # the head's, for whoever looks when the machine is gone, and its second page
     uint64_t second_page
     uint8_t* start          # in the executable mapping
+    uint8_t* counted        # the same for who has paid, and counted the edge to the head; NULL: nobody does
     uint32_t size           # host bytes
     int region
     Trace* newer            # its neighbours among those of its region

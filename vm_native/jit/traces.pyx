@@ -4,7 +4,7 @@ Code memory is cut into regions that are filled one after the other. When the la
 traces are discarded, and blocks that are still hot will be compiled again. Nothing here runs while a hart is inside
 compiled code, except that a store or a callback may discard traces: their bytes stay until the region is used anew.
 """
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp
 from vm_native.blocks cimport share_page
@@ -12,8 +12,8 @@ from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport release_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, Exit, HandedOver, Jit, Membership, Region, Switches,
-    Trace,
+    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, CountingExit, Exit, HandedOver, Jit, Membership, Region,
+    Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
@@ -111,8 +111,19 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     redirect_block(jit.machine, trace.head, trace.start)
 
 
+cdef void lead_to(Jit* jit, Exit* exit, Trace* target) noexcept nogil:
+    cdef CountingExit* counting = &exit.counting
+    cdef int32_t price = <int32_t>target.head.entry_steps - counting.refund
+    if counting.start == NULL:
+        patch(exit.jump, jit.memory.executable, target.start)
+        return
+    (<int32_t*>counting.price)[0] = (<int32_t*>counting.price_back)[0] = price
+    patch(counting.jump, jit.memory.executable, target.counted)
+    patch(exit.jump, jit.memory.executable, counting.start)
+
+
 cdef void link(Jit* jit, Exit* exit, Trace* target) noexcept nogil:
-    patch(exit.jump, jit.memory.executable, target.start)
+    lead_to(jit, exit, target)
     exit.target = target
     exit.next_incoming = target.incoming
     target.incoming = exit

@@ -7,7 +7,8 @@
 """
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, Uop, UopInfo
+from vm_native.checks cimport static_assert
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, MAX_BLOCK_UOPS, SECOND_CELL, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, Cpu, Machine
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_READ, RECORDED_WRITE
@@ -21,13 +22,13 @@ RECORDED[ACCESS_BOTH] = RECORDED_READ | RECORDED_WRITE
 
 
 cdef enum:
-    MOST_ALONE = 48         # instructions in a block where only its begin and end have probes ...
-    MOST_WITH_PROBES = 20   # ... or each of them has: up to seven cells
+    MOST_WITH_PROBES = 20   # instructions in a block where each of them has probes: up to seven cells
 
 
 cdef int most_with_probes(Machine* machine, int limit) noexcept nogil:
     """How many instructions a block can have."""
-    return min(limit, MOST_ALONE if machine.probes.instruments == INSTRUMENT_BLOCKS else MOST_WITH_PROBES)
+    static_assert(2 * MAX_BLOCK_STEPS + 3 <= MAX_BLOCK_UOPS)    # with an end, and probes at both ends
+    return limit if machine.probes.instruments == INSTRUMENT_BLOCKS else min(limit, MOST_WITH_PROBES)
 
 
 cdef struct Rewriting:      # a block that gets more cells

@@ -46,8 +46,8 @@ cdef struct Transfer:       # of control, for recorders: where a basic block has
 
 cdef struct Cold:
     ColdKind kind
-    Transfer transfer       # that an exit makes ...
-    uint64_t edge_place     # ... from this block, as Compilation has it
+    Transfer transfer       # that an exit makes
+    uint64_t edge_place     # of the basic block at hand, as Compilation has it
     int jump_count
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
@@ -89,7 +89,8 @@ cdef struct Compilation:
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
     bint blocks             # are recorded in line
-    uint64_t edge_place     # in the map, of the basic block at hand; UNKNOWN: it began before the trace, perhaps
+    bint sink_counts        # accesses are recorded, also what is loaded into x0
+    uint64_t edge_place     # in the map, of the basic block at hand, which memory need not say; UNKNOWN: it does
     bint in_block           # the trace has come to its first probe of a block, so that it is known when others begin
     Transfer transfer       # that is on its way to the next part, where blocks or edges are recorded in line
     uint8_t* counted        # behind the head's probe, for jumps that have counted their edge
@@ -170,6 +171,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.jump_count = 0
     cold.refund = t.refund
     cold.transfer.pending = False
+    cold.edge_place = t.edge_place
     return cold
 
 cdef inline bint has_room(Compilation* t) noexcept nogil:
@@ -221,7 +223,7 @@ cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
             op(&t.e, MOV, W64, general, reg)
     elif t.floating[slot] >= 0:
         vex(&t.e, VMOVQ, W64, t.floating[slot], NO_SOURCE, reg)
-    elif slot != t.jit.front_end.sink:
+    elif slot != t.jit.front_end.sink or t.sink_counts:
         move_general(&t.e, STORE, reg, slot)
 
 # --- xmm registers

@@ -2,24 +2,28 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
-from vm_native.jit.state cimport EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_EXIT, TAKEN, Exit
+from vm_native.jit.state cimport (
+    EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_EXIT, TAKEN, CountingExit, Exit,
+)
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     COLD_ACCESS, COLD_BUDGET, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE, COLD_SIDE_EXIT,
     COLD_UNBOXED, NATURAL, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room,
-    jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
+    UNKNOWN, jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
 )
-from vm_native.jit.x86_64.probes cimport count_edge, store_transfer
+from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
 from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 from vm_native.memory.tlb cimport StoreRange
+from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
 
 
 cdef enum:
     ALWAYS = -1             # where a condition could stand
+    LATER = 0x7FFFFFFF      # where a constant of four bytes will stand
 
 
 cdef int32_t budget_offset() noexcept nogil:
@@ -34,7 +38,24 @@ cdef void emit_entry(Compilation* t) noexcept nogil:
     cold_jump(new_cold(t, COLD_BUDGET, NULL), jump_if(&t.e, IF_NEGATIVE, NULL))
 
 
-cdef void emit_fallback(Compilation* t, Uop* uop, int refund) noexcept nogil:
+cdef void go_on_counted(Compilation* t) noexcept nogil:
+    """Behind the probe of the head. Where memory has to say which block that is, it does there."""
+    if t.trace.head.in_middle:
+        store_edge_place(t, place_in_map(t.trace.head.key.pc, USUAL_MAP_BITS))
+    jump(&t.e, t.counted)
+
+
+cdef void emit_counted_entry(Compilation* t) noexcept nogil:
+    """For jumps from other traces that have done all that stands before the block behind the head's probe."""
+    if t.edge_map != NULL:
+        t.trace.counted = here(&t.e)
+        swap_in(t)
+        go_on_counted(t)
+
+
+cdef void emit_fallback(Compilation* t, Uop* uop, int refund, uint64_t edge_place) noexcept nogil:
+    """The function may leave the trace, or ask where it was."""
+    store_edge_place(t, edge_place)
     load_constant(&t.e, RAX, <int64_t>uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
@@ -65,13 +86,13 @@ cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept n
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
     cdef Cold* cold
     if pc == t.trace.head.key.pc and may_go_back(t):
-        if t.refund == 0 and not t.transfer.pending:
+        if t.refund == 0 and not t.transfer.pending and t.edge_place == UNKNOWN:
             patch(displacement, t.e.executable, t.loop)
             return
         kind = COLD_LOOP
     cold = new_cold(t, kind, NULL)
     cold.pc = pc
-    cold.transfer, cold.edge_place = t.transfer, t.edge_place
+    cold.transfer = t.transfer
     cold_jump(cold, displacement)
     if kind == COLD_SIDE_EXIT:
         cold.exit = t.trace.exit_count
@@ -155,7 +176,7 @@ cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, 
 
 
 cdef void exit_by_call(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
-    emit_fallback(t, uop, t.refund)
+    emit_fallback(t, uop, t.refund, t.edge_place)
     trap(&t.e)                                          # the function has left
 
 
@@ -242,14 +263,14 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         patch(miss, t.e.executable, here(&t.e))
         if cold.alignment == NATURAL:
             patch(unaligned, t.e.executable, here(&t.e))
-    emit_fallback(t, uop, cold.refund)
+    emit_fallback(t, uop, cold.refund, cold.edge_place)
     jump(&t.e, cold.done)
 
 
 cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef Block* part = block_of(cold.uop)
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
-    emit_fallback(t, cold.uop, cold.refund)
+    emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
     swap_out(t)
     op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
@@ -261,45 +282,77 @@ cdef void give_back(Compilation* t, int steps) noexcept nogil:
         op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), steps)
 
 
+cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
+    """Let memory say what whoever comes next asks for."""
+    store_transfer(t, &cold.transfer)
+    store_edge_place(t, cold.edge_place)
+    give_back(t, cold.refund)
+
+
+cdef uint8_t* pay(Compilation* t, int operation) noexcept nogil:
+    """Take steps off the budget, or add them. Where the constant stands of how many: linking puts it there."""
+    op_constant_memory(&t.e, operation, W64, RBP, budget_offset(), LATER)
+    return t.e.at - sizeof(int32_t)
+
+
+cdef void emit_counting_exit(Compilation* t, Cold* cold, CountingExit* counting) noexcept nogil:
+    """Behind it comes what is done where the budget does not last."""
+    cdef uint8_t* short_of
+    counting.start, counting.refund = here(&t.e), cold.refund
+    counting.price = pay(t, SUB_CONSTANT)
+    short_of = jump_if(&t.e, IF_NEGATIVE, NULL)
+    count_edge(t, cold.pc, cold.edge_place)
+    counting.jump = jump(&t.e, NULL)
+    patch(short_of, t.e.executable, here(&t.e))
+    counting.price_back = pay(t, ADD_CONSTANT)
+
+
 cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     cdef Exit* exit = &t.trace.exits[cold.exit]
+    cdef uint8_t* start = here(&t.e)
+    cdef bint knows_edge = cold.transfer.pending and cold.edge_place != UNKNOWN
     exit.jump = cold.jumps[0]
-    if cold.refund or t.swap_count or cold.transfer.pending:
-        store_transfer(t, &cold.transfer)
-        give_back(t, cold.refund)
-        swap_out(t)
+    if not knows_edge:
+        settle(t, cold)
+    swap_out(t)
+    if here(&t.e) != start:
         exit.jump = jump(&t.e, NULL)
+    if knows_edge:
+        emit_counting_exit(t, cold, &exit.counting)
     exit.unlinked = here(&t.e)
     patch(exit.jump, t.e.executable, exit.unlinked)
+    if knows_edge:
+        settle(t, cold)
     load_constant(&t.e, RAX, <int64_t>exit)
     jump(&t.e, t.jit.stubs.exit_unlinked[t.floats])
     exit.look_up = here(&t.e)
+    if knows_edge:
+        settle(t, cold)
     load_constant(&t.e, RAX, <int64_t>exit)
     jump(&t.e, t.jit.stubs.look_up_exit[t.floats])
 
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
-    store_transfer(t, &cold.transfer)
-    give_back(t, cold.refund)
+    settle(t, cold)
     swap_out(t)
     emit_look_up_for(t, cold.pc)
 
 
 cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
     """To the head; behind its probe where the edge can be counted here."""
-    cdef uint8_t* lasts
-    if not cold.transfer.pending or t.edge_map == NULL:
-        store_transfer(t, &cold.transfer)
-        give_back(t, cold.refund)
+    cdef uint8_t* short_of
+    if not cold.transfer.pending or cold.edge_place == UNKNOWN:
+        settle(t, cold)
         jump(&t.e, t.loop)
         return
     op_constant_memory(&t.e, SUB_CONSTANT, W64, RBP, budget_offset(), t.steps - cold.refund)
-    lasts = jump_if(&t.e, IF_NEGATIVE ^ 1, NULL)
-    store_transfer(t, &cold.transfer)
-    jump(&t.e, t.spent)
-    patch(lasts, t.e.executable, here(&t.e))
+    short_of = jump_if(&t.e, IF_NEGATIVE, NULL)
     count_edge(t, t.trace.head.key.pc, cold.edge_place)
-    jump(&t.e, t.counted)
+    go_on_counted(t)
+    patch(short_of, t.e.executable, here(&t.e))
+    store_transfer(t, &cold.transfer)
+    store_edge_place(t, cold.edge_place)
+    jump(&t.e, t.spent)
 
 
 cdef void emit_budget_exit(Compilation* t) noexcept nogil:
@@ -318,7 +371,7 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
         jump(&t.e, cold.done)
     elif cold.kind == COLD_FALLBACK:
         store_transfer(t, &cold.transfer)
-        emit_fallback(t, cold.uop, cold.refund)
+        emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
         jump(&t.e, cold.done)
     elif cold.kind == COLD_UNBOXED:
         emit_unboxed(t, cold)

@@ -16,7 +16,7 @@ from vm_native.jit.x86_64.assembler cimport (
 from vm_native.jit.x86_64.compilation cimport (
     COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
 )
-from vm_native.machine cimport Cpu, Record, Recorder
+from vm_native.machine cimport NO_BRANCH, Cpu, Record, Recorder
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE, USUAL_MAP_BITS, place_in_map
 
 cdef enum:
@@ -39,12 +39,22 @@ cdef inline int32_t of_record(const void* field) noexcept nogil:
 
 
 cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogil:
-    """If it is pending: let memory say where a basic block has ended."""
-    if transfer.pending:
-        load_constant(&t.e, RDX, <int64_t>transfer.pc)
-        op_memory(&t.e, MOV_TO, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer))
-        if t.edge_map == NULL and not t.blocks:         # these do not ask
-            store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
+    """If it is pending: let memory say where a basic block has ended. Who counts edges asks only whether one has."""
+    if not transfer.pending:
+        return
+    if t.edge_map != NULL:
+        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), NO_BRANCH)
+        return
+    load_constant(&t.e, RDX, <int64_t>transfer.pc)
+    op_memory(&t.e, MOV_TO, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer))
+    if not t.blocks:                        # they do not ask
+        store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
+
+
+cdef void store_edge_place(Compilation* t, uint64_t place) noexcept nogil:
+    """Let memory say of which basic block the next edge comes."""
+    if place != UNKNOWN:
+        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
 
 
 cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
@@ -53,6 +63,7 @@ cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     t.transfer = Transfer(True, part.key.pc + info_of(uop).pc_offset, info_of(uop).length)
     if not (t.edge_map != NULL or t.blocks) or not (is_branch(following) or following == UOP_JAL):
         store_transfer(t, &t.transfer)
+        store_edge_place(t, t.edge_place)
         t.transfer.pending = False
 
 
@@ -101,41 +112,52 @@ cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogi
         op_memory(&t.e, INC8, W32, 0, RCX, NO_INDEX, <int32_t>(place ^ before >> 1))
     else:
         op_absolute(&t.e, INC8, W32, 0, map + <int32_t>(place ^ before >> 1))
-    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
 
 
-cdef void record_block(Compilation* t, Block* part, Uop* uop, Cold* cold) noexcept nogil:
+cdef void record_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cold.transfer = t.transfer
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).block_log))
     take_record(t, cold, BLOCK_BYTES)
     fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT)
+    cold.done = here(&t.e)
+
+
+cdef void enter_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    if t.edge_map == NULL:
+        record_block(t, part, uop)
+    else:
+        count_edge(t, part.key.pc, t.edge_place)
+        t.edge_place = place_in_map(part.key.pc, USUAL_MAP_BITS)
+
+
+cdef void emit_head(Compilation* t, Block* part, Uop* uop) noexcept nogil:
+    """Memory says whether a basic block begins here."""
+    cdef Cold* cold
+    cdef uint8_t* goes_on
+    op_constant_memory(&t.e, CMP_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).transfer), -1)
+    goes_on = jump_if(&t.e, IF_EQUAL, NULL)
+    if not part.in_middle:              # and never was: the function gives this trace up should that be no longer so
+        cold = new_cold(t, COLD_FALLBACK, uop)
+        cold_jump(cold, goes_on)
+    enter_block(t, part, uop)
+    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
+    if part.in_middle:
+        store_edge_place(t, t.edge_place)
+        t.edge_place = UNKNOWN
+        patch(goes_on, t.e.executable, here(&t.e))
+    else:
+        cold.done = here(&t.e)
+    t.counted = here(&t.e)
 
 
 cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     """At the head of the trace memory says whether a basic block begins here; further on that is known."""
-    cdef Cold* cold
-    cdef uint8_t* goes_on = NULL
-    if t.in_block and not t.transfer.pending:
-        return
-    cold = new_cold(t, COLD_FALLBACK, uop)
     if not t.in_block:
-        op_constant_memory(&t.e, CMP_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).transfer), -1)
-        goes_on = jump_if(&t.e, IF_EQUAL, NULL)
-        if not part.in_middle:          # and never was: the function gives this trace up should that be no longer so
-            cold_jump(cold, goes_on)
-    if t.edge_map != NULL:
-        count_edge(t, part.key.pc, t.edge_place)
-    else:
-        cold.transfer = t.transfer
-        record_block(t, part, uop, cold)
-    if not t.in_block:
-        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
-        if part.in_middle:
-            patch(goes_on, t.e.executable, here(&t.e))
-        t.counted = here(&t.e)
-    if t.in_block or not part.in_middle:
-        t.edge_place = place_in_map(part.key.pc, USUAL_MAP_BITS)
-    cold.done = here(&t.e)
+        emit_head(t, part, uop)
+    elif t.transfer.pending:
+        enter_block(t, part, uop)
     t.in_block, t.transfer.pending = True, False
 
 

@@ -8,12 +8,14 @@ from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_gr
 from vm_native.jit.x86_64.assembler cimport here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
 from vm_native.jit.x86_64.compilation cimport UNKNOWN, Compilation, has_room
-from vm_native.jit.x86_64.control cimport emit_cold, emit_end, emit_entry, emit_fallback, emit_fallback_thunk
+from vm_native.jit.x86_64.control cimport (
+    emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback, emit_fallback_thunk,
+)
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
-from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 
 
 cdef extern from *:
@@ -73,7 +75,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
         or emit_atomic(t, uop, opcode) or emit_probe(t, part, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
     ):
         return
-    emit_fallback(t, uop, t.refund)
+    emit_fallback(t, uop, t.refund, t.edge_place)
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
 
@@ -118,6 +120,7 @@ cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) 
             return False
     if t.jit.marking:
         mark(t, 0)
+    emit_counted_entry(t)
     return emit_cold(t)
 
 
@@ -133,8 +136,9 @@ cdef uint8_t* emit_trace(
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
-    t.edge_place = UNKNOWN
+    t.edge_place, t.counted = UNKNOWN, NULL
     t.edge_map, t.blocks = cpu.edge_map, cpu.block_log != NULL
+    t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
