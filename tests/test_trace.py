@@ -511,3 +511,31 @@ loop:
         assert (rows["pc"] == loop).sum() == count, kind
         assert len(set(rows["step"].tolist())) == len(rows)
     assert traces["mmio"].array["value"].tolist() == traces["memory"].array["value"][::2].tolist()
+
+
+@pytest.mark.parametrize("pieces", [(100,), (1,)], ids=str)
+def test_cleared_blocks_and_exchanged_pairs(guest, pieces):
+    """cbo.zero where the page is not at hand yet, and where it is; amocas.q that exchanges, and that does not."""
+    g = guest("""
+    la   t0, data + 8
+    .word 0x0042a00f            # cbo.zero (t0)
+    .word 0x0042a00f
+    addi t0, t0, -8
+    li   a0, 0
+    li   a1, 0
+    li   a2, 5
+    li   a3, 6
+    .word 0x28c2c52f            # amocas.q a0, a2, (t0)
+    .word 0x28c2c52f
+    wfi
+    .balign 64
+data:
+    .zero 64
+""", isa="default_zacas")
+    with g.machine.trace("memory") as trace:
+        while g.run(pieces[0]).reason is StopReason.BUDGET:
+            pass
+    data = g.address("data")
+    cleared, low, high = (data, 64, 2, 0), (data, 8, 3), (data + 8, 8, 3)
+    assert trace.array[["address", "size", "access", "value"]].tolist() == [
+        cleared, cleared, (*low, 0), (*high, 0), (*low, 5), (*high, 6)]

@@ -67,8 +67,8 @@ class Trace:
       one led to.
     - "branches": branches and jumps. `target`: where they led; `taken`: whether that is not behind them.
     - "memory": loads, stores and atomics of RAM and devices. `address`: virtual; `size`: in bytes; `access`: 1 for a
-      read, 2 for a write, 3 for both. `value`: what was read, and if nothing was, written. What `cbo.zero` and
-      `amocas.q` do is not in it.
+      read, 2 for a write, 3 for both. `value`: what was read, and if nothing was, written. `cbo.zero` is one
+      write of 64 bytes, `amocas.q` two accesses of 8.
     - "traps": `pc` is that of the instruction that trapped, or before which an interrupt came. `cause`, `value`: as of
       mcause and mtval. `privilege`: before it.
     - "mmio": accesses to devices, as of "memory", with a physical `address`.

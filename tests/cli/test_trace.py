@@ -9,6 +9,7 @@ import pytest
 import vm
 from tests.cli.conftest import COMMAND
 from tests.conformance import spike
+from tests.conformance.test_directed import WHOLE, directed
 from tests.conformance.test_programs import HARTS, compiled
 
 USAGE = 2
@@ -47,14 +48,17 @@ def test_function_alone(guest):
     assert lines and all(line.startswith("pc=0x80000000 ") for line in lines)
 
 
-def test_commit_log_is_that_of_spike(tmp_path):
+@pytest.mark.parametrize(("image", "isa"), [
+    (lambda: compiled("machine", "whole")[0], HARTS["whole"][0]),
+    (lambda: directed("cache_blocks"), WHOLE),
+], ids=["machine", "cache_blocks"])
+def test_commit_log_is_that_of_spike(tmp_path, image, isa):
     """But for control and status registers, and what atomics write to memory."""
-    name, hart = "machine", "whole"
-    image, _ = compiled(name, hart)
+    image = image()
     (tmp_path / "program.elf").write_bytes(image.elf())
-    expected = spike.run(image, HARTS[hart][0], 20_000)
+    expected = spike.run(image, isa, 20_000)
     result = run(tmp_path / "program.elf", "--format", "spike", "-o", tmp_path / "log", "--max-instructions",
-                 len(expected), "--memory", spike.RAM_SIZE, "--isa", HARTS[hart][0])
+                 len(expected), "--memory", spike.RAM_SIZE, "--isa", isa)
     assert result.returncode == 124, result.stderr
     ours = list(spike.parse(io.BytesIO((tmp_path / "log").read_bytes())))
     assert ours == [comparable(record) for record in expected if record.trap is None]

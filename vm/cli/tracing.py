@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from vm.trace import DTYPES, LEAST_CAPACITY, SLACK, npy_header, shown
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18                     # records between two writes
 NO_REGISTER, FIRST_F = 255, 32      # in a record
 WRITE = 2                           # its `access`
+LARGEST = 8                         # access that has a value, in bytes
 
 
 class Writer(ABC):
@@ -81,7 +83,7 @@ class SpikeLog(Writer):
 
     @contextmanager
     def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
-        self._accesses: dict[int, tuple[int, int, int, int]] = {}       # by their steps
+        self._accesses: dict[int, list[tuple[int, int, int, int]]] = {}     # by their steps
         with machine.trace("memory", capacity=CHUNK, consumer=self._keep, **scope) as memory:
             self._memory: Trace = memory
             with super().traces(machine, scope):
@@ -89,17 +91,17 @@ class SpikeLog(Writer):
 
     def _keep(self, records: NDArray[Any]) -> None:
         for record in records[["step", "access", "size", "address", "value"]].tolist():
-            self._accesses[record[0]] = record[1:]
+            self._accesses.setdefault(record[0], []).append(record[1:])
 
     def write(self, records: NDArray[Any]) -> None:
         self._memory.flush()
         for step, pc, word, hart, privilege, register, trapped, value in records[
                 ["step", "pc", "instruction", "hart", "privilege", "register", "trapped", "value"]].tolist():
-            access = self._accesses.pop(step, None)
+            accesses = self._accesses.pop(step, [])
             if not trapped:
                 length = 8 if word & 3 == 3 else 4
                 self._stream.write(f"core{hart:>4}: {privilege} {pc:#018x} ({word:#0{2 + length}x})"
-                                   f"{written(register, value)}{accessed(access)}\n")
+                                   f"{written(register, value)}{''.join(starmap(accessed, accesses))}\n")
 
 
 def written(register: int, value: int) -> str:
@@ -109,9 +111,8 @@ def written(register: int, value: int) -> str:
     return f" {name:<3} {value:#018x}"
 
 
-def accessed(access: tuple[int, int, int, int] | None) -> str:
-    """A store with its value; what an atomic wrote is not known."""
-    if access is None:
-        return ""
-    kind, size, address, value = access
+def accessed(kind: int, size: int, address: int, value: int) -> str:
+    """A store with its value, byte by byte where it clears a block; what an atomic wrote is not known."""
+    if size > LARGEST:
+        return "".join(accessed(kind, 1, place, value) for place in range(address, address + size))
     return f" mem {address:#018x}" + (f" {value:#0{2 + 2 * size}x}" if kind == WRITE else "")

@@ -27,6 +27,7 @@ cdef int probe_loaded(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 cdef void record_trap(
     Cpu* cpu, uint64_t pc, uint64_t mode, uint64_t cause, uint64_t value, bint executed
 ) noexcept nogil
+cdef void record_access(Cpu* cpu, int access, uint64_t address, int size, uint64_t value) noexcept nogil
 cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil
 cdef void settle_records(Cpu* cpu) noexcept nogil
 cdef void settle_transfer(Cpu* cpu) noexcept nogil

@@ -380,6 +380,18 @@ cdef void record_trap(
                 recorder.unfinished = False
 
 
+cdef void record_access(Cpu* cpu, int access, uint64_t address, int size, uint64_t value) noexcept nogil:
+    """The instruction at the hart's position has accessed RAM, which no probe beside it could have known."""
+    cdef Recorder* recorder
+    cdef Record record = record_at(cpu, cpu.state.pc)
+    cdef int i
+    record.address, record.value, record.detail, record.access = address, value, <uint8_t>size, <uint8_t>access
+    for i in range(cpu.machine.probes.recorder_count):
+        recorder = cpu.machine.probes.recorders[i]
+        if recorder.kind == RECORD_ACCESSES and is_about(recorder, cpu, cpu.state.pc):
+            append(cpu, recorder, &record)
+
+
 cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil:
     """An instruction has accessed a device."""
     cdef Recorder* recorder

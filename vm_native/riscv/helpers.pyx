@@ -9,13 +9,14 @@ from vm_native.arithmetic.operations cimport operate
 from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of, info_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RETRY, STOP_NONE, STOP_WAITING, TRAP, Cpu,
-    Helper,
+    CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RECORD_ACCESSES, RETRY, STOP_NONE, STOP_WAITING, TRAP,
+    Cpu, Helper,
 )
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.hooks cimport is_wanted, tell_all, told_before
+from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE,
@@ -261,6 +262,8 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
         return illegal(cpu, uop)
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
+        if is_recorded(cpu.machine, RECORD_ACCESSES):
+            record_access(cpu, RECORDED_WRITE, start, 64, 0)
         return CONTINUE
     if trigger_fires(cpu, 1 << WRITE, start, 64):
         cpu.trap_value = address
@@ -275,6 +278,8 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     old = (<uint64_t*>(region.host + (physical - region.base)))[0]
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)
+    if is_recorded(cpu.machine, RECORD_ACCESSES):
+        record_access(cpu, RECORDED_WRITE, start, 64, 0)
     if is_watched(cpu.machine, region, physical):
         look_at_watches(cpu, WATCHED_WRITES, start, physical, 64, old)
     return CONTINUE
@@ -320,6 +325,9 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]
     invalidate(cpu.machine, physical, 16)
+    if is_recorded(cpu.machine, RECORD_ACCESSES):
+        record_access(cpu, RECORDED_READ | RECORDED_WRITE, address, 8, pair[0])
+        record_access(cpu, RECORDED_READ | RECORDED_WRITE, address + 8, 8, pair[1])
     if is_watched(cpu.machine, region, physical):
         look_at_watches(cpu, WATCHED_READS | WATCHED_WRITES, address, physical, 16, pair[0])
     return CONTINUE
