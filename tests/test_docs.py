@@ -252,6 +252,13 @@ def test_parts_made_of_the_code_are_up_to_date(page):
     assert page.read_text() == refreshed(page.read_text())
 
 
+@pytest.mark.parametrize("listing", ["docs/index.md", "mkdocs.yml"])
+def test_every_how_to_page_is_listed(listing):
+    pages = [f"how-to/{page.name}" for page in sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+    listed = re.findall(r"how-to/[\w-]+\.md", (ROOT / listing).read_text())
+    assert sorted(set(listed)) == pages
+
+
 def test_every_public_name_is_in_the_reference():
     reference = (ROOT / "docs" / "reference.md").read_text()
     modules = {"copy", "devices", "disks", "images"}
