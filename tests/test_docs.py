@@ -266,3 +266,15 @@ def test_every_public_name_is_in_the_reference():
     missing += [f"disks.{name}" for name in vm.disks.__all__ if f"### `vm.disks.{name}`\n" not in reference]
     missing += [f"copy.{name}" for name in vm.copy.__all__ if f"| `{name}" not in reference]
     assert not missing
+
+
+def test_classes_that_signatures_give_are_in_the_reference():
+    """Of what is returned, and what a function of the caller's is called with: other classes are not public."""
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    described = set(re.findall(r"^### `vm\.(?:\w+\.)*(\w+)`$", reference, re.MULTILINE))
+    signatures = "".join(block.text for block in blocks(ROOT / "docs" / "reference.md") if block.info == SIGNATURE)
+    given = set(re.findall(r"\b[A-Z]\w+", " ".join(re.findall(r"Callable\[\[.*?\]|-> .*", signatures))))
+    ours = {name for path in (ROOT / "vm").rglob("*.py")
+            for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+    assert {"Stop", "Hook", "MemoryAccess"} <= given & ours
+    assert given & ours - described == set()
