@@ -23,6 +23,7 @@ from tests import tools
 from tests.pages import PART, refreshed
 from tests.testing.plugin import PLUGIN
 from vm.cli import main
+from vm.trace import DTYPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -250,6 +251,15 @@ def test_small_program_of_the_tutorial_from_the_shell(tmp_path, monkeypatch, cap
 def test_parts_made_of_the_code_are_up_to_date(page):
     """`python -m tests.pages` writes them."""
     assert page.read_text() == refreshed(page.read_text())
+
+
+def test_table_has_the_fields_of_every_kind_of_trace():
+    table = (ROOT / "docs" / "how-to" / "traces.md").read_text().partition("## Fields\n")[2].partition("\n## ")[0]
+    found = {kind: set() for kind in DTYPES}
+    for kinds, fields in re.findall(r"^\| (all|`.*?) \| (.*?) \|", table, re.MULTILINE):
+        for kind in DTYPES if kinds == "all" else re.findall(r"\w+", kinds):
+            found[kind].update(re.findall(r"\w+", fields))
+    assert found == {kind: set(dtype.names) for kind, dtype in DTYPES.items()}
 
 
 @pytest.mark.parametrize("listing", ["docs/index.md", "mkdocs.yml"])
