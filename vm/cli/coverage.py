@@ -6,12 +6,9 @@ from typing import Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
-
-FILES = ("drcov", "lcov")               # options that name what is written
-OF_COVERAGE = (*FILES, "functions", "opcodes", "where", "privilege", "max_instructions", "timeout", "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -46,8 +43,7 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
     refuse_unwritable(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
 
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_COVERAGE)
-    with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
+    with (machine_of(file, kernel, initrd, append, firmware, address, options) as machine,
           machine.coverage(where=place_in(machine.program, where),
                            privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):
         try:

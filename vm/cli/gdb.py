@@ -6,10 +6,8 @@ from typing import Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import refuse_beside_gdb
-
-FROM_A_FILE = (*OF_ANY_GUEST, "where", "history")       # options that go with a snapshot
 
 EXAMPLES = """\b
 Examples:
@@ -36,7 +34,7 @@ def gdb(file: str | None, where: str, history: bool, address: int | None, kernel
     refuse_beside_gdb(where, file or kernel)
     from vm.cli.debugging import debug_to_end
 
-    with machine_of(file, kernel, initrd, append, firmware, address, options, FROM_A_FILE) as machine:
+    with machine_of(file, kernel, initrd, append, firmware, address, options) as machine:
         if history:
             machine.keep_history()
         return debug_to_end(machine, file or str(kernel), where, wait=True)

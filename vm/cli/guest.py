@@ -14,7 +14,7 @@ from vm.cli.options import Address, Command, build_machine, machine_options
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-OF_ANY_GUEST = ("file", "engine", "disks")      # options that go with a snapshot, too
+OF_A_SNAPSHOT = ("engine", "disks")             # options of a machine that go with one
 OF_A_KERNEL = ("initrd", "append", "firmware")
 
 
@@ -49,12 +49,12 @@ def given_among(names: tuple[str, ...]) -> list[str]:
 
 
 def machine_of(file: str | None, kernel: str | None, initrd: str | None, append: str, firmware: str | None,
-               address: int | None, options: dict[str, Any], from_a_file: tuple[str, ...]) -> Machine:
-    """The machine with its guest; the caller closes it. `from_a_file`: the options that go with a snapshot."""
+               address: int | None, options: dict[str, Any]) -> Machine:
+    """The machine with its guest; the caller closes it."""
     if file is not None and is_snapshot(file):
         from vm.cli.restore import machine_from
 
-        if others := given_beside(from_a_file):
+        if others := given_among(("address", *(options.keys() - OF_A_SNAPSHOT))):
             raise click.UsageError(f"{file}: a snapshot has its own {', '.join(others)}", click.get_current_context())
         return machine_from(file, options["engine"], options["disks"])
     machine = build_machine(**options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import refuse_unwritable
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vm.profiling.profile import Profile
 
 FILES = ("folded", "svg", "png", "perfetto", "firefox")         # options that name what is written
-OF_A_PROFILE = (*FILES, "every", "seconds", "symbols", "frame_pointers", "by", "top", "max_instructions", "timeout",
-                "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -89,8 +87,7 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
         from vm.profiling.picture import drawing
 
         drawing()                           # now: at the end the profile would be lost
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_PROFILE)
-    with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
+    with (machine_of(file, kernel, initrd, append, firmware, address, options) as machine,
           machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
         try:
             return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)

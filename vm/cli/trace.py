@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vm.trace import Kind
 
 KINDS = ("instructions", "blocks", "branches", "memory", "traps", "mmio")
-OF_A_TRACE = ("kind", "output", "form", "where", "privilege", "limit", "max_instructions", "timeout", "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -62,10 +61,8 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
     from vm.cli.session import run_to_end
     from vm.cli.tracing import NpyFile, SpikeLog, TextLines, Writer
 
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_TRACE)
     with ExitStack() as stack:
-        machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options,
-                                                 beside_a_snapshot))
+        machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options))
         scope: dict[str, Any] = {"where": place_in(machine.program, where),
                                  "privilege": None if privilege is None else PRIVILEGES[privilege]}
         stream: Any = (sys.stderr if output is None else stack.enter_context(
