@@ -56,7 +56,7 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", click.get_current_context())
     refuse_unwritable(output=output)
     from vm.cli.session import run_to_end
-    from vm.cli.tracing import NpyFile, SpikeLog, TextLines, Writer
+    from vm.cli.trace_formats import NpyFile, SpikeLog, TextLines, Writer
 
     with ExitStack() as stack:
         machine = stack.enter_context(machine_of(file, **options))
