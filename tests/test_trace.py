@@ -86,7 +86,6 @@ def traced(guest):
     """traced(**options) -> a guest with the program, whose traps go to the handler"""
     def make(**options):
         g = guest(PROGRAM, **options)
-        g["mtvec"] = g.address("handler")
         for hart in g.machine.harts:
             hart.csr["mtvec"] = g.address("handler")
         return g
@@ -166,9 +165,6 @@ def test_register_that_changes_is_the_one_that_is_named(traced):
 
 
 # --- Blocks, branches and traps --------------------------------------------------------------------------------------
-
-LEADS_ELSEWHERE = ("jal", "jalr", "beq", "bne", "mret")
-
 
 def is_transfer(word: int) -> bool:
     """A branch, a jump, or mret."""
@@ -260,8 +256,8 @@ def test_interrupt_is_before_an_instruction(guest, pieces):
         g.native.mtimecmp = 2
         return g
     twin = made()
-    while g_steps(twin) < STEPS and twin["mcause"] == 0:
-        pc, step = twin.hart.pc, g_steps(twin)
+    while twin.machine.steps < STEPS and twin["mcause"] == 0:
+        pc, step = twin.hart.pc, twin.machine.steps
         twin.run(1)
     assert twin["mcause"] == TIMER
     g = made()
@@ -270,11 +266,7 @@ def test_interrupt_is_before_an_instruction(guest, pieces):
     assert [tuple(row) for row in traps.array.tolist()] == [(twin["mepc"], step, 0, 3, TIMER, 0)]
     assert twin["mepc"] == pc
     assert g.address("handler") in blocks.array["pc"] and pc in blocks.array["pc"]
-    assert sum(coverage.counts().values()) == g_steps(g)
-
-
-def g_steps(g) -> int:
-    return g.machine.steps
+    assert sum(coverage.counts().values()) == g.machine.steps
 
 
 # --- Accesses --------------------------------------------------------------------------------------------------------

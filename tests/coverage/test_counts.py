@@ -1,10 +1,13 @@
 """Coverage against single steps of a twin: which instructions were executed, how often, and from where to where."""
 
+import gc
+import weakref
 from collections import Counter
 
 import pytest
 
 import vm
+from tests.guest import Guest
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -188,11 +191,15 @@ def test_function_alone_is_counted_by_where_its_blocks_begin(covered):
     assert coverage.blocks.tolist() == [(g.address("twice"), 6, 20)]
 
 
-def test_forgotten_coverage_and_machine_are_collected(covered):
-    g = covered()
-    g.machine.coverage()
-    g.machine.edge_map()
+def test_forgotten_coverage_and_machine_are_collected():
+    """While they count, and neither of them is stopped or closed."""
+    g = Guest(PROGRAM)
+    counting = g.machine.coverage(), g.machine.edge_map()
     g.finish()
+    machine = weakref.ref(g.machine)
+    del counting, g
+    gc.collect()
+    assert machine() is None
 
 
 def test_edge_map_counts_edges_and_wraps(guest):
