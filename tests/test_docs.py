@@ -23,6 +23,7 @@ from tests import tools
 from tests.pages import PART, refreshed
 from tests.testing.plugin import PLUGIN
 from vm.cli import main
+from vm.trace import DTYPES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -252,6 +253,22 @@ def test_parts_made_of_the_code_are_up_to_date(page):
     assert page.read_text() == refreshed(page.read_text())
 
 
+def test_table_has_the_fields_of_every_kind_of_trace():
+    table = (ROOT / "docs" / "how-to" / "traces.md").read_text().partition("## Fields\n")[2].partition("\n## ")[0]
+    found = {kind: set() for kind in DTYPES}
+    for kinds, fields in re.findall(r"^\| (all|`.*?) \| (.*?) \|", table, re.MULTILINE):
+        for kind in DTYPES if kinds == "all" else re.findall(r"\w+", kinds):
+            found[kind].update(re.findall(r"\w+", fields))
+    assert found == {kind: set(dtype.names) for kind, dtype in DTYPES.items()}
+
+
+@pytest.mark.parametrize("listing", ["docs/index.md", "mkdocs.yml"])
+def test_every_how_to_page_is_listed(listing):
+    pages = [f"how-to/{page.name}" for page in sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+    listed = re.findall(r"how-to/[\w-]+\.md", (ROOT / listing).read_text())
+    assert sorted(set(listed)) == pages
+
+
 def test_every_public_name_is_in_the_reference():
     reference = (ROOT / "docs" / "reference.md").read_text()
     modules = {"copy", "devices", "disks", "images"}
@@ -259,3 +276,15 @@ def test_every_public_name_is_in_the_reference():
     missing += [f"disks.{name}" for name in vm.disks.__all__ if f"### `vm.disks.{name}`\n" not in reference]
     missing += [f"copy.{name}" for name in vm.copy.__all__ if f"| `{name}" not in reference]
     assert not missing
+
+
+def test_classes_that_signatures_give_are_in_the_reference():
+    """Of what is returned, and what a function of the caller's is called with: other classes are not public."""
+    reference = (ROOT / "docs" / "reference.md").read_text()
+    described = set(re.findall(r"^### `vm\.(?:\w+\.)*(\w+)`$", reference, re.MULTILINE))
+    signatures = "".join(block.text for block in blocks(ROOT / "docs" / "reference.md") if block.info == SIGNATURE)
+    given = set(re.findall(r"\b[A-Z]\w+", " ".join(re.findall(r"Callable\[\[.*?\]|-> .*", signatures))))
+    ours = {name for path in (ROOT / "vm").rglob("*.py")
+            for name in re.findall(r"^class (\w+)", path.read_text(), re.MULTILINE)}
+    assert {"Stop", "Hook", "MemoryAccess"} <= given & ours
+    assert given & ours - described == set()

@@ -7,6 +7,7 @@ import pytest
 
 import vm
 from tests.assembler import BASE
+from tests.stepping import steps_at
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -37,17 +38,6 @@ twice:
     add  a2, a1, a1
     ret
 """
-
-
-def steps_at(g, pc: int, limit: int = 400) -> list[int]:
-    """The machine's step before each execution of the instruction at pc, found one instruction at a time."""
-    found = []
-    while g.machine.steps < limit:
-        if g.hart.pc == pc:
-            found.append(g.machine.steps)
-        if g.run(1).reason is StopReason.IDLE:
-            break
-    return found
 
 
 def stops(g, reason: StopReason) -> list[vm.Stop]:

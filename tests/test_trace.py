@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import vm
+from tests.stepping import HANDLER, MRET, Step, blocks_of, is_transfer, single_steps, with_handler
+from vm.coverage.code import length
 from vm.stop import StopReason
 from vm.trace import DTYPES
 
@@ -64,12 +66,7 @@ next:
 twice:
     add  a2, a1, a1
     ret
-    .balign 4
-handler:
-    csrr t2, mepc
-    addi t2, t2, 4
-    csrw mepc, t2
-    mret
+{HANDLER}
     .balign 4096
     .zero 4094
 far:
@@ -85,40 +82,8 @@ data:
 def traced(guest):
     """traced(**options) -> a guest with the program, whose traps go to the handler"""
     def make(**options):
-        g = guest(PROGRAM, **options)
-        g["mtvec"] = g.address("handler")
-        for hart in g.machine.harts:
-            hart.csr["mtvec"] = g.address("handler")
-        return g
+        return with_handler(guest(PROGRAM, **options))
     return make
-
-
-class Step:
-    """What one step of the machine was, as seen from outside."""
-
-    def __init__(self, g):
-        step, before = g.machine.steps, [(hart.pc, hart.privilege, hart.steps) for hart in g.machine.harts]
-        self.stop = g.run(1)
-        self.taken = g.machine.steps > step
-        self.step = step
-        if not self.taken:
-            return
-        self.hart = next(hart for hart in g.machine.harts if hart.steps > before[hart.id][2])
-        self.pc, self.privilege = before[self.hart.id][:2]
-        self.to = self.hart.pc
-        self.trapped = self.to == g.address("handler")
-        self.x = [self.hart[f"x{number}"] for number in range(32)]
-        self.f = list(self.hart.f_bits)
-
-
-def single_steps(g, limit=STEPS) -> list[Step]:
-    steps = []
-    while len(steps) < limit:
-        step = Step(g)
-        if not step.taken:
-            break
-        steps.append(step)
-    return steps
 
 
 def run_in_pieces(g, pieces=(1, 2, 3, 50, 7)):
@@ -139,22 +104,22 @@ DIVISIONS = [(STEPS,), (1,), (2, 3), (50, 1, 7)]
 @pytest.mark.parametrize("harts", [1, 3])
 @pytest.mark.parametrize("pieces", DIVISIONS)
 def test_every_instruction_is_there_with_what_it_wrote(traced, pieces, harts):
-    steps = single_steps(traced(harts=harts))
+    steps = single_steps(traced(harts=harts), STEPS)
     g = traced(harts=harts)
     with g.machine.trace("instructions") as trace:
         run_in_pieces(g, pieces)
     rows = trace.array
     assert len(rows) == len(steps)
     for row, step in zip(rows, steps, strict=True):
-        assert (row["pc"], row["step"], row["hart"], row["privilege"], row["trapped"]) == (
-            step.pc, step.step, step.hart.id, step.privilege, step.trapped), row
+        assert (row["pc"], row["instruction"], row["step"], row["hart"], row["privilege"], row["trapped"]) == (
+            step.pc, step.word, step.step, step.hart.id, step.privilege, step.trapped), row
         if row["register"] != NONE and not step.trapped:
             values = [*step.x, *step.f]
             assert row["value"] == values[row["register"]], row
 
 
 def test_register_that_changes_is_the_one_that_is_named(traced):
-    steps = single_steps(traced())
+    steps = single_steps(traced(), STEPS)
     g = traced()
     with g.machine.trace("instructions") as trace:
         run_in_pieces(g)
@@ -167,34 +132,11 @@ def test_register_that_changes_is_the_one_that_is_named(traced):
 
 # --- Blocks, branches and traps --------------------------------------------------------------------------------------
 
-LEADS_ELSEWHERE = ("jal", "jalr", "beq", "bne", "mret")
-
-
-def is_transfer(word: int) -> bool:
-    """A branch, a jump, or mret."""
-    if word & 3 == 3:
-        return word & 0x7F in (0x63, 0x67, 0x6F) or word == 0x3020_0073
-    top, quadrant = word >> 13 & 7, word & 3
-    return quadrant == 1 and top in (5, 6, 7) or quadrant == 2 and top == 4 and word & 0x7C == 0 and word & 0xF80 != 0
-
-
-def words(g, steps) -> list[int]:
-    """Of each step, from a trace of instructions: which is compared with single steps above."""
-    with g.machine.trace("instructions") as trace:
-        run_in_pieces(g, (STEPS,))
-    assert len(trace.array) == len(steps)
-    return [int(row["instruction"]) for row in trace.array]
-
-
 @pytest.mark.parametrize("harts", [1, 3])
 @pytest.mark.parametrize("pieces", DIVISIONS)
 def test_blocks_begin_where_a_transfer_leads(traced, pieces, harts):
-    steps = single_steps(traced(harts=harts))
-    expected, ended = [], dict.fromkeys(range(harts), True)
-    for step, word in zip(steps, words(traced(harts=harts), steps), strict=True):
-        if ended[step.hart.id]:
-            expected.append((step.pc, step.step, step.hart.id, step.privilege))
-        ended[step.hart.id] = step.trapped or is_transfer(word)
+    expected = [(step.pc, step.step, step.hart.id, step.privilege)
+                for step in blocks_of(single_steps(traced(harts=harts), STEPS))]
     g = traced(harts=harts)
     with g.machine.trace("blocks") as trace:
         run_in_pieces(g, pieces)
@@ -204,15 +146,13 @@ def test_blocks_begin_where_a_transfer_leads(traced, pieces, harts):
 @pytest.mark.parametrize("harts", [1, 3])
 @pytest.mark.parametrize("pieces", DIVISIONS)
 def test_branches_say_where_they_led(traced, pieces, harts):
-    steps = single_steps(traced(harts=harts))
     expected, pending = [], {}
-    for step, word in zip(steps, words(traced(harts=harts), steps), strict=True):
+    for step in single_steps(traced(harts=harts), STEPS):
         if step.hart.id in pending:
             expected.append(pending.pop(step.hart.id))
-        if is_transfer(word) and word != 0x3020_0073:
-            length = 4 if word & 3 == 3 else 2
-            pending[step.hart.id] = (step.pc, step.step, step.hart.id, step.privilege, step.to != step.pc + length,
-                                     step.to)
+        if is_transfer(step.word) and step.word != MRET:
+            pending[step.hart.id] = (step.pc, step.step, step.hart.id, step.privilege,
+                                     step.to != step.pc + length(step.word), step.to)
     g = traced(harts=harts)
     with g.machine.trace("branches") as trace:
         run_in_pieces(g, pieces)
@@ -255,13 +195,12 @@ handler:
 @pytest.mark.parametrize("pieces", DIVISIONS)
 def test_interrupt_is_before_an_instruction(guest, pieces):
     def made():
-        g = guest(INTERRUPTED)
-        g["mtvec"] = g.address("handler")
+        g = with_handler(guest(INTERRUPTED))
         g.native.mtimecmp = 2
         return g
     twin = made()
-    while g_steps(twin) < STEPS and twin["mcause"] == 0:
-        pc, step = twin.hart.pc, g_steps(twin)
+    while twin.machine.steps < STEPS and twin["mcause"] == 0:
+        pc, step = twin.hart.pc, twin.machine.steps
         twin.run(1)
     assert twin["mcause"] == TIMER
     g = made()
@@ -270,11 +209,7 @@ def test_interrupt_is_before_an_instruction(guest, pieces):
     assert [tuple(row) for row in traps.array.tolist()] == [(twin["mepc"], step, 0, 3, TIMER, 0)]
     assert twin["mepc"] == pc
     assert g.address("handler") in blocks.array["pc"] and pc in blocks.array["pc"]
-    assert sum(coverage.counts().values()) == g_steps(g)
-
-
-def g_steps(g) -> int:
-    return g.machine.steps
+    assert sum(coverage.counts().values()) == g.machine.steps
 
 
 # --- Accesses --------------------------------------------------------------------------------------------------------
@@ -340,7 +275,7 @@ def test_stores_are_what_memory_is_then(traced):
 
 @pytest.mark.parametrize("pieces", DIVISIONS)
 def test_accesses_to_devices_have_physical_addresses(traced, pieces):
-    steps = single_steps(traced())
+    steps = single_steps(traced(), STEPS)
     g = traced()
     with g.machine.trace("mmio") as trace:
         run_in_pieces(g, pieces)
@@ -432,7 +367,7 @@ handler:
     j handler
 """)
     g.open_pmp()
-    g["mtvec"] = g.address("handler")
+    with_handler(g)
     user = {kind: g.machine.trace(kind, privilege=0) for kind in ("instructions", "blocks", "traps")}
     coverage = g.machine.coverage(privilege=0)
     machine = g.machine.coverage(privilege=3)

@@ -94,6 +94,7 @@ class CsrAccess(NamedTuple):
 
     @property
     def name(self) -> str:
+        """As in the manual: "mstatus"."""
         return CSR_NAMES[self.number]
 
 
@@ -111,4 +112,5 @@ class Trap(NamedTuple):
 
     @property
     def is_interrupt(self) -> bool:
+        """Otherwise it is an exception."""
         return self.cause & INTERRUPT != 0

@@ -59,19 +59,7 @@ class Trace:
     """What is recorded from `Machine.trace` until `stop()`, or to the end of a `with` block.
 
     Each record has the virtual `pc` of an instruction, the machine's `step` before it, the `hart` and its `privilege`.
-    Besides:
-
-    - "instructions": all that are executed. `instruction`: the word. `register`: which it writes, 0 to 31 for x and
-      from 32 on for f, 255 for none; `value`: what that is then. `trapped`: whether it has, and so has not retired.
-    - "blocks": the first instruction of each basic block, which is one that a branch, a jump, a trap or a return from
-      one led to.
-    - "branches": branches and jumps. `target`: where they led; `taken`: whether that is not behind them.
-    - "memory": loads, stores and atomics of RAM and devices. `address`: virtual; `size`: in bytes; `access`: 1 for a
-      read, 2 for a write, 3 for both. `value`: what was read, and if nothing was, written. `cbo.zero` is one
-      write of 64 bytes, `amocas.q` two accesses of 8.
-    - "traps": `pc` is that of the instruction that trapped, or before which an interrupt came. `cause`, `value`: as of
-      mcause and mtval. `privilege`: before it.
-    - "mmio": accesses to devices, as of "memory", with a physical `address`.
+    [A table](how-to/traces.md#fields) has what else there is, by kind.
     """
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,

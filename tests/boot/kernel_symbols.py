@@ -1,12 +1,11 @@
 """A kernel's symbols, as the running kernel tells them, in a file that GDB reads."""
 
-import struct
 from pathlib import Path
 
-HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-SECTION = struct.Struct("<IIQQQQIIQQ")
-SYMBOL = struct.Struct("<IBBHQQ")
-EXECUTABLE, RISCV = 2, 243                              # e_type, e_machine
+from vm.loaders.elf import EM_RISCV, HEADER, SECTION_HEADER
+from vm.loaders.symbols import ENTRY
+
+EXECUTABLE = 2                                          # e_type
 NULL, SYMBOLS, STRINGS, NOTHING = 0, 2, 3, 8            # sh_type; the last is memory that is not in the file
 ALLOCATED, CODE, WRITABLE = 2, 4, 1                     # sh_flags
 GLOBAL, FUNCTION, OBJECT = 1 << 4, 2, 1                 # st_info
@@ -29,23 +28,23 @@ def write_elf(path: Path, symbols: dict[str, tuple[int, str]]) -> None:
 
     A symbol ends where the next one begins, as in kallsyms itself.
     """
-    strings, table = bytearray(TITLES), bytearray(SYMBOL.size)      # the first symbol is none
+    strings, table = bytearray(TITLES), bytearray(ENTRY.size)      # the first symbol is none
     start, code_end, end = symbols["_stext"][0], symbols["_etext"][0], symbols["_end"][0]
     ordered = sorted((address, name, kind) for name, (address, kind) in symbols.items() if start <= address < end)
     addresses = sorted({address for address, _, _ in ordered} | {end})
     following = dict(zip(addresses, addresses[1:], strict=False))
     for address, name, kind in ordered:
         section = 1 if address < code_end else 2
-        table += SYMBOL.pack(len(strings), GLOBAL | KINDS[kind], 0, section, address, following[address] - address)
+        table += ENTRY.pack(len(strings), GLOBAL | KINDS[kind], 0, section, address, following[address] - address)
         strings += name.encode() + b"\0"
     at = HEADER.size
     sections = (
         (0, NULL, 0, 0, 0, 0, 0, 0, 0, 0),
         (TITLES.index(b".text"), NOTHING, ALLOCATED | CODE, start, at, code_end - start, 0, 0, 4096, 0),
         (TITLES.index(b".data"), NOTHING, ALLOCATED | WRITABLE, code_end, at, end - code_end, 0, 0, 32, 0),
-        (TITLES.index(b".symtab"), SYMBOLS, 0, 0, at, len(table), 4, 1, 8, SYMBOL.size),
+        (TITLES.index(b".symtab"), SYMBOLS, 0, 0, at, len(table), 4, 1, 8, ENTRY.size),
         (TITLES.index(b".strtab"), STRINGS, 0, 0, at + len(table), len(strings), 0, 0, 1, 0),
     )
-    header = HEADER.pack(b"\x7fELF\x02\x01\x01", EXECUTABLE, RISCV, 1, start, 0, at + len(table) + len(strings), 1,
-                         HEADER.size, 0, 0, SECTION.size, len(sections), 4)
-    path.write_bytes(header + table + strings + b"".join(SECTION.pack(*section) for section in sections))
+    header = HEADER.pack(b"\x7fELF\x02\x01\x01", EXECUTABLE, EM_RISCV, 1, start, 0, at + len(table) + len(strings), 1,
+                         HEADER.size, 0, 0, SECTION_HEADER.size, len(sections), 4)
+    path.write_bytes(header + table + strings + b"".join(SECTION_HEADER.pack(*section) for section in sections))

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.conftest import COMMAND, assert_fails_with_one_line
 from vm.guests.demo.build import ROOT
+from vm.machine import Machine
 
 DEMO = ROOT / "demo.elf"
 COMMANDS = ("demo", "run", "boot", "info", "disasm", "snapshot")
@@ -107,6 +108,20 @@ def test_wrong_command_line_says_where_help_is(vm, arguments, message):
 def test_machine_that_cannot_be_built(vm, guest, options, message):
     process = vm("run", guest("power-off"), *options)
     assert message.lower() in assert_fails_with_one_line(process, code=2).lower()
+
+
+@pytest.mark.parametrize("command, own", [
+    ("gdb", ("--history",)), ("profile", ("--every", "10")), ("coverage", ("--functions",)),
+    ("trace", ("--kind", "blocks")),
+])
+def test_options_of_another_machine_beside_a_snapshot(vm, guest, tmp_path, command, own):
+    """Those of the command go with it, and the engine."""
+    with Machine(memory="2M") as machine:
+        machine.load(guest("power-off"))
+        machine.snapshot().save(tmp_path / "saved.vmsnap")
+    process = vm(command, tmp_path / "saved.vmsnap", *own, "--engine", "interpreter", "--memory", "1G", "--address", 0)
+    line = assert_fails_with_one_line(process, code=2)
+    assert "saved.vmsnap: a snapshot has its own --address, --memory; see" in line
 
 
 def test_missing_file(vm):

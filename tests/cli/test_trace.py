@@ -39,7 +39,7 @@ def test_limit_ends_the_run(guest, limit):
     lines = result.stderr.splitlines()
     assert result.returncode == 0 and len(lines) == limit + 1
     assert lines[0].startswith("pc=0x80000000 step=0 ") and f"step={limit - 1} " in lines[-2]
-    assert lines[-1].endswith("the trace has --limit records")
+    assert lines[-1].endswith("the trace is full")
 
 
 def test_function_alone(guest):

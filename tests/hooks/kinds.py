@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tests.assembler import BASE
 from tests.guest import Guest
+from tests.stepping import HANDLER
 from vm.devices.base import Device, reads
 from vm.hart import Hart
 from vm.hooks import Hook
@@ -35,12 +36,7 @@ even:
 out:
     wfi
     nop
-    .balign 4
-handler:
-    csrr t0, mepc
-    addi t0, t0, 4
-    csrw mepc, t0
-    mret
+""" + HANDLER + """
     .balign 8
 place:
     .dword 0

@@ -2,11 +2,11 @@
 
 import pytest
 
+from tests.stepping import HANDLER, blocks_of, single_steps
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
-BRANCHES = {0x63, 0x67, 0x6F}           # opcodes: branch, jalr, jal
-SOURCE = """
+SOURCE = f"""
     li   s1, 30
     la   t0, handler
     csrw mtvec, t0
@@ -25,41 +25,12 @@ skip:
 leaf:
     addi a1, a1, 1
     ret
-    .balign 4
-handler:
-    csrr t3, mepc
-    addi t3, t3, 4
-    csrw mepc, t3
-    mret
-"""
-
-
-def blocks_of(g, limit: int = 2000) -> list[tuple[int, int]]:
-    """(step, pc) of each block, by single steps: what follows a branch, or does not stand behind what was before."""
-    found, before = [], None
-    while g.machine.steps < limit:
-        pc = g.hart.pc
-        word = int.from_bytes(g.hart.virtual.read(pc, 4), "little")
-        length = 4 if word & 3 == 3 else 2
-        is_branch = word & 0x7F in BRANCHES if length == 4 else is_compressed_branch(word & 0xFFFF)
-        if before is None or before[1] or pc != before[0]:
-            found.append((g.machine.steps, pc))
-        before = pc + length, is_branch
-        if g.run(1).reason is StopReason.IDLE:
-            break
-    return found
-
-
-def is_compressed_branch(word: int) -> bool:
-    """c.j, c.beqz, c.bnez, c.jr, c.jalr; not c.mv, c.add and c.ebreak."""
-    if word & 3 == 1:
-        return word >> 13 in (5, 6, 7)
-    return word & 3 == 2 and word >> 13 == 4 and word & 0x7C == 0 and word & 0xF80 != 0
+{HANDLER}"""
 
 
 @pytest.mark.parametrize("pieces", [None, 1, 7])
 def test_each_block_is_told_once(pieces, guest):
-    expected = blocks_of(guest(SOURCE))
+    expected = [(step.step, step.pc) for step in blocks_of(single_steps(guest(SOURCE), 2000))]
     g, seen = guest(SOURCE), []
     g.machine.on_block(None, lambda hart: seen.append((g.machine.steps, hart.pc)))
     while g.run(pieces).reason is not StopReason.IDLE:

@@ -6,21 +6,12 @@ What to expect is said by the program itself, or by a twin without hooks that is
 import pytest
 
 from tests.hooks.kinds import FAR, KINDS, hart_of, looping
+from tests.stepping import steps_at
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 MANY = 1_000_000
 kinds = pytest.mark.parametrize("kind", KINDS)
-
-
-def steps_at(g, pc: int) -> list[int]:
-    """The machine's step before each execution of the instruction at pc, found one instruction at a time."""
-    found = []
-    while True:
-        if g.hart.pc == pc:
-            found.append(g.machine.steps)
-        if g.run(1).reason is StopReason.IDLE:
-            return found
 
 
 @kinds

@@ -6,12 +6,9 @@ from typing import Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
-
-FILES = ("drcov", "lcov")               # options that name what is written
-OF_COVERAGE = (*FILES, "functions", "opcodes", "where", "privilege", "max_instructions", "timeout", "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -34,24 +31,21 @@ Examples:
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended, nor how much was covered.")
 def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: bool, opcodes: bool, where: str | None,
-             privilege: str | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
-             firmware: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
+             privilege: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
              **options: Any) -> int:
     """Run FILE, or a kernel, and say which of its code was executed, and how often.
 
     FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; what
     was covered is listed on standard error when it ends, or after Ctrl-A X. Exit codes are those of `vm run`.
     """
-    refuse_other_than_one(file, kernel)
     refuse_unwritable(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
 
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_COVERAGE)
-    with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
+    with (machine_of(file, **options) as machine,
           machine.coverage(where=place_in(machine.program, where),
                            privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):
         try:
-            return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)
+            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
         finally:                            # also after Ctrl-C
             taken.stop()
             if drcov is not None:

@@ -6,10 +6,8 @@ from typing import Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import refuse_beside_gdb
-
-FROM_A_FILE = (*OF_ANY_GUEST, "where", "history")       # options that go with a snapshot
 
 EXAMPLES = """\b
 Examples:
@@ -24,19 +22,16 @@ Examples:
               help="Where GDB comes: a port of this computer, HOST:PORT, a path for a socket, or by stdio.")
 @click.option("--history", is_flag=True, help="Keep a history from the start, for reverse-continue and others.")
 @guest_options
-def gdb(file: str | None, where: str, history: bool, address: int | None, kernel: str | None, initrd: str | None,
-        append: str, firmware: str | None, **options: Any) -> int:
+def gdb(file: str | None, where: str, history: bool, **options: Any) -> int:
     """Wait for GDB, then run FILE as it says: an ELF or raw bytes in machine mode, or the file of a snapshot.
 
     The guest's console is this terminal; by stdio it is GDB's. `monitor help` in GDB says what else there is. When GDB
     detaches, the guest runs on, and GDB can come again. Exit codes are those of `vm run`; 0 where GDB kills it.
     """
-    refuse_other_than_one(file, kernel)
-
-    refuse_beside_gdb(where, file or kernel)
+    refuse_beside_gdb(where, file or options["kernel"])
     from vm.cli.debugging import debug_to_end
 
-    with machine_of(file, kernel, initrd, append, firmware, address, options, FROM_A_FILE) as machine:
+    with machine_of(file, **options) as machine:
         if history:
             machine.keep_history()
-        return debug_to_end(machine, file or str(kernel), where, wait=True)
+        return debug_to_end(machine, file or options["kernel"], where, wait=True)

@@ -14,12 +14,11 @@ from vm.cli.options import Address, Command, build_machine, machine_options
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-OF_ANY_GUEST = ("file", "engine", "disks")      # options that go with a snapshot, too
 OF_A_KERNEL = ("initrd", "append", "firmware")
 
 
 def guest_options(command: Command) -> Command:
-    """FILE or a kernel, and the machine: what `machine_of` takes."""
+    """FILE or a kernel, and the machine: what `machine_of` takes, beside FILE."""
     for option in (
         machine_options(memory="512M", clock="virtual"),
         click.option("--firmware", metavar="FILE",
@@ -48,16 +47,17 @@ def given_among(names: tuple[str, ...]) -> list[str]:
     return [option for option in given_beside(()) if option not in beside]
 
 
-def machine_of(file: str | None, kernel: str | None, initrd: str | None, append: str, firmware: str | None,
-               address: int | None, options: dict[str, Any], from_a_file: tuple[str, ...]) -> Machine:
-    """The machine with its guest; the caller closes it. `from_a_file`: the options that go with a snapshot."""
+def machine_of(file: str | None, *, kernel: str | None, initrd: str | None, append: str, firmware: str | None,
+               address: int | None, engine: str | None, disks: tuple[str, ...], **board: Any) -> Machine:
+    """The machine with its guest; the caller closes it. Raises UsageError for what does not go together."""
+    refuse_other_than_one(file, kernel)
     if file is not None and is_snapshot(file):
         from vm.cli.restore import machine_from
 
-        if others := given_beside(from_a_file):
+        if others := given_among(("address", *board)):
             raise click.UsageError(f"{file}: a snapshot has its own {', '.join(others)}", click.get_current_context())
-        return machine_from(file, options["engine"], options["disks"])
-    machine = build_machine(**options)
+        return machine_from(file, engine, disks)
+    machine = build_machine(disks, engine=engine, **board)
     try:
         if kernel is None:
             assert file is not None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import refuse_unwritable
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from vm.profiling.profile import Profile
 
 FILES = ("folded", "svg", "png", "perfetto", "firefox")         # options that name what is written
-OF_A_PROFILE = (*FILES, "every", "seconds", "symbols", "frame_pointers", "by", "top", "max_instructions", "timeout",
-                "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -69,16 +67,14 @@ def output(name: str, text: str) -> Any:
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="List nothing, and say nothing about how FILE ended.")
 def profile(file: str | None, every: int | None, seconds: float | None, by: tuple[Any, ...], top: int,
-            symbols: tuple[tuple[str, int], ...], frame_pointers: bool, address: int | None, kernel: str | None,
-            initrd: str | None, append: str, firmware: str | None, max_instructions: int | None, timeout: float | None,
-            quiet: bool, **options: Any) -> int:
+            symbols: tuple[tuple[str, int], ...], frame_pointers: bool, max_instructions: int | None,
+            timeout: float | None, quiet: bool, **options: Any) -> int:
     """Run FILE, or a kernel, and say in which functions it spent its steps.
 
     FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; the
     functions are listed on standard error when it ends, or after Ctrl-A X. The guest runs as without a profile, and
     with a virtual clock the samples are the same each time. Exit codes are those of `vm run`.
     """
-    refuse_other_than_one(file, kernel)
     if every is not None and seconds is not None:
         raise click.UsageError("say either --every or --seconds", click.get_current_context())
     files = {name: options.pop(name) for name in FILES}
@@ -89,11 +85,10 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
         from vm.profiling.picture import drawing
 
         drawing()                           # now: at the end the profile would be lost
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_PROFILE)
-    with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
+    with (machine_of(file, **options) as machine,
           machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
         try:
-            return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)
+            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
         finally:                            # also after Ctrl-C
             write(taken, files, by)
             if not quiet:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
+from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vm.trace import Kind
 
 KINDS = ("instructions", "blocks", "branches", "memory", "traps", "mmio")
-OF_A_TRACE = ("kind", "output", "form", "where", "privilege", "limit", "max_instructions", "timeout", "quiet")
 
 EXAMPLES = """\b
 Examples:
@@ -40,9 +39,7 @@ Examples:
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended.")
 def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: str | None,
-          limit: int | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
-          firmware: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
-          **options: Any) -> int:
+          limit: int | None, max_instructions: int | None, timeout: float | None, quiet: bool, **options: Any) -> int:
     """Run FILE, or a kernel, and write down what it does.
 
     FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal. Exit
@@ -52,7 +49,6 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
     it wrote and its new value, and memory. Left out are what it wrote to control and status registers, also to
     fflags and mstatus, the values that atomics wrote to memory, and what cbo.zero and amocas.q do there.
     """
-    refuse_other_than_one(file, kernel)
     form = form or ("npy" if output and output.endswith(".npy") else "text")
     if form == "npy" and output is None:
         raise click.UsageError("--format npy needs --output FILE", click.get_current_context())
@@ -60,12 +56,10 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", click.get_current_context())
     refuse_unwritable(output=output)
     from vm.cli.session import run_to_end
-    from vm.cli.tracing import NpyFile, SpikeLog, TextLines, Writer
+    from vm.cli.trace_formats import NpyFile, SpikeLog, TextLines, Writer
 
-    beside_a_snapshot = (*OF_ANY_GUEST, *OF_A_TRACE)
     with ExitStack() as stack:
-        machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options,
-                                                 beside_a_snapshot))
+        machine = stack.enter_context(machine_of(file, **options))
         scope: dict[str, Any] = {"where": place_in(machine.program, where),
                                  "privilege": None if privilege is None else PRIVILEGES[privilege]}
         stream: Any = (sys.stderr if output is None else stack.enter_context(
@@ -73,4 +67,4 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         writers: dict[str, type[Writer]] = {"npy": NpyFile, "text": TextLines, "spike": SpikeLog}
         writer = writers[form](stream, kind, limit)
         stack.enter_context(writer.traces(machine, scope))
-        return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)
+        return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vm.errors import GuestError
+from vm.sizes import PAGE_SIZE
 from vm_native.riscv.instructions import Row
 from vm_native.riscv.instructions.recognise import Recogniser
 
@@ -13,18 +14,18 @@ if TYPE_CHECKING:
     from vm.hart import Hart
     from vm.memory import Memory
 
-PAGE_SIZE = 4096
 UNKNOWN = "unknown"                         # what cannot be read, or is no instruction
 
 
 class Pages:
     """Memory as the harts of a machine see it now, or as it was when it was kept."""
 
-    def __init__(self, harts: Sequence[Hart] = (), memory: Memory | None = None, kept: Mapping[int, bytes] = {}):
+    def __init__(self, harts: Sequence[Hart] = (), memory: Memory | None = None,
+                 kept: Mapping[int, bytes] | None = None):
         """`kept`: pages by their virtual addresses, which come before what there is now."""
         self._harts = harts
         self._memory = memory
-        self._pages: dict[int, bytes | None] = dict(kept)
+        self._pages: dict[int, bytes | None] = dict(kept or {})
 
     def keep(self, pieces: Iterable[range]) -> dict[int, bytes]:
         """All pages of these addresses that can be read."""

@@ -54,10 +54,10 @@ class Programs:
         if not data.startswith(MAGIC):
             return None
         elf = read_headers(File(str(place), data))
-        return ProgramFile(elf.segments, symbols_of(elf))
+        return ProgramFile(elf.segments, symbols_of_file(elf))
 
 
-def symbols_of(elf: Elf) -> Symbols:
+def symbols_of_file(elf: Elf) -> Symbols:
     """All that the file has; of a stripped one those for dynamic linking."""
     if any(section.type == SHT_SYMTAB for section in elf.sections):
         return elf.symbols()

@@ -14,7 +14,7 @@ from vm.boards.virt import RAM_BASE
 from vm.trace import Kind
 
 # addi t0, t0, 1; addi t2, t2, 3; j -8: the second is hooked.
-LOOP = bytes.fromhex("93821200 93833300 6ff09fff".replace(" ", ""))
+LOOP = bytes.fromhex("93821200 93833300 6ff09fff")
 HOOKED, LOOP_STEPS = RAM_BASE + 4, 3
 CALLS = 100_000
 TWICE = Claim(2.0, "at least 2x the calls a second")
