@@ -17,7 +17,7 @@ from vm.gdb.link import Link
 from vm.gdb.points import Points
 from vm.gdb.stops import ABORTED, BEGINNING_OF_HISTORY, ENDS, INTERRUPTED, Halt, halt_of
 from vm.hart import Hart
-from vm.reverse import Past
+from vm.reverse import Past, past_of
 from vm.stop import Stop, StopReason
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ class Running:
         count, history = len(self._machine.harts), self._machine.inputs.history
         if (turn == hart.id and left > 0) or count == 1 or hart.state != "started":
             return
-        if history is None or isinstance(history, Past):
-            self._scheduler.load(((hart.id - 1) % count, 0, unserved, asked))
+        if history is not None and not isinstance(history, Past):
+            return
+        self._scheduler.load(((hart.id - 1) % count, 0, unserved, asked))
         if history is not None:
             history.wrote(0, b"")       # whose turn it is has come from outside
 
@@ -150,7 +151,7 @@ class Running:
         if stop.reason is StopReason.REQUESTED and self._link.interrupted:
             return Halt(self._machine.harts[stop.hart].id, INTERRUPTED)
         if stop.reason in ENDS:
-            if not isinstance(self._machine.inputs.history, Past):
+            if past_of(self._machine.inputs) is None:
                 return stop
             self._ended = self._machine.steps, stop     # there is a way back from here
         return halt_of(stop)
@@ -158,8 +159,8 @@ class Running:
     # --- Backwards ---------------------------------------------------------------------------------------------------
 
     def _past(self) -> Past:
-        past = self._machine.inputs.history
-        if not isinstance(past, Past):
+        past = past_of(self._machine.inputs)
+        if past is None:
             raise ConfigurationError("no history is kept: `monitor history` begins one")
         return past
 
