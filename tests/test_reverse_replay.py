@@ -21,6 +21,8 @@ wait:
     lbu  t0, 0(s2)
     sb   t0, 0(s2)
     add  s4, s4, t0
+.globl store
+store:
     sd   s4, 0(s1)
     j    wait
     .balign 8

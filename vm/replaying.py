@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from vm.arguments import refuse_other
 from vm.errors import BusError, MachineBusy, ReplayDiverged
 from vm.events import NEVER
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
-
-if TYPE_CHECKING:
-    from vm.reverse import Past
 
 PRINTED_END = DIGEST_BYTES + 4
 PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
@@ -41,6 +38,21 @@ class Restorable(Protocol[Built]):
     """A snapshot, as far as `replay` needs one."""
 
     def machine(self, **overrides: Any) -> Built: ...
+
+
+class Rewinder(Protocol):
+    """A history of the replay, by which it can go back: what it is told (vm.reverse.Past)."""
+
+    listens: bool
+
+    def begin_stretch(self) -> None:
+        """A run begins."""
+
+    def next_mark(self) -> int:
+        """Between slices: take a snapshot where it is time for one. Returns the step where the slice must end."""
+
+    def log_ended(self) -> None:
+        """What comes from now on comes from outside: whoever has been told by the log is told by the host."""
 
 
 class Position(NamedTuple):
@@ -69,7 +81,7 @@ class Replay:
     def __init__(self, outside: Outside, log: Log):
         """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
         self.outside = outside
-        self.past: Past | None = None
+        self.past: Rewinder | None = None
         self._runner = outside.runner
         self._standing = outside.standing
         self._entries = log.entries

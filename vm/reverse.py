@@ -483,9 +483,8 @@ class Past:
 def past_of(inputs: Inputs) -> Past | None:
     """The history that is kept of a machine, by which it can go back."""
     history = inputs.history
-    if isinstance(history, Replay):
-        return history.past
-    return history if isinstance(history, Past) else None
+    kept = history.past if isinstance(history, Replay) else history
+    return kept if isinstance(kept, Past) else None
 
 
 def printed(mark: Mark) -> int:

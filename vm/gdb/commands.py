@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from vm.errors import VmError
+from vm.errors import MachineBusy, VmError
 from vm.gdb.link import Link
 from vm.gdb.memory import DebuggersMemory
 from vm.gdb.monitor import Monitor
@@ -67,7 +67,10 @@ class Commands:
             return b""
         try:
             return handle(self, packet[match.end():])
-        except (VmError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except VmError as error:
+            log.debug("gdb: %r: %s", packet[:80], error)
+            return b"E." + escaped(str(error).encode("ascii", "replace"))
+        except (ValueError, KeyError, IndexError, OverflowError) as error:
             log.debug("gdb: %r: %s", packet[:80], error)
             return WRONG
         except Exception:           # of a device that was asked for a register
@@ -152,6 +155,7 @@ class Commands:
         sizes = [self._registers.size(each) for each in self._registers.numbers]
         if len(data) != sum(sizes):
             raise Malformed
+        self._refuse_in_replay()
         at = 0
         for each, size in zip(self._registers.numbers, sizes, strict=True):
             self._registers.write(self._selected, each, data[at : at + size])
@@ -163,8 +167,15 @@ class Commands:
 
     def _write_register(self, rest: bytes) -> bytes:
         name, value = parted(rest, b"=", 2)
+        self._refuse_in_replay()
         self._registers.write(self._selected, number(name), data_of(value))
         return DONE
+
+    def _refuse_in_replay(self) -> None:
+        """Raises MachineBusy where registers come from the log: with others the machine could not run."""
+        history = self._machine.inputs.history
+        if history is not None and not history.live:
+            raise MachineBusy("the machine replays a log: no register can be written before that ends")
 
     def _read_memory(self, rest: bytes) -> bytes:
         address, size = map(number, parted(rest, b",", 2))
@@ -253,7 +264,9 @@ class Commands:
 
     def _from(self, address: bytes, resume: Resume) -> Answer:
         if address:
-            resume.hart.pc = number(address)
+            pc = number(address)
+            self._refuse_in_replay()
+            resume.hart.pc = pc
         return resume
 
     def _back(self, rest: bytes) -> Answer:

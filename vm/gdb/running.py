@@ -17,6 +17,7 @@ from vm.gdb.link import Link
 from vm.gdb.points import Points
 from vm.gdb.stops import ABORTED, BEGINNING_OF_HISTORY, ENDS, INTERRUPTED, Halt, halt_of
 from vm.hart import Hart
+from vm.probes import Probe, Watchpoint
 from vm.reverse import Past, past_of
 from vm.stop import Stop, StopReason
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vm_native.execution.scheduler import Scheduler
 
 INNERMOST = -3                      # frames of an exception that a debugger shows
+BACKWARDS = ("step back", "run back")
 HITS = (StopReason.BREAKPOINT, StopReason.WATCHPOINT)
 
 
@@ -75,6 +77,16 @@ class Resume(NamedTuple):
     within: range = range(0)
 
 
+class Passing(NamedTuple):
+    """A watchpoint was met: which, in which direction, by which hart, which is at this pc behind it, in which step."""
+
+    probe: Probe
+    backwards: bool
+    hart: int
+    pc: int
+    step: int
+
+
 class Running:
     """Runs a machine for one debugger. `error`: the exception that the last run ended with, if it did."""
 
@@ -85,6 +97,7 @@ class Running:
         self._points = points
         self._link = link
         self._ended: tuple[int, Stop] | None = None     # told as the end of the history, at this step
+        self._stepped_over: Passing | None = None
         self.error: Exception | None = None
 
     def go(self, resume: Resume) -> Halt | Stop:
@@ -92,10 +105,15 @@ class Running:
         if self._ended is not None and self._ended[0] == self._machine.steps and resume.action in ("run", "step"):
             return self._ended[1]
         self._ended = self.error = None
+        done = self._is_done(resume)
+        self._stepped_over = None
         self._points.settle()
+        if done:
+            return Halt(resume.hart.id)
         self._link.run_begins()
         try:
-            return ACTIONS[resume.action](self, resume)
+            told = ACTIONS[resume.action](self, resume)
+            return self._at_access(told, resume)
         except Interrupted:
             return Halt(self._scheduler.current_hart, INTERRUPTED)
         except Exception as error:      # of a device, or because the machine cannot run: the debugger's user hears it
@@ -104,6 +122,25 @@ class Running:
             return Halt(self._scheduler.current_hart, ABORTED, text=text)
         finally:
             self._link.run_ended()
+
+    # --- Over what is watched ----------------------------------------------------------------------------------------
+
+    # Debuggers believe of RISC-V that a watchpoint is met before the access: they take it away, and step over that
+    # instruction, in the direction in which they went. When they hear of it here, it has been executed, or undone: that
+    # step would lead too far.
+
+    def _at_access(self, told: Halt | Stop, resume: Resume) -> Halt | Stop:
+        if isinstance(told, Halt) and told.watched is not None:
+            backwards = resume.action in BACKWARDS
+            self._stepped_over = Passing(told.watched, backwards, told.hart, self._machine.harts[told.hart].pc,
+                                         self._machine.steps)
+        return told
+
+    def _is_done(self, resume: Resume) -> bool:
+        """Whether that step is asked for."""
+        over, hart = self._stepped_over, resume.hart
+        return (over is not None and resume.action == ("step back" if over.backwards else "step") and not resume.within
+                and over[2:] == (hart.id, hart.pc, self._machine.steps) and self._points.is_withdrawn(over.probe))
 
     # --- Forwards ----------------------------------------------------------------------------------------------------
 
@@ -146,8 +183,11 @@ class Running:
     def _told(self, stop: Stop) -> Halt | Stop:
         """The stop as the debugger sees it."""
         if stop.reason in HITS:
-            reasons = [reason for hit in stop.hits if (reason := self._points.reason(hit))]
-            return Halt(stop.hart, reason=reasons[0] if reasons else b"")
+            known = [(hit, reason) for hit in stop.hits if (reason := self._points.reason(hit))]
+            if not known:
+                return Halt(stop.hart)
+            hit, reason = known[0]
+            return Halt(stop.hart, reason=reason, watched=hit.probe if isinstance(hit.probe, Watchpoint) else None)
         if stop.reason is StopReason.REQUESTED and self._link.interrupted:
             return Halt(self._machine.harts[stop.hart].id, INTERRUPTED)
         if stop.reason in ENDS:
