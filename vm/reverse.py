@@ -111,6 +111,11 @@ class Past:
         return self._marks[0].steps if self._marks else self._runner.steps
 
     @property
+    def is_of_replay(self) -> bool:
+        """Whether it began in the replay of a log."""
+        return self._replay is not None
+
+    @property
     def snapshots(self) -> int:
         """How many there are now."""
         return len(self._marks)

@@ -278,6 +278,29 @@ def test_watchpoint_where_nothing_is_mapped_yet():
     assert "Could not insert hardware watchpoint 3" in answers[10]          # a device, the UART
 
 
+EXIT_7 = ".globl begin; begin: addi s0, s0, 1; li t0, 0x100000; li t1, 7 << 16 | 0x3333; sw t1, 0(t0); j ."
+
+
+def test_extended_remote_begins_the_guest_again(tmp_path):
+    """In the middle, when it has ended, when it was killed; the server has then what the guest last ended with."""
+    with vm.Machine(memory="2M") as machine, machine.gdb(str(tmp_path / "gdb")) as server:
+        program = machine.load(assemble_elf(EXIT_7))
+        stops = []
+        thread = threading.Thread(target=lambda: stops.append(server.serve()), daemon=True)
+        thread.start()
+        answers = session_of(Path(program.path), "disconnect", f"target extended-remote {server.address}", "starti",
+                             "stepi", "print $s0", "run", "info threads", "starti", "info symbol $pc", "print $s0",
+                             "kill", "info threads", "break *begin", "run", "delete", "run", "disconnect",
+                             target=server.address)
+        thread.join(SECONDS)
+    assert "Program stopped." in answers[2] and "0x1" in answers[4]
+    assert "exited with code 07" in answers[5] and "No threads" in answers[6]
+    assert answers[8].startswith("begin in section") and "0x0" in answers[9]
+    assert "killed" in answers[10] and "No threads" in answers[11]
+    assert "Breakpoint 1, " in answers[13] and "exited with code 07" in answers[15]
+    assert [stop.exit_code for stop in stops] == [7]
+
+
 def test_replay_can_be_gone_back_in(tmp_path):
     """The store that came last, from the end of the log; what was typed comes again, and no register can be written."""
     machine = echo()
@@ -296,3 +319,13 @@ def test_replay_can_be_gone_back_in(tmp_path):
     assert "the machine replays a log: no register can be written" in answers[10]
     assert "the log ends here" in answers[13] and answers[14].split()[-1] == str(sum(KEYS))
     assert "No more reverse-execution history" in answers[15] and "= 0\n" in answers[16]
+
+
+def test_run_in_a_replay_is_its_beginning(tmp_path):
+    with echo() as machine:
+        save_run(tmp_path, machine.snapshot(), typed())
+        elf = Path(machine.program.path)
+    server = f"{COMMAND} replay {tmp_path} --gdb stdio"
+    answers = session_of(elf, "disconnect", f"target extended-remote | {server}", "break store", "continue",
+                         "print $s4", "continue", "print $s4", "run", "print $s4", target=f"| {server}")
+    assert [answers[number].split()[2] for number in (4, 6, 8)] == ["97", "195", "97"]

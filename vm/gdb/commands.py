@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from vm.gdb.stops import Halt, thread_of
 from vm.gdb.syntax import Malformed, data_of, number, parted, signed_thread
 from vm.gdb.tables import memory_map, thread_list
 from vm.hart import PRIVILEGES, Hart
+from vm.reverse import past_of
+from vm.stop import Stop
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -46,12 +48,19 @@ Answer = bytes | Resume | Leave
 
 
 class Commands:
-    """Answers the packets of one debugger. `halt` is the stop that it was told last."""
+    """Answers the packets of one debugger.
+
+    - halt: the stop that it was told last.
+    - extended: it stays when the guest has ended or was killed, and may begin it again (`target extended-remote`).
+    - ended: how that was, until then.
+    """
 
     def __init__(self, machine: Machine, link: Link, trusted: bool):
         self.memory = DebuggersMemory(machine.memory)
         self.points = Points(machine, self.memory)
         self.halt = Halt(0)
+        self.extended = False
+        self.ended: Stop | Leave | None = None
         self._machine = machine
         self._link = link
         self._monitor = Monitor(machine, trusted)
@@ -92,8 +101,12 @@ class Commands:
         self._link.acknowledging = False
         return DONE
 
+    def _extend(self, rest: bytes) -> bytes:
+        self.extended = True
+        return DONE
+
     def _why(self, rest: bytes) -> bytes:
-        return self.stop_reply(self.halt)
+        return self.stop_reply(self.halt) if self.ended is None else b"W00"
 
     def _transfer(self, rest: bytes) -> bytes:
         """qXfer:OBJECT:read:ANNEX:OFFSET,LENGTH"""
@@ -102,7 +115,7 @@ class Commands:
         objects: dict[tuple[bytes, bytes], Callable[[], str]] = {
             (b"features", b"target.xml"): self._registers.description,
             (b"memory-map", b""): lambda: memory_map(self._machine.memory),
-            (b"threads", b""): lambda: thread_list(self._machine.harts),
+            (b"threads", b""): lambda: thread_list(self._living),
         }
         if operation != b"read" or (kind, annex) not in objects:
             return b"E00" if kind == b"features" else b""
@@ -134,7 +147,12 @@ class Commands:
         return DONE
 
     def _threads(self, rest: bytes) -> bytes:
-        return b"m" + b",".join(b"%x" % thread_of(hart) for hart in self._machine.harts)
+        return b"m" + b",".join(b"%x" % thread_of(hart) for hart in self._living) if self._living else b"l"
+
+    @property
+    def _living(self) -> Sequence[Hart]:
+        """The harts, while the guest has not ended."""
+        return self._machine.harts if self.ended is None else ()
 
     def _about_thread(self, rest: bytes) -> bytes:
         hart = self._hart(rest[1:])
@@ -143,7 +161,7 @@ class Commands:
         return f"hart {hart.id}: {hart.state}, {PRIVILEGES[hart.privilege]}".encode().hex().encode()
 
     def _current_thread(self, rest: bytes) -> bytes:
-        return b"QC%x" % thread_of(self._selected)
+        return b"QC%x" % thread_of(self._selected) if self._living else b""
 
     # --- Registers and memory ----------------------------------------------------------------------------------------
 
@@ -281,8 +299,23 @@ class Commands:
         return Leave.KILL
 
     def _kill_process(self, rest: bytes) -> Answer:
+        if self.extended:
+            self.ended = self.ended or Leave.KILL
+            return DONE
         self._link.send(DONE)
         return Leave.KILL
+
+    def _begin_again(self, rest: bytes) -> Answer:
+        """vRun, of the program that there is, whatever it names; a replay begins at its beginning."""
+        if not self.extended:
+            return b""
+        past = past_of(self._machine.inputs)
+        if past is not None and past.is_of_replay:
+            self._machine.step_back(self._machine.steps - past.beginning)
+        else:
+            self._machine.reset()
+        self.ended = None
+        return self.stop_reply(Halt(0))
 
     # --- monitor -----------------------------------------------------------------------------------------------------
 
@@ -300,7 +333,8 @@ HANDLERS: dict[bytes, Callable[[Commands, bytes], Answer]] = {
     b"X": Commands._write_binary, b"H": Commands._select, b"T": Commands._alive, b"Z": Commands._set_point,
     b"z": Commands._remove_point, b"c": Commands._run, b"s": Commands._step, b"C": Commands._run_with_signal,
     b"S": Commands._step_with_signal, b"b": Commands._back, b"D": Commands._detach, b"k": Commands._kill,
-    b"vCont": Commands._resume, b"vKill": Commands._kill_process, b"qSupported": Commands._supported,
+    b"vCont": Commands._resume, b"vKill": Commands._kill_process, b"vRun": Commands._begin_again,
+    b"!": Commands._extend, b"qSupported": Commands._supported,
     b"QStartNoAckMode": Commands._no_acknowledgements, b"qXfer": Commands._transfer, b"qfThreadInfo": Commands._threads,
     b"qsThreadInfo": lambda commands, rest: b"l", b"qThreadExtraInfo": Commands._about_thread,
     b"qC": Commands._current_thread, b"qAttached": lambda commands, rest: b"1",

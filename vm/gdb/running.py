@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 INNERMOST = -3                      # frames of an exception that a debugger shows
 BACKWARDS = ("step back", "run back")
+Place = tuple[int, int]             # the step, and the pc of a hart
 HITS = (StopReason.BREAKPOINT, StopReason.WATCHPOINT)
 
 
@@ -96,14 +97,16 @@ class Running:
         self._driver = driver
         self._points = points
         self._link = link
-        self._ended: tuple[int, Stop] | None = None     # told as the end of the history, at this step
+        self._ended: tuple[Place, Stop] | None = None       # told as the end of the history, there
         self._stepped_over: Passing | None = None
         self.error: Exception | None = None
 
     def go(self, resume: Resume) -> Halt | Stop:
         """Do it; the stop as the debugger sees it, or that with which the guest has ended."""
-        if self._ended is not None and self._ended[0] == self._machine.steps and resume.action in ("run", "step"):
-            return self._ended[1]
+        if self._ended is not None and resume.action in ("run", "step"):
+            place, stop = self._ended
+            if place == self._place_of(stop.hart):
+                return stop
         self._ended = self.error = None
         done = self._is_done(resume)
         self._stepped_over = None
@@ -193,8 +196,11 @@ class Running:
         if stop.reason in ENDS:
             if past_of(self._machine.inputs) is None:
                 return stop
-            self._ended = self._machine.steps, stop     # there is a way back from here
+            self._ended = self._place_of(stop.hart), stop       # there is a way back from here
         return halt_of(stop)
+
+    def _place_of(self, hart: int) -> Place:
+        return self._machine.steps, self._machine.harts[hart].pc
 
     # --- Backwards ---------------------------------------------------------------------------------------------------
 
