@@ -36,7 +36,7 @@ def test_features(stub):
 
 
 def test_what_is_not_known_is_answered_by_nothing(stub):
-    for packet in ("", "!", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t",
+    for packet in ("", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t",
                    "qCRC:0", "Z5,0,1", "vFile:open:00", "\xff\xfe", "qXfer:auxv:read::0,10", "bx", "Hx1"):
         assert stub.ask(packet.encode("latin-1")) == "", packet
 
