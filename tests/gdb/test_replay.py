@@ -4,17 +4,23 @@ import pytest
 
 import vm
 from tests.gdb.conftest import debugging
+from tests.guest import Guest
 from tests.recorded import busy, session_log
 from tests.test_reverse_replay import echo, typed
 from vm.log import Kind
 
 
+def counting() -> vm.Machine:
+    """Two harts of which none ever waits."""
+    return Guest("1: addi s1, s1, 1; j 1b", harts=2).machine
+
+
 @pytest.fixture
 def two_harts():
     """A recorded run of two harts, as far as its beginning."""
-    with busy(2) as original, original.record() as recording:
+    with counting() as original, original.record() as recording:
         original.run(instructions=50_000)
-    with busy(2) as machine:
+    with counting() as machine:
         machine.replay(recording.log)
         yield machine
 
@@ -35,7 +41,7 @@ def test_hart_that_is_stepped_alone_waits_for_its_turn(two_harts, history):
 
 def test_hart_that_is_stepped_alone_leaves_no_trace_in_a_recording():
     """It gets no turn there either, so that nothing has come from outside."""
-    with busy(2) as machine, machine.record() as recording:
+    with counting() as machine, machine.record() as recording:
         with debugging(machine) as stub:
             for number in (1, 2, 1):
                 assert stub.ask(f"vCont;s:{number}").startswith("T05")
