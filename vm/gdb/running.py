@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from vm.errors import ConfigurationError
 from vm.gdb.link import Link
+from vm.gdb.masking import without_interrupts
 from vm.gdb.points import Points
 from vm.gdb.stops import ABORTED, BEGINNING_OF_HISTORY, ENDS, INTERRUPTED, Halt, halt_of
 from vm.hart import Hart
@@ -165,7 +166,8 @@ class Running:
         if not others:
             self._give_turn(hart)
         while hart.steps == before:
-            stop = self._driver.run(1)
+            with without_interrupts(self._machine, hart):
+                stop = self._driver.run(1)
             stands = stop.reason is StopReason.BREAKPOINT and (stop.hart, stop.pc) == (hart.id, place)
             if stop.reason is not StopReason.BUDGET and not (stands and hart.steps == before):
                 return stop
