@@ -7,6 +7,8 @@ import pytest
 
 import vm
 from tests.assembler import BASE
+from tests.hooks.test_accesses import ALIAS, TOP
+from tests.hooks.test_accesses import PAGED as ALIASED
 from tests.stepping import steps_at
 from vm.stop import StopReason
 
@@ -270,6 +272,32 @@ def test_run_ends_after_the_access(instruction, kind, size, where, watched, gues
         assert (hit.probe, hit.access, hit.address, hit.size) == (probe, done, where, size)
         assert hit.pc == g.address("access") and g["s1"] == left
     assert g.run().reason is StopReason.IDLE
+
+
+@pytest.mark.parametrize("watched, expected", [(0, 1), (ALIAS, 2), (TOP, 3)])
+def test_virtual_watchpoint_is_one_address(watched, expected, guest):
+    """Of the three by which the same memory is accessed; the hit has it as it was watched."""
+    g = guest(ALIASED.format(body="1: li t3, 1; sd t3, 0(a0); li t3, 2; sd t3, 0(a1); li t3, 3; sd t3, 0(a2)\n"
+                                "addi s1, s1, -1; bnez s1, 1b"))
+    g["s1"], g["a0"], g["a1"], g["a2"] = 20, FAR, FAR + ALIAS, (FAR + TOP) % (1 << 64)
+    where = (FAR + watched) % (1 << 64)
+    probe = g.machine.watchpoint(where + 4, 8, space="virtual")
+    for _ in range(20):
+        stop = g.run()
+        assert stop.reason is StopReason.WATCHPOINT and g["t3"] == expected
+        assert [(hit.probe, hit.address, hit.size) for hit in stop.hits] == [(probe, where, 8)]
+    assert g.run().reason is StopReason.IDLE
+
+
+def test_virtual_watchpoint_of_what_is_mapped_later(guest):
+    """It is the address that is watched, and not what else is done to the memory behind it."""
+    g = guest(ALIASED.format(body="la t0, root; ld t1, 16(t0); sd t1, 24(t0); sfence.vma\n"
+                                "sd t1, 0(a1); sd t1, 0(a0)\nbehind: nop"))
+    g.memory.write(g.address("root") + 24, bytes(8))
+    g["a0"], g["a1"] = FAR + ALIAS, FAR
+    g.machine.watchpoint(FAR + ALIAS, 8, "access", space="virtual")
+    stop = g.run()
+    assert stop.reason is StopReason.WATCHPOINT and stop.hits[0].access == "write" and stop.pc == g.address("behind")
 
 
 def test_store_conditional_counts_where_it_stores(guest):

@@ -29,8 +29,11 @@ class History(Protocol):
     comes in that is not in the log, and `listens` whether file descriptors are looked at all the same.
     """
 
-    live: bool
-    listens: bool
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def listens(self) -> bool: ...
 
     def begin(self) -> None: ...
 

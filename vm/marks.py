@@ -9,20 +9,29 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from vm.sizes import PAGE_SIZE
 from vm.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from vm.replaying import Position
+
 
 class Mark:
-    """A snapshot in a history. `copies`: how many pages it has copies of that the one before it has not."""
+    """A snapshot in a history.
 
-    __slots__ = ("copies", "kept", "snapshot", "steps")
+    - position: in the log from which all comes that comes from outside; None where none is replayed, or any more.
+    - copies: how many pages it has copies of that the one before it has not.
+    """
 
-    def __init__(self, snapshot: Snapshot, kept: bool):
+    __slots__ = ("copies", "kept", "position", "snapshot", "steps")
+
+    def __init__(self, snapshot: Snapshot, kept: bool, position: Position | None):
         self.snapshot = snapshot
         self.steps = snapshot.steps
         self.kept = kept
+        self.position = position
         self.copies = 0
 
     def count_copies(self, before: Mark | None) -> None:
@@ -83,14 +92,14 @@ class Marks:
         """Whether something came from outside at this step, in the future."""
         return any(mark.kept and mark.steps == steps for mark in self._marks[self.present + 1:])
 
-    def add(self, snapshot: Snapshot, kept: bool) -> None:
+    def add(self, mark: Mark) -> None:
         """The machine stands there, behind the present mark, which this one becomes."""
         self.present += 1
-        self._marks.insert(self.present, Mark(snapshot, kept))
+        self._marks.insert(self.present, mark)
         self._count_copies(self.present)
         self._count_copies(self.present + 1)
         while len(self._marks) > self._most or (len(self._marks) > 2 and self.copied_bytes > self._limit):
-            self._drop(self._least_needed(snapshot.steps))
+            self._drop(self._least_needed(mark.steps))
 
     def forget_future(self) -> None:
         del self._marks[self.present + 1:]

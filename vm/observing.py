@@ -70,16 +70,19 @@ class SightsOfMachine(ABC):
         address = self._address_of(where) if isinstance(where, str) else where
         return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
-    def watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
+    def watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write", *,
+                   space: Space = "physical") -> Watchpoint:
         """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
 
-        - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
+        - address, size: in bytes. space: "physical", by whichever virtual address that is accessed, of which
+          `hart.virtual.physical` has the physical one; or "virtual", in whichever address space, and whatever is or
+          will be mapped there.
         - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
           do fetches and the walk of page tables, which can set bits there.
 
-        Raises ConfigurationError where the range is not RAM.
+        Raises ConfigurationError where a physical range is not RAM.
         """
-        return self._probing.add_watchpoint(address, size, access)
+        return self._probing.add_watchpoint(address, size, access, space)
 
     @property
     def probes(self) -> tuple[Probe, ...]:

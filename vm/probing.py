@@ -33,17 +33,19 @@ class Probing:
         self._probes[number] = probe = Breakpoint(address, space, partial(self._remove, number))
         return probe
 
-    def add_watchpoint(self, address: int, size: int, access: WatchedAccess) -> Watchpoint:
+    def add_watchpoint(self, address: int, size: int, access: WatchedAccess, space: Space = "physical") -> Watchpoint:
         """As `Machine.watchpoint`."""
         self._refuse("watchpoint")
+        space = space_named(space)
         if access not in get_args(WatchedAccess):
             raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
         address, size = in_64_bits("address", address), in_64_bits("size", size)
         try:
-            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
+            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read",
+                                            physical=space == "physical")
         except ValueError as error:
             raise ConfigurationError(f"a watchpoint: {error}") from error
-        self._probes[number] = probe = Watchpoint(address, size, access, partial(self._remove, number))
+        self._probes[number] = probe = Watchpoint(address, size, access, space, partial(self._remove, number))
         return probe
 
     def _remove(self, number: int) -> None:

@@ -62,20 +62,38 @@ class Outside:
 
     def attach(self, history: History) -> None:
         """From now on `history` is asked and told, and what is served and printed is counted anew."""
+        self.tell(history)
+        self.count_from(0, 0)
+
+    def tell(self, history: History) -> None:
+        """From now on `history` is asked and told."""
         self.inputs.history = self.memory.history = history
-        self._served = self.runner.served
-        self.console.printed = 0
+
+    def count_from(self, served: int, printed: int) -> None:
+        """So much has been served, and printed, as the digest has it, when the machine stands here."""
+        self._served = self.runner.served - served
+        self.console.printed = printed
 
     def detach(self) -> None:
         self.inputs.history = self.memory.history = self.console.printed = None
 
     def stamp(self) -> Stamp:
-        return self.standing.stamp(self.runner.served - self._served)
+        return self.standing.stamp(self.served)
+
+    @property
+    def served(self) -> int:
+        """How often since `attach` something happened between two slices, as a guest could notice."""
+        return self.runner.served - self._served
+
+    @property
+    def printed_crc(self) -> int:
+        """Of what the guest has printed since `attach`."""
+        assert self.console.printed is not None
+        return self.console.printed
 
     def printed(self) -> bytes:
-        """A digest of what the guest has printed since `attach`."""
-        assert self.console.printed is not None
-        return self.console.printed.to_bytes(4, "little")
+        """The same as an entry of a log has it."""
+        return self.printed_crc.to_bytes(4, "little")
 
 
 class Recorder:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from vm.arguments import refuse_other
 from vm.errors import BusError, MachineBusy, ReplayDiverged
+from vm.events import NEVER
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
 
@@ -39,21 +40,54 @@ class Restorable(Protocol[Built]):
     def machine(self, **overrides: Any) -> Built: ...
 
 
+class Rewinder(Protocol):
+    """A history of the replay, by which it can go back: what it is told (vm.reverse.Past)."""
+
+    listens: bool
+
+    def begin_stretch(self) -> None:
+        """A run begins."""
+
+    def next_mark(self) -> int:
+        """Between slices: take a snapshot where it is time for one. Returns the step where the slice must end."""
+
+    def log_ended(self) -> None:
+        """What comes from now on comes from outside: whoever has been told by the log is told by the host."""
+
+
+class Position(NamedTuple):
+    """Where a replay is in its log: what a snapshot of the machine does not know.
+
+    - number: of the entry that comes next. entered: the digest of all before it. fitted: the last step that was found
+      to be as recorded.
+    - served, printed: how much has been since the log began, as its entries count it.
+    """
+
+    number: int
+    entered: bytes
+    fitted: int | None
+    served: int
+    printed: int
+
+
 class Replay:
-    """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again."""
+    """What the machine is told by, instead of the host, until the log ends. Then it is an ordinary machine again.
+
+    `past`: a history that is kept of it, which is told what comes after the end, and goes back into the log from there.
+    """
 
     live = False
-    listens = True              # somebody may want to quit
 
     def __init__(self, outside: Outside, log: Log):
         """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""
-        self._outside = outside
+        self.outside = outside
+        self.past: Rewinder | None = None
         self._runner = outside.runner
         self._standing = outside.standing
-        self._entries = iter(log.entries)
-        self._past = bytes(DIGEST_BYTES)
+        self._entries = log.entries
+        self._number = 0
+        self._entered = bytes(DIGEST_BYTES)
         self._entering = False          # what the machine's parts do now follows from an entry
-        self._next: Entry = next(self._entries)
         self._fitted: int | None = None
         self._end_step = log.end.steps
         start = self._next.stamp
@@ -74,23 +108,45 @@ class Replay:
     def _sources(self, kind: Kind) -> Container[str]:
         """What an entry of a kind can be of, in this machine."""
         if kind is Kind.INPUT:
-            return self._outside.inputs.sources
+            return self.outside.inputs.sources
         if kind is Kind.HART:
             return self._standing.numbers
         if kind is Kind.DEVICE:
             return self._standing.names
-        return self._outside.inputs.witnesses if kind in WITNESSED else ("",)
+        return self.outside.inputs.witnesses if kind in WITNESSED else ("",)
+
+    # --- For a history -----------------------------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Where it is, between two slices or two runs."""
+        return Position(self._number, self._entered, self._fitted, self.outside.served, self.outside.printed_crc)
+
+    def go_to(self, position: Position) -> None:
+        """The machine has gone to where it was when the log was there."""
+        self._number, self._entered, self._fitted, served, printed = position
+        self.outside.tell(self)
+        self.outside.count_from(served, printed)
+        self.end()
 
     # --- For the machine: vm.inputs.History --------------------------------------------------------------------------
+
+    @property
+    def listens(self) -> bool:
+        """Somebody may want to quit."""
+        return self.past is None or self.past.listens
 
     def begin(self) -> None:
         if self._standing.all() != self._left:
             self._refuse("a hart, the clock or a device was changed")
+        if self.past is not None:
+            self.past.begin_stretch()
 
     def end(self) -> None:
         self._left = self._standing.all()
 
     def next_stop(self) -> tuple[int, int] | None:
+        marked = NEVER if self.past is None else self.past.next_mark()      # before what comes now
         stamp = self._deliver()
         if stamp is None:
             return None
@@ -98,9 +154,10 @@ class Replay:
         waits = stamp.steps == due.steps and stamp.ns < due.ns
         if stamp.steps > due.steps or stamp.ns > due.ns or stamp.served > due.served or (not within and (
                 (stamp.steps < due.steps and stamp.ns == due.ns)
-                or (stamp[:2] == due[:2] and self._outside.events.first_ns() > stamp.ns))):
+                or (stamp[:2] == due[:2] and self.outside.events.first_ns() > stamp.ns))):
             raise self._missed(stamp)
-        return due.steps + (waits or within), due.ns + within       # a step more would be the divergence
+        last = due.steps + (waits or within)        # a step more would be the divergence
+        return min(last, marked), due.ns + within
 
     def before_serving(self) -> None:
         if self._next.kind is not Kind.END:
@@ -109,7 +166,7 @@ class Replay:
     def enter(self, source: str, data: bytes) -> None:
         if not self._follows():
             self._refuse(f"input of {source!r}")
-        self._outside.inputs.admit(source, data)
+        self.outside.inputs.admit(source, data)
 
     def wrote(self, address: int, data: bytes) -> None:
         if not self._follows():
@@ -131,7 +188,7 @@ class Replay:
     def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
         """The device is not asked: the log has what it did, and said."""
         while True:
-            entry, stamp = self._next, self._outside.stamp()
+            entry, stamp = self._next, self.outside.stamp()
             if not entry.within_slice or stamp[:2] != entry.stamp[:2]:
                 raise self._missed(stamp, f"the guest asks {device!r}")
             self._take()
@@ -144,15 +201,15 @@ class Replay:
 
     def drove(self, device: str, level: bool) -> None:
         if self._entering:
-            self._outside.inputs.witnesses[device].drive(level)
+            self.outside.inputs.witnesses[device].drive(level)
 
     def scheduled(self, device: str, delay_ns: int, event: int, data: int) -> None:
         if self._entering:
-            self._outside.inputs.witnesses[device].let_schedule(delay_ns, event, data)
+            self.outside.inputs.witnesses[device].let_schedule(delay_ns, event, data)
 
     def cancelled(self, device: str, event: int) -> None:
         if self._entering:
-            self._outside.inputs.witnesses[device].let_cancel(event)
+            self.outside.inputs.witnesses[device].let_cancel(event)
 
     # --- Coming to entries -------------------------------------------------------------------------------------------
 
@@ -167,13 +224,16 @@ class Replay:
     def _deliver(self) -> Stamp | None:
         """Let all come that is due now. Returns where the machine stands; None where the log ends."""
         while True:
-            stamp = self._outside.stamp()
+            stamp = self.outside.stamp()
             if self._next.stamp[:3] != stamp[:3] or self._next.within_slice:
                 return stamp
             entry = self._next
             self._check(entry, stamp)
             if entry.kind is Kind.END:
-                self._outside.detach()
+                if self.past is None:
+                    self.outside.detach()
+                else:
+                    self.past.log_ended()
                 return None
             self._fitted = stamp.steps
             self._take()
@@ -186,23 +246,27 @@ class Replay:
         finally:
             self._entering = False
 
+    @property
+    def _next(self) -> Entry:
+        return self._entries[self._number]
+
     def _take(self) -> None:
         """The entry at hand is done: to the next one."""
         if self._next.kind is not Kind.CHECKPOINT:
-            self._past = digest(self._next.packed(), self._past)
-        self._next = next(self._entries)
+            self._entered = digest(self._next.packed(), self._entered)
+        self._number += 1
 
     def _check(self, entry: Entry, stamp: Stamp) -> None:
         """Compare with what the entry says of the moment before it."""
         if not entry.proof:
             return
-        past, printed, states = (entry.proof[part] for part in PROOF_PARTS)
+        entered, printed, states = (entry.proof[part] for part in PROOF_PARTS)
         told = [self._standing.difference(states)]
         if entry.stamp.hart != stamp.hart:
             told.append(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}")
-        if self._fitted is not None and printed != self._outside.printed():
+        if self._fitted is not None and printed != self.outside.printed():
             told.append("the guest has not printed what it printed then")
-        if past != self._past:
+        if entered != self._entered:
             told.append("what came from outside before is not what was recorded: the log was changed")
         if told := [one for one in told if one]:
             raise self._diverged("; ".join(told), stamp)
@@ -221,20 +285,20 @@ class Replay:
         pass
 
     def _input(self, entry: Entry) -> None:
-        self._outside.inputs.admit(entry.source, entry.data)
+        self.outside.inputs.admit(entry.source, entry.data)
 
     def _write(self, entry: Entry) -> None:
         address, = WORD.unpack_from(entry.data)
         with suppress(BusError):            # then it was one when it was recorded, too
-            self._outside.memory.write(address, entry.data[WORD.size:])
+            self.outside.memory.write(address, entry.data[WORD.size:])
 
     def _clear(self, entry: Entry) -> None:
         with suppress(BusError):
-            self._outside.memory.clear(*RANGE.unpack(entry.data))
+            self.outside.memory.clear(*RANGE.unpack(entry.data))
 
     def _read(self, entry: Entry) -> None:
         with suppress(BusError):
-            self._outside.memory.read(*RANGE.unpack(entry.data))
+            self.outside.memory.read(*RANGE.unpack(entry.data))
 
     def _hart(self, entry: Entry) -> None:
         self._standing.change(int(entry.source), entry.data)
@@ -246,16 +310,16 @@ class Replay:
         self._standing.set_time(*TIME.unpack(entry.data))
 
     def _reset(self, entry: Entry) -> None:
-        self._outside.reset()
+        self.outside.reset()
 
     def _line(self, entry: Entry) -> None:
-        self._outside.inputs.witnesses[entry.source].drive(bool(WORD.unpack(entry.data)[0]))
+        self.outside.inputs.witnesses[entry.source].drive(bool(WORD.unpack(entry.data)[0]))
 
     def _schedule(self, entry: Entry) -> None:
-        self._outside.inputs.witnesses[entry.source].let_schedule(*SCHEDULE.unpack(entry.data))
+        self.outside.inputs.witnesses[entry.source].let_schedule(*SCHEDULE.unpack(entry.data))
 
     def _cancel(self, entry: Entry) -> None:
-        self._outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
+        self.outside.inputs.witnesses[entry.source].let_cancel(*CANCEL.unpack(entry.data))
 
 
 def replay(snapshot: Restorable[Built], log: Log, **overrides: Any) -> Built:

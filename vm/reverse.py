@@ -6,6 +6,10 @@ goes on with that state, so that all of the past can be repeated, and the future
 
 To run back to an event is to look at the intervals between snapshots, the last one first: each is run once with probes
 that only note what they meet, and then once more up to the last of that.
+
+Where the machine replays a log, that has all that comes from outside: each snapshot knows the place in the log (the
+replay is told by the machine then, and tells the history), and nothing else is kept. What comes after the end of the
+log comes as in any machine.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError, ReplayDiverged
@@ -24,12 +28,16 @@ from vm.marks import Mark, Marks
 from vm.probes import Access, Hit, Probe, WatchedAccess
 from vm.probing import Probing
 from vm.recording import Outside
+from vm.replaying import Replay
 from vm.sizes import parse_size
 from vm.snapshot import Snapshot
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
 from vm_native.riscv.hart import NativeHart
+
+if TYPE_CHECKING:
+    from vm.inputs import History, Inputs
 
 Until = Probe | Sequence[Probe] | tuple[WatchedAccess, int, int] | str | bytes | None
 Met = tuple[int, Access, int, int, int, int, int]       # as `NativeMachine.take_hits` has it
@@ -63,8 +71,12 @@ class Past:
     It is told by the machine what comes from outside (vm.inputs.History).
     """
 
-    def __init__(self, outside: Outside, workings: Workings, spacing: int, snapshots: int, memory: int | str):
-        """The last three as `Machine.keep_history` has them. Raises ConfigurationError."""
+    def __init__(self, outside: Outside, workings: Workings, spacing: int, snapshots: int, memory: int | str,
+                 replay: Replay | None = None):
+        """`spacing`, `snapshots` and `memory` as `Machine.keep_history` has them. Raises ConfigurationError.
+
+        `replay`: of the machine, if it replays a log; then `outside` is that one's.
+        """
         spacing, snapshots = whole_number("spacing", spacing), whole_number("snapshots", snapshots)
         if spacing < LEAST_SPACING or snapshots < LEAST_SNAPSHOTS:
             raise ConfigurationError(f"spacing={spacing}, snapshots={snapshots}: at least {LEAST_SPACING} steps, and "
@@ -82,9 +94,14 @@ class Past:
         self._disturbed = False         # something has come from outside since the present mark
         self.live = True                # False: what runs is the past
         self.listens = True
-        outside.attach(self)
-        self._add_mark(kept=True)
-        self.end()
+        self._replay = replay
+        if replay is None:
+            outside.attach(self)
+            self._add_mark(kept=True)
+            self.end()
+        else:
+            replay.past = self
+            self._add_mark(kept=True)
 
     # --- For the program ---------------------------------------------------------------------------------------------
 
@@ -92,6 +109,11 @@ class Past:
     def beginning(self) -> int:
         """The step that one can go back to. It moves on where there is no room for all that came from outside."""
         return self._marks[0].steps if self._marks else self._runner.steps
+
+    @property
+    def is_of_replay(self) -> bool:
+        """Whether it began in the replay of a log."""
+        return self._replay is not None
 
     @property
     def snapshots(self) -> int:
@@ -105,9 +127,14 @@ class Past:
 
     def stop(self) -> None:
         """Keep no history any more, and forget this one. Twice is harmless."""
+        if past_of(self._inputs) is not self:
+            return
         if self._inputs.history is self:
             self._outside.detach()
-            self._marks.forget()
+        else:
+            assert self._replay is not None
+            self._replay.past = None
+        self._marks.forget()
 
     def __enter__(self) -> Past:
         return self
@@ -123,7 +150,7 @@ class Past:
     def begin(self) -> None:
         if self.live:
             self._catch_up()
-            self._timed = time.perf_counter_ns(), self._runner.steps
+            self.begin_stretch()
 
     def end(self) -> None:
         if self.live:
@@ -136,23 +163,20 @@ class Past:
             self._let_in(self._waiting.popleft())
         if self._disturbed:
             self._note_disturbance()
-        ahead = self._let_come_again()
-        due = NEVER
-        if self.live:
-            if self._marks[self._marks.present].steps + self._spacing <= self._runner.steps:
-                self._adapt_spacing()
-                self._add_mark(kept=False)
-                self._timed = time.perf_counter_ns(), self._runner.steps
-            due = self._marks[self._marks.present].steps + self._spacing
-        return due if ahead is None else min(due, ahead.steps), NEVER
+        return self.next_mark(), NEVER
 
     def _let_come_again(self) -> Mark | None:
         """What came from outside at this step, where the machine has been later. Returns the next mark ahead."""
-        while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
+        while (ahead := self._ahead()) is not None and ahead.steps <= self._runner.steps:
             self._marks.present += 1
             if ahead.kept:
                 self._go_to(ahead.snapshot)
         return ahead
+
+    def _ahead(self) -> Mark | None:
+        """The next mark; but the log must end before those that are behind its end."""
+        ahead = self._marks.next
+        return None if ahead is None or (ahead.position is not None) != self._in_log else ahead
 
     def before_serving(self) -> None:
         pass
@@ -209,6 +233,39 @@ class Past:
         self._disturbed = True
         action()
 
+    # --- For the replay of a log -------------------------------------------------------------------------------------
+
+    @property
+    def _teller(self) -> History:
+        """Whom the machine tells: the replay, or this."""
+        return self._replay if self._replay is not None and self._inputs.history is self._replay else self
+
+    @property
+    def _in_log(self) -> bool:
+        """Whether the machine replays one, and it has not ended."""
+        return self._teller is not self
+
+    def begin_stretch(self) -> None:
+        """A run begins."""
+        self._timed = time.perf_counter_ns(), self._runner.steps
+
+    def next_mark(self) -> int:
+        """Between slices: take a snapshot where it is time for one. Returns the step where the slice must end."""
+        ahead = self._let_come_again()
+        due = NEVER
+        if self.live:
+            if self._marks[self._marks.present].steps + self._spacing <= self._runner.steps:
+                self._adapt_spacing()
+                self._add_mark(kept=False)
+                self.begin_stretch()
+            due = self._marks[self._marks.present].steps + self._spacing
+        return due if ahead is None else min(due, ahead.steps)
+
+    def log_ended(self) -> None:
+        """What comes from now on comes from outside."""
+        self._outside.tell(self)
+        self._left = self._standing.all()
+
     # --- Keeping it --------------------------------------------------------------------------------------------------
 
     def _catch_up(self) -> None:
@@ -233,8 +290,13 @@ class Past:
 
     def _add_mark(self, kept: bool) -> None:
         began_ns = time.perf_counter_ns()
-        self._marks.add(self._take(), kept)
+        self._marks.add(self._mark_here(kept))
         self._snapshot_ns = time.perf_counter_ns() - began_ns
+
+    def _mark_here(self, kept: bool) -> Mark:
+        teller = self._teller
+        position = teller.position if isinstance(teller, Replay) else None
+        return Mark(self._take(), kept, position)
 
     # --- Going back --------------------------------------------------------------------------------------------------
 
@@ -253,7 +315,7 @@ class Past:
             return self._stop(StopReason.REQUESTED, 0)
 
     def _step_back(self, count: int) -> Stop:
-        self._catch_up()
+        self._teller.begin()
         target = self._runner.steps - count
         if count < 0 or target < self.beginning:
             raise ConfigurationError(f"step_back({count}): from 0 to {self._runner.steps - self.beginning:,}, which "
@@ -279,7 +341,7 @@ class Past:
 
     def _run_back_to_probe(self, wanted: Collection[Probe]) -> Stop:
         """To before the last instruction that met one of these probes."""
-        self._catch_up()
+        self._teller.begin()
         now = self._runner.steps
         with self._repeating() as come_back:
             hits = self._last_hits({number for number, probe in self._runner.probes.items() if probe in wanted})
@@ -298,7 +360,7 @@ class Past:
 
     def _run_back_to_text(self, text: bytes) -> Stop:
         """To before the byte was printed with which the text was, the last time."""
-        self._catch_up()
+        self._teller.begin()
         now = self._runner.steps
         begins = self._outside.console.output.rfind(text)
         number = self._marks.last_with(lambda mark: printed(mark) < begins + len(text))
@@ -318,10 +380,10 @@ class Past:
         where it fails. Raises AskedToStop.
         """
         self._heed_requests()
-        here, present = self._take(), self._marks[self._marks.present]
+        here, present = self._mark_here(kept=False), self._marks[self._marks.present]
 
         def come_back() -> None:
-            self._go_to(here)
+            self._be_at(here)
             self._marks.stand_on(present)
 
         console = self._outside.console
@@ -340,7 +402,7 @@ class Past:
             self._native.take_hits(noted=True)
             if self._runner.asked_to_stop:      # too late: the next run ends for it
                 self._scheduler.request_stop()
-            self.end()
+            self._teller.end()
 
     def _stand_at(self, step: int) -> None:
         number = self._marks.at_or_before(step)
@@ -366,7 +428,15 @@ class Past:
 
     def _return_to(self, number: int) -> None:
         self._marks.present = number
-        self._go_to(self._marks[number].snapshot)
+        self._be_at(self._marks[number])
+
+    def _be_at(self, mark: Mark) -> None:
+        self._go_to(mark.snapshot)
+        if mark.position is None:
+            self._outside.tell(self)
+        else:
+            assert self._replay is not None
+            self._replay.go_to(mark.position)
 
     def _run_to(self, step: int) -> None:
         """Until then something may have ended a run: it goes on, as it did."""
@@ -413,6 +483,13 @@ class Past:
         self._run_to(ahead)
         console.mirror = None
         return max(found[0], self._marks[number].steps) if found else ahead
+
+
+def past_of(inputs: Inputs) -> Past | None:
+    """The history that is kept of a machine, by which it can go back."""
+    history = inputs.history
+    kept = history.past if isinstance(history, Replay) else history
+    return kept if isinstance(kept, Past) else None
 
 
 def printed(mark: Mark) -> int:

@@ -320,17 +320,24 @@ class StatesOfMachine(ABC):
           them are such, the beginning of the history moves on.
         - memory: of the host, for copies of pages that the guest has written; with more there are fewer snapshots.
 
+        In a replay, what comes from outside comes from the log each time; behind its end as in any machine.
+
         It ends with `stop()`, or with a `with` block. Raises ConfigurationError where the clock is real, or the run is
-        recorded or replayed.
+        recorded.
         """
         from vm.recording import refuse_to_record
+        from vm.replaying import Replay
         from vm.reverse import Past, Workings
 
         self._refuse_unless_still("keep_history")
-        refuse_to_record(self.clock.kind, self.inputs)
+        history = self.inputs.history
+        replay = history if isinstance(history, Replay) and history.past is None else None
+        if replay is None:
+            refuse_to_record(self.clock.kind, self.inputs)
         workings = Workings(self._native, self._scheduler, self._natives, self._probing, self._take_snapshot,
                             self._go_to)
-        return Past(self._outside(), workings, spacing, snapshots, memory)
+        outside = self._outside() if replay is None else replay.outside
+        return Past(outside, workings, spacing, snapshots, memory, replay)
 
     def step_back(self, n: int = 1) -> Stop:
         """Be where the machine was `n` steps ago, all harts together, as if it had never been later.
@@ -357,9 +364,10 @@ class StatesOfMachine(ABC):
         return self._past("run_back").run_back(until)
 
     def _past(self, what: str) -> Past:
-        from vm.reverse import Past
+        from vm.reverse import past_of
 
         self._refuse_unless_still(what)
-        if not isinstance(self.inputs.history, Past):
+        past = past_of(self.inputs)
+        if past is None:
             raise ConfigurationError(f"{what}(): no history is kept; call keep_history() before the run")
-        return self.inputs.history
+        return past

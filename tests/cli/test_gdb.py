@@ -149,6 +149,32 @@ def test_replayed(tmp_path):
     assert err.decode() == f"vm: waiting for gdb: target remote {path}\n"
 
 
+def test_what_is_typed_behind_the_end_of_a_log_comes_in_and_comes_again(tmp_path):
+    path = tmp_path / "gdb"
+    started = Started(path, "replay", recorded(tmp_path / "run", "ab"), "--gdb", path)
+    client = started.client
+
+    def reads(letter: str) -> None:
+        assert "swbreak" in client.ask("c")
+        client.ask("s")
+        assert client.ask("p5")[:2] == f"{ord(letter):02x}"
+
+    assert "replaylog:end" in client.ask("c")
+    assert client.ask("Z0,80000018,2") == "OK"
+    started.process.stdin.write(b"z")
+    started.process.stdin.flush()
+    reads("z")
+    while "replaylog:begin" not in client.ask("bc"):
+        pass
+    reads("a")
+    reads("b")
+    assert "replaylog:end" in client.ask("c")
+    reads("z")
+    client.send("k")
+    code, _, err = started.end()
+    assert code == 0 and err.decode() == f"vm: waiting for gdb: target remote {path}\n"
+
+
 def test_kernel(guest, tmp_path):
     """It begins in supervisor mode, with the firmware built in."""
     path = tmp_path / "gdb"

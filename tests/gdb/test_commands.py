@@ -36,7 +36,7 @@ def test_features(stub):
 
 
 def test_what_is_not_known_is_answered_by_nothing(stub):
-    for packet in ("", "!", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t",
+    for packet in ("", "vMustReplyEmpty", "qOffsets", "qTStatus", "QNonStop:1", "vRun;x", "R00", "i", "t",
                    "qCRC:0", "Z5,0,1", "vFile:open:00", "\xff\xfe", "qXfer:auxv:read::0,10", "bx", "Hx1"):
         assert stub.ask(packet.encode("latin-1")) == "", packet
 
@@ -268,6 +268,51 @@ def test_physical_memory(debugged):
     assert stub.ask("m0,4").startswith("E")
     assert stub.ask("Qqemu.PhyMemMode:0") == "OK"
     assert stub.ask("m0,4") == stub.machine.memory.read(RAM, 4).hex()
+
+
+ALIASED = """
+    la   t0, root
+    srli t0, t0, 12
+    li   t1, 8 << 60
+    or   t0, t0, t1
+    csrw satp, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 1 << 11
+    csrs mstatus, t0
+    la   t0, supervisor
+    csrw mepc, t0
+    mret
+supervisor:
+    li   t0, 0x40100000
+    li   t1, 0x80100000
+    sd   t2, 0(t0)
+first:
+    sd   t2, 0(t1)
+second:
+    j    supervisor
+    .balign 4096
+root:
+    .dword 0, 0x200000cf, 0x200000cf        # RAM twice
+    .zero 4096 - 24
+"""
+
+
+@pytest.mark.parametrize("physical, address, stops", [
+    (0, 0x4010_0000, ["first", "first"]), (0, RAM + 0x10_0000, ["second", "second"]),
+    (1, RAM + 0x10_0000, ["first", "second"]),
+])
+def test_watchpoint_is_one_of_the_addresses_that_the_debugger_has(debugged, physical, address, stops):
+    stub = debugged(ALIASED)
+    stub.ask(f"Z0,{stub.address('supervisor'):x},4")
+    assert "swbreak" in stub.ask("c")
+    stub.ask(f"z0,{stub.address('supervisor'):x},4")
+    assert stub.ask(f"Qqemu.PhyMemMode:{physical}") == "OK"
+    assert stub.ask(f"Z2,{address:x},8") == "OK"
+    for place in stops:
+        assert f"watch:{address:x};" in stub.ask("c") and stub.pc() == stub.address(place)
 
 
 # --- Threads ---------------------------------------------------------------------------------------------------------

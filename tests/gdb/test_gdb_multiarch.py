@@ -3,13 +3,16 @@
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import vm
 from tests import tools
 from tests.assembler import assemble_elf
-from tests.gdb.sessions import SECONDS, session_of
+from tests.gdb.sessions import COMMAND, SECONDS, session_of
+from tests.test_reverse_replay import KEYS, echo, typed
+from vm.run_folder import save_run
 
 pytestmark = tools.needs("gdb-multiarch")
 
@@ -99,6 +102,15 @@ def test_breakpoint_by_symbol_on_two_harts_with_backtrace_and_finish():
     assert "Run till exit" in finished and "work ()" in finished
     assert "Breakpoint 1, " in second
     assert {hart.split()[-1], other.split()[-1]} == {"0", "1"}
+
+
+def test_watchpoint_stops_behind_the_access_and_backwards_before_it():
+    """GDB takes RISC-V's watchpoints for such as stop before the access, and steps over it: that is done already."""
+    answers = session("watch *(long *)&counter", "continue", "info symbol $pc", "stepi", "info symbol $pc", "continue",
+                      "info symbol $pc", "reverse-continue", "info symbol $pc", "reverse-stepi", "info symbol $pc",
+                      options="--memory 2M --history")
+    assert [answers[number].split(" in ")[0] for number in (2, 4, 6, 8, 10)] == [
+        "add_one + 26", "add_one + 28", "add_one + 26", "add_one + 22", "add_one + 20"]
 
 
 def test_watchpoint():
@@ -209,3 +221,111 @@ def test_interrupt(served):
         debugger.send_signal(2)
         told = debugger.communicate(timeout=SECONDS)[0]
     assert "received signal SIGINT" in told and "user ()" in told and "$1 = 0" in told
+
+
+# In supervisor mode the guest maps a gigabyte of RAM at 1 GiB, and stores there; then, by another address, to the same.
+MAPS_LATER = """
+    la   t0, root
+    srli t0, t0, 12
+    li   t1, 8 << 60
+    or   t0, t0, t1
+    csrw satp, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 1 << 11            # MPP: S
+    csrs mstatus, t0
+    la   t0, supervisor
+    csrw mepc, t0
+    mret
+.globl supervisor
+supervisor:
+    la   t0, root
+    li   t1, 0x200000cf
+    sd   t1, 8(t0)
+    sfence.vma
+    li   t0, 0x40100000
+    li   t1, 5
+.globl first
+first:
+    sd   t1, 0(t0)
+    li   t2, 0x80100000
+    li   t1, 6
+    sd   t1, 0(t2)
+.globl last
+last:
+    sd   t1, 0(t0)
+    j    .
+    .balign 4096
+root:
+    .dword 0, 0, 0x200000cf
+    .zero 4096 - 24
+"""
+
+
+def test_watchpoint_where_nothing_is_mapped_yet():
+    """It is one of virtual addresses: it counts once the page is there, and no other address of that memory does."""
+    answers = session_of(assemble_elf(MAPS_LATER), "break supervisor", "continue", "watch *(long *)0x40100000",
+                         "continue", "info symbol $pc", "continue", "info symbol $pc", "delete",
+                         "maint packet Qqemu.PhyMemMode:1", "watch *(char *)0x10000000", "continue",
+                         options="--memory 2M")
+    assert "Breakpoint 1, " in answers[1]
+    assert "Old value = <unreadable>\nNew value = 5" in answers[3]
+    assert answers[4].startswith("first + 4 ")          # behind the store
+    assert "Old value = 5\nNew value = 6" in answers[5]
+    assert answers[6].startswith("last + 4 ")
+    assert "Could not insert hardware watchpoint 3" in answers[10]          # a device, the UART
+
+
+EXIT_7 = ".globl begin; begin: addi s0, s0, 1; li t0, 0x100000; li t1, 7 << 16 | 0x3333; sw t1, 0(t0); j ."
+
+
+def test_extended_remote_begins_the_guest_again(tmp_path):
+    """In the middle, when it has ended, when it was killed; the server has then what the guest last ended with."""
+    with vm.Machine(memory="2M") as machine, machine.gdb(str(tmp_path / "gdb")) as server:
+        program = machine.load(assemble_elf(EXIT_7))
+        stops = []
+        thread = threading.Thread(target=lambda: stops.append(server.serve()), daemon=True)
+        thread.start()
+        answers = session_of(Path(program.path), "disconnect", f"target extended-remote {server.address}", "starti",
+                             "stepi", "print $s0", "run", "info threads", "starti", "info symbol $pc", "print $s0",
+                             "kill", "info threads", "break *begin", "run", "delete", "run", "disconnect",
+                             target=server.address)
+        thread.join(SECONDS)
+    assert "Program stopped." in answers[2] and "0x1" in answers[4]
+    assert "exited with code 07" in answers[5] and "No threads" in answers[6]
+    assert answers[8].startswith("begin in section") and "0x0" in answers[9]
+    assert "killed" in answers[10] and "No threads" in answers[11]
+    assert "Breakpoint 1, " in answers[13] and "exited with code 07" in answers[15]
+    assert [stop.exit_code for stop in stops] == [7]
+
+
+def test_replay_can_be_gone_back_in(tmp_path):
+    """The store that came last, from the end of the log; what was typed comes again, and no register can be written."""
+    machine = echo()
+    with machine:
+        save_run(tmp_path, machine.snapshot(), typed())
+        elf = Path(machine.program.path)
+    answers = session_of(elf, "continue", "watch *(long *)&place", "reverse-continue", "print $s4", "reverse-continue",
+                         "print $s4", "info symbol $pc", "delete", "reverse-stepi", "info symbol $pc",
+                         "set var $s4 = 9", "stepi", "info symbol $pc", "continue", "print $s4", "reverse-continue",
+                         "print $s4",
+                         target=f"| {COMMAND} replay {tmp_path} --gdb stdio")
+    assert "the log ends here" in answers[0] and "No more reverse-execution history" in answers[0]
+    assert answers[3].split()[-1] == str(sum(KEYS)) and answers[5].split()[-1] == str(sum(KEYS[:-1]))
+    assert answers[6].startswith("store in section")           # before the store
+    assert answers[9].startswith("wait + ") and answers[12].startswith("store in section")
+    assert "the machine replays a log: no register can be written" in answers[10]
+    assert "the log ends here" in answers[13] and answers[14].split()[-1] == str(sum(KEYS))
+    assert "No more reverse-execution history" in answers[15] and "= 0\n" in answers[16]
+
+
+def test_run_in_a_replay_is_its_beginning(tmp_path):
+    with echo() as machine:
+        save_run(tmp_path, machine.snapshot(), typed())
+        elf = Path(machine.program.path)
+    server = f"{COMMAND} replay {tmp_path} --gdb stdio"
+    answers = session_of(elf, "disconnect", f"target extended-remote | {server}", "break store", "continue",
+                         "print $s4", "continue", "print $s4", "run", "print $s4", target=f"| {server}")
+    assert [answers[number].split()[2] for number in (4, 6, 8)] == ["97", "195", "97"]

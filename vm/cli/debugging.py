@@ -38,6 +38,8 @@ def debug_to_end(machine: Machine, name: str, where: str, *, wait: bool = False,
                  terminal_class: type[Terminal] = Terminal) -> int:
     """Serve debuggers until the guest ends or one of them ends it; the exit code, as of `run_to_end`."""
     machine.console.record = False
+    if machine.inputs.history is not None and not machine.inputs.history.live:      # a replay, which can go back
+        machine.keep_history()
     with machine.gdb(where, wait=wait) as server:
         if where == STDIO:
             return concluded(machine, name, server.serve(), quiet, lambda text: click.echo(text, err=True))

@@ -16,7 +16,8 @@ class Audience(Terminal):
     _told = False
 
     def _type(self, data: bytes) -> None:
-        if self.machine.inputs.history is None:
+        history = self.machine.inputs.history
+        if history is None or history.live:
             super()._type(data)
         elif data and not self._told:
             self._told = True

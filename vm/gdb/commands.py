@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from vm.errors import VmError
+from vm.errors import MachineBusy, VmError
 from vm.gdb.link import Link
 from vm.gdb.memory import DebuggersMemory
 from vm.gdb.monitor import Monitor
@@ -21,6 +21,8 @@ from vm.gdb.stops import Halt, thread_of
 from vm.gdb.syntax import Malformed, data_of, number, parted, signed_thread
 from vm.gdb.tables import memory_map, thread_list
 from vm.hart import PRIVILEGES, Hart
+from vm.reverse import past_of
+from vm.stop import Stop
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -46,12 +48,19 @@ Answer = bytes | Resume | Leave
 
 
 class Commands:
-    """Answers the packets of one debugger. `halt` is the stop that it was told last."""
+    """Answers the packets of one debugger.
+
+    - halt: the stop that it was told last.
+    - extended: it stays when the guest has ended or was killed, and may begin it again (`target extended-remote`).
+    - ended: how that was, until then.
+    """
 
     def __init__(self, machine: Machine, link: Link, trusted: bool):
         self.memory = DebuggersMemory(machine.memory)
         self.points = Points(machine, self.memory)
         self.halt = Halt(0)
+        self.extended = False
+        self.ended: Stop | Leave | None = None
         self._machine = machine
         self._link = link
         self._monitor = Monitor(machine, trusted)
@@ -67,7 +76,10 @@ class Commands:
             return b""
         try:
             return handle(self, packet[match.end():])
-        except (VmError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except VmError as error:
+            log.debug("gdb: %r: %s", packet[:80], error)
+            return b"E." + escaped(str(error).encode("ascii", "replace"))
+        except (ValueError, KeyError, IndexError, OverflowError) as error:
             log.debug("gdb: %r: %s", packet[:80], error)
             return WRONG
         except Exception:           # of a device that was asked for a register
@@ -89,8 +101,12 @@ class Commands:
         self._link.acknowledging = False
         return DONE
 
+    def _extend(self, rest: bytes) -> bytes:
+        self.extended = True
+        return DONE
+
     def _why(self, rest: bytes) -> bytes:
-        return self.stop_reply(self.halt)
+        return self.stop_reply(self.halt) if self.ended is None else b"W00"
 
     def _transfer(self, rest: bytes) -> bytes:
         """qXfer:OBJECT:read:ANNEX:OFFSET,LENGTH"""
@@ -99,7 +115,7 @@ class Commands:
         objects: dict[tuple[bytes, bytes], Callable[[], str]] = {
             (b"features", b"target.xml"): self._registers.description,
             (b"memory-map", b""): lambda: memory_map(self._machine.memory),
-            (b"threads", b""): lambda: thread_list(self._machine.harts),
+            (b"threads", b""): lambda: thread_list(self._living),
         }
         if operation != b"read" or (kind, annex) not in objects:
             return b"E00" if kind == b"features" else b""
@@ -131,7 +147,12 @@ class Commands:
         return DONE
 
     def _threads(self, rest: bytes) -> bytes:
-        return b"m" + b",".join(b"%x" % thread_of(hart) for hart in self._machine.harts)
+        return b"m" + b",".join(b"%x" % thread_of(hart) for hart in self._living) if self._living else b"l"
+
+    @property
+    def _living(self) -> Sequence[Hart]:
+        """The harts, while the guest has not ended."""
+        return self._machine.harts if self.ended is None else ()
 
     def _about_thread(self, rest: bytes) -> bytes:
         hart = self._hart(rest[1:])
@@ -140,7 +161,7 @@ class Commands:
         return f"hart {hart.id}: {hart.state}, {PRIVILEGES[hart.privilege]}".encode().hex().encode()
 
     def _current_thread(self, rest: bytes) -> bytes:
-        return b"QC%x" % thread_of(self._selected)
+        return b"QC%x" % thread_of(self._selected) if self._living else b""
 
     # --- Registers and memory ----------------------------------------------------------------------------------------
 
@@ -152,6 +173,7 @@ class Commands:
         sizes = [self._registers.size(each) for each in self._registers.numbers]
         if len(data) != sum(sizes):
             raise Malformed
+        self._refuse_in_replay()
         at = 0
         for each, size in zip(self._registers.numbers, sizes, strict=True):
             self._registers.write(self._selected, each, data[at : at + size])
@@ -163,8 +185,15 @@ class Commands:
 
     def _write_register(self, rest: bytes) -> bytes:
         name, value = parted(rest, b"=", 2)
+        self._refuse_in_replay()
         self._registers.write(self._selected, number(name), data_of(value))
         return DONE
+
+    def _refuse_in_replay(self) -> None:
+        """Raises MachineBusy where registers come from the log: with others the machine could not run."""
+        history = self._machine.inputs.history
+        if history is not None and not history.live:
+            raise MachineBusy("the machine replays a log: no register can be written before that ends")
 
     def _read_memory(self, rest: bytes) -> bytes:
         address, size = map(number, parted(rest, b",", 2))
@@ -253,7 +282,9 @@ class Commands:
 
     def _from(self, address: bytes, resume: Resume) -> Answer:
         if address:
-            resume.hart.pc = number(address)
+            pc = number(address)
+            self._refuse_in_replay()
+            resume.hart.pc = pc
         return resume
 
     def _back(self, rest: bytes) -> Answer:
@@ -268,8 +299,23 @@ class Commands:
         return Leave.KILL
 
     def _kill_process(self, rest: bytes) -> Answer:
+        if self.extended:
+            self.ended = self.ended or Leave.KILL
+            return DONE
         self._link.send(DONE)
         return Leave.KILL
+
+    def _begin_again(self, rest: bytes) -> Answer:
+        """vRun, of the program that there is, whatever it names; a replay begins at its beginning."""
+        if not self.extended:
+            return b""
+        past = past_of(self._machine.inputs)
+        if past is not None and past.is_of_replay:
+            self._machine.step_back(self._machine.steps - past.beginning)
+        else:
+            self._machine.reset()
+        self.ended = None
+        return self.stop_reply(Halt(0))
 
     # --- monitor -----------------------------------------------------------------------------------------------------
 
@@ -287,7 +333,8 @@ HANDLERS: dict[bytes, Callable[[Commands, bytes], Answer]] = {
     b"X": Commands._write_binary, b"H": Commands._select, b"T": Commands._alive, b"Z": Commands._set_point,
     b"z": Commands._remove_point, b"c": Commands._run, b"s": Commands._step, b"C": Commands._run_with_signal,
     b"S": Commands._step_with_signal, b"b": Commands._back, b"D": Commands._detach, b"k": Commands._kill,
-    b"vCont": Commands._resume, b"vKill": Commands._kill_process, b"qSupported": Commands._supported,
+    b"vCont": Commands._resume, b"vKill": Commands._kill_process, b"vRun": Commands._begin_again,
+    b"!": Commands._extend, b"qSupported": Commands._supported,
     b"QStartNoAckMode": Commands._no_acknowledgements, b"qXfer": Commands._transfer, b"qfThreadInfo": Commands._threads,
     b"qsThreadInfo": lambda commands, rest: b"l", b"qThreadExtraInfo": Commands._about_thread,
     b"qC": Commands._current_thread, b"qAttached": lambda commands, rest: b"1",

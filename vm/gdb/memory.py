@@ -7,6 +7,7 @@ its privilege, then as the supervisor, then as the user. Nothing of the hart has
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -45,9 +46,14 @@ class DebuggersMemory:
             content = data[start - address : start - address + part]
             self._attempt(hart, start, partial(self._write_physical, content))
 
-    def translated(self, hart: Hart, address: int, size: int) -> list[tuple[int, int]]:
-        """The physical ranges, address and size, behind a range, page by page. Raises PageFault."""
-        return [(next(self._places(hart, start)), part) for start, part in pieces(address, size)]
+    def refuse_devices(self, hart: Hart, address: int, size: int) -> None:
+        """Raises BusError where something is mapped that is no memory."""
+        for start, part in pieces(address, size):
+            with suppress(PageFault):
+                self._attempt(hart, start, partial(self._refuse_device, part))
+
+    def _refuse_device(self, size: int, address: int) -> None:
+        self._memory.view(address, size)
 
     def _read_physical(self, size: int, address: int) -> bytes:
         return self._memory.read(address, size)

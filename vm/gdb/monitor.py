@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vm.display import hexadecimal
 from vm.errors import VmError
 from vm.hart import Hart
-from vm.reverse import Past
+from vm.reverse import past_of
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -66,8 +66,9 @@ class Monitor:
         return "".join(f"{hart!r}\n" for hart in self._machine.harts) + f"{self._machine.steps:,} steps\n"
 
     def _history(self, rest: str, selected: Hart) -> str:
-        if isinstance(self._machine.inputs.history, Past):
-            return f"{self._machine.inputs.history!r}\n"
+        past = past_of(self._machine.inputs)
+        if past is not None:
+            return f"{past!r}\n"
         self._machine.keep_history()
         return f"a history is kept from step {self._machine.steps:,} on\n"
 

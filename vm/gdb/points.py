@@ -1,8 +1,8 @@
 """Breakpoints and watchpoints of a debugger: the packets Z and z.
 
-All of them are the core's: there is no limit, and nothing is written to the guest's memory. A virtual breakpoint counts
-in every address space. A watchpoint is one of the physical memory that is behind its range when it is set, whatever the
-guest maps there later.
+All of them are the core's: there is no limit, and nothing is written to the guest's memory. They count in every address
+space, and watchpoints also where a page is not mapped yet; where the debugger has physical addresses, watchpoints are
+physical.
 
 Debuggers take all of them away at each stop and set them again; what is taken away stays until the machine runs.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vm.errors import MachineUnusable
 from vm.gdb.memory import DebuggersMemory
 from vm.hart import Hart
-from vm.probes import Hit, Probe, WatchedAccess, Watchpoint
+from vm.probes import Hit, Probe, Space, WatchedAccess
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -24,6 +24,7 @@ WATCHPOINTS: dict[int, tuple[WatchedAccess, bytes]] = {
     2: ("write", b"watch"), 3: ("read", b"rwatch"), 4: ("access", b"awatch"),
 }
 LONGEST = 1 << 20                   # bytes of a range that is watched
+END = 1 << 64                       # of the address space
 
 
 class Point(NamedTuple):
@@ -40,13 +41,13 @@ class Points:
     def __init__(self, machine: Machine, memory: DebuggersMemory):
         self._machine = machine
         self._memory = memory
-        self._probes: dict[Point, list[Probe]] = {}
+        self._probes: dict[Point, Probe] = {}
         self._unwanted: set[Point] = set()
 
     def add(self, point: Point, hart: Hart) -> None:
         """`hart` is the one whose page tables say what is behind a watched range. Twice is harmless.
 
-        Raises PageFault and ConfigurationError.
+        Raises BusError where that is no memory, and ConfigurationError.
         """
         if point not in self._probes:
             self._probes[point] = self._set(point, hart)
@@ -62,11 +63,14 @@ class Points:
         """Whether there is a watchpoint."""
         return any(point.kind in WATCHPOINTS for point in self._probes)
 
+    def is_withdrawn(self, probe: Probe) -> bool:
+        """Whether the debugger has taken it away since the machine stopped."""
+        return any(self._probes[point] is probe for point in self._unwanted)
+
     def settle(self) -> None:
         """The machine is about to run: what was taken away must be gone."""
         for point in self._unwanted:
-            for probe in self._probes.pop(point):
-                probe.remove()
+            self._probes.pop(point).remove()
         self._unwanted.clear()
 
     def clear(self) -> None:
@@ -79,37 +83,21 @@ class Points:
 
     def reason(self, hit: Hit) -> bytes:
         """What a stop reply says of a hit; nothing of a probe that the debugger has not set."""
-        for point, probes in self._probes.items():
-            if hit.probe not in probes:
+        for point, probe in self._probes.items():
+            if hit.probe is not probe:
                 continue
             if point.kind in BREAKPOINTS:
                 return BREAKPOINTS[point.kind] + b":;"
-            return b"%b:%x;" % (WATCHPOINTS[point.kind][1], watched_address(point, probes, hit))
+            first = max(hit.address, point.address)         # that is watched of what was accessed
+            return b"%b:%x;" % (WATCHPOINTS[point.kind][1], first)
         return b""
 
-    def _set(self, point: Point, hart: Hart) -> list[Probe]:
+    def _set(self, point: Point, hart: Hart) -> Probe:
         if point.kind in BREAKPOINTS:
-            return [self._machine.breakpoint(point.address)]
-        if not 0 < point.size <= LONGEST:
+            return self._machine.breakpoint(point.address)
+        if not 0 < point.size <= LONGEST or point.address + point.size > END:
             raise ValueError(f"a range of {point.size} bytes cannot be watched")
+        self._memory.refuse_devices(hart, point.address, point.size)
         access, _ = WATCHPOINTS[point.kind]
-        probes: list[Probe] = []
-        try:
-            for address, size in self._memory.translated(hart, point.address, point.size):
-                probes.append(self._machine.watchpoint(address, size, access))
-        except BaseException:
-            for probe in probes:
-                probe.remove()
-            raise
-        return probes
-
-
-def watched_address(point: Point, probes: list[Probe], hit: Hit) -> int:
-    """The address of what was accessed, or of the first byte of it that is watched, as the debugger knows it."""
-    at = point.address
-    for probe in probes:
-        assert isinstance(probe, Watchpoint)
-        if probe is hit.probe:
-            return at + max(hit.address - probe.address, 0)
-        at += probe.size
-    raise AssertionError("the probe of a hit is one of these")
+        space: Space = "physical" if self._memory.physical else "virtual"
+        return self._machine.watchpoint(point.address, point.size, access, space=space)

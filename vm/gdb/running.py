@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from vm.errors import ConfigurationError
 from vm.gdb.link import Link
+from vm.gdb.masking import without_interrupts
 from vm.gdb.points import Points
 from vm.gdb.stops import ABORTED, BEGINNING_OF_HISTORY, ENDS, INTERRUPTED, Halt, halt_of
 from vm.hart import Hart
-from vm.reverse import Past
+from vm.probes import Probe, Watchpoint
+from vm.reverse import Past, past_of
 from vm.stop import Stop, StopReason
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from vm_native.execution.scheduler import Scheduler
 
 INNERMOST = -3                      # frames of an exception that a debugger shows
+BACKWARDS = ("step back", "run back")
+Place = tuple[int, int]             # the step, and the pc of a hart
 HITS = (StopReason.BREAKPOINT, StopReason.WATCHPOINT)
 
 
@@ -75,6 +79,16 @@ class Resume(NamedTuple):
     within: range = range(0)
 
 
+class Passing(NamedTuple):
+    """A watchpoint was met: which, in which direction, by which hart, which is at this pc behind it, in which step."""
+
+    probe: Probe
+    backwards: bool
+    hart: int
+    pc: int
+    step: int
+
+
 class Running:
     """Runs a machine for one debugger. `error`: the exception that the last run ended with, if it did."""
 
@@ -84,18 +98,26 @@ class Running:
         self._driver = driver
         self._points = points
         self._link = link
-        self._ended: tuple[int, Stop] | None = None     # told as the end of the history, at this step
+        self._ended: tuple[Place, Stop] | None = None       # told as the end of the history, there
+        self._stepped_over: Passing | None = None
         self.error: Exception | None = None
 
     def go(self, resume: Resume) -> Halt | Stop:
         """Do it; the stop as the debugger sees it, or that with which the guest has ended."""
-        if self._ended is not None and self._ended[0] == self._machine.steps and resume.action in ("run", "step"):
-            return self._ended[1]
+        if self._ended is not None and resume.action in ("run", "step"):
+            place, stop = self._ended
+            if place == self._place_of(stop.hart):
+                return stop
         self._ended = self.error = None
+        done = self._is_done(resume)
+        self._stepped_over = None
         self._points.settle()
+        if done:
+            return Halt(resume.hart.id)
         self._link.run_begins()
         try:
-            return ACTIONS[resume.action](self, resume)
+            told = ACTIONS[resume.action](self, resume)
+            return self._at_access(told, resume)
         except Interrupted:
             return Halt(self._scheduler.current_hart, INTERRUPTED)
         except Exception as error:      # of a device, or because the machine cannot run: the debugger's user hears it
@@ -104,6 +126,25 @@ class Running:
             return Halt(self._scheduler.current_hart, ABORTED, text=text)
         finally:
             self._link.run_ended()
+
+    # --- Over what is watched ----------------------------------------------------------------------------------------
+
+    # Debuggers believe of RISC-V that a watchpoint is met before the access: they take it away, and step over that
+    # instruction, in the direction in which they went. When they hear of it here, it has been executed, or undone: that
+    # step would lead too far.
+
+    def _at_access(self, told: Halt | Stop, resume: Resume) -> Halt | Stop:
+        if isinstance(told, Halt) and told.watched is not None:
+            backwards = resume.action in BACKWARDS
+            self._stepped_over = Passing(told.watched, backwards, told.hart, self._machine.harts[told.hart].pc,
+                                         self._machine.steps)
+        return told
+
+    def _is_done(self, resume: Resume) -> bool:
+        """Whether that step is asked for."""
+        over, hart = self._stepped_over, resume.hart
+        return (over is not None and resume.action == ("step back" if over.backwards else "step") and not resume.within
+                and over[2:] == (hart.id, hart.pc, self._machine.steps) and self._points.is_withdrawn(over.probe))
 
     # --- Forwards ----------------------------------------------------------------------------------------------------
 
@@ -125,7 +166,8 @@ class Running:
         if not others:
             self._give_turn(hart)
         while hart.steps == before:
-            stop = self._driver.run(1)
+            with without_interrupts(self._machine, hart):
+                stop = self._driver.run(1)
             stands = stop.reason is StopReason.BREAKPOINT and (stop.hart, stop.pc) == (hart.id, place)
             if stop.reason is not StopReason.BUDGET and not (stands and hart.steps == before):
                 return stop
@@ -137,29 +179,36 @@ class Running:
         count, history = len(self._machine.harts), self._machine.inputs.history
         if (turn == hart.id and left > 0) or count == 1 or hart.state != "started":
             return
-        if history is None or isinstance(history, Past):
-            self._scheduler.load(((hart.id - 1) % count, 0, unserved, asked))
+        if history is not None and not isinstance(history, Past):
+            return
+        self._scheduler.load(((hart.id - 1) % count, 0, unserved, asked))
         if history is not None:
             history.wrote(0, b"")       # whose turn it is has come from outside
 
     def _told(self, stop: Stop) -> Halt | Stop:
         """The stop as the debugger sees it."""
         if stop.reason in HITS:
-            reasons = [reason for hit in stop.hits if (reason := self._points.reason(hit))]
-            return Halt(stop.hart, reason=reasons[0] if reasons else b"")
+            known = [(hit, reason) for hit in stop.hits if (reason := self._points.reason(hit))]
+            if not known:
+                return Halt(stop.hart)
+            hit, reason = known[0]
+            return Halt(stop.hart, reason=reason, watched=hit.probe if isinstance(hit.probe, Watchpoint) else None)
         if stop.reason is StopReason.REQUESTED and self._link.interrupted:
             return Halt(self._machine.harts[stop.hart].id, INTERRUPTED)
         if stop.reason in ENDS:
-            if not isinstance(self._machine.inputs.history, Past):
+            if past_of(self._machine.inputs) is None:
                 return stop
-            self._ended = self._machine.steps, stop     # there is a way back from here
+            self._ended = self._place_of(stop.hart), stop       # there is a way back from here
         return halt_of(stop)
+
+    def _place_of(self, hart: int) -> Place:
+        return self._machine.steps, self._machine.harts[hart].pc
 
     # --- Backwards ---------------------------------------------------------------------------------------------------
 
     def _past(self) -> Past:
-        past = self._machine.inputs.history
-        if not isinstance(past, Past):
+        past = past_of(self._machine.inputs)
+        if past is None:
             raise ConfigurationError("no history is kept: `monitor history` begins one")
         return past
 

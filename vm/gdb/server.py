@@ -34,21 +34,26 @@ class Session:
         self._driver = driver
 
     def serve(self) -> Leave | Stop | None:
-        """Until the debugger leaves, None where it is lost; or the stop with which the guest has ended."""
+        """Until the debugger leaves, None where it is lost; or the stop with which the guest has ended.
+
+        One that may begin the guest again stays until it leaves.
+        """
         while not self._driver.quitting:
             packet = self.link.next_packet()
             if packet is None:
                 if self.link.lost:
-                    return None
+                    return self.commands.ended
                 self._machine.inputs.poll()
                 continue
             answer = self.commands.answer(packet)
             if isinstance(answer, Leave):
                 if answer is Leave.DETACH:
                     self.link.send(b"OK")
-                return answer
+                return self.commands.ended or answer
             if isinstance(answer, bytes):
                 self.link.send(answer)
+            elif self.commands.ended is not None:
+                self.link.send(b"E.the guest has ended: run begins it again")
             elif (ended := self._resume(answer)) is not None:
                 return ended
         return Leave.KILL
@@ -57,7 +62,8 @@ class Session:
         told = self.running.go(resume)
         if isinstance(told, Stop):
             self.link.send(exit_reply(told))
-            return told
+            self.commands.ended = told if self.commands.extended else None
+            return None if self.commands.extended else told
         if told.text:
             self.link.show(f"vm: {told.text.rstrip()}\n".encode(errors="replace"))
         self.link.send(self.commands.stop_reply(told))

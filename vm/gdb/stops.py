@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from vm.gdb.registers import QUICK, HartRegisters
 from vm.hart import Hart
+from vm.probes import Probe
 from vm.stop import Stop, StopReason
 
 # Signals as the protocol numbers them
@@ -18,12 +19,13 @@ ENDS = {StopReason.POWER_OFF: "the guest has powered the machine off", StopReaso
 
 
 class Halt(NamedTuple):
-    """A stop as a debugger sees it: which hart, the signal, why, and one line for its user."""
+    """A stop as a debugger sees it: which hart, the signal, why, one line for its user; and for which watchpoint."""
 
     hart: int
     signal: int = TRAPPED
     reason: bytes = b""
     text: str = ""
+    watched: Probe | None = None
 
     def reply(self, hart: Hart, registers: HartRegisters) -> bytes:
         """The packet T."""
