@@ -48,8 +48,8 @@ class Fillable(Protocol):
     @property
     def is_full(self) -> bool: ...
 
-    def flush(self) -> bool:
-        """Make room; False where that cannot be."""
+    def make_room(self) -> bool:
+        """False where that cannot be."""
 
 
 class Ceiling(NamedTuple):
@@ -90,6 +90,7 @@ class Runner(Stateful):
         self._told: dict[int, Callable[[int], None]] = {}       # what its words' watches call, by numbers in the core
         self.probes: dict[int, Probe] = {}      # by their numbers in the core
         self.traces: list[Fillable] = []        # that are on
+        self.makes_room = False                 # of those that are full, at this moment
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self.asked_to_stop = False          # by somebody outside, until a run has ended for it
@@ -344,7 +345,11 @@ class Runner(Stateful):
 
     def _make_room(self, limits: Limits, number: int) -> bool:
         """What traces have recorded goes to their files. False where one has none, and is full."""
-        return all([not trace.is_full or trace.flush() for trace in self.traces])
+        self.makes_room = True
+        try:
+            return all([not trace.is_full or trace.make_room() for trace in self.traces])
+        finally:
+            self.makes_room = False
 
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""

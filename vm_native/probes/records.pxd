@@ -28,6 +28,7 @@ cdef void record_trap(
     Cpu* cpu, uint64_t pc, uint64_t mode, uint64_t cause, uint64_t value, bint executed
 ) noexcept nogil
 cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil
+cdef void stay_in_block(Cpu* cpu) noexcept nogil
 cdef void settle_records(Cpu* cpu) noexcept nogil
 cdef void settle_transfer(Cpu* cpu) noexcept nogil
 cdef void begin_slice(Cpu* cpu) noexcept nogil

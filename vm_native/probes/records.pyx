@@ -98,7 +98,7 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
         tell_all(cpu, EVENT_BLOCK, cpu.state.pc, 0, 0, 0, 0)
         return RETRY
     if not probes.silent:
-        leave_block(cpu)
+        leave_block(cpu, privilege_of(cpu, cpu.key), machine_steps(cpu))
         cpu.block_wanted = 0
         for i in range(probes.recorder_count):
             recorder = probes.recorders[i]
@@ -125,29 +125,30 @@ cdef int note_middle(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     return RETRY
 
 
-cdef void leave_block(Cpu* cpu) noexcept nogil:
-    """The hart, whose position is exact, has come to another block."""
+cdef void leave_block(Cpu* cpu, int privilege, uint64_t step) noexcept nogil:
+    """The hart, whose position is exact, has come to another block, in this privilege and at this step."""
     cdef Probes* probes = &cpu.machine.probes
     cdef Recorder* recorder
     cdef int i
     for i in range(probes.recorder_count):
         recorder = probes.recorders[i]
         if recorder.kind == RECORD_BRANCHES:
-            record_branch(cpu, recorder)
+            record_branch(cpu, recorder, privilege, step)
         elif recorder.kind == RECORD_VISITS:
             if cpu.block_wanted >> i & 1:
                 count_visit(recorder, visit_of(cpu, cpu.state.pc))
         elif recorder.kind == RECORD_EDGES:
-            count_edge(cpu, recorder)
+            count_edge(cpu, recorder, privilege)
 
 
-cdef void record_branch(Cpu* cpu, Recorder* recorder) noexcept nogil:
+cdef void record_branch(Cpu* cpu, Recorder* recorder, int privilege, uint64_t step) noexcept nogil:
     """The instruction before was a branch or a jump that led here."""
     cdef Record record
-    if cpu.transfer & NO_BRANCH or not is_about(recorder, cpu, cpu.transfer):
+    if cpu.transfer & NO_BRANCH or not was_about(recorder, cpu, cpu.transfer, privilege):
         return
     record = record_at(cpu, cpu.transfer)
-    record.step = (cpu.transfer_step or record.step) - 1
+    record.privilege = <uint8_t>privilege
+    record.step = (cpu.transfer_step or step) - 1
     record.detail = cpu.state.pc != cpu.transfer + cpu.transfer_length
     record.address = cpu.state.pc
     append(cpu, recorder, &record)
@@ -169,6 +170,11 @@ cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cpu.transfer = block_of(uop).key.pc + info.pc_offset | NO_BRANCH
     cpu.transfer_length = info.length
     return CONTINUE
+
+
+cdef void stay_in_block(Cpu* cpu) noexcept nogil:
+    """The branch or jump at hand traps."""
+    cpu.transfer = NOWHERE
 
 
 cdef void come_back(Cpu* cpu) noexcept nogil:
@@ -205,10 +211,10 @@ cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil:
     return none
 
 
-cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
+cdef void count_edge(Cpu* cpu, Recorder* recorder, int privilege) noexcept nogil:
     """In the map that AFL knows: a byte for a hash of this block and the one before."""
     cdef uint64_t here = place_in_map(cpu.state.pc, recorder.map_bits)
-    if is_about(recorder, cpu, cpu.state.pc):
+    if was_about(recorder, cpu, cpu.state.pc, privilege):
         recorder.start[here ^ cpu.edge_before] += 1
     cpu.edge_before = here >> 1
 
@@ -325,16 +331,16 @@ cdef void settle_records(Cpu* cpu) noexcept nogil:
 
 
 cdef void settle_transfer(Cpu* cpu) noexcept nogil:
-    """The slice ends: note when the branch was that has led here."""
+    """The slice ends: note when the branch was that has led here, if it was in this slice."""
     settle_records(cpu)
-    if cpu.transfer != NOWHERE:
+    if cpu.transfer != NOWHERE and cpu.budget != cpu.slice:
         cpu.transfer_step = machine_steps(cpu)
     cpu.left_pc = cpu.state.pc
 
 
 cdef void begin_slice(Cpu* cpu) noexcept nogil:
     """The program may have moved the hart, and that is where a block begins."""
-    if cpu.machine.probes.recorder_count and cpu.state.pc != cpu.left_pc:
+    if cpu.machine.probes.instruments and cpu.state.pc != cpu.left_pc:
         begin_anew_on(cpu)
 
 
@@ -361,7 +367,7 @@ cdef void record_trap(
             length = cpu.transfer_length
     if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
         cpu.state.pc = pc               # of a block that it did not enter
-        leave_block(cpu)
+        leave_block(cpu, record.privilege, record.step)
         cpu.state.pc = handler
         cpu.block_pc, cpu.block_wanted = pc, 0
         for i in range(probes.recorder_count):

@@ -89,6 +89,7 @@ cdef struct Compilation:
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
     bint blocks             # are recorded in line
+    bint sink_is_read       # by a probe: what an access has given to nobody is recorded
     uint64_t edge_place     # in the map, of the basic block at hand; UNKNOWN: it began before the trace, perhaps
     bint in_block           # the trace has come to its first probe of a block, so that it is known when others begin
     Transfer transfer       # that is on its way to the next part, where blocks or edges are recorded in line
@@ -221,7 +222,7 @@ cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
             op(&t.e, MOV, W64, general, reg)
     elif t.floating[slot] >= 0:
         vex(&t.e, VMOVQ, W64, t.floating[slot], NO_SOURCE, reg)
-    elif slot != t.jit.front_end.sink:
+    elif slot != t.jit.front_end.sink or t.sink_is_read:
         move_general(&t.e, STORE, reg, slot)
 
 # --- xmm registers

@@ -13,7 +13,7 @@ from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
-from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 
 
 cdef extern from *:
@@ -135,6 +135,7 @@ cdef uint8_t* emit_trace(
     t.in_block = t.transfer.pending = False
     t.edge_place = UNKNOWN
     t.edge_map, t.blocks = cpu.edge_map, cpu.block_log != NULL
+    t.sink_is_read = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
