@@ -9,7 +9,7 @@ engine divides code and time. An instruction that is repeated (it had to wait fo
 access that traps, and so does not happen, is not.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
@@ -138,7 +138,7 @@ cdef void leave_block(Cpu* cpu, int privilege, uint64_t step) noexcept nogil:
             if cpu.block_wanted >> i & 1:
                 count_visit(recorder, visit_of(cpu, cpu.state.pc))
         elif recorder.kind == RECORD_EDGES:
-            count_edge(cpu, recorder, privilege)
+            count_edge(cpu, recorder, &cpu.edges_before[i], privilege)
 
 
 cdef void record_branch(Cpu* cpu, Recorder* recorder, int privilege, uint64_t step) noexcept nogil:
@@ -211,12 +211,12 @@ cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil:
     return none
 
 
-cdef void count_edge(Cpu* cpu, Recorder* recorder, int privilege) noexcept nogil:
+cdef void count_edge(Cpu* cpu, Recorder* recorder, uint64_t* before, int privilege) noexcept nogil:
     """In the map that AFL knows: a byte for a hash of this block and the one before."""
     cdef uint64_t here = place_in_map(cpu.state.pc, recorder.map_bits)
     if was_about(recorder, cpu, cpu.state.pc, privilege):
-        recorder.start[here ^ cpu.edge_before] += 1
-    cpu.edge_before = here >> 1
+        recorder.start[here ^ before[0]] += 1
+    before[0] = here >> 1
 
 
 # --- Instructions ----------------------------------------------------------------------------------------------------
@@ -418,7 +418,8 @@ cdef void begin_anew(Machine* machine) noexcept nogil:
 cdef void begin_anew_on(Cpu* cpu) noexcept nogil:
     cut_block(cpu)
     cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
-    cpu.transfer_step, cpu.edge_before, cpu.block_wanted, cpu.left_pc = 0, 0, 0, cpu.state.pc
+    cpu.transfer_step, cpu.block_wanted, cpu.left_pc = 0, 0, cpu.state.pc
+    memset(cpu.edges_before, 0, sizeof(cpu.edges_before))
 
 
 cdef void stand_where_it_is(Cpu* cpu) noexcept nogil:
@@ -463,6 +464,7 @@ cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
         cpu.block_wanted |= <uint32_t>is_about(recorder, cpu, cpu.block_pc) << probes.recorder_count
+        cpu.edges_before[probes.recorder_count] = 0
     probes.recorders[probes.recorder_count] = recorder
     probes.recorder_count += 1
     take_stock(machine)
@@ -496,6 +498,7 @@ cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
         last = wanted >> probes.recorder_count & 1
         wanted &= ~(1U << i | 1U << probes.recorder_count)
         machine.cpus[hart].block_wanted = wanted | (last << i if i < probes.recorder_count else 0)
+        machine.cpus[hart].edges_before[i] = machine.cpus[hart].edges_before[probes.recorder_count]
     take_stock(machine)
 
 
@@ -520,11 +523,16 @@ cdef bint tell_compiled_code(Machine* machine) noexcept nogil:
     cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
     cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
     cdef uint8_t* map = edges.start if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
-    cdef bint new = blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map
-    cdef int i
+    cdef int i, place = 0
+    cdef bint new
+    while map != NULL and machine.probes.recorders[place] != edges:
+        place += 1
+    new = (
+        blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map or place != machine.cpus[0].edge_recorder
+    )
     for i in range(machine.cpu_count):
         machine.cpus[i].block_log, machine.cpus[i].access_log = blocks, accesses
-        machine.cpus[i].edge_map = map
+        machine.cpus[i].edge_map, machine.cpus[i].edge_recorder = map, place
     return new
 
 

@@ -90,18 +90,19 @@ cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogi
     cdef uint64_t last_counter = <uint64_t>t.edge_map + (1 << USUAL_MAP_BITS) - 1
     cdef int base = NO_INDEX            # of the map, where an instruction cannot name that
     cdef int32_t map = <int32_t><uint64_t>t.edge_map
+    cdef int32_t last = offset_of(&(<Cpu*>NULL).edges_before) + t.edge_recorder * <int32_t>sizeof(uint64_t)
     if last_counter >> 31:
         op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
         base, map = RCX, 0
     if before == UNKNOWN:
-        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
+        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, last)
         op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
         op_memory(&t.e, INC8, W32, 0, RDX, base, map)
     elif base == RCX:
         op_memory(&t.e, INC8, W32, 0, RCX, NO_INDEX, <int32_t>(place ^ before >> 1))
     else:
         op_absolute(&t.e, INC8, W32, 0, map + <int32_t>(place ^ before >> 1))
-    store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
+    store_constant(&t.e, 8, RBP, NO_INDEX, last, <int32_t>(place >> 1))
 
 
 cdef void record_block(Compilation* t, Block* part, Uop* uop, Cold* cold) noexcept nogil:
