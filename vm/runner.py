@@ -273,6 +273,8 @@ class Runner(Stateful):
         """Inside, the machine goes to another state; in a run, of which a hook does that, limits move along."""
         steps, ns = self._clock.steps, self._clock.now_ns()
         yield
+        self._machine.take_hits()           # of the state that was left
+        self._hits = []
         self._moved = self._moved[0] + self._clock.steps - steps, self._moved[1] + self._clock.now_ns() - ns
 
     def _stop(self, reason: StopReason, number: int, exit_code: int | None = None) -> Stop:
@@ -333,15 +335,19 @@ class Runner(Stateful):
 
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
+        self.hear_hits()
+        if self._hits:
+            self.request(reason, None)
+        return True
+
+    def hear_hits(self) -> None:
+        """Tell HTIF of stores to its words: what follows from them is then in the state of the machine."""
         for probe, access, address, size, pc, _, _ in self._machine.take_hits():
             if probe in self._told:
                 self._told[probe](size)
                 self.served += 1
             else:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
-        if self._hits:
-            self.request(reason, None)
-        return True
 
     def _make_room(self, limits: Limits, number: int) -> bool:
         """What traces have recorded goes to their files. False where one has none, and is full."""
