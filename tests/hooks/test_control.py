@@ -1,6 +1,8 @@
 """What a hook may do to the machine, on each engine, and how it meets everything else that looks at one."""
 
+import gc
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -522,3 +524,16 @@ def test_hits_are_not_of_a_state_that_was_left(guest):
     later = g.machine.watchpoint(FAR + 8)
     stop = g.run()
     assert stop.reason is StopReason.WATCHPOINT and [hit.probe for hit in stop.hits] == [later]
+
+
+def test_a_closed_machine_is_collected_whatever_its_hooks_know():
+    """Arrays are nothing that the collector looks into: not the way from a map of edges to its machine."""
+    def closed() -> weakref.ref[vm.Machine]:
+        with vm.Machine(memory="2M") as machine:
+            edges = machine.edge_map()
+            machine.on_execute(0x8000_0000, lambda hart: edges.array.sum())
+        return weakref.ref(machine)
+
+    collected = closed()
+    gc.collect()
+    assert collected() is None
