@@ -49,6 +49,22 @@ def test_oldest_are_dropped_where_that_is_wanted(guest, kind):
     assert np.array_equal(ring.array, whole.array[-1024:])
 
 
+def test_what_has_not_happened_is_not_the_oldest(guest):
+    """The last record was of an access that has trapped."""
+    g = guest("""
+    li   s1, 300
+loop:
+    sd   s1, 0(sp)
+    addi s1, s1, -1
+    bnez s1, loop
+    lw   a1, 0(zero)
+""")
+    g["sp"] = g.address("loop") + 0x10_0000
+    ring = g.machine.trace("memory", capacity=128, when_full="drop-oldest")
+    g.finish()
+    assert ring.array["value"].tolist() == list(range(128, 0, -1)) and ring.dropped == 300 - 128
+
+
 def test_file_takes_more_than_the_buffer(guest, tmp_path):
     g = endless(guest)
     with g.machine.trace("instructions", file=tmp_path / "trace.npy", capacity=1024) as trace:
@@ -90,6 +106,7 @@ def test_exception_of_a_consumer_comes_out_of_the_run(guest):
     ({"when_full": "cry"}, "when_full='cry': it is"),
     ({"consumer": print, "when_full": "drop-oldest"}, "a trace into a file has all of it"),
     ({"consumer": print, "file": "x"}, "records go to one of them"),
+    *(({"capacity": capacity}, "no room for [0-9,]{26,} bytes of a trace") for capacity in (1 << 61, 1 << 63, 1 << 64)),
     ({"where": "nowhere"}, "no symbol is called 'nowhere'"),
 ])
 def test_what_is_no_trace_is_refused(guest, options, message):
@@ -97,3 +114,69 @@ def test_what_is_no_trace_is_refused(guest, options, message):
     with pytest.raises(vm.ConfigurationError, match=message):
         g.machine.trace(**{"kind": "blocks", **options})
     g.machine.trace("blocks").stop()
+
+
+# --- When they may be touched ----------------------------------------------------------------------------------------
+
+class Calling(vm.devices.Device):
+    """Calls something at a read, and keeps what that raises."""
+
+    def __init__(self):
+        super().__init__()
+        self.call = self.error = None
+
+    def read(self, offset, size):
+        try:
+            self.call()
+        except vm.MachineBusy as error:
+            self.error = error
+        return 7
+
+
+@pytest.mark.parametrize("what", ["trace.clear", "trace.flush", "trace.stop", "coverage.clear", "coverage.counts",
+                                  "coverage.stop"])
+def test_in_the_middle_of_an_access_they_are_refused(guest, what):
+    """And nothing has changed."""
+    device = Calling()
+    g = guest("""
+    li   s1, 50
+loop:
+    lw   a1, 0(a0)
+    addi s1, s1, -1
+    bnez s1, loop
+    wfi
+""", devices=[(device, 0x1001_0000)])
+    g["a0"] = 0x1001_0000
+    trace, coverage = g.machine.trace("memory"), g.machine.coverage()
+    subject, method = what.split(".")
+    device.call = getattr({"trace": trace, "coverage": coverage}[subject], method)
+    g.finish()
+    assert str(device.error).startswith(f"{'coverage' if method == 'counts' else method}() was called while")
+    assert len(trace) == 50 and coverage.counts()[g.address("loop")] == 50
+
+
+def test_a_hook_may_touch_them(guest):
+    g = endless(guest)
+    trace, coverage = g.machine.trace("memory"), g.machine.coverage()
+    found = []
+
+    @g.machine.on_execute(g.address("loop"))
+    def look(hart):
+        found.append((len(trace), sum(coverage.counts().values())))
+        trace.clear()
+        coverage.clear()
+
+    g.run(10)
+    trace.stop()
+    assert found == [(0, 0), (1, 3), (1, 3), (1, 3)]
+
+
+def test_a_machine_that_is_closed_leaves_what_it_has_recorded(guest, tmp_path):
+    g = endless(guest)
+    file = g.machine.trace("memory", file=tmp_path / "trace.npy")
+    trace = g.machine.trace("memory")
+    g.run(30)
+    g.machine.close()
+    file.stop()
+    trace.stop()
+    assert np.array_equal(np.load(tmp_path / "trace.npy"), trace.array) and len(trace) == 10

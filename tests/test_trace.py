@@ -16,6 +16,7 @@ ECALL, LOAD_FAULT, TIMER = 11, 5, 1 << 63 | 7
 UART = 0x1000_0000                  # of the board
 STEPS = 600                         # more than a program takes
 NONE = 255                          # register
+NO_MEMORY = 0x4000_0000             # nor a device
 # Hot loops with branches both ways, calls, instructions that become nothing, accesses of all sizes, atomics, floating
 # point, a device, traps of calls and accesses, stores into code, and an instruction that crosses a page.
 PROGRAM = f"""
@@ -378,6 +379,90 @@ handler:
     assert user["traps"].array["pc"].tolist() == [place + 2]
     assert coverage.blocks.tolist() == [(place, 6, 1)]
     assert not set(range(place, place + 6)) & set(machine.counts())
+
+
+def test_a_branch_whose_target_traps_is_one_of_before_the_trap(guest):
+    """Its privilege and its step are not those of the handler."""
+    g = guest("""
+    la   t0, user
+    csrw mepc, t0
+    mret
+user:
+    nop
+jump:
+    jr   a0
+""")
+    g.open_pmp()
+    g["a0"] = NO_MEMORY
+    traces = [g.machine.trace("branches", **scope) for scope in ({}, {"privilege": 0})]
+    machine = g.machine.trace("branches", privilege=3)
+    edges = [g.machine.edge_map(privilege=privilege) for privilege in (0, 3)]
+    while g.hart.pc != g.address("jump"):
+        g.run(1)
+    step = g.machine.steps
+    g.finish()
+    for trace in traces:
+        assert [row.tolist() for row in trace.array] == [(g.address("jump"), step, 0, 0, True, NO_MEMORY)]
+    assert len(machine) == 0
+    assert [edge.array.astype(int).sum() for edge in edges] == [2, 2]      # user, NO_MEMORY; the start, the handler
+
+
+def test_a_jump_that_traps_leads_nowhere(guest):
+    """Without C, a target must be a multiple of four."""
+    g = guest(""".option norvc
+    nop
+jump:
+    jr   a0
+""", isa="rv64ima_zicsr")
+    g["a0"] = g.address("jump") + 2
+    branches, coverage = g.machine.trace("branches"), g.machine.coverage()
+    g.finish()
+    assert g["mepc"] == g.address("jump") and len(branches) == 0
+    assert coverage.blocks.tolist()[0] == (g.address("jump") - 4, 4, 1)
+    assert g.address("jump") not in coverage.counts()
+
+
+def test_what_nobody_gets_of_an_access_is_recorded(guest):
+    """Loads and atomics whose destination is x0; a store-conditional that fails is none."""
+    g = guest("""
+    li   s1, 20
+loop:
+    lbu  zero, 0(sp)
+    ld   zero, 1(sp)
+    lr.w zero, (sp)
+    sc.w zero, s1, (sp)
+    sc.w zero, s1, (sp)
+    amoadd.w zero, s1, (sp)
+    amoor.d zero, s1, (sp)
+    addi s1, s1, -1
+    bnez s1, loop
+    wfi
+""")
+    g["sp"] = place = g.address("_start") + 0x10_0000
+    with g.machine.trace("memory") as trace:
+        g.finish()
+    first, word = 0, 0
+    for left, rows in zip(range(20, 0, -1), np.split(trace.array, 20), strict=True):
+        first = word
+        word = 2 * left                     # stored, and added to that
+        expected = [(1, 1, first & 0xFF), (8, 1, first >> 8), (4, 1, first), (4, 2, left), (4, 3, left), (8, 3, word)]
+        word |= left
+        assert [row.tolist() for row in rows[["size", "access", "value"]]] == expected
+    assert set(trace.array["address"].tolist()) == {place, place + 1}
+
+
+def test_a_branch_has_its_step_where_another_hart_came_between(guest):
+    """It was the last of a turn, and the next turn begins with a hook."""
+    source = "1: addi a0, a0, 1\n j 2f\n nop\n2: addi a1, a1, 1\n j 1b"
+    rows = []
+    for hooked in (False, True):
+        g = guest(source, harts=2)
+        trace = g.machine.trace("branches")
+        if hooked:
+            g.machine.on_execute(range(g.address("_start"), g.address("_start") + 16), lambda hart: None)
+        g.run(30_000)
+        rows.append(trace.array.tolist())
+    assert rows[0] == rows[1] and 9_999 in [row[1] for row in rows[0]]
 
 
 # --- What the program does in between --------------------------------------------------------------------------------

@@ -60,8 +60,9 @@ MAX_HARTS = 8
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
+# What hooks may call; nothing is half done then.
 IN_HOOKS = {"snapshot", "restore", "fork", "equals", "breakpoint", "watchpoint", "remove", "on_execute",
-            "on_read", "on_write", "a hook", "trace", "stop"}    # what they may call; nothing is half done then
+            "on_read", "on_write", "a hook", "trace", "stop", "clear", "flush", "coverage"}
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 

@@ -316,14 +316,19 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._end_trace)
+                      file, consumer, self._refuse_if_in_use, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
     def _end_trace(self, trace: Trace) -> None:
-        self._refuse_if_running("stop")
         if trace in self._runner.traces:
             self._runner.traces.remove(trace)
+
+    def _refuse_if_in_use(self, what: str) -> None:
+        """Of what is recorded, which stays when the machine is closed. A consumer is called between two slices."""
+        between = self._runner.makes_room and self._runner.is_this_thread and what != "stop"
+        if not self._native.closed and not between:
+            self._refuse_if_running(what)
 
     # --- Coverage ----------------------------------------------------------------------------------------------------
 
@@ -342,7 +347,7 @@ class SightsOfMachine(ABC):
         self._refuse_if_running("coverage")
         subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
         return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              lambda _: self._refuse_if_running("stop"))
+                              self._refuse_if_in_use)
 
     def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -356,7 +361,7 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       lambda: self._refuse_if_running("stop"))
+                       lambda: self._refuse_if_in_use("stop"))
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""

@@ -48,8 +48,8 @@ class Fillable(Protocol):
     @property
     def is_full(self) -> bool: ...
 
-    def flush(self) -> bool:
-        """Make room; False where that cannot be."""
+    def make_room(self) -> bool:
+        """False where that cannot be."""
 
 
 class Ceiling(NamedTuple):
@@ -90,6 +90,7 @@ class Runner(Stateful):
         self._told: dict[int, Callable[[int], None]] = {}       # what its words' watches call, by numbers in the core
         self.probes: dict[int, Probe] = {}      # by their numbers in the core
         self.traces: list[Fillable] = []        # that are on
+        self.makes_room = False                 # of those that are full, at this moment
         self._hits: list[Hit] = []              # until `run` has returned them
         self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
         self.asked_to_stop = False          # by somebody outside, until a run has ended for it
@@ -272,6 +273,8 @@ class Runner(Stateful):
         """Inside, the machine goes to another state; in a run, of which a hook does that, limits move along."""
         steps, ns = self._clock.steps, self._clock.now_ns()
         yield
+        self._machine.take_hits()           # of the state that was left
+        self._hits = []
         self._moved = self._moved[0] + self._clock.steps - steps, self._moved[1] + self._clock.now_ns() - ns
 
     def _stop(self, reason: StopReason, number: int, exit_code: int | None = None) -> Stop:
@@ -332,19 +335,27 @@ class Runner(Stateful):
 
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
+        self.hear_hits()
+        if self._hits:
+            self.request(reason, None)
+        return True
+
+    def hear_hits(self) -> None:
+        """Tell HTIF of stores to its words: what follows from them is then in the state of the machine."""
         for probe, access, address, size, pc, _, _ in self._machine.take_hits():
             if probe in self._told:
                 self._told[probe](size)
                 self.served += 1
             else:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
-        if self._hits:
-            self.request(reason, None)
-        return True
 
     def _make_room(self, limits: Limits, number: int) -> bool:
         """What traces have recorded goes to their files. False where one has none, and is full."""
-        return all([not trace.is_full or trace.flush() for trace in self.traces])
+        self.makes_room = True
+        try:
+            return all([not trace.is_full or trace.make_room() for trace in self.traces])
+        finally:
+            self.makes_room = False
 
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""

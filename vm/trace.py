@@ -64,8 +64,11 @@ class Trace:
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
                  when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
-                 ended: Callable[[Trace], None]):
-        """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written."""
+                 refuse: Callable[[str], None], ended: Callable[[Trace], None]):
+        """As `Machine.trace` has it. `refuse(what)` raises where the machine is in the middle of something.
+
+        Raises ConfigurationError; OSError where the file cannot be written.
+        """
         if kind not in get_args(Kind):
             raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
         if when_full not in get_args(WhenFull):
@@ -80,6 +83,8 @@ class Trace:
         self.kind = kind
         self.file = None if file is None else Path(file)
         self._dtype = DTYPES[kind]
+        self._capacity = capacity
+        self._refuse = refuse
         self._ended = ended
         self._written = 0
         self._consumer = consumer
@@ -108,8 +113,11 @@ class Trace:
         if self.file is not None and self._stream is None:
             return np.load(self.file, mmap_mode="r") if self._written else np.empty(0, self._dtype)
         records = np.frombuffer(self._native, self._dtype)
-        newest = records[:self._native.count]
-        return np.concatenate((records[self._native.count:], newest)) if self._native.wrapped else newest
+        count = self._native.count
+        newest = records[:count]
+        if self._native.wrapped:
+            newest = np.concatenate((records[count + 1:], newest))
+        return newest[-self._capacity:]
 
     def __len__(self) -> int:
         """How many records there are, in the file too, or with the consumer."""
@@ -126,14 +134,19 @@ class Trace:
         return self._native.full
 
     def clear(self) -> None:
-        """Forget what is recorded, but what is in a file."""
+        """Forget what is recorded, but what is in a file. Raises MachineBusy as `stop`."""
+        self._refuse("clear")
         self._native.clear()
 
     def stop(self) -> None:
-        """Record no more; what is recorded stays. Twice is harmless."""
+        """Record no more; what is recorded stays. Twice is harmless, and so is a machine that is closed.
+
+        Raises MachineBusy while the machine runs, but in a hook.
+        """
+        self._refuse("stop")
         self._native.stop()
         self._ended(self)
-        self.flush()
+        self.make_room()
         if self._stream is not None:
             with self._stream as stream:
                 stream.seek(0)
@@ -141,7 +154,15 @@ class Trace:
             self._stream = None
 
     def flush(self) -> bool:
-        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more."""
+        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more.
+
+        Raises MachineBusy as `stop`.
+        """
+        self._refuse("flush")
+        return self.make_room()
+
+    def make_room(self) -> bool:
+        """`flush`, between two slices of a run."""
         if self._stream is None and self._consumer is None:
             return False
         records = self.array
@@ -149,7 +170,7 @@ class Trace:
             self._stream.write(records.tobytes())
         more = self._consumer is None or self._consumer(records) is not False
         self._written += len(records)
-        self.clear()
+        self._native.clear()
         return more
 
     def __enter__(self) -> Trace:

@@ -18,6 +18,7 @@ cdef extern from *:
     uint64_t NOWHERE "VM_NOWHERE"       # no instruction stands at this address
 
 cdef enum:
+    MAX_RECORDERS = 8
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
     PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
     REMEMBERED_ENTRIES = 64
@@ -109,7 +110,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     Recorder* block_log     # of basic blocks, if compiled code can do all that is to be done for it; NULL
     Recorder* access_log    # the same of accesses to memory
     uint8_t* edge_map       # the same of edges, the map itself
-    uint64_t edge_before    # the place in it of the last block, divided by two
+    int edge_recorder       # the place of its recorder
+    uint64_t edges_before[MAX_RECORDERS]    # by that of a recorder of edges: where its map has the last block, halved
     uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
     uint64_t left_pc        # where the hart was when its last slice ended
 
@@ -232,7 +234,6 @@ cdef enum RecordKind:       # what recorders are for
     RECORD_EDGES            # the same in a map of bytes
 
 cdef enum:
-    MAX_RECORDERS = 8
     EVERY_PRIVILEGE = 0b1111    # Scope.privileges
     NO_BRANCH = 1           # bit of Cpu.transfer: a trap, or what the recorders have not seen
 

@@ -159,6 +159,33 @@ def test_forgotten_coverage_and_machine_are_collected():
     assert machine() is None
 
 
+def test_edge_maps_together_count_as_alone(covered):
+    """Of several sizes; one that begins later knows no block before, and one that ends leaves the others."""
+    alone = {}
+    for bits in (8, 16, 12):
+        g = covered()
+        if bits == 12:
+            g.run(60)
+        edges = g.machine.edge_map(bits)
+        g.finish()
+        alone[bits] = edges.array.tobytes()
+    g = covered()
+    first, usual, small = g.machine.edge_map(20), g.machine.edge_map(16), g.machine.edge_map(8)
+    g.run(60)
+    late = g.machine.edge_map(12)
+    g.run(20)
+    first.stop()
+    g.run(20)
+    small.stop()
+    while g.run(7).reason is StopReason.BUDGET:
+        pass
+    assert usual.array.tobytes() == alone[16] and late.array.tobytes() == alone[12]
+    g = covered()
+    both = g.machine.edge_map(16), g.machine.edge_map(8)
+    g.finish()
+    assert [edges.array.tobytes() for edges in both] == [alone[16], alone[8]]
+
+
 def test_it_shows_in_a_notebook_and_a_terminal(covered):
     g = covered()
     with g.machine.coverage() as coverage:

@@ -71,6 +71,19 @@ def test_exception_and_stop_come_before_the_block(guest):
     assert g.run().reason is StopReason.REQUESTED and g.hart.pc == g.address("handler")
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_hart_that_is_moved_begins_a_block(recorded, guest):
+    """As in a trace, whether there is one or not."""
+    g, seen = guest("nop; nop; there: nop; nop; wfi"), []
+    g.machine.on_block(None, lambda hart: seen.append(hart.pc))
+    if recorded:
+        g.machine.trace("blocks")
+    g.run(1)
+    g.hart.pc = g.address("there")
+    g.run(1)
+    assert seen == [g.address("_start"), g.address("there")]
+
+
 def test_removed_inside_itself(guest):
     g, seen = guest(SOURCE), []
 

@@ -1,6 +1,8 @@
 """What a hook may do to the machine, on each engine, and how it meets everything else that looks at one."""
 
+import gc
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -475,3 +477,63 @@ def test_a_history_cannot_be_left_by_a_hook(guest):
     g.machine.on_execute(g.address("here"), lambda hart: g.machine.restore(start))
     with g.machine.keep_history(), pytest.raises(vm.ConfigurationError, match="restore"):
         g.run()
+
+
+# --- What other watchers were told of --------------------------------------------------------------------------------
+
+def test_a_snapshot_in_a_hook_of_tohost_has_the_command(guest):
+    """It was stored, and the machine serves it behind the hook."""
+    g = guest("""
+    la   a0, tohost
+    li   a1, (7 << 1) | 1
+    sd   a1, 0(a0)
+    j    .
+    .balign 64
+    .globl tohost
+tohost:
+    .dword 0
+""")
+    snapshots = []
+    g.machine.on_write(g.address("tohost"), lambda access: snapshots.append(g.machine.snapshot()))
+    assert (stop := g.run(100)).reason is StopReason.EXIT and stop.exit_code == 7 and len(snapshots) == 1
+    g.machine.restore(snapshots[0])
+    with snapshots[0].machine() as other:
+        for machine in (g.machine, other):
+            stop = machine.run(instructions=100)
+            assert (stop.reason, stop.exit_code) == (StopReason.EXIT, 7)
+
+
+def test_hits_are_not_of_a_state_that_was_left(guest):
+    """A watchpoint met the access, too; its hook then went to another state, in which that has not been."""
+    g = guest("""
+    beqz a5, 1f
+    j    2f
+1:  sd   a1, 0(a0)
+2:  sd   a1, 8(a0)
+    wfi
+""")
+    g["a0"] = FAR
+    start = g.machine.snapshot()
+
+    @g.machine.on_write(FAR)
+    def back(access):
+        g.machine.restore(start)
+        g["a5"] = 1
+
+    g.machine.watchpoint(FAR)
+    later = g.machine.watchpoint(FAR + 8)
+    stop = g.run()
+    assert stop.reason is StopReason.WATCHPOINT and [hit.probe for hit in stop.hits] == [later]
+
+
+def test_a_closed_machine_is_collected_whatever_its_hooks_know():
+    """Arrays are nothing that the collector looks into: not the way from a map of edges to its machine."""
+    def closed() -> weakref.ref[vm.Machine]:
+        with vm.Machine(memory="2M") as machine:
+            edges = machine.edge_map()
+            machine.on_execute(0x8000_0000, lambda hart: edges.array.sum())
+        return weakref.ref(machine)
+
+    collected = closed()
+    gc.collect()
+    assert collected() is None

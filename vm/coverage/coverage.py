@@ -73,21 +73,23 @@ class Coverage:
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
-                 stopped: Callable[[Coverage], None] | None = None):
-        """`visits` are counted in addition to those of the recorder."""
+                 refuse: Callable[[str], None] | None = None):
+        """`visits` are counted in addition to those of the recorder, which is in a machine.
+
+        refuse(what): raises where that is in the middle of something.
+        """
         self._counted = visits
         self._pages = pages
         self._program = program
         self._extensions = extensions
         self._recorder = recorder
-        self._stopped = stopped
+        self._refuse = refuse
 
     def stop(self) -> None:
         """Count no more; what was counted stays. Twice is harmless."""
         if self._recorder is None:
             return
-        if self._stopped is not None:
-            self._stopped(self)
+        self._refuse_now("stop")
         self._counted = self._visits()
         self._recorder.stop()
         self._recorder = None
@@ -95,6 +97,7 @@ class Coverage:
 
     def clear(self) -> None:
         """Forget what was counted."""
+        self._refuse_now("clear")
         self._counted = Counter()
         if self._recorder is not None:
             self._recorder.clear()
@@ -115,7 +118,13 @@ class Coverage:
 
     # --- Counts ------------------------------------------------------------------------------------------------------
 
+    def _refuse_now(self, what: str) -> None:
+        """Raise MachineBusy while the machine counts, but in a hook."""
+        if self._recorder is not None and self._refuse is not None:
+            self._refuse(what)
+
     def _visits(self) -> Counter[Visit]:
+        self._refuse_now("coverage")
         visits = Counter(self._counted)
         for *visit, count in [] if self._recorder is None else self._recorder.visits():
             visits[Visit(*visit)] += count
@@ -262,7 +271,7 @@ def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   stopped: Callable[[Coverage], None]) -> Coverage:
+                   refuse: Callable[[str], None]) -> Coverage:
     """As `Machine.coverage`."""
     try:
         recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
@@ -270,4 +279,4 @@ def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subjec
     except (ValueError, MemoryError) as error:
         raise ConfigurationError(f"coverage: {error}") from error
     return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, stopped)
+                    recorder, refuse)

@@ -111,6 +111,8 @@ cdef class NativeMachine:
     def close(self):
         """Give RAM, translations and code memory back to the host. Twice is harmless; no hart may be inside a slice."""
         self.closed = True
+        self.hooks.clear()              # through which an array of a recorder may lead back to this machine: no
+        self.waiting.clear()            # collector follows that
         machine_goes(&self.machine)
         destroy_cache(&self.machine)
         if self.compiler is not None:

@@ -1,4 +1,5 @@
 """What recorders have written, for Python: a buffer that is looked at without a copy, a table, or a map."""
+import sys
 from cpython.buffer cimport PyBUF_WRITABLE
 from cython cimport no_gc_clear
 from libc.stdint cimport uint8_t, uint64_t
@@ -24,16 +25,15 @@ RECORD_KINDS = {
 cdef class NativeRecorder:
     """A recorder of one kind, in a machine until `stop`.
 
-    - capacity: of records; of a map the logarithm of its bytes.
+    - capacity: of records, at least 128; of a map the logarithm of its bytes.
     - base, end: virtual addresses of the instructions that count. scope: as of probes.
     - ring: the oldest records are overwritten when it is full; else the run stops.
 
     Raises MemoryError; ValueError where there are too many.
     """
 
-    def __cinit__(self, NativeMachine machine not None, RecordKind kind, uint64_t capacity, uint64_t base, uint64_t end,
-                  scope, bint ring):
-        cdef uint64_t bytes
+    def __cinit__(self, NativeMachine machine not None, RecordKind kind, capacity, uint64_t base, uint64_t end, scope,
+                  bint ring):
         self.recorder.kind = kind
         self.recorder.base, self.recorder.end = base, end
         privileges, space, space_mask = scope
@@ -42,14 +42,16 @@ cdef class NativeRecorder:
         self.recorder.record_bytes = record_size(kind)
         if kind == RECORD_EDGES:
             self.recorder.map_bits = <int>capacity
-        bytes = 1ULL << capacity if kind == RECORD_EDGES else capacity * self.recorder.record_bytes
+        # In a ring the place where the next record goes may hold one that was taken back: that is one more.
+        bytes = 1 << capacity if kind == RECORD_EDGES else (capacity + ring) * self.recorder.record_bytes
         if bytes:
-            low = kind == RECORD_EDGES
-            self.recorder.start = <uint8_t*>(map_zeroed_low(bytes) if low else map_zeroed(bytes))
+            if bytes <= sys.maxsize:
+                self.room_bytes = bytes
+                low = kind == RECORD_EDGES
+                self.recorder.start = <uint8_t*>(map_zeroed_low(bytes) if low else map_zeroed(bytes))
             if self.recorder.start == NULL:
                 raise MemoryError(f"no room for {bytes:,} bytes of a trace")
-            self.room_bytes = bytes
-            self.recorder.room = self.recorder.start + bytes
+            self.recorder.room = self.recorder.start + self.room_bytes
         add_recorder(&machine.machine, &self.recorder)
         self.machine = machine
         machine.recorders.append(self)
@@ -88,15 +90,16 @@ cdef class NativeRecorder:
 
     @property
     def wrapped(self):
-        """Whether there are records behind that place, too, which are older."""
+        """Whether there are records behind the next place, too, which are older."""
         return self.recorder.laps != 0
 
     @property
     def dropped(self):
         """How many events are not there: overwritten, or there was no memory."""
-        if self.recorder.laps == 0:
+        if not self.recorder.ring:
             return self.recorder.dropped
-        return (self.recorder.laps - 1) * (self.room_bytes // self.recorder.record_bytes) + self.count
+        places = self.room_bytes // self.recorder.record_bytes
+        return max(self.recorder.laps * places + self.count - (places - 1), 0)
 
     @property
     def full(self):

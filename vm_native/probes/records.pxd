@@ -29,6 +29,7 @@ cdef void record_trap(
 ) noexcept nogil
 cdef void record_access(Cpu* cpu, int access, uint64_t address, int size, uint64_t value) noexcept nogil
 cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int size, uint64_t value) noexcept nogil
+cdef void stay_in_block(Cpu* cpu) noexcept nogil
 cdef void settle_records(Cpu* cpu) noexcept nogil
 cdef void settle_transfer(Cpu* cpu) noexcept nogil
 cdef void begin_slice(Cpu* cpu) noexcept nogil

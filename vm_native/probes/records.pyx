@@ -9,7 +9,7 @@ engine divides code and time. An instruction that is repeated (it had to wait fo
 access that traps, and so does not happen, is not.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
@@ -98,7 +98,7 @@ cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
         tell_all(cpu, EVENT_BLOCK, cpu.state.pc, 0, 0, 0, 0)
         return RETRY
     if not probes.silent:
-        leave_block(cpu)
+        leave_block(cpu, privilege_of(cpu, cpu.key), machine_steps(cpu))
         cpu.block_wanted = 0
         for i in range(probes.recorder_count):
             recorder = probes.recorders[i]
@@ -125,29 +125,30 @@ cdef int note_middle(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     return RETRY
 
 
-cdef void leave_block(Cpu* cpu) noexcept nogil:
-    """The hart, whose position is exact, has come to another block."""
+cdef void leave_block(Cpu* cpu, int privilege, uint64_t step) noexcept nogil:
+    """The hart, whose position is exact, has come to another block, in this privilege and at this step."""
     cdef Probes* probes = &cpu.machine.probes
     cdef Recorder* recorder
     cdef int i
     for i in range(probes.recorder_count):
         recorder = probes.recorders[i]
         if recorder.kind == RECORD_BRANCHES:
-            record_branch(cpu, recorder)
+            record_branch(cpu, recorder, privilege, step)
         elif recorder.kind == RECORD_VISITS:
             if cpu.block_wanted >> i & 1:
                 count_visit(recorder, visit_of(cpu, cpu.state.pc))
         elif recorder.kind == RECORD_EDGES:
-            count_edge(cpu, recorder)
+            count_edge(cpu, recorder, &cpu.edges_before[i], privilege)
 
 
-cdef void record_branch(Cpu* cpu, Recorder* recorder) noexcept nogil:
+cdef void record_branch(Cpu* cpu, Recorder* recorder, int privilege, uint64_t step) noexcept nogil:
     """The instruction before was a branch or a jump that led here."""
     cdef Record record
-    if cpu.transfer & NO_BRANCH or not is_about(recorder, cpu, cpu.transfer):
+    if cpu.transfer & NO_BRANCH or not was_about(recorder, cpu, cpu.transfer, privilege):
         return
     record = record_at(cpu, cpu.transfer)
-    record.step = (cpu.transfer_step or record.step) - 1
+    record.privilege = <uint8_t>privilege
+    record.step = (cpu.transfer_step or step) - 1
     record.detail = cpu.state.pc != cpu.transfer + cpu.transfer_length
     record.address = cpu.state.pc
     append(cpu, recorder, &record)
@@ -169,6 +170,11 @@ cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
     cpu.transfer = block_of(uop).key.pc + info.pc_offset | NO_BRANCH
     cpu.transfer_length = info.length
     return CONTINUE
+
+
+cdef void stay_in_block(Cpu* cpu) noexcept nogil:
+    """The branch or jump at hand traps."""
+    cpu.transfer = NOWHERE
 
 
 cdef void come_back(Cpu* cpu) noexcept nogil:
@@ -205,12 +211,12 @@ cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil:
     return none
 
 
-cdef void count_edge(Cpu* cpu, Recorder* recorder) noexcept nogil:
+cdef void count_edge(Cpu* cpu, Recorder* recorder, uint64_t* before, int privilege) noexcept nogil:
     """In the map that AFL knows: a byte for a hash of this block and the one before."""
     cdef uint64_t here = place_in_map(cpu.state.pc, recorder.map_bits)
-    if is_about(recorder, cpu, cpu.state.pc):
-        recorder.start[here ^ cpu.edge_before] += 1
-    cpu.edge_before = here >> 1
+    if was_about(recorder, cpu, cpu.state.pc, privilege):
+        recorder.start[here ^ before[0]] += 1
+    before[0] = here >> 1
 
 
 # --- Instructions ----------------------------------------------------------------------------------------------------
@@ -325,16 +331,16 @@ cdef void settle_records(Cpu* cpu) noexcept nogil:
 
 
 cdef void settle_transfer(Cpu* cpu) noexcept nogil:
-    """The slice ends: note when the branch was that has led here."""
+    """The slice ends: note when the branch was that has led here, if it was in this slice."""
     settle_records(cpu)
-    if cpu.transfer != NOWHERE:
+    if cpu.transfer != NOWHERE and cpu.budget != cpu.slice:
         cpu.transfer_step = machine_steps(cpu)
     cpu.left_pc = cpu.state.pc
 
 
 cdef void begin_slice(Cpu* cpu) noexcept nogil:
     """The program may have moved the hart, and that is where a block begins."""
-    if cpu.machine.probes.recorder_count and cpu.state.pc != cpu.left_pc:
+    if cpu.machine.probes.instruments and cpu.state.pc != cpu.left_pc:
         begin_anew_on(cpu)
 
 
@@ -361,7 +367,7 @@ cdef void record_trap(
             length = cpu.transfer_length
     if cpu.transfer != NOWHERE and probes.instruments & INSTRUMENT_BLOCKS:
         cpu.state.pc = pc               # of a block that it did not enter
-        leave_block(cpu)
+        leave_block(cpu, record.privilege, record.step)
         cpu.state.pc = handler
         cpu.block_pc, cpu.block_wanted = pc, 0
         for i in range(probes.recorder_count):
@@ -424,7 +430,8 @@ cdef void begin_anew(Machine* machine) noexcept nogil:
 cdef void begin_anew_on(Cpu* cpu) noexcept nogil:
     cut_block(cpu)
     cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
-    cpu.transfer_step, cpu.edge_before, cpu.block_wanted, cpu.left_pc = 0, 0, 0, cpu.state.pc
+    cpu.transfer_step, cpu.block_wanted, cpu.left_pc = 0, 0, cpu.state.pc
+    memset(cpu.edges_before, 0, sizeof(cpu.edges_before))
 
 
 cdef void stand_where_it_is(Cpu* cpu) noexcept nogil:
@@ -469,6 +476,7 @@ cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
         cpu.block_wanted |= <uint32_t>is_about(recorder, cpu, cpu.block_pc) << probes.recorder_count
+        cpu.edges_before[probes.recorder_count] = 0
     probes.recorders[probes.recorder_count] = recorder
     probes.recorder_count += 1
     take_stock(machine)
@@ -502,6 +510,7 @@ cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
         last = wanted >> probes.recorder_count & 1
         wanted &= ~(1U << i | 1U << probes.recorder_count)
         machine.cpus[hart].block_wanted = wanted | (last << i if i < probes.recorder_count else 0)
+        machine.cpus[hart].edges_before[i] = machine.cpus[hart].edges_before[probes.recorder_count]
     take_stock(machine)
 
 
@@ -526,11 +535,16 @@ cdef bint tell_compiled_code(Machine* machine) noexcept nogil:
     cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
     cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
     cdef uint8_t* map = edges.start if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
-    cdef bint new = blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map
-    cdef int i
+    cdef int i, place = 0
+    cdef bint new
+    while map != NULL and machine.probes.recorders[place] != edges:
+        place += 1
+    new = (
+        blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map or place != machine.cpus[0].edge_recorder
+    )
     for i in range(machine.cpu_count):
         machine.cpus[i].block_log, machine.cpus[i].access_log = blocks, accesses
-        machine.cpus[i].edge_map = map
+        machine.cpus[i].edge_map, machine.cpus[i].edge_recorder = map, place
     return new
 
 

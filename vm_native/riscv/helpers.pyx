@@ -16,7 +16,9 @@ from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.hooks cimport is_wanted, tell_all, told_before
-from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
+from vm_native.probes.records cimport (
+    RECORDED_READ, RECORDED_WRITE, is_recorded, record_access, stay_in_block,
+)
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE,
@@ -87,6 +89,7 @@ cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
     elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2]):
         target = block_of(uop).exits[0].pc
     if target & 3:
+        stay_in_block(cpu)
         return trap(cpu, FETCH_MISALIGNED, target)
     if word & 0x7F != OPCODE_BRANCH:
         cpu.state.regs[uop.rd] = link

@@ -29,6 +29,9 @@ cdef void digest_triggers(Hart* hart) noexcept nogil:
     cdef bint data_changed = False
     cdef int i
     for i in range(TRIGGERS):
+        # By the highest bit that is 0 a debugger learns how large a range can be (section 5.7.12).
+        if hart.state.tdata1[i] & TDATA1_MATCH == TDATA1_MATCH_NAPOT and not ~hart.state.tdata2[i]:
+            hart.state.tdata2[i] >>= 1
         new = digested(hart.state.tdata1[i], hart.state.tdata2[i])
         old = &hart.triggers[i]
         if new.accesses == old.accesses and new.base == old.base and new.last == old.last:
@@ -60,8 +63,6 @@ cdef Trigger digested(uint64_t control, uint64_t address) noexcept nogil:
         if control & TDATA1_MATCH == TDATA1_MATCH_NAPOT:
             trigger.base = address & (address + 1)
             trigger.last = address | (address + 1)
-            if address + 1 == 0:
-                trigger.base, trigger.last = 0, address
     return trigger
 
 

@@ -73,6 +73,19 @@ def test_tdata1_keeps_what_is_legal(written, kept, guest):
     assert g["tdata1"] == kept
 
 
+def test_a_debugger_learns_how_large_a_range_can_be(guest):
+    """Section 5.7.12: the highest bit of tdata2 that is 0, and one more. It covers all addresses then."""
+    g = build(guest, "wfi")
+    g["tdata1"], g["tdata2"], g["tdata1"] = 0, 0, MCONTROL6 | NAPOT
+    g["tdata2"] = U64
+    assert g["tdata2"] == U64 >> 1
+    g["tdata1"], g["tdata2"] = MCONTROL6, U64
+    assert g["tdata2"] == U64
+    g["tdata1"] = MCONTROL6 | NAPOT | M | EXECUTE
+    assert g["tdata2"] == U64 >> 1
+    assert g.trap() == (BREAKPOINT, g.address("_start"), g.address("_start"))
+
+
 def test_without_the_extension_there_are_none(guest):
     g = guest("csrr a0, tselect; wfi")
     assert g.trap().cause == 2

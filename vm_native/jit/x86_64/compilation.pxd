@@ -88,6 +88,7 @@ cdef struct Compilation:
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
+    int edge_recorder       # whose place among the recorders this is
     bint blocks             # are recorded in line
     bint sink_counts        # accesses are recorded, also what is loaded into x0
     uint64_t edge_place     # in the map, of the basic block at hand, which memory need not say; UNKNOWN: it does

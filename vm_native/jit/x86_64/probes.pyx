@@ -51,10 +51,15 @@ cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogi
         store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
 
 
+cdef inline int32_t place_before(Compilation* t) noexcept nogil:
+    """Displacement from rbp of what memory says of the block before."""
+    return offset_of(&(<Cpu*>NULL).edges_before) + t.edge_recorder * <int32_t>sizeof(uint64_t)
+
+
 cdef void store_edge_place(Compilation* t, uint64_t place) noexcept nogil:
     """Let memory say of which basic block the next edge comes."""
     if place != UNKNOWN:
-        store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before), <int32_t>(place >> 1))
+        store_constant(&t.e, 8, RBP, NO_INDEX, place_before(t), <int32_t>(place >> 1))
 
 
 cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
@@ -105,7 +110,7 @@ cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogi
         op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
         base, map = RCX, 0
     if before == UNKNOWN:
-        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_before))
+        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, place_before(t))
         op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
         op_memory(&t.e, INC8, W32, 0, RDX, base, map)
     elif base == RCX:

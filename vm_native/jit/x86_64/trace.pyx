@@ -137,7 +137,7 @@ cdef uint8_t* emit_trace(
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edge_place, t.counted = UNKNOWN, NULL
-    t.edge_map, t.blocks = cpu.edge_map, cpu.block_log != NULL
+    t.edge_map, t.edge_recorder, t.blocks = cpu.edge_map, cpu.edge_recorder, cpu.block_log != NULL
     t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     t.steps = 0
     memset(t.boxed, 0, sizeof(t.boxed))
