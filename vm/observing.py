@@ -60,6 +60,9 @@ class SightsOfMachine(ABC):
     @abstractmethod
     def _refuse_if_running(self, what: str) -> None: ...
 
+    @abstractmethod
+    def _refuse_in_run(self, what: str) -> None: ...
+
     def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
                        asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
@@ -198,11 +201,12 @@ class SightsOfMachine(ABC):
                ) -> Hook[CsrAccess] | HookSetter[CsrAccess]:
         """Call a function with a `CsrAccess` after each instruction that accesses a control and status register.
 
-        - csr: its name or number. access: "read", "write", or "access" for both, which one instruction may do.
+        - csr: its name, in upper or lower case, or number. access: "read", "write", or "access" for both, which one
+          instruction may do.
 
         What traps, floating-point instructions and time do to registers does not count. Raises ConfigurationError.
         """
-        number = CSR_NUMBERS.get(csr, -1) if isinstance(csr, str) else whole_number("csr", csr)
+        number = CSR_NUMBERS.get(csr.lower(), -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
         setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access_named(access))
@@ -313,12 +317,11 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._end_trace)
+                      file, consumer, self._refuse_in_run, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
     def _end_trace(self, trace: Trace) -> None:
-        self._refuse_if_running("stop")
         if trace in self._runner.traces:
             self._runner.traces.remove(trace)
 
@@ -339,7 +342,7 @@ class SightsOfMachine(ABC):
         self._refuse_if_running("coverage")
         subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
         return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              lambda _: self._refuse_if_running("stop"))
+                              self._refuse_in_run)
 
     def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -352,8 +355,7 @@ class SightsOfMachine(ABC):
         from vm.coverage.edges import EdgeMap
 
         self._refuse_if_running("edge_map")
-        return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       lambda: self._refuse_if_running("stop"))
+        return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp), self._refuse_in_run)
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""
@@ -419,10 +421,15 @@ class SightsOfMachine(ABC):
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
+        self._refuse_if_running("profile")
         machine = cast("Machine", self)
         watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
-        return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
-                             call_frames, depth)
+        profile = start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
+                                call_frames, depth)
+        if self._runner.thread is not None:
+            machine.events.interrupt()          # a hook has begun it: the slice at hand knows of no sampler
+        return profile
+
 
 def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
                     ) -> Hook[What] | HookSetter[What]:

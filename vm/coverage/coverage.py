@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from vm.coverage.code import Code, Pages
 from vm.display import html_table
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, MachineUnusable
 from vm.loaders import Program, Symbols
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
@@ -73,31 +74,34 @@ class Coverage:
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
-                 stopped: Callable[[Coverage], None] | None = None):
-        """`visits` are counted in addition to those of the recorder."""
+                 refuse_in_run: Callable[[str], None] | None = None):
+        """`visits` are counted in addition to those of the recorder, which is left alone while its machine runs:
+        `refuse_in_run(what)` raises then.
+        """
         self._counted = visits
         self._pages = pages
         self._program = program
         self._extensions = extensions
         self._recorder = recorder
-        self._stopped = stopped
+        self._refuse_in_run = refuse_in_run
 
     def stop(self) -> None:
         """Count no more; what was counted stays. Twice is harmless."""
-        if self._recorder is None:
+        recorder = self._recorder_for("stop")
+        if recorder is None:
             return
-        if self._stopped is not None:
-            self._stopped(self)
         self._counted = self._visits()
-        self._recorder.stop()
+        recorder.stop()
         self._recorder = None
-        self._pages = partial(Pages, kept=self._kept())
+        with suppress(MachineUnusable):         # which says so when code is asked for
+            self._pages = partial(Pages, kept=self._kept())
 
     def clear(self) -> None:
         """Forget what was counted."""
+        recorder = self._recorder_for("clear")
         self._counted = Counter()
-        if self._recorder is not None:
-            self._recorder.clear()
+        if recorder is not None:
+            recorder.clear()
 
     def __enter__(self) -> Coverage:
         return self
@@ -115,9 +119,15 @@ class Coverage:
 
     # --- Counts ------------------------------------------------------------------------------------------------------
 
+    def _recorder_for(self, what: str) -> NativeRecorder | None:
+        """It, if it counts still. Raises MachineBusy while the machine runs."""
+        if self._recorder is not None and self._refuse_in_run is not None:
+            self._refuse_in_run(what)
+        return self._recorder
+
     def _visits(self) -> Counter[Visit]:
-        visits = Counter(self._counted)
-        for *visit, count in [] if self._recorder is None else self._recorder.visits():
+        visits, recorder = Counter(self._counted), self._recorder_for("counts")
+        for *visit, count in [] if recorder is None else recorder.visits():
             visits[Visit(*visit)] += count
         return visits
 
@@ -262,7 +272,7 @@ def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   stopped: Callable[[Coverage], None]) -> Coverage:
+                   refuse_in_run: Callable[[str], None]) -> Coverage:
     """As `Machine.coverage`."""
     try:
         recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
@@ -270,4 +280,4 @@ def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subjec
     except (ValueError, MemoryError) as error:
         raise ConfigurationError(f"coverage: {error}") from error
     return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, stopped)
+                    recorder, refuse_in_run)

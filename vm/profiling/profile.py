@@ -202,7 +202,7 @@ GROUPS: dict[str, Callable[[Sample], str]] = {
 
 
 def checked(by: By) -> tuple[Group, ...]:
-    groups: tuple[Any, ...] = (by,) if isinstance(by, str) else tuple(by)
+    groups: tuple[Any, ...] = tuple(by) if isinstance(by, (list, tuple)) else (by,)
     for group in groups:
         if group not in get_args(Group):
             raise ConfigurationError(f"by={by!r}: it is {', '.join(map(repr, get_args(Group)))}, or several of them")
