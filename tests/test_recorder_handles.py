@@ -1,4 +1,4 @@
-"""What can be done wrong with traces, coverages, edge maps, profiles and hooks: at a wrong time, twice, with nonsense."""
+"""What can be done wrong with traces, coverages, profiles and hooks: at a wrong time, twice, with nonsense."""
 
 import os
 import resource

@@ -3,6 +3,7 @@
 import io
 import subprocess
 
+import click
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ import vm
 from tests.cli.conftest import COMMAND
 from tests.conformance import spike
 from tests.conformance.test_programs import HARTS, compiled
+from vm.cli.places import refuse_unwritable
 
 USAGE = 2
 ATOMIC, STORE_CONDITIONAL = 0x2F, 3
@@ -74,3 +76,32 @@ def comparable(record: spike.Record) -> spike.Record:
 def test_what_is_wrong_is_said_in_one_line(guest, options, expected):
     result = run(guest("loop"), *options)
     assert result.returncode == USAGE and expected in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["npy", "text", "spike"])
+def test_a_full_disk_is_named(form, guest):
+    result = run(guest("loop"), "--format", form, "-o", "/dev/full", "--max-instructions", 1000, "--memory", "2M")
+    assert result.returncode == 1 and result.stderr.splitlines()[-1] == "vm: /dev/full: No space left on device"
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("place", ["5-5", "9-5", f"0-{2**64 + 1}"])
+def test_no_addresses_are_refused_before_a_file_is_touched(place, guest, tmp_path):
+    (tmp_path / "kept").write_text("kept")
+    result = run(guest("loop"), "--where", place, "-o", tmp_path / "kept", "--memory", "2M")
+    assert result.returncode == USAGE and f"--where {place}" in result.stderr
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_a_numpy_file_is_not_written_to_a_pipe(guest):
+    result = run(guest("loop"), "--format", "npy", "-o", "/dev/stdout", "--memory", "2M")
+    assert result.returncode == USAGE and "regular file" in result.stderr and result.stdout == ""
+
+
+def test_a_device_in_a_folder_that_cannot_be_written(monkeypatch):
+    """Like /dev/null, for who is not root."""
+    monkeypatch.setattr("os.access", lambda path, mode: path != "/dev")
+    refuse_unwritable(output="/dev/null")
+    monkeypatch.setattr("os.access", lambda path, mode: path != "/dev/null")
+    with click.Context(click.Command("trace")), pytest.raises(click.UsageError, match="/dev/null: cannot be written"):
+        refuse_unwritable(output="/dev/null")

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vm.coverage.module import module_of
 from vm.errors import LoadError
+from vm.whole_file import naming
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from vm.loaders import Program
 
+WITHOUT_LINES = ": has no lines of sources; compile it with -g"
 FIRST_FILE = {5: 0}                 # of a line program's table, by DWARF's version; 1 before
 
 
@@ -52,10 +55,33 @@ def write_lcov(path: str | PathLike[str], counts: Mapping[int, int], program: Pr
     """`counts`: of executions, by address. Raises LoadError."""
     sources = sources_of(program, counts)
     lines = [line for name in sorted(sources) for line in sources[name].record(name)]
-    Path(path).write_text("\n".join([*lines, ""]), encoding="utf-8", errors="surrogateescape")
+    with naming(path):
+        Path(path).write_text("\n".join([*lines, ""]), encoding="utf-8", errors="surrogateescape")
 
 
 def sources_of(program: Program, counts: Mapping[int, int]) -> dict[str, Source]:
+    sources: dict[str, Source] = {}
+    with debug_information(program) as (dwarf, bias):
+        for unit in dwarf.iter_CUs():
+            table = dwarf.line_program_for_CU(unit)
+            if table is not None:
+                add_unit(sources, unit, table, counts, bias)
+    if not sources:
+        raise LoadError(f"{program.path}{WITHOUT_LINES}")
+    return sources
+
+
+def refuse_without_lines(program: Program) -> None:
+    """Raise LoadError where no lines can be written of a program, however long it is run."""
+    with debug_information(program):
+        pass
+
+
+@contextmanager
+def debug_information(program: Program) -> Iterator[tuple[Any, int]]:
+    """What the program's file has, and by how much it was moved. Raises LoadError where there is none, and for what is
+    damaged, also inside.
+    """
     from elftools.common.exceptions import DWARFError, ELFError  # here: only this needs it
     from elftools.elf.elffile import ELFFile
 
@@ -63,19 +89,15 @@ def sources_of(program: Program, counts: Mapping[int, int]) -> dict[str, Source]
     if module.elf is None:
         raise LoadError(f"{program.path}: is no ELF file, or not the one that was loaded: lines of sources are not "
                         "known")
-    sources: dict[str, Source] = {}
     try:
-        elf = ELFFile(BytesIO(module.elf.file.data))
-        dwarf = elf.get_dwarf_info()
-        for unit in dwarf.iter_CUs() if elf.has_dwarf_info() else ():
-            table = dwarf.line_program_for_CU(unit)
-            if table is not None:
-                add_unit(sources, unit, table, counts, module.bias)
+        dwarf = ELFFile(BytesIO(module.elf.file.data)).get_dwarf_info()
+        if dwarf.debug_line_sec is None or dwarf.debug_info_sec is None:
+            raise LoadError(f"{program.path}{WITHOUT_LINES}")
+        yield dwarf, module.bias
     except (ELFError, DWARFError, AssertionError, LookupError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, LoadError):
+            raise
         raise LoadError(f"{program.path}: damaged debug information: {error or type(error).__name__}") from error
-    if not sources:
-        raise LoadError(f"{program.path}: has no lines of sources; compile it with -g")
-    return sources
 
 
 def add_unit(sources: dict[str, Source], unit: Any, table: Any, counts: Mapping[int, int], bias: int) -> None:
