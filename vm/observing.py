@@ -117,7 +117,8 @@ class SightsOfMachine(ABC):
           its number, or by all of satp.
 
         Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
-        What hooks do to a machine is in no recording and no history of it. Raises ConfigurationError.
+        What hooks do to a machine is in no recording of it; a history keeps the state behind it. Raises
+        ConfigurationError.
         """
         addresses = range_of("where", where, self._address_of, 1)
         if addresses.stop - addresses.start == 1 and addresses.start % 2:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import NamedTuple
 
 from vm.arguments import whole_number
-from vm.errors import ConfigurationError, ReplayDiverged
+from vm.errors import ConfigurationError, MachineBusy, ReplayDiverged
 from vm.events import NEVER
 from vm.marks import Mark, Marks
 from vm.probes import Access, Hit, Probe, WatchedAccess
@@ -26,6 +26,7 @@ from vm.probing import Probing
 from vm.recording import Outside
 from vm.sizes import parse_size
 from vm.snapshot import Snapshot
+from vm.standing import Whole
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
@@ -80,9 +81,12 @@ class Past:
         self._waiting: deque[Callable[[], None]] = deque()      # came in the middle of a slice, or from another thread
         self._asked = False             # a device that is not deterministic
         self._disturbed = False         # something has come from outside since the present mark
+        self._before_hooks: Whole | None = None         # while hooks are called: what there was
+        self._hooked = False            # what has come is what hooks have done before the next instruction
         self.live = True                # False: what runs is the past
         self.listens = True
         outside.attach(self)
+        self._native.onlooker = self
         self._add_mark(kept=True)
         self.end()
 
@@ -91,7 +95,7 @@ class Past:
     @property
     def beginning(self) -> int:
         """The step that one can go back to. It moves on where there is no room for all that came from outside."""
-        return self._marks[0].steps if self._marks else self._runner.steps
+        return self._marks.beginning if self._marks else self._runner.steps
 
     @property
     def snapshots(self) -> int:
@@ -104,9 +108,12 @@ class Past:
         return self._marks.copied_bytes
 
     def stop(self) -> None:
-        """Keep no history any more, and forget this one. Twice is harmless."""
+        """Keep no history any more, and forget this one. Twice is harmless. MachineBusy while the machine runs."""
         if self._inputs.history is self:
+            if self._runner.thread is not None:
+                raise MachineBusy("a history was to end while its machine runs: end it between two runs")
             self._outside.detach()
+            self._native.onlooker = None
             self._marks.forget()
 
     def __enter__(self) -> Past:
@@ -127,6 +134,8 @@ class Past:
 
     def end(self) -> None:
         if self.live:
+            if self._disturbed and self._hooked:
+                self._note_disturbance()        # what the program does now is something else
             if not self._disturbed and not self._waiting:
                 self._let_come_again()
             self._left = self._standing.all()
@@ -147,8 +156,14 @@ class Past:
         return due if ahead is None else min(due, ahead.steps), NEVER
 
     def _let_come_again(self) -> Mark | None:
-        """What came from outside at this step, where the machine has been later. Returns the next mark ahead."""
+        """What came from outside at this step, where the machine has been later. Returns the next mark ahead.
+
+        Hooks are called again but in the past, and do it themselves: what came of that is another future.
+        """
         while (ahead := self._marks.next) is not None and ahead.steps <= self._runner.steps:
+            if ahead.hooked and self.live:
+                self._marks.forget_future()
+                return None
             self._marks.present += 1
             if ahead.kept:
                 self._go_to(ahead.snapshot)
@@ -182,13 +197,25 @@ class Past:
         self._happen(partial(self._inputs.witnesses[device].let_cancel, event))
 
     def wrote(self, address: int, data: bytes) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
 
     def cleared(self, address: int, size: int) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
 
     def asked(self, address: int, size: int) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
+
+    def hooks_begin(self) -> None:
+        """Hooks are about to be called, between two slices of a run."""
+        self._before_hooks = self._standing.all() if self.live else None
+
+    def hooks_end(self) -> bool:
+        """They were: whether they have changed the machine, which is then kept as it is now."""
+        before, self._before_hooks = self._before_hooks, None
+        if before is not None:
+            self._disturbed |= before != self._standing.all()
+            self._hooked |= self._disturbed and self._native.hooked_ahead
+        return self._disturbed
 
     @contextmanager
     def reset(self) -> Iterator[None]:
@@ -218,9 +245,9 @@ class Past:
             self.end()
 
     def _note_disturbance(self) -> None:
-        self._disturbed = False
+        hooked, self._disturbed, self._hooked = self._hooked, False, False
         self._marks.forget_future()
-        self._add_mark(kept=True)
+        self._add_mark(kept=True, hooked=hooked)
 
     def _adapt_spacing(self) -> None:
         """As many steps as are repeated in about the same time, whatever the guest does; where snapshots take long, it
@@ -231,9 +258,9 @@ class Past:
         reached = (self._runner.steps - began_step) * repeated_ns // max(now_ns - began_ns, 1)
         self._spacing = min(max(reached, FEWEST), self._marks.spacing)
 
-    def _add_mark(self, kept: bool) -> None:
+    def _add_mark(self, kept: bool, hooked: bool = False) -> None:
         began_ns = time.perf_counter_ns()
-        self._marks.add(self._take(), kept)
+        self._marks.add(self._take(), kept, hooked)
         self._snapshot_ns = time.perf_counter_ns() - began_ns
 
     # --- Going back --------------------------------------------------------------------------------------------------
@@ -255,7 +282,7 @@ class Past:
     def _step_back(self, count: int) -> Stop:
         self._catch_up()
         target = self._runner.steps - count
-        if count < 0 or target < self.beginning:
+        if count < 0 or (count and target < self.beginning):
             raise ConfigurationError(f"step_back({count}): from 0 to {self._runner.steps - self.beginning:,}, which "
                                      f"is where the history begins")
         if count:
@@ -286,6 +313,8 @@ class Past:
             if hits:
                 *_, pc, hart, step = hits[0]
                 self._stand_at(step)
+                if self._harts[hart].pc != pc:
+                    self._let_come_again()      # hooks have sent it there
                 self._stand_before(pc)
             else:
                 come_back()
@@ -343,7 +372,7 @@ class Past:
             self.end()
 
     def _stand_at(self, step: int) -> None:
-        number = self._marks.at_or_before(step)
+        number = max(self._marks.at_or_before(step), 0)     # of the first one the step may be that of a hook
         self._return_to(number)
         if step - self._marks[number].steps > FAR:
             self._run_to(step - NEAR)
