@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from vm.arguments import integer, refuse_other
 from vm.errors import LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
@@ -75,7 +76,7 @@ class LinuxGuest:
         named, or what is in memory of the symbols for dynamic linking; else "busybox+0x1f00", where 0x1f00 is the
         offset in the file. None for what has no name.
         """
-        kernel = self._kernel()
+        kernel, address = self._kernel(), integer("address", address)
         if address & KERNEL_HALF:
             return kernel.known.symbols.lookup(address) or name_in_module(kernel, address)
         if task is None or task.page_table is None:
@@ -101,7 +102,9 @@ class LinuxGuest:
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""
-        kernel = self._kernel()
+        kernel, address = self._kernel(), integer("address", address)
+        if integer("size", size) < 0:
+            raise ValueError(f"size={size}: must not be negative")
         if task is None or task.page_table is None:
             return kernel.tables.read(address, size)
         self._memory_of(kernel, task)
@@ -118,6 +121,7 @@ class LinuxGuest:
 
     def _memory_of(self, kernel: Kernel, task: Task) -> Structure:
         """The mm_struct of a task that is there still."""
+        refuse_other("a task is one of those that processes() and threads() gave", task, Task)
         if task.page_table is None:
             raise LinuxError(f"{task!r} is a thread of the kernel's: it has no memory of its own")
         if not any(one.at == task.address and one.number("pid") == task.pid for one in threads(kernel)):
