@@ -1,9 +1,12 @@
 """Files of coverage, read as their formats say."""
 
+import io
+import random
 import struct
 from types import SimpleNamespace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import vm
 from tests.assembler import compile_elf
@@ -147,3 +150,26 @@ def test_an_entry_that_is_of_itself_has_what_it_says():
     die = SimpleNamespace(offset=4, attributes={"DW_AT_name": SimpleNamespace(value=b"f"), "DW_AT_specification": None})
     die.get_DIE_from_attribute = lambda reference: die
     assert described(die) == ("f", "", -1, 0)
+
+
+def test_damaged_lines_are_one_error(tmp_path):
+    """Whatever the library that reads them makes of it."""
+    data, chance = program().read_bytes(), random.Random(1)
+    places = [(section["sh_offset"], section["sh_size"]) for section in ELFFile(io.BytesIO(data)).iter_sections()
+              if section.name.startswith(".debug")]
+    errors = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        for start, size in chance.choices(places, k=6):
+            damaged[start + chance.randrange(size)] = chance.choice((0, 0x80, 0xFF))
+        (tmp_path / "damaged.elf").write_bytes(damaged)
+        with vm.Machine(memory="2M") as machine:
+            machine.load(tmp_path / "damaged.elf")
+            with machine.coverage() as coverage:
+                machine.run(instructions=10)
+            try:
+                coverage.lcov(tmp_path / "lcov")
+            except vm.LoadError as error:
+                assert "damaged debug information" in str(error) or "no lines" in str(error)
+                errors += 1
+    assert errors > 10

@@ -116,8 +116,7 @@ def debug_information(program: Program) -> Iterator[tuple[Any, int]]:
     """What the program's file has, and by how much it was moved. Raises LoadError where there is none, and for what is
     damaged, also inside.
     """
-    from elftools.common.exceptions import DWARFError, ELFError  # here: only this needs it
-    from elftools.elf.elffile import ELFFile
+    from elftools.elf.elffile import ELFFile  # here: only this needs it
 
     module = module_of(program)
     if module.elf is None:
@@ -128,9 +127,9 @@ def debug_information(program: Program) -> Iterator[tuple[Any, int]]:
         if dwarf.debug_line_sec is None or dwarf.debug_info_sec is None:
             raise LoadError(f"{program.path}{WITHOUT_LINES}")
         yield dwarf, module.bias
-    except (ELFError, DWARFError, AssertionError, LookupError, UnicodeDecodeError, ValueError) as error:
-        if isinstance(error, LoadError):
-            raise
+    except LoadError:
+        raise
+    except Exception as error:              # the library raises one of nearly every kind
         raise LoadError(f"{program.path}: damaged debug information: {error or type(error).__name__}") from error
 
 
