@@ -173,3 +173,14 @@ def test_damaged_lines_are_one_error(tmp_path):
                 assert "damaged debug information" in str(error) or "no lines" in str(error)
                 errors += 1
     assert errors > 10
+
+
+def test_names_that_are_no_text_can_be_printed(tmp_path):
+    """As a symbol with a byte that is no UTF-8."""
+    data = program().read_bytes()
+    (tmp_path / "x.elf").write_bytes(data.replace(b"\0twice\0", b"\0tw\xe9ce\0"))
+    with vm.Machine(memory="2M") as machine:
+        machine.load(tmp_path / "x.elf")
+        with machine.coverage() as coverage:
+            machine.run()
+    assert "tw?ce" in str(coverage).encode().decode() and "tw?ce" in coverage._repr_html_().encode().decode()

@@ -193,3 +193,29 @@ def test_notebook(profile):
 def test_what_samples_are_not_put_together_by(profile):
     with pytest.raises(vm.ConfigurationError, match="'hart', 'process', 'privilege'"):
         profile.folded(by="core")
+
+
+class Namer:
+    def __init__(self, name):
+        self.name = name
+
+    def name_of(self, address: int):
+        return self.name
+
+
+def test_names_that_are_no_text_can_be_printed(guest):
+    """As a symbol with a byte that is no UTF-8, which is read as a surrogate."""
+    g = guest("li s1, 100\n1: addi s1, s1, -1\nbnez s1, 1b\nwfi\nj .")
+    with g.machine.profile(10, symbols=Namer("caf\udce9;x")) as profile:
+        g.run()
+    for text in (str(profile), profile.folded(), profile.svg(), profile._repr_html_(), profile.perfetto(),
+                 profile.firefox()):
+        assert "caf?" in text.encode().decode()
+
+
+def test_who_names_by_something_else_is_told(guest):
+    g = guest("1: j 1b")
+    with g.machine.profile(10, symbols=Namer(5)) as profile:
+        g.run(30)
+    with pytest.raises(TypeError, match=r"name_of\(0x80000000\) .* is 5"):
+        profile.folded()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vm.coverage.code import Code, Pages
-from vm.display import html_table
+from vm.display import html_table, printable
 from vm.errors import ConfigurationError, MachineUnusable
 from vm.loaders import Program, Symbols
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
@@ -253,14 +253,15 @@ class Coverage:
 
     def table(self, count: int | None = None) -> str:
         """The functions, as text."""
-        rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {line.name}" for line in self.functions()[:count])
+        rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {printable(line.name)}"
+                for line in self.functions()[:count])
         return "\n".join((self._summary(), f"{'calls':>14}  {'instructions':>16}  function", *rows))
 
     def __str__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
-        functions = [(line.name, f"{line.instructions:,} in {line.calls:,} calls")
+        functions = [(printable(line.name), f"{line.instructions:,} in {line.calls:,} calls")
                      for line in self.functions()[:SHOWN]]
         extensions = [(name, f"{count:,}") for name, count in self.extensions().items()]
         return html_table(repr(self)[1:-1], [*functions, *extensions])
