@@ -169,3 +169,24 @@ def test_a_history_does_not_end_in_a_hook(guest):
         g.run()
     g.run(10)
     g.machine.step_back(5)
+
+
+def test_goes_back_while_a_trace_is_full(guest):
+    """Which ends every run forwards."""
+    g = looping(guest, "execute")
+    with g.machine.keep_history():
+        trace = g.machine.trace("instructions", capacity=128)
+        assert g.run(100).reason is StopReason.TRACE_FULL
+        full = g.machine.steps
+        g.machine.step_back(20)
+        assert g.machine.steps == full - 20 and g.run(1).reason is StopReason.TRACE_FULL
+        trace.clear()
+        assert g.run(20).reason is StopReason.BUDGET and g.machine.steps == full
+
+
+def test_a_consumer_is_not_called_for_the_past(guest):
+    g, told = looping(guest, "execute"), []
+    with g.machine.keep_history(), g.machine.trace("blocks", capacity=128, consumer=told.append):
+        g.run(60)
+        g.machine.step_back(30)
+        assert not told

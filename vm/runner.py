@@ -343,8 +343,11 @@ class Runner(Stateful):
         return True
 
     def _make_room(self, limits: Limits, number: int) -> bool:
-        """What traces have recorded goes to their files. False where one has none, and is full."""
-        return all([not trace.is_full or trace.make_room() for trace in self.traces])
+        """What traces have recorded goes to their files. False where one has none, and is full.
+
+        While the past is repeated nothing is recorded: there is room enough.
+        """
+        return self._machine.silent or all([not trace.is_full or trace.make_room() for trace in self.traces])
 
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
