@@ -351,6 +351,21 @@ def test_what_is_no_address_size_or_task_is_named(call, error, linux):
         call(linux)
 
 
+def test_a_profile_from_the_start_outlives_that_there_is_no_linux_yet():
+    """Paging is on before the kernel is mapped where it says."""
+    with vm.Machine(memory="256M") as machine:
+        machine.boot(*debian())
+        values = []
+        machine.on_csr("satp", lambda access: (values.append(access.value), machine.request_stop()), access="write")
+        while len(set(values)) < 3:
+            machine.run()
+        with machine.profile(1, symbols=machine.linux, call_frames=False) as profile:
+            machine.run(instructions=5)
+        with pytest.raises(vm.LinuxError):
+            machine.linux.lookup(machine.harts[0].pc)
+        assert len(profile) == 5 and len(profile.folded().splitlines()) > 0
+
+
 def test_a_panic_is_in_the_log_of_the_guest_that_hangs():
     with vm.Machine(memory="256M") as machine:
         load_linux(machine, "exit 1")

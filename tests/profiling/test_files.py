@@ -213,6 +213,18 @@ def test_names_that_are_no_text_can_be_printed(guest):
         assert "caf?" in text.encode().decode()
 
 
+def test_who_knows_later_is_asked_again(guest):
+    """As a kernel that comes while the profile is taken."""
+    g, namer = guest("call f\n1: j 1b\nf: j f"), Namer(None)
+    with g.machine.profile(10, symbols=namer, call_frames=False) as profile:
+        g.hart.pc = 0x8001_0000                 # where the program has no name
+        g.memory.write(0x8001_0000, bytes.fromhex("6f000000"))
+        g.run(30)
+        assert "0x80010000" in profile.folded()
+    namer.name = "late"
+    assert profile.folded() == "late 30\n"
+
+
 def test_who_names_by_something_else_is_told(guest):
     g = guest("1: j 1b")
     with g.machine.profile(10, symbols=Namer(5)) as profile:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vm.arguments import integer, refuse_other
-from vm.errors import LinuxError
+from vm.errors import GuestError, LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
@@ -94,10 +94,16 @@ class LinuxGuest:
         return f"{name}:{symbol}" if symbol else f"{name}+{address - mapping.start + mapping.offset:#x}"
 
     def name_of(self, address: int) -> str | None:
-        """The function of the kernel or a module that a virtual address is in, as `Machine.profile(symbols=)` asks."""
+        """The function of the kernel or a module that a virtual address is in, as `Machine.profile(symbols=)` asks.
+
+        None also where there is no Linux yet, or what it says of itself is damaged.
+        """
         if not address & KERNEL_HALF:
             return None
-        found = self.lookup(address)
+        try:
+            found = self.lookup(address)
+        except GuestError:
+            return None
         return found and (found.rpartition("+0x")[0] or found)
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:

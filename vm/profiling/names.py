@@ -74,6 +74,10 @@ class Names:
             self._told[address] = next((name for name in names if name), None)
         return self._told[address]
 
+    def ask_again(self) -> None:
+        """For what nobody knew: a kernel may have come that knows its own."""
+        self._told = {address: name for address, name in self._told.items() if name is not None}
+
 
 def told_by(source: KnowsNames, address: int) -> str | None:
     """What it says, as text that can be printed. Raises TypeError for what is none."""

@@ -54,6 +54,7 @@ class Profile:
     def stop(self) -> None:
         """Take no more samples. Twice is harmless."""
         self._end()
+        self._names.ask_again()
 
     def __enter__(self) -> Profile:
         return self
