@@ -41,6 +41,8 @@ class Probing:
         if access not in get_args(WatchedAccess):
             raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
         address, size = in_64_bits("address", address), in_64_bits("size", size)
+        if size < 1:
+            raise ConfigurationError(f"size={size}: at least one byte")
         try:
             number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
         except ValueError as error:
