@@ -416,7 +416,7 @@ def test_watched_word_of_the_host_interface_still_works(size, guest):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    ((0x1000, 8), "0x1000, 0x1008. is not RAM"), ((BASE, 0), "not RAM"), ((BASE, 1 << 40), "not RAM"),
+    ((0x1000, 8), "0x1000, 0x1008. is not RAM"), ((BASE, 0), "size=0: at least one byte"), ((BASE, 1 << 40), "not RAM"),
     ((BASE, -1), "64 bits"), ((BASE, 8, "execute"), "'read' or 'write' or 'access'")])
 def test_range_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine

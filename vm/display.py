@@ -40,3 +40,8 @@ def size_text(size: int) -> str:
         if size % (1 << shift) == 0:
             return f"{size >> shift} {unit}"
     return f"{size >> 10} KiB"
+
+
+def printable(name: str) -> str:
+    """A name that may have bytes in it which are no UTF-8, as those of symbols: shown as question marks."""
+    return name.encode(errors="replace").decode()

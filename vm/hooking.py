@@ -30,13 +30,15 @@ class Listener(NamedTuple):
 class Hooking:
     """The hooks of one machine.
 
-    - refuse(what): raises where the machine cannot be changed now.
+    - refuse(what): raises where the machine cannot be changed now; refuse_in_run(what): only where it runs.
     - device_at(address): the name of the device that is there.
     """
 
-    def __init__(self, native: NativeMachine, refuse: Callable[[str], None], device_at: Callable[[int], str]):
+    def __init__(self, native: NativeMachine, refuse: Callable[[str], None], refuse_in_run: Callable[[str], None],
+                 device_at: Callable[[int], str]):
         self._native = native
         self._refuse = refuse
+        self._refuse_in_run = refuse_in_run
         self._device_at = device_at
         self._listeners: dict[str, list[Listener]] = {}         # by kind of event
 
@@ -68,8 +70,9 @@ class Hooking:
         return Hook(what, function, partial(self._remove, number))
 
     def _remove(self, number: int) -> None:
-        self._refuse("remove")
-        self._native.remove_probe(number)
+        self._refuse_in_run("remove")
+        if not self._native.closed:
+            self._native.remove_probe(number)
 
     # --- Of kinds of events ------------------------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Hooking:
 
     def _listen(self, kinds: tuple[str, ...], what: str, function: Callable[[What], object],
                 wanted: Callable[[What], bool]) -> Hook[What]:
-        self._refuse("a hook")
+        self._refuse(what.partition(" ")[0])
         hook = Hook(what, function, lambda: self._end(kinds, hook))
         for kind in kinds:
             listeners = self._listeners.setdefault(kind, [])
@@ -108,11 +111,11 @@ class Hooking:
         return hook
 
     def _end(self, kinds: tuple[str, ...], hook: Hook[Any]) -> None:
-        self._refuse("remove")
+        self._refuse_in_run("remove")
         for kind in kinds:
             listeners = self._listeners[kind]
             listeners[:] = [listener for listener in listeners if listener.hook is not hook]
-            if not listeners:
+            if not listeners and not self._native.closed:
                 self._native.hear(EVENT_KINDS[kind], None)
         waiting = self._native.waiting
         left = [call for call in waiting if call[0] is not hook]

@@ -62,7 +62,8 @@ MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
 # What hooks may call; nothing is half done then.
 IN_HOOKS = {"snapshot", "restore", "fork", "equals", "breakpoint", "watchpoint", "remove", "on_execute",
-            "on_read", "on_write", "a hook", "trace", "stop", "clear", "flush", "coverage"}
+            "on_read", "on_write", "on_trap", "on_csr", "on_mmio", "on_ecall", "on_block", "trace", "coverage",
+            "edge_map", "profile", "stop", "clear", "flush", "counts"}
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -141,8 +142,9 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
-        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running)
-        self._hooking = Hooking(self._native, self._refuse_if_running, lambda address: self.board.device_at(address))
+        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running, self._refuse_in_run)
+        self._hooking = Hooking(self._native, self._refuse_if_running, self._refuse_in_run,
+                                lambda address: self.board.device_at(address))
         self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
@@ -441,11 +443,17 @@ class Machine(StatesOfMachine, SightsOfMachine):
     def _refuse_if_running(self, what: str) -> None:
         if not self._native.usable:
             raise unusable(self._native)
-        if self._in_run and not (what in IN_HOOKS and self._native.in_hook and self._runner.is_this_thread):
-            raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
+        self._refuse_in_run(what)
         if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
+
+    def _refuse_in_run(self, what: str) -> None:
+        """The same of what only ends something, or looks at it: that may come after the machine was closed."""
+        if not self._native.usable and not self._native.closed:
+            raise unusable(self._native)        # what it would end is another process's
+        if self._in_run and not (what in IN_HOOKS and self._native.in_hook and self._runner.is_this_thread):
+            raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
     def _refuse_unless_still(self, what: str) -> None:
         self._refuse_if_running(what)

@@ -6,7 +6,7 @@ itself. The others only save time.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -22,16 +22,19 @@ class Mark:
     """A snapshot in a history.
 
     - position: in the log from which all comes that comes from outside; None where none is replayed, or any more.
+    - hooked: it is of what hooks have made of the machine before the next instruction: that is more than its step, at
+      which they had not been called yet.
     - copies: how many pages it has copies of that the one before it has not.
     """
 
-    __slots__ = ("copies", "kept", "position", "snapshot", "steps")
+    __slots__ = ("copies", "hooked", "kept", "position", "snapshot", "steps")
 
-    def __init__(self, snapshot: Snapshot, kept: bool, position: Position | None):
+    def __init__(self, snapshot: Snapshot, kept: bool, position: Position | None, hooked: bool = False):
         self.snapshot = snapshot
         self.steps = snapshot.steps
         self.kept = kept
         self.position = position
+        self.hooked = hooked
         self.copies = 0
 
     def count_copies(self, before: Mark | None) -> None:
@@ -75,7 +78,9 @@ class Marks:
 
     def at_or_before(self, steps: int) -> int:
         """The number of the last mark from which that step can be reached; -1 if it is before the first."""
-        return bisect_right(self._marks, steps, key=attrgetter("steps")) - 1
+        number = bisect_right(self._marks, steps, key=attrgetter("steps")) - 1
+        first = bisect_left(self._marks, steps, key=attrgetter("steps"))
+        return next((place - 1 for place in range(first, number + 1) if self._marks[place].hooked), number)
 
     def stand_on(self, mark: Mark) -> None:
         """Be at that mark again, or at the last one before it, if it has been dropped."""
@@ -90,7 +95,12 @@ class Marks:
 
     def is_kept_ahead(self, steps: int) -> bool:
         """Whether something came from outside at this step, in the future."""
-        return any(mark.kept and mark.steps == steps for mark in self._marks[self.present + 1:])
+        return any(mark.kept and not mark.hooked and mark.steps == steps for mark in self._marks[self.present + 1:])
+
+    @property
+    def beginning(self) -> int:
+        """The first step that can be reached."""
+        return self._marks[0].steps + self._marks[0].hooked
 
     def add(self, mark: Mark) -> None:
         """The machine stands there, behind the present mark, which this one becomes."""

@@ -60,6 +60,9 @@ class SightsOfMachine(ABC):
     @abstractmethod
     def _refuse_if_running(self, what: str) -> None: ...
 
+    @abstractmethod
+    def _refuse_in_run(self, what: str) -> None: ...
+
     def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
                        asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
@@ -117,7 +120,8 @@ class SightsOfMachine(ABC):
           its number, or by all of satp.
 
         Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
-        What hooks do to a machine is in no recording and no history of it. Raises ConfigurationError.
+        What hooks do to a machine is in no recording of it; a history keeps the state behind it. Raises
+        ConfigurationError.
         """
         addresses = range_of("where", where, self._address_of, 1)
         if addresses.stop - addresses.start == 1 and addresses.start % 2:
@@ -201,11 +205,12 @@ class SightsOfMachine(ABC):
                ) -> Hook[CsrAccess] | HookSetter[CsrAccess]:
         """Call a function with a `CsrAccess` after each instruction that accesses a control and status register.
 
-        - csr: its name or number. access: "read", "write", or "access" for both, which one instruction may do.
+        - csr: its name, in upper or lower case, or number. access: "read", "write", or "access" for both, which one
+          instruction may do.
 
         What traps, floating-point instructions and time do to registers does not count. Raises ConfigurationError.
         """
-        number = CSR_NUMBERS.get(csr, -1) if isinstance(csr, str) else whole_number("csr", csr)
+        number = CSR_NUMBERS.get(csr.lower(), -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
         setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access_named(access))
@@ -327,8 +332,8 @@ class SightsOfMachine(ABC):
     def _refuse_if_in_use(self, what: str) -> None:
         """Of what is recorded, which stays when the machine is closed. A consumer is called between two slices."""
         between = self._runner.makes_room and self._runner.is_this_thread and what != "stop"
-        if not self._native.closed and not between:
-            self._refuse_if_running(what)
+        if not between:
+            self._refuse_in_run(what)
 
     # --- Coverage ----------------------------------------------------------------------------------------------------
 
@@ -361,7 +366,7 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       lambda: self._refuse_if_in_use("stop"))
+                       self._refuse_if_in_use)
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""
@@ -427,10 +432,15 @@ class SightsOfMachine(ABC):
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
+        self._refuse_if_running("profile")
         machine = cast("Machine", self)
         watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
-        return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
-                             call_frames, depth)
+        profile = start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
+                                call_frames, depth)
+        if self._runner.thread is not None:
+            machine.events.interrupt()          # a hook has begun it: the slice at hand knows of no sampler
+        return profile
+
 
 def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
                     ) -> Hook[What] | HookSetter[What]:

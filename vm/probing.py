@@ -15,13 +15,15 @@ from vm_native.execution.native_machine import NativeMachine
 class Probing:
     """The probes of one machine; `probes` has those that are set, by their numbers in the core.
 
-    `refuse(what)` raises where the machine cannot be changed now, as while it runs.
+    `refuse(what)` raises where the machine cannot be changed now, as while it runs; `refuse_in_run(what)` only there.
     """
 
-    def __init__(self, native: NativeMachine, probes: dict[int, Probe], refuse: Callable[[str], None]):
+    def __init__(self, native: NativeMachine, probes: dict[int, Probe], refuse: Callable[[str], None],
+                 refuse_in_run: Callable[[str], None]):
         self._native = native
         self._probes = probes
         self._refuse = refuse
+        self._refuse_in_run = refuse_in_run
 
     def add_breakpoint(self, address: int, space: Space, scope: Scope) -> Breakpoint:
         """As `Machine.breakpoint`."""
@@ -40,6 +42,8 @@ class Probing:
         if access not in get_args(WatchedAccess):
             raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
         address, size = in_64_bits("address", address), in_64_bits("size", size)
+        if size < 1:
+            raise ConfigurationError(f"size={size}: at least one byte")
         try:
             number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read",
                                             physical=space == "physical")
@@ -49,8 +53,9 @@ class Probing:
         return probe
 
     def _remove(self, number: int) -> None:
-        self._refuse("remove")
-        self._native.remove_probe(number)
+        self._refuse_in_run("remove")
+        if not self._native.closed:
+            self._native.remove_probe(number)
         self._probes.pop(number, None)
 
     def several(self, wanted: object) -> tuple[Probe, ...]:

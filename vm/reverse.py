@@ -22,7 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
-from vm.errors import ConfigurationError, ReplayDiverged
+from vm.errors import ConfigurationError, MachineBusy, ReplayDiverged
 from vm.events import NEVER
 from vm.marks import Mark, Marks
 from vm.probes import Access, Hit, Probe, WatchedAccess
@@ -31,6 +31,7 @@ from vm.recording import Outside
 from vm.replaying import Replay
 from vm.sizes import parse_size
 from vm.snapshot import Snapshot
+from vm.standing import Whole
 from vm.stop import Stop, StopReason
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import STOP_CODES, Scheduler
@@ -92,9 +93,12 @@ class Past:
         self._waiting: deque[Callable[[], None]] = deque()      # came in the middle of a slice, or from another thread
         self._asked = False             # a device that is not deterministic
         self._disturbed = False         # something has come from outside since the present mark
+        self._before_hooks: Whole | None = None         # while hooks are called: what there was
+        self._hooked = False            # what has come is what hooks have done before the next instruction
         self.live = True                # False: what runs is the past
         self.listens = True
         self._replay = replay
+        self._native.onlooker = self
         if replay is None:
             outside.attach(self)
             self._add_mark(kept=True)
@@ -108,7 +112,7 @@ class Past:
     @property
     def beginning(self) -> int:
         """The step that one can go back to. It moves on where there is no room for all that came from outside."""
-        return self._marks[0].steps if self._marks else self._runner.steps
+        return self._marks.beginning if self._marks else self._runner.steps
 
     @property
     def is_of_replay(self) -> bool:
@@ -126,9 +130,12 @@ class Past:
         return self._marks.copied_bytes
 
     def stop(self) -> None:
-        """Keep no history any more, and forget this one. Twice is harmless."""
+        """Keep no history any more, and forget this one. Twice is harmless. MachineBusy while the machine runs."""
         if past_of(self._inputs) is not self:
             return
+        if self._runner.thread is not None:
+            raise MachineBusy("a history was to end while its machine runs: end it between two runs")
+        self._native.onlooker = None
         if self._inputs.history is self:
             self._outside.detach()
         else:
@@ -154,6 +161,8 @@ class Past:
 
     def end(self) -> None:
         if self.live:
+            if self._disturbed and self._hooked:
+                self._note_disturbance()        # what the program does now is something else
             if not self._disturbed and not self._waiting:
                 self._let_come_again()
             self._left = self._standing.all()
@@ -161,13 +170,17 @@ class Past:
     def next_stop(self) -> tuple[int, int]:
         while self._waiting:
             self._let_in(self._waiting.popleft())
-        if self._disturbed:
-            self._note_disturbance()
         return self.next_mark(), NEVER
 
     def _let_come_again(self) -> Mark | None:
-        """What came from outside at this step, where the machine has been later. Returns the next mark ahead."""
+        """What came from outside at this step, where the machine has been later. Returns the next mark ahead.
+
+        Hooks are called again but in the past, and do it themselves: what came of that is another future.
+        """
         while (ahead := self._ahead()) is not None and ahead.steps <= self._runner.steps:
+            if ahead.hooked and self.live:
+                self._marks.forget_future()
+                return None
             self._marks.present += 1
             if ahead.kept:
                 self._go_to(ahead.snapshot)
@@ -206,13 +219,25 @@ class Past:
         self._happen(partial(self._inputs.witnesses[device].let_cancel, event))
 
     def wrote(self, address: int, data: bytes) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
 
     def cleared(self, address: int, size: int) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
 
     def asked(self, address: int, size: int) -> None:
-        self._disturbed |= self._runner.may_be_told
+        self._disturbed |= self._runner.may_be_told or self._native.in_hook
+
+    def hooks_begin(self) -> None:
+        """Hooks are about to be called, between two slices of a run."""
+        self._before_hooks = self._standing.all() if self.live else None
+
+    def hooks_end(self) -> bool:
+        """They were: whether they have changed the machine, which is then kept as it is now."""
+        before, self._before_hooks = self._before_hooks, None
+        if before is not None:
+            self._disturbed |= before != self._standing.all()
+            self._hooked |= self._disturbed and self._native.hooked_ahead
+        return self._disturbed
 
     @contextmanager
     def reset(self) -> Iterator[None]:
@@ -251,6 +276,8 @@ class Past:
 
     def next_mark(self) -> int:
         """Between slices: take a snapshot where it is time for one. Returns the step where the slice must end."""
+        if self._disturbed:
+            self._note_disturbance()
         ahead = self._let_come_again()
         due = NEVER
         if self.live:
@@ -275,9 +302,9 @@ class Past:
             self.end()
 
     def _note_disturbance(self) -> None:
-        self._disturbed = False
+        hooked, self._disturbed, self._hooked = self._hooked, False, False
         self._marks.forget_future()
-        self._add_mark(kept=True)
+        self._add_mark(kept=True, hooked=hooked)
 
     def _adapt_spacing(self) -> None:
         """As many steps as are repeated in about the same time, whatever the guest does; where snapshots take long, it
@@ -288,15 +315,15 @@ class Past:
         reached = (self._runner.steps - began_step) * repeated_ns // max(now_ns - began_ns, 1)
         self._spacing = min(max(reached, FEWEST), self._marks.spacing)
 
-    def _add_mark(self, kept: bool) -> None:
+    def _add_mark(self, kept: bool, hooked: bool = False) -> None:
         began_ns = time.perf_counter_ns()
-        self._marks.add(self._mark_here(kept))
+        self._marks.add(self._mark_here(kept, hooked))
         self._snapshot_ns = time.perf_counter_ns() - began_ns
 
-    def _mark_here(self, kept: bool) -> Mark:
+    def _mark_here(self, kept: bool, hooked: bool) -> Mark:
         teller = self._teller
         position = teller.position if isinstance(teller, Replay) else None
-        return Mark(self._take(), kept, position)
+        return Mark(self._take(), kept, position, hooked)
 
     # --- Going back --------------------------------------------------------------------------------------------------
 
@@ -317,7 +344,7 @@ class Past:
     def _step_back(self, count: int) -> Stop:
         self._teller.begin()
         target = self._runner.steps - count
-        if count < 0 or target < self.beginning:
+        if count < 0 or (count and target < self.beginning):
             raise ConfigurationError(f"step_back({count}): from 0 to {self._runner.steps - self.beginning:,}, which "
                                      f"is where the history begins")
         if count:
@@ -348,6 +375,8 @@ class Past:
             if hits:
                 *_, pc, hart, step = hits[0]
                 self._stand_at(step)
+                if self._harts[hart].pc != pc:
+                    self._let_come_again()      # hooks have sent it there
                 self._stand_before(pc)
             else:
                 come_back()
@@ -380,7 +409,7 @@ class Past:
         where it fails. Raises AskedToStop.
         """
         self._heed_requests()
-        here, present = self._mark_here(kept=False), self._marks[self._marks.present]
+        here, present = self._mark_here(kept=False, hooked=False), self._marks[self._marks.present]
 
         def come_back() -> None:
             self._be_at(here)
@@ -405,7 +434,7 @@ class Past:
             self._teller.end()
 
     def _stand_at(self, step: int) -> None:
-        number = self._marks.at_or_before(step)
+        number = max(self._marks.at_or_before(step), 0)     # of the first one the step may be that of a hook
         self._return_to(number)
         if step - self._marks[number].steps > FAR:
             self._run_to(step - NEAR)

@@ -49,7 +49,7 @@ class Fillable(Protocol):
     def is_full(self) -> bool: ...
 
     def make_room(self) -> bool:
-        """False where that cannot be."""
+        """Let what is recorded go where it is to go; False where that cannot be."""
 
 
 class Ceiling(NamedTuple):
@@ -350,10 +350,13 @@ class Runner(Stateful):
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
 
     def _make_room(self, limits: Limits, number: int) -> bool:
-        """What traces have recorded goes to their files. False where one has none, and is full."""
+        """What traces have recorded goes to their files. False where one has none, and is full.
+
+        While the past is repeated nothing is recorded: there is room enough.
+        """
         self.makes_room = True
         try:
-            return all([not trace.is_full or trace.make_room() for trace in self.traces])
+            return self._machine.silent or all([not trace.is_full or trace.make_room() for trace in self.traces])
         finally:
             self.makes_room = False
 

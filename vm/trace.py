@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from errno import ESPIPE
+from io import FileIO
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -13,11 +16,10 @@ from vm.display import html_table
 from vm.errors import ConfigurationError
 from vm.scatter import scatter
 from vm.scope import PRIVILEGES
+from vm.whole_file import naming
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import NDArray
 
     from vm.scope import Scope
@@ -27,6 +29,7 @@ Kind = Literal["instructions", "blocks", "branches", "memory", "traps", "mmio"]
 WhenFull = Literal["stop", "drop-oldest"]
 Consumer = Callable[["NDArray[Any]"], object]
 
+MOST_CAPACITY = 1 << 40
 SLACK = 64                          # records: a buffer with less room than that is full
 LEAST_CAPACITY = 2 * SLACK
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
@@ -64,10 +67,9 @@ class Trace:
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
                  when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
-                 refuse: Callable[[str], None], ended: Callable[[Trace], None]):
-        """As `Machine.trace` has it. `refuse(what)` raises where the machine is in the middle of something.
-
-        Raises ConfigurationError; OSError where the file cannot be written.
+                 refuse_in_run: Callable[[str], None], ended: Callable[[Trace], None]):
+        """As `Machine.trace` has it; `refuse_in_run(what)` raises while the machine runs. Raises ConfigurationError;
+        OSError where the file cannot be written.
         """
         if kind not in get_args(Kind):
             raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
@@ -77,18 +79,23 @@ class Trace:
             raise ConfigurationError("file= and consumer=: records go to one of them")
         if (file is not None or consumer is not None) and when_full != "stop":
             raise ConfigurationError(f"when_full={when_full!r}: a trace into a file has all of it")
+        if consumer is not None and not callable(consumer):
+            raise ConfigurationError(f"consumer={consumer!r}: it is called with an array of records")
+        if file is not None and not isinstance(file, (str, PathLike)):
+            raise ConfigurationError(f"file={file!r}: the path of a file to write")
         capacity = whole_number("capacity", capacity)
-        if capacity < LEAST_CAPACITY:
-            raise ConfigurationError(f"capacity={capacity}: at least {LEAST_CAPACITY} records")
+        if not LEAST_CAPACITY <= capacity <= MOST_CAPACITY:
+            raise ConfigurationError(f"capacity={capacity}: from {LEAST_CAPACITY} to {MOST_CAPACITY:,} records")
         self.kind = kind
         self.file = None if file is None else Path(file)
         self._dtype = DTYPES[kind]
         self._capacity = capacity
-        self._refuse = refuse
+        self._refuse_in_run = refuse_in_run
         self._ended = ended
         self._written = 0
+        self._giving = False
         self._consumer = consumer
-        self._stream: BinaryIO | None = None
+        self._stream: FileIO | None = None
         try:
             self._native: NativeRecorder = NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start,
                                                           min(addresses.stop, 2**64 - 1), scope,
@@ -97,9 +104,11 @@ class Trace:
             raise ConfigurationError(f"trace: {error}") from error
         if self.file is not None:
             try:
-                self._stream = self.file.open("wb")
-                self._stream.write(npy_header(self._dtype, 0))
-            except OSError:
+                self._stream = FileIO(self.file, "wb")
+                if not self._stream.seekable():
+                    raise OSError(ESPIPE, "cannot go back in it; a trace needs a regular file", str(self.file))
+                self._write(0, npy_header(self._dtype, 0))
+            except BaseException:
                 self._native.stop()
                 raise
 
@@ -134,44 +143,53 @@ class Trace:
         return self._native.full
 
     def clear(self) -> None:
-        """Forget what is recorded, but what is in a file. Raises MachineBusy as `stop`."""
-        self._refuse("clear")
+        """Forget what is recorded, but what is in a file."""
+        self._refuse_in_run("clear")
         self._native.clear()
 
     def stop(self) -> None:
-        """Record no more; what is recorded stays. Twice is harmless, and so is a machine that is closed.
-
-        Raises MachineBusy while the machine runs, but in a hook.
-        """
-        self._refuse("stop")
+        """Record no more; what is recorded stays. Twice is harmless: it tries again to write what it could not."""
+        self._refuse_in_run("stop")
         self._native.stop()
         self._ended(self)
-        self.make_room()
+        self._give()
         if self._stream is not None:
-            with self._stream as stream:
-                stream.seek(0)
-                stream.write(npy_header(self._dtype, self._written))
+            self._write(0, npy_header(self._dtype, self._written))
+            self._stream.close()
             self._stream = None
 
     def flush(self) -> bool:
-        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more.
-
-        Raises MachineBusy as `stop`.
-        """
-        self._refuse("flush")
-        return self.make_room()
+        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more."""
+        self._refuse_in_run("flush")
+        return self._give()
 
     def make_room(self) -> bool:
-        """`flush`, between two slices of a run."""
-        if self._stream is None and self._consumer is None:
-            return False
+        """The same for the run loop, between two slices."""
+        return self._give()
+
+    def _give(self) -> bool:
+        if (self._stream is None and self._consumer is None) or self._giving:
+            return False                    # a consumer has called what leads here
         records = self.array
-        if self._stream is not None:
-            self._stream.write(records.tobytes())
-        more = self._consumer is None or self._consumer(records) is not False
+        self._giving = True
+        try:
+            if self._stream is not None:
+                self._write(NPY_HEADER_BYTES + self._written * self._dtype.itemsize, records.tobytes())
+            more = self._consumer is None or self._consumer(records) is not False
+        finally:
+            self._giving = False
         self._written += len(records)
         self._native.clear()
         return more
+
+    def _write(self, place: int, data: bytes) -> None:
+        """Into the file. Where that fails, to write the same again goes on as if nothing had been written."""
+        assert self._stream is not None and self.file is not None
+        with naming(self.file):
+            self._stream.seek(place)
+            left = memoryview(data)
+            while left:
+                left = left[self._stream.write(left):]
 
     def __enter__(self) -> Trace:
         return self

@@ -69,7 +69,7 @@ class PartFile(io.FileIO):
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """An OSError from inside names this file, and no part of it."""
     try:
         yield

@@ -306,6 +306,66 @@ def test_damaged_tables_are_errors_of_the_guest(linux, shell):
     assert errors and linux.processes()[0] == task
 
 
+def test_a_log_of_another_size_is_damaged(shell, linux):
+    """Not one with most of its records gone."""
+    machine, kernel = shell.machine, linux._kernel()
+    ring = kernel.structure("printk_ringbuffer", kernel.tables.integer(kernel.address("prb")))
+    bits = ring.number("desc_ring.count_bits")
+    place = kernel.tables.physical(ring.address("desc_ring.count_bits"))
+    try:
+        machine.memory.write(place, (bits - 2).to_bytes(4, "little"))
+        with pytest.raises(vm.LinuxError, match="log is damaged"):
+            linux.dmesg()
+    finally:
+        machine.memory.write(place, bits.to_bytes(4, "little"))
+    assert linux.dmesg()
+
+
+def test_a_module_with_more_symbols_than_there_can_be_is_damaged(shell, linux):
+    machine, kernel = shell.machine, linux._kernel()
+    module = next(kernel.members(kernel.address("modules"), "module", "list"))
+    place = kernel.tables.physical(module.pointed("kallsyms", "mod_kallsyms").address("num_symtab"))
+    count = machine.memory.read(place, 4)
+    try:
+        machine.memory.write(place, b"\xff" * 4)
+        with pytest.raises(vm.LinuxError, match="symbols .* are damaged"):
+            linux.modules()
+    finally:
+        machine.memory.write(place, count)
+    assert linux.modules()
+
+
+def test_much_memory_is_read_in_one_go(shell, linux):
+    """Of the mapping of all RAM: the content is that at the physical addresses."""
+    size = 32 << 20
+    start = linux.processes()[0].address & -(2 << 20)
+    physical = linux._kernel().tables.physical(start)
+    assert linux.read(start, size) == shell.machine.memory.read(physical, size)
+
+
+@pytest.mark.parametrize(("call", "error"), [
+    (lambda linux: linux.read(0, -1), ValueError), (lambda linux: linux.read("x", 1), TypeError),
+    (lambda linux: linux.lookup("x"), TypeError), (lambda linux: linux.mappings("init"), TypeError)])
+def test_what_is_no_address_size_or_task_is_named(call, error, linux):
+    with pytest.raises(error, match=r"size=-1|address='x'|not str"):
+        call(linux)
+
+
+def test_a_profile_from_the_start_outlives_that_there_is_no_linux_yet():
+    """Paging is on before the kernel is mapped where it says."""
+    with vm.Machine(memory="256M") as machine:
+        machine.boot(*debian())
+        values = []
+        machine.on_csr("satp", lambda access: (values.append(access.value), machine.request_stop()), access="write")
+        while len(set(values)) < 3:
+            machine.run()
+        with machine.profile(1, symbols=machine.linux, call_frames=False) as profile:
+            machine.run(instructions=5)
+        with pytest.raises(vm.LinuxError):
+            machine.linux.lookup(machine.harts[0].pc)
+        assert len(profile) == 5 and len(profile.folded().splitlines()) > 0
+
+
 def test_a_panic_is_in_the_log_of_the_guest_that_hangs():
     with vm.Machine(memory="256M") as machine:
         load_linux(machine, "exit 1")

@@ -56,3 +56,22 @@ def test_what_is_wrong_is_said_in_one_line(guest, options, expected):
 def test_file_without_lines_is_named(guest, tmp_path):
     result = run(guest("exit-3"), "--lcov", tmp_path / "lcov", "--quiet")
     assert result.returncode == 1 and "has no lines of sources; compile it with -g" in result.stderr
+
+
+def test_lines_that_cannot_be_written_are_refused_before_the_run(guest, tmp_path):
+    """At the end all that was covered would be lost."""
+    result = run(guest("loop"), "--lcov", tmp_path / "lcov", "--memory", "2M")     # which never ends
+    assert result.returncode == 1 and "no lines of sources" in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) == 1 and not (tmp_path / "lcov").exists()
+
+
+@pytest.mark.parametrize("option", ["--lcov", "--drcov"])
+def test_files_are_of_a_program(option, guest, tmp_path):
+    result = run("--kernel", guest("loop"), option, tmp_path / "file", "--memory", "64M")
+    assert result.returncode == USAGE and f"{option} goes with a program" in result.stderr
+
+
+def test_a_full_disk_is_named_and_takes_nothing_else_along(tmp_path):
+    result = run(program(), "--drcov", "/dev/full", "--lcov", tmp_path / "lcov", "--memory", "2M")
+    assert result.returncode == 1 and result.stderr.splitlines()[-1] == "vm: /dev/full: No space left on device"
+    assert "17 blocks" in result.stderr and (tmp_path / "lcov").stat().st_size

@@ -72,3 +72,17 @@ def test_a_snapshot(guest, tmp_path):
     (("a.elf", "--symbols", "b+0xq"), "b+0xq")])
 def test_what_makes_no_sense(arguments, named):
     assert named in assert_fails_with_one_line(run("profile", *arguments, text=False), USAGE)
+
+
+def test_a_full_disk_is_named_and_takes_nothing_else_along(tmp_path):
+    result = run("profile", program(FRAME_POINTERS), "--svg", "/dev/full", "--folded", tmp_path / "folded", "--memory",
+                 "2M", "--top", 1, "--every", 97)
+    assert result.returncode == 1 and result.stderr.splitlines()[-1] == "vm: /dev/full: No space left on device"
+    assert "leaf" in result.stderr and (tmp_path / "folded").stat().st_size
+
+
+def test_a_kind_of_picture_that_there_is_not_is_refused_before_the_run(tmp_path):
+    pytest.importorskip("matplotlib")
+    result = run("profile", program(FRAME_POINTERS), "--png", tmp_path / "x.xyz", "--memory", "2M")
+    assert result.returncode == USAGE and "x.xyz: its name says what kind of picture" in result.stderr
+    assert len(result.stderr.splitlines()) == 1

@@ -1,8 +1,11 @@
 """`vm trace`: what is written in which format, and that a commit log is Spike's."""
 
 import io
+import signal
 import subprocess
+import time
 
+import click
 import numpy as np
 import pytest
 
@@ -11,6 +14,9 @@ from tests.cli.conftest import COMMAND
 from tests.conformance import spike
 from tests.conformance.test_directed import WHOLE, directed
 from tests.conformance.test_programs import HARTS, compiled
+from vm.cli.exit_codes import INTERRUPTED
+from vm.cli.places import refuse_unwritable
+from vm.cli.trace_formats import CHUNK
 
 USAGE = 2
 ATOMIC, STORE_CONDITIONAL = 0x2F, 3
@@ -78,3 +84,60 @@ def comparable(record: spike.Record) -> spike.Record:
 def test_what_is_wrong_is_said_in_one_line(guest, options, expected):
     result = run(guest("loop"), *options)
     assert result.returncode == USAGE and expected in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["npy", "text", "spike"])
+def test_a_full_disk_is_named(form, guest):
+    result = run(guest("loop"), "--format", form, "-o", "/dev/full", "--max-instructions", 1000, "--memory", "2M")
+    assert result.returncode == 1 and result.stderr.splitlines()[-1] == "vm: /dev/full: No space left on device"
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("place", ["5-5", "9-5", f"0-{2**64 + 1}"])
+def test_no_addresses_are_refused_before_a_file_is_touched(place, guest, tmp_path):
+    (tmp_path / "kept").write_text("kept")
+    result = run(guest("loop"), "--where", place, "-o", tmp_path / "kept", "--memory", "2M")
+    assert result.returncode == USAGE and f"--where {place}" in result.stderr
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_a_numpy_file_is_not_written_to_a_pipe(guest):
+    result = run(guest("loop"), "--format", "npy", "-o", "/dev/stdout", "--memory", "2M")
+    assert result.returncode == USAGE and "regular file" in result.stderr and result.stdout == ""
+
+
+def test_a_device_in_a_folder_that_cannot_be_written(monkeypatch):
+    """Like /dev/null, for who is not root."""
+    monkeypatch.setattr("os.access", lambda path, mode: path != "/dev")
+    refuse_unwritable(output="/dev/null")
+    monkeypatch.setattr("os.access", lambda path, mode: path != "/dev/null")
+    with click.Context(click.Command("trace")), pytest.raises(click.UsageError, match="/dev/null: cannot be written"):
+        refuse_unwritable(output="/dev/null")
+
+
+@pytest.mark.parametrize("form", ["npy", "text"])
+def test_ctrl_c_leaves_a_whole_file(form, guest, tmp_path):
+    """Each record is there once, and no line is cut."""
+    path = tmp_path / "t"
+    command = [*COMMAND, "trace", guest("loop"), "--memory", "2M", "--format", form, "-o", path]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and (not path.exists() or path.stat().st_size < 4 << 20):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == INTERRUPTED
+    if form == "npy":
+        steps = np.load(path)["step"]
+    else:
+        text = path.read_text()
+        assert text.endswith("\n")
+        steps = np.array([line.split()[1].removeprefix("step=") for line in text.splitlines()], dtype=int)
+    assert (steps == np.arange(len(steps))).all() and len(steps) > 10_000
+
+
+def test_a_log_longer_than_the_buffer_is_whole(guest, tmp_path):
+    """Of which memory's has to be emptied in the middle of the run, too."""
+    steps = CHUNK + 1000
+    result = run(guest("loop"), "--format", "spike", "-o", tmp_path / "log", "--max-instructions", steps, "--memory",
+                 "2M")
+    assert result.returncode == 124, result.stderr
+    assert (tmp_path / "log").read_text().count("\n") == steps

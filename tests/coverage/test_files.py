@@ -1,11 +1,17 @@
 """Files of coverage, read as their formats say."""
 
+import io
+import random
 import struct
+from types import SimpleNamespace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 import vm
-from tests.coverage.programs import program
+from tests.assembler import compile_elf
+from tests.coverage.programs import FLAGS, SCRIPT, START, program
+from vm.coverage.lcov import Executed, Function, Source, described
 
 
 @pytest.fixture(params=[4, 5])
@@ -89,3 +95,92 @@ def test_without_a_program_there_is_no_file(tmp_path):
         for write in (coverage.drcov, coverage.lcov):
             with pytest.raises(vm.ConfigurationError, match="no program was loaded"):
                 write(tmp_path / "file")
+
+
+OVERLOADED = """\
+int over(int x) { return x; }
+int over(long x) { return (int)x + 1; }
+template <typename T> int made(T x) { return over(x); }
+static inline int own(int x) { return x; }
+extern "C" int other(void);
+extern "C" int main() { return over(1) + over(2L) + over(3L) + made(1) + own(4) + other(); }
+"""
+
+def functions_of(tracefile: str, source: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Lines and counts by the names of a source's functions, each of which is there once."""
+    record, = (one for one in tracefile.split("end_of_record\n") if f"/{source}\n" in one)
+    rows = [line.partition(":")[::2] for line in record.splitlines()]
+    lines = [(name, int(line)) for kind, row in rows if kind == "FN" for line, _, name in [row.partition(",")]]
+    counts = [(name, int(count)) for kind, row in rows if kind == "FNDA" for count, _, name in [row.partition(",")]]
+    assert len(dict(lines)) == len(lines) and len(dict(counts)) == len(counts) == len(lines)
+    return dict(lines), dict(counts)
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path):
+    """By their symbols where they overload each other (Itanium C++ ABI); a tracefile has nothing but their names."""
+    sources = (("start.S", START), ("main.cpp", OVERLOADED), ("other.c", "int other(void) { return 5; }"))
+    with vm.Machine(memory="2M") as machine:
+        machine.load(compile_elf(sources, (*FLAGS, "-gdwarf-5"), SCRIPT))
+        with machine.coverage() as coverage:
+            machine.run()
+    coverage.lcov(tmp_path / "lcov")
+    lines, counts = functions_of((tmp_path / "lcov").read_text(), "main.cpp")
+    assert lines == {"_Z4overi": 1, "_Z4overl": 2, "made<int>": 3, "own": 4, "main": 6}
+    assert counts == {"_Z4overi": 2, "_Z4overl": 2, "made<int>": 1, "own": 1, "main": 1}
+
+
+def test_copies_of_a_function_are_one():
+    """Of what two units include, unless it stands at two lines."""
+    source = Source()
+    for name, symbol, line, count in (("f", "", 4, 2), ("f", "", 4, 3), ("g", "", 7, 1), ("g", "", 9, 1),
+                                      ("h", "_h1", 2, 0), ("h", "_h2", 2, 5)):
+        source.functions[Function(name, symbol, line, len(source.functions))] = count
+    lines, counts = functions_of("\n".join([*source.record("/x.c"), ""]), "x.c")
+    assert lines == {"_h1": 2, "_h2": 2, "f": 4, "g:7": 7, "g:9": 9}
+    assert counts == {"_h1": 0, "_h2": 5, "f": 5, "g:7": 1, "g:9": 1}
+
+
+def test_a_line_that_reaches_through_all_memory_is_counted_at_once():
+    """As a damaged table may say."""
+    assert Executed({0x10: 3, 0x20: 5, 1 << 40: 7}).most(0x11, 1 << 39) == 5
+    assert Executed({0x10: 3}).most(0x11, 1 << 63) == 0
+
+
+def test_an_entry_that_is_of_itself_has_what_it_says():
+    die = SimpleNamespace(offset=4, attributes={"DW_AT_name": SimpleNamespace(value=b"f"), "DW_AT_specification": None})
+    die.get_DIE_from_attribute = lambda reference: die
+    assert described(die) == ("f", "", -1, 0)
+
+
+def test_damaged_lines_are_one_error(tmp_path):
+    """Whatever the library that reads them makes of it."""
+    data, chance = program().read_bytes(), random.Random(1)
+    places = [(section["sh_offset"], section["sh_size"]) for section in ELFFile(io.BytesIO(data)).iter_sections()
+              if section.name.startswith(".debug")]
+    errors = 0
+    for _ in range(150):
+        damaged = bytearray(data)
+        for start, size in chance.choices(places, k=6):
+            damaged[start + chance.randrange(size)] = chance.choice((0, 0x80, 0xFF))
+        (tmp_path / "damaged.elf").write_bytes(damaged)
+        with vm.Machine(memory="2M") as machine:
+            machine.load(tmp_path / "damaged.elf")
+            with machine.coverage() as coverage:
+                machine.run(instructions=10)
+            try:
+                coverage.lcov(tmp_path / "lcov")
+            except vm.LoadError as error:
+                assert "damaged debug information" in str(error) or "no lines" in str(error)
+                errors += 1
+    assert errors > 10
+
+
+def test_names_that_are_no_text_can_be_printed(tmp_path):
+    """As a symbol with a byte that is no UTF-8."""
+    data = program().read_bytes()
+    (tmp_path / "x.elf").write_bytes(data.replace(b"\0twice\0", b"\0tw\xe9ce\0"))
+    with vm.Machine(memory="2M") as machine:
+        machine.load(tmp_path / "x.elf")
+        with machine.coverage() as coverage:
+            machine.run()
+    assert "tw?ce" in str(coverage).encode().decode() and "tw?ce" in coverage._repr_html_().encode().decode()

@@ -193,3 +193,41 @@ def test_notebook(profile):
 def test_what_samples_are_not_put_together_by(profile):
     with pytest.raises(vm.ConfigurationError, match="'hart', 'process', 'privilege'"):
         profile.folded(by="core")
+
+
+class Namer:
+    def __init__(self, name):
+        self.name = name
+
+    def name_of(self, address: int):
+        return self.name
+
+
+def test_names_that_are_no_text_can_be_printed(guest):
+    """As a symbol with a byte that is no UTF-8, which is read as a surrogate."""
+    g = guest("li s1, 100\n1: addi s1, s1, -1\nbnez s1, 1b\nwfi\nj .")
+    with g.machine.profile(10, symbols=Namer("caf\udce9;x")) as profile:
+        g.run()
+    for text in (str(profile), profile.folded(), profile.svg(), profile._repr_html_(), profile.perfetto(),
+                 profile.firefox()):
+        assert "caf?" in text.encode().decode()
+
+
+def test_who_knows_later_is_asked_again(guest):
+    """As a kernel that comes while the profile is taken."""
+    g, namer = guest("call f\n1: j 1b\nf: j f"), Namer(None)
+    with g.machine.profile(10, symbols=namer, call_frames=False) as profile:
+        g.hart.pc = 0x8001_0000                 # where the program has no name
+        g.memory.write(0x8001_0000, bytes.fromhex("6f000000"))
+        g.run(30)
+        assert "0x80010000" in profile.folded()
+    namer.name = "late"
+    assert profile.folded() == "late 30\n"
+
+
+def test_who_names_by_something_else_is_told(guest):
+    g = guest("1: j 1b")
+    with g.machine.profile(10, symbols=Namer(5)) as profile:
+        g.run(30)
+    with pytest.raises(TypeError, match=r"name_of\(0x80000000\) .* is 5"):
+        profile.folded()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+
+if TYPE_CHECKING:
+    from vm.coverage.coverage import Coverage
 
 EXAMPLES = """\b
 Examples:
@@ -40,20 +44,32 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
     """
     refuse_unwritable(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
+    from vm.coverage.lcov import refuse_without_lines
 
     with (machine_of(file, **options) as machine,
           machine.coverage(where=place_in(machine.program, where),
                            privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):
-        try:
-            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
-        finally:                            # also after Ctrl-C
-            taken.stop()
-            if drcov is not None:
-                taken.drcov(drcov)
+        program = machine.program
+        if program is None and (drcov or lcov):
+            raise click.UsageError(f"{'--drcov' if drcov else '--lcov'} goes with a program, whose file says where its "
+                                   f"code is from; {file or options['kernel']} is a kernel or a snapshot",
+                                   click.get_current_context())
+        if program is not None and lcov:
+            refuse_without_lines(program)   # now: at the end what was covered would be lost
+        with ExitStack() as at_the_end:     # also after Ctrl-C; the last one first, whatever becomes of the others
             if lcov is not None:
-                taken.lcov(lcov)
-            if functions or not quiet:
-                click.echo(taken.table(None if functions else 0), err=True)
-            if opcodes:
-                for histogram in (taken.extensions(), taken.opcodes()):
-                    click.echo("\n".join(f"{count:>16,}  {name}" for name, count in histogram.items()), err=True)
+                at_the_end.callback(taken.lcov, lcov)
+            if drcov is not None:
+                at_the_end.callback(taken.drcov, drcov)
+            at_the_end.callback(tell, taken, functions or None if quiet else functions, opcodes)
+            at_the_end.callback(taken.stop)
+            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
+
+
+def tell(taken: Coverage, functions: bool | None, opcodes: bool) -> None:
+    """What was covered, on standard error. `functions`: whether they are listed; None: not even how much there is."""
+    if functions is not None:
+        click.echo(taken.table(None if functions else 0), err=True)
+    if opcodes:
+        for histogram in (taken.extensions(), taken.opcodes()):
+            click.echo("\n".join(f"{count:>16,}  {name}" for name, count in histogram.items()), err=True)

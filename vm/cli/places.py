@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from typing import TYPE_CHECKING
 
 import click
 
+from vm.whole_file import naming
+
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from vm.loaders import Program
 
 PRIVILEGES = {"user": 0, "supervisor": 1, "machine": 3}
@@ -25,13 +30,32 @@ def place_in(program: Program | None, text: str | None) -> range | str | None:
         raise click.UsageError(f"--where {text}: is no function{of}, and no addresses, as in 0x80000000-0x80001000",
                                click.get_current_context())
     start, end = (int(number, 0) for number in found.groups())
+    if not start < end <= 1 << 64:
+        raise click.UsageError(f"--where {text}: A-B is from A up to and without B, in 64 bits",
+                               click.get_current_context())
     return range(start, end)
 
 
 def refuse_unwritable(**paths: str | None) -> None:
     """Raises UsageError now: at the end what is to be written would be lost. Paths by the names of their options."""
     for name, path in paths.items():
-        folder = os.path.dirname(path or "") or "."
-        if path and not os.access(folder, os.W_OK):
-            raise click.UsageError(f"--{name} {path}: no folder that can be written: {folder}",
-                                   click.get_current_context())
+        if not path:
+            continue
+        folder = os.path.dirname(path) or "."
+        there = os.path.exists(path)        # also a device like /dev/null, in a folder where no file can be made
+        if not os.access(path if there else folder, os.W_OK):
+            what = "cannot be written" if there else f"no folder that can be written: {folder}"
+            raise click.UsageError(f"--{name} {path}: {what}", click.get_current_context())
+
+
+class NamedFile(io.FileIO):
+    """A file to write, whose errors name it."""
+
+    def write(self, data: Buffer) -> int:
+        with naming(self.name):
+            return super().write(data)
+
+
+def open_to_write(path: str) -> io.BufferedWriter:
+    with naming(path):
+        return io.BufferedWriter(NamedFile(path, "w"))

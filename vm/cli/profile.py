@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
 from vm.cli.places import refuse_unwritable
+from vm.whole_file import naming
 
 if TYPE_CHECKING:
     from vm.profiling.profile import Profile
@@ -82,25 +84,26 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
     from vm.cli.session import run_to_end
 
     if files["png"]:
-        from vm.profiling.picture import drawing
+        from vm.profiling.picture import refuse_undrawable
 
-        drawing()                           # now: at the end the profile would be lost
+        refuse_undrawable(files["png"])     # now: at the end the profile would be lost
     with (machine_of(file, **options) as machine,
           machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
-        try:
-            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
-        finally:                            # also after Ctrl-C
-            write(taken, files, by)
+        with ExitStack() as at_the_end:     # also after Ctrl-C; the last one first, whatever becomes of the others
+            for name, path in files.items():
+                if path:
+                    at_the_end.callback(write, taken, name, path, by)
             if not quiet:
-                click.echo(taken.table(top), err=True)
+                at_the_end.callback(lambda: click.echo(taken.table(top), err=True))
+            return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
 
 
-def write(taken: Profile, files: dict[str, str | None], by: tuple[Any, ...]) -> None:
-    """The files that are wanted, by the names of their options."""
+def write(taken: Profile, name: str, path: str, by: tuple[Any, ...]) -> None:
+    """The file that is wanted by the option of this name."""
     made = {"folded": lambda: taken.folded(by), "svg": lambda: taken.svg(by), "perfetto": taken.perfetto,
             "firefox": taken.firefox}
-    for name, make in made.items():
-        if path := files[name]:
-            Path(path).write_text(make(), encoding="utf-8", errors="replace")
-    if path := files["png"]:
+    if name == "png":
         taken.png(path, by)
+        return
+    with naming(path):
+        Path(path).write_text(made[name](), encoding="utf-8", errors="replace")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+from vm.cli.places import PRIVILEGES, open_to_write, place_in, refuse_unwritable
 
 if TYPE_CHECKING:
     from vm.trace import Kind
@@ -62,8 +63,12 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         machine = stack.enter_context(machine_of(file, **options))
         scope: dict[str, Any] = {"where": place_in(machine.program, where),
                                  "privilege": None if privilege is None else PRIVILEGES[privilege]}
-        stream: Any = (sys.stderr if output is None else stack.enter_context(
-            open(output, "wb") if form == "npy" else open(output, "w", encoding="utf-8")))
+        stream: Any = sys.stderr if output is None else stack.enter_context(open_to_write(output))
+        if form == "npy" and not stream.seekable():
+            raise click.UsageError(f"--output {output}: a NumPy file is gone back in at the end: name a regular file",
+                                   click.get_current_context())
+        if output is not None and form != "npy":
+            stream = stack.enter_context(TextIOWrapper(stream, encoding="utf-8"))
         writers: dict[str, type[Writer]] = {"npy": NpyFile, "text": TextLines, "spike": SpikeLog}
         writer = writers[form](stream, kind, limit)
         stack.enter_context(writer.traces(machine, scope))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,21 @@ if TYPE_CHECKING:
     from vm.trace import Kind, Trace
 
 CHUNK = 1 << 18                     # records between two writes
+PIECE = 1 << 12                     # of them, which are written whole or not at all
+INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 NO_REGISTER, FIRST_F = 255, 32      # in a record
 WRITE = 2                           # its `access`
 LARGEST = 8                         # access that has a value, in bytes
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Signals that end the command wait until this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Writer(ABC):
@@ -29,6 +42,7 @@ class Writer(ABC):
         self._stream = stream
         self._kind: Kind = kind
         self._left = limit
+        self._given = 0                 # how many of the records at hand are written: an interrupt lets them come again
         self.count = 0
 
     @contextmanager
@@ -42,12 +56,18 @@ class Writer(ABC):
         return CHUNK if self._left is None else max(LEAST_CAPACITY, min(CHUNK, self._left + SLACK))
 
     def _take(self, records: NDArray[Any]) -> bool:
-        records = records[:self._left]
-        self.write(records)
-        self.count += len(records)
-        if self._left is not None:
-            self._left -= len(records)
-        return self._left is None or self._left > 0
+        records = records[self._given:]
+        while len(records) and self._left != 0:
+            piece = records[:PIECE if self._left is None else min(PIECE, self._left)]
+            with uninterrupted() if self._stream.seekable() else nullcontext():     # a pipe may take for ever
+                self.write(piece)
+                self.count += len(piece)
+                self._given += len(piece)
+                if self._left is not None:
+                    self._left -= len(piece)
+            records = records[len(piece):]
+        self._given = 0
+        return self._left != 0
 
     @abstractmethod
     def write(self, records: NDArray[Any]) -> None: ...
@@ -63,10 +83,12 @@ class NpyFile(Writer):
 
     @contextmanager
     def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
-        with super().traces(machine, scope):
-            yield
-        self._stream.seek(0)
-        self._stream.write(npy_header(DTYPES[self._kind], self.count))
+        try:
+            with super().traces(machine, scope):
+                yield
+        finally:                        # also after Ctrl-C
+            self._stream.seek(0)
+            self._stream.write(npy_header(DTYPES[self._kind], self.count))
 
 
 class TextLines(Writer):
@@ -94,7 +116,7 @@ class SpikeLog(Writer):
             self._accesses.setdefault(record[0], []).append(record[1:])
 
     def write(self, records: NDArray[Any]) -> None:
-        self._memory.flush()
+        self._memory.make_room()
         for step, pc, word, hart, privilege, register, trapped, value in records[
                 ["step", "pc", "instruction", "hart", "privilege", "register", "trapped", "value"]].tolist():
             accesses = self._accesses.pop(step, [])

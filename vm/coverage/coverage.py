@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vm.coverage.code import Code, Pages
-from vm.display import html_table
-from vm.errors import ConfigurationError
+from vm.display import html_table, printable
+from vm.errors import ConfigurationError, MachineUnusable
 from vm.loaders import Program, Symbols
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
@@ -73,34 +74,34 @@ class Coverage:
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
-                 refuse: Callable[[str], None] | None = None):
-        """`visits` are counted in addition to those of the recorder, which is in a machine.
-
-        refuse(what): raises where that is in the middle of something.
+                 refuse_in_run: Callable[[str], None] | None = None):
+        """`visits` are counted in addition to those of the recorder, which is left alone while its machine runs:
+        `refuse_in_run(what)` raises then.
         """
         self._counted = visits
         self._pages = pages
         self._program = program
         self._extensions = extensions
         self._recorder = recorder
-        self._refuse = refuse
+        self._refuse_in_run = refuse_in_run
 
     def stop(self) -> None:
         """Count no more; what was counted stays. Twice is harmless."""
-        if self._recorder is None:
+        recorder = self._recorder_for("stop")
+        if recorder is None:
             return
-        self._refuse_now("stop")
         self._counted = self._visits()
-        self._recorder.stop()
+        recorder.stop()
         self._recorder = None
-        self._pages = partial(Pages, kept=self._kept())
+        with suppress(MachineUnusable):         # which says so when code is asked for
+            self._pages = partial(Pages, kept=self._kept())
 
     def clear(self) -> None:
         """Forget what was counted."""
-        self._refuse_now("clear")
+        recorder = self._recorder_for("clear")
         self._counted = Counter()
-        if self._recorder is not None:
-            self._recorder.clear()
+        if recorder is not None:
+            recorder.clear()
 
     def __enter__(self) -> Coverage:
         return self
@@ -118,15 +119,15 @@ class Coverage:
 
     # --- Counts ------------------------------------------------------------------------------------------------------
 
-    def _refuse_now(self, what: str) -> None:
-        """Raise MachineBusy while the machine counts, but in a hook."""
-        if self._recorder is not None and self._refuse is not None:
-            self._refuse(what)
+    def _recorder_for(self, what: str) -> NativeRecorder | None:
+        """It, if it counts still. Raises MachineBusy while the machine runs."""
+        if self._recorder is not None and self._refuse_in_run is not None:
+            self._refuse_in_run(what)
+        return self._recorder
 
     def _visits(self) -> Counter[Visit]:
-        self._refuse_now("coverage")
-        visits = Counter(self._counted)
-        for *visit, count in [] if self._recorder is None else self._recorder.visits():
+        visits, recorder = Counter(self._counted), self._recorder_for("counts")
+        for *visit, count in [] if recorder is None else recorder.visits():
             visits[Visit(*visit)] += count
         return visits
 
@@ -252,14 +253,15 @@ class Coverage:
 
     def table(self, count: int | None = None) -> str:
         """The functions, as text."""
-        rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {line.name}" for line in self.functions()[:count])
+        rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {printable(line.name)}"
+                for line in self.functions()[:count])
         return "\n".join((self._summary(), f"{'calls':>14}  {'instructions':>16}  function", *rows))
 
     def __str__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
-        functions = [(line.name, f"{line.instructions:,} in {line.calls:,} calls")
+        functions = [(printable(line.name), f"{line.instructions:,} in {line.calls:,} calls")
                      for line in self.functions()[:SHOWN]]
         extensions = [(name, f"{count:,}") for name, count in self.extensions().items()]
         return html_table(repr(self)[1:-1], [*functions, *extensions])
@@ -271,7 +273,7 @@ def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   refuse: Callable[[str], None]) -> Coverage:
+                   refuse_in_run: Callable[[str], None]) -> Coverage:
     """As `Machine.coverage`."""
     try:
         recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
@@ -279,4 +281,4 @@ def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subjec
     except (ValueError, MemoryError) as error:
         raise ConfigurationError(f"coverage: {error}") from error
     return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, refuse)
+                    recorder, refuse_in_run)

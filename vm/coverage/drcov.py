@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vm.coverage.module import module_of
+from vm.whole_file import naming
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -53,7 +54,8 @@ def write_drcov(path: str | PathLike[str], blocks: Iterable[range], program: Pro
              *(f"{number:>3}, {place.base:#018x}, {place.end:#018x}, {place.entry:#018x}, {place.path}"
                for number, place in enumerate(places)),
              f"BB Table: {len(entries)} bbs", ""]
-    Path(path).write_bytes("\n".join(lines).encode("utf-8", "surrogateescape") + b"".join(entries))
+    with naming(path):
+        Path(path).write_bytes("\n".join(lines).encode("utf-8", "surrogateescape") + b"".join(entries))
 
 
 def pieces(block: range) -> Iterator[tuple[int, int]]:

@@ -27,8 +27,10 @@ class EdgeMap:
       written, and copied to a fuzzer's shared memory.
     """
 
-    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope, may_stop: Callable[[], None]):
-        """As `Machine.edge_map` has it. Raises ConfigurationError."""
+    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope,
+                 refuse_in_run: Callable[[str], None]):
+        """As `Machine.edge_map` has it; `refuse_in_run(what)` raises while the machine runs. Raises ConfigurationError.
+        """
         bits = whole_number("bits", bits)
         if not LEAST_BITS <= bits <= MOST_BITS:
             raise ConfigurationError(f"bits={bits}: from {LEAST_BITS} to {MOST_BITS}")
@@ -37,7 +39,7 @@ class EdgeMap:
                                           min(addresses.stop, 2**64 - 1), scope, False)
         except (ValueError, MemoryError) as error:
             raise ConfigurationError(f"edge_map: {error}") from error
-        self._may_stop = may_stop
+        self._refuse_in_run = refuse_in_run
         self.array: NDArray[np.uint8] = np.frombuffer(self._native, np.uint8)
 
     def clear(self) -> None:
@@ -46,7 +48,7 @@ class EdgeMap:
 
     def stop(self) -> None:
         """Count no more; the array stays. Twice is harmless."""
-        self._may_stop()
+        self._refuse_in_run("stop")
         self._native.stop()
 
     def __len__(self) -> int:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from vm.errors import LinuxError
+from vm.arguments import integer, refuse_other
+from vm.errors import GuestError, LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
@@ -75,7 +76,7 @@ class LinuxGuest:
         named, or what is in memory of the symbols for dynamic linking; else "busybox+0x1f00", where 0x1f00 is the
         offset in the file. None for what has no name.
         """
-        kernel = self._kernel()
+        kernel, address = self._kernel(), integer("address", address)
         if address & KERNEL_HALF:
             return kernel.known.symbols.lookup(address) or name_in_module(kernel, address)
         if task is None or task.page_table is None:
@@ -93,15 +94,23 @@ class LinuxGuest:
         return f"{name}:{symbol}" if symbol else f"{name}+{address - mapping.start + mapping.offset:#x}"
 
     def name_of(self, address: int) -> str | None:
-        """The function of the kernel or a module that a virtual address is in, as `Machine.profile(symbols=)` asks."""
+        """The function of the kernel or a module that a virtual address is in, as `Machine.profile(symbols=)` asks.
+
+        None also where there is no Linux yet, or what it says of itself is damaged.
+        """
         if not address & KERNEL_HALF:
             return None
-        found = self.lookup(address)
+        try:
+            found = self.lookup(address)
+        except GuestError:
+            return None
         return found and (found.rpartition("+0x")[0] or found)
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""
-        kernel = self._kernel()
+        kernel, address = self._kernel(), integer("address", address)
+        if integer("size", size) < 0:
+            raise ValueError(f"size={size}: must not be negative")
         if task is None or task.page_table is None:
             return kernel.tables.read(address, size)
         self._memory_of(kernel, task)
@@ -118,6 +127,7 @@ class LinuxGuest:
 
     def _memory_of(self, kernel: Kernel, task: Task) -> Structure:
         """The mm_struct of a task that is there still."""
+        refuse_other("a task is one of those that processes() and threads() gave", task, Task)
         if task.page_table is None:
             raise LinuxError(f"{task!r} is a thread of the kernel's: it has no memory of its own")
         if not any(one.at == task.address and one.number("pid") == task.pid for one in threads(kernel)):

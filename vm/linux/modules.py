@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vm.errors import LinuxError
 from vm.linux.kernel import Kernel, Structure
 from vm.loaders.symbols import ENTRY, Symbols
 
 STATES = ("Live", "Loading", "Unloading")       # enum module_state, as /proc/modules has it
 UNFORMED = len(STATES)      # has no name yet
+MOST_SYMBOLS, MOST_TEXT = 1 << 20, 64 << 20     # of a module
 OWN_REFERENCE = 1           # MODULE_REF_BASE: what a module that nobody uses counts
 
 
@@ -67,9 +69,13 @@ def symbols_of_module(one: Structure) -> Symbols:
     if table is None:
         return Symbols()
     count, read = table.number("num_symtab"), one.kernel.tables.read
+    if count > MOST_SYMBOLS:
+        raise LinuxError(f"the symbols of the kernel's module at {one.at:#x} are damaged: {count:,} of them")
     entries = read(table.number("symtab"), count * ENTRY.size)
     ends = [ENTRY.unpack_from(entries, ENTRY.size * number)[0] for number in range(count)]
     last = max(ends, default=0)
+    if last > MOST_TEXT:
+        raise LinuxError(f"the symbols of the kernel's module at {one.at:#x} are damaged: {last:,} bytes of names")
     strings = table.number("strtab")
     size = last + len(one.kernel.tables.text(strings + last).encode()) + 1 if count else 0
     return Symbols(entries, read(strings, size))

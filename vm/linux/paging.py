@@ -64,13 +64,13 @@ class PageTables:
 
     def read(self, address: int, size: int) -> bytes:
         """RAM, across pages."""
-        data = b""
+        parts = []
         while size > 0:
             part = min(size, PAGE_SIZE - address % PAGE_SIZE)
-            data += self.memory.view(self.physical(address), part)     # a read() of a device would have side effects
+            parts.append(self.memory.view(self.physical(address), part))    # a read() of a device has side effects
             address += part
             size -= part
-        return data
+        return b"".join(parts)
 
     def integer(self, address: int, size: int = 8) -> int:
         """Little-endian, unsigned."""

@@ -46,6 +46,8 @@ def read_log(kernel: Kernel) -> list[LogRecord]:
     at, last = (ring.number(f"desc_ring.{end}_id.counter") & ID_MASK for end in ("tail", "head"))
     if (last - at & ID_MASK) >= count:
         raise LinuxError("the kernel's log is damaged: its ring has more records than places")
+    if state_of(descriptor_of(ring, at, count)) & ID_MASK != at:
+        raise LinuxError("the kernel's log is damaged: its oldest record is not where its ring says")
     found = []
     for number in range((last - at & ID_MASK) + 1):
         record = read_record(ring, at + number & ID_MASK, count)
@@ -54,12 +56,21 @@ def read_log(kernel: Kernel) -> list[LogRecord]:
     return found
 
 
+def descriptor_of(ring: Structure, identity: int, count: int) -> Structure:
+    """Of the record of a number."""
+    size = ring.kernel.types.size("prb_desc")
+    return ring.kernel.structure("prb_desc", ring.number("desc_ring.descs") + identity % count * size)
+
+
+def state_of(descriptor: Structure) -> int:
+    return descriptor.number("state_var.counter") & (1 << 64) - 1
+
+
 def read_record(ring: Structure, identity: int, count: int) -> LogRecord | None:
     """The record of a number; None where it is not written yet, was given up, or has lost its text."""
     kernel, place = ring.kernel, identity % count
-    descriptor = kernel.structure("prb_desc", ring.number("desc_ring.descs")
-                                  + place * kernel.types.size("prb_desc"))
-    state = descriptor.number("state_var.counter") & (1 << 64) - 1
+    descriptor = descriptor_of(ring, identity, count)
+    state = state_of(descriptor)
     if state & ID_MASK != identity or state >> STATE_SHIFT not in (COMMITTED, FINALIZED):
         return None
     info = kernel.structure("printk_info", ring.number("desc_ring.infos") + place * kernel.types.size("printk_info"))

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from vm.display import printable
 from vm.errors import ConfigurationError, LoadError
 from vm.loaders.common import Program, read_file
 from vm.loaders.elf import FILE_OVERHEAD, PT_LOAD, Elf, read_headers
@@ -69,9 +70,21 @@ class Names:
     def function(self, address: int) -> str | None:
         """The name of the function that an address is in, if anybody knows."""
         if address not in self._told:
-            names = (source.name_of(address) for source in self._sources)
+            names = (told_by(source, address) for source in self._sources)
             self._told[address] = next((name for name in names if name), None)
         return self._told[address]
+
+    def ask_again(self) -> None:
+        """For what nobody knew: a kernel may have come that knows its own."""
+        self._told = {address: name for address, name in self._told.items() if name is not None}
+
+
+def told_by(source: KnowsNames, address: int) -> str | None:
+    """What it says, as text that can be printed. Raises TypeError for what is none."""
+    name = source.name_of(address)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name_of({address:#x}) of {source!r} is {name!r}: must be a name or None")
+    return name and printable(name)
 
 
 def named_sources(symbols: object) -> list[KnowsNames]:

@@ -9,6 +9,7 @@ from typing import Any
 from vm.errors import ConfigurationError
 from vm.profiling.flame import boxes, color, shortened
 from vm.profiling.tree import Node
+from vm.whole_file import naming
 
 INCHES, INCHES_A_ROW, DPI = 12.0, 0.22, 150
 LETTERS = 160                               # as many fit into the whole width
@@ -26,8 +27,21 @@ def drawing() -> tuple[Any, Any]:
     return Figure, Rectangle
 
 
+def refuse_undrawable(path: str | os.PathLike[str]) -> None:
+    """Raise ConfigurationError where no picture of that name can be drawn."""
+    figure_class, _ = drawing()
+    kinds = figure_class().canvas.get_supported_filetypes()
+    kind = os.fsdecode(path).rpartition("/")[2].rpartition(".")[2].lower()
+    if kind not in kinds:
+        raise ConfigurationError(f"{os.fsdecode(path)}: its name says what kind of picture it is, such as .png; there "
+                                 f"are {', '.join(sorted(kinds))}")
+
+
 def write_picture(root: Node, subtitle: str, path: str | os.PathLike[str]) -> None:
-    """Write it in the format that the name says, such as .png. Raises ConfigurationError without matplotlib."""
+    """Write it in the format that the name says, such as .png. Raises ConfigurationError for another, and without
+    matplotlib.
+    """
+    refuse_undrawable(path)
     figure_class, rectangle_class = drawing()
     drawn = list(boxes(root, NARROWEST))
     levels = 1 + max((box.level for box in drawn), default=0)
@@ -45,4 +59,5 @@ def write_picture(root: Node, subtitle: str, path: str | os.PathLike[str]) -> No
     axes.set_title(subtitle, fontsize=9, loc="left")
     for spine in axes.spines.values():
         spine.set_visible(False)
-    figure.savefig(path)
+    with naming(path):
+        figure.savefig(path)

@@ -54,6 +54,7 @@ class Profile:
     def stop(self) -> None:
         """Take no more samples. Twice is harmless."""
         self._end()
+        self._names.ask_again()
 
     def __enter__(self) -> Profile:
         return self
@@ -202,7 +203,7 @@ GROUPS: dict[str, Callable[[Sample], str]] = {
 
 
 def checked(by: By) -> tuple[Group, ...]:
-    groups: tuple[Any, ...] = (by,) if isinstance(by, str) else tuple(by)
+    groups: tuple[Any, ...] = tuple(by) if isinstance(by, (list, tuple)) else (by,)
     for group in groups:
         if group not in get_args(Group):
             raise ConfigurationError(f"by={by!r}: it is {', '.join(map(repr, get_args(Group)))}, or several of them")

@@ -19,9 +19,12 @@ cdef class NativeMachine:
     cdef readonly object waiting    # (what is called, with what), of an event for many: a deque
     cdef public tuple subjects      # what these are called with, by the number of the hart
     cdef readonly bint in_hook
+    cdef readonly bint hooked_ahead     # the last one was called before an instruction, that is the next one
+    cdef public object onlooker     # has hooks_begin(), and hooks_end(): whether it wants the slice to end; or None
     cdef uint64_t restores  # how often the machine went to another state
 
     cdef bint is_usable(self) noexcept
-    cdef object call_hooks(self)
+    cdef object call_hooks(self, bint* ends_slice)
+    cdef int tell_hooks(self) except -1
     cdef int call_waiting(self) except -1
     cdef void add(self, Cpu* cpu, object owner) except *

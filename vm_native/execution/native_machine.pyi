@@ -52,6 +52,8 @@ class NativeMachine:
     waiting: deque[tuple[Callable[[Any], object], Any]]
     subjects: tuple[Any, ...]
     in_hook: bool
+    hooked_ahead: bool
+    onlooker: Any
     def add_watch(
         self,
         address: int,

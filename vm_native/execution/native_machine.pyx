@@ -321,39 +321,52 @@ cdef class NativeMachine:
         for hart in self.harts:
             hart.forget_memory()
 
-    cdef object call_hooks(self):
+    cdef object call_hooks(self, bint* ends_slice):
         """Tell hooks of the events that wait, in their order. What one raises is returned, and the others wait on."""
+        onlooker = self.onlooker
+        raised = None
+        try:
+            if onlooker is not None:
+                onlooker.hooks_begin()
+            self.in_hook = True
+            self.tell_hooks()
+        except BaseException as error:
+            raised = error
+        self.in_hook = False
+        try:
+            if onlooker is not None and onlooker.hooks_end():
+                ends_slice[0] = True
+        except BaseException as error:
+            raised = raised or error
+        return raised
+
+    cdef int tell_hooks(self) except -1:
         cdef Probes* probes = &self.machine.probes
         cdef Event* event
-        self.in_hook = True
-        try:
-            while self.waiting:             # behind one that has raised
+        while self.waiting:             # behind one that has raised
+            self.call_waiting()
+        while probes.event_next < probes.event_count:
+            event = &probes.events[probes.event_next]
+            probes.event_next += 1
+            hook = self.hooks.get(event.id)     # one of the others may have taken it away
+            if hook is None:
+                continue
+            subject = self.subjects[event.hart]
+            self.hooked_ahead = event.kind in (EVENT_EXECUTE, EVENT_CALL, EVENT_BLOCK)
+            if event.kind == EVENT_EXECUTE:
+                hook(subject)
+                continue
+            if event.kind in (EVENT_CALL, EVENT_BLOCK):
+                hook(subject)
+            elif event.kind in (EVENT_READ, EVENT_WRITE):
+                hook(subject, event.pc, event.address, event.size, event.value, event.old,
+                     event.kind == EVENT_WRITE)
+            else:
+                hook(subject, event.pc, event.address, event.size, event.value, event.old)
+            while self.waiting:
                 self.call_waiting()
-            while probes.event_next < probes.event_count:
-                event = &probes.events[probes.event_next]
-                probes.event_next += 1
-                hook = self.hooks.get(event.id)     # one of the others may have taken it away
-                if hook is None:
-                    continue
-                subject = self.subjects[event.hart]
-                if event.kind == EVENT_EXECUTE:
-                    hook(subject)
-                    continue
-                if event.kind in (EVENT_CALL, EVENT_BLOCK):
-                    hook(subject)
-                elif event.kind in (EVENT_READ, EVENT_WRITE):
-                    hook(subject, event.pc, event.address, event.size, event.value, event.old,
-                         event.kind == EVENT_WRITE)
-                else:
-                    hook(subject, event.pc, event.address, event.size, event.value, event.old)
-                while self.waiting:
-                    self.call_waiting()
-        except BaseException as error:
-            return error
-        finally:
-            self.in_hook = False
         forget_events(&self.machine)
-        return None
+        return 0
 
     cdef int call_waiting(self) except -1:
         hook, what = self.waiting.popleft()

@@ -169,10 +169,11 @@ cdef class Scheduler:
     cdef int call_hooks(self, int code) noexcept:
         """The same, once."""
         cdef uint64_t restores = self.owner.restores
+        cdef bint ends_slice = False
         self.settle()
         if code == STOP_HOOK:
             code = STOP_NONE
-        error = self.owner.call_hooks()
+        error = self.owner.call_hooks(&ends_slice)
         if self.owner.restores != restores:
             code = STOP_NONE                # which was of another state
         if error is not None:
@@ -181,6 +182,8 @@ cdef class Scheduler:
             return STOP_RAISED
         if not self.owner.is_usable():      # a hook has forked this process, or closed the machine
             return STOP_REQUESTED
+        if ends_slice and code in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
+            return STOP_HOOK
         return code if self.owner.restores == restores else STOP_HOOK
 
     cdef bint handler_raised(self) noexcept:
