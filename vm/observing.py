@@ -313,12 +313,11 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._end_trace)
+                      file, consumer, self._refuse_if_running, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
     def _end_trace(self, trace: Trace) -> None:
-        self._refuse_if_running("stop")
         if trace in self._runner.traces:
             self._runner.traces.remove(trace)
 
@@ -339,7 +338,7 @@ class SightsOfMachine(ABC):
         self._refuse_if_running("coverage")
         subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
         return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              lambda _: self._refuse_if_running("stop"))
+                              self._refuse_if_running)
 
     def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -353,7 +352,7 @@ class SightsOfMachine(ABC):
 
         self._refuse_if_running("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       lambda: self._refuse_if_running("stop"))
+                       self._refuse_if_running)
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""

@@ -48,8 +48,8 @@ class Fillable(Protocol):
     @property
     def is_full(self) -> bool: ...
 
-    def flush(self) -> bool:
-        """Make room; False where that cannot be."""
+    def make_room(self) -> bool:
+        """False where that cannot be."""
 
 
 class Ceiling(NamedTuple):
@@ -344,7 +344,7 @@ class Runner(Stateful):
 
     def _make_room(self, limits: Limits, number: int) -> bool:
         """What traces have recorded goes to their files. False where one has none, and is full."""
-        return all([not trace.is_full or trace.flush() for trace in self.traces])
+        return all([not trace.is_full or trace.make_room() for trace in self.traces])
 
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""

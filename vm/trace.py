@@ -76,8 +76,11 @@ class Trace:
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
                  when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
-                 ended: Callable[[Trace], None]):
-        """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written."""
+                 refuse: Callable[[str], None], ended: Callable[[Trace], None]):
+        """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written.
+
+        - refuse(what): raises where a recorder cannot be changed now. ended(trace): it is over.
+        """
         if kind not in get_args(Kind):
             raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
         if when_full not in get_args(WhenFull):
@@ -92,6 +95,7 @@ class Trace:
         self.kind = kind
         self.file = None if file is None else Path(file)
         self._dtype = DTYPES[kind]
+        self._refuse = refuse
         self._ended = ended
         self._written = 0
         self._consumer = consumer
@@ -138,14 +142,16 @@ class Trace:
         return self._native.full
 
     def clear(self) -> None:
-        """Forget what is recorded, but what is in a file."""
+        """Forget what is recorded, but what is in a file. Raises MachineBusy while the machine runs."""
+        self._refuse("clear")
         self._native.clear()
 
     def stop(self) -> None:
-        """Record no more; what is recorded stays. Twice is harmless."""
+        """Record no more; what is recorded stays. Twice is harmless. Raises MachineBusy while the machine runs."""
+        self._refuse("stop")
         self._native.stop()
         self._ended(self)
-        self.flush()
+        self.make_room()
         if self._stream is not None:
             with self._stream as stream:
                 stream.seek(0)
@@ -153,7 +159,14 @@ class Trace:
             self._stream = None
 
     def flush(self) -> bool:
-        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more."""
+        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more. Raises
+        MachineBusy while the machine runs.
+        """
+        self._refuse("flush")
+        return self.make_room()
+
+    def make_room(self) -> bool:
+        """As `flush`, for the run itself, between two slices."""
         if self._stream is None and self._consumer is None:
             return False
         records = self.array
@@ -161,7 +174,7 @@ class Trace:
             self._stream.write(records.tobytes())
         more = self._consumer is None or self._consumer(records) is not False
         self._written += len(records)
-        self.clear()
+        self._native.clear()
         return more
 
     def __enter__(self) -> Trace:

@@ -3,6 +3,7 @@
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import vm
@@ -303,9 +304,11 @@ def test_what_a_hook_may_not(kind, what, guest):
 def test_another_thread_is_refused_while_a_hook_runs(guest):
     g, refused = looping(guest, "execute"), []
     earlier = g.machine.on_ecall(None, print)
+    trace, coverage, edges = g.machine.trace("blocks"), g.machine.coverage(), g.machine.edge_map()
     calls = [lambda: g.machine.on_execute(FAR, print), lambda: g.machine.on_write(FAR, print),
              lambda: g.machine.on_trap(None, print), lambda: g.machine.breakpoint(FAR), g.machine.snapshot,
-             g.machine.fork, earlier.remove, lambda: g.run(1)]
+             g.machine.fork, earlier.remove, lambda: g.run(1), trace.stop, trace.clear, trace.flush, coverage.stop,
+             coverage.clear, coverage.counts, edges.stop, edges.clear]
 
     def try_all():
         for call in calls:
@@ -322,6 +325,11 @@ def test_another_thread_is_refused_while_a_hook_runs(guest):
     g.machine.on_execute(g.address("here"), on_round(5, ask_another, []))
     g.finish()
     assert refused == calls
+    twin = looping(guest, "execute")
+    with twin.machine.trace("blocks") as expected:          # what was refused has changed nothing
+        twin.finish()
+    assert np.array_equal(trace.array, expected.array)
+    assert coverage.counts()[g.address("here")] == ROUNDS and edges.array.any()
 
 
 def test_nothing_is_left_of_a_hook_that_raised_when_the_machine_stands(guest):

@@ -69,35 +69,38 @@ class Coverage:
 
     Instructions are read from memory when they are asked for, as the harts see it then or else at the physical address;
     from `stop` on, as it was then.
+
+    Until `stop`, all that reads counts raises MachineBusy while the machine runs, but in a hook; and MachineUnusable
+    where the machine is closed.
     """
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
-                 stopped: Callable[[Coverage], None] | None = None):
-        """`visits` are counted in addition to those of the recorder."""
+                 refuse: Callable[[str], None] = lambda what: None):
+        """`visits` are counted in addition to those of the recorder; `refuse(what)` raises where that is at work."""
         self._counted = visits
         self._pages = pages
         self._program = program
         self._extensions = extensions
         self._recorder = recorder
-        self._stopped = stopped
+        self._refuse = refuse
 
     def stop(self) -> None:
-        """Count no more; what was counted stays. Twice is harmless."""
+        """Count no more; what was counted stays. Twice is harmless. Raises MachineBusy while the machine runs."""
         if self._recorder is None:
             return
-        if self._stopped is not None:
-            self._stopped(self)
+        self._refuse("stop")
         self._counted = self._visits()
         self._recorder.stop()
         self._recorder = None
         self._pages = partial(Pages, kept=self._kept())
 
     def clear(self) -> None:
-        """Forget what was counted."""
-        self._counted = Counter()
+        """Forget what was counted. Raises MachineBusy while the machine runs."""
         if self._recorder is not None:
+            self._refuse("clear")
             self._recorder.clear()
+        self._counted = Counter()
 
     def __enter__(self) -> Coverage:
         return self
@@ -117,8 +120,10 @@ class Coverage:
 
     def _visits(self) -> Counter[Visit]:
         visits = Counter(self._counted)
-        for *visit, count in [] if self._recorder is None else self._recorder.visits():
-            visits[Visit(*visit)] += count
+        if self._recorder is not None:
+            self._refuse("counts")
+            for *visit, count in self._recorder.visits():
+                visits[Visit(*visit)] += count
         return visits
 
     def _blocks(self) -> Counter[range]:
@@ -262,7 +267,7 @@ def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   stopped: Callable[[Coverage], None]) -> Coverage:
+                   refuse: Callable[[str], None]) -> Coverage:
     """As `Machine.coverage`."""
     try:
         recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
@@ -270,4 +275,4 @@ def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subjec
     except (ValueError, MemoryError) as error:
         raise ConfigurationError(f"coverage: {error}") from error
     return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, stopped)
+                    recorder, refuse)

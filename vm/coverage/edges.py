@@ -27,8 +27,8 @@ class EdgeMap:
       written, and copied to a fuzzer's shared memory.
     """
 
-    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope, may_stop: Callable[[], None]):
-        """As `Machine.edge_map` has it. Raises ConfigurationError."""
+    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope, refuse: Callable[[str], None]):
+        """As `Machine.edge_map` has it; `refuse(what)` raises where it cannot be changed. Raises ConfigurationError."""
         bits = whole_number("bits", bits)
         if not LEAST_BITS <= bits <= MOST_BITS:
             raise ConfigurationError(f"bits={bits}: from {LEAST_BITS} to {MOST_BITS}")
@@ -37,16 +37,17 @@ class EdgeMap:
                                           min(addresses.stop, 2**64 - 1), scope, False)
         except (ValueError, MemoryError) as error:
             raise ConfigurationError(f"edge_map: {error}") from error
-        self._may_stop = may_stop
+        self._refuse = refuse
         self.array: NDArray[np.uint8] = np.frombuffer(self._native, np.uint8)
 
     def clear(self) -> None:
-        """Let all counters be 0."""
+        """Let all counters be 0. Raises MachineBusy while the machine runs."""
+        self._refuse("clear")
         self.array[:] = 0
 
     def stop(self) -> None:
-        """Count no more; the array stays. Twice is harmless."""
-        self._may_stop()
+        """Count no more; the array stays. Twice is harmless. Raises MachineBusy while the machine runs."""
+        self._refuse("stop")
         self._native.stop()
 
     def __len__(self) -> int:
