@@ -75,30 +75,34 @@ class Hooking:
 
     def on_call(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
         """Call it before each environment call that is wanted."""
+        self._refuse("on_ecall")
         return self._listen(("call",), what, function, wanted)
 
     def on_block(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
         """Call it before each basic block that is wanted."""
+        self._refuse("on_block")
         return self._listen(("block",), what, function, wanted)
 
     def on_trap(self, what: str, function: Callable[[Trap], object], cause: int | None) -> Hook[Trap]:
         """Call it after each trap of this cause has been taken."""
+        self._refuse("on_trap")
         return self._listen(("trap",), what, function, lambda trap: cause is None or trap.cause == cause)
 
     def on_csr(self, what: str, function: Callable[[CsrAccess], object], number: int,
                access: WatchedAccess) -> Hook[CsrAccess]:
         """Call it after each instruction that accesses this register."""
+        self._refuse("on_csr")
         kinds = tuple(f"csr-{direction}" for direction in DIRECTIONS[access])
         return self._listen(kinds, what, function, lambda event: event.number == number)
 
     def on_mmio(self, what: str, function: Callable[[MmioAccess], object], wanted: Callable[[MmioAccess], bool],
                 access: WatchedAccess) -> Hook[MmioAccess]:
         """Call it after each instruction that accesses a device so."""
+        self._refuse("on_mmio")
         return self._listen(tuple(f"mmio-{direction}" for direction in DIRECTIONS[access]), what, function, wanted)
 
     def _listen(self, kinds: tuple[str, ...], what: str, function: Callable[[What], object],
                 wanted: Callable[[What], bool]) -> Hook[What]:
-        self._refuse("a hook")
         hook = Hook(what, function, lambda: self._end(kinds, hook))
         for kind in kinds:
             listeners = self._listeners.setdefault(kind, [])

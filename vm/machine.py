@@ -60,8 +60,6 @@ MAX_HARTS = 8
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
-IN_HOOKS = {"snapshot", "restore", "fork", "equals", "breakpoint", "watchpoint", "remove", "on_execute",
-            "on_read", "on_write", "a hook", "trace", "stop"}    # what they may call; nothing is half done then
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
@@ -140,8 +138,9 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
-        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running)
-        self._hooking = Hooking(self._native, self._refuse_if_running, lambda address: self.board.device_at(address))
+        self._probing = Probing(self._native, self._runner.probes, self._refuse_but_in_hooks)
+        self._hooking = Hooking(self._native, self._refuse_but_in_hooks,
+                                lambda address: self.board.device_at(address))
         self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
         self.console = Console(self._type, self._unread, self.run, self.request_stop)
@@ -437,17 +436,18 @@ class Machine(StatesOfMachine, SightsOfMachine):
         """
         self._runner.ask_to_stop()
 
-    def _refuse_if_running(self, what: str) -> None:
+    def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None:
+        """`in_hook`: hooks may do that, in whose thread the run is; nothing is half done then."""
         if not self._native.usable:
             raise unusable(self._native)
-        if self._in_run and not (what in IN_HOOKS and self._native.in_hook and self._runner.is_this_thread):
+        if self._in_run and not (in_hook and self._native.in_hook and self._runner.is_this_thread):
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
         if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
 
-    def _refuse_unless_still(self, what: str) -> None:
-        self._refuse_if_running(what)
+    def _refuse_unless_still(self, what: str, *, in_hook: bool = False) -> None:
+        self._refuse_if_running(what, in_hook=in_hook)
         if self.memory.open_for_writing:
             raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
                               "memory.writable(...)` block, and let go of slices of its view")

@@ -58,7 +58,11 @@ class SightsOfMachine(ABC):
     _hooking: Hooking
 
     @abstractmethod
-    def _refuse_if_running(self, what: str) -> None: ...
+    def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None: ...
+
+    def _refuse_but_in_hooks(self, what: str) -> None:
+        """Raise while the machine runs, unless a hook asks."""
+        self._refuse_if_running(what, in_hook=True)
 
     def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
                        asid: int | None = None, satp: int | None = None) -> Breakpoint:
@@ -311,9 +315,9 @@ class SightsOfMachine(ABC):
         """
         from vm.trace import Trace
 
-        self._refuse_if_running("trace")
+        self._refuse_but_in_hooks("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._refuse_if_running, self._end_trace)
+                      file, consumer, self._refuse_but_in_hooks, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
@@ -335,10 +339,10 @@ class SightsOfMachine(ABC):
         """
         from vm.coverage.coverage import Subject, start_coverage
 
-        self._refuse_if_running("coverage")
+        self._refuse_but_in_hooks("coverage")
         subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
         return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              self._refuse_if_running)
+                              self._refuse_but_in_hooks)
 
     def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -350,9 +354,9 @@ class SightsOfMachine(ABC):
         """
         from vm.coverage.edges import EdgeMap
 
-        self._refuse_if_running("edge_map")
+        self._refuse_but_in_hooks("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       self._refuse_if_running)
+                       self._refuse_but_in_hooks)
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""
@@ -413,11 +417,12 @@ class SightsOfMachine(ABC):
         - depth: how many functions of a stack are kept, the innermost.
 
         Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
-        profile is taken, and LoadError for a file.
+        profile is taken; LoadError for a file; MachineBusy while the machine runs, in hooks as well.
         """
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
+        self._refuse_if_running("profile")
         machine = cast("Machine", self)
         watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
         return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,

@@ -283,13 +283,13 @@ def test_a_machine_whose_hook_went_to_another_state_still_runs(guest):
 # --- Who may do what -------------------------------------------------------------------------------------------------
 
 @kinds
-@pytest.mark.parametrize("what", ["run", "reset", "load", "map", "record", "keep_history", "close"])
+@pytest.mark.parametrize("what", ["run", "reset", "load", "map", "record", "keep_history", "profile", "close"])
 def test_what_a_hook_may_not(kind, what, guest):
     g, seen = looping(guest, kind), []
     calls = {"run": lambda: g.machine.run(instructions=1), "reset": lambda: g.machine.reset(),
              "load": lambda: g.machine.load("program.elf"), "map": lambda: g.machine.map(1 << 33, 4096),
              "record": lambda: g.machine.record(), "keep_history": lambda: g.machine.keep_history(),
-             "close": lambda: g.machine.close()}
+             "profile": lambda: g.machine.profile(), "close": lambda: g.machine.close()}
 
     def call(event):
         with pytest.raises(vm.MachineBusy):
@@ -307,7 +307,8 @@ def test_another_thread_is_refused_while_a_hook_runs(guest):
     trace, coverage, edges = g.machine.trace("blocks"), g.machine.coverage(), g.machine.edge_map()
     calls = [lambda: g.machine.on_execute(FAR, print), lambda: g.machine.on_write(FAR, print),
              lambda: g.machine.on_trap(None, print), lambda: g.machine.breakpoint(FAR), g.machine.snapshot,
-             g.machine.fork, earlier.remove, lambda: g.run(1), trace.stop, trace.clear, trace.flush, coverage.stop,
+             g.machine.fork, earlier.remove, lambda: g.run(1), lambda: g.machine.trace("blocks"), g.machine.coverage,
+             g.machine.edge_map, g.machine.profile, trace.stop, trace.clear, trace.flush, coverage.stop,
              coverage.clear, coverage.counts, edges.stop, edges.clear]
 
     def try_all():
@@ -330,6 +331,41 @@ def test_another_thread_is_refused_while_a_hook_runs(guest):
         twin.finish()
     assert np.array_equal(trace.array, expected.array)
     assert coverage.counts()[g.address("here")] == ROUNDS and edges.array.any()
+
+
+@pytest.mark.parametrize("method, arguments", [
+    ("on_execute", (FAR,)), ("on_read", (FAR,)), ("on_write", (FAR,)), ("on_trap", (2,)), ("on_csr", ("satp",)),
+    ("on_mmio", (None,)), ("on_ecall", (1,)), ("on_block", (FAR,))])
+def test_who_is_refused_is_told_what_was_called(method, arguments, guest):
+    """From a condition of a run, which is no hook."""
+    g = guest("1: j 1b")
+
+    def ask(machine):
+        with pytest.raises(vm.MachineBusy, match=rf"^{method}\(\) was called while"):
+            getattr(machine, method)(*arguments, print)
+        return True
+
+    assert g.machine.run(until=ask).reason is StopReason.CONDITION
+
+
+@kinds
+def test_a_hook_may_begin_and_end_all_that_records(kind, guest):
+    """From round 5 to before round 10."""
+    g, recorders = looping(guest, kind), []
+
+    def change(event):
+        if hart_of(event)["a3"] == 5:
+            recorders.extend((g.machine.trace("instructions"), g.machine.coverage(), g.machine.edge_map()))
+        elif hart_of(event)["a3"] == 10:
+            for recorder in recorders:
+                recorder.stop()
+
+    KINDS[kind].set(g, change)
+    g.finish()
+    trace, coverage, edges = recorders
+    loop = g.address("loop")
+    assert np.count_nonzero(trace.array["pc"] == loop) == coverage.counts()[loop] == 5
+    assert edges.array.any()
 
 
 def test_nothing_is_left_of_a_hook_that_raised_when_the_machine_stands(guest):
