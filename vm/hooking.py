@@ -56,8 +56,9 @@ class Hooking:
         """Call it after each instruction that accesses these addresses."""
         self._refuse(f"on_{access}")
 
-        def tell(hart: Hart, pc: int, address: int, size: int, value: int, old: int, is_write: bool) -> None:
-            function(MemoryAccess(hart, "write" if is_write else "read", address, size, value, old, pc))
+        def tell(hart: Hart, pc: int, address: int, physical: int, size: int, value: int, old: int,
+                 is_write: bool) -> None:
+            function(MemoryAccess(hart, "write" if is_write else "read", address, physical, size, value, old, pc))
 
         try:
             number = self._native.add_watch(addresses.start, addresses.stop - addresses.start,

@@ -211,7 +211,8 @@ cdef struct Event:
     int id                  # of the probe; of those that are for all events of their kind ~kind
     int hart
     uint64_t pc             # of the instruction
-    uint64_t address        # physical; of a trap the cause, of a CSR its number
+    uint64_t address        # of RAM virtual, of devices physical; of a trap the cause, of a CSR its number
+    uint64_t physical       # of RAM
     int size
     uint64_t value          # that was read or written
     uint64_t old            # that was there before

@@ -259,7 +259,7 @@ cdef class NativeMachine:
     def add_watch(self, uint64_t address, size, *, bint reads, bint writes, bint always=False,
                   bint physical=True, scope=EVERYWHERE, hook=None):
         """Stop with STOP_WATCH after each instruction that accesses [address, address + size); or call `hook` with
-        (subject, pc, address, size, value, old, is it a write) then. Returns an id.
+        (subject, pc, virtual address, physical, size, value, old, is it a write) then. Returns an id.
 
         `always`: also while probes are only noted. Raises ValueError where there is no byte, or where that is physical,
         and not RAM of one region.
@@ -340,7 +340,7 @@ cdef class NativeMachine:
                 if event.kind in (EVENT_CALL, EVENT_BLOCK):
                     hook(subject)
                 elif event.kind in (EVENT_READ, EVENT_WRITE):
-                    hook(subject, event.pc, event.address, event.size, event.value, event.old,
+                    hook(subject, event.pc, event.address, event.physical, event.size, event.value, event.old,
                          event.kind == EVENT_WRITE)
                 else:
                     hook(subject, event.pc, event.address, event.size, event.value, event.old)
