@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.boards import Bare, Board, Virt
 from vm.boards.bare import TRAP_VECTOR
 from vm.boards.regions import Kind, refuse_overlap, region
@@ -114,10 +114,8 @@ class Machine(StatesOfMachine, SightsOfMachine):
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
             raise ConfigurationError(f"seed={seed}: must not be negative")
-        if clock not in get_args(ClockKind):
-            raise ConfigurationError(f"clock={clock!r}: it is {' or '.join(map(repr, get_args(ClockKind)))}")
         self.isa = parse_isa(isa)
-        self.clock = Clock(clock, seed)
+        self.clock = Clock(one_of("clock", clock, ClockKind), seed)
         self._bus = Bus()
         try:
             self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,

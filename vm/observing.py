@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Where, in_64_bits, range_of, scope_of, space_named
+from vm.scope import Scope, Where, in_64_bits, range_of, scope_of
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class SightsOfMachine(ABC):
         if addresses.stop - addresses.start == 1 and addresses.start % 2:
             raise ConfigurationError(f"where={where!r}: no instruction begins at an odd address")
         setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
-                         space=space_named(space), scope=scope_of(privilege, asid, satp))
+                         space=one_of("space", space, Space), scope=scope_of(privilege, asid, satp))
         return set_or_decorate(setter, function)
 
     @overload
@@ -147,10 +147,7 @@ class SightsOfMachine(ABC):
         What counts as a read is as for `watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
         physical addresses are not RAM.
         """
-        addresses = range_of("where", where, self._address_of, positive(size))
-        setter = partial(self._hooking.on_access, f"on_read {named(where)}", access="read", space=space_named(space),
-                         addresses=addresses, scope=scope_of(privilege, asid, satp))
-        return set_or_decorate(setter, function)
+        return self._on_access("read", where, function, size, space, scope_of(privilege, asid, satp))
 
     @overload
     def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
@@ -167,9 +164,13 @@ class SightsOfMachine(ABC):
                  satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """The same for each instruction that writes there: with the value that was there before, and the new one."""
+        return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp))
+
+    def _on_access(self, access: WatchedAccess, where: Where, function: Callable[[MemoryAccess], object] | None,
+                   size: int, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         addresses = range_of("where", where, self._address_of, positive(size))
-        setter = partial(self._hooking.on_access, f"on_write {named(where)}", access="write", space=space_named(space),
-                         addresses=addresses, scope=scope_of(privilege, asid, satp))
+        setter = partial(self._hooking.on_access, f"on_{access} {named(where)}", access=access,
+                         space=one_of("space", space, Space), addresses=addresses, scope=scope)
         return set_or_decorate(setter, function)
 
     @overload
@@ -209,7 +210,8 @@ class SightsOfMachine(ABC):
         number = CSR_NUMBERS.get(csr, -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
-        setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access_named(access))
+        access = one_of("access", access, WatchedAccess)
+        setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access)
         return set_or_decorate(setter, function)
 
     @overload
@@ -230,6 +232,7 @@ class SightsOfMachine(ABC):
 
         Raises ConfigurationError.
         """
+        access = one_of("access", access, WatchedAccess)
         if isinstance(where, (str, Device)):
             device = self.board.name_of(where)
             setter = partial(self._hooking.on_mmio, f"on_mmio {device}", wanted=lambda event: event.device == device)
@@ -238,7 +241,7 @@ class SightsOfMachine(ABC):
             setter = partial(self._hooking.on_mmio, "on_mmio" if where is None else f"on_mmio {named(where)}",
                              wanted=lambda event: (event.address < addresses.stop
                                                    and event.address + event.size > addresses.start))
-        return set_or_decorate(partial(setter, access=access_named(access)), function)
+        return set_or_decorate(partial(setter, access=access), function)
 
     @overload
     def on_ecall(self, number: int | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
@@ -450,9 +453,3 @@ def positive(size: int) -> int:
     if number < 1:
         raise ConfigurationError(f"size={size}: at least one byte")
     return number
-
-
-def access_named(access: WatchedAccess) -> WatchedAccess:
-    if access not in get_args(WatchedAccess):
-        raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
-    return access

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
+from vm.arguments import one_of
 from vm.errors import ConfigurationError
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, in_64_bits, space_named
+from vm.scope import Scope, in_64_bits
 from vm_native.execution.native_machine import NativeMachine
 
 
@@ -26,7 +27,7 @@ class Probing:
     def add_breakpoint(self, address: int, space: Space, scope: Scope) -> Breakpoint:
         """As `Machine.breakpoint`."""
         self._refuse("breakpoint")
-        space, address = space_named(space), in_64_bits("address", address)
+        space, address = one_of("space", space, Space), in_64_bits("address", address)
         if address % 2:
             raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
         number = self._native.add_breakpoint(address, physical=space == "physical", scope=scope)
@@ -36,8 +37,7 @@ class Probing:
     def add_watchpoint(self, address: int, size: int, access: WatchedAccess) -> Watchpoint:
         """As `Machine.watchpoint`."""
         self._refuse("watchpoint")
-        if access not in get_args(WatchedAccess):
-            raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
+        access = one_of("access", access, WatchedAccess)
         address, size = in_64_bits("address", address), in_64_bits("size", size)
         try:
             number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")

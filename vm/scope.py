@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm.probes import Space
 from vm_native.execution.native_machine import EVERYWHERE
 
 Where = int | range | str               # an address; those of a range; a symbol of the program
@@ -50,12 +49,6 @@ def in_64_bits(name: str, value: int) -> int:
     if not 0 <= number < END:
         raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
     return number
-
-
-def space_named(space: Space) -> Space:
-    if space not in get_args(Space):
-        raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
-    return space
 
 
 def range_of(name: str, where: Where, address_of: Callable[[str], int], size: int) -> range:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.display import html_table
 from vm.errors import ConfigurationError
 from vm.scatter import scatter
@@ -81,10 +81,7 @@ class Trace:
 
         - refuse(what): raises where a recorder cannot be changed now. ended(trace): it is over.
         """
-        if kind not in get_args(Kind):
-            raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
-        if when_full not in get_args(WhenFull):
-            raise ConfigurationError(f"when_full={when_full!r}: it is {' or '.join(map(repr, get_args(WhenFull)))}")
+        kind, when_full = one_of("kind", kind, Kind), one_of("when_full", when_full, WhenFull)
         if file is not None and consumer is not None:
             raise ConfigurationError("file= and consumer=: records go to one of them")
         if (file is not None or consumer is not None) and when_full != "stop":
