@@ -48,7 +48,8 @@ HookSetter = Callable[[Callable[[What], object]], Hook[What]]      # a decorator
 class MemoryAccess(NamedTuple):
     """An instruction has read or written RAM that somebody watches.
 
-    - address: virtual; physical: the same in RAM; size: in bytes. Of an operand on two pages there is an access for each.
+    - address: virtual; physical: where that is in RAM; size: in bytes. Of an operand on two pages there is an access
+      for each.
     - value: what was read or written; old: what stood there before. Unsigned; of more than 8 bytes the first 8.
     - pc: virtual address of the instruction, which is done.
     """

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 What = TypeVar("What")
 SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
+WORD = 8                                # bytes from an address that are looked at where nothing is said
 
 
 class SightsOfMachine(ABC):
@@ -128,47 +129,54 @@ class SightsOfMachine(ABC):
         return set_or_decorate(setter, function)
 
     @overload
-    def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
                 satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
-    def on_read(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
-                asid: int | None = None, satp: int | None = None
+    def on_read(self, where: Where, *, size: int | None = None, space: Space = "virtual",
+                privilege: int | None = None, asid: int | None = None, satp: int | None = None
                 ) -> HookSetter[MemoryAccess]: ...
 
-    def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
-                space: Space = "virtual", privilege: int | None = None, asid: int | None = None, satp: int | None = None
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
+                size: int | None = None, space: Space = "virtual", privilege: int | None = None,
+                asid: int | None = None, satp: int | None = None
                 ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that reads RAM there.
 
-        - where: an address or a symbol, from which `size` bytes count, or a range. The others as of `on_execute`.
+        - where: a range; or an address or a symbol, from which `size` bytes count. size: by default all of a symbol
+          that says its own, else 8.
 
-        What counts as a read is as for `watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
-        physical addresses are not RAM.
+        Other parameters: see `on_execute`. What counts as a read is as for `watchpoint`; of devices `on_mmio` tells.
+        Raises ConfigurationError where physical addresses are not RAM.
         """
         return self._on_access("read", where, function, size, space, scope_of(privilege, asid, satp))
 
     @overload
-    def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
                  space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
                  satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
-    def on_write(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
-                 asid: int | None = None, satp: int | None = None
+    def on_write(self, where: Where, *, size: int | None = None, space: Space = "virtual",
+                 privilege: int | None = None, asid: int | None = None, satp: int | None = None
                  ) -> HookSetter[MemoryAccess]: ...
 
-    def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
-                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
-                 satp: int | None = None
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
+                 size: int | None = None, space: Space = "virtual", privilege: int | None = None,
+                 asid: int | None = None, satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
-        """The same for each instruction that writes there: with the value that was there before, and the new one."""
+        """Call a function with a `MemoryAccess` after each instruction that writes to RAM there. It has the new value and
+        the one before.
+
+        Parameters: see `on_read`. What counts as a write is as for `watchpoint`; of devices `on_mmio` tells. Raises
+        ConfigurationError where physical addresses are not RAM.
+        """
         return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp))
 
     def _on_access(self, access: WatchedAccess, where: Where, function: Callable[[MemoryAccess], object] | None,
-                   size: int, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
-        addresses = range_of("where", where, self._address_of, positive(size))
+                   size: int | None, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
+        addresses = self._data_at(where, size)
         setter = partial(self._hooking.on_access, f"on_{access} {named(where)}", access=access,
                          space=one_of("space", space, Space), addresses=addresses, scope=scope)
         return set_or_decorate(setter, function)
@@ -360,6 +368,12 @@ class SightsOfMachine(ABC):
         self._refuse_but_in_hooks("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
                        self._refuse_but_in_hooks)
+
+    def _data_at(self, where: Where, size: int | None) -> range:
+        """The addresses of a range, or of `size` bytes, as of `on_read`."""
+        if size is None:
+            size = (self._named(where).size if isinstance(where, str) else 0) or WORD
+        return range_of("where", where, self._address_of, positive(size))
 
     def _code_at(self, where: range | str | None) -> range:
         """The addresses of a range, of a function, or all."""

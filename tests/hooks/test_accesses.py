@@ -160,6 +160,27 @@ def test_only_bytes_of_the_range_count(guest):
         (access, at) for at in range(4) for access in ("write", "read")]
 
 
+@pytest.mark.parametrize("size, expected", [(None, 4), (2, 2), (6, 6)])
+def test_a_symbol_is_as_large_as_it_says(size, expected, guest):
+    """Its neighbour is none of it, unless that is asked for; a label has no size."""
+    g = guest("la a0, counter\n" + "".join(f"sb a2, {at}(a0)\n" for at in range(10)) + """
+        wfi
+        .type counter, @object
+        .size counter, 4
+    counter:
+        .word 0
+    neighbour:
+        .word 0, 0
+    """)
+    seen, beside = [], []
+    g.machine.on_write("counter", seen.append, size=size)
+    g.machine.on_write("neighbour", beside.append)
+    g.finish()
+    counter = g.address("counter")
+    assert [access.address - counter for access in seen] == list(range(expected))
+    assert [access.address - counter for access in beside] == list(range(4, 10))
+
+
 def test_pc_is_of_the_access_and_the_hart_behind_it(guest):
     g, seen = with_operands(guest, "here: sd a2, 0(a0)"), []
     g.machine.on_write(FAR, seen.append)
