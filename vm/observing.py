@@ -12,7 +12,7 @@ from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, Where, in_64_bits, range_of, scope_of
+from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
@@ -65,26 +65,30 @@ class SightsOfMachine(ABC):
         """Raise while the machine runs, unless a hook asks."""
         self._refuse_if_running(what, in_hook=True)
 
-    def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
-                       asid: int | None = None, satp: int | None = None) -> Breakpoint:
+    def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: int | None = None,
+                   asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
-        A hart that is reported there goes on past it in the next run. The others as of `on_execute`. Raises
+        A hart that is reported there goes on past it in the next run. Other parameters: see `on_execute`. Raises
         ConfigurationError.
         """
         address = self._address_of(where) if isinstance(where, str) else where
         return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
-    def watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write") -> Watchpoint:
-        """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
+    def watchpoint(self, where: Where, *, size: int | None = None, access: WatchedAccess = "write",
+                   space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                   satp: int | None = None) -> Watchpoint:
+        """From now on `run` ends after each instruction that accesses RAM there, with reason `watchpoint`.
 
-        - address: physical; `hart.virtual.physical` has that of a virtual one. size: in bytes.
+        - where: a range; or an address or a symbol, from which `size` bytes count. size: by default all of a symbol
+          that says its own, else 8.
         - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
           do fetches and the walk of page tables, which can set bits there.
 
-        Raises ConfigurationError where the range is not RAM.
+        Other parameters: see `on_execute`. Raises ConfigurationError where physical addresses are not RAM.
         """
-        return self._probing.add_watchpoint(address, size, access)
+        return self._probing.add_watchpoint(self._data_at(where, size), access, space,
+                                            scope_of(privilege, asid, satp))
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -166,8 +170,9 @@ class SightsOfMachine(ABC):
                  size: int | None = None, space: Space = "virtual", privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
-        """Call a function with a `MemoryAccess` after each instruction that writes to RAM there. It has the new value and
-        the one before.
+        """Call a function with a `MemoryAccess` after each instruction that writes to RAM there.
+
+        It has the new value and the one before.
 
         Parameters: see `on_read`. What counts as a write is as for `watchpoint`; of devices `on_mmio` tells. Raises
         ConfigurationError where physical addresses are not RAM.
@@ -284,27 +289,33 @@ class SightsOfMachine(ABC):
         return self._named(symbol).address
 
     @overload
-    def on_block(self, where: Where | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
+    def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: int | None = None,
+                 asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
 
     @overload
-    def on_block(self, where: Where | None = None) -> HookSetter[Hart]: ...
+    def on_block(self, where: Where | None = None, *, privilege: int | None = None, asid: int | None = None,
+                 satp: int | None = None) -> HookSetter[Hart]: ...
 
-    def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None
+    def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None, *,
+                 privilege: int | None = None, asid: int | None = None, satp: int | None = None
                  ) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before the first instruction of each basic block.
 
         That is one that a branch, a jump, a trap or a return from one led to.
 
-        - where: where it is: a virtual address, a range or a symbol; None: anywhere.
+        - where: where it is: a virtual address, a range, or all of a function by its name; None: anywhere.
+
+        Other parameters: see `on_execute`. Wherever the block is, the machine stops there and calls Python, which looks
+        whether it is wanted: where the addresses are known, `on_execute` is faster. Raises ConfigurationError.
         """
-        addresses = range(1 << 64) if where is None else range_of("where", where, self._address_of, 1)
+        addresses, scope = self._code_at(where), scope_of(privilege, asid, satp)
         setter = partial(self._hooking.on_block, "on_block" if where is None else f"on_block {named(where)}",
-                         wanted=lambda hart: hart.pc in addresses)
+                         wanted=lambda hart: hart.pc in addresses and covers(scope, hart))
         return set_or_decorate(setter, function)
 
     # --- Traces ------------------------------------------------------------------------------------------------------
 
-    def trace(self, kind: Kind, *, where: range | str | None = None, privilege: int | None = None,
+    def trace(self, kind: Kind, *, where: Where | None = None, privilege: int | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
               when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
               ) -> Trace:
@@ -313,8 +324,8 @@ class SightsOfMachine(ABC):
         The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
 
         - kind: "instructions", "blocks", "branches", "memory", "traps" or "mmio".
-        - where: virtual addresses of the instructions that count, a range or the name of a function. The others as of
-          `on_execute`.
+        - where: virtual addresses of the instructions that count: one, a range, or the name of a function.
+        - privilege, asid, satp: see `on_execute`.
         - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
           anything is lost; or "drop-oldest".
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
@@ -338,14 +349,15 @@ class SightsOfMachine(ABC):
 
     # --- Coverage ----------------------------------------------------------------------------------------------------
 
-    def coverage(self, *, where: range | str | None = None, privilege: int | None = None, asid: int | None = None,
+    def coverage(self, *, where: Where | None = None, privilege: int | None = None, asid: int | None = None,
                  satp: int | None = None) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
 
-        - where: virtual addresses of the blocks that count, by their first instruction: a range or the name of a
-          function. The others as of `on_execute`.
+        - where: virtual addresses of the blocks that count, by their first instruction: one, a range, or the name of a
+          function.
 
+        Other parameters: see `on_execute`.
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
         from vm.coverage.coverage import Subject, start_coverage
@@ -355,11 +367,12 @@ class SightsOfMachine(ABC):
         return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
                               self._refuse_but_in_hooks)
 
-    def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
+    def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
         """Count edges from block to block, from now on, in a map of bytes as AFL and its kin read it.
 
-        - bits: the map has 2**bits bytes. The others as of `coverage`, for the block that an edge leads to.
+        - bits: the map has 2**bits bytes.
+        - where, privilege, asid, satp: see `coverage`; of the block that an edge leads to.
 
         It ends with `stop()` of the `EdgeMap`, or its `with` block. Raises ConfigurationError.
         """
@@ -375,8 +388,8 @@ class SightsOfMachine(ABC):
             size = (self._named(where).size if isinstance(where, str) else 0) or WORD
         return range_of("where", where, self._address_of, positive(size))
 
-    def _code_at(self, where: range | str | None) -> range:
-        """The addresses of a range, of a function, or all."""
+    def _code_at(self, where: Where | None) -> range:
+        """The addresses of a range, of a function, of one instruction, or all."""
         if where is None:
             return range(1 << 64)
         size = max(self._named(where).size, 1) if isinstance(where, str) else 1

@@ -33,13 +33,14 @@ class Breakpoint:
 class Watchpoint:
     """`Machine.run` ends after an instruction that accesses a range of RAM. `Machine.watchpoint` sets one.
 
-    - address, size: the range, physical.
+    - address, size, space: the range. Virtual addresses count in whichever address space they are accessed.
     - access: which accesses, "read", "write", or "access" for both.
     """
 
-    def __init__(self, address: int, size: int, access: WatchedAccess, remove: Callable[[], None]):
+    def __init__(self, address: int, size: int, space: Space, access: WatchedAccess, remove: Callable[[], None]):
         self.address = address
         self.size = size
+        self.space = space
         self.access = access
         self._remove = remove
 
@@ -48,7 +49,7 @@ class Watchpoint:
         self._remove()
 
     def __repr__(self) -> str:
-        return f"<Watchpoint: {self.access} of [{self.address:#x}, {self.address + self.size:#x})>"
+        return f"<Watchpoint: {self.access} of {self.space} [{self.address:#x}, {self.address + self.size:#x})>"
 
 
 Probe = Breakpoint | Watchpoint
@@ -59,7 +60,8 @@ class Hit:
     """One breakpoint or watchpoint that a run has met.
 
     - access: "execute" of a breakpoint; else "read" or "write", and "access" where the instruction did both.
-    - address, size: what was accessed, physical, of two pages the first part; of a breakpoint its own address, and 0.
+    - address, size: what was accessed, virtual or physical as the probe is, of two pages the first part; of a
+      breakpoint its own address, and 0.
     - pc: virtual address of the instruction. It is done at a watchpoint, and is the next one at a breakpoint.
     """
 

@@ -34,16 +34,17 @@ class Probing:
         self._probes[number] = probe = Breakpoint(address, space, partial(self._remove, number))
         return probe
 
-    def add_watchpoint(self, address: int, size: int, access: WatchedAccess) -> Watchpoint:
+    def add_watchpoint(self, addresses: range, access: WatchedAccess, space: Space, scope: Scope) -> Watchpoint:
         """As `Machine.watchpoint`."""
         self._refuse("watchpoint")
-        access = one_of("access", access, WatchedAccess)
-        address, size = in_64_bits("address", address), in_64_bits("size", size)
+        access, space = one_of("access", access, WatchedAccess), one_of("space", space, Space)
+        address, size = addresses.start, addresses.stop - addresses.start
         try:
-            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read")
+            number = self._native.add_watch(address, size, physical=space == "physical", scope=scope,
+                                            reads=access != "write", writes=access != "read")
         except ValueError as error:
             raise ConfigurationError(f"a watchpoint: {error}") from error
-        self._probes[number] = probe = Watchpoint(address, size, access, partial(self._remove, number))
+        self._probes[number] = probe = Watchpoint(address, size, space, access, partial(self._remove, number))
         return probe
 
     def _remove(self, number: int) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
 from vm_native.execution.native_machine import EVERYWHERE
+
+if TYPE_CHECKING:
+    from vm.hart import Hart
 
 Where = int | range | str               # an address; those of a range; a symbol of the program
 
@@ -26,6 +29,9 @@ class Scope(NamedTuple):
     space_mask: int
 
 
+EVERYBODY = Scope(*EVERYWHERE)
+
+
 def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope:
     """None: all. Raises ConfigurationError for what is none."""
     if privilege is not None and whole_number("privilege", privilege) not in PRIVILEGES:
@@ -41,6 +47,11 @@ def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope
     if not 0 <= number < 1 << 16:
         raise ConfigurationError(f"asid={asid!r}: the number of an address space has 16 bits")
     return Scope(privileges, number << 44, SATP_ASID)
+
+
+def covers(scope: Scope, hart: Hart) -> bool:
+    """Whether a probe of that scope is about what a hart does now, as the core sees it."""
+    return bool(scope.privileges >> hart.privilege & 1) and hart.csr["satp"] & scope.space_mask == scope.space
 
 
 def in_64_bits(name: str, value: int) -> int:

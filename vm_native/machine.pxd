@@ -162,7 +162,7 @@ cdef struct BlockCache:     # what code is known; blocks.pyx keeps it
 
 cdef struct Hit:            # an instruction has met a probe
     int accesses            # which: WATCHED_READS, WATCHED_WRITES; not 0 for a breakpoint; 0: none, or told of already
-    uint64_t address        # what was accessed, physical, of two pages the first part
+    uint64_t address        # what was accessed, virtual or physical as the probe is, of two pages the first part
     int size
     uint64_t pc             # of the instruction
     uint64_t step           # the machine's, before it

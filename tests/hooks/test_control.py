@@ -417,7 +417,7 @@ def test_a_breakpoint_set_by_a_hook_stops_there(guest):
 @pytest.mark.parametrize("kind", ["read", "write"])
 def test_a_watchpoint_on_the_same_access_comes_behind_the_hook(kind, guest):
     g, seen = looping(guest, kind), []
-    g.machine.watchpoint(FAR, 8, kind)
+    g.machine.watchpoint(FAR, size=8, access=kind)
     KINDS[kind].set(g, lambda access: seen.append("hook"))
     while g.run().reason is StopReason.WATCHPOINT:
         seen.append("stop")

@@ -96,7 +96,7 @@ class Points:
         probes: list[Probe] = []
         try:
             for address, size in self._memory.translated(hart, point.address, point.size):
-                probes.append(self._machine.watchpoint(address, size, access))
+                probes.append(self._machine.watchpoint(address, size=size, access=access, space="physical"))
         except BaseException:
             for probe in probes:
                 probe.remove()

@@ -381,8 +381,8 @@ cdef class NativeMachine:
         """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,
         hart, step). While probes are only noted, what has been is left out, or with `noted` in the list.
 
-        access: "read", "write", "access" for an instruction that does both, or "execute". The address is physical, but
-        that of a virtual breakpoint; pc that of the instruction, and step the machine's before it.
+        access: "read", "write", "access" for an instruction that does both, or "execute". The address is virtual or
+        physical as the probe is, pc that of the instruction, and step the machine's before it.
         """
         cdef Probes* probes = &self.machine.probes
         cdef Hit* hit

@@ -49,7 +49,7 @@ cdef void look_at_watches(
                 tell_access(cpu, watch, met, address, physical, size, old)
             continue
         if not watch.hit.accesses or watch.hit.step != step:
-            watch.hit = Hit(0, physical, <int>size, cpu.state.pc, step, cpu.number)
+            watch.hit = Hit(0, start, <int>size, cpu.state.pc, step, cpu.number)
         watch.hit.accesses |= met
         if watch.always or not probes.noting:
             cpu.stop = STOP_WATCH
