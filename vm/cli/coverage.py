@@ -55,9 +55,9 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
         finally:                            # also after Ctrl-C
             taken.stop()
             if drcov is not None:
-                taken.drcov(drcov)
+                taken.write_drcov(drcov)
             if lcov is not None:
-                taken.lcov(lcov)
+                taken.write_lcov(lcov)
             if functions or not quiet:
                 click.echo(taken.table(None if functions else 0), err=True)
             if opcodes:

@@ -108,4 +108,4 @@ def write(taken: Profile, files: dict[str, str | None], by: tuple[Any, ...]) -> 
         if path := files[name]:
             Path(path).write_text(make(), encoding="utf-8", errors="replace")
     if path := files["png"]:
-        taken.png(path, by)
+        taken.write_png(path, by)

@@ -213,16 +213,16 @@ class Coverage:
 
     # --- Files -------------------------------------------------------------------------------------------------------
 
-    def drcov(self, path: str | PathLike[str]) -> None:
+    def write_drcov(self, path: str | PathLike[str]) -> None:
         """Write which blocks were executed, for Lighthouse and others: DynamoRIO's drcov, version 2.
 
         The program is the module. Raises ConfigurationError where none is loaded.
         """
         from vm.coverage.drcov import write_drcov
 
-        write_drcov(path, self._blocks(), self._loaded("drcov"))
+        write_drcov(path, self._blocks(), self._loaded("write_drcov"))
 
-    def lcov(self, path: str | PathLike[str]) -> None:
+    def write_lcov(self, path: str | PathLike[str]) -> None:
         """Write how often lines of the sources were executed, for genhtml and editors: an lcov tracefile.
 
         Lines are those of the program's debug information: compile it with -g. Raises ConfigurationError where no
@@ -230,7 +230,7 @@ class Coverage:
         """
         from vm.coverage.lcov import write_lcov
 
-        write_lcov(path, self.counts(), self._loaded("lcov"))
+        write_lcov(path, self.counts(), self._loaded("write_lcov"))
 
     def _loaded(self, what: str) -> Program:
         if self._program is None:

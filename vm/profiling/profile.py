@@ -143,7 +143,7 @@ class Profile:
 
         return flame_graph(self.tree(by), self.unit, self._subtitle())
 
-    def png(self, path: str | os.PathLike[str], by: By = ()) -> None:
+    def write_png(self, path: str | os.PathLike[str], by: By = ()) -> None:
         """Write the flame graph as a picture of pixels. Needs matplotlib; raises ConfigurationError without."""
         from vm.profiling.picture import write_picture
 
