@@ -12,7 +12,7 @@ import numpy as np
 
 from vm.coverage.code import Code, Pages
 from vm.display import html_table
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
 from vm.loaders import Program, Symbols
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
@@ -84,6 +84,7 @@ class Coverage:
         self._extensions = extensions
         self._recorder = recorder
         self._refuse = refuse
+        self._by_address: dict[int, int] | None = None      # of instructions, once they do not change any more
 
     def stop(self) -> None:
         """Count no more; what was counted stays. Twice is harmless. Raises MachineBusy while the machine runs."""
@@ -100,7 +101,7 @@ class Coverage:
         if self._recorder is not None:
             self._refuse("clear")
             self._recorder.clear()
-        self._counted = Counter()
+        self._counted, self._by_address = Counter(), None
 
     def __enter__(self) -> Coverage:
         return self
@@ -134,6 +135,13 @@ class Coverage:
                 blocks[range(visit.start, end)] += count
         return blocks
 
+    def _edges(self) -> Counter[tuple[int, int]]:
+        edges: Counter[tuple[int, int]] = Counter()
+        for visit, count in self._visits().items():
+            if visit.target != NOWHERE:
+                edges[visit.source & ~ODD, visit.target] += count
+        return edges
+
     def _kept(self) -> dict[int, bytes]:
         return self._pages().keep(self._blocks())
 
@@ -154,34 +162,38 @@ class Coverage:
         """How the guest came from one block to another: a structured array of source, the last instruction of the one,
         or before which an interrupt came; target, the first of the other; and count.
         """
-        edges: Counter[tuple[int, int]] = Counter()
-        for visit, count in self._visits().items():
-            if visit.target != NOWHERE:
-                edges[visit.source & ~ODD, visit.target] += count
-        return table(((*edge, count) for edge, count in edges.items()), EDGE)
+        return table(((*edge, count) for edge, count in self._edges().items()), EDGE)
 
     @property
     def addresses(self) -> NDArray[np.uint64]:
         """Every instruction that was executed, in order. Of a block that cannot be read, only the first."""
-        return np.array(sorted(self.counts()), dtype="<u8")
+        return np.array(sorted(self._instructions()), dtype="<u8")
 
     def covers(self, address: int) -> bool:
-        """Whether the instruction at an address was executed."""
-        return address in self.counts()
+        """Whether the instruction at an address was executed. Before `stop` each answer takes as long as `counts`."""
+        return address in self._instructions()
 
     def counts(self) -> dict[int, int]:
         """How often each instruction that was executed has been, by its address."""
+        return dict(self._instructions())
+
+    def _instructions(self) -> dict[int, int]:
+        """The counts; once nothing more is counted they are worked out once."""
+        if self._by_address is not None:
+            return self._by_address
         code, counts = self._code(), Counter[int]()
         for block, count in self._blocks().items():
             for address, _ in code.instructions(block):
                 counts[address] += count
-        return dict(counts)
+        if self._recorder is None:
+            self._by_address = counts
+        return counts
 
     def functions(self) -> list[FunctionCount]:
         """Those in which something was executed, that with most of it first. What has no symbol is not there."""
         found: dict[str, list[int]] = {}
         symbols = Symbols() if self._program is None else self._program.symbols
-        for address, count in self.counts().items():
+        for address, count in self._instructions().items():
             place = symbols.lookup(address)
             if place is None:
                 continue
@@ -230,7 +242,7 @@ class Coverage:
         """
         from vm.coverage.lcov import write_lcov
 
-        write_lcov(path, self.counts(), self._loaded("write_lcov"))
+        write_lcov(path, self._instructions(), self._loaded("write_lcov"))
 
     def _loaded(self, what: str) -> Program:
         if self._program is None:
@@ -240,16 +252,19 @@ class Coverage:
     # --- For people --------------------------------------------------------------------------------------------------
 
     def _summary(self) -> str:
-        blocks = self._blocks()
-        return f"{len(blocks):,} blocks, {len(self.edges):,} edges, {len(self.addresses):,} instructions"
+        return f"{len(self._blocks()):,} blocks, {len(self._edges()):,} edges"
 
     def __repr__(self) -> str:
-        return f"<Coverage: {self._summary()}>"
+        try:
+            return f"<Coverage: {self._summary()}>"
+        except (MachineBusy, MachineUnusable) as error:
+            return f"<Coverage: {error}>"
 
     def table(self, count: int | None = None) -> str:
         """The functions, as text."""
         rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {line.name}" for line in self.functions()[:count])
-        return "\n".join((self._summary(), f"{'calls':>14}  {'instructions':>16}  function", *rows))
+        summary = f"{self._summary()}, {len(self._instructions()):,} instructions"
+        return "\n".join((summary, f"{'calls':>14}  {'instructions':>16}  function", *rows))
 
     def __str__(self) -> str:
         return self.table()
