@@ -12,8 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vm.coverage.module import module_of
 from vm.errors import LoadError
+from vm.loaders.loaded import loaded_elf
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -59,18 +59,18 @@ def sources_of(program: Program, counts: Mapping[int, int]) -> dict[str, Source]
     from elftools.common.exceptions import DWARFError, ELFError  # here: only this needs it
     from elftools.elf.elffile import ELFFile
 
-    module = module_of(program)
-    if module.elf is None:
+    loaded = loaded_elf(program)
+    if loaded is None:
         raise LoadError(f"{program.path}: is no ELF file, or not the one that was loaded: lines of sources are not "
                         "known")
     sources: dict[str, Source] = {}
     try:
-        elf = ELFFile(BytesIO(module.elf.file.data))
+        elf = ELFFile(BytesIO(loaded.elf.file.data))
         dwarf = elf.get_dwarf_info()
         for unit in dwarf.iter_CUs() if elf.has_dwarf_info() else ():
             table = dwarf.line_program_for_CU(unit)
             if table is not None:
-                add_unit(sources, unit, table, counts, module.bias)
+                add_unit(sources, unit, table, counts, loaded.bias)
     except (ELFError, DWARFError, AssertionError, LookupError, UnicodeDecodeError, ValueError) as error:
         raise LoadError(f"{program.path}: damaged debug information: {error or type(error).__name__}") from error
     if not sources:

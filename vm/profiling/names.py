@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError
 from vm.loaders.common import Program, read_file
 from vm.loaders.elf import FILE_OVERHEAD, PT_LOAD, Elf, read_headers
+from vm.loaders.loaded import loaded_elf
 from vm.loaders.symbols import Symbols
 from vm.profiling.cfi import CallFrames
 
@@ -93,13 +94,8 @@ def source_of(one: object) -> KnowsNames:
 
 
 def source_of_program(program: Program) -> KnowsNames:
-    """The file again, for what the machine did not keep of it, where it is still the same; else the symbols alone."""
-    places = [range(segment.base, segment.end) for segment in program.segments]
-    if os.path.isfile(program.path):
-        try:
-            binary = Binary(read_headers(read_file(program.path, FILE_OVERHEAD)))
-        except LoadError:                   # raw bytes, or another file than was loaded
-            return SymbolTable(program.symbols, places)
-        if dict(binary.elf.symbols()) == dict(program.symbols):
-            return binary
-    return SymbolTable(program.symbols, places)
+    """Its file, for what the machine did not keep of that; else the symbols alone."""
+    loaded = loaded_elf(program)
+    if loaded is not None:
+        return Binary(loaded.elf, loaded.bias)
+    return SymbolTable(program.symbols, [range(segment.base, segment.end) for segment in program.segments])
