@@ -194,13 +194,11 @@ class Coverage:
         found: dict[str, list[int]] = {}
         symbols = Symbols() if self._program is None else self._program.symbols
         for address, count in self._instructions().items():
-            place = symbols.lookup(address)
+            place = symbols.find(address)
             if place is None:
                 continue
-            name, _, offset = place.rpartition("+0x")
-            if not name:
-                name, offset = place, "0"
-            entry = found.setdefault(name, [address - int(offset, 16), 0, 0])
+            name, offset = place
+            entry = found.setdefault(name, [address - offset, 0, 0])
             entry[1] += count if address == entry[0] else 0
             entry[2] += count
         return sorted((FunctionCount(name, *entry) for name, entry in found.items()),

@@ -37,10 +37,10 @@ class SymbolTable:
         self._ranges = tuple(ranges)
 
     def name_of(self, address: int) -> str | None:
-        found = self._symbols.lookup(address)
+        found = self._symbols.find(address)
         if found is None:
             return None
-        name = found.rpartition("+0x")[0] or found
+        name, _ = found
         known = any(address in places for places in self._ranges) or self._symbols[name].size
         return name if known else None
 
