@@ -11,38 +11,38 @@ if TYPE_CHECKING:
     from vm.hart import Hart
 
 INTERRUPT = 1 << 63                 # bit of a cause
-What = TypeVar("What")              # a hook is called with
+Event = TypeVar("Event")            # what a hook is called with
 
 
-class Hook(Generic[What]):
+class Hook(Generic[Event]):
     """A function that is called when something happens in the guest. Methods of `Machine` like `on_execute` set one.
 
     It is set until `remove()`, or to the end of a `with` block. It can still be called as the function that it is of.
     """
 
-    def __init__(self, what: str, function: Callable[[What], object], remove: Callable[[], None]):
-        self.what = what
+    def __init__(self, description: str, function: Callable[[Event], object], remove: Callable[[], None]):
+        self.description = description
         self.function = function
         self._remove = remove
 
-    def __call__(self, what: What) -> object:
-        return self.function(what)
+    def __call__(self, event: Event) -> object:
+        return self.function(event)
 
     def remove(self) -> None:
         """End it. Hooks may, while they are called. Twice is harmless."""
         self._remove()
 
-    def __enter__(self) -> Hook[What]:
+    def __enter__(self) -> Hook[Event]:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"<Hook: {self.what}: {getattr(self.function, '__qualname__', self.function)}>"
+        return f"<Hook: {self.description}: {getattr(self.function, '__qualname__', self.function)}>"
 
 
-HookSetter = Callable[[Callable[[What], object]], Hook[What]]      # a decorator
+HookSetter = Callable[[Callable[[Event], object]], Hook[Event]]      # a decorator
 
 
 class MemoryAccess(NamedTuple):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vm_native.execution.scheduler import Scheduler
     from vm_native.riscv.isa import Isa
 
-What = TypeVar("What")
+Event = TypeVar("Event")
 SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
 WORD = 8                                # bytes from an address that are looked at where nothing is said
 
@@ -458,10 +458,10 @@ class SightsOfMachine(ABC):
         return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
                              call_frames, depth)
 
-def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
-                    ) -> Hook[What] | HookSetter[What]:
+def set_or_decorate(setter: Callable[..., Hook[Event]], function: Callable[[Event], object] | None
+                    ) -> Hook[Event] | HookSetter[Event]:
     """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what is none."""
-    def set_hook(function: Callable[[What], object]) -> Hook[What]:
+    def set_hook(function: Callable[[Event], object]) -> Hook[Event]:
         if not callable(function):
             raise ConfigurationError(f"function={function!r}: it is called with what has happened")
         return setter(function=function)
