@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast, overload
@@ -12,7 +13,7 @@ from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of
+from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of, start_recorder
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
@@ -360,12 +361,14 @@ class SightsOfMachine(ABC):
         Other parameters: see `on_execute`.
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
-        from vm.coverage.coverage import Subject, start_coverage
+        from vm.coverage.code import Pages
+        from vm.coverage.coverage import Coverage
 
         self._refuse_but_in_hooks("coverage")
-        subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
-        return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              self._refuse_but_in_hooks)
+        recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
+                                  scope_of(privilege, asid, satp))
+        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
+                        self._refuse_but_in_hooks)
 
     def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: int | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm_native.execution.native_machine import EVERYWHERE
+from vm_native.execution.native_machine import EVERYWHERE, NativeMachine
+from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
     from vm.hart import Hart
@@ -47,6 +48,19 @@ def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope
     if not 0 <= number < 1 << 16:
         raise ConfigurationError(f"asid={asid!r}: the number of an address space has 16 bits")
     return Scope(privileges, number << 44, SATP_ASID)
+
+
+def start_recorder(what: str, native: NativeMachine, kind: str, addresses: range, scope: Scope, *, capacity: int = 0,
+                   ring: bool = False) -> NativeRecorder:
+    """A recorder, one of RECORD_KINDS, of what instructions at virtual addresses do; on from now. `what` is to have it.
+
+    Raises ConfigurationError.
+    """
+    try:
+        return NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start, min(addresses.stop, END - 1),
+                              scope, ring)
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"{what}: {error}") from error
 
 
 def covers(scope: Scope, hart: Hart) -> bool:

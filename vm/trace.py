@@ -12,8 +12,7 @@ from vm.arguments import one_of, whole_number
 from vm.display import html_table
 from vm.errors import ConfigurationError
 from vm.scatter import scatter
-from vm.scope import PRIVILEGES
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+from vm.scope import PRIVILEGES, start_recorder
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -97,12 +96,8 @@ class Trace:
         self._written = 0
         self._consumer = consumer
         self._stream: BinaryIO | None = None
-        try:
-            self._native: NativeRecorder = NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start,
-                                                          min(addresses.stop, 2**64 - 1), scope,
-                                                          when_full == "drop-oldest")
-        except (ValueError, MemoryError) as error:
-            raise ConfigurationError(f"trace: {error}") from error
+        self._native = start_recorder("trace", native, kind, addresses, scope, capacity=capacity,
+                                      ring=when_full == "drop-oldest")
         if self.file is not None:
             try:
                 self._stream = self.file.open("wb")

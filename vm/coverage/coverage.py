@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,17 +13,13 @@ from vm.coverage.code import Code, Pages
 from vm.display import html_table
 from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
 from vm.loaders import Program, Symbols
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import NDArray
 
-    from vm.hart import Hart
-    from vm.memory import Memory
-    from vm.scope import Scope
-    from vm_native.execution.native_machine import NativeMachine
+    from vm_native.execution.recordings import NativeRecorder
 
 BLOCK = np.dtype([("start", "<u8"), ("size", "<u8"), ("count", "<u8")])
 EDGE = np.dtype([("source", "<u8"), ("target", "<u8"), ("count", "<u8")])
@@ -49,16 +44,6 @@ class FunctionCount(NamedTuple):
     address: int
     calls: int
     instructions: int
-
-
-@dataclass
-class Subject:
-    """What coverage is of: its code can be read."""
-
-    harts: Sequence[Hart]
-    memory: Memory
-    program: Program | None
-    extensions: Collection[str]
 
 
 class Coverage:
@@ -277,15 +262,3 @@ class Coverage:
 def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]:
     """In the order of rows, as an array of this type."""
     return np.array(sorted(rows), dtype=dtype)
-
-
-def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   refuse: Callable[[str], None]) -> Coverage:
-    """As `Machine.coverage`."""
-    try:
-        recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
-                                  min(addresses.stop, NOWHERE), scope, False)
-    except (ValueError, MemoryError) as error:
-        raise ConfigurationError(f"coverage: {error}") from error
-    return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, refuse)

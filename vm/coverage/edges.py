@@ -9,7 +9,7 @@ import numpy as np
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+from vm.scope import start_recorder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,11 +32,7 @@ class EdgeMap:
         bits = whole_number("bits", bits)
         if not LEAST_BITS <= bits <= MOST_BITS:
             raise ConfigurationError(f"bits={bits}: from {LEAST_BITS} to {MOST_BITS}")
-        try:
-            self._native = NativeRecorder(native, RECORD_KINDS["edges"], bits, addresses.start,
-                                          min(addresses.stop, 2**64 - 1), scope, False)
-        except (ValueError, MemoryError) as error:
-            raise ConfigurationError(f"edge_map: {error}") from error
+        self._native = start_recorder("edge_map", native, "edges", addresses, scope, capacity=bits)
         self._refuse = refuse
         self.array: NDArray[np.uint8] = np.frombuffer(self._native, np.uint8)
 
