@@ -12,6 +12,7 @@ from vm.arguments import one_of, whole_number
 from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
+from vm.privilege import Mode
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
 from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of, start_recorder
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
@@ -66,7 +67,7 @@ class SightsOfMachine(ABC):
         """Raise while the machine runs, unless a hook asks."""
         self._refuse_if_running(what, in_hook=True)
 
-    def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: int | None = None,
+    def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: Mode | None = None,
                    asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
@@ -77,7 +78,7 @@ class SightsOfMachine(ABC):
         return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
     def watchpoint(self, where: Where, *, size: int | None = None, access: WatchedAccess = "write",
-                   space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                   space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
                    satp: int | None = None) -> Watchpoint:
         """From now on `run` ends after each instruction that accesses RAM there, with reason `watchpoint`.
 
@@ -100,15 +101,15 @@ class SightsOfMachine(ABC):
 
     @overload
     def on_execute(self, where: Where, function: Callable[[Hart], object], *, space: Space = "virtual",
-                   privilege: int | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
 
     @overload
-    def on_execute(self, where: Where, *, space: Space = "virtual", privilege: int | None = None,
+    def on_execute(self, where: Where, *, space: Space = "virtual", privilege: Mode | None = None,
                    asid: int | None = None, satp: int | None = None
                    ) -> HookSetter[Hart]: ...
 
     def on_execute(self, where: Where, function: Callable[[Hart], object] | None = None, *, space: Space = "virtual",
-                   privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                    ) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before each instruction at an address, in a range, or at a symbol.
 
@@ -120,8 +121,8 @@ class SightsOfMachine(ABC):
         - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
         - space: "virtual", in whichever address space
           that is executed; or "physical".
-        - privilege: 0 (user), 1 (supervisor) or 3 (machine), of the instruction. asid, satp: of the address space, by
-          its number, or by all of satp.
+        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction. asid, satp: of the
+          address space, by its number, or by all of satp.
 
         Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
         What hooks do to a machine is in no recording and no history of it. Raises ConfigurationError.
@@ -135,16 +136,16 @@ class SightsOfMachine(ABC):
 
     @overload
     def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
-                space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
                 satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
     def on_read(self, where: Where, *, size: int | None = None, space: Space = "virtual",
-                privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                 ) -> HookSetter[MemoryAccess]: ...
 
     def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
-                size: int | None = None, space: Space = "virtual", privilege: int | None = None,
+                size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
                 asid: int | None = None, satp: int | None = None
                 ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that reads RAM there.
@@ -159,16 +160,16 @@ class SightsOfMachine(ABC):
 
     @overload
     def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
-                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+                 space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
     def on_write(self, where: Where, *, size: int | None = None, space: Space = "virtual",
-                 privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                  ) -> HookSetter[MemoryAccess]: ...
 
     def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
-                 size: int | None = None, space: Space = "virtual", privilege: int | None = None,
+                 size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that writes to RAM there.
@@ -290,15 +291,15 @@ class SightsOfMachine(ABC):
         return self._named(symbol).address
 
     @overload
-    def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: int | None = None,
+    def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
 
     @overload
-    def on_block(self, where: Where | None = None, *, privilege: int | None = None, asid: int | None = None,
+    def on_block(self, where: Where | None = None, *, privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> HookSetter[Hart]: ...
 
     def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None, *,
-                 privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                  ) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before the first instruction of each basic block.
 
@@ -316,7 +317,7 @@ class SightsOfMachine(ABC):
 
     # --- Traces ------------------------------------------------------------------------------------------------------
 
-    def trace(self, kind: Kind, *, where: Where | None = None, privilege: int | None = None,
+    def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
               when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
               ) -> Trace:
@@ -350,7 +351,7 @@ class SightsOfMachine(ABC):
 
     # --- Coverage ----------------------------------------------------------------------------------------------------
 
-    def coverage(self, *, where: Where | None = None, privilege: int | None = None, asid: int | None = None,
+    def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
@@ -370,7 +371,7 @@ class SightsOfMachine(ABC):
         return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
                         self._refuse_but_in_hooks)
 
-    def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: int | None = None,
+    def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
         """Count edges from block to block, from now on, in a map of bytes as AFL and its kin read it.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
+from vm.privilege import WORDS, Mode, Privilege
 from vm_native.execution.native_machine import EVERYWHERE, NativeMachine
 from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 Where = int | range | str               # an address; those of a range; a symbol of the program
 
-PRIVILEGES = (0, 1, 3)                  # user, supervisor, machine
 SATP_ASID = 0xFFFF << 44                # privileged specification, section 12.1.11
 END = 1 << 64
 
@@ -33,11 +33,9 @@ class Scope(NamedTuple):
 EVERYBODY = Scope(*EVERYWHERE)
 
 
-def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope:
-    """None: all. Raises ConfigurationError for what is none."""
-    if privilege is not None and whole_number("privilege", privilege) not in PRIVILEGES:
-        raise ConfigurationError(f"privilege={privilege!r}: it is 0 (user), 1 (supervisor) or 3 (machine)")
-    privileges = EVERYWHERE[0] if privilege is None else 1 << privilege
+def scope_of(privilege: Mode | None, asid: int | None, satp: int | None) -> Scope:
+    """Of one privilege, and one address space; None: of all. Raises ConfigurationError where there is no such one."""
+    privileges = EVERYWHERE[0] if privilege is None else 1 << privilege_named(privilege)
     if satp is not None:
         if asid is not None:
             raise ConfigurationError("asid= and satp=: give one, satp has the number in it")
@@ -48,6 +46,14 @@ def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope
     if not 0 <= number < 1 << 16:
         raise ConfigurationError(f"asid={asid!r}: the number of an address space has 16 bits")
     return Scope(privileges, number << 44, SATP_ASID)
+
+
+def privilege_named(mode: Mode) -> Privilege:
+    number = WORDS.get(mode, -1) if isinstance(mode, str) else whole_number("privilege", mode)
+    if number not in list(Privilege):
+        known = ", ".join(f"{privilege.word!r} ({privilege:d})" for privilege in Privilege)
+        raise ConfigurationError(f"privilege={mode!r}: there is {known}")
+    return Privilege(number)
 
 
 def start_recorder(what: str, native: NativeMachine, kind: str, addresses: range, scope: Scope, *, capacity: int = 0,

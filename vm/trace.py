@@ -11,8 +11,9 @@ import numpy as np
 from vm.arguments import one_of, whole_number
 from vm.display import html_table
 from vm.errors import ConfigurationError
+from vm.privilege import WORDS, Privilege
 from vm.scatter import scatter
-from vm.scope import PRIVILEGES, start_recorder
+from vm.scope import start_recorder
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -185,9 +186,9 @@ class Trace:
         """
         records = self.array
         accesses = self.kind in ("memory", "mmio")
-        groups = records["access"] - 1 if accesses else np.searchsorted(PRIVILEGES, records["privilege"])
+        groups = records["access"] - 1 if accesses else np.searchsorted(list(Privilege), records["privilege"])
         return scatter(records["step"], records["address" if accesses else "pc"], groups,
-                       ("read", "write", "both") if accesses else ("user", "supervisor", "machine"), repr(self)[1:-1])
+                       ("read", "write", "both") if accesses else tuple(WORDS), repr(self)[1:-1])
 
     def _repr_html_(self) -> str:
         rows = [(f"step {row['step']}", ", ".join(f"{name} {shown(name, row[name])}" for name in row.dtype.names

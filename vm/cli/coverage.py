@@ -8,7 +8,8 @@ import click
 
 from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+from vm.cli.places import place_in, refuse_unwritable
+from vm.privilege import WORDS, Mode
 
 FILES = ("drcov", "lcov")               # options that name what is written
 OF_COVERAGE = (*FILES, "functions", "opcodes", "where", "privilege", "max_instructions", "timeout", "quiet")
@@ -28,13 +29,13 @@ Examples:
 @click.option("--functions", is_flag=True, help="List the functions, with calls and instructions.")
 @click.option("--opcodes", is_flag=True, help="List how often each instruction was executed, and by extension.")
 @click.option("--where", metavar="NAME|A-B", help="Only blocks that begin in this function, or at these addresses.")
-@click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only blocks of this privilege.")
+@click.option("--privilege", type=click.Choice(list(WORDS)), help="Only blocks of this privilege.")
 @guest_options
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended, nor how much was covered.")
 def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: bool, opcodes: bool, where: str | None,
-             privilege: str | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
+             privilege: Mode | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
              firmware: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
              **options: Any) -> int:
     """Run FILE, or a kernel, and say which of its code was executed, and how often.
@@ -49,7 +50,7 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
     beside_a_snapshot = (*OF_ANY_GUEST, *OF_COVERAGE)
     with (machine_of(file, kernel, initrd, append, firmware, address, options, beside_a_snapshot) as machine,
           machine.coverage(where=place_in(machine.program, where),
-                           privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):
+                           privilege=privilege) as taken):
         try:
             return run_to_end(machine, file or str(kernel), max_instructions, timeout, quiet=quiet)
         finally:                            # also after Ctrl-C

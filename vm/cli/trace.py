@@ -10,7 +10,8 @@ import click
 
 from vm.cli.guest import OF_ANY_GUEST, guest_options, machine_of, refuse_other_than_one
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+from vm.cli.places import place_in, refuse_unwritable
+from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
     from vm.trace import Kind
@@ -33,13 +34,13 @@ Examples:
               help="A NumPy file, a line for each record, or as Spike's --log-commits.  [default: npy for FILE.npy, or "
                    "text]")
 @click.option("--where", metavar="NAME|A-B", help="Only instructions of this function, or at these addresses.")
-@click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only instructions of this privilege.")
+@click.option("--privilege", type=click.Choice(list(WORDS)), help="Only instructions of this privilege.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
 @guest_options
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended.")
-def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: str | None,
+def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: Mode | None,
           limit: int | None, address: int | None, kernel: str | None, initrd: str | None, append: str,
           firmware: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
           **options: Any) -> int:
@@ -67,7 +68,7 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         machine = stack.enter_context(machine_of(file, kernel, initrd, append, firmware, address, options,
                                                  beside_a_snapshot))
         scope: dict[str, Any] = {"where": place_in(machine.program, where),
-                                 "privilege": None if privilege is None else PRIVILEGES[privilege]}
+                                 "privilege": privilege}
         stream: Any = (sys.stderr if output is None else stack.enter_context(
             open(output, "wb") if form == "npy" else open(output, "w", encoding="utf-8")))
         writers: dict[str, type[Writer]] = {"npy": NpyFile, "text": TextLines, "spike": SpikeLog}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vm.errors import ConfigurationError
+from vm.privilege import Privilege
 from vm.profiling.moments import Moment
 from vm.profiling.names import Names
 from vm.profiling.samples import Sample, Samples
@@ -21,7 +22,6 @@ By: TypeAlias = Group | Sequence[Group]
 Unit = Literal["steps", "ns"]
 
 WAITS = (Frame("waiting", "waiting"),)      # the innermost frame of a hart in wfi, which takes time and no steps
-KINDS = {0: "user", 1: "supervisor", 3: "machine"}
 TOP = 20
 COLUMNS = (("step", "u8"), ("time_ns", "u8"), ("span_ns", "u8"), ("hart", "u1"), ("privilege", "u1"), ("waiting", "?"),
            ("satp", "u8"), ("pc", "u8"), ("weight", "u8"), ("stack", "u4"))
@@ -95,7 +95,7 @@ class Profile:
         return self._names.function(address - (behind > 0)) or f"{address:#x}"
 
     def _path(self, sample: Sample, by: Sequence[Group]) -> Path:
-        kind = KINDS[sample.privilege]
+        kind = Privilege(sample.privilege).word
         groups = tuple(Frame(GROUPS[group](sample), "group") for group in by)
         calls = tuple(Frame(name, kind) for name in reversed(self.names(sample.stack)))
         return groups + calls + (WAITS if sample.waiting and self.unit == "ns" else ())
@@ -197,7 +197,7 @@ def process_name(sample: Sample) -> str:
 GROUPS: dict[str, Callable[[Sample], str]] = {
     "hart": lambda sample: f"hart {sample.hart}",
     "process": process_name,
-    "privilege": lambda sample: KINDS[sample.privilege],
+    "privilege": lambda sample: Privilege(sample.privilege).word,
 }
 
 
