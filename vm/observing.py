@@ -119,8 +119,7 @@ class SightsOfMachine(ABC):
         the next run goes on with the instruction.
 
         - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
-        - space: "virtual", in whichever address space
-          that is executed; or "physical".
+        - space: "virtual", in whichever address space that is executed; or "physical".
         - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction. asid, satp: of the
           address space, by its number, or by all of satp.
 
@@ -464,7 +463,7 @@ class SightsOfMachine(ABC):
 
 def set_or_decorate(setter: Callable[..., Hook[Event]], function: Callable[[Event], object] | None
                     ) -> Hook[Event] | HookSetter[Event]:
-    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what is none."""
+    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what cannot be called."""
     def set_hook(function: Callable[[Event], object]) -> Hook[Event]:
         if not callable(function):
             raise ConfigurationError(f"function={function!r}: it is called with what has happened")

@@ -34,7 +34,9 @@ EVERYBODY = Scope(*EVERYWHERE)
 
 
 def scope_of(privilege: Mode | None, asid: int | None, satp: int | None) -> Scope:
-    """Of one privilege, and one address space; None: of all. Raises ConfigurationError where there is no such one."""
+    """Of one privilege, and one address space; None: of all. Raises ConfigurationError for a privilege, or a number of
+    an address space, that there is not.
+    """
     privileges = EVERYWHERE[0] if privilege is None else 1 << privilege_named(privilege)
     if satp is not None:
         if asid is not None:

@@ -196,7 +196,9 @@ class Coverage:
         return self._histogram(Code.opcode)
 
     def extensions(self) -> dict[str, int]:
-        """The same by the extension that brings it, the first where an instruction needs several."""
+        """How often instructions of each extension were executed, the most frequent first. Where one needs several
+        extensions, it counts for the first; "unknown" are the blocks that cannot be read.
+        """
         return self._histogram(Code.extension)
 
     def _histogram(self, name_of: Callable[[Code, int | None], str]) -> dict[str, int]:

@@ -126,7 +126,9 @@ class Profile:
         return lines(self._weighted())[:count]
 
     def table(self, count: int = TOP) -> str:
-        """The same as text, which `print(profile)` shows."""
+        """The functions in which most was done, as text: own weight, and with that of what they call. `print(profile)`
+        shows it.
+        """
         rows = (f"{line.own:>16,} {line.own_share:>6.1%}  {line.total:>16,} {line.total_share:>6.1%}  {line.name}"
                 f"{'' if line.kind == 'machine' else f' ({line.kind})'}" for line in self.top(count))
         return "\n".join((self._subtitle(), *((HEADINGS, *rows) if count and len(self) else ())))
