@@ -29,7 +29,7 @@ from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
-from vm.observing import SightsOfMachine
+from vm.observing import ObservationOfMachine
 from vm.perf_map import PERF_MAP
 from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.probing import Probing
@@ -63,7 +63,7 @@ NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # meth
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine(StatesOfMachine, SightsOfMachine):
+class Machine(StatesOfMachine, ObservationOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -509,7 +509,7 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""
-        return self._symbol(pc) or f"guest {pc:#x}"
+        return self.lookup(pc) or f"guest {pc:#x}"
 
     def _parts(self) -> dict[str, Stateful | Scheduler]:
         """What has state beside RAM and harts; the queue comes last, for it names devices."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from vm.boards import Board
+    from vm.clock import Clock
     from vm.coverage.coverage import Coverage
     from vm.coverage.edges import EdgeMap
     from vm.gdb.server import GdbServer
@@ -44,13 +45,14 @@ SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
 WORD = 8                                # bytes from an address that are looked at where nothing is said
 
 
-class SightsOfMachine(ABC):
+class ObservationOfMachine(ABC):
     """What `Machine` lets one see; what is declared here is the machine's."""
 
     board: Board
     program: Program | None
     harts: tuple[Hart, ...]
     memory: Memory
+    clock: Clock
     isa: Isa
     _scheduler: Scheduler
     _native: NativeMachine
@@ -419,12 +421,13 @@ class SightsOfMachine(ABC):
         if self._linux is None:
             from vm.linux import LinuxGuest
 
-            machine = cast("Machine", self)
-            self._linux = LinuxGuest(machine.memory, machine.harts)
+            self._linux = LinuxGuest(self.memory, self.harts)
         return self._linux
 
-    def _symbol(self, address: int) -> str | None:
-        """The name of a virtual address: by the symbols of a program, or of a Linux that was looked at before."""
+    def lookup(self, address: int) -> str | None:
+        """The name of a virtual address, as "main+0x10": by the symbols of the program, or of a Linux that `linux` has
+        found. None for what has no name.
+        """
         if self.program and (name := self.program.symbols.lookup(address)):
             return name
         try:
@@ -456,14 +459,14 @@ class SightsOfMachine(ABC):
         from vm.profiling.starting import start_profile
 
         self._refuse_if_running("profile")
-        machine = cast("Machine", self)
-        watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
-        return start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
-                             call_frames, depth)
+        watched = Watched(self._native, self._scheduler, self.clock, self.harts)
+        return start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
+                             depth)
+
 
 def set_or_decorate(setter: Callable[..., Hook[Event]], function: Callable[[Event], object] | None
                     ) -> Hook[Event] | HookSetter[Event]:
-    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what cannot be called."""
+    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError where it cannot be called."""
     def set_hook(function: Callable[[Event], object]) -> Hook[Event]:
         if not callable(function):
             raise ConfigurationError(f"function={function!r}: it is called with what has happened")
