@@ -65,10 +65,6 @@ class ObservationOfMachine(ABC):
     @abstractmethod
     def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None: ...
 
-    def _refuse_but_in_hooks(self, what: str) -> None:
-        """Raise while the machine runs, unless a hook asks."""
-        self._refuse_if_running(what, in_hook=True)
-
     def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: Mode | None = None,
                    asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
@@ -182,13 +178,6 @@ class ObservationOfMachine(ABC):
         """
         return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp))
 
-    def _on_access(self, access: WatchedAccess, where: Where, function: Callable[[MemoryAccess], object] | None,
-                   size: int | None, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
-        addresses = self._data_at(where, size)
-        setter = partial(self._hooking.on_access, f"on_{access} {named(where)}", access=access,
-                         space=one_of("space", space, Space), addresses=addresses, scope=scope)
-        return set_or_decorate(setter, function)
-
     @overload
     def on_trap(self, cause: int | None, function: Callable[[Trap], object]) -> Hook[Trap]: ...
 
@@ -278,19 +267,6 @@ class ObservationOfMachine(ABC):
                          wanted=lambda hart: call is None or hart.x[SYSTEM_CALL] == call)
         return set_or_decorate(setter, function)
 
-    def _named(self, symbol: str) -> Symbol:
-        """Of the program, or of a Linux that was looked at before. Raises ConfigurationError."""
-        if self.program is not None and symbol in self.program.symbols:
-            return self.program.symbols[symbol]
-        if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
-            return self._linux.symbols[symbol]
-        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
-        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
-                                 "looked at, by `machine.linux.symbols`")
-
-    def _address_of(self, symbol: str) -> int:
-        return self._named(symbol).address
-
     @overload
     def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
@@ -316,7 +292,7 @@ class ObservationOfMachine(ABC):
                          wanted=lambda hart: hart.pc in addresses and covers(scope, hart))
         return set_or_decorate(setter, function)
 
-    # --- Traces ------------------------------------------------------------------------------------------------------
+    # --- Recorders ---------------------------------------------------------------------------------------------------
 
     def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
@@ -345,12 +321,6 @@ class ObservationOfMachine(ABC):
                       file, consumer, self._refuse_but_in_hooks, self._end_trace)
         self._runner.traces.append(trace)
         return trace
-
-    def _end_trace(self, trace: Trace) -> None:
-        if trace in self._runner.traces:
-            self._runner.traces.remove(trace)
-
-    # --- Coverage ----------------------------------------------------------------------------------------------------
 
     def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> Coverage:
@@ -387,18 +357,33 @@ class ObservationOfMachine(ABC):
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
                        self._refuse_but_in_hooks)
 
-    def _data_at(self, where: Where, size: int | None) -> range:
-        """The addresses of a range, or of `size` bytes, as of `on_read`."""
-        if size is None:
-            size = (self._named(where).size if isinstance(where, str) else 0) or WORD
-        return range_of("where", where, self._address_of, positive(size))
+    def profile(self, every: int | None = None, *, seconds: float | None = None,
+                symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:
+        """From now on look at the harts at fixed guest times, and keep where they are, with their call stacks.
 
-    def _code_at(self, where: Where | None) -> range:
-        """The addresses of a range, of a function, of one instruction, or all."""
-        if where is None:
-            return range(1 << 64)
-        size = max(self._named(where).size, 1) if isinstance(where, str) else 1
-        return range_of("where", where, self._address_of, size)
+        The guest runs as without: the samples of a run with a virtual clock are the same each time.
+
+        - every: steps of the machine from one sample to the next, 100,003 unless something is said; at multiples of it,
+          counted from power-on. Each hart that has taken steps since the last sample gives one, with their number as
+          its weight, so that weights add up to the steps that were taken.
+        - seconds: guest time from one sample to the next, instead. Each hart that has been started gives one, also
+          where it waits. With a real clock that is when the slice ends that is running.
+        - symbols: ELF files beside the one that was loaded, where they were linked, or (file, by how much it was
+          moved); or what knows names otherwise, by a method `name_of(address)`, which returns one or None. Also a list.
+        - call_frames: use the call frame information (.debug_frame, .eh_frame) of these files; elsewhere, and without,
+          stacks are walked by frame pointers (-fno-omit-frame-pointer).
+        - depth: how many functions of a stack are kept, the innermost.
+
+        Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
+        profile is taken; LoadError for a file; MachineBusy while the machine runs, in hooks as well.
+        """
+        from vm.profiling.sampling import Watched
+        from vm.profiling.starting import start_profile
+
+        self._refuse_if_running("profile")
+        watched = Watched(self._native, self._scheduler, self.clock, self.harts)
+        return start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
+                             depth)
 
     # --- Debuggers ---------------------------------------------------------------------------------------------------
 
@@ -435,38 +420,53 @@ class ObservationOfMachine(ABC):
         except GuestError:                  # that kernel is gone, or damaged: an address is better than no report
             return None
 
-    def profile(self, every: int | None = None, *, seconds: float | None = None,
-                symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:
-        """From now on look at the harts at fixed guest times, and keep where they are, with their call stacks.
+    # --- What these are made of --------------------------------------------------------------------------------------
 
-        The guest runs as without: the samples of a run with a virtual clock are the same each time.
+    def _refuse_but_in_hooks(self, what: str) -> None:
+        """Raise while the machine runs, unless a hook asks."""
+        self._refuse_if_running(what, in_hook=True)
 
-        - every: steps of the machine from one sample to the next, 100,003 unless something is said; at multiples of it,
-          counted from power-on. Each hart that has taken steps since the last sample gives one, with their number as
-          its weight, so that weights add up to the steps that were taken.
-        - seconds: guest time from one sample to the next, instead. Each hart that has been started gives one, also
-          where it waits. With a real clock that is when the slice ends that is running.
-        - symbols: ELF files beside the one that was loaded, where they were linked, or (file, by how much it was
-          moved); or what knows names otherwise, by a method `name_of(address)`, which returns one or None. Also a list.
-        - call_frames: use the call frame information (.debug_frame, .eh_frame) of these files; elsewhere, and without,
-          stacks are walked by frame pointers (-fno-omit-frame-pointer).
-        - depth: how many functions of a stack are kept, the innermost.
+    def _on_access(self, access: WatchedAccess, where: Where, function: Callable[[MemoryAccess], object] | None,
+                   size: int | None, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
+        addresses = self._data_at(where, size)
+        setter = partial(self._hooking.on_access, f"on_{access} {named(where)}", access=access,
+                         space=one_of("space", space, Space), addresses=addresses, scope=scope)
+        return set_or_decorate(setter, function)
 
-        Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
-        profile is taken; LoadError for a file; MachineBusy while the machine runs, in hooks as well.
-        """
-        from vm.profiling.sampling import Watched
-        from vm.profiling.starting import start_profile
+    def _named(self, symbol: str) -> Symbol:
+        """Of the program, or of a Linux that was looked at before. Raises ConfigurationError."""
+        if self.program is not None and symbol in self.program.symbols:
+            return self.program.symbols[symbol]
+        if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
+            return self._linux.symbols[symbol]
+        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
+                                 "looked at, by `machine.linux.symbols`")
 
-        self._refuse_if_running("profile")
-        watched = Watched(self._native, self._scheduler, self.clock, self.harts)
-        return start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
-                             depth)
+    def _address_of(self, symbol: str) -> int:
+        return self._named(symbol).address
+
+    def _data_at(self, where: Where, size: int | None) -> range:
+        """The addresses of a range, or of `size` bytes, as of `on_read`."""
+        if size is None:
+            size = (self._named(where).size if isinstance(where, str) else 0) or WORD
+        return range_of("where", where, self._address_of, positive(size))
+
+    def _code_at(self, where: Where | None) -> range:
+        """The addresses of a range, of a function, of one instruction, or all."""
+        if where is None:
+            return range(1 << 64)
+        size = max(self._named(where).size, 1) if isinstance(where, str) else 1
+        return range_of("where", where, self._address_of, size)
+
+    def _end_trace(self, trace: Trace) -> None:
+        if trace in self._runner.traces:
+            self._runner.traces.remove(trace)
 
 
 def set_or_decorate(setter: Callable[..., Hook[Event]], function: Callable[[Event], object] | None
                     ) -> Hook[Event] | HookSetter[Event]:
-    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError where it cannot be called."""
+    """The hook with this function, or a decorator that sets it. Raises ConfigurationError for what is not callable."""
     def set_hook(function: Callable[[Event], object]) -> Hook[Event]:
         if not callable(function):
             raise ConfigurationError(f"function={function!r}: it is called with what has happened")
