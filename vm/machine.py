@@ -438,11 +438,17 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         """`in_hook`: hooks may do that, in whose thread the run is; nothing is half done then."""
         if not self._native.usable:
             raise unusable(self._native)
-        if self._in_run and not (in_hook and self._native.in_hook and self._runner.is_this_thread):
-            raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
+        self._refuse_in_run(what, in_hook=in_hook)
         if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
+
+    def _refuse_in_run(self, what: str, *, in_hook: bool = True) -> None:
+        """The same of what only ends something, or looks at it: that may come after the machine was closed."""
+        if not self._native.usable and not self._native.closed:
+            raise unusable(self._native)        # what it would end is another process's
+        if self._in_run and not (in_hook and self._native.in_hook and self._runner.is_this_thread):
+            raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
     def _refuse_unless_still(self, what: str, *, in_hook: bool = False) -> None:
         self._refuse_if_running(what, in_hook=in_hook)

@@ -65,6 +65,9 @@ class ObservationOfMachine(ABC):
     @abstractmethod
     def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None: ...
 
+    @abstractmethod
+    def _refuse_in_run(self, what: str, *, in_hook: bool = True) -> None: ...
+
     def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: Mode | None = None,
                    asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
@@ -318,7 +321,7 @@ class ObservationOfMachine(ABC):
 
         self._refuse_but_in_hooks("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._refuse_but_in_hooks, self._end_trace)
+                      file, consumer, self._refuse_in_run, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
@@ -340,7 +343,7 @@ class ObservationOfMachine(ABC):
         recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
                                   scope_of(privilege, asid, satp))
         return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
-                        self._refuse_but_in_hooks)
+                        self._refuse_in_run)
 
     def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -355,7 +358,7 @@ class ObservationOfMachine(ABC):
 
         self._refuse_but_in_hooks("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
-                       self._refuse_but_in_hooks)
+                       self._refuse_in_run)
 
     def profile(self, every: int | None = None, *, seconds: float | None = None,
                 symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:

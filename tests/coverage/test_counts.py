@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 
 import vm
@@ -251,6 +252,22 @@ def test_instructions_are_decoded_once_after_the_end_and_not_to_show_it(covered,
     assert coverage.counts() and len(decoded) == blocks
     coverage.clear()
     assert not coverage.covers(g.address("loop")) and not len(coverage.addresses)
+
+
+def test_recorders_can_be_ended_after_their_machine(tmp_path, covered):
+    """A trace's file is then whole; of coverage there is what needs no code."""
+    g = covered()
+    trace = g.machine.trace("blocks", file=tmp_path / "blocks.npy")
+    coverage, edges = g.machine.coverage(), g.machine.edge_map()
+    g.finish()
+    blocks, recorded = len(coverage.blocks), len(trace)
+    g.machine.close()
+    for recorder in (trace, coverage, edges):
+        recorder.stop()
+    assert len(np.load(tmp_path / "blocks.npy")) == recorded > 0
+    assert len(coverage.blocks) == blocks > 0 and repr(coverage) and edges.array.any()
+    with pytest.raises(vm.MachineUnusable):
+        coverage.counts()
 
 
 def test_it_shows_while_the_machine_runs(covered):

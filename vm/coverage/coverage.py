@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,8 +56,8 @@ class Coverage:
     Instructions are read from memory when they are asked for, as the harts see it then or else at the physical address;
     from `stop` on, as it was then.
 
-    Until `stop`, all that reads counts raises MachineBusy while the machine runs, but in a hook; and MachineUnusable
-    where the machine is closed.
+    Until `stop`, all that reads counts raises MachineBusy while the machine runs, but in a hook. Where that was closed
+    before, blocks and edges are still there, and what needs the code raises MachineUnusable.
     """
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
@@ -79,7 +80,8 @@ class Coverage:
         self._counted = self._visits()
         self._recorder.stop()
         self._recorder = None
-        self._pages = partial(Pages, kept=self._kept())
+        with suppress(MachineUnusable):         # who asks for code is told so
+            self._pages = partial(Pages, kept=self._kept())
 
     def clear(self) -> None:
         """Forget what was counted. Raises MachineBusy while the machine runs."""
@@ -242,7 +244,7 @@ class Coverage:
     def __repr__(self) -> str:
         try:
             return f"<Coverage: {self._summary()}>"
-        except (MachineBusy, MachineUnusable) as error:
+        except MachineBusy as error:
             return f"<Coverage: {error}>"
 
     def table(self, count: int | None = None) -> str:
