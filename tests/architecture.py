@@ -29,7 +29,7 @@ CORE = (
 )
 PYTHON = (
     ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
-     "host", "stats", "perf_map", "inputs", "engine",
+     "privilege", "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
     ("disks",),

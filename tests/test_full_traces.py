@@ -101,7 +101,7 @@ def test_exception_of_a_consumer_comes_out_of_the_run(guest):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"kind": "dreams"}, "kind='dreams': it is one of"),
+    ({"kind": "dreams"}, "kind='dreams': it is 'instructions' or"),
     ({"capacity": 5}, "capacity=5: at least 128 records"),
     ({"when_full": "cry"}, "when_full='cry': it is"),
     ({"consumer": print, "when_full": "drop-oldest"}, "a trace into a file has all of it"),

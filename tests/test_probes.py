@@ -58,7 +58,7 @@ def stops(g, reason: StopReason) -> list[vm.Stop]:
 def test_run_ends_before_every_execution(label, space, guest):
     expected = steps_at(guest(LOOP), guest(LOOP).address(label))
     g = guest(LOOP)
-    g.machine.breakpoint(g.address(label), space)
+    g.machine.breakpoint(g.address(label), space=space)
     seen = []
     while (stop := g.run()).reason is StopReason.BREAKPOINT:
         assert stop.pc == g.hart.pc == g.address(label)
@@ -106,7 +106,7 @@ def steps_before(trace, pc, steps, twin) -> int:
 def test_hit_says_which_and_where(guest):
     g = guest(LOOP)
     here = g.machine.breakpoint(g.address("odd"))
-    there = g.machine.breakpoint(g.address("odd"), "physical")
+    there = g.machine.breakpoint(g.address("odd"), space="physical")
     g.machine.breakpoint(g.address("even"))
     while (stop := g.run()).pc != g.address("odd"):
         assert stop.reason is StopReason.BREAKPOINT
@@ -208,7 +208,7 @@ root:
     ("virtual", 0, [0]), ("virtual", 0x4000_0000, [0x4000_0000]), ("physical", 0, [0, 0x4000_0000])])
 def test_physical_address_counts_under_every_virtual_one(space, offset, expected, guest):
     g = guest(PAGED)
-    g.machine.breakpoint(g.address("place") + offset, space)
+    g.machine.breakpoint(g.address("place") + offset, space=space)
     assert [stop.pc for stop in stops(g, StopReason.BREAKPOINT)] == [g.address("place") + one for one in expected]
     assert g["a0"] == 2
 
@@ -231,12 +231,13 @@ def test_code_that_is_written_anew_keeps_its_breakpoint(guest):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    ((BASE + 1,), "odd"), ((-2,), "64 bits"), ((1 << 64,), "64 bits"), ((BASE, "linear"), "'virtual' or 'physical'"),
-    (("main",), "no symbol is called"), ((2.5,), "whole number")])
+    ({"where": BASE + 1}, "odd"), ({"where": -2}, "64 bits"), ({"where": 1 << 64}, "64 bits"),
+    ({"where": BASE, "space": "linear"}, "'virtual' or 'physical'"), ({"where": "main"}, "no symbol is called"),
+    ({"where": 2.5}, "whole number")])
 def test_place_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine
     with pytest.raises(vm.ConfigurationError, match=said):
-        machine.breakpoint(*arguments)
+        machine.breakpoint(**arguments)
     assert machine.probes == ()
 
 
@@ -263,7 +264,7 @@ def test_run_ends_after_the_access(instruction, kind, size, where, watched, gues
     g["a0"], g["a2"] = where, 0x1122_3344_5566_7788
     g.run(20)
     rounds = 12 - g["s2"] + (g.hart.pc == g.address("access"))
-    probe = g.machine.watchpoint(where, 8, watched)
+    probe = g.machine.watchpoint(where, size=8, access=watched)
     for left in range(rounds if kind in WATCH[watched] or kind == "access" else 0, 0, -1):
         stop = g.run()
         assert (stop.reason, stop.pc) == (StopReason.WATCHPOINT, g.address("behind"))
@@ -281,7 +282,7 @@ def test_virtual_watchpoint_is_one_address(watched, expected, guest):
                                 "addi s1, s1, -1; bnez s1, 1b"))
     g["s1"], g["a0"], g["a1"], g["a2"] = 20, FAR, FAR + ALIAS, (FAR + TOP) % (1 << 64)
     where = (FAR + watched) % (1 << 64)
-    probe = g.machine.watchpoint(where + 4, 8, space="virtual")
+    probe = g.machine.watchpoint(where + 4, size=8, space="virtual")
     for _ in range(20):
         stop = g.run()
         assert stop.reason is StopReason.WATCHPOINT and g["t3"] == expected
@@ -295,7 +296,7 @@ def test_virtual_watchpoint_of_what_is_mapped_later(guest):
                                 "sd t1, 0(a1); sd t1, 0(a0)\nbehind: nop"))
     g.memory.write(g.address("root") + 24, bytes(8))
     g["a0"], g["a1"] = FAR + ALIAS, FAR
-    g.machine.watchpoint(FAR + ALIAS, 8, "access", space="virtual")
+    g.machine.watchpoint(FAR + ALIAS, size=8, access="access", space="virtual")
     stop = g.run()
     assert stop.reason is StopReason.WATCHPOINT and stop.hits[0].access == "write" and stop.pc == g.address("behind")
 
@@ -313,7 +314,7 @@ def test_blocks_that_are_zeroed_and_quadwords_that_are_exchanged_count(guest):
                  one: .insn r 0x2f, 4, 0x14, a2, a0, a4     # amocas.q a2, a4, (a0)
                  two: wfi""", isa="rv64gc_zicboz_zacas")
     g["a0"] = FAR
-    probe = g.machine.watchpoint(FAR + 15, 1, "access")
+    probe = g.machine.watchpoint(FAR + 15, size=1, access="access")
     found = [(stop.pc, hit.access, hit.size) for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == [(g.address("one"), "write", 64), (g.address("two"), "access", 16)] and probe in g.machine.probes
 
@@ -323,7 +324,7 @@ def test_blocks_that_are_zeroed_and_quadwords_that_are_exchanged_count(guest):
 def test_access_across_two_pages_hits_on_either(instruction, access, watched, guest):
     g = guest(f"li a2, -1; {instruction}; behind: wfi")
     g["a0"] = FAR + PAGE - 4
-    g.machine.watchpoint(watched, 8, access)
+    g.machine.watchpoint(watched, size=8, access=access)
     (stop,) = stops(g, StopReason.WATCHPOINT)
     assert (stop.pc, stop.hits[0].address, stop.hits[0].size) == (g.address("behind"), max(watched, FAR + PAGE - 4), 4)
 
@@ -332,7 +333,7 @@ def test_only_bytes_of_the_range_hit(guest):
     """Neighbours of the range on its page do not, on whichever side."""
     g = guest("".join(f"sb a2, {offset}(a0); lb a1, {offset}(a0)\n" for offset in range(-2, 6)) + "wfi")
     g["a0"] = FAR + 64
-    g.machine.watchpoint(FAR + 64, 4, "access")
+    g.machine.watchpoint(FAR + 64, size=4, access="access")
     found = [(hit.access, hit.address - FAR - 64) for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == [(access, offset) for offset in range(4) for access in ("write", "read")]
 
@@ -340,7 +341,7 @@ def test_only_bytes_of_the_range_hit(guest):
 def test_one_instruction_can_hit_many(guest):
     g = guest("sd a2, 0(a0); wfi")
     g["a0"] = FAR
-    probes = [g.machine.watchpoint(FAR + offset, 1, "write") for offset in range(9)]
+    probes = [g.machine.watchpoint(FAR + offset, size=1, access="write") for offset in range(9)]
     (stop,) = stops(g, StopReason.WATCHPOINT)
     assert [hit.probe for hit in stop.hits] == probes[:8]
 
@@ -348,7 +349,7 @@ def test_one_instruction_can_hit_many(guest):
 def test_range_over_many_pages(guest):
     g = guest("1: sd a2, 0(a0); add a0, a0, a3; bltu a0, a4, 1b; wfi")
     g["a0"], g["a3"], g["a4"] = FAR, PAGE // 2, FAR + 8 * PAGE
-    g.machine.watchpoint(FAR + PAGE, 4 * PAGE)
+    g.machine.watchpoint(FAR + PAGE, size=4 * PAGE)
     found = [hit.address for stop in stops(g, StopReason.WATCHPOINT) for hit in stop.hits]
     assert found == list(range(FAR + PAGE, FAR + 5 * PAGE, PAGE // 2))
 
@@ -356,7 +357,7 @@ def test_range_over_many_pages(guest):
 def test_removed_one_leaves_its_neighbours(guest):
     g = guest("1: sd a2, 0(a0); sd a2, 8(a0); ld a1, 0(a0); addi s1, s1, -1; bnez s1, 1b; wfi")
     g["a0"], g["s1"] = FAR, 100
-    first, second = g.machine.watchpoint(FAR, 8, "access"), g.machine.watchpoint(FAR + 8)
+    first, second = g.machine.watchpoint(FAR, size=8, access="access"), g.machine.watchpoint(FAR + 8)
     assert g.run().hits[0].probe is first
     first.remove()
     assert len(stops(g, StopReason.WATCHPOINT)) == 100
@@ -378,19 +379,57 @@ def test_every_hart_and_every_alias_is_seen(guest):
     assert g.word(FAR) == 6
 
 
+@pytest.mark.parametrize("where, options, expected", [
+    ("place", {}, ["first", "third"]), ("alias", {}, ["second"]),
+    ("place", {"space": "physical"}, ["first", "second", "third"]),
+    ("place", {"privilege": 3}, ["first"]), ("place", {"privilege": 1}, ["third"]),
+    ("place", {"privilege": "machine"}, ["first"]), ("place", {"privilege": "supervisor"}, ["third"]),
+    ("place", {"satp": 0}, ["first"]), ("place", {"asid": 5}, ["third"]), ("place", {"asid": 6}, [])])
+def test_addresses_are_virtual_and_bound_as_those_of_hooks(where, options, expected, guest):
+    """The last two are in supervisor mode, by gigapages that map RAM twice, in address space 5."""
+    g = guest("""
+        la   a0, place; li a2, 1; slli a1, a2, 30; add a1, a1, a0
+    first:
+        sw   a2, 0(a0)
+        li   t1, 0x3fffffffffffff; csrw pmpaddr0, t1; li t1, 0x1f; csrw pmpcfg0, t1
+        la   t0, root; srli t1, t0, 12; li t2, 0x80005 << 44; or t1, t1, t2; csrw satp, t1
+        li   t1, 0x1800; csrc mstatus, t1; li t1, 0x800; csrs mstatus, t1; la t0, super; csrw mepc, t0; mret
+    super:
+    second:
+        sw   a2, 0(a1)
+    third:
+        sw   a2, 0(a0)
+        wfi
+        .type place, @object
+        .size place, 4
+        .balign 8
+    place: .word 0
+    beside: .word 0
+        .balign 4096
+    root: .dword 0, 0, (0x80000000 >> 2) | 0xcf, (0x80000000 >> 2) | 0xcf
+        .zero 4064
+    """)
+    where = g.address("place") + (1 << 30) if where == "alias" else where
+    probe = g.machine.watchpoint(where, **options)
+    assert probe.size == (8 if isinstance(where, int) else 4)
+    found = stops(g, StopReason.WATCHPOINT)
+    assert [hit.pc for stop in found for hit in stop.hits] == [g.address(label) for label in expected]
+    assert all(hit.address == probe.address for stop in found for hit in stop.hits)
+
+
 def test_ram_at_address_0_is_like_any_other():
     with vm.Machine(board="bare") as machine:
         machine.map(0, 2 * PAGE)
         machine.memory.write(PAGE, bytes.fromhex("2fb0a500"))      # amoadd.d zero, a0, (a1)
         machine.harts[0].pc, machine.harts[0]["a0"] = PAGE, 5
-        machine.watchpoint(0, 8)
+        machine.watchpoint(0, size=8)
         assert machine.run(instructions=1).reason is StopReason.WATCHPOINT
         assert machine.memory.read(0, 1) == b"\5"
 
 
 def test_python_and_devices_do_not_count(guest):
     g = guest("nop; nop; wfi")
-    g.machine.watchpoint(FAR, 8, "access")
+    g.machine.watchpoint(FAR, size=8, access="access")
     g.memory.write(FAR, b"12345678")
     assert g.memory.read(FAR, 8) == b"12345678"
     with g.memory.writable(FAR, 8) as view:
@@ -400,7 +439,7 @@ def test_python_and_devices_do_not_count(guest):
 
 def test_fetches_do_not_count(guest):
     g = guest("nop; nop; wfi")
-    g.machine.watchpoint(BASE, PAGE, "read")
+    g.machine.watchpoint(BASE, size=PAGE, access="read")
     assert g.run().reason is StopReason.IDLE
 
 
@@ -408,7 +447,7 @@ def test_fetches_do_not_count(guest):
 def test_watched_word_of_the_host_interface_still_works(size, guest):
     source = {8: "sd t0, 0(s0)", 4: "sw t0, 0(s0); sw zero, 4(s0)"}[size]
     g = guest(f"la s0, tohost; li t0, 7; {source}; 1: j 1b\n .balign 64\n tohost: .dword 0\n fromhost: .dword 0")
-    g.machine.watchpoint(g.address("tohost"), 4)
+    g.machine.watchpoint(g.address("tohost"), size=4)
     stop = g.run()
     assert stop.reason is StopReason.WATCHPOINT and stop.hits[0].size == size
     stop = g.run()
@@ -416,12 +455,15 @@ def test_watched_word_of_the_host_interface_still_works(size, guest):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    ((0x1000, 8), "0x1000, 0x1008. is not RAM"), ((BASE, 0), "size=0: at least one byte"), ((BASE, 1 << 40), "not RAM"),
-    ((BASE, -1), "64 bits"), ((BASE, 8, "execute"), "'read' or 'write' or 'access'")])
+    ({"where": 0x1000, "space": "physical"}, "0x1000, 0x1008. is not RAM"), ({"size": 0}, "at least one byte"),
+    ({"size": 1 << 40, "space": "physical"}, "not RAM"), ({"where": 1 << 64}, "64 bits"),
+    ({"where": range(8, 8)}, "has an address in it"), ({"where": "nowhere"}, "no symbol is called"),
+    ({"access": "execute"}, "'read' or 'write' or 'access'"), ({"space": "outer"}, "'virtual' or 'physical'"),
+    ({"privilege": 2}, "privilege=2")])
 def test_range_that_is_none_is_refused(arguments, said, guest):
     machine = guest("wfi").machine
     with pytest.raises(vm.ConfigurationError, match=said):
-        machine.watchpoint(*arguments)
+        machine.watchpoint(**{"where": BASE} | arguments)
     assert machine.probes == ()
 
 
@@ -453,7 +495,7 @@ def test_probes_change_nothing_in_the_run(guest):
     """Steps, registers and time are those of a machine without any."""
     plain, probed = guest(LOOP, harts=2), guest(LOOP, harts=2)
     probed.machine.breakpoint(probed.address("even"))
-    probed.machine.watchpoint(FAR, 64, "access")
+    probed.machine.watchpoint(FAR, size=64, access="access")
     plain.finish()
     while probed.run().reason is not StopReason.IDLE:
         pass

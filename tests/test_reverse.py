@@ -335,7 +335,7 @@ def test_breakpoints_are_met_in_the_opposite_order(harts, guest):
 @pytest.mark.parametrize("access", ["write", "read", "access"])
 def test_watchpoints_are_met_before_the_access(access, guest):
     def probe_of(g):
-        return g.machine.watchpoint(DATA + 0x100, 64, access)
+        return g.machine.watchpoint(DATA + 0x100, size=64, access=access)
 
     expected = forward(guest(BUSY, harts=2), probe_of, StopReason.WATCHPOINT)
     g = guest(BUSY, harts=2)

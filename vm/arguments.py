@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from operator import index
+from typing import TypeVar, get_args
 
 from vm.errors import ConfigurationError
+
+Choice = TypeVar("Choice")
 
 
 def integer(name: str, value: object) -> int:
@@ -21,6 +24,13 @@ def whole_number(name: str, value: object) -> int:
         return integer(name, value)
     except TypeError as error:
         raise ConfigurationError(str(error)) from None
+
+
+def one_of(name: str, value: Choice, choices: object) -> Choice:
+    """What is one of a Literal's. Raises ConfigurationError, as "space='there': it is 'virtual' or 'physical'"."""
+    if value not in get_args(choices):
+        raise ConfigurationError(f"{name}={value!r}: it is {' or '.join(map(repr, get_args(choices)))}")
+    return value
 
 
 def refuse_other(takes: str, value: object, kind: type) -> None:

@@ -10,6 +10,7 @@ from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows, text_table
 from vm.errors import Access, PageFault
 from vm.memory import Memory
+from vm.privilege import Privilege
 from vm.registers import ControlRegisters, FloatName, Registers, bits, float_images, integer_registers, no_such
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 State = Literal["started", "stopped", "waiting", "suspended"]
 
-PRIVILEGES = {0: "U", 1: "S", 3: "M"}
 TABLE_COLUMNS = 4
 
 
@@ -72,7 +72,8 @@ class VirtualMemory:
 
     def __repr__(self) -> str:
         satp = self._hart.read_csr(CSR_NUMBERS["satp"]) or 0
-        return f"<virtual memory of hart {self._hart.id}: privilege {PRIVILEGES[self._hart.privilege]}, satp {satp:#x}>"
+        privilege = Privilege(self._hart.privilege).letter
+        return f"<virtual memory of hart {self._hart.id}: privilege {privilege}, satp {satp:#x}>"
 
 
 class Hart:
@@ -183,7 +184,7 @@ class Hart:
         return ["pc", *X_NAMES]
 
     def __repr__(self) -> str:
-        return f"<hart {self.id}: {self.state}, pc {self.pc:#x}, privilege {PRIVILEGES[self.privilege]}>"
+        return f"<hart {self.id}: {self.state}, pc {self.pc:#x}, privilege {Privilege(self.privilege).letter}>"
 
     def __str__(self) -> str:
         return f"{repr(self)[1:-1]}\n{text_table(self._rows())}"

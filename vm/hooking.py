@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from vm.errors import ConfigurationError
 from vm.hooks import CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
@@ -15,9 +15,12 @@ from vm_native.execution.native_machine import EVENT_KINDS, NativeMachine
 if TYPE_CHECKING:
     from vm.hart import Hart
 
-What = TypeVar("What")
+Event = TypeVar("Event")
+Direction = Literal["read", "write"]
+Maker = Callable[..., Event]            # from what the core tells: hart, pc, address, size, value, old; or the hart
 LARGEST = (1 << 64) - 1                 # size of a range in the core: the last byte begins no instruction
-DIRECTIONS: dict[WatchedAccess, tuple[str, ...]] = {"read": ("read",), "write": ("write",), "access": ("read", "write")}
+DIRECTIONS: dict[WatchedAccess, tuple[Direction, ...]] = {"read": ("read",), "write": ("write",),
+                                                          "access": ("read", "write")}
 
 
 class Listener(NamedTuple):
@@ -44,22 +47,23 @@ class Hooking:
 
     # --- Of addresses ------------------------------------------------------------------------------------------------
 
-    def on_execute(self, what: str, function: Callable[[Hart], object], addresses: range, space: Space,
+    def on_execute(self, description: str, function: Callable[[Hart], object], addresses: range, space: Space,
                    scope: Scope) -> Hook[Hart]:
         """Call it before each instruction at these addresses."""
         self._refuse("on_execute")
         size = min(addresses.stop - addresses.start, LARGEST)
         number = self._native.add_breakpoint(addresses.start, size, physical=space == "physical",
                                              scope=scope, hook=function)
-        return Hook(what, function, partial(self._remove, number))
+        return Hook(description, function, partial(self._remove, number))
 
-    def on_access(self, what: str, function: Callable[[MemoryAccess], object], addresses: range, space: Space,
+    def on_access(self, description: str, function: Callable[[MemoryAccess], object], addresses: range, space: Space,
                   scope: Scope, access: WatchedAccess) -> Hook[MemoryAccess]:
         """Call it after each instruction that accesses these addresses."""
         self._refuse(f"on_{access}")
 
-        def tell(hart: Hart, pc: int, address: int, size: int, value: int, old: int, is_write: bool) -> None:
-            function(MemoryAccess(hart, "write" if is_write else "read", address, size, value, old, pc))
+        def tell(hart: Hart, pc: int, address: int, physical: int, size: int, value: int, old: int,
+                 is_write: bool) -> None:
+            function(MemoryAccess(hart, "write" if is_write else "read", address, physical, size, value, old, pc))
 
         try:
             number = self._native.add_watch(addresses.start, addresses.stop - addresses.start,
@@ -67,7 +71,7 @@ class Hooking:
                                             reads=access != "write", writes=access != "read", hook=tell)
         except ValueError as error:
             raise ConfigurationError(f"on_{access}: {error}") from error
-        return Hook(what, function, partial(self._remove, number))
+        return Hook(description, function, partial(self._remove, number))
 
     def _remove(self, number: int) -> None:
         self._refuse_in_run("remove")
@@ -76,41 +80,54 @@ class Hooking:
 
     # --- Of kinds of events ------------------------------------------------------------------------------------------
 
-    def on_call(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
+    def on_call(self, description: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]
+                ) -> Hook[Hart]:
         """Call it before each environment call that is wanted."""
-        return self._listen(("call",), what, function, wanted)
+        self._refuse("on_ecall")
+        return self._listen({"call": the_hart}, description, function, wanted)
 
-    def on_block(self, what: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]) -> Hook[Hart]:
+    def on_block(self, description: str, function: Callable[[Hart], object], wanted: Callable[[Hart], bool]
+                 ) -> Hook[Hart]:
         """Call it before each basic block that is wanted."""
-        return self._listen(("block",), what, function, wanted)
+        self._refuse("on_block")
+        return self._listen({"block": the_hart}, description, function, wanted)
 
-    def on_trap(self, what: str, function: Callable[[Trap], object], cause: int | None) -> Hook[Trap]:
+    def on_trap(self, description: str, function: Callable[[Trap], object], cause: int | None) -> Hook[Trap]:
         """Call it after each trap of this cause has been taken."""
-        return self._listen(("trap",), what, function, lambda trap: cause is None or trap.cause == cause)
+        self._refuse("on_trap")
+        return self._listen({"trap": trap}, description, function, lambda event: cause is None or event.cause == cause)
 
-    def on_csr(self, what: str, function: Callable[[CsrAccess], object], number: int,
+    def on_csr(self, description: str, function: Callable[[CsrAccess], object], number: int,
                access: WatchedAccess) -> Hook[CsrAccess]:
         """Call it after each instruction that accesses this register."""
-        kinds = tuple(f"csr-{direction}" for direction in DIRECTIONS[access])
-        return self._listen(kinds, what, function, lambda event: event.number == number)
+        self._refuse("on_csr")
+        made: dict[str, Maker[CsrAccess]] = {f"csr-{one}": partial(csr_access, one) for one in DIRECTIONS[access]}
+        return self._listen(made, description, function, lambda event: event.number == number)
 
-    def on_mmio(self, what: str, function: Callable[[MmioAccess], object], wanted: Callable[[MmioAccess], bool],
+    def on_mmio(self, description: str, function: Callable[[MmioAccess], object], wanted: Callable[[MmioAccess], bool],
                 access: WatchedAccess) -> Hook[MmioAccess]:
         """Call it after each instruction that accesses a device so."""
-        return self._listen(tuple(f"mmio-{direction}" for direction in DIRECTIONS[access]), what, function, wanted)
+        self._refuse("on_mmio")
+        made: dict[str, Maker[MmioAccess]] = {f"mmio-{one}": partial(self._mmio_access, one)
+                                              for one in DIRECTIONS[access]}
+        return self._listen(made, description, function, wanted)
 
-    def _listen(self, kinds: tuple[str, ...], what: str, function: Callable[[What], object],
-                wanted: Callable[[What], bool]) -> Hook[What]:
-        self._refuse(what.partition(" ")[0])
-        hook = Hook(what, function, lambda: self._end(kinds, hook))
-        for kind in kinds:
+    def _mmio_access(self, access: Direction, hart: Hart, pc: int, address: int, size: int, value: int, old: int
+                     ) -> MmioAccess:
+        return MmioAccess(hart, access, self._device_at(address), address, size, value, pc)
+
+    def _listen(self, made: dict[str, Maker[Event]], description: str, function: Callable[[Event], object],
+                wanted: Callable[[Event], bool]) -> Hook[Event]:
+        """`made`: which kinds of events, and what makes one for Python."""
+        hook = Hook(description, function, lambda: self._end(made, hook))
+        for kind, make in made.items():
             listeners = self._listeners.setdefault(kind, [])
             if not listeners:
-                self._native.hear(EVENT_KINDS[kind], partial(self._hear, kind))
+                self._native.hear(EVENT_KINDS[kind], partial(self._hear, kind, make))
             listeners.append(Listener(hook, wanted))
         return hook
 
-    def _end(self, kinds: tuple[str, ...], hook: Hook[Any]) -> None:
+    def _end(self, kinds: Iterable[str], hook: Hook[Any]) -> None:
         self._refuse_in_run("remove")
         for kind in kinds:
             listeners = self._listeners[kind]
@@ -122,16 +139,20 @@ class Hooking:
         waiting.clear()
         waiting.extend(left)
 
-    def _hear(self, kind: str, hart: Hart, pc: int = 0, address: int = 0, size: int = 0, value: int = 0,
-              old: int = 0) -> None:
+    def _hear(self, kind: str, make: Maker[Any], *happened: Any) -> None:
         """The core tells of an event of this kind: let it call those who want it."""
-        name, _, access = kind.partition("-")
-        event: object = hart
-        if name == "trap":
-            event = Trap(hart, address, value, pc)
-        elif name == "csr":
-            event = CsrAccess(hart, access, address, value, old, pc)    # type: ignore[arg-type]    # of the table
-        elif name == "mmio":
-            event = MmioAccess(hart, access, self._device_at(address), address, size, value, pc)  # type: ignore[arg-type]
+        event = make(*happened)
         self._native.waiting.extend([(listener.hook, event) for listener in self._listeners[kind]
                                      if listener.wanted(event)])
+
+
+def the_hart(hart: Hart) -> Hart:
+    return hart
+
+
+def trap(hart: Hart, pc: int, cause: int, size: int, value: int, old: int) -> Trap:
+    return Trap(hart, cause, value, pc)
+
+
+def csr_access(access: Direction, hart: Hart, pc: int, number: int, size: int, value: int, old: int) -> CsrAccess:
+    return CsrAccess(hart, access, number, value, old, pc)

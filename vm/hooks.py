@@ -11,44 +11,45 @@ if TYPE_CHECKING:
     from vm.hart import Hart
 
 INTERRUPT = 1 << 63                 # bit of a cause
-What = TypeVar("What")              # a hook is called with
+Event = TypeVar("Event")            # what a hook is called with
 
 
-class Hook(Generic[What]):
+class Hook(Generic[Event]):
     """A function that is called when something happens in the guest. Methods of `Machine` like `on_execute` set one.
 
     It is set until `remove()`, or to the end of a `with` block. It can still be called as the function that it is of.
     """
 
-    def __init__(self, what: str, function: Callable[[What], object], remove: Callable[[], None]):
-        self.what = what
+    def __init__(self, description: str, function: Callable[[Event], object], remove: Callable[[], None]):
+        self.description = description
         self.function = function
         self._remove = remove
 
-    def __call__(self, what: What) -> object:
-        return self.function(what)
+    def __call__(self, event: Event) -> object:
+        return self.function(event)
 
     def remove(self) -> None:
         """End it. Hooks may, while they are called. Twice is harmless."""
         self._remove()
 
-    def __enter__(self) -> Hook[What]:
+    def __enter__(self) -> Hook[Event]:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"<Hook: {self.what}: {getattr(self.function, '__qualname__', self.function)}>"
+        return f"<Hook: {self.description}: {getattr(self.function, '__qualname__', self.function)}>"
 
 
-HookSetter = Callable[[Callable[[What], object]], Hook[What]]      # a decorator
+HookSetter = Callable[[Callable[[Event], object]], Hook[Event]]      # a decorator
 
 
 class MemoryAccess(NamedTuple):
     """An instruction has read or written RAM that somebody watches.
 
-    - address: physical; size: in bytes. Of an operand on two pages there is an access for each.
+    - address: virtual; physical: where that is in RAM; size: in bytes. Of an operand on two pages there is an access
+      for each.
     - value: what was read or written; old: what stood there before. Unsigned; of more than 8 bytes the first 8.
     - pc: virtual address of the instruction, which is done.
     """
@@ -56,6 +57,7 @@ class MemoryAccess(NamedTuple):
     hart: Hart
     access: Literal["read", "write"]
     address: int
+    physical: int
     size: int
     value: int
     old: int

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.boards import Bare, Board, Virt
 from vm.boards.bare import TRAP_VECTOR
 from vm.boards.regions import Kind, refuse_overlap, region
@@ -29,7 +29,7 @@ from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
-from vm.observing import SightsOfMachine
+from vm.observing import ObservationOfMachine
 from vm.perf_map import PERF_MAP
 from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.probing import Probing
@@ -60,14 +60,10 @@ MAX_HARTS = 8
 FEW_REGIONS = 3                 # of memory: a machine that shows itself lists them
 MORE_OF_THE_HOST = "; give the machine less, or raise the limits of this process (ulimit -v, -f)"
 NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # methods that change what a machine is
-# What hooks may call; nothing is half done then.
-IN_HOOKS = {"snapshot", "restore", "fork", "equals", "breakpoint", "watchpoint", "remove", "on_execute",
-            "on_read", "on_write", "on_trap", "on_csr", "on_mmio", "on_ecall", "on_block", "trace", "coverage",
-            "edge_map", "profile", "stop", "clear", "flush", "counts"}
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine(StatesOfMachine, SightsOfMachine):
+class Machine(StatesOfMachine, ObservationOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -118,10 +114,8 @@ class Machine(StatesOfMachine, SightsOfMachine):
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
             raise ConfigurationError(f"seed={seed}: must not be negative")
-        if clock not in get_args(ClockKind):
-            raise ConfigurationError(f"clock={clock!r}: it is {' or '.join(map(repr, get_args(ClockKind)))}")
         self.isa = parse_isa(isa)
-        self.clock = Clock(clock, seed)
+        self.clock = Clock(one_of("clock", clock, ClockKind), seed)
         self._bus = Bus()
         try:
             self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
@@ -142,8 +136,8 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
         self.inputs = Inputs()
         self._runner = Runner(self._native, self._scheduler, self.clock, self.events, self.inputs, self._natives)
-        self._probing = Probing(self._native, self._runner.probes, self._refuse_if_running, self._refuse_in_run)
-        self._hooking = Hooking(self._native, self._refuse_if_running, self._refuse_in_run,
+        self._probing = Probing(self._native, self._runner.probes, self._refuse_but_in_hooks, self._refuse_in_run)
+        self._hooking = Hooking(self._native, self._refuse_but_in_hooks, self._refuse_in_run,
                                 lambda address: self.board.device_at(address))
         self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
@@ -440,23 +434,24 @@ class Machine(StatesOfMachine, SightsOfMachine):
         """
         self._runner.ask_to_stop()
 
-    def _refuse_if_running(self, what: str) -> None:
+    def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None:
+        """`in_hook`: hooks may do that, in whose thread the run is; nothing is half done then."""
         if not self._native.usable:
             raise unusable(self._native)
-        self._refuse_in_run(what)
+        self._refuse_in_run(what, in_hook=in_hook)
         if what in NOT_IN_A_LOG and self.inputs.refuses(what):
             raise ConfigurationError(f"{what}() cannot be part of a recorded run or of a history, which begin after "
                                      "it: end the recording, the replay or the history first")
 
-    def _refuse_in_run(self, what: str) -> None:
+    def _refuse_in_run(self, what: str, *, in_hook: bool = True) -> None:
         """The same of what only ends something, or looks at it: that may come after the machine was closed."""
         if not self._native.usable and not self._native.closed:
             raise unusable(self._native)        # what it would end is another process's
-        if self._in_run and not (what in IN_HOOKS and self._native.in_hook and self._runner.is_this_thread):
+        if self._in_run and not (in_hook and self._native.in_hook and self._runner.is_this_thread):
             raise MachineBusy(f"{what}() was called while the same machine runs: from a callback, or another thread")
 
-    def _refuse_unless_still(self, what: str) -> None:
-        self._refuse_if_running(what)
+    def _refuse_unless_still(self, what: str, *, in_hook: bool = False) -> None:
+        self._refuse_if_running(what, in_hook=in_hook)
         if self.memory.open_for_writing:
             raise MachineBusy(f"{what}() was called while guest memory is open for writing: leave the `with "
                               "memory.writable(...)` block, and let go of slices of its view")
@@ -520,7 +515,7 @@ class Machine(StatesOfMachine, SightsOfMachine):
 
     def _place_name(self, pc: int) -> str:
         """A guest address, for people."""
-        return self._symbol(pc) or f"guest {pc:#x}"
+        return self.lookup(pc) or f"guest {pc:#x}"
 
     def _parts(self) -> dict[str, Stateful | Scheduler]:
         """What has state beside RAM and harts; the queue comes last, for it names devices."""

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar, cast, get_args, overload
+from typing import TYPE_CHECKING, TypeVar, cast, overload
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
+from vm.privilege import Mode
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Where, in_64_bits, range_of, scope_of, space_named
+from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of, start_recorder
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from vm.boards import Board
+    from vm.clock import Clock
     from vm.coverage.coverage import Coverage
     from vm.coverage.edges import EdgeMap
+    from vm.events import EventQueue
     from vm.gdb.server import GdbServer
     from vm.hart import Hart
     from vm.hooking import Hooking
@@ -37,17 +41,20 @@ if TYPE_CHECKING:
     from vm_native.execution.scheduler import Scheduler
     from vm_native.riscv.isa import Isa
 
-What = TypeVar("What")
+Event = TypeVar("Event")
 SYSTEM_CALL = X_NUMBERS["a7"]           # which is asked for
+WORD = 8                                # bytes from an address that are looked at where nothing is said
 
 
-class SightsOfMachine(ABC):
+class ObservationOfMachine(ABC):
     """What `Machine` lets one see; what is declared here is the machine's."""
 
     board: Board
     program: Program | None
     harts: tuple[Hart, ...]
     memory: Memory
+    clock: Clock
+    events: EventQueue
     isa: Isa
     _scheduler: Scheduler
     _native: NativeMachine
@@ -58,34 +65,35 @@ class SightsOfMachine(ABC):
     _hooking: Hooking
 
     @abstractmethod
-    def _refuse_if_running(self, what: str) -> None: ...
+    def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None: ...
 
     @abstractmethod
-    def _refuse_in_run(self, what: str) -> None: ...
+    def _refuse_in_run(self, what: str, *, in_hook: bool = True) -> None: ...
 
-    def breakpoint(self, where: int | str, space: Space = "virtual", *, privilege: int | None = None,
-                       asid: int | None = None, satp: int | None = None) -> Breakpoint:
+    def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: Mode | None = None,
+                   asid: int | None = None, satp: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
-        A hart that is reported there goes on past it in the next run. The others as of `on_execute`. Raises
+        A hart that is reported there goes on past it in the next run. Other parameters: see `on_execute`. Raises
         ConfigurationError.
         """
         address = self._address_of(where) if isinstance(where, str) else where
         return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
 
-    def watchpoint(self, address: int, size: int = 8, access: WatchedAccess = "write", *,
-                   space: Space = "physical") -> Watchpoint:
-        """From now on `run` ends after each instruction that accesses this range of RAM, with reason `watchpoint`.
+    def watchpoint(self, where: Where, *, size: int | None = None, access: WatchedAccess = "write",
+                   space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
+                   satp: int | None = None) -> Watchpoint:
+        """From now on `run` ends after each instruction that accesses RAM there, with reason `watchpoint`.
 
-        - address, size: in bytes. space: "physical", by whichever virtual address that is accessed, of which
-          `hart.virtual.physical` has the physical one; or "virtual", in whichever address space, and whatever is or
-          will be mapped there.
+        - where: a range; or an address or a symbol, from which `size` bytes count. size: by default all of a symbol
+          that says its own, else 8.
         - access: "read", "write", or "access" for both. Atomics do both. What devices and Python do does not count, nor
           do fetches and the walk of page tables, which can set bits there.
 
-        Raises ConfigurationError where a physical range is not RAM.
+        Other parameters: see `on_execute`. Raises ConfigurationError where physical addresses are not RAM.
         """
-        return self._probing.add_watchpoint(address, size, access, space)
+        return self._probing.add_watchpoint(self._data_at(where, size), access, space,
+                                            scope_of(privilege, asid, satp))
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -96,15 +104,15 @@ class SightsOfMachine(ABC):
 
     @overload
     def on_execute(self, where: Where, function: Callable[[Hart], object], *, space: Space = "virtual",
-                   privilege: int | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
 
     @overload
-    def on_execute(self, where: Where, *, space: Space = "virtual", privilege: int | None = None,
+    def on_execute(self, where: Where, *, space: Space = "virtual", privilege: Mode | None = None,
                    asid: int | None = None, satp: int | None = None
                    ) -> HookSetter[Hart]: ...
 
     def on_execute(self, where: Where, function: Callable[[Hart], object] | None = None, *, space: Space = "virtual",
-                   privilege: int | None = None, asid: int | None = None, satp: int | None = None
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                    ) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before each instruction at an address, in a range, or at a symbol.
 
@@ -114,10 +122,9 @@ class SightsOfMachine(ABC):
         the next run goes on with the instruction.
 
         - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
-        - space: "virtual", in whichever address space
-          that is executed; or "physical".
-        - privilege: 0 (user), 1 (supervisor) or 3 (machine), of the instruction. asid, satp: of the address space, by
-          its number, or by all of satp.
+        - space: "virtual", in whichever address space that is executed; or "physical".
+        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction. asid, satp: of the
+          address space, by its number, or by all of satp.
 
         Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
         What hooks do to a machine is in no recording of it; a history keeps the state behind it. Raises
@@ -127,53 +134,55 @@ class SightsOfMachine(ABC):
         if addresses.stop - addresses.start == 1 and addresses.start % 2:
             raise ConfigurationError(f"where={where!r}: no instruction begins at an odd address")
         setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
-                         space=space_named(space), scope=scope_of(privilege, asid, satp))
+                         space=one_of("space", space, Space), scope=scope_of(privilege, asid, satp))
         return set_or_decorate(setter, function)
 
     @overload
-    def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
-                space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
+                space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
                 satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
-    def on_read(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
-                asid: int | None = None, satp: int | None = None
+    def on_read(self, where: Where, *, size: int | None = None, space: Space = "virtual",
+                privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                 ) -> HookSetter[MemoryAccess]: ...
 
-    def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
-                space: Space = "virtual", privilege: int | None = None, asid: int | None = None, satp: int | None = None
+    def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
+                size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
+                asid: int | None = None, satp: int | None = None
                 ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that reads RAM there.
 
-        - where: an address or a symbol, from which `size` bytes count, or a range. The others as of `on_execute`.
+        - where: a range; or an address or a symbol, from which `size` bytes count. size: by default all of a symbol
+          that says its own, else 8.
 
-        What counts as a read is as for `watchpoint`; of devices `on_mmio` tells. Raises ConfigurationError where
-        physical addresses are not RAM.
+        Other parameters: see `on_execute`. What counts as a read is as for `watchpoint`; of devices `on_mmio` tells.
+        Raises ConfigurationError where physical addresses are not RAM.
         """
-        addresses = range_of("where", where, self._address_of, positive(size))
-        setter = partial(self._hooking.on_access, f"on_read {named(where)}", access="read", space=space_named(space),
-                         addresses=addresses, scope=scope_of(privilege, asid, satp))
-        return set_or_decorate(setter, function)
+        return self._on_access("read", where, function, size, space, scope_of(privilege, asid, satp))
 
     @overload
-    def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int = 8,
-                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
+                 space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
-    def on_write(self, where: Where, *, size: int = 8, space: Space = "virtual", privilege: int | None = None,
-                 asid: int | None = None, satp: int | None = None
+    def on_write(self, where: Where, *, size: int | None = None, space: Space = "virtual",
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                  ) -> HookSetter[MemoryAccess]: ...
 
-    def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *, size: int = 8,
-                 space: Space = "virtual", privilege: int | None = None, asid: int | None = None,
-                 satp: int | None = None
+    def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
+                 size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
+                 asid: int | None = None, satp: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
-        """The same for each instruction that writes there: with the value that was there before, and the new one."""
-        addresses = range_of("where", where, self._address_of, positive(size))
-        setter = partial(self._hooking.on_access, f"on_write {named(where)}", access="write", space=space_named(space),
-                         addresses=addresses, scope=scope_of(privilege, asid, satp))
-        return set_or_decorate(setter, function)
+        """Call a function with a `MemoryAccess` after each instruction that writes to RAM there.
+
+        It has the new value and the one before.
+
+        Parameters: see `on_read`. What counts as a write is as for `watchpoint`; of devices `on_mmio` tells. Raises
+        ConfigurationError where physical addresses are not RAM.
+        """
+        return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp))
 
     @overload
     def on_trap(self, cause: int | None, function: Callable[[Trap], object]) -> Hook[Trap]: ...
@@ -213,7 +222,8 @@ class SightsOfMachine(ABC):
         number = CSR_NUMBERS.get(csr.lower(), -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
-        setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access_named(access))
+        access = one_of("access", access, WatchedAccess)
+        setter = partial(self._hooking.on_csr, f"on_csr {csr}", number=number, access=access)
         return set_or_decorate(setter, function)
 
     @overload
@@ -234,6 +244,7 @@ class SightsOfMachine(ABC):
 
         Raises ConfigurationError.
         """
+        access = one_of("access", access, WatchedAccess)
         if isinstance(where, (str, Device)):
             device = self.board.name_of(where)
             setter = partial(self._hooking.on_mmio, f"on_mmio {device}", wanted=lambda event: event.device == device)
@@ -242,7 +253,7 @@ class SightsOfMachine(ABC):
             setter = partial(self._hooking.on_mmio, "on_mmio" if where is None else f"on_mmio {named(where)}",
                              wanted=lambda event: (event.address < addresses.stop
                                                    and event.address + event.size > addresses.start))
-        return set_or_decorate(partial(setter, access=access_named(access)), function)
+        return set_or_decorate(partial(setter, access=access), function)
 
     @overload
     def on_ecall(self, number: int | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
@@ -263,41 +274,34 @@ class SightsOfMachine(ABC):
                          wanted=lambda hart: call is None or hart.x[SYSTEM_CALL] == call)
         return set_or_decorate(setter, function)
 
-    def _named(self, symbol: str) -> Symbol:
-        """Of the program, or of a Linux that was looked at before. Raises ConfigurationError."""
-        if self.program is not None and symbol in self.program.symbols:
-            return self.program.symbols[symbol]
-        if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
-            return self._linux.symbols[symbol]
-        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
-        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
-                                 "looked at, by `machine.linux.symbols`")
-
-    def _address_of(self, symbol: str) -> int:
-        return self._named(symbol).address
+    @overload
+    def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: Mode | None = None,
+                 asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
 
     @overload
-    def on_block(self, where: Where | None, function: Callable[[Hart], object]) -> Hook[Hart]: ...
+    def on_block(self, where: Where | None = None, *, privilege: Mode | None = None, asid: int | None = None,
+                 satp: int | None = None) -> HookSetter[Hart]: ...
 
-    @overload
-    def on_block(self, where: Where | None = None) -> HookSetter[Hart]: ...
-
-    def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None
+    def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None, *,
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
                  ) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before the first instruction of each basic block.
 
         That is one that a branch, a jump, a trap or a return from one led to.
 
-        - where: where it is: a virtual address, a range or a symbol; None: anywhere.
+        - where: where it is: a virtual address, a range, or all of a function by its name; None: anywhere.
+
+        Other parameters: see `on_execute`. Wherever the block is, the machine stops there and calls Python, which looks
+        whether it is wanted: where the addresses are known, `on_execute` is faster. Raises ConfigurationError.
         """
-        addresses = range(1 << 64) if where is None else range_of("where", where, self._address_of, 1)
+        addresses, scope = self._code_at(where), scope_of(privilege, asid, satp)
         setter = partial(self._hooking.on_block, "on_block" if where is None else f"on_block {named(where)}",
-                         wanted=lambda hart: hart.pc in addresses)
+                         wanted=lambda hart: hart.pc in addresses and covers(scope, hart))
         return set_or_decorate(setter, function)
 
-    # --- Traces ------------------------------------------------------------------------------------------------------
+    # --- Recorders ---------------------------------------------------------------------------------------------------
 
-    def trace(self, kind: Kind, *, where: range | str | None = None, privilege: int | None = None,
+    def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
               when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
               ) -> Trace:
@@ -306,8 +310,8 @@ class SightsOfMachine(ABC):
         The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
 
         - kind: "instructions", "blocks", "branches", "memory", "traps" or "mmio".
-        - where: virtual addresses of the instructions that count, a range or the name of a function. The others as of
-          `on_execute`.
+        - where: virtual addresses of the instructions that count: one, a range, or the name of a function.
+        - privilege, asid, satp: see `on_execute`.
         - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
           anything is lost; or "drop-oldest".
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
@@ -319,95 +323,46 @@ class SightsOfMachine(ABC):
         """
         from vm.trace import Trace
 
-        self._refuse_if_running("trace")
+        self._refuse_but_in_hooks("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
                       file, consumer, self._refuse_if_in_use, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
-    def _end_trace(self, trace: Trace) -> None:
-        if trace in self._runner.traces:
-            self._runner.traces.remove(trace)
-
-    def _refuse_if_in_use(self, what: str) -> None:
-        """Of what is recorded, which stays when the machine is closed. A consumer is called between two slices."""
-        between = self._runner.makes_room and self._runner.is_this_thread and what != "stop"
-        if not between:
-            self._refuse_in_run(what)
-
-    # --- Coverage ----------------------------------------------------------------------------------------------------
-
-    def coverage(self, *, where: range | str | None = None, privilege: int | None = None, asid: int | None = None,
+    def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
                  satp: int | None = None) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
 
-        - where: virtual addresses of the blocks that count, by their first instruction: a range or the name of a
-          function. The others as of `on_execute`.
+        - where: virtual addresses of the blocks that count, by their first instruction: one, a range, or the name of a
+          function.
 
+        Other parameters: see `on_execute`.
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
-        from vm.coverage.coverage import Subject, start_coverage
+        from vm.coverage.code import Pages
+        from vm.coverage.coverage import Coverage
 
-        self._refuse_if_running("coverage")
-        subject = Subject(self.harts, self.memory, self.program, self.isa.extensions)
-        return start_coverage(self._native, self._code_at(where), scope_of(privilege, asid, satp), subject,
-                              self._refuse_if_in_use)
+        self._refuse_but_in_hooks("coverage")
+        recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
+                                  scope_of(privilege, asid, satp))
+        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
+                        self._refuse_if_in_use)
 
-    def edge_map(self, bits: int = 16, *, where: range | str | None = None, privilege: int | None = None,
+    def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
         """Count edges from block to block, from now on, in a map of bytes as AFL and its kin read it.
 
-        - bits: the map has 2**bits bytes. The others as of `coverage`, for the block that an edge leads to.
+        - bits: the map has 2**bits bytes.
+        - where, privilege, asid, satp: see `coverage`; of the block that an edge leads to.
 
         It ends with `stop()` of the `EdgeMap`, or its `with` block. Raises ConfigurationError.
         """
         from vm.coverage.edges import EdgeMap
 
-        self._refuse_if_running("edge_map")
+        self._refuse_but_in_hooks("edge_map")
         return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
                        self._refuse_if_in_use)
-
-    def _code_at(self, where: range | str | None) -> range:
-        """The addresses of a range, of a function, or all."""
-        if where is None:
-            return range(1 << 64)
-        size = max(self._named(where).size, 1) if isinstance(where, str) else 1
-        return range_of("where", where, self._address_of, size)
-
-    # --- Debuggers ---------------------------------------------------------------------------------------------------
-
-    def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
-        """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
-
-        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
-          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
-        - wait: the machine does not run before a debugger has come.
-
-        Raises ConfigurationError where none can come.
-        """
-        from vm.gdb.server import GdbServer
-
-        return GdbServer(cast("Machine", self), self._scheduler, where, wait)
-
-    @property
-    def linux(self) -> LinuxGuest:
-        """The Linux that runs in the machine, as its own tables in guest memory show it: processes, modules, log."""
-        if self._linux is None:
-            from vm.linux import LinuxGuest
-
-            machine = cast("Machine", self)
-            self._linux = LinuxGuest(machine.memory, machine.harts)
-        return self._linux
-
-    def _symbol(self, address: int) -> str | None:
-        """The name of a virtual address: by the symbols of a program, or of a Linux that was looked at before."""
-        if self.program and (name := self.program.symbols.lookup(address)):
-            return name
-        try:
-            return self._linux.lookup(address) if self._linux is not None and self._linux.found else None
-        except GuestError:                  # that kernel is gone, or damaged: an address is better than no report
-            return None
 
     def profile(self, every: int | None = None, *, seconds: float | None = None,
                 symbols: Naming | Sequence[Naming] = (), call_frames: bool = True, depth: int = 128) -> Profile:
@@ -432,20 +387,103 @@ class SightsOfMachine(ABC):
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
-        self._refuse_if_running("profile")
-        machine = cast("Machine", self)
-        watched = Watched(machine._native, self._scheduler, machine.clock, machine.harts)
-        profile = start_profile(self._runner, watched, machine.memory, machine.program, every, seconds, symbols,
-                                call_frames, depth)
+        self._refuse_but_in_hooks("profile")
+        watched = Watched(self._native, self._scheduler, self.clock, self.harts)
+        profile = start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
+                                depth)
         if self._runner.thread is not None:
-            machine.events.interrupt()          # a hook has begun it: the slice at hand knows of no sampler
+            self.events.interrupt()             # a hook has begun it: the slice at hand knows of no sampler
         return profile
 
+    # --- Debuggers ---------------------------------------------------------------------------------------------------
 
-def set_or_decorate(setter: Callable[..., Hook[What]], function: Callable[[What], object] | None
-                    ) -> Hook[What] | HookSetter[What]:
-    """The hook with this function; or a decorator, which sets it. Raises ConfigurationError for what is none."""
-    def set_hook(function: Callable[[What], object]) -> Hook[What]:
+    def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
+        """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
+
+        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
+          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
+        - wait: the machine does not run before a debugger has come.
+
+        Raises ConfigurationError where none can come.
+        """
+        from vm.gdb.server import GdbServer
+
+        return GdbServer(cast("Machine", self), self._scheduler, where, wait)
+
+    @property
+    def linux(self) -> LinuxGuest:
+        """The Linux that runs in the machine, as its own tables in guest memory show it: processes, modules, log."""
+        if self._linux is None:
+            from vm.linux import LinuxGuest
+
+            self._linux = LinuxGuest(self.memory, self.harts)
+        return self._linux
+
+    def lookup(self, address: int) -> str | None:
+        """The name of a virtual address, as "main+0x10": by the symbols of the program, or of a Linux that `linux` has
+        found. None for what has no name.
+        """
+        if self.program and (name := self.program.symbols.lookup(address)):
+            return name
+        try:
+            return self._linux.lookup(address) if self._linux is not None and self._linux.found else None
+        except GuestError:                  # that kernel is gone, or damaged: an address is better than no report
+            return None
+
+    # --- What these are made of --------------------------------------------------------------------------------------
+
+    def _refuse_but_in_hooks(self, what: str) -> None:
+        """Raise while the machine runs, unless a hook asks."""
+        self._refuse_if_running(what, in_hook=True)
+
+    def _on_access(self, access: WatchedAccess, where: Where, function: Callable[[MemoryAccess], object] | None,
+                   size: int | None, space: Space, scope: Scope) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
+        addresses = self._data_at(where, size)
+        setter = partial(self._hooking.on_access, f"on_{access} {named(where)}", access=access,
+                         space=one_of("space", space, Space), addresses=addresses, scope=scope)
+        return set_or_decorate(setter, function)
+
+    def _named(self, symbol: str) -> Symbol:
+        """Of the program, or of a Linux that was looked at before. Raises ConfigurationError."""
+        if self.program is not None and symbol in self.program.symbols:
+            return self.program.symbols[symbol]
+        if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
+            return self._linux.symbols[symbol]
+        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
+                                 "looked at, by `machine.linux.symbols`")
+
+    def _address_of(self, symbol: str) -> int:
+        return self._named(symbol).address
+
+    def _data_at(self, where: Where, size: int | None) -> range:
+        """The addresses of a range, or of `size` bytes, as of `on_read`."""
+        if size is None:
+            size = (self._named(where).size if isinstance(where, str) else 0) or WORD
+        return range_of("where", where, self._address_of, positive(size))
+
+    def _code_at(self, where: Where | None) -> range:
+        """The addresses of a range, of a function, of one instruction, or all."""
+        if where is None:
+            return range(1 << 64)
+        size = max(self._named(where).size, 1) if isinstance(where, str) else 1
+        return range_of("where", where, self._address_of, size)
+
+    def _refuse_if_in_use(self, what: str) -> None:
+        """Of what is recorded, which stays when the machine is closed. A consumer is called between two slices."""
+        between = self._runner.makes_room and self._runner.is_this_thread and what != "stop"
+        if not between:
+            self._refuse_in_run(what)
+
+    def _end_trace(self, trace: Trace) -> None:
+        if trace in self._runner.traces:
+            self._runner.traces.remove(trace)
+
+
+def set_or_decorate(setter: Callable[..., Hook[Event]], function: Callable[[Event], object] | None
+                    ) -> Hook[Event] | HookSetter[Event]:
+    """The hook with this function, or a decorator that sets it. Raises ConfigurationError for what is not callable."""
+    def set_hook(function: Callable[[Event], object]) -> Hook[Event]:
         if not callable(function):
             raise ConfigurationError(f"function={function!r}: it is called with what has happened")
         return setter(function=function)
@@ -464,9 +502,3 @@ def positive(size: int) -> int:
     if number < 1:
         raise ConfigurationError(f"size={size}: at least one byte")
     return number
-
-
-def access_named(access: WatchedAccess) -> WatchedAccess:
-    if access not in get_args(WatchedAccess):
-        raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
-    return access

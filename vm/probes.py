@@ -37,9 +37,10 @@ class Watchpoint:
     - access: which accesses, "read", "write", or "access" for both.
     """
 
-    def __init__(self, address: int, size: int, access: WatchedAccess, space: Space, remove: Callable[[], None]):
+    def __init__(self, address: int, size: int, space: Space, access: WatchedAccess, remove: Callable[[], None]):
         self.address = address
         self.size = size
+        self.space = space
         self.access = access
         self.space = space
         self._remove = remove
@@ -60,8 +61,8 @@ class Hit:
     """One breakpoint or watchpoint that a run has met.
 
     - access: "execute" of a breakpoint; else "read" or "write", and "access" where the instruction did both.
-    - address, size: what was accessed, in the space of the watchpoint, of two pages the first part that it is about; of
-      a breakpoint its own address, and 0.
+    - address, size: what was accessed, virtual or physical as the probe is, of two pages the first part; of a
+      breakpoint its own address, and 0.
     - pc: virtual address of the instruction. It is done at a watchpoint, and is the next one at a breakpoint.
     """
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
+from vm.arguments import one_of
 from vm.errors import ConfigurationError
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, in_64_bits, space_named
+from vm.scope import Scope, in_64_bits
 from vm_native.execution.native_machine import NativeMachine
 
 
@@ -28,28 +29,24 @@ class Probing:
     def add_breakpoint(self, address: int, space: Space, scope: Scope) -> Breakpoint:
         """As `Machine.breakpoint`."""
         self._refuse("breakpoint")
-        space, address = space_named(space), in_64_bits("address", address)
+        space, address = one_of("space", space, Space), in_64_bits("address", address)
         if address % 2:
             raise ConfigurationError(f"address={address:#x}: no instruction begins at an odd address")
         number = self._native.add_breakpoint(address, physical=space == "physical", scope=scope)
         self._probes[number] = probe = Breakpoint(address, space, partial(self._remove, number))
         return probe
 
-    def add_watchpoint(self, address: int, size: int, access: WatchedAccess, space: Space = "physical") -> Watchpoint:
+    def add_watchpoint(self, addresses: range, access: WatchedAccess, space: Space, scope: Scope) -> Watchpoint:
         """As `Machine.watchpoint`."""
         self._refuse("watchpoint")
-        space = space_named(space)
-        if access not in get_args(WatchedAccess):
-            raise ConfigurationError(f"access={access!r}: it is {' or '.join(map(repr, get_args(WatchedAccess)))}")
-        address, size = in_64_bits("address", address), in_64_bits("size", size)
-        if size < 1:
-            raise ConfigurationError(f"size={size}: at least one byte")
+        access, space = one_of("access", access, WatchedAccess), one_of("space", space, Space)
+        address, size = addresses.start, addresses.stop - addresses.start
         try:
-            number = self._native.add_watch(address, size, reads=access != "write", writes=access != "read",
-                                            physical=space == "physical")
+            number = self._native.add_watch(address, size, physical=space == "physical", scope=scope,
+                                            reads=access != "write", writes=access != "read")
         except ValueError as error:
             raise ConfigurationError(f"a watchpoint: {error}") from error
-        self._probes[number] = probe = Watchpoint(address, size, access, space, partial(self._remove, number))
+        self._probes[number] = probe = Watchpoint(address, size, space, access, partial(self._remove, number))
         return probe
 
     def _remove(self, number: int) -> None:

@@ -29,6 +29,7 @@ from vm.probes import Access, Hit, Probe, WatchedAccess
 from vm.probing import Probing
 from vm.recording import Outside
 from vm.replaying import Replay
+from vm.scope import EVERYBODY, in_64_bits
 from vm.sizes import parse_size
 from vm.snapshot import Snapshot
 from vm.standing import Whole
@@ -359,7 +360,9 @@ class Past:
             return self._run_back_to_text(until.encode() if isinstance(until, str) else until)
         if isinstance(until, tuple) and len(until) == 3 and isinstance(until[0], str):
             access, address, size = until
-            watchpoint = self._probing.add_watchpoint(address, size, access)
+            start = in_64_bits("address", address)
+            watchpoint = self._probing.add_watchpoint(range(start, start + in_64_bits("size", size)), access,
+                                                      "physical", EVERYBODY)
             try:
                 return self._run_back_to_probe((watchpoint,))
             finally:

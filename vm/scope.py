@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm.probes import Space
-from vm_native.execution.native_machine import EVERYWHERE
+from vm.privilege import WORDS, Mode, Privilege
+from vm_native.execution.native_machine import EVERYWHERE, NativeMachine
+from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+
+if TYPE_CHECKING:
+    from vm.hart import Hart
 
 Where = int | range | str               # an address; those of a range; a symbol of the program
 
-PRIVILEGES = (0, 1, 3)                  # user, supervisor, machine
 SATP_ASID = 0xFFFF << 44                # privileged specification, section 12.1.11
 END = 1 << 64
 
@@ -27,11 +30,14 @@ class Scope(NamedTuple):
     space_mask: int
 
 
-def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope:
-    """None: all. Raises ConfigurationError for what is none."""
-    if privilege is not None and whole_number("privilege", privilege) not in PRIVILEGES:
-        raise ConfigurationError(f"privilege={privilege!r}: it is 0 (user), 1 (supervisor) or 3 (machine)")
-    privileges = EVERYWHERE[0] if privilege is None else 1 << privilege
+EVERYBODY = Scope(*EVERYWHERE)
+
+
+def scope_of(privilege: Mode | None, asid: int | None, satp: int | None) -> Scope:
+    """Of one privilege, and one address space; None: of all. Raises ConfigurationError for a privilege, or a number of
+    an address space, that there is not.
+    """
+    privileges = EVERYWHERE[0] if privilege is None else 1 << privilege_named(privilege)
     if satp is not None:
         if asid is not None:
             raise ConfigurationError("asid= and satp=: give one, satp has the number in it")
@@ -44,18 +50,38 @@ def scope_of(privilege: int | None, asid: int | None, satp: int | None) -> Scope
     return Scope(privileges, number << 44, SATP_ASID)
 
 
+def privilege_named(mode: Mode) -> Privilege:
+    number = WORDS.get(mode, -1) if isinstance(mode, str) else whole_number("privilege", mode)
+    if number not in list(Privilege):
+        known = ", ".join(f"{privilege.word!r} ({privilege:d})" for privilege in Privilege)
+        raise ConfigurationError(f"privilege={mode!r}: there is {known}")
+    return Privilege(number)
+
+
+def start_recorder(what: str, native: NativeMachine, kind: str, addresses: range, scope: Scope, *, capacity: int = 0,
+                   ring: bool = False) -> NativeRecorder:
+    """A recorder, one of RECORD_KINDS, of what instructions at virtual addresses do; on from now. `what` is to have it.
+
+    Raises ConfigurationError.
+    """
+    try:
+        return NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start, min(addresses.stop, END - 1),
+                              scope, ring)
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"{what}: {error}") from error
+
+
+def covers(scope: Scope, hart: Hart) -> bool:
+    """Whether a probe of that scope is about what a hart does now, as the core sees it."""
+    return bool(scope.privileges >> hart.privilege & 1) and hart.csr["satp"] & scope.space_mask == scope.space
+
+
 def in_64_bits(name: str, value: int) -> int:
     """An address or a size in a space of 64 bits. Raises ConfigurationError."""
     number = whole_number(name, value)
     if not 0 <= number < END:
         raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
     return number
-
-
-def space_named(space: Space) -> Space:
-    if space not in get_args(Space):
-        raise ConfigurationError(f"space={space!r}: it is {' or '.join(map(repr, get_args(Space)))}")
-    return space
 
 
 def range_of(name: str, where: Where, address_of: Callable[[str], int], size: int) -> range:

@@ -85,10 +85,10 @@ class StatesOfMachine(ABC):
     def _belong_to(self, start: Start | None) -> None: ...
 
     @abstractmethod
-    def _refuse_if_running(self, what: str) -> None: ...
+    def _refuse_if_running(self, what: str, *, in_hook: bool = False) -> None: ...
 
     @abstractmethod
-    def _refuse_unless_still(self, what: str) -> None: ...
+    def _refuse_unless_still(self, what: str, *, in_hook: bool = False) -> None: ...
 
     # --- States ------------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class StatesOfMachine(ABC):
         Raises MachineBusy inside a callback, or while memory is open for writing; MemoryError, and the machine is as it
         was.
         """
-        self._refuse_unless_still("snapshot")
+        self._refuse_unless_still("snapshot", in_hook=True)
         with self._busy():
             if self.inputs.history is None:         # which notes when HTIF is told
                 self._runner.hear_hits()
@@ -142,7 +142,7 @@ class StatesOfMachine(ABC):
         Raises SnapshotError for a snapshot of a machine with other memory, harts or devices, and what `snapshot`
         raises; the machine is then as it was.
         """
-        self._refuse_unless_still("restore")
+        self._refuse_unless_still("restore", in_hook=True)
         refuse_other("restore() takes what snapshot() gave", snapshot, Snapshot)
         if snapshot.plan is not self._plan:
             self._refuse_unfit(snapshot)
@@ -228,7 +228,7 @@ class StatesOfMachine(ABC):
 
         Raises SnapshotError where the two cannot be compared, and MachineBusy inside a callback.
         """
-        self._refuse_unless_still("equals")
+        self._refuse_unless_still("equals", in_hook=True)
         refuse_other("equals() takes what snapshot() gave", snapshot, Snapshot)
         self._plan.refuse_other(snapshot.plan)
         found = []

@@ -7,17 +7,17 @@ from errno import ESPIPE
 from io import FileIO
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from vm.arguments import whole_number
+from vm.arguments import one_of, whole_number
 from vm.display import html_table
 from vm.errors import ConfigurationError
+from vm.privilege import WORDS, Privilege
 from vm.scatter import scatter
-from vm.scope import PRIVILEGES
+from vm.scope import start_recorder
 from vm.whole_file import naming
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,14 +67,12 @@ class Trace:
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
                  when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
-                 refuse_in_run: Callable[[str], None], ended: Callable[[Trace], None]):
-        """As `Machine.trace` has it; `refuse_in_run(what)` raises while the machine runs. Raises ConfigurationError;
-        OSError where the file cannot be written.
+                 refuse: Callable[[str], None], ended: Callable[[Trace], None]):
+        """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written.
+
+        - refuse(what): raises where a recorder cannot be changed now. ended(trace): it is over.
         """
-        if kind not in get_args(Kind):
-            raise ConfigurationError(f"kind={kind!r}: it is one of {', '.join(map(repr, get_args(Kind)))}")
-        if when_full not in get_args(WhenFull):
-            raise ConfigurationError(f"when_full={when_full!r}: it is {' or '.join(map(repr, get_args(WhenFull)))}")
+        kind, when_full = one_of("kind", kind, Kind), one_of("when_full", when_full, WhenFull)
         if file is not None and consumer is not None:
             raise ConfigurationError("file= and consumer=: records go to one of them")
         if (file is not None or consumer is not None) and when_full != "stop":
@@ -90,18 +88,14 @@ class Trace:
         self.file = None if file is None else Path(file)
         self._dtype = DTYPES[kind]
         self._capacity = capacity
-        self._refuse_in_run = refuse_in_run
+        self._refuse = refuse
         self._ended = ended
         self._written = 0
         self._giving = False
         self._consumer = consumer
         self._stream: FileIO | None = None
-        try:
-            self._native: NativeRecorder = NativeRecorder(native, RECORD_KINDS[kind], capacity, addresses.start,
-                                                          min(addresses.stop, 2**64 - 1), scope,
-                                                          when_full == "drop-oldest")
-        except (ValueError, MemoryError) as error:
-            raise ConfigurationError(f"trace: {error}") from error
+        self._native = start_recorder("trace", native, kind, addresses, scope, capacity=capacity,
+                                      ring=when_full == "drop-oldest")
         if self.file is not None:
             try:
                 self._stream = FileIO(self.file, "wb")
@@ -143,31 +137,34 @@ class Trace:
         return self._native.full
 
     def clear(self) -> None:
-        """Forget what is recorded, but what is in a file."""
-        self._refuse_in_run("clear")
+        """Forget what is recorded, but what is in a file. Raises MachineBusy while the machine runs."""
+        self._refuse("clear")
         self._native.clear()
 
     def stop(self) -> None:
-        """Record no more; what is recorded stays. Twice is harmless: it tries again to write what it could not."""
-        self._refuse_in_run("stop")
+        """Record no more; what is recorded stays. Twice is harmless: it tries again to write what it could not.
+
+        Raises MachineBusy while the machine runs, but in a hook.
+        """
+        self._refuse("stop")
         self._native.stop()
         self._ended(self)
-        self._give()
+        self.make_room()
         if self._stream is not None:
             self._write(0, npy_header(self._dtype, self._written))
             self._stream.close()
             self._stream = None
 
     def flush(self) -> bool:
-        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more."""
-        self._refuse_in_run("flush")
-        return self._give()
+        """Give what is recorded to the file or the consumer; False where there is none, or it wants no more.
+
+        Raises MachineBusy while the machine runs, but in a hook.
+        """
+        self._refuse("flush")
+        return self.make_room()
 
     def make_room(self) -> bool:
-        """The same for the run loop, between two slices."""
-        return self._give()
-
-    def _give(self) -> bool:
+        """As `flush`, for the run itself, between two slices."""
         if (self._stream is None and self._consumer is None) or self._giving:
             return False                    # a consumer has called what leads here
         records = self.array
@@ -207,9 +204,9 @@ class Trace:
         """
         records = self.array
         accesses = self.kind in ("memory", "mmio")
-        groups = records["access"] - 1 if accesses else np.searchsorted(PRIVILEGES, records["privilege"])
+        groups = records["access"] - 1 if accesses else np.searchsorted(list(Privilege), records["privilege"])
         return scatter(records["step"], records["address" if accesses else "pc"], groups,
-                       ("read", "write", "both") if accesses else ("user", "supervisor", "machine"), repr(self)[1:-1])
+                       ("read", "write", "both") if accesses else tuple(WORDS), repr(self)[1:-1])
 
     def _repr_html_(self) -> str:
         rows = [(f"step {row['step']}", ", ".join(f"{name} {shown(name, row[name])}" for name in row.dtype.names

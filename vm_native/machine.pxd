@@ -164,7 +164,7 @@ cdef struct BlockCache:     # what code is known; blocks.pyx keeps it
 
 cdef struct Hit:            # an instruction has met a probe
     int accesses            # which: WATCHED_READS, WATCHED_WRITES; not 0 for a breakpoint; 0: none, or told of already
-    uint64_t address        # what was accessed, physical, of two pages the first part
+    uint64_t address        # what was accessed, virtual or physical as the probe is, of two pages the first part
     int size
     uint64_t pc             # of the instruction
     uint64_t step           # the machine's, before it
@@ -213,7 +213,8 @@ cdef struct Event:
     int id                  # of the probe; of those that are for all events of their kind ~kind
     int hart
     uint64_t pc             # of the instruction
-    uint64_t address        # physical; of a trap the cause, of a CSR its number
+    uint64_t address        # of RAM virtual, of devices physical; of a trap the cause, of a CSR its number
+    uint64_t physical       # of RAM
     int size
     uint64_t value          # that was read or written
     uint64_t old            # that was there before

@@ -391,13 +391,13 @@ def test_page_tables_of_less_levels(option, mode):
 def test_reports_name_addresses_of_a_linux_that_was_looked_at(shell, linux):
     machine = shell.machine
     address = linux.symbols["schedule"].address
-    assert machine._symbol(address + 2) == "schedule+0x2"
+    assert machine.lookup(address + 2) == "schedule+0x2"
     with vm.Machine(memory="256M") as fresh:
         load_linux(fresh, "exec sh")
         fresh.shell()
-        assert fresh._symbol(address) is None and fresh.linux.lookup(address) == fresh._symbol(address)
+        assert fresh.lookup(address) is None and fresh.linux.lookup(address) == fresh.lookup(address)
         fresh.memory.clear(0x80000000, 256 << 20)
-        assert fresh._symbol(address) is None
+        assert fresh.lookup(address) is None
 
 
 def test_symbols_of_a_system_map(shell, tmp_path):

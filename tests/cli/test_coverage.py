@@ -37,9 +37,9 @@ def test_files_are_those_of_the_machine(tmp_path):
         machine.load(program())
         with machine.coverage() as coverage:
             machine.run()
-    coverage.drcov(tmp_path / "expected")
+    coverage.write_drcov(tmp_path / "expected")
     assert (tmp_path / "drcov").read_bytes() == (tmp_path / "expected").read_bytes()
-    coverage.lcov(tmp_path / "expected")
+    coverage.write_lcov(tmp_path / "expected")
     assert (tmp_path / "lcov").read_text() == (tmp_path / "expected").read_text()
 
 

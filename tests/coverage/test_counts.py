@@ -4,10 +4,13 @@ import gc
 import weakref
 from collections import Counter
 
+import numpy as np
 import pytest
 
+import vm
 from tests.coverage.conftest import PROGRAM
 from tests.guest import Guest
+from vm.coverage.code import Code
 from vm.stop import StopReason
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -190,10 +193,50 @@ def test_it_shows_in_a_notebook_and_a_terminal(covered):
     g = covered()
     with g.machine.coverage() as coverage:
         g.finish()
-    assert repr(coverage) == (f"<Coverage: {len(coverage.blocks)} blocks, {len(coverage.edges)} edges, "
-                              f"{len(coverage.addresses)} instructions>")
+    assert repr(coverage) == f"<Coverage: {len(coverage.blocks)} blocks, {len(coverage.edges)} edges>"
+    assert str(coverage).startswith(f"{repr(coverage)[11:-1]}, {len(coverage.addresses)} instructions\n")
     assert "twice" in coverage._repr_html_() and "twice" in str(coverage)
     assert str(coverage).splitlines()[1].split() == ["calls", "instructions", "function"]
+
+
+def test_instructions_are_decoded_once_after_the_end_and_not_to_show_it(covered, monkeypatch):
+    g, decoded = covered(), []
+    decode = Code.instructions
+    monkeypatch.setattr(Code, "instructions", lambda code, block: decoded.append(block) or decode(code, block))
+    with g.machine.coverage() as coverage:
+        g.finish()
+        assert repr(coverage) and not decoded
+    blocks = len(coverage.blocks)
+    assert all(coverage.covers(int(address)) for address in coverage.addresses) and coverage.functions()
+    assert len(decoded) == blocks
+    coverage.counts().clear()                       # is the caller's
+    assert coverage.counts() and len(decoded) == blocks
+    coverage.clear()
+    assert not coverage.covers(g.address("loop")) and not len(coverage.addresses)
+
+
+def test_recorders_can_be_ended_after_their_machine(tmp_path, covered):
+    """A trace's file is then whole; of coverage there is what needs no code."""
+    g = covered()
+    trace = g.machine.trace("blocks", file=tmp_path / "blocks.npy")
+    coverage, edges = g.machine.coverage(), g.machine.edge_map()
+    g.finish()
+    blocks, recorded = len(coverage.blocks), len(trace)
+    g.machine.close()
+    for recorder in (trace, coverage, edges):
+        recorder.stop()
+    assert len(np.load(tmp_path / "blocks.npy")) == recorded > 0
+    assert len(coverage.blocks) == blocks > 0 and repr(coverage) and edges.array.any()
+    with pytest.raises(vm.MachineUnusable):
+        coverage.counts()
+
+
+def test_it_shows_while_the_machine_runs(covered):
+    g = covered()
+    with g.machine.coverage() as coverage:
+        shown = []
+        g.machine.run(instructions=20_000, until=lambda machine: shown.append(repr(coverage)))
+    assert "while the same machine runs" in shown[0]
 
 
 def test_code_is_what_it_was_at_the_end(covered):

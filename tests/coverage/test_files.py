@@ -36,7 +36,7 @@ def records(text: str) -> dict[str, list[str]]:
 def test_lines_have_the_counts_of_the_program(covered, tmp_path):
     """By hand: the loop is entered for i from 0 to 6."""
     _, coverage = covered
-    coverage.lcov(tmp_path / "info")
+    coverage.write_lcov(tmp_path / "info")
     lines = records((tmp_path / "info").read_text())["main.c"]
     counts = dict(map(int, line.removeprefix("DA:").split(",")) for line in lines if line.startswith("DA:"))
     assert {number: counts[number] for number in (2, 5, 8, 9, 10, 11, 13, 15, 16, 17)} == {
@@ -48,7 +48,7 @@ def test_lines_have_the_counts_of_the_program(covered, tmp_path):
 
 def test_blocks_of_drcov_are_those_of_the_coverage(covered, tmp_path):
     machine, coverage = covered
-    coverage.drcov(tmp_path / "drcov")
+    coverage.write_drcov(tmp_path / "drcov")
     text, _, table = (tmp_path / "drcov").read_bytes().partition(b" bbs\n")
     version, flavor, modules, columns, module, count = text.decode().splitlines()
     assert (version, flavor) == ("DRCOV VERSION: 2", "DRCOV FLAVOR: drcov")
@@ -70,7 +70,7 @@ def test_code_outside_of_the_program_is_another_module(tmp_path, guest):
     g.hart.pc = other
     with g.machine.coverage() as coverage:
         g.run()
-    coverage.drcov(tmp_path / "drcov")
+    coverage.write_drcov(tmp_path / "drcov")
     text, _, table = (tmp_path / "drcov").read_bytes().partition(b" bbs\n")
     assert b", [anonymous]\n" in text
     entries = list(struct.iter_unpack("<IHH", table))
@@ -87,12 +87,12 @@ def test_program_that_is_another_by_now_is_refused(tmp_path):
         with machine.coverage() as coverage:
             machine.run()
     with pytest.raises(vm.LoadError, match="not the one that was loaded"):
-        coverage.lcov(tmp_path / "info")
+        coverage.write_lcov(tmp_path / "info")
 
 
 def test_without_a_program_there_is_no_file(tmp_path):
     with vm.Machine(memory="2M") as machine, machine.coverage() as coverage:
-        for write in (coverage.drcov, coverage.lcov):
+        for write in (coverage.write_drcov, coverage.write_lcov):
             with pytest.raises(vm.ConfigurationError, match="no program was loaded"):
                 write(tmp_path / "file")
 
@@ -123,7 +123,7 @@ def test_functions_of_one_name_are_told_apart(tmp_path):
         machine.load(compile_elf(sources, (*FLAGS, "-gdwarf-5"), SCRIPT))
         with machine.coverage() as coverage:
             machine.run()
-    coverage.lcov(tmp_path / "lcov")
+    coverage.write_lcov(tmp_path / "lcov")
     lines, counts = functions_of((tmp_path / "lcov").read_text(), "main.cpp")
     assert lines == {"_Z4overi": 1, "_Z4overl": 2, "made<int>": 3, "own": 4, "main": 6}
     assert counts == {"_Z4overi": 2, "_Z4overl": 2, "made<int>": 1, "own": 1, "main": 1}
@@ -168,7 +168,7 @@ def test_damaged_lines_are_one_error(tmp_path):
             with machine.coverage() as coverage:
                 machine.run(instructions=10)
             try:
-                coverage.lcov(tmp_path / "lcov")
+                coverage.write_lcov(tmp_path / "lcov")
             except vm.LoadError as error:
                 assert "damaged debug information" in str(error) or "no lines" in str(error)
                 errors += 1

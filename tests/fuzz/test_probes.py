@@ -12,6 +12,7 @@ from tests.fuzz.differential import Case, bench, disturb, make_case
 from vm.stop import StopReason
 
 ACCESSES = ("read", "write", "access")
+SPACES = ("virtual", "physical")
 FRONT = 600                             # bytes of code that most cases reach
 
 
@@ -22,13 +23,15 @@ def set_probes(ours: Ours, seed: int) -> list:
         kind = draw.random()
         if kind < 0.4:
             address = BASE + DATA + draw.randrange(DATA_SIZE - 512)
-            probes.append(ours.machine.watchpoint(address, draw.choice((1, 4, 8, 64, 300)), draw.choice(ACCESSES)))
+            probes.append(ours.machine.watchpoint(address, size=draw.choice((1, 4, 8, 64, 300)),
+                                                  access=draw.choice(ACCESSES), space=draw.choice(SPACES)))
         elif kind < 0.6:                # beside code
             address = BASE + CODE + draw.randrange(CODE_SIZE - 64)
-            probes.append(ours.machine.watchpoint(address, draw.choice((1, 8, 64)), draw.choice(ACCESSES)))
+            probes.append(ours.machine.watchpoint(address, size=draw.choice((1, 8, 64)), access=draw.choice(ACCESSES),
+                                                  space=draw.choice(SPACES)))
         else:
             address = BASE + CODE + draw.randrange(0, FRONT, 2)
-            probes.append(ours.machine.breakpoint(address, draw.choice(("virtual", "physical"))))
+            probes.append(ours.machine.breakpoint(address, space=draw.choice(SPACES)))
     return probes
 
 

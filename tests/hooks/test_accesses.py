@@ -160,6 +160,27 @@ def test_only_bytes_of_the_range_count(guest):
         (access, at) for at in range(4) for access in ("write", "read")]
 
 
+@pytest.mark.parametrize("size, expected", [(None, 4), (2, 2), (6, 6)])
+def test_a_symbol_is_as_large_as_it_says(size, expected, guest):
+    """Its neighbour is none of it, unless that is asked for; a label has no size."""
+    g = guest("la a0, counter\n" + "".join(f"sb a2, {at}(a0)\n" for at in range(10)) + """
+        wfi
+        .type counter, @object
+        .size counter, 4
+    counter:
+        .word 0
+    neighbour:
+        .word 0, 0
+    """)
+    seen, beside = [], []
+    g.machine.on_write("counter", seen.append, size=size)
+    g.machine.on_write("neighbour", beside.append)
+    g.finish()
+    counter = g.address("counter")
+    assert [access.address - counter for access in seen] == list(range(expected))
+    assert [access.address - counter for access in beside] == list(range(4, 10))
+
+
 def test_pc_is_of_the_access_and_the_hart_behind_it(guest):
     g, seen = with_operands(guest, "here: sd a2, 0(a0)"), []
     g.machine.on_write(FAR, seen.append)
@@ -230,7 +251,7 @@ def test_virtual_is_one_address_and_physical_all_aliases(watched, expected, gues
     seen = []
 
     def note(access):
-        assert access.address == FAR
+        assert (access.address, access.physical) == ((0, g["a0"], g["a1"], g["a2"])[access.value], FAR)
         seen.append(access.value)
 
     where = FAR if watched is None else (FAR + watched) % (1 << 64)
@@ -244,10 +265,22 @@ def test_the_last_page_of_the_address_space(guest):
     g = guest(PAGED.format(body="sb a1, -1(zero); sd a1, -8(zero); ld a2, -16(zero)"), memory="1G")
     g["a1"] = NEW
     seen, whole = accessed(g, (1 << 64) - 1, 1), accessed(g, range(1 << 63, 1 << 64))
-    last = 0x8000_0000 + ALIAS
+    physical = accessed(g, range(0x8000_0000, 0x8000_0000 + ALIAS), space="physical")
+    last = 1 << 64
     g.finish()
     byte, word = ("write", last - 1, 1, low(NEW, 1), 0), ("write", last - 8, 8, NEW, low(NEW, 1) << 56)
-    assert seen == [byte, word] and whole == [byte, word, ("read", last - 16, 8, 0, 0)]
+    assert seen == [byte, word] and whole == physical == [byte, word, ("read", last - 16, 8, 0, 0)]
+
+
+def test_an_operand_on_two_pages_has_an_address_in_each(guest):
+    """Virtual neighbours that are none in RAM: the second half of the address space's last gigapage comes first."""
+    g, seen = guest(PAGED.format(body="sd a2, 0(a1)"), memory="2G"), []
+    edge = 0x8000_0000 + ALIAS                      # maps RAM's first gigabyte again; in RAM its second one follows
+    g["a1"], g["a2"] = edge - 4, NEW
+    g.machine.on_write(range(edge - 4, edge + 4), seen.append)
+    g.finish()
+    assert [(access.address, access.physical, access.size) for access in seen] == [
+        (edge - 4, edge - 4, 4), (edge, 0x8000_0000, 4)]
 
 
 def test_virtual_needs_no_memory_to_be_there(guest):

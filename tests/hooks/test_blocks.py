@@ -54,6 +54,26 @@ def test_of_one_place(guest):
     hook.remove()
 
 
+@pytest.mark.parametrize("options, wanted", [
+    ({"privilege": 0}, lambda hart: hart.privilege == 0), ({"privilege": 3}, lambda hart: hart.privilege == 3),
+    ({"asid": 7}, lambda hart: hart.csr["satp"] >> 44 & 0xFFFF == 7),
+    ({"satp": 0, "privilege": 3}, lambda hart: hart.privilege == 3 and hart.csr["satp"] == 0)])
+def test_of_a_privilege_and_an_address_space(options, wanted, guest):
+    """The loop is in user mode; each call of the handler, in machine mode, moves to another address space."""
+    source = SOURCE.replace("    csrr t2, mscratch\n", "").replace("    csrr t0, mepc\n", """
+    csrr t3, satp; li t4, 7 << 44; xor t3, t3, t4; csrw satp, t3
+    csrr t0, mepc
+""").replace("loop:", """
+    li   t1, 0x3fffffffffffff; csrw pmpaddr0, t1; li t1, 0x1f; csrw pmpcfg0, t1
+    li   t1, 0x1800; csrc mstatus, t1; la t0, loop; csrw mepc, t0; mret
+loop:""", 1)
+    g, every, seen = guest(source), [], []
+    g.machine.on_block(None, lambda hart: every.append((g.machine.steps, wanted(hart))))
+    g.machine.on_block(None, lambda hart: seen.append(g.machine.steps), **options)
+    g.run(2000)
+    assert seen == [step for step, is_wanted in every if is_wanted] and 0 < len(seen) < len(every)
+
+
 def test_exception_and_stop_come_before_the_block(guest):
     g = guest(SOURCE)
 

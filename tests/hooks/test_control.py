@@ -5,6 +5,7 @@ import threading
 import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import vm
@@ -305,9 +306,12 @@ def test_what_a_hook_may_not(kind, what, guest):
 def test_another_thread_is_refused_while_a_hook_runs(guest):
     g, refused = looping(guest, "execute"), []
     earlier = g.machine.on_ecall(None, print)
+    trace, coverage, edges = g.machine.trace("blocks"), g.machine.coverage(), g.machine.edge_map()
     calls = [lambda: g.machine.on_execute(FAR, print), lambda: g.machine.on_write(FAR, print),
              lambda: g.machine.on_trap(None, print), lambda: g.machine.breakpoint(FAR), g.machine.snapshot,
-             g.machine.fork, earlier.remove, lambda: g.run(1)]
+             g.machine.fork, earlier.remove, lambda: g.run(1), lambda: g.machine.trace("blocks"), g.machine.coverage,
+             g.machine.edge_map, g.machine.profile, trace.stop, trace.clear, trace.flush, coverage.stop,
+             coverage.clear, coverage.counts, edges.stop, edges.clear]
 
     def try_all():
         for call in calls:
@@ -324,6 +328,46 @@ def test_another_thread_is_refused_while_a_hook_runs(guest):
     g.machine.on_execute(g.address("here"), on_round(5, ask_another, []))
     g.finish()
     assert refused == calls
+    twin = looping(guest, "execute")
+    with twin.machine.trace("blocks") as expected:          # what was refused has changed nothing
+        twin.finish()
+    assert np.array_equal(trace.array, expected.array)
+    assert coverage.counts()[g.address("here")] == ROUNDS and edges.array.any()
+
+
+@pytest.mark.parametrize("method, arguments", [
+    ("on_execute", (FAR,)), ("on_read", (FAR,)), ("on_write", (FAR,)), ("on_trap", (2,)), ("on_csr", ("satp",)),
+    ("on_mmio", (None,)), ("on_ecall", (1,)), ("on_block", (FAR,))])
+def test_who_is_refused_is_told_what_was_called(method, arguments, guest):
+    """From a condition of a run, which is no hook."""
+    g = guest("1: j 1b")
+
+    def ask(machine):
+        with pytest.raises(vm.MachineBusy, match=rf"^{method}\(\) was called while"):
+            getattr(machine, method)(*arguments, print)
+        return True
+
+    assert g.machine.run(until=ask).reason is StopReason.CONDITION
+
+
+@kinds
+def test_a_hook_may_begin_and_end_all_that_records(kind, guest):
+    """From round 5 to before round 10."""
+    g, recorders = looping(guest, kind), []
+
+    def change(event):
+        if hart_of(event)["a3"] == 5:
+            recorders.extend((g.machine.trace("instructions"), g.machine.coverage(), g.machine.edge_map()))
+        elif hart_of(event)["a3"] == 10:
+            for recorder in recorders:
+                recorder.stop()
+
+    KINDS[kind].set(g, change)
+    g.finish()
+    trace, coverage, edges = recorders
+    loop = g.address("loop")
+    assert np.count_nonzero(trace.array["pc"] == loop) == coverage.counts()[loop] == 5
+    assert edges.array.any()
 
 
 def test_nothing_is_left_of_a_hook_that_raised_when_the_machine_stands(guest):
@@ -375,7 +419,7 @@ def test_a_breakpoint_set_by_a_hook_stops_there(guest):
 @pytest.mark.parametrize("kind", ["read", "write"])
 def test_a_watchpoint_on_the_same_access_comes_behind_the_hook(kind, guest):
     g, seen = looping(guest, kind), []
-    g.machine.watchpoint(FAR, 8, kind)
+    g.machine.watchpoint(FAR, size=8, access=kind)
     KINDS[kind].set(g, lambda access: seen.append("hook"))
     while g.run().reason is StopReason.WATCHPOINT:
         seen.append("stop")

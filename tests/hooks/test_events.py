@@ -398,7 +398,7 @@ BAD = [
     ("on_execute", (8, 5), {}, "function=5"), ("on_read", (8, 5), {}, "function=5"),
     ("on_execute", (8, print), {"space": "linear"}, "'virtual' or 'physical'"),
     ("on_execute", (8, print), {"privilege": 2}, "privilege=2"),
-    ("on_execute", (8, print), {"privilege": "user"}, "privilege='user'"),
+    ("on_execute", (8, print), {"privilege": "hypervisor"}, "privilege='hypervisor': there is 'user' .0., 's"),
     ("on_execute", (8, print), {"privilege": 1.0}, "privilege=1.0"),
     ("on_execute", (8, print), {"asid": 1 << 16}, "16 bits"), ("on_execute", (8, print), {"asid": -1}, "16 bits"),
     ("on_execute", (8, print), {"asid": "x"}, "whole number"), ("on_execute", (8, print), {"satp": -1}, "64 bits"),

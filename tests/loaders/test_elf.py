@@ -150,7 +150,7 @@ def test_position_independent_program_whose_text_was_moved(build, tmp_path, memo
 def test_lookup_names_an_address(build, memory, ram):
     symbols = load(build(), memory, ram).symbols
     assert symbols.lookup(0x8000_0000) == "_start"
-    assert symbols.lookup(0x8000_0004) == "_start+0x4"
+    assert symbols.lookup(0x8000_0004) == "_start+0x4" and symbols.find(0x8000_0004) == ("_start", 4)
     assert symbols.lookup(symbols["local_helper"].address) == "local_helper"
 
 
@@ -160,7 +160,7 @@ def test_lookup_ends_with_the_symbol(build, memory, ram):
     assert symbols.lookup(address + size - 1) == "buffer+0x2fff"
     assert symbols.lookup(address + size) == "tohost"
     assert symbols.lookup(symbols["counter"].address + 8) is None
-    assert symbols.lookup(0x7FFF_FFFF) is None
+    assert symbols.lookup(0x7FFF_FFFF) is None and symbols.find(0x7FFF_FFFF) is None
 
 
 def test_absolute_symbols_have_a_value_but_name_no_address(build, memory, ram):

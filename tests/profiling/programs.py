@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
@@ -76,6 +77,17 @@ def program(flags: tuple[str, ...], rounds: int = ROUNDS) -> Path:
     """The ELF file."""
     return compile_elf((("start.S", START), ("program.c", SOURCE.replace("ROUNDS", str(rounds)))),
                        (*FLAGS, "-mcmodel=medany", *flags))
+
+
+def moved_program(folder: Path, flags: tuple[str, ...], rounds: int = ROUNDS) -> Path:
+    """The same, position-independent and linked at address 0: it is loaded at the start of RAM."""
+    path = folder / "moved.elf"
+    linked = compile_elf((("start.S", START), ("program.c", SOURCE.replace("ROUNDS", str(rounds)))),
+                         (*FLAGS, "-mcmodel=medany", *flags), SCRIPT.replace("0x80000000", "0"))
+    data = bytearray(linked.read_bytes())
+    struct.pack_into("<H", data, 16, 3)         # e_type: ET_DYN
+    path.write_bytes(data)
+    return path
 
 
 def built_by_gcc(flags: tuple[str, ...], rounds: int = ROUNDS) -> Path:

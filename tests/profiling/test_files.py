@@ -166,7 +166,7 @@ def test_png(profile, empty, tmp_path):
     pytest.importorskip("matplotlib")
     for number, one in enumerate((profile, empty)):
         path = tmp_path / f"{number}.png"
-        one.png(path, by="hart")
+        one.write_png(path, by="hart")
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
@@ -174,7 +174,7 @@ def test_png_without_matplotlib(profile, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(vm.ConfigurationError, match="needs matplotlib: pip install"):
-        profile.png(tmp_path / "no.png")
+        profile.write_png(tmp_path / "no.png")
 
 
 def test_nothing_was_seen(empty):

@@ -11,7 +11,7 @@ import vm
 from tests import tools
 from tests.assembler import BASE
 from tests.native.riscv.paging import ALL, PAGE, PageTables, U
-from tests.profiling.programs import CALL_FRAMES, FRAME_POINTERS, built_by_gcc, program, single_steps
+from tests.profiling.programs import CALL_FRAMES, FRAME_POINTERS, built_by_gcc, moved_program, program, single_steps
 from vm.profiling.cfi import CallFrames
 
 ROUNDS = 2
@@ -31,6 +31,11 @@ def stacks(file, **options) -> list[tuple[str, ...]]:
 def test_call_frames(flags):
     """Without frame pointers, and with s0 as any other register."""
     file = program(flags, ROUNDS)
+    assert stacks(file)[:-1] == single_steps(file).stacks
+
+
+def test_call_frames_of_a_program_that_was_moved(tmp_path):
+    file = moved_program(tmp_path, CALL_FRAMES, ROUNDS)
     assert stacks(file)[:-1] == single_steps(file).stacks
 
 

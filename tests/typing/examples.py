@@ -140,7 +140,8 @@ def hooks(machine: vm.Machine) -> list[int]:
     machine.on_read("table", print).remove()
     machine.on_trap(2, lambda trap: seen.append(trap.cause if trap.is_interrupt else trap.pc))
     machine.on_ecall(93, look)
-    machine.breakpoint("main", privilege=1, satp=8 << 60)
+    machine.breakpoint("main", privilege="supervisor", satp=8 << 60)
+    machine.watchpoint("counter", access="read", space="physical", asid=3)
 
     @machine.on_csr("satp", access="write")
     def switched(access: CsrAccess) -> None:

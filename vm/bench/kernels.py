@@ -17,6 +17,7 @@ from vm.bench.measure import Pair, in_turn
 from vm.bench.variants import variant
 from vm.boards.virt import RAM_BASE
 from vm.engine import Engine
+from vm.privilege import Privilege
 from vm.settings import child_environment
 from vm.sizes import PAGE_SIZE
 
@@ -24,7 +25,6 @@ DATA = RAM_BASE + (1 << 20)
 TABLES = RAM_BASE + (48 << 20)
 MEMORY = "64M"
 MAPPED_PAGES = 12288                    # the first 48 MiB
-MACHINE_MODE, SUPERVISOR_MODE = 3, 1
 SV39 = 8 << 60
 POINTER, LEAF, DEVICES = 0x01, 0xCF, 0xC7       # page-table entries: V; V R W X A D; V R W A D
 PAGE_SHIFT, MEGAPAGE_SHIFT, GIGAPAGE_SHIFT = 12, 21, 30
@@ -59,7 +59,7 @@ class Kernels:
         """
         hart = self.hart
         hart.pc = kernel if isinstance(kernel, int) else self.symbols[kernel].address
-        hart.privilege = MACHINE_MODE if satp is None else SUPERVISOR_MODE
+        hart.privilege = Privilege.MACHINE if satp is None else Privilege.SUPERVISOR
         hart.csr["satp"] = satp or 0
         hart["a0"], hart["a1"], hart["a2"] = turns, first, second
         start = time.thread_time()          # of the processor: somebody else's work on the host does not count

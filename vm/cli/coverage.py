@@ -9,7 +9,8 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import PRIVILEGES, place_in, refuse_unwritable
+from vm.cli.places import place_in, refuse_unwritable
+from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
     from vm.coverage.coverage import Coverage
@@ -29,13 +30,13 @@ Examples:
 @click.option("--functions", is_flag=True, help="List the functions, with calls and instructions.")
 @click.option("--opcodes", is_flag=True, help="List how often each instruction was executed, and by extension.")
 @click.option("--where", metavar="NAME|A-B", help="Only blocks that begin in this function, or at these addresses.")
-@click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only blocks of this privilege.")
+@click.option("--privilege", type=click.Choice(list(WORDS)), help="Only blocks of this privilege.")
 @guest_options
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended, nor how much was covered.")
 def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: bool, opcodes: bool, where: str | None,
-             privilege: str | None, max_instructions: int | None, timeout: float | None, quiet: bool,
+             privilege: Mode | None, max_instructions: int | None, timeout: float | None, quiet: bool,
              **options: Any) -> int:
     """Run FILE, or a kernel, and say which of its code was executed, and how often.
 
@@ -48,7 +49,7 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
 
     with (machine_of(file, **options) as machine,
           machine.coverage(where=place_in(machine.program, where),
-                           privilege=None if privilege is None else PRIVILEGES[privilege]) as taken):
+                           privilege=privilege) as taken):
         program = machine.program
         if program is None and (drcov or lcov):
             raise click.UsageError(f"{'--drcov' if drcov else '--lcov'} goes with a program, whose file says where its "
@@ -58,9 +59,9 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
             refuse_without_lines(program)   # now: at the end what was covered would be lost
         with ExitStack() as at_the_end:     # also after Ctrl-C; the last one first, whatever becomes of the others
             if lcov is not None:
-                at_the_end.callback(taken.lcov, lcov)
+                at_the_end.callback(taken.write_lcov, lcov)
             if drcov is not None:
-                at_the_end.callback(taken.drcov, drcov)
+                at_the_end.callback(taken.write_drcov, drcov)
             at_the_end.callback(tell, taken, functions or None if quiet else functions, opcodes)
             at_the_end.callback(taken.stop)
             return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)

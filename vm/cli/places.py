@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from vm.loaders import Program
 
-PRIVILEGES = {"user": 0, "supervisor": 1, "machine": 3}
 ADDRESSES = re.compile(r"(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)")
 
 

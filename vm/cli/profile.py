@@ -103,7 +103,7 @@ def write(taken: Profile, name: str, path: str, by: tuple[Any, ...]) -> None:
     made = {"folded": lambda: taken.folded(by), "svg": lambda: taken.svg(by), "perfetto": taken.perfetto,
             "firefox": taken.firefox}
     if name == "png":
-        taken.png(path, by)
+        taken.write_png(path, by)
         return
     with naming(path):
         Path(path).write_text(made[name](), encoding="utf-8", errors="replace")

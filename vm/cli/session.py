@@ -89,5 +89,5 @@ def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
         case StopReason.IDLE:
             return NOT_DONE, "every hart waits for an interrupt, and nothing is left that could raise one"
         case _:
-            symbol = machine._symbol(stop.pc)
+            symbol = machine.lookup(stop.pc)
             return CRASHED, f"{stop.reason.value}: {stop.message}" + (f" ({symbol})" if symbol else "")

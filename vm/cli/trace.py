@@ -11,7 +11,8 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import PRIVILEGES, open_to_write, place_in, refuse_unwritable
+from vm.cli.places import open_to_write, place_in, refuse_unwritable
+from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
     from vm.trace import Kind
@@ -33,13 +34,13 @@ Examples:
               help="A NumPy file, a line for each record, or as Spike's --log-commits.  [default: npy for FILE.npy, or "
                    "text]")
 @click.option("--where", metavar="NAME|A-B", help="Only instructions of this function, or at these addresses.")
-@click.option("--privilege", type=click.Choice(list(PRIVILEGES)), help="Only instructions of this privilege.")
+@click.option("--privilege", type=click.Choice(list(WORDS)), help="Only instructions of this privilege.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Stop after so many records.")
 @guest_options
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended.")
-def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: str | None,
+def trace(file: str | None, kind: Kind, output: str | None, form: str | None, where: str | None, privilege: Mode | None,
           limit: int | None, max_instructions: int | None, timeout: float | None, quiet: bool, **options: Any) -> int:
     """Run FILE, or a kernel, and write down what it does.
 
@@ -62,7 +63,7 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
     with ExitStack() as stack:
         machine = stack.enter_context(machine_of(file, **options))
         scope: dict[str, Any] = {"where": place_in(machine.program, where),
-                                 "privilege": None if privilege is None else PRIVILEGES[privilege]}
+                                 "privilege": privilege}
         stream: Any = sys.stderr if output is None else stack.enter_context(open_to_write(output))
         if form == "npy" and not stream.seekable():
             raise click.UsageError(f"--output {output}: a NumPy file is gone back in at the end: name a regular file",

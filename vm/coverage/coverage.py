@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,19 +12,15 @@ import numpy as np
 
 from vm.coverage.code import Code, Pages
 from vm.display import html_table, printable
-from vm.errors import ConfigurationError, MachineUnusable
+from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
 from vm.loaders import Program, Symbols
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import NDArray
 
-    from vm.hart import Hart
-    from vm.memory import Memory
-    from vm.scope import Scope
-    from vm_native.execution.native_machine import NativeMachine
+    from vm_native.execution.recordings import NativeRecorder
 
 BLOCK = np.dtype([("start", "<u8"), ("size", "<u8"), ("count", "<u8")])
 EDGE = np.dtype([("source", "<u8"), ("target", "<u8"), ("count", "<u8")])
@@ -52,16 +47,6 @@ class FunctionCount(NamedTuple):
     instructions: int
 
 
-@dataclass
-class Subject:
-    """What coverage is of: its code can be read."""
-
-    harts: Sequence[Hart]
-    memory: Memory
-    program: Program | None
-    extensions: Collection[str]
-
-
 class Coverage:
     """Which code was executed since `Machine.coverage`, until `stop()`, or to the end of a `with` block.
 
@@ -70,38 +55,40 @@ class Coverage:
 
     Instructions are read from memory when they are asked for, as the harts see it then or else at the physical address;
     from `stop` on, as it was then.
+
+    Until `stop`, all that reads counts raises MachineBusy while the machine runs, but in a hook. Where that was closed
+    before, blocks and edges are still there, and what needs the code raises MachineUnusable.
     """
 
     def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
-                 refuse_in_run: Callable[[str], None] | None = None):
-        """`visits` are counted in addition to those of the recorder, which is left alone while its machine runs:
-        `refuse_in_run(what)` raises then.
-        """
+                 refuse: Callable[[str], None] = lambda what: None):
+        """`visits` are counted in addition to those of the recorder; `refuse(what)` raises where that is at work."""
         self._counted = visits
         self._pages = pages
         self._program = program
         self._extensions = extensions
         self._recorder = recorder
-        self._refuse_in_run = refuse_in_run
+        self._refuse = refuse
+        self._by_address: dict[int, int] | None = None      # of instructions, once they do not change any more
 
     def stop(self) -> None:
-        """Count no more; what was counted stays. Twice is harmless."""
-        recorder = self._recorder_for("stop")
-        if recorder is None:
+        """Count no more; what was counted stays. Twice is harmless. Raises MachineBusy while the machine runs."""
+        if self._recorder is None:
             return
+        self._refuse("stop")
         self._counted = self._visits()
-        recorder.stop()
+        self._recorder.stop()
         self._recorder = None
-        with suppress(MachineUnusable):         # which says so when code is asked for
+        with suppress(MachineUnusable):         # who asks for code is told so
             self._pages = partial(Pages, kept=self._kept())
 
     def clear(self) -> None:
-        """Forget what was counted."""
-        recorder = self._recorder_for("clear")
-        self._counted = Counter()
-        if recorder is not None:
-            recorder.clear()
+        """Forget what was counted. Raises MachineBusy while the machine runs."""
+        if self._recorder is not None:
+            self._refuse("clear")
+            self._recorder.clear()
+        self._counted, self._by_address = Counter(), None
 
     def __enter__(self) -> Coverage:
         return self
@@ -119,16 +106,12 @@ class Coverage:
 
     # --- Counts ------------------------------------------------------------------------------------------------------
 
-    def _recorder_for(self, what: str) -> NativeRecorder | None:
-        """It, if it counts still. Raises MachineBusy while the machine runs."""
-        if self._recorder is not None and self._refuse_in_run is not None:
-            self._refuse_in_run(what)
-        return self._recorder
-
     def _visits(self) -> Counter[Visit]:
-        visits, recorder = Counter(self._counted), self._recorder_for("counts")
-        for *visit, count in [] if recorder is None else recorder.visits():
-            visits[Visit(*visit)] += count
+        visits = Counter(self._counted)
+        if self._recorder is not None:
+            self._refuse("counts")
+            for *visit, count in self._recorder.visits():
+                visits[Visit(*visit)] += count
         return visits
 
     def _blocks(self) -> Counter[range]:
@@ -138,6 +121,13 @@ class Coverage:
             if end > visit.start:
                 blocks[range(visit.start, end)] += count
         return blocks
+
+    def _edges(self) -> Counter[tuple[int, int]]:
+        edges: Counter[tuple[int, int]] = Counter()
+        for visit, count in self._visits().items():
+            if visit.target != NOWHERE:
+                edges[visit.source & ~ODD, visit.target] += count
+        return edges
 
     def _kept(self) -> dict[int, bytes]:
         return self._pages().keep(self._blocks())
@@ -159,41 +149,43 @@ class Coverage:
         """How the guest came from one block to another: a structured array of source, the last instruction of the one,
         or before which an interrupt came; target, the first of the other; and count.
         """
-        edges: Counter[tuple[int, int]] = Counter()
-        for visit, count in self._visits().items():
-            if visit.target != NOWHERE:
-                edges[visit.source & ~ODD, visit.target] += count
-        return table(((*edge, count) for edge, count in edges.items()), EDGE)
+        return table(((*edge, count) for edge, count in self._edges().items()), EDGE)
 
     @property
     def addresses(self) -> NDArray[np.uint64]:
         """Every instruction that was executed, in order. Of a block that cannot be read, only the first."""
-        return np.array(sorted(self.counts()), dtype="<u8")
+        return np.array(sorted(self._instructions()), dtype="<u8")
 
     def covers(self, address: int) -> bool:
-        """Whether the instruction at an address was executed."""
-        return address in self.counts()
+        """Whether the instruction at an address was executed. Before `stop` each answer takes as long as `counts`."""
+        return address in self._instructions()
 
     def counts(self) -> dict[int, int]:
         """How often each instruction that was executed has been, by its address."""
+        return dict(self._instructions())
+
+    def _instructions(self) -> dict[int, int]:
+        """The counts; once nothing more is counted they are worked out once."""
+        if self._by_address is not None:
+            return self._by_address
         code, counts = self._code(), Counter[int]()
         for block, count in self._blocks().items():
             for address, _ in code.instructions(block):
                 counts[address] += count
-        return dict(counts)
+        if self._recorder is None:
+            self._by_address = counts
+        return counts
 
     def functions(self) -> list[FunctionCount]:
         """Those in which something was executed, that with most of it first. What has no symbol is not there."""
         found: dict[str, list[int]] = {}
         symbols = Symbols() if self._program is None else self._program.symbols
-        for address, count in self.counts().items():
-            place = symbols.lookup(address)
+        for address, count in self._instructions().items():
+            place = symbols.find(address)
             if place is None:
                 continue
-            name, _, offset = place.rpartition("+0x")
-            if not name:
-                name, offset = place, "0"
-            entry = found.setdefault(name, [address - int(offset, 16), 0, 0])
+            name, offset = place
+            entry = found.setdefault(name, [address - offset, 0, 0])
             entry[1] += count if address == entry[0] else 0
             entry[2] += count
         return sorted((FunctionCount(name, *entry) for name, entry in found.items()),
@@ -206,7 +198,9 @@ class Coverage:
         return self._histogram(Code.opcode)
 
     def extensions(self) -> dict[str, int]:
-        """The same by the extension that brings it, the first where an instruction needs several."""
+        """How often instructions of each extension were executed, the most frequent first. Where one needs several
+        extensions, it counts for the first; "unknown" are the blocks that cannot be read.
+        """
         return self._histogram(Code.extension)
 
     def _histogram(self, name_of: Callable[[Code, int | None], str]) -> dict[str, int]:
@@ -218,16 +212,16 @@ class Coverage:
 
     # --- Files -------------------------------------------------------------------------------------------------------
 
-    def drcov(self, path: str | PathLike[str]) -> None:
+    def write_drcov(self, path: str | PathLike[str]) -> None:
         """Write which blocks were executed, for Lighthouse and others: DynamoRIO's drcov, version 2.
 
         The program is the module. Raises ConfigurationError where none is loaded.
         """
         from vm.coverage.drcov import write_drcov
 
-        write_drcov(path, self._blocks(), self._loaded("drcov"))
+        write_drcov(path, self._blocks(), self._loaded("write_drcov"))
 
-    def lcov(self, path: str | PathLike[str]) -> None:
+    def write_lcov(self, path: str | PathLike[str]) -> None:
         """Write how often lines of the sources were executed, for genhtml and editors: an lcov tracefile.
 
         Lines are those of the program's debug information: compile it with -g. Raises ConfigurationError where no
@@ -235,7 +229,7 @@ class Coverage:
         """
         from vm.coverage.lcov import write_lcov
 
-        write_lcov(path, self.counts(), self._loaded("lcov"))
+        write_lcov(path, self._instructions(), self._loaded("write_lcov"))
 
     def _loaded(self, what: str) -> Program:
         if self._program is None:
@@ -245,17 +239,20 @@ class Coverage:
     # --- For people --------------------------------------------------------------------------------------------------
 
     def _summary(self) -> str:
-        blocks = self._blocks()
-        return f"{len(blocks):,} blocks, {len(self.edges):,} edges, {len(self.addresses):,} instructions"
+        return f"{len(self._blocks()):,} blocks, {len(self._edges()):,} edges"
 
     def __repr__(self) -> str:
-        return f"<Coverage: {self._summary()}>"
+        try:
+            return f"<Coverage: {self._summary()}>"
+        except MachineBusy as error:
+            return f"<Coverage: {error}>"
 
     def table(self, count: int | None = None) -> str:
         """The functions, as text."""
         rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {printable(line.name)}"
                 for line in self.functions()[:count])
-        return "\n".join((self._summary(), f"{'calls':>14}  {'instructions':>16}  function", *rows))
+        summary = f"{self._summary()}, {len(self._instructions()):,} instructions"
+        return "\n".join((summary, f"{'calls':>14}  {'instructions':>16}  function", *rows))
 
     def __str__(self) -> str:
         return self.table()
@@ -270,15 +267,3 @@ class Coverage:
 def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]:
     """In the order of rows, as an array of this type."""
     return np.array(sorted(rows), dtype=dtype)
-
-
-def start_coverage(native: NativeMachine, addresses: range, scope: Scope, subject: Subject,
-                   refuse_in_run: Callable[[str], None]) -> Coverage:
-    """As `Machine.coverage`."""
-    try:
-        recorder = NativeRecorder(native, RECORD_KINDS["visits"], 0, addresses.start,
-                                  min(addresses.stop, NOWHERE), scope, False)
-    except (ValueError, MemoryError) as error:
-        raise ConfigurationError(f"coverage: {error}") from error
-    return Coverage(Counter(), partial(Pages, subject.harts, subject.memory), subject.program, subject.extensions,
-                    recorder, refuse_in_run)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vm.coverage.module import module_of
+from vm.loaders.loaded import loaded_elf
 from vm.whole_file import naming
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ class Place(NamedTuple):
 
 def write_drcov(path: str | PathLike[str], blocks: Iterable[range], program: Program) -> None:
     """Code that is not the program's is in modules of 4 GiB, which are called [anonymous]."""
-    module = module_of(program)
-    first, last = min(part.start for part in module.places), max(part.stop for part in module.places)
-    entry = program.entry if module.elf is None else module.elf.entry + module.bias
+    loaded = loaded_elf(program)
+    parts = [range(part.base, part.end) for part in program.segments] if loaded is None else loaded.places
+    first, last = min(part.start for part in parts), max(part.stop for part in parts)
+    entry = program.entry if loaded is None else loaded.elf.entry + loaded.bias
     places = [Place(first, last, entry, program.path)]
     numbers: dict[int, int] = {}
     entries = []

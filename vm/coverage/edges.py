@@ -9,7 +9,7 @@ import numpy as np
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+from vm.scope import start_recorder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,28 +27,23 @@ class EdgeMap:
       written, and copied to a fuzzer's shared memory.
     """
 
-    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope,
-                 refuse_in_run: Callable[[str], None]):
-        """As `Machine.edge_map` has it; `refuse_in_run(what)` raises while the machine runs. Raises ConfigurationError.
-        """
+    def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope, refuse: Callable[[str], None]):
+        """As `Machine.edge_map` has it; `refuse(what)` raises where it cannot be changed. Raises ConfigurationError."""
         bits = whole_number("bits", bits)
         if not LEAST_BITS <= bits <= MOST_BITS:
             raise ConfigurationError(f"bits={bits}: from {LEAST_BITS} to {MOST_BITS}")
-        try:
-            self._native = NativeRecorder(native, RECORD_KINDS["edges"], bits, addresses.start,
-                                          min(addresses.stop, 2**64 - 1), scope, False)
-        except (ValueError, MemoryError) as error:
-            raise ConfigurationError(f"edge_map: {error}") from error
-        self._refuse_in_run = refuse_in_run
+        self._native = start_recorder("edge_map", native, "edges", addresses, scope, capacity=bits)
+        self._refuse = refuse
         self.array: NDArray[np.uint8] = np.frombuffer(self._native, np.uint8)
 
     def clear(self) -> None:
-        """Let all counters be 0."""
+        """Let all counters be 0. Raises MachineBusy while the machine runs."""
+        self._refuse("clear")
         self.array[:] = 0
 
     def stop(self) -> None:
-        """Count no more; the array stays. Twice is harmless."""
-        self._refuse_in_run("stop")
+        """Count no more; the array stays. Twice is harmless. Raises MachineBusy while the machine runs."""
+        self._refuse("stop")
         self._native.stop()
 
     def __len__(self) -> int:

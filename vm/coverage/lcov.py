@@ -16,8 +16,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vm.coverage.module import module_of
 from vm.errors import LoadError
+from vm.loaders.loaded import loaded_elf
 from vm.whole_file import naming
 
 if TYPE_CHECKING:
@@ -118,15 +118,15 @@ def debug_information(program: Program) -> Iterator[tuple[Any, int]]:
     """
     from elftools.elf.elffile import ELFFile  # here: only this needs it
 
-    module = module_of(program)
-    if module.elf is None:
+    loaded = loaded_elf(program)
+    if loaded is None:
         raise LoadError(f"{program.path}: is no ELF file, or not the one that was loaded: lines of sources are not "
                         "known")
     try:
-        dwarf = ELFFile(BytesIO(module.elf.file.data)).get_dwarf_info()
+        dwarf = ELFFile(BytesIO(loaded.elf.file.data)).get_dwarf_info()
         if dwarf.debug_line_sec is None or dwarf.debug_info_sec is None:
             raise LoadError(f"{program.path}{WITHOUT_LINES}")
-        yield dwarf, module.bias
+        yield dwarf, loaded.bias
     except LoadError:
         raise
     except Exception as error:              # the library raises one of nearly every kind

@@ -20,7 +20,8 @@ from vm.gdb.running import Resume
 from vm.gdb.stops import Halt, thread_of
 from vm.gdb.syntax import Malformed, data_of, number, parted, signed_thread
 from vm.gdb.tables import memory_map, thread_list
-from vm.hart import PRIVILEGES, Hart
+from vm.hart import Hart
+from vm.privilege import Privilege
 from vm.reverse import past_of
 from vm.stop import Stop
 
@@ -158,7 +159,7 @@ class Commands:
         hart = self._hart(rest[1:])
         if hart is None:
             raise Malformed
-        return f"hart {hart.id}: {hart.state}, {PRIVILEGES[hart.privilege]}".encode().hex().encode()
+        return f"hart {hart.id}: {hart.state}, {Privilege(hart.privilege).letter}".encode().hex().encode()
 
     def _current_thread(self, rest: bytes) -> bytes:
         return b"QC%x" % thread_of(self._selected) if self._living else b""

@@ -100,4 +100,4 @@ class Points:
         self._memory.refuse_devices(hart, point.address, point.size)
         access, _ = WATCHPOINTS[point.kind]
         space: Space = "physical" if self._memory.physical else "virtual"
-        return self._machine.watchpoint(point.address, point.size, access, space=space)
+        return self._machine.watchpoint(point.address, size=point.size, access=access, space=space)

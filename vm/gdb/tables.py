@@ -7,8 +7,9 @@ from html import escape
 
 from vm.gdb.registers import HEAD
 from vm.gdb.stops import thread_of
-from vm.hart import PRIVILEGES, Hart
+from vm.hart import Hart
 from vm.memory import Memory
+from vm.privilege import Privilege
 
 END = 1 << 64
 
@@ -34,5 +35,5 @@ def memory_map(memory: Memory) -> str:
 def thread_list(harts: Sequence[Hart]) -> str:
     """GDB manual, E.17: a thread for each hart."""
     lines = (f'<thread id="{thread_of(hart):x}" core="{hart.id}" name="hart {hart.id}">'
-             f"{escape(f'{hart.state}, {PRIVILEGES[hart.privilege]}')}</thread>\n" for hart in harts)
+             f"{escape(f'{hart.state}, {Privilege(hart.privilege).letter}')}</thread>\n" for hart in harts)
     return f"{HEAD}<threads>\n{''.join(lines)}</threads>\n"

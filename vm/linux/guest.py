@@ -11,14 +11,14 @@ from vm.errors import GuestError, LinuxError
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
-from vm.linux.modules import Module, modules, name_in_module
+from vm.linux.modules import Module, find_in_module, modules
 from vm.linux.names import Listed, read_system_map
 from vm.linux.paging import KERNEL_HALF
 from vm.linux.printk import LogRecord, read_log
 from vm.linux.programs import Programs
 from vm.linux.resident import lookup_resident
 from vm.linux.tasks import Task, current_task, processes, task_at, threads
-from vm.loaders.symbols import Symbols
+from vm.loaders.symbols import Symbols, with_offset
 from vm.memory import Memory
 
 
@@ -78,7 +78,8 @@ class LinuxGuest:
         """
         kernel, address = self._kernel(), integer("address", address)
         if address & KERNEL_HALF:
-            return kernel.known.symbols.lookup(address) or name_in_module(kernel, address)
+            found = find_in_kernel(kernel, address)
+            return None if found is None else with_offset(*found)
         if task is None or task.page_table is None:
             return None
         areas = mappings(kernel, self._memory_of(kernel, task))
@@ -101,10 +102,10 @@ class LinuxGuest:
         if not address & KERNEL_HALF:
             return None
         try:
-            found = self.lookup(address)
+            found = find_in_kernel(self._kernel(), address)
         except GuestError:
             return None
-        return found and (found.rpartition("+0x")[0] or found)
+        return None if found is None else found[0]
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""
@@ -166,3 +167,8 @@ class LinuxGuest:
     def dmesg(self) -> list[LogRecord]:
         """The kernel's log: `print(*machine.linux.dmesg(), sep="\\n")` shows it as dmesg(1) does."""
         return read_log(self._kernel())
+
+
+def find_in_kernel(kernel: Kernel, address: int) -> tuple[str, int] | None:
+    """As `Symbols.find`, in modules too."""
+    return kernel.known.symbols.find(address) or find_in_module(kernel, address)

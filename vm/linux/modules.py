@@ -44,12 +44,14 @@ def module_of(one: Structure) -> Module:
     )
 
 
-def name_in_module(kernel: Kernel, address: int) -> str | None:
-    """ "module:symbol+0x10" of a virtual address; None where it is in none."""
+def find_in_module(kernel: Kernel, address: int) -> tuple[str, int] | None:
+    """The name "module:symbol" of a virtual address, and how many bytes behind it; the module alone and 0
+    where that has no name for it; None where it is in none.
+    """
     for one in kernel.members(kernel.address("modules"), "module", "list"):
         if any(base <= address < base + size for base, size in ranges_of(one)):
-            name, symbol = one.text("name"), symbols_of_module(one).lookup(address)
-            return f"{name}:{symbol}" if symbol else name
+            name, found = one.text("name"), symbols_of_module(one).find(address)
+            return (name, 0) if found is None else (f"{name}:{found[0]}", found[1])
     return None
 
 

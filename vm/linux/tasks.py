@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Structure
 from vm.linux.paging import KERNEL_HALF
+from vm.privilege import Privilege
 
-MACHINE_MODE = 3
 # As /proc/PID/stat and ps(1) have it (fs/proc/array.c), by the highest bit of the state, 0 for none.
 LETTERS = "RSDTtXZPI"
 REPORTED, UNINTERRUPTIBLE, NO_LOAD, LOCK_WAIT, FROZEN = 0x7F, 0x2, 0x400, 0x1000, 0x8000
@@ -77,6 +77,6 @@ def current_task(hart: Hart) -> int | None:
     arch/riscv/kernel/entry.S: in the kernel tp has it and sscratch is 0; in user mode sscratch has it. A trap swaps the
     two first, so the one that is a kernel's address is it at any instruction.
     """
-    if hart.privilege == MACHINE_MODE:
+    if hart.privilege == Privilege.MACHINE:
         return None
     return next((value for value in (hart.csr["sscratch"], hart["tp"]) if value & KERNEL_HALF), None)

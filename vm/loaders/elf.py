@@ -9,7 +9,6 @@ The headers are read here: to import pyelftools takes as long as to build a mach
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -121,8 +120,7 @@ def plan_elf(file: File, ram: Range) -> tuple[Program, list[Segment]]:
         if one.place.overlaps(other.place):
             raise LoadError(f"{file.name}: segments {one.number} ({one.place}) and {other.number} ({other.place}) "
                             "overlap; mend the linker script")
-    entry = _physical(elf.entry, bias, [header for _, header in loaded])
-    program = Program(file.name, entry, tuple(part.place for part in parts), elf.symbols(bias))
+    program = Program(file.name, physical_entry(elf) + bias, tuple(part.place for part in parts), elf.symbols(bias))
     return program, [Segment(part.place, part.data) for part in parts]
 
 
@@ -133,12 +131,12 @@ def refuse_address(file: File, address: int | None) -> None:
                         f"{address:#x}")
 
 
-def _physical(entry: int, bias: int, headers: Iterable[ProgramHeader]) -> int:
-    """Where the hart starts, untranslated."""
-    for header in headers:
-        if header.vaddr <= entry < header.vaddr + header.memsz:
-            return entry - header.vaddr + header.paddr + bias
-    return entry + bias
+def physical_entry(elf: Elf) -> int:
+    """Where the hart starts, untranslated, in what is loaded where it was linked."""
+    for header in elf.segments:
+        if header.type == PT_LOAD and header.vaddr <= elf.entry < header.vaddr + header.memsz:
+            return elf.entry - header.vaddr + header.paddr
+    return elf.entry
 
 
 def _part(elf: Elf, number: int, header: ProgramHeader, bias: int, ram: Range) -> Loadable | None:

@@ -32,7 +32,8 @@ class Symbol(NamedTuple):
 
 
 class Symbols(Mapping[str, Symbol]):
-    """Maps a name to its `Symbol`; `lookup` goes the other way. Addresses are virtual, as the program was linked.
+    """Maps a name to its `Symbol`; `lookup` and `find` go the other way. Addresses are virtual, as the program was
+    linked.
 
     Of several symbols of one name, or at one address, functions and objects come before labels, global ones before
     local ones, and then the first of the table. Absolute symbols are numbers rather than places: they have a value but
@@ -73,6 +74,11 @@ class Symbols(Mapping[str, Symbol]):
 
     def lookup(self, address: int) -> str | None:
         """`name` or `name+0x10`; None below the first symbol and past the end of one whose size is known."""
+        found = self.find(address)
+        return None if found is None else with_offset(*found)
+
+    def find(self, address: int) -> tuple[str, int] | None:
+        """The same as a name, and how many bytes behind the symbol's first one."""
         self._read()
         index = bisect_right(self._addresses, address) - 1
         if index < 0:
@@ -81,7 +87,7 @@ class Symbols(Mapping[str, Symbol]):
         offset = address - self._addresses[index]
         if size and offset >= size:
             return None
-        return f"{name}+{offset:#x}" if offset else name
+        return name, offset
 
     def _scan(self, name: str) -> Symbol | None:
         """A symbol by its name, from the bytes of the table."""
@@ -132,6 +138,10 @@ class Symbols(Mapping[str, Symbol]):
         self._all = by_name
         self._entries = self._names = b""
         return by_name
+
+
+def with_offset(name: str, offset: int) -> str:
+    return f"{name}+{offset:#x}" if offset else name
 
 
 def rank_of(info: int, section: int) -> int | None:

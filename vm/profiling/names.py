@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from vm.display import printable
-from vm.errors import ConfigurationError, LoadError
+from vm.errors import ConfigurationError
 from vm.loaders.common import Program, read_file
 from vm.loaders.elf import FILE_OVERHEAD, PT_LOAD, Elf, read_headers
+from vm.loaders.loaded import loaded_elf
 from vm.loaders.symbols import Symbols
 from vm.profiling.cfi import CallFrames
 
@@ -37,10 +38,10 @@ class SymbolTable:
         self._ranges = tuple(ranges)
 
     def name_of(self, address: int) -> str | None:
-        found = self._symbols.lookup(address)
+        found = self._symbols.find(address)
         if found is None:
             return None
-        name = found.rpartition("+0x")[0] or found
+        name, _ = found
         known = any(address in places for places in self._ranges) or self._symbols[name].size
         return name if known else None
 
@@ -106,13 +107,8 @@ def source_of(one: object) -> KnowsNames:
 
 
 def source_of_program(program: Program) -> KnowsNames:
-    """The file again, for what the machine did not keep of it, where it is still the same; else the symbols alone."""
-    places = [range(segment.base, segment.end) for segment in program.segments]
-    if os.path.isfile(program.path):
-        try:
-            binary = Binary(read_headers(read_file(program.path, FILE_OVERHEAD)))
-        except LoadError:                   # raw bytes, or another file than was loaded
-            return SymbolTable(program.symbols, places)
-        if dict(binary.elf.symbols()) == dict(program.symbols):
-            return binary
-    return SymbolTable(program.symbols, places)
+    """Its file, for what the machine did not keep of that; else the symbols alone."""
+    loaded = loaded_elf(program)
+    if loaded is not None:
+        return Binary(loaded.elf, loaded.bias)
+    return SymbolTable(program.symbols, [range(segment.base, segment.end) for segment in program.segments])

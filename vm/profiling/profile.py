@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vm.errors import ConfigurationError
+from vm.privilege import Privilege
 from vm.profiling.moments import Moment
 from vm.profiling.names import Names
 from vm.profiling.samples import Sample, Samples
@@ -21,7 +22,6 @@ By: TypeAlias = Group | Sequence[Group]
 Unit = Literal["steps", "ns"]
 
 WAITS = (Frame("waiting", "waiting"),)      # the innermost frame of a hart in wfi, which takes time and no steps
-KINDS = {0: "user", 1: "supervisor", 3: "machine"}
 TOP = 20
 COLUMNS = (("step", "u8"), ("time_ns", "u8"), ("span_ns", "u8"), ("hart", "u1"), ("privilege", "u1"), ("waiting", "?"),
            ("satp", "u8"), ("pc", "u8"), ("weight", "u8"), ("stack", "u4"))
@@ -96,7 +96,7 @@ class Profile:
         return self._names.function(address - (behind > 0)) or f"{address:#x}"
 
     def _path(self, sample: Sample, by: Sequence[Group]) -> Path:
-        kind = KINDS[sample.privilege]
+        kind = Privilege(sample.privilege).word
         groups = tuple(Frame(GROUPS[group](sample), "group") for group in by)
         calls = tuple(Frame(name, kind) for name in reversed(self.names(sample.stack)))
         return groups + calls + (WAITS if sample.waiting and self.unit == "ns" else ())
@@ -127,7 +127,9 @@ class Profile:
         return lines(self._weighted())[:count]
 
     def table(self, count: int = TOP) -> str:
-        """The same as text, which `print(profile)` shows."""
+        """The functions in which most was done, as text: own weight, and with that of what they call. `print(profile)`
+        shows it.
+        """
         rows = (f"{line.own:>16,} {line.own_share:>6.1%}  {line.total:>16,} {line.total_share:>6.1%}  {line.name}"
                 f"{'' if line.kind == 'machine' else f' ({line.kind})'}" for line in self.top(count))
         return "\n".join((self._subtitle(), *((HEADINGS, *rows) if count and len(self) else ())))
@@ -144,7 +146,7 @@ class Profile:
 
         return flame_graph(self.tree(by), self.unit, self._subtitle())
 
-    def png(self, path: str | os.PathLike[str], by: By = ()) -> None:
+    def write_png(self, path: str | os.PathLike[str], by: By = ()) -> None:
         """Write the flame graph as a picture of pixels. Needs matplotlib; raises ConfigurationError without."""
         from vm.profiling.picture import write_picture
 
@@ -198,7 +200,7 @@ def process_name(sample: Sample) -> str:
 GROUPS: dict[str, Callable[[Sample], str]] = {
     "hart": lambda sample: f"hart {sample.hart}",
     "process": process_name,
-    "privilege": lambda sample: KINDS[sample.privilege],
+    "privilege": lambda sample: Privilege(sample.privilege).word,
 }
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from vm.clock import Clock
 from vm.hart import Hart
-from vm.profiling.sampling import WAITING, Sight
+from vm.profiling.sampling import WAITING, HartSample
 
 
 class Sample(NamedTuple):
@@ -36,10 +36,10 @@ class Samples:
         self._stack = stack
         self._numbers: dict[tuple[int, ...], int] = {}
 
-    def look(self, sights: Sequence[Sight]) -> None:
+    def look(self, samples: Sequence[HartSample]) -> None:
         """A sample of each hart that there is to see."""
         step, time_ns = self._clock.steps, self._clock.now_ns()
-        for hart, weight, span_ns in sights:
+        for hart, weight, span_ns in samples:
             stack = self._stack(hart)
             number = self._numbers.setdefault(stack, len(self.stacks))
             if number == len(self.stacks):

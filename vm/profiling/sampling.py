@@ -20,7 +20,7 @@ BUDGET, DEADLINE = STOP_CODES["budget"], STOP_CODES["deadline"]
 WAITING = ("waiting", "suspended")          # of `Hart.state`
 
 
-class Sight(NamedTuple):
+class HartSample(NamedTuple):
     """A hart at the place of a sample, and for how much of the guest's doings the sample stands."""
 
     hart: Hart
@@ -40,7 +40,7 @@ class Watched(NamedTuple):
 class Sampler(ABC):
     """Runs slices as `Scheduler.run` does, and calls `look` at each place with what there is to see."""
 
-    def __init__(self, watched: Watched, interval: int, look: Callable[[list[Sight]], None]):
+    def __init__(self, watched: Watched, interval: int, look: Callable[[list[HartSample]], None]):
         self._native, self._scheduler, self._clock, self._harts = watched
         self._interval = interval
         self._look = look
@@ -64,7 +64,7 @@ class Sampler(ABC):
                 self._leave()
             now = self._now()
             if now >= self._due:
-                self._look(self._sights())
+                self._look(self._samples())
                 self._due = self._after(now)
             if not cut:
                 return code, number
@@ -98,7 +98,7 @@ class Sampler(ABC):
         """To the next place at most. Returns what the scheduler does, and whether the place is all it ended for."""
 
     @abstractmethod
-    def _sights(self) -> list[Sight]:
+    def _samples(self) -> list[HartSample]:
         """What there is to see now, since the last time."""
 
 
@@ -113,12 +113,12 @@ class StepSampler(Sampler):
         code, number = self._scheduler.run(min(limit, self._due - self._clock.steps), stop_ns, host_ns)
         return code, number, code == BUDGET and self._clock.steps < end
 
-    def _sights(self) -> list[Sight]:
+    def _samples(self) -> list[HartSample]:
         now_ns, steps = self._clock.now_ns(), [hart.steps for hart in self._harts]
         since_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
         before, self._looked_steps = self._looked_steps, steps
         virtual = self._clock.kind == "virtual"         # where a waiting hart's time is none of a running one's
-        return [Sight(hart, after - begin, min(after - begin, since_ns) if virtual else since_ns)
+        return [HartSample(hart, after - begin, min(after - begin, since_ns) if virtual else since_ns)
                 for hart, begin, after in zip(self._harts, before, steps, strict=True) if after > begin]
 
 
@@ -137,7 +137,7 @@ class TimeSampler(Sampler):
             self._scheduler.ceiling_ns = ceiling
         return code, number, code == DEADLINE and self._clock.now_ns() < min(stop_ns, ceiling)
 
-    def _sights(self) -> list[Sight]:
+    def _samples(self) -> list[HartSample]:
         now_ns = self._clock.now_ns()
         since_ns, self._looked_ns = now_ns - self._looked_ns, now_ns
-        return [Sight(hart, since_ns, since_ns) for hart in self._harts if hart.state != "stopped"]
+        return [HartSample(hart, since_ns, since_ns) for hart in self._harts if hart.state != "stopped"]

@@ -17,13 +17,13 @@ from struct import Struct
 from vm.errors import BusError, PageFault
 from vm.hart import Hart
 from vm.memory import Memory
+from vm.privilege import Privilege
 from vm.profiling.cfi import CallFrames
 from vm.sizes import PAGE_SIZE
 
 RA, SP, FP = 1, 2, 8
 KEPT = (SP, FP, 9, *range(18, 28))          # registers that a call leaves as they are: sp, s0 to s11
 LARGEST_FRAME = 1 << 20
-MACHINE_MODE = 3
 OFFSET, U64 = PAGE_SIZE - 1, (1 << 64) - 1
 WORD, HALF = Struct("<Q"), Struct("<H")
 
@@ -36,7 +36,7 @@ class Words:
     def __init__(self, hart: Hart, memory: Memory):
         self._hart = hart
         self._memory = memory
-        self._physical = hart.privilege == MACHINE_MODE
+        self._physical = hart.privilege == Privilege.MACHINE
         self._pages: dict[int, memoryview | None] = {}
 
     def word(self, address: int) -> int | None:

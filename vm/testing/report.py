@@ -52,7 +52,7 @@ def standing(machine: Machine) -> Iterator[str]:
         yield f"last run: {stop.reason.value}{code}, {stop.steps:,} steps{message}"
     yield f"guest time {machine.clock.now_ns() / 10**9:.9f} s, {machine.steps:,} steps"
     for hart in machine.harts:
-        symbol = machine._symbol(hart.pc)
+        symbol = machine.lookup(hart.pc)
         yield f"hart {hart.id}: pc {hart.pc:#x}" + (f" {symbol}" if symbol else "") + f", {hart.state}"
 
 

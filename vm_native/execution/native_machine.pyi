@@ -64,7 +64,7 @@ class NativeMachine:
         always: bool = False,
         physical: bool = True,
         scope: Scope = ...,
-        hook: Callable[[Any, int, int, int, int, int, bool], object] | None = None,
+        hook: Callable[[Any, int, int, int, int, int, int, bool], object] | None = None,
     ) -> int: ...
     def add_breakpoint(
         self,

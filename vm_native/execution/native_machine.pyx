@@ -261,7 +261,7 @@ cdef class NativeMachine:
     def add_watch(self, uint64_t address, size, *, bint reads, bint writes, bint always=False,
                   bint physical=True, scope=EVERYWHERE, hook=None):
         """Stop with STOP_WATCH after each instruction that accesses [address, address + size); or call `hook` with
-        (subject, pc, address, size, value, old, is it a write) then. Returns an id.
+        (subject, pc, virtual address, physical, size, value, old, is it a write) then. Returns an id.
 
         `always`: also while probes are only noted. Raises ValueError where there is no byte, or where that is physical,
         and not RAM of one region.
@@ -359,7 +359,7 @@ cdef class NativeMachine:
             if event.kind in (EVENT_CALL, EVENT_BLOCK):
                 hook(subject)
             elif event.kind in (EVENT_READ, EVENT_WRITE):
-                hook(subject, event.pc, event.address, event.size, event.value, event.old,
+                hook(subject, event.pc, event.address, event.physical, event.size, event.value, event.old,
                      event.kind == EVENT_WRITE)
             else:
                 hook(subject, event.pc, event.address, event.size, event.value, event.old)
@@ -396,8 +396,8 @@ cdef class NativeMachine:
         """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,
         hart, step). While probes are only noted, what has been is left out, or with `noted` in the list.
 
-        access: "read", "write", "access" for an instruction that does both, or "execute". The address is of the space
-        that the probe is in; pc that of the instruction, and step the machine's before it.
+        access: "read", "write", "access" for an instruction that does both, or "execute". The address is virtual or
+        physical as the probe is, pc that of the instruction, and step the machine's before it.
         """
         cdef Probes* probes = &self.machine.probes
         cdef Hit* hit

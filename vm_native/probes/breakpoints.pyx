@@ -60,7 +60,7 @@ cdef bint hooks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
             if not found and told_before(cpu, EVENT_EXECUTE):
                 return False
             found = True
-            tell(cpu, EVENT_EXECUTE, breakpoint.id, at.pc, at.physical, 0, 0, 0)
+            tell(cpu, EVENT_EXECUTE, breakpoint.id, at.pc, at.pc, at.physical, 0, 0, 0)
     return found
 
 

@@ -16,7 +16,8 @@ cdef inline bint covers(const Scope* scope, Cpu* cpu) noexcept nogil:
     )
 
 cdef void tell(
-    Cpu* cpu, EventKind kind, int id, uint64_t pc, uint64_t address, int size, uint64_t value, uint64_t old
+    Cpu* cpu, EventKind kind, int id, uint64_t pc, uint64_t address, uint64_t physical, int size, uint64_t value,
+    uint64_t old
 ) noexcept nogil
 cdef void tell_all(
     Cpu* cpu, EventKind kind, uint64_t pc, uint64_t address, int size, uint64_t value, uint64_t old

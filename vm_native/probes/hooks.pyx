@@ -17,11 +17,12 @@ cdef enum:
 
 
 cdef void tell(
-    Cpu* cpu, EventKind kind, int id, uint64_t pc, uint64_t address, int size, uint64_t value, uint64_t old
+    Cpu* cpu, EventKind kind, int id, uint64_t pc, uint64_t address, uint64_t physical, int size, uint64_t value,
+    uint64_t old
 ) noexcept nogil:
     cdef Probes* probes = &cpu.machine.probes
     if probes.event_count < probes.event_room:
-        probes.events[probes.event_count] = Event(kind, id, cpu.number, pc, address, size, value, old)
+        probes.events[probes.event_count] = Event(kind, id, cpu.number, pc, address, physical, size, value, old)
         probes.event_count += 1
     ask_to_stop(cpu, STOP_HOOK)
 
@@ -30,7 +31,7 @@ cdef void tell_all(
     Cpu* cpu, EventKind kind, uint64_t pc, uint64_t address, int size, uint64_t value, uint64_t old
 ) noexcept nogil:
     """Those that are for all events of a kind, which is wanted."""
-    tell(cpu, kind, ~<int>kind, pc, address, size, value, old)
+    tell(cpu, kind, ~<int>kind, pc, address, address, size, value, old)
 
 
 cdef bint told_before(Cpu* cpu, EventKind kind) noexcept nogil:

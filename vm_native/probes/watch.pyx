@@ -46,7 +46,7 @@ cdef void look_at_watches(
             continue
         if watch.hook:
             if not probes.silent:
-                tell_access(cpu, watch, met, physical, size, old)
+                tell_access(cpu, watch, met, address, physical, size, old)
             continue
         if not watch.hit.accesses or watch.hit.step != step:
             watch.hit = Hit(0, start, <int>size, cpu.state.pc, step, cpu.number)
@@ -56,7 +56,7 @@ cdef void look_at_watches(
 
 
 cdef void tell_access(
-    Cpu* cpu, const Watch* watch, int accesses, uint64_t physical, uint64_t size, uint64_t old
+    Cpu* cpu, const Watch* watch, int accesses, uint64_t address, uint64_t physical, uint64_t size, uint64_t old
 ) noexcept nogil:
     cdef RamRegion* region = ram_at(cpu.machine.map, physical, size)
     cdef uint64_t value = 0
@@ -64,9 +64,9 @@ cdef void tell_access(
     if size < sizeof(value):
         old &= (1ULL << 8 * size) - 1       # of an atomic it is extended
     if accesses & WATCHED_READS:
-        tell(cpu, EVENT_READ, watch.id, cpu.state.pc, physical, <int>size, old, old)
+        tell(cpu, EVENT_READ, watch.id, cpu.state.pc, address, physical, <int>size, old, old)
     if accesses & WATCHED_WRITES:
-        tell(cpu, EVENT_WRITE, watch.id, cpu.state.pc, physical, <int>size, value, old)
+        tell(cpu, EVENT_WRITE, watch.id, cpu.state.pc, address, physical, <int>size, value, old)
 
 
 cdef int add_watch(Machine* machine, const Watch* wanted) except -1:
