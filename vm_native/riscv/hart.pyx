@@ -22,13 +22,14 @@ from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, 
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE,
-    SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
+    BREAKPOINT, CSR_SATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED,
+    MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, levels_of, look_up, translate_address
+from vm_native.riscv.mmu cimport digest_pmp, levels_of, look_up, translate_address
+from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations
 from vm_native.riscv.state cimport (
     MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
 )
@@ -122,7 +123,6 @@ cdef class NativeHart:
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
-        cdef int bank
         cdef void* room
         cdef Tables* tables = <Tables*>map_zeroed(sizeof(Tables))
         static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
@@ -139,8 +139,7 @@ cdef class NativeHart:
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = tables.banks
-        for bank in range(TLB_BANKS):
-            prepare_bank(&tables.banks[bank * TLB_ENTRIES])
+        prepare_bank(tables.banks)          # M-mode's; the others when they are entered
         self.hart.cpu.jump_cache.entries = tables.jump_cache
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.scratch == NULL:
@@ -231,6 +230,7 @@ cdef class NativeHart:
         digest_pmp(self.hart)
         digest_triggers(self.hart)
         flush_everything(self.hart)
+        enter_space(self.hart)
         privilege.update_mode(self.hart)
         self.hart.cpu.attention = True
 
@@ -286,6 +286,8 @@ cdef class NativeHart:
         enter(&self.hart.cpu)
         cdef bint there = csr_write(self.hart, number, value)
         leave(&self.hart.cpu)
+        if number == CSR_SATP:              # whoever gives a hart page tables from outside executes no fence
+            flush_translations(self.hart)
         self.hart.cpu.attention = True      # a callback's write ends the block, which was translated for another mode
         return there
 
@@ -366,6 +368,7 @@ cdef class NativeHart:
         self.hart.cpu.state.regs[10] = self.hart.state.hart_id
         self.hart.cpu.state.regs[11] = opaque
         flush_everything(self.hart)
+        enter_space(self.hart)
         privilege.update_mode(self.hart)
 
     def stop(self):

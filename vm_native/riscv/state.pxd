@@ -2,6 +2,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.machine cimport Cpu
+from vm_native.memory.tlb cimport ADDRESS_SPACES
 from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES, TRIGGERS
 from vm_native.riscv.decode_table cimport DecodeTable
 
@@ -86,11 +87,23 @@ cdef enum Waiting:          # why a hart has nothing to do until an enabled inte
 
 cdef enum:
     REMEMBERED_FILLS = 128
+    MEGAPAGE_SHIFT = 21
+    GIGAPAGE_SHIFT = 30
 
 cdef struct Trigger:        # what it is for, digested from tdata1 and tdata2
     int accesses            # a bit for each of READ, WRITE, EXECUTE; 0: it never fires
     uint64_t base           # virtual
     uint64_t last
+
+cdef struct AddressSpace:   # what the TLB has of one value of satp, see spaces.pyx
+    uint64_t satp
+    uint64_t entered        # when that was last, counted; 0: never
+    uint64_t generation     # of its fetch translations, as in Cpu.key
+    # What a flush must clear in its banks: the entries filled since the last, or all if there were more
+    uint16_t fills[REMEMBERED_FILLS]
+    int fill_count
+    uint64_t superpages     # filter: bit (va >> MEGAPAGE_SHIFT) % 64 is set if part of a superpage may be in the TLB
+    uint64_t gigapages      # the same for (va >> GIGAPAGE_SHIFT) % 64 and larger pages
 
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
@@ -102,12 +115,10 @@ cdef struct Hart:
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
     Trigger triggers[TRIGGERS]
-    uint32_t filled_banks   # a bit for each bank that may have a valid entry
-    # What a flush must clear in banks 1 to 3: the entries filled since the last, or all if there were more
-    uint16_t fills[REMEMBERED_FILLS]
-    int fill_count
-    uint64_t superpages     # filter: bit (va >> 21) % 64 is set if part of a superpage may be in the TLB
-    uint64_t gigapages      # the same for (va >> 30) % 64 and larger pages
+    AddressSpace spaces[ADDRESS_SPACES]
+    int space               # the one at hand
+    uint64_t generations    # that have been given to one of them so far
+    uint64_t entries        # into one of them
 
 cdef inline Hart* hart_of(Cpu* cpu) noexcept nogil:
     return <Hart*>cpu
