@@ -221,6 +221,7 @@ cdef enum Instruments:      # what translations have in them for probes
     INSTRUMENT_BLOCKS = 1   # where basic blocks begin and end
     INSTRUMENT_STEPS = 2    # each instruction
     INSTRUMENT_ACCESSES = 4     # each access to memory
+    INSTRUMENT_CSRS = 8     # each access to a register of control and status
 
 cdef enum RecordKind:       # what recorders are for
     RECORD_BLOCKS

@@ -11,7 +11,7 @@ from vm_native.blocks cimport free_block, new_block
 from vm_native.checks cimport static_assert
 from vm_native.clock cimport NEVER
 from vm_native.execution.native_machine cimport NativeMachine
-from vm_native.hart_state cimport FRONT_END_WORDS, HartState
+from vm_native.hart_state cimport FRONT_END_WORDS, REGISTER_SLOTS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
@@ -31,7 +31,8 @@ from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport digest_pmp, levels_of, look_up, translate_address
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations
 from vm_native.riscv.state cimport (
-    MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
+    RiscvState, hart_of, riscv_state,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 
@@ -42,7 +43,7 @@ cdef enum:
     CACHE_LINE = 64
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
-STATE_LAYOUT = (2, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (3, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -125,14 +126,15 @@ cdef class NativeHart:
         self.decoder = decoder_for(isa.extensions)
         cdef void* room
         cdef Tables* tables = <Tables*>map_zeroed(sizeof(Tables))
-        static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
+        static_assert(sizeof(RiscvState) <= (REGISTER_SLOTS - FIRST_STATE_SLOT + FRONT_END_WORDS) * sizeof(uint64_t))
+        static_assert(sizeof(HartState) % CACHE_LINE == 0)
         # The hart itself is written all over at once: in general the process has memory for that, and maps none.
         if tables == NULL or posix_memalign(&room, CACHE_LINE, sizeof(Hart)) != 0:
             unmap_zeroed(tables, sizeof(Tables))
             raise MemoryError("no room for a hart")
         memset(room, 0, sizeof(Hart))
         self.hart = <Hart*>room
-        self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
+        self.hart.state = riscv_state(&self.hart.cpu.state)
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
@@ -192,7 +194,7 @@ cdef class NativeHart:
         """Raise ValueError for what is no state of this hart."""
         cdef HartState new
         cdef RiscvState* now = self.hart.state
-        cdef RiscvState* then = <RiscvState*>new.front_end
+        cdef RiscvState* then = riscv_state(&new)
         if len(state) != sizeof(HartState):
             raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
         memcpy(&new, <const char*>state, sizeof(HartState))
@@ -402,7 +404,7 @@ cdef dict described(HartState* state):
     names = [f"x{number}" for number in range(F0)] + [f"f{number}" for number in range(32)]
     for name, value in zip(names, registers):
         fields[name] = value
-    fields.update(dict((<RiscvState*>state.front_end)[0]))
+    fields.update(dict(riscv_state(state)[0]))
     return fields
 
 
