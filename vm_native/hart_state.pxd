@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries
-    FRONT_END_WORDS = 206   # makes HartState whole cache lines
+    FRONT_END_WORDS = 198   # makes HartState whole cache lines
 
 cdef struct Reservation:    # of a load-reserved
     uint64_t address        # physical
@@ -13,6 +13,7 @@ cdef struct Reservation:    # of a load-reserved
 
 cdef struct HartState:
     uint64_t regs[REGISTER_SLOTS]
+    uint64_t front_end[FRONT_END_WORDS]     # what a front end keeps besides, laid out by it, also in slots before it
     uint64_t pc
     Reservation reservation
     uint64_t steps          # at the start of the slice
@@ -21,4 +22,3 @@ cdef struct HartState:
     uint64_t origin_cause
     uint64_t origin_value
     uint64_t origin_step    # steps after it
-    uint64_t front_end[FRONT_END_WORDS]     # what a front end keeps besides, laid out by it

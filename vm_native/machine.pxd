@@ -9,7 +9,7 @@ from vm_native.ir.block cimport Block, BlockExit, Uop, UopInfo, block_of, info_o
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport TLB_BANKS, PageEntry, StoreRange, TlbEntry, clear_page_entry
+from vm_native.memory.tlb cimport MODE_BANKS, PageEntry, StoreRange, TlbEntry, clear_page_entry
 
 cdef extern from *:
     """
@@ -69,7 +69,7 @@ cdef struct Machine
 
 cdef struct Cpu:            # a hart's state, and what engines keep of it besides: all of that can be made anew
     HartState state
-    PageEntry page_entries[TLB_BANKS * PAGE_ENTRIES]
+    PageEntry page_entries[MODE_BANKS * PAGE_ENTRIES]
     int64_t budget          # steps left in the slice; an engine keeps it in a host register while inside
     TlbEntry* tlb           # the bank of the effective data mode
     uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
@@ -81,7 +81,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     void* host_stack        # of compiled code, to leave it from any depth
     uint32_t page_entry_fills   # how many of `filled_page_entries` count; all of them: any PageEntry may be valid
     PageEntry* filled_page_entries[REMEMBERED_ENTRIES]
-    StoreRange store_ranges[TLB_BANKS * PAGE_ENTRIES]   # numbered as page entries
+    StoreRange store_ranges[MODE_BANKS * PAGE_ENTRIES]   # numbered as page entries
     uint32_t store_range_fills  # how many of `filled_store_ranges` count; all of them: any StoreRange may be valid
     StoreRange* filled_store_ranges[REMEMBERED_ENTRIES]
     uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
@@ -92,6 +92,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t tlb_misses[3]  # statistics, by kind of access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
     TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
+    uint32_t filled_banks   # a bit for each bank that may have a valid entry
     Machine* machine
     int number              # its place in machine.cpus
     FrontEnd* front_end
@@ -223,6 +224,7 @@ cdef enum Instruments:      # what translations have in them for probes
     INSTRUMENT_BLOCKS = 1   # where basic blocks begin and end
     INSTRUMENT_STEPS = 2    # each instruction
     INSTRUMENT_ACCESSES = 4     # each access to memory
+    INSTRUMENT_CSRS = 8     # each access to a register of control and status
 
 cdef enum RecordKind:       # what recorders are for
     RECORD_BLOCKS
@@ -433,7 +435,7 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
         for i in range(cpu.page_entry_fills):
             clear_page_entry(cpu.filled_page_entries[i])
     else:
-        for i in range(TLB_BANKS * PAGE_ENTRIES):
+        for i in range(MODE_BANKS * PAGE_ENTRIES):
             clear_page_entry(&cpu.page_entries[i])
     cpu.page_entry_fills = 0
     forget_store_ranges(cpu)

@@ -74,20 +74,26 @@ cdef void forget_jumps(Machine* machine) noexcept nogil:
         machine.cpus[hart].pending_trace_exit = NULL
 
 
+cdef inline int entries_in(const Cpu* cpu, int bank) noexcept nogil:
+    """How many of a bank of the TLB have to be looked at."""
+    return TLB_ENTRIES if cpu.filled_banks >> bank & 1 else 0
+
+
 cdef void forget_all_code(Machine* machine) noexcept nogil:
     """Every block and all compiled code are about to go, between slices. What a hart knows of addresses stays: if and
     when that happens is the host's affair, and a guest must not be able to tell.
     """
     cdef TlbEntry* entry
     cdef Cpu* cpu
-    cdef int hart, i
+    cdef int hart, bank, i
     forget_jumps(machine)
     for hart in range(machine.cpu_count):
         cpu = machine.cpus[hart]
-        for i in range(TLB_BANKS * TLB_ENTRIES):
-            entry = &cpu.banks[i]
-            if entry.write_tag & BESIDE_CODE:
-                entry.write_tag &= ~<uint64_t>BESIDE_CODE
+        for bank in range(TLB_BANKS):
+            for i in range(entries_in(cpu, bank)):
+                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                if entry.write_tag & BESIDE_CODE:
+                    entry.write_tag &= ~<uint64_t>BESIDE_CODE
         forget_page_entries(cpu)
 
 
@@ -97,29 +103,35 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
     """
     cdef uint64_t offset = (physical & PAGE_MASK) - region.base
     cdef intptr_t host_page = <intptr_t>(region.host + offset)
+    cdef Cpu* cpu
     cdef TlbEntry* entry
     cdef uint64_t page
-    cdef int hart, i
+    cdef int hart, bank, i
     for hart in range(machine.cpu_count):
-        for i in range(TLB_BANKS * TLB_ENTRIES):
-            entry = &machine.cpus[hart].banks[i]
-            page = entry.write_tag & PAGE_MASK
-            if entry.write_tag != INVALID_TAG and <intptr_t>page + entry.addend == host_page:
-                entry.write_tag = write_tag_of(page, region.code[offset >> PAGE_SHIFT])
-        forget_page_entries(machine.cpus[hart])
+        cpu = machine.cpus[hart]
+        for bank in range(TLB_BANKS):
+            for i in range(entries_in(cpu, bank)):
+                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                page = entry.write_tag & PAGE_MASK
+                if entry.write_tag != INVALID_TAG and <intptr_t>page + entry.addend == host_page:
+                    entry.write_tag = write_tag_of(page, region.code[offset >> PAGE_SHIFT])
+        forget_page_entries(cpu)
 
 
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
     """Loads from a page are watched from now on: the same of what is remembered of reads from it."""
     cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
+    cdef Cpu* cpu
     cdef TlbEntry* entry
-    cdef int hart, i
+    cdef int hart, bank, i
     for hart in range(machine.cpu_count):
-        for i in range(TLB_BANKS * TLB_ENTRIES):
-            entry = &machine.cpus[hart].banks[i]
-            if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
-                entry.read_tag = INVALID_TAG
-        forget_page_entries(machine.cpus[hart])
+        cpu = machine.cpus[hart]
+        for bank in range(TLB_BANKS):
+            for i in range(entries_in(cpu, bank)):
+                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
+                    entry.read_tag = INVALID_TAG
+        forget_page_entries(cpu)
 
 
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil:

@@ -4,7 +4,9 @@ from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, WATCHED_REA
 
 cdef enum:
     TLB_ENTRIES = 1024      # of a bank
-    TLB_BANKS = 4
+    MODE_BANKS = 4          # M-mode's, and three for each address space: see Bank of the front end
+    ADDRESS_SPACES = 4      # that are remembered at a time
+    TLB_BANKS = 1 + (MODE_BANKS - 1) * ADDRESS_SPACES
     INVALID_TAG = 0x800     # no probe produces these bits
     BESIDE_CODE = 0x400     # with the page, a write tag: stores that touch no translated byte may be done at once
 

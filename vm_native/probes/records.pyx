@@ -13,10 +13,11 @@ from libc.string cimport memcpy, memset
 from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_BLOCK, EVERY_PRIVILEGE, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, INSTRUMENT_STEPS, MAX_RECORDERS,
-    NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS,
-    RECORD_TRAPS, RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine, Probes, Record, RecordKind, Recorder,
-    Visit, ask_to_stop, machine_steps, privilege_of, store_position,
+    CONTINUE, EVENT_BLOCK, EVENT_CSR_READ, EVENT_CSR_WRITE, EVERY_PRIVILEGE, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS,
+    INSTRUMENT_CSRS, INSTRUMENT_STEPS, MAX_RECORDERS, NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS,
+    RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS, RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE,
+    Cpu, Machine, Probes, Record, RecordKind, Recorder, Visit, ask_to_stop, machine_steps, privilege_of,
+    store_position,
 )
 from vm_native.probes.hooks cimport covers, is_in_space, is_wanted, tell_all, told_before
 from vm_native.probes.visits cimport count_visit, open_table, visit_of
@@ -556,6 +557,8 @@ cdef void take_stock(Machine* machine) noexcept nogil:
     probes.recorded = probes.instruments = 0
     if probes.wanted >> <int>EVENT_BLOCK & 1:
         probes.instruments = INSTRUMENT_BLOCKS
+    if probes.wanted >> <int>EVENT_CSR_READ & 1 or probes.wanted >> <int>EVENT_CSR_WRITE & 1:
+        probes.instruments |= INSTRUMENT_CSRS
     for i in range(probes.recorder_count):
         kind = <int>probes.recorders[i].kind
         probes.recorded |= 1 << kind

@@ -6,24 +6,29 @@ A `Decoder` is the instruction table, narrowed to the extensions of one hart and
 opcode and funct3. Everything that can be known at translation is resolved here: compressed forms, pc-relative
 values, rounding modes, writes to x0.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
 from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport CONTINUE, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
+from vm_native.machine cimport CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint
 from vm_native.probes.records cimport NO_SLOT
+from vm_native.riscv.constants cimport (
+    CSR_MCAUSE, CSR_MEPC, CSR_MSCRATCH, CSR_MTVAL, CSR_MTVEC, CSR_SCAUSE, CSR_SEPC, CSR_SSCRATCH, CSR_STVAL, CSR_STVEC,
+)
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
-from vm_native.riscv.state cimport DYNAMIC, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, SINK
+from vm_native.riscv.state cimport (
+    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_PRIVILEGE, SINK, RiscvState,
+)
 from vm_native.riscv.zfa cimport fli_constant
 
 from vm_native.arithmetic.operations import OPERATIONS
@@ -65,6 +70,7 @@ cdef class Decoder:
         self.table.dirty_helper = helpers["make_fp_dirty"]
         self.table.operate_helper = helpers["operate_fp"]
         self.table.checked_jump_helper = helpers["checked_jump"]
+        self.table.csr_helper = helpers["csr"]
         self.table.compressed = "Zca" in extensions
 
     def __dealloc__(self):
@@ -157,6 +163,7 @@ cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
     bint steps              # each instruction has a probe before it
+    bint watched            # each access to a CSR is told of
     uint64_t pc             # of the instruction at hand
     int cell                # next free one
     bint ended
@@ -225,6 +232,83 @@ cdef void emit_step_probe(Decoding* at, uint32_t word, int length) noexcept nogi
         uop.rd = <uint8_t>register_of(row, RD, word)
 
 
+# --- Registers of control and status that only keep what is written ---------------------------------------------------
+
+cdef struct PlainCsr:
+    int number
+    uint8_t slot
+    bint writable           # in bits that are these for all harts
+
+cdef PlainCsr[10] plain_csrs
+cdef int plain_count = 0
+
+
+cdef void P(int number, const uint64_t* field, bint writable) noexcept:
+    """`field` is that of a RiscvState at address 0."""
+    global plain_count
+    plain_csrs[plain_count] = PlainCsr(number, <uint8_t>(FIRST_STATE_SLOT + <intptr_t>field // 8), writable)
+    plain_count += 1
+
+
+cdef RiscvState* fields = NULL
+P(CSR_SSCRATCH, &fields.sscratch, True)
+P(CSR_SEPC, &fields.sepc, False)
+P(CSR_SCAUSE, &fields.scause, True)
+P(CSR_STVAL, &fields.stval, True)
+P(CSR_STVEC, &fields.stvec, False)
+P(CSR_MSCRATCH, &fields.mscratch, True)
+P(CSR_MEPC, &fields.mepc, False)
+P(CSR_MCAUSE, &fields.mcause, True)
+P(CSR_MTVAL, &fields.mtval, True)
+P(CSR_MTVEC, &fields.mtvec, False)
+
+
+cdef const PlainCsr* plain_csr(int number) noexcept nogil:
+    cdef int i
+    for i in range(plain_count):
+        if plain_csrs[i].number == number:
+            return &plain_csrs[i]
+    return NULL
+
+
+cdef void emit_move(Decoding* at, int rd, int rs1) noexcept nogil:
+    cdef Uop* uop = emit(at, UOP_MV, 4)
+    uop.rd, uop.rs1 = <uint8_t>rd, <uint8_t>rs1
+
+
+cdef void emit_exchange(Decoding* at, int a, int b) noexcept nogil:
+    cdef Uop* uop
+    cdef int i
+    for i in range(3):
+        uop = emit(at, UOP_XOR, 4)
+        uop.rd = uop.rs1 = <uint8_t>(b if i == 1 else a)
+        uop.rs2 = <uint8_t>(a if i == 1 else b)
+
+
+cdef bint translate_csr(Decoding* at, uint32_t word) noexcept nogil:
+    """Whether the access is nothing but moves, to and from a slot; then they have been emitted."""
+    cdef const PlainCsr* csr = plain_csr(word >> 20)
+    cdef int rd = word >> 7 & 31, rs1 = word >> 15 & 31
+    cdef bint immediate = word >> 14 & 1, writes = (word >> 12 & 3) == 1
+    if csr == NULL or at.watched or (word >> 28 & 3) > (at.block.key.mode & MODE_PRIVILEGE):
+        return False
+    if not writes:
+        if rs1:                         # bits of it
+            return False
+        if rd:
+            emit_move(at, rd, csr.slot)
+        return True
+    if not csr.writable or immediate:
+        return False
+    if rd == rs1 and rd:
+        emit_exchange(at, csr.slot, rd)
+        return True
+    if rd:
+        emit_move(at, rd, csr.slot)
+    emit_move(at, csr.slot, rs1)
+    return True
+
+
 cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     cdef const DecodeRow* row = find_row(at.table, word)
     cdef Block* block = at.block
@@ -238,6 +322,8 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         return
     if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
         translate_fp(at, row, word)
+        return
+    if row.kind == KIND_HELPER and row.helper == at.table.csr_helper and translate_csr(at, word):
         return
     if row.kind == KIND_HELPER:
         emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
@@ -329,6 +415,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     at.block = block
     at.table = table
     at.steps = cpu.machine.probes.instruments & INSTRUMENT_STEPS != 0
+    at.watched = cpu.machine.probes.instruments & INSTRUMENT_CSRS != 0
     at.pc = block.key.pc
     at.cell = 0
     at.ended = False

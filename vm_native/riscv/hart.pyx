@@ -11,7 +11,7 @@ from vm_native.blocks cimport free_block, new_block
 from vm_native.checks cimport static_assert
 from vm_native.clock cimport NEVER
 from vm_native.execution.native_machine cimport NativeMachine
-from vm_native.hart_state cimport FRONT_END_WORDS, HartState
+from vm_native.hart_state cimport FRONT_END_WORDS, REGISTER_SLOTS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
 from vm_native.machine cimport (
@@ -22,15 +22,17 @@ from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, 
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE,
-    SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
+    BREAKPOINT, CSR_SATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED,
+    MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, flush_everything, flush_range, levels_of, look_up, translate_address
+from vm_native.riscv.mmu cimport digest_pmp, levels_of, look_up, translate_address
+from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations
 from vm_native.riscv.state cimport (
-    MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart, RiscvState, hart_of,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
+    RiscvState, hart_of, riscv_state,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 
@@ -41,7 +43,7 @@ cdef enum:
     CACHE_LINE = 64
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
-STATE_LAYOUT = (2, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (3, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -122,25 +124,24 @@ cdef class NativeHart:
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
-        cdef int bank
         cdef void* room
         cdef Tables* tables = <Tables*>map_zeroed(sizeof(Tables))
-        static_assert(sizeof(RiscvState) <= FRONT_END_WORDS * sizeof(uint64_t) and sizeof(HartState) % CACHE_LINE == 0)
+        static_assert(sizeof(RiscvState) <= (REGISTER_SLOTS - FIRST_STATE_SLOT + FRONT_END_WORDS) * sizeof(uint64_t))
+        static_assert(sizeof(HartState) % CACHE_LINE == 0)
         # The hart itself is written all over at once: in general the process has memory for that, and maps none.
         if tables == NULL or posix_memalign(&room, CACHE_LINE, sizeof(Hart)) != 0:
             unmap_zeroed(tables, sizeof(Tables))
             raise MemoryError("no room for a hart")
         memset(room, 0, sizeof(Hart))
         self.hart = <Hart*>room
-        self.hart.state = <RiscvState*>self.hart.cpu.state.front_end
+        self.hart.state = riscv_state(&self.hart.cpu.state)
         self.hart.decode_table = &self.decoder.table
         self.hart.state.hart_id = hart_id
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
         self.hart.cpu.banks = tables.banks
-        for bank in range(TLB_BANKS):
-            prepare_bank(&tables.banks[bank * TLB_ENTRIES])
+        prepare_bank(tables.banks)          # M-mode's; the others when they are entered
         self.hart.cpu.jump_cache.entries = tables.jump_cache
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.scratch == NULL:
@@ -193,7 +194,7 @@ cdef class NativeHart:
         """Raise ValueError for what is no state of this hart."""
         cdef HartState new
         cdef RiscvState* now = self.hart.state
-        cdef RiscvState* then = <RiscvState*>new.front_end
+        cdef RiscvState* then = riscv_state(&new)
         if len(state) != sizeof(HartState):
             raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
         memcpy(&new, <const char*>state, sizeof(HartState))
@@ -231,6 +232,7 @@ cdef class NativeHart:
         digest_pmp(self.hart)
         digest_triggers(self.hart)
         flush_everything(self.hart)
+        enter_space(self.hart)
         privilege.update_mode(self.hart)
         self.hart.cpu.attention = True
 
@@ -286,6 +288,8 @@ cdef class NativeHart:
         enter(&self.hart.cpu)
         cdef bint there = csr_write(self.hart, number, value)
         leave(&self.hart.cpu)
+        if number == CSR_SATP:              # whoever gives a hart page tables from outside executes no fence
+            flush_translations(self.hart)
         self.hart.cpu.attention = True      # a callback's write ends the block, which was translated for another mode
         return there
 
@@ -366,6 +370,7 @@ cdef class NativeHart:
         self.hart.cpu.state.regs[10] = self.hart.state.hart_id
         self.hart.cpu.state.regs[11] = opaque
         flush_everything(self.hart)
+        enter_space(self.hart)
         privilege.update_mode(self.hart)
 
     def stop(self):
@@ -399,7 +404,7 @@ cdef dict described(HartState* state):
     names = [f"x{number}" for number in range(F0)] + [f"f{number}" for number in range(32)]
     for name, value in zip(names, registers):
         fields[name] = value
-    fields.update(dict((<RiscvState*>state.front_end)[0]))
+    fields.update(dict(riscv_state(state)[0]))
     return fields
 
 

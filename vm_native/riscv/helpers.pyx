@@ -26,7 +26,7 @@ from vm_native.riscv.constants cimport (
     STORE_MISALIGNED, STORE_PAGE,
 )
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
-from vm_native.riscv.mmu cimport flush_address, flush_translations
+from vm_native.riscv.spaces cimport flush_address, flush_translations
 from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
@@ -150,7 +150,7 @@ cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
-    """Address spaces share the TLB entries of their bank, so an ASID narrows nothing."""
+    """In all address spaces: an ASID narrows nothing."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint32_t rs1 = word_of(uop) >> 15 & 31
     if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM:

@@ -7,10 +7,6 @@ from vm_native.riscv.state cimport Hart
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
 cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) noexcept nogil
 cdef void digest_pmp(Hart* hart) noexcept nogil
-cdef void flush_translations(Hart* hart) noexcept nogil
-cdef void flush_everything(Hart* hart) noexcept nogil
-cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil
-cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil
 
 cdef inline int levels_of(uint64_t satp) noexcept nogil:
     """Levels of page tables: 3 in Sv39, 4 in Sv48, 5 in Sv57; below 0 where there is no paging."""

@@ -4,16 +4,13 @@ A translation enters the TLB only if its whole page is RAM and no PMP entry cove
 enters it for both, if both are allowed. A write tag is given only if the page table entry is dirty, the page is marked
 in the dirty map and holds no translated code.
 """
-from libc.stdint cimport int64_t, intptr_t, uint8_t, uint16_t, uint64_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport page_failed
-from vm_native.jump_cache cimport may_be_code_page
-from vm_native.machine cimport CONTINUE, MODE_BITS, TRAP, Cpu, forget_page_entries
+from vm_native.machine cimport CONTINUE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
-    EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry,
-    write_tag_of,
+    EXECUTE, READ, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry, write_tag_of,
 )
 from vm_native.probes.watch cimport watches_page
 from vm_native.riscv.constants cimport (
@@ -22,7 +19,8 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
     SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
-from vm_native.riscv.state cimport BANK_M, BANK_S, MACHINE, REMEMBERED_FILLS, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.spaces cimport remember_fill
+from vm_native.riscv.state cimport GIGAPAGE_SHIFT, MACHINE, MEGAPAGE_SHIFT, SUPERVISOR, USER, Hart, hart_of
 
 cdef extern from *:
     """
@@ -55,11 +53,6 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     NAPOT_SIZE = 1 << 16    # the one size of Svnapot, and what the lowest bits of ppn are then
     NAPOT_PPN_MASK = 0xF
     NAPOT_PPN = 0x8
-    MEGAPAGE_SHIFT = PAGE_SHIFT + LEVEL_BITS
-    GIGAPAGE_SHIFT = PAGE_SHIFT + 2 * LEVEL_BITS
-
-cdef enum:
-    FEW_PAGES = 64          # flushed one by one; more, and everything goes
 
 cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by kind of access
 cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
@@ -340,9 +333,9 @@ cdef void fill(
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])
     if found.level == 1 or found.pte & PTE_N:
-        hart.superpages |= 1ULL << (address >> MEGAPAGE_SHIFT & 63)
+        hart.spaces[hart.space].superpages |= 1ULL << (address >> MEGAPAGE_SHIFT & 63)
     elif found.level > 1:
-        hart.gigapages |= 1ULL << (address >> GIGAPAGE_SHIFT & 63)
+        hart.spaces[hart.space].gigapages |= 1ULL << (address >> GIGAPAGE_SHIFT & 63)
 
 
 cdef inline bint permits(
@@ -354,76 +347,3 @@ cdef inline bint permits(
         if not leaf_allows(stage, found.pte, access, privilege) or (access == WRITE and not found.pte & PTE_D):
             return False
     return pmp_allows(hart, found.physical & PAGE_MASK, PAGE_SIZE, access, privilege, &partial)
-
-
-cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
-    hart.filled_banks |= 1 << index // TLB_ENTRIES
-    if index >= BANK_S * TLB_ENTRIES:
-        if hart.fill_count < REMEMBERED_FILLS:
-            hart.fills[hart.fill_count] = <uint16_t>index
-        # One past the last index means "too many"; a count that went on would wrap around in the end.
-        if hart.fill_count <= REMEMBERED_FILLS:
-            hart.fill_count += 1
-
-
-cdef inline void forget_fetches(Hart* hart) noexcept nogil:
-    """Nothing that was remembered about where code stands holds any more."""
-    hart.cpu.key += 1 << MODE_BITS
-    memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
-    forget_page_entries(&hart.cpu)
-
-
-cdef void clear_banks(Hart* hart, int first) noexcept nogil:
-    """All entries of this bank and those after it."""
-    cdef int bank, i
-    for bank in range(first, TLB_BANKS):
-        for i in range(TLB_ENTRIES if hart.filled_banks >> bank & 1 else 0):
-            clear_entry(&hart.cpu.banks[bank * TLB_ENTRIES + i])
-    hart.filled_banks &= (1 << first) - 1
-
-
-cdef void flush_translations(Hart* hart) noexcept nogil:
-    """Drop every virtual translation: banks 1 to 3."""
-    cdef int i
-    if hart.fill_count <= REMEMBERED_FILLS:
-        for i in range(hart.fill_count):
-            clear_entry(&hart.cpu.banks[hart.fills[i]])
-    else:
-        clear_banks(hart, BANK_S)
-    hart.fill_count = 0
-    hart.superpages = hart.gigapages = 0
-    forget_fetches(hart)
-
-
-cdef void flush_everything(Hart* hart) noexcept nogil:
-    """After a change of PMP: drop M-mode's entries too."""
-    clear_banks(hart, BANK_M)
-    hart.fill_count = 0
-    hart.superpages = hart.gigapages = 0
-    forget_fetches(hart)
-
-
-cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
-    """Drop the translations that a leaf entry for this virtual address may have given."""
-    cdef int bank
-    if hart.superpages >> (address >> MEGAPAGE_SHIFT & 63) & 1 or (
-        hart.gigapages >> (address >> GIGAPAGE_SHIFT & 63) & 1 or hart.gigapages and levels_of(hart.state.satp) > 3
-    ):
-        flush_translations(hart)
-        return
-    for bank in range(BANK_S, TLB_BANKS):
-        clear_entry(tlb_entry(&hart.cpu.banks[bank * TLB_ENTRIES], address))
-    if may_be_code_page(&hart.cpu.jump_cache, address):
-        forget_fetches(hart)
-    else:
-        forget_page_entries(&hart.cpu)
-
-
-cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:
-    """Drop the translations of [start, start + size); all of them for 0 and 0."""
-    cdef uint64_t page, pages = ((start & PAGE_OFFSET) + size + PAGE_OFFSET) >> PAGE_SHIFT
-    if start == 0 and size == 0 or size > FEW_PAGES * PAGE_SIZE:
-        flush_translations(hart_of(cpu))
-        return
-    for page in range(pages):
-        flush_address(hart_of(cpu), (start & PAGE_MASK) + (page << PAGE_SHIFT))

@@ -16,6 +16,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
     MTVEC_MODE_VECTORED,
 )
+from vm_native.riscv.spaces cimport bank_of
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
     NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
@@ -33,7 +34,7 @@ cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
 
 
 cdef void update_mode(Hart* hart) noexcept nogil:
-    """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus or frm."""
+    """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus, frm or satp."""
     cdef Cpu* cpu = &hart.cpu
     cdef int privilege = hart.state.privilege
     cdef int data_privilege = privilege
@@ -51,9 +52,9 @@ cdef void update_mode(Hart* hart) noexcept nogil:
     if hart.state.frm == RNE:
         mode |= MODE_FP_NEAREST
     cpu.key = (cpu.key >> MODE_BITS << MODE_BITS) | mode
-    cpu.tlb = cpu.banks + bank * TLB_ENTRIES
+    cpu.tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
-    cpu.fetch_tlb = cpu.banks + bank * TLB_ENTRIES
+    cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES
 
 
 cdef int data_bank_of(uint64_t mode) noexcept nogil:

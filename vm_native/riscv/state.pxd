@@ -1,7 +1,9 @@
 # A RISC-V hart as C structs: the CPU that engines run on, and the architectural state that only the front end knows.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.arithmetic.floating cimport HostEnvironment
+from vm_native.hart_state cimport HartState
 from vm_native.machine cimport Cpu
+from vm_native.memory.tlb cimport ADDRESS_SPACES
 from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES, TRIGGERS
 from vm_native.riscv.decode_table cimport DecodeTable
 
@@ -9,6 +11,7 @@ cdef enum:                  # register slots
     X0 "VM_X0" = 0
     F0 "VM_F0" = 32
     SINK = 64               # where writes to x0 go
+    FIRST_STATE_SLOT = 65   # of RiscvState
 
 cdef enum Privilege:
     USER = 0
@@ -32,7 +35,19 @@ cdef enum:                  # bits 0 and 1 are the fetch privilege
     MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register
     MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
 
-cdef struct RiscvState:     # HartState.front_end: architectural state beyond the registers; no pointers
+cdef struct RiscvState:     # architectural state beyond the registers; no pointers
+    # These are register slots, too, and uops name them: FIRST_STATE_SLOT and those behind it
+    uint64_t mscratch
+    uint64_t mepc
+    uint64_t mcause
+    uint64_t mtval
+    uint64_t mtvec
+    uint64_t sscratch
+    uint64_t sepc
+    uint64_t scause
+    uint64_t stval
+    uint64_t stvec
+    # Those behind these are none
     uint64_t features       # Feature bits
     uint64_t misa
     uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
@@ -44,11 +59,6 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint64_t mie
     uint64_t mip            # the software-writable bits
     uint64_t lines          # bits driven from outside: MSIP, SEIP, MEIP by devices, MTIP and (Sstc) STIP by time
-    uint64_t mtvec
-    uint64_t mscratch
-    uint64_t mepc
-    uint64_t mcause
-    uint64_t mtval
     uint64_t mcounteren
     uint64_t mcountinhibit
     uint64_t menvcfg
@@ -58,11 +68,6 @@ cdef struct RiscvState:     # HartState.front_end: architectural state beyond th
     uint64_t entropy        # state of the generator behind the seed register
     uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value
     uint64_t instret_offset  # minstret = consumed steps - traps + offset; while inhibited: the frozen value
-    uint64_t stvec
-    uint64_t sscratch
-    uint64_t sepc
-    uint64_t scause
-    uint64_t stval
     uint64_t scounteren
     uint64_t senvcfg
     uint64_t satp
@@ -86,15 +91,27 @@ cdef enum Waiting:          # why a hart has nothing to do until an enabled inte
 
 cdef enum:
     REMEMBERED_FILLS = 128
+    MEGAPAGE_SHIFT = 21
+    GIGAPAGE_SHIFT = 30
 
 cdef struct Trigger:        # what it is for, digested from tdata1 and tdata2
     int accesses            # a bit for each of READ, WRITE, EXECUTE; 0: it never fires
     uint64_t base           # virtual
     uint64_t last
 
+cdef struct AddressSpace:   # what the TLB has of one value of satp, see spaces.pyx
+    uint64_t satp
+    uint64_t entered        # when that was last, counted; 0: never
+    uint64_t generation     # of its fetch translations, as in Cpu.key
+    # What a flush must clear in its banks: the entries filled since the last, or all if there were more
+    uint16_t fills[REMEMBERED_FILLS]
+    int fill_count
+    uint64_t superpages     # filter: bit (va >> MEGAPAGE_SHIFT) % 64 is set if part of a superpage may be in the TLB
+    uint64_t gigapages      # the same for (va >> GIGAPAGE_SHIFT) % 64 and larger pages
+
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
-    RiscvState* state       # cpu.state.front_end
+    RiscvState* state       # in cpu.state
     const DecodeTable* decode_table
     HostEnvironment host_environment
     # PMP, digested from pmpcfg and pmpaddr: entry i covers [pmp_low, pmp_high)
@@ -102,12 +119,13 @@ cdef struct Hart:
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
     Trigger triggers[TRIGGERS]
-    uint32_t filled_banks   # a bit for each bank that may have a valid entry
-    # What a flush must clear in banks 1 to 3: the entries filled since the last, or all if there were more
-    uint16_t fills[REMEMBERED_FILLS]
-    int fill_count
-    uint64_t superpages     # filter: bit (va >> 21) % 64 is set if part of a superpage may be in the TLB
-    uint64_t gigapages      # the same for (va >> 30) % 64 and larger pages
+    AddressSpace spaces[ADDRESS_SPACES]
+    int space               # the one at hand
+    uint64_t generations    # that have been given to one of them so far
+    uint64_t entries        # into one of them
+
+cdef inline RiscvState* riscv_state(HartState* state) noexcept nogil:
+    return <RiscvState*>(<uint64_t*>state + FIRST_STATE_SLOT)
 
 cdef inline Hart* hart_of(Cpu* cpu) noexcept nogil:
     return <Hart*>cpu

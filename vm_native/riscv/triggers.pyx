@@ -15,7 +15,7 @@ from vm_native.riscv.constants cimport (
     BREAKPOINT, MSTATUS_MIE, MSTATUS_SIE, TDATA1_EXECUTE, TDATA1_HIT0, TDATA1_LOAD, TDATA1_M, TDATA1_MATCH,
     TDATA1_MATCH_NAPOT, TDATA1_S, TDATA1_STORE, TDATA1_U, TRIGGERS,
 )
-from vm_native.riscv.mmu cimport flush_everything
+from vm_native.riscv.spaces cimport flush_everything
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart, Trigger, hart_of
 
 cdef enum:

@@ -1,0 +1,136 @@
+"""Address spaces in the TLB: a few of those entered last keep what they have there, and what fences end.
+
+An address space is a value of satp, ASID and root together. Each has banks of its own, and a generation of Cpu.key that
+its entries in the jump cache carry; so neither a switch to another and back nor a trap empties anything. What software
+must order by a fence (privileged specification, section 12.2.1) ends in all of them, whichever ASID it names.
+"""
+from libc.stdint cimport uint64_t
+from libc.string cimport memset
+from vm_native.jump_cache cimport may_be_code_page
+from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu, forget_page_entries
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
+from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
+from vm_native.riscv.mmu cimport levels_of
+from vm_native.riscv.state cimport (
+    BANK_M, BANK_S, GIGAPAGE_SHIFT, MEGAPAGE_SHIFT, REMEMBERED_FILLS, AddressSpace, Hart, hart_of,
+)
+
+cdef enum:
+    FEW_PAGES = 64          # flushed one by one; more, and everything goes
+
+
+cdef void clear_bank(Hart* hart, int bank) noexcept nogil:
+    cdef int i
+    for i in range(TLB_ENTRIES if hart.cpu.filled_banks >> bank & 1 else 0):
+        clear_entry(&hart.cpu.banks[bank * TLB_ENTRIES + i])
+    hart.cpu.filled_banks &= ~(1U << bank)
+
+
+cdef void empty_space(Hart* hart, int number) noexcept nogil:
+    """Of translations of data; `renew_fetches` has to follow."""
+    cdef AddressSpace* space = &hart.spaces[number]
+    cdef int i
+    if space.fill_count <= REMEMBERED_FILLS:
+        for i in range(space.fill_count):
+            clear_entry(&hart.cpu.banks[space.fills[i]])
+    else:
+        for i in range(BANKS_OF_SPACE):
+            clear_bank(hart, BANK_S + number * BANKS_OF_SPACE + i)
+    space.fill_count = 0
+    space.superpages = space.gigapages = 0
+
+
+cdef void renew_fetches(Hart* hart, int number) noexcept nogil:
+    """What was remembered of where code of this space stands holds no more."""
+    hart.generations += 1
+    hart.spaces[number].generation = hart.generations
+    if number == hart.space:
+        hart.cpu.key = hart.generations << MODE_BITS | hart.cpu.key & MODE_MASK
+
+
+cdef void forget_fetches(Hart* hart) noexcept nogil:
+    """The same of all spaces."""
+    cdef int number
+    for number in range(ADDRESS_SPACES):
+        renew_fetches(hart, number)
+    memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
+    forget_page_entries(&hart.cpu)
+
+
+cdef inline bint may_have_large_page(const AddressSpace* space, uint64_t address) noexcept nogil:
+    """Whether one that this address lies in may be there in parts."""
+    return (
+        space.superpages >> (address >> MEGAPAGE_SHIFT & 63) & 1
+        or space.gigapages >> (address >> GIGAPAGE_SHIFT & 63) & 1
+        or space.gigapages and levels_of(space.satp) > 3
+    )
+
+
+cdef int find_space(Hart* hart, uint64_t satp) noexcept nogil:
+    """The one that is remembered, or else that may be forgotten: what was entered longest ago, emptied."""
+    cdef int number, oldest = 0
+    for number in range(ADDRESS_SPACES):
+        if hart.spaces[number].entered and hart.spaces[number].satp == satp:
+            return number
+        if hart.spaces[number].entered < hart.spaces[oldest].entered:
+            oldest = number
+    empty_space(hart, oldest)
+    renew_fetches(hart, oldest)
+    for number in range(BANKS_OF_SPACE):
+        prepare_bank(&hart.cpu.banks[(BANK_S + oldest * BANKS_OF_SPACE + number) * TLB_ENTRIES])
+    hart.spaces[oldest].satp = satp
+    return oldest
+
+
+cdef void enter_space(Hart* hart) noexcept nogil:
+    """satp has been written; `update_mode` has to follow."""
+    cdef AddressSpace* space = &hart.spaces[hart.space]
+    if space.satp == hart.state.satp and space.entered:
+        return
+    hart.space = find_space(hart, hart.state.satp)
+    space = &hart.spaces[hart.space]
+    hart.entries += 1
+    space.entered = hart.entries
+    hart.cpu.key = space.generation << MODE_BITS | hart.cpu.key & MODE_MASK
+    forget_page_entries(&hart.cpu)
+
+
+cdef void flush_translations(Hart* hart) noexcept nogil:
+    """Drop every virtual translation."""
+    cdef int number
+    for number in range(ADDRESS_SPACES):
+        empty_space(hart, number)
+    forget_fetches(hart)
+
+
+cdef void flush_everything(Hart* hart) noexcept nogil:
+    """After a change of PMP: drop M-mode's entries too."""
+    clear_bank(hart, BANK_M)
+    flush_translations(hart)
+
+
+cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
+    """Drop the translations that a leaf entry for this virtual address may have given."""
+    cdef bint large = False
+    cdef int number, bank
+    for number in range(ADDRESS_SPACES):
+        if may_have_large_page(&hart.spaces[number], address):
+            empty_space(hart, number)
+            large = True
+    for bank in range(BANK_S, TLB_BANKS):
+        if hart.cpu.filled_banks >> bank & 1:
+            clear_entry(tlb_entry(&hart.cpu.banks[bank * TLB_ENTRIES], address))
+    if large or may_be_code_page(&hart.cpu.jump_cache, address):
+        forget_fetches(hart)
+    else:
+        forget_page_entries(&hart.cpu)
+
+
+cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:
+    """Drop the translations of [start, start + size); all of them for 0 and 0."""
+    cdef uint64_t page, pages = ((start & PAGE_OFFSET) + size + PAGE_OFFSET) >> PAGE_SHIFT
+    if start == 0 and size == 0 or size > FEW_PAGES * PAGE_SIZE:
+        flush_translations(hart_of(cpu))
+        return
+    for page in range(pages):
+        flush_address(hart_of(cpu), (start & PAGE_MASK) + (page << PAGE_SHIFT))
