@@ -4,7 +4,8 @@ from vm_native.ir.block cimport Block
 from vm_native.memory.ram cimport PAGE_SHIFT
 
 cdef enum:
-    JUMP_CACHE_BITS = 12    # of an index
+    JUMP_CACHE_BITS = 15    # of an index: some ten thousand blocks that call each other find room
+    JUMP_CACHE_FOLD = 5
     JUMP_CACHE_ENTRIES = 1 << JUMP_CACHE_BITS
     WORD_BITS = 64
     CODE_PAGE_WORDS = 64
@@ -22,8 +23,9 @@ cdef struct JumpCache:
     uint64_t[CODE_PAGE_WORDS] code_pages
 
 cdef inline uint64_t jump_cache_index(uint64_t pc) noexcept nogil:
-    # Functions that call each other often lie a multiple of some pages apart: the bits above the index count, too.
-    return (pc >> 1 ^ pc >> 1 + JUMP_CACHE_BITS) & (JUMP_CACHE_ENTRIES - 1)
+    # Functions that call each other often lie a multiple of some pages apart: bits above the index count, too. Blocks
+    # at a distance that is a power of two shall not be as far apart here: caches of the host would have few places.
+    return (pc >> 1 ^ pc >> 1 + JUMP_CACHE_FOLD) & (JUMP_CACHE_ENTRIES - 1)
 
 cdef inline JumpCacheEntry* jump_entry(JumpCache* cache, uint64_t pc) noexcept nogil:
     return &cache.entries[jump_cache_index(pc)]

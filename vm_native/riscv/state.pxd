@@ -21,7 +21,7 @@ cdef enum Privilege:
 cdef enum:                  # rounding modes of an instruction, beside those of arithmetic (Rounding); 5, 6 are reserved
     DYNAMIC = 7             # what frm says
 
-cdef enum:                  # TLB banks: one per effective data mode; a change of satp flushes all but the first
+cdef enum:                  # TLB banks: one per effective data mode; all but the first are those of an address space
     BANK_M = 0
     BANK_S = 1
     BANK_S_SUM = 2

@@ -233,7 +233,7 @@ def test_bits():
 
 
 def test_one_operand():
-    names = {2: "not", 4: "mul", 5: "imul", 6: "div", 7: "idiv"}
+    names = {2: "not", 3: "neg", 4: "mul", 5: "imul", 6: "div", 7: "idiv"}
     for (code, name), bits, rm in product(names.items(), (32, 64), ALL):
         assert read(assembler.unary(code, WIDTHS[bits], rm)) == f"{name} {GENERAL[bits][rm]}"
     for rm in ALL:

@@ -169,6 +169,7 @@ cdef enum BitTest:          # 0F BA /n
 
 cdef enum Unary:            # F7 /n
     NOT = 2
+    NEG = 3
     MUL_HIGH = 4            # rdx:rax = rax * operand, unsigned
     IMUL_HIGH = 5
     DIV = 6

@@ -30,6 +30,7 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_ACCESS             # fetch the page into its entry and go on, or COLD_FALLBACK
     COLD_GROUP              # do the accesses of a group one by one
     COLD_NAN                # the result is the canonical NaN
+    COLD_DIVISION           # the result of a division by 0 or -1, where the host would trap
     COLD_SIDE_EXIT          # give back the steps of the parts that are not run, leave by an exit
     COLD_OUTSIDE            # the same, to another page
     COLD_LOOP               # give back the steps, go on at the head
@@ -64,6 +65,9 @@ cdef struct Cold:
     Alignment alignment     # that it must have
     int xmm                 # of a result
     Precision precision
+    int result              # host register of a division's: rax the quotient, rdx the remainder
+    bint is_signed
+    Width width
     uint64_t pc             # where an exit leads
     int exit                # its number
 

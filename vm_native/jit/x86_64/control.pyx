@@ -8,10 +8,11 @@ from vm_native.jit.state cimport (
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_ACCESS, COLD_BUDGET, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE, COLD_SIDE_EXIT,
-    COLD_UNBOXED, NATURAL, STACK_ROOM, Cold, ColdKind, Compilation, cold_jump, constants_of, define, has_room,
-    UNKNOWN, jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
+    COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
+    COLD_SIDE_EXIT, COLD_UNBOXED, NATURAL, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, cold_jump, constants_of,
+    define, has_room, jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
 )
+from vm_native.jit.x86_64.integer cimport emit_division
 from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
@@ -378,6 +379,8 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
     elif cold.kind == COLD_NAN:
         vex_literal(&t.e, VMOVAPS, cold.xmm, NO_SOURCE, constants_of(t, cold.precision).nan)
         jump(&t.e, cold.done)
+    elif cold.kind == COLD_DIVISION:
+        emit_division(t, cold)
     elif cold.kind == COLD_SIDE_EXIT:
         emit_side_exit(t, cold)
     elif cold.kind == COLD_LOOP:

@@ -1,10 +1,10 @@
 """Integer uops as x86-64 instructions. What is not here is left to the interpreter's function for the uop."""
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    ANY, COLD_FALLBACK, Cold, Emit, Rule, Compilation, apply, cold_jump, define, load_slot, new_cold, op_slot,
+    ANY, COLD_DIVISION, Cold, Emit, Rule, Compilation, apply, cold_jump, define, load_slot, new_cold, op_slot,
     read_slot, slot_offset, target_of,
 )
 
@@ -208,8 +208,9 @@ cdef void multiply_high(Compilation* t, Uop* uop, int operation, Width width) no
 
 
 cdef void divide(Compilation* t, Uop* uop, int operation, Width width, int result) noexcept nogil:
-    """Divisors 0 and (signed) -1, where the host would trap, are left to the interpreter's function."""
-    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    """Divisors 0 and (signed) -1, where the host would trap, stand out of line."""
+    cdef Cold* cold = new_cold(t, COLD_DIVISION, uop)
+    cold.result, cold.is_signed, cold.width = result, operation == IDIV, width
     load_slot(t, RAX, uop.rs1)
     load_slot(t, RCX, uop.rs2)
     if operation == IDIV:
@@ -222,10 +223,31 @@ cdef void divide(Compilation* t, Uop* uop, int operation, Width width, int resul
         cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))
         op(&t.e, XOR, W32, RDX, RDX)
     unary(&t.e, operation, width, RCX)
+    cold.done = here(&t.e)
     if width == W32:
         op(&t.e, MOVSXD, W64, result, result)
     define(t, uop.rd, result)
-    cold.done = here(&t.e)
+
+
+cdef void emit_division(Compilation* t, Cold* cold) noexcept nogil:
+    """Out of line: rax by rcx, which is 0 or -1. By 0 the quotient is all ones and the remainder the dividend; the one
+    that does not fit is itself, and leaves 0 (unprivileged specification, section 13.2).
+    """
+    cdef uint8_t* by_zero = NULL
+    if cold.is_signed:
+        op(&t.e, TEST, cold.width, RCX, RCX)
+        by_zero = jump_if(&t.e, IF_EQUAL, NULL)
+        if cold.result == RAX:
+            unary(&t.e, NEG, cold.width, RAX)
+        else:
+            op(&t.e, XOR, W32, RDX, RDX)
+        jump(&t.e, cold.done)
+        patch(by_zero, t.e.executable, here(&t.e))
+    if cold.result == RAX:
+        load_constant(&t.e, RAX, -1)
+    else:
+        op(&t.e, MOV, W64, RDX, RAX)
+    jump(&t.e, cold.done)
 
 
 cdef void quotient(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:

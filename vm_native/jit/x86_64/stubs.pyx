@@ -11,7 +11,7 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating, move_general,
     offset_of, tag_offset,
 )
-from vm_native.jump_cache cimport JUMP_CACHE_BITS, JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_cache_index
+from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine, step_over, store_position,
 )
@@ -136,7 +136,7 @@ cdef void compare_and_jump(Emitter* e, JumpCacheEntry* entry, const uint8_t* mis
 cdef void look_up_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
     """Go on at the pc in rax, or at `miss` if the jump cache does not have it."""
     op(e, MOV, W32, RCX, RAX)                           # as jump_cache_index has it
-    shift_constant(e, SHR, W32, RCX, JUMP_CACHE_BITS)
+    shift_constant(e, SHR, W32, RCX, JUMP_CACHE_FOLD)
     op(e, XOR, W32, RCX, RAX)
     op_constant(e, AND_CONSTANT, W32, RCX, JUMP_CACHE_ENTRIES - 1 << 1)
     shift_constant(e, SHL, W64, RCX, LOG2_ENTRY - 1)
