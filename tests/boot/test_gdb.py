@@ -147,8 +147,8 @@ def test_breakpoint_by_symbol_and_backtrace(linux):
 def test_watchpoint_forwards_and_backwards(linux):
     """What the guest writes in turn is what GDB sees, and in the opposite order on the way back.
 
-    Where a watchpoint is met GDB takes one step more, in the same direction: with RISC-V's own, the access is still to
-    come. So it stands behind the jump that follows the store.
+    Where a watchpoint is met GDB asks for one step more, as with RISC-V's own the access is still to come. Here that is
+    done then: it stands right behind the store.
     """
     _, begun, *told = linux.session(
         "watch *(int *)&panic_timeout", "monitor history", *["continue"] * 4, "backtrace 5",
@@ -163,7 +163,7 @@ def test_watchpoint_forwards_and_backwards(linux):
     assert back == [(new, old) for old, new in reversed(changes[1:])]
     assert value(told[8]) == changes[1][0]
     assert change(told[9]) == changes[1]                    # the last that was undone, once more
-    assert change(told[11]) == changes[1][::-1] and change(told[13]) == changes[1]
+    assert change(told[10]) == changes[1][::-1] and change(told[13]) == changes[1]
     assert "do_proc_dointvec_conv" in told[12]
 
 
