@@ -9,7 +9,7 @@ from vm.arguments import whole_number
 from vm.errors import ConfigurationError
 from vm.privilege import WORDS, Mode, Privilege
 from vm_native.execution.native_machine import EVERYWHERE, NativeMachine
-from vm_native.execution.recordings import RECORD_KINDS, NativeRecorder
+from vm_native.execution.native_recorder import RECORD_KINDS, NativeRecorder
 
 if TYPE_CHECKING:
     from vm.hart import Hart

@@ -18,6 +18,7 @@ from vm.privilege import WORDS, Privilege
 from vm.scatter import scatter
 from vm.scope import start_recorder
 from vm.whole_file import naming
+from vm_native.execution.native_recorder import FULL_WITH_ROOM_FOR, RECORD_OFFSETS, RECORD_SIZES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,30 +31,30 @@ WhenFull = Literal["stop", "drop-oldest"]
 Consumer = Callable[["NDArray[Any]"], object]
 
 MOST_CAPACITY = 1 << 40
-SLACK = 64                          # records: a buffer with less room than that is full
-LEAST_CAPACITY = 2 * SLACK
+LEAST_CAPACITY = 2 * FULL_WITH_ROOM_FOR     # records
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NPY_HEADER_BYTES = 1024             # whatever the number in it
 SHOWN_ROWS = 10
 
 
-def fields(*rows: tuple[str, str, int], itemsize: int) -> np.dtype[Any]:
-    """A record by names, formats and offsets: `Record` of vm_native/machine.pxd."""
-    every = (("pc", "<u8", 0), ("step", "<u8", 8), ("hart", "u1", 20), ("privilege", "u1", 21))
-    in_order = sorted((*every, *rows), key=lambda row: row[2])      # which a NumPy file demands
-    names, formats, offsets = zip(*in_order, strict=True)
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize})
+def fields(kind: str, **names: tuple[str, str]) -> np.dtype[Any]:
+    """A record of this kind by names, what they are called in `Record` of vm_native/machine.pxd, and formats."""
+    every = {"pc": ("pc", "<u8"), "step": ("step", "<u8"), "hart": ("hart", "u1"), "privilege": ("privilege", "u1")}
+    rows = sorted(((RECORD_OFFSETS[place], name, form) for name, (place, form) in (every | names).items()))
+    offsets, in_order, formats = zip(*rows, strict=True)        # in the order which a NumPy file demands
+    return np.dtype({"names": in_order, "formats": formats, "offsets": offsets, "itemsize": RECORD_SIZES[kind]})
 
 
-ACCESS = (("size", "u1", 22), ("access", "u1", 23), ("address", "<u8", 24), ("value", "<u8", 32))
+ACCESS = {"size": ("detail", "u1"), "access": ("access", "u1"), "address": ("address", "<u8"),
+          "value": ("value", "<u8")}
 DTYPES: dict[str, np.dtype[Any]] = {
-    "instructions": fields(("instruction", "<u4", 16), ("register", "u1", 22), ("trapped", "?", 23),
-                           ("value", "<u8", 32), itemsize=40),
-    "blocks": fields(itemsize=24),
-    "branches": fields(("taken", "?", 22), ("target", "<u8", 24), itemsize=32),
-    "memory": fields(*ACCESS, itemsize=40),
-    "traps": fields(("cause", "<u8", 24), ("value", "<u8", 32), itemsize=40),
-    "mmio": fields(*ACCESS, itemsize=40),
+    "instructions": fields("instructions", instruction=("word", "<u4"), register=("detail", "u1"),
+                           trapped=("access", "?"), value=("value", "<u8")),
+    "blocks": fields("blocks"),
+    "branches": fields("branches", taken=("detail", "?"), target=("address", "<u8")),
+    "memory": fields("memory", **ACCESS),
+    "traps": fields("traps", cause=("address", "<u8"), value=("value", "<u8")),
+    "mmio": fields("mmio", **ACCESS),
 }
 HEXADECIMAL = {"pc", "target", "address", "value", "instruction", "cause"}
 

@@ -235,6 +235,7 @@ cdef enum RecordKind:       # what recorders are for
     RECORD_MMIO
     RECORD_VISITS           # how often which block was left to which
     RECORD_EDGES            # the same in a map of bytes
+    RECORD_KINDS            # how many there are
 
 cdef enum:
     EVERY_PRIVILEGE = 0b1111    # Scope.privileges

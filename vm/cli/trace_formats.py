@@ -9,7 +9,8 @@ from contextlib import contextmanager, nullcontext
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
-from vm.trace import DTYPES, LEAST_CAPACITY, SLACK, npy_header, shown
+from vm.trace import DTYPES, LEAST_CAPACITY, npy_header, shown
+from vm_native.execution.native_recorder import FULL_WITH_ROOM_FOR, NO_REGISTER, WRITTEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18                     # records between two writes
 PIECE = 1 << 12                     # of them, which are written whole or not at all
 INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-NO_REGISTER, FIRST_F = 255, 32      # in a record
-WRITE = 2                           # its `access`
+FIRST_F = 32                        # register in a record
 LARGEST = 8                         # access that has a value, in bytes
 
 
@@ -53,7 +53,7 @@ class Writer(ABC):
 
     def _capacity(self) -> int:
         """The buffer is full as soon as there are enough."""
-        return CHUNK if self._left is None else max(LEAST_CAPACITY, min(CHUNK, self._left + SLACK))
+        return CHUNK if self._left is None else max(LEAST_CAPACITY, min(CHUNK, self._left + FULL_WITH_ROOM_FOR))
 
     def _take(self, records: NDArray[Any]) -> bool:
         records = records[self._given:]
@@ -137,4 +137,4 @@ def accessed(kind: int, size: int, address: int, value: int) -> str:
     """A store with its value, byte by byte where it clears a block; what an atomic wrote is not known."""
     if size > LARGEST:
         return "".join(accessed(kind, 1, place, value) for place in range(address, address + size))
-    return f" mem {address:#018x}" + (f" {value:#0{2 + 2 * size}x}" if kind == WRITE else "")
+    return f" mem {address:#018x}" + (f" {value:#0{2 + 2 * size}x}" if kind == WRITTEN else "")

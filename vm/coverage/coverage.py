@@ -14,18 +14,16 @@ from vm.coverage.code import Code, Pages
 from vm.display import html_table, printable
 from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
 from vm.loaders import Program, Symbols
+from vm_native.execution.native_recorder import NO_ADDRESS, SOURCE_TRAPPED, NativeRecorder
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import NDArray
 
-    from vm_native.execution.recordings import NativeRecorder
 
 BLOCK = np.dtype([("start", "<u8"), ("size", "<u8"), ("count", "<u8")])
 EDGE = np.dtype([("source", "<u8"), ("target", "<u8"), ("count", "<u8")])
-ODD = 1                             # of a visit's last instruction: a trap came there
-NOWHERE = (1 << 64) - 1             # what comes next is not known, or nothing does
 SHOWN = 10                          # functions in a notebook
 
 
@@ -117,7 +115,7 @@ class Coverage:
     def _blocks(self) -> Counter[range]:
         blocks: Counter[range] = Counter()
         for visit, count in self._visits().items():
-            end = (visit.source & ~ODD) + visit.length
+            end = (visit.source & ~SOURCE_TRAPPED) + visit.length
             if end > visit.start:
                 blocks[range(visit.start, end)] += count
         return blocks
@@ -125,8 +123,8 @@ class Coverage:
     def _edges(self) -> Counter[tuple[int, int]]:
         edges: Counter[tuple[int, int]] = Counter()
         for visit, count in self._visits().items():
-            if visit.target != NOWHERE:
-                edges[visit.source & ~ODD, visit.target] += count
+            if visit.target != NO_ADDRESS:
+                edges[visit.source & ~SOURCE_TRAPPED, visit.target] += count
         return edges
 
     def _kept(self) -> dict[int, bytes]:

@@ -20,7 +20,8 @@ from vm_native.memory.copy.kernels cimport Kernels
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
 from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
 from vm_native.probes.hooks cimport forget_events, make_room
-from vm_native.probes.records cimport begin_anew, take_stock
+from vm_native.probes.recorders cimport update_instruments
+from vm_native.probes.records cimport restart_blocks
 from vm_native.probes.watch cimport add_watch, remove_watch
 from vm_native.shared_code cimport SharedCode, add_layer
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
@@ -203,7 +204,7 @@ cdef class NativeMachine:
             for hart, state in zip(self.harts, harts, strict=True):
                 hart.load(state)    # which forgets all that it remembers of memory
             self.forget_reports()
-            begin_anew(&self.machine)
+            restart_blocks(&self.machine)
             self.restores += 1
         finally:
             run_ended(&self.machine)
@@ -305,7 +306,7 @@ cdef class NativeMachine:
         else:
             self.hooks[~<int>kind] = hook
             self.machine.probes.wanted |= 1 << <int>kind
-        take_stock(&self.machine)
+        update_instruments(&self.machine)
 
     def remove_probe(self, int id):
         """End a watch or a breakpoint. One that there is not does nothing."""
@@ -390,7 +391,7 @@ cdef class NativeMachine:
     @silent.setter
     def silent(self, bint value):
         self.machine.probes.silent = value
-        take_stock(&self.machine)
+        update_instruments(&self.machine)
 
     def take_hits(self, bint noted=False):
         """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,

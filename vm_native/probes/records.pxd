@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu, Machine, RecordKind, Recorder, Visit
+from vm_native.probes.hooks cimport covers
 from vm_native.probes.visits cimport MULTIPLIER
 
 cdef enum:
@@ -18,6 +19,11 @@ cdef inline uint64_t place_in_map(uint64_t pc, int bits) noexcept nogil:
 cdef inline bint is_recorded(Machine* machine, RecordKind kind) noexcept nogil:
     return machine.probes.recorded >> <int>kind & 1 and not machine.probes.silent
 
+cdef inline bint is_about(const Recorder* recorder, Cpu* cpu, uint64_t pc) noexcept nogil:
+    return recorder.everything or (
+        pc - recorder.base < recorder.end - recorder.base and covers(&recorder.scope, cpu)
+    )
+
 cdef int probe_block(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 cdef int probe_end(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 cdef int probe_exit(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
@@ -33,11 +39,7 @@ cdef void stay_in_block(Cpu* cpu) noexcept nogil
 cdef void settle_records(Cpu* cpu) noexcept nogil
 cdef void settle_transfer(Cpu* cpu) noexcept nogil
 cdef void begin_slice(Cpu* cpu) noexcept nogil
-cdef void begin_anew(Machine* machine) noexcept nogil
+cdef void restart_blocks(Machine* machine) noexcept nogil
+cdef void forget_block_start(Cpu* cpu) noexcept nogil
 cdef void cut_blocks(Machine* machine) noexcept nogil
 cdef Visit open_visit(const Recorder* recorder, Cpu* cpu) noexcept nogil
-cdef void take_stock(Machine* machine) noexcept nogil
-cdef int record_size(RecordKind kind) noexcept nogil
-cdef int add_recorder(Machine* machine, Recorder* recorder) except -1
-cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil
-cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil

@@ -1,4 +1,4 @@
-"""Recorders: what happens is written down where it happens, a million times a second and more, without Python.
+"""What happens is written down where it happens, a million times a second and more, without Python.
 
 Translations have probes in them for that, uops that call the functions here (vm_native/probes/instrument.pyx). A
 recorder writes into a buffer; where that is full, the run stops with STOP_FULL before anything is lost, unless the
@@ -10,41 +10,17 @@ access that traps, and so does not happen, is not.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
-from vm_native.blocks cimport drop_all_blocks
 from vm_native.ir.block cimport Block, Uop, UopInfo, block_of, info_of
 from vm_native.machine cimport (
-    CONTINUE, EVENT_BLOCK, EVENT_CSR_READ, EVENT_CSR_WRITE, EVERY_PRIVILEGE, INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS,
-    INSTRUMENT_CSRS, INSTRUMENT_STEPS, MAX_RECORDERS, NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS,
-    RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS, RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE,
-    Cpu, Machine, Probes, Record, RecordKind, Recorder, Visit, ask_to_stop, machine_steps, privilege_of,
-    store_position,
+    CONTINUE, EVENT_BLOCK, INSTRUMENT_BLOCKS, NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES,
+    RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS, RECORD_VISITS, RETRY, STOP_FULL, STOP_NONE, Cpu, Machine,
+    Probes, Record, Recorder, Visit, ask_to_stop, machine_steps, privilege_of, store_position,
 )
-from vm_native.probes.hooks cimport covers, is_in_space, is_wanted, tell_all, told_before
-from vm_native.probes.visits cimport count_visit, open_table, visit_of
-
-cdef enum:
-    SLACK = 64              # records that fit when a buffer counts as full: the run stops behind the instruction
-
-# How much of a Record each kind has, and what translations have in them for it.
-cdef int[8] SIZES
-cdef int[8] INSTRUMENTS
-SIZES[<int>RECORD_BLOCKS], INSTRUMENTS[<int>RECORD_BLOCKS] = sizeof(Record) - 16, INSTRUMENT_BLOCKS
-SIZES[<int>RECORD_BRANCHES], INSTRUMENTS[<int>RECORD_BRANCHES] = sizeof(Record) - 8, INSTRUMENT_BLOCKS
-SIZES[<int>RECORD_STEPS], INSTRUMENTS[<int>RECORD_STEPS] = sizeof(Record), INSTRUMENT_STEPS
-SIZES[<int>RECORD_ACCESSES], INSTRUMENTS[<int>RECORD_ACCESSES] = sizeof(Record), INSTRUMENT_ACCESSES
-SIZES[<int>RECORD_TRAPS], INSTRUMENTS[<int>RECORD_TRAPS] = sizeof(Record), 0
-SIZES[<int>RECORD_MMIO], INSTRUMENTS[<int>RECORD_MMIO] = sizeof(Record), 0
-SIZES[<int>RECORD_VISITS], INSTRUMENTS[<int>RECORD_VISITS] = 0, INSTRUMENT_BLOCKS
-SIZES[<int>RECORD_EDGES], INSTRUMENTS[<int>RECORD_EDGES] = 0, INSTRUMENT_BLOCKS
+from vm_native.probes.hooks cimport is_in_space, is_wanted, tell_all, told_before
+from vm_native.probes.visits cimport count_visit, visit_of
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------
-
-cdef inline bint is_about(const Recorder* recorder, Cpu* cpu, uint64_t pc) noexcept nogil:
-    return recorder.everything or (
-        pc - recorder.base < recorder.end - recorder.base and covers(&recorder.scope, cpu)
-    )
-
 
 cdef inline bint was_about(const Recorder* recorder, Cpu* cpu, uint64_t pc, int privilege) noexcept nogil:
     """The same of before a trap, which changes the privilege and no address space."""
@@ -342,7 +318,7 @@ cdef void settle_transfer(Cpu* cpu) noexcept nogil:
 cdef void begin_slice(Cpu* cpu) noexcept nogil:
     """The program may have moved the hart, and that is where a block begins."""
     if cpu.machine.probes.instruments and cpu.state.pc != cpu.left_pc:
-        begin_anew_on(cpu)
+        restart_blocks_of(cpu)
 
 
 # --- Traps and devices -----------------------------------------------------------------------------------------------
@@ -411,31 +387,26 @@ cdef void record_mmio(Cpu* cpu, uint64_t pc, int access, uint64_t physical, int 
             append(cpu, recorder, &record)
 
 
-# --- Recorders -------------------------------------------------------------------------------------------------------
+# --- Beginnings ------------------------------------------------------------------------------------------------------
 
-cdef int record_size(RecordKind kind) noexcept nogil:
-    """In bytes; 0 of those that count."""
-    return SIZES[<int>kind]
-
-
-cdef void begin_anew(Machine* machine) noexcept nogil:
+cdef void restart_blocks(Machine* machine) noexcept nogil:
     """The harts are somewhere else than the recorders know: whatever comes next begins a block."""
     cdef int i
     for i in range(machine.cpu_count):
-        begin_anew_on(machine.cpus[i])
+        restart_blocks_of(machine.cpus[i])
     for i in range(machine.probes.recorder_count):
         machine.probes.recorders[i].last = NULL
         machine.probes.recorders[i].unfinished = False
 
 
-cdef void begin_anew_on(Cpu* cpu) noexcept nogil:
+cdef void restart_blocks_of(Cpu* cpu) noexcept nogil:
     cut_block(cpu)
     cpu.transfer, cpu.sequel, cpu.transfer_length, cpu.block_pc = NO_BRANCH, NOWHERE, 0, NOWHERE
     cpu.transfer_step, cpu.block_wanted, cpu.left_pc = 0, 0, cpu.state.pc
     memset(cpu.edges_before, 0, sizeof(cpu.edges_before))
 
 
-cdef void stand_where_it_is(Cpu* cpu) noexcept nogil:
+cdef void forget_block_start(Cpu* cpu) noexcept nogil:
     """Compiled code has not said where the block at hand began, nor how long the branch was that ended it: what counts
     begins here.
     """
@@ -448,122 +419,3 @@ cdef void cut_blocks(Machine* machine) noexcept nogil:
     cdef int i
     for i in range(machine.cpu_count):
         cut_block(machine.cpus[i])
-
-
-cdef int add_recorder(Machine* machine, Recorder* recorder) except -1:
-    """It stays its owner's. Raises ValueError where no more are possible, MemoryError."""
-    cdef Probes* probes = &machine.probes
-    cdef Cpu* cpu
-    cdef int i
-    if probes.recorder_count == MAX_RECORDERS:
-        raise ValueError(f"{MAX_RECORDERS} traces and counts are on already: end one")
-    recorder.everything = (
-        recorder.base == 0 and recorder.end == NOWHERE and recorder.scope.space_mask == 0
-        and recorder.scope.privileges == EVERY_PRIVILEGE
-    )
-    if recorder.record_bytes:
-        recorder.next = recorder.start
-        recorder.limit = recorder.room - SLACK * recorder.record_bytes
-    elif recorder.kind == RECORD_VISITS:
-        if not open_table(recorder):
-            raise MemoryError("no room to count blocks")
-    if probes.recorder_count == 0 or not probes.instruments & INSTRUMENT_BLOCKS:
-        begin_anew(machine)
-    elif machine.cpus[0].block_log != NULL or machine.cpus[0].edge_map != NULL:
-        for i in range(machine.cpu_count):
-            stand_where_it_is(machine.cpus[i])
-    elif recorder.kind == RECORD_VISITS:
-        cut_blocks(machine)
-    for i in range(machine.cpu_count):
-        cpu = machine.cpus[i]
-        cpu.block_wanted |= <uint32_t>is_about(recorder, cpu, cpu.block_pc) << probes.recorder_count
-        cpu.edges_before[probes.recorder_count] = 0
-    probes.recorders[probes.recorder_count] = recorder
-    probes.recorder_count += 1
-    take_stock(machine)
-    return 0
-
-
-cdef int forget_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
-    """It is no longer there, and the last one at its place, which is returned; -1 where it is none. The harts may be
-    gone already.
-    """
-    cdef Probes* probes = &machine.probes
-    cdef int i = 0
-    while i < probes.recorder_count and probes.recorders[i] != recorder:
-        i += 1
-    if i == probes.recorder_count:
-        return -1
-    probes.recorder_count -= 1
-    probes.recorders[i] = probes.recorders[probes.recorder_count]
-    return i
-
-
-cdef void remove_recorder(Machine* machine, Recorder* recorder) noexcept nogil:
-    """Twice is harmless."""
-    cdef Probes* probes = &machine.probes
-    cdef uint32_t wanted, last
-    cdef int hart, i = forget_recorder(machine, recorder)
-    if i < 0:
-        return
-    for hart in range(machine.cpu_count):
-        wanted = machine.cpus[hart].block_wanted
-        last = wanted >> probes.recorder_count & 1
-        wanted &= ~(1U << i | 1U << probes.recorder_count)
-        machine.cpus[hart].block_wanted = wanted | (last << i if i < probes.recorder_count else 0)
-        machine.cpus[hart].edges_before[i] = machine.cpus[hart].edges_before[probes.recorder_count]
-    take_stock(machine)
-
-
-cdef Recorder* only_one(Machine* machine, uint32_t instrument, RecordKind kind) noexcept nogil:
-    """The recorder that compiled code can do the work of: it alone needs this instrument, and asks for nothing."""
-    cdef Probes* probes = &machine.probes
-    cdef Recorder* found = NULL
-    cdef int i
-    if probes.silent or instrument == INSTRUMENT_BLOCKS and probes.wanted >> <int>EVENT_BLOCK & 1:
-        return NULL
-    for i in range(probes.recorder_count):
-        if INSTRUMENTS[<int>probes.recorders[i].kind] & instrument:
-            if found != NULL or probes.recorders[i].kind != kind or not probes.recorders[i].everything:
-                return NULL
-            found = probes.recorders[i]
-    return found
-
-
-cdef bint tell_compiled_code(Machine* machine) noexcept nogil:
-    """Which recorders it serves itself; whether these are others than before."""
-    cdef Recorder* blocks = only_one(machine, INSTRUMENT_BLOCKS, RECORD_BLOCKS)
-    cdef Recorder* accesses = only_one(machine, INSTRUMENT_ACCESSES, RECORD_ACCESSES)
-    cdef Recorder* edges = only_one(machine, INSTRUMENT_BLOCKS, RECORD_EDGES)
-    cdef uint8_t* map = edges.start if edges != NULL and edges.map_bits == USUAL_MAP_BITS else NULL
-    cdef int i, place = 0
-    cdef bint new
-    while map != NULL and machine.probes.recorders[place] != edges:
-        place += 1
-    new = (
-        blocks != machine.cpus[0].block_log or map != machine.cpus[0].edge_map or place != machine.cpus[0].edge_recorder
-    )
-    for i in range(machine.cpu_count):
-        machine.cpus[i].block_log, machine.cpus[i].access_log = blocks, accesses
-        machine.cpus[i].edge_map, machine.cpus[i].edge_recorder = map, place
-    return new
-
-
-cdef void take_stock(Machine* machine) noexcept nogil:
-    """Recorders and hooks are others than before, or silent: let translations have what they need."""
-    cdef Probes* probes = &machine.probes
-    cdef uint32_t before = probes.instruments
-    cdef int i, kind
-    probes.recorded = probes.instruments = 0
-    if probes.wanted >> <int>EVENT_BLOCK & 1:
-        probes.instruments = INSTRUMENT_BLOCKS
-    if probes.wanted >> <int>EVENT_CSR_READ & 1 or probes.wanted >> <int>EVENT_CSR_WRITE & 1:
-        probes.instruments |= INSTRUMENT_CSRS
-    for i in range(probes.recorder_count):
-        kind = <int>probes.recorders[i].kind
-        probes.recorded |= 1 << kind
-        probes.instruments |= INSTRUMENTS[kind]
-    if tell_compiled_code(machine) or probes.instruments != before:
-        if not before & INSTRUMENT_BLOCKS:
-            begin_anew(machine)
-        drop_all_blocks(machine)

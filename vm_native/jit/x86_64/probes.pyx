@@ -1,7 +1,8 @@
 """Probes in compiled code. What is recorded most is written down in line: blocks, accesses, edges.
 
-That is where one recorder alone asks for it, and for all of it (vm_native.probes.records.tell_compiled_code); else, and
-where its buffer is full, the interpreter's function for the probe does it. rax is the record, rcx the recorder.
+That is where one recorder alone asks for it, and for all of it (choose_inline_recorders in vm_native.probes.recorders);
+else, and where its buffer is full, the interpreter's function for the probe does it. rax is the record, rcx the
+recorder.
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, info_of
@@ -16,17 +17,12 @@ from vm_native.jit.x86_64.assembler cimport (
 from vm_native.jit.x86_64.compilation cimport (
     COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
 )
-from vm_native.machine cimport NO_BRANCH, Cpu, Record, Recorder
+from vm_native.machine cimport NO_BRANCH, RECORD_ACCESSES, RECORD_BLOCKS, Cpu, Record, Recorder
+from vm_native.probes.recorders cimport record_size
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE, USUAL_MAP_BITS, place_in_map
 
 cdef enum:
-    BLOCK_BYTES = 24        # of the records of these kinds
-    ACCESS_BYTES = 40
     PROBE_AHEAD = 3         # cells from the probe before an access to the one behind it
-    HART_SHIFT = 32         # of Record.hart in the eight bytes that begin with Record.word
-    PRIVILEGE_SHIFT = 40
-    DETAIL_SHIFT = 48
-    ACCESS_SHIFT = 56
 
 
 cdef inline int32_t of_recorder(const void* field) noexcept nogil:
@@ -36,6 +32,11 @@ cdef inline int32_t of_recorder(const void* field) noexcept nogil:
 
 cdef inline int32_t of_record(const void* field) noexcept nogil:
     return <int32_t><intptr_t>field
+
+
+cdef inline int shift_of(const void* field) noexcept nogil:
+    """Of a byte of a Record in the eight that begin with its word."""
+    return 8 * (of_record(field) - of_record(&(<Record*>NULL).word))
 
 
 cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogil:
@@ -94,7 +95,7 @@ cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept
     op_constant(&t.e, SUB_CONSTANT, W64, RDX, rest)
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.step))
     op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).number))
-    shift_constant(&t.e, SHL, W64, RDX, HART_SHIFT)
+    shift_constant(&t.e, SHL, W64, RDX, shift_of(&fields.hart))
     load_constant(&t.e, RCX, <int64_t>what)
     op(&t.e, OR, W64, RDX, RCX)
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.word))
@@ -124,8 +125,8 @@ cdef void record_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
     cold.transfer = t.transfer
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).block_log))
-    take_record(t, cold, BLOCK_BYTES)
-    fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT)
+    take_record(t, cold, record_size(RECORD_BLOCKS))
+    fill_in(t, part, uop, privilege << shift_of(&(<Record*>NULL).privilege))
     cold.done = here(&t.e)
 
 
@@ -192,11 +193,14 @@ cdef void emit_access(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     cdef Record* fields = NULL
     cdef Recorder* recorder = NULL
     cdef Cold* cold = load_access_log(t, uop)
-    take_record(t, cold, ACCESS_BYTES)
+    take_record(t, cold, record_size(RECORD_ACCESSES))
     op_memory(&t.e, MOV_TO, W64, RAX, RCX, NO_INDEX, of_recorder(&recorder.last))
     load_constant(&t.e, RDX, <int64_t>(<uint64_t>uop[1].rd << 32 | (access != RECORDED_WRITE)))
     op_memory(&t.e, MOV_TO, W64, RDX, RCX, NO_INDEX, of_recorder(&recorder.unfinished))
-    fill_in(t, part, uop, privilege << PRIVILEGE_SHIFT | size << DETAIL_SHIFT | access << ACCESS_SHIFT)
+    fill_in(t, part, uop, (
+        privilege << shift_of(&fields.privilege) | size << shift_of(&fields.detail)
+        | access << shift_of(&fields.access)
+    ))
     op_memory(&t.e, LEA, W64, RDX, read_slot(t, uop.rs1, RDX), NO_INDEX, uop.imm)
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.address))
     load_low_bytes(t, uop.rs2, <int>size)

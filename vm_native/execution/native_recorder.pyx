@@ -2,23 +2,34 @@
 import sys
 from cpython.buffer cimport PyBUF_WRITABLE
 from cython cimport no_gc_clear
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.machine cimport (
-    NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS, RECORD_TRAPS,
-    RECORD_VISITS, RecordKind, Recorder, Scope, Visit,
+    NO_BRANCH, NOWHERE, RECORD_ACCESSES, RECORD_BLOCKS, RECORD_BRANCHES, RECORD_EDGES, RECORD_MMIO, RECORD_STEPS,
+    RECORD_TRAPS, RECORD_VISITS, Record, RecordKind, Recorder, Scope, Visit,
 )
 from vm_native.memory.zeroed cimport map_zeroed, map_zeroed_low, unmap_zeroed
-from vm_native.probes.records cimport (
-    add_recorder, cut_blocks, forget_recorder, open_visit, record_size, remove_recorder,
-)
+from vm_native.probes.recorders cimport SLACK, add_recorder, forget_recorder, record_size, remove_recorder
+from vm_native.probes.records cimport NO_SLOT, RECORDED_WRITE, cut_blocks, open_visit
 
 RECORD_KINDS = {
     "blocks": RECORD_BLOCKS, "branches": RECORD_BRANCHES, "instructions": RECORD_STEPS, "memory": RECORD_ACCESSES,
     "traps": RECORD_TRAPS, "mmio": RECORD_MMIO, "visits": RECORD_VISITS, "edges": RECORD_EDGES,
 }
+
+
+cdef Record* fields = NULL
+# Where the fields of a record stand, its size by kinds, and what Python has to know of what is in it.
+RECORD_OFFSETS = {
+    "pc": <intptr_t>&fields.pc, "step": <intptr_t>&fields.step, "word": <intptr_t>&fields.word,
+    "hart": <intptr_t>&fields.hart, "privilege": <intptr_t>&fields.privilege, "detail": <intptr_t>&fields.detail,
+    "access": <intptr_t>&fields.access, "address": <intptr_t>&fields.address, "value": <intptr_t>&fields.value,
+}
+RECORD_SIZES = {name: record_size(kind) for name, kind in RECORD_KINDS.items()}
+FULL_WITH_ROOM_FOR, NO_REGISTER, WRITTEN = SLACK, NO_SLOT, RECORDED_WRITE
+SOURCE_TRAPPED, NO_ADDRESS = NO_BRANCH, NOWHERE         # of a visit
 
 
 @no_gc_clear                                # what it is in must be there to the end

@@ -1,6 +1,13 @@
 from vm_native.execution.native_machine import NativeMachine, Scope
 
 RECORD_KINDS: dict[str, int]
+RECORD_OFFSETS: dict[str, int]
+RECORD_SIZES: dict[str, int]
+FULL_WITH_ROOM_FOR: int
+NO_REGISTER: int
+WRITTEN: int
+SOURCE_TRAPPED: int
+NO_ADDRESS: int
 
 class NativeRecorder:
     count: int
