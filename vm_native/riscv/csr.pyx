@@ -15,9 +15,9 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
     TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
 )
-from vm_native.riscv.mmu cimport digest_pmp, levels_of
+from vm_native.riscv.mmu cimport digest_pmp
 from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
-from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations
+from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 from vm_native.riscv.triggers cimport digest_triggers
 

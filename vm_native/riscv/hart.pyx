@@ -28,8 +28,8 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, levels_of, look_up, translate_address
-from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations
+from vm_native.riscv.mmu cimport digest_pmp, look_up, translate_address
+from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
     FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
     RiscvState, hart_of, riscv_state,

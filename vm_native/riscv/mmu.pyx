@@ -19,7 +19,7 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
     SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
-from vm_native.riscv.spaces cimport remember_fill
+from vm_native.riscv.spaces cimport levels_of, remember_fill
 from vm_native.riscv.state cimport GIGAPAGE_SHIFT, MACHINE, MEGAPAGE_SHIFT, SUPERVISOR, USER, Hart, hart_of
 
 cdef extern from *:

@@ -2,10 +2,15 @@
 from libc.stdint cimport uint16_t, uint64_t
 from vm_native.machine cimport Cpu
 from vm_native.memory.tlb cimport MODE_BANKS, TLB_ENTRIES
+from vm_native.riscv.constants cimport SATP_MODE_SHIFT, SATP_MODE_SV39
 from vm_native.riscv.state cimport BANK_M, BANK_S, REMEMBERED_FILLS, AddressSpace, Hart
 
 cdef enum:
     BANKS_OF_SPACE = MODE_BANKS - BANK_S
+
+cdef inline int levels_of(uint64_t satp) noexcept nogil:
+    """Levels of page tables: 3 in Sv39, 4 in Sv48, 5 in Sv57; below 0 where there is no paging."""
+    return 3 + <int>(satp >> SATP_MODE_SHIFT) - <int>(SATP_MODE_SV39 >> SATP_MODE_SHIFT)
 
 cdef inline int bank_of(Hart* hart, int bank) noexcept nogil:
     # The number, among all, of a bank of this mode in the address space at hand.

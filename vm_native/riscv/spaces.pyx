@@ -10,7 +10,6 @@ from vm_native.jump_cache cimport may_be_code_page
 from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
-from vm_native.riscv.mmu cimport levels_of
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MEGAPAGE_SHIFT, REMEMBERED_FILLS, AddressSpace, Hart, hart_of,
 )
