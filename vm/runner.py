@@ -73,7 +73,7 @@ class Runner(Stateful):
 
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
-               "asked_to_stop", "_told", "probes", "traces", "_hits", "_look_at_ns", "served", "thread",
+               "asked_to_stop", "_told", "probes", "traces", "makes_room", "_hits", "_look_at_ns", "served", "thread",
                "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler")
 
     firmware: Firmware
