@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     MAX_BLOCK_STEPS = 64    # instructions in a block at most
-    MAX_BLOCK_UOPS = 160    # cells: an instruction takes at most two, and the end of a block one
+    MAX_BLOCK_UOPS = 160    # cells: an instruction takes at most three, and the end of a block one
     SECOND_CELL = 0xFFFF    # opcode of one that holds operands of the uop before it
 
 cdef struct Uop:

@@ -7,8 +7,7 @@
 """
 from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
-from vm_native.checks cimport static_assert
-from vm_native.ir.block cimport MAX_BLOCK_STEPS, MAX_BLOCK_UOPS, SECOND_CELL, Block, Uop, UopInfo
+from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, Uop, UopInfo
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport INSTRUMENT_ACCESSES, INSTRUMENT_BLOCKS, Cpu, Machine
 from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_READ, RECORDED_WRITE
@@ -26,8 +25,7 @@ cdef enum:
 
 
 cdef int most_with_probes(Machine* machine, int limit) noexcept nogil:
-    """How many instructions a block can have."""
-    static_assert(2 * MAX_BLOCK_STEPS + 3 <= MAX_BLOCK_UOPS)    # with an end, and probes at both ends
+    """How many instructions a block can have. For probes at its ends alone the decoder has left room."""
     return limit if machine.probes.instruments == INSTRUMENT_BLOCKS else min(limit, MOST_WITH_PROBES)
 
 

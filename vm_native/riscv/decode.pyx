@@ -159,6 +159,9 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
     return False
 
 
+cdef enum:
+    LAST_CELLS = 5          # three of an instruction, the end of a block, and a probe of its beginning
+
 cdef struct Decoding:    # the state of one translation
     Block* block
     const DecodeTable* table
@@ -425,7 +428,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     block.exits[1].target = NULL
     block.incoming = NULL
     block.dead = False
-    while block.steps < limit and not at.ended and at.cell < MAX_BLOCK_UOPS - 4:
+    while block.steps < limit and not at.ended and at.cell <= MAX_BLOCK_UOPS - LAST_CELLS:
         next.pc = at.pc
         next.physical = block.key.physical + (at.pc - block.key.pc)
         if block.steps and has_breakpoints(cpu.machine) and is_breakpoint(cpu.machine, &next):
