@@ -15,12 +15,12 @@ from vm.hart import Hart
 from vm.log import Stamp
 from vm.snapshots.encoding import EncodingError, decode, encode
 from vm_native.execution.scheduler import Scheduler
-from vm_native.riscv.hart import NativeHart
+from vm_native.riscv.hart import SCRATCH_SLOTS, NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES
 
 WORD = struct.Struct("<Q")
 CHANGE = struct.Struct("<HQ")               # of a hart's state: number of a word, and what it is now
-SCRATCH = slice(64 * WORD.size, 80 * WORD.size)     # slots of a state that engines leave anything in
+SCRATCH = slice(*(slot * WORD.size for slot in SCRATCH_SLOTS))      # of a state: engines leave anything there
 FASTEST = 1                                 # of zlib; most of a state is zeroes
 SMALL = 12, 4                               # the same, its window and memory: a larger one takes longer to set up
 FEW = 8                                     # registers that a message names

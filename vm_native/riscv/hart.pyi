@@ -3,6 +3,7 @@ from typing import Literal
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.riscv.isa import Isa
 
+SCRATCH_SLOTS: tuple[int, int]
 STATE_LAYOUT: tuple[int, int, int]
 
 class NativeHart:
