@@ -26,7 +26,7 @@ from vm_native.riscv.constants cimport (
     STORE_MISALIGNED, STORE_PAGE,
 )
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
-from vm_native.riscv.spaces cimport flush_address, flush_translations
+from vm_native.riscv.spaces cimport flush_address, flush_asid, flush_translations
 from vm_native.riscv.privilege cimport (
     pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
@@ -150,13 +150,15 @@ cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
-    """In all address spaces: an ASID narrows nothing."""
+    """Of an address in all address spaces; else of the ASID that is named, if one is."""
     cdef Hart* hart = hart_of(cpu)
-    cdef uint32_t rs1 = word_of(uop) >> 15 & 31
+    cdef uint32_t rs1 = word_of(uop) >> 15 & 31, rs2 = word_of(uop) >> 20 & 31
     if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM:
         return illegal(cpu, uop)
     if rs1:
         flush_address(hart, cpu.state.regs[rs1])
+    elif rs2:
+        flush_asid(hart, cpu.state.regs[rs2])
     else:
         flush_translations(hart)
     return CONTINUE

@@ -29,6 +29,7 @@ cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
 
 cdef void enter_space(Hart* hart) noexcept nogil
 cdef void flush_translations(Hart* hart) noexcept nogil
+cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil
 cdef void flush_everything(Hart* hart) noexcept nogil
 cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil
 cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil

@@ -2,20 +2,26 @@
 
 An address space is a value of satp, ASID and root together. Each has banks of its own, and a generation of Cpu.key that
 its entries in the jump cache carry; so neither a switch to another and back nor a trap empties anything. What software
-must order by a fence (privileged specification, section 12.2.1) ends in all of them, whichever ASID it names.
+must order by a fence of an address (privileged specification, section 12.2.1) ends in all of them, whichever ASID it
+names; a fence of an ASID is about the spaces of that number.
 """
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
-from vm_native.jump_cache cimport may_be_code_page
+from vm_native.ir.block cimport MAX_BLOCK_STEPS
+from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, may_be_code_page
 from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
+from vm_native.riscv.constants cimport SATP_ASID_SHIFT
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MEGAPAGE_SHIFT, REMEMBERED_FILLS, AddressSpace, Hart, hart_of,
 )
 
 cdef enum:
     FEW_PAGES = 64          # flushed one by one; more, and everything goes
+    SHORTEST = 2            # instruction, in bytes
+    LONGEST = 4
+    ASID_MASK = 0xFFFF
 
 
 cdef void clear_bank(Hart* hart, int bank) noexcept nogil:
@@ -94,12 +100,33 @@ cdef void enter_space(Hart* hart) noexcept nogil:
     forget_page_entries(&hart.cpu)
 
 
+cdef void forget_fetches_of(Hart* hart, uint64_t page) noexcept nogil:
+    """What the jump cache has of code in a page, or that runs into it."""
+    cdef uint64_t pc = page - MAX_BLOCK_STEPS * LONGEST
+    cdef JumpCacheEntry* entry
+    while pc != page + PAGE_SIZE:
+        entry = jump_entry(&hart.cpu.jump_cache, pc)
+        if entry.pc == pc:
+            entry.key = 0
+        pc += SHORTEST
+
+
 cdef void flush_translations(Hart* hart) noexcept nogil:
     """Drop every virtual translation."""
     cdef int number
     for number in range(ADDRESS_SPACES):
         empty_space(hart, number)
     forget_fetches(hart)
+
+
+cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil:
+    """Drop the translations of the address spaces of this number, global ones with the others."""
+    cdef int number
+    for number in range(ADDRESS_SPACES):
+        if hart.spaces[number].satp >> SATP_ASID_SHIFT & ASID_MASK == asid & ASID_MASK:
+            empty_space(hart, number)
+            renew_fetches(hart, number)
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_everything(Hart* hart) noexcept nogil:
@@ -119,10 +146,12 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
     for bank in range(BANK_S, TLB_BANKS):
         if hart.cpu.filled_banks >> bank & 1:
             clear_entry(tlb_entry(&hart.cpu.banks[bank * TLB_ENTRIES], address))
-    if large or may_be_code_page(&hart.cpu.jump_cache, address):
+    if large:
         forget_fetches(hart)
-    else:
-        forget_page_entries(&hart.cpu)
+        return
+    if may_be_code_page(&hart.cpu.jump_cache, address):
+        forget_fetches_of(hart, address & PAGE_MASK)
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:
