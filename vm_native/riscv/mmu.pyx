@@ -19,8 +19,8 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
     SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
-from vm_native.riscv.spaces cimport levels_of, remember_fill
-from vm_native.riscv.state cimport GIGAPAGE_SHIFT, MACHINE, MEGAPAGE_SHIFT, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.spaces cimport levels_of, note_fetch, remember_fill, remember_size
+from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
 
 cdef extern from *:
     """
@@ -47,6 +47,7 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     PTE_W = 1 << 2
     PTE_X = 1 << 3
     PTE_U = 1 << 4
+    PTE_G = 1 << 5
     PTE_A = 1 << 6
     PTE_D = 1 << 7
     PTE_PPN_SHIFT = 10
@@ -288,6 +289,8 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
     physical[0] = found.physical
+    if access == EXECUTE:
+        note_fetch(hart, found.pte & PTE_G != 0)
     if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
         return page_failed(cpu, region)
     if region != NULL and not partial:
@@ -332,10 +335,7 @@ cdef void fill(
         if region.dirty[ram_page] and not region.rom:
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])
-    if found.level == 1 or found.pte & PTE_N:
-        hart.spaces[hart.space].superpages |= 1ULL << (address >> MEGAPAGE_SHIFT & 63)
-    elif found.level > 1:
-        hart.spaces[hart.space].gigapages |= 1ULL << (address >> GIGAPAGE_SHIFT & 63)
+    remember_size(&hart.spaces[hart.space], address, 1 if found.pte & PTE_N else found.level)
 
 
 cdef inline bint permits(

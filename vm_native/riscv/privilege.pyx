@@ -6,7 +6,7 @@ with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are
 from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
-from vm_native.machine cimport EVENT_TRAP, MODE_BITS, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.machine cimport EVENT_TRAP, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport TLB_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
@@ -16,7 +16,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
     MTVEC_MODE_VECTORED,
 )
-from vm_native.riscv.spaces cimport bank_of
+from vm_native.riscv.spaces cimport bank_of, update_generation
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
     NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
@@ -51,7 +51,8 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_DIRTY
     if hart.state.frm == RNE:
         mode |= MODE_FP_NEAREST
-    cpu.key = (cpu.key >> MODE_BITS << MODE_BITS) | mode
+    cpu.key = mode
+    update_generation(hart)
     cpu.tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
     cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES

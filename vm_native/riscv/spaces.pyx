@@ -1,7 +1,8 @@
 """Address spaces in the TLB: a few of those entered last keep what they have there, and what fences end.
 
 An address space is a value of satp, ASID and root together. Each has banks of its own, and a generation of Cpu.key that
-its entries in the jump cache carry; so neither a switch to another and back nor a trap empties anything. What software
+its entries in the jump cache carry. Those of a supervisor whose code is on global pages have one in common, as M-mode's
+have. So neither a switch to another and back nor a trap empties anything. What software
 must order by a fence of an address (privileged specification, section 12.2.1) ends in all of them, whichever ASID it
 names; a fence of an ASID is about the spaces of that number.
 """
@@ -9,7 +10,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from vm_native.ir.block cimport MAX_BLOCK_STEPS
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, may_be_code_page
-from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu, forget_page_entries
+from vm_native.machine cimport Cpu, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
 from vm_native.riscv.constants cimport SATP_ASID_SHIFT
@@ -42,22 +43,24 @@ cdef void empty_space(Hart* hart, int number) noexcept nogil:
         for i in range(BANKS_OF_SPACE):
             clear_bank(hart, BANK_S + number * BANKS_OF_SPACE + i)
     space.fill_count = 0
-    space.superpages = space.gigapages = 0
+    space.megapages = space.gigapages = 0
+    space.larger = False
 
 
 cdef void renew_fetches(Hart* hart, int number) noexcept nogil:
     """What was remembered of where code of this space stands holds no more."""
     hart.generations += 1
     hart.spaces[number].generation = hart.generations
-    if number == hart.space:
-        hart.cpu.key = hart.generations << MODE_BITS | hart.cpu.key & MODE_MASK
 
 
 cdef void forget_fetches(Hart* hart) noexcept nogil:
-    """The same of all spaces."""
+    """The same of all spaces, and of what they have in common."""
     cdef int number
     for number in range(ADDRESS_SPACES):
         renew_fetches(hart, number)
+    hart.generations += 1
+    hart.common_generation = hart.generations
+    update_generation(hart)
     memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
     forget_page_entries(&hart.cpu)
 
@@ -65,9 +68,9 @@ cdef void forget_fetches(Hart* hart) noexcept nogil:
 cdef inline bint may_have_large_page(const AddressSpace* space, uint64_t address) noexcept nogil:
     """Whether one that this address lies in may be there in parts."""
     return (
-        space.superpages >> (address >> MEGAPAGE_SHIFT & 63) & 1
-        or space.gigapages >> (address >> GIGAPAGE_SHIFT & 63) & 1
-        or space.gigapages and levels_of(space.satp) > 3
+        space.megapages & filter_bit(address, MEGAPAGE_SHIFT) != 0
+        or space.gigapages & filter_bit(address, GIGAPAGE_SHIFT) != 0
+        or space.larger
     )
 
 
@@ -96,7 +99,7 @@ cdef void enter_space(Hart* hart) noexcept nogil:
     space = &hart.spaces[hart.space]
     hart.entries += 1
     space.entered = hart.entries
-    hart.cpu.key = space.generation << MODE_BITS | hart.cpu.key & MODE_MASK
+    update_generation(hart)
     forget_page_entries(&hart.cpu)
 
 
@@ -116,16 +119,18 @@ cdef void flush_translations(Hart* hart) noexcept nogil:
     cdef int number
     for number in range(ADDRESS_SPACES):
         empty_space(hart, number)
+    hart.global_supervisor = True           # as long as no fetch says otherwise, and each is translated anew
     forget_fetches(hart)
 
 
 cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil:
-    """Drop the translations of the address spaces of this number, global ones with the others."""
+    """Drop the translations of the address spaces of this number. Code on global pages stays known."""
     cdef int number
     for number in range(ADDRESS_SPACES):
         if hart.spaces[number].satp >> SATP_ASID_SHIFT & ASID_MASK == asid & ASID_MASK:
             empty_space(hart, number)
             renew_fetches(hart, number)
+    update_generation(hart)
     forget_page_entries(&hart.cpu)
 
 

@@ -106,8 +106,9 @@ cdef struct AddressSpace:   # what the TLB has of one value of satp, see spaces.
     # What a flush must clear in its banks: the entries filled since the last, or all if there were more
     uint16_t fills[REMEMBERED_FILLS]
     int fill_count
-    uint64_t superpages     # filter: bit (va >> MEGAPAGE_SHIFT) % 64 is set if part of a superpage may be in the TLB
-    uint64_t gigapages      # the same for (va >> GIGAPAGE_SHIFT) % 64 and larger pages
+    uint64_t megapages      # filter: a bit is set, as filter_bit has it, if part of such a page may be in the TLB
+    uint64_t gigapages
+    bint larger             # whether part of a larger one may be
 
 cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
@@ -121,7 +122,9 @@ cdef struct Hart:
     Trigger triggers[TRIGGERS]
     AddressSpace spaces[ADDRESS_SPACES]
     int space               # the one at hand
-    uint64_t generations    # that have been given to one of them so far
+    uint64_t generations    # that have been given to one of them, or to what is common, so far
+    uint64_t common_generation  # of fetches that satp has no say in: M-mode's, and S-mode's where these are global
+    bint global_supervisor  # all that S-mode has fetched since the last flush is mapped in all address spaces
     uint64_t entries        # into one of them
 
 cdef inline RiscvState* riscv_state(HartState* state) noexcept nogil:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from tests.assembler import BASE
-from tests.native.riscv.paging import ALL, TABLES, PageTables, pte
+from tests.native.riscv.paging import ALL, TABLES, G, PageTables, pte
 from tests.native.riscv.test_mmu import FENCES, LOAD_PAGE, MPRV
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -177,3 +177,56 @@ back:
     g["a4"], g["a5"] = pte(FRAMES[2], ALL), spaces[0].place(VIRTUAL)
     g.finish()
     assert g["a2"] == 100 * (1 + 1) + 3
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["own code, too", "common code alone"])
+def test_code_on_a_global_page_is_the_same_in_all(own, guest):
+    """Until there is another page, and a fence of its address says so; that the supervisor has code of one space as
+    well changes nothing.
+    """
+    g = guest(f"""
+    la   t0, back
+    csrw mtvec, t0
+    li   s6, {LENGTH // 2}
+loop:
+    ld   t0, 0(a0)
+    beqz t0, end
+    csrw satp, t0
+    mv   s7, s4
+    jal  t3, visit
+    {"mv   s7, s2; jal t3, visit" if own else ""}
+    sd   a2, 0(a1)
+    addi a0, a0, 8
+    addi a1, a1, 8
+    addi s6, s6, -1
+    bnez s6, loop
+    ld   t1, 0(s8)              # the global page becomes another, in all spaces
+    sd   s9, 0(s8)
+    sfence.vma s4
+    j    loop
+end:
+    wfi
+visit:
+    csrw mepc, s7
+    csrs mstatus, s3
+    mret
+    .balign 4
+back:
+    jr   t3
+""")
+    common, before, after = 0x40_0000, BASE + 0x2_0000, BASE + 0x2_1000
+    spaces = make_spaces(g)
+    place = spaces[0].map(common, before, ALL | G)
+    for space in spaces[1:]:                                # by the same table
+        space.guest.store(space.place(common, level=1), g.word(spaces[0].place(common, level=1)))
+    for number, frame in enumerate(FRAMES):
+        g.store(frame, 0x0006_0613 | number << 20, 4)       # addi a2, a2, number
+        g.store(frame + 4, 0x0000_0073, 4)                  # ecall
+    for frame, value in ((before, 100), (after, 200)):
+        g.store(frame, 0x0000_0613 | value << 20, 4)        # addi a2, zero, value
+        g.store(frame + 4, 0x0000_0073, 4)
+    order = give_sequence(g, spaces)
+    g["s3"], g["s4"], g["s8"], g["s9"] = MPP_S, common, place, pte(after, ALL | G)
+    g.finish()
+    found = [g.word(RESULTS + 8 * at) for at in range(LENGTH)]
+    assert found == [(100 if at < LENGTH // 2 else 200) + own * number for at, number in enumerate(order)]
