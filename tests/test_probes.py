@@ -384,7 +384,8 @@ def test_every_hart_and_every_alias_is_seen(guest):
     ("place", {"space": "physical"}, ["first", "second", "third"]),
     ("place", {"privilege": 3}, ["first"]), ("place", {"privilege": 1}, ["third"]),
     ("place", {"privilege": "machine"}, ["first"]), ("place", {"privilege": "supervisor"}, ["third"]),
-    ("place", {"satp": 0}, ["first"]), ("place", {"asid": 5}, ["third"]), ("place", {"asid": 6}, [])])
+    ("place", {"satp": 0}, ["first"]), ("place", {"asid": 5}, ["third"]), ("place", {"asid": 6}, []),
+    ("place", {"page_table": 0}, ["first"])])
 def test_addresses_are_virtual_and_bound_as_those_of_hooks(where, options, expected, guest):
     """The last two are in supervisor mode, by gigapages that map RAM twice, in address space 5."""
     g = guest("""

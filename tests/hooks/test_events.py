@@ -336,7 +336,8 @@ def test_privilege_and_address_space(guest):
 
     hooks = {"all": {}, "user": {"privilege": 0}, "supervisor": {"privilege": 1}, "machine": {"privilege": 3},
              "one": {"asid": 1}, "two": {"asid": 2}, "user in two": {"privilege": 0, "asid": 2},
-             "satp": {"satp": satp_of(g, 1)}, "other": {"satp": satp_of(g, 1) + 1}}
+             "satp": {"satp": satp_of(g, 1)}, "other": {"satp": satp_of(g, 1) + 1},
+             "root": {"page_table": g.address("user")}, "another root": {"page_table": g.address("word") & -4096}}
     for name, scope in hooks.items():
         g.machine.on_execute(at, note(name), **scope)
         g.machine.on_write(g.address("word"), note("w " + name), **scope)
@@ -345,7 +346,8 @@ def test_privilege_and_address_space(guest):
     expected = {"all": list(rounds), "user": [n for n in rounds if not n & 2],
                 "supervisor": [n for n in rounds if n & 2], "machine": [], "one": [n for n in rounds if n & 1],
                 "two": [n for n in rounds if not n & 1], "user in two": [n for n in rounds if not n & 3],
-                "satp": [n for n in rounds if n & 3 == 1], "other": []}
+                "satp": [n for n in rounds if n & 3 == 1], "other": [],
+                "root": [n for n in rounds if not n & 2], "another root": []}
     for name in hooks:
         assert found[name] == expected[name] == found["w " + name], name
 
@@ -402,7 +404,11 @@ BAD = [
     ("on_execute", (8, print), {"privilege": 1.0}, "privilege=1.0"),
     ("on_execute", (8, print), {"asid": 1 << 16}, "16 bits"), ("on_execute", (8, print), {"asid": -1}, "16 bits"),
     ("on_execute", (8, print), {"asid": "x"}, "whole number"), ("on_execute", (8, print), {"satp": -1}, "64 bits"),
-    ("on_execute", (8, print), {"satp": 8, "asid": 1}, "give one"),
+    ("on_execute", (8, print), {"satp": 8, "asid": 1}, "asid= and satp=: give one"),
+    ("on_execute", (8, print), {"satp": 8, "page_table": 0}, "satp= and page_table=: give one"),
+    ("on_execute", (8, print), {"page_table": 8 << 60 | 0x80200}, "page_table=0x8000000000080200: .* satp= takes"),
+    ("on_execute", (8, print), {"page_table": 1 << 56}, "of 56 bits"),
+    ("on_execute", (8, print), {"page_table": "x"}, "whole number"),
     ("on_read", (2.5, print), {}, "whole number"), ("on_write", (None, print), {}, "whole number"),
     ("on_write", (8, print), {"size": 0}, "at least one"), ("on_write", (8, print), {"size": "8"}, "whole number"),
     ("on_read", (8, print), {"space": "physical"}, "not RAM"), ("on_read", (8, print), {"space": None}, "space=None"),
