@@ -173,7 +173,8 @@ def test_virtual_write_that_faults_writes_nothing(paged):
 
 @pytest.mark.parametrize("page, privilege, options, expected", [
     ("user", 1, {}, "a user's, and SUM in mstatus is 0.*linux.read"), ("user", 0, {}, ""),
-    ("user", 1, {"mstatus": 1 << 18}, ""), ("super", 0, {}, "S-mode's, and the hart is in U-mode"), ("super", 1, {}, ""),
+    ("user", 1, {"mstatus": 1 << 18}, ""), ("super", 1, {}, ""),
+    ("super", 0, {}, "S-mode's, and the hart is in U-mode"),
     ("user", 3, {"mstatus": 1 << 17 | 1 << 11}, "a user's, and SUM"),      # MPRV: as S-mode
     ("none", 1, {}, "has no translation"), ("none", 0, {}, "has no translation")])
 def test_why_a_page_that_is_there_does_not_serve(page, privilege, options, expected, guest):

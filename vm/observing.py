@@ -402,14 +402,15 @@ class ObservationOfMachine(ABC):
     def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
         """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
 
-        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
-          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
+        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path with a
+          slash in it, for a socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
         - wait: the machine does not run before a debugger has come.
 
         Raises ConfigurationError where none can come.
         """
         from vm.gdb.server import GdbServer
 
+        self._refuse_if_running("gdb")
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
 
     @property
