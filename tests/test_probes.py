@@ -379,6 +379,18 @@ def test_every_hart_and_every_alias_is_seen(guest):
     assert g.word(FAR) == 6
 
 
+def test_misspelt_symbol_is_answered_with_those_like_it(guest):
+    g = guest("place: j place\nreplaced: nop")
+    with pytest.raises(vm.ConfigurationError, match="called 'plaec': did you mean 'place'") as told:
+        g.machine.breakpoint("plaec")
+    assert "Linux" not in str(told.value)
+    with pytest.raises(vm.ConfigurationError, match="there is none in .*elf$"):
+        g.machine.on_execute("nothing_like_it", print)
+    with vm.Machine(memory="1M") as empty, pytest.raises(vm.ConfigurationError, match="no program is loaded") as told:
+        empty.breakpoint("place")
+    assert "Linux" not in str(told.value)
+
+
 @pytest.mark.parametrize("where, options, expected", [
     ("place", {}, ["first", "third"]), ("alias", {}, ["second"]),
     ("place", {"space": "physical"}, ["first", "second", "third"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from vm.boards import Board
+    from vm.boot import Start
     from vm.clock import Clock
     from vm.coverage.coverage import Coverage
     from vm.coverage.edges import EdgeMap
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from vm.hooking import Hooking
     from vm.linux import LinuxGuest
     from vm.loaders import Program, Symbol
+    from vm.loaders.common import Source
     from vm.machine import Machine
     from vm.memory import Memory
     from vm.probing import Probing
@@ -51,6 +54,8 @@ class ObservationOfMachine(ABC):
 
     board: Board
     program: Program | None
+    _named_by: Program | None
+    _start: Start | None
     harts: tuple[Hart, ...]
     memory: Memory
     clock: Clock
@@ -422,6 +427,23 @@ class ObservationOfMachine(ABC):
             self._linux = LinuxGuest(self.memory, self.harts)
         return self._linux
 
+    def read_symbols(self, file: Source) -> Program:
+        """Take names from an ELF file of the program that is in memory already, without loading it.
+
+        That is how a machine from the file of a snapshot, or of a recording, gets them: the file has none. So does raw
+        code that was loaded without its ELF. `program` is this one then, until another is loaded; forks have it, too.
+        Whether it is the code in memory is not looked at. A Linux has `linux.read_symbols`.
+
+        - file: as of `load`. Raises LoadError for what is no ELF, or is linked for where there is no RAM.
+        """
+        from vm.loaders import FILE_OVERHEAD, read_file
+        from vm.loaders.elf import plan_elf
+
+        self._refuse_but_in_hooks("read_symbols")
+        ram = self.board.ram
+        self._named_by = self.program = plan_elf(read_file(file, ram.size + FILE_OVERHEAD), ram)[0]
+        return self.program
+
     def lookup(self, address: int) -> str | None:
         """The name of a virtual address, as "main+0x10": by the symbols of the program, or of a Linux that `linux` has
         found. None for what has no name.
@@ -452,9 +474,21 @@ class ObservationOfMachine(ABC):
             return self.program.symbols[symbol]
         if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
             return self._linux.symbols[symbol]
-        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
-        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
-                                 "looked at, by `machine.linux.symbols`")
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {self._where_to_look_for(symbol)}")
+
+    def _where_to_look_for(self, symbol: str) -> str:
+        """Advice for who has named a symbol that there is not."""
+        linux = self._linux if self._linux is not None and self._linux.found else None
+        known = [*(self.program.symbols if self.program else ()), *(linux.symbols if linux else ())]
+        if similar := get_close_matches(symbol, known, 3):
+            return f"did you mean {' or '.join(map(repr, similar))}?"
+        if self.program is not None:
+            return f"there is none in {self.program.path}"
+        if linux is not None:
+            return "there is none in this Linux"
+        told = "no program is loaded; read_symbols(FILE) takes those of an ELF that is in memory"
+        kernel = "; those of a Linux count once they have been looked at, by `machine.linux.symbols`"
+        return told + kernel * (self._start is not None)
 
     def _address_of(self, symbol: str) -> int:
         return self._named(symbol).address
