@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar, cast, overload
 from vm.arguments import one_of, whole_number
 from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
+from vm.hooking import cause_of_trap
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.privilege import Mode
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of, start_recorder
+from vm.scope import Scope, Where, covers, in_64_bits, range_of, refuse_function, scope_of, start_recorder
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class ObservationOfMachine(ABC):
         """
         addresses = range_of("where", where, self._address_of, 1)
         if addresses.stop - addresses.start == 1 and addresses.start % 2:
-            raise ConfigurationError(f"where={where!r}: no instruction begins at an odd address")
+            raise ConfigurationError(f"where={addresses.start:#x}: no instruction begins at an odd address")
         setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
                          space=one_of("space", space, Space), scope=scope_of(privilege, asid, satp, page_table))
         return set_or_decorate(setter, function)
@@ -204,7 +205,7 @@ class ObservationOfMachine(ABC):
         - cause: as mcause has it: of an interrupt bit 63 is set. Environment calls that the machine serves itself, as
           the firmware of a kernel, are no traps: `on_ecall` has them.
         """
-        wanted = None if cause is None else in_64_bits("cause", cause)
+        wanted = None if cause is None else cause_of_trap(cause)
         setter = partial(self._hooking.on_trap, "on_trap" if cause is None else f"on_trap {cause:#x}", cause=wanted)
         return set_or_decorate(setter, function)
 
@@ -226,6 +227,7 @@ class ObservationOfMachine(ABC):
 
         What traps, floating-point instructions and time do to registers does not count. Raises ConfigurationError.
         """
+        refuse_function("csr", csr)
         number = CSR_NUMBERS.get(csr.lower(), -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")

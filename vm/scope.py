@@ -92,10 +92,19 @@ def covers(scope: Scope, hart: Hart) -> bool:
 
 def in_64_bits(name: str, value: int) -> int:
     """An address or a size in a space of 64 bits. Raises ConfigurationError."""
+    refuse_function(name, value)
     number = whole_number(name, value)
     if not 0 <= number < END:
-        raise ConfigurationError(f"{name}={value!r}: must lie in a space of 64 bits")
+        raise ConfigurationError(f"{name}={number:#x}: must lie in a space of 64 bits")
     return number
+
+
+def refuse_function(name: str, value: object) -> None:
+    """Raise ConfigurationError where a function stands in the place of what it is to be called for."""
+    if callable(value):
+        what = "an address, a range or a symbol" if name == "where" else "a number"
+        raise ConfigurationError(f"{name}={value!r}: {what}; the function comes second, and a decorator has "
+                                 "parentheses")
 
 
 def range_of(name: str, where: Where, address_of: Callable[[str], int], size: int) -> range:
