@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.assembler import BASE
-from tests.native.riscv.paging import A, PageTables, R, V
+from tests.native.riscv.paging import A, PageTables, R, U, V
 from vm.errors import BusError, MachineBusy, PageFault, VmError
 from vm.stop import StopReason
 
@@ -169,6 +169,38 @@ def test_virtual_write_that_faults_writes_nothing(paged):
         paged.hart.virtual.write(0x2FFE, b"abcd")
     assert (caught.value.address, caught.value.access) == (0x3000, "write")
     assert paged.memory.read(BASE + 0x14FFE, 2) == bytes(2)
+
+
+@pytest.mark.parametrize("page, privilege, options, expected", [
+    ("user", 1, {}, "a user's, and SUM in mstatus is 0.*linux.read"), ("user", 0, {}, ""),
+    ("user", 1, {"mstatus": 1 << 18}, ""), ("super", 1, {}, ""),
+    ("super", 0, {}, "S-mode's, and the hart is in U-mode"),
+    ("user", 3, {"mstatus": 1 << 17 | 1 << 11}, "a user's, and SUM"),      # MPRV: as S-mode
+    ("none", 1, {}, "has no translation"), ("none", 0, {}, "has no translation")])
+def test_why_a_page_that_is_there_does_not_serve(page, privilege, options, expected, guest):
+    """Asking changes nothing of the hart (privileged specification, section 12.3.2: U, SUM; 3.1.6.4: MPRV)."""
+    g = guest("wfi")
+    g.open_pmp()
+    tables = PageTables(g)
+    tables.map(0x1000, BASE + 0x18000, R | V | A | U)
+    tables.map(0x2000, BASE + 0x18000, R | V | A)
+    g["satp"] = tables.satp
+    for name, value in options.items():
+        g[name] |= value
+    g.hart.privilege = privilege
+    before = g.machine.snapshot()
+    address = {"user": 0x1000, "super": 0x2000, "none": 0x3000}[page]
+    if expected:
+        with pytest.raises(PageFault, match=expected):
+            g.hart.virtual.read(address, 4)
+    else:
+        assert g.hart.virtual.read(address, 4) == bytes(4)
+    assert g.machine.equals(before)
+
+
+def test_permission_is_told_from_a_page_that_is_not_there(paged):
+    with pytest.raises(PageFault, match="the page is there for read, not for write .write."):
+        paged.hart.virtual.write(0x3000, b"a")
 
 
 def test_virtual_page_that_leads_nowhere(paged):

@@ -379,12 +379,25 @@ def test_every_hart_and_every_alias_is_seen(guest):
     assert g.word(FAR) == 6
 
 
+def test_misspelt_symbol_is_answered_with_those_like_it(guest):
+    g = guest("place: j place\nreplaced: nop")
+    with pytest.raises(vm.ConfigurationError, match="called 'plaec': did you mean 'place'") as told:
+        g.machine.breakpoint("plaec")
+    assert "Linux" not in str(told.value)
+    with pytest.raises(vm.ConfigurationError, match="there is none in .*elf$"):
+        g.machine.on_execute("nothing_like_it", print)
+    with vm.Machine(memory="1M") as empty, pytest.raises(vm.ConfigurationError, match="no program is loaded") as told:
+        empty.breakpoint("place")
+    assert "Linux" not in str(told.value)
+
+
 @pytest.mark.parametrize("where, options, expected", [
     ("place", {}, ["first", "third"]), ("alias", {}, ["second"]),
     ("place", {"space": "physical"}, ["first", "second", "third"]),
     ("place", {"privilege": 3}, ["first"]), ("place", {"privilege": 1}, ["third"]),
     ("place", {"privilege": "machine"}, ["first"]), ("place", {"privilege": "supervisor"}, ["third"]),
-    ("place", {"satp": 0}, ["first"]), ("place", {"asid": 5}, ["third"]), ("place", {"asid": 6}, [])])
+    ("place", {"satp": 0}, ["first"]), ("place", {"asid": 5}, ["third"]), ("place", {"asid": 6}, []),
+    ("place", {"page_table": 0}, ["first"])])
 def test_addresses_are_virtual_and_bound_as_those_of_hooks(where, options, expected, guest):
     """The last two are in supervisor mode, by gigapages that map RAM twice, in address space 5."""
     g = guest("""

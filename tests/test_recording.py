@@ -269,6 +269,32 @@ def test_nothing_comes_from_outside_in_a_replay(name, session):
         machine.run(instructions=1000)
 
 
+# One for each register that a program can change by name, or that lies in a state beside those.
+CHANGED = {"mscratch": 0x1234, "mepc": BASE + 8, "mcause": 5, "mtval": 6, "mtvec": BASE + 16, "sscratch": 7,
+           "sepc": BASE + 12, "scause": 8, "stval": 9, "stvec": BASE + 20, "s1": 10, "medeleg": 1 << 8, "satp": 8 << 60}
+
+
+@pytest.mark.parametrize("name", [*CHANGED, "privilege"])
+def test_what_is_done_to_a_hart_between_two_runs_comes_again(name, guest):
+    """The guest never reads it: it is there in the end."""
+    g = guest("1: j 1b")
+    hart = g.machine.harts[0]
+    snapshot = g.machine.snapshot()
+    with g.machine.record() as recording:
+        g.machine.run(instructions=10)
+        if name == "privilege":
+            hart["pmpaddr0"], hart["pmpcfg0"] = (1 << 54) - 1, 0x1F
+            hart.privilege = 1
+        else:
+            hart[name] = CHANGED[name]
+        g.machine.run(instructions=10)
+    with vm.replay(snapshot, recording.log) as replayed:
+        assert replayed.run().reason.value == "replayed"
+        again = replayed.harts[0]
+        assert again.privilege == hart.privilege == (name == "privilege" or 3)
+        assert name == "privilege" or again[name] == hart[name] == CHANGED[name]
+
+
 def test_a_hart_that_is_changed_in_a_replay(session):
     with busy() as machine:
         machine.replay(session)

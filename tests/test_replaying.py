@@ -52,6 +52,50 @@ def test_another_key_that_nobody_reads_is_found_at_the_next_checkpoint(session):
     assert it.value.fitted == 100
 
 
+def test_another_machine_is_told_before_it_runs():
+    """The states of the harts are alike, or differ only in where the device tree lies."""
+    def machine(memory="1M", program="6f000000"):           # j .
+        built = vm.Machine(memory=memory)
+        built.load(bytes.fromhex(program), BASE)
+        return built
+
+    with machine() as recorded, recorded.record() as recording:
+        recorded.run(instructions=10)
+    with machine("2M") as larger, pytest.raises(vm.ReplayDiverged, match="has RAM .*2 MiB.*one with RAM .*1 MiB"):
+        larger.replay(recording.log)
+    with machine(program="1300000067000000") as other, pytest.raises(vm.ReplayDiverged, match="another program"):
+        other.replay(recording.log)
+    with machine() as same:
+        same.memory.write(BASE + 0x8000, b"x")              # nobody looks there: it fits
+        same.replay(recording.log)
+        assert same.run().reason is StopReason.REPLAYED
+
+
+def test_other_content_of_memory_is_suspected():
+    """What it first differs by is the hart that has read it; the page that is executed is the same."""
+    def machine(content):
+        built = vm.Machine(memory="1M")
+        built.load(bytes.fromhex("b78200009382020003b3020073005010"), BASE)
+        built.memory.write(BASE + 0x8000, content)
+        return built
+
+    with machine(b"a") as recorded, recorded.record() as recording:
+        recorded.harts[0]["s0"] = BASE + 0x8000
+        recorded.memory.write(BASE + 4, bytes.fromhex("83340400" "6f000000"))    # ld s1, 0(s0); j .
+        recorded.harts[0].pc = BASE + 4
+        recorded.run(instructions=10)
+    found = pytest.raises(vm.ReplayDiverged, match="s1 is 0x62, recorded 0x61; perhaps it is another program")
+    with machine(b"b") as other, found:
+        other.replay(recording.log)
+        other.run()
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"N"])
+def test_a_start_that_says_nothing(data, session):
+    with busy() as machine, pytest.raises(vm.LogError, match="does not say what was recorded"):
+        machine.replay(changed(session, 0, data=data))
+
+
 def test_a_key_that_was_taken_out(session):
     number = key_number(session, "c")
     error = divergence(vm.Log(session.entries[:number] + session.entries[number + 1:]))

@@ -344,7 +344,7 @@ def test_function_counts_alone(traced):
 
 
 @pytest.mark.parametrize("kind", DTYPES)
-@pytest.mark.parametrize("scope", [{"privilege": 0}, {"asid": 5}, {"satp": 7}])
+@pytest.mark.parametrize("scope", [{"privilege": 0}, {"asid": 5}, {"satp": 7}, {"page_table": 0x7000}])
 def test_other_scopes_do_not_count(traced, kind, scope):
     g = traced()
     trace = g.machine.trace(kind, **scope)

@@ -40,6 +40,7 @@ USES = {
     "keep_history": lambda g: g.machine.keep_history(),
     "step_back": lambda g: g.machine.step_back(),
     "run_back": lambda g: g.machine.run_back(),
+    "gdb": lambda g: g.machine.gdb(0),
 }
 LOOKS = {
     "read": lambda g: g.memory.read(BASE, 8),

@@ -155,15 +155,17 @@ class BusError(GuestError):
 
 
 class PageFault(GuestError):
-    """A guest virtual address has no translation.
+    """A guest virtual address has no translation, or none for that access.
 
     Attributes: `address` (virtual), `access` ('read' | 'write' | 'execute').
     """
 
-    def __init__(self, address: int, access: Access):
+    def __init__(self, address: int, access: Access, refused: str = ""):
+        """`refused`: why a page that is there does not serve, if so."""
         self.address = address
         self.access: Access = access
-        super().__init__(f"virtual address {address:#x} has no translation ({access})")
+        why = f"cannot be accessed: {refused}" if refused else "has no translation"
+        super().__init__(f"virtual address {address:#x} {why} ({access})")
 
 
 class LinuxError(GuestError):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 State = Literal["started", "stopped", "waiting", "suspended"]
 
 TABLE_COLUMNS = 4
+OF_DATA: tuple[Access, ...] = "read", "write"
+MSTATUS, SUM = CSR_NUMBERS["mstatus"], 1 << 18      # privileged specification, section 3.1.6
 
 
 class VirtualMemory:
@@ -44,8 +46,28 @@ class VirtualMemory:
         self._memory.refuse_unusable(access)
         found = self._hart.translate(integer("address", address) % (1 << 64), access)
         if found is None:
-            raise PageFault(address, access)
+            raise PageFault(address, access, self._refused(address % (1 << 64), access))
         return found
+
+    def _refused(self, address: int, access: Access) -> str:
+        """Why the hart may not access a page that is there; empty where none is."""
+        for other in OF_DATA:               # of fetches the mode may be another (MPRV)
+            if self._hart.translate(address, other) is not None:
+                return f"the page is there for {other}, not for {access}"
+        kept = self._hart.save()
+        mode, status = self._hart.privilege, self._hart.read_csr(MSTATUS) or 0
+        try:
+            self._hart.write_csr(MSTATUS, status | SUM)
+            if self._hart.translate(address, access) is not None:
+                return ("the page is a user's, and SUM in mstatus is 0, so that S-mode may not look there now; of a "
+                        "Linux, machine.linux.read(address, size, machine.linux.current(hart)) does")
+            if mode == Privilege.USER:
+                self._hart.privilege = Privilege.SUPERVISOR
+                if self._hart.translate(address, access) is not None:
+                    return "the page is S-mode's, and the hart is in U-mode"
+        finally:
+            self._hart.load(kept)
+        return ""
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes, across pages."""

@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from vm.errors import ConfigurationError
-from vm.hooks import CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
+from vm.hooks import INTERRUPT, CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
 from vm.probes import Space, WatchedAccess
-from vm.scope import Scope
+from vm.scope import Scope, in_64_bits
 from vm_native.execution.native_machine import EVENT_KINDS, NativeMachine
+from vm_native.riscv.registers import CAUSES, INTERRUPTS
 
 if TYPE_CHECKING:
     from vm.hart import Hart
@@ -19,6 +20,9 @@ Event = TypeVar("Event")
 Direction = Literal["read", "write"]
 Maker = Callable[..., Event]            # from what the core tells: hart, pc, address, size, value, old; or the hart
 LARGEST = (1 << 64) - 1                 # size of a range in the core: the last byte begins no instruction
+# What a trap can be of; those that the specification leaves to platforms, too (privileged, tables of section 3.1.15)
+EXCEPTIONS = {*CAUSES, *range(24, 32), *range(48, 64)}
+INTERRUPTING = {*INTERRUPTS.values(), *range(16, 64)}
 DIRECTIONS: dict[WatchedAccess, tuple[Direction, ...]] = {"read": ("read",), "write": ("write",),
                                                           "access": ("read", "write")}
 
@@ -70,7 +74,7 @@ class Hooking:
                                             physical=space == "physical", scope=scope,
                                             reads=access != "write", writes=access != "read", hook=tell)
         except ValueError as error:
-            raise ConfigurationError(f"on_{access}: {error}") from error
+            raise ConfigurationError(f"on_{access}: {error}; on_mmio tells of devices") from error
         return Hook(description, function, partial(self._remove, number))
 
     def _remove(self, number: int) -> None:
@@ -156,3 +160,14 @@ def trap(hart: Hart, pc: int, cause: int, size: int, value: int, old: int) -> Tr
 
 def csr_access(access: Direction, hart: Hart, pc: int, number: int, size: int, value: int, old: int) -> CsrAccess:
     return CsrAccess(hart, access, number, value, old, pc)
+
+
+def cause_of_trap(cause: int) -> int:
+    """As mcause has it. Raises ConfigurationError for what no trap has."""
+    number = in_64_bits("cause", cause)
+    interrupting = number & INTERRUPT != 0
+    if number % INTERRUPT not in (INTERRUPTING if interrupting else EXCEPTIONS):
+        known = ", ".join(map(str, INTERRUPTS.values() if interrupting else CAUSES))
+        kind = "an interrupt has bit 63 and one of" if interrupting else "an exception has one of the causes"
+        raise ConfigurationError(f"cause={cause:#x}: no trap has it; {kind} {known}")
+    return number

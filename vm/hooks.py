@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 INTERRUPT = 1 << 63                 # bit of a cause
 Event = TypeVar("Event")            # what a hook is called with
+DECIMAL = {"size", "access", "device", "hart"}      # of what events have, all else is shown in hexadecimal
 
 
 class Hook(Generic[Event]):
@@ -45,6 +46,13 @@ class Hook(Generic[Event]):
 HookSetter = Callable[[Callable[[Event], object]], Hook[Event]]      # a decorator
 
 
+def described(event: NamedTuple) -> str:
+    """An event for people: as Python shows a tuple with names, but that addresses and values are hexadecimal."""
+    parts = (f"{name}={value!r}" if name in DECIMAL else f"{name}={value:#x}"
+             for name, value in event._asdict().items())
+    return f"{type(event).__name__}({', '.join(parts)})"
+
+
 class MemoryAccess(NamedTuple):
     """An instruction has read or written RAM that somebody watches.
 
@@ -63,6 +71,9 @@ class MemoryAccess(NamedTuple):
     old: int
     pc: int
 
+    def __repr__(self) -> str:
+        return described(self)
+
 
 class MmioAccess(NamedTuple):
     """An instruction has read or written a device.
@@ -79,6 +90,9 @@ class MmioAccess(NamedTuple):
     value: int
     pc: int
 
+    def __repr__(self) -> str:
+        return described(self)
+
 
 class CsrAccess(NamedTuple):
     """An instruction has read or written a control and status register.
@@ -93,6 +107,9 @@ class CsrAccess(NamedTuple):
     value: int
     old: int
     pc: int
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def name(self) -> str:
@@ -111,6 +128,9 @@ class Trap(NamedTuple):
     cause: int
     value: int
     pc: int
+
+    def __repr__(self) -> str:
+        return described(self)
 
     @property
     def is_interrupt(self) -> bool:

@@ -38,7 +38,7 @@ LONGEST_RECORD = 1 << 30
 class Kind(IntEnum):
     """What an entry is about, and what its `source` and `data` are. The numbers are part of the file's format."""
 
-    START = 0           # the machine stands where the recording begins
+    START = 0           # the machine stands where the recording begins: what it is, encoded (vm.snapshots.encoding)
     CHECKPOINT = 1      # it stands here; nothing comes
     END = 2             # the recording ends here
     INPUT = 3           # `data` comes in from `source` (vm.inputs)
@@ -57,7 +57,7 @@ class Kind(IntEnum):
 
 
 # Bytes of an entry's data, where it has always as many; of others there are some at the beginning, or many alike.
-SIZES = {Kind.START: 0, Kind.CHECKPOINT: 0, Kind.END: 0, Kind.CLEAR: 16, Kind.READ: 16, Kind.CLOCK: 16, Kind.RESET: 0,
+SIZES = {Kind.CHECKPOINT: 0, Kind.END: 0, Kind.CLEAR: 16, Kind.READ: 16, Kind.CLOCK: 16, Kind.RESET: 0,
          Kind.ANSWER: 8, Kind.LINE: 8, Kind.SCHEDULE: 24, Kind.CANCEL: 8}
 LEAST = {Kind.WRITE: 8, Kind.DMA: 8}
 CHANGE_BYTES = 10                           # of a HART, each

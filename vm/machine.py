@@ -146,6 +146,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         self._start: Start | None = None        # what `reset` begins with again
         self._htif: Htif | None = None
         self.program: Program | None = None
+        self._named_by: Program | None = None   # whose symbols are said to be those of the guest
         self._mapped = False
         self._in_run = False
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
@@ -291,7 +292,9 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         """
         self._refuse_if_running("load")
         address = None if address is None else whole_number("address", address)
-        self._begin(start_of_program(file, address, self.board, self.isa))
+        start = start_of_program(file, address, self.board, self.isa)
+        self._named_by = None
+        self._begin(start)
         assert self.program is not None
         return self.program
 
@@ -320,6 +323,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
                                      "a program, or build the machine with board='virt'")
         address = None if address is None else whole_number("address", address)
         start = start_of_kernel(kernel, initrd, cmdline, firmware, address, self.board, self.isa)
+        self._named_by = None
         self._begin(start)
         assert start.linux is not None
         return start.linux
@@ -362,7 +366,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
     def _belong_to(self, start: Start | None) -> None:
         """Be the machine of that guest: of what it may ask the host."""
         self._start = start
-        self.program = None if start is None else start.program
+        self.program = self._named_by or (None if start is None else start.program)
         self.inputs.on_entered = None
         self._htif = None
         if start is not None and start.host_words is not None:

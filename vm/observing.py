@@ -5,22 +5,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast, overload
 
 from vm.arguments import one_of, whole_number
 from vm.devices.base import Device
 from vm.errors import ConfigurationError, GuestError
+from vm.hooking import cause_of_trap
 from vm.hooks import CsrAccess, Hook, HookSetter, MemoryAccess, MmioAccess, Trap
 from vm.privilege import Mode
 from vm.probes import Breakpoint, Probe, Space, WatchedAccess, Watchpoint
-from vm.scope import Scope, Where, covers, in_64_bits, range_of, scope_of, start_recorder
+from vm.scope import Scope, Where, covers, in_64_bits, range_of, refuse_function, scope_of, start_recorder
 from vm_native.riscv.registers import CSR_NUMBERS, X_NUMBERS
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from vm.boards import Board
+    from vm.boot import Start
     from vm.clock import Clock
     from vm.coverage.coverage import Coverage
     from vm.coverage.edges import EdgeMap
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from vm.hooking import Hooking
     from vm.linux import LinuxGuest
     from vm.loaders import Program, Symbol
+    from vm.loaders.common import Source
     from vm.machine import Machine
     from vm.memory import Memory
     from vm.probing import Probing
@@ -51,6 +55,8 @@ class ObservationOfMachine(ABC):
 
     board: Board
     program: Program | None
+    _named_by: Program | None
+    _start: Start | None
     harts: tuple[Hart, ...]
     memory: Memory
     clock: Clock
@@ -71,18 +77,18 @@ class ObservationOfMachine(ABC):
     def _refuse_in_run(self, what: str, *, in_hook: bool = True) -> None: ...
 
     def breakpoint(self, where: int | str, *, space: Space = "virtual", privilege: Mode | None = None,
-                   asid: int | None = None, satp: int | None = None) -> Breakpoint:
+                   asid: int | None = None, satp: int | None = None, page_table: int | None = None) -> Breakpoint:
         """From now on `run` ends before each instruction at an address or a symbol, with reason `breakpoint`.
 
         A hart that is reported there goes on past it in the next run. Other parameters: see `on_execute`. Raises
         ConfigurationError.
         """
         address = self._address_of(where) if isinstance(where, str) else where
-        return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp))
+        return self._probing.add_breakpoint(address, space, scope_of(privilege, asid, satp, page_table))
 
     def watchpoint(self, where: Where, *, size: int | None = None, access: WatchedAccess = "write",
                    space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
-                   satp: int | None = None) -> Watchpoint:
+                   satp: int | None = None, page_table: int | None = None) -> Watchpoint:
         """From now on `run` ends after each instruction that accesses RAM there, with reason `watchpoint`.
 
         - where: a range; or an address or a symbol, from which `size` bytes count. size: by default all of a symbol
@@ -93,7 +99,7 @@ class ObservationOfMachine(ABC):
         Other parameters: see `on_execute`. Raises ConfigurationError where physical addresses are not RAM.
         """
         return self._probing.add_watchpoint(self._data_at(where, size), access, space,
-                                            scope_of(privilege, asid, satp))
+                                            scope_of(privilege, asid, satp, page_table))
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -104,16 +110,17 @@ class ObservationOfMachine(ABC):
 
     @overload
     def on_execute(self, where: Where, function: Callable[[Hart], object], *, space: Space = "virtual",
-                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None,
+                   page_table: int | None = None) -> Hook[Hart]: ...
 
     @overload
     def on_execute(self, where: Where, *, space: Space = "virtual", privilege: Mode | None = None,
-                   asid: int | None = None, satp: int | None = None
+                   asid: int | None = None, satp: int | None = None, page_table: int | None = None
                    ) -> HookSetter[Hart]: ...
 
     def on_execute(self, where: Where, function: Callable[[Hart], object] | None = None, *, space: Space = "virtual",
-                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
-                   ) -> Hook[Hart] | HookSetter[Hart]:
+                   privilege: Mode | None = None, asid: int | None = None, satp: int | None = None,
+                   page_table: int | None = None) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before each instruction at an address, in a range, or at a symbol.
 
         It fires on code that has run, or was compiled, before; elsewhere it costs nothing. All of the machine's state
@@ -123,8 +130,9 @@ class ObservationOfMachine(ABC):
 
         - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
         - space: "virtual", in whichever address space that is executed; or "physical".
-        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction. asid, satp: of the
-          address space, by its number, or by all of satp.
+        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction.
+        - asid, satp, page_table: of one address space: by its number, by all of satp, or by the physical address of the
+          root of its page tables, whatever mode and number satp has beside it.
 
         Without a function it is a decorator. Returns the `Hook`, which `remove()` ends, or the end of a `with` block.
         What hooks do to a machine is in no recording of it; a history keeps the state behind it. Raises
@@ -132,24 +140,24 @@ class ObservationOfMachine(ABC):
         """
         addresses = range_of("where", where, self._address_of, 1)
         if addresses.stop - addresses.start == 1 and addresses.start % 2:
-            raise ConfigurationError(f"where={where!r}: no instruction begins at an odd address")
+            raise ConfigurationError(f"where={addresses.start:#x}: no instruction begins at an odd address")
         setter = partial(self._hooking.on_execute, f"on_execute {named(where)}", addresses=addresses,
-                         space=one_of("space", space, Space), scope=scope_of(privilege, asid, satp))
+                         space=one_of("space", space, Space), scope=scope_of(privilege, asid, satp, page_table))
         return set_or_decorate(setter, function)
 
     @overload
     def on_read(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
                 space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
-                satp: int | None = None) -> Hook[MemoryAccess]: ...
+                satp: int | None = None, page_table: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
-    def on_read(self, where: Where, *, size: int | None = None, space: Space = "virtual",
-                privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
+    def on_read(self, where: Where, *, size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
+                asid: int | None = None, satp: int | None = None, page_table: int | None = None
                 ) -> HookSetter[MemoryAccess]: ...
 
     def on_read(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
                 size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
-                asid: int | None = None, satp: int | None = None
+                asid: int | None = None, satp: int | None = None, page_table: int | None = None
                 ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that reads RAM there.
 
@@ -159,21 +167,21 @@ class ObservationOfMachine(ABC):
         Other parameters: see `on_execute`. What counts as a read is as for `watchpoint`; of devices `on_mmio` tells.
         Raises ConfigurationError where physical addresses are not RAM.
         """
-        return self._on_access("read", where, function, size, space, scope_of(privilege, asid, satp))
+        return self._on_access("read", where, function, size, space, scope_of(privilege, asid, satp, page_table))
 
     @overload
     def on_write(self, where: Where, function: Callable[[MemoryAccess], object], *, size: int | None = None,
                  space: Space = "virtual", privilege: Mode | None = None, asid: int | None = None,
-                 satp: int | None = None) -> Hook[MemoryAccess]: ...
+                 satp: int | None = None, page_table: int | None = None) -> Hook[MemoryAccess]: ...
 
     @overload
     def on_write(self, where: Where, *, size: int | None = None, space: Space = "virtual",
-                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
-                 ) -> HookSetter[MemoryAccess]: ...
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None,
+                 page_table: int | None = None) -> HookSetter[MemoryAccess]: ...
 
     def on_write(self, where: Where, function: Callable[[MemoryAccess], object] | None = None, *,
                  size: int | None = None, space: Space = "virtual", privilege: Mode | None = None,
-                 asid: int | None = None, satp: int | None = None
+                 asid: int | None = None, satp: int | None = None, page_table: int | None = None
                  ) -> Hook[MemoryAccess] | HookSetter[MemoryAccess]:
         """Call a function with a `MemoryAccess` after each instruction that writes to RAM there.
 
@@ -182,7 +190,7 @@ class ObservationOfMachine(ABC):
         Parameters: see `on_read`. What counts as a write is as for `watchpoint`; of devices `on_mmio` tells. Raises
         ConfigurationError where physical addresses are not RAM.
         """
-        return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp))
+        return self._on_access("write", where, function, size, space, scope_of(privilege, asid, satp, page_table))
 
     @overload
     def on_trap(self, cause: int | None, function: Callable[[Trap], object]) -> Hook[Trap]: ...
@@ -197,7 +205,7 @@ class ObservationOfMachine(ABC):
         - cause: as mcause has it: of an interrupt bit 63 is set. Environment calls that the machine serves itself, as
           the firmware of a kernel, are no traps: `on_ecall` has them.
         """
-        wanted = None if cause is None else in_64_bits("cause", cause)
+        wanted = None if cause is None else cause_of_trap(cause)
         setter = partial(self._hooking.on_trap, "on_trap" if cause is None else f"on_trap {cause:#x}", cause=wanted)
         return set_or_decorate(setter, function)
 
@@ -219,6 +227,7 @@ class ObservationOfMachine(ABC):
 
         What traps, floating-point instructions and time do to registers does not count. Raises ConfigurationError.
         """
+        refuse_function("csr", csr)
         number = CSR_NUMBERS.get(csr.lower(), -1) if isinstance(csr, str) else whole_number("csr", csr)
         if not 0 <= number < 1 << 12:
             raise ConfigurationError(f"csr={csr!r}: it is a register's name, like 'satp', or a number of 12 bits")
@@ -276,15 +285,15 @@ class ObservationOfMachine(ABC):
 
     @overload
     def on_block(self, where: Where | None, function: Callable[[Hart], object], *, privilege: Mode | None = None,
-                 asid: int | None = None, satp: int | None = None) -> Hook[Hart]: ...
+                 asid: int | None = None, satp: int | None = None, page_table: int | None = None) -> Hook[Hart]: ...
 
     @overload
     def on_block(self, where: Where | None = None, *, privilege: Mode | None = None, asid: int | None = None,
-                 satp: int | None = None) -> HookSetter[Hart]: ...
+                 satp: int | None = None, page_table: int | None = None) -> HookSetter[Hart]: ...
 
     def on_block(self, where: Where | None = None, function: Callable[[Hart], object] | None = None, *,
-                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None
-                 ) -> Hook[Hart] | HookSetter[Hart]:
+                 privilege: Mode | None = None, asid: int | None = None, satp: int | None = None,
+                 page_table: int | None = None) -> Hook[Hart] | HookSetter[Hart]:
         """Call a function with the hart before the first instruction of each basic block.
 
         That is one that a branch, a jump, a trap or a return from one led to.
@@ -294,15 +303,15 @@ class ObservationOfMachine(ABC):
         Other parameters: see `on_execute`. Wherever the block is, the machine stops there and calls Python, which looks
         whether it is wanted: where the addresses are known, `on_execute` is faster. Raises ConfigurationError.
         """
-        addresses, scope = self._code_at(where), scope_of(privilege, asid, satp)
+        addresses, scope = self._code_at(where), scope_of(privilege, asid, satp, page_table)
         setter = partial(self._hooking.on_block, "on_block" if where is None else f"on_block {named(where)}",
                          wanted=lambda hart: hart.pc in addresses and covers(scope, hart))
         return set_or_decorate(setter, function)
 
     # --- Recorders ---------------------------------------------------------------------------------------------------
 
-    def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None,
-              asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
+    def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
+              satp: int | None = None, page_table: int | None = None, capacity: int = 1 << 20,
               when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
               ) -> Trace:
         """Record what happens from now on, until `stop()` of the `Trace`, or to the end of a `with` block.
@@ -311,7 +320,7 @@ class ObservationOfMachine(ABC):
 
         - kind: "instructions", "blocks", "branches", "memory", "traps" or "mmio".
         - where: virtual addresses of the instructions that count: one, a range, or the name of a function.
-        - privilege, asid, satp: see `on_execute`.
+        - privilege, asid, satp, page_table: see `on_execute`.
         - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
           anything is lost; or "drop-oldest".
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
@@ -324,13 +333,13 @@ class ObservationOfMachine(ABC):
         from vm.trace import Trace
 
         self._refuse_but_in_hooks("trace")
-        trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._refuse_if_in_use, self._end_trace)
+        trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp, page_table), capacity,
+                      when_full, file, consumer, self._refuse_if_in_use, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
     def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
-                 satp: int | None = None) -> Coverage:
+                 satp: int | None = None, page_table: int | None = None) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
 
@@ -345,23 +354,23 @@ class ObservationOfMachine(ABC):
 
         self._refuse_but_in_hooks("coverage")
         recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
-                                  scope_of(privilege, asid, satp))
+                                  scope_of(privilege, asid, satp, page_table))
         return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
                         self._refuse_if_in_use)
 
     def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
-                 asid: int | None = None, satp: int | None = None) -> EdgeMap:
+                 asid: int | None = None, satp: int | None = None, page_table: int | None = None) -> EdgeMap:
         """Count edges from block to block, from now on, in a map of bytes as AFL and its kin read it.
 
         - bits: the map has 2**bits bytes.
-        - where, privilege, asid, satp: see `coverage`; of the block that an edge leads to.
+        - where, privilege, asid, satp, page_table: see `coverage`; of the block that an edge leads to.
 
         It ends with `stop()` of the `EdgeMap`, or its `with` block. Raises ConfigurationError.
         """
         from vm.coverage.edges import EdgeMap
 
         self._refuse_but_in_hooks("edge_map")
-        return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp),
+        return EdgeMap(self._native, bits, self._code_at(where), scope_of(privilege, asid, satp, page_table),
                        self._refuse_if_in_use)
 
     def profile(self, every: int | None = None, *, seconds: float | None = None,
@@ -400,14 +409,15 @@ class ObservationOfMachine(ABC):
     def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
         """Let GDB look at the machine: `serve()` of what this returns waits for it, and runs the machine as it says.
 
-        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path, for a
-          socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
+        - where: a TCP port of this computer, which no other reaches; "HOST:PORT" for another address; a path with a
+          slash in it, for a socket in the file system; or "stdio". Port 0 is one that is free: `address` says which.
         - wait: the machine does not run before a debugger has come.
 
         Raises ConfigurationError where none can come.
         """
         from vm.gdb.server import GdbServer
 
+        self._refuse_if_running("gdb")
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
 
     @property
@@ -418,6 +428,23 @@ class ObservationOfMachine(ABC):
 
             self._linux = LinuxGuest(self.memory, self.harts)
         return self._linux
+
+    def read_symbols(self, file: Source) -> Program:
+        """Take names from an ELF file of the program that is in memory already, without loading it.
+
+        That is how a machine from the file of a snapshot, or of a recording, gets them: the file has none. So does raw
+        code that was loaded without its ELF. `program` is this one then, until another is loaded; forks have it, too.
+        Whether it is the code in memory is not looked at. A Linux has `linux.read_symbols`.
+
+        - file: as of `load`. Raises LoadError for what is no ELF, or is linked for where there is no RAM.
+        """
+        from vm.loaders import FILE_OVERHEAD, read_file
+        from vm.loaders.elf import plan_elf
+
+        self._refuse_but_in_hooks("read_symbols")
+        ram = self.board.ram
+        self._named_by = self.program = plan_elf(read_file(file, ram.size + FILE_OVERHEAD), ram)[0]
+        return self.program
 
     def lookup(self, address: int) -> str | None:
         """The name of a virtual address, as "main+0x10": by the symbols of the program, or of a Linux that `linux` has
@@ -449,9 +476,21 @@ class ObservationOfMachine(ABC):
             return self.program.symbols[symbol]
         if self._linux is not None and self._linux.found and symbol in self._linux.symbols:
             return self._linux.symbols[symbol]
-        where = "no program is loaded" if self.program is None else f"there is none in {self.program.path}"
-        raise ConfigurationError(f"no symbol is called {symbol!r}: {where}; those of a Linux count once they have been "
-                                 "looked at, by `machine.linux.symbols`")
+        raise ConfigurationError(f"no symbol is called {symbol!r}: {self._where_to_look_for(symbol)}")
+
+    def _where_to_look_for(self, symbol: str) -> str:
+        """Advice for who has named a symbol that there is not."""
+        linux = self._linux if self._linux is not None and self._linux.found else None
+        known = [*(self.program.symbols if self.program else ()), *(linux.symbols if linux else ())]
+        if similar := get_close_matches(symbol, known, 3):
+            return f"did you mean {' or '.join(map(repr, similar))}?"
+        if self.program is not None:
+            return f"there is none in {self.program.path}"
+        if linux is not None:
+            return "there is none in this Linux"
+        told = "no program is loaded; read_symbols(FILE) takes those of an ELF that is in memory"
+        kernel = "; those of a Linux count once they have been looked at, by `machine.linux.symbols`"
+        return told + kernel * (self._start is not None)
 
     def _address_of(self, symbol: str) -> int:
         return self._named(symbol).address

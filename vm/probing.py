@@ -45,7 +45,7 @@ class Probing:
             number = self._native.add_watch(address, size, physical=space == "physical", scope=scope,
                                             reads=access != "write", writes=access != "read")
         except ValueError as error:
-            raise ConfigurationError(f"a watchpoint: {error}") from error
+            raise ConfigurationError(f"a watchpoint: {error}; on_mmio tells of devices") from error
         self._probes[number] = probe = Watchpoint(address, size, space, access, partial(self._remove, number))
         return probe
 

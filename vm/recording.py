@@ -14,15 +14,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vm.console import Console
-from vm.errors import ConfigurationError, MachineBusy
+from vm.errors import ConfigurationError, GuestError, MachineBusy
 from vm.events import NEVER, EventQueue
+from vm.hart import Hart
 from vm.inputs import History, Inputs
 from vm.log import DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.memory import Memory
 from vm.runner import Runner
+from vm.sizes import PAGE_SIZE
+from vm.snapshots.encoding import encode
 from vm.standing import Standing, changes_of, changes_of_device, packed
 
 # Steps from one checkpoint to the next: each is twice as far away as the one before, from the first to the last here.
@@ -80,6 +83,21 @@ class Outside:
     def stamp(self) -> Stamp:
         return self.standing.stamp(self.served)
 
+    def description(self) -> dict[str, Any]:
+        """What tells the machine from another before it has run, beside the states of its harts.
+
+        - memory: for people. code: of each hart, a digest of the page of RAM that it executes next, or nothing.
+        """
+        return {"memory": repr(self.memory)[len("<memory: "):-1],
+                "code": [digest(page, b"") if page else b"" for page in map(self._page_of, self.standing.harts)]}
+
+    def _page_of(self, hart: Hart) -> bytes:
+        try:
+            address = hart.virtual.physical(hart.pc, "execute")
+            return bytes(self.memory.view(address - address % PAGE_SIZE, PAGE_SIZE))
+        except GuestError:
+            return b""
+
     @property
     def served(self) -> int:
         """How often since `attach` something happened between two slices, as a guest could notice."""
@@ -115,7 +133,7 @@ class Recorder:
         self._interval = NEAREST
         self._next_checkpoint = self._runner.steps + NEAREST
         outside.attach(self)
-        self._append(Kind.START)
+        self._append(Kind.START, data=encode(outside.description()))
         self.end()
 
     def log(self) -> Log:

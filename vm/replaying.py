@@ -7,15 +7,16 @@ over as far as that entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar, runtime_checkable
 
 from vm.arguments import refuse_other
-from vm.errors import BusError, MachineBusy, ReplayDiverged
+from vm.errors import BusError, LogError, MachineBusy, ReplayDiverged
 from vm.events import NEVER
 from vm.log import DEVICE_KINDS, DIGEST_BYTES, Entry, Kind, Log, Stamp, digest
 from vm.recording import CANCEL, RANGE, SCHEDULE, TIME, WORD, Outside
+from vm.snapshots.encoding import EncodingError, decode
 
 PRINTED_END = DIGEST_BYTES + 4
 PROOF_PARTS = slice(DIGEST_BYTES), slice(DIGEST_BYTES, PRINTED_END), slice(PRINTED_END, None)
@@ -95,7 +96,7 @@ class Replay:
         if stamp[:2] != start[:2]:
             raise self._diverged(f"it begins at {start} and {start.ns:,} ns, and the machine stands at {stamp} and "
                                  f"{stamp.ns:,} ns; restore the snapshot that was taken then", stamp)
-        self._check(self._next, stamp)
+        self._check(self._next, stamp, self._other_machine(self._next))
         for entry in log:
             if entry.source not in self._sources(entry.kind):
                 raise self._diverged(f"{WHAT[entry.kind]} at {entry.stamp}, of {entry.source!r}, and this machine has "
@@ -256,12 +257,25 @@ class Replay:
             self._entered = digest(self._next.packed(), self._entered)
         self._number += 1
 
-    def _check(self, entry: Entry, stamp: Stamp) -> None:
-        """Compare with what the entry says of the moment before it."""
+    def _other_machine(self, start: Entry) -> list[str]:
+        """What of this machine is not as the log's was, for people."""
+        try:
+            then = decode(start.data)
+            memory, code = then["memory"], then["code"]
+        except (EncodingError, TypeError, LookupError) as error:
+            raise LogError(f"the start of the log does not say what was recorded: {error}") from error
+        ours = self.outside.description()
+        told = [f"the machine has {ours['memory']}; recorded was one with {memory}"] if memory != ours["memory"] else []
+        if code != ours["code"]:
+            told.append("its harts stand in another program than the one that was recorded")
+        return told
+
+    def _check(self, entry: Entry, stamp: Stamp, told: Sequence[str] = ()) -> None:
+        """Compare with what the entry says of the moment before it; `told` is what differs beside that."""
         if not entry.proof:
             return
         entered, printed, states = (entry.proof[part] for part in PROOF_PARTS)
-        told = [self._standing.difference(states)]
+        told = [*told, self._standing.difference(states)]
         if entry.stamp.hart != stamp.hart:
             told.append(f"it is the turn of hart {stamp.hart}, and was that of {entry.stamp.hart}")
         if self._fitted is not None and printed != self.outside.printed():
@@ -277,6 +291,8 @@ class Replay:
                               f"{stamp}, {stamp.ns:,} ns, served {stamp.served}", stamp)
 
     def _diverged(self, difference: str, stamp: Stamp) -> ReplayDiverged:
+        if self._fitted == self._entries[0].stamp.steps:
+            difference += "; perhaps it is another program, or other content of RAM, than the recording was made with"
         return ReplayDiverged(stamp.steps, stamp.hart, self._fitted, difference)
 
     # --- What comes --------------------------------------------------------------------------------------------------

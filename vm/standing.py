@@ -40,7 +40,7 @@ class Standing:
     def __init__(self, harts: Sequence[Hart], natives: Sequence[NativeHart], clock: Clock, scheduler: Scheduler,
                  devices: Mapping[str, Placed]):
         self._devices = devices
-        self._harts = harts
+        self.harts = harts
         self._natives = natives
         self._clock = clock
         self._scheduler = scheduler
@@ -54,7 +54,7 @@ class Standing:
     @property
     def numbers(self) -> Collection[str]:
         """Of the harts."""
-        return [str(hart.id) for hart in self._harts]
+        return [str(hart.id) for hart in self.harts]
 
     def stamp(self, served: int) -> Stamp:
         return Stamp(self._clock.steps, self._clock.now_ns(), served, self._scheduler.current_hart)
@@ -114,7 +114,7 @@ class Standing:
             return f"the log is of another number of harts than {len(now)}, or of another release of vm"
         told = []
         at = 0
-        for hart, state in zip(self._harts, now, strict=True):
+        for hart, state in zip(self.harts, now, strict=True):
             if (wanted := then[at : at + len(state)]) != state:
                 told.append(f"hart {hart.id}: {self._registers_that_differ(hart, wanted)}")
             at += len(state)

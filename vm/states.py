@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from vm.events import EventQueue
     from vm.hart import Hart
     from vm.inputs import Inputs
+    from vm.loaders import Program
     from vm.log import Log
     from vm.memory import Memory
     from vm.plan import MachinePlan
@@ -64,6 +65,7 @@ class StatesOfMachine(ABC):
     _probing: Probing
     _plan: MachinePlan
     _start: Start | None
+    _named_by: Program | None
     _in_run: bool                           # or is between two states
     _stands_on: Snapshot | None = None      # the last one taken or gone back to
     _compiled: CompiledCode | None = None   # what its snapshots know of its code, once there is one
@@ -217,6 +219,8 @@ class StatesOfMachine(ABC):
             for _ in range(count):
                 forks.append(snapshot.machine())
                 forks[-1]._be_another(identity)
+                if self._named_by is not None:
+                    forks[-1]._named_by = forks[-1].program = self._named_by
         except BaseException:
             for machine in forks:
                 machine.close()

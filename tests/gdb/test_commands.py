@@ -2,6 +2,7 @@
 
 import threading
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
@@ -433,6 +434,31 @@ def test_socket_in_the_file_system(debugged, tmp_path):
 def test_place_where_none_can_come(where):
     with vm.Machine(memory="2M") as machine, pytest.raises(vm.ConfigurationError):
         machine.gdb(where)
+
+
+@pytest.mark.parametrize("where", ["localhost", "foo:bar", "127.0.0.1", "localhost:", ":x", "[::1]", "gdb.sock", "", -3,
+                                   "-3", None, 1.5])
+def test_what_looks_like_a_host_makes_no_file(where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with vm.Machine(memory="2M") as machine, pytest.raises(vm.ConfigurationError, match="a port is .*HOST:PORT.*slash"):
+        machine.gdb(where)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_is_not_taken_for_a_socket_that_is_in_use(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("firmware.elf").write_bytes(b"ELF")
+    with vm.Machine(memory="2M") as machine:
+        for where in ("firmware.elf", "./firmware.elf"):
+            with pytest.raises(vm.ConfigurationError, match=r"firmware.elf.* a file is"):
+                machine.gdb(where)
+    assert Path("firmware.elf").read_bytes() == b"ELF"
+
+
+def test_machine_that_runs_waits_for_no_debugger(stub):
+    machine = stub.machine
+    with pytest.raises(vm.MachineBusy, match="gdb"):
+        machine.run(10, until=lambda machine: machine.gdb(0))
 
 
 def test_port_in_use(stub):

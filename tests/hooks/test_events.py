@@ -336,7 +336,8 @@ def test_privilege_and_address_space(guest):
 
     hooks = {"all": {}, "user": {"privilege": 0}, "supervisor": {"privilege": 1}, "machine": {"privilege": 3},
              "one": {"asid": 1}, "two": {"asid": 2}, "user in two": {"privilege": 0, "asid": 2},
-             "satp": {"satp": satp_of(g, 1)}, "other": {"satp": satp_of(g, 1) + 1}}
+             "satp": {"satp": satp_of(g, 1)}, "other": {"satp": satp_of(g, 1) + 1},
+             "root": {"page_table": g.address("user")}, "another root": {"page_table": g.address("word") & -4096}}
     for name, scope in hooks.items():
         g.machine.on_execute(at, note(name), **scope)
         g.machine.on_write(g.address("word"), note("w " + name), **scope)
@@ -345,7 +346,8 @@ def test_privilege_and_address_space(guest):
     expected = {"all": list(rounds), "user": [n for n in rounds if not n & 2],
                 "supervisor": [n for n in rounds if n & 2], "machine": [], "one": [n for n in rounds if n & 1],
                 "two": [n for n in rounds if not n & 1], "user in two": [n for n in rounds if not n & 3],
-                "satp": [n for n in rounds if n & 3 == 1], "other": []}
+                "satp": [n for n in rounds if n & 3 == 1], "other": [],
+                "root": [n for n in rounds if not n & 2], "another root": []}
     for name in hooks:
         assert found[name] == expected[name] == found["w " + name], name
 
@@ -402,11 +404,24 @@ BAD = [
     ("on_execute", (8, print), {"privilege": 1.0}, "privilege=1.0"),
     ("on_execute", (8, print), {"asid": 1 << 16}, "16 bits"), ("on_execute", (8, print), {"asid": -1}, "16 bits"),
     ("on_execute", (8, print), {"asid": "x"}, "whole number"), ("on_execute", (8, print), {"satp": -1}, "64 bits"),
-    ("on_execute", (8, print), {"satp": 8, "asid": 1}, "give one"),
+    ("on_execute", (8, print), {"satp": 8, "asid": 1}, "asid= and satp=: give one"),
+    ("on_execute", (8, print), {"satp": 8, "page_table": 0}, "satp= and page_table=: give one"),
+    ("on_execute", (8, print), {"page_table": 8 << 60 | 0x80200}, "page_table=0x8000000000080200: .* satp= takes"),
+    ("on_execute", (8, print), {"page_table": 1 << 56}, "of 56 bits"),
+    ("on_execute", (8, print), {"page_table": "x"}, "whole number"),
     ("on_read", (2.5, print), {}, "whole number"), ("on_write", (None, print), {}, "whole number"),
     ("on_write", (8, print), {"size": 0}, "at least one"), ("on_write", (8, print), {"size": "8"}, "whole number"),
     ("on_read", (8, print), {"space": "physical"}, "not RAM"), ("on_read", (8, print), {"space": None}, "space=None"),
     ("on_write", (range(0x8000_0000, 1 << 64), print), {"space": "physical"}, "not RAM"),
+    ("on_trap", (99, print), {}, "cause=0x63: no trap has it; an exception has one of the causes 0, 1,"),
+    ("on_trap", (1 << 63 | 2, print), {}, "cause=0x8000000000000002.*bit 63 and one of 1, 3"),
+    ("on_trap", (10, print), {}, "no trap has it"), ("on_trap", (64, print), {}, "no trap has it"),
+    ("on_execute", (0xDEADBEEF1, print), {}, "where=0xdeadbeef1: no instruction begins"),
+    ("on_execute", (print, print), {}, "where=<built-in function print>: an address, a range .*comes second"),
+    ("on_mmio", (print, print), {}, "comes second"), ("on_csr", (print, print), {}, "comes second"),
+    ("on_block", (print, print), {}, "comes second"), ("on_ecall", (print, print), {}, "comes second"),
+    ("on_write", (print, print), {}, "comes second"), ("on_trap", (print, print), {}, "comes second"),
+    ("on_write", (0x1000_0000, print), {"space": "physical"}, "not RAM; on_mmio tells of devices"),
     ("on_trap", (-1, print), {}, "64 bits"), ("on_trap", ("ecall", print), {}, "whole number"),
     ("on_trap", (8, "f"), {}, "function='f'"), ("on_csr", ("mnone", print), {}, "csr='mnone'"),
     ("on_csr", (1 << 12, print), {}, "12 bits"), ("on_csr", (-1, print), {}, "12 bits"),
@@ -416,6 +431,31 @@ BAD = [
     ("on_mmio", (None, 7), {}, "function=7"), ("on_ecall", ("exit", print), {}, "whole number"),
     ("on_ecall", (-1, print), {}, "64 bits"), ("on_ecall", (1, b"f"), {}, "function=b'f'"),
 ]
+
+
+@pytest.mark.parametrize("cause", [0, 3, 15, 24, 31, 48, 63, 1 << 63 | 1, 1 << 63 | 11, 1 << 63 | 16])
+def test_causes_that_may_be_are_taken(cause, guest):
+    """Also those that the specification gives to platforms and custom use (privileged, section 3.1.15)."""
+    looping(guest, "ecall").machine.on_trap(cause, print).remove()
+
+
+def test_events_show_addresses_in_hexadecimal(guest):
+    g = guest("li t0, 0x10000000; li a0, 0x41; sb a0, 3(t0); la t1, word; sw a0, (t1); csrw mscratch, a0\n"
+              "ecall\n.balign 8\nword: .dword 0")
+    seen = []
+    g.machine.on_mmio(None, seen.append)
+    g.machine.on_write("word", seen.append)
+    g.machine.on_csr("mscratch", seen.append)
+    g.machine.on_trap(None, lambda trap: (seen.append(trap), g.machine.request_stop()))
+    g.run()
+    hart, word, pcs = repr(g.hart), g.address("word"), [event.pc for event in seen]
+    shown = [repr(event).replace(repr(event.hart), "HART") for event in seen]
+    assert hart and shown == [
+        f"MmioAccess(hart=HART, access='write', device='uart', address=0x10000003, size=1, value=0x41, pc={pcs[0]:#x})",
+        f"MemoryAccess(hart=HART, access='write', address={word:#x}, physical={word:#x}, size=4, value=0x41, old=0x0, "
+        f"pc={pcs[1]:#x})",
+        f"CsrAccess(hart=HART, access='write', number=0x340, value=0x41, old=0x0, pc={pcs[2]:#x})",
+        f"Trap(hart=HART, cause=0xb, value=0x0, pc={pcs[3]:#x})"]
 
 
 @pytest.mark.parametrize("name, arguments, options, said", BAD, ids=[f"{row[0]}-{row[3]}" for row in BAD])

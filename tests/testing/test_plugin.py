@@ -274,7 +274,11 @@ def test_guest_timeout_leaves_alone_what_keeps_within_it(project):
 @pytest.mark.parametrize("mark, message", [
     ("vm('64M')", "mark vm of *test_one: its arguments have names"),
     ("vm(build=print, memory='4M')", "mark vm of *test_one: build= makes the whole machine; memory= is for those*"),
-    ("vm(speed=3)", "*unexpected keyword argument 'speed'"),
+    ("vm(xyz=3)", "mark vm of *test_one: it has no xyz=; it has program, until, *memory, harts, *"),
+    ("vm(memry='4M')", "mark vm of *test_one: it has no memry=; did you mean memory=?"),
+    ("vm(build=print)", "mark vm: build=<built-in function print> has returned None, and no vm.Machine"),
+    ("vm(build=5)", "mark vm of *test_one: build=5: it is a function"),
+    ("vm(setup='x')", "mark vm of *test_one: setup='x': it is a function"),
     ("vm(memory='a lot')", "*memory size 'a lot'*"),
     ("vm(program='missing.elf')", "*missing.elf*"),
     ("guest_timeout", "mark guest_timeout of *test_one: it takes one number of guest seconds, above 0"),
@@ -292,6 +296,7 @@ def test_mark_that_says_no_machine(project, mark, message):
     result = run(project, "--strict-markers")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"E *{message}*"])
+    result.stdout.no_fnmatch_line("*vm/*.py:*")             # none of our lines
 
 
 @pytest.mark.parametrize("option, message", [
@@ -303,3 +308,4 @@ def test_ini_file_that_says_no_machine(project, option, message):
     result = run(project, "-o", option)
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"E *{message}"])
+    result.stdout.no_fnmatch_line("*vm/*.py:*")

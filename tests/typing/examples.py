@@ -142,6 +142,7 @@ def hooks(machine: vm.Machine) -> list[int]:
     machine.on_ecall(93, look)
     machine.breakpoint("main", privilege="supervisor", satp=8 << 60)
     machine.watchpoint("counter", access="read", space="physical", asid=3)
+    machine.coverage(page_table=0x8020_0000).stop()
 
     @machine.on_csr("satp", access="write")
     def switched(access: CsrAccess) -> None:

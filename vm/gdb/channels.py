@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from errno import EADDRINUSE
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +84,8 @@ class Listener:
 
     def __init__(self, where: int | str):
         match = PORT.fullmatch(str(where))
+        if match is None:
+            refuse_no_path(where)
         self._path = None if match else Path(where)     # type: ignore[arg-type]    # a number matches
         self.private = self._path is not None
         if match is None:
@@ -135,11 +138,24 @@ def listen_in_files(path: str) -> socket.socket:
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise ConfigurationError(f"no debugger can be waited for at {path}: {error.strerror or error}; name another "
-                                 "path, or a port") from error
+        there = error.errno == EADDRINUSE and not Path(path).is_socket()
+        why = "a file is there" if there else error.strerror or error
+        raise ConfigurationError(f"no debugger can be waited for at {path}: {why}; name another path, or a port"
+                                 ) from error
     finally:
         os.umask(mask)
     return listener
+
+
+def refuse_no_path(where: int | str) -> None:
+    """Raise ConfigurationError for what is no port, and may be meant as a host: a path has a slash."""
+    text = where if isinstance(where, str) else ""
+    if "/" in text:
+        return
+    there = ", where a file is" if text and Path(text).exists() else ""
+    here = f", as ./{text}" if text else ""
+    raise ConfigurationError(f"where={where!r}{there}: a port is a number up to 65535, 'HOST:PORT' one of that host, "
+                             f"'stdio' standard input and output, and the path of a socket has a slash in it{here}")
 
 
 def is_forsaken(path: str) -> bool:

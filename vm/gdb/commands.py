@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from vm.errors import MachineBusy, VmError
+from vm.errors import ConfigurationError, MachineBusy, VmError
 from vm.gdb.link import Link
 from vm.gdb.memory import DebuggersMemory
 from vm.gdb.monitor import Monitor
@@ -291,6 +291,8 @@ class Commands:
     def _back(self, rest: bytes) -> Answer:
         if rest not in (b"s", b"c"):
             return b""
+        if past_of(self._machine.inputs) is None:
+            raise ConfigurationError("no history is kept: `monitor history` begins one")
         return Resume("step back" if rest == b"s" else "run back", self._default)
 
     def _detach(self, rest: bytes) -> Answer:

@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from vm.errors import ConfigurationError
 from vm.gdb.link import Link
 from vm.gdb.masking import without_interrupts
 from vm.gdb.points import Points
@@ -208,8 +207,7 @@ class Running:
 
     def _past(self) -> Past:
         past = past_of(self._machine.inputs)
-        if past is None:
-            raise ConfigurationError("no history is kept: `monitor history` begins one")
+        assert past is not None             # else the command was refused
         return past
 
     def _at_beginning(self, hart: int) -> Halt:

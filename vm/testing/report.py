@@ -8,6 +8,8 @@ from traceback import walk_tb
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import pytest
+
 from vm.errors import VmError
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ LINES = 30                          # of the console, at most
 BYTES = 4000
 FOLDER_NAME = 40                    # characters of a test's name in that of its folder
 OURS = ("vm", "vm_native")
-ON_PURPOSE = (VmError, TypeError, ValueError, OSError)      # what this package raises for what it was asked
+ON_PURPOSE = VmError, pytest.UsageError, TypeError, ValueError, OSError       # raised here for what was asked
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[^\n\t\x20-\x7e\xa0-\uffff]")       # ECMA-48, and other controls
 
 

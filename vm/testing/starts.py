@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from vm.loaders.common import Source
 
 READY_SECONDS = 60          # of guest time
+# Arguments of the marks, beside those of `Machine`
+OF_PROGRAM, OF_LINUX = ("program", "until", "seconds", "build", "setup"), ("packages", "modules")
+OF_MACHINE = tuple(signature(Machine).parameters)
 
 
 class Start(Protocol):
@@ -46,7 +51,10 @@ class OfProgram:
 
     def build(self) -> Machine:
         if self.construct is not None:
-            return self.construct()
+            made = self.construct()
+            if not isinstance(made, Machine):
+                raise pytest.UsageError(f"mark vm: build={self.construct!r} has returned {made!r}, and no vm.Machine")
+            return made
         machine = Machine(**self.options)
         try:
             if self.setup is not None:
@@ -89,7 +97,10 @@ class OfLinux:
 
 def start_of_program(request: pytest.FixtureRequest) -> OfProgram:
     """What the marks `vm` of a test say, the closest last, and the ini file where they say nothing."""
-    marked = marked_options(request.node, "vm")
+    marked = marked_options(request.node, "vm", OF_PROGRAM)
+    for name in ("build", "setup"):
+        if name in marked and not callable(marked[name]):
+            raise pytest.UsageError(f"mark vm of {request.node.nodeid}: {name}={marked[name]!r}: it is a function")
     if "build" in marked:
         others = sorted(marked.keys() - {"build", "until", "seconds"})
         if others:
@@ -103,17 +114,23 @@ def start_of_program(request: pytest.FixtureRequest) -> OfProgram:
 
 def start_of_linux(request: pytest.FixtureRequest) -> OfLinux:
     """What the marks `vm_linux` of a test say."""
-    options = marked_options(request.node, "vm_linux")
+    options = marked_options(request.node, "vm_linux", OF_LINUX)
     packages, modules = (tuple(options.pop(name, ())) for name in ("packages", "modules"))
     return OfLinux(packages, modules, options)
 
 
-def marked_options(node: Any, name: str) -> dict[str, Any]:
-    """What a mark says on a test, its class and its module."""
+def marked_options(node: Any, name: str, others: tuple[str, ...]) -> dict[str, Any]:
+    """What a mark says on a test, its class and its module: arguments of `Machine`, and `others`."""
+    known = (*others, *OF_MACHINE)
     options: dict[str, Any] = {}
     for mark in reversed([*node.iter_markers(name)]):
         if mark.args:
             raise pytest.UsageError(f"mark {name} of {node.nodeid}: its arguments have names, as {name}(memory='16M')")
+        for option in mark.kwargs:
+            if option not in known:
+                similar = get_close_matches(option, known, 1)
+                hint = f"did you mean {similar[0]}=?" if similar else f"it has {', '.join(known)}"
+                raise pytest.UsageError(f"mark {name} of {node.nodeid}: it has no {option}=; {hint}")
         options |= mark.kwargs
     return options
 
