@@ -303,8 +303,8 @@ class ObservationOfMachine(ABC):
 
     def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None,
               asid: int | None = None, satp: int | None = None, capacity: int = 1 << 20,
-              when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
-              ) -> Trace:
+              limit: int | None = None, when_full: WhenFull = "stop", file: str | PathLike[str] | None = None,
+              consumer: Consumer | None = None) -> Trace:
         """Record what happens from now on, until `stop()` of the `Trace`, or to the end of a `with` block.
 
         The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
@@ -314,6 +314,8 @@ class ObservationOfMachine(ABC):
         - privilege, asid, satp: see `on_execute`.
         - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
           anything is lost; or "drop-oldest".
+        - limit: stop so right behind the instruction of this record, the first of which is 1. All records of that
+          instruction are there.
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
           `stop`.
         - consumer: is called with the records, as an array that is only good in the call, each time there is no room
@@ -324,8 +326,8 @@ class ObservationOfMachine(ABC):
         from vm.trace import Trace
 
         self._refuse_but_in_hooks("trace")
-        trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, when_full,
-                      file, consumer, self._refuse_if_in_use, self._end_trace)
+        trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp), capacity, limit,
+                      when_full, file, consumer, self._refuse_if_in_use, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
