@@ -190,7 +190,7 @@ class Profile:
     def _repr_html_(self) -> str:
         from html import escape  # here: only notebooks need it
 
-        return f"{self.svg()}<pre>{escape(str(self))}</pre>"
+        return f"<div style='overflow-x: auto'>{self.svg()}</div><pre>{escape(str(self))}</pre>"
 
 
 def process_name(sample: Sample) -> str:
