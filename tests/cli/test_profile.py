@@ -86,3 +86,11 @@ def test_a_kind_of_picture_that_there_is_not_is_refused_before_the_run(tmp_path)
     result = run("profile", program(FRAME_POINTERS), "--png", tmp_path / "x.xyz", "--memory", "2M")
     assert result.returncode == USAGE and "x.xyz: its name says what kind of picture" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["folded", "svg", "png", "perfetto", "firefox"])
+def test_dash_is_standard_output(option, tmp_path):
+    options = "profile", program(FRAME_POINTERS), "--every", 97, "--memory", "2M", "--quiet"
+    assert run(*options, f"--{option}", tmp_path / "file.png").returncode == 0
+    result = run(*options, f"--{option}", "-", text=False)
+    assert result.stdout == (tmp_path / "file.png").read_bytes() and result.stderr == b""

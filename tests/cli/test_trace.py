@@ -71,6 +71,17 @@ handler:
     assert result.stdout == "A" * limit
 
 
+def test_dash_is_standard_output(guest, tmp_path):
+    options = guest("loop"), "--max-instructions", 10, "--memory", "2M", "--quiet"
+    errors = run(*options).stderr
+    assert errors.count("pc=") == 10
+    result = subprocess.run([*COMMAND, "trace", *map(str, options), "-o", "-"], capture_output=True, text=True,
+                            timeout=60, stdin=subprocess.DEVNULL, check=False, cwd=tmp_path)
+    assert (result.stdout, result.stderr, list(tmp_path.iterdir())) == (errors, "", [])
+    result = run(*options, "-o", "-", "--format", "npy")
+    assert result.returncode == USAGE and "needs --output FILE" in result.stderr
+
+
 def test_function_alone(guest):
     result = run(guest("loop"), "--limit", 3, "--where", "0x80000000-0x80000002", "--max-instructions", 1000)
     lines = [line for line in result.stderr.splitlines() if line.startswith("pc=")]

@@ -9,7 +9,7 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import place_in, refuse_unwritable
+from vm.cli.places import place_in, refuse_unwritable, write_output
 from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
              **options: Any) -> int:
     """Run FILE, or a kernel, and say which of its code was executed, and how often.
 
-    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; what
-    was covered is listed on standard error when it ends, or after Ctrl-A X. Exit codes are those of `vm run`.
+    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot; the file that is written can be -,
+    standard output. The guest's console is this terminal; what was covered is listed on standard error when it
+    ends, or after Ctrl-A X. Exit codes are those of `vm run`.
     """
     refuse_unwritable(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
@@ -59,9 +60,9 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
             refuse_without_lines(program)   # now: at the end what was covered would be lost
         with ExitStack() as at_the_end:     # also after Ctrl-C; the last one first, whatever becomes of the others
             if lcov is not None:
-                at_the_end.callback(taken.write_lcov, lcov)
+                at_the_end.callback(write_output, lcov, taken.write_lcov, "lcov")
             if drcov is not None:
-                at_the_end.callback(taken.write_drcov, drcov)
+                at_the_end.callback(write_output, drcov, taken.write_drcov, "drcov")
             at_the_end.callback(tell, taken, functions or None if quiet else functions, opcodes)
             at_the_end.callback(taken.stop)
             return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import refuse_unwritable
+from vm.cli.places import STANDARD_OUTPUT, refuse_unwritable, write_output
 from vm.whole_file import naming
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
             timeout: float | None, quiet: bool, **options: Any) -> int:
     """Run FILE, or a kernel, and say in which functions it spent its steps.
 
-    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot. The guest's console is this terminal; the
-    functions are listed on standard error when it ends, or after Ctrl-A X. The guest runs as without a profile, and
-    with a virtual clock the samples are the same each time. Exit codes are those of `vm run`.
+    FILE is an ELF or raw bytes in machine mode, or the file of a snapshot; the file that is written can be -,
+    standard output. The guest's console is this terminal; the functions are listed on standard error when it ends,
+    or after Ctrl-A X. The guest runs as without a profile, and with a virtual clock the samples are the same each
+    time. Exit codes are those of `vm run`.
     """
     if every is not None and seconds is not None:
         raise click.UsageError("say either --every or --seconds", click.get_current_context())
@@ -86,19 +88,19 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
     if files["png"]:
         from vm.profiling.picture import refuse_undrawable
 
-        refuse_undrawable(files["png"])     # now: at the end the profile would be lost
+        refuse_undrawable("picture.png" if files["png"] == STANDARD_OUTPUT else files["png"])     # now: at the end the profile would be lost
     with (machine_of(file, **options) as machine,
           machine.profile(every, seconds=seconds, symbols=list(symbols), call_frames=not frame_pointers) as taken):
         with ExitStack() as at_the_end:     # also after Ctrl-C; the last one first, whatever becomes of the others
             for name, path in files.items():
                 if path:
-                    at_the_end.callback(write, taken, name, path, by)
+                    at_the_end.callback(write_output, path, partial(write, taken, name, by), name)
             if not quiet:
                 at_the_end.callback(lambda: click.echo(taken.table(top), err=True))
             return run_to_end(machine, file or options["kernel"], max_instructions, timeout, quiet=quiet)
 
 
-def write(taken: Profile, name: str, path: str, by: tuple[Any, ...]) -> None:
+def write(taken: Profile, name: str, by: tuple[Any, ...], path: str) -> None:
     """The file that is wanted by the option of this name."""
     made = {"folded": lambda: taken.folded(by), "svg": lambda: taken.svg(by), "perfetto": taken.perfetto,
             "firefox": taken.firefox}
