@@ -332,24 +332,27 @@ class ObservationOfMachine(ABC):
         return trace
 
     def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
-                 satp: int | None = None) -> Coverage:
+                 satp: int | None = None, symbols: Naming | Sequence[Naming] = ()) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
 
         - where: virtual addresses of the blocks that count, by their first instruction: one, a range, or the name of a
           function.
+        - symbols: who knows functions, as of `profile`.
 
         Other parameters: see `on_execute`.
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
         from vm.coverage.code import Pages
         from vm.coverage.coverage import Coverage
+        from vm.profiling.names import LinuxNames, Names, all_sources
 
+        names = Names(all_sources(symbols, self.program, LinuxNames(lambda: self._linux)))
         self._refuse_but_in_hooks("coverage")
         recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
                                   scope_of(privilege, asid, satp))
-        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
-                        self._refuse_if_in_use)
+        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, names, self.isa.extensions,
+                        recorder, self._refuse_if_in_use)
 
     def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None) -> EdgeMap:
@@ -379,6 +382,7 @@ class ObservationOfMachine(ABC):
           where it waits. With a real clock that is when the slice ends that is running.
         - symbols: ELF files beside the one that was loaded, where they were linked, or (file, by how much it was
           moved); or what knows names otherwise, by a method `name_of(address)`, which returns one or None. Also a list.
+          Last comes a Linux, once it was looked at, as by `machine.linux.symbols`; also after the run.
         - call_frames: use the call frame information (.debug_frame, .eh_frame) of these files; elsewhere, and without,
           stacks are walked by frame pointers (-fno-omit-frame-pointer).
         - depth: how many functions of a stack are kept, the innermost.
@@ -386,13 +390,14 @@ class ObservationOfMachine(ABC):
         Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
         profile is taken, and LoadError for a file.
         """
+        from vm.profiling.names import LinuxNames
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
         self._refuse_but_in_hooks("profile")
         watched = Watched(self._native, self._scheduler, self.clock, self.harts)
-        profile = start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
-                                depth)
+        profile = start_profile(self._runner, watched, self.memory, self.program, LinuxNames(lambda: self._linux),
+                                every, seconds, symbols, call_frames, depth)
         if self._runner.thread is not None:
             self.events.interrupt()             # a hook has begun it: the slice at hand knows of no sampler
         return profile

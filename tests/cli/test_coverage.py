@@ -89,3 +89,12 @@ def test_dash_is_standard_output(option, tmp_path):
 def test_two_files_are_not_standard_output():
     result = run(program(), "--drcov", "-", "--lcov", "-")
     assert result.returncode == USAGE and "--drcov and --lcov: one of them can be standard output" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("coverage", "--functions"), ("profile", "--every=97")])
+def test_no_linux_to_find(command):
+    """What was counted is there all the same."""
+    result = subprocess.run([*COMMAND, *command, program(), "--linux", "--memory", "2M"], capture_output=True,
+                            timeout=60, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert result.returncode == 1 and "main" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("vm: ") and "Linux" in result.stderr.splitlines()[-1]
