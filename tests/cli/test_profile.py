@@ -94,3 +94,15 @@ def test_dash_is_standard_output(option, tmp_path):
     assert run(*options, f"--{option}", tmp_path / "file.png").returncode == 0
     result = run(*options, f"--{option}", "-", text=False)
     assert result.stdout == (tmp_path / "file.png").read_bytes() and result.stderr == b""
+
+
+@pytest.mark.parametrize("command", ["profile", "coverage", "trace"])
+def test_the_demo_is_a_guest(command, tmp_path):
+    result = run(command, "demo", "--max-instructions", 1000, "--quiet")
+    assert result.returncode == 124, result.stderr
+
+
+def test_a_file_called_demo_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").write_bytes(b"\x7fELF")
+    assert_fails_with_one_line(run("profile", "demo", text=False))

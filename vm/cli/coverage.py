@@ -23,7 +23,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE|debian|demo]", required=False)
 @click.option("--drcov", type=click.Path(dir_okay=False), metavar="FILE",
               help="Write the blocks, for Lighthouse and others: drcov, version 2.")
 @click.option("--lcov", type=click.Path(dir_okay=False), metavar="FILE",

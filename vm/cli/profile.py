@@ -33,7 +33,7 @@ def output(name: str, text: str) -> Any:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE|debian|demo]", required=False)
 @click.option("--every", type=click.IntRange(min=1), metavar="STEPS",
               help="From one sample to the next.  [default: 100003]")
 @click.option("--seconds", type=click.FloatRange(min=1e-9), metavar="SECONDS",

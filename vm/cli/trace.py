@@ -26,7 +26,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE|debian|demo]", required=False)
 @click.option("--kind", type=click.Choice(KINDS), default="instructions", show_default=True, help="What is recorded.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), metavar="FILE",
               help="Where to; - is standard output.  [default: standard error]")
