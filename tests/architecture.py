@@ -40,7 +40,9 @@ PYTHON = (
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
-    ("gdb", "trace", "coverage", "profiling", "linux"),
+    ("linux",),
+    ("profiling",),
+    ("gdb", "trace", "coverage"),
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names

@@ -102,7 +102,9 @@ def test_exception_of_a_consumer_comes_out_of_the_run(guest):
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"kind": "dreams"}, "kind='dreams': it is 'instructions' or"),
-    ({"capacity": 5}, "capacity=5: from 128 to"),
+    ({"capacity": 5}, "capacity=5: from 128 to 1,099,511,627,776 records"),
+    ({"limit": 0}, "limit=0: at least one record"),
+    ({"limit": 5, "when_full": "drop-oldest"}, "limit= and when_full='drop-oldest': such a trace lets the run go on"),
     ({"when_full": "cry"}, "when_full='cry': it is"),
     ({"consumer": print, "when_full": "drop-oldest"}, "a trace into a file has all of it"),
     ({"consumer": print, "file": "x"}, "records go to one of them"),
@@ -180,3 +182,35 @@ def test_a_machine_that_is_closed_leaves_what_it_has_recorded(guest, tmp_path):
     file.stop()
     trace.stop()
     assert np.array_equal(np.load(tmp_path / "trace.npy"), trace.array) and len(trace) == 10
+
+
+@pytest.mark.parametrize("kind", ["instructions", "blocks", "branches", "memory"])
+@pytest.mark.parametrize("limit", [1, 10, 5_000])
+@pytest.mark.parametrize("given", [False, True])
+def test_limit_stops_behind_the_instruction_of_that_record(guest, kind, limit, given):
+    """Also where the buffer is full many times before."""
+    g, rows = endless(guest), []
+    per_loop = {"instructions": 3, "blocks": 1, "branches": 1, "memory": 1}[kind]
+    consumer = (lambda records: rows.extend(records.tolist())) if given else None
+    trace = g.machine.trace(kind, capacity=1024 if given else 8192, limit=limit, consumer=consumer)
+    assert g.run(20_000).reason is StopReason.TRACE_FULL
+    assert len(trace) == limit and trace.dropped == 0
+    assert abs(g.machine.steps - limit * 3 // per_loop) <= 3
+    assert g.run(10).reason is StopReason.TRACE_FULL
+
+
+def test_all_records_of_an_instruction_are_there(guest):
+    """amocas.q is two accesses of 8 bytes."""
+    g = guest(".option norvc\n.word 0x2ca1402f\nspin: j spin", isa="rv64imac_zacas")     # amocas.q zero, a0, (sp)
+    g["sp"] = g.address("spin") + 0x1000 & -16
+    trace = g.machine.trace("memory", limit=1)
+    assert g.run(100).reason is StopReason.TRACE_FULL
+    assert trace.array["step"].tolist() == [0, 0]
+
+
+def test_a_store_that_fails_is_no_record_of_the_limit(guest):
+    g = guest("sc.d t0, a0, (sp)\nstore: sd a0, 0(sp)\nspin: j spin")
+    g["sp"] = g.address("spin") + 0x1000 & -16
+    trace = g.machine.trace("memory", limit=1)
+    assert g.run(100).reason is StopReason.TRACE_FULL
+    assert trace.array["pc"].tolist() == [g.address("store")] and g.machine.steps == 2

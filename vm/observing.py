@@ -312,8 +312,8 @@ class ObservationOfMachine(ABC):
 
     def trace(self, kind: Kind, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
               satp: int | None = None, page_table: int | None = None, capacity: int = 1 << 20,
-              when_full: WhenFull = "stop", file: str | PathLike[str] | None = None, consumer: Consumer | None = None
-              ) -> Trace:
+              limit: int | None = None, when_full: WhenFull = "stop", file: str | PathLike[str] | None = None,
+              consumer: Consumer | None = None) -> Trace:
         """Record what happens from now on, until `stop()` of the `Trace`, or to the end of a `with` block.
 
         The engines write it into a buffer that `Trace.array` shows as a NumPy array; no Python is called.
@@ -323,6 +323,8 @@ class ObservationOfMachine(ABC):
         - privilege, asid, satp, page_table: see `on_execute`.
         - capacity: of the buffer, in records. when_full: "stop", and `run` returns with reason `trace-full` before
           anything is lost; or "drop-oldest".
+        - limit: stop so right behind the instruction of this record, the first of which is 1. All records of that
+          instruction are there.
         - file: a NumPy file (.npy) that gets all of it, also if that is more than fits into memory; it is whole after
           `stop`.
         - consumer: is called with the records, as an array that is only good in the call, each time there is no room
@@ -334,29 +336,33 @@ class ObservationOfMachine(ABC):
 
         self._refuse_but_in_hooks("trace")
         trace = Trace(self._native, kind, self._code_at(where), scope_of(privilege, asid, satp, page_table), capacity,
-                      when_full, file, consumer, self._refuse_if_in_use, self._end_trace)
+                      limit, when_full, file, consumer, self._refuse_if_in_use, self._end_trace)
         self._runner.traces.append(trace)
         return trace
 
     def coverage(self, *, where: Where | None = None, privilege: Mode | None = None, asid: int | None = None,
-                 satp: int | None = None, page_table: int | None = None) -> Coverage:
+                 satp: int | None = None, page_table: int | None = None,
+                 symbols: Naming | Sequence[Naming] = ()) -> Coverage:
         """Count from now on which blocks of code are executed, until `stop()` of the `Coverage`, or to the end of a
         `with` block.
 
         - where: virtual addresses of the blocks that count, by their first instruction: one, a range, or the name of a
           function.
+        - symbols: who knows functions, as of `profile`.
 
         Other parameters: see `on_execute`.
         While it is on, code is translated anew, and runs slower. Raises ConfigurationError.
         """
         from vm.coverage.code import Pages
         from vm.coverage.coverage import Coverage
+        from vm.profiling.names import LinuxNames, Names, all_sources
 
+        names = Names(all_sources(symbols, self.program, LinuxNames(lambda: self._linux)))
         self._refuse_but_in_hooks("coverage")
         recorder = start_recorder("coverage", self._native, "visits", self._code_at(where),
                                   scope_of(privilege, asid, satp, page_table))
-        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, self.isa.extensions, recorder,
-                        self._refuse_if_in_use)
+        return Coverage(Counter(), partial(Pages, self.harts, self.memory), self.program, names, self.isa.extensions,
+                        recorder, self._refuse_if_in_use)
 
     def edge_map(self, bits: int = 16, *, where: Where | None = None, privilege: Mode | None = None,
                  asid: int | None = None, satp: int | None = None, page_table: int | None = None) -> EdgeMap:
@@ -386,6 +392,7 @@ class ObservationOfMachine(ABC):
           where it waits. With a real clock that is when the slice ends that is running.
         - symbols: ELF files beside the one that was loaded, where they were linked, or (file, by how much it was
           moved); or what knows names otherwise, by a method `name_of(address)`, which returns one or None. Also a list.
+          Last comes a Linux, once it was looked at, as by `machine.linux.symbols`; also after the run.
         - call_frames: use the call frame information (.debug_frame, .eh_frame) of these files; elsewhere, and without,
           stacks are walked by frame pointers (-fno-omit-frame-pointer).
         - depth: how many functions of a stack are kept, the innermost.
@@ -393,13 +400,14 @@ class ObservationOfMachine(ABC):
         Ends with `stop()` of what this returns, or with its `with` block. Raises ConfigurationError, also while another
         profile is taken, and LoadError for a file.
         """
+        from vm.profiling.names import LinuxNames
         from vm.profiling.sampling import Watched
         from vm.profiling.starting import start_profile
 
         self._refuse_but_in_hooks("profile")
         watched = Watched(self._native, self._scheduler, self.clock, self.harts)
-        profile = start_profile(self._runner, watched, self.memory, self.program, every, seconds, symbols, call_frames,
-                                depth)
+        profile = start_profile(self._runner, watched, self.memory, self.program, LinuxNames(lambda: self._linux),
+                                every, seconds, symbols, call_frames, depth)
         if self._runner.thread is not None:
             self.events.interrupt()             # a hook has begun it: the slice at hand knows of no sampler
         return profile

@@ -48,6 +48,12 @@ class Fillable(Protocol):
     @property
     def is_full(self) -> bool: ...
 
+    @property
+    def nears_limit(self) -> bool:
+        """Whether the instruction that comes next is to be a slice: behind it `reaches_limit` says if the run ends."""
+
+    def reaches_limit(self) -> bool: ...
+
     def make_room(self) -> bool:
         """Let what is recorded go where it is to go; False where that cannot be."""
 
@@ -238,7 +244,8 @@ class Runner(Stateful):
                 last_step, stop_ns = min(last_step, due[0]), min(stop_ns, due[1])
             moved = self._moved
             slices: Slices = self._scheduler if self.sampler is None else self.sampler
-            code, number = slices.run(min(last_step - self.steps, most), stop_ns, host_ns)
+            near = [trace for trace in self.traces if trace.nears_limit]
+            code, number = slices.run(min(last_step - self.steps, 1 if near else most), stop_ns, host_ns)
             if not self._machine.usable:
                 raise unusable(self._machine)
             if self._moved != moved:
@@ -249,6 +256,8 @@ class Runner(Stateful):
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none
                 return reason, number, None
+            if any([trace.reaches_limit() for trace in near]):
+                return StopReason.TRACE_FULL, number, None
             self.between_slices = True
             if self._requested is not None:
                 reason, exit_code = self._requested

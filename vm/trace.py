@@ -67,7 +67,7 @@ class Trace:
     """
 
     def __init__(self, native: NativeMachine, kind: Kind, addresses: range, scope: Scope, capacity: int,
-                 when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
+                 limit: int | None, when_full: WhenFull, file: str | PathLike[str] | None, consumer: Consumer | None,
                  refuse: Callable[[str], None], ended: Callable[[Trace], None]):
         """As `Machine.trace` has it. Raises ConfigurationError; OSError where the file cannot be written.
 
@@ -85,7 +85,13 @@ class Trace:
         capacity = whole_number("capacity", capacity)
         if not LEAST_CAPACITY <= capacity <= MOST_CAPACITY:
             raise ConfigurationError(f"capacity={capacity}: from {LEAST_CAPACITY} to {MOST_CAPACITY:,} records")
+        if limit is not None and whole_number("limit", limit) < 1:
+            raise ConfigurationError(f"limit={limit}: at least one record")
+        if limit is not None and when_full != "stop":
+            raise ConfigurationError(f"limit= and when_full={when_full!r}: such a trace lets the run go on")
         self.kind = kind
+        self._limit = limit
+        self.nears_limit = False            # the run looks behind each instruction
         self.file = None if file is None else Path(file)
         self._dtype = DTYPES[kind]
         self._capacity = capacity
@@ -97,6 +103,7 @@ class Trace:
         self._stream: FileIO | None = None
         self._native = start_recorder("trace", native, kind, addresses, scope, capacity=capacity,
                                       ring=when_full == "drop-oldest")
+        self._native.limit_to(self._left())
         if self.file is not None:
             try:
                 self._stream = FileIO(self.file, "wb")
@@ -134,13 +141,14 @@ class Trace:
 
     @property
     def is_full(self) -> bool:
-        """Whether runs stop because there is no room for more: `clear` makes some."""
+        """Whether runs stop because there is no room for more, or as many as `limit=` says: `clear` makes room."""
         return self._native.full
 
     def clear(self) -> None:
         """Forget what is recorded, but what is in a file. Raises MachineBusy while the machine runs."""
         self._refuse("clear")
         self._native.clear()
+        self._native.limit_to(self._left())
 
     def stop(self) -> None:
         """Record no more; what is recorded stays. Twice is harmless: it tries again to write what it could not.
@@ -150,7 +158,7 @@ class Trace:
         self._refuse("stop")
         self._native.stop()
         self._ended(self)
-        self.make_room()
+        self._give()
         if self._stream is not None:
             self._write(0, npy_header(self._dtype, self._written))
             self._stream.close()
@@ -162,10 +170,37 @@ class Trace:
         Raises MachineBusy while the machine runs, but in a hook.
         """
         self._refuse("flush")
-        return self.make_room()
+        return self._give()
 
     def make_room(self) -> bool:
-        """As `flush`, for the run itself, between two slices."""
+        """As `flush`, for the run itself, between two slices; where it needs none, the next instruction is a slice."""
+        if self._limit is None or self._giving:
+            return self._give()
+        left = self._limit - self._written
+        if left <= 0:
+            return False
+        if left > self._capacity - FULL_WITH_ROOM_FOR:
+            return self._give()
+        if self._native.count < left:
+            self.nears_limit = True
+            self._native.limit_to(self._capacity)
+            return True
+        if self._stream is not None or self._consumer is not None:
+            self._give()
+        return False
+
+    def reaches_limit(self) -> bool:
+        """Whether `limit=` ends the run here, behind an instruction that was a slice since it was near."""
+        self.nears_limit = False
+        self._native.limit_to(self._left())
+        return self._native.full and not self.make_room()
+
+    def _left(self) -> int:
+        """How many records the buffer is to take: it refuses more than it can."""
+        return self._capacity if self._limit is None else min(max(self._limit - self._written, 0), self._capacity)
+
+    def _give(self) -> bool:
+        """To the file or the consumer."""
         if (self._stream is None and self._consumer is None) or self._giving:
             return False                    # a consumer has called what leads here
         records = self.array
@@ -178,6 +213,7 @@ class Trace:
             self._giving = False
         self._written += len(records)
         self._native.clear()
+        self._native.limit_to(self._left())
         return more
 
     def _write(self, place: int, data: bytes) -> None:

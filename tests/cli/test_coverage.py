@@ -75,3 +75,26 @@ def test_a_full_disk_is_named_and_takes_nothing_else_along(tmp_path):
     result = run(program(), "--drcov", "/dev/full", "--lcov", tmp_path / "lcov", "--memory", "2M")
     assert result.returncode == 1 and result.stderr.splitlines()[-1] == "vm: /dev/full: No space left on device"
     assert "17 blocks" in result.stderr and (tmp_path / "lcov").stat().st_size
+
+
+@pytest.mark.parametrize("option", ["--drcov", "--lcov"])
+def test_dash_is_standard_output(option, tmp_path):
+    options = program(), "--quiet", "--memory", "2M"
+    assert run(*options, option, tmp_path / "file").returncode == 0
+    result = subprocess.run([*COMMAND, "coverage", *map(str, options), option, "-"], capture_output=True, timeout=60,
+                            stdin=subprocess.DEVNULL, check=False, cwd=tmp_path)
+    assert result.stdout == (tmp_path / "file").read_bytes() and not (tmp_path / "-").exists()
+
+
+def test_two_files_are_not_standard_output():
+    result = run(program(), "--drcov", "-", "--lcov", "-")
+    assert result.returncode == USAGE and "--drcov and --lcov: one of them can be standard output" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("coverage", "--functions"), ("profile", "--every=97")])
+def test_no_linux_to_find(command):
+    """What was counted is there all the same."""
+    result = subprocess.run([*COMMAND, *command, program(), "--linux", "--memory", "2M"], capture_output=True,
+                            timeout=60, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert result.returncode == 1 and "main" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("vm: ") and "Linux" in result.stderr.splitlines()[-1]

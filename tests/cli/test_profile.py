@@ -86,3 +86,23 @@ def test_a_kind_of_picture_that_there_is_not_is_refused_before_the_run(tmp_path)
     result = run("profile", program(FRAME_POINTERS), "--png", tmp_path / "x.xyz", "--memory", "2M")
     assert result.returncode == USAGE and "x.xyz: its name says what kind of picture" in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("option", ["folded", "svg", "png", "perfetto", "firefox"])
+def test_dash_is_standard_output(option, tmp_path):
+    options = "profile", program(FRAME_POINTERS), "--every", 97, "--memory", "2M", "--quiet"
+    assert run(*options, f"--{option}", tmp_path / "file.png").returncode == 0
+    result = run(*options, f"--{option}", "-", text=False)
+    assert result.stdout == (tmp_path / "file.png").read_bytes() and result.stderr == b""
+
+
+@pytest.mark.parametrize("command", ["profile", "coverage", "trace"])
+def test_the_demo_is_a_guest(command, tmp_path):
+    result = run(command, "demo", "--max-instructions", 1000, "--quiet")
+    assert result.returncode == 124, result.stderr
+
+
+def test_a_file_called_demo_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").write_bytes(b"\x7fELF")
+    assert_fails_with_one_line(run("profile", "demo", text=False))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import vm
+from tests.assembler import assemble_elf
 from tests.cli.conftest import COMMAND
 from tests.conformance import spike
 from tests.conformance.test_directed import WHOLE, directed
@@ -45,7 +46,40 @@ def test_limit_ends_the_run(guest, limit):
     lines = result.stderr.splitlines()
     assert result.returncode == 0 and len(lines) == limit + 1
     assert lines[0].startswith("pc=0x80000000 step=0 ") and f"step={limit - 1} " in lines[-2]
-    assert lines[-1].endswith("the trace is full")
+    assert lines[-1].endswith("the trace has as many records as --limit says")
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("traps", 1), ("mmio", 3)])
+def test_limit_ends_a_run_that_goes_on_for_ever(kind, limit):
+    """It traps once, has printed a letter by then, prints two more, and spins."""
+    elf = assemble_elf("""
+    la   t0, handler
+    csrw mtvec, t0
+    li   a0, 0x10000000
+    li   a1, 'A'
+    sb   a1, 0(a0)
+    ecall
+handler:
+    sb   a1, 0(a0)
+    sb   a1, 0(a0)
+1:  sb   a1, 0(a0)
+    j    1b
+""")
+    result = run(elf, "--kind", kind, "--limit", limit)
+    assert result.returncode == 0
+    assert sum(line.startswith("pc=") for line in result.stderr.splitlines()) == limit
+    assert result.stdout == "A" * limit
+
+
+def test_dash_is_standard_output(guest, tmp_path):
+    options = guest("loop"), "--max-instructions", 10, "--memory", "2M", "--quiet"
+    errors = run(*options).stderr
+    assert errors.count("pc=") == 10
+    result = subprocess.run([*COMMAND, "trace", *map(str, options), "-o", "-"], capture_output=True, text=True,
+                            timeout=60, stdin=subprocess.DEVNULL, check=False, cwd=tmp_path)
+    assert (result.stdout, result.stderr, list(tmp_path.iterdir())) == (errors, "", [])
+    result = run(*options, "-o", "-", "--format", "npy")
+    assert result.returncode == USAGE and "needs --output FILE" in result.stderr
 
 
 def test_function_alone(guest):

@@ -9,6 +9,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 import vm
+from tests.assembler import FLAGS as ASSEMBLER_FLAGS
 from tests.assembler import compile_elf
 from tests.coverage.programs import FLAGS, SCRIPT, START, program
 from vm.coverage.lcov import Executed, Function, Source, described
@@ -184,3 +185,68 @@ def test_names_that_are_no_text_can_be_printed(tmp_path):
         with machine.coverage() as coverage:
             machine.run()
     assert "tw?ce" in str(coverage).encode().decode() and "tw?ce" in coverage._repr_html_().encode().decode()
+
+
+SPIN = """
+    li   t0, 8 << 60 | 0x80100
+    csrw satp, t0           # which machine mode does not use
+    li   a0, 100
+1:  addi a0, a0, -1
+    bnez a0, 1b
+    la   t0, later
+    jr   t0
+.balign 64
+later:
+    li   a0, 100
+2:  addi a0, a0, -1
+    bnez a0, 2b
+    li   t0, 0x100000
+    li   t1, 0x5555
+    sw   t1, 0(t0)
+3:  j    3b
+"""
+
+
+def taken_together(**options):
+    """Coverage and profile of a program without symbols, its machine, and the name of its file."""
+    file = compile_elf((("spin.S", f".globl _start\n_start:\n{SPIN}"),), (*ASSEMBLER_FLAGS, "-s"))
+    machine = vm.Machine(memory="2M")
+    machine.load(file)
+    with machine.coverage(**options) as coverage, machine.profile(1, **options) as profile:
+        machine.run()
+    return coverage, profile, machine, file
+
+
+def test_who_knows_no_names_says_so():
+    coverage, profile, machine, file = taken_together()
+    with machine:
+        for text in (str(coverage), str(profile)):
+            assert f"no symbols: {file} is stripped; " in text
+        assert "no symbols" not in coverage.table(0)
+
+
+def test_symbols_beside_the_program():
+    named = compile_elf((("spin.S", f".globl _start\n_start:\n{SPIN}"),), ASSEMBLER_FLAGS)
+    coverage, profile, machine, _ = taken_together(symbols=named)
+    with machine, vm.Machine(memory="2M") as other:
+        other.load(named)
+        with other.coverage() as expected:
+            other.run()
+        assert coverage.functions() == expected.functions() and coverage.functions()[0].calls
+        assert "no symbols" not in str(coverage) and "later" in str(profile)
+    both = coverage | coverage
+    assert [line.instructions for line in both.functions()] == [2 * line.instructions for line in expected.functions()]
+
+
+def test_a_linux_that_is_looked_at_later_knows_names():
+    """Where a function begins, too; and processes."""
+    coverage, profile, machine, _ = taken_together()
+    task = SimpleNamespace(pid=7, name="sh", page_table=0x8010_0000)
+    with machine:
+        assert coverage.functions() == [] and "satp 0x8000000000080100;" in profile.folded("process")
+        machine._linux = SimpleNamespace(found=True, find=lambda address: ("spin", address - 0x8000_0000),
+                                         processes=lambda: [task])
+        (line,) = coverage.functions()
+        assert (line.name, line.address, line.calls) == ("spin", 0x8000_0000, 1)
+        assert {text.rpartition(" ")[0] for text in profile.folded("process").splitlines()} == {
+            "7 sh;spin", "no paging;spin"}

@@ -68,6 +68,10 @@ def test_tree_adds_up(profile):
 def test_flame_graph(profile):
     """Each call is a box on its caller's, as wide as its share; its numbers are in a title."""
     root = ElementTree.fromstring(profile.svg(by=("hart",)))
+    size = tuple(float(root.get(name)) for name in ("width", "height"))
+    assert tuple(map(float, root.get("viewBox").split())) == (0, 0, *size)
+    for element in root.iter():                     # SVG 1.1 alone, which converters know: no CSS
+        assert "style" not in element.attrib and "hsl" not in element.get("fill", "")
     assert root.tag == f"{SVG}svg" and "script" not in profile.svg() and "href" not in profile.svg()
     boxes = {}
     for group in root.iter(f"{SVG}g"):
@@ -186,7 +190,7 @@ def test_nothing_was_seen(empty):
 
 def test_notebook(profile):
     assert profile._repr_svg_() == profile.svg()
-    assert profile._repr_html_().startswith("<svg ") and "with calls" in profile._repr_html_()
+    assert "<svg " in profile._repr_html_() and "with calls" in profile._repr_html_()
     assert repr(profile).startswith("<Profile: ")
 
 

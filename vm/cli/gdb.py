@@ -17,7 +17,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE|debian|demo]", required=False)
 @click.option("--at", "where", metavar="PORT|PATH|stdio", default="1234", show_default=True,
               help="Where GDB comes: a port of this computer, HOST:PORT, ./PATH for a socket, or stdio.")
 @click.option("--history", is_flag=True, help="Keep a history from the start, for reverse-continue and others.")

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.boot import given_beside
+from vm.cli.boot import given_beside, installer
 from vm.cli.options import Address, Command, build_machine, machine_options
 
 if TYPE_CHECKING:
     from vm.machine import Machine
 
 OF_A_KERNEL = ("initrd", "append", "firmware")
+DEBIAN, DEMO = "debian", "demo"         # as FILE, where there is none: the guests of `vm boot debian` and `vm demo`
 
 
 def guest_options(command: Command) -> Command:
@@ -37,7 +39,8 @@ def refuse_other_than_one(file: str | None, kernel: str | None) -> None:
     context = click.get_current_context()
     if (file is None) == (kernel is None):
         raise click.UsageError("say either FILE or --kernel FILE", context)
-    if kernel is None and (others := given_among(OF_A_KERNEL)):
+    of_its_own = tuple(name for name in OF_A_KERNEL if file != DEBIAN or name == "initrd")
+    if kernel is None and (others := given_among(of_its_own)):
         raise click.UsageError(f"{', '.join(others)}: goes with --kernel", context)
 
 
@@ -59,7 +62,12 @@ def machine_of(file: str | None, *, kernel: str | None, initrd: str | None, appe
         return machine_from(file, engine, disks)
     machine = build_machine(disks, engine=engine, **board)
     try:
-        if kernel is None:
+        if file == DEBIAN and not Path(file).exists():
+            kernel, initrd, append = installer(None, append)
+        if file == DEMO and not Path(file).exists():
+            with as_file(files("vm.guests.demo") / "demo.elf") as path:
+                machine.load(path, address=address)
+        elif kernel is None:
             assert file is not None
             machine.load(file, address=address)
         else:

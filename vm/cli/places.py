@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import re
+import sys
+from collections.abc import Callable
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
     from vm.loaders import Program
 
+STANDARD_OUTPUT = "-"               # as the path of a file to write
+STDOUT = 1
 ADDRESSES = re.compile(r"(0x[0-9a-fA-F]+|\d+)-(0x[0-9a-fA-F]+|\d+)")
 
 
@@ -37,8 +42,12 @@ def place_in(program: Program | None, text: str | None) -> range | str | None:
 
 def refuse_unwritable(**paths: str | None) -> None:
     """Raises UsageError now: at the end what is to be written would be lost. Paths by the names of their options."""
+    to_stdout = [f"--{name}" for name, path in paths.items() if path == STANDARD_OUTPUT]
+    if len(to_stdout) > 1:
+        raise click.UsageError(f"{' and '.join(to_stdout)}: one of them can be standard output",
+                               click.get_current_context())
     for name, path in paths.items():
-        if not path:
+        if not path or path == STANDARD_OUTPUT:
             continue
         folder = os.path.dirname(path) or "."
         there = os.path.exists(path)        # also a device like /dev/null, in a folder where no file can be made
@@ -51,10 +60,23 @@ class NamedFile(io.FileIO):
     """A file to write, whose errors name it."""
 
     def write(self, data: Buffer) -> int:
-        with naming(self.name):
+        with naming("standard output" if self.name == STDOUT else self.name):
             return super().write(data)
 
 
 def open_to_write(path: str) -> io.BufferedWriter:
+    if path == STANDARD_OUTPUT:
+        return io.BufferedWriter(NamedFile(STDOUT, "w", closefd=False))
     with naming(path):
         return io.BufferedWriter(NamedFile(path, "w"))
+
+
+def write_output(path: str, write: Callable[[str], None], kind: str) -> None:
+    """Let `write` write a file; or another, whose name ends in its kind, and that to standard output."""
+    if path != STANDARD_OUTPUT:
+        write(path)
+        return
+    with NamedTemporaryFile(suffix=f".{kind}") as file:
+        write(file.name)
+        sys.stdout.buffer.write(file.read())
+        sys.stdout.buffer.flush()

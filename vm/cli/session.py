@@ -83,7 +83,7 @@ def conclusion(machine: Machine, stop: Stop) -> tuple[int, str]:
         case StopReason.TIMEOUT:
             return NOT_DONE, "not done within --timeout"
         case StopReason.TRACE_FULL:
-            return 0, "the trace is full"
+            return 0, "the trace has as many records as --limit says"
         case StopReason.REPLAYED:
             return 0, "the log ends here"
         case StopReason.IDLE:

@@ -11,7 +11,7 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import open_to_write, place_in, refuse_unwritable
+from vm.cli.places import STANDARD_OUTPUT, open_to_write, place_in, refuse_unwritable
 from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("file", metavar="[FILE]", required=False)
+@click.argument("file", metavar="[FILE|debian|demo]", required=False)
 @click.option("--kind", type=click.Choice(KINDS), default="instructions", show_default=True, help="What is recorded.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False), metavar="FILE",
-              help="Where to.  [default: standard error]")
+              help="Where to; - is standard output.  [default: standard error]")
 @click.option("--format", "form", type=click.Choice(["npy", "text", "spike"]),
               help="A NumPy file, a line for each record, or as Spike's --log-commits.  [default: npy for FILE.npy, or "
                    "text]")
@@ -52,7 +52,7 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
     fflags and mstatus, the values that atomics wrote to memory, and what cbo.zero and amocas.q do there.
     """
     form = form or ("npy" if output and output.endswith(".npy") else "text")
-    if form == "npy" and output is None:
+    if form == "npy" and output in (None, STANDARD_OUTPUT):
         raise click.UsageError("--format npy needs --output FILE", click.get_current_context())
     if form == "spike" and kind != "instructions":
         raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", click.get_current_context())

@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
-from vm.trace import DTYPES, LEAST_CAPACITY, npy_header, shown
-from vm_native.execution.native_recorder import FULL_WITH_ROOM_FOR, NO_REGISTER, WRITTEN
+from vm.trace import DTYPES, npy_header, shown
+from vm_native.execution.native_recorder import NO_REGISTER, WRITTEN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,38 +36,31 @@ def uninterrupted() -> Iterator[None]:
 
 
 class Writer(ABC):
-    """Writes the records of a trace to a stream, of which there are `limit` at most."""
+    """Writes the records of a trace to a stream; the run ends with the one whose number is `limit`."""
 
     def __init__(self, stream: Any, kind: Kind, limit: int | None):
         self._stream = stream
         self._kind: Kind = kind
-        self._left = limit
+        self._limit = limit
         self._given = 0                 # how many of the records at hand are written: an interrupt lets them come again
         self.count = 0
 
     @contextmanager
     def traces(self, machine: Machine, scope: dict[str, Any]) -> Iterator[None]:
         """Inside, what the machine does is written."""
-        with machine.trace(self._kind, capacity=self._capacity(), consumer=self._take, **scope):
+        with machine.trace(self._kind, capacity=CHUNK, limit=self._limit, consumer=self._take, **scope):
             yield
 
-    def _capacity(self) -> int:
-        """The buffer is full as soon as there are enough."""
-        return CHUNK if self._left is None else max(LEAST_CAPACITY, min(CHUNK, self._left + FULL_WITH_ROOM_FOR))
-
-    def _take(self, records: NDArray[Any]) -> bool:
+    def _take(self, records: NDArray[Any]) -> None:
         records = records[self._given:]
-        while len(records) and self._left != 0:
-            piece = records[:PIECE if self._left is None else min(PIECE, self._left)]
+        while len(records):
+            piece = records[:PIECE]
             with uninterrupted() if self._stream.seekable() else nullcontext():     # a pipe may take for ever
                 self.write(piece)
                 self.count += len(piece)
                 self._given += len(piece)
-                if self._left is not None:
-                    self._left -= len(piece)
             records = records[len(piece):]
         self._given = 0
-        return self._left != 0
 
     @abstractmethod
     def write(self, records: NDArray[Any]) -> None: ...

@@ -13,7 +13,8 @@ import numpy as np
 from vm.coverage.code import Code, Pages
 from vm.display import html_table, printable
 from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
-from vm.loaders import Program, Symbols
+from vm.loaders import Program
+from vm.profiling.names import Names, no_symbols
 from vm_native.execution.native_recorder import NO_ADDRESS, SOURCE_TRAPPED, NativeRecorder
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ class Coverage:
     before, blocks and edges are still there, and what needs the code raises MachineUnusable.
     """
 
-    def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None,
+    def __init__(self, visits: Counter[Visit], pages: Callable[[], Pages], program: Program | None, names: Names,
                  extensions: Collection[str], recorder: NativeRecorder | None = None,
                  refuse: Callable[[str], None] = lambda what: None):
         """`visits` are counted in addition to those of the recorder; `refuse(what)` raises where that is at work."""
         self._counted = visits
         self._pages = pages
         self._program = program
+        self._names = names
         self._extensions = extensions
         self._recorder = recorder
         self._refuse = refuse
@@ -100,7 +102,7 @@ class Coverage:
             return NotImplemented
         kept = other._kept() | self._kept()
         return Coverage(self._visits() + other._visits(), partial(Pages, kept=kept), self._program or other._program,
-                        {*self._extensions, *other._extensions})
+                        Names([*self._names.sources, *other._names.sources]), {*self._extensions, *other._extensions})
 
     # --- Counts ------------------------------------------------------------------------------------------------------
 
@@ -177,13 +179,15 @@ class Coverage:
     def functions(self) -> list[FunctionCount]:
         """Those in which something was executed, that with most of it first. What has no symbol is not there."""
         found: dict[str, list[int]] = {}
-        symbols = Symbols() if self._program is None else self._program.symbols
-        for address, count in self._instructions().items():
-            place = symbols.find(address)
-            if place is None:
+        self._names.ask_again()
+        for address, count in sorted(self._instructions().items()):
+            name = self._names.function(address)
+            if name is None:
                 continue
-            name, offset = place
-            entry = found.setdefault(name, [address - offset, 0, 0])
+            if name not in found:               # who does not know where it begins: there, as far as it was executed
+                start = self._names.start(address)
+                found[name] = [address if start is None else start, 0, 0]
+            entry = found[name]
             entry[1] += count if address == entry[0] else 0
             entry[2] += count
         return sorted((FunctionCount(name, *entry) for name, entry in found.items()),
@@ -250,7 +254,9 @@ class Coverage:
         rows = (f"{line.calls:>14,}  {line.instructions:>16,}  {printable(line.name)}"
                 for line in self.functions()[:count])
         summary = f"{self._summary()}, {len(self._instructions()):,} instructions"
-        return "\n".join((summary, f"{'calls':>14}  {'instructions':>16}  function", *rows))
+        listed = (f"{'calls':>14}  {'instructions':>16}  function", *rows)       # which asks for the names
+        unknown = count != 0 and self._instructions() and not self._names.knows_any
+        return "\n".join((summary, *listed, *((no_symbols(self._program),) if unknown else ())))
 
     def __str__(self) -> str:
         return self.table()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vm.arguments import integer, refuse_other
-from vm.errors import GuestError, LinuxError
+from vm.errors import GuestError, LinuxError, MachineUnusable
 from vm.hart import Hart
 from vm.linux.kernel import Kernel, Known, Structure, find_kernel
 from vm.linux.mappings import Mapping, mappings
@@ -99,13 +99,19 @@ class LinuxGuest:
 
         None also where there is no Linux yet, or what it says of itself is damaged.
         """
+        found = self.find(address)
+        return None if found is None else found[0]
+
+    def find(self, address: int) -> tuple[str, int] | None:
+        """The same, and how many bytes behind its start. Of a closed machine, what was found of the kernel before."""
         if not address & KERNEL_HALF:
             return None
         try:
-            found = find_in_kernel(self._kernel(), address)
+            return find_in_kernel(self._kernel(), address)
         except GuestError:
             return None
-        return None if found is None else found[0]
+        except MachineUnusable:
+            return None if self._known is None else self._known.symbols.find(address)
 
     def read(self, address: int, size: int, task: Task | None = None) -> bytes:
         """Memory as a task has it mapped, or the kernel, whatever a hart does now. Raises PageFault and BusError."""

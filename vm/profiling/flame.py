@@ -7,6 +7,7 @@ the privilege, its shade the function. Where the mouse is on a box, the viewer s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from colorsys import hls_to_rgb
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 from zlib import crc32
@@ -55,6 +56,17 @@ def color(frame: Frame) -> tuple[int, int, int]:
     return hue + turn % HUE_RANGE - HUE_RANGE // 2, saturation, lightness + shade
 
 
+def rgb(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    """Red, green and blue, up to 1, of hue, saturation and lightness."""
+    hue, saturation, lightness = color
+    return hls_to_rgb(hue / 360, lightness / 100, saturation / 100)
+
+
+def written(color: tuple[int, int, int]) -> str:
+    """As every viewer reads it: hsl() is of CSS 3."""
+    return "#" + bytes(round(part * 255) for part in rgb(color)).hex()
+
+
 def clean(text: str) -> str:
     """As it may stand in XML 1.0."""
     return escape("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text))
@@ -70,7 +82,7 @@ def flame_graph(root: Node, unit: str, subtitle: str) -> str:
     kinds = [kind for kind in HUES if kind != "group" and any(box.node.frame.kind == kind for box in drawn)]
     return "\n".join((
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'font-family="monospace" font-size="11" style="max-width: 100%; height: auto">',
+        f'font-family="monospace" font-size="11">',
         "<title>Flame graph</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="{MARGIN}" y="22" font-size="15" font-family="sans-serif">Flame graph</text>',
@@ -87,13 +99,12 @@ def element(box: Box, scale: int, bottom: int, whole: int, unit: str) -> str:
     name = clean(node.frame.name)
     told = (f"{name} ({node.frame.kind})\n{node.weight:,} {unit}, {node.weight / whole:.2%}\n"
             f"own: {node.own:,} {unit}, {node.own / whole:.2%}")
-    hue, saturation, lightness = color(node.frame)
     text = ""
     if width >= ROOM_FOR_TEXT:
         shown = clean(shortened(node.frame.name, int((width - 4) / LETTER)))
         text = f'<text x="{x + 3:.2f}" y="{y + BASELINE}">{shown}</text>'
     return (f'<g><title>{told}</title><rect x="{x:.2f}" y="{y}" width="{width:.2f}" height="{ROW - 1}" rx="1" '
-            f'stroke="#ffffff" stroke-width="0.5" fill="hsl({hue}, {saturation}%, {lightness}%)"/>{text}</g>')
+            f'stroke="#ffffff" stroke-width="0.5" fill="{written(color(node.frame))}"/>{text}</g>')
 
 
 def shortened(name: str, letters: int) -> str:
@@ -103,6 +114,5 @@ def shortened(name: str, letters: int) -> str:
 def legend(kinds: list[str], height: int) -> Iterator[str]:
     for place, kind in enumerate(kinds):
         x, y = MARGIN + place * 110, height - 18
-        hue, saturation, lightness = HUES[kind]
-        yield (f'<rect x="{x}" y="{y}" width="11" height="11" fill="hsl({hue}, {saturation}%, {lightness}%)"/>'
+        yield (f'<rect x="{x}" y="{y}" width="11" height="11" fill="{written(HUES[kind])}"/>'
                f'<text x="{x + 16}" y="{y + 10}" font-family="sans-serif">{kind}</text>')

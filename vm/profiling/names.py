@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from vm.display import printable
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, GuestError, MachineUnusable
 from vm.loaders.common import Program, read_file
 from vm.loaders.elf import FILE_OVERHEAD, PT_LOAD, Elf, read_headers
 from vm.loaders.loaded import loaded_elf
@@ -15,6 +15,7 @@ from vm.loaders.symbols import Symbols
 from vm.profiling.cfi import CallFrames
 
 if TYPE_CHECKING:
+    from vm.linux import LinuxGuest
     from vm.loaders.common import Source
 
 
@@ -38,12 +39,16 @@ class SymbolTable:
         self._ranges = tuple(ranges)
 
     def name_of(self, address: int) -> str | None:
+        found = self.find(address)
+        return None if found is None else found[0]
+
+    def find(self, address: int) -> tuple[str, int] | None:
+        """The same, and how many bytes behind its start."""
         found = self._symbols.find(address)
         if found is None:
             return None
-        name, _ = found
-        known = any(address in places for places in self._ranges) or self._symbols[name].size
-        return name if known else None
+        known = any(address in places for places in self._ranges) or self._symbols[found[0]].size
+        return found if known else None
 
 
 class Binary:
@@ -55,25 +60,65 @@ class Binary:
         self._table = SymbolTable(elf.symbols(bias), (
             range(header.vaddr + bias, header.vaddr + header.memsz + bias) for header in elf.segments
             if header.type == PT_LOAD))
-        self.name_of = self._table.name_of
+        self.name_of, self.find = self._table.name_of, self._table.find
 
     def call_frames(self) -> CallFrames:
         return CallFrames(self.elf.file.name, self.elf.file.data, self._bias)
+
+
+class LinuxNames:
+    """The Linux of a machine, once it was looked at."""
+
+    def __init__(self, looked_at: Callable[[], LinuxGuest | None]):
+        self._looked_at = looked_at
+
+    def name_of(self, address: int) -> str | None:
+        found = self.find(address)
+        return None if found is None else found[0]
+
+    def find(self, address: int) -> tuple[str, int] | None:
+        """The same, and how many bytes behind its start."""
+        linux = self._looked_at()
+        return linux.find(address) if linux is not None and linux.found else None
+
+    def processes(self) -> dict[int, str]:
+        """Number and name of those that there are now, by the physical address of the page table."""
+        linux = self._looked_at()
+        if linux is None or not linux.found:
+            return {}
+        try:
+            tasks = linux.processes()
+        except (GuestError, MachineUnusable):       # it is gone: then a process is its page table
+            return {}
+        return {task.page_table: f"{task.pid} {printable(task.name)}" for task in tasks if task.page_table is not None}
 
 
 class Names:
     """Asks one after the other, and remembers what it was told."""
 
     def __init__(self, sources: Sequence[KnowsNames]):
-        self._sources = sources
+        self.sources = sources
         self._told: dict[int, str | None] = {}
 
     def function(self, address: int) -> str | None:
         """The name of the function that an address is in, if anybody knows."""
         if address not in self._told:
-            names = (told_by(source, address) for source in self._sources)
+            names = (told_by(source, address) for source in self.sources)
             self._told[address] = next((name for name in names if name), None)
         return self._told[address]
+
+    def start(self, address: int) -> int | None:
+        """Where the function begins that an address is in, if who knows its name knows that, too."""
+        for source in self.sources:
+            if told_by(source, address):
+                found = source.find(address) if isinstance(source, (Binary, SymbolTable, LinuxNames)) else None
+                return None if found is None else address - found[1]
+        return None
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether there was a name for anything that was asked for."""
+        return any(self._told.values())
 
     def ask_again(self) -> None:
         """For what nobody knew: a kernel may have come that knows its own."""
@@ -112,3 +157,20 @@ def source_of_program(program: Program) -> KnowsNames:
     if loaded is not None:
         return Binary(loaded.elf, loaded.bias)
     return SymbolTable(program.symbols, [range(segment.base, segment.end) for segment in program.segments])
+
+
+def all_sources(symbols: object, program: Program | None, linux: LinuxNames) -> list[KnowsNames]:
+    """What the user named, then the program, then a Linux. Raises ConfigurationError and LoadError."""
+    return [*named_sources(symbols), *(() if program is None else (source_of_program(program),)), linux]
+
+
+def no_symbols(program: Program | None) -> str:
+    """Why no function has a name, and what to do."""
+    if program is None:
+        why = "no program is loaded"
+    elif program.symbols:
+        why = f"{program.path} has none for what was executed"
+    else:
+        why = f"{program.path} is stripped" if loaded_elf(program) else f"{program.path} has none"
+    return (f"no symbols: {why}; symbols= or --symbols names a file that has some, machine.linux.symbols or --linux "
+            "finds those of a Linux")

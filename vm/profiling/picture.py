@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from colorsys import hls_to_rgb
 from typing import Any
 
 from vm.errors import ConfigurationError
-from vm.profiling.flame import boxes, color, shortened
+from vm.profiling.flame import boxes, color, rgb, shortened
 from vm.profiling.tree import Node
 from vm.whole_file import naming
 
@@ -48,9 +47,8 @@ def write_picture(root: Node, subtitle: str, path: str | os.PathLike[str]) -> No
     figure = figure_class(figsize=(INCHES, 0.8 + levels * INCHES_A_ROW), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     for box in drawn:
-        hue, saturation, lightness = color(box.node.frame)
         axes.add_patch(rectangle_class((box.left, box.level), box.width, 0.95, edgecolor="white", linewidth=0.3,
-                                       facecolor=hls_to_rgb(hue / 360, lightness / 100, saturation / 100)))
+                                       facecolor=rgb(color(box.node.frame))))
         letters = int(box.width * LETTERS)
         if letters >= 3:
             axes.text(box.left + 0.002, box.level + 0.45, shortened(box.node.frame.name, letters), fontsize=7,

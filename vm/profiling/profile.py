@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from vm.errors import ConfigurationError
+from vm.linux.paging import PPN_MASK
 from vm.privilege import Privilege
 from vm.profiling.moments import Moment
-from vm.profiling.names import Names
+from vm.profiling.names import LinuxNames, Names, no_symbols
 from vm.profiling.samples import Sample, Samples
 from vm.profiling.tree import Frame, Line, Node, Path, Weighted, call_tree, lines
+from vm.sizes import PAGE_SIZE
 
 if TYPE_CHECKING:
     import os
 
     from numpy.typing import NDArray
+
+    from vm.loaders.common import Program
 
 Group = Literal["hart", "process", "privilege"]
 By: TypeAlias = Group | Sequence[Group]
@@ -38,17 +42,21 @@ class Profile:
     - stacks: the different call stacks, which samples name by their numbers: tuples of virtual addresses, the pc first,
       then return addresses from the innermost one on.
 
-    What puts samples together is said as `by`: "hart", "process" (a value of satp), "privilege", or several of them,
-    the outermost first.
+    What puts samples together is said as `by`: "hart", "process", "privilege", or several of them, the outermost first.
+    A process is its number and name where it is there still and `Machine.linux` was looked at; else a value of satp.
     """
 
-    def __init__(self, every: int, unit: Unit, samples: Samples, names: Names, end: Callable[[], None]):
+    def __init__(self, every: int, unit: Unit, samples: Samples, names: Names, program: Program | None,
+                 linux: LinuxNames, end: Callable[[], None]):
         """`end` ends the sampling."""
         self.every = every
         self.unit = unit
         self.stacks = samples.stacks
         self._samples = samples.rows
+        self._processes: dict[int, str] = {}
         self._names = names
+        self._program = program
+        self._linux = linux
         self._end = end
 
     def stop(self) -> None:
@@ -97,17 +105,28 @@ class Profile:
 
     def _path(self, sample: Sample, by: Sequence[Group]) -> Path:
         kind = Privilege(sample.privilege).word
-        groups = tuple(Frame(GROUPS[group](sample), "group") for group in by)
+        groups = tuple(Frame(self._group(sample, group), "group") for group in by)
         calls = tuple(Frame(name, kind) for name in reversed(self.names(sample.stack)))
         return groups + calls + (WAITS if sample.waiting and self.unit == "ns" else ())
+
+    def _group(self, sample: Sample, group: Group) -> str:
+        if group == "process" and sample.satp:
+            return self._processes.get((sample.satp & PPN_MASK) * PAGE_SIZE) or process_name(sample)
+        return GROUPS[group](sample)
+
+    def _look_again(self) -> None:
+        """A Linux may have been looked at since."""
+        self._names.ask_again()
+        self._processes = self._linux.processes()
 
     def _weighted(self, by: By = ()) -> list[Weighted]:
         """The samples by their named stacks, each once, with the sum of the weights."""
         groups = checked(by)
+        self._look_again()
         totals: dict[tuple[Any, ...], int] = {}
         examples: dict[tuple[Any, ...], Sample] = {}
         for sample in self._samples:
-            key = (sample.stack, sample.privilege, sample.waiting, *(GROUPS[group](sample) for group in groups))
+            key = (sample.stack, sample.privilege, sample.waiting, *(self._group(sample, group) for group in groups))
             examples.setdefault(key, sample)
             totals[key] = totals.get(key, 0) + sample.weight
         found: dict[Path, int] = {}
@@ -132,7 +151,11 @@ class Profile:
         """
         rows = (f"{line.own:>16,} {line.own_share:>6.1%}  {line.total:>16,} {line.total_share:>6.1%}  {line.name}"
                 f"{'' if line.kind == 'machine' else f' ({line.kind})'}" for line in self.top(count))
-        return "\n".join((self._subtitle(), *((HEADINGS, *rows) if count and len(self) else ())))
+        if not count or not len(self):
+            return self._subtitle()
+        listed = (HEADINGS, *rows)             # which asks for the names
+        unknown = () if self._names.knows_any else (no_symbols(self._program),)
+        return "\n".join((self._subtitle(), *listed, *unknown))
 
     def folded(self, by: By = ()) -> str:
         """Folded stacks, a line each, as flamegraph.pl and speedscope read them."""
@@ -165,12 +188,13 @@ class Profile:
         return processed_profile(self._moments(), self.every)
 
     def _moments(self) -> Iterator[Moment]:
+        self._look_again()
         paths: dict[tuple[int, int, bool], Path] = {}
         for sample in self._samples:
             key = sample.stack, sample.privilege, sample.waiting
             if key not in paths:
                 paths[key] = self._path(sample, ())
-            yield Moment(sample.time_ns - sample.span_ns, sample.time_ns, GROUPS["process"](sample), sample.hart,
+            yield Moment(sample.time_ns - sample.span_ns, sample.time_ns, self._group(sample, "process"), sample.hart,
                          paths[key])
 
     # --- For people --------------------------------------------------------------------------------------------------
@@ -190,7 +214,7 @@ class Profile:
     def _repr_html_(self) -> str:
         from html import escape  # here: only notebooks need it
 
-        return f"{self.svg()}<pre>{escape(str(self))}</pre>"
+        return f"<div style='overflow-x: auto'>{self.svg()}</div><pre>{escape(str(self))}</pre>"
 
 
 def process_name(sample: Sample) -> str:

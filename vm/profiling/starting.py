@@ -10,7 +10,7 @@ from vm.arguments import whole_number
 from vm.errors import ConfigurationError
 from vm.loaders.common import Program
 from vm.memory import Memory
-from vm.profiling.names import Binary, Names, named_sources, source_of_program
+from vm.profiling.names import Binary, LinuxNames, Names, all_sources
 from vm.profiling.profile import Profile, Unit
 from vm.profiling.samples import Samples
 from vm.profiling.sampling import Sampler, StepSampler, TimeSampler, Watched
@@ -27,8 +27,9 @@ NS_PER_SECOND = 10**9
 SAMPLERS: dict[Unit, type[Sampler]] = {"steps": StepSampler, "ns": TimeSampler}
 
 
-def start_profile(runner: Runner, watched: Watched, memory: Memory, program: Program | None, every: int | None,
-                  seconds: float | None, symbols: Naming | Sequence[Naming], call_frames: bool, depth: int) -> Profile:
+def start_profile(runner: Runner, watched: Watched, memory: Memory, program: Program | None,
+                  linux: LinuxNames, every: int | None, seconds: float | None, symbols: Naming | Sequence[Naming],
+                  call_frames: bool, depth: int) -> Profile:
     """As `Machine.profile`."""
     if runner.sampler is not None:
         raise ConfigurationError("a profile of this machine is being taken: stop() that first")
@@ -36,16 +37,14 @@ def start_profile(runner: Runner, watched: Watched, memory: Memory, program: Pro
     depth = whole_number("depth", depth)
     if depth < 1:
         raise ConfigurationError(f"depth={depth}: a stack has at least the function itself")
-    sources = named_sources(symbols)
-    if program is not None:
-        sources.append(source_of_program(program))
+    sources = all_sources(symbols, program, linux)
     binaries = [source for source in sources if isinstance(source, Binary)] if call_frames else []
     names = Names(sources)
     unwinder = Unwinder(memory, names.function, [frames for binary in binaries if (frames := binary.call_frames())],
                         depth)
     samples = Samples(watched.clock, unwinder.stack)
     runner.sampler = sampler = SAMPLERS[unit](watched, length, samples.look)
-    return Profile(length, unit, samples, names, partial(end, runner, sampler))
+    return Profile(length, unit, samples, names, program, linux, partial(end, runner, sampler))
 
 
 def end(runner: Runner, sampler: Sampler) -> None:

@@ -132,6 +132,13 @@ cdef class NativeRecorder:
             memset(recorder.visits, 0, sizeof(Visit) << recorder.visit_bits)
             recorder.visit_count = 0
 
+    def limit_to(self, uint64_t count):
+        """It is full as soon as it holds so many records, at most as many as it has room for. Between slices."""
+        cdef Recorder* recorder = &self.recorder
+        cdef uint64_t most = <uint64_t>(recorder.room - recorder.start) // <uint64_t>recorder.record_bytes - SLACK
+        recorder.limit = recorder.start + min(count, most) * <uint64_t>recorder.record_bytes
+        recorder.full = not recorder.ring and recorder.next >= recorder.limit
+
     def visits(self):
         """What was counted, a list of (start of the block, its last instruction, the next block, length of that
         instruction, count). The last instruction is odd where a trap came there, or before it: then the length is 0,
