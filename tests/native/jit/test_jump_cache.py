@@ -25,7 +25,7 @@ back:
 
 def entry_of(pc: int) -> int:
     """Pages apart by a power of two do not share their entries."""
-    return (pc >> 1 ^ pc >> 13) % 4096
+    return (pc >> 1 ^ pc >> 6) % 32768
 
 
 def places(random: Random, used: list[int]) -> list[int]:
