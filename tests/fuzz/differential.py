@@ -10,7 +10,7 @@ left by side exits and entered again. On a difference the piece is bisected, and
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from random import Random
 from typing import NamedTuple
@@ -240,3 +240,13 @@ def main(seed: int) -> None:
 
 if __name__ == "__main__":
     main(int(sys.argv[1]))
+
+
+def check_seeds(seeds: Iterable[int], check: Callable[[Case, int], None]) -> None:
+    """check(case, seed) of the case of each; what fails says of which."""
+    for seed in seeds:
+        try:
+            check(make_case(seed), seed)
+        except Exception as error:
+            error.add_note(f"seed {seed}")
+            raise

@@ -15,7 +15,7 @@ from tests.conformance.frame import CODE, CODE_SIZE, DATA, DATA_SIZE
 from tests.conformance.image import BASE
 from tests.conformance.ours import Ours
 from tests.conformance.twins import differences
-from tests.fuzz.differential import SETTINGS, Case, disturb, make_case
+from tests.fuzz.differential import SETTINGS, Case, check_seeds, disturb
 from vm.hart import Hart
 from vm.stop import StopReason
 
@@ -227,12 +227,7 @@ def check(case: Case, seed: int) -> None:
 
 def check_all(seeds) -> None:
     try:
-        for seed in seeds:
-            try:
-                check(make_case(seed), seed)
-            except Exception as error:
-                error.add_note(f"seed {seed}")
-                raise
+        check_seeds(seeds, check)
     finally:
         three.cache_clear()
 

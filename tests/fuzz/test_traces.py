@@ -16,7 +16,7 @@ from tests.conformance.frame import CODE, CODE_SIZE
 from tests.conformance.image import BASE
 from tests.conformance.ours import Ours
 from tests.conformance.twins import differences
-from tests.fuzz.differential import SETTINGS, Case, disturb, make_case
+from tests.fuzz.differential import SETTINGS, Case, check_seeds, disturb
 from vm.coverage.coverage import Coverage
 from vm.coverage.edges import EdgeMap
 from vm.stop import StopReason
@@ -105,12 +105,7 @@ def stop(recorders: list[Recorded]) -> None:
 
 def check_all(seeds) -> None:
     try:
-        for seed in seeds:
-            try:
-                check(make_case(seed), seed)
-            except Exception as error:
-                error.add_note(f"seed {seed}")
-                raise
+        check_seeds(seeds, check)
     finally:
         four.cache_clear()
 
