@@ -221,11 +221,15 @@ class Terminal:
                 self._saved_handlers[number] = signal.signal(number, handler)
 
     def _suspend(self, number: int, frame: object) -> None:
-        """Stop, as everybody does, with the terminal as the shell left it."""
+        """Stop, as everybody does, with the terminal as the shell left it.
+
+        The terminal is raw again only when the next SIGTSTP comes here again: whoever sees it raw may send one at once.
+        """
         self._put_modes_back()
-        signal.signal(number, signal.SIG_DFL)
+        handlers = {caught: signal.signal(caught, signal.SIG_DFL) for caught in (number, signal.SIGCONT)}
         signal.raise_signal(number)
-        signal.signal(number, self._suspend)    # continued; or never stopped, where no shell could continue us
+        for caught, handler in handlers.items():        # continued; or never stopped, where no shell could continue us
+            signal.signal(caught, handler)
         self._go_on(number, frame)
 
     def _go_on(self, number: int, frame: object) -> None:
