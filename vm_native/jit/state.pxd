@@ -5,7 +5,7 @@ from vm_native.ir.block cimport Block, BlockKey
 from vm_native.machine cimport Compiler, FrontEnd, Machine
 
 cdef enum:
-    HOST_REGISTERS = 11     # general registers that guest registers live in while compiled code runs
+    HOST_REGISTERS = 10     # general registers that guest registers live in while compiled code runs
     HOST_FLOATS = 13        # xmm registers likewise
     MAX_PARTS = 24          # blocks in a trace
     MAX_TRACE_STEPS = 160

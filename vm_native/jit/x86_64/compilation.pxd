@@ -1,19 +1,20 @@
 # One compilation, and guest registers as the emitting modules see them. rax, rcx, rdx and xmm0 to xmm2 hold none: they
-# are for the uop at hand.
+# are for the uop at hand; rbp points into the Cpu, and r15 is its budget.
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
-    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, NO_INDEX, NO_SOURCE, RAX, RBP, RCX, SHL, SHR, SINGLE, VMOVAPS, VMOVQ,
-    VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op, op_constant, op_memory,
-    shift_constant, vex, vex_memory,
+    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX, SHL, SHR, SINGLE, VMOVAPS,
+    VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op, op_constant,
+    op_memory, shift_constant, vex, vex_memory,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 from vm_native.memory.tlb cimport TLB_ENTRIES, WRITE, PageEntry, StoreRange
 
 cdef enum:
+    BUDGET = R15            # the register that Cpu.budget is in
     BIAS = 128              # rbp points here in the Cpu: the first 32 slots are within a one-byte displacement
     LOG2_ENTRY = 5          # of the size of a TlbEntry, a JumpCacheEntry; asserted in stubs.pyx
     STACK_ROOM = 8          # makes the stack aligned where a function is called

@@ -8,15 +8,14 @@ from vm_native.jit.state cimport (
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
+    BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
     COLD_SIDE_EXIT, COLD_UNBOXED, NATURAL, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, cold_jump, constants_of,
-    define, has_room, jump_if_unaligned, load_slot, new_cold, offset_of, op_slot, range_offset, read_slot, target_of,
+    define, has_room, jump_if_unaligned, load_slot, new_cold, op_slot, range_offset, read_slot, target_of,
 )
 from vm_native.jit.x86_64.integer cimport emit_division
 from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
-from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
 from vm_native.memory.tlb cimport StoreRange
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
@@ -27,16 +26,12 @@ cdef enum:
     LATER = 0x7FFFFFFF      # where a constant of four bytes will stand
 
 
-cdef int32_t budget_offset() noexcept nogil:
-    return offset_of(&(<Cpu*>NULL).budget)
-
-
 cdef void emit_entry(Compilation* t) noexcept nogil:
     """The registers of this trace, and the one test of the budget: whether it lasts for the whole trace."""
     swap_in(t)
     t.loop = here(&t.e)
-    op_constant_memory(&t.e, SUB_CONSTANT, W64, RBP, budget_offset(), t.steps)
-    cold_jump(new_cold(t, COLD_BUDGET, NULL), jump_if(&t.e, IF_NEGATIVE, NULL))
+    op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps)
+    cold_jump(new_cold(t, COLD_BUDGET, NULL), jump_if(&t.e, IF_LESS, NULL))
 
 
 cdef void go_on_counted(Compilation* t) noexcept nogil:
@@ -273,14 +268,14 @@ cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
     emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
     swap_out(t)
-    op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), rest)
+    op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
     jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_UNBOXED])
 
 
 cdef void give_back(Compilation* t, int steps) noexcept nogil:
     if steps:
-        op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, budget_offset(), steps)
+        op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, steps)
 
 
 cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
@@ -292,7 +287,7 @@ cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
 
 cdef uint8_t* pay(Compilation* t, int operation) noexcept nogil:
     """Take steps off the budget, or add them. Where the constant stands of how many: linking puts it there."""
-    op_constant_memory(&t.e, operation, W64, RBP, budget_offset(), LATER)
+    op_constant(&t.e, operation, W64, BUDGET, LATER)
     return t.e.at - sizeof(int32_t)
 
 
@@ -301,7 +296,7 @@ cdef void emit_counting_exit(Compilation* t, Cold* cold, CountingExit* counting)
     cdef uint8_t* short_of
     counting.start, counting.refund = here(&t.e), cold.refund
     counting.price = pay(t, SUB_CONSTANT)
-    short_of = jump_if(&t.e, IF_NEGATIVE, NULL)
+    short_of = jump_if(&t.e, IF_LESS, NULL)
     count_edge(t, cold.pc, cold.edge_place)
     counting.jump = jump(&t.e, NULL)
     patch(short_of, t.e.executable, here(&t.e))
@@ -346,8 +341,8 @@ cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
         settle(t, cold)
         jump(&t.e, t.loop)
         return
-    op_constant_memory(&t.e, SUB_CONSTANT, W64, RBP, budget_offset(), t.steps - cold.refund)
-    short_of = jump_if(&t.e, IF_NEGATIVE, NULL)
+    op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps - cold.refund)
+    short_of = jump_if(&t.e, IF_LESS, NULL)
     count_edge(t, t.trace.head.key.pc, cold.edge_place)
     go_on_counted(t)
     patch(short_of, t.e.executable, here(&t.e))

@@ -15,7 +15,7 @@ from vm_native.jit.x86_64.assembler cimport (
     op_constant, op_constant_memory, op_memory, patch, shift_constant, store_constant,
 )
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
+    BUDGET, COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
 )
 from vm_native.machine cimport NO_BRANCH, RECORD_ACCESSES, RECORD_BLOCKS, Cpu, Record, Recorder
 from vm_native.probes.recorders cimport record_size
@@ -91,7 +91,7 @@ cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.pc))
     op_memory(&t.e, MOV, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).slice_start))
     op_memory(&t.e, ADD, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).slice))
-    op_memory(&t.e, SUB, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).budget))
+    op(&t.e, SUB, W64, RDX, BUDGET)
     op_constant(&t.e, SUB_CONSTANT, W64, RDX, rest)
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.step))
     op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).number))

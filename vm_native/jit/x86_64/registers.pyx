@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Jit
-from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, R15, RBX, RDI, RSI
+from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, RBX, RDI, RSI
 from vm_native.jit.x86_64.compilation cimport (
     FIRST_XMM, LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general,
 )
@@ -18,7 +18,7 @@ cdef enum:
     GAIN_ELSEWHERE = 5
 
 # The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
-cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15]
+cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14]
 
 
 cdef void place_registers(Jit* jit) noexcept nogil:

@@ -8,8 +8,8 @@ from vm_native.ir.block cimport Uop
 from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating, move_general,
-    offset_of, tag_offset,
+    BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
+    move_general, offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
@@ -57,8 +57,11 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
 
 
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:
-    """All guest registers that live in host registers, from or to the register file."""
+    """All that lives in host registers, from or to the Cpu: guest registers and the budget."""
     cdef int slot
+    op_memory(
+        e, MOV if direction == LOAD else MOV_TO, W64, BUDGET, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).budget)
+    )
     for slot in range(REGISTER_SLOTS):
         if jit.general[slot] >= 0:
             move_general(e, direction, jit.general[slot], slot)
