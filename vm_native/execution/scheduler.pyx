@@ -1,6 +1,6 @@
 """How the harts of a machine take turns.
 
-Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 100,000 steps. A slice
+Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 1,000,000 steps. A slice
 also ends where something is due: a timer, a device event, the end of what was asked for. With a virtual clock all of
 this is a function of steps alone; while every hart waits, time jumps to what is due next. Where somebody sits at a
 terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
@@ -27,7 +27,7 @@ from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.signals cimport signal_waits
 
 cdef enum:
-    MAX_SLICE = 100000
+    MAX_SLICE = 1000000
     SHORT_SLICE = 2000          # behind a hook, until the next
     BURST = 64                  # turns for which the GIL is kept
     MOST_UNSEEN = 16            # turns without a look at the host's clock
