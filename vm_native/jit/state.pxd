@@ -122,6 +122,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block
     bint floats             # floating point in SSE instructions
+    bint words              # results of 32 bits are sign-extended where somebody looks at the upper half, not before
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it
     CodeMemory memory

@@ -1,5 +1,5 @@
 """Instructions that follow each other, where compiled code carries on what it knows: that a register holds a boxed
-single, that a page is the one looked up for the access before."""
+single, that a page is the one looked up for the access before, that a value is the sign extension of 32 bits."""
 
 from random import Random
 
@@ -16,6 +16,7 @@ from tests.native.riscv.paging import PAGE, PageTables
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import ROWS, encode
+from vm_native.riscv.registers import CSR_NUMBERS
 
 LENGTH, SEQUENCES = 14, 400
 CODE, DATA = BASE + 0x1000, BASE + 0x10_0000
@@ -74,6 +75,73 @@ def test_floating_point_sequences():
         assert not wrong, f"{wrong} after {[hex(word) for word in part]} on {[hex(value) for value in values]}"
     machine = both[1].machine
     assert machine.stats()["jit"]["interpreted"] < 0.05 * machine.steps
+
+
+# --- Words -----------------------------------------------------------------------------------------------------------
+
+WORDS = ("addw", "subw", "sllw", "srlw", "sraw", "addiw", "slliw", "srliw", "sraiw", "mulw", "divw", "divuw", "remw",
+         "remuw", "rolw", "rorw", "roriw", "lw", "lh", "lbu")
+WIDE = ("add", "sub", "and", "or", "xor", "andi", "ori", "xori", "addi", "slli", "srli", "srai", "sll", "srl", "sra",
+        "slt", "sltu", "slti", "sltiu", "mul", "mulhu", "div", "remu", "add.uw", "sh2add", "sh1add.uw", "slli.uw",
+        "andn", "min", "maxu", "czero.eqz", "clz", "clzw", "rev8", "sext.h", "zext.h", "bset", "ror", "ld", "lwu", "sb", "sw",
+        "sd", "amoadd.w", "lr.d", "csrrw")
+BRANCHES = ("beq", "bne", "blt", "bge", "bltu", "bgeu")
+INTEGER = (10, 11, 20, 21)          # two that live in the host's registers, two in memory
+NOWHERE = 9                         # an address at which nothing is
+
+
+def word_sequence(random: Random) -> list[int]:
+    """Instructions of 32 bits among others, branches to the end, and now and then an access that traps."""
+    rows = {row.name: row for row in ROWS}
+    words = []
+    for index in range(LENGTH):
+        kind = random.random()
+        row = rows[random.choice(WORDS if kind < 0.5 else WIDE if kind < 0.85 else BRANCHES)]
+        chosen = {operand: random.choice((*INTEGER, 0)) for operand in register_fields(row)}
+        if row.name in BRANCHES:
+            words.append(encode(row.name, imm=4 * (LENGTH - index), **chosen))
+        elif row.name == "csrrw":
+            words.append(word_of(row, random, csr=CSR_NUMBERS["mscratch"], **chosen))
+        elif row.name[:2] in ("am", "lr"):
+            words.append(word_of(row, random, **chosen | {"rs1": POINTER}))
+        elif row.name in ("lw", "lh", "lbu", "ld", "lwu", "sb", "sw", "sd"):
+            base = NOWHERE if random.random() < 0.1 else POINTER
+            words.append(encode(row.name, imm=8 * random.randrange(8), **chosen | {"rs1": base}))
+        else:
+            words.append(word_of(row, random, **chosen))
+    return words
+
+
+def test_word_sequences():
+    """Wherever a sequence is left, at its end, by a branch, by a trap, registers hold whole values."""
+    random = Random(2)
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
+    stay = encode("jal", rd=0)
+    sequences = [[*word_sequence(random), stay] for _ in range(4 * SEQUENCES)]
+    code = b"".join(word.to_bytes(4, "little") for part in sequences for word in part)
+    for ours in both:
+        ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
+        ours.machine.memory.write(BASE + 0x100, stay.to_bytes(4, "little"))
+        ours.hart.csr["mtvec"] = BASE + 0x100
+    for number, part in enumerate(sequences):
+        values = [operands.integer(random) for _ in INTEGER]
+        memory = b"".join(operands.integer(random).to_bytes(8, "little") for _ in range(16))
+        found = []
+        for ours in both:
+            hart = ours.hart
+            for register, value in zip(INTEGER, values, strict=True):
+                hart.x[register] = value
+            hart.x[POINTER], hart.x[NOWHERE] = DATA, 0
+            ours.machine.memory.write(DATA, memory)
+            hart.pc = CODE + 4 * (LENGTH + 1) * number
+            ours.machine.run(instructions=LENGTH + 1)
+            found.append((hart.pc, hart.csr["mcause"], hart.csr["mscratch"], ours.machine.memory.read(DATA, 128),
+                          *ours.registers()))
+        names = ("pc", "mcause", "mscratch", "memory", *X_NAMES, *F_NAMES)
+        wrong = [name for name, a, b in zip(names, *found, strict=True) if a != b]
+        assert not wrong, f"{wrong} after {[hex(word) for word in part]} on {[hex(value) for value in values]}"
+    machine = both[1].machine
+    assert machine.stats()["jit"]["interpreted"] < 0.1 * machine.steps
 
 
 # --- Accesses beside each other --------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call":
 SWITCHES = {
     "registers": "guest registers in host registers", "page_entries": "a cached page for each base register",
     "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",
-    "floats": "compiled floating point",
+    "floats": "compiled floating point", "words": "sign extensions only where somebody looks",
 }
 PROGRAMS = ("sort", "strings", "recursion", "copy", "bytecode_calls", "nbody")
 

@@ -21,8 +21,8 @@ from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     ANY_ALIGNMENT, COLD_ACCESS, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define, define_float,
-    float_target, jump_if_unaligned, load_tlb_entry, new_cold, offset_of, range_offset, read_slot, tag_offset,
-    target_of,
+    float_target, jump_if_unaligned, know_word, load_tlb_entry, new_cold, offset_of, range_offset,
+    read_operand, read_slot, tag_offset, target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -40,6 +40,7 @@ cdef struct Access:         # how a uop moves data
     int opcode              # of the host's instruction
     Width width
     bint boxed              # loads a single
+    bint word               # loads the sign extension of 32 bits
 
 cdef Access[UOP_COUNT] accesses
 for _uop, _size, _kind, _opcode, _width in (
@@ -51,6 +52,7 @@ for _uop, _size, _kind, _opcode, _width in (
 ):
     accesses[_uop].size, accesses[_uop].kind = _size, _kind
     accesses[_uop].opcode, accesses[_uop].width, accesses[_uop].boxed = _opcode, _width, _opcode == VMOVSS
+    accesses[_uop].word = _size < 4 or _opcode == MOVSXD
 
 
 cdef void choose_page_entry(Compilation* t, Uop* uop, int opcode, uint64_t pc) noexcept nogil:
@@ -160,16 +162,20 @@ cdef void load(Compilation* t, Uop* uop, const Access* access, int base) noexcep
         target = target_of(t, uop.rd, RAX)
         op_memory(&t.e, access.opcode, access.width, target, base, RCX, uop.imm)
         define(t, uop.rd, target)
+        if access.word:
+            know_word(t, uop.rd)
 
 
 cdef void store(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+    cdef int value
     if uop.rs2 == t.jit.front_end.zero:
         store_constant(&t.e, access.size, base, RCX, uop.imm, 0)
     elif access.size >= 4 and t.floating[uop.rs2] >= 0:
         vex_memory(&t.e, VMOVSD_TO if access.size == 8 else VMOVSS_TO, WIG, t.floating[uop.rs2],
                    NO_SOURCE, base, RCX, uop.imm)
     else:
-        op_memory(&t.e, access.opcode, access.width, read_slot(t, uop.rs2, RAX), base, RCX, uop.imm)
+        value = read_operand(t, access.width, uop.rs2, RAX)
+        op_memory(&t.e, access.opcode, access.width, value, base, RCX, uop.imm)
 
 
 cdef inline void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:

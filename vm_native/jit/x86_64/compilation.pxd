@@ -5,9 +5,9 @@ from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
-    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX, SHL, SHR, SINGLE, VMOVAPS,
-    VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op, op_constant,
-    op_memory, shift_constant, vex, vex_memory,
+    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, MOVSX8, MOVSX16, MOVSXD, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX, SHL,
+    SHR, SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if,
+    op, op_constant, op_memory, shift_constant, vex, vex_memory,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
@@ -23,6 +23,7 @@ cdef enum:
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
     UNKNOWN = 1 << 30       # is no place in a map
+    MAX_WORDS = 32          # slots, the first ones: no other lives in a general register
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
@@ -41,6 +42,10 @@ cdef enum Alignment:        # of an access
     ANY_ALIGNMENT
     NATURAL                 # else it traps
 
+cdef struct Words:          # what is known of general slots, at a point of a trace; a bit for each
+    uint64_t known          # the value is the sign extension of its lower half
+    uint64_t narrow         # that, too, and only the lower half of the slot's host register is the value's
+
 cdef struct Transfer:       # of control, for recorders: where a basic block has ended, see Cpu.transfer
     bint pending            # memory does not say so yet
     uint64_t pc
@@ -49,6 +54,7 @@ cdef struct Transfer:       # of control, for recorders: where a basic block has
 cdef struct Cold:
     ColdKind kind
     Transfer transfer       # that an exit makes
+    Words words             # where the hot code jumps here
     uint64_t edge_place     # of the basic block at hand, as Compilation has it
     int jump_count
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
@@ -102,6 +108,7 @@ cdef struct Compilation:
     uint8_t* counted        # behind the head's probe, for jumps that have counted their edge
     uint8_t* spent          # where the trace is left for want of budget
     uint8_t* loop           # the head, for jumps from inside the trace
+    Words words             # at the uop at hand
     uint8_t* fallback       # to be called for emit_fallback
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
     int cold_count
@@ -177,6 +184,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.jump_count = 0
     cold.refund = t.refund
     cold.transfer.pending = False
+    cold.words = t.words
     cold.edge_place = t.edge_place
     return cold
 
@@ -187,13 +195,46 @@ cdef inline void cold_jump(Cold* cold, uint8_t* displacement) noexcept nogil:
     cold.jumps[cold.jump_count] = displacement
     cold.jump_count += 1
 
-# --- General registers. `scratch` is used where the slot lives elsewhere.
+# --- General registers. `scratch` is used where the slot lives elsewhere. What is a word is said of slots that may live
+# in such registers; what is said to need a word looks at nothing but the lower half.
+
+cdef inline uint64_t bit_of(int slot) noexcept nogil:
+    return <uint64_t>1 << slot if slot < MAX_WORDS else 0
+
+cdef inline bint is_word(Compilation* t, int slot) noexcept nogil:
+    """Whether the value is known to be the sign extension of its lower half."""
+    return slot == t.jit.front_end.zero or t.words.known & bit_of(slot) != 0
+
+cdef inline bint is_narrow(Compilation* t, int slot) noexcept nogil:
+    return t.words.narrow & bit_of(slot) != 0
+
+cdef inline Width width_to_compare(Compilation* t, int a, int b) noexcept nogil:
+    """Words are in the same order as their sign extensions are, taken as signed numbers or not."""
+    return W32 if is_word(t, a) and is_word(t, b) else W64
+
+cdef inline void widen(Compilation* t, int slot) noexcept nogil:
+    """Let the host register hold the whole value. Flags stay as they are."""
+    if is_narrow(t, slot):
+        op(&t.e, MOVSXD, W64, t.general[slot], t.general[slot])
+        t.words.narrow &= ~bit_of(slot)
+
+cdef inline void widen_all(Compilation* t) noexcept nogil:
+    cdef int slot
+    for slot in range(MAX_WORDS if t.words.narrow else 0):
+        widen(t, slot)
+
+cdef inline bint needs_word(int opcode, Width width) noexcept nogil:
+    return width == W32 or opcode in (MOVSXD, MOVSX8, MOVSX16)
 
 cdef inline void load_slot(Compilation* t, int reg, int slot) noexcept nogil:
     """Into this very register."""
     cdef int general = t.general[slot]
     if general >= 0:
-        if general != reg:
+        if general == reg:
+            widen(t, slot)
+        elif is_narrow(t, slot):
+            op(&t.e, MOVSXD, W64, reg, general)
+        else:
             op(&t.e, MOV, W64, reg, general)
     elif t.floating[slot] >= 0:
         vex(&t.e, VMOVQ_TO, W64, t.floating[slot], NO_SOURCE, reg)
@@ -202,16 +243,39 @@ cdef inline void load_slot(Compilation* t, int reg, int slot) noexcept nogil:
     else:
         move_general(&t.e, LOAD, reg, slot)
 
+cdef inline void load_word(Compilation* t, int reg, int slot) noexcept nogil:
+    """The lower half, into the lower half of this very register."""
+    if t.general[slot] < 0:
+        load_slot(t, reg, slot)
+    elif t.general[slot] != reg:
+        op(&t.e, MOV, W32, reg, t.general[slot])
+
 cdef inline int read_slot(Compilation* t, int slot, int scratch) noexcept nogil:
     """The register that holds the value."""
     if t.general[slot] >= 0:
+        widen(t, slot)
         return t.general[slot]
     load_slot(t, scratch, slot)
     return scratch
 
+cdef inline int read_word(Compilation* t, int slot, int scratch) noexcept nogil:
+    """The register whose lower half is the value's."""
+    return t.general[slot] if t.general[slot] >= 0 else read_slot(t, slot, scratch)
+
+cdef inline void load_operand(Compilation* t, Width width, int reg, int slot) noexcept nogil:
+    if width == W32:
+        load_word(t, reg, slot)
+    else:
+        load_slot(t, reg, slot)
+
+cdef inline int read_operand(Compilation* t, Width width, int slot, int scratch) noexcept nogil:
+    return read_word(t, slot, scratch) if width == W32 else read_slot(t, slot, scratch)
+
 cdef inline void op_slot(Compilation* t, int opcode, Width width, int reg, int slot) noexcept nogil:
     """An instruction whose last operand is a slot, wherever that lives. In memory, too, the zero slot reads as zero."""
     if t.general[slot] >= 0:
+        if not needs_word(opcode, width):
+            widen(t, slot)
         op(&t.e, opcode, width, reg, t.general[slot])
     else:
         op_memory(&t.e, opcode, width, reg, RBP, NO_INDEX, slot_offset(slot))
@@ -220,10 +284,16 @@ cdef inline int target_of(Compilation* t, int slot, int scratch) noexcept nogil:
     """The register to compute a slot's new value in; `define` it afterwards."""
     return t.general[slot] if t.general[slot] >= 0 else scratch
 
+cdef inline void forget(Compilation* t, int slot) noexcept nogil:
+    """What is known of the slot: its value is another now."""
+    t.boxed[slot] = False
+    t.words.known &= ~bit_of(slot)
+    t.words.narrow &= ~bit_of(slot)
+
 cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
     """The slot's new value is in this register."""
     cdef int general = t.general[slot]
-    t.boxed[slot] = False
+    forget(t, slot)
     if general >= 0:
         if general != reg:
             op(&t.e, MOV, W64, general, reg)
@@ -231,6 +301,30 @@ cdef inline void define(Compilation* t, int slot, int reg) noexcept nogil:
         vex(&t.e, VMOVQ, W64, t.floating[slot], NO_SOURCE, reg)
     elif slot != t.jit.front_end.sink or t.sink_counts:
         move_general(&t.e, STORE, reg, slot)
+
+cdef inline void know_word(Compilation* t, int slot) noexcept nogil:
+    """What has just been defined is the sign extension of its lower half."""
+    if slot != t.jit.front_end.sink:
+        t.words.known |= bit_of(slot) if t.jit.switches.words else 0
+
+cdef inline void define_word(Compilation* t, int slot, int reg) noexcept nogil:
+    """The slot's new value is the sign extension of this register's lower half; rax is lost, unless it is that."""
+    cdef int general = t.general[slot]
+    if general < 0 or not t.jit.switches.words:
+        op(&t.e, MOVSXD, W64, general if general >= 0 else RAX, reg)
+        define(t, slot, general if general >= 0 else RAX)
+    else:
+        if general != reg:
+            op(&t.e, MOV, W32, general, reg)
+        forget(t, slot)
+        t.words.narrow |= bit_of(slot)
+    know_word(t, slot)
+
+cdef inline void define_result(Compilation* t, Width width, int slot, int reg) noexcept nogil:
+    if width == W32:
+        define_word(t, slot, reg)
+    else:
+        define(t, slot, reg)
 
 # --- xmm registers
 

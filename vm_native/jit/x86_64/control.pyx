@@ -10,7 +10,8 @@ from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
     COLD_SIDE_EXIT, COLD_UNBOXED, NATURAL, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, cold_jump, constants_of,
-    define, has_room, jump_if_unaligned, load_slot, new_cold, op_slot, range_offset, read_slot, target_of,
+    define, has_room, jump_if_unaligned, load_slot, new_cold, op_slot, range_offset, read_operand, read_slot,
+    target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.integer cimport emit_division
 from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
@@ -52,6 +53,7 @@ cdef void emit_counted_entry(Compilation* t) noexcept nogil:
 cdef void emit_fallback(Compilation* t, Uop* uop, int refund, uint64_t edge_place) noexcept nogil:
     """The function may leave the trace, or ask where it was."""
     store_edge_place(t, edge_place)
+    widen_all(t)
     load_constant(&t.e, RAX, <int64_t>uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
@@ -76,13 +78,27 @@ cdef inline bint may_go_back(Compilation* t) noexcept nogil:
     return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
 
 
+cdef inline bint goes_back(Compilation* t, uint64_t pc) noexcept nogil:
+    """Whether a jump to this address, from the last part, goes on at the head at once."""
+    return (
+        pc == t.trace.head.key.pc and may_go_back(t)
+        and t.refund == 0 and not t.transfer.pending and t.edge_place == UNKNOWN
+    )
+
+
+cdef void prepare_to_go_back(Compilation* t, Block* part) noexcept nogil:
+    """In front of a branch of which one way does."""
+    if goes_back(t, part.exits[TAKEN].pc) or goes_back(t, part.exits[FALLEN].pc):
+        widen_all(t)
+
+
 cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept nogil:
     """Let a jump leave the trace to this address, or go on at its head."""
     cdef bint outside = (pc ^ t.trace.head.key.pc) >> PAGE_SHIFT != 0
     cdef ColdKind kind = COLD_OUTSIDE if outside else COLD_SIDE_EXIT
     cdef Cold* cold
     if pc == t.trace.head.key.pc and may_go_back(t):
-        if t.refund == 0 and not t.transfer.pending and t.edge_place == UNKNOWN:
+        if goes_back(t, pc) and not t.words.narrow:
             patch(displacement, t.e.executable, t.loop)
             return
         kind = COLD_LOOP
@@ -100,16 +116,17 @@ cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept n
 cdef int emit_comparison(Compilation* t, Uop* uop, int condition) noexcept nogil:
     """Of rs1 with rs2. Gives the condition on which it comes out as this one."""
     cdef int zero = t.jit.front_end.zero
+    cdef Width width = width_to_compare(t, uop.rs1, uop.rs2)
     cdef int a
     if uop.rs1 == zero and t.general[uop.rs2] >= 0 and (condition == IF_LESS or condition == IF_NOT_LESS):
         # 0 < b, 0 >= b
-        op_constant(&t.e, CMP_CONSTANT, W64, t.general[uop.rs2], 0)
+        op_constant(&t.e, CMP_CONSTANT, width, read_operand(t, width, uop.rs2, RAX), 0)
         return IF_GREATER if condition == IF_LESS else IF_NOT_GREATER
-    a = read_slot(t, uop.rs1, RAX)
+    a = read_operand(t, width, uop.rs1, RAX)
     if uop.rs2 == zero:
-        op(&t.e, TEST, W64, a, a)
+        op(&t.e, TEST, width, a, a)
     else:
-        op_slot(t, CMP, W64, a, uop.rs2)
+        op_slot(t, CMP, width, a, uop.rs2)
     return condition
 
 
@@ -144,6 +161,8 @@ cdef void emit_look_up_for(Compilation* t, uint64_t pc) noexcept nogil:
 # --- Ends of parts. The functions that the rules name -----------------------------------------------------------------
 
 cdef void branch(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
+    if next_exit == NO_EXIT:
+        prepare_to_go_back(t, part)
     condition = emit_comparison(t, uop, condition)
     if next_exit == TAKEN:
         exit_to(t, jump_if(&t.e, condition ^ 1, NULL), part.exits[FALLEN].pc)
@@ -154,12 +173,14 @@ cdef void branch(Compilation* t, Block* part, Uop* uop, int condition, int next_
 
 cdef void fall(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     if next_exit == NO_EXIT:
+        prepare_to_go_back(t, part)
         exit_to(t, jump(&t.e, NULL), part.exits[FALLEN].pc)
 
 
 cdef void jump_and_link(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
     define_next(t, part, uop, RAX)
     if next_exit == NO_EXIT:
+        prepare_to_go_back(t, part)
         exit_to(t, jump(&t.e, NULL), part.exits[TAKEN].pc)
 
 
@@ -167,6 +188,7 @@ cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, 
     op_memory(&t.e, LEA, W64, RAX, read_slot(t, uop.rs1, RAX), NO_INDEX, uop.imm)
     op_constant(&t.e, AND_CONSTANT, W64, RAX, ~1)       # bit 0 is cleared: the meaning of the uop, see ir/uops.py
     define_next(t, part, uop, RCX)
+    widen_all(t)
     swap_out(t)
     emit_look_up(t)
 
@@ -308,6 +330,7 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     cdef uint8_t* start = here(&t.e)
     cdef bint knows_edge = cold.transfer.pending and cold.edge_place != UNKNOWN
     exit.jump = cold.jumps[0]
+    widen_all(t)
     if not knows_edge:
         settle(t, cold)
     swap_out(t)
@@ -330,6 +353,7 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
     settle(t, cold)
+    widen_all(t)
     swap_out(t)
     emit_look_up_for(t, cold.pc)
 
@@ -337,6 +361,7 @@ cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
 cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
     """To the head; behind its probe where the edge can be counted here."""
     cdef uint8_t* short_of
+    widen_all(t)
     if not cold.transfer.pending or cold.edge_place == UNKNOWN:
         settle(t, cold)
         jump(&t.e, t.loop)
@@ -354,12 +379,14 @@ cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
 cdef void emit_budget_exit(Compilation* t) noexcept nogil:
     t.spent = here(&t.e)
     give_back(t, t.steps)
+    widen_all(t)
     swap_out(t)
     load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
     jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_BUDGET])
 
 
 cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
+    t.words = cold.words
     if cold.kind == COLD_ACCESS:
         emit_miss(t, cold)
     elif cold.kind == COLD_GROUP:

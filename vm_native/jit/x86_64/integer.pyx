@@ -1,25 +1,22 @@
 """Integer uops as x86-64 instructions. What is not here is left to the interpreter's function for the uop."""
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    ANY, COLD_DIVISION, Cold, Emit, Rule, Compilation, apply, cold_jump, define, load_slot, new_cold, op_slot,
-    read_slot, slot_offset, target_of,
+    ANY, COLD_DIVISION, Cold, Emit, Rule, Compilation, apply, cold_jump, define, define_result, define_word,
+    forget, is_narrow, is_word, know_word, load_operand, load_slot, load_word, new_cold, op_slot, read_operand,
+    read_slot, read_word, slot_offset, target_of, widen, width_to_compare,
 )
 
 # --- How. The functions that the rules name; rd, rs1, rs2 and imm are the uop's ---------------------------------------
-
-cdef inline void define_word(Compilation* t, int slot, int reg, int result) noexcept nogil:
-    """The lower half of `result`, sign-extended by way of `reg`."""
-    op(&t.e, MOVSXD, W64, reg, result)
-    define(t, slot, reg)
-
 
 cdef void load_immediate(Compilation* t, int slot, int64_t value) noexcept nogil:
     cdef int target = target_of(t, slot, RAX)
     load_constant(&t.e, target, value)
     define(t, slot, target)
+    if value == <int32_t>value:
+        know_word(t, slot)
 
 
 cdef void immediate(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
@@ -31,11 +28,17 @@ cdef void wide_immediate(Compilation* t, Uop* uop, int host, Width width) noexce
 
 
 cdef void copy(Compilation* t, int rd, int source) noexcept nogil:
+    cdef bint word = is_word(t, source)
+    if word and t.general[rd] >= 0:
+        define_word(t, rd, read_word(t, source, RAX))
+        return
     if t.general[rd] >= 0:
         load_slot(t, t.general[rd], source)
         define(t, rd, t.general[rd])
     else:
         define(t, rd, read_slot(t, source, RAX))
+    if word:
+        know_word(t, rd)
 
 
 cdef void move(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
@@ -44,16 +47,20 @@ cdef void move(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
 
 cdef void two_operands(Compilation* t, Uop* uop, int left, int right, int opcode, Width width) noexcept nogil:
     """rd = left OP right, sign-extended from 32 bits."""
-    cdef int rd = target_of(t, uop.rd, RAX)
-    cdef int target = rd
+    cdef int target = target_of(t, uop.rd, RAX)
     if t.general[right] == target and t.general[left] != target:
         target = RAX
-    load_slot(t, target, left)
+    load_operand(t, width, target, left)
     op_slot(t, opcode, width, target, right)
-    if width == W32:
-        define_word(t, uop.rd, rd, target)
-    else:
-        define(t, uop.rd, target)
+    define_result(t, width, uop.rd, target)
+
+
+cdef void bitwise(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
+    """Of two words, another."""
+    cdef bint words = is_word(t, uop.rs1) and is_word(t, uop.rs2)
+    commutative(t, uop, opcode, W32 if words and (is_narrow(t, uop.rs1) or is_narrow(t, uop.rs2)) else W64)
+    if words:
+        know_word(t, uop.rd)
 
 
 cdef void binary(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
@@ -76,11 +83,25 @@ cdef void add(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     elif a < 0 or b < 0 or width == W64 and (a == target or b == target):
         commutative(t, uop, opcode, width)
     elif width == W64:
+        widen(t, uop.rs1)
+        widen(t, uop.rs2)
         op_indexed(&t.e, LEA, W64, target, a, b, 0, 0)
         define(t, uop.rd, target)
     else:
-        op_indexed(&t.e, LEA, W32, RAX, a, b, 0, 0)
-        define_word(t, uop.rd, target, RAX)
+        op_indexed(&t.e, LEA, W32, target, a, b, 0, 0)
+        define_word(t, uop.rd, target)
+
+
+cdef void add_constant_to_word(Compilation* t, Uop* uop, int target) noexcept nogil:
+    cdef int a = t.general[uop.rs1]
+    if uop.imm == 0:
+        target = read_word(t, uop.rs1, RAX)
+    elif a >= 0 and a != target:
+        op_memory(&t.e, LEA, W32, target, a, NO_INDEX, uop.imm)
+    else:
+        load_word(t, target, uop.rs1)
+        op_constant(&t.e, ADD_CONSTANT, W32, target, uop.imm)
+    define_word(t, uop.rd, target)
 
 
 cdef void add_constant(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
@@ -92,48 +113,52 @@ cdef void add_constant(Compilation* t, Uop* uop, int host, Width width) noexcept
         return
     if uop.rd == uop.rs1 and a < 0 and not word and t.floating[uop.rd] < 0:
         op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, slot_offset(uop.rd), uop.imm)
-        t.boxed[uop.rd] = False
+        forget(t, uop.rd)
         return
-    if word and uop.imm == 0:
-        op_slot(t, MOVSXD, W64, target, uop.rs1)
-    elif a >= 0 and (a != target or word):
-        op_memory(&t.e, LEA, width, RAX if word else target, a, NO_INDEX, uop.imm)
-        if word:
-            op(&t.e, MOVSXD, W64, target, RAX)
+    if word:
+        add_constant_to_word(t, uop, target)
+        return
+    widen(t, uop.rs1)
+    if a >= 0 and a != target:
+        op_memory(&t.e, LEA, W64, target, a, NO_INDEX, uop.imm)
     else:
         load_slot(t, target, uop.rs1)
-        op_constant(&t.e, ADD_CONSTANT, width, target, uop.imm)
-        if word:
-            op(&t.e, MOVSXD, W64, target, target)
+        op_constant(&t.e, ADD_CONSTANT, W64, target, uop.imm)
     define(t, uop.rd, target)
 
 
 cdef void with_constant(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    """Bitwise: of a word, another. What AND with a positive constant leaves is one, too."""
     cdef int target = target_of(t, uop.rd, RAX)
-    load_slot(t, target, uop.rs1)
+    cdef bint cut = operation == AND_CONSTANT and uop.imm >= 0
+    cdef bint word = is_word(t, uop.rs1)
+    if cut or is_narrow(t, uop.rs1):
+        width = W32
+    load_operand(t, width, target, uop.rs1)
     if operation == XOR_CONSTANT and uop.imm == -1:
-        unary(&t.e, NOT, W64, target)
+        unary(&t.e, NOT, width, target)
     else:
-        op_constant(&t.e, operation, W64, target, uop.imm)
-    define(t, uop.rd, target)
+        op_constant(&t.e, operation, width, target, uop.imm)
+    define_result(t, W64 if cut else width, uop.rd, target)
+    if cut or word:
+        know_word(t, uop.rd)
 
 
 cdef void shift_by_constant(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
-    load_slot(t, target, uop.rs1)
+    cdef bint positive = width == W32 and operation == SHR and uop.imm      # the sign is 0, and the upper half too
+    load_operand(t, W32 if operation == SHL and uop.imm >= 32 else width, target, uop.rs1)
     shift_constant(&t.e, operation, width, target, uop.imm)
-    if width == W32 and not (operation == SHR and uop.imm):     # the sign is 0 there, and the upper half too
-        op(&t.e, MOVSXD, W64, target, target)
-    define(t, uop.rd, target)
+    define_result(t, W64 if positive else width, uop.rd, target)
+    if positive:
+        know_word(t, uop.rd)
 
 
 cdef void shift_by_register(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
-    cdef int value = read_slot(t, uop.rs1, RAX)
-    vex(&t.e, opcode, width, target, read_slot(t, uop.rs2, RCX), value)
-    if width == W32:
-        op(&t.e, MOVSXD, W64, target, target)
-    define(t, uop.rd, target)
+    cdef int value = read_operand(t, width, uop.rs1, RAX)
+    vex(&t.e, opcode, width, target, read_word(t, uop.rs2, RCX), value)
+    define_result(t, width, uop.rd, target)
 
 
 cdef inline void set_if(Compilation* t, Uop* uop, int condition) noexcept nogil:
@@ -141,19 +166,23 @@ cdef inline void set_if(Compilation* t, Uop* uop, int condition) noexcept nogil:
     op(&t.e, SETCC | condition, W32, 0, RAX)
     op(&t.e, MOVZX8, W32, target, RAX)
     define(t, uop.rd, target)
+    know_word(t, uop.rd)
 
 
 cdef void set_if_register(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
-    op_slot(t, CMP, W64, read_slot(t, uop.rs1, RAX), uop.rs2)
+    width = width_to_compare(t, uop.rs1, uop.rs2)
+    op_slot(t, CMP, width, read_operand(t, width, uop.rs1, RAX), uop.rs2)
     set_if(t, uop, condition)
 
 
 cdef void set_if_constant(Compilation* t, Uop* uop, int condition, Width width) noexcept nogil:
-    cdef int a = read_slot(t, uop.rs1, RAX)
+    cdef int a
+    width = width_to_compare(t, uop.rs1, t.jit.front_end.zero)
+    a = read_operand(t, width, uop.rs1, RAX)
     if uop.imm == 0:
-        op(&t.e, TEST, W64, a, a)
+        op(&t.e, TEST, width, a, a)
     else:
-        op_constant(&t.e, CMP_CONSTANT, W64, a, uop.imm)
+        op_constant(&t.e, CMP_CONSTANT, width, a, uop.imm)
     set_if(t, uop, condition)
 
 
@@ -211,8 +240,8 @@ cdef void divide(Compilation* t, Uop* uop, int operation, Width width, int resul
     """Divisors 0 and (signed) -1, where the host would trap, stand out of line."""
     cdef Cold* cold = new_cold(t, COLD_DIVISION, uop)
     cold.result, cold.is_signed, cold.width = result, operation == IDIV, width
-    load_slot(t, RAX, uop.rs1)
-    load_slot(t, RCX, uop.rs2)
+    load_operand(t, width, RAX, uop.rs1)
+    load_operand(t, width, RCX, uop.rs2)
     if operation == IDIV:
         op_memory(&t.e, LEA, width, RDX, RCX, NO_INDEX, 1)
         op_constant(&t.e, CMP_CONSTANT, width, RDX, 1)
@@ -224,9 +253,7 @@ cdef void divide(Compilation* t, Uop* uop, int operation, Width width, int resul
         op(&t.e, XOR, W32, RDX, RDX)
     unary(&t.e, operation, width, RCX)
     cold.done = here(&t.e)
-    if width == W32:
-        op(&t.e, MOVSXD, W64, result, result)
-    define(t, uop.rd, result)
+    define_result(t, width, uop.rd, result)
 
 
 cdef void emit_division(Compilation* t, Cold* cold) noexcept nogil:
@@ -262,17 +289,13 @@ cdef void rotate(Compilation* t, Uop* uop, int operation, Width width) noexcept 
     load_slot(t, RCX, uop.rs2)
     load_slot(t, RAX, uop.rs1)
     shift_cl(&t.e, operation, width, RAX)
-    if width == W32:
-        op(&t.e, MOVSXD, W64, RAX, RAX)
-    define(t, uop.rd, RAX)
+    define_result(t, width, uop.rd, RAX)
 
 
 cdef void rotate_by_constant(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
-    rorx(&t.e, width, target, read_slot(t, uop.rs1, RAX), uop.imm)
-    if width == W32:
-        op(&t.e, MOVSXD, W64, target, target)
-    define(t, uop.rd, target)
+    rorx(&t.e, width, target, read_operand(t, width, uop.rs1, RAX), uop.imm)
+    define_result(t, width, uop.rd, target)
 
 
 cdef void and_not(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
@@ -351,11 +374,11 @@ R(UOP_SUB,       binary,               SUB)
 R(UOP_SLL,       shift_by_register,    SHLX)
 R(UOP_SLT,       set_if_register,      IF_LESS)
 R(UOP_SLTU,      set_if_register,      IF_BELOW)
-R(UOP_XOR,       commutative,          XOR)
+R(UOP_XOR,       bitwise,              XOR)
 R(UOP_SRL,       shift_by_register,    SHRX)
 R(UOP_SRA,       shift_by_register,    SARX)
-R(UOP_OR,        commutative,          OR)
-R(UOP_AND,       commutative,          AND)
+R(UOP_OR,        bitwise,              OR)
+R(UOP_AND,       bitwise,              AND)
 R(UOP_ADDW,      add,                  ADD,           W32)
 R(UOP_SUBW,      binary,               SUB,           W32)
 R(UOP_SLLW,      shift_by_register,    SHLX,          W32)

@@ -7,7 +7,7 @@ from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport UNKNOWN, Compilation, has_room
+from vm_native.jit.x86_64.compilation cimport UNKNOWN, Compilation, Words, has_room
 from vm_native.jit.x86_64.control cimport (
     emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback, emit_fallback_thunk,
 )
@@ -78,6 +78,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
     emit_fallback(t, uop, t.refund, t.edge_place)
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
+    t.words = Words(0, 0)
 
 
 cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
@@ -140,6 +141,7 @@ cdef uint8_t* emit_trace(
     t.edge_map, t.edge_recorder, t.blocks = cpu.edge_map, cpu.edge_recorder, cpu.block_log != NULL
     t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     t.steps = 0
+    t.words = Words(0, 0)
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
         t.page_entries[i] = <uint8_t>i
