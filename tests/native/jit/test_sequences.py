@@ -83,8 +83,8 @@ WORDS = ("addw", "subw", "sllw", "srlw", "sraw", "addiw", "slliw", "srliw", "sra
          "remuw", "rolw", "rorw", "roriw", "lw", "lh", "lbu")
 WIDE = ("add", "sub", "and", "or", "xor", "andi", "ori", "xori", "addi", "slli", "srli", "srai", "sll", "srl", "sra",
         "slt", "sltu", "slti", "sltiu", "mul", "mulhu", "div", "remu", "add.uw", "sh2add", "sh1add.uw", "slli.uw",
-        "andn", "min", "maxu", "czero.eqz", "clz", "clzw", "rev8", "sext.h", "zext.h", "bset", "ror", "ld", "lwu", "sb", "sw",
-        "sd", "amoadd.w", "lr.d", "csrrw")
+        "andn", "min", "maxu", "czero.eqz", "clz", "clzw", "rev8", "sext.h", "zext.h", "bset", "ror", "ld", "lwu", "sb",
+        "sw", "sd", "amoadd.w", "lr.d", "csrrw")
 BRANCHES = ("beq", "bne", "blt", "bge", "bltu", "bgeu")
 INTEGER = (10, 11, 20, 21)          # two that live in the host's registers, two in memory
 NOWHERE = 9                         # an address at which nothing is

@@ -5,9 +5,9 @@ from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
-    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, MOVSX8, MOVSX16, MOVSXD, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX, SHL,
-    SHR, SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if,
-    op, op_constant, op_memory, shift_constant, vex, vex_memory,
+    ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, MOVSX8, MOVSX16, MOVSXD, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX,
+    SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op,
+    op_constant, op_memory, rorx, vex, vex_memory,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
@@ -156,10 +156,8 @@ cdef inline int32_t tag_offset(int access) noexcept nogil:
 
 cdef inline void load_tlb_entry(Emitter* e, int reg) noexcept nogil:
     """Let a register point to the TlbEntry for the address in rax."""
-    op(e, MOV, W64, reg, RAX)
-    shift_constant(e, SHR, W64, reg, PAGE_SHIFT)
-    op_constant(e, AND_CONSTANT, W32, reg, TLB_ENTRIES - 1)
-    shift_constant(e, SHL, W64, reg, LOG2_ENTRY)
+    rorx(e, W64, reg, RAX, PAGE_SHIFT - LOG2_ENTRY)
+    op_constant(e, AND_CONSTANT, W32, reg, TLB_ENTRIES - 1 << LOG2_ENTRY)
     op_memory(e, ADD, W64, reg, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).tlb))
 
 cdef inline uint8_t* jump_if_unaligned(Emitter* e, int size) noexcept nogil:
