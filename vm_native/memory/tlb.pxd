@@ -25,7 +25,7 @@ cdef struct PageEntry:      # what compiled code knows of the page that an addre
     uint64_t read_tag
     uint64_t write_tag
     intptr_t addend
-    uint64_t unused         # makes the size a power of two
+    uint64_t missed         # the page of the last access that was not in this one
 
 cdef struct StoreRange:     # untranslated bytes of one page, beside code or not: what compiled code may store to
     uint64_t start          # guest virtual address of the first
