@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from vm_native.arithmetic.float_rules cimport DZ, NV, NX, OF, UF
-from vm_native.arithmetic.softfloat cimport binary32, binary64, class_of
+from vm_native.arithmetic.float_rules cimport DZ, NV, NX, OF, RDN, RNE, RTZ, RUP, UF
+from vm_native.arithmetic.softfloat cimport binary32, binary64, class_of, to_integer
 
 cdef extern from *:
     """
@@ -16,11 +16,16 @@ cdef extern from *:
     #define VM_OVERFLOW _MM_EXCEPT_OVERFLOW
     #define VM_DIVISION _MM_EXCEPT_DIV_ZERO
     #define VM_INVALID _MM_EXCEPT_INVALID
+    #define VM_NEAREST _MM_ROUND_NEAREST
+    #define VM_DOWN _MM_ROUND_DOWN
+    #define VM_UP _MM_ROUND_UP
+    #define VM_TOWARDS_ZERO _MM_ROUND_TOWARD_ZERO
     static unsigned int vm_raised(void) { VM_BARRIER(); unsigned int m = _mm_getcsr(); VM_BARRIER(); return m; }
-    static void vm_clear(void) { VM_BARRIER(); _mm_setcsr(_mm_getcsr() & ~_MM_EXCEPT_MASK); VM_BARRIER(); }
-    /* 0x1F80 masks all, rounds to nearest, no flush to zero, no flags */
-    static void vm_save(unsigned int* saved)
-    { VM_BARRIER(); *saved = _mm_getcsr(); _mm_setcsr(0x1F80); VM_BARRIER(); }
+    static void vm_raise(unsigned int flags) { VM_BARRIER(); _mm_setcsr(_mm_getcsr() | flags); VM_BARRIER(); }
+    static unsigned int vm_rounding(void) { VM_BARRIER(); return _mm_getcsr() & _MM_ROUND_MASK; }
+    /* All masked, no flush to zero, no flags */
+    static void vm_start(unsigned int rounding) { VM_BARRIER(); _mm_setcsr(_MM_MASK_MASK | rounding); VM_BARRIER(); }
+    static void vm_save(unsigned int* saved) { VM_BARRIER(); *saved = _mm_getcsr(); VM_BARRIER(); }
     static void vm_restore(const unsigned int* saved) { VM_BARRIER(); _mm_setcsr(*saved); VM_BARRIER(); }
     #else
     #define VM_INEXACT FE_INEXACT
@@ -28,21 +33,36 @@ cdef extern from *:
     #define VM_OVERFLOW FE_OVERFLOW
     #define VM_DIVISION FE_DIVBYZERO
     #define VM_INVALID FE_INVALID
+    #define VM_NEAREST FE_TONEAREST
+    #define VM_DOWN FE_DOWNWARD
+    #define VM_UP FE_UPWARD
+    #define VM_TOWARDS_ZERO FE_TOWARDZERO
     static unsigned int vm_raised(void) { return fetestexcept(FE_ALL_EXCEPT); }
-    static void vm_clear(void) { feclearexcept(FE_ALL_EXCEPT); }
-    static void vm_save(fenv_t* saved) { fegetenv(saved); fesetenv(FE_DFL_ENV); }
+    static void vm_raise(unsigned int flags) { feraiseexcept(flags); }
+    static unsigned int vm_rounding(void) { return fegetround(); }
+    static void vm_start(unsigned int rounding) { fesetenv(FE_DFL_ENV); fesetround(rounding); }
+    static void vm_save(fenv_t* saved) { fegetenv(saved); }
     static void vm_restore(const fenv_t* saved) { fesetenv(saved); }
     #endif
     """
     enum: VM_INEXACT, VM_UNDERFLOW, VM_OVERFLOW, VM_DIVISION, VM_INVALID
+    enum: VM_NEAREST, VM_DOWN, VM_UP, VM_TOWARDS_ZERO
     uint32_t vm_raised() noexcept nogil
-    void vm_clear() noexcept nogil
+    void vm_raise(uint32_t flags) noexcept nogil
+    uint32_t vm_rounding() noexcept nogil
+    void vm_start(uint32_t rounding) noexcept nogil
     void vm_save(HostEnvironment* saved) noexcept nogil
     void vm_restore(const HostEnvironment* saved) noexcept nogil
 
 
-cdef void save_environment(HostEnvironment* saved) noexcept nogil:
+cdef void save_environment(HostEnvironment* saved, int rounding) noexcept nogil:
     vm_save(saved)
+    start_environment(rounding)
+
+
+cdef void start_environment(int rounding) noexcept nogil:
+    vm_start(VM_TOWARDS_ZERO if rounding == RTZ else VM_DOWN if rounding == RDN else VM_UP if rounding == RUP
+             else VM_NEAREST)
 
 
 cdef void restore_environment(const HostEnvironment* saved) noexcept nogil:
@@ -56,8 +76,13 @@ cdef uint32_t collect_flags() noexcept nogil:
             | (NV if raised & VM_INVALID else 0))
 
 
-cdef void clear_flags() noexcept nogil:
-    vm_clear()
+cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil:
+    cdef uint32_t mode = vm_rounding()
+    cdef int rounding = RTZ if mode == VM_TOWARDS_ZERO else RDN if mode == VM_DOWN else RUP if mode == VM_UP else RNE
+    cdef uint32_t flags = 0
+    cdef uint64_t result = to_integer(binary64(), double_bits(x), signed, width, rounding, &flags)
+    vm_raise((VM_INEXACT if flags & NX else 0) | (VM_INVALID if flags & NV else 0))
+    return result
 
 
 cdef int class_of_bits32(uint32_t bits) noexcept nogil:

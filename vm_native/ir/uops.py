@@ -22,11 +22,11 @@ Semantics, one of:
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
-                            number or integer is rounded to the format, to nearest even; a NaN becomes the default one;
-                            a narrow number is boxed. No uop writes a half
+                            number or integer is rounded to the format; a NaN becomes the default one; a narrow number
+                            is boxed. No uop writes a half
     bits32, bits64, bits16  the bit pattern of such a number: read unboxed, written boxed, and not looked at
-On numbers, + - * / round to nearest even, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and
-unary minus only turns the sign. All raise the exceptions of IEEE 754.
+On numbers, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and unary minus only turns the sign.
+All raise the exceptions of IEEE 754, and what rounds does so as the host is told to, see arithmetic/floating.pxd.
 
 A row may stand anywhere: opcodes follow the order of the table, and nothing depends on that order.
 
@@ -237,7 +237,7 @@ U("probe.step",   "imm",         "probe step")
 U("probe.access", "rs1 rs2 imm wide", "probe access")
 U("probe.loaded", "",            "probe loaded")
 
-# Floating point, round to nearest even
+# Floating point
 for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
                                   ("d", "double", "bits64", "0x8000000000000000ULL")):
     _a, _b, _c = (f"{_number}({_operand})" for _operand in ("rs1", "rs2", "rs3"))
@@ -260,7 +260,7 @@ for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
     U(f"fnmadd.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_a}, {_b}, -{_c})")
     U(f"fsqrt.{_s}",  "rd rs1",         f"{_number}(rd) = square_root({_a})")
     U(f"fclass.{_s}", "rd rs1",         f"rd = <uint64_t>1 << class_of_{_bits}({_bits_a})")
-    for _suffix, _rounded in (("", "nearest"), (".rtz", "truncated")):
+    for _suffix, _rounded in (("", "rounded"), (".rtz", "truncated")):
         U(f"fcvt.w.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int32({_a})")
         U(f"fcvt.wu.{_s}{_suffix}", "rd rs1", f"rd = sext32({_rounded}_uint32({_a}))")
         U(f"fcvt.l.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int64({_a})")

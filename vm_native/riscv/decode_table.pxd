@@ -49,6 +49,7 @@ cdef struct DecodeRow "vm_decode_row":
     uint8_t exact_only      # there is no uop, or none on this host
     uint8_t fused           # a multiply-add, for which not every host has an instruction
     uint8_t rounds          # has a rounding mode in bits 14:12
+    uint8_t lossless        # which changes nothing
     uint8_t uses_f          # illegal while mstatus.FS is Off
     uint8_t writes_f        # makes mstatus.FS Dirty
     uint8_t droppable       # does nothing if rd is x0

@@ -1,7 +1,7 @@
 """Operands for tests of floating point, and the comparison of what it gives with what is expected.
 
 Every operation goes the exact path (vm_native/arithmetic/operations.pyx); where a uop does it on the host's FPU, the
-interpreter performs that too.
+interpreter performs that too, in the rounding modes that the host has.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from tests.native.arithmetic.ieee754 import (
     MODE_NAMES,
     MODES,
     NAN,
+    RMM,
     RNE,
     RTZ,
     Format,
@@ -115,18 +116,19 @@ UOP_NAMES = {row.name for row in UOPS}
 
 
 def has_uop(name: str) -> bool:
-    """Whether a uop does it, to nearest, on this host."""
+    """Whether a uop does it on this host, in the rounding modes that it has."""
     return name in UOP_NAMES and (floating.HAS_FMA or ARITY.get(name.split(".")[0]) != 3)
 
 
 def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
     """Compare the exact path, and the uop where one serves this mode, with cases of (images, want)."""
     mismatches = []
-    uop = {RNE: name, RTZ: f"{name}.rtz"}.get(mode, "")
     for given, want in cases:
         got = {MODE_NAMES[mode]: floating.operate(name, mode, *given)}
-        if has_uop(uop):
-            got[f"uop {uop}"] = floating.perform_uop(uop, *given)
+        if mode != RMM and has_uop(name):
+            got[f"uop {name}"] = floating.perform_uop(name, *given, rounding_mode=mode)
+        if mode == RTZ and has_uop(f"{name}.rtz"):
+            got[f"uop {name}.rtz"] = floating.perform_uop(f"{name}.rtz", *given)
         mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
     assert not mismatches, report(mismatches)
 

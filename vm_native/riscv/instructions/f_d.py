@@ -25,7 +25,8 @@ def rows_of_format(code: str, suffix: str, extension: str, exact: bool = False) 
     I(f"fclass.{suffix}",  f"11100{code} 00000 frs1 001 rd 1010011", extension, exact=exact)
     for source, integer in (("00000", "w"), ("00001", "wu"), ("00010", "l"), ("00011", "lu")):
         I(f"fcvt.{integer}.{suffix}", f"11000{code} {source} frs1 rm rd 1010011", extension, exact=exact)
-        I(f"fcvt.{suffix}.{integer}", f"11010{code} {source} rs1 rm frd 1010011", extension, exact=exact)
+        I(f"fcvt.{suffix}.{integer}", f"11010{code} {source} rs1 rm frd 1010011", extension, exact=exact,
+          lossless=suffix == "d" and integer in ("w", "wu"))
 
 
 I("flw",    "imm[11:0] rs1 010 frd 0000111", "F")
@@ -39,4 +40,4 @@ I("fmv.w.x",  "1111000 00000 rs1 000 frd 1010011", "F")
 I("fmv.x.d",  "1110001 00000 frs1 000 rd 1010011", "D", uop="mv")
 I("fmv.d.x",  "1111001 00000 rs1 000 frd 1010011", "D", uop="mv")
 I("fcvt.s.d", "0100000 00001 frs1 rm frd 1010011", "D")
-I("fcvt.d.s", "0100001 00000 frs1 rm frd 1010011", "D")
+I("fcvt.d.s", "0100001 00000 frs1 rm frd 1010011", "D", lossless=True)
