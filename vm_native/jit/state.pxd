@@ -111,6 +111,8 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* box            # what a single stands in
     FloatConstants of_single
     FloatConstants of_double
+    uint8_t* half           # 0.5 and 1.0 as doubles
+    uint8_t* one
     uint8_t* end            # of all that, which begins the first region; in the writable mapping
 
 cdef struct Switches:       # what can be turned off, to measure what it brings

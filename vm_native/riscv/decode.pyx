@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
-from vm_native.arithmetic.floating cimport has_fma, host_rounds
+from vm_native.arithmetic.floating cimport has_fma
 from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo, set_rounded
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
@@ -227,7 +227,7 @@ cdef void translate_fp(Decoding* at, const DecodeRow* row, uint32_t word) noexce
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
         uop[1].rs1 = <uint8_t>register_of(row, RS3, word)
-        if not row.exact_only and host_rounds(rounding):
+        if not row.exact_only and rounding != DYNAMIC:
             set_rounded(uop, opcode, rounding)
         return
     uop = emit(at, opcode, row.length)

@@ -1,7 +1,8 @@
 """Operands for tests of floating point, and the comparison of what it gives with what is expected.
 
 Every operation goes the exact path (vm_native/arithmetic/operations.pyx); where a uop does it on the host's FPU, the
-interpreter performs that too, in the rounding modes that the host has.
+interpreter performs that too, in the rounding modes that the host has. Compiled code performs the instruction with the
+rounding mode in itself, and in frm.
 """
 
 import itertools
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from tests.native.arithmetic.compiled import DYNAMIC, perform
 from tests.native.arithmetic.ieee754 import (
     FORMATS,
     INFINITY,
@@ -24,6 +26,7 @@ from tests.native.arithmetic.ieee754 import (
     multiplied,
 )
 from vm_native.ir.uops import UOPS
+from vm_native.riscv.instructions import BY_NAME
 from vm_native.testing import floating
 
 
@@ -122,9 +125,14 @@ def has_uop(name: str) -> bool:
 
 def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
     """Compare the exact path, and the uop where one serves this mode, with cases of (images, want)."""
-    mismatches = []
-    for given, want in cases:
-        got = {MODE_NAMES[mode]: floating.operate(name, mode, *given)}
+    cases, mismatches = list(cases), []
+    rounds, other_mode = BY_NAME[name].rounds, RTZ if mode == RNE else RNE
+    ways = {"compiled, dynamic": (DYNAMIC, mode), "compiled, static": (mode, other_mode)}
+    ways = ways if rounds else {"compiled": (RNE, RNE)}
+    compiled = {way: perform(name, *modes, [given for given, _ in cases]) for way, modes in ways.items()}
+    for place, (given, want) in enumerate(cases):
+        got = {way: results[place] for way, results in compiled.items()}
+        got[MODE_NAMES[mode]] = floating.operate(name, mode, *given)
         if mode != RMM and has_uop(name):
             got[f"uop {name}"] = floating.perform_uop(name, *given, rounding_mode=mode)
         if mode == RTZ and has_uop(f"{name}.rtz"):

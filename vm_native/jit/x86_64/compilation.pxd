@@ -23,6 +23,7 @@ cdef enum:
     MAX_COLD_OF_UOP = 20    # at most, also of a group of accesses
     MAX_COLD_JUMPS = 4
     UNKNOWN = 1 << 30       # is no place in a map
+    AS_THE_GUEST = -1       # no rounding mode but that of the guest
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
@@ -66,6 +67,7 @@ cdef struct Cold:
     Alignment alignment     # that it must have
     int xmm                 # of a result
     Precision precision
+    bint rounded            # the host is in a rounding mode of the uop's
     int result              # host register of a division's: rax the quotient, rdx the remainder
     bint is_signed
     Width width
@@ -103,6 +105,7 @@ cdef struct Compilation:
     uint8_t* spent          # where the trace is left for want of budget
     uint8_t* loop           # the head, for jumps from inside the trace
     uint8_t* fallback       # to be called for emit_fallback
+    int rounding            # the guest's name of the mode that the host rounds in for a uop, or AS_THE_GUEST
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
     int cold_count
     Cold cold[MAX_COLD]
@@ -178,6 +181,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.refund = t.refund
     cold.transfer.pending = False
     cold.edge_place = t.edge_place
+    cold.rounded = t.rounding != AS_THE_GUEST
     return cold
 
 cdef inline bint has_room(Compilation* t) noexcept nogil:

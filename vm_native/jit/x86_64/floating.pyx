@@ -1,19 +1,35 @@
-"""Floating-point uops as SSE instructions in their AVX forms, for the rounding mode that the uops imply: to nearest.
+"""Floating-point uops as SSE instructions in their AVX forms.
 
-Flags accumulate in the host's own status word, which is the guest's while inside. Where x86 is not what the uops mean,
-in NaN results, operands that are not boxed, and conversions out of range, the interpreter's function or a constant out
-of line gives the result. That a single stands boxed in ones is a rule of the uops; what a NaN result is, the front end
-says. In three-operand form the upper half of a single's result is that of its first source: a boxed source makes a
-boxed result.
+Flags accumulate in the host's own status word, which is the guest's while inside; its rounding mode is the guest's,
+too. Where x86 is not what the uops mean, in NaN results, operands that are not boxed, and conversions out of range, the
+interpreter's function or a constant out of line gives the result. That a single stands boxed in ones is a rule of the
+uops; what a NaN result is, the front end says. In three-operand form the upper half of a single's result is that of its
+first source: a boxed source makes a boxed result.
 """
+from vm_native.arithmetic.float_rules cimport RTZ
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport FloatConstants
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_FALLBACK, COLD_NAN, COLD_UNBOXED, Cold, Compilation, cold_jump, constants_of, define, define_float,
-    float_target, new_cold, op_slot, read_float, read_slot, target_of,
+    ANY, COLD_FALLBACK, Cold, Compilation, cold_jump, constants_of, define, define_float, float_target, new_cold,
+    read_float, target_of,
 )
+from vm_native.jit.x86_64.conversions cimport (
+    BY_CONTROL_WORD, from_signed, from_unsigned, half_to_single, move_half_in, move_half_out, move_single_in,
+    move_single_out, to_double, to_integer, to_single, to_unsigned,
+)
+from vm_native.jit.x86_64.float_operands cimport check_boxes, compare, define_canonical
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    static int vm_host_has_halves(void) { return __builtin_cpu_supports("f16c") != 0; }
+    #else
+    static int vm_host_has_halves(void) { return 0; }
+    #endif
+    """
+    bint host_has_halves "vm_host_has_halves"() noexcept nogil
 
 
 cdef enum SignOperation:    # what becomes of rs1's sign
@@ -21,49 +37,12 @@ cdef enum SignOperation:    # what becomes of rs1's sign
     NEGATED                 # the other one
     MULTIPLIED              # that of a product with rs2
 
+cdef enum:                  # classes, as bits
+    NEGATIVE_NORMAL = 1 << 1
+    POSITIVE_NORMAL = 1 << 6
+
 
 # --- How. The functions that the rules name ---------------------------------------------------------------------------
-
-cdef void check_boxes(Compilation* t, Uop* uop, int count, Precision precision) noexcept nogil:
-    """Out of line if one of the first `count` of rs1, rs2, rs3 is not known to be, and is not, a boxed single."""
-    cdef Cold* cold
-    cdef int slots[3]
-    cdef int i
-    if precision != SINGLE:
-        return
-    slots[0] = uop.rs1
-    slots[1] = uop.rs2
-    slots[2] = uop[1].rs1
-    for i in range(count):
-        if not t.boxed[slots[i]]:
-            cold = new_cold(t, COLD_UNBOXED, uop)
-            vex(&t.e, VMOVQ_TO, W64, read_float(t, slots[i], XMM0), NO_SOURCE, RAX)
-            shift_constant(&t.e, SAR, W64, RAX, 32)
-            op_constant(&t.e, CMP_CONSTANT, W32, RAX, -1)
-            cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-            t.boxed[slots[i]] = True
-
-
-cdef inline void compare(Compilation* t, Precision precision, int a, int b) noexcept nogil:
-    """Raises no flag unless one of them signals."""
-    vex(&t.e, VUCOMISS if precision == SINGLE else VUCOMISD, WIG, a, NO_SOURCE, b)
-
-
-cdef inline void set_all_ones(Compilation* t, int xmm) noexcept nogil:
-    """What boxes a single."""
-    vex(&t.e, VPCMPEQD, WIG, xmm, xmm, xmm)
-
-
-cdef void define_canonical(Compilation* t, Uop* uop, int xmm, Precision precision) noexcept nogil:
-    """A NaN becomes the canonical one. Comparing with itself raises no flag: a result never signals."""
-    cdef Cold* cold = new_cold(t, COLD_NAN, uop)
-    cold.xmm = xmm
-    cold.precision = precision
-    compare(t, precision, xmm, xmm)
-    cold_jump(cold, jump_if(&t.e, IF_UNORDERED, NULL))
-    cold.done = here(&t.e)
-    define_float(t, uop.rd, xmm, precision)
-
 
 cdef void arithmetic(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     cdef int a, target
@@ -102,7 +81,7 @@ cdef void fused(Compilation* t, Uop* uop, int opcode, Precision precision, Width
 
 
 cdef void smaller_or_larger(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    """NaNs and equal operands (which may be zeros of different signs) are left to the interpreter's function."""
+    """Of zeros of different signs the host gives the second. NaNs are left to the interpreter's function."""
     cdef Cold* cold
     cdef int a, b, target
     check_boxes(t, uop, 2, precision)
@@ -111,8 +90,10 @@ cdef void smaller_or_larger(Compilation* t, Uop* uop, int opcode, Precision prec
     b = read_float(t, uop.rs2, XMM1)
     target = float_target(t, uop.rd, XMM0)
     compare(t, precision, a, b)
-    cold_jump(cold, jump_if(&t.e, IF_EQUAL, NULL))          # unordered, too
+    cold_jump(cold, jump_if(&t.e, IF_UNORDERED, NULL))
+    vex(&t.e, opcode, WIG, XMM2, b, a)
     vex(&t.e, opcode, WIG, target, a, b)
+    vex(&t.e, VORPS if opcode == VMINSD or opcode == VMINSS else VANDPS, WIG, target, target, XMM2)
     define_float(t, uop.rd, target, precision)
     cold.done = here(&t.e)
 
@@ -144,57 +125,6 @@ cdef void set_if_less(Compilation* t, Uop* uop, int condition, Precision precisi
     define(t, uop.rd, target)
 
 
-cdef void to_integer(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    """Signed. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
-    cdef Cold* cold
-    cdef int target = target_of(t, uop.rd, RAX)
-    check_boxes(t, uop, 1, precision)
-    cold = new_cold(t, COLD_FALLBACK, uop)
-    vex(&t.e, opcode, width, RAX, NO_SOURCE, read_float(t, uop.rs1, XMM0))
-    op_constant(&t.e, CMP_CONSTANT, width, RAX, 1)
-    cold_jump(cold, jump_if(&t.e, IF_OVERFLOW, NULL))
-    if width == W64:
-        define(t, uop.rd, RAX)
-    else:
-        op(&t.e, MOVSXD, W64, target, RAX)
-        define(t, uop.rd, target)
-    cold.done = here(&t.e)
-
-
-cdef void from_signed(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = float_target(t, uop.rd, XMM0)
-    cdef int value = read_slot(t, uop.rs1, RAX)
-    set_all_ones(t, XMM1)
-    vex(&t.e, opcode, width, target, XMM1, value)
-    define_float(t, uop.rd, target, precision)
-
-
-cdef void from_unsigned_word(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    """32 bits, as a signed number of 64."""
-    cdef int target = float_target(t, uop.rd, XMM0)
-    op_slot(t, MOV, W32, RAX, uop.rs1)
-    set_all_ones(t, XMM1)
-    vex(&t.e, opcode, W64, target, XMM1, RAX)
-    define_float(t, uop.rd, target, precision)
-
-
-cdef void to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = float_target(t, uop.rd, XMM0)
-    cdef int a = read_float(t, uop.rs1, XMM0)
-    set_all_ones(t, XMM1)
-    vex(&t.e, opcode, WIG, target, XMM1, a)
-    define_canonical(t, uop, target, SINGLE)
-
-
-cdef void to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = float_target(t, uop.rd, XMM0)
-    cdef int a
-    check_boxes(t, uop, 1, SINGLE)
-    a = read_float(t, uop.rs1, XMM0)
-    vex(&t.e, opcode, WIG, target, a, a)
-    define_canonical(t, uop, target, DOUBLE)
-
-
 cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
     """What compilers write for moves, negations and absolute values needs no second operand."""
     cdef int a, target
@@ -221,29 +151,29 @@ cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precisi
     define_float(t, uop.rd, target, precision)
 
 
-cdef void move_single_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = target_of(t, uop.rd, RAX)
-    vex(&t.e, opcode, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
-    op(&t.e, MOVSXD, W64, target, RAX)
-    define(t, uop.rd, target)
-
-
-cdef void move_single_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = float_target(t, uop.rd, XMM0)
-    vex(&t.e, opcode, width, target, NO_SOURCE, read_slot(t, uop.rs1, RAX))
-    vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
-    define_float(t, uop.rd, target, SINGLE)
+cdef void classify(Compilation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil:
+    """Normal numbers; the interpreter's function knows the other classes."""
+    cdef Cold* cold
+    cdef int fraction_bits = 23 if precision == SINGLE else 52
+    cdef int sign_place = 31 if precision == SINGLE else 63
+    check_boxes(t, uop, 1, precision)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    vex(&t.e, VMOVQ_TO, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+    op(&t.e, MOV, width, RCX, RAX)
+    shift_constant(&t.e, SHR, width, RCX, fraction_bits)
+    op_constant(&t.e, ADD_CONSTANT, W32, RCX, 1)        # of the exponents, the first and the last become 1 and 0
+    op_constant(&t.e, AND_CONSTANT, W32, RCX, (1 << sign_place - fraction_bits) - 1)
+    op_constant(&t.e, CMP_CONSTANT, W32, RCX, 2)
+    cold_jump(cold, jump_if(&t.e, IF_BELOW, NULL))
+    shift_constant(&t.e, SHR, width, RAX, sign_place)
+    unary(&t.e, NEG, W32, RAX)
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, NEGATIVE_NORMAL - POSITIVE_NORMAL)
+    op_constant(&t.e, ADD_CONSTANT, W32, RAX, POSITIVE_NORMAL)
+    define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
 
 
 # --- What. A row for each uop: how, with which opcode (condition, sign), of which precision; the width of an integer --
-
-ctypedef void (*EmitFloating)(Compilation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil
-
-cdef struct FloatingRule:
-    EmitFloating emit       # NULL: not by this table
-    int host
-    Precision precision
-    Width width
 
 cdef FloatingRule[UOP_COUNT] rules
 
@@ -292,12 +222,22 @@ R(UOP_FCVT_W_D_RTZ, to_integer,         VCVTTSD2SI,  DOUBLE, W32)
 R(UOP_FCVT_L_D_RTZ, to_integer,         VCVTTSD2SI,  DOUBLE, W64)
 R(UOP_FCVT_W_S_RTZ, to_integer,         VCVTTSS2SI,  SINGLE, W32)
 R(UOP_FCVT_L_S_RTZ, to_integer,         VCVTTSS2SI,  SINGLE, W64)
+R(UOP_FCVT_WU_D,    to_unsigned,        BY_CONTROL_WORD, DOUBLE, W32)
+R(UOP_FCVT_LU_D,    to_unsigned,        BY_CONTROL_WORD, DOUBLE, W64)
+R(UOP_FCVT_WU_S,    to_unsigned,        BY_CONTROL_WORD, SINGLE, W32)
+R(UOP_FCVT_LU_S,    to_unsigned,        BY_CONTROL_WORD, SINGLE, W64)
+R(UOP_FCVT_WU_D_RTZ, to_unsigned,       RTZ,         DOUBLE, W32)
+R(UOP_FCVT_LU_D_RTZ, to_unsigned,       RTZ,         DOUBLE, W64)
+R(UOP_FCVT_WU_S_RTZ, to_unsigned,       RTZ,         SINGLE, W32)
+R(UOP_FCVT_LU_S_RTZ, to_unsigned,       RTZ,         SINGLE, W64)
 R(UOP_FCVT_D_W,     from_signed,        VCVTSI2SD,   DOUBLE, W32)
 R(UOP_FCVT_D_L,     from_signed,        VCVTSI2SD,   DOUBLE, W64)
 R(UOP_FCVT_S_W,     from_signed,        VCVTSI2SS,   SINGLE, W32)
 R(UOP_FCVT_S_L,     from_signed,        VCVTSI2SS,   SINGLE, W64)
-R(UOP_FCVT_D_WU,    from_unsigned_word, VCVTSI2SD,   DOUBLE, W32)
-R(UOP_FCVT_S_WU,    from_unsigned_word, VCVTSI2SS,   SINGLE, W32)
+R(UOP_FCVT_D_WU,    from_unsigned,      VCVTSI2SD,   DOUBLE, W32)
+R(UOP_FCVT_S_WU,    from_unsigned,      VCVTSI2SS,   SINGLE, W32)
+R(UOP_FCVT_D_LU,    from_unsigned,      VCVTSI2SD,   DOUBLE, W64)
+R(UOP_FCVT_S_LU,    from_unsigned,      VCVTSI2SS,   SINGLE, W64)
 R(UOP_FCVT_S_D,     to_single,          VCVTSD2SS,   SINGLE)
 R(UOP_FCVT_D_S,     to_double,          VCVTSS2SD,   DOUBLE)
 
@@ -307,8 +247,18 @@ R(UOP_FSGNJN_D,     inject_sign,        NEGATED,     DOUBLE)
 R(UOP_FSGNJN_S,     inject_sign,        NEGATED,     SINGLE)
 R(UOP_FSGNJX_D,     inject_sign,        MULTIPLIED,  DOUBLE)
 R(UOP_FSGNJX_S,     inject_sign,        MULTIPLIED,  SINGLE)
+R(UOP_FCLASS_D,     classify,           ANY,         DOUBLE, W64)
+R(UOP_FCLASS_S,     classify,           ANY,         SINGLE, W32)
 R(UOP_FMV_X_W,      move_single_out,    VMOVQ_TO,    SINGLE, W32)
 R(UOP_FMV_W_X,      move_single_in,     VMOVQ,       SINGLE, W32)
+R(UOP_FMV_X_H,      move_half_out,      VMOVQ_TO,    SINGLE, W32)
+R(UOP_FMV_H_X,      move_half_in,       VMOVQ,       SINGLE, W64)
+if host_has_halves():
+    R(UOP_FCVT_S_H, half_to_single,     VCVTPH2PS,   SINGLE)
+
+
+cdef const FloatingRule* floating_rule(int opcode) noexcept nogil:
+    return &rules[opcode]
 
 
 cdef bint emit_floating(Compilation* t, Uop* uop, int opcode) noexcept nogil:

@@ -1,0 +1,237 @@
+"""Floating-point uops that convert, see floating.pyx: to and from integers, and from one precision to another.
+
+A conversion to an integer that the host has no instruction for rounds to an integral number first, without inexact; if
+that fits, a second conversion, of the number as it was, raises inexact.
+"""
+from libc.stdint cimport int64_t, uint8_t
+from vm_native.arithmetic.float_rules cimport RDN, RMM, RNE, RTZ, RUP
+from vm_native.ir.block cimport Uop
+from vm_native.jit.x86_64.assembler cimport *
+from vm_native.jit.x86_64.compilation cimport (
+    COLD_FALLBACK, Cold, Compilation, cold_jump, define, define_float, float_target, load_slot, new_cold,
+    op_slot, read_float, read_slot, target_of,
+)
+from vm_native.jit.x86_64.float_operands cimport check_boxes, define_canonical, set_all_ones
+
+cdef enum:
+    NO_INEXACT = 8          # in the constant of a VROUNDSD, beside one of
+    TO_NEAREST = 0
+    DOWN = 1
+    UP = 2
+    TOWARDS_ZERO = 3
+    AS_CONTROL_WORD = 4
+    AT_LEAST = 13           # of a VCMPSD
+    SINGLE_BITS = 24        # significant
+    DOUBLE_BITS = 53
+
+cdef extern from *:
+    const int64_t TWO_TO_63 "0x43E0000000000000LL"      # as a double
+
+
+# --- To integers ------------------------------------------------------------------------------------------------------
+
+cdef void to_integer(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """Signed. What does not fit gives the most negative number: perhaps it fits, the interpreter's function knows."""
+    cdef Cold* cold
+    cdef int target = target_of(t, uop.rd, RAX)
+    check_boxes(t, uop, 1, precision)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    vex(&t.e, opcode, width, RAX, NO_SOURCE, read_float(t, uop.rs1, XMM0))
+    op_constant(&t.e, CMP_CONSTANT, width, RAX, 1)
+    cold_jump(cold, jump_if(&t.e, IF_OVERFLOW, NULL))
+    if width == W64:
+        define(t, uop.rd, RAX)
+    else:
+        op(&t.e, MOVSXD, W64, target, RAX)
+        define(t, uop.rd, target)
+    cold.done = here(&t.e)
+
+
+cdef int read_as_double(Compilation* t, Uop* uop, Precision precision) noexcept nogil:
+    """rs1, in xmm1 if not in a register of its own."""
+    cdef int a
+    check_boxes(t, uop, 1, precision)
+    a = read_float(t, uop.rs1, XMM1)
+    if precision == DOUBLE:
+        return a
+    vex(&t.e, VCVTSS2SD, WIG, XMM1, a, a)
+    return XMM1
+
+
+cdef void round_half_away(Compilation* t, int a) noexcept nogil:
+    """xmm0 becomes the integral number next to a, of two the larger in magnitude; xmm2 is lost. All steps are exact."""
+    vex_literal(&t.e, VANDPS, XMM2, a, t.jit.stubs.of_double.magnitude)
+    vex_constant(&t.e, VROUNDSD, WIG, XMM0, XMM2, XMM2, TOWARDS_ZERO | NO_INEXACT)
+    vex(&t.e, VSUBSD, WIG, XMM2, XMM2, XMM0)
+    vex_literal_constant(&t.e, VCMPSD, XMM2, XMM2, t.jit.stubs.half, AT_LEAST)
+    vex_literal(&t.e, VANDPS, XMM2, XMM2, t.jit.stubs.one)
+    vex(&t.e, VADDSD, WIG, XMM0, XMM0, XMM2)
+    vex_literal(&t.e, VANDPS, XMM2, a, t.jit.stubs.of_double.sign)
+    vex(&t.e, VORPS, WIG, XMM0, XMM0, XMM2)
+
+
+cdef void round_to_integral(Compilation* t, int a, int rounding) noexcept nogil:
+    """xmm0 becomes a double, rounded; xmm2 may be lost. Of a finite number, no flag is raised."""
+    cdef int how = (
+        TO_NEAREST if rounding == RNE else TOWARDS_ZERO if rounding == RTZ else DOWN if rounding == RDN
+        else UP if rounding == RUP else AS_CONTROL_WORD
+    )
+    if rounding == RMM:
+        round_half_away(t, a)
+    else:
+        vex_constant(&t.e, VROUNDSD, WIG, XMM0, a, a, how | NO_INEXACT)
+
+
+cdef void to_signed(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
+    """As to_integer. The number without its fraction is between 0 and the result: it fits if that does."""
+    cdef int a = read_as_double(t, uop, precision)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    round_to_integral(t, a, rounding)
+    vex(&t.e, VCVTTSD2SI, width, RAX, NO_SOURCE, XMM0)
+    op_constant(&t.e, CMP_CONSTANT, width, RAX, 1)
+    cold_jump(cold, jump_if(&t.e, IF_OVERFLOW, NULL))
+    vex(&t.e, VCVTTSD2SI, width, RCX, NO_SOURCE, a)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, RAX, RAX)
+    define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
+
+
+cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
+    """By way of a signed number of 64 bits. For what has none, or is negative, the interpreter's function is called."""
+    cdef int a = read_as_double(t, uop, precision)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    if width == W64:
+        vex(&t.e, VMOVQ_TO, W64, a, NO_SOURCE, RAX)
+        load_constant(&t.e, RCX, TWO_TO_63)
+        op(&t.e, CMP, W64, RAX, RCX)
+        cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+    round_to_integral(t, a, rounding)
+    vex(&t.e, VCVTTSD2SI, W64, RAX, NO_SOURCE, XMM0)
+    if width == W32:
+        op(&t.e, MOV, W64, RCX, RAX)
+        shift_constant(&t.e, SHR, W64, RCX, 32)
+        cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+    vex(&t.e, VCVTTSD2SI, W64, RCX, NO_SOURCE, a)
+    if width == W32:
+        op(&t.e, MOVSXD, W64, RAX, RAX)
+    define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
+
+
+# --- From integers ----------------------------------------------------------------------------------------------------
+
+cdef void from_signed(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int value = read_slot(t, uop.rs1, RAX)
+    set_all_ones(t, XMM1)
+    vex(&t.e, opcode, width, target, XMM1, value)
+    define_float(t, uop.rd, target, precision)
+
+
+cdef void from_unsigned(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """As a signed number of 64 bits; one that is too large for that is halved, keeping what decides the rounding."""
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef uint8_t* large
+    cdef uint8_t* done
+    if width == W32:
+        op_slot(t, MOV, W32, RAX, uop.rs1)
+    else:
+        load_slot(t, RAX, uop.rs1)
+    set_all_ones(t, XMM1)
+    if width == W32:
+        vex(&t.e, opcode, W64, target, XMM1, RAX)
+    else:
+        op(&t.e, TEST, W64, RAX, RAX)
+        large = jump_if(&t.e, IF_NEGATIVE, NULL)
+        vex(&t.e, opcode, W64, target, XMM1, RAX)
+        done = jump(&t.e, NULL)
+        patch(large, t.e.executable, here(&t.e))
+        op(&t.e, MOV, W64, RCX, RAX)
+        shift_constant(&t.e, SHR, W64, RCX, 1)
+        op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
+        op(&t.e, OR, W64, RAX, RCX)
+        vex(&t.e, opcode, W64, target, XMM1, RAX)
+        vex(&t.e, VADDSS if precision == SINGLE else VADDSD, WIG, target, target, target)
+        patch(done, t.e.executable, here(&t.e))
+    define_float(t, uop.rd, target, precision)
+
+
+cdef uint8_t* jump_if_inexact(Compilation* t, Uop* uop, bint signed, Precision precision, Width width) noexcept nogil:
+    """Where the displacement stands of a jump for an integer in rs1 that has perhaps more digits than a number."""
+    cdef int digits = SINGLE_BITS if precision == SINGLE else DOUBLE_BITS
+    if width == W64:
+        load_slot(t, RAX, uop.rs1)
+    else:
+        op_slot(t, MOVSXD if signed else MOV, W64 if signed else W32, RAX, uop.rs1)
+    if signed:
+        load_constant(&t.e, RCX, <int64_t>1 << digits)
+        op(&t.e, ADD, W64, RAX, RCX)
+        digits += 1
+    shift_constant(&t.e, SHR, W64, RAX, digits)
+    return jump_if(&t.e, IF_NOT_EQUAL, NULL)
+
+
+# --- Between precisions, and moves between the kinds of registers -----------------------------------------------------
+
+cdef void to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int a = read_float(t, uop.rs1, XMM0)
+    set_all_ones(t, XMM1)
+    vex(&t.e, opcode, WIG, target, XMM1, a)
+    define_canonical(t, uop, target, SINGLE)
+
+
+cdef void to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int a
+    check_boxes(t, uop, 1, SINGLE)
+    a = read_float(t, uop.rs1, XMM0)
+    vex(&t.e, opcode, WIG, target, a, a)
+    define_canonical(t, uop, target, DOUBLE)
+
+
+cdef void half_to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """What is not boxed is left to the interpreter's function. The host converts four halves: the others are zeros."""
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    vex(&t.e, VMOVQ_TO, W64, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+    op(&t.e, MOVZX16, W32, RCX, RAX)
+    shift_constant(&t.e, SAR, W64, RAX, 16)
+    op_constant(&t.e, CMP_CONSTANT, W64, RAX, -1)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+    vex(&t.e, VMOVQ, W32, target, NO_SOURCE, RCX)
+    vex(&t.e, opcode, WIG, target, NO_SOURCE, target)
+    vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
+    define_canonical(t, uop, target, SINGLE)
+    cold.done = here(&t.e)
+
+
+cdef void move_single_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    vex(&t.e, opcode, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+    op(&t.e, MOVSXD, W64, target, RAX)
+    define(t, uop.rd, target)
+
+
+cdef void move_single_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    vex(&t.e, opcode, width, target, NO_SOURCE, read_slot(t, uop.rs1, RAX))
+    vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
+    define_float(t, uop.rd, target, SINGLE)
+
+
+cdef void move_half_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = target_of(t, uop.rd, RAX)
+    vex(&t.e, opcode, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+    op(&t.e, MOVSX16, W64, target, RAX)
+    define(t, uop.rd, target)
+
+
+cdef void move_half_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """It boxes a single no less than a half."""
+    cdef int target = float_target(t, uop.rd, XMM0)
+    op_slot(t, MOVZX16, W32, RAX, uop.rs1)
+    op_constant(&t.e, OR_CONSTANT, W64, RAX, ~0xFFFF)
+    vex(&t.e, opcode, W64, target, NO_SOURCE, RAX)
+    define_float(t, uop.rd, target, SINGLE)
