@@ -88,7 +88,8 @@ cdef extern from *:
     double host_sqrt "sqrt"(double x) noexcept nogil
     float host_sqrtf "sqrtf"(float x) noexcept nogil
     int64_t rounded "vm_rounded"(double x) noexcept nogil
-    bint isless(double a, double b) noexcept nogil         # a macro for any type, that raises nothing for quiet NaNs
+    bint isless(double a, double b) noexcept nogil         # macros for any type, that raise nothing for quiet NaNs
+    bint islessequal(double a, double b) noexcept nogil
     bint isinf(double a) noexcept nogil
     bint likely(bint condition) noexcept nogil
     bint unlikely(bint condition) noexcept nogil
@@ -210,6 +211,14 @@ cdef inline real maximum(real a, real b) noexcept nogil:
         return common_bits(a, b)
     return b if a != a else a
 
+# minimum and maximum of IEEE 754-2019: a NaN if one of the operands is.
+
+cdef inline real minimum_or_nan(real a, real b) noexcept nogil:
+    return a + b if unlikely(a != a or b != b) else minimum(a, b)
+
+cdef inline real maximum_or_nan(real a, real b) noexcept nogil:
+    return a + b if unlikely(a != a or b != b) else maximum(a, b)
+
 cdef inline real either_bits(real a, real b) noexcept nogil:
     if real is float:
         return as_float(float_bits(a) | float_bits(b))
@@ -221,6 +230,23 @@ cdef inline real common_bits(real a, real b) noexcept nogil:
         return as_float(float_bits(a) & float_bits(b))
     else:
         return as_double(double_bits(a) & double_bits(b))
+
+# Rounded to a number without a fraction (5.9): `exact` in the sense of the standard, it signals inexact.
+
+cdef uint32_t integral_bits32(uint32_t bits, bint signals_inexact) noexcept nogil
+cdef uint64_t integral_bits64(uint64_t bits, bint signals_inexact) noexcept nogil
+
+cdef inline real integral(real x) noexcept nogil:
+    if real is float:
+        return as_float(integral_bits32(float_bits(x), False))
+    else:
+        return as_double(integral_bits64(double_bits(x), False))
+
+cdef inline real integral_exact(real x) noexcept nogil:
+    if real is float:
+        return as_float(integral_bits32(float_bits(x), True))
+    else:
+        return as_double(integral_bits64(double_bits(x), True))
 
 # The ten classes of IEEE 754 (5.7.2): the numbers by value from -infinity (0) to infinity (7), with -0 (3) before +0,
 # then signalling (8) and quiet NaNs (9).
@@ -256,6 +282,14 @@ cdef inline uint32_t truncated_uint32(double x) noexcept nogil:
     if likely(x > -1.0 and x < 4294967296.0):
         return <uint32_t><int64_t>x
     return <uint32_t>out_of_range(x, 0, UINT32_MAX)
+
+cdef int64_t modular_at_end(double x) noexcept nogil
+
+cdef inline int64_t modular_int32(double x) noexcept nogil:
+    """Truncated to an integer of any size, of which these are the low bits; what is no integer gives 0."""
+    if likely(x > -2147483649.0 and x < 2147483648.0):
+        return <int64_t>x
+    return modular_at_end(x)
 
 cdef inline int64_t rounded_int64(double x) noexcept nogil:
     if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):

@@ -1,9 +1,11 @@
 """What is out of line on the host's FPU: its status word, and the classes of numbers. floating.pxd says the rest."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from vm_native.arithmetic.float_rules cimport DZ, NV, NX, OF, RDN, RNE, RTZ, RUP, UF
-from vm_native.arithmetic.softfloat cimport binary32, binary64, class_of, to_integer
+from vm_native.arithmetic.softfloat cimport (
+    Format, binary32, binary64, class_of, to_integer, to_integer_modulo, to_integral,
+)
 
 cdef extern from *:
     """
@@ -76,13 +78,49 @@ cdef uint32_t collect_flags() noexcept nogil:
             | (NV if raised & VM_INVALID else 0))
 
 
-cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil:
+# --- What softfloat computes for the host, in the rounding mode that the host is in
+
+cdef int rounding_now() noexcept nogil:
     cdef uint32_t mode = vm_rounding()
-    cdef int rounding = RTZ if mode == VM_TOWARDS_ZERO else RDN if mode == VM_DOWN else RUP if mode == VM_UP else RNE
-    cdef uint32_t flags = 0
-    cdef uint64_t result = to_integer(binary64(), double_bits(x), signed, width, rounding, &flags)
+    return RTZ if mode == VM_TOWARDS_ZERO else RDN if mode == VM_DOWN else RUP if mode == VM_UP else RNE
+
+
+cdef void raise_on_host(uint32_t flags) noexcept nogil:
+    """Of inexact and invalid, those that are among the flags."""
     vm_raise((VM_INEXACT if flags & NX else 0) | (VM_INVALID if flags & NV else 0))
+
+
+cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil:
+    cdef uint32_t flags = 0
+    cdef uint64_t result = to_integer(binary64(), double_bits(x), signed, width, rounding_now(), &flags)
+    raise_on_host(flags)
     return result
+
+
+cdef int64_t modular_at_end(double x) noexcept nogil:
+    cdef uint32_t flags = 0
+    cdef int64_t result = <int32_t>to_integer_modulo(binary64(), double_bits(x), &flags)
+    raise_on_host(flags)
+    return result
+
+
+cdef uint64_t integral_bits(Format f, uint64_t bits, bint signals_inexact) noexcept nogil:
+    cdef bint exact
+    cdef uint32_t flags = 0
+    cdef uint64_t result = to_integral(f, bits, rounding_now(), &exact, &flags)
+    raise_on_host(flags | (NX if signals_inexact and not exact else 0))
+    return result
+
+
+cdef uint32_t integral_bits32(uint32_t bits, bint signals_inexact) noexcept nogil:
+    return <uint32_t>integral_bits(binary32(), bits, signals_inexact)
+
+
+cdef uint64_t integral_bits64(uint64_t bits, bint signals_inexact) noexcept nogil:
+    return integral_bits(binary64(), bits, signals_inexact)
+
+
+# --- Classes
 
 
 cdef int class_of_bits32(uint32_t bits) noexcept nogil:

@@ -27,8 +27,8 @@ OPCODES = {
 }
 
 WITH_CONSTANT = {
-    "rorx": RORX, "vpshufd": VPSHUFD, "vcmpsd": VCMPSD, "vroundsd": VROUNDSD, "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ,
-    "vpclmulqdq": VPCLMULQDQ, "vaeskeygenassist": VAESKEYGENASSIST,
+    "rorx": RORX, "vpshufd": VPSHUFD, "vcmpsd": VCMPSD, "vroundss": VROUNDSS, "vroundsd": VROUNDSD,
+    "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ, "vpclmulqdq": VPCLMULQDQ,
 }
 
 CONTROL_WORD = {"ldmxcsr": LDMXCSR, "stmxcsr": STMXCSR}

@@ -27,12 +27,12 @@ ROUNDED = [
       for suffix in "sd"),
     *(f"fcvt.{integer}.{suffix}" for integer in ("w", "wu", "l", "lu") for suffix in "sd"),
     *(f"fcvt.{suffix}.{integer}" for integer in ("w", "wu", "l", "lu") for suffix in "sd"),
-    "fcvt.s.d", "fcvt.d.s",
+    "fcvt.s.d", "fcvt.d.s", "fround.s", "fround.d", "froundnx.s", "froundnx.d",
 ]  # fmt: skip
 UNROUNDED = [
-    *(f"{name}.{suffix}" for name in ("fmin", "fmax", "feq", "flt", "fle", "fsgnj", "fsgnjn", "fsgnjx", "fclass")
-      for suffix in "sd"),
-    "fmv.x.w", "fmv.w.x", "fmv.x.d", "fmv.d.x", "fmv.x.h", "fmv.h.x", "fcvt.s.h",
+    *(f"{name}.{suffix}" for name in ("fmin", "fmax", "feq", "flt", "fle", "fsgnj", "fsgnjn", "fsgnjx", "fclass",
+                                    "fminm", "fmaxm", "fltq", "fleq") for suffix in "sd"),
+    "fcvtmod.w.d", "fmv.x.w", "fmv.w.x", "fmv.x.d", "fmv.d.x", "fmv.x.h", "fmv.h.x", "fcvt.s.h",
 ]  # fmt: skip
 
 
@@ -84,6 +84,6 @@ def test_rounding(name):
     for mode in MODES:
         if mode != RMM:
             assert fallbacks(name, numbers(name), DYNAMIC, mode) == 0
-        if mode != RMM or name.startswith(("fcvt.w", "fcvt.l")):
+        if mode != RMM or name.startswith(("fcvt.w", "fcvt.l", "fround")):
             assert fallbacks(name, numbers(name), mode) == 0
             assert fallbacks(name, numbers(name), mode, MODES[mode - 1]) == 0

@@ -194,11 +194,11 @@ BY_CONSTANT = {
     "rorx": (("rorx", "reg rm", (0, 0), None), 9, ", 9"),
     "vpshufd": (("vpshufd", "reg rm", "xx", None), 0x55, ", 0x55"),
     "vcmpsd": (("vcmpgesd", "reg source rm", "xxx", None), 13, ""),
+    "vroundss": (("vroundss", "reg source rm", "xxx", None), 9, ", 9"),
     "vroundsd": (("vroundsd", "reg source rm", "xxx", None), 9, ", 9"),
     "vpextrq": (("vpextrq", "rm reg", (0, "x"), None), 1, ", 1"),
     "vpinsrq": (("vpinsrq", "reg source rm", ("x", "x", 0), None), 1, ", 1"),
     "vpclmulqdq": (("vpclmulqdq", "reg source rm", "xxx", None), 0x11, ", 0x11"),
-    "vaeskeygenassist": (("vaeskeygenassist", "reg rm", "xx", None), 0x1B, ", 0x1b"),
 }
 
 

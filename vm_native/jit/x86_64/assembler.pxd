@@ -159,11 +159,11 @@ cdef enum Opcode:
     RORX = 0xF0 | MAP_0F3A | PREFIX_F2
     VPSHUFD = 0x70 | MAP_0F | PREFIX_66
     VCMPSD = 0xC2 | MAP_0F | PREFIX_F2
+    VROUNDSS = 0x0A | MAP_0F3A | PREFIX_66
     VROUNDSD = 0x0B | MAP_0F3A | PREFIX_66
     VPEXTRQ = 0x16 | MAP_0F3A | PREFIX_66   # the register field is the xmm register's
     VPINSRQ = 0x22 | MAP_0F3A | PREFIX_66
     VPCLMULQDQ = 0x44 | MAP_0F3A | PREFIX_66
-    VAESKEYGENASSIST = 0xDF | MAP_0F3A | PREFIX_66
 
 cdef enum ControlWord:      # 0F AE /n, of memory: MXCSR
     LDMXCSR = 2

@@ -10,6 +10,8 @@ cdef enum ConstantRounding:     # of a conversion to an integer: the guest's rou
 cdef void to_integer(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void to_signed(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil
 cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil
+cdef void to_integral(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil
+cdef void to_integral_exact(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil
 cdef void from_signed(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void from_unsigned(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef uint8_t* jump_if_inexact(Compilation* t, Uop* uop, bint signed, Precision precision, Width width) noexcept nogil

@@ -25,7 +25,8 @@ cdef enum:
     DOUBLE_BITS = 53
 
 cdef extern from *:
-    const int64_t TWO_TO_63 "0x43E0000000000000LL"      # as a double
+    const int64_t TWO_TO_63 "0x43E0000000000000LL"          # as a double
+    const int64_t TWICE_TWO_TO_52 "0x8660000000000000LL"    # the same of 2**52, one bit to the left
 
 
 # --- To integers ------------------------------------------------------------------------------------------------------
@@ -70,16 +71,20 @@ cdef void round_half_away(Compilation* t, int a) noexcept nogil:
     vex(&t.e, VORPS, WIG, XMM0, XMM0, XMM2)
 
 
-cdef void round_to_integral(Compilation* t, int a, int rounding) noexcept nogil:
-    """xmm0 becomes a double, rounded; xmm2 may be lost. Of a finite number, no flag is raised."""
-    cdef int how = (
+cdef inline int in_constant(int rounding) noexcept nogil:
+    """A mode that the host has, or BY_CONTROL_WORD."""
+    return (
         TO_NEAREST if rounding == RNE else TOWARDS_ZERO if rounding == RTZ else DOWN if rounding == RDN
         else UP if rounding == RUP else AS_CONTROL_WORD
     )
+
+
+cdef void round_to_integral(Compilation* t, int a, int rounding) noexcept nogil:
+    """xmm0 becomes a double, rounded; xmm2 may be lost. Of a finite number, no flag is raised."""
     if rounding == RMM:
         round_half_away(t, a)
     else:
-        vex_constant(&t.e, VROUNDSD, WIG, XMM0, a, a, how | NO_INEXACT)
+        vex_constant(&t.e, VROUNDSD, WIG, XMM0, a, a, in_constant(rounding) | NO_INEXACT)
 
 
 cdef void to_signed(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
@@ -98,14 +103,25 @@ cdef void to_signed(Compilation* t, Uop* uop, int rounding, Precision precision,
 
 
 cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
-    """By way of a signed number of 64 bits. For what has none, or is negative, the interpreter's function is called."""
+    """By way of a signed number of 64 bits. Of those from 2**63 on, which have no fraction, the significand is shifted.
+    For what does not fit, or is negative, the interpreter's function is called.
+    """
     cdef int a = read_as_double(t, uop, precision)
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef uint8_t* signed
+    cdef uint8_t* done = NULL
     if width == W64:
         vex(&t.e, VMOVQ_TO, W64, a, NO_SOURCE, RAX)
         load_constant(&t.e, RCX, TWO_TO_63)
-        op(&t.e, CMP, W64, RAX, RCX)
-        cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+        op(&t.e, SUB, W64, RAX, RCX)
+        signed = jump_if(&t.e, IF_BELOW, NULL)
+        op(&t.e, MOV, W64, RCX, RAX)
+        shift_constant(&t.e, SHR, W64, RCX, DOUBLE_BITS - 1)        # a larger exponent, or a sign
+        cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+        bit_constant(&t.e, BTS_CONSTANT, W64, RAX, DOUBLE_BITS - 1)
+        shift_constant(&t.e, SHL, W64, RAX, 64 - DOUBLE_BITS)
+        done = jump(&t.e, NULL)
+        patch(signed, t.e.executable, here(&t.e))
     round_to_integral(t, a, rounding)
     vex(&t.e, VCVTTSD2SI, W64, RAX, NO_SOURCE, XMM0)
     if width == W32:
@@ -115,8 +131,55 @@ cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precisio
     vex(&t.e, VCVTTSD2SI, W64, RCX, NO_SOURCE, a)
     if width == W32:
         op(&t.e, MOVSXD, W64, RAX, RAX)
+    else:
+        patch(done, t.e.executable, here(&t.e))
     define(t, uop.rd, RAX)
     cold.done = here(&t.e)
+
+
+# --- To numbers without a fraction ------------------------------------------------------------------------------------
+
+cdef void integral_half_away(Compilation* t, Uop* uop, Precision precision, bint signals_inexact) noexcept nogil:
+    """Where a number may have a fraction; the interpreter's function knows the others, and NaNs."""
+    cdef int a = read_as_double(t, uop, precision)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    vex(&t.e, VMOVQ_TO, W64, a, NO_SOURCE, RAX)
+    op(&t.e, ADD, W64, RAX, RAX)                                # without the sign
+    load_constant(&t.e, RCX, TWICE_TWO_TO_52)
+    op(&t.e, CMP, W64, RAX, RCX)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+    round_half_away(t, a)
+    if signals_inexact:
+        vex(&t.e, VCVTTSD2SI, W64, RCX, NO_SOURCE, a)
+    if precision == SINGLE:
+        set_all_ones(t, XMM1)
+        vex(&t.e, VCVTSD2SS, WIG, XMM0, XMM1, XMM0)
+    define_float(t, uop.rd, XMM0, precision)
+    cold.done = here(&t.e)
+
+
+cdef void round_in_format(
+    Compilation* t, Uop* uop, int rounding, Precision precision, bint signals_inexact
+) noexcept nogil:
+    cdef int opcode = VROUNDSS if precision == SINGLE else VROUNDSD
+    cdef int a, target
+    if rounding == RMM:
+        integral_half_away(t, uop, precision, signals_inexact)
+        return
+    check_boxes(t, uop, 1, precision)
+    a = read_float(t, uop.rs1, XMM0)
+    target = float_target(t, uop.rd, XMM0)
+    vex_constant(&t.e, opcode, WIG, target, a, a, in_constant(rounding) | (0 if signals_inexact else NO_INEXACT))
+    define_canonical(t, uop, target, precision)
+
+
+cdef void to_integral(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
+    round_in_format(t, uop, rounding, precision, False)
+
+
+cdef void to_integral_exact(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
+    """In the sense of IEEE 754: it signals inexact."""
+    round_in_format(t, uop, rounding, precision, True)
 
 
 # --- From integers ----------------------------------------------------------------------------------------------------

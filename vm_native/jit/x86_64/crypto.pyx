@@ -32,7 +32,6 @@ cdef enum:
     SHIFT64 = 64
     WITHOUT_ROTATION = 10   # the number of such a step of AES's key schedule
     FIRST_WORD = 0x00       # of a VPSHUFD: this word, everywhere
-    SECOND_WORD = 0x55
 
 # FIPS 197, section 5.2
 cdef uint8_t[WITHOUT_ROTATION + 1] ROUND_CONSTANTS = [1, 2, 4, 8, 16, 32, 64, 128, 0x1B, 0x36, 0]
@@ -95,12 +94,21 @@ cdef void aes_inverse_mix(Compilation* t, Uop* uop, int opcode, Width width) noe
 
 
 cdef void aes_key_word(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
-    """Of the source's second word the host gives two: substituted, and also rotated and with the round constant."""
-    to_xmm(t, XMM0, uop.rs1)
-    vex_constant(&t.e, opcode, WIG, XMM0, NO_SOURCE, XMM0, ROUND_CONSTANTS[uop.imm])
-    vex_constant(&t.e, VPSHUFD, WIG, XMM0, NO_SOURCE, XMM0,
-                 FIRST_WORD if uop.imm == WITHOUT_ROTATION else SECOND_WORD)
-    define_low_half(t, uop, XMM0)
+    """The source's second word, substituted: rows need no shift where all columns are that word."""
+    cdef int64_t constant = ROUND_CONSTANTS[uop.imm]
+    load_slot(t, RAX, uop.rs1)
+    shift_constant(&t.e, SHR, W64, RAX, 32)
+    if uop.imm != WITHOUT_ROTATION:
+        vex_constant(&t.e, RORX, W32, RAX, NO_SOURCE, RAX, 8)
+    vex(&t.e, VMOVQ, W32, XMM0, NO_SOURCE, RAX)
+    vex_constant(&t.e, VPSHUFD, WIG, XMM0, NO_SOURCE, XMM0, FIRST_WORD)
+    vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
+    vex(&t.e, opcode, WIG, XMM0, XMM0, XMM1)
+    vex(&t.e, VMOVQ_TO, W64, XMM0, NO_SOURCE, RAX)
+    if constant:
+        load_constant(&t.e, RCX, constant << 32 | constant)
+        op(&t.e, XOR, W64, RAX, RCX)
+    define(t, uop.rd, RAX)
 
 
 cdef void aes_next_words(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
@@ -238,7 +246,7 @@ if host_has_aes():
     R(UOP_AES64DS,   aes_round,          VAESDECLAST)
     R(UOP_AES64DSM,  aes_round,          VAESDEC)
     R(UOP_AES64IM,   aes_inverse_mix,    VAESIMC)
-    R(UOP_AES64KS1I, aes_key_word,       VAESKEYGENASSIST)
+    R(UOP_AES64KS1I, aes_key_word,       VAESENCLAST)
 R(UOP_AES64KS2,   aes_next_words,        ANY)
 
 R(UOP_SHA256SIG0, mix_rotations,         counts(7, 18, SHIFT + 3),      W32)

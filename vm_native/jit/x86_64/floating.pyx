@@ -17,7 +17,7 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jit.x86_64.conversions cimport (
     BY_CONTROL_WORD, from_signed, from_unsigned, half_to_single, move_half_in, move_half_out, move_single_in,
-    move_single_out, to_double, to_integer, to_single, to_unsigned,
+    move_single_out, to_double, to_integer, to_integral, to_integral_exact, to_single, to_unsigned,
 )
 from vm_native.jit.x86_64.float_operands cimport check_boxes, compare, define_canonical
 
@@ -112,17 +112,27 @@ cdef void set_if_equal(Compilation* t, Uop* uop, int opcode, Precision precision
     define(t, uop.rd, target)
 
 
-cdef void set_if_less(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
-    """The condition is that of rs2 compared with rs1, which does not hold for NaNs; they are invalid."""
+cdef void set_if_ordered(Compilation* t, Uop* uop, int opcode, int condition, Precision precision) noexcept nogil:
+    """The condition is that of rs2 compared with rs1, which does not hold for NaNs."""
     cdef int a, b, target
     check_boxes(t, uop, 2, precision)
     a = read_float(t, uop.rs1, XMM0)
     b = read_float(t, uop.rs2, XMM1)
     target = target_of(t, uop.rd, RAX)
-    vex(&t.e, VCOMISS if precision == SINGLE else VCOMISD, WIG, b, NO_SOURCE, a)
+    vex(&t.e, opcode, WIG, b, NO_SOURCE, a)
     op(&t.e, SETCC | condition, W32, 0, RAX)
     op(&t.e, MOVZX8, W32, target, RAX)
     define(t, uop.rd, target)
+
+
+cdef void set_if_less(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
+    """NaNs are invalid."""
+    set_if_ordered(t, uop, VCOMISS if precision == SINGLE else VCOMISD, condition, precision)
+
+
+cdef void set_if_less_quietly(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
+    """Only those that signal are."""
+    set_if_ordered(t, uop, VUCOMISS if precision == SINGLE else VUCOMISD, condition, precision)
 
 
 cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
@@ -213,6 +223,22 @@ R(UOP_FLT_D,        set_if_less,        IF_ABOVE,    DOUBLE)
 R(UOP_FLT_S,        set_if_less,        IF_ABOVE,    SINGLE)
 R(UOP_FLE_D,        set_if_less,        IF_NOT_BELOW, DOUBLE)
 R(UOP_FLE_S,        set_if_less,        IF_NOT_BELOW, SINGLE)
+
+# Zfa. Of what is no NaN, fminm and fmaxm are fmin and fmax; what is left to the interpreter's function by fcvtmod.w.d
+# does not fit, but is no other conversion otherwise.
+R(UOP_FMINM_D,      smaller_or_larger,  VMINSD,      DOUBLE)
+R(UOP_FMINM_S,      smaller_or_larger,  VMINSS,      SINGLE)
+R(UOP_FMAXM_D,      smaller_or_larger,  VMAXSD,      DOUBLE)
+R(UOP_FMAXM_S,      smaller_or_larger,  VMAXSS,      SINGLE)
+R(UOP_FLTQ_D,       set_if_less_quietly, IF_ABOVE,   DOUBLE)
+R(UOP_FLTQ_S,       set_if_less_quietly, IF_ABOVE,   SINGLE)
+R(UOP_FLEQ_D,       set_if_less_quietly, IF_NOT_BELOW, DOUBLE)
+R(UOP_FLEQ_S,       set_if_less_quietly, IF_NOT_BELOW, SINGLE)
+R(UOP_FROUND_D,     to_integral,        BY_CONTROL_WORD, DOUBLE)
+R(UOP_FROUND_S,     to_integral,        BY_CONTROL_WORD, SINGLE)
+R(UOP_FROUNDNX_D,   to_integral_exact,  BY_CONTROL_WORD, DOUBLE)
+R(UOP_FROUNDNX_S,   to_integral_exact,  BY_CONTROL_WORD, SINGLE)
+R(UOP_FCVTMOD_W_D,  to_integer,         VCVTTSD2SI,  DOUBLE, W32)
 
 R(UOP_FCVT_W_D,     to_integer,         VCVTSD2SI,   DOUBLE, W32)
 R(UOP_FCVT_L_D,     to_integer,         VCVTSD2SI,   DOUBLE, W64)

@@ -1,7 +1,7 @@
 """Floating-point uops in a rounding mode of their own: the host is in it as long as they follow each other.
 
 MXCSR has the rounding mode and the flags. The word that has the guest's mode is kept on the stack meanwhile, and what
-was raised is put into it. Conversions to integers, and those from integers that are small enough to be exact, do
+was raised is put into it. What rounds to integers, and conversions from integers that are small enough to be exact, do
 without.
 """
 from libc.stdint cimport uint8_t
@@ -11,21 +11,24 @@ from vm_native.ir.block cimport Uop, is_rounded
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, Compilation
-from vm_native.jit.x86_64.conversions cimport jump_if_inexact, to_signed, to_unsigned
+from vm_native.jit.x86_64.conversions cimport (
+    jump_if_inexact, to_integral, to_integral_exact, to_signed, to_unsigned,
+)
 from vm_native.jit.x86_64.floating cimport EmitFloating, FloatingRule, floating_rule
 
 cdef enum:
     KEPT = 0                # in the STACK_ROOM above rsp: the control word of the guest's mode
     CHANGED = 4             # the other one
-    ROUNDING_SHIFT = 13     # in MXCSR
-    ROUNDING_MASK = 3 << ROUNDING_SHIFT
+    # In MXCSR
     FLAGS_MASK = 0x3F
+    ROUNDING_SHIFT = 13
+    ROUNDING_MASK = 3 << ROUNDING_SHIFT
 
 cdef int[4] HOST_ROUNDING = [0, 3, 1, 2]        # in MXCSR, by the guest's RNE, RTZ, RDN, RUP
 
 
 cdef void set_rounding(Compilation* t, int rounding) noexcept nogil:
-    """Changes rax."""
+    """Flags stay: it takes the host long to raise one that there is not. Changes rax."""
     if t.rounding == rounding:
         return
     move_control_word(&t.e, STMXCSR, RSP, KEPT)
@@ -39,12 +42,16 @@ cdef void set_rounding(Compilation* t, int rounding) noexcept nogil:
 
 
 cdef void restore_rounding(Compilation* t) noexcept nogil:
-    """The guest's mode, with the flags that there are now. Changes rax."""
+    """The guest's mode, with the flags that there are now: rarely others than there were. Changes rax."""
+    cdef uint8_t* the_same
     move_control_word(&t.e, STMXCSR, RSP, CHANGED)
     op_memory(&t.e, MOV, W32, RAX, RSP, NO_INDEX, CHANGED)
     op_constant(&t.e, AND_CONSTANT, W32, RAX, FLAGS_MASK)
     op_memory(&t.e, OR, W32, RAX, RSP, NO_INDEX, KEPT)
+    op_memory(&t.e, CMP, W32, RAX, RSP, NO_INDEX, KEPT)
+    the_same = jump_if(&t.e, IF_EQUAL, NULL)
     op_memory(&t.e, MOV_TO, W32, RAX, RSP, NO_INDEX, KEPT)
+    patch(the_same, t.e.executable, here(&t.e))
     move_control_word(&t.e, LDMXCSR, RSP, KEPT)
 
 
@@ -61,12 +68,14 @@ cdef void end_rounding(Compilation* t, Uop* following, int opcode) noexcept nogi
 
 # --- Those that need not be in the mode -------------------------------------------------------------------------------
 
-cdef EmitFloating[UOP_COUNT] to_integers        # by way of a rounding mode in the instruction; NULL: none of these
+cdef EmitFloating[UOP_COUNT] by_constant        # a rounding mode, in the host's instruction; NULL: none of these
 
-to_integers[UOP_FCVT_W_D] = to_integers[UOP_FCVT_L_D] = to_integers[UOP_FCVT_W_S] = to_integers[UOP_FCVT_L_S] = \
+by_constant[UOP_FCVT_W_D] = by_constant[UOP_FCVT_L_D] = by_constant[UOP_FCVT_W_S] = by_constant[UOP_FCVT_L_S] = \
     to_signed
-to_integers[UOP_FCVT_WU_D] = to_integers[UOP_FCVT_LU_D] = to_integers[UOP_FCVT_WU_S] = to_integers[UOP_FCVT_LU_S] = \
+by_constant[UOP_FCVT_WU_D] = by_constant[UOP_FCVT_LU_D] = by_constant[UOP_FCVT_WU_S] = by_constant[UOP_FCVT_LU_S] = \
     to_unsigned
+by_constant[UOP_FROUND_D] = by_constant[UOP_FROUND_S] = to_integral
+by_constant[UOP_FROUNDNX_D] = by_constant[UOP_FROUNDNX_S] = to_integral_exact
 
 
 cdef enum Source:
@@ -105,8 +114,8 @@ cdef bint emit_rounded(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     if opcode != UOP_CALL or not is_rounded(uop, &meant, &rounding) or not t.jit.switches.floats:
         return False
     rule = floating_rule(meant)
-    if to_integers[meant] != NULL:
-        to_integers[meant](t, uop, rounding, rule.precision, rule.width)
+    if by_constant[meant] != NULL:
+        by_constant[meant](t, uop, rounding, rule.precision, rule.width)
     elif rule.emit == NULL or not host_rounds(rounding):
         return False
     elif sources[meant] != NO_INTEGER and t.rounding == AS_THE_GUEST:
