@@ -171,6 +171,20 @@ cdef inline uint64_t double_image(number value) noexcept nogil:
             return NAN64
     return double_bits(rounded)
 
+# Of a single or a double that is no NaN; bit patterns.
+cdef uint32_t rounded_to_half32(uint32_t bits) noexcept nogil
+cdef uint32_t rounded_to_half64(uint64_t bits) noexcept nogil
+
+cdef inline uint64_t half_image(number value) noexcept nogil:
+    """An integer is rounded to a single first: one that is not exact in that is too large for a half."""
+    if number is float or number is double:
+        if unlikely(value != value):
+            return BOX16 | NAN16
+    if number is double:
+        return BOX16 | rounded_to_half64(double_bits(value))
+    else:
+        return BOX16 | rounded_to_half32(float_bits(<float>value))
+
 # --- Arithmetic that C has no operator for
 
 cdef inline real square_root(real x) noexcept nogil:
@@ -250,6 +264,7 @@ cdef inline real integral_exact(real x) noexcept nogil:
 
 # The ten classes of IEEE 754 (5.7.2): the numbers by value from -infinity (0) to infinity (7), with -0 (3) before +0,
 # then signalling (8) and quiet NaNs (9).
+cdef int class_of_bits16(uint32_t bits) noexcept nogil
 cdef int class_of_bits32(uint32_t bits) noexcept nogil
 cdef int class_of_bits64(uint64_t bits) noexcept nogil
 

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from vm_native.arithmetic.float_rules cimport DZ, NV, NX, OF, RDN, RNE, RTZ, RUP, UF
 from vm_native.arithmetic.softfloat cimport (
-    Format, binary32, binary64, class_of, to_integer, to_integer_modulo, to_integral,
+    Format, binary16, binary32, binary64, class_of, convert, to_integer, to_integer_modulo, to_integral,
 )
 
 cdef extern from *:
@@ -86,8 +86,8 @@ cdef int rounding_now() noexcept nogil:
 
 
 cdef void raise_on_host(uint32_t flags) noexcept nogil:
-    """Of inexact and invalid, those that are among the flags."""
-    vm_raise((VM_INEXACT if flags & NX else 0) | (VM_INVALID if flags & NV else 0))
+    vm_raise((VM_INEXACT if flags & NX else 0) | (VM_UNDERFLOW if flags & UF else 0)
+             | (VM_OVERFLOW if flags & OF else 0) | (VM_INVALID if flags & NV else 0))
 
 
 cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil:
@@ -95,6 +95,21 @@ cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil:
     cdef uint64_t result = to_integer(binary64(), double_bits(x), signed, width, rounding_now(), &flags)
     raise_on_host(flags)
     return result
+
+
+cdef uint32_t rounded_to_half(Format f, uint64_t bits) noexcept nogil:
+    cdef uint32_t flags = 0
+    cdef uint64_t result = convert(f, binary16(), bits, rounding_now(), &flags)
+    raise_on_host(flags)
+    return <uint32_t>result
+
+
+cdef uint32_t rounded_to_half32(uint32_t bits) noexcept nogil:
+    return rounded_to_half(binary32(), bits)
+
+
+cdef uint32_t rounded_to_half64(uint64_t bits) noexcept nogil:
+    return rounded_to_half(binary64(), bits)
 
 
 cdef int64_t modular_at_end(double x) noexcept nogil:
@@ -121,6 +136,10 @@ cdef uint64_t integral_bits64(uint64_t bits, bint signals_inexact) noexcept nogi
 
 
 # --- Classes
+
+
+cdef int class_of_bits16(uint32_t bits) noexcept nogil:
+    return class_of(binary16(), bits)
 
 
 cdef int class_of_bits32(uint32_t bits) noexcept nogil:

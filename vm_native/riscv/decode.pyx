@@ -62,7 +62,7 @@ cdef class Decoder:
                 row.helper = helper_numbers[row.helper]
             if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
                 row.operation = operation_numbers[row.operation]
-            row.exact_only |= row.fused and not has_fma()
+            row.exact_only = row.fused and not has_fma()
         self.table.wide = lay_out(&self.table, 4, self.table.wide_start, WIDE_BUCKETS)
         self.table.narrow = lay_out(&self.table, 2, self.table.narrow_start, NARROW_BUCKETS)
         if self.table.wide == NULL or self.table.narrow == NULL:

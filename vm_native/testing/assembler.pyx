@@ -28,7 +28,7 @@ OPCODES = {
 
 WITH_CONSTANT = {
     "rorx": RORX, "vpshufd": VPSHUFD, "vcmpsd": VCMPSD, "vroundss": VROUNDSS, "vroundsd": VROUNDSD,
-    "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ, "vpclmulqdq": VPCLMULQDQ,
+    "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ, "vpclmulqdq": VPCLMULQDQ, "vcvtps2ph": VCVTPS2PH,
 }
 
 CONTROL_WORD = {"ldmxcsr": LDMXCSR, "stmxcsr": STMXCSR}

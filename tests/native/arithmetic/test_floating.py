@@ -1,7 +1,7 @@
 """Floating point against exact rational arithmetic, and against NumPy.
 
 Rules from IEEE 754-2019 and the RISC-V unprivileged manual, chapters "F", "D" and "Zfh". Every operation runs in all
-five rounding modes on the exact path, and single and double to nearest on the host's FPU, as uops.
+five rounding modes on the exact path and in compiled code, and in those that the host has on its FPU, as uops.
 """
 
 import ctypes

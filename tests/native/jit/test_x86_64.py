@@ -198,6 +198,7 @@ BY_CONSTANT = {
     "vroundsd": (("vroundsd", "reg source rm", "xxx", None), 9, ", 9"),
     "vpextrq": (("vpextrq", "rm reg", (0, "x"), None), 1, ", 1"),
     "vpinsrq": (("vpinsrq", "reg source rm", ("x", "x", 0), None), 1, ", 1"),
+    "vcvtps2ph": (("vcvtps2ph", "rm reg", "xx", None), 4, ", 4"),
     "vpclmulqdq": (("vpclmulqdq", "reg source rm", "xxx", None), 0x11, ", 0x11"),
 }
 

@@ -37,6 +37,7 @@ cdef enum Width:            # of an operation on general registers
 cdef enum Precision:
     SINGLE = 0
     DOUBLE = 1
+    HALF = 2                # a single, for what computes
 
 cdef enum:
     NO_SOURCE = 0           # of VEX instructions with two operands
@@ -163,6 +164,7 @@ cdef enum Opcode:
     VROUNDSD = 0x0B | MAP_0F3A | PREFIX_66
     VPEXTRQ = 0x16 | MAP_0F3A | PREFIX_66   # the register field is the xmm register's
     VPINSRQ = 0x22 | MAP_0F3A | PREFIX_66
+    VCVTPS2PH = 0x1D | MAP_0F3A | PREFIX_66     # the register field is the source
     VPCLMULQDQ = 0x44 | MAP_0F3A | PREFIX_66
 
 cdef enum ControlWord:      # 0F AE /n, of memory: MXCSR

@@ -18,6 +18,10 @@ cdef uint8_t* jump_if_inexact(Compilation* t, Uop* uop, bint signed, Precision p
 cdef void to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void half_to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
+cdef void half_to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
+cdef void single_to_half(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
+cdef void double_to_half(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
+cdef void narrow(Compilation* t, int xmm) noexcept nogil
 cdef void move_single_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void move_single_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil
 cdef void move_half_out(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil

@@ -11,7 +11,9 @@ from vm_native.jit.x86_64.compilation cimport (
     COLD_FALLBACK, Cold, Compilation, cold_jump, define, define_float, float_target, load_slot, new_cold,
     op_slot, read_float, read_slot, target_of,
 )
-from vm_native.jit.x86_64.float_operands cimport check_boxes, define_canonical, set_all_ones
+from vm_native.jit.x86_64.float_operands cimport (
+    check_boxes, define_canonical, define_half, define_half_bits, jump_if_nan, read_half, set_all_ones,
+)
 
 cdef enum:
     NO_INEXACT = 8          # in the constant of a VROUNDSD, beside one of
@@ -21,8 +23,10 @@ cdef enum:
     TOWARDS_ZERO = 3
     AS_CONTROL_WORD = 4
     AT_LEAST = 13           # of a VCMPSD
-    SINGLE_BITS = 24        # significant
+    HALF_BITS = 11          # significant
+    SINGLE_BITS = 24
     DOUBLE_BITS = 53
+    BELOW_SINGLE = (1 << DOUBLE_BITS - SINGLE_BITS) - 1     # bits of a double that a single does not have
 
 cdef extern from *:
     const int64_t TWO_TO_63 "0x43E0000000000000LL"          # as a double
@@ -48,9 +52,13 @@ cdef void to_integer(Compilation* t, Uop* uop, int opcode, Precision precision, 
     cold.done = here(&t.e)
 
 
-cdef int read_as_double(Compilation* t, Uop* uop, Precision precision) noexcept nogil:
-    """rs1, in xmm1 if not in a register of its own."""
+cdef int read_as_double(Compilation* t, Uop* uop, Cold* cold, Precision precision) noexcept nogil:
+    """rs1, in xmm1 if not in a register of its own; `cold` if it is a half that is not boxed."""
     cdef int a
+    if precision == HALF:
+        read_half(t, cold, uop.rs1, XMM1)
+        vex(&t.e, VCVTSS2SD, WIG, XMM1, XMM1, XMM1)
+        return XMM1
     check_boxes(t, uop, 1, precision)
     a = read_float(t, uop.rs1, XMM1)
     if precision == DOUBLE:
@@ -89,8 +97,8 @@ cdef void round_to_integral(Compilation* t, int a, int rounding) noexcept nogil:
 
 cdef void to_signed(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
     """As to_integer. The number without its fraction is between 0 and the result: it fits if that does."""
-    cdef int a = read_as_double(t, uop, precision)
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef int a = read_as_double(t, uop, cold, precision)
     round_to_integral(t, a, rounding)
     vex(&t.e, VCVTTSD2SI, width, RAX, NO_SOURCE, XMM0)
     op_constant(&t.e, CMP_CONSTANT, width, RAX, 1)
@@ -106,8 +114,8 @@ cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precisio
     """By way of a signed number of 64 bits. Of those from 2**63 on, which have no fraction, the significand is shifted.
     For what does not fit, or is negative, the interpreter's function is called.
     """
-    cdef int a = read_as_double(t, uop, precision)
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef int a = read_as_double(t, uop, cold, precision)
     cdef uint8_t* signed
     cdef uint8_t* done = NULL
     if width == W64:
@@ -141,8 +149,8 @@ cdef void to_unsigned(Compilation* t, Uop* uop, int rounding, Precision precisio
 
 cdef void integral_half_away(Compilation* t, Uop* uop, Precision precision, bint signals_inexact) noexcept nogil:
     """Where a number may have a fraction; the interpreter's function knows the others, and NaNs."""
-    cdef int a = read_as_double(t, uop, precision)
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef int a = read_as_double(t, uop, cold, precision)
     vex(&t.e, VMOVQ_TO, W64, a, NO_SOURCE, RAX)
     op(&t.e, ADD, W64, RAX, RAX)                                # without the sign
     load_constant(&t.e, RCX, TWICE_TWO_TO_52)
@@ -151,26 +159,41 @@ cdef void integral_half_away(Compilation* t, Uop* uop, Precision precision, bint
     round_half_away(t, a)
     if signals_inexact:
         vex(&t.e, VCVTTSD2SI, W64, RCX, NO_SOURCE, a)
-    if precision == SINGLE:
-        set_all_ones(t, XMM1)
-        vex(&t.e, VCVTSD2SS, WIG, XMM0, XMM1, XMM0)
-    define_float(t, uop.rd, XMM0, precision)
+    if precision == HALF:
+        narrow(t, XMM0)
+        define_half(t, uop, XMM0)
+    else:
+        if precision == SINGLE:
+            set_all_ones(t, XMM1)
+            vex(&t.e, VCVTSD2SS, WIG, XMM0, XMM1, XMM0)
+        define_float(t, uop.rd, XMM0, precision)
     cold.done = here(&t.e)
 
 
 cdef void round_in_format(
     Compilation* t, Uop* uop, int rounding, Precision precision, bint signals_inexact
 ) noexcept nogil:
-    cdef int opcode = VROUNDSS if precision == SINGLE else VROUNDSD
+    cdef int opcode = VROUNDSD if precision == DOUBLE else VROUNDSS
     cdef int a, target
+    cdef Cold* cold = NULL
     if rounding == RMM:
         integral_half_away(t, uop, precision, signals_inexact)
         return
-    check_boxes(t, uop, 1, precision)
-    a = read_float(t, uop.rs1, XMM0)
-    target = float_target(t, uop.rd, XMM0)
+    if precision == HALF:
+        cold = new_cold(t, COLD_FALLBACK, uop)
+        read_half(t, cold, uop.rs1, XMM0)
+        a = target = XMM0
+    else:
+        check_boxes(t, uop, 1, precision)
+        a = read_float(t, uop.rs1, XMM0)
+        target = float_target(t, uop.rd, XMM0)
     vex_constant(&t.e, opcode, WIG, target, a, a, in_constant(rounding) | (0 if signals_inexact else NO_INEXACT))
-    define_canonical(t, uop, target, precision)
+    if precision == HALF:
+        jump_if_nan(t, cold, XMM0, HALF)
+        define_half(t, uop, XMM0)
+        cold.done = here(&t.e)
+    else:
+        define_canonical(t, uop, target, precision)
 
 
 cdef void to_integral(Compilation* t, Uop* uop, int rounding, Precision precision, Width width) noexcept nogil:
@@ -184,24 +207,39 @@ cdef void to_integral_exact(Compilation* t, Uop* uop, int rounding, Precision pr
 
 # --- From integers ----------------------------------------------------------------------------------------------------
 
+cdef void prepare_from_integer(Compilation* t, Precision precision) noexcept nogil:
+    """xmm1 becomes what stands above the result: a box of singles, or the zeros above a half."""
+    if precision == HALF:
+        vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
+    else:
+        set_all_ones(t, XMM1)
+
+
+cdef void define_from_integer(Compilation* t, Uop* uop, int xmm, Precision precision) noexcept nogil:
+    if precision == HALF:
+        define_half(t, uop, xmm)
+    else:
+        define_float(t, uop.rd, xmm, precision)
+
+
 cdef void from_signed(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int target = XMM0 if precision == HALF else float_target(t, uop.rd, XMM0)
     cdef int value = read_slot(t, uop.rs1, RAX)
-    set_all_ones(t, XMM1)
+    prepare_from_integer(t, precision)
     vex(&t.e, opcode, width, target, XMM1, value)
-    define_float(t, uop.rd, target, precision)
+    define_from_integer(t, uop, target, precision)
 
 
 cdef void from_unsigned(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
     """As a signed number of 64 bits; one that is too large for that is halved, keeping what decides the rounding."""
-    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef int target = XMM0 if precision == HALF else float_target(t, uop.rd, XMM0)
     cdef uint8_t* large
     cdef uint8_t* done
     if width == W32:
         op_slot(t, MOV, W32, RAX, uop.rs1)
     else:
         load_slot(t, RAX, uop.rs1)
-    set_all_ones(t, XMM1)
+    prepare_from_integer(t, precision)
     if width == W32:
         vex(&t.e, opcode, W64, target, XMM1, RAX)
     else:
@@ -215,14 +253,14 @@ cdef void from_unsigned(Compilation* t, Uop* uop, int opcode, Precision precisio
         op_constant(&t.e, AND_CONSTANT, W32, RAX, 1)
         op(&t.e, OR, W64, RAX, RCX)
         vex(&t.e, opcode, W64, target, XMM1, RAX)
-        vex(&t.e, VADDSS if precision == SINGLE else VADDSD, WIG, target, target, target)
+        vex(&t.e, VADDSD if precision == DOUBLE else VADDSS, WIG, target, target, target)
         patch(done, t.e.executable, here(&t.e))
-    define_float(t, uop.rd, target, precision)
+    define_from_integer(t, uop, target, precision)
 
 
 cdef uint8_t* jump_if_inexact(Compilation* t, Uop* uop, bint signed, Precision precision, Width width) noexcept nogil:
     """Where the displacement stands of a jump for an integer in rs1 that has perhaps more digits than a number."""
-    cdef int digits = SINGLE_BITS if precision == SINGLE else DOUBLE_BITS
+    cdef int digits = HALF_BITS if precision == HALF else SINGLE_BITS if precision == SINGLE else DOUBLE_BITS
     if width == W64:
         load_slot(t, RAX, uop.rs1)
     else:
@@ -255,18 +293,58 @@ cdef void to_double(Compilation* t, Uop* uop, int opcode, Precision precision, W
 
 
 cdef void half_to_single(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    """What is not boxed is left to the interpreter's function. The host converts four halves: the others are zeros."""
     cdef int target = float_target(t, uop.rd, XMM0)
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
-    vex(&t.e, VMOVQ_TO, W64, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
-    op(&t.e, MOVZX16, W32, RCX, RAX)
-    shift_constant(&t.e, SAR, W64, RAX, 16)
-    op_constant(&t.e, CMP_CONSTANT, W64, RAX, -1)
-    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-    vex(&t.e, VMOVQ, W32, target, NO_SOURCE, RCX)
-    vex(&t.e, opcode, WIG, target, NO_SOURCE, target)
+    read_half(t, cold, uop.rs1, target)
     vex_literal(&t.e, VORPS, target, target, t.jit.stubs.box)
     define_canonical(t, uop, target, SINGLE)
+    cold.done = here(&t.e)
+
+
+cdef void half_to_double(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int target = float_target(t, uop.rd, XMM0)
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    read_half(t, cold, uop.rs1, XMM0)
+    vex(&t.e, opcode, WIG, target, XMM0, XMM0)
+    define_canonical(t, uop, target, DOUBLE)
+    cold.done = here(&t.e)
+
+
+cdef void single_to_half(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    """The host converts four: the others are to be zeros."""
+    cdef Cold* cold
+    cdef int a
+    check_boxes(t, uop, 1, SINGLE)
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    a = read_float(t, uop.rs1, XMM0)
+    jump_if_nan(t, cold, a, SINGLE)
+    vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
+    vex(&t.e, opcode, WIG, XMM0, XMM1, a)
+    define_half(t, uop, XMM0)
+    cold.done = here(&t.e)
+
+
+cdef void narrow(Compilation* t, int xmm) noexcept nogil:
+    """A double, which is no NaN, becomes a single in xmm0 that rounds as it does to a half: the bits that a single does
+    not have are ORed into its lowest (rounding to odd). Changes rax, rcx and xmm1.
+    """
+    vex(&t.e, VMOVQ_TO, W64, xmm, NO_SOURCE, RAX)
+    op(&t.e, MOV, W32, RCX, RAX)
+    op_constant(&t.e, AND_CONSTANT, W32, RCX, BELOW_SINGLE)
+    op_constant(&t.e, ADD_CONSTANT, W32, RCX, BELOW_SINGLE)         # carries into the bit above, unless it was 0
+    op(&t.e, OR, W64, RAX, RCX)
+    op_constant(&t.e, AND_CONSTANT, W64, RAX, ~BELOW_SINGLE)
+    vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, RAX)
+    vex(&t.e, VXORPS, WIG, XMM1, XMM1, XMM1)
+    vex(&t.e, VCVTSD2SS, WIG, XMM0, XMM1, XMM0)
+
+
+cdef void double_to_half(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    cdef int a = read_float(t, uop.rs1, XMM0)
+    jump_if_nan(t, cold, a, DOUBLE)
+    narrow(t, a)
+    define_half(t, uop, XMM0)
     cold.done = here(&t.e)
 
 
@@ -292,9 +370,5 @@ cdef void move_half_out(Compilation* t, Uop* uop, int opcode, Precision precisio
 
 
 cdef void move_half_in(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    """It boxes a single no less than a half."""
-    cdef int target = float_target(t, uop.rd, XMM0)
     op_slot(t, MOVZX16, W32, RAX, uop.rs1)
-    op_constant(&t.e, OR_CONSTANT, W64, RAX, ~0xFFFF)
-    vex(&t.e, opcode, W64, target, NO_SOURCE, RAX)
-    define_float(t, uop.rd, target, SINGLE)
+    define_half_bits(t, uop)

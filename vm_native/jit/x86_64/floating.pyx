@@ -16,10 +16,14 @@ from vm_native.jit.x86_64.compilation cimport (
     read_float, target_of,
 )
 from vm_native.jit.x86_64.conversions cimport (
-    BY_CONTROL_WORD, from_signed, from_unsigned, half_to_single, move_half_in, move_half_out, move_single_in,
-    move_single_out, to_double, to_integer, to_integral, to_integral_exact, to_single, to_unsigned,
+    BY_CONTROL_WORD, double_to_half, from_signed, from_unsigned, half_to_double, half_to_single, move_half_in,
+    move_half_out, move_single_in, move_single_out, narrow, single_to_half, to_double, to_integer, to_integral,
+    to_integral_exact, to_signed, to_single, to_unsigned,
 )
-from vm_native.jit.x86_64.float_operands cimport check_boxes, compare, define_canonical
+from vm_native.jit.x86_64.float_operands cimport (
+    check_boxes, compare, define_canonical, define_half, define_half_bits, jump_if_nan, read_half, read_half_bits,
+    read_operands,
+)
 
 cdef extern from *:
     """
@@ -99,40 +103,38 @@ cdef void smaller_or_larger(Compilation* t, Uop* uop, int opcode, Precision prec
 
 
 cdef void set_if_equal(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
-    cdef int a, b, target
-    check_boxes(t, uop, 2, precision)
-    a = read_float(t, uop.rs1, XMM0)
-    b = read_float(t, uop.rs2, XMM1)
-    target = target_of(t, uop.rd, RAX)
+    cdef int a, b, target = target_of(t, uop.rd, RAX)
+    cdef Cold* cold = read_operands(t, uop, precision, &a, &b)
     vex(&t.e, opcode, WIG, a, NO_SOURCE, b)
     op(&t.e, SETCC | IF_EQUAL, W32, 0, RAX)
     op(&t.e, SETCC | IF_ORDERED, W32, 0, RCX)
     op(&t.e, AND, W32, RAX, RCX)
     op(&t.e, MOVZX8, W32, target, RAX)
     define(t, uop.rd, target)
+    if cold != NULL:
+        cold.done = here(&t.e)
 
 
 cdef void set_if_ordered(Compilation* t, Uop* uop, int opcode, int condition, Precision precision) noexcept nogil:
     """The condition is that of rs2 compared with rs1, which does not hold for NaNs."""
-    cdef int a, b, target
-    check_boxes(t, uop, 2, precision)
-    a = read_float(t, uop.rs1, XMM0)
-    b = read_float(t, uop.rs2, XMM1)
-    target = target_of(t, uop.rd, RAX)
+    cdef int a, b, target = target_of(t, uop.rd, RAX)
+    cdef Cold* cold = read_operands(t, uop, precision, &a, &b)
     vex(&t.e, opcode, WIG, b, NO_SOURCE, a)
     op(&t.e, SETCC | condition, W32, 0, RAX)
     op(&t.e, MOVZX8, W32, target, RAX)
     define(t, uop.rd, target)
+    if cold != NULL:
+        cold.done = here(&t.e)
 
 
 cdef void set_if_less(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
     """NaNs are invalid."""
-    set_if_ordered(t, uop, VCOMISS if precision == SINGLE else VCOMISD, condition, precision)
+    set_if_ordered(t, uop, VCOMISD if precision == DOUBLE else VCOMISS, condition, precision)
 
 
 cdef void set_if_less_quietly(Compilation* t, Uop* uop, int condition, Precision precision, Width width) noexcept nogil:
     """Only those that signal are."""
-    set_if_ordered(t, uop, VUCOMISS if precision == SINGLE else VUCOMISD, condition, precision)
+    set_if_ordered(t, uop, VUCOMISD if precision == DOUBLE else VUCOMISS, condition, precision)
 
 
 cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
@@ -164,12 +166,16 @@ cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precisi
 cdef void classify(Compilation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil:
     """Normal numbers; the interpreter's function knows the other classes."""
     cdef Cold* cold
-    cdef int fraction_bits = 23 if precision == SINGLE else 52
-    cdef int sign_place = 31 if precision == SINGLE else 63
+    cdef int fraction_bits = 10 if precision == HALF else 23 if precision == SINGLE else 52
+    cdef int sign_place = 15 if precision == HALF else 31 if precision == SINGLE else 63
     check_boxes(t, uop, 1, precision)
     cold = new_cold(t, COLD_FALLBACK, uop)
-    vex(&t.e, VMOVQ_TO, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
-    op(&t.e, MOV, width, RCX, RAX)
+    if precision == HALF:
+        read_half_bits(t, cold, uop.rs1)
+        op(&t.e, MOV, W32, RAX, RCX)
+    else:
+        vex(&t.e, VMOVQ_TO, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
+        op(&t.e, MOV, width, RCX, RAX)
     shift_constant(&t.e, SHR, width, RCX, fraction_bits)
     op_constant(&t.e, ADD_CONSTANT, W32, RCX, 1)        # of the exponents, the first and the last become 1 and 0
     op_constant(&t.e, AND_CONSTANT, W32, RCX, (1 << sign_place - fraction_bits) - 1)
@@ -180,6 +186,69 @@ cdef void classify(Compilation* t, Uop* uop, int host, Precision precision, Widt
     op_constant(&t.e, AND_CONSTANT, W32, RAX, NEGATIVE_NORMAL - POSITIVE_NORMAL)
     op_constant(&t.e, ADD_CONSTANT, W32, RAX, POSITIVE_NORMAL)
     define(t, uop.rd, RAX)
+    cold.done = here(&t.e)
+
+
+# --- Halves. They are computed as singles, and fused as doubles; ir/uops.py says why that is right
+
+cdef void half_arithmetic(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int a, b
+    cdef Cold* cold = read_operands(t, uop, HALF, &a, &b)
+    vex(&t.e, opcode, WIG, XMM0, a, b)
+    jump_if_nan(t, cold, XMM0, HALF)
+    define_half(t, uop, XMM0)
+    cold.done = here(&t.e)
+
+
+cdef void half_square_root(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    read_half(t, cold, uop.rs1, XMM0)
+    vex(&t.e, opcode, WIG, XMM0, XMM0, XMM0)
+    jump_if_nan(t, cold, XMM0, HALF)
+    define_half(t, uop, XMM0)
+    cold.done = here(&t.e)
+
+
+cdef void half_fused(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int i
+    cdef int[3] slots
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    slots[0], slots[1], slots[2] = uop.rs1, uop.rs2, uop[1].rs1
+    for i in range(3):
+        read_half(t, cold, slots[i], XMM0 + i)
+        vex(&t.e, VCVTSS2SD, WIG, XMM0 + i, XMM0 + i, XMM0 + i)
+    vex(&t.e, opcode, W64, XMM2, XMM0, XMM1)
+    jump_if_nan(t, cold, XMM2, DOUBLE)
+    narrow(t, XMM2)
+    define_half(t, uop, XMM0)
+    cold.done = here(&t.e)
+
+
+cdef void half_smaller_or_larger(Compilation* t, Uop* uop, int opcode, Precision precision, Width width) noexcept nogil:
+    cdef int a, b
+    cdef Cold* cold = read_operands(t, uop, HALF, &a, &b)
+    compare(t, HALF, a, b)
+    cold_jump(cold, jump_if(&t.e, IF_UNORDERED, NULL))
+    vex(&t.e, opcode, WIG, XMM2, b, a)
+    vex(&t.e, opcode, WIG, XMM0, a, b)
+    vex(&t.e, VORPS if opcode == VMINSS else VANDPS, WIG, XMM0, XMM0, XMM2)
+    define_half(t, uop, XMM0)
+    cold.done = here(&t.e)
+
+
+cdef void inject_half_sign(Compilation* t, Uop* uop, int operation, Precision precision, Width width) noexcept nogil:
+    cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
+    read_half_bits(t, cold, uop.rs1)
+    op(&t.e, MOV, W32, RDX, RCX)
+    read_half_bits(t, cold, uop.rs2)
+    op_constant(&t.e, AND_CONSTANT, W32, RCX, 0x8000)
+    if operation == NEGATED:
+        op_constant(&t.e, XOR_CONSTANT, W32, RCX, 0x8000)
+    if operation != MULTIPLIED:
+        op_constant(&t.e, AND_CONSTANT, W32, RDX, 0x7FFF)
+    op(&t.e, XOR, W32, RCX, RDX)
+    op(&t.e, MOV, W32, RAX, RCX)
+    define_half_bits(t, uop)
     cold.done = here(&t.e)
 
 
@@ -280,7 +349,46 @@ R(UOP_FMV_W_X,      move_single_in,     VMOVQ,       SINGLE, W32)
 R(UOP_FMV_X_H,      move_half_out,      VMOVQ_TO,    SINGLE, W32)
 R(UOP_FMV_H_X,      move_half_in,       VMOVQ,       SINGLE, W64)
 if host_has_halves():
-    R(UOP_FCVT_S_H, half_to_single,     VCVTPH2PS,   SINGLE)
+    R(UOP_FADD_H,      half_arithmetic,        VADDSS,          HALF)
+    R(UOP_FSUB_H,      half_arithmetic,        VSUBSS,          HALF)
+    R(UOP_FMUL_H,      half_arithmetic,        VMULSS,          HALF)
+    R(UOP_FDIV_H,      half_arithmetic,        VDIVSS,          HALF)
+    R(UOP_FSQRT_H,     half_square_root,       VSQRTSS,         HALF)
+    R(UOP_FMADD_H,     half_fused,             VFMADD231,       HALF)
+    R(UOP_FMSUB_H,     half_fused,             VFMSUB231,       HALF)
+    R(UOP_FNMSUB_H,    half_fused,             VFNMADD231,      HALF)
+    R(UOP_FNMADD_H,    half_fused,             VFNMSUB231,      HALF)
+    R(UOP_FMIN_H,      half_smaller_or_larger, VMINSS,          HALF)
+    R(UOP_FMAX_H,      half_smaller_or_larger, VMAXSS,          HALF)
+    R(UOP_FMINM_H,     half_smaller_or_larger, VMINSS,          HALF)
+    R(UOP_FMAXM_H,     half_smaller_or_larger, VMAXSS,          HALF)
+    R(UOP_FEQ_H,       set_if_equal,           VUCOMISS,        HALF)
+    R(UOP_FLT_H,       set_if_less,            IF_ABOVE,        HALF)
+    R(UOP_FLE_H,       set_if_less,            IF_NOT_BELOW,    HALF)
+    R(UOP_FLTQ_H,      set_if_less_quietly,    IF_ABOVE,        HALF)
+    R(UOP_FLEQ_H,      set_if_less_quietly,    IF_NOT_BELOW,    HALF)
+    R(UOP_FCLASS_H,    classify,               ANY,             HALF, W32)
+    R(UOP_FROUND_H,    to_integral,            BY_CONTROL_WORD, HALF)
+    R(UOP_FROUNDNX_H,  to_integral_exact,      BY_CONTROL_WORD, HALF)
+    R(UOP_FSGNJ_H,     inject_half_sign,       COPIED,          HALF)
+    R(UOP_FSGNJN_H,    inject_half_sign,       NEGATED,         HALF)
+    R(UOP_FSGNJX_H,    inject_half_sign,       MULTIPLIED,      HALF)
+    R(UOP_FCVT_W_H,    to_signed,              BY_CONTROL_WORD, HALF, W32)
+    R(UOP_FCVT_L_H,    to_signed,              BY_CONTROL_WORD, HALF, W64)
+    R(UOP_FCVT_WU_H,   to_unsigned,            BY_CONTROL_WORD, HALF, W32)
+    R(UOP_FCVT_LU_H,   to_unsigned,            BY_CONTROL_WORD, HALF, W64)
+    R(UOP_FCVT_W_H_RTZ,  to_signed,            RTZ,             HALF, W32)
+    R(UOP_FCVT_L_H_RTZ,  to_signed,            RTZ,             HALF, W64)
+    R(UOP_FCVT_WU_H_RTZ, to_unsigned,          RTZ,             HALF, W32)
+    R(UOP_FCVT_LU_H_RTZ, to_unsigned,          RTZ,             HALF, W64)
+    R(UOP_FCVT_H_W,    from_signed,            VCVTSI2SS,       HALF, W32)
+    R(UOP_FCVT_H_L,    from_signed,            VCVTSI2SS,       HALF, W64)
+    R(UOP_FCVT_H_WU,   from_unsigned,          VCVTSI2SS,       HALF, W32)
+    R(UOP_FCVT_H_LU,   from_unsigned,          VCVTSI2SS,       HALF, W64)
+    R(UOP_FCVT_S_H,    half_to_single,         ANY,             HALF)
+    R(UOP_FCVT_D_H,    half_to_double,         VCVTSS2SD,       HALF)
+    R(UOP_FCVT_H_S,    single_to_half,         VMOVSS,          HALF)
+    R(UOP_FCVT_H_D,    double_to_half,         ANY,             HALF)
 
 
 cdef const FloatingRule* floating_rule(int opcode) noexcept nogil:

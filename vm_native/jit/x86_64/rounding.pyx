@@ -70,12 +70,14 @@ cdef void end_rounding(Compilation* t, Uop* following, int opcode) noexcept nogi
 
 cdef EmitFloating[UOP_COUNT] by_constant        # a rounding mode, in the host's instruction; NULL: none of these
 
-by_constant[UOP_FCVT_W_D] = by_constant[UOP_FCVT_L_D] = by_constant[UOP_FCVT_W_S] = by_constant[UOP_FCVT_L_S] = \
-    to_signed
-by_constant[UOP_FCVT_WU_D] = by_constant[UOP_FCVT_LU_D] = by_constant[UOP_FCVT_WU_S] = by_constant[UOP_FCVT_LU_S] = \
-    to_unsigned
-by_constant[UOP_FROUND_D] = by_constant[UOP_FROUND_S] = to_integral
-by_constant[UOP_FROUNDNX_D] = by_constant[UOP_FROUNDNX_S] = to_integral_exact
+for _opcode in (UOP_FCVT_W_D, UOP_FCVT_L_D, UOP_FCVT_W_S, UOP_FCVT_L_S, UOP_FCVT_W_H, UOP_FCVT_L_H):
+    by_constant[<int>_opcode] = to_signed
+for _opcode in (UOP_FCVT_WU_D, UOP_FCVT_LU_D, UOP_FCVT_WU_S, UOP_FCVT_LU_S, UOP_FCVT_WU_H, UOP_FCVT_LU_H):
+    by_constant[<int>_opcode] = to_unsigned
+for _opcode in (UOP_FROUND_D, UOP_FROUND_S, UOP_FROUND_H):
+    by_constant[<int>_opcode] = to_integral
+for _opcode in (UOP_FROUNDNX_D, UOP_FROUNDNX_S, UOP_FROUNDNX_H):
+    by_constant[<int>_opcode] = to_integral_exact
 
 
 cdef enum Source:
@@ -85,8 +87,10 @@ cdef enum Source:
 
 cdef int[UOP_COUNT] sources                     # of a conversion from an integer
 
-sources[UOP_FCVT_S_W] = sources[UOP_FCVT_S_L] = sources[UOP_FCVT_D_L] = SIGNED
-sources[UOP_FCVT_S_WU] = sources[UOP_FCVT_S_LU] = sources[UOP_FCVT_D_LU] = UNSIGNED
+for _opcode in (UOP_FCVT_H_W, UOP_FCVT_H_L, UOP_FCVT_S_W, UOP_FCVT_S_L, UOP_FCVT_D_L):
+    sources[<int>_opcode] = SIGNED
+for _opcode in (UOP_FCVT_H_WU, UOP_FCVT_H_LU, UOP_FCVT_S_WU, UOP_FCVT_S_LU, UOP_FCVT_D_LU):
+    sources[<int>_opcode] = UNSIGNED
 
 
 # --- All --------------------------------------------------------------------------------------------------------------
@@ -114,9 +118,11 @@ cdef bint emit_rounded(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     if opcode != UOP_CALL or not is_rounded(uop, &meant, &rounding) or not t.jit.switches.floats:
         return False
     rule = floating_rule(meant)
+    if rule.emit == NULL:
+        return False
     if by_constant[meant] != NULL:
         by_constant[meant](t, uop, rounding, rule.precision, rule.width)
-    elif rule.emit == NULL or not host_rounds(rounding):
+    elif not host_rounds(rounding):
         return False
     elif sources[meant] != NO_INTEGER and t.rounding == AS_THE_GUEST:
         emit_from_integer(t, uop, rule, rounding, sources[meant] == SIGNED)

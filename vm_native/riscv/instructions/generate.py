@@ -78,7 +78,6 @@ def meaning_of(row: Row) -> Iterator[tuple[str, object]]:
         yield "operation", FORMATS.index(row.name.removeprefix("fli."))
     else:
         yield "operation", OPERATIONS.index(row.operation) if row.operation else -1
-    yield "exact_only", int(bool(row.operation) and not row.uop)
     yield "fused", int(bool(row.operation) and "rs3" in row.registers)
 
 

@@ -7,7 +7,6 @@ of names joined by `|`, any one. The rest says what the instruction becomes:
     wide=       the uop `wide`; what its constant is: "pc + imm", or "fli(imm)", the constant of Zfa of that number
     helper=     a function of the front end (helpers.pyx); `exits` if the block ends there: True, or "rs1!=0" if it
                 does so only where that field is not zero
-    exact=      the exact path of the floating-point unit, as there is no uop
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
     raises=     nothing more, but may raise floating-point flags; whatever has a rounding mode does anyway
     lossless=   every result is exact, so that the rounding mode that it has is nothing to it
@@ -24,7 +23,6 @@ from vm_native.riscv.instructions.pattern import Piece, read_pattern
 
 PC_RELATIVE, FP_CONSTANT = "pc + imm", "fli(imm)"
 NOTHING = "nothing"
-EXACT_HELPER = "operate_fp"
 
 
 class Row(NamedTuple):
@@ -83,7 +81,7 @@ BY_NAME: dict[str, Row] = {}
 
 
 def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = "", helper: str = "",
-      exits: bool | str = False, exact: bool = False, raises: bool = False, lossless: bool = False,
+      exits: bool | str = False, raises: bool = False, lossless: bool = False,
       expands: str = "") -> None:
     """Add one instruction."""
     encoding = read_pattern(pattern)
@@ -96,9 +94,9 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = ""
         rounds = "rm" in encoding["fields"]
         row = Row(
             name, pattern, words, **encoding, wide=wide,
-            uop="wide" if wide else uop or ("" if helper or exact else name),
-            helper=EXACT_HELPER if exact else helper, exit_bits=read_exits(exits, encoding),
-            operation=name if rounds or exact else "", raises=raises or rounds,
+            uop="wide" if wide else uop or ("" if helper else name),
+            helper=helper, exit_bits=read_exits(exits, encoding),
+            operation=name if rounds else "", raises=raises or rounds,
             lossless=lossless,
         )
     ROWS.append(row)
