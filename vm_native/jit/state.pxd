@@ -124,6 +124,8 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block
     bint floats             # floating point in SSE instructions
+    bint rounding           # the same in a rounding mode of the instruction's own
+    bint crypto             # cryptography in the host's instructions
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it
     CodeMemory memory

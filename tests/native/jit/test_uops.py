@@ -31,7 +31,8 @@ EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
     "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
-    "no floats": {"floats": False}, "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
+    "no floats": {"floats": False}, "no rounding": {"rounding": False}, "no crypto": {"crypto": False},
+    "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
 }  # fmt: skip
 
 

@@ -263,4 +263,4 @@ R(UOP_SM3P1,      mix_rotations,         counts(32 - 15, 32 - 23, 0),   W32)
 
 cdef bint emit_crypto(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
-    return apply(&rules[opcode], t, uop)
+    return t.jit.switches.crypto and apply(&rules[opcode], t, uop)

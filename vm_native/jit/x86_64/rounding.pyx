@@ -115,7 +115,9 @@ cdef bint emit_rounded(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is a call of what is another uop in a rounding mode; then it has been emitted."""
     cdef const FloatingRule* rule
     cdef int meant, rounding
-    if opcode != UOP_CALL or not is_rounded(uop, &meant, &rounding) or not t.jit.switches.floats:
+    if opcode != UOP_CALL or not is_rounded(uop, &meant, &rounding):
+        return False
+    if not t.jit.switches.floats or not t.jit.switches.rounding:
         return False
     rule = floating_rule(meant)
     if rule.emit == NULL:
