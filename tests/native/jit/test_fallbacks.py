@@ -81,6 +81,15 @@ def test_floating_point_without_rounding(name):
     assert fallbacks(name, numbers(name)) == 0
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_zeros(suffix):
+    """Of which programs ask for the class, or the smaller, as often as of others."""
+    zero, minus_zero = FORMATS[suffix].box(0), FORMATS[suffix].box(FORMATS[suffix].sign)
+    for name in ("fclass", "fmin", "fmax"):
+        assert fallbacks(f"{name}.{suffix}", (zero, minus_zero, zero)) == 0
+        assert fallbacks(f"{name}.{suffix}", (minus_zero, zero, zero)) == 0
+
+
 @pytest.mark.parametrize("name", ROUNDED)
 def test_rounding(name):
     """In every mode that the host has, in the instruction or in frm; to integers also in the other."""

@@ -6,6 +6,7 @@ interpreter's function or a constant out of line gives the result. That a single
 uops; what a NaN result is, the front end says. In three-operand form the upper half of a single's result is that of its
 first source: a boxed source makes a boxed result.
 """
+from libc.stdint cimport uint8_t
 from vm_native.arithmetic.float_rules cimport RTZ
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
@@ -43,6 +44,8 @@ cdef enum SignOperation:    # what becomes of rs1's sign
 
 cdef enum:                  # classes, as bits
     NEGATIVE_NORMAL = 1 << 1
+    NEGATIVE_ZERO = 1 << 3
+    POSITIVE_ZERO = 1 << 4
     POSITIVE_NORMAL = 1 << 6
 
 
@@ -163,9 +166,19 @@ cdef void inject_sign(Compilation* t, Uop* uop, int operation, Precision precisi
     define_float(t, uop.rd, target, precision)
 
 
+cdef void choose_by_sign(Compilation* t, Width width, int sign_place, int negative, int positive) noexcept nogil:
+    """Let rax, which has a number's bits, become one of these."""
+    shift_constant(&t.e, SHR, width, RAX, sign_place)
+    unary(&t.e, NEG, W32, RAX)
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, negative - positive)
+    op_constant(&t.e, ADD_CONSTANT, W32, RAX, positive)
+
+
 cdef void classify(Compilation* t, Uop* uop, int host, Precision precision, Width width) noexcept nogil:
-    """Normal numbers; the interpreter's function knows the other classes."""
+    """Normal numbers and zeros; the interpreter's function knows the other classes."""
     cdef Cold* cold
+    cdef uint8_t* zero
+    cdef uint8_t* done
     cdef int fraction_bits = 10 if precision == HALF else 23 if precision == SINGLE else 52
     cdef int sign_place = 15 if precision == HALF else 31 if precision == SINGLE else 63
     check_boxes(t, uop, 1, precision)
@@ -176,15 +189,19 @@ cdef void classify(Compilation* t, Uop* uop, int host, Precision precision, Widt
     else:
         vex(&t.e, VMOVQ_TO, width, read_float(t, uop.rs1, XMM0), NO_SOURCE, RAX)
         op(&t.e, MOV, width, RCX, RAX)
+    shift_constant(&t.e, SHL, width, RCX, (64 if width == W64 else 32) - sign_place)
+    zero = jump_if(&t.e, IF_EQUAL, NULL)
+    op(&t.e, MOV, width, RCX, RAX)
     shift_constant(&t.e, SHR, width, RCX, fraction_bits)
     op_constant(&t.e, ADD_CONSTANT, W32, RCX, 1)        # of the exponents, the first and the last become 1 and 0
     op_constant(&t.e, AND_CONSTANT, W32, RCX, (1 << sign_place - fraction_bits) - 1)
     op_constant(&t.e, CMP_CONSTANT, W32, RCX, 2)
     cold_jump(cold, jump_if(&t.e, IF_BELOW, NULL))
-    shift_constant(&t.e, SHR, width, RAX, sign_place)
-    unary(&t.e, NEG, W32, RAX)
-    op_constant(&t.e, AND_CONSTANT, W32, RAX, NEGATIVE_NORMAL - POSITIVE_NORMAL)
-    op_constant(&t.e, ADD_CONSTANT, W32, RAX, POSITIVE_NORMAL)
+    choose_by_sign(t, width, sign_place, NEGATIVE_NORMAL, POSITIVE_NORMAL)
+    done = jump(&t.e, NULL)
+    patch(zero, t.e.executable, here(&t.e))
+    choose_by_sign(t, width, sign_place, NEGATIVE_ZERO, POSITIVE_ZERO)
+    patch(done, t.e.executable, here(&t.e))
     define(t, uop.rd, RAX)
     cold.done = here(&t.e)
 
