@@ -377,7 +377,7 @@ cdef struct FrontEnd:
     bint (*runnable)(Cpu* cpu) noexcept nogil
     # Guest nanoseconds since power-on at which the hart's next timer runs out; NEVER if none is set.
     uint64_t (*deadline_ns)(Cpu* cpu) noexcept nogil
-    # On entering and leaving native code: the host's floating-point status is the guest's while inside.
+    # On entering and leaving native code: the host's floating-point status and rounding are the guest's while inside
     void (*enter)(Cpu* cpu) noexcept nogil
     void (*leave)(Cpu* cpu) noexcept nogil
     uint64_t access_fault[3]        # trap causes of a failed bus access, by its kind

@@ -106,7 +106,7 @@ def disturb(ours: Ours, seed: int) -> None:
         source, target = (BASE + CODE + random.randrange(0, CODE_SIZE // 8, 4) for _ in range(2))
         ours.machine.memory.write(target, ours.machine.memory.read(source, 4))
     elif kind < 0.35:
-        hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
+        hart.csr["fcsr"] = random.choice((0, 0, 31, 0x20, 0x40, 0x60))
     elif kind < 0.4:
         hart.csr["satp"] = hart.csr["satp"] ^ 7 << 44
     elif kind < 0.45 and ours.native.read_csr(CSR_NUMBERS["stimecmp"]) is not None:

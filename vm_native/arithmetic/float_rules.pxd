@@ -2,7 +2,7 @@
 #
 # These are constants of compilation because every handler of floating point contains them. All that this package knows
 # of a guest stands here, but for two answers that take code: what does not fit an integer saturates, where a NaN counts
-# as too large (nearest_int32 and its kin in floating.pxd, to_integer in softfloat.pxd), and infinity * 0 + a quiet NaN
+# as too large (rounded_int32 and its kin in floating.pxd, to_integer in softfloat.pxd), and infinity * 0 + a quiet NaN
 # is invalid (fma, multiply_add). A guest with other answers brings another such file, and these modules built with it.
 from libc.stdint cimport uint32_t, uint64_t
 

@@ -1,9 +1,9 @@
 # Floating point on the host's FPU, as the handlers of the engines call it.
 #
-# Right for round-to-nearest-even (`truncated_` conversions: towards zero, as C casts have it); everything else is the
-# business of operations.pyx. Exceptions accumulate in the host's own sticky status word. They need an environment set
-# up by save_environment(); collect_flags() then reads what has accumulated. What the guest decides, the NaNs and the
-# boxes of narrow numbers, stands in float_rules.pxd.
+# Rounds as the environment says that save_environment() or start_environment() has set up (`truncated_` conversions:
+# towards zero, as C casts have it); a mode that the host does not have is the business of operations.pyx. Exceptions
+# accumulate in the host's own sticky status word; collect_flags() reads what has. What the guest decides, the NaNs and
+# the boxes of narrow numbers, stands in float_rules.pxd.
 #
 # For each VIEW of uops.py there are VIEW_of(), which gets it from a register, and VIEW_image(), what a register that
 # is written as such becomes. Between them stand C's operators and the functions here.
@@ -11,14 +11,15 @@
 # Why the flags are complete: collect_flags and its kin are never inlined, so the compiler must assume that they read
 # and write guest registers. An operation whose operands come from the register file and whose result goes back to it
 # therefore stays on its side of the call. Callers must not keep operands or results in locals across such a call.
-# Needs -ftrapping-math (gcc's default) and -ffp-contract=off; -fno-math-errno makes sqrt one instruction.
+# Needs -ftrapping-math (gcc's default) and -ffp-contract=off; -fno-math-errno makes sqrt one instruction. No operand is
+# known to the compiler, so that it computes nothing itself, in a rounding mode that it takes for granted.
 # x86 and RISC-V hosts detect tininess after rounding, as RISC-V does; Arm hosts detect it before and set UF also for a
 # result that rounds up to the smallest normal number.
 
 from libc.stdint cimport (
     INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, UINT32_MAX, int32_t, int64_t, uint16_t, uint32_t, uint64_t,
 )
-from vm_native.arithmetic.float_rules cimport BOX16, BOX32, NAN16, NAN32, NAN64
+from vm_native.arithmetic.float_rules cimport BOX16, BOX32, NAN16, NAN32, NAN64, RUP
 
 cdef extern from *:
     """
@@ -53,13 +54,13 @@ cdef extern from *:
     #define vm_fmaf fmaf
     #endif
 
-    /* To nearest. Volatile, lest the compiler (which takes llrint for free of side effects) moves it before the test of
-       the range and so raises inexact for what does not fit. */
+    /* Volatile, lest the compiler (which takes llrint for free of side effects) moves it before the test of the range
+       and so raises inexact for what does not fit. */
     #if defined(__x86_64__)
-    static inline long long vm_nearest(double x)
+    static inline long long vm_rounded(double x)
     { long long r; __asm__ volatile("cvtsd2si %1, %0" : "=r"(r) : "x"(x)); return r; }
     #else
-    static inline long long vm_nearest(double x) { volatile double y = x; return llrint(y); }
+    static inline long long vm_rounded(double x) { volatile double y = x; return llrint(y); }
     #endif
 
     /* Without a call, which would make every handler that contains one save registers on entry. */
@@ -86,8 +87,9 @@ cdef extern from *:
     float host_fmaf "vm_fmaf"(float a, float b, float c) noexcept nogil
     double host_sqrt "sqrt"(double x) noexcept nogil
     float host_sqrtf "sqrtf"(float x) noexcept nogil
-    int64_t nearest "vm_nearest"(double x) noexcept nogil
-    bint isless(double a, double b) noexcept nogil         # a macro for any type, that raises nothing for quiet NaNs
+    int64_t rounded "vm_rounded"(double x) noexcept nogil
+    bint isless(double a, double b) noexcept nogil         # macros for any type, that raise nothing for quiet NaNs
+    bint islessequal(double a, double b) noexcept nogil
     bint isinf(double a) noexcept nogil
     bint likely(bint condition) noexcept nogil
     bint unlikely(bint condition) noexcept nogil
@@ -106,10 +108,15 @@ ctypedef fused number:
 
 # --- Environment: flags are those of float_rules.pxd
 
-cdef void save_environment(HostEnvironment* saved) noexcept nogil           # keep the host's, install the guest's
+# Keep the host's, then start the guest's.
+cdef void save_environment(HostEnvironment* saved, int rounding) noexcept nogil
+# No flags, and this rounding mode; to nearest where host_rounds() says that the host does not have it.
+cdef void start_environment(int rounding) noexcept nogil
 cdef void restore_environment(const HostEnvironment* saved) noexcept nogil  # drops flags: collect_flags() first
 cdef uint32_t collect_flags() noexcept nogil
-cdef void clear_flags() noexcept nogil
+
+cdef inline bint host_rounds(int rounding) noexcept nogil:
+    return rounding <= RUP
 
 # --- Views of registers
 
@@ -164,6 +171,20 @@ cdef inline uint64_t double_image(number value) noexcept nogil:
             return NAN64
     return double_bits(rounded)
 
+# Of a single or a double that is no NaN; bit patterns.
+cdef uint32_t rounded_to_half32(uint32_t bits) noexcept nogil
+cdef uint32_t rounded_to_half64(uint64_t bits) noexcept nogil
+
+cdef inline uint64_t half_image(number value) noexcept nogil:
+    """An integer is rounded to a single first: one that is not exact in that is too large for a half."""
+    if number is float or number is double:
+        if unlikely(value != value):
+            return BOX16 | NAN16
+    if number is double:
+        return BOX16 | rounded_to_half64(double_bits(value))
+    else:
+        return BOX16 | rounded_to_half32(float_bits(<float>value))
+
 # --- Arithmetic that C has no operator for
 
 cdef inline real square_root(real x) noexcept nogil:
@@ -204,6 +225,14 @@ cdef inline real maximum(real a, real b) noexcept nogil:
         return common_bits(a, b)
     return b if a != a else a
 
+# minimum and maximum of IEEE 754-2019: a NaN if one of the operands is.
+
+cdef inline real minimum_or_nan(real a, real b) noexcept nogil:
+    return a + b if unlikely(a != a or b != b) else minimum(a, b)
+
+cdef inline real maximum_or_nan(real a, real b) noexcept nogil:
+    return a + b if unlikely(a != a or b != b) else maximum(a, b)
+
 cdef inline real either_bits(real a, real b) noexcept nogil:
     if real is float:
         return as_float(float_bits(a) | float_bits(b))
@@ -216,41 +245,70 @@ cdef inline real common_bits(real a, real b) noexcept nogil:
     else:
         return as_double(double_bits(a) & double_bits(b))
 
+# Rounded to a number without a fraction (5.9): `exact` in the sense of the standard, it signals inexact.
+
+cdef uint32_t integral_bits32(uint32_t bits, bint signals_inexact) noexcept nogil
+cdef uint64_t integral_bits64(uint64_t bits, bint signals_inexact) noexcept nogil
+
+cdef inline real integral(real x) noexcept nogil:
+    if real is float:
+        return as_float(integral_bits32(float_bits(x), False))
+    else:
+        return as_double(integral_bits64(double_bits(x), False))
+
+cdef inline real integral_exact(real x) noexcept nogil:
+    if real is float:
+        return as_float(integral_bits32(float_bits(x), True))
+    else:
+        return as_double(integral_bits64(double_bits(x), True))
+
 # The ten classes of IEEE 754 (5.7.2): the numbers by value from -infinity (0) to infinity (7), with -0 (3) before +0,
 # then signalling (8) and quiet NaNs (9).
+cdef int class_of_bits16(uint32_t bits) noexcept nogil
 cdef int class_of_bits32(uint32_t bits) noexcept nogil
 cdef int class_of_bits64(uint64_t bits) noexcept nogil
 
 # --- Conversions to integers. Singles go through double, which is exact. The range is tested first: what does not fit
 # is invalid and not inexact, and undefined in C. A NaN fails the tests and counts as too large.
 
+# What is near the ends of the range, or beyond: whether it fits depends on the rounding mode. `width` is 32 or 64.
+cdef uint64_t rounded_at_end(double x, bint signed, int width) noexcept nogil
+
 cdef inline int64_t out_of_range(double value, int64_t lowest, int64_t highest) noexcept nogil:
     raise_invalid()
     return lowest if isless(value, 0.0) else highest
 
-cdef inline int64_t nearest_int32(double x) noexcept nogil:
-    if likely(x >= -2147483648.5 and x < 2147483647.5):
-        return nearest(x)
-    return out_of_range(x, INT32_MIN, INT32_MAX)
+cdef inline int64_t rounded_int32(double x) noexcept nogil:
+    if likely(x >= -2147483648.0 and x <= 2147483647.0):
+        return rounded(x)
+    return <int32_t>rounded_at_end(x, True, 32)
 
 cdef inline int64_t truncated_int32(double x) noexcept nogil:
     if likely(x > -2147483649.0 and x < 2147483648.0):
         return <int64_t>x
     return out_of_range(x, INT32_MIN, INT32_MAX)
 
-cdef inline uint32_t nearest_uint32(double x) noexcept nogil:
-    if likely(x >= -0.5 and x < 4294967295.5):
-        return <uint32_t>nearest(x)
-    return <uint32_t>out_of_range(x, 0, UINT32_MAX)
+cdef inline uint32_t rounded_uint32(double x) noexcept nogil:
+    if likely(x >= 0.0 and x <= 4294967295.0):
+        return <uint32_t>rounded(x)
+    return <uint32_t>rounded_at_end(x, False, 32)
 
 cdef inline uint32_t truncated_uint32(double x) noexcept nogil:
     if likely(x > -1.0 and x < 4294967296.0):
         return <uint32_t><int64_t>x
     return <uint32_t>out_of_range(x, 0, UINT32_MAX)
 
-cdef inline int64_t nearest_int64(double x) noexcept nogil:
+cdef int64_t modular_at_end(double x) noexcept nogil
+
+cdef inline int64_t modular_int32(double x) noexcept nogil:
+    """Truncated to an integer of any size, of which these are the low bits; what is no integer gives 0."""
+    if likely(x > -2147483649.0 and x < 2147483648.0):
+        return <int64_t>x
+    return modular_at_end(x)
+
+cdef inline int64_t rounded_int64(double x) noexcept nogil:
     if likely(x >= -9223372036854775808.0 and x < 9223372036854775808.0):
-        return nearest(x)
+        return rounded(x)
     return out_of_range(x, INT64_MIN, INT64_MAX)
 
 cdef inline int64_t truncated_int64(double x) noexcept nogil:
@@ -264,10 +322,10 @@ cdef inline uint64_t upper_half_uint64(double x) noexcept nogil:
         return <uint64_t><int64_t>(x - 9223372036854775808.0) ^ 0x8000000000000000ULL
     return <uint64_t>out_of_range(x, 0, -1)
 
-cdef inline uint64_t nearest_uint64(double x) noexcept nogil:
-    if likely(x >= -0.5 and x < 9223372036854775808.0):
-        return <uint64_t>nearest(x)
-    return upper_half_uint64(x)
+cdef inline uint64_t rounded_uint64(double x) noexcept nogil:
+    if likely(x >= 0.0 and x < 9223372036854775808.0):
+        return <uint64_t>rounded(x)
+    return upper_half_uint64(x) if x > 0.0 else rounded_at_end(x, False, 64)
 
 cdef inline uint64_t truncated_uint64(double x) noexcept nogil:
     if likely(x > -1.0 and x < 9223372036854775808.0):

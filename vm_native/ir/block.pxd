@@ -70,3 +70,14 @@ cdef inline Block* block_of(Uop* uop) noexcept nogil:
 
 cdef inline UopInfo* info_of(Uop* uop) noexcept nogil:
     return &block_of(uop).info[uop.cell]
+
+# A call may say that it does what another uop with its operands does where the host rounds in a mode that it has. The
+# handler of its second cell keeps that.
+cdef inline void set_rounded(Uop* call, int opcode, int rounding) noexcept nogil:
+    (<uint64_t*>&call[1].handler)[0] = 1 << 24 | rounding << 16 | opcode
+
+cdef inline bint is_rounded(const Uop* call, int* opcode, int* rounding) noexcept nogil:
+    cdef uint64_t meaning = <uint64_t>call[1].handler
+    opcode[0] = meaning & 0xFFFF
+    rounding[0] = meaning >> 16 & 0xFF
+    return meaning != 0

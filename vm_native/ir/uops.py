@@ -22,11 +22,11 @@ Semantics, one of:
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
     single, double, half    a floating-point number. A narrow one that is not properly boxed reads as NaN. Written, a
-                            number or integer is rounded to the format, to nearest even; a NaN becomes the default one;
-                            a narrow number is boxed. No uop writes a half
+                            number or integer is rounded to the format; a NaN becomes the default one; a narrow number
+                            is boxed
     bits32, bits64, bits16  the bit pattern of such a number: read unboxed, written boxed, and not looked at
-On numbers, + - * / round to nearest even, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and
-unary minus only turns the sign. All raise the exceptions of IEEE 754.
+On numbers, == is IEEE 754's quiet comparison, < and <= are its signalling ones, and unary minus only turns the sign.
+All raise the exceptions of IEEE 754, and what rounds does so as the host is told to, see arithmetic/floating.pxd.
 
 A row may stand anywhere: opcodes follow the order of the table, and nothing depends on that order.
 
@@ -237,10 +237,14 @@ U("probe.step",   "imm",         "probe step")
 U("probe.access", "rs1 rs2 imm wide", "probe access")
 U("probe.loaded", "",            "probe loaded")
 
-# Floating point, round to nearest even
+# Floating point
+# Halves are computed as singles, and their fused products as doubles: that has so many digits that rounding it again
+# gives what rounding once would (2p + 2 for + - * / and the square root; all that count of a product and a sum).
 for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
-                                  ("d", "double", "bits64", "0x8000000000000000ULL")):
-    _a, _b, _c = (f"{_number}({_operand})" for _operand in ("rs1", "rs2", "rs3"))
+                                  ("d", "double", "bits64", "0x8000000000000000ULL"),
+                                  ("h", "half", "bits16", "0x8000ULL")):
+    _a, _b = (f"{_number}({_operand})" for _operand in ("rs1", "rs2"))
+    _fused = ("<double>" if _s == "h" else "") + _number
     _bits_a, _bits_b = (f"{_bits}({_operand})" for _operand in ("rs1", "rs2"))
     U(f"fadd.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} + {_b}")
     U(f"fsub.{_s}",   "rd rs1 rs2",     f"{_number}(rd) = {_a} - {_b}")
@@ -254,13 +258,19 @@ for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
     U(f"feq.{_s}",    "rd rs1 rs2",     f"rd = {_a} == {_b}")
     U(f"flt.{_s}",    "rd rs1 rs2",     f"rd = {_a} < {_b}")
     U(f"fle.{_s}",    "rd rs1 rs2",     f"rd = {_a} <= {_b}")
-    U(f"fmadd.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_a}, {_b}, {_c})")
-    U(f"fmsub.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_a}, {_b}, -{_c})")
-    U(f"fnmsub.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_a}, {_b}, {_c})")
-    U(f"fnmadd.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_a}, {_b}, -{_c})")
+    U(f"fmadd.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_fused}(rs1), {_fused}(rs2), {_fused}(rs3))")
+    U(f"fmsub.{_s}",  "rd rs1 rs2 rs3", f"{_number}(rd) = fma({_fused}(rs1), {_fused}(rs2), -{_fused}(rs3))")
+    U(f"fnmsub.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_fused}(rs1), {_fused}(rs2), {_fused}(rs3))")
+    U(f"fnmadd.{_s}", "rd rs1 rs2 rs3", f"{_number}(rd) = fma(-{_fused}(rs1), {_fused}(rs2), -{_fused}(rs3))")
     U(f"fsqrt.{_s}",  "rd rs1",         f"{_number}(rd) = square_root({_a})")
+    U(f"fminm.{_s}",  "rd rs1 rs2",     f"{_number}(rd) = minimum_or_nan({_a}, {_b})")
+    U(f"fmaxm.{_s}",  "rd rs1 rs2",     f"{_number}(rd) = maximum_or_nan({_a}, {_b})")
+    U(f"fltq.{_s}",   "rd rs1 rs2",     f"rd = isless({_a}, {_b})")
+    U(f"fleq.{_s}",   "rd rs1 rs2",     f"rd = islessequal({_a}, {_b})")
+    U(f"fround.{_s}", "rd rs1",         f"{_number}(rd) = integral({_a})")
+    U(f"froundnx.{_s}", "rd rs1",       f"{_number}(rd) = integral_exact({_a})")
     U(f"fclass.{_s}", "rd rs1",         f"rd = <uint64_t>1 << class_of_{_bits}({_bits_a})")
-    for _suffix, _rounded in (("", "nearest"), (".rtz", "truncated")):
+    for _suffix, _rounded in (("", "rounded"), (".rtz", "truncated")):
         U(f"fcvt.w.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int32({_a})")
         U(f"fcvt.wu.{_s}{_suffix}", "rd rs1", f"rd = sext32({_rounded}_uint32({_a}))")
         U(f"fcvt.l.{_s}{_suffix}",  "rd rs1", f"rd = {_rounded}_int64({_a})")
@@ -272,6 +282,10 @@ for _s, _number, _bits, _sign in (("s", "single", "bits32", "0x80000000ULL"),
 U("fcvt.s.d", "rd rs1", "single(rd) = double(rs1)")
 U("fcvt.d.s", "rd rs1", "double(rd) = single(rs1)")
 U("fcvt.s.h", "rd rs1", "single(rd) = half(rs1)")
+U("fcvt.d.h", "rd rs1", "double(rd) = half(rs1)")
+U("fcvt.h.s", "rd rs1", "half(rd) = single(rs1)")
+U("fcvt.h.d", "rd rs1", "half(rd) = double(rs1)")
+U("fcvtmod.w.d", "rd rs1", "rd = modular_int32(double(rs1))")
 U("fmv.x.w",  "rd rs1", "rd = <int32_t>rs1")
 U("fmv.w.x",  "rd rs1", "bits32(rd) = rs1")
 U("fmv.x.h",  "rd rs1", "rd = <int16_t>rs1")

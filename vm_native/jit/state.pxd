@@ -111,6 +111,8 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* box            # what a single stands in
     FloatConstants of_single
     FloatConstants of_double
+    uint8_t* half           # 0.5 and 1.0 as doubles
+    uint8_t* one
     uint8_t* end            # of all that, which begins the first region; in the writable mapping
 
 cdef struct Switches:       # what can be turned off, to measure what it brings
@@ -122,6 +124,8 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block
     bint floats             # floating point in SSE instructions
+    bint rounding           # the same in a rounding mode of the instruction's own
+    bint crypto             # cryptography in the host's instructions
     bint words              # results of 32 bits are sign-extended where somebody looks at the upper half, not before
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it

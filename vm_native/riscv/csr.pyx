@@ -5,7 +5,7 @@ asking, as debuggers want it. They return False for a number that this hart does
 the privileged specification, chapters 3 and 12: `legal_...` is made from the fields of a row.
 """
 from libc.stdint cimport uint8_t, uint64_t
-from vm_native.arithmetic.floating cimport clear_flags, collect_flags
+from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.riscv.constants cimport (
@@ -250,9 +250,9 @@ cdef uint64_t read_fcsr(Hart* hart) noexcept nogil:
 
 
 cdef void write_fcsr(Hart* hart, uint64_t value) noexcept nogil:
-    clear_flags()
     hart.state.fflags = value & FCSR_FFLAGS
     hart.state.frm = (value & FCSR_FRM) >> FCSR_FRM_SHIFT
+    start_environment(hart.state.frm)
     hart.state.mstatus |= MSTATUS_FS_DIRTY
     update_mode(hart)
 

@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
-from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo
+from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo, set_rounded
 from vm_native.ir.uop cimport *
 from vm_native.machine cimport CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
@@ -27,7 +27,8 @@ from vm_native.riscv.decode_table cimport (
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
 from vm_native.riscv.state cimport (
-    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_PRIVILEGE, SINK, RiscvState,
+    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_PRIVILEGE, SINK,
+    RiscvState,
 )
 from vm_native.riscv.zfa cimport fli_constant
 
@@ -61,7 +62,7 @@ cdef class Decoder:
                 row.helper = helper_numbers[row.helper]
             if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
                 row.operation = operation_numbers[row.operation]
-            row.exact_only |= row.fused and not has_fma()
+            row.exact_only = row.fused and not has_fma()
         self.table.wide = lay_out(&self.table, 4, self.table.wide_start, WIDE_BUCKETS)
         self.table.narrow = lay_out(&self.table, 2, self.table.narrow_start, NARROW_BUCKETS)
         if self.table.wide == NULL or self.table.narrow == NULL:
@@ -204,6 +205,11 @@ cdef void set_registers(Uop* uop, const DecodeRow* row, uint32_t word) noexcept 
     uop.rs2 = <uint8_t>register_of(row, RS2, word)
 
 
+cdef inline bint is_host_rounding(int rounding, uint64_t mode) noexcept nogil:
+    """Whether the host rounds like an instruction with this rounding mode."""
+    return mode & (MODE_FP_ROUNDS if rounding == DYNAMIC else MODE_FP_NEAREST if rounding == RNE else 0) != 0
+
+
 cdef void translate_fp(Decoding* at, const DecodeRow* row, uint32_t word) noexcept nogil:
     """Choose the uop for the rounding mode, or the exact path."""
     cdef int rounding = word >> 12 & 7
@@ -214,11 +220,15 @@ cdef void translate_fp(Decoding* at, const DecodeRow* row, uint32_t word) noexce
         return
     if rounding == RTZ and row.opcode_rtz >= 0:
         opcode = row.opcode_rtz
-    elif row.exact_only or not (rounding == RNE or rounding == DYNAMIC and at.block.key.mode & MODE_FP_NEAREST):
+    elif row.exact_only or not (
+        is_host_rounding(rounding, at.block.key.mode) or row.lossless and rounding != DYNAMIC
+    ):
         uop = emit_helper(at, at.table.operate_helper, False, word, row.length)
         set_registers(uop, row, word)
         uop[1].rd = <uint8_t>row.operation
         uop[1].rs1 = <uint8_t>register_of(row, RS3, word)
+        if not row.exact_only and rounding != DYNAMIC:
+            set_rounded(uop, opcode, rounding)
         return
     uop = emit(at, opcode, row.length)
     set_registers(uop, row, word)

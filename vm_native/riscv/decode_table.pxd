@@ -46,9 +46,10 @@ cdef struct DecodeRow "vm_decode_row":
     int16_t operation       # where the uop does not serve every rounding mode; of fli the format; or -1
     int16_t opcode_rtz      # uop for round-towards-zero, or -1
     uint8_t length
-    uint8_t exact_only      # there is no uop, or none on this host
+    uint8_t exact_only      # the uop does not work on this host
     uint8_t fused           # a multiply-add, for which not every host has an instruction
     uint8_t rounds          # has a rounding mode in bits 14:12
+    uint8_t lossless        # which changes nothing
     uint8_t uses_f          # illegal while mstatus.FS is Off
     uint8_t writes_f        # makes mstatus.FS Dirty
     uint8_t droppable       # does nothing if rd is x0

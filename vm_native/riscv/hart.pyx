@@ -55,7 +55,7 @@ cdef int translate_block(Cpu* cpu, Block* block, int limit) noexcept nogil:
 
 
 cdef void enter(Cpu* cpu) noexcept nogil:
-    save_environment(&hart_of(cpu).host_environment)
+    save_environment(&hart_of(cpu).host_environment, hart_of(cpu).state.frm)
 
 
 cdef void leave(Cpu* cpu) noexcept nogil:

@@ -349,7 +349,7 @@ cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int operate_fp(Cpu* cpu, Uop* uop) noexcept nogil:
-    """What has no uop, or none for this rounding mode, by way of the exact path; what has no mode ignores it."""
+    """What has no uop for its rounding mode, or none on this host, by way of the exact path."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint32_t rounding = word_of(uop) >> 12 & 7
     cdef uint32_t flags = 0

@@ -5,6 +5,7 @@ with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are
 """
 from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
+from vm_native.arithmetic.floating cimport host_rounds
 from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
 from vm_native.machine cimport EVENT_TRAP, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport TLB_ENTRIES
@@ -19,7 +20,7 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.spaces cimport bank_of, update_generation
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
-    NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+    MODE_FP_ROUNDS, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
 )
 
 cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
@@ -51,6 +52,8 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_DIRTY
     if hart.state.frm == RNE:
         mode |= MODE_FP_NEAREST
+    if host_rounds(hart.state.frm):
+        mode |= MODE_FP_ROUNDS
     cpu.key = mode
     update_generation(hart)
     cpu.tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES

@@ -33,7 +33,8 @@ cdef enum:                  # bits 0 and 1 are the fetch privilege
     MODE_BANK = 0x0C        # data bank << 2
     MODE_FP_ON = 0x10       # mstatus.FS is not Off
     MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register
-    MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: dynamic rounding needs no helper
+    MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: what rounds so anyway needs no helper
+    MODE_FP_ROUNDS = 0x80   # the host rounds as frm says: dynamic rounding needs no helper
 
 cdef struct RiscvState:     # architectural state beyond the registers; no pointers
     # These are register slots, too, and uops name them: FIRST_STATE_SLOT and those behind it

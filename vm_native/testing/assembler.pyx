@@ -22,7 +22,16 @@ OPCODES = {
     "vcvtss2sd": VCVTSS2SD, "vandps": VANDPS, "vorps": VORPS, "vxorps": VXORPS, "vpcmpeqb": VPCMPEQB,
     "vpcmpeqd": VPCMPEQD,
     "vfmadd231": VFMADD231, "vfmsub231": VFMSUB231, "vfnmadd231": VFNMADD231, "vfnmsub231": VFNMSUB231,
+    "vpunpcklbw": VPUNPCKLBW, "vpaddusb": VPADDUSB, "vpshufb": VPSHUFB, "vcvtph2ps": VCVTPH2PS, "vaesimc": VAESIMC,
+    "vaesenc": VAESENC, "vaesenclast": VAESENCLAST, "vaesdec": VAESDEC, "vaesdeclast": VAESDECLAST,
 }
+
+WITH_CONSTANT = {
+    "rorx": RORX, "vpshufd": VPSHUFD, "vcmpsd": VCMPSD, "vroundss": VROUNDSS, "vroundsd": VROUNDSD,
+    "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ, "vpclmulqdq": VPCLMULQDQ, "vcvtps2ph": VCVTPS2PH,
+}
+
+CONTROL_WORD = {"ldmxcsr": LDMXCSR, "stmxcsr": STMXCSR}
 
 WIDTHS = {32: W32, 64: W64}
 
@@ -59,8 +68,12 @@ cdef class Assembler:
         vex_memory(self.start(), opcode, width, reg, source, base, index, disp)
         return self.emitted()
 
-    def rorx(self, Width width, int reg, int rm, int count):
-        rorx(self.start(), width, reg, rm, count)
+    def vex_constant(self, int opcode, Width width, int reg, int source, int rm, int value):
+        vex_constant(self.start(), opcode, width, reg, source, rm, value)
+        return self.emitted()
+
+    def move_control_word(self, int operation, int base, int32_t disp):
+        move_control_word(self.start(), operation, base, disp)
         return self.emitted()
 
     def op_constant(self, int operation, Width width, int rm, int32_t value):

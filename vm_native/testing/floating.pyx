@@ -2,9 +2,9 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from vm_native.arithmetic cimport operations
-from vm_native.arithmetic.float_rules cimport RMM
+from vm_native.arithmetic.float_rules cimport RMM, RNE
 from vm_native.arithmetic.floating cimport (
-    HostEnvironment, collect_flags, has_fma, restore_environment, save_environment,
+    HostEnvironment, collect_flags, has_fma, host_rounds, restore_environment, save_environment,
 )
 from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Block, Uop, UopInfo
@@ -31,8 +31,13 @@ def operate(str name, int rounding_mode, uint64_t a, uint64_t b=0, uint64_t c=0)
     return result, flags
 
 
-def perform_uop(str name, uint64_t a, uint64_t b=0, uint64_t c=0):
-    """Register image and fflags bits of a uop that only writes rd, on the host's FPU; rs1 to rs3 hold a, b and c."""
+def perform_uop(str name, uint64_t a, uint64_t b=0, uint64_t c=0, int rounding_mode=RNE):
+    """Register image and fflags bits of a uop that only writes rd, on the host's FPU; rs1 to rs3 hold a, b and c.
+
+    ValueError: the host does not have the rounding mode.
+    """
+    if not host_rounds(rounding_mode):
+        raise ValueError(f"rounding mode {rounding_mode} is not one of the host's")
     cdef int opcode = OPCODES[name]
     cdef Cpu* cpu = <Cpu*>calloc(1, sizeof(Cpu))
     cdef Block block
@@ -50,7 +55,7 @@ def perform_uop(str name, uint64_t a, uint64_t b=0, uint64_t c=0):
     uops[1].rd, uops[1].rs1, uops[1].rs2, uops[2].rs1 = 1, 2, 3, 4
     cpu.state.regs[2], cpu.state.regs[3], cpu.state.regs[4] = a, b, c
     with nogil:
-        save_environment(&host)
+        save_environment(&host, rounding_mode)
         run_uop(cpu, &uops[1], 0)
         flags = collect_flags()
         restore_environment(&host)

@@ -1,7 +1,8 @@
 """Operands for tests of floating point, and the comparison of what it gives with what is expected.
 
 Every operation goes the exact path (vm_native/arithmetic/operations.pyx); where a uop does it on the host's FPU, the
-interpreter performs that too.
+interpreter performs that too, in the rounding modes that the host has. Compiled code performs the instruction with the
+rounding mode in itself, and in frm.
 """
 
 import itertools
@@ -10,12 +11,14 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from tests.native.arithmetic.compiled import DYNAMIC, perform
 from tests.native.arithmetic.ieee754 import (
     FORMATS,
     INFINITY,
     MODE_NAMES,
     MODES,
     NAN,
+    RMM,
     RNE,
     RTZ,
     Format,
@@ -23,6 +26,7 @@ from tests.native.arithmetic.ieee754 import (
     multiplied,
 )
 from vm_native.ir.uops import UOPS
+from vm_native.riscv.instructions import BY_NAME
 from vm_native.testing import floating
 
 
@@ -115,18 +119,24 @@ UOP_NAMES = {row.name for row in UOPS}
 
 
 def has_uop(name: str) -> bool:
-    """Whether a uop does it, to nearest, on this host."""
+    """Whether a uop does it on this host, in the rounding modes that it has."""
     return name in UOP_NAMES and (floating.HAS_FMA or ARITY.get(name.split(".")[0]) != 3)
 
 
 def check(name: str, mode: int, cases: Iterable[tuple[tuple[int, ...], tuple[int, int]]]) -> None:
     """Compare the exact path, and the uop where one serves this mode, with cases of (images, want)."""
-    mismatches = []
-    uop = {RNE: name, RTZ: f"{name}.rtz"}.get(mode, "")
-    for given, want in cases:
-        got = {MODE_NAMES[mode]: floating.operate(name, mode, *given)}
-        if has_uop(uop):
-            got[f"uop {uop}"] = floating.perform_uop(uop, *given)
+    cases, mismatches = list(cases), []
+    rounds, other_mode = BY_NAME[name].rounds, RTZ if mode == RNE else RNE
+    ways = {"compiled, dynamic": (DYNAMIC, mode), "compiled, static": (mode, other_mode)}
+    ways = ways if rounds else {"compiled": (RNE, RNE)}
+    compiled = {way: perform(name, *modes, [given for given, _ in cases]) for way, modes in ways.items()}
+    for place, (given, want) in enumerate(cases):
+        got = {way: results[place] for way, results in compiled.items()}
+        got[MODE_NAMES[mode]] = floating.operate(name, mode, *given)
+        if mode != RMM and has_uop(name):
+            got[f"uop {name}"] = floating.perform_uop(name, *given, rounding_mode=mode)
+        if mode == RTZ and has_uop(f"{name}.rtz"):
+            got[f"uop {name}.rtz"] = floating.perform_uop(f"{name}.rtz", *given)
         mismatches += [(name, path, given, g, want) for path, g in got.items() if g != want]
     assert not mismatches, report(mismatches)
 

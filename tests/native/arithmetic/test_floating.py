@@ -1,7 +1,7 @@
 """Floating point against exact rational arithmetic, and against NumPy.
 
 Rules from IEEE 754-2019 and the RISC-V unprivileged manual, chapters "F", "D" and "Zfh". Every operation runs in all
-five rounding modes on the exact path, and single and double to nearest on the host's FPU, as uops.
+five rounding modes on the exact path and in compiled code, and in those that the host has on its FPU, as uops.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from tests.native.arithmetic.compiled import DYNAMIC, perform
 from tests.native.arithmetic.floating_cases import (
     ARITY,
     FEW_AND_MANY,
@@ -37,6 +38,7 @@ from tests.native.arithmetic.ieee754 import (
     NV,
     NX,
     RNE,
+    RUP,
     power,
     round_to,
     sign_extended,
@@ -152,16 +154,21 @@ def test_unboxed_operand_is_canonical_nan(name):
     """A single or half whose upper bits are not all ones is read as the canonical NaN ("D", NaN boxing)."""
     f = FORMATS[name[-1]]
     one, bit = f.box(f.emax << (f.precision - 1)), 1 << f.width
+    pairs = []
     for bad in (one % bit, one ^ bit, one ^ 1 << 63, f.infinity | 1, DOUBLE.infinity):
         arity = ARITY.get(name.split(".")[0], 1)
         for positions in [*([i] for i in range(arity)), range(arity)]:
             broken, plain = ([one + 5] * 3 for _ in range(2))
             for position in positions:
                 broken[position], plain[position] = bad, f.box(f.nan)
+            pairs.append((broken, plain))
             for mode in MODES:
                 assert floating.operate(name, mode, *broken) == floating.operate(name, mode, *plain)
             if has_uop(name):
                 assert floating.perform_uop(name, *broken) == floating.perform_uop(name, *plain)
+    for rounding, frm in itertools.product((*MODES, DYNAMIC) if BY_NAME[name].rounds else (RNE,), (RNE, RUP)):
+        assert perform(name, rounding, frm, [broken for broken, _ in pairs]) == perform(
+            name, rounding, frm, [plain for _, plain in pairs])
 
 
 NUMPY = {

@@ -14,6 +14,7 @@ from tests.conformance.encoding import register_fields
 from tests.conformance.generator import kind_of, word_of
 from tests.conformance.image import BASE, Image
 from tests.conformance.ours import F_NAMES, X_NAMES, Ours
+from tests.native.arithmetic.ieee754 import MODES
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import ROWS, Row, encode
@@ -23,13 +24,15 @@ VARIANT = 16                    # bytes: the instruction, and jumps to themselve
 X = (10, 15, 9, 0, 20, 21)      # three that live in host registers, x0, two that do not
 SHORT = (10, 15, 9)
 F = (15, 0, 16, 20, 21)
+RESERVED_MODE = 5               # of frm
 VARIANTS, FEWER, VALUES = 40, 12, 3       # with all parts turned on; with one turned off; of each variant
 KINDS = ("plain", "memory", "branch", "jump", "indirect")
 EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
     "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
-    "no floats": {"floats": False}, "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
+    "no floats": {"floats": False}, "no rounding": {"rounding": False}, "no crypto": {"crypto": False},
+    "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
 }  # fmt: skip
 
 
@@ -95,7 +98,7 @@ def prepare(ours: Ours, row: Row, chosen: dict[str, int], here: int, seed: int) 
             hart.x[number] = base_address(row, random)
         else:
             hart.x[number] = operands.integer(random)
-    hart.csr["fcsr"] = random.choice((0, 0, 0, 31, 0x20, 0x60))
+    hart.csr["fcsr"] = random.choice((0, 0, 31, *(mode << 5 for mode in (*MODES, RESERVED_MODE))))
     hart.pc = here
 
 

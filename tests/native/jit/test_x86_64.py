@@ -6,7 +6,7 @@ from random import Random
 import capstone
 import pytest
 
-from vm_native.testing.assembler import OPCODES, WIDTHS, Assembler
+from vm_native.testing.assembler import CONTROL_WORD, OPCODES, WIDTHS, WITH_CONSTANT, Assembler
 
 GENERAL = {
     64: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(),
@@ -48,9 +48,11 @@ VECTOR = {
     **{name: (name, "reg rm source", (0, 0, 0), None) for name in ("shlx", "sarx", "shrx")},
     **{name: (name, "reg source rm", "xxx", None) for name in OPCODES
        if name[-2:] in ("ss", "sd", "ps", "qb", "qd") and name[:4] not in ("vmov", "vcvt", "vuco", "vcom")},
-    **{name: (name, "reg source rm", "xxx", None) for name in ("vcvtsd2ss", "vcvtss2sd")},
-    **{name: (name, "reg rm", "xx", None) for name in ("vucomisd", "vcomisd", "vucomiss", "vcomiss",
-                                                      "vmovaps")},
+    **{name: (name, "reg source rm", "xxx", None) for name in ("vcvtsd2ss", "vcvtss2sd", "vpunpcklbw", "vpaddusb",
+                                                                "vpshufb", "vaesenc", "vaesenclast", "vaesdec",
+                                                                "vaesdeclast")},
+    **{name: (name, "reg rm", "xx", None) for name in ("vucomisd", "vcomisd", "vucomiss", "vcomiss", "vmovaps",
+                                                      "vcvtph2ps", "vaesimc")},
     **{name: (name, "reg source rm", ("x", "x", 0), None) for name in ("vcvtsi2sd", "vcvtsi2ss")},
     **{name: (name, "reg rm", (0, "x"), None) for name in ("vcvttsd2si", "vcvttss2si", "vcvtsd2si",
                                                           "vcvtss2si")},
@@ -187,10 +189,39 @@ def test_vector_memory(name):
         assert read(code) == expected(row, 32, address(row[3], base, index, displacement), reg=reg)
 
 
-def test_rotation_without_flags():
-    for bits, reg, rm, count in product((32, 64), ALL, ALL, (0, 1, 9, 31, 63)):
-        names = GENERAL[bits]
-        assert read(assembler.rorx(WIDTHS[bits], reg, rm, count)) == f"rorx {names[reg]}, {names[rm]}, {number(count)}"
+# The same of those that a constant of one byte follows; it is part of the name, or stands behind the operands.
+BY_CONSTANT = {
+    "rorx": (("rorx", "reg rm", (0, 0), None), 9, ", 9"),
+    "vpshufd": (("vpshufd", "reg rm", "xx", None), 0x55, ", 0x55"),
+    "vcmpsd": (("vcmpgesd", "reg source rm", "xxx", None), 13, ""),
+    "vroundss": (("vroundss", "reg source rm", "xxx", None), 9, ", 9"),
+    "vroundsd": (("vroundsd", "reg source rm", "xxx", None), 9, ", 9"),
+    "vpextrq": (("vpextrq", "rm reg", (0, "x"), None), 1, ", 1"),
+    "vpinsrq": (("vpinsrq", "reg source rm", ("x", "x", 0), None), 1, ", 1"),
+    "vcvtps2ph": (("vcvtps2ph", "rm reg", "xx", None), 4, ", 4"),
+    "vpclmulqdq": (("vpclmulqdq", "reg source rm", "xxx", None), 0x11, ", 0x11"),
+}
+
+
+def test_every_opcode_with_a_constant_is_tested_here():
+    assert BY_CONSTANT.keys() == WITH_CONSTANT.keys()
+
+
+@pytest.mark.parametrize("name", BY_CONSTANT)
+def test_constant_behind(name):
+    row, value, text = BY_CONSTANT[name]
+    sizes = (32, 64) if name == "rorx" else (64,)
+    for bits, reg, source, rm in product(sizes, ALL, ALL if "source" in row[1] else (0,), ALL):
+        width = WIDTHS[bits] if 0 in tuple(row[2]) else WIDTHS[32]          # of xmm registers alone, there is none
+        code = assembler.vex_constant(WITH_CONSTANT[name], width, reg, source, rm, value)
+        assert read(code) == expected(row, bits, reg=reg, source=source, rm=rm) + text
+
+
+@pytest.mark.parametrize("name", CONTROL_WORD)
+def test_control_word(name):
+    for base, displacement in product(ALL, DISPLACEMENTS):
+        where = address(32, base, NO_INDEX, displacement)
+        assert read(assembler.move_control_word(CONTROL_WORD[name], base, displacement)) == f"{name} {where}"
 
 
 OPERATIONS = {0: "add", 1: "or", 4: "and", 5: "sub", 6: "xor", 7: "cmp"}

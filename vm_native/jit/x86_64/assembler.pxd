@@ -37,6 +37,7 @@ cdef enum Width:            # of an operation on general registers
 cdef enum Precision:
     SINGLE = 0
     DOUBLE = 1
+    HALF = 2                # a single, for what computes
 
 cdef enum:
     NO_SOURCE = 0           # of VEX instructions with two operands
@@ -146,6 +147,29 @@ cdef enum Opcode:
     VFMSUB231 = 0xBB | MAP_0F38 | PREFIX_66
     VFNMADD231 = 0xBD | MAP_0F38 | PREFIX_66
     VFNMSUB231 = 0xBF | MAP_0F38 | PREFIX_66
+    VPUNPCKLBW = 0x60 | MAP_0F | PREFIX_66
+    VPADDUSB = 0xDC | MAP_0F | PREFIX_66
+    VPSHUFB = 0x00 | MAP_0F38 | PREFIX_66
+    VCVTPH2PS = 0x13 | MAP_0F38 | PREFIX_66
+    VAESIMC = 0xDB | MAP_0F38 | PREFIX_66
+    VAESENC = 0xDC | MAP_0F38 | PREFIX_66
+    VAESENCLAST = 0xDD | MAP_0F38 | PREFIX_66
+    VAESDEC = 0xDE | MAP_0F38 | PREFIX_66
+    VAESDECLAST = 0xDF | MAP_0F38 | PREFIX_66
+    # VEX, with a constant of one byte behind them
+    RORX = 0xF0 | MAP_0F3A | PREFIX_F2
+    VPSHUFD = 0x70 | MAP_0F | PREFIX_66
+    VCMPSD = 0xC2 | MAP_0F | PREFIX_F2
+    VROUNDSS = 0x0A | MAP_0F3A | PREFIX_66
+    VROUNDSD = 0x0B | MAP_0F3A | PREFIX_66
+    VPEXTRQ = 0x16 | MAP_0F3A | PREFIX_66   # the register field is the xmm register's
+    VPINSRQ = 0x22 | MAP_0F3A | PREFIX_66
+    VCVTPS2PH = 0x1D | MAP_0F3A | PREFIX_66     # the register field is the source
+    VPCLMULQDQ = 0x44 | MAP_0F3A | PREFIX_66
+
+cdef enum ControlWord:      # 0F AE /n, of memory: MXCSR
+    LDMXCSR = 2
+    STMXCSR = 3
 
 cdef enum Arithmetic:       # instructions with a constant, 81 /n
     ADD_CONSTANT = 0
@@ -186,7 +210,11 @@ cdef void vex_memory(
     Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp
 ) noexcept nogil
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil
-cdef void rorx(Emitter* e, Width width, int reg, int rm, int count) noexcept nogil
+cdef void vex_literal_constant(
+    Emitter* e, int opcode, int reg, int source, const uint8_t* literal, int value
+) noexcept nogil
+cdef void vex_constant(Emitter* e, int opcode, Width width, int reg, int source, int rm, int value) noexcept nogil
+cdef void move_control_word(Emitter* e, int operation, int base, int32_t disp) noexcept nogil
 cdef void op_constant(Emitter* e, int operation, Width width, int rm, int32_t value) noexcept nogil
 cdef void op_constant_memory(
     Emitter* e, int operation, Width width, int base, int32_t disp, int32_t value

@@ -110,14 +110,32 @@ cdef void vex_memory(
 
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil:
     """The last operand is the constant at an executable address, relative to rip."""
+    emit_literal(e, opcode, reg, source, literal, 0)
+
+
+cdef void vex_literal_constant(
+    Emitter* e, int opcode, int reg, int source, const uint8_t* literal, int value
+) noexcept nogil:
+    emit_literal(e, opcode, reg, source, literal, 1)
+    emit_byte(e, value)
+
+
+cdef void emit_literal(
+    Emitter* e, int opcode, int reg, int source, const uint8_t* literal, int behind
+) noexcept nogil:
+    """`behind`: how many bytes of the instruction follow."""
     emit_vex(e, opcode, WIG, reg, source, 0, 0)
     emit_byte(e, (reg & 7) << 3 | 5)
-    emit_int32(e, <int32_t>(literal - (here(e) + 4)))
+    emit_int32(e, <int32_t>(literal - (here(e) + 4 + behind)))
 
 
-cdef void rorx(Emitter* e, Width width, int reg, int rm, int count) noexcept nogil:
-    vex(e, 0xF0 | MAP_0F3A | PREFIX_F2, width, reg, NO_SOURCE, rm)
-    emit_byte(e, count)
+cdef void vex_constant(Emitter* e, int opcode, Width width, int reg, int source, int rm, int value) noexcept nogil:
+    vex(e, opcode, width, reg, source, rm)
+    emit_byte(e, value)
+
+
+cdef void move_control_word(Emitter* e, int operation, int base, int32_t disp) noexcept nogil:
+    op_memory(e, 0xAE | MAP_0F, W32, operation, base, NO_INDEX, disp)
 
 
 cdef void op_constant(Emitter* e, int operation, Width width, int rm, int32_t value) noexcept nogil:

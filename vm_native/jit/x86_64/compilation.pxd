@@ -6,8 +6,8 @@ from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
     ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, MOVSX8, MOVSX16, MOVSXD, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX,
-    SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if, op,
-    op_constant, op_memory, rorx, vex, vex_memory,
+    RORX, SINGLE, VMOVAPS, VMOVQ, VMOVQ_TO, VMOVSD, VMOVSD_TO, W32, W64, WIG, XOR, Emitter, Precision, Width, jump_if,
+    op, op_constant, op_memory, vex, vex_constant, vex_memory,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_SHIFT
@@ -24,6 +24,7 @@ cdef enum:
     MAX_COLD_JUMPS = 4
     UNKNOWN = 1 << 30       # is no place in a map
     MAX_WORDS = 32          # slots, the first ones: no other lives in a general register
+    AS_THE_GUEST = -1       # no rounding mode but that of the guest
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
@@ -72,6 +73,7 @@ cdef struct Cold:
     Alignment alignment     # that it must have
     int xmm                 # of a result
     Precision precision
+    bint rounded            # the host is in a rounding mode of the uop's
     int result              # host register of a division's: rax the quotient, rdx the remainder
     bint is_signed
     Width width
@@ -110,6 +112,7 @@ cdef struct Compilation:
     uint8_t* loop           # the head, for jumps from inside the trace
     Words words             # at the uop at hand
     uint8_t* fallback       # to be called for emit_fallback
+    int rounding            # the guest's name of the mode that the host rounds in for a uop, or AS_THE_GUEST
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
     int cold_count
     Cold cold[MAX_COLD]
@@ -156,7 +159,7 @@ cdef inline int32_t tag_offset(int access) noexcept nogil:
 
 cdef inline void load_tlb_entry(Emitter* e, int reg) noexcept nogil:
     """Let a register point to the TlbEntry for the address in rax."""
-    rorx(e, W64, reg, RAX, PAGE_SHIFT - LOG2_ENTRY)
+    vex_constant(e, RORX, W64, reg, NO_SOURCE, RAX, PAGE_SHIFT - LOG2_ENTRY)
     op_constant(e, AND_CONSTANT, W32, reg, TLB_ENTRIES - 1 << LOG2_ENTRY)
     op_memory(e, ADD, W64, reg, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).tlb))
 
@@ -184,6 +187,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.transfer.pending = False
     cold.words = t.words
     cold.edge_place = t.edge_place
+    cold.rounded = t.rounding != AS_THE_GUEST
     return cold
 
 cdef inline bint has_room(Compilation* t) noexcept nogil:

@@ -16,6 +16,7 @@ from vm_native.jit.x86_64.compilation cimport (
 from vm_native.jit.x86_64.integer cimport emit_division
 from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
+from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT
 from vm_native.memory.tlb cimport PageEntry, StoreRange, TlbEntry
@@ -312,6 +313,8 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
 cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef Block* part = block_of(cold.uop)
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
+    if cold.rounded:
+        restore_rounding(t)
     emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
     swap_out(t)
     op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, rest)

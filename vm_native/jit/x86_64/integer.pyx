@@ -230,9 +230,24 @@ cdef void from_one(Compilation* t, Uop* uop, int opcode, Width width) noexcept n
     define(t, uop.rd, target)
 
 
-cdef void multiply_high(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
+cdef inline void multiply(Compilation* t, Uop* uop, int operation) noexcept nogil:
+    """All 128 bits in rdx and rax."""
     load_slot(t, RAX, uop.rs1)
     unary(&t.e, operation, W64, read_slot(t, uop.rs2, RCX))
+
+
+cdef void multiply_high(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    multiply(t, uop, operation)
+    define(t, uop.rd, RDX)
+
+
+cdef void multiply_high_mixed(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
+    """rs1 is signed, rs2 is not: where rs1 is negative, the unsigned product has rs2 too much in its upper half."""
+    multiply(t, uop, operation)
+    load_slot(t, RAX, uop.rs1)
+    shift_constant(&t.e, SAR, W64, RAX, 63)
+    op_slot(t, AND, W64, RAX, uop.rs2)
+    op(&t.e, SUB, W64, RDX, RAX)
     define(t, uop.rd, RDX)
 
 
@@ -294,7 +309,7 @@ cdef void rotate(Compilation* t, Uop* uop, int operation, Width width) noexcept 
 
 cdef void rotate_by_constant(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
     cdef int target = target_of(t, uop.rd, RAX)
-    rorx(&t.e, width, target, read_operand(t, width, uop.rs1, RAX), uop.imm)
+    vex_constant(&t.e, RORX, width, target, NO_SOURCE, read_operand(t, width, uop.rs1, RAX), uop.imm)
     define_result(t, width, uop.rd, target)
 
 
@@ -403,6 +418,7 @@ R(UOP_MUL,       commutative,          IMUL)
 R(UOP_MULW,      commutative,          IMUL,          W32)
 R(UOP_MULH,      multiply_high,        IMUL_HIGH)
 R(UOP_MULHU,     multiply_high,        MUL_HIGH)
+R(UOP_MULHSU,    multiply_high_mixed,  MUL_HIGH)
 R(UOP_DIV,       quotient,             IDIV)
 R(UOP_DIVU,      quotient,             DIV)
 R(UOP_DIVW,      quotient,             IDIV,          W32)

@@ -262,6 +262,8 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     jit.stubs.of_double.nan = constant(&e, front_end.nan_double)
     jit.stubs.of_double.sign = constant(&e, 0x8000000000000000ULL)
     jit.stubs.of_double.magnitude = constant(&e, 0x7FFFFFFFFFFFFFFFULL)
+    jit.stubs.half = constant(&e, 0x3FE0000000000000ULL)
+    jit.stubs.one = constant(&e, 0x3FF0000000000000ULL)
     jit.stubs.of_single.sign = constant(&e, 0x80000000ULL)
     jit.stubs.of_single.magnitude = constant(&e, BOX32 | 0x7FFFFFFFULL)
     for floats in range(2):

@@ -7,14 +7,16 @@ from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport UNKNOWN, Compilation, Words, has_room
+from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, UNKNOWN, Compilation, Words, has_room
 from vm_native.jit.x86_64.control cimport (
     emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback, emit_fallback_thunk,
 )
+from vm_native.jit.x86_64.crypto cimport emit_crypto
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
+from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 
 
@@ -73,6 +75,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
     if (
         emit_integer(t, uop, opcode) or emit_access(t, uop, opcode) or emit_floating(t, uop, opcode)
         or emit_atomic(t, uop, opcode) or emit_probe(t, part, uop, opcode) or emit_end(t, part, uop, opcode, next_exit)
+        or emit_rounded(t, uop, opcode) or emit_crypto(t, uop, opcode)
     ):
         return
     emit_fallback(t, uop, t.refund, t.edge_place)
@@ -87,6 +90,7 @@ cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
     while at < part.uop_count:
         if t.jit.marking:
             mark(t, part.key.pc + part.info[at].pc_offset)
+        end_rounding(t, &part.uops[at], part.info[at].opcode)
         end = at + emit_group(t, part, at)
         if end == at:
             emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
@@ -138,6 +142,7 @@ cdef uint8_t* emit_trace(
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edge_place, t.counted = UNKNOWN, NULL
+    t.rounding = AS_THE_GUEST
     t.edge_map, t.edge_recorder, t.blocks = cpu.edge_map, cpu.edge_recorder, cpu.block_log != NULL
     t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
     t.steps = 0

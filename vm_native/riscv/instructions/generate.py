@@ -72,12 +72,12 @@ def meaning_of(row: Row) -> Iterator[tuple[str, object]]:
     yield "uses_f", int(row.uses_f)
     yield "writes_f", int(row.writes_f)
     yield "rounds", int(row.rounds)
+    yield "lossless", int(row.lossless)
     yield "opcode_rtz", OPCODES.get(f"{row.name}.rtz", -1)
     if row.wide == FP_CONSTANT:
         yield "operation", FORMATS.index(row.name.removeprefix("fli."))
     else:
         yield "operation", OPERATIONS.index(row.operation) if row.operation else -1
-    yield "exact_only", int(bool(row.operation) and not row.uop)
     yield "fused", int(bool(row.operation) and "rs3" in row.registers)
 
 

@@ -7,11 +7,12 @@ of names joined by `|`, any one. The rest says what the instruction becomes:
     wide=       the uop `wide`; what its constant is: "pc + imm", or "fli(imm)", the constant of Zfa of that number
     helper=     a function of the front end (helpers.pyx); `exits` if the block ends there: True, or "rs1!=0" if it
                 does so only where that field is not zero
-    exact=      the exact path of the floating-point unit, as there is no uop
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
     raises=     nothing more, but may raise floating-point flags; whatever has a rounding mode does anyway
-An instruction with a rounding mode becomes its uop if that mode is to nearest, or towards zero and there is a uop of
-the same name with `.rtz` behind it, and otherwise takes the exact path. The row's name tells that what to compute.
+    lossless=   every result is exact, so that the rounding mode that it has is nothing to it
+An instruction with a rounding mode becomes its uop if that mode is the one that the host is in, or towards zero and
+there is a uop of the same name with `.rtz` behind it, and otherwise takes the exact path. The row's name tells that
+what to compute.
 What is a branch or a jump, and what may be left out if it writes x0, follows from the meaning of the uop.
 """
 
@@ -22,7 +23,6 @@ from vm_native.riscv.instructions.pattern import Piece, read_pattern
 
 PC_RELATIVE, FP_CONSTANT = "pc + imm", "fli(imm)"
 NOTHING = "nothing"
-EXACT_HELPER = "operate_fp"
 
 
 class Row(NamedTuple):
@@ -47,6 +47,7 @@ class Row(NamedTuple):
     exit_bits: int                         # the block ends behind the helper if one of these bits is set
     operation: str                          # of the floating-point unit, where that may be needed
     raises: bool                            # floating-point flags
+    lossless: bool                          # whatever the rounding mode
     constant: int = 0                       # the immediate of a row that has no pieces
     base: "Row | None" = None               # what a compressed instruction stands for
 
@@ -80,7 +81,8 @@ BY_NAME: dict[str, Row] = {}
 
 
 def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = "", helper: str = "",
-      exits: bool | str = False, exact: bool = False, raises: bool = False, expands: str = "") -> None:
+      exits: bool | str = False, raises: bool = False, lossless: bool = False,
+      expands: str = "") -> None:
     """Add one instruction."""
     encoding = read_pattern(pattern)
     words = tuple(extensions.split())
@@ -92,9 +94,10 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = ""
         rounds = "rm" in encoding["fields"]
         row = Row(
             name, pattern, words, **encoding, wide=wide,
-            uop="wide" if wide else uop or ("" if helper or exact else name),
-            helper=EXACT_HELPER if exact else helper, exit_bits=read_exits(exits, encoding),
-            operation=name if rounds or exact else "", raises=raises or rounds,
+            uop="wide" if wide else uop or ("" if helper else name),
+            helper=helper, exit_bits=read_exits(exits, encoding),
+            operation=name if rounds else "", raises=raises or rounds,
+            lossless=lossless,
         )
     ROWS.append(row)
     BY_NAME[name] = row
