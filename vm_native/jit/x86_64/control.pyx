@@ -10,16 +10,16 @@ from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
     COLD_SIDE_EXIT, COLD_UNBOXED, NATURAL, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, cold_jump, constants_of,
-    define, has_room, jump_if_unaligned, load_slot, load_tlb_entry, new_cold, op_slot, range_offset, read_operand,
-    read_slot, tag_offset, target_of, widen_all, width_to_compare,
+    define, has_room, jump_if_unaligned, load_slot, new_cold, op_slot, range_offset, read_operand, read_slot,
+    target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.integer cimport emit_division
 from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
-from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT
-from vm_native.memory.tlb cimport PageEntry, StoreRange, TlbEntry
+from vm_native.memory.ram cimport PAGE_SHIFT
+from vm_native.memory.tlb cimport StoreRange
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
 
 
@@ -258,28 +258,6 @@ cdef void emit_range_miss(Compilation* t, Cold* cold) noexcept nogil:
         patch(unaligned, t.e.executable, here(&t.e))
 
 
-cdef void emit_tlb_probe(Compilation* t, Cold* cold) noexcept nogil:
-    """Go on with the page of the address in rax, which is lost, if the TLB has it and another was missed before.
-
-    Only a page that is missed twice in turn gets the entry: one that pointers into several pages take turns with would
-    be filled each time.
-    """
-    cdef int32_t missed = cold.page_entry_offset + <int32_t><intptr_t>&(<PageEntry*>NULL).missed
-    cdef uint8_t* miss
-    cdef uint8_t* again
-    load_tlb_entry(&t.e, RCX)
-    op_constant(&t.e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (cold.size - 1))
-    op_memory(&t.e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(cold.access))
-    miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)
-    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, missed)
-    again = jump_if(&t.e, IF_EQUAL, NULL)
-    op_memory(&t.e, MOV_TO, W64, RAX, RBP, NO_INDEX, missed)
-    op_memory(&t.e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
-    jump(&t.e, cold.found)
-    patch(miss, t.e.executable, here(&t.e))
-    patch(again, t.e.executable, here(&t.e))
-
-
 cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
@@ -295,8 +273,6 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)
-        emit_tlb_probe(t, cold)
-        op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
         op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
         call(&t.e, t.jit.stubs.fill_page_entry[cold.access][log2_size])
         miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)

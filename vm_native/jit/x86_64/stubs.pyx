@@ -196,6 +196,7 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     cdef int32_t fills = offset_of(&(<Cpu*>NULL).page_entry_fills)
     cdef uint8_t* crosses
     cdef uint8_t* miss
+    cdef uint8_t* again
     cdef uint8_t* full
     cdef uint8_t* filled
     jit.stubs.fill_page_entry[access][log2_size] = here(e)
@@ -209,6 +210,15 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     load_tlb_entry(e, RDX)
     op_memory(e, CMP, W64, RAX, RDX, NO_INDEX, tag_offset(access))
     miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    # Only a page that is missed twice in turn gets the entry: one that serves pointers into several pages would be
+    # filled each time.
+    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).missed)
+    op_memory(e, MOV_TO, W64, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).missed)
+    again = jump_if(e, IF_EQUAL, NULL)
+    op_memory(e, MOV, W64, RCX, RDX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    op(e, XOR, W32, RAX, RAX)
+    ret(e)
+    patch(again, e.executable, here(e))
     copy_tag(e, READ)
     copy_tag(e, WRITE)
     op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, fills)
