@@ -45,6 +45,7 @@ TABLE = (
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "bytes of code memory"),
+    Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
@@ -61,6 +62,7 @@ TABLE = (
 )
 VARIABLES = frozenset(setting.variable for setting in TABLE)
 COMPILER_PREFIX = "VM_JIT_"
+HOT_WHERE_KEPT = 4              # a boot takes as long as with the compiler's own, and leaves twice as much
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Settings:
       loads and stores.
     - perf_map: where `Machine(perf_map=...)` does not say.
     - hot, seed, code_bytes: the compiler's, whose own defaults are taken for None.
+    - code_cache: a machine begins with what one of another process has compiled of the same guest (vm.code_cache).
     - switches: parts of the compiler by name, off where False.
     """
 
@@ -85,6 +88,7 @@ class Settings:
     hot: int | None = None
     seed: int | None = None
     code_bytes: int | None = None
+    code_cache: bool = False
     switches: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
@@ -99,8 +103,10 @@ class Settings:
 
     def of_compiler(self) -> dict[str, Any]:
         """What is set of the compiler, as its arguments."""
-        numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes}
-        return {name: value for name, value in numbers.items() if value is not None} | dict(self.switches)
+        hot = HOT_WHERE_KEPT if self.hot is None and self.code_cache else self.hot
+        numbers = {"hot": hot, "seed": self.seed, "code_bytes": self.code_bytes}
+        given = {name: value for name, value in numbers.items() if value is not None}
+        return given | {"relocatable": self.code_cache} | dict(self.switches)
 
 
 @cache

@@ -32,7 +32,7 @@ cdef enum:
     EVICTED_AT_ONCE = 16
 
 
-cdef inline size_t block_bytes(int uop_count) noexcept nogil:
+cdef size_t block_bytes(int uop_count) noexcept nogil:
     return sizeof(Block) + (uop_count + 1) * sizeof(Uop) + uop_count * sizeof(UopInfo)
 
 

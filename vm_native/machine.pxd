@@ -142,6 +142,8 @@ cdef struct CodeLayer:      # compiled code that several machines run; shared_co
     SharedPage* pages
     int page_count
     uint64_t bytes          # of the host's memory
+    void* arena             # where the blocks lie, of mmap(2); NULL: each of malloc(3)
+    uint64_t arena_bytes
     void* compiled          # the compiler's
     void (*free_compiled)(void* compiled) noexcept nogil
 

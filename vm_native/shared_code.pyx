@@ -16,6 +16,7 @@ What is found here is an entry of a trace: it is run as it is, neither linked no
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
+from posix.mman cimport munmap
 from vm_native.checks cimport static_assert
 from vm_native.code_pages cimport (
     code_page_of, mark_shared, mark_translated, notice_stores, any_translated, record_of, settle_page,
@@ -35,14 +36,16 @@ cdef class SharedCode:
 
     def __dealloc__(self):
         cdef Block* block
-        while self.layer.blocks != NULL:
+        if self.layer.compiled != NULL:
+            self.layer.free_compiled(self.layer.compiled)
+        while self.layer.blocks != NULL and self.layer.arena == NULL:
             block = self.layer.blocks
             self.layer.blocks = block.older
             free(block)
+        if self.layer.arena != NULL:
+            munmap(self.layer.arena, self.layer.arena_bytes)
         free(self.layer.buckets)
         free(self.layer.pages)
-        if self.layer.compiled != NULL:
-            self.layer.free_compiled(self.layer.compiled)
 
 
 # --- A layer ----------------------------------------------------------------------------------------------------------
@@ -164,6 +167,17 @@ cdef void hold(Machine* machine, int number, CodePage* record, SharedPage* page)
     record.shared[number] = page
     mark_shared(record)
     notice_stores(machine, page.physical)
+
+
+cdef bint holds_any(const Machine* machine, const CodeLayer* layer) noexcept nogil:
+    """Whether memory has this layer's code of any page."""
+    cdef const CodePage* record = machine.blocks.records
+    cdef int number = 0
+    while number < machine.blocks.layer_count and machine.blocks.layers[number] != layer:
+        number += 1
+    while record != NULL and not record.held >> number & 1:
+        record = record.next
+    return record != NULL and number < machine.blocks.layer_count
 
 
 cdef bint is_held(Machine* machine, const Block* block) noexcept nogil:
