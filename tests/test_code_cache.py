@@ -20,7 +20,7 @@ from vm_native.jit.image import image_of, layer_of
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="what is kept is compiled code")
 
-A0 = 10
+A0, S0 = 10, 8
 ROUNDS = 400
 FAR = 4096                                  # where it is in the program
 ADDI, RET = bytes.fromhex("13051500"), bytes.fromhex("67800000")
@@ -76,6 +76,45 @@ other:
 place:
     addi a0, a0, 1
     ret
+"""
+# A loop in M-mode, then one of a process: in U-mode, where the first GiB leads to RAM.
+PROCESS = """
+    la   t0, handler
+    csrw mtvec, t0
+    li   t0, -1
+    csrw pmpaddr0, t0
+    li   t0, 0x1f
+    csrw pmpcfg0, t0
+    la   t1, table
+    li   t0, 0x200000df
+    sd   t0, 0(t1)
+    srli t1, t1, 12
+    li   t0, 8 << 60
+    or   t0, t0, t1
+    csrw satp, t0
+    li   t0, 0x1800
+    csrc mstatus, t0
+    la   t0, user
+    li   t1, 0x80000000
+    sub  t0, t0, t1
+    csrw mepc, t0
+    li   s0, 400
+1:  addi s0, s0, -1
+    bnez s0, 1b
+    li   s0, 400
+    mret
+    .balign 4
+handler:
+    wfi
+    j    handler
+    .balign 4096
+user:
+    addi s0, s0, -1
+    bnez s0, user
+    ecall
+    .balign 4096
+table:
+    .zero 4096
 """
 
 
@@ -168,6 +207,21 @@ def test_a_guest_that_patches_itself(folder):
     assert second["outcome"] == "warm" and second["state"] == first["state"]
     assert second["state"][-1][2][A0] == 100 * 1 + 100 * 3
     assert second["traces"] < first["traces"]
+
+
+@pytest.mark.parametrize("clock", ["virtual", "real"])
+def test_code_of_processes_is_not_kept_in_real_time(folder, clock):
+    file = assemble_elf(PROCESS)
+    for outcome in ("cold", "warm"):
+        with machine_of(file, clock=clock) as machine:
+            assert machine.stats()["code_cache"]["outcome"] == outcome
+            while machine.harts[0].csr["mcause"] == 0:
+                machine.run(instructions=500)
+            assert machine.harts[0].csr["mcause"] == 8 and machine.harts[0].x[S0] == 0      # the call from U-mode
+            compiled = [pc for pc, *_ in machine.compiler.traces()]
+            traces = machine.stats()["jit"]["traces"]
+    assert {BASE <= pc for pc in compiled} == {False, True}
+    assert traces == {"virtual": 0, "real": 1}[clock]
 
 
 def test_another_program_in_the_same_place_runs_none_of_it(cold, folder):
@@ -306,7 +360,7 @@ def test_an_image_of_another_compiler_or_none():
     with machine_of(program()) as machine:
         machine.run()
         machine._native.share_code()
-        image = image_of(machine._native.shared_code[-1])
+        image = image_of(machine._native.shared_code[-1], machine.compiler)
         other = vm.Machine(memory="1M", engine="jit", settings=vm.Settings(switches={"grouping": False}))
         with other, pytest.raises(ValueError, match="other parts"):
             layer_of(image, other.compiler)
@@ -320,7 +374,7 @@ def test_code_without_relocations_has_no_image():
         machine.load(program())
         machine.run()
         machine._native.share_code()
-        assert image_of(machine._native.shared_code[-1]) is None
+        assert image_of(machine._native.shared_code[-1], machine.compiler) is None
     assert JitCompiler(relocatable=True).traces() == []
 
 

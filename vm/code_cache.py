@@ -7,6 +7,9 @@ files hold. It holds images of layers (vm_native/jit/image.pyx), which bring alo
 made of. Each machine compares these with its memory before it runs any of their code; so another guest of the same name
 costs time and no more, and the guest does the same, step by step, with a full cache and an empty one.
 
+In real time no boot is like another: a Linux puts its processes elsewhere each time, as random numbers have it. Their
+code is not kept then, that of the kernel is.
+
 Code is run as it stands in the file. So a file, and the folder, must belong to the user and be writable by nobody
 else; whatever is damaged, foreign or of another format is left alone and said in the log. A file appears when it is
 whole, and none is ever changed, so that processes do not disturb each other. When all take more than LIMIT, those go
@@ -75,15 +78,17 @@ class Image(NamedTuple):
 
 
 class CodeCache:
-    """What one machine takes from the cache, and gives.
+    """What one machine takes from the cache, and gives; without `processes` nothing of what runs in address spaces.
 
     Nothing here fails for the machine: what went wrong is in `stats` and in the log.
     """
 
-    def __init__(self, native: NativeMachine, compiler: JitCompiler, isa: Isa, settings: Settings):
+    def __init__(self, native: NativeMachine, compiler: JitCompiler, isa: Isa, settings: Settings, processes: bool):
         self.native = native
         self.compiler = compiler
-        self.kind = (isa.string, sorted(settings.switches.items()))     # what compiled code depends on but the guest
+        self.processes = processes
+        # What compiled code depends on but the guest, and what is kept of it
+        self.kind = (isa.string, sorted(settings.switches.items()), processes)
         self.path: Path | None = None                       # of the file, once there is a guest
         self.taken: dict[int, SharedCode] = {}              # from the file, by the checksum of its image
         self.stats: dict[str, Any] = {"outcome": "no guest", "bytes": 0, "read_ns": 0, "written": 0, "write_ns": 0}
@@ -96,8 +101,12 @@ class CodeCache:
             return
         self.path = path
         began = time.perf_counter_ns()
-        with self._telling("cold"):
-            images = mapped(path)
+        with self._telling():
+            try:
+                images = mapped(path)
+            except FileNotFoundError:
+                self.stats["outcome"] = "cold"
+                return
             self.taken = {image.checksum: loaded(path, image, self.compiler) for image in images}
             self.stats["bytes"] = sum(image.content.nbytes for image in images)
             self.native.take_shared(self.taken.values())
@@ -109,11 +118,12 @@ class CodeCache:
         if self.path is None or not self.native.usable or self.compiler.statistics()["compile_ns"] < WORTH_NS:
             return
         began = time.perf_counter_ns()
-        with self._telling(None):
+        with self._telling():
             self.native.share_code()
             own = [shared for shared in self.native.shared_code if shared not in self.taken.values()]
-            if images := [image for image in map(image_of, own) if image is not None]:
-                self._write(images)
+            images = [image_of(shared, self.compiler, self.processes) for shared in own]
+            if found := [image for image in images if image is not None]:
+                self._write(found)
         self.stats["write_ns"] = time.perf_counter_ns() - began
 
     def _write(self, own: list[bytes]) -> None:
@@ -136,12 +146,10 @@ class CodeCache:
         make_room(self.path.parent)
 
     @contextmanager
-    def _telling(self, missing: str | None) -> Iterator[None]:
-        """What goes wrong inside is told, and that a file is not there is the outcome `missing`."""
+    def _telling(self) -> Iterator[None]:
+        """What goes wrong inside becomes the outcome."""
         try:
             yield
-        except FileNotFoundError:
-            self.stats["outcome"] = missing
         except (OSError, Unusable, CacheNotWritable, MemoryError) as error:
             self.stats["outcome"] = str(error)
             log.warning("%s", error)

@@ -109,7 +109,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if not isinstance(settings, Settings):
             raise ConfigurationError(f"settings={settings!r}: they are a vm.Settings")
         form = dispatch_form(settings)
-        self.compiler = compiler_for(engine or settings.engine, settings)
+        self.compiler = compiler_for(engine or settings.engine, settings, clock)
         harts, seed = whole_number("harts", harts), whole_number("seed", seed)
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
@@ -135,7 +135,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if settings.code_cache and self.compiler is not None:
             from vm.code_cache import CodeCache  # here: it takes long to load
 
-            self._code_cache = CodeCache(self._native, self.compiler, self.isa, settings)
+            self._code_cache = CodeCache(self._native, self.compiler, self.isa, settings, processes=clock == "virtual")
         self._journal = self.compiler if (settings.perf_map if perf_map is None else perf_map) else None
         if self._journal is not None:
             self._journal.start_journal()

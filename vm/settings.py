@@ -62,7 +62,6 @@ TABLE = (
 )
 VARIABLES = frozenset(setting.variable for setting in TABLE)
 COMPILER_PREFIX = "VM_JIT_"
-HOT_WHERE_KEPT = 4              # a boot takes as long as with the compiler's own, and leaves twice as much
 
 
 @dataclass(frozen=True)
@@ -103,8 +102,7 @@ class Settings:
 
     def of_compiler(self) -> dict[str, Any]:
         """What is set of the compiler, as its arguments."""
-        hot = HOT_WHERE_KEPT if self.hot is None and self.code_cache else self.hot
-        numbers = {"hot": hot, "seed": self.seed, "code_bytes": self.code_bytes}
+        numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes}
         given = {name: value for name, value in numbers.items() if value is not None}
         return given | {"relocatable": self.code_cache} | dict(self.switches)
 

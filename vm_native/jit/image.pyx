@@ -107,58 +107,90 @@ cdef void describe_stubs(const Stubs* stubs, const CodeMemory* memory, uint64_t*
 
 # --- To bytes ---------------------------------------------------------------------------------------------------------
 
-def image_of(SharedCode shared not None):
-    """The image of a layer; None if its traces are not relocatable."""
+cdef struct Choice:             # of what goes into an image
+    bint everything
+    uint64_t privilege_bits     # of a mode
+
+
+cdef inline bint is_chosen(const Choice* choice, const BlockKey* key) noexcept nogil:
+    """Not what the least privileged run somewhere else than where it stands in physical memory."""
+    return choice.everything or key.mode & choice.privilege_bits != 0 or key.pc == key.physical
+
+
+cdef bint has_chosen(const Choice* choice, const SharedPage* page) noexcept nogil:
+    cdef const Block* head = page.heads
+    while head != NULL and not is_chosen(choice, &head.key):
+        head = head.next_in_page[0]
+    return head != NULL
+
+
+def image_of(SharedCode shared not None, JitCompiler compiler not None, bint processes=True):
+    """The image of a layer that this compiler's machine has handed over; None if its traces are not relocatable, or
+    none is chosen. Without `processes` it has nothing of what an operating system runs in address spaces.
+    """
     cdef CodeLayer* layer = &shared.layer
     cdef HandedOver* handed = <HandedOver*>layer.compiled
+    cdef Choice choice = Choice(processes, compiler.jit.front_end.privilege_bits)
     cdef Header header
     cdef Sections at
-    if handed == NULL or not handed.relocatable or not measure(layer, handed, &header):
+    if handed == NULL or not handed.relocatable or not measure(layer, handed, &choice, &header):
         return None
     image = PyBytes_FromStringAndSize(NULL, lay_out(&at, NULL, &header))
     lay_out(&at, <uint8_t*>PyBytes_AS_STRING(image), &header)
     at.header[0] = header
-    write_pages(layer, &at)
-    numbers = write_blocks(layer, handed, &at)
-    write_traces(handed, &at, numbers)
+    numbers = write_blocks(layer, handed, &choice, &at, write_pages(layer, &choice, &at))
+    write_traces(handed, &choice, &at, numbers)
     memcpy(at.code, handed.memory.writable + stubs_end(&header), header.code_end - stubs_end(&header))
     return image
 
 
-cdef bint measure(const CodeLayer* layer, const HandedOver* handed, Header* header) noexcept nogil:
-    """False if a trace does not know its pointers."""
+cdef bint measure(
+    const CodeLayer* layer, const HandedOver* handed, const Choice* choice, Header* header
+) noexcept nogil:
+    """False if a trace does not know its pointers, or there is none."""
     cdef const uint8_t* executable = handed.memory.writable + handed.memory.executable
     cdef const Trace* trace = handed.traces
     cdef const Block* block = layer.blocks
+    cdef int i
     memset(header, 0, sizeof(Header))
     describe_stubs(&handed.stubs, &handed.memory, header.stubs)
     header.switches = handed.switches
-    header.pages = layer.page_count
+    for i in range(layer.page_count):
+        header.pages += has_chosen(choice, &layer.pages[i])
     while trace != NULL:
-        if trace.pointer_count < 0:
-            return False
-        header.code_end = max(header.code_end, <uint64_t>(trace.start + trace.size - executable))
-        header.traces += 1
-        header.parts += trace.part_count
-        header.exits += trace.exit_count
-        header.pointers += trace.pointer_count
+        if is_chosen(choice, &trace.key):
+            if trace.pointer_count < 0:
+                return False
+            header.code_end = max(header.code_end, <uint64_t>(trace.start + trace.size - executable))
+            header.traces += 1
+            header.parts += trace.part_count
+            header.exits += trace.exit_count
+            header.pointers += trace.pointer_count
         trace = trace.older
     while block != NULL:
-        header.blocks += 1
-        header.heads += block.entry != NULL
-        header.cells += block.uop_count
+        if is_chosen(choice, &block.key):
+            header.blocks += 1
+            header.heads += block.entry != NULL
+            header.cells += block.uop_count
         block = block.older
     return header.traces > 0
 
 
-cdef void write_pages(const CodeLayer* layer, Sections* at) noexcept nogil:
+cdef dict write_pages(const CodeLayer* layer, const Choice* choice, Sections* at):
+    """Returns their numbers in the image, by those in the layer."""
     cdef int i
+    numbers = {}
     for i in range(layer.page_count):
-        at.pages[i].physical = layer.pages[i].physical
-        memcpy(at.pages[i].content, layer.pages[i].content, PAGE_SIZE)
+        if has_chosen(choice, &layer.pages[i]):
+            at.pages[len(numbers)].physical = layer.pages[i].physical
+            memcpy(at.pages[len(numbers)].content, layer.pages[i].content, PAGE_SIZE)
+            numbers[i] = len(numbers)
+    return numbers
 
 
-cdef dict write_blocks(const CodeLayer* layer, const HandedOver* handed, Sections* at):
+cdef dict write_blocks(
+    const CodeLayer* layer, const HandedOver* handed, const Choice* choice, Sections* at, dict pages
+):
     """Returns their numbers, by their addresses."""
     cdef const uint8_t* executable = handed.memory.writable + handed.memory.executable
     cdef const Block* block = layer.blocks
@@ -168,10 +200,13 @@ cdef dict write_blocks(const CodeLayer* layer, const HandedOver* handed, Section
     cdef int i
     numbers = {}
     while block != NULL:
+        if not is_chosen(choice, &block.key):
+            block = block.older
+            continue
         numbers[<uint64_t>block] = stored - at.blocks
         stored.pc, stored.mode, stored.physical = block.key.pc, block.key.mode, block.key.physical
         stored.exits[0], stored.exits[1] = block.exits[0].pc, block.exits[1].pc
-        stored.page = <uint32_t>(<SharedPage*>block.shared_page - layer.pages)
+        stored.page = pages[<SharedPage*>block.shared_page - layer.pages]
         stored.size, stored.steps, stored.uop_count = block.size, block.steps, block.uop_count
         stored.entry, stored.entry_steps = NO_ENTRY, block.entry_steps
         if block.entry != NULL:
@@ -188,7 +223,7 @@ cdef dict write_blocks(const CodeLayer* layer, const HandedOver* handed, Section
     return numbers
 
 
-cdef void write_traces(const HandedOver* handed, Sections* at, dict numbers):
+cdef void write_traces(const HandedOver* handed, const Choice* choice, Sections* at, dict numbers):
     cdef const uint8_t* executable = handed.memory.writable + handed.memory.executable
     cdef const Trace* trace = handed.traces
     cdef StoredTrace* stored = at.traces
@@ -197,6 +232,9 @@ cdef void write_traces(const HandedOver* handed, Sections* at, dict numbers):
     cdef StoredPointer* pointers = at.pointers
     cdef int i
     while trace != NULL:
+        if not is_chosen(choice, &trace.key):
+            trace = trace.older
+            continue
         stored.start, stored.size = <uint32_t>(trace.start - executable), trace.size
         stored.part_count, stored.exit_count = trace.part_count, trace.exit_count
         stored.pointer_count = trace.pointer_count
