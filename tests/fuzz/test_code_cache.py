@@ -6,6 +6,9 @@ Seeds of the differential fuzz and of test_code_beside_data.py.
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from random import Random
@@ -17,13 +20,15 @@ from tests.assembler import BASE
 from tests.conformance.ours import Ours
 from tests.conformance.twins import differences
 from tests.fuzz import test_code_beside_data as beside_data
-from tests.fuzz.differential import SETTINGS, Case, check_seeds, run_piece
+from tests.fuzz.differential import SETTINGS, Case, check_seeds, make_case, run_piece
 from vm import code_cache
 from vm.code_cache import CodeCache
 from vm_native.jit.compiler import unavailable
+from vm_native.jit.image import image_of
 
 CASES = range(7_000, 7_150)
 PIECES = (7, 60, 400, 3000)                 # steps of a run
+ALIKE = range(7_000, 7_060)
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="what is kept is compiled code")
 
@@ -68,6 +73,29 @@ def test_programs_of_the_differential_fuzz():
 
     check_seeds(CASES, check)
     assert compiled["warm"] < compiled["cold"] / 2
+
+
+def digests(seeds: range) -> list[str]:
+    """Of the images that the programs of these seeds come to."""
+    found = []
+    for case in map(make_case, seeds):
+        ours = Ours(case.isa, engine="jit", settings=vm.Settings(hot=0, code_cache=True))
+        with closing(ours.machine) as machine:
+            ours.load(case.program.image)
+            machine.run(instructions=20_000)
+            machine._native.share_code(worth=1000)
+            images = [image_of(shared, machine.compiler) for shared in machine._native.shared_code]
+            found += [hashlib.sha256(image).hexdigest() for image in images if image is not None]
+    return found
+
+
+def test_nothing_of_the_process_is_in_an_image(tmp_path, monkeypatch):
+    """All is at another address in each."""
+    monkeypatch.setattr(code_cache, "WORTH_NS", 10**12)
+    script = "from tests.fuzz import test_code_cache as t; t.code_cache.WORTH_NS = 10**12; print(t.digests(t.ALIKE))"
+    results = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+               for _ in range(2)]
+    assert results[0] == results[1] and results[0].count("'") > len(ALIKE)
 
 
 @pytest.mark.parametrize("hot", [0, 3])

@@ -1,6 +1,6 @@
 # What stands in the image of a layer, in this order: a Header, StoredPages, StoredBlocks, Uops and UopInfos of all
 # blocks, the addresses that the exits of all traces lead to, StoredTraces, their StoredPointers, their parts (numbers
-# of blocks), and the code behind the stubs.
+# of blocks), and their code.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.jit.state cimport Switches
 from vm_native.memory.ram cimport PAGE_SIZE
@@ -14,7 +14,8 @@ cdef enum:
 cdef struct Header:
     uint64_t stubs[STUB_ADDRESSES]      # offsets into code memory: they must be the same here
     Switches switches
-    uint64_t code_end           # offset; the code begins at the end of the stubs
+    uint64_t code_end           # offset
+    uint64_t code_bytes         # of all traces: others that were between them are left out
     uint64_t pages              # how many there are
     uint64_t blocks
     uint64_t heads              # of these
@@ -39,13 +40,16 @@ cdef struct StoredBlock:
     uint32_t entry_steps
     uint16_t steps
     uint16_t uop_count
+    uint32_t unused             # 0
 
 cdef struct StoredTrace:
     uint32_t start              # offset
     uint32_t size
+    uint32_t ahead              # bytes in front of it
     uint16_t part_count
     uint16_t exit_count
     uint32_t pointer_count
+    uint32_t unused             # 0
 
 cdef struct StoredPointer:
     uint32_t place              # offset

@@ -1,8 +1,9 @@
 """Layers of compiled code as bytes, to be run by a later process on the same host.
 
-Jumps from trace to trace and to the stubs are relative, so all code is kept as it stands, at the same distance from the
-stubs, which each process makes anew in front of it. What is not relative is the address of a uop or of an exit: a trace
-of a relocatable layer knows where these stand in its code.
+Jumps from trace to trace and to the stubs are relative, so each trace is kept as it is, and goes to the same distance
+from the stubs, which each process makes anew. What is not relative is the address of a uop or of an exit: a trace
+of a relocatable layer knows where these stand in its code, as `emit_pointer` has told it. Nothing else of the process
+may be in a trace: two processes that do the same make the same image, and a test compares them.
 
 An image holds what it was made of, too: the bytes of the pages. Whoever runs it compares them with memory first, as
 with every layer. It does not say for which ISA and which build of this package it is: whoever keeps it must know.
@@ -85,7 +86,7 @@ cdef uint64_t lay_out(Sections* at, uint8_t* image, const Header* header) noexce
     at.pointers = <StoredPointer*>(at.traces + header.traces)
     at.parts = <uint32_t*>(at.pointers + header.pointers)
     at.code = <uint8_t*>(at.parts + header.parts)
-    return at.code + (header.code_end - stubs_end(header)) - image
+    return at.code + header.code_bytes - image
 
 
 cdef inline uint64_t stubs_end(const Header* header) noexcept nogil:
@@ -140,7 +141,6 @@ def image_of(SharedCode shared not None, JitCompiler compiler not None, bint pro
     at.header[0] = header
     numbers = write_blocks(layer, handed, &choice, &at, write_pages(layer, &choice, &at))
     write_traces(handed, &choice, &at, numbers)
-    memcpy(at.code, handed.memory.writable + stubs_end(&header), header.code_end - stubs_end(&header))
     return image
 
 
@@ -162,6 +162,7 @@ cdef bint measure(
             if trace.pointer_count < 0:
                 return False
             header.code_end = max(header.code_end, <uint64_t>(trace.start + trace.size - executable))
+            header.code_bytes += trace.ahead + trace.size
             header.traces += 1
             header.parts += trace.part_count
             header.exits += trace.exit_count
@@ -208,7 +209,7 @@ cdef dict write_blocks(
         stored.exits[0], stored.exits[1] = block.exits[0].pc, block.exits[1].pc
         stored.page = pages[<SharedPage*>block.shared_page - layer.pages]
         stored.size, stored.steps, stored.uop_count = block.size, block.steps, block.uop_count
-        stored.entry, stored.entry_steps = NO_ENTRY, block.entry_steps
+        stored.entry, stored.entry_steps, stored.unused = NO_ENTRY, block.entry_steps, 0
         if block.entry != NULL:
             stored.entry = <uint32_t>(<uint8_t*>block.entry - executable)
         memcpy(uops, block.uops, block.uop_count * sizeof(Uop))
@@ -230,12 +231,15 @@ cdef void write_traces(const HandedOver* handed, const Choice* choice, Sections*
     cdef uint32_t* parts = at.parts
     cdef uint64_t* exits = at.exits
     cdef StoredPointer* pointers = at.pointers
+    cdef uint8_t* code = at.code
     cdef int i
     while trace != NULL:
         if not is_chosen(choice, &trace.key):
             trace = trace.older
             continue
         stored.start, stored.size = <uint32_t>(trace.start - executable), trace.size
+        stored.ahead, stored.unused = trace.ahead, 0
+        memcpy(code, trace.start - trace.ahead, trace.ahead + trace.size)
         stored.part_count, stored.exit_count = trace.part_count, trace.exit_count
         stored.pointer_count = trace.pointer_count
         for i in range(trace.part_count):
@@ -244,7 +248,9 @@ cdef void write_traces(const HandedOver* handed, const Choice* choice, Sections*
             exits[i] = trace.exits[i].pc
         for i in range(trace.pointer_count):
             pointers[i].place = stored.start + trace.pointers[i]
+            memset(code + trace.ahead + trace.pointers[i], 0, sizeof(void*))
             pointers[i].target = target_of(trace, (<void**>(trace.start + trace.pointers[i]))[0])
+        code += trace.ahead + trace.size
         parts += trace.part_count
         exits += trace.exit_count
         pointers += trace.pointer_count
@@ -301,15 +307,14 @@ cdef bint is_sound(const Header* header, uint64_t size) noexcept nogil:
     return (
         header.pages <= size and header.blocks <= size and header.heads <= header.blocks and header.cells <= size
         and header.traces <= size and header.parts <= size and header.exits <= size and header.pointers <= size
-        and stubs_end(header) <= header.code_end <= MOST_CODE
+        and header.code_bytes <= size and stubs_end(header) <= header.code_end <= MOST_CODE
     )
 
 
 cdef HandedOver* prepare(const Jit* compiler, Sections* at) noexcept nogil:
-    """Code memory with stubs as this compiler writes them, and the code behind. NULL without memory."""
+    """Code memory with stubs as this compiler writes them, and room for the code behind. NULL without memory."""
     cdef HandedOver* handed = <HandedOver*>calloc(1, sizeof(HandedOver))
     cdef Jit* jit = <Jit*>malloc(sizeof(Jit))
-    cdef uint64_t end = stubs_end(at.header)
     if handed == NULL or jit == NULL:
         free(handed)
         free(jit)
@@ -322,10 +327,10 @@ cdef HandedOver* prepare(const Jit* compiler, Sections* at) noexcept nogil:
         free(handed)
         handed = NULL
     else:
-        populate(jit.memory.writable, jit.memory.size)
+        if at.header.code_bytes > at.header.code_end // 2:
+            populate(jit.memory.writable, jit.memory.size)
         emit_stubs(jit)
         handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, False, True, NULL)
-        memcpy(jit.memory.writable + end, at.code, at.header.code_end - end)
     free(jit)
     return handed
 
@@ -430,13 +435,17 @@ cdef bint read_traces(HandedOver* handed, Sections* at, Block** blocks, uint8_t*
     cdef const StoredPointer* pointers = at.pointers
     cdef Trace* traces = <Trace*>take(arena, at.header.traces * sizeof(Trace))
     cdef uint64_t* exits = <uint64_t*>take(arena, at.header.exits * sizeof(uint64_t))
+    cdef const uint8_t* code = at.code
+    cdef uint64_t code_left = at.header.code_bytes, bytes
     cdef uint64_t parts_left = at.header.parts, exits_left = at.header.exits, pointers_left = at.header.pointers
     cdef uint64_t i, k
     memcpy(exits, at.exits, at.header.exits * sizeof(uint64_t))
     for i in range(at.header.traces):
         stored = &at.traces[i]
+        bytes = <uint64_t>stored.ahead + stored.size
         if (
-            not 0 < stored.part_count <= parts_left or stored.exit_count > exits_left
+            bytes > code_left or stored.start < stubs_end(at.header) + stored.ahead
+            or not 0 < stored.part_count <= parts_left or stored.exit_count > exits_left
             or stored.pointer_count > pointers_left or not is_code(at.header, stored.start)
             or stored.size > at.header.code_end - stored.start
         ):
@@ -445,7 +454,8 @@ cdef bint read_traces(HandedOver* handed, Sections* at, Block** blocks, uint8_t*
             if parts[k] >= at.header.blocks:
                 return False
         traces[i].key = blocks[parts[0]].key
-        traces[i].start, traces[i].size = executable + stored.start, stored.size
+        traces[i].start, traces[i].size, traces[i].ahead = executable + stored.start, stored.size, stored.ahead
+        memcpy(handed.memory.writable + stored.start - stored.ahead, code, bytes)
         traces[i].older = handed.traces
         handed.traces = &traces[i]
         if not relocate(handed, at.header, stored, blocks, parts, exits, pointers):
@@ -453,6 +463,8 @@ cdef bint read_traces(HandedOver* handed, Sections* at, Block** blocks, uint8_t*
         parts += stored.part_count
         exits += stored.exit_count
         pointers += stored.pointer_count
+        code += bytes
+        code_left -= bytes
         parts_left -= stored.part_count
         exits_left -= stored.exit_count
         pointers_left -= stored.pointer_count

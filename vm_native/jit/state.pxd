@@ -61,7 +61,8 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     uint64_t second_page
     uint8_t* start          # in the executable mapping
     uint8_t* counted        # the same for who has paid, and counted the edge to the head; NULL: nobody does
-    uint32_t size           # host bytes
+    uint32_t size           # host bytes from there on
+    uint32_t ahead          # and those in front, which it calls
     int region
     Trace* newer            # its neighbours among those of its region
     Trace* older

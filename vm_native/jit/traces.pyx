@@ -99,6 +99,7 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     cdef int i
     trace.region = jit.region
     trace.size = <uint32_t>(end + jit.memory.executable - trace.start)
+    trace.ahead = <uint32_t>(trace.start - jit.memory.executable - region.next)
     jit.interface.bytes += end - region.next + record_bytes(trace.part_count)
     region.next = end
     trace.older = region.newest
