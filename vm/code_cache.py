@@ -190,12 +190,12 @@ def build() -> bytes:
 
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
-_layers: WeakValueDictionary[tuple[str, int], SharedCode] = WeakValueDictionary()       # machines here share them
+_layers: WeakValueDictionary[tuple[str, int, int], SharedCode] = WeakValueDictionary()       # machines here share them
 
 
 def loaded(path: Path, image: Image, compiler: JitCompiler) -> SharedCode:
     """The layer of an image. Raises Unusable."""
-    name = (path.name, image.checksum)
+    name = (path.name, image.content.nbytes, image.checksum)
     layer = _layers.get(name)
     if layer is None:
         try:

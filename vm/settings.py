@@ -47,7 +47,7 @@ TABLE = (
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "bytes of code memory"),
     Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
-    Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
+    Setting("", "VM_CACHE", Kind.TEXT, "where downloads and compiled code are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
     Setting("", "VM_DEBIAN_MIRROR", Kind.TEXT, "the mirror that Debian's packages come from"),
     Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
