@@ -12,12 +12,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport intptr_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap
+from posix.mman cimport munmap
 from vm_native.blocks cimport block_bytes, place_arrays
 from vm_native.checks cimport static_assert
 from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, Uop, UopInfo, block_of
 from vm_native.jit.compiler cimport JitCompiler
-from vm_native.jit.executable cimport map_code_memory, populate, unmap_code_memory
+from vm_native.jit.executable cimport make_executable, map_at_once
 from vm_native.jit.state cimport CodeMemory, Exit, HandedOver, Jit, Stubs, Trace
 from vm_native.jit.traces cimport free_handed_over
 from vm_native.jit.x86_64.stubs cimport emit_stubs
@@ -299,6 +299,8 @@ def layer_of(const uint8_t[::1] image not None, JitCompiler compiler not None):
     check_stubs(<HandedOver*>shared.layer.compiled, header)
     if not read_layer(&shared.layer, &at):
         raise ValueError("its numbers do not fit each other")
+    if not make_executable(&(<HandedOver*>shared.layer.compiled).memory):
+        raise MemoryError("the host refuses executable memory")
     return shared
 
 
@@ -315,22 +317,19 @@ cdef HandedOver* prepare(const Jit* compiler, Sections* at) noexcept nogil:
     """Code memory with stubs as this compiler writes them, and room for the code behind. NULL without memory."""
     cdef HandedOver* handed = <HandedOver*>calloc(1, sizeof(HandedOver))
     cdef Jit* jit = <Jit*>malloc(sizeof(Jit))
-    if handed == NULL or jit == NULL:
+    cdef uint64_t size = room_for_code(at.header.code_end)
+    cdef void* memory = map_at_once(size, True)
+    if handed == NULL or jit == NULL or memory == NULL:
         free(handed)
         free(jit)
+        if memory != NULL:
+            munmap(memory, size)
         return NULL
     jit[0] = compiler[0]
-    jit.memory = CodeMemory(NULL, 0, 0)
+    jit.memory = CodeMemory(<uint8_t*>memory, 0, size)
     memset(&jit.stubs, 0, sizeof(Stubs))
-    if map_code_memory(&jit.memory, room_for_code(at.header.code_end)) < 0:
-        unmap_code_memory(&jit.memory)
-        free(handed)
-        handed = NULL
-    else:
-        if at.header.code_bytes > at.header.code_end // 2:
-            populate(jit.memory.writable, jit.memory.size)
-        emit_stubs(jit)
-        handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, False, True, NULL)
+    emit_stubs(jit)
+    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, False, True, NULL)
     free(jit)
     return handed
 
@@ -371,12 +370,7 @@ cdef uint8_t* open_arena(CodeLayer* layer, Sections* at) noexcept nogil:
             return NULL
         left -= at.blocks[i].uop_count
         size += block_bytes(at.blocks[i].uop_count)
-    layer.arena = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    if layer.arena == MAP_FAILED:
-        layer.arena = NULL
-        return NULL
-    layer.arena_bytes = size
-    populate(layer.arena, size)
+    layer.arena, layer.arena_bytes = map_at_once(size, False), size
     return <uint8_t*>layer.arena
 
 
