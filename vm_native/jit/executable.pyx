@@ -6,7 +6,8 @@ look into the map that `vm.perf_map` writes.
 """
 from libc.stdint cimport uint8_t, uint64_t
 from posix.mman cimport (
-    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE, mmap, mprotect, munmap,
+    MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, PROT_EXEC, PROT_READ, PROT_WRITE, mmap, mprotect,
+    munmap,
 )
 from posix.unistd cimport _SC_PAGESIZE, sysconf
 
