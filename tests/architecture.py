@@ -38,6 +38,7 @@ PYTHON = (
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing",),
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
+    ("code_cache",),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
     ("linux",),

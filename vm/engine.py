@@ -6,6 +6,7 @@ import functools
 import warnings
 from typing import Literal, get_args
 
+from vm.clock import ClockKind
 from vm.errors import ConfigurationError
 from vm.settings import Settings
 from vm_native.interpreter.forms import forms
@@ -13,6 +14,9 @@ from vm_native.jit.compiler import JitCompiler, unavailable
 
 Engine = Literal["auto", "interpreter", "jit"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+# How often a block is interpreted before it is compiled where the next boot is the same and has all of it: this one
+# takes as long as with the compiler's own number, and leaves twice as much.
+HOT_WHERE_KEPT = 4
 
 
 def dispatch_form(settings: Settings) -> str:
@@ -23,7 +27,7 @@ def dispatch_form(settings: Settings) -> str:
     return form
 
 
-def compiler_for(engine: str, settings: Settings) -> JitCompiler | None:
+def compiler_for(engine: str, settings: Settings, clock: ClockKind) -> JitCompiler | None:
     """What compiles hot code for the engine of that name, if it is one that compiles."""
     if engine not in ENGINES:
         raise ConfigurationError(f"engine={engine!r}: there is {', '.join(map(repr, ENGINES))}")
@@ -36,7 +40,8 @@ def compiler_for(engine: str, settings: Settings) -> JitCompiler | None:
         say_once(f"no just-in-time compilation: {missing}")
         return None
     try:
-        return JitCompiler(**settings.of_compiler())
+        kept = {"hot": HOT_WHERE_KEPT} if settings.code_cache and clock == "virtual" else {}
+        return JitCompiler(**kept | settings.of_compiler())
     except (ValueError, OverflowError, MemoryError) as error:
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
 

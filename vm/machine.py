@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
+    from vm.code_cache import CodeCache
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
     from vm.shell import Shell
@@ -108,7 +109,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if not isinstance(settings, Settings):
             raise ConfigurationError(f"settings={settings!r}: they are a vm.Settings")
         form = dispatch_form(settings)
-        self.compiler = compiler_for(engine or settings.engine, settings)
+        self.compiler = compiler_for(engine or settings.engine, settings, clock)
         harts, seed = whole_number("harts", harts), whole_number("seed", seed)
         if not 1 <= harts <= MAX_HARTS:
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
@@ -130,6 +131,11 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0)
                          for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
+        self._code_cache: CodeCache | None = None
+        if settings.code_cache and self.compiler is not None:
+            from vm.code_cache import CodeCache  # here: it takes long to load
+
+            self._code_cache = CodeCache(self._native, self.compiler, self.isa, settings, processes=clock == "virtual")
         self._journal = self.compiler if (settings.perf_map if perf_map is None else perf_map) else None
         if self._journal is not None:
             self._journal.start_journal()
@@ -362,6 +368,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         self._runner.reset()
         self._belong_to(start)
         hand_over(start, self.board, self.memory, self.harts, self._natives)
+        if self._code_cache is not None:
+            self._code_cache.begin(start)
 
     def _belong_to(self, start: Start | None) -> None:
         """Be the machine of that guest: of what it may ask the host."""
@@ -491,8 +499,17 @@ class Machine(StatesOfMachine, ObservationOfMachine):
           trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
           "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "fallback" (a stop,
           or floating point on or off, by a fallback).
+
+        code_cache is there only with that setting, a dict:
+
+        - outcome: "warm", "cold" where there was nothing for this guest, "no guest", or what was wrong with the file.
+        - bytes, read_ns: what was read when the guest began, and how long that took.
+        - written, write_ns: the same of what was written when the machine was closed.
         """
-        return summary({"dispatch": self._scheduler.form, **self._native.statistics()}, self.steps)
+        counters = {"dispatch": self._scheduler.form, **self._native.statistics()}
+        if self._code_cache is not None:
+            counters["code_cache"] = dict(self._code_cache.stats)
+        return summary(counters, self.steps)
 
     def __repr__(self) -> str:
         return f"<Machine: {', '.join(text for _, text in self._facts())}>"
@@ -557,6 +574,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             self.board.close()
         finally:
             try:
+                if self._code_cache is not None:
+                    self._code_cache.keep()
                 if self._compiled is not None:
                     self._compiled.share()      # now or never, for who begins with a snapshot of this machine
             finally:

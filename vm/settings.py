@@ -45,8 +45,9 @@ TABLE = (
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "bytes of code memory"),
+    Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
-    Setting("", "VM_CACHE", Kind.TEXT, "where downloads are kept"),
+    Setting("", "VM_CACHE", Kind.TEXT, "where downloads and compiled code are kept"),
     Setting("", "XDG_CACHE_HOME", Kind.TEXT, "its parent, where VM_CACHE is not set"),
     Setting("", "VM_DEBIAN_MIRROR", Kind.TEXT, "the mirror that Debian's packages come from"),
     Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
@@ -73,6 +74,7 @@ class Settings:
       loads and stores.
     - perf_map: where `Machine(perf_map=...)` does not say.
     - hot, seed, code_bytes: the compiler's, whose own defaults are taken for None.
+    - code_cache: a machine begins with what one of another process has compiled of the same guest (vm.code_cache).
     - switches: parts of the compiler by name, off where False.
     """
 
@@ -85,6 +87,7 @@ class Settings:
     hot: int | None = None
     seed: int | None = None
     code_bytes: int | None = None
+    code_cache: bool = False
     switches: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
@@ -100,7 +103,8 @@ class Settings:
     def of_compiler(self) -> dict[str, Any]:
         """What is set of the compiler, as its arguments."""
         numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes}
-        return {name: value for name, value in numbers.items() if value is not None} | dict(self.switches)
+        given = {name: value for name, value in numbers.items() if value is not None}
+        return given | {"relocatable": self.code_cache} | dict(self.switches)
 
 
 @cache

@@ -11,6 +11,8 @@ cdef inline bint share_page(const BlockKey* a, const BlockKey* b) noexcept nogil
     return a.mode == b.mode and not (a.pc ^ b.pc) >> PAGE_SHIFT and a.physical - a.pc == b.physical - b.pc
 
 cdef Block* new_block() noexcept nogil
+cdef size_t block_bytes(int uop_count) noexcept nogil
+cdef void place_arrays(Block* block, int uop_count) noexcept nogil
 cdef void free_block(Block* block) noexcept nogil
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil

@@ -32,7 +32,7 @@ cdef enum:
     EVICTED_AT_ONCE = 16
 
 
-cdef inline size_t block_bytes(int uop_count) noexcept nogil:
+cdef size_t block_bytes(int uop_count) noexcept nogil:
     return sizeof(Block) + (uop_count + 1) * sizeof(Uop) + uop_count * sizeof(UopInfo)
 
 
@@ -340,6 +340,7 @@ cdef void kill_overlapping(Machine* machine, CodePage* page, uint64_t physical, 
     if release_overlapping(machine, page, physical & PAGE_OFFSET, size):
         killed = True
     if killed:
+        page.differing = 0              # perhaps it holds what a layer was made of, now or soon
         note_churn(machine, page, physical & PAGE_OFFSET, size)
     settle_page(machine, page)
 

@@ -125,7 +125,8 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     uint64_t churned_at     # timeline.steps of the last of these invalidations
     SharedPage* shared[MAX_LAYERS]  # by layer: its record of this page, where `held` has the layer's bit
     uint8_t held            # a bit for each layer whose code of this page is what memory holds
-    uint8_t declined        # of those not to be asked for until a restore: other bytes, or stores beside code
+    uint8_t declined        # of those not to be asked for until a restore: there were stores beside code
+    uint8_t differing       # of those not to be asked for until then, or until code changes: memory had other bytes
     CodePage* next          # of all there are
 
 cdef struct SharedPage:     # what a layer has of a page of RAM
@@ -141,6 +142,8 @@ cdef struct CodeLayer:      # compiled code that several machines run; shared_co
     SharedPage* pages
     int page_count
     uint64_t bytes          # of the host's memory
+    void* arena             # where the blocks lie, of mmap(2); NULL: each of malloc(3)
+    uint64_t arena_bytes
     void* compiled          # the compiler's
     void (*free_compiled)(void* compiled) noexcept nogil
 

@@ -10,6 +10,7 @@ cdef inline uint64_t hash_of(const BlockKey* key, int bits) noexcept nogil:
     return (mixed * 0x9E3779B97F4A7C15ULL) >> (64 - bits)
 
 cdef class SharedCode:
+    cdef object __weakref__
     cdef CodeLayer layer
 
 cdef bint open_layer(CodeLayer* layer, uint64_t pages, uint64_t heads) noexcept nogil
@@ -18,6 +19,7 @@ cdef void put_in(CodeLayer* layer, SharedPage* page, Block* block) noexcept nogi
 cdef void add_layer(Machine* machine, CodeLayer* layer) noexcept nogil
 cdef void hold(Machine* machine, int number, CodePage* record, SharedPage* page) noexcept nogil
 cdef Block* find_shared(Machine* machine, const BlockKey* key) noexcept nogil
+cdef bint holds_any(const Machine* machine, const CodeLayer* layer) noexcept nogil
 cdef bint is_held(Machine* machine, const Block* block) noexcept nogil
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil
 cdef void release_all(Machine* machine, CodePage* record) noexcept nogil

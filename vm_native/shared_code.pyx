@@ -8,13 +8,15 @@ found first.
 Whether a layer's code of a page is what the machine's memory holds is known page by page, for each machine: the bytes
 are compared when code of that page is first asked for, and from then on the layer is *held* there, until something
 stores to these bytes. All of the layer's code of that page is then given up, and the machine translates its own: a
-layer's jumps stay in their page, so nothing leads there any more. A restore lets it be asked for again.
+layer's jumps stay in their page, so nothing leads there any more. Where code of the page has changed, the bytes are
+compared again: a kernel patches itself while it boots, and what a layer has may be made of the outcome.
 
 What is found here is an entry of a trace: it is run as it is, neither linked nor interpreted, nor part of new traces.
 """
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
+from posix.mman cimport munmap
 from vm_native.checks cimport static_assert
 from vm_native.code_pages cimport (
     code_page_of, mark_shared, mark_translated, notice_stores, any_translated, record_of, settle_page,
@@ -34,14 +36,16 @@ cdef class SharedCode:
 
     def __dealloc__(self):
         cdef Block* block
-        while self.layer.blocks != NULL:
+        if self.layer.compiled != NULL:
+            self.layer.free_compiled(self.layer.compiled)
+        while self.layer.blocks != NULL and self.layer.arena == NULL:
             block = self.layer.blocks
             self.layer.blocks = block.older
             free(block)
+        if self.layer.arena != NULL:
+            munmap(self.layer.arena, self.layer.arena_bytes)
         free(self.layer.buckets)
         free(self.layer.pages)
-        if self.layer.compiled != NULL:
-            self.layer.free_compiled(self.layer.compiled)
 
 
 # --- A layer ----------------------------------------------------------------------------------------------------------
@@ -124,6 +128,7 @@ cdef void drop_oldest(Machine* machine) noexcept nogil:
             release(machine, record, 0)
         record.held >>= 1
         record.declined >>= 1
+        record.differing >>= 1
         for i in range(MAX_LAYERS - 1):
             record.shared[i] = record.shared[i + 1]
         record = record.next
@@ -147,11 +152,11 @@ cdef bint holds_here(Machine* machine, int number, SharedPage* page) noexcept no
     """Whether memory has this layer's code of the page. An instruction of the page is about to be fetched."""
     cdef CodePage* record = record_of(machine, page.physical)
     cdef RamRegion* region = ram_at(machine.map, page.physical, PAGE_SIZE)
-    if record == NULL or region == NULL or record.declined >> number & 1:
+    if record == NULL or region == NULL or (record.declined | record.differing) >> number & 1:
         return False
     if not record.held >> number & 1:
         if not is_content(page, region.host + (page.physical - region.base)):
-            record.declined |= 1 << number
+            record.differing |= 1 << number
             return False
         hold(machine, number, record, page)
     return True
@@ -162,6 +167,17 @@ cdef void hold(Machine* machine, int number, CodePage* record, SharedPage* page)
     record.shared[number] = page
     mark_shared(record)
     notice_stores(machine, page.physical)
+
+
+cdef bint holds_any(const Machine* machine, const CodeLayer* layer) noexcept nogil:
+    """Whether memory has this layer's code of any page."""
+    cdef const CodePage* record = machine.blocks.records
+    cdef int number = 0
+    while number < machine.blocks.layer_count and machine.blocks.layers[number] != layer:
+        number += 1
+    while record != NULL and not record.held >> number & 1:
+        record = record.next
+    return record != NULL and number < machine.blocks.layer_count
 
 
 cdef bint is_held(Machine* machine, const Block* block) noexcept nogil:
@@ -189,19 +205,13 @@ cdef void release(Machine* machine, CodePage* record, int number) noexcept nogil
     settle_page(machine, record)
 
 
-cdef void decline(Machine* machine, CodePage* record, int number) noexcept nogil:
-    """Give up this layer's code of the page, until it may be asked for again."""
-    release(machine, record, number)
-    record.declined |= 1 << number
-
-
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil:
-    """Give up, until it may be asked for again, what was made of a byte of [offset, offset + size); whether any was."""
+    """Give up what was made of a byte of [offset, offset + size); whether any was."""
     cdef bint any = False
     cdef int i
     for i in range(machine.blocks.layer_count):
         if record.held >> i & 1 and any_translated(record.shared[i].translated, offset, size):
-            decline(machine, record, i)
+            release(machine, record, i)
             any = True
     return any
 
@@ -215,11 +225,12 @@ cdef void release_all(Machine* machine, CodePage* record) noexcept nogil:
 
 
 cdef void decline_block(Machine* machine, const Block* block) noexcept nogil:
-    """The same of the layer that has this block, if it is held there still."""
+    """Give up, until a restore, the page's code of the layer that has this block, if it is held there still."""
     cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
     cdef int number = layer_of(record, block)
     if number >= 0:
-        decline(machine, record, number)
+        release(machine, record, number)
+        record.declined |= 1 << number
 
 
 cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil:
@@ -228,4 +239,4 @@ cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil:
     if machine.blocks.layer_count:
         record = code_page_of(machine, physical)[0]
         if record != NULL:
-            record.declined = 0
+            record.declined = record.differing = 0

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.cli.conftest import assert_fails_with_one_line
+from vm import Machine, code_cache
 from vm.cli import main
 
 
@@ -37,6 +38,19 @@ def test_trace_at_a_symbol(vm, printing):
     title, *lines = compiled(vm, printing, "--at", "put", "--instructions", "100000")
     assert "<put>" in title
     assert " lbu " in lines[lines.index(next(line for line in lines if "way in" not in line and ":  " in line[:30]))]
+
+
+def test_code_that_another_process_has_kept_is_not_what_is_shown(vm, printing, tmp_path, monkeypatch):
+    """It does not say which host code is which instruction's."""
+    monkeypatch.setenv("VM_CACHE", str(tmp_path))
+    monkeypatch.setenv("VM_JIT_CACHE", "1")
+    monkeypatch.setattr(code_cache, "WORTH_NS", 0)
+    for outcome in ("cold", "warm"):
+        with Machine(memory="128M", engine="jit") as machine:
+            machine.load(printing)
+            machine.run(instructions=100_000)
+            assert machine.stats()["code_cache"]["outcome"] == outcome
+    assert "<put>" in compiled(vm, printing, "--at", "put", "--instructions", "100000")[0]
 
 
 def test_code_out_of_line_on_request(vm, printing):

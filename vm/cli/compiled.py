@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from random import Random
 from typing import Any
@@ -16,7 +16,7 @@ from vm.cli.listing import address_of, instructions
 from vm.errors import VmError
 from vm.loaders import Symbols
 from vm.machine import Machine
-from vm.settings import given
+from vm.settings import Settings, given
 from vm.sizes import PAGE_SIZE
 from vm.stop import StopReason
 
@@ -87,7 +87,8 @@ def show_compiled(file: str, at: str | None, limit: int, timeout: float, cold: b
     if (engine := given("VM_ENGINE") or "jit") not in ("jit", "auto"):
         raise VmError(f"VM_ENGINE={engine}: --jit shows what the engine jit does; unset VM_ENGINE, or set it to jit")
     host_decoder = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
-    with Machine(memory="128M", engine="jit") as machine:
+    settings = replace(Settings.from_environment(), code_cache=False)       # which keeps no marks
+    with Machine(memory="128M", engine="jit", settings=settings) as machine:
         assert machine.compiler is not None
         machine.compiler.marking = True
         machine.console.record = False

@@ -23,7 +23,7 @@ from vm_native.probes.hooks cimport forget_events, make_room
 from vm_native.probes.recorders cimport update_instruments
 from vm_native.probes.records cimport restart_blocks
 from vm_native.probes.watch cimport add_watch, remove_watch
-from vm_native.shared_code cimport SharedCode, add_layer
+from vm_native.shared_code cimport SharedCode, add_layer, holds_any
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
 from vm_native.memory.copy import kernels
@@ -170,6 +170,10 @@ cdef class NativeMachine:
                 layers = self.compiler.with_layer(shared)
                 add_layer(&self.machine, &shared.layer)
                 self.compiler.shared_code = layers
+
+    def holds(self, SharedCode shared not None):
+        """Whether it runs code of that layer, if it is one of its own."""
+        return holds_any(&self.machine, &shared.layer)
 
     @property
     def shared_code(self):

@@ -39,6 +39,7 @@ cdef inline bint same_key(const BlockKey* a, const BlockKey* b) noexcept nogil:
 
 cdef struct Block:
     BlockKey key
+    Block* next_in_bucket   # on one line of the host's cache with the key: a look-up wants no more of most blocks
     uint64_t second_page    # physical address of the page that the last instruction crosses into, or 0
     uint32_t size           # guest bytes
     uint16_t steps          # instructions
@@ -47,7 +48,6 @@ cdef struct Block:
     bint dead               # invalidated: freed once no hart is inside
     BlockExit exits[2]      # 0: the jump or the taken branch; 1: the instruction after the block
     BlockExit* incoming     # first of those linked to this block
-    Block* next_in_bucket
     Block* next_in_page[2]  # blocks that share the first, the second page
     Block** place_in_page[2]    # what points here in their lists
     Block* newer            # its neighbours by age

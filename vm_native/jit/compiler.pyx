@@ -18,7 +18,9 @@ from vm_native.jit.traces cimport (
 )
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
-from vm_native.jit.x86_64.trace cimport AS_EVERYWHERE, BY_USE, Allocation, emit_trace, host_has_instructions, most_bytes
+from vm_native.jit.x86_64.trace cimport (
+    AS_EVERYWHERE, BY_USE, HOST_FEATURE_WORDS, Allocation, describe_host, emit_trace, host_has_instructions, most_bytes,
+)
 from vm_native.machine cimport MAX_LAYERS, Compiler, Cpu, Machine, forget_jumps
 from vm_native.shared_code cimport SharedCode
 
@@ -42,6 +44,13 @@ def unavailable():
     refused = map_code_memory(&jit.memory, REGION_BYTES) < 0
     unmap_code_memory(&jit.memory)
     return "the host refuses executable memory" if refused else None
+
+
+def host_features():
+    """What the host's processor has, a tuple of numbers: code that was made on one with others is not to be run."""
+    cdef uint32_t[HOST_FEATURE_WORDS] words
+    describe_host(words)
+    return tuple([words[i] for i in range(HOST_FEATURE_WORDS)])
 
 
 # --- One trace --------------------------------------------------------------------------------------------------------
@@ -149,11 +158,13 @@ cdef class JitCompiler:
     """Compiles for one machine; a `NativeMachine` attaches it.
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
-    its own number between 0 and `hot`. The switches turn off parts of the compiler, to measure what they bring.
-    Code memory is mapped when something is hot; where the host then has none, it goes on being interpreted.
+    its own number between 0 and `hot`. relocatable: what it hands over can become an image (image.pyx). The switches
+    turn off parts of the compiler, to measure what they bring. Code memory is mapped when something is hot; where the
+    host then has none, it goes on being interpreted.
     """
 
-    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, uint64_t code_bytes=CODE_BYTES, **switches):
+    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, uint64_t code_bytes=CODE_BYTES, bint relocatable=False,
+                  **switches):
         unknown = set(switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
@@ -162,6 +173,7 @@ cdef class JitCompiler:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
         self.shared_code = ()
         self.jit.code_bytes = code_bytes // REGION_BYTES * REGION_BYTES
+        self.jit.relocatable = relocatable
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed
         self.jit.interface.compile = compile

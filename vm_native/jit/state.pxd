@@ -61,7 +61,8 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     uint64_t second_page
     uint8_t* start          # in the executable mapping
     uint8_t* counted        # the same for who has paid, and counted the edge to the head; NULL: nobody does
-    uint32_t size           # host bytes
+    uint32_t size           # host bytes from there on
+    uint32_t ahead          # and those in front, which it calls
     int region
     Trace* newer            # its neighbours among those of its region
     Trace* older
@@ -73,6 +74,8 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     Exit* exits
     int mark_count
     Mark* marks
+    int pointer_count       # -1: they are not known
+    uint32_t* pointers      # where addresses of uops and exits stand in its code, from `start` on; where asked for
 
 cdef struct JournalEntry:   # where a trace was put, which may be gone by now
     uint64_t pc
@@ -132,6 +135,8 @@ cdef struct HandedOver:     # by a machine, with all that it had compiled: many 
     CodeMemory memory
     Stubs stubs
     Switches switches
+    bint relocatable        # the traces have their `pointers`
+    bint in_arena           # they lie in that of the layer, and have neither parts nor exits
     Trace* traces           # Trace.older
 
 cdef struct JitStatistics:
@@ -155,6 +160,7 @@ cdef struct Jit:
     uint64_t code_bytes     # how much of it there shall be
     Switches switches
     bint marking            # traces keep their marks
+    bint relocatable        # traces keep their pointers
     bint journaling         # `journal` tells where traces are put
     JournalEntry* journal
     uint64_t journal_count

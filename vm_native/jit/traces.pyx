@@ -89,6 +89,7 @@ cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
 
 cdef void free_trace(Trace* trace) noexcept nogil:
     free(trace.marks)
+    free(trace.pointers)
     free(trace)
 
 
@@ -98,6 +99,7 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     cdef int i
     trace.region = jit.region
     trace.size = <uint32_t>(end + jit.memory.executable - trace.start)
+    trace.ahead = <uint32_t>(trace.start - jit.memory.executable - region.next)
     jit.interface.bytes += end - region.next + record_bytes(trace.part_count)
     region.next = end
     trace.older = region.newest
@@ -231,7 +233,7 @@ cdef void* hand_over(Compiler* interface) noexcept nogil:
     cdef int i, k
     if handed == NULL:
         return NULL
-    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, NULL)
+    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, jit.relocatable, False, NULL)
     for i in range(jit.region_count):
         while jit.regions[i].newest != NULL:
             trace = jit.regions[i].newest
@@ -250,7 +252,7 @@ cdef void* hand_over(Compiler* interface) noexcept nogil:
 cdef void free_handed_over(void* compiled) noexcept nogil:
     cdef HandedOver* handed = <HandedOver*>compiled
     cdef Trace* trace
-    while handed.traces != NULL:
+    while handed.traces != NULL and not handed.in_arena:
         trace = handed.traces
         handed.traces = trace.older
         free_trace(trace)

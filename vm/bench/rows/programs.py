@@ -12,7 +12,7 @@ from vm.bench.guests.build import BESIDE_CODE, EMPTY, FLOATING_POINT, LINKED_TWI
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Claim, Pair, Row, in_turn
 from vm.bench.processes import VM, Run, timed
-from vm.bench.variants import ENGINE
+from vm.bench.variants import CODE_KEPT, ENGINE
 from vm.errors import ImageError
 from vm.images import debian_installer
 
@@ -45,6 +45,9 @@ def rows(quick: bool) -> Iterator[Row]:
     if not quick:
         yield Row("programs", "Debian's installer: kernel, shell, power-off", "qemu", f"vm boot, {engine}",
                   boots(engine, 3), claim=Claim(1, "at least 1x"))
+        if engine == "jit":
+            yield Row("programs", "Debian's installer, with compiled code that was kept", f"vm boot, {engine}",
+                      "the same after another", warm_boots(5))
 
 
 def beside(peer: str, engine: str, program: str, rounds: int) -> Callable[[], Iterator[Pair]]:
@@ -71,11 +74,28 @@ def boots(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
             raise NotBuilt(missing)
         kernel, initrd = fetched(debian_installer)
         theirs: list[str | Path] = ["-m", BOOT_MEMORY, "-kernel", kernel, "-initrd", initrd, "-append", BOOT_LINE]
-        ours: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
-                                  "--initrd", initrd, "--append", BOOT_LINE]
-        yield from in_turn(lambda: userspace(qemu(theirs)), lambda: userspace(timed(ours, {ENGINE: engine})),
-                           rounds)()
+        yield from in_turn(lambda: userspace(qemu(theirs)), lambda: our_boot({ENGINE: engine}), rounds)()
     return pairs
+
+
+def warm_boots(rounds: int) -> Callable[[], Iterator[Pair]]:
+    """What a boot before has left in the cache of compiled code, the time to read that included. With the virtual
+    clock: in real time the processes of each boot are elsewhere.
+    """
+    virtual = ("--clock", "virtual")
+
+    def pairs() -> Iterator[Pair]:
+        our_boot({ENGINE: "jit"} | CODE_KEPT, virtual)
+        yield from in_turn(lambda: our_boot({ENGINE: "jit"}, virtual),
+                           lambda: our_boot({ENGINE: "jit"} | CODE_KEPT, virtual), rounds)()
+    return pairs
+
+
+def our_boot(environment: dict[str, str], options: tuple[str, ...] = ()) -> float:
+    kernel, initrd = fetched(debian_installer)
+    command: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
+                                 "--initrd", initrd, "--append", BOOT_LINE, *options]
+    return userspace(timed(command, environment))
 
 
 def fetched(image: Callable[[], Fetched]) -> Fetched:

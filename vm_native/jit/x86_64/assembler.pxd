@@ -227,6 +227,7 @@ cdef void unary(Emitter* e, int operation, Width width, int rm) noexcept nogil
 cdef void bswap(Emitter* e, int reg) noexcept nogil
 cdef void sign_into_rdx(Emitter* e, Width width) noexcept nogil
 cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil
+cdef uint64_t* load_pointer(Emitter* e, int reg, const void* address) noexcept nogil
 cdef void push(Emitter* e, int reg) noexcept nogil
 cdef void pop(Emitter* e, int reg) noexcept nogil
 cdef void ret(Emitter* e) noexcept nogil

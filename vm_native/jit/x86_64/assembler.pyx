@@ -214,10 +214,16 @@ cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil:
         op(e, 0xC7, W64, 0, reg)
         emit_int32(e, <int32_t>value)
     else:
-        emit_byte(e, 0x48 | (reg >> 3))
-        emit_byte(e, 0xB8 | (reg & 7))
-        (<int64_t*>e.at)[0] = value
-        e.at += 8
+        load_pointer(e, reg, <void*>value)
+
+
+cdef uint64_t* load_pointer(Emitter* e, int reg, const void* address) noexcept nogil:
+    """As long whatever the address is: it stands where this returns, in the writable mapping."""
+    emit_byte(e, 0x48 | (reg >> 3))
+    emit_byte(e, 0xB8 | (reg & 7))
+    (<uint64_t*>e.at)[0] = <uint64_t>address
+    e.at += 8
+    return <uint64_t*>(e.at - 8)
 
 
 cdef void push(Emitter* e, int reg) noexcept nogil:

@@ -1,9 +1,10 @@
 """Through, out of and back into a trace: its entry, branches, exits, and all that stands out of line."""
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
 from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport (
-    EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_EXIT, TAKEN, CountingExit, Exit,
+    EXIT_BUDGET, EXIT_UNBOXED, EXIT_UNKNOWN, FALLEN, NO_EXIT, TAKEN, CountingExit, Exit, Trace,
 )
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
@@ -51,11 +52,28 @@ cdef void emit_counted_entry(Compilation* t) noexcept nogil:
         go_on_counted(t)
 
 
+cdef void emit_pointer(Compilation* t, int reg, const void* target) noexcept nogil:
+    """To a uop of the trace, or to an exit; the trace keeps where, if it shall be run elsewhere."""
+    cdef Trace* trace = t.trace
+    cdef uint32_t* pointers
+    cdef uint8_t* place = <uint8_t*>load_pointer(&t.e, reg, target)
+    if not t.jit.relocatable or trace.pointer_count < 0:
+        return
+    if trace.pointer_count & trace.pointer_count - 1 == 0:          # there is room up to each power of two
+        pointers = <uint32_t*>realloc(trace.pointers, max(2 * trace.pointer_count, 1) * sizeof(uint32_t))
+        if pointers == NULL:
+            trace.pointer_count = -1
+            return
+        trace.pointers = pointers
+    trace.pointers[trace.pointer_count] = <uint32_t>(place + t.e.executable - trace.start)
+    trace.pointer_count += 1
+
+
 cdef void emit_fallback(Compilation* t, Uop* uop, int refund, uint64_t edge_place) noexcept nogil:
     """The function may leave the trace, or ask where it was."""
     store_edge_place(t, edge_place)
     widen_all(t)
-    load_constant(&t.e, RAX, <int64_t>uop)
+    emit_pointer(t, RAX, uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
 
@@ -345,12 +363,12 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     patch(exit.jump, t.e.executable, exit.unlinked)
     if knows_edge:
         settle(t, cold)
-    load_constant(&t.e, RAX, <int64_t>exit)
+    emit_pointer(t, RAX, exit)
     jump(&t.e, t.jit.stubs.exit_unlinked[t.floats])
     exit.look_up = here(&t.e)
     if knows_edge:
         settle(t, cold)
-    load_constant(&t.e, RAX, <int64_t>exit)
+    emit_pointer(t, RAX, exit)
     jump(&t.e, t.jit.stubs.look_up_exit[t.floats])
 
 

@@ -31,11 +31,20 @@ cdef extern from *:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi")
             && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && c & bit_LZCNT;
     }
+    static void vm_describe_host(unsigned int *words) {
+        unsigned int other, one = 0;
+        __get_cpuid(1, &other, &other, &words[0], &words[1]);
+        __get_cpuid_count(7, 0, &other, &words[2], &words[3], &words[4]);
+        __get_cpuid_count(7, 1, &words[5], &other, &other, &one);
+        __get_cpuid(0x80000001, &other, &other, &words[6], &words[7]);
+    }
     #else
     static int vm_host_can_compile(void) { return 0; }
+    static void vm_describe_host(unsigned int *words) {}
     #endif
     """
     bint host_can_compile "vm_host_can_compile"() noexcept nogil
+    void host_words "vm_describe_host"(uint32_t* words) noexcept nogil
 
 
 cdef enum:
@@ -46,6 +55,12 @@ cdef enum:
 cdef bint host_has_instructions() noexcept nogil:
     """Whether this host has all the instructions that traces are made of."""
     return host_can_compile()
+
+
+cdef void describe_host(uint32_t* words) noexcept nogil:
+    """HOST_FEATURE_WORDS of what its processor has."""
+    memset(words, 0, HOST_FEATURE_WORDS * sizeof(uint32_t))
+    host_words(words)
 
 
 cdef int uops_of(Block** parts, int count) noexcept nogil:
