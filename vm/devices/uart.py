@@ -78,6 +78,7 @@ class UART(ConsolePort, Device):
 
     def accept(self, data: bytes) -> None:
         """The guest gets them as it reads."""
+        self.changed()
         self.queue += data
         if self._fill():
             self._rearm()
@@ -95,6 +96,7 @@ class UART(ConsolePort, Device):
         taken += self.queue[:from_queue]
         del self.queue[:from_queue]             # in constant time, as the FIFO's: a bytearray moves where it begins
         if taken:
+            self.changed()
             self.timed_out = False
             self._fill()
             self._rearm()
@@ -118,6 +120,7 @@ class UART(ConsolePort, Device):
         return True
 
     def _loop_back(self, byte: int) -> None:
+        self.changed()
         if not self.fifo_enabled:
             self.overrun |= len(self.fifo) == 1
             self.fifo[:] = (byte,)              # without FIFOs the new character destroys the old one
@@ -179,7 +182,7 @@ class UART(ConsolePort, Device):
         self._drive()
         return byte
 
-    @writes(0)
+    @writes(0, steady=True)         # of the steady registers none shows what was sent, but of what came back
     def write_thr(self, value: int) -> None:
         if self.lcr & LCR_DLAB:
             self.divisor = self.divisor & 0xFF00 | value
@@ -250,12 +253,13 @@ class UART(ConsolePort, Device):
             self._rearm()
         self._drive()
 
-    @reads(5)
+    @reads(5, steady=True)
     def read_lsr(self) -> int:
         status = LSR_IDLE | (LSR_DATA if self.fifo else 0) | (LSR_OVERRUN if self.overrun else 0)
         if self.overrun:
             self.overrun = False
             self._drive()
+            self.changed()
         return status
 
     @reads(6)
