@@ -29,7 +29,7 @@ cdef struct AddressMap:
     RamRegion* regions[MAX_RAM_REGIONS]
     void* bus               # the Bus that owns this map (borrowed)
     uint64_t epoch          # counted on whenever something may have changed that a device shows; from 1
-    Answer answers[ANSWERS]     # by a hash of the key
+    Answer answers[2][ANSWERS]  # of reads, and what is known of writes; by a hash of the key
 
 cdef inline RamRegion* ram_at(AddressMap* map, uint64_t physical, uint64_t size) noexcept nogil:
     # The region that holds all of [physical, physical + size), or NULL.
@@ -51,17 +51,17 @@ cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
             return map.regions[i].base + offset
     return 0
 
-cdef inline uint64_t answer_key(uint64_t physical, int size, bint writes) noexcept nogil:
-    return physical << 5 | <uint64_t>writes << 4 | <uint64_t>size
+cdef inline uint64_t answer_key(uint64_t physical, int size) noexcept nogil:
+    return physical << 4 | <uint64_t>size
 
-cdef inline Answer* answer_at(AddressMap* map, uint64_t key) noexcept nogil:
+cdef inline Answer* answer_at(AddressMap* map, uint64_t key, bint writes) noexcept nogil:
     # The only one that may be of this key.
-    return &map.answers[key * 0x9E3779B97F4A7C15ULL >> 64 - LOG2_ANSWERS]
+    return &map.answers[writes][key * 0x9E3779B97F4A7C15ULL >> 64 - LOG2_ANSWERS]
 
 cdef inline Answer* find_answer(AddressMap* map, uint64_t physical, int size) noexcept nogil:
     # What to answer a read with; NULL: the device is to be asked.
-    cdef uint64_t key = answer_key(physical, size, False)
-    cdef Answer* answer = answer_at(map, key)
+    cdef uint64_t key = answer_key(physical, size)
+    cdef Answer* answer = answer_at(map, key, False)
     return answer if answer.key == key and answer.epoch == map.epoch else NULL
 
 cdef inline void forget_answers(AddressMap* map) noexcept nogil:

@@ -157,8 +157,8 @@ cdef class Bus:
 
     cdef Answer* about_to_access(self, Window window, uint64_t physical, int size, bint writes) except NULL:
         """What is known of the access. From here on nothing counts that it may change."""
-        cdef uint64_t key = answer_key(physical, size, writes)
-        cdef Answer* answer = answer_at(&self.map, key)
+        cdef uint64_t key = answer_key(physical, size)
+        cdef Answer* answer = answer_at(&self.map, key, writes)
         if answer.key != key:
             answer.kind = window.kind_of(physical - window.base, size, writes)
             answer.key = key
