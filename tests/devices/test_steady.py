@@ -320,6 +320,12 @@ ACCESSES = [
     *((0x1000_1000 + offset, 4, False) for offset in (0, 4, 8, 12, 0x60, 0x70, 0xFC, 0x100)),
     *((0x1000_1000 + offset, 4, True) for offset in (0x14, 0x50, 0x64, 0x70)),
 ]
+# Those of them that are declared steady and change something now and then, and what shows that.
+STEADY = [(0x1000_0000, 1, True), *((0x1000_0005, 1, False),) * 3, (0x0C00_1000, 4, False),
+          *((0x0C20_0004 + 0x1000 * context, 4, writes) for context in (0, 1) for writes in (False, True))]
+# What they need for that: loop-back without FIFOs, the interrupt of the transmitter, a priority of its source, enables.
+SETTINGS = [(0x1000_0001, 1, 2), (0x1000_0002, 1, 0), (0x1000_0003, 1, 0), (0x1000_0004, 1, 0x10),
+            (0x1000_0004, 1, 0), (0x0C00_0028, 4, 1), (0x0C00_2000, 4, 0x400), (0x0C00_2080, 4, 0x400)]
 COUNT = 3000
 READS = {1: "lbu t2, 0(t0)", 2: "lhu t2, 0(t0)", 4: "lw t2, 0(t0)", 8: "ld t2, 0(t0)"}
 WRITES = {1: "sb t1, 0(t0)", 4: "sw t1, 0(t0)", 8: "sd t1, 0(t0)"}
@@ -359,11 +365,16 @@ def accesses_of(seed: int) -> str:
     """The table of a random program: an address, a value to write, and which instruction."""
     draw = Random(seed)
     rows = []
-    for _ in range(COUNT):
+    while len(rows) < COUNT:
         address, size, written = draw.choice(ACCESSES)
         value = draw.choice((0, 1, 2, 7, 8, 10, 0x400, 0x55, 0xFF, draw.getrandbits(8)))
-        rows.append(f".dword {address:#x}, {value:#x}, {list(KINDS).index((size, written))}")
-    return "\n".join(rows)
+        rows.append((address, value, (size, written)))
+        if draw.random() < 0.05:
+            rows += [(address, value, (size, True)) for address, size, value in draw.sample(SETTINGS, 6)]
+            steady = [draw.choice(STEADY) for _ in range(20)]
+            rows += [(address, draw.choice((10, 10, 0x55)), (size, written)) for address, size, written in steady]
+    return "\n".join(f".dword {address:#x}, {value:#x}, {list(KINDS).index(kind)}"
+                     for address, value, kind in rows[:COUNT])
 
 
 def ends_of(machine: vm.Machine, seed: int) -> list[tuple[object, ...]]:
