@@ -203,6 +203,27 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
+cdef int status_csr(Cpu* cpu, Uop* uop) noexcept nogil:
+    """The same of mstatus and sstatus, behind which a block goes on: unless there is an interrupt, or another mode."""
+    cdef uint64_t key = cpu.key
+    cdef int status = csr(cpu, uop)
+    if status == CONTINUE and (cpu.attention or cpu.key != key):
+        cpu.state.pc += info_of(uop).length
+        return EXIT
+    return status
+
+
+cdef int enable_interrupts(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Set SIE, MIE or both, as the decoder has looked at."""
+    cdef Hart* hart = hart_of(cpu)
+    hart.state.mstatus |= word_of(uop)
+    if not pending_interrupts(hart) & hart.state.mie:
+        return CONTINUE
+    cpu.attention = True
+    cpu.state.pc += info_of(uop).length
+    return EXIT
+
+
 cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, uint64_t old) noexcept nogil:
     """Hooks, of an access that has been done. csrrw to x0 does not read (section 7.1)."""
     cdef uint64_t value = old
@@ -388,6 +409,8 @@ register("wfi", wfi)
 register("sfence_vma", sfence_vma)
 register("sfence_inval", sfence_inval)
 register("csr", csr)
+register("status_csr", status_csr)
+register("enable_interrupts", enable_interrupts)
 register("cbo_clean", cbo_clean)
 register("cbo_inval", cbo_inval)
 register("cbo_zero", cbo_zero)
