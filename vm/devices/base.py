@@ -281,6 +281,13 @@ class Device(Stateful):
         own = any(getattr(method, "__func__", None) is not general for method, general in methods)
         return None if own else self._map.steady
 
+    def register_method(self, offset: int, size: int, writes: bool) -> Callable[..., Any] | None:
+        """What serves an access, if that is to a register, in its own width: the bus calls it from then on."""
+        key = offset << 4 | size
+        if writes:
+            return self._writer(key) if key in self._map.writers else None
+        return self._reader(key) if key in self._map.readers else None
+
     def changed(self) -> None:
         """A steady register may read otherwise now: for changes in a steady access, and by somebody else's hand."""
         self._forget()

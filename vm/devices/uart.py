@@ -32,6 +32,7 @@ LCR_DLAB = 0x80
 MCR_LOOP = 0x10
 LSR_DATA, LSR_OVERRUN, LSR_IDLE = 0x01, 0x02, 0x60     # idle: THRE and TEMT
 MSR_RING, MSR_PEER = 0x40, 0xB0                        # peer: CTS, DSR, DCD
+BYTES = [bytes((value,)) for value in range(256)]
 
 
 class UART(ConsolePort, Device):
@@ -165,7 +166,8 @@ class UART(ConsolePort, Device):
         return IIR_NONE
 
     def _drive(self) -> None:
-        self.irq.set(self._cause() != IIR_NONE)
+        if self.ier or self.irq.level:          # else the line stays low: guests that poll enable nothing
+            self.irq.set(self._cause() != IIR_NONE)
 
     # --- Registers ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ class UART(ConsolePort, Device):
         if self.mcr & MCR_LOOP:
             self._loop_back(value)
         else:
-            self.output(bytes((value,)))
+            self.output(BYTES[value])
         self.transmit_pending = True            # taken back by the write, and pending again as THR is empty at once
         self._drive()
 

@@ -80,6 +80,7 @@ cdef class Window:
     cdef object write
     cdef object steady      # its SteadyAccesses, or None
     cdef uint64_t load(self, uint64_t offset, int size) except? 0
+    cdef uint64_t checked(self, uint64_t offset, int size, object value) except? 0
     cdef AnswerKind kind_of(self, uint64_t offset, int size, bint writes) except *
 
 cdef class Bus:
@@ -89,12 +90,15 @@ cdef class Bus:
     cdef public object pending_exception
     cdef readonly object clock      # of the machine, whose timebase a register may be
     cdef readonly bint answering
+    cdef list methods       # of registers: what is called for the access of the same place in map.answers; or None
     cdef bint handlers_wait     # what Python does for the machine is not interrupted by signal handlers
     cdef int _refuse_overlap(self, uint64_t base, uint64_t end) except -1
     cdef Py_ssize_t windows_until(self, uint64_t address)
     cdef Window find_window(self, uint64_t physical, int size)
     cdef Window window_for(self, uint64_t base, uint64_t end, object device)
     cdef Answer* about_to_access(self, Window window, uint64_t physical, int size, bint writes) except NULL
+    cdef object method_of(self, Answer* answer)
     cdef uint64_t load_for_guest(self, Window window, uint64_t physical, int size) except? 0
+    cdef int store_for_guest(self, Window window, uint64_t physical, int size, uint64_t value) except -1
     cdef int put_off_handlers(self) except -1
     cdef int release_handlers(self) except -1

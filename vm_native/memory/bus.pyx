@@ -59,8 +59,7 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
         if window is None:
             return BUS_FAULT
         bus.put_off_handlers()
-        bus.about_to_access(window, physical, size, True)
-        window.write(physical - window.base, size, value)
+        bus.store_for_guest(window, physical, size, value)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
@@ -80,8 +79,11 @@ cdef class Window:
         self.steady = steady
 
     cdef uint64_t load(self, uint64_t offset, int size) except? 0:
+        return self.checked(offset, size, self.read(offset, size))
+
+    cdef uint64_t checked(self, uint64_t offset, int size, object value) except? 0:
+        """What the device has given for a read, as a number."""
         cdef uint64_t number
-        value = self.read(offset, size)
         if PyLong_Check(value):
             try:
                 number = value
@@ -90,6 +92,10 @@ cdef class Window:
             except OverflowError:
                 pass
         return whole_number(self.device, offset, size, value)
+
+    def method_for(self, uint64_t offset, int size, bint writes):
+        """The device's own for the access, if that is to a register; None: its `read` or `write`."""
+        return None if self.steady is None else self.device.register_method(offset, size, writes)
 
     cdef AnswerKind kind_of(self, uint64_t offset, int size, bint writes) except *:
         if self.steady is None:
@@ -112,6 +118,7 @@ cdef class Bus:
         self.regions = []
         self.windows = []
         self.clock = clock
+        self.methods = [None] * (2 * ANSWERS)
         self.answering = answering
         self.map.bus = <void*>self
         self.map.epoch = 1
@@ -128,7 +135,8 @@ cdef class Bus:
     def add_device(self, uint64_t base, uint64_t size, device):
         """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps.
 
-        Where there is a `device.let_core_answer`, it is told what to call when it has changed, and says what is steady.
+        Where there is a `device.let_core_answer`, it is told what to call when it has changed, and says what is steady;
+        then `device.register_method` gives what serves an access.
         """
         self._refuse_overlap(base, base + size)
         self.windows.insert(self.windows_until(base), self.window_for(base, base + size, device))
@@ -147,6 +155,7 @@ cdef class Bus:
         if self.answering and hasattr(device, "let_core_answer"):
             steady = device.let_core_answer(self.forget_answers)
         memset(self.map.answers, 0, sizeof(self.map.answers))
+        self.methods = [None] * (2 * ANSWERS)
         return Window(base, end, device, steady)
 
     def forget_answers(self):
@@ -160,17 +169,31 @@ cdef class Bus:
         cdef uint64_t key = answer_key(physical, size)
         cdef Answer* answer = answer_at(&self.map, key, writes)
         if answer.key != key:
+            answer.key = answer.epoch = 0
+            self.methods[answer - &self.map.answers[0][0]] = window.method_for(physical - window.base, size, writes)
             answer.kind = window.kind_of(physical - window.base, size, writes)
             answer.key = key
-            answer.epoch = 0
         if answer.kind == ANSWER_UNSTEADY:
             forget_answers(&self.map)
         return answer
 
+    cdef object method_of(self, Answer* answer):
+        return self.methods[answer - &self.map.answers[0][0]]
+
+    cdef int store_for_guest(self, Window window, uint64_t physical, int size, uint64_t value) except -1:
+        method = self.method_of(self.about_to_access(window, physical, size, True))
+        if method is None:
+            window.write(physical - window.base, size, value)
+        else:
+            method(value)
+        return 0
+
     cdef uint64_t load_for_guest(self, Window window, uint64_t physical, int size) except? 0:
         cdef Answer* answer = self.about_to_access(window, physical, size, False)
         cdef uint64_t key = answer.key, epoch = self.map.epoch
-        cdef uint64_t value = window.load(physical - window.base, size)
+        cdef uint64_t value, offset = physical - window.base
+        method = self.method_of(answer)
+        value = window.load(offset, size) if method is None else window.checked(offset, size, method())
         # Unless the device has changed meanwhile, or is not there any more.
         if answer.key == key and answer.kind != ANSWER_UNSTEADY and self.map.epoch == epoch:
             answer.value = value
@@ -218,6 +241,7 @@ cdef class Bus:
             ram.close()
         self.regions = []
         self.windows = []
+        self.methods = [None] * (2 * ANSWERS)
 
     cdef int put_off_handlers(self) except -1:
         """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""

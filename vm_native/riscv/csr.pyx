@@ -16,7 +16,7 @@ from vm_native.riscv.constants cimport (
     SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
 )
 from vm_native.riscv.mmu cimport digest_pmp
-from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
+from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 from vm_native.riscv.triggers cimport digest_triggers
@@ -88,8 +88,7 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
         flush_translations(hart)
     if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_SUM | MSTATUS_FS):
         update_mode(hart)
-    if pending_interrupts(hart) & hart.state.mie:
-        hart.cpu.attention = True               # it may have been enabled
+    look_for_interrupts(hart)
 
 
 cdef uint64_t read_mip(Hart* hart) noexcept nogil:

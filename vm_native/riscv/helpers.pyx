@@ -28,7 +28,7 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.spaces cimport flush_address, flush_asid, flush_translations
 from vm_native.riscv.privilege cimport (
-    pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
+    look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
@@ -217,9 +217,9 @@ cdef int enable_interrupts(Cpu* cpu, Uop* uop) noexcept nogil:
     """Set SIE, MIE or both, as the decoder has looked at."""
     cdef Hart* hart = hart_of(cpu)
     hart.state.mstatus |= word_of(uop)
-    if not pending_interrupts(hart) & hart.state.mie:
+    look_for_interrupts(hart)
+    if not cpu.attention:
         return CONTINUE
-    cpu.attention = True
     cpu.state.pc += info_of(uop).length
     return EXIT
 
