@@ -41,7 +41,7 @@ TABLE = (
     Setting("linking", "VM_LINKING", Kind.SWITCH, "links between blocks in the interpreter"),
     Setting("fusion", "VM_FUSION", Kind.SWITCH, "pairs of micro-operations in the interpreter"),
     Setting("data_tlb", "VM_TLB", Kind.SWITCH, "the TLB of loads and stores"),
-    Setting("answers", "VM_ANSWERS", Kind.SWITCH, "steady registers that the core answers, and direct calls of methods"),
+    Setting("answers", "VM_ANSWERS", Kind.SWITCH, "steady registers that the core answers, and calls of methods"),
     Setting("perf_map", "VM_PERF_MAP", Kind.SWITCH, "tell Linux perf what compiled code is"),
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),

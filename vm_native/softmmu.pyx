@@ -19,9 +19,11 @@ from vm_native.memory.bus cimport (
     ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
 )
 from vm_native.memory.ram cimport (
-    HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
+    HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
 )
-from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
+from vm_native.memory.tlb cimport (
+    BESIDE_CODE, OF_DEVICE, READ, WRITE, StoreRange, TlbEntry, device_address, hits,
+)
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
 from vm_native.probes.watch cimport is_watched, look_at_watches
@@ -226,6 +228,17 @@ cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
         memcpy(&piece.old, host_of(piece), piece.size)
 
 
+cdef inline bint finds_device(
+    Cpu* cpu, uint64_t address, int size, uint64_t tag, const TlbEntry* entry
+) noexcept nogil:
+    """Whether the TLB has the page, by this tag, as one without RAM, where none has come since; of what is aligned."""
+    return (
+        tag == (address & (PAGE_MASK | (size - 1)) | OF_DEVICE)
+        and not cpu.machine.probes.virtual_watches
+        and ram_at(cpu.machine.map, device_address(entry, address), 1) == NULL
+    )
+
+
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
@@ -238,6 +251,8 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         memcpy(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
+    if finds_device(cpu, address, size, entry.read_tag, entry):
+        return load_from_device(cpu, uop, budget, address, device_address(entry, address), kind)
     status = find_operand(cpu, uop, budget, address, READ, size, &operand)
     if status != CONTINUE:
         return status
@@ -333,6 +348,8 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     if host != NULL:
         memcpy(host, &value, size)
         return CONTINUE
+    if finds_device(cpu, address, size, entry.write_tag, entry):
+        return store_to_device(cpu, uop, budget, address, device_address(entry, address), size)
     status = find_operand(cpu, uop, budget, address, WRITE, size, &operand)
     if status != CONTINUE:
         return status
