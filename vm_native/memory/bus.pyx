@@ -146,6 +146,8 @@ cdef class Bus:
         cdef Window window
         for index, window in enumerate(self.windows):
             if window.base == base:
+                memset(self.map.answers, 0, sizeof(self.map.answers))
+                self.methods = [None] * (2 * ANSWERS)
                 self.windows[index] = self.window_for(base, window.end, device)
                 return
         raise ValueError(f"no device stands at {base:#x}")
@@ -154,8 +156,6 @@ cdef class Bus:
         cdef object steady = None
         if self.answering and hasattr(device, "let_core_answer"):
             steady = device.let_core_answer(self.forget_answers)
-        memset(self.map.answers, 0, sizeof(self.map.answers))
-        self.methods = [None] * (2 * ANSWERS)
         return Window(base, end, device, steady)
 
     def forget_answers(self):
