@@ -38,10 +38,11 @@ def test_empty_is_not_set(environment):
 
 def test_each_variable_fills_its_field(environment):
     environment(VM_ENGINE="jit", VM_DISPATCH="switch", VM_LINKING="0", VM_FUSION="0", VM_TLB="0", VM_PERF_MAP="1",
-                VM_JIT_HOT="3", VM_JIT_SEED="4", VM_JIT_BYTES="5", VM_JIT_LINKING="1", VM_JIT_PAGE_ENTRIES="0")
+                VM_ANSWERS="0", VM_JIT_HOT="3", VM_JIT_SEED="4", VM_JIT_BYTES="5", VM_JIT_LINKING="1",
+                VM_JIT_PAGE_ENTRIES="0")
     assert vm.Settings.from_environment() == vm.Settings(
         engine="jit", dispatch="switch", linking=False, fusion=False, data_tlb=False, perf_map=True, hot=3, seed=4,
-        code_bytes=5, switches={"linking": True, "page_entries": False})
+        answers=False, code_bytes=5, switches={"linking": True, "page_entries": False})
 
 
 @pytest.mark.parametrize("variable, value, said", [

@@ -117,7 +117,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             raise ConfigurationError(f"seed={seed}: must not be negative")
         self.isa = parse_isa(isa)
         self.clock = Clock(one_of("clock", clock, ClockKind), seed)
-        self._bus = Bus()
+        self._bus = Bus(self.clock, answering=settings.answers)
         try:
             self._native = NativeMachine(self._bus, self.clock, compiler=self.compiler, linking=settings.linking,
                                          data_tlb=settings.data_tlb)

@@ -41,6 +41,7 @@ TABLE = (
     Setting("linking", "VM_LINKING", Kind.SWITCH, "links between blocks in the interpreter"),
     Setting("fusion", "VM_FUSION", Kind.SWITCH, "pairs of micro-operations in the interpreter"),
     Setting("data_tlb", "VM_TLB", Kind.SWITCH, "the TLB of loads and stores"),
+    Setting("answers", "VM_ANSWERS", Kind.SWITCH, "steady registers that the core answers, and calls of methods"),
     Setting("perf_map", "VM_PERF_MAP", Kind.SWITCH, "tell Linux perf what compiled code is"),
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
@@ -72,6 +73,7 @@ class Settings:
     - dispatch: the interpreter's form; None for the best that is built.
     - linking, fusion, data_tlb: links between blocks and pairs of micro-operations in the interpreter, and the TLB of
       loads and stores.
+    - answers: what the core knows of the registers of devices: it answers steady ones, and calls the methods of others.
     - perf_map: where `Machine(perf_map=...)` does not say.
     - hot, seed, code_bytes: the compiler's, whose own defaults are taken for None.
     - code_cache: a machine begins with what one of another process has compiled of the same guest (vm.code_cache).
@@ -83,6 +85,7 @@ class Settings:
     linking: bool = True
     fusion: bool = True
     data_tlb: bool = True
+    answers: bool = True
     perf_map: bool = False
     hot: int | None = None
     seed: int | None = None

@@ -14,6 +14,7 @@ cdef struct Timeline:
     uint64_t skipped_ns     # virtual: time jumped over while every hart waited
     uint64_t started_ns     # real: the host's monotonic clock when guest time was 0
     uint64_t frequency      # timebase ticks a second
+    uint64_t ns_per_tick    # follows from it
     int64_t tick_offset     # added to the timebase: a guest may write mtime
 
 cdef uint64_t host_ns() noexcept nogil

@@ -28,12 +28,12 @@ cdef uint64_t timeline_ns(Timeline* timeline, uint64_t steps) noexcept nogil:
 cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil:
     """The timebase (mtime, and what rdtime reads)."""
     cdef uint64_t ns = timeline_ns(timeline, steps)
-    return ns // (NS_PER_SECOND // timeline.frequency) + <uint64_t>timeline.tick_offset
+    return ns // timeline.ns_per_tick + <uint64_t>timeline.tick_offset
 
 
 cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil:
     """The first nanosecond at which the timebase has reached `ticks`; NEVER if that is out of range."""
-    cdef uint64_t ns_per_tick = NS_PER_SECOND // timeline.frequency
+    cdef uint64_t ns_per_tick = timeline.ns_per_tick
     cdef uint64_t passed = timeline_ns(timeline, timeline.steps) // ns_per_tick
     cdef uint64_t now = passed + <uint64_t>timeline.tick_offset
     if ticks <= now:
@@ -60,6 +60,7 @@ cdef class NativeClock:
         self.timeline.real = real
         self.timeline.ns_per_step = ns_per_step
         self.timeline.frequency = frequency
+        self.timeline.ns_per_tick = NS_PER_SECOND // frequency
         self.timeline.started_ns = host_ns()
 
     def now_ns(self):

@@ -7,6 +7,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, u
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport invalidate, note_store_beside_code
+from vm_native.clock cimport timeline_ticks
 from vm_native.code_pages cimport code_beside, holds_code, any_translated, untranslated_around
 from vm_native.exits cimport deliver_trap, not_accessed, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
@@ -14,11 +15,15 @@ from vm_native.machine cimport (
     CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, RECORD_MMIO, REMEMBERED_ENTRIES, RETRY, STOP_NONE,
     STOP_RAISED, TRAP,     CodePage, Cpu, machine_steps, reschedule, step_over, store_position,
 )
-from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport (
-    HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
+from vm_native.memory.bus cimport (
+    ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
 )
-from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, StoreRange, TlbEntry, hits
+from vm_native.memory.ram cimport (
+    HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
+)
+from vm_native.memory.tlb cimport (
+    BESIDE_CODE, OF_DEVICE, READ, WRITE, StoreRange, TlbEntry, device_address, hits,
+)
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
 from vm_native.probes.watch cimport is_watched, look_at_watches
@@ -223,6 +228,17 @@ cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
         memcpy(&piece.old, host_of(piece), piece.size)
 
 
+cdef inline bint finds_device(
+    Cpu* cpu, uint64_t address, int size, uint64_t tag, const TlbEntry* entry
+) noexcept nogil:
+    """Whether the TLB has the page, by this tag, as one without RAM, where none has come since; of what is aligned."""
+    return (
+        tag == (address & (PAGE_MASK | (size - 1)) | OF_DEVICE)
+        and not cpu.machine.probes.virtual_watches
+        and ram_at(cpu.machine.map, device_address(entry, address), 1) == NULL
+    )
+
+
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
@@ -235,6 +251,8 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
         memcpy(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
+    if finds_device(cpu, address, size, entry.read_tag, entry):
+        return load_from_device(cpu, uop, budget, address, device_address(entry, address), kind)
     status = find_operand(cpu, uop, budget, address, READ, size, &operand)
     if status != CONTINUE:
         return status
@@ -260,15 +278,21 @@ cdef int load_from_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int kind
 ) noexcept nogil:
     cdef uint64_t value = 0, pc
-    cdef int status, size = kind & SIZE_MASK
+    cdef int status = BUS_OK, size = kind & SIZE_MASK
+    cdef const Answer* answer = find_answer(cpu.machine.map, physical, size)
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
     store_position(cpu, uop, budget)
     pc = cpu.state.pc
     cpu.machine.timeline.steps = machine_steps(cpu)
-    cpu.front_end.leave(cpu)
-    status = device_read(cpu.machine.map, physical, size, &value)
-    cpu.front_end.enter(cpu)
+    if answer != NULL:
+        value = answer.value
+        if answer.kind == ANSWER_TIMEBASE:
+            value = timeline_ticks(cpu.machine.timeline, cpu.machine.timeline.steps)
+    else:
+        cpu.front_end.leave(cpu)
+        status = device_read(cpu.machine.map, physical, size, &value)
+        cpu.front_end.enter(cpu)
     if status == BUS_OK:
         cpu.state.regs[uop.rd] = extend(value, kind)
         if is_recorded(cpu.machine, RECORD_MMIO):
@@ -324,6 +348,8 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     if host != NULL:
         memcpy(host, &value, size)
         return CONTINUE
+    if finds_device(cpu, address, size, entry.write_tag, entry):
+        return store_to_device(cpu, uop, budget, address, device_address(entry, address), size)
     status = find_operand(cpu, uop, budget, address, WRITE, size, &operand)
     if status != CONTINUE:
         return status

@@ -11,6 +11,7 @@ from vm.errors import VmError
 ENGINE = "VM_ENGINE"
 NO_FUSION, NO_LINKING, NO_TLB = {"VM_FUSION": "0"}, {"VM_LINKING": "0"}, {"VM_TLB": "0"}
 CODE_KEPT = {"VM_JIT_CACHE": "1"}
+NO_ANSWERS = {"VM_ANSWERS": "0"}
 SWITCH_FORM = {"VM_DISPATCH": "switch"}
 
 

@@ -1,6 +1,6 @@
 """The devices of a machine. One file each, all on the protocol of `vm.devices.base`."""
 
-from vm.devices.base import Device, TreeContext, reads, writes
+from vm.devices.base import Device, SteadyAccesses, TreeContext, reads, writes
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
 from vm.devices.generation import GenerationId
@@ -14,5 +14,6 @@ from vm.devices.virtio import BlockDevice, Entropy, VirtioConsole
 
 __all__ = [
     "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Syscon", "TreeContext", "VirtioConsole", "reads", "writes",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "SteadyAccesses", "Syscon", "TreeContext", "VirtioConsole", "reads",
+    "writes",
 ]

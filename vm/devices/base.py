@@ -27,6 +27,14 @@ the register) at its offset costs one dict lookup. Any other is taken apart into
 - a block takes every access that lies within it, whatever its size.
 
 What no register serves reads as zero, ignores writes, and is logged once per offset to the logger `vm.devices`.
+
+Steady accesses. With `steady=True` a register says that reading it changes nothing, and that it reads the same until
+the device changes: what a guest polls, as a status. The core then answers such a read, of the register's own width,
+with what the method gave last. It asks again after each access to a device that is not declared steady, after events,
+and after all else that happens between the instructions of a run, as input; so in general nothing is to be done. What
+is steady only mostly, as a read that takes something if there is something, calls `self.changed()` where it changes
+anything. So does a device that others change while the guest accesses them, as an interrupt controller, and a method
+of a write that is declared steady: one that changes no register in general.
 """
 
 from __future__ import annotations
@@ -76,21 +84,39 @@ class _Register:
     stride: int
     writes: bool
     merge: bool
+    steady: bool
+    timebase: bool
+
+    def __post_init__(self) -> None:
+        if self.stop is not None and (self.steady or self.timebase):
+            raise ConfigurationError(f"the block from {self.start:#x} on: only a register can be steady, or the "
+                                     "timebase")
 
 
-def reads(start: int, stop: int | None = None, *, width: int | None = None,
-          count: int | str | None = None, stride: int = 4) -> Callable[[Method], Method]:
-    """The method serves reads of a register, of `count` ones `stride` bytes apart, or of the block [start, stop)."""
-    return _declare(_Register(start, stop, width, count, stride, writes=False, merge=False))
+def nothing_remembered() -> None:
+    """Of a device on no bus."""
+
+
+def reads(start: int, stop: int | None = None, *, width: int | None = None, count: int | str | None = None,
+          stride: int = 4, steady: bool = False, timebase: bool = False) -> Callable[[Method], Method]:
+    """The method serves reads of a register, of `count` ones `stride` bytes apart, or of the block [start, stop).
+
+    `steady`: what it gives stays the same until the device changes; `timebase`: it gives `self.clock.ticks()`. See
+    "Steady accesses" above.
+    """
+    return _declare(_Register(start, stop, width, count, stride, writes=False, merge=False, steady=steady,
+                              timebase=timebase))
 
 
 def writes(start: int, stop: int | None = None, *, width: int | None = None, count: int | str | None = None,
-           stride: int = 4, merge: bool = False) -> Callable[[Method], Method]:
+           stride: int = 4, merge: bool = False, steady: bool = False) -> Callable[[Method], Method]:
     """The same for writes, where the value is the method's last argument.
 
-    With `merge`, a write narrower than the register keeps the register's other bytes.
+    With `merge`, a write narrower than the register keeps the register's other bytes. With `steady` it changes what no
+    steady register reads as, of this device or another, unless `changed` is called.
     """
-    return _declare(_Register(start, stop, width, count, stride, writes=True, merge=merge))
+    return _declare(_Register(start, stop, width, count, stride, writes=True, merge=merge, steady=steady,
+                              timebase=False))
 
 
 def _declare(register: _Register) -> Callable[[Method], Method]:
@@ -98,6 +124,15 @@ def _declare(register: _Register) -> Callable[[Method], Method]:
         method.__dict__.setdefault("registers", []).append(register)
         return method
     return declare
+
+
+class SteadyAccesses(NamedTuple):
+    """By offset << 4 | width: the reads that give the same until the device changes, those that give the timebase, and
+    the writes that change no register."""
+
+    reads: frozenset[int] = frozenset()
+    timebase: frozenset[int] = frozenset()
+    writes: frozenset[int] = frozenset()
 
 
 class _RegisterMap:
@@ -111,11 +146,13 @@ class _RegisterMap:
         self.write_blocks: list[tuple[int, int, str]] = []
         self.merging: set[int] = set()
         self.widths: set[int] = set()
+        steady: dict[str, set[int]] = {kind: set() for kind in SteadyAccesses._fields}
         for name, registers in device._declared.items():
             for register in registers:
-                self._serve(register, name, device)
+                self._serve(register, name, device, steady)
+        self.steady = SteadyAccesses(**{kind: frozenset(keys) for kind, keys in steady.items()})
 
-    def _serve(self, register: _Register, name: str, device: Device) -> None:
+    def _serve(self, register: _Register, name: str, device: Device, steady: dict[str, set[int]]) -> None:
         if register.stop is not None:
             blocks = self.write_blocks if register.writes else self.read_blocks
             blocks.append((register.start, register.stop, name))
@@ -123,6 +160,7 @@ class _RegisterMap:
         width = register.width or device.width
         table = self.writers if register.writes else self.readers
         count = getattr(device, register.count) if isinstance(register.count, str) else register.count
+        promises = hasattr(getattr(type(device), name), "registers")      # not one that overrides it and says nothing
         for index in range(1 if count is None else count):
             key = register.start + index * register.stride << 4 | width
             if key in table:
@@ -132,6 +170,10 @@ class _RegisterMap:
             table[key] = name, None if count is None else index
             if register.merge:
                 self.merging.add(key)
+            if register.steady and promises:
+                steady["writes" if register.writes else "reads"].add(key)
+            if register.timebase and promises:
+                steady["timebase"].add(key)
         self.widths.add(width)
 
     def covering(self, table: dict[int, Any], offset: int) -> int | None:
@@ -165,7 +207,7 @@ class Device(Stateful):
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
     setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `twin`
     unsaved: tuple[str, ...] = ("clock", "events", "memory", "irq", "_where", "_map", "_readers", "_writers",
-                                "_logged")      # see `vm.state.Stateful`
+                                "_logged", "_forget")      # see `vm.state.Stateful`
 
     clock: Clock                    # guest time; this and the two below are there from `attach` on
     events: EventQueue              # what it will do later
@@ -176,6 +218,7 @@ class Device(Stateful):
     _maps: ClassVar[dict[object, _RegisterMap]] = {}        # of the class, by layout
     _layout: ClassVar[Any] = staticmethod(attrgetter("width"))      # the width, and how many registers alike there are
     _where = ""                     # it stands: empty before it is attached
+    _forget: Callable[[], None] = staticmethod(nothing_remembered)      # what others know of its registers
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -221,11 +264,33 @@ class Device(Stateful):
         self.reset()
         for wire in ("clock", "events", "memory"):
             vars(self).pop(wire, None)
+        vars(self).pop("_forget", None)
         self.irq = InterruptLine()
         self._where = ""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}{self._where}>"
+
+    def let_core_answer(self, forget: Callable[[], None]) -> SteadyAccesses | None:
+        """The bus asks what it may remember; from then on `changed` calls `forget`. None: nothing.
+
+        A device that has a `read` or `write` of its own is asked each time.
+        """
+        self._forget = forget
+        methods = (self.read, Device.read), (self.write, Device.write)
+        own = any(getattr(method, "__func__", None) is not general for method, general in methods)
+        return None if own else self._map.steady
+
+    def register_method(self, offset: int, size: int, writes: bool) -> Callable[..., Any] | None:
+        """What serves an access, if that is to a register, in its own width: the bus calls it from then on."""
+        key = offset << 4 | size
+        if writes:
+            return self._writer(key) if key in self._map.writers else None
+        return self._reader(key) if key in self._map.readers else None
+
+    def changed(self) -> None:
+        """A steady register may read otherwise now: for changes in a steady access, and by somebody else's hand."""
+        self._forget()
 
     # --- Device tree -------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ class CLINT(Device):
     def write_mtimecmp(self, hart: int, value: int) -> None:
         self._harts[hart].mtimecmp = value
 
-    @reads(0xBFF8, width=8)
+    @reads(0xBFF8, width=8, timebase=True)
     def read_mtime(self) -> int:
         return self.clock.ticks()
 

@@ -112,6 +112,7 @@ class PLIC(Device):
             self.asserted |= bit
         elif not self.pending & bit:
             self.pending |= bit
+            self.changed()
             self._drive()
 
     # --- Outputs -----------------------------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ class PLIC(Device):
 
     # --- Registers ---------------------------------------------------------------------------------------------------
 
-    @reads(0x0, count="sources")
+    @reads(0x0, count="sources", steady=True)
     def read_priority(self, source: int) -> int:
         return self.priorities[source]
 
@@ -154,11 +155,11 @@ class PLIC(Device):
         self._sum_up()
         self._drive()
 
-    @reads(0x1000, count="words")
+    @reads(0x1000, count="words", steady=True)
     def read_pending(self, word: int) -> int:
         return self.pending >> 32 * word & WORD
 
-    @reads(0x2000, count="enable_words")
+    @reads(0x2000, count="enable_words", steady=True)
     def read_enables(self, index: int) -> int:
         context, word = divmod(index, 32)
         return self.enables[context] >> 32 * word & WORD
@@ -171,7 +172,7 @@ class PLIC(Device):
             self.enables[context] = (kept | value << 32 * word) & ~1
             self._drive()
 
-    @reads(0x20_0000, count="contexts", stride=0x1000)
+    @reads(0x20_0000, count="contexts", stride=0x1000, steady=True)
     def read_threshold(self, context: int) -> int:
         return self.thresholds[context]
 
@@ -180,7 +181,7 @@ class PLIC(Device):
         self.thresholds[context] = value & HIGHEST_PRIORITY
         self._drive()
 
-    @reads(0x20_0004, count="contexts", stride=0x1000)
+    @reads(0x20_0004, count="contexts", stride=0x1000, steady=True)
     def claim(self, context: int) -> int:
         """The pending, enabled source of highest priority, the lowest number among equals; zero if there is none."""
         candidates = self.pending & self.enables[context] & self._above[0]
@@ -193,10 +194,11 @@ class PLIC(Device):
         bit = best & -best
         self.pending &= ~bit
         self.in_service |= bit
+        self.changed()
         self._drive()
         return bit.bit_length() - 1
 
-    @writes(0x20_0004, count="contexts", stride=0x1000)
+    @writes(0x20_0004, count="contexts", stride=0x1000, steady=True)
     def complete(self, context: int, source: int) -> None:
         """The gateway of `source` opens again; what is a new request then, its kind decides."""
         bit = 1 << source if source < self.sources else 0
@@ -207,6 +209,7 @@ class PLIC(Device):
         self.asserted &= ~bit
         if requested:
             self.pending |= bit
+            self.changed()
             self._drive()
 
 

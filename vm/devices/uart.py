@@ -32,6 +32,7 @@ LCR_DLAB = 0x80
 MCR_LOOP = 0x10
 LSR_DATA, LSR_OVERRUN, LSR_IDLE = 0x01, 0x02, 0x60     # idle: THRE and TEMT
 MSR_RING, MSR_PEER = 0x40, 0xB0                        # peer: CTS, DSR, DCD
+BYTES = [bytes((value,)) for value in range(256)]
 
 
 class UART(ConsolePort, Device):
@@ -78,6 +79,7 @@ class UART(ConsolePort, Device):
 
     def accept(self, data: bytes) -> None:
         """The guest gets them as it reads."""
+        self.changed()
         self.queue += data
         if self._fill():
             self._rearm()
@@ -95,6 +97,7 @@ class UART(ConsolePort, Device):
         taken += self.queue[:from_queue]
         del self.queue[:from_queue]             # in constant time, as the FIFO's: a bytearray moves where it begins
         if taken:
+            self.changed()
             self.timed_out = False
             self._fill()
             self._rearm()
@@ -118,6 +121,7 @@ class UART(ConsolePort, Device):
         return True
 
     def _loop_back(self, byte: int) -> None:
+        self.changed()
         if not self.fifo_enabled:
             self.overrun |= len(self.fifo) == 1
             self.fifo[:] = (byte,)              # without FIFOs the new character destroys the old one
@@ -162,7 +166,8 @@ class UART(ConsolePort, Device):
         return IIR_NONE
 
     def _drive(self) -> None:
-        self.irq.set(self._cause() != IIR_NONE)
+        if self.ier or self.irq.level:          # else the line stays low: guests that poll enable nothing
+            self.irq.set(self._cause() != IIR_NONE)
 
     # --- Registers ---------------------------------------------------------------------------------------------------
 
@@ -179,7 +184,7 @@ class UART(ConsolePort, Device):
         self._drive()
         return byte
 
-    @writes(0)
+    @writes(0, steady=True)         # of the steady registers none shows what was sent, but of what came back
     def write_thr(self, value: int) -> None:
         if self.lcr & LCR_DLAB:
             self.divisor = self.divisor & 0xFF00 | value
@@ -187,7 +192,7 @@ class UART(ConsolePort, Device):
         if self.mcr & MCR_LOOP:
             self._loop_back(value)
         else:
-            self.output(bytes((value,)))
+            self.output(BYTES[value])
         self.transmit_pending = True            # taken back by the write, and pending again as THR is empty at once
         self._drive()
 
@@ -250,12 +255,13 @@ class UART(ConsolePort, Device):
             self._rearm()
         self._drive()
 
-    @reads(5)
+    @reads(5, steady=True)
     def read_lsr(self) -> int:
         status = LSR_IDLE | (LSR_DATA if self.fifo else 0) | (LSR_OVERRUN if self.overrun else 0)
         if self.overrun:
             self.overrun = False
             self._drive()
+            self.changed()
         return status
 
     @reads(6)

@@ -23,6 +23,7 @@ from vm_native.machine cimport (
     STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED,
     STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
+from vm_native.memory.bus cimport forget_answers
 from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.signals cimport signal_waits
 
@@ -254,6 +255,7 @@ cdef class Scheduler:
         cdef int64_t done
         free_dead(self.machine)
         begin_slice(cpu)
+        forget_answers(self.machine.map)
         cpu.slice = length
         cpu.budget = length
         cpu.slice_start = self.machine.timeline.steps

@@ -3,10 +3,16 @@
 RAM is found by arithmetic. Every other address belongs to a window that a device serves with `read(offset, size)`
 and `write(offset, size, value)`. A device that raises leaves the access undone: the exception is stashed here, and
 whoever runs the machine raises it again. So is what it says if a device returns anything but a number that fits.
+
+A device may say of accesses that they are steady: such a read changes nothing and gives the same until something else
+has been done to a device. Then the core answers with what it gave last, or with the time, and Python is not asked. What
+is remembered ends with the epoch, and that with each access that is not steady, whichever device it goes to, whenever a
+slice begins, and when a device says that it has changed. Nothing else can: devices are Python.
 """
 cimport cython
 from cpython.long cimport PyLong_Check
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
 from vm_native cimport signals
 from vm_native.memory.ram cimport Ram, RamRegion
 
@@ -39,7 +45,7 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
         if window is None:
             return BUS_FAULT
         bus.put_off_handlers()
-        value[0] = window.load(physical - window.base, size)
+        value[0] = bus.load_for_guest(window, physical, size)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
@@ -53,7 +59,7 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
         if window is None:
             return BUS_FAULT
         bus.put_off_handlers()
-        window.write(physical - window.base, size, value)
+        bus.store_for_guest(window, physical, size, value)
         return BUS_OK
     except BaseException as error:
         bus.pending_exception = error
@@ -64,16 +70,20 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
 cdef class Window:
     """Addresses [base, end) that a device serves."""
 
-    def __init__(self, uint64_t base, uint64_t end, device):
+    def __init__(self, uint64_t base, uint64_t end, device, steady):
         self.base = base
         self.end = end
         self.device = device
         self.read = device.read
         self.write = device.write
+        self.steady = steady
 
     cdef uint64_t load(self, uint64_t offset, int size) except? 0:
+        return self.checked(offset, size, self.read(offset, size))
+
+    cdef uint64_t checked(self, uint64_t offset, int size, object value) except? 0:
+        """What the device has given for a read, as a number."""
         cdef uint64_t number
-        value = self.read(offset, size)
         if PyLong_Check(value):
             try:
                 number = value
@@ -83,14 +93,35 @@ cdef class Window:
                 pass
         return whole_number(self.device, offset, size, value)
 
+    def method_for(self, uint64_t offset, int size, bint writes):
+        """The device's own for the access, if that is to a register; None: its `read` or `write`."""
+        return None if self.steady is None else self.device.register_method(offset, size, writes)
+
+    cdef AnswerKind kind_of(self, uint64_t offset, int size, bint writes) except *:
+        if self.steady is None:
+            return ANSWER_UNSTEADY
+        key = offset << 4 | size
+        if writes:
+            return ANSWER_STEADY if key in self.steady.writes else ANSWER_UNSTEADY
+        if key in self.steady.timebase:
+            return ANSWER_TIMEBASE
+        return ANSWER_STEADY if key in self.steady.reads else ANSWER_UNSTEADY
+
 
 cdef class Bus:
-    """RAM regions and device windows of one machine. Addresses are guest physical."""
+    """RAM regions and device windows of one machine. Addresses are guest physical.
 
-    def __cinit__(self):
+    `clock` is the machine's. To measure what that brings, with `answering=False` a device is asked each time.
+    """
+
+    def __cinit__(self, clock=None, *, bint answering=True):
         self.regions = []
         self.windows = []
+        self.clock = clock
+        self.methods = [None] * (2 * ANSWERS)
+        self.answering = answering
         self.map.bus = <void*>self
+        self.map.epoch = 1
 
     def add_ram(self, Ram ram not None):
         """Map a region. Raises ValueError where it overlaps something or no more regions fit."""
@@ -102,18 +133,75 @@ cdef class Bus:
         self.map.region_count += 1
 
     def add_device(self, uint64_t base, uint64_t size, device):
-        """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps."""
+        """Let `device.read` and `device.write` serve [base, base + size). Raises ValueError where it overlaps.
+
+        Where there is a `device.let_core_answer`, it is told what to call when it has changed, and says what is steady;
+        then `device.register_method` gives what serves an access.
+        """
         self._refuse_overlap(base, base + size)
-        self.windows.insert(self.windows_until(base), Window(base, base + size, device))
+        self.windows.insert(self.windows_until(base), self.window_for(base, base + size, device))
 
     def replace_device(self, uint64_t base, device):
         """Let another device serve the window that begins at `base`. Raises ValueError where none does."""
         cdef Window window
         for index, window in enumerate(self.windows):
             if window.base == base:
-                self.windows[index] = Window(base, window.end, device)
+                memset(self.map.answers, 0, sizeof(self.map.answers))
+                self.methods = [None] * (2 * ANSWERS)
+                self.windows[index] = self.window_for(base, window.end, device)
                 return
         raise ValueError(f"no device stands at {base:#x}")
+
+    cdef Window window_for(self, uint64_t base, uint64_t end, object device):
+        cdef object steady = None
+        if self.answering and hasattr(device, "let_core_answer"):
+            steady = device.let_core_answer(self.forget_answers)
+        return Window(base, end, device, steady)
+
+    def forget_answers(self):
+        """Something has changed that a device shows: each is asked anew."""
+        forget_answers(&self.map)
+
+    # --- Accesses of the guest ---------------------------------------------------------------------------------------
+
+    cdef Answer* about_to_access(self, Window window, uint64_t physical, int size, bint writes) except NULL:
+        """What is known of the access. From here on nothing counts that it may change."""
+        cdef uint64_t key = answer_key(physical, size)
+        cdef Answer* answer = answer_at(&self.map, key, writes)
+        if answer.key != key:
+            answer.key = answer.epoch = 0
+            self.methods[answer - &self.map.answers[0][0]] = window.method_for(physical - window.base, size, writes)
+            answer.kind = window.kind_of(physical - window.base, size, writes)
+            answer.key = key
+        if answer.kind == ANSWER_UNSTEADY:
+            forget_answers(&self.map)
+        return answer
+
+    cdef object method_of(self, Answer* answer):
+        return self.methods[answer - &self.map.answers[0][0]]
+
+    cdef int store_for_guest(self, Window window, uint64_t physical, int size, uint64_t value) except -1:
+        method = self.method_of(self.about_to_access(window, physical, size, True))
+        if method is None:
+            window.write(physical - window.base, size, value)
+        else:
+            method(value)
+        return 0
+
+    cdef uint64_t load_for_guest(self, Window window, uint64_t physical, int size) except? 0:
+        cdef Answer* answer = self.about_to_access(window, physical, size, False)
+        cdef uint64_t key = answer.key, epoch = self.map.epoch
+        cdef uint64_t value, offset = physical - window.base
+        method = self.method_of(answer)
+        value = window.load(offset, size) if method is None else window.checked(offset, size, method())
+        # Unless the device has changed meanwhile, or is not there any more.
+        if answer.key == key and answer.kind != ANSWER_UNSTEADY and self.map.epoch == epoch:
+            answer.value = value
+            if answer.kind != ANSWER_TIMEBASE or window.device.clock is self.clock:
+                answer.epoch = epoch
+        return value
+
+    # --- The map -----------------------------------------------------------------------------------------------------
 
     cdef int _refuse_overlap(self, uint64_t base, uint64_t end) except -1:
         cdef Window window
@@ -153,6 +241,7 @@ cdef class Bus:
             ram.close()
         self.regions = []
         self.windows = []
+        self.methods = [None] * (2 * ANSWERS)
 
     cdef int put_off_handlers(self) except -1:
         """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""

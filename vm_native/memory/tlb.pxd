@@ -9,6 +9,7 @@ cdef enum:
     TLB_BANKS = 1 + (MODE_BANKS - 1) * ADDRESS_SPACES
     INVALID_TAG = 0x800     # no probe produces these bits
     BESIDE_CODE = 0x400     # with the page, a write tag: stores that touch no translated byte may be done at once
+    OF_DEVICE = 0x200       # with the page, a tag: the access is allowed, but no RAM is there
 
 cdef enum:                  # kinds of access
     READ = 0
@@ -19,7 +20,7 @@ cdef struct TlbEntry:
     uint64_t read_tag       # page address; any bit below the page size set means: take the slow path
     uint64_t write_tag
     uint64_t exec_tag
-    intptr_t addend         # host address minus guest virtual address
+    intptr_t addend         # host address minus guest virtual address; of a device see device_addend
 
 cdef struct PageEntry:      # what compiled code knows of the page that an address points into: a copy from the TLB
     uint64_t read_tag
@@ -39,6 +40,14 @@ cdef inline uint64_t write_tag_of(uint64_t page, int code) noexcept nogil:
 cdef inline uint64_t read_tag_of(uint64_t page, int code) noexcept nogil:
     # The same of one that may be read.
     return page if not code & WATCHED_READS else INVALID_TAG
+
+cdef inline intptr_t device_addend(uint64_t physical, uint64_t address) noexcept nogil:
+    # Physical minus virtual address, plus 1, which no page of the host's has.
+    return <intptr_t>(physical - address + 1)
+
+cdef inline uint64_t device_address(const TlbEntry* entry, uint64_t address) noexcept nogil:
+    # The physical one.
+    return address + <uint64_t>entry.addend - 1
 
 cdef inline TlbEntry* tlb_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
     # The only one that may hold the translation of this address.

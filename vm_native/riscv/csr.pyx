@@ -10,13 +10,13 @@ from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, MCOUNTEREN_TM,
-    MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIP_STIP, MSECCFG_SSEED, MSECCFG_USEED,
-    MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MXR, MSTATUS_SD, MSTATUS_TVM, PMPCFG_A,
-    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
-    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
+    MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIP_STIP, MSECCFG_SSEED,
+    MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR,
+    MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES,
+    SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
 )
 from vm_native.riscv.mmu cimport digest_pmp
-from vm_native.riscv.privilege cimport pending_interrupts, poll, timers_changed, update_mode
+from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 from vm_native.riscv.triggers cimport digest_triggers
@@ -86,8 +86,9 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.mstatus = legal
     if changed & MSTATUS_MXR:
         flush_translations(hart)
-    hart.cpu.attention = True
-    update_mode(hart)
+    if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_SUM | MSTATUS_FS):
+        update_mode(hart)
+    look_for_interrupts(hart)
 
 
 cdef uint64_t read_mip(Hart* hart) noexcept nogil:
@@ -105,9 +106,13 @@ cdef void interrupts_changed(Hart* hart) noexcept nogil:
     hart.cpu.attention = True
 
 
-cdef void enables_changed(Hart* hart) noexcept nogil:
-    hart.cpu.attention = True
-    timers_changed(hart)
+cdef void write_mie(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t changed = hart.state.mie ^ legal_mie(hart, value)
+    hart.state.mie ^= changed
+    if changed:
+        hart.cpu.attention = True
+    if changed & (MIE_MTIE | MIE_STIE):
+        timers_changed(hart)
 
 
 cdef void menvcfg_changed(Hart* hart) noexcept nogil:

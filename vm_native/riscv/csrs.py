@@ -262,7 +262,7 @@ C(0x143, "stval")
 
 # --- Interrupts: sections 3.1.9 and 12.1.3; mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides ---------
 C(0x344, "mip", reset=None, read="read_mip", write="write_mip", fields=interrupts("P", readonly="MEI MSI MTI"))
-C(0x304, "mie",           fields=interrupts("E"), after="enables_changed")
+C(0x304, "mie",           fields=interrupts("E"), write="write_mie")
 C(0x144, "sip",           view="mip", through="mideleg",
   fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
 C(0x104, "sie",           view="mie", through="mideleg")

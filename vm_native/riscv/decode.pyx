@@ -20,7 +20,9 @@ from vm_native.memory.tlb cimport EXECUTE, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint
 from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.constants cimport (
-    CSR_MCAUSE, CSR_MEPC, CSR_MSCRATCH, CSR_MTVAL, CSR_MTVEC, CSR_SCAUSE, CSR_SEPC, CSR_SSCRATCH, CSR_STVAL, CSR_STVEC,
+    CSR_MCAUSE, CSR_MEPC, CSR_MSCRATCH, CSR_MSTATUS, CSR_MTVAL, CSR_MTVEC, CSR_SCAUSE, CSR_SEPC, CSR_SSCRATCH,
+    CSR_SSTATUS, CSR_STVAL, CSR_STVEC, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP,
+    MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE,
 )
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
@@ -72,6 +74,8 @@ cdef class Decoder:
         self.table.operate_helper = helpers["operate_fp"]
         self.table.checked_jump_helper = helpers["checked_jump"]
         self.table.csr_helper = helpers["csr"]
+        self.table.status_csr_helper = helpers["status_csr"]
+        self.table.enable_helper = helpers["enable_interrupts"]
         self.table.compressed = "Zca" in extensions
 
     def __dealloc__(self):
@@ -161,7 +165,7 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
 
 
 cdef enum:
-    LAST_CELLS = 5          # three of an instruction, the end of a block, and a probe of its beginning
+    LAST_CELLS = 7          # five of an instruction, the end of a block, and a probe of its beginning
 
 cdef struct Decoding:    # the state of one translation
     Block* block
@@ -250,30 +254,34 @@ cdef void emit_step_probe(Decoding* at, uint32_t word, int length) noexcept nogi
 cdef struct PlainCsr:
     int number
     uint8_t slot
-    bint writable           # in bits that are these for all harts
+    int32_t kept            # bits that a write keeps, the sign extended; 0: those of an instruction's address
 
 cdef PlainCsr[10] plain_csrs
 cdef int plain_count = 0
 
 
-cdef void P(int number, const uint64_t* field, bint writable) noexcept:
+cdef inline uint8_t slot_of(const uint64_t* field) noexcept nogil:
     """`field` is that of a RiscvState at address 0."""
+    return <uint8_t>(FIRST_STATE_SLOT + <intptr_t>field // 8)
+
+
+cdef void P(int number, const uint64_t* field, int32_t kept=-1) noexcept:
     global plain_count
-    plain_csrs[plain_count] = PlainCsr(number, <uint8_t>(FIRST_STATE_SLOT + <intptr_t>field // 8), writable)
+    plain_csrs[plain_count] = PlainCsr(number, slot_of(field), kept)
     plain_count += 1
 
 
 cdef RiscvState* fields = NULL
-P(CSR_SSCRATCH, &fields.sscratch, True)
-P(CSR_SEPC, &fields.sepc, False)
-P(CSR_SCAUSE, &fields.scause, True)
-P(CSR_STVAL, &fields.stval, True)
-P(CSR_STVEC, &fields.stvec, False)
-P(CSR_MSCRATCH, &fields.mscratch, True)
-P(CSR_MEPC, &fields.mepc, False)
-P(CSR_MCAUSE, &fields.mcause, True)
-P(CSR_MTVAL, &fields.mtval, True)
-P(CSR_MTVEC, &fields.mtvec, False)
+P(CSR_SSCRATCH, &fields.sscratch)
+P(CSR_SEPC, &fields.sepc, 0)
+P(CSR_SCAUSE, &fields.scause)
+P(CSR_STVAL, &fields.stval)
+P(CSR_STVEC, &fields.stvec, <int32_t>(MTVEC_BASE | MTVEC_MODE))
+P(CSR_MSCRATCH, &fields.mscratch)
+P(CSR_MEPC, &fields.mepc, 0)
+P(CSR_MCAUSE, &fields.mcause)
+P(CSR_MTVAL, &fields.mtval)
+P(CSR_MTVEC, &fields.mtvec, <int32_t>(MTVEC_BASE | MTVEC_MODE))
 
 
 cdef const PlainCsr* plain_csr(int number) noexcept nogil:
@@ -287,6 +295,11 @@ cdef const PlainCsr* plain_csr(int number) noexcept nogil:
 cdef void emit_move(Decoding* at, int rd, int rs1) noexcept nogil:
     cdef Uop* uop = emit(at, UOP_MV, 4)
     uop.rd, uop.rs1 = <uint8_t>rd, <uint8_t>rs1
+
+
+cdef void emit_immediate(Decoding* at, int opcode, int rd, int rs1, int32_t immediate) noexcept nogil:
+    cdef Uop* uop = emit(at, opcode, 4)
+    uop.rd, uop.rs1, uop.imm = <uint8_t>rd, <uint8_t>rs1, immediate
 
 
 cdef void emit_exchange(Decoding* at, int a, int b) noexcept nogil:
@@ -303,6 +316,7 @@ cdef bint translate_csr(Decoding* at, uint32_t word) noexcept nogil:
     cdef const PlainCsr* csr = plain_csr(word >> 20)
     cdef int rd = word >> 7 & 31, rs1 = word >> 15 & 31
     cdef bint immediate = word >> 14 & 1, writes = (word >> 12 & 3) == 1
+    cdef int32_t kept
     if csr == NULL or at.watched or (word >> 28 & 3) > (at.block.key.mode & MODE_PRIVILEGE):
         return False
     if not writes:
@@ -311,14 +325,70 @@ cdef bint translate_csr(Decoding* at, uint32_t word) noexcept nogil:
         if rd:
             emit_move(at, rd, csr.slot)
         return True
-    if not csr.writable or immediate:
+    if immediate:
         return False
+    kept = csr.kept if csr.kept else ~1 if at.table.compressed else ~3
     if rd == rs1 and rd:
         emit_exchange(at, csr.slot, rd)
+        rs1 = csr.slot
+    elif rd:
+        emit_move(at, rd, csr.slot)
+    if kept != -1:
+        emit_immediate(at, UOP_ANDI, csr.slot, rs1, kept)
+    elif rs1 != csr.slot:
+        emit_move(at, csr.slot, rs1)
+    return True
+
+
+# --- mstatus and sstatus ----------------------------------------------------------------------------------------------
+
+cdef enum:
+    UXL_AND_SD_TO_LOW = 33      # rotates bit 33, which is all of UXL that is ever set, to bit 0, and SD to bit 30
+
+
+# Below bit 32.
+cdef uint64_t SSTATUS_SHOWS = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR
+
+
+cdef void emit_read_status(Decoding* at, int rd, bint supervisor) noexcept nogil:
+    """The mode tells of SD, and what changes it ends the block."""
+    cdef uint8_t slot = slot_of(&fields.mstatus)
+    cdef bint dirty = at.block.key.mode & MODE_FP_DIRTY != 0
+    if supervisor:
+        emit_immediate(at, UOP_ANDI, rd, slot, <int32_t>SSTATUS_SHOWS)
+        emit_immediate(at, UOP_RORI, rd, rd, UXL_AND_SD_TO_LOW)
+        emit_immediate(at, UOP_ORI, rd, rd, 1 | <int32_t>dirty << 30)
+        emit_immediate(at, UOP_RORI, rd, rd, 64 - UXL_AND_SD_TO_LOW)
+    elif dirty:
+        emit_immediate(at, UOP_RORI, rd, slot, 63)
+        emit_immediate(at, UOP_ORI, rd, rd, 1)
+        emit_immediate(at, UOP_RORI, rd, rd, 1)
+    else:
+        emit_move(at, rd, slot)
+
+
+cdef bint translate_status(Decoding* at, uint32_t word) noexcept nogil:
+    """Whether the access is one of these two registers; then it has been emitted.
+
+    Reads, and what turns interrupts off, are done right here. A write goes to a helper, and ends no block in general.
+    """
+    cdef int number = word >> 20, rd = word >> 7 & 31, rs1 = word >> 15 & 31, operation = word >> 12 & 3
+    cdef bint supervisor = number == CSR_SSTATUS, immediate = word >> 14 & 1
+    cdef uint8_t slot = slot_of(&fields.mstatus)
+    cdef int32_t bits = rs1 & <int32_t>(MSTATUS_SIE if supervisor else MSTATUS_SIE | MSTATUS_MIE)   # all that there are
+    if number != CSR_SSTATUS and number != CSR_MSTATUS:
+        return False
+    if at.watched or (word >> 28 & 3) > (at.block.key.mode & MODE_PRIVILEGE):
+        return False
+    if operation == 1 or rs1 and not immediate:
+        emit_helper(at, at.table.status_csr_helper, False, word, 4)
         return True
     if rd:
-        emit_move(at, rd, csr.slot)
-    emit_move(at, csr.slot, rs1)
+        emit_read_status(at, rd, supervisor)
+    if bits and operation == 2:
+        emit_helper(at, at.table.enable_helper, False, <uint32_t>bits, 4)
+    elif bits:
+        emit_immediate(at, UOP_ANDI, slot, slot, ~bits)
     return True
 
 
@@ -336,7 +406,9 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     if row.operation >= 0 and row.kind != KIND_FP_CONSTANT:
         translate_fp(at, row, word)
         return
-    if row.kind == KIND_HELPER and row.helper == at.table.csr_helper and translate_csr(at, word):
+    if row.kind == KIND_HELPER and row.helper == at.table.csr_helper and (
+        translate_csr(at, word) or translate_status(at, word)
+    ):
         return
     if row.kind == KIND_HELPER:
         emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)

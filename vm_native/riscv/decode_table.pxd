@@ -74,5 +74,7 @@ cdef struct DecodeTable:
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
     int checked_jump_helper  # jumps and branches where IALIGN is 32
     int csr_helper          # accesses to registers of control and status
+    int status_csr_helper   # of them, writes of mstatus and sstatus
+    int enable_helper       # turns interrupts on
     int operate_helper      # floating point by way of the exact path
     bint compressed         # IALIGN is 16

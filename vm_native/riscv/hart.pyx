@@ -44,7 +44,7 @@ cdef enum:
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
 SCRATCH_SLOTS = (SINK, FIRST_STATE_SLOT)        # the words of a state from the one up to the other
-STATE_LAYOUT = (3, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (4, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}

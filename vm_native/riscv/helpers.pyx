@@ -28,7 +28,7 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.spaces cimport flush_address, flush_asid, flush_translations
 from vm_native.riscv.privilege cimport (
-    pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
+    look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
@@ -201,6 +201,27 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     if cpu.machine.probes.wanted:
         return tell_of_csr(cpu, uop, number, operation != 1 or rd != 0, writes, old)
     return CONTINUE
+
+
+cdef int status_csr(Cpu* cpu, Uop* uop) noexcept nogil:
+    """The same of mstatus and sstatus, behind which a block goes on: unless there is an interrupt, or another mode."""
+    cdef uint64_t key = cpu.key
+    cdef int status = csr(cpu, uop)
+    if status == CONTINUE and (cpu.attention or cpu.key != key):
+        cpu.state.pc += info_of(uop).length
+        return EXIT
+    return status
+
+
+cdef int enable_interrupts(Cpu* cpu, Uop* uop) noexcept nogil:
+    """Set SIE, MIE or both, as the decoder has looked at."""
+    cdef Hart* hart = hart_of(cpu)
+    hart.state.mstatus |= word_of(uop)
+    look_for_interrupts(hart)
+    if not cpu.attention:
+        return CONTINUE
+    cpu.state.pc += info_of(uop).length
+    return EXIT
 
 
 cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, uint64_t old) noexcept nogil:
@@ -388,6 +409,8 @@ register("wfi", wfi)
 register("sfence_vma", sfence_vma)
 register("sfence_inval", sfence_inval)
 register("csr", csr)
+register("status_csr", status_csr)
+register("enable_interrupts", enable_interrupts)
 register("cbo_clean", cbo_clean)
 register("cbo_inval", cbo_inval)
 register("cbo_zero", cbo_zero)

@@ -1,8 +1,8 @@
 """PMP and the Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 3.7 and 12.3 to 12.6).
 
-A translation enters the TLB only if its whole page is RAM and no PMP entry covers the page in part. A load or a store
-enters it for both, if both are allowed. A write tag is given only if the page table entry is dirty, the page is marked
-in the dirty map and holds no translated code.
+A translation enters the TLB only if its whole page is RAM, or none of it, and no PMP entry covers the page in part. A
+load from RAM or a store there enters it for both, if both are allowed. A write tag is given only if the page table
+entry is dirty, and of RAM, if the page is marked in the dirty map and holds no translated code.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport page_failed
@@ -10,7 +10,7 @@ from vm_native.machine cimport CONTINUE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
-    EXECUTE, READ, WRITE, TlbEntry, clear_entry, read_tag_of, tlb_entry, write_tag_of,
+    EXECUTE, OF_DEVICE, READ, WRITE, TlbEntry, clear_entry, device_addend, read_tag_of, tlb_entry, write_tag_of,
 )
 from vm_native.probes.watch cimport watches_page
 from vm_native.riscv.constants cimport (
@@ -295,36 +295,56 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
         return page_failed(cpu, region)
     if region != NULL and not partial:
         fill(hart, &stage, address, access, privilege, &found, region)
+    elif access != EXECUTE and not partial:
+        fill_device(hart, address, access, &found)
     return CONTINUE
 
 
 # --- The TLB ---------------------------------------------------------------------------------------------------------
 
+cdef TlbEntry* entry_for(Hart* hart, uint64_t page, int access, intptr_t addend, uint64_t tag) noexcept nogil:
+    """The entry of a virtual page, with nothing of another in it; `tag` is what one of its own has. NULL: remember
+    nothing."""
+    cdef Cpu* cpu = &hart.cpu
+    cdef TlbEntry* entry
+    if access != EXECUTE and not cpu.machine.data_tlb:
+        return NULL
+    if access != EXECUTE and cpu.machine.probes.virtual_watches and (
+        watches_page(cpu.machine, page) or cpu.front_end.has_trigger(cpu, 1 << READ | 1 << WRITE, page, PAGE_SIZE)
+    ):
+        return NULL
+    entry = tlb_entry(cpu.fetch_tlb if access == EXECUTE else cpu.tlb, page)
+    if entry.addend != addend or entry.read_tag != tag and entry.write_tag != tag and entry.exec_tag != tag:
+        clear_entry(entry)
+        entry.addend = addend
+        remember_fill(hart, <int>(entry - cpu.banks))
+    return entry
+
+
+cdef void fill_device(Hart* hart, uint64_t address, int access, Translated* found) noexcept nogil:
+    """Where no RAM is, for the one access that has been allowed."""
+    cdef uint64_t tag = address & PAGE_MASK | OF_DEVICE
+    cdef intptr_t addend = device_addend(found.physical, address)
+    cdef TlbEntry* entry = entry_for(hart, address & PAGE_MASK, access, addend, tag)
+    if entry == NULL:
+        return
+    if access == READ:
+        entry.read_tag = tag
+    else:
+        entry.write_tag = tag
+    remember_size(&hart.spaces[hart.space], address, 1 if found.pte & PTE_N else found.level)
+
+
 cdef void fill(
     Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, Translated* found, RamRegion* region
 ) noexcept nogil:
     """`stage` is what `found` comes from, if there is paging, and `region` holds it."""
-    cdef Cpu* cpu = &hart.cpu
     cdef uint64_t page = address & PAGE_MASK
-    cdef uint64_t ram_page
-    cdef intptr_t addend
-    cdef TlbEntry* entry
-    if access != EXECUTE and not cpu.machine.data_tlb:
+    cdef uint64_t ram_page = (found.physical - region.base) >> PAGE_SHIFT
+    cdef intptr_t addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
+    cdef TlbEntry* entry = entry_for(hart, page, access, addend, page)
+    if entry == NULL:
         return
-    if access != EXECUTE and cpu.machine.probes.virtual_watches and (
-        watches_page(cpu.machine, page) or cpu.front_end.has_trigger(cpu, 1 << READ | 1 << WRITE, page, PAGE_SIZE)
-    ):
-        return
-    ram_page = (found.physical - region.base) >> PAGE_SHIFT
-    addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
-    entry = tlb_entry(cpu.fetch_tlb if access == EXECUTE else cpu.tlb, address)
-    if entry.addend != addend:
-        clear_entry(entry)
-        entry.addend = addend
-        remember_fill(hart, <int>(entry - cpu.banks))
-    elif entry.read_tag != page and entry.write_tag != page and entry.exec_tag != page:
-        clear_entry(entry)
-        remember_fill(hart, <int>(entry - cpu.banks))
     if access == EXECUTE:
         entry.exec_tag = page
     else:

@@ -9,6 +9,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil
 cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil
 cdef void attend(Cpu* cpu) noexcept nogil
 cdef void poll(Cpu* cpu) noexcept nogil
+cdef void look_for_interrupts(Hart* hart) noexcept nogil
 cdef bint runnable(Cpu* cpu) noexcept nogil
 cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil
 cdef void set_timer(Cpu* cpu, uint64_t ticks) noexcept nogil

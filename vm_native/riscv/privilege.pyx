@@ -125,6 +125,12 @@ cdef inline uint64_t vector(uint64_t tvec, uint64_t cause) noexcept nogil:
     return base + 4 * (cause & MCAUSE_CODE) if tvec & MTVEC_MODE_VECTORED and cause & MCAUSE_INTERRUPT else base
 
 
+cdef void look_for_interrupts(Hart* hart) noexcept nogil:
+    """One that is pending may be enabled now."""
+    if pending_interrupts(hart) & hart.state.mie:
+        hart.cpu.attention = True
+
+
 cdef void return_from_machine(Hart* hart) noexcept nogil:
     """mret: pc, privilege and mstatus."""
     cdef uint64_t status = hart.state.mstatus
@@ -137,7 +143,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     hart.state.mstatus = status | MSTATUS_MPIE
     hart.state.privilege = <int>previous
     hart.cpu.state.pc = hart.state.mepc
-    hart.cpu.attention = True
+    look_for_interrupts(hart)
     update_mode(hart)
 
 
@@ -150,7 +156,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
     hart.cpu.state.pc = hart.state.sepc
-    hart.cpu.attention = True
+    look_for_interrupts(hart)
     update_mode(hart)
 
 

@@ -48,13 +48,13 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t scause
     uint64_t stval
     uint64_t stvec
+    uint64_t mstatus        # SD is added on reading
     # Those behind these are none
     uint64_t features       # Feature bits
     uint64_t misa
     uint8_t max_levels      # of page tables: 3 Sv39, 4 Sv48, 5 Sv57
     uint64_t hart_id
     uint8_t privilege
-    uint64_t mstatus        # SD is added on reading
     uint64_t medeleg
     uint64_t mideleg
     uint64_t mie

@@ -20,7 +20,7 @@ HOSTED_FLAGS = ("-std=gnu17", "-O2", "-g0", "-fno-sanitize=all", "-ffp-contract=
 TARGETS = {"native": (), "linux": ("-target", "riscv64-linux-musl", "-static")}
 
 # Devices of the board, where the sources of the guests have them.
-POWER, CLOCK_DEVICE, UART = 0x10_0000, 0x10_1000, 0x1000_0000
+POWER, CLOCK_DEVICE, UART, VIRTIO_STATUS = 0x10_0000, 0x10_1000, 0x1000_0000, 0x1000_1070
 
 FLOATING_POINT = "floating point"
 CLASSES = {

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 from vm.bench.contenders import PEERS, qemu
 from vm.bench.errors import NotBuilt
-from vm.bench.guests.build import CLOCK_DEVICE, LATENCY, elf
+from vm.bench.guests.build import CLOCK_DEVICE, LATENCY, VIRTIO_STATUS, elf
 from vm.bench.kernels import DATA, MEMORY, Kernels, best_engine
 from vm.bench.measure import Pair, Row, in_turn
 from vm.bench.processes import in_child
-from vm.bench.variants import variant
+from vm.bench.variants import NO_ANSWERS, named, variant
 
 CALLS_A_TURN = 4
 SWITCHES_A_TURN = 2
@@ -22,6 +22,8 @@ def rows(quick: bool) -> Iterator[Row]:
                   trap_against_call(engine, rounds))
         yield Row("system", f"load from a device in Python, {engine}", "device", "RAM",
                   device_against_ram(engine, rounds))
+        yield Row("system", f"poll of a device's status, {engine}", "the device is asked", "the core answers",
+                  poll(engine, rounds))
         yield Row("system", f"switch of address spaces, {engine}", "another satp, four loads",
                   "the same satp, four loads", switch_against_none(engine, rounds))
     for statistic, name in enumerate(("median", "worst")):
@@ -41,6 +43,13 @@ def device_against_ram(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]
     def pairs() -> Iterator[Pair]:
         kernels = Kernels(engine)
         yield from in_turn(kernels.timer("words", CLOCK_DEVICE), kernels.timer("words", DATA), rounds)()
+    return pairs
+
+
+def poll(engine: str, rounds: int) -> Callable[[], Iterator[Pair]]:
+    def pairs() -> Iterator[Pair]:
+        asked, answered = (Kernels(name).timer("words", VIRTIO_STATUS) for name in (named(engine, NO_ANSWERS), engine))
+        yield from in_turn(asked, answered, rounds)()
     return pairs
 
 

@@ -101,6 +101,7 @@ class VirtioDevice(Device):
     def config_changed(self) -> None:
         """Tell the driver that what `config` gives is no longer what it was."""
         self.config_generation = self.config_generation + 1 & 0xFFFF_FFFF
+        self.changed()
         if self.status & DRIVER_OK:
             self._interrupt(CONFIGURATION_CHANGE)
 
@@ -148,30 +149,32 @@ class VirtioDevice(Device):
 
     def _interrupt(self, cause: int) -> None:
         self.interrupt_status |= cause
+        self.changed()
         self.irq.raise_()
 
     def _fail(self, why: str) -> None:
         """The driver broke the rules: stop until it resets the device (2.1.2)."""
         log.info("%s needs a reset: %s", type(self).__name__, why)
         self.status |= NEEDS_RESET
+        self.changed()
         if self.status & DRIVER_OK:
             self._interrupt(CONFIGURATION_CHANGE)
 
     # --- Identity ----------------------------------------------------------------------------------------------------
 
-    @reads(0x000)
+    @reads(0x000, steady=True)
     def read_magic(self) -> int:
         return MAGIC
 
-    @reads(0x004)
+    @reads(0x004, steady=True)
     def read_version(self) -> int:
         return LEGACY_VERSION if self.legacy else VERSION
 
-    @reads(0x008)
+    @reads(0x008, steady=True)
     def read_device_id(self) -> int:
         return self.device_id
 
-    @reads(0x00C)
+    @reads(0x00C, steady=True)
     def read_vendor(self) -> int:
         return VENDOR
 
@@ -296,7 +299,7 @@ class VirtioDevice(Device):
 
     # --- Interrupts and status ---------------------------------------------------------------------------------------
 
-    @reads(0x060)
+    @reads(0x060, steady=True)
     def read_interrupt_status(self) -> int:
         return self.interrupt_status
 
@@ -305,7 +308,7 @@ class VirtioDevice(Device):
         self.interrupt_status &= ~value
         self.irq.set(self.interrupt_status != 0)
 
-    @reads(0x070)
+    @reads(0x070, steady=True)
     def read_status(self) -> int:
         return self.status
 
@@ -336,7 +339,7 @@ class VirtioDevice(Device):
 
     # --- Configuration space -----------------------------------------------------------------------------------------
 
-    @reads(0x0FC)
+    @reads(0x0FC, steady=True)
     def read_config_generation(self) -> int:
         return self.config_generation
 

@@ -37,7 +37,7 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """
     cdef int64_t budget = cpu.budget
     cdef uint64_t departures = cpu.machine.compiler.departures
-    cdef bint floats = cpu.front_end.uses_float(cpu.key & MODE_MASK)
+    cdef uint64_t mode = cpu.key & MODE_MASK
     cdef int status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
         if cpu.machine.compiler.departures == departures:
@@ -53,7 +53,9 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
         cpu.front_end.attend(cpu)
         if cpu.stop != STOP_NONE:           # hooks are told of the interrupt that it took
             return EXIT
-    return RESUME if cpu.front_end.uses_float(cpu.key & MODE_MASK) == floats else EXIT
+    if cpu.front_end.uses_float(cpu.key & MODE_MASK) != cpu.front_end.uses_float(mode):
+        return EXIT
+    return RESUME
 
 
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:
