@@ -31,7 +31,9 @@ i=0; while [ $i -lt 40000 ]; do echo $i >&3; read x <&4; i=$((i+1)); done
     "system calls": "dd if=/dev/zero of=/dev/null bs=1 count=2000000 2>/dev/null",
     "processes": "i=0; while [ $i -lt 1000 ]; do /bin/busybox true; i=$((i+1)); done",
     "an interpreter": """
-busybox awk 'BEGIN { for (i = 0; i < 600000; i++) { words[i % 1009] = words[i % 1013] i % 7; n += length(words[i % 1009]) } }'
+busybox awk 'BEGIN {
+    for (i = 0; i < 600000; i++) { words[i % 1009] = words[i % 1013] i % 7; n += length(words[i % 1009]) }
+}'
 """,
     "compression": "for i in 1 2 3 4 5 6; do busybox gzip -9 < /bin/busybox | busybox gunzip | sha256sum; done",
 }
