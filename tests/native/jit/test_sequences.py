@@ -85,7 +85,8 @@ WORDS = ("addw", "subw", "sllw", "srlw", "sraw", "addiw", "slliw", "srliw", "sra
 WIDE = ("add", "sub", "and", "or", "xor", "andi", "ori", "xori", "addi", "slli", "srli", "srai", "sll", "srl", "sra",
         "slt", "sltu", "slti", "sltiu", "mul", "mulhu", "div", "remu", "add.uw", "sh2add", "sh1add.uw", "slli.uw",
         "andn", "min", "maxu", "czero.eqz", "clz", "clzw", "rev8", "sext.h", "zext.h", "bset", "ror", "ld", "lwu", "sb",
-        "sw", "sd", "amoadd.w", "lr.d", "csrrw")
+        "sw", "sd", "amoadd.w", "lr.d", "csrrw", "fcvt.s.w", "fcvt.s.wu",
+        "fcvt.s.l", "fcvt.d.l", "fmv.w.x")
 BRANCHES = ("beq", "bne", "blt", "bge", "bltu", "bgeu")
 INTEGER = (10, 11, 20, 21)          # two that live in the host's registers, two in memory
 NOWHERE = 9                         # an address at which nothing is
@@ -108,6 +109,8 @@ def word_sequence(random: Random) -> list[int]:
         elif row.name in ("lw", "lh", "lbu", "ld", "lwu", "sb", "sw", "sd"):
             base = NOWHERE if random.random() < 0.1 else POINTER
             words.append(encode(row.name, imm=8 * random.randrange(8), **chosen | {"rs1": base}))
+        elif row.name.startswith("f"):
+            words.append(word_of(row, random, rm=random.choice((0, 1, 3, 7)), **chosen))
         else:
             words.append(word_of(row, random, **chosen))
     return words
@@ -133,6 +136,7 @@ def test_word_sequences():
             for register, value in zip(INTEGER, values, strict=True):
                 hart.x[register] = value
             hart.x[POINTER], hart.x[NOWHERE] = DATA, 0
+            hart.csr["mstatus"] = mask("mstatus", "FS")
             ours.machine.memory.write(DATA, memory)
             hart.pc = CODE + 4 * (LENGTH + 1) * number
             ours.machine.run(instructions=LENGTH + 1)
