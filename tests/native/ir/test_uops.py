@@ -74,5 +74,5 @@ def test_properties(property, names, others):
 def test_second_slots():
     """For a third source, a wide constant, the word that a helper looks at, and what is said of an access."""
     two = {row.name for row in UOPS if row.cells == 2}
-    fused = {f"f{name}.{s}" for name in ("madd", "msub", "nmsub", "nmadd") for s in "sd"}
+    fused = {f"f{name}.{s}" for name in ("madd", "msub", "nmsub", "nmadd") for s in "sdh"}
     assert two == {"wide", "call", "call.exit", "probe.access"} | fused
