@@ -272,6 +272,7 @@ cdef class Bus:
     def read_device(self, uint64_t address, int size):
         """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""
         cdef Window window = self.find_window(address, size)
+        forget_answers(&self.map)           # it may be another device that asks, in an access that is steady
         return None if window is None else window.load(address - window.base, size)
 
     def write_device(self, uint64_t address, int size, uint64_t value):
@@ -279,5 +280,6 @@ cdef class Bus:
         cdef Window window = self.find_window(address, size)
         if window is None:
             return False
+        forget_answers(&self.map)
         window.write(address - window.base, size, value)
         return True
