@@ -41,8 +41,8 @@ class Console(Stateful):
     """
 
     state = ("output", "position", "before", "before_bytes", "index")
-    unsaved = ("_send", "_unread", "_run", "_request_stop", "_forget_answers", "_output", "_saved", "_position", "_search", "mirror",
-               "record", "printed")
+    unsaved = ("_send", "_unread", "_run", "_request_stop", "_forget_answers", "_output", "_saved", "_position",
+               "_search", "mirror", "record", "printed")
 
     def __init__(self, send: Callable[[bytes], None], unread: Callable[[], int], run: Callable[..., Stop],
                  request_stop: Callable[[], None], forget_answers: Callable[[], None]):
