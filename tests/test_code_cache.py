@@ -451,6 +451,16 @@ def test_the_one_used_longest_ago_goes(folder, monkeypatch):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= code_cache.LIMIT
 
 
+def test_what_is_no_file_does_not_stand_in_the_way_of_the_limit(cold, folder, monkeypatch):
+    old = only(folder)
+    os.utime(old, (2, 2))
+    (folder / "someone's").mkdir()
+    os.utime(folder / "someone's", (1, 1))
+    monkeypatch.setattr(code_cache, "LIMIT", 1)
+    assert run(program(added=2))["outcome"] == "cold"
+    assert not old.exists() and (folder / "someone's").is_dir()
+
+
 def test_a_file_holds_only_so_much(cold, folder, monkeypatch):
     only(folder).unlink()
     monkeypatch.setattr(code_cache, "MOST_BYTES", 100)

@@ -288,7 +288,8 @@ def make_room(folder: Path) -> None:
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):       # another process makes room as well
             status = entry.stat(follow_symlinks=False)
-            files.append((status.st_mtime_ns, status.st_size, entry.path))
+            if stat.S_ISREG(status.st_mode):
+                files.append((status.st_mtime_ns, status.st_size, entry.path))
     excess = sum(size for _, size, _ in files) - LIMIT
     for _, size, path in sorted(files):
         if excess <= 0:
