@@ -225,6 +225,23 @@ def test_method_that_overrides_a_steady_one_is_asked_each_time(engine):
     assert guest["a0"] == sum(range(1, 1001))
 
 
+def test_method_of_an_instance_is_asked_each_time(engine):
+    class Counting(Sensor):
+        unsaved = (*Device.unsaved, "read_status")
+
+        def __init__(self):
+            super().__init__()
+            self.read_status = self.count
+
+        def count(self):
+            self.level += 1
+            return self.level
+
+    guest = Guest(polling(f"lw a1, {STATUS}(s0)"), [(Counting(), PLACE)], engine=engine)
+    guest.finish()
+    assert guest["a0"] == sum(range(2, 1002))
+
+
 def test_device_with_a_read_of_its_own_is_asked_each_time(engine):
     class Logging(UART):
         def __init__(self):

@@ -6,8 +6,9 @@ whoever runs the machine raises it again. So is what it says if a device returns
 
 A device may say of accesses that they are steady: such a read changes nothing and gives the same until something else
 has been done to a device. Then the core answers with what it gave last, or with the time, and Python is not asked. What
-is remembered ends with the epoch, and that with each access that is not steady, whichever device it goes to, whenever a
-slice begins, and when a device says that it has changed. Nothing else can: devices are Python.
+is remembered ends with the epoch, and that with each access that is not steady or is none of the guest's, whichever
+device it goes to, whenever a slice begins, and when a device says that it has changed, or whoever else calls Python in
+a slice: the console, its mirror.
 """
 cimport cython
 from cpython.long cimport PyLong_Check
