@@ -83,6 +83,15 @@ def test_poll_does_not_ask_the_device(engine):
     assert sensor.asked < 10
 
 
+def test_in_real_time_slices_are_short(engine):
+    """Each asks the device once. Timers and input wait for the end of one: not for a million accesses to devices."""
+    sensor = Sensor()
+    guest = Guest(polling(f"lw a1, {STATUS}(s0)", 100_000), [(sensor, PLACE)], engine=engine, clock="real")
+    guest.finish()
+    assert guest["a0"] == 100_000
+    assert sensor.asked >= 4
+
+
 def test_without_answers_each_read_is_the_devices(engine):
     sensor = Sensor()
     guest = Guest(polling(f"lw a1, {STATUS}(s0)"), [(sensor, PLACE)], engine=engine,
