@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -356,6 +357,41 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path, monkeypatch, capl
     assert found["traces"] and found["written"] == 0 and "file" in caplog.text
 
 
+def test_a_user_without_a_home_has_no_cache(monkeypatch, caplog):
+    """As in a container that runs as some number."""
+    for name in ("VM_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    found = run()
+    assert found["traces"] and found["written"] == 0 and "set VM_CACHE" in caplog.text
+
+
+def test_a_relative_cache_stays_where_it_was(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VM_CACHE", "here")
+    with machine_of(program()) as machine:
+        machine.run()
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert only(tmp_path / "here" / "code") and not list(Path.cwd().iterdir())
+
+
+def test_a_folder_that_is_exchanged_when_it_was_looked_at(cold, folder, monkeypatch):
+    """The file is looked for in the one that was."""
+    check_owner = code_cache.check_owner
+
+    def exchange(path: Path, *rest) -> None:
+        check_owner(path, *rest)
+        if path == folder:
+            folder.rename(folder.with_name("moved"))
+            folder.mkdir()
+            monkeypatch.setattr(code_cache, "check_owner", check_owner)
+
+    monkeypatch.setattr(code_cache, "check_owner", exchange)
+    with machine_of(program()) as machine:
+        assert machine.stats()["code_cache"]["outcome"] == "warm"
+
+
 def test_an_image_of_another_compiler_or_none():
     with machine_of(program()) as machine:
         machine.run()
@@ -413,6 +449,16 @@ def test_the_one_used_longest_ago_goes(folder, monkeypatch):
     run(program(added=4))
     assert not (folder / names[1]).exists() and (folder / names[0]).exists() and (folder / names[2]).exists()
     assert sum(path.stat().st_size for path in folder.iterdir()) <= code_cache.LIMIT
+
+
+def test_what_is_no_file_does_not_stand_in_the_way_of_the_limit(cold, folder, monkeypatch):
+    old = only(folder)
+    os.utime(old, (2, 2))
+    (folder / "someone's").mkdir()
+    os.utime(folder / "someone's", (1, 1))
+    monkeypatch.setattr(code_cache, "LIMIT", 1)
+    assert run(program(added=2))["outcome"] == "cold"
+    assert not old.exists() and (folder / "someone's").is_dir()
 
 
 def test_a_file_holds_only_so_much(cold, folder, monkeypatch):

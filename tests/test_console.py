@@ -20,7 +20,7 @@ class Script:
         self.runs: list[float] = []
         self.timeouts: list[float | None] = []
         self.stop_asked = False
-        self.console = Console(self.type, lambda: 0, self.run, self.request_stop)
+        self.console = Console(self.type, lambda: 0, self.run, self.request_stop, lambda: None)
 
     def type(self, data: bytes) -> None:
         self.typed += data

@@ -96,12 +96,12 @@ class CodeCache:
 
     def begin(self, start: Start) -> None:
         """A guest begins: take what there is for it."""
-        path = cache_directory() / "code" / f"{digest_of(self.kind, start).hex()}"
-        if path == self.path:
-            return
-        self.path = path
         began = time.perf_counter_ns()
         with self._telling():
+            path = cache_directory().absolute() / "code" / digest_of(self.kind, start).hex()
+            if path == self.path:
+                return
+            self.path = path
             try:
                 images = mapped(path)
             except FileNotFoundError:
@@ -209,8 +209,13 @@ def mapped(path: Path) -> list[Image]:
     """The images of a file, which is mapped for as long as somebody has one. Raises FileNotFoundError, OSError,
     Unusable.
     """
-    check_owner(path.parent, os.lstat(path.parent), stat.S_ISDIR)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        check_owner(path.parent, os.fstat(folder), stat.S_ISDIR)
+        # In that folder, though somebody has moved it away and put another in its place.
+        descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
     try:
         check_owner(path, os.fstat(descriptor), stat.S_ISREG)
         with suppress(OSError):                 # for `make_room`; a file system that is read only serves as well
@@ -283,7 +288,8 @@ def make_room(folder: Path) -> None:
     for entry in os.scandir(folder):
         with suppress(FileNotFoundError):       # another process makes room as well
             status = entry.stat(follow_symlinks=False)
-            files.append((status.st_mtime_ns, status.st_size, entry.path))
+            if stat.S_ISREG(status.st_mode):
+                files.append((status.st_mtime_ns, status.st_size, entry.path))
     excess = sum(size for _, size, _ in files) - LIMIT
     for _, size, path in sorted(files):
         if excess <= 0:

@@ -41,15 +41,16 @@ class Console(Stateful):
     """
 
     state = ("output", "position", "before", "before_bytes", "index")
-    unsaved = ("_send", "_unread", "_run", "_request_stop", "_output", "_saved", "_position", "_search", "mirror",
-               "record", "printed")
+    unsaved = ("_send", "_unread", "_run", "_request_stop", "_forget_answers", "_output", "_saved", "_position",
+               "_search", "mirror", "record", "printed")
 
     def __init__(self, send: Callable[[bytes], None], unread: Callable[[], int], run: Callable[..., Stop],
-                 request_stop: Callable[[], None]):
+                 request_stop: Callable[[], None], forget_answers: Callable[[], None]):
         self._send = send
         self._unread = unread
         self._run = run
         self._request_stop = request_stop
+        self._forget_answers = forget_answers
         self._output = bytearray()
         self._saved = b""                       # what was saved or loaded last; output is appended, so it begins so
         self._position = 0                      # the end of the last match
@@ -95,6 +96,7 @@ class Console(Stateful):
         """Take what the guest prints: the output of its console devices."""
         if self.mirror is not None:
             self.mirror(data)                   # first: if it raises, the guest will print this again
+            self._forget_answers()              # it may have changed a device
         if self.printed is not None:
             self.printed = crc32(data, self.printed)
         if not self.record and self._search is None:

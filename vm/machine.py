@@ -147,7 +147,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
                                 lambda address: self.board.device_at(address))
         self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
-        self.console = Console(self._type, self._unread, self.run, self.request_stop)
+        self.console = Console(self._type, self._unread, self.run, self.request_stop, self._bus.forget_answers)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
         self._start: Start | None = None        # what `reset` begins with again
         self._htif: Htif | None = None

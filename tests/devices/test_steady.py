@@ -75,12 +75,21 @@ def polling(body: str, turns: int = 1000) -> str:
 
 
 def test_poll_does_not_ask_the_device(engine):
-    """Once for each slice, of which there are few: of at most 100,000 steps, and the start of the timers."""
+    """Once for each slice, of which there are few: of at most a million steps, and the start of the timers."""
     sensor = Sensor()
     guest = Guest(polling(f"lw a1, {STATUS}(s0)"), [(sensor, PLACE)], engine=engine)
     guest.finish()
     assert guest["a0"] == 1000
     assert sensor.asked < 10
+
+
+def test_in_real_time_slices_are_short(engine):
+    """Each asks the device once. Timers and input wait for the end of one: not for a million accesses to devices."""
+    sensor = Sensor()
+    guest = Guest(polling(f"lw a1, {STATUS}(s0)", 100_000), [(sensor, PLACE)], engine=engine, clock="real")
+    guest.finish()
+    assert guest["a0"] == 100_000
+    assert sensor.asked >= 4
 
 
 def test_without_answers_each_read_is_the_devices(engine):
@@ -135,6 +144,32 @@ def test_what_another_device_does_is_seen(engine):
                   [(sensor, PLACE), (Driver(sensor), PLACE + 0x1000)], engine=engine)
     guest.finish()
     assert guest["a0"] == sum(range(1, 1001))
+
+
+def test_what_a_device_does_to_another_by_its_address_is_seen(engine):
+    """In a write that is declared steady, as it changes nothing itself."""
+    class Driver(Device):
+        @writes(0, steady=True)
+        def drive(self, value):
+            self.memory.write(PLACE + LOUD, value.to_bytes(4, "little"))
+
+    guest = Guest(polling(f"lw a2, {STATUS}(s0); li a3, {PLACE + 0x1000:#x}; sw s1, 0(a3); lw a1, {STATUS}(s0)"),
+                  [(Sensor(), PLACE), (Driver(), PLACE + 0x1000)], engine=engine)
+    guest.finish()
+    assert guest["a0"] == sum(range(1, 1001))
+
+
+def test_what_the_mirror_of_the_console_does_is_seen(engine):
+    sensor = Sensor()
+    guest = Guest(polling(f"lw a2, {STATUS}(s0); li a3, {PLACE + 0x1000:#x}; sb s1, 0(a3); lw a1, {STATUS}(s0)"),
+                  [(sensor, PLACE), (UART(), PLACE + 0x1000)], engine=engine)
+
+    def answer(data: bytes) -> None:
+        sensor.level += 1
+
+    guest.machine.console.mirror = answer
+    guest.finish()
+    assert guest["a0"] == sum(range(2, 1002))
 
 
 def test_what_is_changed_between_runs_is_seen(engine):
@@ -197,6 +232,23 @@ def test_method_that_overrides_a_steady_one_is_asked_each_time(engine):
     guest = Guest(polling(f"lw a1, {STATUS}(s0)"), [(Counting(), PLACE)], engine=engine)
     guest.finish()
     assert guest["a0"] == sum(range(1, 1001))
+
+
+def test_method_of_an_instance_is_asked_each_time(engine):
+    class Counting(Sensor):
+        unsaved = (*Device.unsaved, "read_status")
+
+        def __init__(self):
+            super().__init__()
+            self.read_status = self.count
+
+        def count(self):
+            self.level += 1
+            return self.level
+
+    guest = Guest(polling(f"lw a1, {STATUS}(s0)"), [(Counting(), PLACE)], engine=engine)
+    guest.finish()
+    assert guest["a0"] == sum(range(2, 1002))
 
 
 def test_device_with_a_read_of_its_own_is_asked_each_time(engine):

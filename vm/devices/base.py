@@ -274,11 +274,13 @@ class Device(Stateful):
     def let_core_answer(self, forget: Callable[[], None]) -> SteadyAccesses | None:
         """The bus asks what it may remember; from then on `changed` calls `forget`. None: nothing.
 
-        A device that has a `read` or `write` of its own is asked each time.
+        A device that has a `read` or `write` of its own is asked each time, and so is one whose instance has a method
+        of a register that its class has not.
         """
         self._forget = forget
         methods = (self.read, Device.read), (self.write, Device.write)
         own = any(getattr(method, "__func__", None) is not general for method, general in methods)
+        own |= not self._declared.keys().isdisjoint(vars(self))
         return None if own else self._map.steady
 
     def register_method(self, offset: int, size: int, writes: bool) -> Callable[..., Any] | None:

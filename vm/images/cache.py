@@ -34,12 +34,18 @@ class CacheNotWritable(ImageError):
 
 
 def cache_directory() -> Path:
-    """The root of the cache. It need not exist yet."""
+    """The root of the cache. It need not exist yet. Raises CacheNotWritable where nothing says where it is."""
     if chosen := given("VM_CACHE"):
         return Path(chosen)
     base = given("XDG_CACHE_HOME") or ""
     # The specification tells to ignore a relative path.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "vm"
+    if os.path.isabs(base):
+        return Path(base) / "vm"
+    try:
+        return Path.home() / ".cache" / "vm"
+    except RuntimeError as error:
+        raise CacheNotWritable("there is no home folder for the cache; set VM_CACHE to a folder that can be written"
+                               ) from error
 
 
 @contextmanager

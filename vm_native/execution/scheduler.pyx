@@ -1,9 +1,9 @@
 """How the harts of a machine take turns.
 
-Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 1,000,000 steps. A slice
-also ends where something is due: a timer, a device event, the end of what was asked for. With a virtual clock all of
-this is a function of steps alone; while every hart waits, time jumps to what is due next. Where somebody sits at a
-terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
+Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 1,000,000 steps, in real
+time 100,000. A slice also ends where something is due: a timer, a device event, the end of what was asked for. With a
+virtual clock all of this is a function of steps alone; while every hart waits, time jumps to what is due next. Where
+somebody sits at a terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
 
 A hart gives up its reservation with its turn, so that a store-conditional never meets a store of another hart that it
 does not know of (unprivileged specification, section 13.2: it may fail at any time, and a constrained LR/SC loop is far
@@ -29,6 +29,7 @@ from vm_native.signals cimport signal_waits
 
 cdef enum:
     MAX_SLICE = 1000000
+    MAX_REAL_SLICE = 100000     # in real time timers wait for its end, and a step that asks a device takes long
     SHORT_SLICE = 2000          # behind a hook, until the next
     BURST = 64                  # turns for which the GIL is kept
     MOST_UNSEEN = 16            # turns without a look at the host's clock
@@ -240,7 +241,8 @@ cdef class Scheduler:
         return first
 
     cdef int64_t slice_length(self, uint64_t limit, uint64_t stop_ns) noexcept nogil:
-        cdef uint64_t length = min(limit, <uint64_t>MAX_SLICE)
+        cdef uint64_t most = MAX_REAL_SLICE if self.machine.timeline.real else MAX_SLICE
+        cdef uint64_t length = min(limit, most)
         cdef uint64_t due
         if self.machine.cpu_count > 1:
             length = min(length, <uint64_t>self.quantum_left)

@@ -6,8 +6,9 @@ whoever runs the machine raises it again. So is what it says if a device returns
 
 A device may say of accesses that they are steady: such a read changes nothing and gives the same until something else
 has been done to a device. Then the core answers with what it gave last, or with the time, and Python is not asked. What
-is remembered ends with the epoch, and that with each access that is not steady, whichever device it goes to, whenever a
-slice begins, and when a device says that it has changed. Nothing else can: devices are Python.
+is remembered ends with the epoch, and that with each access that is not steady or is none of the guest's, whichever
+device it goes to, whenever a slice begins, and when a device says that it has changed, or whoever else calls Python in
+a slice: the console, its mirror.
 """
 cimport cython
 from cpython.long cimport PyLong_Check
@@ -272,6 +273,7 @@ cdef class Bus:
     def read_device(self, uint64_t address, int size):
         """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""
         cdef Window window = self.find_window(address, size)
+        forget_answers(&self.map)           # it may be another device that asks, in an access that is steady
         return None if window is None else window.load(address - window.base, size)
 
     def write_device(self, uint64_t address, int size, uint64_t value):
@@ -279,5 +281,6 @@ cdef class Bus:
         cdef Window window = self.find_window(address, size)
         if window is None:
             return False
+        forget_answers(&self.map)
         window.write(address - window.base, size, value)
         return True
