@@ -10,7 +10,7 @@ from vm_native.arithmetic.floating cimport host_rounds
 from vm_native.ir.block cimport Uop, is_rounded
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, Compilation
+from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, Compilation, widen
 from vm_native.jit.x86_64.conversions cimport (
     jump_if_inexact, to_integral, to_integral_exact, to_signed, to_unsigned,
 )
@@ -99,8 +99,10 @@ cdef void emit_from_integer(
     Compilation* t, Uop* uop, const FloatingRule* rule, int rounding, bint signed
 ) noexcept nogil:
     """One that is exact as it is, any other in the mode."""
-    cdef uint8_t* inexact = jump_if_inexact(t, uop, signed, rule.precision, rule.width)
+    cdef uint8_t* inexact
     cdef uint8_t* done
+    widen(t, uop.rs1)       # for both ways
+    inexact = jump_if_inexact(t, uop, signed, rule.precision, rule.width)
     rule.emit(t, uop, rule.host, rule.precision, rule.width)
     done = jump(&t.e, NULL)
     patch(inexact, t.e.executable, here(&t.e))
