@@ -264,6 +264,7 @@ cdef class NativeHart:
         """Set an integer register; x0 stays 0."""
         if checked(number):
             self.hart.cpu.state.regs[number] = value
+            self.hart.cpu.attention = True  # compiled code may know what a callback has changed to be 32 bits, extended
 
     def read_f(self, int number):
         """The raw image of a floating-point register; a single is NaN-boxed."""

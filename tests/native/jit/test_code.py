@@ -261,6 +261,31 @@ def test_callback_writes_a_double_where_a_single_was(registers, compiled):
     assert g.hart.f_bits[13] == 0xFFFF_FFFF_7FC0_0000
 
 
+@pytest.mark.parametrize("registers", [True, False])
+def test_callback_writes_a_wide_value_where_a_word_was(registers, compiled):
+    """The same of an integer register, that it holds the sign extension of 32 bits."""
+    port = Port()
+    g = compiled("""
+        .option norvc
+        li   s1, 0x40000000
+        addw a1, a1, a2
+        addw s4, a1, a2
+        lw   a0, (s1)
+        slt  a3, a1, zero
+        sltu a4, zero, s4
+        or   a5, a1, zero
+        wfi
+    """, switches={"registers": registers}, devices=[(port, DEVICE)])
+
+    def read(offset):
+        g["a1"], g["s4"] = 1 << 63, 1 << 40
+        return 0
+
+    port.on_read = read
+    g.finish()
+    assert (g["a1"], g["a3"], g["s4"], g["a4"], g["a5"]) == (1 << 63, 1, 1 << 40, 1, 1 << 63)
+
+
 def test_line_that_a_device_raises_interrupts_after_its_instruction(compiled):
     port = Port()
     g = compiled("csrw mie, s2; csrsi mstatus, 8;" + POLL, devices=[(port, DEVICE)])
