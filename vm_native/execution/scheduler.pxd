@@ -17,6 +17,7 @@ cdef class Scheduler:
     cdef int turn                   # whose quantum it is
     cdef int64_t quantum_left
     cdef int64_t quantum
+    cdef int64_t real_slice         # steps of a slice in real time
     cdef uint64_t event_ns          # guest time of the first device event
     cdef public uint64_t ceiling_ns     # as `stop_ns` of every run, but that nobody waits for it who would be idle
     cdef public bint paced          # virtual time does not jump: the caller sleeps, and says how long
@@ -37,5 +38,6 @@ cdef class Scheduler:
     cdef uint64_t first_deadline(self) noexcept nogil
     cdef int64_t slice_length(self, uint64_t limit, uint64_t stop_ns) noexcept nogil
     cdef int run_one_slice(self, Cpu* cpu, int64_t length) noexcept nogil
+    cdef void fit_real_slice(self, int64_t done, uint64_t took) noexcept nogil
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil
     cdef bint handler_raised(self) noexcept

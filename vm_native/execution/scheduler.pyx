@@ -1,9 +1,10 @@
 """How the harts of a machine take turns.
 
 Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 1,000,000 steps, in real
-time 100,000. A slice also ends where something is due: a timer, a device event, the end of what was asked for. With a
-virtual clock all of this is a function of steps alone; while every hart waits, time jumps to what is due next. Where
-somebody sits at a terminal it goes there at the pace of the host's clock (`paced`), and steps are the same.
+time of about 250 microseconds. A slice also ends where something is due: a timer, a device event, the end of what was
+asked for. With a virtual clock all of this is a function of steps alone; while every hart waits, time jumps to what is
+due next. Where somebody sits at a terminal it goes there at the pace of the host's clock (`paced`), and steps are the
+same.
 
 A hart gives up its reservation with its turn, so that a store-conditional never meets a store of another hart that it
 does not know of (unprivileged specification, section 13.2: it may fail at any time, and a constrained LR/SC loop is far
@@ -29,7 +30,9 @@ from vm_native.signals cimport signal_waits
 
 cdef enum:
     MAX_SLICE = 1000000
-    MAX_REAL_SLICE = 100000     # in real time timers wait for its end, and a step that asks a device takes long
+    FIRST_REAL_SLICE = 1000     # in real time
+    SHORTEST_REAL_SLICE = 100
+    REAL_SLICE_NS = 250000      # timers wait for its end, and a step that asks a device takes 10,000 times as long
     SHORT_SLICE = 2000          # behind a hook, until the next
     BURST = 64                  # turns for which the GIL is kept
     MOST_UNSEEN = 16            # turns without a look at the host's clock
@@ -53,6 +56,7 @@ cdef class Scheduler:
         self.quantum = quantum
         self.event_ns = NEVER
         self.ceiling_ns = NEVER
+        self.real_slice = FIRST_REAL_SLICE
         set_up_translator(&self.translator, form_named(form), fusion)
 
     # --- Running -----------------------------------------------------------------------------------------------------
@@ -241,7 +245,7 @@ cdef class Scheduler:
         return first
 
     cdef int64_t slice_length(self, uint64_t limit, uint64_t stop_ns) noexcept nogil:
-        cdef uint64_t most = MAX_REAL_SLICE if self.machine.timeline.real else MAX_SLICE
+        cdef uint64_t most = <uint64_t>self.real_slice if self.machine.timeline.real else MAX_SLICE
         cdef uint64_t length = min(limit, most)
         cdef uint64_t due
         if self.machine.cpu_count > 1:
@@ -255,6 +259,7 @@ cdef class Scheduler:
 
     cdef int run_one_slice(self, Cpu* cpu, int64_t length) noexcept nogil:
         cdef int64_t done
+        cdef uint64_t began = host_ns() if self.machine.timeline.real else 0
         free_dead(self.machine)
         begin_slice(cpu)
         forget_answers(self.machine.map)
@@ -275,7 +280,17 @@ cdef class Scheduler:
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
         if self.machine.cpu_count > 1:      # of one alone what is left would follow from how its runs are divided
             self.quantum_left -= done
+        if self.machine.timeline.real:
+            self.fit_real_slice(done, host_ns() - began)
         return cpu.stop
+
+    cdef void fit_real_slice(self, int64_t done, uint64_t took) noexcept nogil:
+        """Let the next slice take about REAL_SLICE_NS, after one of so many steps that took so long."""
+        if took > 2 * <uint64_t>REAL_SLICE_NS:
+            done = <int64_t>(<uint64_t>done * REAL_SLICE_NS // took)
+            self.real_slice = max(min(done, self.real_slice), <int64_t>SHORTEST_REAL_SLICE)
+        elif done >= self.real_slice and took < REAL_SLICE_NS // 2:
+            self.real_slice = min(2 * self.real_slice, <int64_t>MAX_SLICE)
 
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil:
         """Every hart waits: jump to what comes next, or say what there is to wait for."""
