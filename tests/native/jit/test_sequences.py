@@ -20,6 +20,7 @@ from vm_native.riscv.registers import CSR_NUMBERS
 
 LENGTH, SEQUENCES = 14, 400
 CODE, DATA = BASE + 0x1000, BASE + 0x10_0000
+STAY = encode("jal", rd=0)
 EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 FLOATING = [
     row for row in ROWS
@@ -47,16 +48,22 @@ def sequence(random: Random) -> list[int]:
     return words
 
 
+def both_engines(sequences: list[list[int]]) -> list[Ours]:
+    """The interpreter and the compiling engine with these at CODE, one behind the other. Where traps go, they stay."""
+    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
+    code = b"".join(word.to_bytes(4, "little") for part in sequences for word in part)
+    for ours in both:
+        ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
+        ours.machine.memory.write(BASE + 0x100, STAY.to_bytes(4, "little"))
+        ours.hart.csr["mtvec"] = BASE + 0x100
+    return both
+
+
 def test_floating_point_sequences():
     """Doubles where singles were and the other way round, in all orders; the interpreter says what comes out."""
     random = Random(1)
-    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
-    stay = encode("jal", rd=0)
-    words = [[*sequence(random), stay] for _ in range(SEQUENCES)]
-    code = b"".join(word.to_bytes(4, "little") for part in words for word in part)
-    for ours in both:
-        ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
-        ours.hart.csr["mtvec"] = BASE + 0x100
+    words = [[*sequence(random), STAY] for _ in range(SEQUENCES)]
+    both = both_engines(words)
     for number, part in enumerate(words):
         values = [operands.floating(random) for _ in F]
         memory = b"".join(operands.floating(random).to_bytes(8, "little") for _ in range(16))
@@ -120,14 +127,8 @@ def word_sequence(random: Random) -> list[int]:
 def test_word_sequences():
     """Wherever a sequence is left, at its end, by a branch, by a trap, registers hold whole values."""
     random = Random(2)
-    both = [Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0)) for engine in ("interpreter", "jit")]
-    stay = encode("jal", rd=0)
-    sequences = [[*word_sequence(random), stay] for _ in range(4 * SEQUENCES)]
-    code = b"".join(word.to_bytes(4, "little") for part in sequences for word in part)
-    for ours in both:
-        ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
-        ours.machine.memory.write(BASE + 0x100, stay.to_bytes(4, "little"))
-        ours.hart.csr["mtvec"] = BASE + 0x100
+    sequences = [[*word_sequence(random), STAY] for _ in range(4 * SEQUENCES)]
+    both = both_engines(sequences)
     for number, part in enumerate(sequences):
         values = [operands.integer(random) for _ in INTEGER]
         memory = b"".join(operands.integer(random).to_bytes(8, "little") for _ in range(16))
