@@ -154,15 +154,13 @@ def test_word_sequences():
 @pytest.mark.parametrize("name", ["fcvt.s.w", "fcvt.s.l", "fcvt.d.l", "fcvt.h.w", "fcvt.h.l"])
 def test_converted_words_in_a_rounding_mode(name):
     """Numbers that are exact and such as are not go two ways: behind both, the register holds the whole value."""
-    convert = encode(name, rd=15, rs1=10, rm=TOWARDS_ZERO)
-    words = [encode("addw", rd=10, rs1=11, rs2=0), convert, encode("jal", rd=0)]
-    code = b"".join(word.to_bytes(4, "little") for word in words)
+    words = [encode("addw", rd=10, rs1=11, rs2=0), encode(name, rd=15, rs1=10, rm=TOWARDS_ZERO), STAY]
+    both = both_engines([words])
     for value in (5, -5, 0x1234567, -0x1234567):
         found = []
-        for engine in ("interpreter", "jit"):
-            ours = Ours(isa_strings.DEFAULT, engine=engine, settings=vm.Settings(hot=0))
-            ours.load(Image(bytes(CODE - BASE) + code, {"tohost": BASE + 0x800}))
-            ours.hart.csr["mstatus"], ours.hart.x[11], ours.hart.pc = mask("mstatus", "FS"), value % 2**64, CODE
+        for ours in both:
+            ours.hart.csr["mstatus"], ours.hart.csr["fcsr"] = mask("mstatus", "FS"), 0
+            ours.hart.x[11], ours.hart.pc = value % 2**64, CODE
             ours.machine.run(instructions=len(words))
             found.append((ours.hart.csr["fcsr"], *ours.registers()))
         assert found[0] == found[1], hex(value)
