@@ -330,6 +330,7 @@ def interruptions():
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.timeout(method="thread")       # the timer that would end a test which takes too long is taken
 @pytest.mark.parametrize("guest_of", [supervised, busy], ids=["firmware", "busy"])
 def test_what_is_typed_when_a_signal_has_ended_a_run(guest_of, interruptions):
     """Also where that came before what the slice ended for was served."""
