@@ -8,10 +8,10 @@ from vm_native.jit.x86_64.assembler cimport *
 
 OPCODES = {
     "add": ADD, "or": OR, "and": AND, "sub": SUB, "xor": XOR, "cmp": CMP, "test": TEST, "xchg": XCHG, "mov": MOV,
-    "mov to": MOV_TO, "mov8 to": MOV8_TO, "mov16 to": MOV16_TO, "lea": LEA, "movsxd": MOVSXD, "imul": IMUL,
-    "movzx8": MOVZX8, "movzx16": MOVZX16, "movsx8": MOVSX8, "movsx16": MOVSX16, "sete": SETCC | IF_EQUAL,
-    "cmovb": CMOVCC | IF_BELOW, "bts": BTS, "btr": BTR, "btc": BTC, "popcnt": POPCNT, "tzcnt": TZCNT, "lzcnt": LZCNT,
-    "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
+    "mov to": MOV_TO, "mov8 to": MOV8_TO, "add8 to": ADD8_TO, "mov16 to": MOV16_TO, "lea": LEA, "movsxd": MOVSXD,
+    "imul": IMUL, "movzx8": MOVZX8, "movzx16": MOVZX16, "movsx8": MOVSX8, "movsx16": MOVSX16,
+    "sete": SETCC | IF_EQUAL, "cmovb": CMOVCC | IF_BELOW, "bts": BTS, "btr": BTR, "btc": BTC, "popcnt": POPCNT,
+    "tzcnt": TZCNT, "lzcnt": LZCNT, "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
     "andn": ANDN, "shlx": SHLX, "sarx": SARX, "shrx": SHRX, "vmovaps": VMOVAPS, "vmovsd": VMOVSD,
     "vmovsd to": VMOVSD_TO, "vmovss": VMOVSS, "vmovss to": VMOVSS_TO, "vmovq": VMOVQ, "vmovq to": VMOVQ_TO,
     "vsqrtsd": VSQRTSD, "vaddsd": VADDSD, "vmulsd": VMULSD, "vsubsd": VSUBSD, "vminsd": VMINSD, "vdivsd": VDIVSD,

@@ -268,7 +268,7 @@ cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil:
 cdef void emit_one_by_one(Compilation* t, Cold* cold) noexcept nogil:
     """Out of line: the accesses of a group, each with a test of its own."""
     cdef int i
-    t.refund, t.edge_place = cold.refund, cold.edge_place
+    t.refund, t.edges = cold.refund, cold.edges
     t.page_entries[cold.uop.rs1] = cold.page_entry
     for i in range(cold.count):
         emit_access(t, &cold.uop[i], info_of(&cold.uop[i]).opcode)

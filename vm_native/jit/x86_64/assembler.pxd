@@ -84,6 +84,7 @@ cdef enum Opcode:
     MOV16_TO = 0x89 | PREFIX_66
     LEA = 0x8D
     INC8 = 0xFE | BYTE      # the register field is 0
+    ADD8_TO = 0x00 | BYTE
     MOVSXD = 0x63
     IMUL = 0xAF | MAP_0F
     MOVZX8 = 0xB6 | MAP_0F | BYTE

@@ -26,6 +26,8 @@ cdef enum:
     MAX_WORDS = 32          # slots, the first ones: no other lives in a general register
     AS_THE_GUEST = -1       # no rounding mode but that of the guest
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
+    MAX_TURN_EDGES = 6      # longer loops do not wait for their counters
+    NO_TURN = -1
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_FALLBACK           # let the interpreter's function do this uop
@@ -37,6 +39,8 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_SIDE_EXIT          # give back the steps of the parts that are not run, leave by an exit
     COLD_OUTSIDE            # the same, to another page
     COLD_LOOP               # give back the steps, go on at the head
+    COLD_UNKNOWN            # the jump cache does not have what an edge leads to that was to be counted there
+    COLD_TURN               # the budget does not last for one more turn: undo, leave at the head
     COLD_BUDGET             # the budget does not last: undo, leave at the head
 
 cdef enum Alignment:        # of an access
@@ -52,11 +56,15 @@ cdef struct Transfer:       # of control, for recorders: where a basic block has
     uint64_t pc
     int length              # of the instruction
 
+cdef struct Edges:          # where those are recorded in line: what is known of them, at a point of a trace
+    uint64_t place          # in the map, of the basic block at hand, which memory need not say; UNKNOWN: it does
+    int passed              # of the edges of a turn, in this one; NO_TURN: what is passed has been counted
+
 cdef struct Cold:
     ColdKind kind
     Transfer transfer       # that an exit makes
     Words words             # where the hot code jumps here
-    uint64_t edge_place     # of the basic block at hand, as Compilation has it
+    Edges edges             # there
     int jump_count
     uint8_t* jumps[MAX_COLD_JUMPS]      # displacements that shall lead here
     uint8_t* found          # executable addresses of the hot code: go on with the page, or behind the uop
@@ -104,9 +112,17 @@ cdef struct Compilation:
     int edge_recorder       # whose place among the recorders this is
     bint blocks             # are recorded in line
     bint sink_counts        # accesses are recorded, also what is loaded into x0
-    uint64_t edge_place     # in the map, of the basic block at hand, which memory need not say; UNKNOWN: it does
+    Edges edges             # at the uop at hand
+    bint by_turns           # edges of this loop are counted by its turns, see edges.pyx
+    int turn_edge_count
+    int32_t turn_edges[MAX_TURN_EDGES]  # their places in the map: the first leads back to the head
+    uint8_t* turn           # where the next turn begins
+    Cold* last_turn         # where that leads if the budget does not last
+    uint8_t* settle_turns[MAX_TURN_EDGES]   # by `passed`: routines, see edges.pyx
+    uint8_t* resume_turn[MAX_TURN_EDGES]
     bint in_block           # the trace has come to its first probe of a block, so that it is known when others begin
     Transfer transfer       # that is on its way to the next part, where blocks or edges are recorded in line
+    uint64_t* edge_entry    # where the trace says where it is entered by jumps whose edge it shall count
     uint8_t* counted        # behind the head's probe, for jumps that have counted their edge
     uint8_t* spent          # where the trace is left for want of budget
     uint8_t* loop           # the head, for jumps from inside the trace
@@ -186,7 +202,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.refund = t.refund
     cold.transfer.pending = False
     cold.words = t.words
-    cold.edge_place = t.edge_place
+    cold.edges = t.edges
     cold.rounded = t.rounding != AS_THE_GUEST
     return cold
 

@@ -1,5 +1,4 @@
 # Through, out of and back into a trace.
-from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport Block, Uop
 from vm_native.jit.x86_64.compilation cimport Compilation
 
@@ -7,5 +6,5 @@ cdef void emit_fallback_thunk(Compilation* t) noexcept nogil
 cdef void emit_entry(Compilation* t) noexcept nogil
 cdef void emit_counted_entry(Compilation* t) noexcept nogil
 cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil
-cdef void emit_fallback(Compilation* t, Uop* uop, int refund, uint64_t edge_place) noexcept nogil
+cdef void emit_fallback_at_hand(Compilation* t, Uop* uop) noexcept nogil
 cdef bint emit_cold(Compilation* t) noexcept nogil

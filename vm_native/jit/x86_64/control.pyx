@@ -10,15 +10,19 @@ from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
-    COLD_SIDE_EXIT, COLD_UNBOXED, NATURAL, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, cold_jump, constants_of,
-    define, has_room, jump_if_unaligned, load_slot, new_cold, op_slot, range_offset, read_operand, read_slot,
-    target_of, widen_all, width_to_compare,
+    COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind,
+    Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot, new_cold,
+    op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
+)
+from vm_native.jit.x86_64.edges cimport (
+    count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
+    store_edge_place, store_edge_place_in_rdx,
 )
 from vm_native.jit.x86_64.integer cimport emit_division
-from vm_native.jit.x86_64.probes cimport count_edge, store_edge_place, store_transfer
+from vm_native.jit.x86_64.probes cimport store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.rounding cimport restore_rounding
-from vm_native.jit.x86_64.stubs cimport look_up_jump_cache, look_up_known
+from vm_native.jit.x86_64.stubs cimport Miss, look_up_jump_cache, look_up_known, look_up_to_count
 from vm_native.memory.ram cimport PAGE_SHIFT
 from vm_native.memory.tlb cimport StoreRange
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
@@ -46,10 +50,14 @@ cdef void go_on_counted(Compilation* t) noexcept nogil:
 
 cdef void emit_counted_entry(Compilation* t) noexcept nogil:
     """For jumps from other traces that have done all that stands before the block behind the head's probe."""
-    if t.edge_map != NULL:
-        t.trace.counted = here(&t.e)
-        swap_in(t)
-        go_on_counted(t)
+    if t.edge_map == NULL:
+        return
+    if t.swap_count == 0 and not t.trace.head.in_middle:
+        t.trace.counted = t.counted
+        return
+    t.trace.counted = here(&t.e)
+    swap_in(t)
+    go_on_counted(t)
 
 
 cdef void emit_pointer(Compilation* t, int reg, const void* target) noexcept nogil:
@@ -69,13 +77,26 @@ cdef void emit_pointer(Compilation* t, int reg, const void* target) noexcept nog
     trace.pointer_count += 1
 
 
-cdef void emit_fallback(Compilation* t, Uop* uop, int refund, uint64_t edge_place) noexcept nogil:
+cdef void emit_fallback(Compilation* t, Uop* uop, int refund, const Edges* edges) noexcept nogil:
     """The function may leave the trace, or ask where it was."""
-    store_edge_place(t, edge_place)
+    settle_turns(t, edges)
+    store_edge_place(t, edges.place)
     widen_all(t)
     emit_pointer(t, RAX, uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
+    resume_turn(t, edges)
+
+
+cdef void emit_fallback_at_hand(Compilation* t, Uop* uop) noexcept nogil:
+    """In line, but for loops that are counted by turns: the routines for that stand behind the trace."""
+    cdef Cold* cold
+    if t.edges.passed == NO_TURN:
+        emit_fallback(t, uop, t.refund, &t.edges)
+        return
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    cold_jump(cold, jump(&t.e, NULL))
+    cold.done = here(&t.e)
 
 
 cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
@@ -97,11 +118,15 @@ cdef inline bint may_go_back(Compilation* t) noexcept nogil:
     return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
 
 
+cdef inline bint ends_turn(Compilation* t) noexcept nogil:
+    return t.edges.passed != NO_TURN and t.transfer.pending
+
+
 cdef inline bint goes_back(Compilation* t, uint64_t pc) noexcept nogil:
     """Whether a jump to this address, from the last part, goes on at the head at once."""
     return (
-        pc == t.trace.head.key.pc and may_go_back(t)
-        and t.refund == 0 and not t.transfer.pending and t.edge_place == UNKNOWN
+        pc == t.trace.head.key.pc and may_go_back(t) and t.refund == 0
+        and (ends_turn(t) or not t.transfer.pending and t.edges.place == UNKNOWN)
     )
 
 
@@ -118,7 +143,9 @@ cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept n
     cdef Cold* cold
     if pc == t.trace.head.key.pc and may_go_back(t):
         if goes_back(t, pc) and not t.words.narrow:
-            patch(displacement, t.e.executable, t.loop)
+            if ends_turn(t):
+                end_turn(t)
+            patch(displacement, t.e.executable, t.turn if ends_turn(t) else t.loop)
             return
         kind = COLD_LOOP
     cold = new_cold(t, kind, NULL)
@@ -167,6 +194,15 @@ cdef void emit_look_up(Compilation* t) noexcept nogil:
         jump(&t.e, miss)
 
 
+cdef void emit_look_up_to_count(Compilation* t) noexcept nogil:
+    """The same with an edge that the target counts."""
+    cdef Cold* cold = new_cold(t, COLD_UNKNOWN, NULL)
+    cdef Miss miss = look_up_to_count(&t.e, t.edges.place)
+    cold.transfer = t.transfer
+    for jump_there in miss.jumps:
+        cold_jump(cold, jump_there)
+
+
 cdef void emit_look_up_for(Compilation* t, uint64_t pc) noexcept nogil:
     """The same with a pc that is known now."""
     cdef uint8_t* miss = t.jit.stubs.exit_at[t.floats][EXIT_UNKNOWN]
@@ -209,11 +245,14 @@ cdef void jump_indirectly(Compilation* t, Block* part, Uop* uop, int condition, 
     define_next(t, part, uop, RCX)
     widen_all(t)
     swap_out(t)
-    emit_look_up(t)
+    if t.transfer.pending:
+        emit_look_up_to_count(t)
+    else:
+        emit_look_up(t)
 
 
 cdef void exit_by_call(Compilation* t, Block* part, Uop* uop, int condition, int next_exit) noexcept nogil:
-    emit_fallback(t, uop, t.refund, t.edge_place)
+    emit_fallback(t, uop, t.refund, &t.edges)
     trap(&t.e)                                          # the function has left
 
 
@@ -300,7 +339,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         patch(miss, t.e.executable, here(&t.e))
         if cold.alignment == NATURAL:
             patch(unaligned, t.e.executable, here(&t.e))
-    emit_fallback(t, uop, cold.refund, cold.edge_place)
+    emit_fallback(t, uop, cold.refund, &cold.edges)
     jump(&t.e, cold.done)
 
 
@@ -309,7 +348,8 @@ cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
     if cold.rounded:
         restore_rounding(t)
-    emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
+    emit_fallback(t, cold.uop, cold.refund, &cold.edges)
+    settle_turns(t, &cold.edges)
     swap_out(t)
     op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
@@ -324,7 +364,7 @@ cdef void give_back(Compilation* t, int steps) noexcept nogil:
 cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
     """Let memory say what whoever comes next asks for."""
     store_transfer(t, &cold.transfer)
-    store_edge_place(t, cold.edge_place)
+    store_edge_place(t, cold.edges.place)
     give_back(t, cold.refund)
 
 
@@ -340,7 +380,7 @@ cdef void emit_counting_exit(Compilation* t, Cold* cold, CountingExit* counting)
     counting.start, counting.refund = here(&t.e), cold.refund
     counting.price = pay(t, SUB_CONSTANT)
     short_of = jump_if(&t.e, IF_LESS, NULL)
-    count_edge(t, cold.pc, cold.edge_place)
+    count_edge(t, cold.pc, cold.edges.place)
     counting.jump = jump(&t.e, NULL)
     patch(short_of, t.e.executable, here(&t.e))
     counting.price_back = pay(t, ADD_CONSTANT)
@@ -349,8 +389,9 @@ cdef void emit_counting_exit(Compilation* t, Cold* cold, CountingExit* counting)
 cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     cdef Exit* exit = &t.trace.exits[cold.exit]
     cdef uint8_t* start = here(&t.e)
-    cdef bint knows_edge = cold.transfer.pending and cold.edge_place != UNKNOWN
+    cdef bint knows_edge = cold.transfer.pending and cold.edges.place != UNKNOWN
     exit.jump = cold.jumps[0]
+    leave_turn(t, &cold.edges)
     widen_all(t)
     if not knows_edge:
         settle(t, cold)
@@ -373,27 +414,44 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
 
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
+    leave_turn(t, &cold.edges)
     settle(t, cold)
     widen_all(t)
     swap_out(t)
     emit_look_up_for(t, cold.pc)
 
 
+cdef void emit_unknown(Compilation* t, Cold* cold) noexcept nogil:
+    settle(t, cold)
+    jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_UNKNOWN])
+
+
 cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
     """To the head; behind its probe where the edge can be counted here."""
     cdef uint8_t* short_of
+    leave_turn(t, &cold.edges)
     widen_all(t)
-    if not cold.transfer.pending or cold.edge_place == UNKNOWN:
+    if not cold.transfer.pending or cold.edges.place == UNKNOWN:
         settle(t, cold)
         jump(&t.e, t.loop)
         return
     op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps - cold.refund)
     short_of = jump_if(&t.e, IF_LESS, NULL)
-    count_edge(t, t.trace.head.key.pc, cold.edge_place)
+    count_edge(t, t.trace.head.key.pc, cold.edges.place)
     go_on_counted(t)
     patch(short_of, t.e.executable, here(&t.e))
     store_transfer(t, &cold.transfer)
-    store_edge_place(t, cold.edge_place)
+    store_edge_place(t, cold.edges.place)
+    jump(&t.e, t.spent)
+
+
+cdef void emit_last_turn(Compilation* t, Cold* cold) noexcept nogil:
+    """The turn has been paid for, and is none: the edges are those at the end of the one before."""
+    give_back(t, t.steps)
+    settle_turns(t, &cold.edges)
+    store_transfer(t, &cold.transfer)
+    store_edge_place(t, cold.edges.place)
+    op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps)
     jump(&t.e, t.spent)
 
 
@@ -415,7 +473,7 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
         jump(&t.e, cold.done)
     elif cold.kind == COLD_FALLBACK:
         store_transfer(t, &cold.transfer)
-        emit_fallback(t, cold.uop, cold.refund, cold.edge_place)
+        emit_fallback(t, cold.uop, cold.refund, &cold.edges)
         jump(&t.e, cold.done)
     elif cold.kind == COLD_UNBOXED:
         emit_unboxed(t, cold)
@@ -428,16 +486,39 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
         emit_side_exit(t, cold)
     elif cold.kind == COLD_LOOP:
         emit_loop(t, cold)
+    elif cold.kind == COLD_UNKNOWN:
+        emit_unknown(t, cold)
+    elif cold.kind == COLD_TURN:
+        emit_last_turn(t, cold)
     elif cold.kind == COLD_OUTSIDE:
         emit_outside(t, cold)
     else:
         emit_budget_exit(t)
 
 
+cdef void emit_edge_entry(Compilation* t) noexcept nogil:
+    """For indirect jumps of other traces; rdx has where the map has their block, halved."""
+    cdef Transfer arrival = Transfer(True, 0, 0)
+    cdef uint8_t* short_of
+    if t.edge_map == NULL:
+        return
+    t.edge_entry[0] = <uint64_t>here(&t.e)
+    swap_in(t)
+    op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps)
+    short_of = jump_if(&t.e, IF_LESS, NULL)
+    count_edge_from_rdx(t, t.trace.head.key.pc)
+    go_on_counted(t)
+    patch(short_of, t.e.executable, here(&t.e))
+    store_edge_place_in_rdx(t)
+    store_transfer(t, &arrival)
+    jump(&t.e, t.spent)
+
+
 cdef bint emit_cold(Compilation* t) noexcept nogil:
     """False if there is no room."""
     cdef Cold* cold
     cdef int i = 0, k
+    emit_turn_routines(t)
     while i < t.cold_count:             # some add others
         if not has_room(t):
             return False
@@ -446,4 +527,5 @@ cdef bint emit_cold(Compilation* t) noexcept nogil:
         for k in range(cold.jump_count):
             patch(cold.jumps[k], t.e.executable, here(&t.e))
         emit_one_cold(t, cold)
+    emit_edge_entry(t)
     return True

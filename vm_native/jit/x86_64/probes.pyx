@@ -7,19 +7,20 @@ recorder.
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block, Uop, info_of
 from vm_native.ir.uop cimport (
-    UOP_JAL, UOP_PROBE_ACCESS, UOP_PROBE_BLOCK, UOP_PROBE_END, UOP_PROBE_LOADED, is_branch,
+    UOP_JAL, UOP_JALR, UOP_PROBE_ACCESS, UOP_PROBE_BLOCK, UOP_PROBE_END, UOP_PROBE_LOADED, is_branch,
 )
 from vm_native.jit.x86_64.assembler cimport (
-    ADD, CMP, CMP_CONSTANT, IF_EQUAL, IF_NOT_BELOW, INC8, LEA, MOV, MOV_TO, MOVZX8, MOVZX16, NO_INDEX, OR, RAX, RBP,
-    RCX, RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, XOR_CONSTANT, here, jump_if, load_constant, op, op_absolute,
-    op_constant, op_constant_memory, op_memory, patch, shift_constant, store_constant,
+    ADD, CMP, CMP_CONSTANT, IF_EQUAL, IF_NOT_BELOW, LEA, MOV, MOV_TO, MOVZX8, MOVZX16, NO_INDEX, OR, RAX, RBP, RCX,
+    RDX, SHL, SUB, SUB_CONSTANT, TEST, W32, W64, here, jump_if, load_constant, op, op_constant, op_constant_memory,
+    op_memory, patch, shift_constant, store_constant,
 )
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_FALLBACK, UNKNOWN, Cold, Compilation, Transfer, cold_jump, load_slot, new_cold, offset_of, read_slot,
 )
+from vm_native.jit.x86_64.edges cimport begin_turns, pass_edge, store_edge_place
 from vm_native.machine cimport NO_BRANCH, RECORD_ACCESSES, RECORD_BLOCKS, Cpu, Record, Recorder
 from vm_native.probes.recorders cimport record_size
-from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE, USUAL_MAP_BITS, place_in_map
+from vm_native.probes.records cimport RECORDED_IF_DONE, RECORDED_WRITE
 
 cdef enum:
     PROBE_AHEAD = 3         # cells from the probe before an access to the one behind it
@@ -52,24 +53,16 @@ cdef void store_transfer(Compilation* t, const Transfer* transfer) noexcept nogi
         store_constant(&t.e, 4, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer_length), transfer.length)
 
 
-cdef inline int32_t place_before(Compilation* t) noexcept nogil:
-    """Displacement from rbp of what memory says of the block before."""
-    return offset_of(&(<Cpu*>NULL).edges_before) + t.edge_recorder * <int32_t>sizeof(uint64_t)
-
-
-cdef void store_edge_place(Compilation* t, uint64_t place) noexcept nogil:
-    """Let memory say of which basic block the next edge comes."""
-    if place != UNKNOWN:
-        store_constant(&t.e, 8, RBP, NO_INDEX, place_before(t), <int32_t>(place >> 1))
-
-
 cdef void emit_end(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     """The branch or jump is the next uop. Where that leads to a part of the trace, nothing needs to be stored."""
     cdef int following = info_of(uop + 1).opcode
     t.transfer = Transfer(True, part.key.pc + info_of(uop).pc_offset, info_of(uop).length)
-    if not (t.edge_map != NULL or t.blocks) or not (is_branch(following) or following == UOP_JAL):
+    cdef bint waits = is_branch(following) or following == UOP_JAL or (
+        following == UOP_JALR and t.edges.place != UNKNOWN and t.jit.switches.jump_cache
+    )
+    if not (t.edge_map != NULL or t.blocks) or not waits:
         store_transfer(t, &t.transfer)
-        store_edge_place(t, t.edge_place)
+        store_edge_place(t, t.edges.place)
         t.transfer.pending = False
 
 
@@ -101,25 +94,6 @@ cdef void fill_in(Compilation* t, Block* part, Uop* uop, uint64_t what) noexcept
     op_memory(&t.e, MOV_TO, W64, RDX, RAX, NO_INDEX, of_record(&fields.word))
 
 
-cdef void count_edge(Compilation* t, uint64_t pc, uint64_t before) noexcept nogil:
-    """To the block at pc, from the one at this place in the map, or UNKNOWN."""
-    cdef uint64_t place = place_in_map(pc, USUAL_MAP_BITS)
-    cdef uint64_t last_counter = <uint64_t>t.edge_map + (1 << USUAL_MAP_BITS) - 1
-    cdef int base = NO_INDEX            # of the map, where an instruction cannot name that
-    cdef int32_t map = <int32_t><uint64_t>t.edge_map
-    if last_counter >> 31:
-        op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_map))
-        base, map = RCX, 0
-    if before == UNKNOWN:
-        op_memory(&t.e, MOV, W32, RDX, RBP, NO_INDEX, place_before(t))
-        op_constant(&t.e, XOR_CONSTANT, W32, RDX, <int32_t>place)
-        op_memory(&t.e, INC8, W32, 0, RDX, base, map)
-    elif base == RCX:
-        op_memory(&t.e, INC8, W32, 0, RCX, NO_INDEX, <int32_t>(place ^ before >> 1))
-    else:
-        op_absolute(&t.e, INC8, W32, 0, map + <int32_t>(place ^ before >> 1))
-
-
 cdef void record_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     cdef uint64_t privilege = part.key.mode & t.jit.front_end.privilege_bits
     cdef Cold* cold = new_cold(t, COLD_FALLBACK, uop)
@@ -134,8 +108,7 @@ cdef void enter_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     if t.edge_map == NULL:
         record_block(t, part, uop)
     else:
-        count_edge(t, part.key.pc, t.edge_place)
-        t.edge_place = place_in_map(part.key.pc, USUAL_MAP_BITS)
+        pass_edge(t, part.key.pc)
 
 
 cdef void emit_head(Compilation* t, Block* part, Uop* uop) noexcept nogil:
@@ -150,12 +123,14 @@ cdef void emit_head(Compilation* t, Block* part, Uop* uop) noexcept nogil:
     enter_block(t, part, uop)
     store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), -1)
     if part.in_middle:
-        store_edge_place(t, t.edge_place)
-        t.edge_place = UNKNOWN
+        store_edge_place(t, t.edges.place)
+        t.edges.place = UNKNOWN
         patch(goes_on, t.e.executable, here(&t.e))
     else:
         cold.done = here(&t.e)
     t.counted = here(&t.e)
+    if t.by_turns:
+        begin_turns(t)
 
 
 cdef void emit_block(Compilation* t, Block* part, Uop* uop) noexcept nogil:

@@ -5,7 +5,9 @@ from vm_native.checks cimport static_assert
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
 from vm_native.ir.block cimport Uop
-from vm_native.jit.state cimport EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit
+from vm_native.jit.state cimport (
+    EXIT_COLD, EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit,
+)
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
@@ -13,7 +15,8 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
-    CONTINUE, EXIT, MODE_MASK, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine, step_over, store_position,
+    CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine, step_over,
+    store_position,
 )
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
@@ -103,6 +106,19 @@ cdef void emit_enter(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     jump_register(e, RAX)
 
 
+cdef void emit_edge_entry_of_cold(Emitter* e) noexcept nogil:
+    """Of EXIT_COLD, which comes behind this: the jump cache has what is not compiled, too. Memory then says it all."""
+    cdef uint8_t* start = here(e)
+    cdef uint8_t* behind
+    op_memory(e, MOV, W32, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).edge_recorder))
+    op_indexed(e, MOV_TO, W64, RDX, RBP, RCX, 3, offset_of(&(<Cpu*>NULL).edges_before))
+    store_constant(e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).transfer), NO_BRANCH)
+    behind = jump(e, NULL)
+    (<uint64_t*>e.at)[0] = <uint64_t>start
+    e.at -= EDGE_ENTRY
+    patch(behind, e.executable, here(e))
+
+
 cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     cdef int i
     cdef uint8_t* store = here(e)
@@ -116,6 +132,8 @@ cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         pop(e, SAVED[5 - i])
     ret(e)
     for i in range(EXIT_REASONS):
+        if i == EXIT_COLD:
+            emit_edge_entry_of_cold(e)
         jit.stubs.exit_at[floats][i] = here(e)
         count(e, &(<Jit*>NULL).statistics.exits[i])
         jump(e, store)
@@ -128,32 +146,52 @@ cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     jump(e, jit.stubs.exit_at[floats][EXIT_UNLINKED])
 
 
-cdef void compare_and_jump(Emitter* e, JumpCacheEntry* entry, const uint8_t* miss) noexcept nogil:
-    """Go on at the pc in rax if this entry, which stands that far from rcx, is the one; else at `miss`."""
+cdef Miss compare(Emitter* e, JumpCacheEntry* entry, const uint8_t* miss) noexcept nogil:
+    """The pc in rax with this entry, which stands that far from rcx; go to `miss` if that has another."""
+    cdef Miss found
     op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.pc)
-    jump_if(e, IF_NOT_EQUAL, miss)
+    found.jumps[0] = jump_if(e, IF_NOT_EQUAL, miss)
     op_memory(e, MOV, W64, RDX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).key))
     op_memory(e, CMP, W64, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&entry.key)
-    jump_if(e, IF_NOT_EQUAL, miss)
-    jump_memory(e, RCX, <int32_t><intptr_t>&entry.code)
+    found.jumps[1] = jump_if(e, IF_NOT_EQUAL, miss)
+    return found
 
 
-cdef void look_up_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
-    """Go on at the pc in rax, or at `miss` if the jump cache does not have it."""
+cdef void find_entry(Emitter* e) noexcept nogil:
+    """Let rcx point to what the jump cache may have for the pc in rax."""
     op(e, MOV, W32, RCX, RAX)                           # as jump_cache_index has it
     shift_constant(e, SHR, W32, RCX, JUMP_CACHE_FOLD)
     op(e, XOR, W32, RCX, RAX)
     op_constant(e, AND_CONSTANT, W32, RCX, JUMP_CACHE_ENTRIES - 1 << 1)
     shift_constant(e, SHL, W64, RCX, LOG2_ENTRY - 1)
     op_memory(e, ADD, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).jump_cache.entries))
-    compare_and_jump(e, NULL, miss)
+
+
+cdef void look_up_jump_cache(Emitter* e, const uint8_t* miss) noexcept nogil:
+    """Go on at the pc in rax, or at `miss` if the jump cache does not have it."""
+    find_entry(e)
+    compare(e, NULL, miss)
+    jump_memory(e, RCX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).code)
+
+
+cdef Miss look_up_to_count(Emitter* e, uint64_t place) noexcept nogil:
+    """The same where the edge is to be counted, from the block at this place in the map: at the code's edge entry."""
+    cdef Miss miss
+    find_entry(e)
+    miss = compare(e, NULL, NULL)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<JumpCacheEntry*>NULL).code)
+    load_constant(e, RDX, <int64_t>(place >> 1))
+    jump_memory(e, RCX, EDGE_ENTRY)
+    return miss
 
 
 cdef void look_up_known(Emitter* e, uint64_t pc, const uint8_t* miss) noexcept nogil:
     """The same with a pc that is known now."""
     cdef JumpCacheEntry* first = NULL
+    cdef JumpCacheEntry* entry = first + jump_cache_index(pc)
     op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).jump_cache.entries))
-    compare_and_jump(e, first + jump_cache_index(pc), miss)
+    compare(e, entry, miss)
+    jump_memory(e, RCX, <int32_t><intptr_t>&entry.code)
 
 
 cdef void emit_look_up_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:

@@ -7,16 +7,18 @@ from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
 from vm_native.jit.x86_64.assembler cimport here
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, UNKNOWN, Compilation, Words, has_room
+from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, NO_TURN, UNKNOWN, Compilation, Edges, Words, has_room
 from vm_native.jit.x86_64.control cimport (
-    emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback, emit_fallback_thunk,
+    emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback_at_hand, emit_fallback_thunk,
 )
 from vm_native.jit.x86_64.crypto cimport emit_crypto
+from vm_native.jit.x86_64.edges cimport can_count_by_turns
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
+from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 
 
@@ -93,7 +95,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
         or emit_rounded(t, uop, opcode) or emit_crypto(t, uop, opcode)
     ):
         return
-    emit_fallback(t, uop, t.refund, t.edge_place)
+    emit_fallback_at_hand(t, uop)
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
     t.words = Words(0, 0)
@@ -131,6 +133,9 @@ cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) 
     cdef int i
     cdef int left = t.steps
     emit_fallback_thunk(t)
+    if t.edge_map != NULL:
+        t.edge_entry = <uint64_t*>t.e.at
+        t.e.at -= EDGE_ENTRY
     t.trace.start = here(&t.e)
     emit_entry(t)
     for i in range(count):
@@ -156,7 +161,7 @@ cdef uint8_t* emit_trace(
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
-    t.edge_place, t.counted = UNKNOWN, NULL
+    t.edges, t.turn_edge_count, t.counted = Edges(UNKNOWN, NO_TURN), 0, NULL
     t.rounding = AS_THE_GUEST
     t.edge_map, t.edge_recorder, t.blocks = cpu.edge_map, cpu.edge_recorder, cpu.block_log != NULL
     t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
@@ -169,6 +174,7 @@ cdef uint8_t* emit_trace(
     for i in range(count):
         find_strides(&t, parts[i])
         t.steps += parts[i].steps
+    t.by_turns = loops(parts, count) and can_count_by_turns(&t, parts, count)
     allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
     t.e.at = at
     t.e.executable = jit.memory.executable
