@@ -113,7 +113,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint8_t* edge_map       # the same of edges, the map itself
     int edge_recorder       # the place of its recorder
     uint64_t edges_before[MAX_RECORDERS]    # by that of a recorder of edges: where its map has the last block, halved
-    uint32_t first_turn     # of a loop whose edges are counted by turns: the lower half of the budget in it
+    uint32_t first_turn_budget  # the lower half, of a loop whose edges are counted by turns
     uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
     uint64_t left_pc        # where the hart was when its last slice ended
 

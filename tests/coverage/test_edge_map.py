@@ -19,6 +19,7 @@ LOOPS = f"""
     csrw mtvec, t0
     li   s0, {PORT}
     li   s1, 600
+    li   s3, 4
 outer:
     andi a0, s1, 15
 inner:
@@ -35,6 +36,7 @@ turn:
     sw   a1, 0(s0)
     beqz t1, trap
 behind:
+    beq  a1, s3, elsewhere
     bgtz a1, turn
 left:
     li   a2, 20
@@ -65,6 +67,10 @@ handler:
     mret
 finished:
     wfi
+    .balign 4096
+elsewhere:
+    xori s3, s3, 1
+    j    left
 """
 MAP_32BIT, MAP_NORESERVE = 0x40, 0x4000
 

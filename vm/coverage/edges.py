@@ -24,7 +24,8 @@ class EdgeMap:
     """Counters of edges, by a hash of two blocks, until `stop()`, or to the end of a `with` block.
 
     - array: a NumPy array of bytes that the engines count in, without a copy. A byte goes from 255 to 0. It can be
-      written, and copied to a fuzzer's shared memory.
+      written, and copied to a fuzzer's shared memory. It is exact between runs, and for hooks and devices; another
+      thread that looks into it during a run may find the turns of a loop missing, until that is left.
     """
 
     def __init__(self, native: NativeMachine, bits: int, addresses: range, scope: Scope, refuse: Callable[[str], None]):

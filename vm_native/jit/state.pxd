@@ -59,10 +59,10 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     Block* head
     BlockKey key            # the head's, for whoever looks when the machine is gone, and its second page
     uint64_t second_page
-    uint8_t* start          # in the executable mapping
+    uint8_t* start          # in the executable mapping; in front, where edges are counted, the edge entry's address
     uint8_t* counted        # the same for who has paid, and counted the edge to the head; NULL: nobody does
     uint32_t size           # host bytes from there on
-    uint32_t ahead          # and those in front, which it calls
+    uint32_t ahead          # and those in front: what it calls, and that address
     int region
     Trace* newer            # its neighbours among those of its region
     Trace* older
@@ -130,6 +130,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint rounding           # the same in a rounding mode of the instruction's own
     bint crypto             # cryptography in the host's instructions
     bint words              # results of 32 bits are sign-extended where somebody looks at the upper half, not before
+    bint combining          # uops in a row that one can do, where a compiler lacked an instruction
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it
     CodeMemory memory

@@ -1,5 +1,6 @@
 """Instructions that follow each other, where compiled code carries on what it knows: that a register holds a boxed
-single, that a page is the one looked up for the access before, that a value is the sign extension of 32 bits."""
+single, that a page is the one looked up for the access before, that a value is the sign extension of 32 bits, that
+nobody has needed a result yet."""
 
 from random import Random
 
@@ -124,10 +125,8 @@ def word_sequence(random: Random) -> list[int]:
     return words
 
 
-def test_word_sequences():
-    """Wherever a sequence is left, at its end, by a branch, by a trap, registers hold whole values."""
-    random = Random(2)
-    sequences = [[*word_sequence(random), STAY] for _ in range(4 * SEQUENCES)]
+def check_sequences(sequences: list[list[int]], random: Random) -> None:
+    """Wherever one is left, at its end, by a branch, by a trap, registers hold whole values."""
     both = both_engines(sequences)
     for number, part in enumerate(sequences):
         values = [operands.integer(random) for _ in INTEGER]
@@ -151,6 +150,11 @@ def test_word_sequences():
     assert machine.stats()["jit"]["interpreted"] < 0.1 * machine.steps
 
 
+def test_word_sequences():
+    random = Random(2)
+    check_sequences([[*word_sequence(random), STAY] for _ in range(4 * SEQUENCES)], random)
+
+
 @pytest.mark.parametrize("name", ["fcvt.s.w", "fcvt.s.l", "fcvt.d.l", "fcvt.h.w", "fcvt.h.l"])
 def test_converted_words_in_a_rounding_mode(name):
     """Numbers that are exact and such as are not go two ways: behind both, the register holds the whole value."""
@@ -164,6 +168,40 @@ def test_converted_words_in_a_rounding_mode(name):
             ours.machine.run(instructions=len(words))
             found.append((ours.hart.csr["fcsr"], *ours.registers()))
         assert found[0] == found[1], hex(value)
+
+
+# --- Results that nobody has needed yet -------------------------------------------------------------------------------
+
+SHIFTS = ("slli", "slli", "slli", "srli", "srai", "slliw", "srliw", "sraiw", "slli.uw")
+PIECES = ("lui", "auipc", "addi", "addiw", "slli", "add")
+DISTANCES = (0, 1, 2, 3, 8, 16, 24, 29, 30, 31, 32, 33, 48, 56, 63)
+
+
+def preparing_sequence(random: Random) -> list[int]:
+    """Shifts back and forth, sums of what is shifted, constants in pieces, and now and then something that looks."""
+    rows = {row.name: row for row in ROWS}
+    words = []
+    distance = 32
+    for index in range(LENGTH):
+        kind = random.random()
+        name = random.choice(SHIFTS if kind < 0.4 else PIECES if kind < 0.7 else ("add",) if kind < 0.85
+                             else ("sd", "beq", "xor", "sub", "lw", "div"))
+        chosen = {operand: random.choice(INTEGER) for operand in register_fields(rows[name])}
+        if name in SHIFTS and name != "slli.uw":
+            distance = distance if random.random() < 0.5 else random.choice(DISTANCES)
+            words.append(encode(name, imm=distance % 32 if name.endswith("w") else distance, **chosen))
+        elif name == "beq":
+            words.append(encode(name, imm=4 * (LENGTH - index), **chosen))
+        elif name in ("sd", "lw"):
+            words.append(encode(name, imm=8 * random.randrange(8), **chosen | {"rs1": POINTER}))
+        else:
+            words.append(word_of(rows[name], random, **chosen))
+    return words
+
+
+def test_preparing_sequences():
+    random = Random(3)
+    check_sequences([[*preparing_sequence(random), STAY] for _ in range(20 * SEQUENCES)], random)
 
 
 # --- Accesses beside each other --------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ SWITCHES = {
     "registers": "guest registers in host registers", "page_entries": "a cached page for each base register",
     "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",
     "floats": "compiled floating point", "words": "sign extensions only where somebody looks",
+    "combining": "instructions in a row done by one",
 }
 PROGRAMS = ("sort", "strings", "recursion", "copy", "bytecode_calls", "nbody")
 

@@ -3,6 +3,7 @@
 from libc.stdint cimport int8_t, int32_t, intptr_t, uint8_t, uint32_t, uint64_t
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport Block, Uop
+from vm_native.jit.combining cimport Combined
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, FloatConstants, Jit, Trace
 from vm_native.jit.x86_64.assembler cimport (
     ADD, AND_CONSTANT, IF_NOT_EQUAL, MOV, MOV_TO, MOVSX8, MOVSX16, MOVSXD, NO_INDEX, NO_SOURCE, R15, RAX, RBP, RCX,
@@ -28,6 +29,7 @@ cdef enum:
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
     MAX_TURN_EDGES = 6      # longer loops do not wait for their counters
     NO_TURN = -1
+    MAX_DEFERRED = 8
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_FALLBACK           # let the interpreter's function do this uop
@@ -116,7 +118,7 @@ cdef struct Compilation:
     bint by_turns           # edges of this loop are counted by its turns, see edges.pyx
     int turn_edge_count
     int32_t turn_edges[MAX_TURN_EDGES]  # their places in the map: the first leads back to the head
-    uint8_t* turn           # where the next turn begins
+    uint8_t* next_turn      # where it begins
     Cold* last_turn         # where that leads if the budget does not last
     uint8_t* settle_turns[MAX_TURN_EDGES]   # by `passed`: routines, see edges.pyx
     uint8_t* resume_turn[MAX_TURN_EDGES]
@@ -125,8 +127,11 @@ cdef struct Compilation:
     uint64_t* edge_entry    # where the trace says where it is entered by jumps whose edge it shall count
     uint8_t* counted        # behind the head's probe, for jumps that have counted their edge
     uint8_t* spent          # where the trace is left for want of budget
+    uint8_t* unpaid         # the same for who has paid nothing for it
     uint8_t* loop           # the head, for jumps from inside the trace
     Words words             # at the uop at hand
+    int deferred_count
+    Combined deferred[MAX_DEFERRED]     # uops whose results nobody has needed yet
     uint8_t* fallback       # to be called for emit_fallback
     int rounding            # the guest's name of the mode that the host rounds in for a uop, or AS_THE_GUEST
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
@@ -205,6 +210,10 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.edges = t.edges
     cold.rounded = t.rounding != AS_THE_GUEST
     return cold
+
+cdef inline bint may_go_back(Compilation* t) noexcept nogil:
+    """Whether the trace may go on at its head without leaving."""
+    return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
 
 cdef inline bint has_room(Compilation* t) noexcept nogil:
     return t.e.at < t.limit and t.cold_count < MAX_COLD - MAX_COLD_OF_UOP

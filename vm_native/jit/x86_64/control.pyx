@@ -11,8 +11,8 @@ from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
     COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind,
-    Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot, new_cold,
-    op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
+    Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot, may_go_back,
+    new_cold, op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -85,7 +85,6 @@ cdef void emit_fallback(Compilation* t, Uop* uop, int refund, const Edges* edges
     emit_pointer(t, RAX, uop)
     load_constant(&t.e, RDX, refund)
     call(&t.e, t.fallback)
-    resume_turn(t, edges)
 
 
 cdef void emit_fallback_at_hand(Compilation* t, Uop* uop) noexcept nogil:
@@ -111,11 +110,6 @@ cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     op_constant(&t.e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
     swap_in(t)
     ret(&t.e)
-
-
-cdef inline bint may_go_back(Compilation* t) noexcept nogil:
-    """Whether the trace may go on at its head without leaving."""
-    return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
 
 
 cdef inline bint ends_turn(Compilation* t) noexcept nogil:
@@ -145,7 +139,7 @@ cdef void exit_to(Compilation* t, uint8_t* displacement, uint64_t pc) noexcept n
         if goes_back(t, pc) and not t.words.narrow:
             if ends_turn(t):
                 end_turn(t)
-            patch(displacement, t.e.executable, t.turn if ends_turn(t) else t.loop)
+            patch(displacement, t.e.executable, t.next_turn if ends_turn(t) else t.loop)
             return
         kind = COLD_LOOP
     cold = new_cold(t, kind, NULL)
@@ -340,6 +334,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         if cold.alignment == NATURAL:
             patch(unaligned, t.e.executable, here(&t.e))
     emit_fallback(t, uop, cold.refund, &cold.edges)
+    resume_turn(t, &cold.edges)
     jump(&t.e, cold.done)
 
 
@@ -349,7 +344,6 @@ cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     if cold.rounded:
         restore_rounding(t)
     emit_fallback(t, cold.uop, cold.refund, &cold.edges)
-    settle_turns(t, &cold.edges)
     swap_out(t)
     op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
@@ -451,13 +445,13 @@ cdef void emit_last_turn(Compilation* t, Cold* cold) noexcept nogil:
     settle_turns(t, &cold.edges)
     store_transfer(t, &cold.transfer)
     store_edge_place(t, cold.edges.place)
-    op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps)
-    jump(&t.e, t.spent)
+    jump(&t.e, t.unpaid)
 
 
 cdef void emit_budget_exit(Compilation* t) noexcept nogil:
     t.spent = here(&t.e)
     give_back(t, t.steps)
+    t.unpaid = here(&t.e)
     widen_all(t)
     swap_out(t)
     load_constant(&t.e, RAX, <int64_t>t.trace.head.key.pc)
@@ -474,6 +468,7 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
     elif cold.kind == COLD_FALLBACK:
         store_transfer(t, &cold.transfer)
         emit_fallback(t, cold.uop, cold.refund, &cold.edges)
+        resume_turn(t, &cold.edges)
         jump(&t.e, cold.done)
     elif cold.kind == COLD_UNBOXED:
         emit_unboxed(t, cold)

@@ -11,13 +11,15 @@ turn is the first.
 from libc.stdint cimport int32_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Block
 from vm_native.ir.uop cimport UOP_JAL, is_branch
+from vm_native.jit.state cimport TAKEN
 from vm_native.jit.x86_64.assembler cimport (
     ADD8_TO, ADD_CONSTANT, IF_EQUAL, IF_LESS, IMUL, INC8, MOV, MOV_TO, NO_INDEX, RAX, RBP, RCX, RDX, SHR, SUB,
     SUB_CONSTANT, W32, W64, XOR_CONSTANT, call, here, jump, jump_if, load_constant, op, op_absolute, op_constant,
     op_memory, patch, ret, shift_constant, store_constant,
 )
 from vm_native.jit.x86_64.compilation cimport (
-    BUDGET, COLD_TURN, MAX_TURN_EDGES, NO_TURN, UNKNOWN, Compilation, Edges, cold_jump, new_cold, offset_of,
+    BUDGET, COLD_TURN, MAX_TURN_EDGES, NO_TURN, UNKNOWN, Compilation, Edges, cold_jump, may_go_back,
+    new_cold, offset_of,
 )
 from vm_native.machine cimport Cpu
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
@@ -100,18 +102,18 @@ cdef bint can_count_by_turns(Compilation* t, Block** parts, int count) noexcept 
     cdef Block* last = parts[count - 1]
     cdef int ending = last.info[last.uop_count - 1].opcode
     return (
-        t.edge_map != NULL and count <= MAX_TURN_EDGES and not parts[0].in_middle
-        and (is_branch(ending) or ending == UOP_JAL)
+        t.edge_map != NULL and count <= MAX_TURN_EDGES and may_go_back(t) and not parts[0].in_middle
+        and (is_branch(ending) or ending == UOP_JAL and last.exits[TAKEN].pc == parts[0].key.pc)
     )
 
 
 cdef void begin_turns(Compilation* t) noexcept nogil:
     """The first begins here, and has been paid for, as the next ones will be where they begin."""
-    cdef int32_t first = offset_of(&(<Cpu*>NULL).first_turn)
+    cdef int32_t first = offset_of(&(<Cpu*>NULL).first_turn_budget)
     cdef uint8_t* paid
     op_memory(&t.e, MOV_TO, W32, BUDGET, RBP, NO_INDEX, first)
     paid = jump(&t.e, NULL)
-    t.turn = here(&t.e)
+    t.next_turn = here(&t.e)
     op_constant(&t.e, SUB_CONSTANT, W64, BUDGET, t.steps)
     t.last_turn = new_cold(t, COLD_TURN, NULL)
     cold_jump(t.last_turn, jump_if(&t.e, IF_LESS, NULL))
@@ -154,7 +156,7 @@ cdef void divide_by_steps(Compilation* t) noexcept nogil:
 cdef void count_turns(Compilation* t, int passed) noexcept nogil:
     """Count the edges of all turns, and of this one those that are passed."""
     cdef uint8_t* in_first
-    op_memory(&t.e, MOV, W32, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).first_turn))
+    op_memory(&t.e, MOV, W32, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).first_turn_budget))
     op(&t.e, SUB, W32, RAX, BUDGET)
     load_map(t)
     in_first = jump_if(&t.e, IF_EQUAL, NULL)
@@ -162,7 +164,8 @@ cdef void count_turns(Compilation* t, int passed) noexcept nogil:
     add_to_counters(t, 0, 1)
     add_to_counters(t, 1 + passed, t.turn_edge_count)
     patch(in_first, t.e.executable, here(&t.e))
-    op_constant(&t.e, ADD_CONSTANT, W32, RAX, 1)
+    if passed:
+        op_constant(&t.e, ADD_CONSTANT, W32, RAX, 1)
     add_to_counters(t, 1, 1 + passed)
 
 
@@ -172,14 +175,14 @@ cdef void emit_resuming(Compilation* t, int passed) noexcept nogil:
     load_map(t)
     load_constant(&t.e, RAX, -1)
     add_to_counters(t, 1, 1 + passed)
-    op_memory(&t.e, MOV_TO, W32, BUDGET, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).first_turn))
+    op_memory(&t.e, MOV_TO, W32, BUDGET, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).first_turn_budget))
     ret(&t.e)
 
 
 cdef void emit_turn_routines(Compilation* t) noexcept nogil:
     """When all parts have been emitted, for `settle_turns` and `resume_turn` out of line."""
     cdef int passed
-    for passed in range(t.turn_edge_count if t.by_turns else 0):
+    for passed in range(t.turn_edge_count):
         t.settle_turns[passed] = here(&t.e)
         count_turns(t, passed)
         ret(&t.e)

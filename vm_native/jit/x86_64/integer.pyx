@@ -218,16 +218,19 @@ cdef void shift_and_add(Compilation* t, Uop* uop, int shift, Width width) noexce
 
 cdef void shift_word(Compilation* t, Uop* uop, int operation, Width width) noexcept nogil:
     """All 64 bits of rs1's lower half, shifted."""
-    op_slot(t, MOV, W32, RAX, uop.rs1)
-    shift_constant(&t.e, operation, W64, RAX, uop.imm)
-    define(t, uop.rd, RAX)
+    cdef int target = target_of(t, uop.rd, RAX)
+    op_slot(t, MOV, W32, target, uop.rs1)
+    if uop.imm:
+        shift_constant(&t.e, operation, W64, target, uop.imm)
+    define(t, uop.rd, target)
 
 
 cdef void from_one(Compilation* t, Uop* uop, int opcode, Width width) noexcept nogil:
-    """rd = OP rs1; a 32-bit form clears the upper half."""
+    """rd = OP rs1; a 32-bit form clears the upper half. All of these give words."""
     cdef int target = target_of(t, uop.rd, RAX)
     op_slot(t, opcode, width, target, uop.rs1)
     define(t, uop.rd, target)
+    know_word(t, uop.rd)
 
 
 cdef inline void multiply(Compilation* t, Uop* uop, int operation) noexcept nogil:
@@ -472,6 +475,12 @@ R(UOP_BCLRI,     change_constant_bit,  BTR_CONSTANT)
 R(UOP_BINVI,     change_constant_bit,  BTC_CONSTANT)
 R(UOP_BSETI,     change_constant_bit,  BTS_CONSTANT)
 R(UOP_BEXTI,     extract_constant_bit, SHR)
+
+
+cdef bint only_computes(int opcode) noexcept nogil:
+    """Whether this is one of these uops and stands in line as a whole: all but divisions do."""
+    cdef Emit emit = rules[opcode].emit
+    return emit != NULL and emit != quotient and emit != remainder
 
 
 cdef bint emit_integer(Compilation* t, Uop* uop, int opcode) noexcept nogil:

@@ -12,6 +12,7 @@ from vm_native.jit.x86_64.control cimport (
     emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback_at_hand, emit_fallback_thunk,
 )
 from vm_native.jit.x86_64.crypto cimport emit_crypto
+from vm_native.jit.x86_64.deferred cimport emit_or_defer
 from vm_native.jit.x86_64.edges cimport can_count_by_turns
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
@@ -108,7 +109,9 @@ cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
         if t.jit.marking:
             mark(t, part.key.pc + part.info[at].pc_offset)
         end_rounding(t, &part.uops[at], part.info[at].opcode)
-        end = at + emit_group(t, part, at)
+        end = at + emit_or_defer(t, part, at)
+        if end == at:
+            end = at + emit_group(t, part, at)
         if end == at:
             emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
             end = at + 1
@@ -165,7 +168,7 @@ cdef uint8_t* emit_trace(
     t.rounding = AS_THE_GUEST
     t.edge_map, t.edge_recorder, t.blocks = cpu.edge_map, cpu.edge_recorder, cpu.block_log != NULL
     t.sink_counts = cpu.machine.probes.instruments & INSTRUMENT_ACCESSES != 0
-    t.steps = 0
+    t.steps = t.deferred_count = 0
     t.words = Words(0, 0)
     memset(t.boxed, 0, sizeof(t.boxed))
     for i in range(BASE_REGISTERS):
