@@ -71,7 +71,7 @@ cdef bint extend(Combined* c, int bits, bint is_signed) noexcept nogil:
     if bits == 16:
         return become(c, UOP_ZEXT_H, 0)
     if bits < 32:
-        return become(c, UOP_ANDI, (1 << bits) - 1)
+        return become(c, UOP_ANDI, 0x7FFFFFFF >> 31 - bits)
     return bits == 32 and become(c, UOP_SLLI_UW, 0)
 
 

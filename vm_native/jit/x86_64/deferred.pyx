@@ -2,7 +2,9 @@
 has needed when its register is written again is not done at all.
 
 A deferred uop reads what its operand's register holds. So it is emitted before that is written, which happens when the
-uop that does it is emitted. Whatever may trap, leave the trace or let others look at registers finds nothing deferred.
+uop that does it is emitted. None waits for another in a circle: what one reads, no other deferred one is to write, but
+for the one that it took the place of, which reads the same. Whatever may trap, leave the trace or let others look at
+registers finds nothing deferred.
 """
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.jit.combining cimport Combined, is_constant, may_take, take
@@ -72,7 +74,7 @@ cdef bint combine(Compilation* t, Combined* due, int operand, int other, const U
 
 
 cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
-    """Whether the uop in this cell does nothing but compute; else nothing is deferred any more."""
+    """Whether the uop in this cell has been emitted or deferred; else nothing is deferred any more."""
     cdef Combined due
     cdef Uop* uop = &part.uops[at]
     cdef int opcode = part.info[at].opcode

@@ -478,7 +478,9 @@ R(UOP_BEXTI,     extract_constant_bit, SHR)
 
 
 cdef bint only_computes(int opcode) noexcept nogil:
-    """Whether this is one of these uops and stands in line as a whole: all but divisions do."""
+    """Whether this is one of these uops, and its function asks for no more than the uop itself: it may be one that
+    stands in no block, so that it can have nothing out of line, as divisions have.
+    """
     cdef Emit emit = rules[opcode].emit
     return emit != NULL and emit != quotient and emit != remainder
 
