@@ -10,4 +10,5 @@ cdef inline bint is_constant(const Combined* c) noexcept nogil:
     return c.opcode == UOP_LI or c.opcode == UOP_WIDE
 
 cdef bint take(Combined* c, const Uop* second, int opcode) noexcept nogil
+cdef bint turn(Combined* c, const Combined* second, const Uop* sum) noexcept nogil
 cdef bint may_take(const Combined* c) noexcept nogil

@@ -1,15 +1,15 @@
-"""Two uops as one, if the first only prepares a register for the second: what compilers write where the processor may
-lack an instruction, or has none.
+"""Two uops or three as one, if the others only prepare registers for the last: what compilers write where the processor
+may lack an instruction, or has none.
 
-Zero and sign extensions are two shifts without Zbb and Zba, an element's address is a shift and an addition, a constant
-is put together of pieces.
+Zero and sign extensions are two shifts without Zbb and Zba, a rotation is two and a sum, an element's address is a
+shift and an addition, a constant is put together of pieces.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport (
-    UOP_ADD, UOP_ADD_UW, UOP_ADDI, UOP_ADDIW, UOP_ANDI, UOP_LI, UOP_SEXT_B, UOP_SEXT_H, UOP_SH1ADD, UOP_SH1ADD_UW,
-    UOP_SH2ADD, UOP_SH2ADD_UW, UOP_SH3ADD, UOP_SH3ADD_UW, UOP_SLLI, UOP_SLLI_UW, UOP_SLLIW, UOP_SRAI, UOP_SRAIW,
-    UOP_SRLI, UOP_SRLIW, UOP_WIDE, UOP_ZEXT_H,
+    UOP_ADD, UOP_ADD_UW, UOP_ADDI, UOP_ADDIW, UOP_ANDI, UOP_LI, UOP_RORI, UOP_RORIW, UOP_SEXT_B, UOP_SEXT_H,
+    UOP_SH1ADD, UOP_SH1ADD_UW, UOP_SH2ADD, UOP_SH2ADD_UW, UOP_SH3ADD, UOP_SH3ADD_UW, UOP_SLLI, UOP_SLLI_UW, UOP_SLLIW,
+    UOP_SRAI, UOP_SRAIW, UOP_SRLI, UOP_SRLIW, UOP_WIDE, UOP_ZEXT_H,
 )
 
 # Sums with something that is shifted by 0 to 3, all of it and its lower half alone.
@@ -92,6 +92,20 @@ cdef bint shift_word_back(Combined* c, int right, bint is_signed) noexcept nogil
     return c.uops[0].imm == right and right > 0 and extend(c, 32 - right, is_signed)
 
 
+cdef bint turn(Combined* c, const Combined* second, const Uop* sum) noexcept nogil:
+    """Let it do what puts together the two parts of a register that these have shifted apart: it rotates that."""
+    cdef int word = c.opcode == UOP_SLLIW or c.opcode == UOP_SRLIW
+    cdef bint is_left = c.opcode == UOP_SLLI or c.opcode == UOP_SLLIW
+    cdef int other = (UOP_SRLIW if is_left else UOP_SLLIW) if word else UOP_SRLI if is_left else UOP_SLLI
+    cdef int bits = 32 if word else 64
+    if not (is_left or c.opcode == UOP_SRLI or c.opcode == UOP_SRLIW) or second.opcode != other:
+        return False
+    if c.uops[0].rs1 != second.uops[0].rs1 or c.uops[0].imm + second.uops[0].imm != bits:
+        return False
+    c.uops[0].rd = sum.rd
+    return become(c, UOP_RORIW if word else UOP_RORI, second.uops[0].imm if is_left else c.uops[0].imm)
+
+
 cdef bint add_shifted(Combined* c, const Uop* second, const int* sums) noexcept nogil:
     """To another register."""
     if c.uops[0].imm > 3:
@@ -134,7 +148,7 @@ cdef bint take(Combined* c, const Uop* second, int opcode) noexcept nogil:
 
 cdef bint may_take(const Combined* c) noexcept nogil:
     """Whether there are uops that it can do with its own."""
-    cdef int imm = c.uops[0].imm
-    if c.opcode == UOP_SLLI:
-        return imm <= 3 or imm >= 32
-    return is_constant(c) or c.opcode == UOP_SLLIW or c.opcode == UOP_SLLI_UW and imm <= 3
+    return (
+        is_constant(c) or c.opcode == UOP_SLLI or c.opcode == UOP_SLLIW or c.opcode == UOP_SRLI or c.opcode == UOP_SRLIW
+        or c.opcode == UOP_SLLI_UW and c.uops[0].imm <= 3
+    )

@@ -179,25 +179,44 @@ DISTANCES = (0, 1, 2, 3, 8, 16, 24, 29, 30, 31, 32, 33, 48, 56, 63)
 
 
 def preparing_sequence(random: Random) -> list[int]:
-    """Shifts back and forth, sums of what is shifted, constants in pieces, and now and then something that looks."""
+    """Shifts back and forth, sums of what is shifted, constants in pieces, rotations, and now and then something that
+    looks.
+    """
     rows = {row.name: row for row in ROWS}
     words = []
     distance, registers = 32, random.choice((INTEGER, SEVERAL))
-    for index in range(LENGTH):
+    while len(words) < LENGTH:
         kind = random.random()
         name = random.choice(SHIFTS if kind < 0.4 else PIECES if kind < 0.7 else ("add",) if kind < 0.85
                              else ("sd", "beq", "xor", "sub", "lw", "div", "mop.r.0", "mop.rr.0"))
         chosen = {operand: random.choice(registers) for operand in register_fields(rows[name])}
-        if name in SHIFTS and name != "slli.uw":
+        if random.random() < 0.15:
+            words += rotation(random, registers)
+        elif name in SHIFTS and name != "slli.uw":
             distance = distance if random.random() < 0.5 else random.choice(DISTANCES)
             words.append(encode(name, imm=distance % 32 if name.endswith("w") else distance, **chosen))
         elif name == "beq":
-            words.append(encode(name, imm=4 * (LENGTH - index), **chosen))
+            words.append(encode(name, imm=4 * (LENGTH - len(words)), **chosen))
         elif name in ("sd", "lw"):
             words.append(encode(name, imm=8 * random.randrange(8), **chosen | {"rs1": POINTER}))
         else:
             words.append(word_of(rows[name], random, **chosen))
-    return words
+    return words[:LENGTH]
+
+
+def rotation(random: Random, registers: tuple[int, ...]) -> list[int]:
+    """By two shifts and a sum. Some are none by a hair: by their distances, or since the register is another then."""
+    source, left, right, rd, other = (random.choice(registers) for _ in range(5))
+    suffix, bits = random.choice((("w", 32), ("", 64)))
+    distance = random.randrange(1, bits)
+    rest = bits - distance if random.random() < 0.8 else random.randrange(1, bits)
+    parts = [encode("slli" + suffix, rd=left, rs1=source, imm=distance),
+             encode("srli" + suffix, rd=right, rs1=source if random.random() < 0.8 else other, imm=rest)]
+    random.shuffle(parts)
+    between = [encode("slli", rd=source, rs1=other, imm=1)] if random.random() < 0.3 else []
+    behind = [encode("slli", rd=source, rs1=other, imm=1)] if random.random() < 0.3 else []
+    together = encode(random.choice(("or", "xor", "add")), rd=rd, rs1=left, rs2=right)
+    return [parts[0], *between, parts[1], *behind, together]
 
 
 def test_preparing_sequences():

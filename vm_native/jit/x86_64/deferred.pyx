@@ -7,7 +7,8 @@ for the one that it took the place of, which reads the same. Whatever may trap, 
 registers finds nothing deferred.
 """
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
-from vm_native.jit.combining cimport Combined, is_constant, may_take, take
+from vm_native.ir.uop cimport UOP_ADD, UOP_OR, UOP_XOR
+from vm_native.jit.combining cimport Combined, is_constant, may_take, take, turn
 from vm_native.jit.x86_64.compilation cimport MAX_DEFERRED, Compilation
 from vm_native.jit.x86_64.integer cimport emit_integer, only_computes
 
@@ -73,6 +74,23 @@ cdef bint combine(Compilation* t, Combined* due, int operand, int other, const U
     return (writer < 0 or writer == place or is_constant(due)) and take(due, uop, opcode)
 
 
+cdef bint combine_both(Compilation* t, Combined* due, const Uop* uop, int opcode) noexcept nogil:
+    """The same of a uop that puts together what two of them leave, in bits that the other has cleared."""
+    cdef int place = place_of(t, uop.rs1), second = place_of(t, uop.rs2), writer
+    if place < 0 or second < 0 or opcode not in (UOP_OR, UOP_XOR, UOP_ADD):
+        return False
+    due[0] = t.deferred[place]
+    writer = place_of(t, due.uops[0].rs1)
+    return (writer < 0 or writer == place or writer == second) and turn(due, &t.deferred[second], uop)
+
+
+cdef bint combined(Compilation* t, Combined* due, const Uop* uop, int opcode) noexcept nogil:
+    return (
+        combine(t, due, uop.rs1, uop.rs2, uop, opcode) or combine(t, due, uop.rs2, uop.rs1, uop, opcode)
+        or combine_both(t, due, uop, opcode)
+    )
+
+
 cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
     """Whether the uop in this cell has been emitted or deferred; else nothing is deferred any more."""
     cdef Combined due
@@ -81,7 +99,7 @@ cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
     if not t.jit.switches.combining or not only_computes(opcode):
         emit_all_deferred(t)
         return False
-    if not combine(t, &due, uop.rs1, uop.rs2, uop, opcode) and not combine(t, &due, uop.rs2, uop.rs1, uop, opcode):
+    if not combined(t, &due, uop, opcode):
         emit_deferred(t, uop.rs1)
         emit_deferred(t, uop.rs2)
         due.opcode, due.uops[0] = opcode, uop[0]
