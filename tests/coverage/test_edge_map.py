@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 import vm
+from tests.stepping import HANDLER, with_handler
 from vm.devices import Device
 from vm.stop import StopReason
 
@@ -15,8 +16,7 @@ dispatched = pytest.mark.usefixtures("dispatch")
 # Loops of one block and of several: nested, gone on with and left in the middle, that trap, and that ask a device.
 PORT = 0x4000_0000
 LOOPS = f"""
-    la   t0, handler
-    csrw mtvec, t0
+    la   sp, stack
     li   s0, {PORT}
     li   s1, 600
     li   s3, 4
@@ -59,18 +59,16 @@ behind_poll:
 trap:
     ecall
     j    behind
-    .balign 4
-handler:
-    csrr t0, mepc
-    addi t0, t0, 4
-    csrw mepc, t0
-    mret
 finished:
     wfi
+{HANDLER}
     .balign 4096
 elsewhere:
     xori s3, s3, 1
     j    left
+    .balign 4096
+    .zero 4096
+stack:
 """
 MAP_32BIT, MAP_NORESERVE = 0x40, 0x4000
 
@@ -145,7 +143,7 @@ def test_loops_are_counted_on_both_engines(guest, distance, piece, monkeypatch):
     outcomes = []
     for engine in ("interpreter", "jit"):
         port = Port()
-        g = guest(f"la sp, stack\n{LOOPS}\n.balign 4096\n.zero 4096\nstack:", engine=engine, devices=[(port, PORT)])
+        g = with_handler(guest(LOOPS, engine=engine, devices=[(port, PORT)]))
         with g.machine.edge_map() as edges:
             port.look = lambda: zlib.crc32(edges.array)
             while g.run(piece).reason is StopReason.BUDGET:
