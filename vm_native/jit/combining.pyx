@@ -92,18 +92,18 @@ cdef bint shift_word_back(Combined* c, int right, bint is_signed) noexcept nogil
     return c.uops[0].imm == right and right > 0 and extend(c, 32 - right, is_signed)
 
 
-cdef bint turn(Combined* c, const Combined* second, const Uop* sum) noexcept nogil:
-    """Let it do what puts together the two parts of a register that these have shifted apart: it rotates that."""
-    cdef int word = c.opcode == UOP_SLLIW or c.opcode == UOP_SRLIW
+cdef bint rotate(Combined* c, const Combined* second, const Uop* sum) noexcept nogil:
+    """Let it do what puts together the two parts of a register that these have shifted apart."""
     cdef bint is_left = c.opcode == UOP_SLLI or c.opcode == UOP_SLLIW
-    cdef int other = (UOP_SRLIW if is_left else UOP_SLLIW) if word else UOP_SRLI if is_left else UOP_SLLI
-    cdef int bits = 32 if word else 64
-    if not (is_left or c.opcode == UOP_SRLI or c.opcode == UOP_SRLIW) or second.opcode != other:
+    cdef const Combined* left = c if is_left else second
+    cdef const Combined* right = second if is_left else c
+    cdef bint whole = left.opcode == UOP_SLLI and right.opcode == UOP_SRLI
+    if not whole and not (left.opcode == UOP_SLLIW and right.opcode == UOP_SRLIW):
         return False
-    if c.uops[0].rs1 != second.uops[0].rs1 or c.uops[0].imm + second.uops[0].imm != bits:
+    if left.uops[0].rs1 != right.uops[0].rs1 or left.uops[0].imm + right.uops[0].imm != (64 if whole else 32):
         return False
     c.uops[0].rd = sum.rd
-    return become(c, UOP_RORIW if word else UOP_RORI, second.uops[0].imm if is_left else c.uops[0].imm)
+    return become(c, UOP_RORI if whole else UOP_RORIW, right.uops[0].imm)
 
 
 cdef bint add_shifted(Combined* c, const Uop* second, const int* sums) noexcept nogil:

@@ -355,10 +355,15 @@ cdef void give_back(Compilation* t, int steps) noexcept nogil:
         op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, steps)
 
 
-cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
-    """Let memory say what whoever comes next asks for."""
+cdef void store_block_end(Compilation* t, const Cold* cold) noexcept nogil:
+    """Let memory say which basic block has ended."""
     store_transfer(t, &cold.transfer)
     store_edge_place(t, cold.edges.place)
+
+
+cdef void settle(Compilation* t, const Cold* cold) noexcept nogil:
+    """Let memory say what whoever comes next asks for."""
+    store_block_end(t, cold)
     give_back(t, cold.refund)
 
 
@@ -434,17 +439,15 @@ cdef void emit_loop(Compilation* t, Cold* cold) noexcept nogil:
     count_edge(t, t.trace.head.key.pc, cold.edges.place)
     go_on_counted(t)
     patch(short_of, t.e.executable, here(&t.e))
-    store_transfer(t, &cold.transfer)
-    store_edge_place(t, cold.edges.place)
+    store_block_end(t, cold)
     jump(&t.e, t.spent)
 
 
 cdef void emit_last_turn(Compilation* t, Cold* cold) noexcept nogil:
     """The turn has been paid for, and is none: the edges are those at the end of the one before."""
     give_back(t, t.steps)
-    settle_turns(t, &cold.edges)
-    store_transfer(t, &cold.transfer)
-    store_edge_place(t, cold.edges.place)
+    leave_turn(t, &cold.edges)
+    store_block_end(t, cold)
     jump(&t.e, t.unpaid)
 
 

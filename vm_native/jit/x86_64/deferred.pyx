@@ -8,7 +8,7 @@ registers finds nothing deferred.
 """
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.ir.uop cimport UOP_ADD, UOP_OR, UOP_XOR
-from vm_native.jit.combining cimport Combined, is_constant, may_take, take, turn
+from vm_native.jit.combining cimport Combined, is_constant, may_take, rotate, take
 from vm_native.jit.x86_64.compilation cimport MAX_DEFERRED, Compilation
 from vm_native.jit.x86_64.integer cimport emit_integer, only_computes
 
@@ -81,7 +81,7 @@ cdef bint combine_both(Compilation* t, Combined* due, const Uop* uop, int opcode
         return False
     due[0] = t.deferred[place]
     writer = place_of(t, due.uops[0].rs1)
-    return (writer < 0 or writer == place or writer == second) and turn(due, &t.deferred[second], uop)
+    return (writer < 0 or writer == place or writer == second) and rotate(due, &t.deferred[second], uop)
 
 
 cdef bint combined(Compilation* t, Combined* due, const Uop* uop, int opcode) noexcept nogil:
