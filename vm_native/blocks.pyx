@@ -225,7 +225,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         free(block)
         return NULL
     block.cached = True
-    block.beside_code = block.in_middle = block.guarded = False
+    block.beside_code = block.outside_window = block.in_middle = block.guarded = False
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)
@@ -395,16 +395,26 @@ cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, ui
             kill_overlapping(machine, page, physical, size)
 
 
-cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
-    """A store of this block went to a page that holds code: when compiled, it shall look where in the page."""
-    if block.beside_code:
+cdef void note(Machine* machine, Block* block, bint* fact) noexcept nogil:
+    """Something to be minded when the block is compiled: what has been compiled of it ends."""
+    if fact[0]:
         return
     if block.shared_page != NULL:
         decline_block(machine, block)   # it is translated anew, and that one can be told
     else:
-        block.beside_code = True
+        fact[0] = True
         if machine.compiler != NULL:
             machine.compiler.discard(machine.compiler, block)
+
+
+cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
+    """A store of this block went to a page that holds code: when compiled, it shall look where in the page."""
+    note(machine, block, &block.beside_code)
+
+
+cdef void note_outside_window(Machine* machine, Block* block) noexcept nogil:
+    """An access of this block is in no window: when compiled, those that it makes shall ask about pages."""
+    note(machine, block, &block.outside_window)
 
 
 cdef void free_dead(Machine* machine) noexcept nogil:

@@ -1,6 +1,6 @@
 # The machine as the core sees it: its harts, what they share, and the tables by which the run loop reaches a front end
 # and a compiler. A function here or in machine.pyx is the only way in which one hart has an effect on another.
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 from posix.types cimport pid_t
 from vm_native.clock cimport Timeline
@@ -9,7 +9,7 @@ from vm_native.ir.block cimport Block, BlockExit, Uop, UopInfo, block_of, info_o
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
-from vm_native.memory.tlb cimport MODE_BANKS, PageEntry, StoreRange, TlbEntry, clear_page_entry
+from vm_native.memory.tlb cimport MODE_BANKS, LoadWindow, PageEntry, StoreRange, StoreWindow, TlbEntry, clear_page_entry
 
 cdef extern from *:
     """
@@ -84,6 +84,10 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     StoreRange store_ranges[MODE_BANKS * PAGE_ENTRIES]   # numbered as page entries
     uint32_t store_range_fills  # how many of `filled_store_ranges` count; all of them: any StoreRange may be valid
     StoreRange* filled_store_ranges[REMEMBERED_ENTRIES]
+    LoadWindow load_windows[MODE_BANKS]
+    StoreWindow store_windows[MODE_BANKS * BASE_REGISTERS]
+    bint has_store_windows  # there is one that is not empty
+    intptr_t window_addend  # as in a TlbEntry, for all of them, also while they are closed
     uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
     uint64_t trap_cause     # of the trap that is about to be taken
     uint64_t trap_value
@@ -399,6 +403,9 @@ cdef struct FrontEnd:
     uint32_t nan_single             # what an operation gives for NaN
     uint64_t nan_double
     int (*data_bank)(uint64_t mode) noexcept nogil
+    uint64_t window_start           # where LoadWindows begin
+    # Opens that of the mode at hand if there is no paging. Where there is, a load may do that.
+    void (*open_window)(Cpu* cpu) noexcept nogil
     uint64_t (*address_space)(Cpu* cpu) noexcept nogil  # the number of the one that is translated by now
     bint (*uses_float)(uint64_t mode) noexcept nogil
 
@@ -432,6 +439,9 @@ cdef inline void forget_store_ranges(Cpu* cpu) noexcept nogil:
     else:
         memset(cpu.store_ranges, 0, sizeof(cpu.store_ranges))
     cpu.store_range_fills = 0
+    if cpu.has_store_windows:
+        memset(cpu.store_windows, 0, sizeof(cpu.store_windows))
+        cpu.has_store_windows = False
 
 cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
     # To be called whenever a translation may have ended.
@@ -444,6 +454,15 @@ cdef inline void forget_page_entries(Cpu* cpu) noexcept nogil:
             clear_page_entry(&cpu.page_entries[i])
     cpu.page_entry_fills = 0
     forget_store_ranges(cpu)
+
+cdef inline void close_load_windows(Cpu* cpu, int first) noexcept nogil:
+    # From this bank on: not all that they show may be loaded as it stands any more. Compiled code counts on them from
+    # one access to others, so it must not go on behind what has called this: a CSR, a fence and whatever Python changes
+    # of a hart end the block, and watches are set between two runs of it.
+    cdef int bank
+    for bank in range(first, MODE_BANKS):
+        if cpu.load_windows[bank].places[0]:
+            memset(&cpu.load_windows[bank], 0, sizeof(LoadWindow))
 
 cdef inline void ask_to_stop(Cpu* cpu, StopCode why) noexcept nogil:
     # Also from another thread. Unless the hart has a reason already: that is not to be lost.

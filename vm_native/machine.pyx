@@ -132,6 +132,7 @@ cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) n
                 if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
                     entry.read_tag = INVALID_TAG
         forget_page_entries(cpu)
+        close_load_windows(cpu, 0)
 
 
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil:

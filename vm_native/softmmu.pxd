@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu
-from vm_native.memory.tlb cimport StoreRange, TlbEntry, tlb_entry
+from vm_native.memory.tlb cimport StoreRange, StoreWindow, TlbEntry, tlb_entry
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
     SIZE_MASK = 0x0F
@@ -34,4 +34,5 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
 cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil
+cdef void fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil

@@ -22,7 +22,7 @@ from vm_native.memory.ram cimport (
     HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
 )
 from vm_native.memory.tlb cimport (
-    BESIDE_CODE, OF_DEVICE, READ, WRITE, StoreRange, TlbEntry, device_address, hits,
+    BESIDE_CODE, OF_DEVICE, READ, STORE_SPANS, WRITE, StoreRange, StoreWindow, TlbEntry, device_address, hits,
 )
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
@@ -82,6 +82,10 @@ cdef int fault(Cpu* cpu, Uop* uop, int64_t budget, uint64_t cause, uint64_t addr
     cpu.trap_cause = cause
     cpu.trap_value = address
     return trap_at(cpu, uop, budget)
+
+
+cdef enum:
+    PAGES_AROUND = 128      # of a StoreWindow, on either side
 
 
 cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
@@ -171,6 +175,27 @@ cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexc
         cpu.filled_store_ranges[cpu.store_range_fills] = filled
         cpu.store_range_fills += 1
     return True
+
+
+cdef inline bint takes_any_store(const RamRegion* region, uint64_t page) noexcept nogil:
+    return region.dirty[page] and not region.code[page]
+
+
+cdef void fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil:
+    """For compiled code: the page of this address, to which it may store, and those around it that are like it."""
+    cdef const RamRegion* region = ram_at(cpu.machine.map, address, 1)
+    cdef uint64_t first = (address - region.base) >> PAGE_SHIFT, page = first, end = first + 1, size
+    cdef int i
+    if cpu.load_windows[cpu.front_end.data_bank(cpu.key)].places[0]:
+        while first and page - first < PAGES_AROUND and takes_any_store(region, first - 1):
+            first -= 1
+        while end < region.size >> PAGE_SHIFT and end - page < PAGES_AROUND and takes_any_store(region, end):
+            end += 1
+    size = (end - first) << PAGE_SHIFT
+    window.start = region.base + (first << PAGE_SHIFT)
+    for i in range(STORE_SPANS):
+        window.places[i] = size - (1 << i) + 1
+    cpu.has_store_windows = True
 
 
 cdef struct Piece:          # what an operand has on one page

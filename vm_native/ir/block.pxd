@@ -56,6 +56,7 @@ cdef struct Block:
     bint guarded            # there may be a breakpoint before it: only the run loop, which looks, goes to it
     bint in_middle          # a basic block began before it, at least once, for recorders
     bint beside_code        # a store of it went to a page that holds code
+    bint outside_window     # an access of it went elsewhere than to where compiled code has windows
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here
     void* entry             # its code, or NULL

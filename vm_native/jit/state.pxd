@@ -105,6 +105,11 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* exit_unlinked[2]   # jump here with an Exit* in rax
     uint8_t* look_up_exit[2]  # the same by way of the jump cache
     uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
+    uint8_t* fall_out[2]    # the same of an access that is in no window; never comes back
+    # Call with an address in rax, the last offset in a page in ecx that it may have, and for stores a StoreWindow in
+    # rdx. The zero flag says whether the TLB has the page, and it is where a window would have it.
+    uint8_t* probe_load_window
+    uint8_t* probe_store_window[2]
     # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
     # then the addend is in rcx.
     uint8_t* fill_page_entry[2][4]
@@ -123,6 +128,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint allocation         # each trace may choose other ones
     bint page_entries       # a one-page cache for each base register, in front of the TLB
     bint grouping           # accesses through one base register are tested together
+    bint windows            # where addresses are physical, accesses are told by one comparison, many together
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages
     bint superblocks        # traces of more than one block

@@ -10,6 +10,8 @@ cdef enum:
     INVALID_TAG = 0x800     # no probe produces these bits
     BESIDE_CODE = 0x400     # with the page, a write tag: stores that touch no translated byte may be done at once
     OF_DEVICE = 0x200       # with the page, a tag: the access is allowed, but no RAM is there
+    LOAD_SPANS = 13         # that a LoadWindow knows of: powers of two, up to a page
+    STORE_SPANS = 8         # and a StoreWindow: up to 128
 
 cdef enum:                  # kinds of access
     READ = 0
@@ -32,6 +34,14 @@ cdef struct StoreRange:     # untranslated bytes of one page, beside code or not
     uint64_t start          # guest virtual address of the first
     uint64_t places[4]      # at how many addresses from there on a store may begin, by log2 of its size; 0: nowhere
     intptr_t addend         # as in a TlbEntry
+
+cdef struct LoadWindow:     # RAM that compiled code may load from, all of a region, at its physical addresses
+    uint64_t places[LOAD_SPANS]     # at how many addresses from its start on 1 << i bytes begin; all 0: it is closed
+
+cdef struct StoreWindow:    # pages of it, one behind the other, that may be stored to as well
+    uint64_t start          # address of the first
+    uint64_t places[STORE_SPANS]
+    uint64_t missed         # the page of the last store that was in none of them
 
 cdef inline uint64_t write_tag_of(uint64_t page, int code) noexcept nogil:
     # The write tag of a page that may be written and is dirty; `code` is what the code map has of it (PageCode).

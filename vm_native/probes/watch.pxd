@@ -10,6 +10,7 @@ cdef inline bint is_watched(Machine* machine, RamRegion* region, uint64_t physic
         or machine.probes.virtual_watches != 0
     )
 
+cdef bint watches_reads(Machine* machine, const RamRegion* region) noexcept nogil
 cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil
 cdef void look_at_watches(
     Cpu* cpu, int accesses, uint64_t address, uint64_t physical, uint64_t size, uint64_t old

@@ -27,6 +27,17 @@ cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil:
     return False
 
 
+cdef bint watches_reads(Machine* machine, const RamRegion* region) noexcept nogil:
+    """Whether somebody waits for loads from a region."""
+    cdef Watch* watch
+    cdef int i
+    for i in range(machine.probes.watch_count):
+        watch = &machine.probes.watches[i]
+        if not watch.physical or watch.accesses & WATCHED_READS and watch.base - region.base < region.size:
+            return True
+    return machine.probes.virtual_watches != 0
+
+
 cdef void look_at_watches(
     Cpu* cpu, int accesses, uint64_t address, uint64_t physical, uint64_t size, uint64_t old
 ) noexcept nogil:

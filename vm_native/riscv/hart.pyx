@@ -28,11 +28,11 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport digest_pmp, look_up, translate_address
+from vm_native.riscv.mmu cimport WINDOW_START, digest_pmp, look_up, open_unpaged_window, translate_address
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
-    RiscvState, hart_of, riscv_state,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0,
+    Hart, RiscvState, hart_of, riscv_state,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 
@@ -96,6 +96,8 @@ front_end.float_count = 32
 front_end.nan_single = NAN32
 front_end.nan_double = NAN64
 front_end.data_bank = privilege.data_bank_of
+front_end.window_start = WINDOW_START
+front_end.open_window = open_unpaged_window
 front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
 front_end.privilege_bits = MODE_PRIVILEGE

@@ -3,6 +3,10 @@ from libc.stdint cimport uint64_t
 from vm_native.machine cimport Cpu
 from vm_native.riscv.state cimport Hart
 
+cdef enum:
+    WINDOW_START = 0x80000000   # where boards have their RAM
+
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil
 cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) noexcept nogil
+cdef void open_unpaged_window(Cpu* cpu) noexcept nogil
 cdef void digest_pmp(Hart* hart) noexcept nogil

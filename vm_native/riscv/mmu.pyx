@@ -3,22 +3,28 @@
 A translation enters the TLB only if its whole page is RAM, or none of it, and no PMP entry covers the page in part. A
 load from RAM or a store there enters it for both, if both are allowed. A write tag is given only if the page table
 entry is dirty, and of RAM, if the page is marked in the dirty map and holds no translated code.
+
+Where all of a region of RAM stands at its physical addresses, without paging or in one large page, one comparison can
+tell all loads from it. So one that enters the TLB also opens the LoadWindow of its mode, if that region is the one it
+can show and no page of it is another case.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport page_failed
 from vm_native.machine cimport CONTINUE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
-    EXECUTE, OF_DEVICE, READ, WRITE, TlbEntry, clear_entry, device_addend, read_tag_of, tlb_entry, write_tag_of,
+    EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, read_tag_of,
+    tlb_entry, write_tag_of,
 )
-from vm_native.probes.watch cimport watches_page
+from vm_native.probes.watch cimport watches_page, watches_reads
 from vm_native.riscv.constants cimport (
     FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
     MENVCFG_PBMTE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4,
     PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
     SATP_PPN, STORE_ACCESS, STORE_PAGE,
 )
+from vm_native.riscv.privilege cimport data_bank_of
 from vm_native.riscv.spaces cimport levels_of, note_fetch, remember_fill, remember_size
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
 
@@ -92,15 +98,15 @@ cdef bint pmp_allows(
 ) noexcept nogil:
     """Whether the first entry that touches the range covers it and permits the access.
 
-    `partial` is set if some entry up to that one covers a part of the surrounding page only.
+    `partial` is set if some entry up to that one covers a part of the surrounding pages only.
     """
     cdef int i
     cdef uint64_t page = physical & PAGE_MASK
-    cdef uint64_t end = physical + size
+    cdef uint64_t end = physical + size, page_end = (end - 1 | PAGE_OFFSET) + 1
     for i in range(hart.pmp_count):
-        if hart.pmp_high[i] <= page or page + PAGE_SIZE <= hart.pmp_low[i] or hart.pmp_low[i] >= hart.pmp_high[i]:
+        if hart.pmp_high[i] <= page or page_end <= hart.pmp_low[i] or hart.pmp_low[i] >= hart.pmp_high[i]:
             continue
-        if hart.pmp_low[i] > page or hart.pmp_high[i] < page + PAGE_SIZE:
+        if hart.pmp_low[i] > page or hart.pmp_high[i] < page_end:
             partial[0] = True
             if hart.pmp_high[i] <= physical or end <= hart.pmp_low[i]:
                 continue
@@ -350,12 +356,47 @@ cdef void fill(
     else:
         if access == READ or permits(hart, stage, READ, privilege, found):
             entry.read_tag = read_tag_of(page, region.code[ram_page])
+            if found.physical == address and not hart.cpu.load_windows[data_bank_of(hart.cpu.key)].places[0]:
+                open_load_window(hart, privilege, found, region)
         if access == WRITE:
             mark_dirty(region, ram_page)
         if region.dirty[ram_page] and not region.rom:
             if access == WRITE or permits(hart, stage, WRITE, privilege, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])
     remember_size(&hart.spaces[hart.space], address, 1 if found.pte & PTE_N else found.level)
+
+
+cdef inline bint is_in_one_page(const RamRegion* region, const Translated* found) noexcept nogil:
+    """Whether what is true of the translation is true of all of a region."""
+    cdef int bits = PAGE_SHIFT + LEVEL_BITS * found.level
+    return not found.pte or not found.pte & PTE_N and region.base >> bits == (region.base + region.size - 1) >> bits
+
+
+cdef void open_load_window(Hart* hart, int privilege, const Translated* found, const RamRegion* region) noexcept nogil:
+    """For loads in the mode at hand, in which addresses are physical ones, if it may show all of the region."""
+    cdef LoadWindow* window = &hart.cpu.load_windows[data_bank_of(hart.cpu.key)]
+    cdef bint partial = False
+    cdef int i
+    if region.base != WINDOW_START or not is_in_one_page(region, found):
+        return
+    hart.cpu.window_addend = <intptr_t>region.host - <intptr_t>region.base
+    if region.absent != NULL or not hart.cpu.machine.data_tlb:
+        return
+    if watches_reads(hart.cpu.machine, region):
+        return
+    if not pmp_allows(hart, region.base, region.size, READ, privilege, &partial) or partial:
+        return
+    for i in range(LOAD_SPANS):
+        window.places[i] = region.size - (1 << i) + 1
+
+
+cdef void open_unpaged_window(Cpu* cpu) noexcept nogil:
+    cdef Hart* hart = hart_of(cpu)
+    cdef int privilege = effective_privilege(hart, READ)
+    cdef RamRegion* region = ram_at(cpu.machine.map, WINDOW_START, 1)
+    cdef Translated same = Translated(WINDOW_START, 0, 0)
+    if region != NULL and not is_paged(hart, privilege):
+        open_load_window(hart, privilege, &same, region)
 
 
 cdef inline bint permits(

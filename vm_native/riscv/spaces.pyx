@@ -10,7 +10,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from vm_native.ir.block cimport MAX_BLOCK_STEPS
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, may_be_code_page
-from vm_native.machine cimport Cpu, forget_page_entries
+from vm_native.machine cimport Cpu, close_load_windows, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
 from vm_native.riscv.constants cimport SATP_ASID_SHIFT
@@ -53,6 +53,12 @@ cdef void renew_fetches(Hart* hart, int number) noexcept nogil:
     hart.spaces[number].generation = hart.generations
 
 
+cdef void forget_data(Hart* hart) noexcept nogil:
+    """What compiled code knows of accesses to data beyond the TLB, M-mode's window excepted."""
+    forget_page_entries(&hart.cpu)
+    close_load_windows(&hart.cpu, BANK_S)
+
+
 cdef void forget_fetches(Hart* hart) noexcept nogil:
     """The same of all spaces, and of what they have in common."""
     cdef int number
@@ -62,7 +68,7 @@ cdef void forget_fetches(Hart* hart) noexcept nogil:
     hart.common_generation = hart.generations
     update_generation(hart)
     memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
-    forget_page_entries(&hart.cpu)
+    forget_data(hart)
 
 
 cdef inline bint may_have_large_page(const AddressSpace* space, uint64_t address) noexcept nogil:
@@ -100,7 +106,7 @@ cdef void enter_space(Hart* hart) noexcept nogil:
     hart.entries += 1
     space.entered = hart.entries
     update_generation(hart)
-    forget_page_entries(&hart.cpu)
+    forget_data(hart)
 
 
 cdef void forget_fetches_of(Hart* hart, uint64_t page) noexcept nogil:
@@ -131,12 +137,13 @@ cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil:
             empty_space(hart, number)
             renew_fetches(hart, number)
     update_generation(hart)
-    forget_page_entries(&hart.cpu)
+    forget_data(hart)
 
 
 cdef void flush_everything(Hart* hart) noexcept nogil:
     """After a change of PMP: drop M-mode's entries too."""
     clear_bank(hart, BANK_M)
+    close_load_windows(&hart.cpu, BANK_M)
     flush_translations(hart)
 
 
@@ -156,7 +163,7 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
         return
     if may_be_code_page(&hart.cpu.jump_cache, address):
         forget_fetches_of(hart, address & PAGE_MASK)
-    forget_page_entries(&hart.cpu)
+    forget_data(hart)
 
 
 cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:

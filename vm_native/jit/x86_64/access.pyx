@@ -34,14 +34,6 @@ cdef enum:
     MIN_GROUP = 3           # accesses that are worth two tests
     MAX_GROUP = 16
 
-cdef struct Access:         # how a uop moves data
-    int size                # bytes; 0: it is none of these
-    int kind                # READ or WRITE
-    int opcode              # of the host's instruction
-    Width width
-    bint boxed              # loads a single
-    bint word               # loads the sign extension of 32 bits
-
 cdef Access[UOP_COUNT] accesses
 for _uop, _size, _kind, _opcode, _width in (
     (UOP_LB, 1, READ, MOVSX8, W64), (UOP_LH, 2, READ, MOVSX16, W64), (UOP_LW, 4, READ, MOVSXD, W64),
@@ -178,11 +170,22 @@ cdef void store(Compilation* t, Uop* uop, const Access* access, int base) noexce
         op_memory(&t.e, access.opcode, access.width, value, base, RCX, uop.imm)
 
 
-cdef inline void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+cdef void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
+    """Nothing but the load or the store: rcx is what to add to the base register, besides the offset."""
     if access.kind == WRITE:
         store(t, uop, access, base)
     else:
         load(t, uop, access, base)
+
+
+cdef bint asks_window(Compilation* t, Block* part, Uop* uop, int opcode, Access* access) noexcept nogil:
+    """Whether the uop is one of these and asks a window; then, how it moves data."""
+    access[0] = accesses[opcode]
+    return (
+        t.windows and access.size and uop.rs1 < BASE_REGISTERS and uop.rs1 != t.jit.front_end.zero
+        and (not access.boxed or t.jit.switches.floats)
+        and not part.outside_window and (access.kind == READ or not part.beside_code)
+    )
 
 
 cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil:

@@ -29,12 +29,13 @@ cdef enum:
     MAX_SWAPS = HOST_REGISTERS + HOST_FLOATS
     MAX_TURN_EDGES = 6      # longer loops do not wait for their counters
     NO_TURN = -1
-    MAX_DEFERRED = 8
+    MAX_DEFERRED = 16
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_FALLBACK           # let the interpreter's function do this uop
     COLD_UNBOXED            # the same, then leave: what follows takes the operands for boxed
     COLD_ACCESS             # fetch the page into its entry and go on, or COLD_FALLBACK
+    COLD_WINDOW             # let the TLB say that there is RAM, or do one access and leave
     COLD_GROUP              # do the accesses of a group one by one
     COLD_NAN                # the result is the canonical NaN
     COLD_DIVISION           # the result of a division by 0 or -1, where the host would trap
@@ -79,6 +80,7 @@ cdef struct Cold:
     Uop* uop
     int refund
     int size                # of an access
+    int32_t low             # from where on, seen from its base, it looks into a window, for `size` bytes
     int access              # READ or WRITE
     Alignment alignment     # that it must have
     int xmm                 # of a result
@@ -89,6 +91,10 @@ cdef struct Cold:
     Width width
     uint64_t pc             # where an exit leads
     int exit                # its number
+
+cdef struct Reach:          # offsets from what a register holds: what lies in [low, high) is in a window
+    int32_t low
+    int32_t high
 
 cdef struct Swap:           # a host register that holds another slot in this trace than everywhere else
     bint floating           # an xmm register
@@ -110,6 +116,12 @@ cdef struct Compilation:
     Swap swaps[MAX_SWAPS]
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
+    bint windows            # accesses ask windows
+    Reach reaches[2][BASE_REGISTERS]    # of what base registers hold now, for READ and WRITE
+    uint8_t* addend_in_rcx  # up to here rcx holds the addend of windows
+    Block** parts           # of the trace
+    int part_count
+    int part                # the number of the one at hand
     uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
     int edge_recorder       # whose place among the recorders this is
     bint blocks             # are recorded in line

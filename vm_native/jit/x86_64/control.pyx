@@ -10,9 +10,9 @@ from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
-    COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind,
-    Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot, may_go_back,
-    new_cold, op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
+    COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold,
+    ColdKind, Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot,
+    may_go_back, new_cold, op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -23,8 +23,9 @@ from vm_native.jit.x86_64.probes cimport store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport Miss, look_up_jump_cache, look_up_known, look_up_to_count
-from vm_native.memory.ram cimport PAGE_SHIFT
-from vm_native.memory.tlb cimport StoreRange
+from vm_native.jit.x86_64.window cimport store_window_offset
+from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
+from vm_native.memory.tlb cimport READ, StoreRange
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
 
 
@@ -77,13 +78,17 @@ cdef void emit_pointer(Compilation* t, int reg, const void* target) noexcept nog
     trace.pointer_count += 1
 
 
-cdef void emit_fallback(Compilation* t, Uop* uop, int refund, const Edges* edges) noexcept nogil:
+cdef void prepare_fallback(Compilation* t, Uop* uop, int refund, const Edges* edges) noexcept nogil:
     """The function may leave the trace, or ask where it was."""
     settle_turns(t, edges)
     store_edge_place(t, edges.place)
     widen_all(t)
     emit_pointer(t, RAX, uop)
     load_constant(&t.e, RDX, refund)
+
+
+cdef void emit_fallback(Compilation* t, Uop* uop, int refund, const Edges* edges) noexcept nogil:
+    prepare_fallback(t, uop, refund, edges)
     call(&t.e, t.fallback)
 
 
@@ -338,6 +343,24 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     jump(&t.e, cold.done)
 
 
+cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
+    """The base register is where the hot code had it, as in `emit_miss`."""
+    cdef int base = t.general[cold.uop.rs1]
+    op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
+    load_constant(&t.e, RCX, PAGE_SIZE - cold.size)
+    if cold.access == READ:
+        call(&t.e, t.jit.stubs.probe_load_window)
+    else:
+        op_memory(&t.e, LEA, W64, RDX, RBP, NO_INDEX, store_window_offset(t, cold.uop.rs1))
+        call(&t.e, t.jit.stubs.probe_store_window[t.floats])
+        if base < 0:
+            load_slot(t, RDX, cold.uop.rs1)
+    jump_if(&t.e, IF_EQUAL, cold.found)
+    prepare_fallback(t, cold.uop, cold.refund, &cold.edges)
+    swap_out(t)
+    call(&t.e, t.jit.stubs.fall_out[t.floats])
+
+
 cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     cdef Block* part = block_of(cold.uop)
     cdef int rest = cold.refund + part.steps - info_of(cold.uop).step - 1
@@ -465,6 +488,8 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
     t.words = cold.words
     if cold.kind == COLD_ACCESS:
         emit_miss(t, cold)
+    elif cold.kind == COLD_WINDOW:
+        emit_window_miss(t, cold)
     elif cold.kind == COLD_GROUP:
         emit_one_by_one(t, cold)
         jump(&t.e, cold.done)

@@ -11,6 +11,7 @@ from vm_native.ir.uop cimport UOP_ADD, UOP_OR, UOP_XOR
 from vm_native.jit.combining cimport Combined, is_constant, may_take, rotate, take
 from vm_native.jit.x86_64.compilation cimport MAX_DEFERRED, Compilation
 from vm_native.jit.x86_64.integer cimport emit_integer, only_computes
+from vm_native.jit.x86_64.window cimport needs_no_test
 
 
 cdef int place_of(const Compilation* t, int slot) noexcept nogil:
@@ -91,11 +92,22 @@ cdef bint combined(Compilation* t, Combined* due, const Uop* uop, int opcode) no
     )
 
 
+cdef void make_way(Compilation* t, const Uop* uop) noexcept nogil:
+    """For a uop that reads its operands and writes rd, and does nothing else that could be seen."""
+    emit_deferred(t, uop.rs1)
+    emit_deferred(t, uop.rs2)
+    forget_deferred(t, uop.rd)
+    emit_readers(t, uop.rd)
+
+
 cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
-    """Whether the uop in this cell has been emitted or deferred; else nothing is deferred any more."""
+    """Whether the uop in this cell has been emitted or deferred; else nothing is deferred that it could disturb."""
     cdef Combined due
     cdef Uop* uop = &part.uops[at]
     cdef int opcode = part.info[at].opcode
+    if needs_no_test(t, part, at):
+        make_way(t, uop)
+        return False
     if not t.jit.switches.combining or not only_computes(opcode):
         emit_all_deferred(t)
         return False

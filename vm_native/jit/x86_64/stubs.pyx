@@ -1,10 +1,12 @@
 """What every trace shares: entry and exits, calls of the interpreter, probes of the jump cache and the TLB."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.arithmetic.float_rules cimport BOX32
+from vm_native.blocks cimport note_outside_window
 from vm_native.checks cimport static_assert
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
-from vm_native.ir.block cimport Uop
+from vm_native.ir.block cimport Uop, block_of, info_of
+from vm_native.ir.uop cimport UOP_SB, UOP_SD, UOP_SH, UOP_SW
 from vm_native.jit.state cimport (
     EXIT_COLD, EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit,
 )
@@ -15,13 +17,13 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
-    CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine, step_over,
-    store_position,
+    BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine,
+    step_over, store_position,
 )
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
-from vm_native.memory.tlb cimport READ, WRITE, PageEntry, TlbEntry
+from vm_native.memory.tlb cimport READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
 from vm_native.probes.records cimport settle_records
-from vm_native.softmmu cimport fill_store_range
+from vm_native.softmmu cimport fill_store_range, fill_store_window
 
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
@@ -32,10 +34,11 @@ cdef int[CALL_CLOBBERED_COUNT] CALL_CLOBBERED = [RSI, RDI, R8, R9, R10, R11]
 cdef int[6] SAVED = [RBX, RBP, R12, R13, R14, R15]      # by whoever is called, says the ABI
 
 
-cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
+cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
-    Should compiled code have gone meanwhile, perhaps this very trace, it is left behind the instruction.
+    Should compiled code have gone meanwhile, perhaps this very trace, or what it counts on, it is left behind the
+    instruction, as it is if it does not stay.
     Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or EXIT.
     """
     cdef int64_t budget = cpu.budget
@@ -43,7 +46,7 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     cdef uint64_t mode = cpu.key & MODE_MASK
     cdef int status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
-        if cpu.machine.compiler.departures == departures:
+        if stays and cpu.machine.compiler.departures == departures:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
@@ -59,6 +62,42 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     if cpu.front_end.uses_float(cpu.key & MODE_MASK) != cpu.front_end.uses_float(mode):
         return EXIT
     return RESUME
+
+
+cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
+    return do_for_trace(cpu, uop, refund, True)
+
+
+cdef bint widen_store_window(Cpu* cpu, int base, uint64_t address) noexcept nogil:
+    """Whether the window of a base register has been elsewhere, and now has the address."""
+    cdef StoreWindow* window = &cpu.store_windows[cpu.front_end.data_bank(cpu.key) * BASE_REGISTERS + base]
+    cdef TlbEntry* entry = tlb_entry(cpu.tlb, address)
+    if address - window.start < window.places[0] or entry.write_tag != address & ~<uint64_t>PAGE_OFFSET:
+        return False
+    if entry.addend != cpu.window_addend:
+        return False
+    fill_store_window(cpu, address, window)
+    return True
+
+
+cdef int fall_out(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
+    """The same of an access that is in no window: what follows may count on it.
+
+    It is no accident if more is in the way than that nobody has made one to the page, or that pages are looked at
+    together for the first time.
+    """
+    cdef uint64_t address = cpu.state.regs[uop.rs1] + <uint64_t><int64_t>uop.imm
+    cdef uint64_t page = address & ~<uint64_t>PAGE_OFFSET
+    cdef TlbEntry* entry = tlb_entry(cpu.tlb, address)
+    cdef bint is_store = info_of(uop).opcode in (UOP_SB, UOP_SH, UOP_SW, UOP_SD)
+    cdef uint64_t* tag = &entry.write_tag if is_store else &entry.read_tag
+    cdef bint knew_page = tag[0] & ~<uint64_t>PAGE_OFFSET == page
+    cdef int base = uop.rs1, status = do_for_trace(cpu, uop, refund, False)
+    if knew_page and is_store and widen_store_window(cpu, base, address):
+        return status
+    if knew_page or tag[0] & ~<uint64_t>PAGE_OFFSET != page:
+        note_outside_window(cpu.machine, block_of(uop))
+    return status
 
 
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:
@@ -200,15 +239,18 @@ cdef void emit_look_up_exit(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     look_up_jump_cache(e, jit.stubs.exit_at[floats][EXIT_UNKNOWN])
 
 
-cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
+ctypedef int (*Fall)(Cpu* cpu, Uop* uop, int refund) noexcept nogil
+
+
+cdef uint8_t* emit_fallback_stub(Jit* jit, Emitter* e, bint floats, Fall function) noexcept nogil:
+    cdef uint8_t* start = here(e)
     cdef uint8_t* left
-    jit.stubs.fallback[floats] = here(e)
     move_registers(jit, e, STORE, floats)
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
     op_constant(e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
     count(e, &(<Jit*>NULL).statistics.fallbacks)
-    load_constant(e, RAX, <int64_t><intptr_t>&fall_back)
+    load_constant(e, RAX, <int64_t><void*>function)
     call_register(e, RAX)
     op_constant(e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
     op(e, TEST, W32, RAX, RAX)
@@ -225,6 +267,43 @@ cdef void emit_fallback_stub(Jit* jit, Emitter* e, bint floats) noexcept nogil:
         look_up_jump_cache(e, jit.stubs.exit_at[floats][EXIT_UNKNOWN])
     else:
         jump(e, jit.stubs.exit_stored[floats])
+    return start
+
+
+cdef uint8_t* emit_probe_window(Emitter* e, int access, const uint8_t* fill) noexcept nogil:
+    """`fill` is what to do for a StoreWindow that has missed the page a second time."""
+    cdef uint8_t* start = here(e)
+    cdef uint8_t* crosses
+    cdef uint8_t* miss
+    cdef uint8_t* elsewhere
+    cdef uint8_t* first
+    push(e, RDX)                                        # with the return address the stack stays aligned
+    op(e, MOV, W32, RDX, RAX)
+    op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
+    op(e, CMP, W32, RDX, RCX)
+    crosses = jump_if(e, IF_ABOVE, NULL)
+    load_tlb_entry(e, RCX)
+    op(e, MOV, W64, RDX, RAX)
+    op_constant(e, AND_CONSTANT, W64, RDX, ~PAGE_OFFSET)
+    op_memory(e, CMP, W64, RDX, RCX, NO_INDEX, tag_offset(access))
+    miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    op_memory(e, CMP, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
+    elsewhere = jump_if(e, IF_NOT_EQUAL, NULL)
+    if access == WRITE:
+        op_memory(e, MOV, W64, RCX, RSP, NO_INDEX, 0)
+        op_memory(e, CMP, W64, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<StoreWindow*>NULL).missed)
+        op_memory(e, MOV_TO, W64, RDX, RCX, NO_INDEX, <int32_t><intptr_t>&(<StoreWindow*>NULL).missed)
+        first = jump_if(e, IF_NOT_EQUAL, NULL)
+        call(e, fill)
+        patch(first, e.executable, here(e))
+        op(e, XOR, W32, RAX, RAX)
+    patch(crosses, e.executable, here(e))
+    patch(miss, e.executable, here(e))
+    patch(elsewhere, e.executable, here(e))
+    pop(e, RDX)
+    ret(e)
+    return start
 
 
 cdef void copy_tag(Emitter* e, int access) noexcept nogil:
@@ -277,10 +356,12 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     ret(e)
 
 
-cdef void emit_fill_store_range(Jit* jit, Emitter* e, bint floats) noexcept nogil:
-    """Which registers hold what differs from trace to trace, so all are kept as they are."""
+cdef uint8_t* emit_fill_stub(Emitter* e, bint floats, const void* function) noexcept nogil:
+    """Calls a function with the address in rax and what rcx points to. Which registers hold what differs from trace to
+    trace, so all but rax, rcx and rdx are kept.
+    """
+    cdef uint8_t* start = here(e)
     cdef int i, room = STACK_ROOM + (8 * (HOST_FLOATS + 1) if floats else 0)    # the stack stays aligned
-    jit.stubs.fill_store_range[floats] = here(e)
     for i in range(CALL_CLOBBERED_COUNT):
         push(e, CALL_CLOBBERED[i])
     op_constant(e, SUB_CONSTANT, W64, RSP, room)
@@ -289,7 +370,7 @@ cdef void emit_fill_store_range(Jit* jit, Emitter* e, bint floats) noexcept nogi
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
     op(e, MOV, W64, RDX, RCX)
-    load_constant(e, RAX, <int64_t><void*>fill_store_range)
+    load_constant(e, RAX, <int64_t>function)
     call_register(e, RAX)
     for i in range(HOST_FLOATS if floats else 0):
         vex_memory(e, VMOVSD, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
@@ -297,12 +378,14 @@ cdef void emit_fill_store_range(Jit* jit, Emitter* e, bint floats) noexcept nogi
     for i in range(CALL_CLOBBERED_COUNT):
         pop(e, CALL_CLOBBERED[CALL_CLOBBERED_COUNT - 1 - i])
     ret(e)
+    return start
 
 
 cdef void emit_stubs(Jit* jit) noexcept nogil:
     """At the start of code memory."""
     cdef Emitter e
     cdef FrontEnd* front_end = jit.front_end
+    cdef uint8_t* filled
     cdef int floats, access, log2_size
     static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
@@ -320,9 +403,13 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
         emit_enter(jit, &e, floats)
         emit_exits(jit, &e, floats)
         emit_look_up_exit(jit, &e, floats)
-        emit_fallback_stub(jit, &e, floats)
-        emit_fill_store_range(jit, &e, floats)
+        jit.stubs.fallback[floats] = emit_fallback_stub(jit, &e, floats, fall_back)
+        jit.stubs.fall_out[floats] = emit_fallback_stub(jit, &e, floats, fall_out)
+        jit.stubs.fill_store_range[floats] = emit_fill_stub(&e, floats, <void*>fill_store_range)
+        filled = emit_fill_stub(&e, floats, <void*>fill_store_window)
+        jit.stubs.probe_store_window[floats] = emit_probe_window(&e, WRITE, filled)
     for access in range(2):
         for log2_size in range(4):
             emit_fill_page_entry(jit, &e, access, log2_size)
+    jit.stubs.probe_load_window = emit_probe_window(&e, READ, NULL)
     jit.stubs.end = e.at

@@ -20,6 +20,7 @@ from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
+from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 
 
@@ -100,6 +101,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
     t.words = Words(0, 0)
+    forget_reaches(t)
 
 
 cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
@@ -111,6 +113,8 @@ cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
         end_rounding(t, &part.uops[at], part.info[at].opcode)
         end = at + emit_or_defer(t, part, at)
         if end == at:
+            end = at + emit_window_access(t, part, at)
+        if end == at:
             end = at + emit_group(t, part, at)
         if end == at:
             emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
@@ -119,6 +123,7 @@ cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
             return False
         for i in range(at, end):
             choose_page_entry(t, &part.uops[i], part.info[i].opcode, part.key.pc + part.info[i].pc_offset)
+            follow_base(t, &part.uops[i], part.info[i].opcode)
         at = end
         if at < part.uop_count and part.info[at].opcode == SECOND_CELL:
             at += 1
@@ -143,13 +148,20 @@ cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) 
     emit_entry(t)
     for i in range(count):
         left -= parts[i].steps
-        t.refund = left
+        t.refund, t.part = left, i
         if not emit_part(t, parts[i], next_exits[i]):
             return False
     if t.jit.marking:
         mark(t, 0)
     emit_counted_entry(t)
     return emit_cold(t)
+
+
+cdef bint has_window(Cpu* cpu, int bank) noexcept nogil:
+    """Whether there is one for accesses of code that is compiled now."""
+    if not cpu.load_windows[bank].places[0] and cpu.front_end.data_bank(cpu.key) == bank:
+        cpu.front_end.open_window(cpu)
+    return cpu.load_windows[bank].places[0] != 0
 
 
 cdef uint8_t* emit_trace(
@@ -162,6 +174,8 @@ cdef uint8_t* emit_trace(
     t.trace = trace
     t.floats = cpu.front_end.uses_float(parts[0].key.mode)
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
+    t.windows = jit.switches.windows and has_window(cpu, t.bank)
+    t.parts, t.part_count = parts, count
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edges, t.turn_edge_count, t.counted = Edges(UNKNOWN, NO_TURN), 0, NULL
@@ -171,6 +185,8 @@ cdef uint8_t* emit_trace(
     t.steps = t.deferred_count = 0
     t.words = Words(0, 0)
     memset(t.boxed, 0, sizeof(t.boxed))
+    forget_reaches(&t)
+    t.addend_in_rcx = NULL
     for i in range(BASE_REGISTERS):
         t.page_entries[i] = <uint8_t>i
         t.strides[i] = False

@@ -1,0 +1,155 @@
+"""Loads and stores where addresses are physical ones.
+
+There, one comparison says whether an address lies in a window: the LoadWindow is all RAM, as long as none of it is a
+special case; a StoreWindow, of which each base register has one, is a stretch of pages that are dirty and hold no code.
+The first access through a register looks at once at all of its kind that the trace will make through it, whichever
+way branches go, as long as the register is only moved on by constants. The others then need no test.
+
+Nothing that can close a window, or change a register unseen, is done in between. An access that is in no window is not,
+either: the interpreter's function does it, out of line, and then the trace is left. If that was no accident, the block
+is noted, and compiled anew with accesses that ask about pages. Where a window does not show a page, the TLB may: a
+LoadWindow can be closed for the sake of one page, a StoreWindow be elsewhere.
+"""
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
+from libc.string cimport memset
+from vm_native.ir.block cimport SECOND_CELL, Block, Uop
+from vm_native.ir.uop cimport UOP_ADDI
+from vm_native.jit.x86_64.access cimport Access, asks_window, form_address, transfer
+from vm_native.jit.x86_64.assembler cimport *
+from vm_native.jit.x86_64.compilation cimport (
+    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, new_cold, offset_of, read_slot,
+)
+from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.memory.tlb cimport LOAD_SPANS, READ, STORE_SPANS, WRITE, StoreWindow
+
+cdef enum:
+    FURTHEST = 64           # uops that are looked through for more accesses
+
+cdef int[2] LOG2_LARGEST = [LOAD_SPANS - 1, STORE_SPANS - 1]       # span, for READ and WRITE
+
+
+cdef inline bint lies_in(const Reach* a, const Reach* b) noexcept nogil:
+    return b.low <= a.low and a.high <= b.high
+
+
+cdef Reach look_ahead(Compilation* t, int at, const Access* first) noexcept nogil:
+    """What the trace loads, or stores, through the base register of this access, seen from what that holds now."""
+    cdef Block* part = t.parts[t.part]
+    cdef Uop* uop = &part.uops[at]
+    cdef Access access
+    cdef Reach found = Reach(uop.imm, uop.imm + first.size), more
+    cdef int base = uop.rs1, number = t.part, looked_at = 0, opcode
+    cdef int32_t moved = 0
+    while looked_at < FURTHEST:
+        looked_at += 1
+        if at == part.uop_count:
+            number += 1
+            if number == t.part_count:
+                break
+            part, at = t.parts[number], 0
+        uop, opcode = &part.uops[at], part.info[at].opcode
+        at += 1
+        if opcode == SECOND_CELL:
+            continue
+        if asks_window(t, part, uop, opcode, &access) and access.kind == first.kind and uop.rs1 == base:
+            more = Reach(min(found.low, moved + uop.imm), max(found.high, moved + uop.imm + access.size))
+            if more.high - more.low > 1 << LOG2_LARGEST[first.kind]:
+                break
+            found = more
+        if uop.rd == base:
+            if opcode != UOP_ADDI or uop.rs1 != base:
+                break
+            moved += uop.imm
+    return found
+
+
+cdef int32_t store_window_offset(const Compilation* t, int base) noexcept nogil:
+    """Displacement from rbp of the StoreWindow of a base register."""
+    return offset_of(&(<Cpu*>NULL).store_windows) + (t.bank * BASE_REGISTERS + base) * <int32_t>sizeof(StoreWindow)
+
+
+cdef void subtract_start(Compilation* t, int base, int32_t low) noexcept nogil:
+    """Let rax say where in the LoadWindow an address is."""
+    cdef int64_t start = <int64_t>t.jit.front_end.window_start
+    if low - start == <int32_t>(low - start):
+        op_memory(&t.e, LEA, W64, RAX, base, NO_INDEX, <int32_t>(low - start))
+    else:
+        op_memory(&t.e, LEA, W64, RAX, base, NO_INDEX, low)
+        op_constant(&t.e, ADD_CONSTANT, W64, RAX, <int32_t>-start)
+
+
+cdef void test_window(Compilation* t, Uop* uop, int kind, int base, const Reach* wanted) noexcept nogil:
+    """Whether all of that lies in the window; else to the cold part."""
+    cdef Cold* cold = new_cold(t, COLD_WINDOW, uop)
+    cdef int32_t window = store_window_offset(t, uop.rs1)
+    cdef StoreWindow* fields = NULL
+    cdef int log2_span = 0
+    while 1 << log2_span < wanted.high - wanted.low:
+        log2_span += 1
+    cold.low, cold.size, cold.access = wanted.low, wanted.high - wanted.low, kind
+    if kind == READ:
+        subtract_start(t, base, wanted.low)
+        window = offset_of(&(<Cpu*>NULL).load_windows[t.bank].places[log2_span])
+    else:
+        form_address(t, base, wanted.low)
+        op_memory(&t.e, SUB, W64, RAX, RBP, NO_INDEX, window + <int32_t><intptr_t>&fields.start)
+        window += <int32_t><intptr_t>&fields.places[log2_span]
+    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, window)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+    cold.found = here(&t.e)
+
+
+cdef bint needs_no_test(Compilation* t, Block* part, int at) noexcept nogil:
+    """Whether the uop in this cell is an access that is known to be in a window: it neither traps nor leaves."""
+    cdef Uop* uop = &part.uops[at]
+    cdef Access access
+    cdef Reach wanted
+    if not asks_window(t, part, uop, part.info[at].opcode, &access):
+        return False
+    wanted = Reach(uop.imm, uop.imm + access.size)
+    return lies_in(&wanted, &t.reaches[access.kind][uop.rs1])
+
+
+cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil:
+    """Whether the uop in this cell is one of these; then it has been emitted."""
+    cdef Uop* uop = &part.uops[at]
+    cdef Access access
+    cdef uint8_t* before = t.e.at
+    cdef int base
+    cdef Reach wanted
+    if not asks_window(t, part, uop, part.info[at].opcode, &access):
+        return False
+    base = read_slot(t, uop.rs1, RDX)
+    wanted = Reach(uop.imm, uop.imm + access.size)
+    if not lies_in(&wanted, &t.reaches[access.kind][uop.rs1]):
+        wanted = look_ahead(t, at, &access)
+        test_window(t, uop, access.kind, base, &wanted)
+        t.addend_in_rcx = NULL
+        t.reaches[access.kind][uop.rs1] = wanted
+        if access.kind == WRITE and lies_in(&t.reaches[READ][uop.rs1], &wanted):
+            t.reaches[READ][uop.rs1] = wanted       # what is dirty and not watched can be loaded, too
+    if t.addend_in_rcx != before:
+        op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
+    transfer(t, uop, &access, base)
+    t.addend_in_rcx = t.e.at
+    return True
+
+
+cdef void follow_base(Compilation* t, Uop* uop, int opcode) noexcept nogil:
+    """After a uop: what it wrote may point elsewhere, or near something that is known."""
+    cdef int kind
+    cdef Reach* reach
+    if uop.rd >= BASE_REGISTERS:
+        return
+    for kind in range(2):
+        reach = &t.reaches[kind][uop.rd]
+        if opcode == UOP_ADDI and uop.rs1 < BASE_REGISTERS:
+            reach[0] = t.reaches[kind][uop.rs1]
+            reach.low -= uop.imm
+            reach.high -= uop.imm
+        else:
+            reach[0] = Reach(0, 0)
+
+
+cdef void forget_reaches(Compilation* t) noexcept nogil:
+    memset(t.reaches, 0, sizeof(t.reaches))
