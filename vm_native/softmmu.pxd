@@ -34,5 +34,5 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
 cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil
-cdef void fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil
+cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil

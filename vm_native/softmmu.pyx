@@ -78,14 +78,14 @@ cdef extern from *:
     uint64_t exchange64 "vm_exchange64"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
 
 
+cdef enum:
+    PAGES_AROUND = 128      # that a StoreWindow has at most, on either side of the one that it is filled for
+
+
 cdef int fault(Cpu* cpu, Uop* uop, int64_t budget, uint64_t cause, uint64_t address) noexcept nogil:
     cpu.trap_cause = cause
     cpu.trap_value = address
     return trap_at(cpu, uop, budget)
-
-
-cdef enum:
-    PAGES_AROUND = 128      # of a StoreWindow, on either side
 
 
 cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
@@ -181,11 +181,21 @@ cdef inline bint takes_any_store(const RamRegion* region, uint64_t page) noexcep
     return region.dirty[page] and not region.code[page]
 
 
-cdef void fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil:
-    """For compiled code: the page of this address, to which it may store, and those around it that are like it."""
+cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil:
+    """For compiled code: the page of this address and those around it, if it may store to all of them as it likes.
+
+    False if the TLB does not have the page as such a one, or not at its physical address.
+    """
+    cdef const TlbEntry* entry = entry_of(cpu, address)
     cdef const RamRegion* region = ram_at(cpu.machine.map, address, 1)
-    cdef uint64_t first = (address - region.base) >> PAGE_SHIFT, page = first, end = first + 1, size
+    cdef uint64_t first, page, end, size
     cdef int i
+    if region == NULL or region.base != cpu.front_end.window_start or entry.write_tag != address & PAGE_MASK:
+        return False
+    if entry.addend != cpu.window_addend:
+        return False
+    page = first = (address - region.base) >> PAGE_SHIFT
+    end = page + 1
     if cpu.load_windows[cpu.front_end.data_bank(cpu.key)].places[0]:
         while first and page - first < PAGES_AROUND and takes_any_store(region, first - 1):
             first -= 1
@@ -196,6 +206,7 @@ cdef void fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noe
     for i in range(STORE_SPANS):
         window.places[i] = size - (1 << i) + 1
     cpu.has_store_windows = True
+    return True
 
 
 cdef struct Piece:          # what an operand has on one page

@@ -21,6 +21,7 @@ cdef struct RamRegion:
     uint64_t dirty_count
     uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
     uint8_t* absent         # one byte per page: its bytes are still where `fetch` finds them; NULL: none is
+    uint64_t present        # of its pages, those before this one are there
     bint (*fetch)(RamRegion* region, uint64_t page) noexcept nogil   # false: `Ram.failure` says why it cannot be had
     void* content           # for `fetch`
     void* owner             # the Ram (borrowed)
@@ -32,6 +33,14 @@ cdef inline void mark_dirty(RamRegion* region, uint64_t page) noexcept nogil:
         region.dirty[page] = 1
         region.dirty_pages[region.dirty_count] = <uint32_t>page
         region.dirty_count += 1
+
+cdef inline bint all_present(RamRegion* region) noexcept nogil:
+    # Asked again and again, it looks at each page once.
+    if region.absent == NULL:
+        return True
+    while region.present < region.size >> PAGE_SHIFT and not region.absent[region.present]:
+        region.present += 1
+    return region.present == region.size >> PAGE_SHIFT
 
 cdef inline bint make_present(RamRegion* region, uint64_t page) noexcept nogil:
     # To be called before the bytes of a page are looked at, or changed in part, but by an engine that has a tag for it.

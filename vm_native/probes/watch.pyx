@@ -29,11 +29,11 @@ cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil:
 
 cdef bint watches_reads(Machine* machine, const RamRegion* region) noexcept nogil:
     """Whether somebody waits for loads from a region."""
-    cdef Watch* watch
+    cdef const Watch* watch
     cdef int i
     for i in range(machine.probes.watch_count):
         watch = &machine.probes.watches[i]
-        if not watch.physical or watch.accesses & WATCHED_READS and watch.base - region.base < region.size:
+        if watch.accesses & WATCHED_READS and watch.base - region.base < region.size:
             return True
     return machine.probes.virtual_watches != 0
 

@@ -31,8 +31,8 @@ from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport WINDOW_START, digest_pmp, look_up, open_unpaged_window, translate_address
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0,
-    Hart, RiscvState, hart_of, riscv_state,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
+    RiscvState, hart_of, riscv_state,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport page_failed
 from vm_native.machine cimport CONTINUE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
-from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, make_present, mark_dirty
 from vm_native.memory.tlb cimport (
     EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, read_tag_of,
     tlb_entry, write_tag_of,
@@ -372,7 +372,7 @@ cdef inline bint is_in_one_page(const RamRegion* region, const Translated* found
     return not found.pte or not found.pte & PTE_N and region.base >> bits == (region.base + region.size - 1) >> bits
 
 
-cdef void open_load_window(Hart* hart, int privilege, const Translated* found, const RamRegion* region) noexcept nogil:
+cdef void open_load_window(Hart* hart, int privilege, const Translated* found, RamRegion* region) noexcept nogil:
     """For loads in the mode at hand, in which addresses are physical ones, if it may show all of the region."""
     cdef LoadWindow* window = &hart.cpu.load_windows[data_bank_of(hart.cpu.key)]
     cdef bint partial = False
@@ -380,7 +380,7 @@ cdef void open_load_window(Hart* hart, int privilege, const Translated* found, c
     if region.base != WINDOW_START or not is_in_one_page(region, found):
         return
     hart.cpu.window_addend = <intptr_t>region.host - <intptr_t>region.base
-    if region.absent != NULL or not hart.cpu.machine.data_tlb:
+    if not all_present(region) or not hart.cpu.machine.data_tlb:
         return
     if watches_reads(hart.cpu.machine, region):
         return

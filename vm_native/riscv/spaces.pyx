@@ -45,18 +45,14 @@ cdef void empty_space(Hart* hart, int number) noexcept nogil:
     space.fill_count = 0
     space.megapages = space.gigapages = 0
     space.larger = False
+    if number == hart.space:
+        close_load_windows(&hart.cpu, BANK_S)
 
 
 cdef void renew_fetches(Hart* hart, int number) noexcept nogil:
     """What was remembered of where code of this space stands holds no more."""
     hart.generations += 1
     hart.spaces[number].generation = hart.generations
-
-
-cdef void forget_data(Hart* hart) noexcept nogil:
-    """What compiled code knows of accesses to data beyond the TLB, M-mode's window excepted."""
-    forget_page_entries(&hart.cpu)
-    close_load_windows(&hart.cpu, BANK_S)
 
 
 cdef void forget_fetches(Hart* hart) noexcept nogil:
@@ -68,7 +64,7 @@ cdef void forget_fetches(Hart* hart) noexcept nogil:
     hart.common_generation = hart.generations
     update_generation(hart)
     memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
-    forget_data(hart)
+    forget_page_entries(&hart.cpu)
 
 
 cdef inline bint may_have_large_page(const AddressSpace* space, uint64_t address) noexcept nogil:
@@ -106,7 +102,8 @@ cdef void enter_space(Hart* hart) noexcept nogil:
     hart.entries += 1
     space.entered = hart.entries
     update_generation(hart)
-    forget_data(hart)
+    close_load_windows(&hart.cpu, BANK_S)
+    forget_page_entries(&hart.cpu)
 
 
 cdef void forget_fetches_of(Hart* hart, uint64_t page) noexcept nogil:
@@ -137,7 +134,7 @@ cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil:
             empty_space(hart, number)
             renew_fetches(hart, number)
     update_generation(hart)
-    forget_data(hart)
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_everything(Hart* hart) noexcept nogil:
@@ -163,7 +160,7 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
         return
     if may_be_code_page(&hart.cpu.jump_cache, address):
         forget_fetches_of(hart, address & PAGE_MASK)
-    forget_data(hart)
+    forget_page_entries(&hart.cpu)
 
 
 cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil:

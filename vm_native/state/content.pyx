@@ -314,6 +314,7 @@ cdef void restore_page(Machine* machine, RamRegion* region, uint64_t page, const
         # Nobody has looked at it, so it is still as in the image.
         forget_code(machine, region, region.base + (page << PAGE_SHIFT), PAGE_SIZE)
         region.absent[page] = copy_in(target.table, page) != NULL or is_missing(target, page)
+        region.present = min(region.present, page)
     else:
         if region.code[page] & HAS_CODE:
             forget_changed_code(machine, region, page, bytes_of(target, page))
@@ -364,6 +365,7 @@ cdef void mark_absent(RamRegion* region, const Pages* target) noexcept nogil:
     """The region has been mapped anew. Where a page map is needed, there is one."""
     cdef uint64_t count = region.size >> PAGE_SHIFT
     cdef uint64_t chunk, page
+    region.present = 0
     if region.absent == NULL:
         return
     if target.missing != NULL:

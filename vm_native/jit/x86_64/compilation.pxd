@@ -81,6 +81,7 @@ cdef struct Cold:
     int refund
     int size                # of an access
     int32_t low             # from where on, seen from its base, it looks into a window, for `size` bytes
+    bint alone              # no other access counts on that
     int access              # READ or WRITE
     Alignment alignment     # that it must have
     int xmm                 # of a result
@@ -145,6 +146,7 @@ cdef struct Compilation:
     int deferred_count
     Combined deferred[MAX_DEFERRED]     # uops whose results nobody has needed yet
     uint8_t* fallback       # to be called for emit_fallback
+    uint8_t* fall_out       # the same of an access in no window
     int rounding            # the guest's name of the mode that the host rounds in for a uop, or AS_THE_GUEST
     bint boxed[REGISTER_SLOTS]          # slots that are known to hold a boxed single
     int cold_count

@@ -106,8 +106,11 @@ cdef void emit_fallback_at_hand(Compilation* t, Uop* uop) noexcept nogil:
 cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     """The interpreter's functions find registers, and leave them, where they are everywhere."""
     if t.swap_count == 0:
-        t.fallback = t.jit.stubs.fallback[t.floats]
+        t.fallback, t.fall_out = t.jit.stubs.fallback[t.floats], t.jit.stubs.fall_out[t.floats]
         return
+    t.fall_out = here(&t.e)
+    swap_out(t)
+    jump(&t.e, t.jit.stubs.fall_out[t.floats])
     t.fallback = here(&t.e)
     swap_out(t)
     op_constant(&t.e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
@@ -356,9 +359,13 @@ cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
         if base < 0:
             load_slot(t, RDX, cold.uop.rs1)
     jump_if(&t.e, IF_EQUAL, cold.found)
-    prepare_fallback(t, cold.uop, cold.refund, &cold.edges)
-    swap_out(t)
-    call(&t.e, t.jit.stubs.fall_out[t.floats])
+    if cold.alone:
+        emit_fallback(t, cold.uop, cold.refund, &cold.edges)
+        resume_turn(t, &cold.edges)
+        jump(&t.e, cold.done)
+    else:
+        prepare_fallback(t, cold.uop, cold.refund, &cold.edges)
+        call(&t.e, t.fall_out)
 
 
 cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:

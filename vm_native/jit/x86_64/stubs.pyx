@@ -20,8 +20,8 @@ from vm_native.machine cimport (
     BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine,
     step_over, store_position,
 )
-from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
-from vm_native.memory.tlb cimport READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
+from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
 from vm_native.probes.records cimport settle_records
 from vm_native.softmmu cimport fill_store_range, fill_store_window
 
@@ -68,34 +68,24 @@ cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     return do_for_trace(cpu, uop, refund, True)
 
 
-cdef bint widen_store_window(Cpu* cpu, int base, uint64_t address) noexcept nogil:
-    """Whether the window of a base register has been elsewhere, and now has the address."""
-    cdef StoreWindow* window = &cpu.store_windows[cpu.front_end.data_bank(cpu.key) * BASE_REGISTERS + base]
-    cdef TlbEntry* entry = tlb_entry(cpu.tlb, address)
-    if address - window.start < window.places[0] or entry.write_tag != address & ~<uint64_t>PAGE_OFFSET:
-        return False
-    if entry.addend != cpu.window_addend:
-        return False
-    fill_store_window(cpu, address, window)
-    return True
-
-
 cdef int fall_out(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     """The same of an access that is in no window: what follows may count on it.
 
-    It is no accident if more is in the way than that nobody has made one to the page, or that pages are looked at
-    together for the first time.
+    It is no accident if more is in the way than that nobody has made one to the page, that pages are looked at together
+    for the first time, or code: that is noted elsewhere.
     """
     cdef uint64_t address = cpu.state.regs[uop.rs1] + <uint64_t><int64_t>uop.imm
-    cdef uint64_t page = address & ~<uint64_t>PAGE_OFFSET
+    cdef uint64_t page = address & PAGE_MASK
     cdef TlbEntry* entry = tlb_entry(cpu.tlb, address)
     cdef bint is_store = info_of(uop).opcode in (UOP_SB, UOP_SH, UOP_SW, UOP_SD)
     cdef uint64_t* tag = &entry.write_tag if is_store else &entry.read_tag
-    cdef bint knew_page = tag[0] & ~<uint64_t>PAGE_OFFSET == page
-    cdef int base = uop.rs1, status = do_for_trace(cpu, uop, refund, False)
-    if knew_page and is_store and widen_store_window(cpu, base, address):
-        return status
-    if knew_page or tag[0] & ~<uint64_t>PAGE_OFFSET != page:
+    cdef bint knew_page = tag[0] & (PAGE_MASK | BESIDE_CODE) == page
+    cdef StoreWindow* window = &cpu.store_windows[cpu.front_end.data_bank(cpu.key) * BASE_REGISTERS + uop.rs1]
+    cdef bint was_elsewhere = (
+        is_store and address - window.start >= window.places[0] and fill_store_window(cpu, address, window)
+    )
+    cdef int status = do_for_trace(cpu, uop, refund, False)
+    if knew_page and not was_elsewhere or tag[0] & PAGE_MASK != page:
         note_outside_window(cpu.machine, block_of(uop))
     return status
 

@@ -5,10 +5,10 @@ special case; a StoreWindow, of which each base register has one, is a stretch o
 The first access through a register looks at once at all of its kind that the trace will make through it, whichever
 way branches go, as long as the register is only moved on by constants. The others then need no test.
 
-Nothing that can close a window, or change a register unseen, is done in between. An access that is in no window is not,
-either: the interpreter's function does it, out of line, and then the trace is left. If that was no accident, the block
-is noted, and compiled anew with accesses that ask about pages. Where a window does not show a page, the TLB may: a
-LoadWindow can be closed for the sake of one page, a StoreWindow be elsewhere.
+Nothing that can close a window, or change a register unseen, is done in between. Where a window does not show a page,
+the TLB may: a LoadWindow can be closed for the sake of one page, a StoreWindow be elsewhere. Else the interpreter's
+function does the access, out of line; and if others count on it, the trace is left. Unless that was an accident, the
+block is noted, and compiled anew with accesses that ask about pages.
 """
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
 from libc.string cimport memset
@@ -32,14 +32,18 @@ cdef inline bint lies_in(const Reach* a, const Reach* b) noexcept nogil:
     return b.low <= a.low and a.high <= b.high
 
 
-cdef Reach look_ahead(Compilation* t, int at, const Access* first) noexcept nogil:
-    """What the trace loads, or stores, through the base register of this access, seen from what that holds now."""
+cdef Reach look_ahead(Compilation* t, int at, const Access* first, bint* alone) noexcept nogil:
+    """What the trace loads, or stores, through the base register of this access, seen from what that holds now.
+
+    `alone`: this access is all.
+    """
     cdef Block* part = t.parts[t.part]
     cdef Uop* uop = &part.uops[at]
     cdef Access access
     cdef Reach found = Reach(uop.imm, uop.imm + first.size), more
     cdef int base = uop.rs1, number = t.part, looked_at = 0, opcode
     cdef int32_t moved = 0
+    alone[0] = True
     while looked_at < FURTHEST:
         looked_at += 1
         if at == part.uop_count:
@@ -51,11 +55,12 @@ cdef Reach look_ahead(Compilation* t, int at, const Access* first) noexcept nogi
         at += 1
         if opcode == SECOND_CELL:
             continue
-        if asks_window(t, part, uop, opcode, &access) and access.kind == first.kind and uop.rs1 == base:
+        if uop.rs1 == base and asks_window(t, part, uop, opcode, &access) and access.kind == first.kind:
             more = Reach(min(found.low, moved + uop.imm), max(found.high, moved + uop.imm + access.size))
             if more.high - more.low > 1 << LOG2_LARGEST[first.kind]:
                 break
             found = more
+            alone[0] = looked_at == 1
         if uop.rd == base:
             if opcode != UOP_ADDI or uop.rs1 != base:
                 break
@@ -78,8 +83,8 @@ cdef void subtract_start(Compilation* t, int base, int32_t low) noexcept nogil:
         op_constant(&t.e, ADD_CONSTANT, W64, RAX, <int32_t>-start)
 
 
-cdef void test_window(Compilation* t, Uop* uop, int kind, int base, const Reach* wanted) noexcept nogil:
-    """Whether all of that lies in the window; else to the cold part."""
+cdef Cold* test_window(Compilation* t, Uop* uop, int kind, int base, const Reach* wanted) noexcept nogil:
+    """Whether all of that lies in the window; else to the cold part, which it gives."""
     cdef Cold* cold = new_cold(t, COLD_WINDOW, uop)
     cdef int32_t window = store_window_offset(t, uop.rs1)
     cdef StoreWindow* fields = NULL
@@ -97,6 +102,7 @@ cdef void test_window(Compilation* t, Uop* uop, int kind, int base, const Reach*
     op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, window)
     cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
     cold.found = here(&t.e)
+    return cold
 
 
 cdef bint needs_no_test(Compilation* t, Block* part, int at) noexcept nogil:
@@ -110,6 +116,12 @@ cdef bint needs_no_test(Compilation* t, Block* part, int at) noexcept nogil:
     return lies_in(&wanted, &t.reaches[access.kind][uop.rs1])
 
 
+cdef inline void know(Compilation* t, int base, int kind, const Reach* reach) noexcept nogil:
+    t.reaches[kind][base] = reach[0]
+    if kind == WRITE and lies_in(&t.reaches[READ][base], reach):
+        t.reaches[READ][base] = reach[0]        # what is dirty and not watched can be loaded, too
+
+
 cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil:
     """Whether the uop in this cell is one of these; then it has been emitted."""
     cdef Uop* uop = &part.uops[at]
@@ -117,21 +129,25 @@ cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
     cdef uint8_t* before = t.e.at
     cdef int base
     cdef Reach wanted
+    cdef Cold* cold = NULL
+    cdef bint alone
     if not asks_window(t, part, uop, part.info[at].opcode, &access):
         return False
     base = read_slot(t, uop.rs1, RDX)
-    wanted = Reach(uop.imm, uop.imm + access.size)
-    if not lies_in(&wanted, &t.reaches[access.kind][uop.rs1]):
-        wanted = look_ahead(t, at, &access)
-        test_window(t, uop, access.kind, base, &wanted)
+    if not needs_no_test(t, part, at):
+        wanted = look_ahead(t, at, &access, &alone)
+        cold = test_window(t, uop, access.kind, base, &wanted)
+        cold.alone = alone
         t.addend_in_rcx = NULL
-        t.reaches[access.kind][uop.rs1] = wanted
-        if access.kind == WRITE and lies_in(&t.reaches[READ][uop.rs1], &wanted):
-            t.reaches[READ][uop.rs1] = wanted       # what is dirty and not watched can be loaded, too
+        if not alone:
+            know(t, uop.rs1, access.kind, &wanted)
     if t.addend_in_rcx != before:
         op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
     transfer(t, uop, &access, base)
-    t.addend_in_rcx = t.e.at
+    if cold != NULL and cold.alone:
+        cold.done = here(&t.e)          # where the fallback comes back to, with something else in rcx
+    else:
+        t.addend_in_rcx = t.e.at
     return True
 
 
