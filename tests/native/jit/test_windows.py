@@ -248,6 +248,20 @@ def test_pages_that_are_still_to_be_fetched(compiled):
     assert (DATA - BASE) // PAGE in fetched and len(fetched) < 16
 
 
+@pytest.mark.parametrize("loop", ["bnez s0, 1b", "andi t0, s0, 7; beqz t0, 1b; bnez s0, 1b"])
+def test_edges_where_traces_are_left_at_accesses(loop, guest):
+    """Each page is stored to for the first time in a turn of its own, by two stores that are looked at together."""
+    source = f"1: sd s0, 0(s1); sd s0, 8(s1); ld a1, 4(s1); addi s1, s1, 1000; addi s0, s0, -1; {loop}; wfi"
+    found = []
+    for engine in ("interpreter", "jit"):
+        g = guest(source, engine=engine, settings=replace(vm.Settings.from_environment(), hot=2))
+        with g.machine.edge_map() as edges:
+            g["s0"], g["s1"] = 400, DATA
+            g.finish()
+            found.append((edges.array.tobytes(), g.machine.steps, g["a1"]))
+    assert found[0] == found[1] and any(found[0][0])
+
+
 # --- Paging ----------------------------------------------------------------------------------------------------------
 
 def in_supervisor(compiled, flags: int = ALL, middle: str = "nop"):
