@@ -37,8 +37,8 @@ cdef int[6] SAVED = [RBX, RBP, R12, R13, R14, R15]      # by whoever is called, 
 cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcept nogil:
     """Do one uop of a trace that has paid for itself and for `refund` steps behind the uop's block.
 
-    Should compiled code have gone meanwhile, perhaps this very trace, it is left behind the instruction; so it is unless
-    it `stays`.
+    Should compiled code have gone meanwhile, perhaps this very trace, it is left behind the instruction; or if it is
+    not to stay.
     Returns CONTINUE; RESUME, to go on at cpu.state.pc, which is another trace's; or EXIT.
     """
     cdef int64_t budget = cpu.budget
