@@ -13,7 +13,9 @@ from vm_native.code_pages cimport (
     bytes_in_first_page, cacheable_bytes, code_page_of, ignore_stores, holds_code, mark_translated, note_churn,
     notice_stores, any_translated, record_of, settle_page, which_page,
 )
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, BlockExit, Uop, UopInfo, same_key
+from vm_native.ir.block cimport (
+    MAX_BLOCK_UOPS, SECOND_CELL, UNTRIED, Block, BlockKey, BlockExit, Uop, UopInfo, same_key,
+)
 from vm_native.machine cimport (
     BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps,
 )
@@ -226,6 +228,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         return NULL
     block.cached = True
     block.beside_code = block.outside_window = block.in_middle = block.guarded = False
+    block.trial, block.strays = UNTRIED, 0
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)
@@ -404,7 +407,7 @@ cdef void note(Machine* machine, Block* block, bint* fact) noexcept nogil:
     else:
         fact[0] = True
         if machine.compiler != NULL:
-            machine.compiler.discard(machine.compiler, block)
+            machine.compiler.renew(machine.compiler, block)
 
 
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:

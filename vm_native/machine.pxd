@@ -22,6 +22,7 @@ cdef enum:
     BASE_REGISTERS = 32     # the first slots: those that addresses are formed from
     PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
     REMEMBERED_ENTRIES = 64
+    TRIAL_COUNTERS = 512
     MODE_BITS = 8           # of Cpu.key, the lowest: the mode
     MODE_MASK = (1 << MODE_BITS) - 1
     GRANULE_SHIFT = 1       # of code pages: instructions are of two bytes at least
@@ -74,6 +75,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     TlbEntry* tlb           # the bank of the effective data mode
     uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
     JumpCache jump_cache
+    bint may_zero_blocks    # in the mode at hand, see FrontEnd.zeroing_helper
     bint attention          # the front end wants a look before the next block (interrupts)
     StopCode stop
     BlockExit* pending_exit      # the exit just taken, not linked yet
@@ -86,6 +88,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     StoreRange* filled_store_ranges[REMEMBERED_ENTRIES]
     LoadWindow load_windows[MODE_BANKS]
     StoreWindow store_windows[MODE_BANKS * BASE_REGISTERS]
+    int strays_left         # accesses outside of their PageEntry's page until one is looked at, see page_trials.pyx
+    uint64_t trial_turns[TRIAL_COUNTERS]    # of blocks on trial
     bint has_store_windows  # there is one that is not empty
     intptr_t window_addend  # as in a TlbEntry, for all of them, also while they are closed
     uint64_t reserved_host  # where the host has what is reserved (0: nothing is); engines set this, not the address
@@ -95,7 +99,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t slice_start    # timeline.steps at the start of the slice
     uint64_t tlb_misses[3]  # statistics, by kind of access
     TlbEntry* fetch_tlb     # the bank of the fetch privilege
-    TlbEntry* banks         # TLB_BANKS * TLB_ENTRIES
+    TlbEntry* banks         # TLB_BANKS * BANK_ENTRIES
     uint32_t filled_banks   # a bit for each bank that may have a valid entry
     Machine* machine
     int number              # its place in machine.cpus
@@ -348,6 +352,8 @@ cdef struct Compiler:
     void* (*continuation)(Compiler* self, Block* block) noexcept nogil
     # The block is about to go.
     void (*discard)(Compiler* self, Block* block) noexcept nogil
+    # Compiled code is not what it should be: ends what this block is part of, to be compiled anew where it next runs.
+    void (*renew)(Compiler* self, Block* block) noexcept nogil
     # Gives all compiled code away, which never changes from now on; NULL if there is no memory for that. No hart is
     # inside a slice.
     void* (*hand_over)(Compiler* self) noexcept nogil
@@ -394,6 +400,7 @@ cdef struct FrontEnd:
     uint64_t call_causes            # a bit for each trap that an instruction is there to raise
     uint64_t privilege_bits         # of a mode: the privilege of instructions
     int jump_helper                 # a helper that is a branch or a jump
+    int zeroing_helper              # one that zeroes the 64 bytes around what rs1 points to, if Cpu.may_zero_blocks
     int sink                        # the register slot that takes writes to nowhere
     int zero                        # the one that reads as zero
     uint8_t hot_slots[16]           # the slots of integers that programs use most, best first

@@ -8,7 +8,7 @@ from vm_native.hart_state cimport Reservation
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_entry
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
-from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, TLB_ENTRIES, TlbEntry, write_tag_of
+from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, BANK_ENTRIES, TlbEntry, write_tag_of
 from vm_native.memory.zeroed cimport zero_pages
 
 
@@ -76,7 +76,7 @@ cdef void forget_jumps(Machine* machine) noexcept nogil:
 
 cdef inline int entries_in(const Cpu* cpu, int bank) noexcept nogil:
     """How many of a bank of the TLB have to be looked at."""
-    return TLB_ENTRIES if cpu.filled_banks >> bank & 1 else 0
+    return BANK_ENTRIES if cpu.filled_banks >> bank & 1 else 0
 
 
 cdef void forget_all_code(Machine* machine) noexcept nogil:
@@ -91,7 +91,7 @@ cdef void forget_all_code(Machine* machine) noexcept nogil:
         cpu = machine.cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
-                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                entry = &cpu.banks[bank * BANK_ENTRIES + i]
                 if entry.write_tag & BESIDE_CODE:
                     entry.write_tag &= ~<uint64_t>BESIDE_CODE
         forget_page_entries(cpu)
@@ -111,7 +111,7 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
         cpu = machine.cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
-                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                entry = &cpu.banks[bank * BANK_ENTRIES + i]
                 page = entry.write_tag & PAGE_MASK
                 if entry.write_tag != INVALID_TAG and <intptr_t>page + entry.addend == host_page:
                     entry.write_tag = write_tag_of(page, region.code[offset >> PAGE_SHIFT])
@@ -128,7 +128,7 @@ cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) n
         cpu = machine.cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
-                entry = &cpu.banks[bank * TLB_ENTRIES + i]
+                entry = &cpu.banks[bank * BANK_ENTRIES + i]
                 if entry.read_tag != INVALID_TAG and <intptr_t>entry.read_tag + entry.addend == host_page:
                     entry.read_tag = INVALID_TAG
         forget_page_entries(cpu)

@@ -2,7 +2,8 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu
-from vm_native.memory.tlb cimport StoreRange, StoreWindow, TlbEntry, tlb_entry
+from vm_native.memory.ram cimport PAGE_MASK
+from vm_native.memory.tlb cimport StoreRange, StoreWindow, TlbEntry, recall, tlb_entry
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
     SIZE_MASK = 0x0F
@@ -21,6 +22,8 @@ cdef enum AtomicOperation:
     ATOMIC_MAXU
 
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
+    # What the TLB has of its page.
+    recall(cpu.tlb, address & PAGE_MASK)
     return tlb_entry(cpu.tlb, address)
 
 cdef inline bint trigger_fires(Cpu* cpu, int accesses, uint64_t address, uint64_t size) noexcept nogil:
@@ -33,6 +36,9 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
 cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
+cdef bint outdated(Cpu* cpu, Uop* uop) noexcept nogil
+cdef bint refill_for_load(Cpu* cpu, uint64_t page) noexcept nogil
+cdef bint refill_for_store(Cpu* cpu, uint64_t page) noexcept nogil
 cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil
 cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil

@@ -102,7 +102,7 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
     return value
 
 
-cdef inline bint outdated(Cpu* cpu, Uop* uop) noexcept nogil:
+cdef bint outdated(Cpu* cpu, Uop* uop) noexcept nogil:
     """Whether the rest of the block may no longer be what memory holds. Of uncached ones nobody keeps track."""
     cdef Block* block = block_of(uop)
     return block.dead or not block.cached or block.shared_page != NULL and not is_held(cpu.machine, block)
@@ -146,6 +146,28 @@ cdef inline char* operand_beside_code(
     else:
         note_store_beside_code(cpu.machine, block_of(uop))
     return host
+
+
+cdef inline bint refill(Cpu* cpu, uint64_t page, int access) noexcept nogil:
+    cdef TlbEntry* entry = entry_of(cpu, page)
+    cdef uint64_t* tag = &entry.write_tag if access == WRITE else &entry.read_tag
+    cdef uint64_t physical
+    if tag[0] == page or tag[0] & PAGE_MASK == page or cpu.machine.probes.virtual_watches:
+        return tag[0] == page
+    return cpu.front_end.translate_address(cpu, page, access, 1, &physical) == CONTINUE and tag[0] == page
+
+
+cdef bint refill_for_load(Cpu* cpu, uint64_t page) noexcept nogil:
+    """For compiled code that is about to load from this page: let the TLB have it in its first place.
+
+    False if it is one to which that does not apply; then the load is still to be translated and checked.
+    """
+    return refill(cpu, page, READ)
+
+
+cdef bint refill_for_store(Cpu* cpu, uint64_t page) noexcept nogil:
+    """The same for one that is about to store."""
+    return refill(cpu, page, WRITE)
 
 
 cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil:

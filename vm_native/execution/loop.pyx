@@ -8,8 +8,8 @@ from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit
-from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code_page
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, same_key
+from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine,
 )
@@ -39,6 +39,14 @@ cdef bint second_page_holds(Cpu* cpu, Block* block) noexcept nogil:
     )
 
 
+cdef inline Block* find_known(Cpu* cpu, const BlockKey* key) noexcept nogil:
+    """As `find_block`; from another address space the jump cache may know the block still."""
+    cdef Block* block = jump_entry(&cpu.jump_cache, key.pc).block
+    if block != NULL and same_key(&block.key, key) and block.shared_page == NULL:
+        return block
+    return find_block(cpu.machine, key)
+
+
 cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
     cdef BlockKey key
     cdef Block* block
@@ -60,7 +68,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         return NULL
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
-    block = find_block(cpu.machine, &key) if whole else NULL
+    block = find_known(cpu, &key) if whole else NULL
     if block == NULL and whole and cpu.machine.blocks.layer_count and takes_code_of_others(cpu.machine):
         block = find_shared(cpu.machine, &key)
     if block == NULL:
@@ -82,8 +90,7 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         return translate(translator, cpu, &key, 1, status)
     if cpu.machine.blocks.linking and not guarded:
         # A block on two pages, too: the key changes when either may be elsewhere.
-        note_code_page(&cpu.jump_cache, cpu.state.pc)
-        note_code_page(&cpu.jump_cache, cpu.state.pc + block.size - 1)
+        note_code(&cpu.jump_cache, cpu.state.pc, block.size)
         entry = jump_entry(&cpu.jump_cache, cpu.state.pc)
         entry.pc = cpu.state.pc
         entry.key = cpu.key

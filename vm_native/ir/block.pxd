@@ -20,6 +20,13 @@ cdef struct UopInfo:        # the side table: cold facts about the uop in the sa
     uint8_t step            # how many instructions of the block stand before it
     uint8_t length          # of its instruction, in bytes
     uint16_t pair           # number of the fused pair that begins here, 0: none
+    uint8_t strays          # of an access, while its block is on trial: how often it was met outside of its page
+    uint8_t asks_tlb        # of one that is compiled: it does, and no PageEntry
+
+cdef enum Trial:            # of a block's accesses in compiled code, see page_trials.pyx
+    UNTRIED
+    ON_TRIAL                # compiled code counts how often the block runs
+    TRIED
 
 cdef struct Block
 
@@ -57,6 +64,9 @@ cdef struct Block:
     bint in_middle          # a basic block began before it, at least once, for recorders
     bint beside_code        # a store of it went to a page that holds code
     bint outside_window     # an access of it went elsewhere than to where compiled code has windows
+    Trial trial
+    uint8_t strays          # how many of its accesses were met outside of their pages, before the trial
+    uint64_t turns_before   # it began
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here
     void* entry             # its code, or NULL

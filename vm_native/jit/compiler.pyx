@@ -14,7 +14,7 @@ from vm_native.jit.state cimport (
 )
 from vm_native.jit.traces cimport (
     adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
-    lay_out_regions, link, link_exit, new_trace, room_for_trace, trace_of,
+    lay_out_regions, link, link_exit, new_trace, renew_block, room_for_trace, trace_of,
 )
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
@@ -181,6 +181,7 @@ cdef class JitCompiler:
         self.jit.interface.link = link_exit
         self.jit.interface.continuation = continuation
         self.jit.interface.discard = discard_block
+        self.jit.interface.renew = renew_block
         self.jit.interface.forget = forget_traces
         self.jit.interface.hand_over = hand_over
         self.jit.interface.free_handed_over = free_handed_over

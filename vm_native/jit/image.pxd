@@ -1,6 +1,6 @@
-# What stands in the image of a layer, in this order: a Header, StoredPages, StoredBlocks, Uops and UopInfos of all
-# blocks, the addresses that the exits of all traces lead to, StoredTraces, their StoredPointers, their parts (numbers
-# of blocks), and their code.
+# What stands in the image of a layer, in this order: a Header, StoredPages, StoredBlocks, Uops of all blocks, the
+# addresses that the exits of all traces lead to, StoredTraces, their StoredPointers, their parts (numbers of blocks),
+# the UopInfos of all blocks, and the code.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from vm_native.jit.state cimport Switches
 from vm_native.memory.ram cimport PAGE_SIZE

@@ -80,12 +80,12 @@ cdef uint64_t lay_out(Sections* at, uint8_t* image, const Header* header) noexce
     at.pages = <StoredPage*>(at.header + 1)
     at.blocks = <StoredBlock*>(at.pages + header.pages)
     at.uops = <Uop*>(at.blocks + header.blocks)
-    at.info = <UopInfo*>(at.uops + header.cells)
-    at.exits = <uint64_t*>(at.info + header.cells)
+    at.exits = <uint64_t*>(at.uops + header.cells)
     at.traces = <StoredTrace*>(at.exits + header.exits)
     at.pointers = <StoredPointer*>(at.traces + header.traces)
     at.parts = <uint32_t*>(at.pointers + header.pointers)
-    at.code = <uint8_t*>(at.parts + header.parts)
+    at.info = <UopInfo*>(at.parts + header.parts)
+    at.code = <uint8_t*>(at.info + header.cells)
     return at.code + header.code_bytes - image
 
 

@@ -110,9 +110,11 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     # rdx. The zero flag says whether the TLB has the page, and it is where a window would have it.
     uint8_t* probe_load_window
     uint8_t* probe_store_window[2]
-    # [access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB has it:
-    # then the addend is in rcx.
-    uint8_t* fill_page_entry[2][4]
+    # [floats][access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB
+    # has it: then the addend is in rcx.
+    uint8_t* fill_page_entry[2][2][4]
+    # [floats][access]: the same without a PageEntry, with the last offset in a page in ecx that it may have.
+    uint8_t* probe_tlb[2][2]
     # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
     uint8_t* fill_store_range[2]
     # Constants of 16 bytes
@@ -127,6 +129,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
     bint page_entries       # a one-page cache for each base register, in front of the TLB
+    bint trials             # accesses that leave their page often do not ask that cache any more
     bint grouping           # accesses through one base register are tested together
     bint windows            # where addresses are physical, accesses are told by one comparison, many together
     bint linking            # jumps from trace to trace

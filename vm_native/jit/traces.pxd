@@ -14,6 +14,7 @@ cdef void link(Jit* jit, Exit* exit, Trace* target) noexcept nogil
 cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil
 cdef Trace* trace_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil
+cdef void renew_block(Compiler* interface, Block* block) noexcept nogil
 cdef void forget_traces(Compiler* interface) noexcept nogil
 cdef void* hand_over(Compiler* interface) noexcept nogil
 cdef void free_handed_over(void* compiled) noexcept nogil

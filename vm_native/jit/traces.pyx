@@ -213,6 +213,15 @@ cdef void discard_block(Compiler* interface, Block* block) noexcept nogil:
         discard_trace(<Jit*>interface, (<Membership*>block.compiled_into).trace)
 
 
+cdef void renew_block(Compiler* interface, Block* block) noexcept nogil:
+    """End every trace that the block is part of, and count its head as hot."""
+    cdef Block* head
+    while block.compiled_into != NULL:
+        head = (<Membership*>block.compiled_into).trace.head
+        discard_trace(<Jit*>interface, (<Membership*>block.compiled_into).trace)
+        head.heat = interface.hot
+
+
 cdef void forget_traces(Compiler* interface) noexcept nogil:
     """Give the host all memory but that of the stubs."""
     cdef Jit* jit = <Jit*>interface

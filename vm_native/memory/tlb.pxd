@@ -1,9 +1,11 @@
 # Translations as engines see them: an entry of the TLB, a compiled access's copy of one, and the inline probe.
 from libc.stdint cimport intptr_t, uint64_t
-from vm_native.memory.ram cimport HAS_CODE, PAGE_OFFSET, PAGE_SHIFT, WATCHED_READS
+from vm_native.memory.ram cimport HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, WATCHED_READS
 
 cdef enum:
-    TLB_ENTRIES = 1024      # of a bank
+    TLB_ENTRIES = 1024      # of a bank: each page has one place
+    SPARE_ENTRIES = 256     # behind them: a second place, for what another page has driven out of the first
+    BANK_ENTRIES = TLB_ENTRIES + SPARE_ENTRIES
     MODE_BANKS = 4          # M-mode's, and three for each address space: see Bank of the front end
     ADDRESS_SPACES = 4      # that are remembered at a time
     TLB_BANKS = 1 + (MODE_BANKS - 1) * ADDRESS_SPACES
@@ -60,8 +62,19 @@ cdef inline uint64_t device_address(const TlbEntry* entry, uint64_t address) noe
     return address + <uint64_t>entry.addend - 1
 
 cdef inline TlbEntry* tlb_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
-    # The only one that may hold the translation of this address.
+    # The one that is asked for the translation of this address.
     return &bank[(address >> PAGE_SHIFT) & (TLB_ENTRIES - 1)]
+
+cdef inline TlbEntry* spare_entry(TlbEntry* bank, uint64_t address) noexcept nogil:
+    # The only other that may hold it.
+    return &bank[TLB_ENTRIES + ((address >> PAGE_SHIFT) & (SPARE_ENTRIES - 1))]
+
+cdef inline bint is_of_page(const TlbEntry* entry, uint64_t page) noexcept nogil:
+    # Whether it holds any translation of the page.
+    return (
+        entry.read_tag & (PAGE_MASK | INVALID_TAG) == page or entry.write_tag & (PAGE_MASK | INVALID_TAG) == page
+        or entry.exec_tag & (PAGE_MASK | INVALID_TAG) == page
+    )
 
 cdef inline bint hits(uint64_t tag, uint64_t address, uint64_t size) noexcept nogil:
     return tag == (address & (~<uint64_t>PAGE_OFFSET | (size - 1)))
@@ -71,10 +84,27 @@ cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.write_tag = INVALID_TAG
     entry.exec_tag = INVALID_TAG
 
+cdef inline void drive_out(const TlbEntry* bank, const TlbEntry* entry, TlbEntry* spare) noexcept nogil:
+    # Let a spare entry have what a first place holds. Where that has never been filled it is zeroes, which are taken
+    # for no page there, but could be for page 0 here.
+    spare[0] = entry[0]
+    if entry != bank and not (entry.read_tag | entry.write_tag | entry.exec_tag):
+        clear_entry(spare)
+
+cdef inline void recall(TlbEntry* bank, uint64_t page) noexcept nogil:
+    # Let the first place of a page have what its second may hold.
+    cdef TlbEntry* entry = tlb_entry(bank, page)
+    cdef TlbEntry* spare = spare_entry(bank, page)
+    cdef TlbEntry found = spare[0]
+    if is_of_page(spare, page):
+        drive_out(bank, entry, spare)
+        entry[0] = found
+
 cdef inline void prepare_bank(TlbEntry* bank) noexcept nogil:
-    # A zeroed bank becomes one without valid entries: only the first entry could be taken for page 0, and none is ever
-    # looked at for another entry's page.
+    # A zeroed bank becomes one without valid entries: only the first of each kind could be taken for page 0, and none
+    # is ever looked at for another entry's page.
     clear_entry(bank)
+    clear_entry(&bank[TLB_ENTRIES])
 
 cdef inline void clear_page_entry(PageEntry* entry) noexcept nogil:
     entry.read_tag = INVALID_TAG

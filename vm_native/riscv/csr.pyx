@@ -117,6 +117,7 @@ cdef void write_mie(Hart* hart, uint64_t value) noexcept nogil:
 
 cdef void menvcfg_changed(Hart* hart) noexcept nogil:
     flush_translations(hart)
+    update_mode(hart)
     hart.cpu.attention = True                   # STCE hides or shows a software STIP
     timers_changed(hart)
 

@@ -297,7 +297,7 @@ C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),
 ])
-C(0x10A, "senvcfg",                   fields=ENVCFG, access="senvcfg_enabled")
+C(0x10A, "senvcfg",                   fields=ENVCFG, access="senvcfg_enabled", after="update_mode")
 C(0x747, "mseccfg",      "Zkr",       fields=[F("USEED", 8), F("SSEED", 9)])
 C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
 C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[F("ENVCFG", 62), F("SE0", 63)])

@@ -185,7 +185,7 @@ cdef Uop* emit(Decoding* at, int opcode, int length) noexcept nogil:
     info.pc_offset = <uint16_t>(at.pc - at.block.key.pc)
     info.step = <uint8_t>at.block.steps
     info.length = <uint8_t>length
-    info.pair = 0
+    info.pair = info.strays = info.asks_tlb = 0
     at.cell += 1
     return uop
 
@@ -411,7 +411,7 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     ):
         return
     if row.kind == KIND_HELPER:
-        emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
+        emit_helper(at, row.helper, word & row.exit_bits != 0, word, length).rs1 = register_of(row, RS1, word)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
         return

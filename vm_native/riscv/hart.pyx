@@ -13,12 +13,12 @@ from vm_native.clock cimport NEVER
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.hart_state cimport FRONT_END_WORDS, REGISTER_SLOTS, HartState
 from vm_native.ir.block cimport Block
-from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry
+from vm_native.jump_cache cimport ENTERED_PAGES, JUMP_CACHE_ENTRIES, EnteredPage, JumpCacheEntry
 from vm_native.machine cimport (
     CONTINUE, REMEMBERED_ENTRIES, RETRY, Cpu, FrontEnd, StopCode, consumed_steps, drop_reservation, interrupt,
     set_timer,
 )
-from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, TLB_ENTRIES, WRITE, TlbEntry, prepare_bank
+from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, BANK_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
@@ -100,14 +100,16 @@ front_end.window_start = WINDOW_START
 front_end.open_window = open_unpaged_window
 front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
+front_end.zeroing_helper = HELPERS["cbo_zero"]
 front_end.privilege_bits = MODE_PRIVILEGE
 front_end.call_causes = 1 << BREAKPOINT | 0b1011 << ECALL_FROM_U
 front_end.address_space = privilege.address_space
 
 
 cdef struct Tables:         # of a hart; the host gives them a page at a time, as they are written
-    TlbEntry banks[TLB_BANKS * TLB_ENTRIES]     # first: no entry, of 32 bytes, lies in two cache lines
+    TlbEntry banks[TLB_BANKS * BANK_ENTRIES]     # first: no entry, of 32 bytes, lies in two cache lines
     JumpCacheEntry jump_cache[JUMP_CACHE_ENTRIES]
+    EnteredPage entered_pages[ENTERED_PAGES]
 
 
 @functools.cache
@@ -146,6 +148,7 @@ cdef class NativeHart:
         self.hart.cpu.banks = tables.banks
         prepare_bank(tables.banks)          # M-mode's; the others when they are entered
         self.hart.cpu.jump_cache.entries = tables.jump_cache
+        self.hart.cpu.jump_cache.pages = tables.entered_pages
         self.hart.cpu.scratch = new_block()
         if self.hart.cpu.scratch == NULL:
             raise MemoryError("no room for a hart's block")

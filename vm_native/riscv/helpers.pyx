@@ -28,11 +28,12 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
 from vm_native.riscv.spaces cimport flush_address, flush_asid, flush_translations
 from vm_native.riscv.privilege cimport (
-    look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor, update_mode,
+    envcfg_allows, look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor,
+    update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
-from vm_native.softmmu cimport entry_of, trigger_fires
+from vm_native.softmmu cimport entry_of, outdated, trigger_fires
 
 cdef extern from *:
     """
@@ -242,15 +243,6 @@ cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, ui
 
 # --- Caches and waiting ----------------------------------------------------------------------------------------------
 
-cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
-    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set; it is at the same bits in both."""
-    if hart.state.privilege == MACHINE:
-        return True
-    if not hart.state.menvcfg & field:
-        return False
-    return hart.state.privilege == SUPERVISOR or hart.state.senvcfg & field != 0
-
-
 cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
     cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
@@ -308,7 +300,10 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
         record_access(cpu, RECORDED_WRITE, start, 64, 0)
     if is_watched(cpu.machine, region, physical):
         look_at_watches(cpu, WATCHED_WRITES, start, physical, 64, old)
-    return CONTINUE
+    if cpu.stop == STOP_NONE and not outdated(cpu, uop):
+        return CONTINUE
+    cpu.state.pc += info_of(uop).length
+    return EXIT
 
 
 cdef int wrs_nto(Cpu* cpu, Uop* uop) noexcept nogil:

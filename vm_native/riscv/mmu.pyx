@@ -16,8 +16,8 @@ from vm_native.memory.ram cimport (
     PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, make_present, mark_dirty,
 )
 from vm_native.memory.tlb cimport (
-    EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, read_tag_of,
-    tlb_entry, write_tag_of,
+    EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, drive_out,
+    is_of_page, read_tag_of, recall, spare_entry, tlb_entry, write_tag_of,
 )
 from vm_native.probes.watch cimport watches_page, watches_reads
 from vm_native.riscv.constants cimport (
@@ -314,15 +314,22 @@ cdef TlbEntry* entry_for(Hart* hart, uint64_t page, int access, intptr_t addend,
     """The entry of a virtual page, with nothing of another in it; `tag` is what one of its own has. NULL: remember
     nothing."""
     cdef Cpu* cpu = &hart.cpu
+    cdef TlbEntry* bank = cpu.fetch_tlb if access == EXECUTE else cpu.tlb
     cdef TlbEntry* entry
+    cdef TlbEntry* spare
     if access != EXECUTE and not cpu.machine.data_tlb:
         return NULL
     if access != EXECUTE and cpu.machine.probes.virtual_watches and (
         watches_page(cpu.machine, page) or cpu.front_end.has_trigger(cpu, 1 << READ | 1 << WRITE, page, PAGE_SIZE)
     ):
         return NULL
-    entry = tlb_entry(cpu.fetch_tlb if access == EXECUTE else cpu.tlb, page)
+    recall(bank, page)
+    entry = tlb_entry(bank, page)
     if entry.addend != addend or entry.read_tag != tag and entry.write_tag != tag and entry.exec_tag != tag:
+        if not is_of_page(entry, page):
+            spare = spare_entry(bank, page)
+            drive_out(bank, entry, spare)
+            remember_fill(hart, <int>(spare - cpu.banks))
         clear_entry(entry)
         entry.addend = addend
         remember_fill(hart, <int>(entry - cpu.banks))

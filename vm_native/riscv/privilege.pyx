@@ -8,14 +8,14 @@ from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.arithmetic.floating cimport host_rounds
 from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
 from vm_native.machine cimport EVENT_TRAP, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
-from vm_native.memory.tlb cimport TLB_ENTRIES
+from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
-    IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_STCE,
-    MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPIE,
-    MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
-    MTVEC_MODE_VECTORED,
+    IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE,
+    MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE,
+    MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
+    MTVEC_BASE, MTVEC_MODE_VECTORED,
 )
 from vm_native.riscv.spaces cimport bank_of, update_generation
 from vm_native.riscv.state cimport (
@@ -34,8 +34,17 @@ cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
     return BANK_S_SUM if hart.state.mstatus & MSTATUS_SUM else BANK_S
 
 
+cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
+    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set; it is at the same bits in both."""
+    if hart.state.privilege == MACHINE:
+        return True
+    if not hart.state.menvcfg & field:
+        return False
+    return hart.state.privilege == SUPERVISOR or hart.state.senvcfg & field != 0
+
+
 cdef void update_mode(Hart* hart) noexcept nogil:
-    """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus, frm or satp."""
+    """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus, frm, satp or envcfg."""
     cdef Cpu* cpu = &hart.cpu
     cdef int privilege = hart.state.privilege
     cdef int data_privilege = privilege
@@ -56,9 +65,10 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_ROUNDS
     cpu.key = mode
     update_generation(hart)
-    cpu.tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES
+    cpu.may_zero_blocks = envcfg_allows(hart, MENVCFG_CBZE)
+    cpu.tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
-    cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * TLB_ENTRIES
+    cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
 
 
 cdef int data_bank_of(uint64_t mode) noexcept nogil:

@@ -1,7 +1,7 @@
 # Address spaces in the TLB, and the ends of what it holds.
 from libc.stdint cimport uint16_t, uint64_t
 from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu
-from vm_native.memory.tlb cimport MODE_BANKS, TLB_ENTRIES
+from vm_native.memory.tlb cimport MODE_BANKS, BANK_ENTRIES
 from vm_native.riscv.constants cimport SATP_MODE_SHIFT, SATP_MODE_SV39
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MACHINE, MEGAPAGE_SHIFT, REMEMBERED_FILLS, SUPERVISOR, AddressSpace, Hart,
@@ -49,8 +49,8 @@ cdef inline void note_fetch(Hart* hart, bint is_global) noexcept nogil:
 cdef inline void remember_fill(Hart* hart, int index) noexcept nogil:
     # That an entry, by its number among all, is valid now.
     cdef AddressSpace* space = &hart.spaces[hart.space]
-    hart.cpu.filled_banks |= 1 << index // TLB_ENTRIES
-    if index >= BANK_S * TLB_ENTRIES:
+    hart.cpu.filled_banks |= 1 << index // BANK_ENTRIES
+    if index >= BANK_S * BANK_ENTRIES:
         if space.fill_count < REMEMBERED_FILLS:
             space.fills[space.fill_count] = <uint16_t>index
         # One past the last index means "too many"; a count that went on would wrap around in the end.

@@ -9,10 +9,15 @@ about the spaces of that number.
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from vm_native.ir.block cimport MAX_BLOCK_STEPS
-from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, may_be_code_page
+from vm_native.jump_cache cimport (
+    CHUNKS, CHUNK_SHIFT, ENTERED_PAGES, FROM_BEFORE, SEVERAL_PAGES, EnteredPage, JumpCacheEntry, entered_page,
+    jump_entry, may_have_code,
+)
 from vm_native.machine cimport Cpu, close_load_windows, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
-from vm_native.memory.tlb cimport ADDRESS_SPACES, TLB_BANKS, TLB_ENTRIES, clear_entry, prepare_bank, tlb_entry
+from vm_native.memory.tlb cimport (
+    ADDRESS_SPACES, BANK_ENTRIES, TLB_BANKS, clear_entry, prepare_bank, spare_entry, tlb_entry,
+)
 from vm_native.riscv.constants cimport SATP_ASID_SHIFT
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MEGAPAGE_SHIFT, REMEMBERED_FILLS, AddressSpace, Hart, hart_of,
@@ -27,8 +32,8 @@ cdef enum:
 
 cdef void clear_bank(Hart* hart, int bank) noexcept nogil:
     cdef int i
-    for i in range(TLB_ENTRIES if hart.cpu.filled_banks >> bank & 1 else 0):
-        clear_entry(&hart.cpu.banks[bank * TLB_ENTRIES + i])
+    for i in range(BANK_ENTRIES if hart.cpu.filled_banks >> bank & 1 else 0):
+        clear_entry(&hart.cpu.banks[bank * BANK_ENTRIES + i])
     hart.cpu.filled_banks &= ~(1U << bank)
 
 
@@ -63,7 +68,7 @@ cdef void forget_fetches(Hart* hart) noexcept nogil:
     hart.generations += 1
     hart.common_generation = hart.generations
     update_generation(hart)
-    memset(hart.cpu.jump_cache.code_pages, 0, sizeof(hart.cpu.jump_cache.code_pages))
+    memset(hart.cpu.jump_cache.pages, 0, ENTERED_PAGES * sizeof(EnteredPage))
     forget_page_entries(&hart.cpu)
 
 
@@ -87,7 +92,7 @@ cdef int find_space(Hart* hart, uint64_t satp) noexcept nogil:
     empty_space(hart, oldest)
     renew_fetches(hart, oldest)
     for number in range(BANKS_OF_SPACE):
-        prepare_bank(&hart.cpu.banks[(BANK_S + oldest * BANKS_OF_SPACE + number) * TLB_ENTRIES])
+        prepare_bank(&hart.cpu.banks[(BANK_S + oldest * BANKS_OF_SPACE + number) * BANK_ENTRIES])
     hart.spaces[oldest].satp = satp
     return oldest
 
@@ -106,15 +111,30 @@ cdef void enter_space(Hart* hart) noexcept nogil:
     forget_page_entries(&hart.cpu)
 
 
-cdef void forget_fetches_of(Hart* hart, uint64_t page) noexcept nogil:
-    """What the jump cache has of code in a page, or that runs into it."""
-    cdef uint64_t pc = page - MAX_BLOCK_STEPS * LONGEST
+cdef void forget_blocks(Hart* hart, uint64_t start, uint64_t size) noexcept nogil:
+    """What the jump cache has of those that begin there."""
+    cdef uint64_t pc = start
     cdef JumpCacheEntry* entry
-    while pc != page + PAGE_SIZE:
+    while pc != start + size:
         entry = jump_entry(&hart.cpu.jump_cache, pc)
         if entry.pc == pc:
             entry.key = 0
         pc += SHORTEST
+
+
+cdef void forget_fetches_of(Hart* hart, uint64_t page) noexcept nogil:
+    """What the jump cache has of code in a page, or that runs into it."""
+    cdef EnteredPage* entered = entered_page(&hart.cpu.jump_cache, page)
+    cdef int chunk
+    if not may_have_code(entered, page):
+        return
+    if entered.page & (FROM_BEFORE | SEVERAL_PAGES):
+        forget_blocks(hart, page - MAX_BLOCK_STEPS * LONGEST, MAX_BLOCK_STEPS * LONGEST)
+    for chunk in range(CHUNKS):
+        if entered.chunks >> chunk & 1:
+            forget_blocks(hart, page + (<uint64_t>chunk << CHUNK_SHIFT), 1 << CHUNK_SHIFT)
+    if not entered.page & SEVERAL_PAGES:
+        entered.page = entered.chunks = 0
 
 
 cdef void flush_translations(Hart* hart) noexcept nogil:
@@ -154,12 +174,12 @@ cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil:
             large = True
     for bank in range(BANK_S, TLB_BANKS):
         if hart.cpu.filled_banks >> bank & 1:
-            clear_entry(tlb_entry(&hart.cpu.banks[bank * TLB_ENTRIES], address))
+            clear_entry(tlb_entry(&hart.cpu.banks[bank * BANK_ENTRIES], address))
+            clear_entry(spare_entry(&hart.cpu.banks[bank * BANK_ENTRIES], address))
     if large:
         forget_fetches(hart)
         return
-    if may_be_code_page(&hart.cpu.jump_cache, address):
-        forget_fetches_of(hart, address & PAGE_MASK)
+    forget_fetches_of(hart, address & PAGE_MASK)
     forget_page_entries(&hart.cpu)
 
 

@@ -14,6 +14,7 @@ OPCODES = {
     "tzcnt": TZCNT, "lzcnt": LZCNT, "lock xadd": LOCK_XADD, "lock cmpxchg": LOCK_CMPXCHG,
     "andn": ANDN, "shlx": SHLX, "sarx": SARX, "shrx": SHRX, "vmovaps": VMOVAPS, "vmovsd": VMOVSD,
     "vmovsd to": VMOVSD_TO, "vmovss": VMOVSS, "vmovss to": VMOVSS_TO, "vmovq": VMOVQ, "vmovq to": VMOVQ_TO,
+    "vmovups to": VMOVUPS_TO,
     "vsqrtsd": VSQRTSD, "vaddsd": VADDSD, "vmulsd": VMULSD, "vsubsd": VSUBSD, "vminsd": VMINSD, "vdivsd": VDIVSD,
     "vmaxsd": VMAXSD, "vsqrtss": VSQRTSS, "vaddss": VADDSS, "vmulss": VMULSS, "vsubss": VSUBSS, "vminss": VMINSS,
     "vdivss": VDIVSS, "vmaxss": VMAXSS, "vucomisd": VUCOMISD, "vcomisd": VCOMISD, "vucomiss": VUCOMISS,

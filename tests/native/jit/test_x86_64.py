@@ -65,6 +65,7 @@ VECTOR |= {name: (name, "reg source rm", "xxx", None) for name in FUSED}
 VECTOR_MEMORY = {
     "vmovsd": ("vmovsd", "reg rm", "xx", 64), "vmovss": ("vmovss", "reg rm", "xx", 32),
     "vmovsd to": ("vmovsd", "rm reg", "xx", 64), "vmovss to": ("vmovss", "rm reg", "xx", 32),
+    "vmovups to": ("vmovups", "rm reg", "xx", 128),
 }  # fmt: skip
 
 assembler = Assembler()

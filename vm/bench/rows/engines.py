@@ -14,6 +14,7 @@ KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call":
            "system": "ecalls"}
 SWITCHES = {
     "registers": "guest registers in host registers", "page_entries": "a cached page for each base register",
+    "trials": "the TLB at once for accesses that roam",
     "windows": "one test for all RAM, and for many accesses",
     "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",
     "floats": "compiled floating point", "words": "sign extensions only where somebody looks",

@@ -19,6 +19,7 @@ cdef bint asks_window(Compilation* t, Block* part, Uop* uop, int opcode, Access*
 cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil
 cdef void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil
 cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil
+cdef bint emit_block_zeroing(Compilation* t, Uop* uop, int opcode) noexcept nogil
 cdef void choose_page_entry(Compilation* t, Uop* uop, int opcode, uint64_t pc) noexcept nogil
 cdef void find_strides(Compilation* t, Block* part) noexcept nogil
 cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil

@@ -5,7 +5,8 @@ access lies in that page and is aligned. Everything else is out of line: if it l
 done; else the TLB is asked, and in the end the interpreter's function does the uop. Each base register has an entry of
 its own in each data bank; a register that a trace computes anew, as compilers do with temporary addresses, takes one of
 the others from there on, by the place of the computation. A pointer that a trace moves on by long strides changes its
-page too often for an entry: it asks the TLB each time.
+page too often for an entry: it asks the TLB each time, and so does an access that has been found to roam
+(page_trials.pyx).
 
 A store of a block whose stores have gone to a page that holds code asks a `StoreRange` instead, of the same number: the
 bytes around the address that are none of code. That costs the same as long as it stays among them, and a call of
@@ -20,9 +21,9 @@ from vm_native.ir.block cimport Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    ANY_ALIGNMENT, COLD_ACCESS, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define, define_float,
-    float_target, jump_if_unaligned, know_word, load_tlb_entry, new_cold, offset_of, range_offset,
-    read_operand, read_slot, tag_offset, target_of,
+    ANY_ALIGNMENT, COLD_ACCESS, COLD_FALLBACK, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define,
+    define_float, float_target, jump_if_unaligned, know_word, load_slot, load_tlb_entry, new_cold, offset_of,
+    range_offset, read_operand, read_slot, tag_offset, target_of,
 )
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -69,6 +70,11 @@ cdef int32_t page_entry_offset(Compilation* t, int base) noexcept nogil:
     return offset_of(&(<Cpu*>NULL).page_entries) + number * <int32_t>sizeof(PageEntry)
 
 
+cdef inline bint asks_tlb(Compilation* t, Uop* uop) noexcept nogil:
+    """Whether an access has no use for a PageEntry."""
+    return not t.jit.switches.page_entries or t.strides[uop.rs1] or info_of(uop).asks_tlb
+
+
 cdef inline bint stores_beside_code(Compilation* t, Uop* uop, int kind) noexcept nogil:
     return kind == WRITE and block_of(uop).beside_code and t.jit.switches.page_entries and not t.strides[uop.rs1]
 
@@ -91,6 +97,15 @@ cdef void test_page(Compilation* t, Cold* cold, int kind, int size) noexcept nog
     op_constant(&t.e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
     op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, cold.page_entry_offset + tag_offset(kind))
     cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+
+
+cdef void test_tlb(Compilation* t, Cold* cold, int kind, int size) noexcept nogil:
+    """The same of the TLB; rcx is what to add then."""
+    load_tlb_entry(&t.e, RCX)
+    op_constant(&t.e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
+    op_memory(&t.e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(kind))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+    op_memory(&t.e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
 
 
 cdef void test_range(Compilation* t, Cold* cold, int32_t store_range, int size) noexcept nogil:
@@ -116,7 +131,7 @@ cdef int emit_page_test(
     cold[0].access = kind
     cold[0].alignment = alignment
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
-    cold[0].has_page_entry = t.jit.switches.page_entries and not t.strides[uop.rs1]
+    cold[0].has_page_entry = not asks_tlb(t, uop)
     cold[0].beside_code = stores_beside_code(t, uop, kind)
     form_address(t, base, uop.imm)
     if cold[0].beside_code:
@@ -132,11 +147,8 @@ cdef int emit_page_test(
         op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, cold[0].page_entry_offset + <int32_t><intptr_t>&entry.addend)
         cold[0].found = here(e)
         return base
-    load_tlb_entry(e, RCX)
-    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (size - 1))
-    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(kind))
-    cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
-    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    test_tlb(t, cold[0], kind, size)
+    cold[0].found = here(e)
     return base
 
 
@@ -199,6 +211,30 @@ cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     return True
 
 
+cdef bint emit_block_zeroing(Compilation* t, Uop* uop, int opcode) noexcept nogil:
+    """Whether the uop is a call that zeroes the naturally aligned 64 bytes around an address; then it has been emitted.
+
+    It asks the TLB: whoever zeroes pages comes to another one soon.
+    """
+    cdef Emitter* e = &t.e
+    cdef Cold* cold
+    cdef int32_t offset
+    if opcode != UOP_CALL or uop.imm != t.jit.front_end.zeroing_helper or t.sink_counts:
+        return False
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    op_constant_memory(e, CMP_CONSTANT, W32, RBP, offset_of(&(<Cpu*>NULL).may_zero_blocks), 0)
+    cold_jump(cold, jump_if(e, IF_EQUAL, NULL))
+    load_slot(t, RDX, uop.rs1)
+    op_constant(e, AND_CONSTANT, W64, RDX, -64)
+    op(e, MOV, W64, RAX, RDX)
+    test_tlb(t, cold, WRITE, 1)
+    vex(e, VXORPS, WIG, XMM0, XMM0, XMM0)
+    for offset in range(0, 64, 16):
+        vex_memory(e, VMOVUPS_TO, WIG, XMM0, NO_SOURCE, RDX, RCX, offset)
+    cold.done = here(e)
+    return True
+
+
 # --- Groups ----------------------------------------------------------------------------------------------------------
 
 cdef int group_length(Compilation* t, Block* part, int first, int* lowest, int* highest) noexcept nogil:
@@ -210,7 +246,7 @@ cdef int group_length(Compilation* t, Block* part, int first, int* lowest, int* 
     lowest[0] = highest[0] = first
     if not access.size or base >= BASE_REGISTERS or base == t.jit.front_end.zero or t.strides[base]:
         return 0
-    if not t.jit.switches.page_entries or not t.jit.switches.grouping:
+    if not t.jit.switches.page_entries or not t.jit.switches.grouping or info_of(uop).asks_tlb:
         return 0
     while i < part.uop_count and i < first + MAX_GROUP:
         uop = &part.uops[i]
@@ -219,6 +255,7 @@ cdef int group_length(Compilation* t, Block* part, int first, int* lowest, int* 
             or accesses[part.info[i].opcode].kind != access.kind
             or accesses[part.info[i].opcode].boxed and not t.jit.switches.floats
             or uop.rs1 != base
+            or part.info[i].asks_tlb
             or (uop.imm - offset) % access.size
         ):
             break

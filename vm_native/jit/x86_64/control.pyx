@@ -328,12 +328,16 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         log2_size += 1
     if cold.beside_code:
         emit_range_miss(t, cold)
-    elif cold.has_page_entry:
+    elif cold.has_page_entry or cold.alignment != NATURAL:
         op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)
-        op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
-        call(&t.e, t.jit.stubs.fill_page_entry[cold.access][log2_size])
+        if cold.has_page_entry:
+            op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
+            call(&t.e, t.jit.stubs.fill_page_entry[t.floats][cold.access][log2_size])
+        else:
+            load_constant(&t.e, RCX, PAGE_SIZE - cold.size)
+            call(&t.e, t.jit.stubs.probe_tlb[t.floats][cold.access])
         miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)
         if base < 0:
             load_slot(t, RDX, uop.rs1)

@@ -22,8 +22,9 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
+from vm_native.jit.page_trials cimport note_stray
 from vm_native.probes.records cimport settle_records
-from vm_native.softmmu cimport fill_store_range, fill_store_window
+from vm_native.softmmu cimport fill_store_range, fill_store_window, refill_for_load, refill_for_store
 
 cdef enum:
     RESUME = 100            # beside the Status of an instruction: pc is set, compiled code may go on there
@@ -65,7 +66,7 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
 
 
 cdef int fall_back(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
-    return do_for_trace(cpu, uop, refund, True)
+    return do_for_trace(cpu, uop, refund, cpu.strays_left >= 0 or not note_stray(cpu, uop))
 
 
 cdef int fall_out(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
@@ -301,14 +302,33 @@ cdef void copy_tag(Emitter* e, int access) noexcept nogil:
     op_memory(e, MOV_TO, W64, RAX, RCX, NO_INDEX, tag_offset(access))
 
 
-cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) noexcept nogil:
+cdef void emit_refill(Emitter* e, const uint8_t* refill, const uint8_t* found) noexcept nogil:
+    """The TLB does not have the page in rax, yet: go to `found` if it does now, or return with the zero flag clear."""
+    push(e, RCX)
+    push(e, RAX)
+    push(e, RDX)                                        # so that the stack stays aligned
+    call(e, refill)
+    op(e, TEST, W32, RAX, RAX)
+    pop(e, RDX)
+    pop(e, RAX)
+    pop(e, RCX)
+    jump_if(e, IF_NOT_EQUAL, found)
+    op(e, TEST, W64, RSP, RSP)
+    ret(e)
+
+
+cdef void emit_fill_page_entry(
+    Jit* jit, Emitter* e, bint floats, int access, int log2_size, const uint8_t* refill
+) noexcept nogil:
     cdef int32_t fills = offset_of(&(<Cpu*>NULL).page_entry_fills)
     cdef uint8_t* crosses
     cdef uint8_t* miss
     cdef uint8_t* again
+    cdef uint8_t* looked_at
     cdef uint8_t* full
     cdef uint8_t* filled
-    jit.stubs.fill_page_entry[access][log2_size] = here(e)
+    cdef uint8_t* search
+    jit.stubs.fill_page_entry[floats][access][log2_size] = here(e)
     op(e, MOV, W32, RDX, RAX)
     op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
     op_constant(e, CMP_CONSTANT, W32, RDX, PAGE_SIZE - (1 << log2_size))
@@ -316,9 +336,13 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
     op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(access))
     filled = jump_if(e, IF_EQUAL, NULL)                 # the access was not aligned
+    search = here(e)
     load_tlb_entry(e, RDX)
     op_memory(e, CMP, W64, RAX, RDX, NO_INDEX, tag_offset(access))
     miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    # Below 0 it is not found, so that `fall_back` looks at the access.
+    op_constant_memory(e, SUB_CONSTANT, W32, RBP, offset_of(&(<Cpu*>NULL).strays_left), 1)
+    looked_at = jump_if(e, IF_LESS, NULL)
     # Only a page that is missed twice in turn gets the entry: one that serves pointers into several pages would be
     # filled each time.
     op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).missed)
@@ -342,8 +366,32 @@ cdef void emit_fill_page_entry(Jit* jit, Emitter* e, int access, int log2_size) 
     op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<PageEntry*>NULL).addend)
     op(e, XOR, W32, RAX, RAX)
     patch(crosses, e.executable, here(e))
-    patch(miss, e.executable, here(e))
+    patch(looked_at, e.executable, here(e))
     ret(e)
+    patch(miss, e.executable, here(e))
+    emit_refill(e, refill, search)
+
+
+cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noexcept nogil:
+    cdef uint8_t* start = here(e)
+    cdef uint8_t* search
+    cdef uint8_t* crosses
+    cdef uint8_t* miss
+    op(e, MOV, W32, RDX, RAX)
+    op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
+    op(e, CMP, W32, RDX, RCX)
+    crosses = jump_if(e, IF_ABOVE, NULL)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
+    search = here(e)
+    load_tlb_entry(e, RCX)
+    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(access))
+    miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    patch(crosses, e.executable, here(e))
+    ret(e)
+    patch(miss, e.executable, here(e))
+    emit_refill(e, refill, search)
+    return start
 
 
 cdef uint8_t* emit_fill_stub(Emitter* e, bint floats, const void* function) noexcept nogil:
@@ -376,6 +424,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     cdef Emitter e
     cdef FrontEnd* front_end = jit.front_end
     cdef uint8_t* filled
+    cdef uint8_t* refill
     cdef int floats, access, log2_size
     static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
@@ -398,8 +447,10 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
         jit.stubs.fill_store_range[floats] = emit_fill_stub(&e, floats, <void*>fill_store_range)
         filled = emit_fill_stub(&e, floats, <void*>fill_store_window)
         jit.stubs.probe_store_window[floats] = emit_probe_window(&e, WRITE, filled)
-    for access in range(2):
-        for log2_size in range(4):
-            emit_fill_page_entry(jit, &e, access, log2_size)
+        for access in range(2):
+            refill = emit_fill_stub(&e, floats, <void*>refill_for_store if access == WRITE else <void*>refill_for_load)
+            for log2_size in range(4):
+                emit_fill_page_entry(jit, &e, floats, access, log2_size, refill)
+            jit.stubs.probe_tlb[floats][access] = emit_probe_tlb(&e, access, refill)
     jit.stubs.probe_load_window = emit_probe_window(&e, READ, NULL)
     jit.stubs.end = e.at

@@ -2,12 +2,16 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
-from vm_native.ir.block cimport SECOND_CELL, Block, Uop
+from vm_native.ir.block cimport ON_TRIAL, SECOND_CELL, Block, Uop
 from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
-from vm_native.jit.x86_64.access cimport choose_page_entry, emit_access, emit_group, find_strides
-from vm_native.jit.x86_64.assembler cimport here
+from vm_native.jit.x86_64.access cimport (
+    choose_page_entry, emit_access, emit_block_zeroing, emit_group, find_strides,
+)
+from vm_native.jit.x86_64.assembler cimport ADD_CONSTANT, RBP, W64, here, op_constant_memory
 from vm_native.jit.x86_64.atomics cimport emit_atomic
-from vm_native.jit.x86_64.compilation cimport AS_THE_GUEST, NO_TURN, UNKNOWN, Compilation, Edges, Words, has_room
+from vm_native.jit.x86_64.compilation cimport (
+    AS_THE_GUEST, NO_TURN, UNKNOWN, Compilation, Edges, Words, has_room, offset_of,
+)
 from vm_native.jit.x86_64.control cimport (
     emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback_at_hand, emit_fallback_thunk,
 )
@@ -22,6 +26,7 @@ from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
 from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
+from vm_native.jit.page_trials cimport counter_of
 
 
 cdef extern from *:
@@ -97,6 +102,9 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
         or emit_rounded(t, uop, opcode) or emit_crypto(t, uop, opcode)
     ):
         return
+    if emit_block_zeroing(t, uop, opcode):
+        forget_reaches(t)
+        return
     emit_fallback_at_hand(t, uop)
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
@@ -107,6 +115,8 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
 cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
     """False if there is no room."""
     cdef int i, end, at = 0
+    if part.trial == ON_TRIAL:
+        op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).trial_turns[counter_of(part)]), 1)
     while at < part.uop_count:
         if t.jit.marking:
             mark(t, part.key.pc + part.info[at].pc_offset)
