@@ -30,14 +30,15 @@ find / -xdev 2>/dev/null | sort | wc -l
 """
 
 
-def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str]) -> Run:
+def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str],
+            memory: str = MEMORY) -> Run:
     command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", CMDLINE,
-               "--memory", MEMORY]
+               "--memory", memory]
     return timed(command + (["--firmware", firmware] if firmware else []), settings | {ENGINE: engine})
 
 
-def boot_qemu(kernel: Path, initrd: Path, firmware: Path) -> Run:
-    return qemu(["-m", MEMORY, "-bios", firmware, "-kernel", kernel, "-initrd", initrd, "-append", CMDLINE])
+def boot_qemu(kernel: Path, initrd: Path, firmware: Path, memory: str = MEMORY) -> Run:
+    return qemu(["-m", memory, "-bios", firmware, "-kernel", kernel, "-initrd", initrd, "-append", CMDLINE])
 
 
 @click.command()
