@@ -15,7 +15,7 @@ cdef enum:
     INTERVAL = 509          # a prime: not in step with the turns of a loop
     SUSPICIOUS = 16         # accesses of a block that have been met: so much has been lost that compiling anew may pay
     ENOUGH = 3              # of one access, before there is a verdict
-    BREAK_EVEN = 6          # accesses in a page that pay for one that is elsewhere
+    BREAK_EVEN = 12         # accesses in a page that pay for one that is elsewhere
     LONGEST = ENOUGH * INTERVAL * BREAK_EVEN    # turns of a trial: what has strayed less often by then does not roam
 
 
