@@ -35,7 +35,8 @@ cdef enum:
 
 
 cdef size_t block_bytes(int uop_count) noexcept nogil:
-    return sizeof(Block) + (uop_count + 1) * sizeof(Uop) + uop_count * sizeof(UopInfo)
+    # A multiple of what any part of a block is aligned to: blocks stand side by side in an arena.
+    return sizeof(Block) + (uop_count + 1) * sizeof(Uop) + (uop_count * sizeof(UopInfo) + 15) // 16 * 16
 
 
 cdef Block* allocate_block(int uop_count) noexcept nogil:

@@ -75,6 +75,7 @@ def test_failure_comes_out_unchanged_and_the_access_is_repeated(lazy, access):
     with pytest.raises(Broken) as raised:
         machine.run(instructions=100)
     assert raised.value is pages.error
+    assert sum(page in pages.broken for page in pages.asked) == 1, "nothing is tried again behind a failure"
     before, pc = machine.steps, machine.harts[0].pc
     with pytest.raises(Broken):
         machine.run(instructions=100)

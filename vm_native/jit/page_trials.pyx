@@ -20,7 +20,8 @@ cdef enum:
 
 
 cdef inline uint64_t turns_of(const Cpu* cpu, const Block* block) noexcept nogil:
-    return cpu.trial_turns[counter_of(block)] - block.turns_before
+    cdef uint64_t turns = cpu.trial_turns[counter_of(block)]
+    return turns - block.turns_before if turns >= block.turns_before else 0     # else another hart began the trial
 
 
 cdef void begin_trial(Cpu* cpu, Block* block) noexcept nogil:

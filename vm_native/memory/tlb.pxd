@@ -84,21 +84,25 @@ cdef inline void clear_entry(TlbEntry* entry) noexcept nogil:
     entry.write_tag = INVALID_TAG
     entry.exec_tag = INVALID_TAG
 
-cdef inline void drive_out(const TlbEntry* bank, const TlbEntry* entry, TlbEntry* spare) noexcept nogil:
-    # Let a spare entry have what a first place holds. Where that has never been filled it is zeroes, which are taken
-    # for no page there, but could be for page 0 here.
-    spare[0] = entry[0]
-    if entry != bank and not (entry.read_tag | entry.write_tag | entry.exec_tag):
-        clear_entry(spare)
+cdef inline bint is_vacant(const TlbEntry* bank, const TlbEntry* entry) noexcept nogil:
+    # Whether it holds no translation. One that has never been filled is zeroes, which no page but the first has.
+    return (
+        entry.read_tag & entry.write_tag & entry.exec_tag & INVALID_TAG != 0
+        or entry != bank and not entry.read_tag | entry.write_tag | entry.exec_tag
+    )
 
 cdef inline void recall(TlbEntry* bank, uint64_t page) noexcept nogil:
     # Let the first place of a page have what its second may hold.
     cdef TlbEntry* entry = tlb_entry(bank, page)
     cdef TlbEntry* spare = spare_entry(bank, page)
     cdef TlbEntry found = spare[0]
-    if is_of_page(spare, page):
-        drive_out(bank, entry, spare)
-        entry[0] = found
+    if not is_of_page(spare, page):
+        return
+    if is_vacant(bank, entry):
+        clear_entry(spare)
+    else:
+        spare[0] = entry[0]
+    entry[0] = found
 
 cdef inline void prepare_bank(TlbEntry* bank) noexcept nogil:
     # A zeroed bank becomes one without valid entries: only the first of each kind could be taken for page 0, and none

@@ -16,8 +16,8 @@ from vm_native.memory.ram cimport (
     PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, make_present, mark_dirty,
 )
 from vm_native.memory.tlb cimport (
-    EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, drive_out,
-    is_of_page, read_tag_of, recall, spare_entry, tlb_entry, write_tag_of,
+    EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, is_of_page,
+    is_vacant, read_tag_of, recall, spare_entry, tlb_entry, write_tag_of,
 )
 from vm_native.probes.watch cimport watches_page, watches_reads
 from vm_native.riscv.constants cimport (
@@ -326,9 +326,9 @@ cdef TlbEntry* entry_for(Hart* hart, uint64_t page, int access, intptr_t addend,
     recall(bank, page)
     entry = tlb_entry(bank, page)
     if entry.addend != addend or entry.read_tag != tag and entry.write_tag != tag and entry.exec_tag != tag:
-        if not is_of_page(entry, page):
+        if not is_of_page(entry, page) and not is_vacant(bank, entry):
             spare = spare_entry(bank, page)
-            drive_out(bank, entry, spare)
+            spare[0] = entry[0]
             remember_fill(hart, <int>(spare - cpu.banks))
         clear_entry(entry)
         entry.addend = addend

@@ -142,11 +142,6 @@ cdef void op_constant(Emitter* e, int operation, Width width, int rm, int32_t va
     if -128 <= value <= 127:
         op(e, 0x83, width, operation, rm)
         emit_byte(e, value)
-    elif rm == RAX:                     # has a shorter form
-        if width == W64:
-            emit_byte(e, 0x48)
-        emit_byte(e, operation << 3 | 5)
-        emit_int32(e, value)
     else:
         op(e, 0x81, width, operation, rm)
         emit_int32(e, value)

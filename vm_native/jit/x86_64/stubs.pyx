@@ -17,7 +17,7 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
-    BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, Cpu, FrontEnd, Machine,
+    BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, Cpu, FrontEnd, Machine,
     step_over, store_position,
 )
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
@@ -45,7 +45,11 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
     cdef int64_t budget = cpu.budget
     cdef uint64_t departures = cpu.machine.compiler.departures
     cdef uint64_t mode = cpu.key & MODE_MASK
-    cdef int status = run_uop(cpu, uop, budget + refund)
+    cdef int status = RETRY
+    if cpu.stop == STOP_RAISED:         # the TLB was to have a page that could not be fetched
+        store_position(cpu, uop, budget + refund)
+    else:
+        status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
         if stays and cpu.machine.compiler.departures == departures:
             cpu.budget = budget
