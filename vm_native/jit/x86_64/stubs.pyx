@@ -17,8 +17,8 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (
-    BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, Cpu, FrontEnd, Machine,
-    step_over, store_position,
+    BASE_REGISTERS, CONTINUE, EXIT, MODE_MASK, NO_BRANCH, REMEMBERED_ENTRIES, RETRY, STOP_NONE, STOP_RAISED, Cpu,
+    FrontEnd, Machine, step_over, store_position,
 )
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
