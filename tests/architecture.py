@@ -38,7 +38,7 @@ PYTHON = (
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing",),
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
-    ("code_cache",),
+    ("code_cache", "ahead"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
     ("linux",),

@@ -230,7 +230,7 @@ def test_another_program_in_the_same_place_runs_none_of_it(cold, folder):
     other = program(added=2)
     with machine_of(other) as machine:
         name = machine._code_cache.path.name
-    code_cache.write(folder / name, contents(folder))
+    code_cache.write(folder / name, bytes.fromhex(name), contents(folder))
     changed = run(other)
     assert changed["outcome"] == "warm"
     wanted = run(other, switches={"linking": False})["state"]
@@ -238,7 +238,7 @@ def test_another_program_in_the_same_place_runs_none_of_it(cold, folder):
 
 
 def contents(folder: Path) -> list[memoryview]:
-    return [image.content for image in code_cache.mapped(only(folder))]
+    return [image.content for image in code_cache.mapped(only(folder), bytes.fromhex(only(folder).name))]
 
 
 @pytest.mark.parametrize("options", [{"isa": "rv64gc"}, {"switches": {"grouping": False}}])

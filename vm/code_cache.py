@@ -103,7 +103,7 @@ class CodeCache:
                 return
             self.path = path
             try:
-                images = mapped(path)
+                images = mapped(path, bytes.fromhex(path.name))
             except FileNotFoundError:
                 self.stats["outcome"] = "cold"
                 return
@@ -132,7 +132,7 @@ class CodeCache:
         make_folder(self.path.parent)
         images: list[Image] = []
         with suppress(FileNotFoundError, Unusable):
-            images = mapped(self.path)
+            images = mapped(self.path, bytes.fromhex(self.path.name))
             if {image.checksum for image in images} != self.taken.keys():
                 return
         useful = [image.content for image in images if self.native.holds(self.taken[image.checksum])]
@@ -141,7 +141,7 @@ class CodeCache:
         if len(contents) > MOST_IMAGES or size > MOST_BYTES:
             log.info("%s: full, what this machine has compiled is not kept", self.path)
             return
-        write(self.path, contents)
+        write(self.path, bytes.fromhex(self.path.name), contents)
         self.stats["written"] = size
         make_room(self.path.parent)
 
@@ -205,9 +205,9 @@ def loaded(path: Path, image: Image, compiler: JitCompiler) -> SharedCode:
     return layer
 
 
-def mapped(path: Path) -> list[Image]:
-    """The images of a file, which is mapped for as long as somebody has one. Raises FileNotFoundError, OSError,
-    Unusable.
+def mapped(path: Path, name: bytes) -> list[Image]:
+    """The images of a file of the cache, which is mapped for as long as somebody has one. `name` is whose they have to
+    be. Raises FileNotFoundError, OSError, Unusable.
     """
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -216,6 +216,11 @@ def mapped(path: Path) -> list[Image]:
         descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     finally:
         os.close(folder)
+    return images_of(path, descriptor, name)
+
+
+def images_of(path: Path, descriptor: int, name: bytes) -> list[Image]:
+    """The same of a file that is open, and is closed here."""
     try:
         check_owner(path, os.fstat(descriptor), stat.S_ISREG)
         with suppress(OSError):                 # for `make_room`; a file system that is read only serves as well
@@ -225,7 +230,7 @@ def mapped(path: Path) -> list[Image]:
         mapping = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
     finally:
         os.close(descriptor)
-    return images_in(path, memoryview(mapping))
+    return images_in(path, memoryview(mapping), name)
 
 
 def check_owner(path: Path, status: os.stat_result, is_kind: Any) -> None:
@@ -235,7 +240,7 @@ def check_owner(path: Path, status: os.stat_result, is_kind: Any) -> None:
         raise Unusable(f"{path}: belongs to another user, or others may write to it: code of its is not run")
 
 
-def images_in(path: Path, view: memoryview) -> list[Image]:
+def images_in(path: Path, view: memoryview, wanted: bytes) -> list[Image]:
     """Raises Unusable."""
     magic, version, count, name = HEAD.unpack_from(view)
     if magic != MAGIC or version != VERSION:
@@ -243,8 +248,8 @@ def images_in(path: Path, view: memoryview) -> list[Image]:
     end = HEAD.size + count * ENTRY.size
     if count > MOST_IMAGES or end + SUM.size > view.nbytes or SUM.unpack_from(view, end)[0] != checksum(view[:end]):
         raise Unusable(f"{path}: is damaged")
-    if name.hex() != path.name:
-        raise Unusable(f"{path}: is the file of another guest")
+    if name != wanted:
+        raise Unusable(f"{path}: is the file of another guest, or for another processor, ISA or build of vm")
     images = []
     at = end + SUM.size
     for size, expected, _ in ENTRY.iter_unpack(view[HEAD.size:end]):
@@ -271,10 +276,10 @@ def make_folder(folder: Path) -> None:
     check_owner(folder, os.lstat(folder), stat.S_ISDIR)
 
 
-def write(path: Path, images: list[memoryview]) -> None:
+def write(path: Path, name: bytes, images: list[memoryview]) -> None:
     """Raises CacheNotWritable."""
     entries = b"".join(ENTRY.pack(image.nbytes, checksum(image), 0) for image in images)
-    head = HEAD.pack(MAGIC, VERSION, len(images), bytes.fromhex(path.name)) + entries
+    head = HEAD.pack(MAGIC, VERSION, len(images), name) + entries
     with replacing(path) as file:
         at = file.write(head) + file.write(SUM.pack(checksum(head), 0))
         for image in images:

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
+@click.option("--aot", type=click.Path(dir_okay=False, path_type=Path), metavar="IMAGE",
+              help="Begin with the compiled code of `vm compile`.")
 @click.option("--signature", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
               help="Afterwards write the words between begin_signature and end_signature here.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
-def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, signature: str | None,
-        quiet: bool, record: str | None, replay: str | None, gdb: str | None, **options: Any) -> int:
+def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, aot: Path | None,
+        signature: str | None, quiet: bool, record: str | None, replay: str | None, gdb: str | None,
+        **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
@@ -64,6 +67,10 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
                                    click.get_current_context())
     with build_machine(**options) as machine:
         program = machine.load(sys.stdin.buffer if file == "-" else file, address=address)
+        if aot is not None:
+            from vm.ahead import take_compiled
+
+            take_compiled(machine, aot)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
         with logged(machine, record, replay):
             terminal = audience_or(machine, Terminal)

@@ -89,6 +89,11 @@ class Symbols(Mapping[str, Symbol]):
             return None
         return name, offset
 
+    def functions(self) -> list[int]:
+        """The addresses of all that the table calls functions."""
+        return sorted({value + self._bias & U64 for _, info, _, section, value, _ in ENTRY.iter_unpack(self._entries)
+                       if info & 15 == STT_FUNC and section not in (SHN_UNDEF, SHN_ABS)})
+
     def _scan(self, name: str) -> Symbol | None:
         """A symbol by its name, from the bytes of the table."""
         text = name.encode("utf-8", "surrogateescape") + b"\0"

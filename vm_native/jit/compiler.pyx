@@ -229,6 +229,15 @@ cdef class JitCompiler:
     def marking(self, bint value):
         self.jit.marking = value
 
+    @property
+    def relocatable(self):
+        """Whether traces that are compiled from now on can be kept for another process. Writable."""
+        return self.jit.relocatable
+
+    @relocatable.setter
+    def relocatable(self, bint value):
+        self.jit.relocatable = value
+
     def traces(self):
         """The compiled traces: (pc, physical address, physical address of the page that its one instruction crosses
         into, or 0, host address, host code, marks), the marks as (pc, offset of its host code).
