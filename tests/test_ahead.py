@@ -101,11 +101,19 @@ def test_nothing_is_left_to_compile(tmp_path):
 
 def test_too_little_room(tmp_path):
     """More code than code memory holds: an error, and no file."""
-    body = "\n".join(f"ld a{n % 6}, {8 * n % 2000}(s{2 + n % 9})\nbeqz a0, .+8" for n in range(2500))
+    body = "\n".join(f"ld a{n % 6}, {8 * n % 2000}(s{2 + n % 9})\nbeqz a0, .+8" for n in range(9000))
     elf = assemble_elf(f"{body}\nwfi")
     with pytest.raises(ConfigurationError, match="VM_JIT_BYTES"):
         compiled(elf, tmp_path / "image", settings=vm.Settings(code_bytes=512 << 10))
     assert not (tmp_path / "image").exists()
+
+
+def test_memory_behind_the_program_is_not_compiled(tmp_path):
+    """Zeroes are no instructions."""
+    with vm.Machine(memory="64M", engine="jit") as machine:
+        machine.load(assemble_elf("ecall; csrr a0, mepc; wfi"))
+        compile_program(machine, tmp_path / "image", ("m",))
+        assert machine.stats()["jit"]["instructions"] < 50
 
 
 def test_an_engine_that_compiles_nothing(tmp_path):

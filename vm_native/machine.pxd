@@ -400,6 +400,7 @@ cdef struct FrontEnd:
     uint64_t call_causes            # a bit for each trap that an instruction is there to raise
     uint64_t privilege_bits         # of a mode: the privilege of instructions
     int jump_helper                 # a helper that is a branch or a jump
+    int illegal_helper              # that of what is no instruction
     int zeroing_helper              # one that zeroes the 64 bytes around what rs1 points to, if Cpu.may_zero_blocks
     int sink                        # the register slot that takes writes to nowhere
     int zero                        # the one that reads as zero

@@ -1,13 +1,14 @@
 """Code that is compiled before it runs: all that can be reached from some addresses without a jump through a register.
 
-What is behind a call or a trap is reached as well: it comes back. Where a branch has not been run yet, nobody knows
-which way it goes. Back, it is taken, and never forward: that is what loops do, and what compilers lay out.
+What is behind a call or a trap is reached as well: it comes back; but not what is behind no instruction. Where a branch
+has not been run yet, nobody knows which way it goes. Back, it is taken, and never forward: that is what loops do, and
+what compilers lay out.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from vm_native.execution.allowance cimport run_begins, run_ended
 from vm_native.execution.loop cimport find_or_translate
 from vm_native.execution.scheduler cimport Scheduler
-from vm_native.ir.block cimport Block, Uop
+from vm_native.ir.block cimport SECOND_CELL, Block, Uop, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport FALLEN, TAKEN, Trace
 from vm_native.jit.traces cimport trace_of
@@ -37,6 +38,10 @@ cdef list ways_on(Scheduler scheduler, const Block* block):
     if opcode == UOP_JAL or opcode == UOP_JALR:
         found = [block.exits[TAKEN].pc] if opcode == UOP_JAL else []
         return found + [behind] if last.rd != scheduler.machine.front_end.sink else found
+    if opcode == SECOND_CELL:
+        last -= 1
+    if info_of(last).opcode == UOP_CALL_EXIT and last.imm == scheduler.machine.front_end.illegal_helper:
+        return []
     return [behind]
 
 

@@ -100,6 +100,7 @@ front_end.window_start = WINDOW_START
 front_end.open_window = open_unpaged_window
 front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
+front_end.illegal_helper = HELPERS["illegal"]
 front_end.zeroing_helper = HELPERS["cbo_zero"]
 front_end.privilege_bits = MODE_PRIVILEGE
 front_end.call_causes = 1 << BREAKPOINT | 0b1011 << ECALL_FROM_U
