@@ -152,9 +152,14 @@ cdef inline bint refill(Cpu* cpu, uint64_t page, int access) noexcept nogil:
     cdef TlbEntry* entry = entry_of(cpu, page)
     cdef uint64_t* tag = &entry.write_tag if access == WRITE else &entry.read_tag
     cdef uint64_t physical
-    if tag[0] == page or tag[0] & PAGE_MASK == page or cpu.machine.probes.virtual_watches:
-        return tag[0] == page
-    return cpu.front_end.translate_address(cpu, page, access, 1, &physical) == CONTINUE and tag[0] == page
+    if tag[0] == page:
+        return True
+    if tag[0] & PAGE_MASK == page or cpu.machine.probes.virtual_watches or not cpu.machine.data_tlb:
+        return False
+    if cpu.front_end.translate_address(cpu, page, access, 1, &physical) == CONTINUE and tag[0] == page:
+        return True
+    cpu.tlb_misses[access] -= 1         # it is translated once more, for the access itself
+    return False
 
 
 cdef bint refill_for_load(Cpu* cpu, uint64_t page) noexcept nogil:
