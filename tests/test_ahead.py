@@ -6,6 +6,7 @@ import vm
 from tests.assembler import assemble_elf
 from vm.ahead import compile_program, take_compiled
 from vm.errors import ConfigurationError
+from vm.privilege import Privilege
 from vm_native.jit.compiler import unavailable
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason="nothing is compiled on this host")
@@ -62,7 +63,7 @@ def run(elf: bytes, image=None, **options):
         return stop.reason, machine.steps, [machine.harts[0][name] for name in REGISTERS], machine.stats()
 
 
-def compiled(elf: bytes, path, privileges=("m",), training=0, **options):
+def compiled(elf: bytes, path, privileges=(Privilege.MACHINE,), training=0, **options):
     with vm.Machine(memory="4M", engine="jit", **options) as machine:
         machine.load(elf)
         assert compile_program(machine, path, privileges, training) == path.stat().st_size
@@ -112,7 +113,7 @@ def test_memory_behind_the_program_is_not_compiled(tmp_path):
     """Zeroes are no instructions."""
     with vm.Machine(memory="64M", engine="jit") as machine:
         machine.load(assemble_elf("ecall; csrr a0, mepc; wfi"))
-        compile_program(machine, tmp_path / "image", ("m",))
+        compile_program(machine, tmp_path / "image", (Privilege.MACHINE,))
         assert machine.stats()["jit"]["instructions"] < 50
 
 
@@ -120,7 +121,7 @@ def test_an_engine_that_compiles_nothing(tmp_path):
     with vm.Machine(memory="4M", engine="interpreter") as machine:
         machine.load(assemble_elf("wfi"))
         with pytest.raises(ConfigurationError, match="engine='jit'"):
-            compile_program(machine, tmp_path / "image", ("m",))
+            compile_program(machine, tmp_path / "image", (Privilege.MACHINE,))
 
 
 def test_other_parts_of_the_compiler(tmp_path):

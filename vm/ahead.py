@@ -20,8 +20,8 @@ from vm_native.jit.image import image_of
 
 if TYPE_CHECKING:
     from vm.machine import Machine
+    from vm.privilege import Privilege
 
-PRIVILEGES = {"m": 3, "s": 1, "u": 0}
 FLOATS = (0, 1 << 13, 3 << 13)                  # mstatus.FS: off, initial, dirty
 UNTRANSLATED = {"satp": 0, "pmpaddr0": (1 << 54) - 1, "pmpcfg0": 0x1F}       # and all may be fetched
 
@@ -31,9 +31,9 @@ def kind_of(machine: Machine) -> tuple[Any, ...]:
     return "ahead", machine.isa.string
 
 
-def compile_program(machine: Machine, path: Path, privileges: Collection[str], training: int = 0) -> int:
-    """Compile what the machine has loaded, for each of these privileges (keys of PRIVILEGES), with floating point off,
-    on and in use, and write it to a file. How many bytes that has. The machine is of no other use afterwards.
+def compile_program(machine: Machine, path: Path, privileges: Collection[Privilege], training: int = 0) -> int:
+    """Compile what the machine has loaded, for each of these privileges, with floating point off, on and in use, and
+    write it to a file. How many bytes that has. The machine is of no other use afterwards.
 
     `training`: so many instructions of the program are run first. What is compiled then is what was hot, in the modes
     that it ran in, along the ways that branches took; that is much faster code than what nobody has seen run.
@@ -50,12 +50,12 @@ def compile_program(machine: Machine, path: Path, privileges: Collection[str], t
     if training:
         machine.console.record = False
         machine.run(instructions=training)
-    hart, native = machine.harts[0], machine._natives[0]
+    hart = machine.harts[0]
     for name, value in UNTRANSLATED.items():
         hart.csr[name] = value
     roots = [machine.program.entry, *machine.program.symbols.functions()]
     for privilege in privileges:
-        native.privilege = PRIVILEGES[privilege]
+        hart.privilege = privilege
         for floats in FLOATS:
             hart.csr["mstatus"] = floats
             compile_ahead(machine._scheduler, roots)

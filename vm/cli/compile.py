@@ -9,8 +9,9 @@ import click
 
 from vm.cli.options import Address, build_machine
 from vm.errors import VmError
+from vm.privilege import Privilege
 
-PRIVILEGES = ("m", "s", "u")
+PRIVILEGES = {privilege.letter.lower(): privilege for privilege in Privilege}
 TRAINING = 200_000_000
 
 
@@ -24,7 +25,7 @@ TRAINING = 200_000_000
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
 @click.option("--training", type=click.IntRange(min=0), metavar="N", default=TRAINING, show_default=True,
               help="Run N instructions of FILE first, without a terminal: what they make hot is compiled best.")
-@click.option("--privilege", "privileges", type=click.Choice(PRIVILEGES), multiple=True, default=("m",),
+@click.option("--privilege", "privileges", type=click.Choice(list(PRIVILEGES)), multiple=True, default=("m",),
               show_default=True, help="In which FILE runs what it has not come to by then; repeatable.")
 def compile(file: str, output: Path, address: int | None, privileges: tuple[str, ...], training: int,
             **options: Any) -> int:
@@ -41,7 +42,7 @@ def compile(file: str, output: Path, address: int | None, privileges: tuple[str,
     with build_machine(disks=(), engine="jit", **options) as machine:
         machine.load(file, address=address)
         try:
-            size = compile_program(machine, output, privileges, training)
+            size = compile_program(machine, output, [PRIVILEGES[letter] for letter in privileges], training)
         except OSError as error:
             raise VmError(f"{output}: {error.strerror}") from error
         assert machine.compiler is not None

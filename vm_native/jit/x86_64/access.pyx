@@ -244,9 +244,9 @@ cdef int group_length(Compilation* t, Block* part, int first, int* lowest, int* 
     cdef int base = uop.rs1, i = first
     cdef int32_t offset = uop.imm
     lowest[0] = highest[0] = first
-    if not access.size or base >= BASE_REGISTERS or base == t.jit.front_end.zero or t.strides[base]:
+    if not access.size or base >= BASE_REGISTERS or base == t.jit.front_end.zero:
         return 0
-    if not t.jit.switches.page_entries or not t.jit.switches.grouping or info_of(uop).asks_tlb:
+    if not t.jit.switches.grouping or asks_tlb(t, uop):
         return 0
     while i < part.uop_count and i < first + MAX_GROUP:
         uop = &part.uops[i]
