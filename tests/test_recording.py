@@ -320,12 +320,22 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def interruptions():
-    """interruptions(seconds): from now on a signal's handler raises, again and again; 0 ends that."""
+    """interruptions(seconds): in so many a signal's handler raises, once; 0 ends that."""
+    wanted = False
+
     def interrupt(number: int, frame: object) -> None:
-        raise Interrupted
+        nonlocal wanted
+        if wanted:
+            wanted = False
+            raise Interrupted
+
+    def ask(seconds: float) -> None:
+        nonlocal wanted
+        wanted = seconds > 0
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    yield lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+    yield ask
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
 
@@ -340,12 +350,10 @@ def test_what_is_typed_when_a_signal_has_ended_a_run(guest_of, interruptions):
             try:
                 interruptions(0.0007)
                 original.run(instructions=1_000_000)
-            except Interrupted:
                 interruptions(0)
+            except Interrupted:
                 ends += 1
                 original.console.send(f"{ends} ")
-            finally:
-                interruptions(0)
         wanted, log = seen(original), recording.stop()
     for engine in ENGINES:
         with guest_of(engine=engine) as machine:

@@ -42,8 +42,8 @@ class History(Protocol):
     def next_stop(self) -> tuple[int, int] | None:
         """Between slices: the step and the guest time where the next must end; None: this run does."""
 
-    def before_serving(self) -> None:
-        """A slice has ended, and what it ended for is not served yet."""
+    def before_serving(self) -> bool:
+        """A slice has ended, and what it ended for is not served yet. Whether this run ends before that."""
 
     def enter(self, source: str, data: bytes) -> None:
         """Data comes in: `Inputs.admit` lets it into the machine."""

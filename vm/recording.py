@@ -161,8 +161,8 @@ class Recorder:
             self._next_checkpoint = self._runner.steps + self._interval
         return self._next_checkpoint, NEVER
 
-    def before_serving(self) -> None:
-        pass
+    def before_serving(self) -> bool:
+        return False
 
     def enter(self, source: str, data: bytes) -> None:
         data = bytes(data)

@@ -160,9 +160,8 @@ class Replay:
         last = due.steps + (waits or within)        # a step more would be the divergence
         return min(last, marked), due.ns + within
 
-    def before_serving(self) -> None:
-        if self._next.kind is not Kind.END:
-            self._deliver()
+    def before_serving(self) -> bool:
+        return self._deliver() is None
 
     def enter(self, source: str, data: bytes) -> None:
         if not self._follows():

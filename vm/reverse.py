@@ -192,8 +192,8 @@ class Past:
         ahead = self._marks.next
         return None if ahead is None or (ahead.position is not None) != self._in_log else ahead
 
-    def before_serving(self) -> None:
-        pass
+    def before_serving(self) -> bool:
+        return False
 
     def enter(self, source: str, data: bytes) -> None:
         self._happen(partial(self._inputs.admit, source, bytes(data)))

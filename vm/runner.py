@@ -250,8 +250,9 @@ class Runner(Stateful):
                 raise unusable(self._machine)
             if self._moved != moved:
                 limits = limits.moved(self._moved[0] - moved[0], self._moved[1] - moved[1])
-            if history is not None and code in NOTICED:
-                history.before_serving()
+            if history is not None and code in NOTICED and history.before_serving():
+                self._scheduler.leave_unserved(code)
+                return StopReason.REPLAYED, number, None
             serve, reason = OUTCOMES[code]
             if not serve(self, limits, number):
                 assert reason is not None       # what is always served has none

@@ -318,6 +318,10 @@ cdef class Scheduler:
         """What `request_stop` asked for is done."""
         self.stop_asked = False
 
+    def leave_unserved(self, int code):
+        """What the last run ended for is not served now: the next one ends for it, at once."""
+        self.unserved = code
+
     def forget_stop(self):
         """The machine starts anew: what it has stopped for, and was asked to stop for, is of the past."""
         self.unserved = STOP_NONE
