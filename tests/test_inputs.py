@@ -1,6 +1,7 @@
 """The door by which the host's world enters a machine."""
 
 import os
+import resource
 import threading
 import time
 
@@ -165,3 +166,49 @@ def test_key_comes_when_the_wait_for_it_is_over(guest, pipe):
     assert g.machine.run(timeout=60).reason is vm.StopReason.REQUESTED
     typing.join()
     assert came[0] >= 20_000_000 and g.machine.clock.now_ns() == came[0]
+
+
+def test_alarms_go_off_in_order_and_not_when_they_are_cancelled():
+    inputs, calls = Inputs(), []
+    inputs.call_in(0.02, lambda: calls.append("second"))
+    inputs.call_in(0.01, lambda: calls.append("first"))
+    inputs.call_in(0.01, lambda: calls.append("never")).cancel()
+    inputs.poll(0)
+    assert calls == [] and inputs.watching
+    while inputs.watching:
+        inputs.poll()
+    assert calls == ["first", "second"]
+
+
+def test_an_alarm_goes_off_while_every_hart_waits(guest):
+    """At its own time, not when the machine looks next."""
+    g = guest(TICKING)
+    g["a1"] = 600_000_000                           # a minute
+    g.machine.inputs.interactive = True
+    g.machine.inputs.call_in(0.03, lambda: g.machine.console.send("k"))
+    began = time.monotonic()
+    g.finish()
+    assert g["s1"] == 1 and chr(g["s2"] & 1) == "\1" and time.monotonic() - began < 30
+
+
+def test_a_guest_waits_in_the_host_s_time_while_an_answer_is_expected(guest):
+    g = guest(TICKING)
+    g["a1"] = 1_500_000                             # 150 ms
+    due = time.monotonic() + 0.05
+    g.machine.inputs.expect(lambda: time.monotonic() < due)
+    began = time.monotonic()
+    g.finish()
+    assert 0.05 <= time.monotonic() - began < 30 and g["s1"] == 1
+
+
+def test_descriptors_of_any_number_are_watched(pipe):
+    """select(2) takes those below 1,024 only."""
+    high = os.dup2(pipe[0], 1500, inheritable=False) if resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1500 else None
+    if high is None:
+        pytest.skip("this process may have no file of so high a number")
+    inputs, calls = Inputs(), []
+    inputs.watch(high, lambda: calls.append(os.read(high, 10)))
+    os.write(pipe[1], b"a")
+    inputs.poll()
+    os.close(high)
+    assert calls == [b"a"]

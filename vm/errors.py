@@ -174,3 +174,7 @@ class LinuxError(GuestError):
 
 class MalformedQueue(GuestError):
     """A virtio driver built a queue or a buffer that the specification forbids."""
+
+
+class MalformedPacket(GuestError):
+    """A guest sends what is no packet of the network, or asks for something to be done to one that cannot be."""

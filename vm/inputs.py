@@ -6,6 +6,9 @@ from: what is seen there, in order and with the step, is all that a run cannot k
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 import select
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -89,23 +92,38 @@ class Watched(NamedTuple):
     always: bool
 
 
+class Alarm:
+    """What is to be called at a time of the host."""
+
+    def __init__(self, action: Callable[[], None]):
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """It is not called any more. Does nothing the second time."""
+        self.action = None
+
+
 class Inputs(Stateful):
     """The sources of one machine, and the file descriptors that are looked at between slices.
 
     `on_entered` is called after anything has come in: for who has no device that hears of it. `interactive` says that
-    somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest.
+    somebody sits there: while every hart waits, virtual time goes no faster than the host's, and the host can rest. So
+    it is while an answer is expected from a network.
     While a run is recorded or replayed, `history` decides when what comes in enters the machine. Where `on_unfit` is
     set, who keeps that gives it up for what cannot be part of it: it is called with the name of the method, and ends
     the history, which refuses such calls otherwise.
     What has come in is with the receivers: nothing here is saved.
     """
 
-    unsaved = ("_receivers", "_watched", "on_entered", "interactive", "history", "witnesses",
-               "on_unfit")
+    unsaved = ("_receivers", "_watched", "_alarms", "_order", "_expecting", "on_entered", "interactive", "history",
+               "witnesses", "on_unfit")
 
     def __init__(self) -> None:
         self._receivers: dict[str, Callable[[bytes], None]] = {}
         self._watched: dict[int, Watched] = {}
+        self._alarms: list[tuple[float, int, Alarm]] = []       # a heap
+        self._order = itertools.count()
+        self._expecting: list[Callable[[], bool]] = []
         self.on_entered: Callable[[], None] | None = None
         self.history: History | None = None
         self.on_unfit: Callable[[str], object] | None = None
@@ -116,6 +134,11 @@ class Inputs(Stateful):
         """A new source, whose data `receiver` gets; returns the function by which it comes in."""
         self._receivers[source] = receiver
         return partial(self.enter, source)
+
+    @property
+    def live(self) -> bool:
+        """Whether what runs is no past: only then does anything that the guest sends leave the machine."""
+        return self.history is None or self.history.live
 
     @property
     def sources(self) -> Collection[str]:
@@ -162,10 +185,35 @@ class Inputs(Stateful):
     def watches(self, fd: int) -> bool:
         return fd in self._watched
 
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm:
+        """Call it in so many seconds of the host, or when the machine runs or is polled next after that.
+
+        It is for the world outside: nothing is called while what runs is the past.
+        """
+        alarm = Alarm(action)
+        heapq.heappush(self._alarms, (time.monotonic() + seconds, next(self._order), alarm))
+        return alarm
+
+    def expect(self, expecting: Callable[[], bool]) -> None:
+        """From now on `expecting` is asked whether somebody outside has been asked, and may answer at any time."""
+        self._expecting.append(expecting)
+
+    def expect_no_more(self, expecting: Callable[[], bool]) -> None:
+        self._expecting.remove(expecting)
+
+    @property
+    def expecting(self) -> bool:
+        return self.live and any([expecting() for expecting in self._expecting])
+
+    @property
+    def paced(self) -> bool:
+        """Whether the host's time is what the guest waits in."""
+        return self.live and (self.interactive or self.expecting)
+
     @property
     def watching(self) -> bool:
-        """Whether anything can come from a file descriptor."""
-        return next(self._heard(), None) is not None        # number 0 is one, too
+        """Whether anything can come from a file descriptor, or is to be called."""
+        return bool(self._alarms) or next(self._heard(), None) is not None      # number 0 is one, too
 
     def poll(self, seconds: float | None = None) -> None:
         """Sleep a while, never longer than `seconds`, or until something can be read; then take it."""
@@ -175,14 +223,23 @@ class Inputs(Stateful):
         """The first half of `poll`: what can be read, perhaps nothing."""
         # A signal that comes just before the call does not interrupt it; so it must not last.
         seconds = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
+        if self._alarms and self._listens:
+            seconds = max(0, min(seconds, self._alarms[0][0] - time.monotonic()))
         wanted = [fd for fd in self._heard() if self._watched[fd].wanted()]
         if not wanted:
             time.sleep(seconds)
             return []
-        return select.select(wanted, [], [], seconds)[0]
+        look = select.poll()                # unlike select() it takes numbers of any size
+        for fd in wanted:
+            look.register(fd, select.POLLIN)
+        return [fd for fd, _ in look.poll(math.ceil(seconds * 1000))]
+
+    @property
+    def _listens(self) -> bool:
+        return self.history is None or self.history.listens
 
     def _heard(self) -> Iterator[int]:
-        listens = self.history is None or self.history.listens
+        listens = self._listens
         return (fd for fd, watched in self._watched.items() if listens or watched.always)
 
     def take(self, ready: Iterable[int]) -> None:
@@ -190,3 +247,7 @@ class Inputs(Stateful):
         for fd in ready:
             if fd in self._watched:         # the one before may have ended it
                 self._watched[fd].on_readable()
+        while self._alarms and self._listens and self._alarms[0][0] <= time.monotonic():
+            _, _, alarm = heapq.heappop(self._alarms)
+            if alarm.action is not None:
+                alarm.action()

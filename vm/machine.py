@@ -17,7 +17,8 @@ from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort
-from vm.devices.virtio import VirtioDevice
+from vm.devices.virtio import Network, VirtioDevice
+from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
 from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
@@ -163,7 +164,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         """The board, with the console and the firmware connected to it."""
         board = Virt(size, self._natives, self.isa, self.clock, self.events, self.memory, seed,
                      self._runner.request_of_device)
-        self._connect_console("uart", board.uart)
+        self._connect("uart", board.uart)
         self._runner.firmware = Firmware(self._natives, self.memory, self.console.write, board.uart.take,
                                          self._runner.request)
         return board
@@ -226,15 +227,17 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if self._mapped and not (virtio and self.board.has_slot(address, irq)):
             raise ConfigurationError(f"a {type(device).__name__} at an address of its own is attached before a guest "
                                      "is loaded or run; later only virtio devices are, to slots of the virt board")
-        if isinstance(device, VirtioDevice) and address is None and irq is None:
-            name = self.board.attach(device)
-        elif address is None:
+        if address is None and not (virtio and irq is None):
             what = f"{type(device).__name__} is no virtio device" if not virtio else f"irq={irq}"
             raise ConfigurationError(f"{what}: say at which address it stands")
-        else:
-            name = self.board.place(device, address, irq)
+        with plugged_in(device, self.inputs):
+            if address is None:
+                assert isinstance(device, VirtioDevice)
+                name = self.board.attach(device)
+            else:
+                name = self.board.place(device, address, irq)
         self._plug(name)
-        self._connect_console(name, device)
+        self._connect(name, device)
         placed = self.board.devices[name]
         self._plan = self._plan.with_device(PlannedDevice(name, placed.address, placed.irq,
                                                                 kind_of(device), device))
@@ -262,6 +265,9 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             self.inputs.remove(name)
             if self._console_device is gone:
                 self._console_device = None
+        elif isinstance(gone, Network):
+            gone.unplug()
+            self.inputs.remove(name)
         return gone
 
     def _plug(self, name: str) -> None:
@@ -270,10 +276,13 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             placed = self.board.devices[name]
             self._bus.replace_device(placed.address, witnessed(name, placed.device, self.inputs))
 
-    def _connect_console(self, name: str, device: Device) -> None:
+    def _connect(self, name: str, device: Device) -> None:
+        """To the world outside, by way of the inputs."""
         if isinstance(device, ConsolePort):
             device.connect_console(self.console.write, self.inputs.add(name, device.accept))
             self._console_device = self._console_device or device
+        elif isinstance(device, Network):
+            device.connect_network(self.inputs.add(name, device.accept))
 
     def _type(self, data: bytes) -> None:
         if self._console_device is None:

@@ -27,6 +27,7 @@ from vm_native.riscv.hart import NativeHart
 
 CONDITION_EVERY = 10_000                # steps between two looks at `until`
 INPUT_EVERY_NS = 10_000_000             # host time between two looks at the inputs while the guest is busy
+ANSWER_EVERY_NS = 500_000               # the same while somebody outside is to answer
 
 
 class Limits(NamedTuple):
@@ -224,13 +225,13 @@ class Runner(Stateful):
         """
         most = NEVER if until is None else CONDITION_EVERY
         history = self._inputs.history
-        self._scheduler.paced = self._inputs.interactive and (history is None or history.live)
         if not self._make_room(limits, self._scheduler.current_hart):
             return StopReason.TRACE_FULL, self._scheduler.current_hart, None
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
             host_ns = limits.host_ns
+            self._scheduler.paced = self._inputs.paced
             if self._inputs.watching:
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
@@ -276,7 +277,7 @@ class Runner(Stateful):
         if most_ns > 0 and self._clock.kind == "virtual":
             self._scheduler.let_pass(min(time.monotonic_ns() - began, most_ns))
         self._inputs.take(ready)
-        self._look_at_ns = time.monotonic_ns() + INPUT_EVERY_NS
+        self._look_at_ns = time.monotonic_ns() + (ANSWER_EVERY_NS if self._inputs.expecting else INPUT_EVERY_NS)
 
     @contextmanager
     def moving(self) -> Iterator[None]:

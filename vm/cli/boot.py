@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
     GDB_OPTION,
     TIMEOUT_OPTION,
@@ -22,7 +23,7 @@ from vm.cli.options import (
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-FROM_A_FILE = ("source", "engine", "disks", "command", "timeout", "gdb")       # options that go with --from
+FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb")       # options that go with --from
 
 EXAMPLES = """\b
 Examples:
@@ -41,7 +42,7 @@ Examples:
 @click.option("--initrd", metavar="FILE", help="Initial RAM disk.")
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
-@machine_options(memory="512M", clock="real")
+@machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
 @log_options
 @GDB_OPTION
 @click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
@@ -78,7 +79,8 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         refuse_if(others := given_beside(FROM_A_FILE), f"--from FILE has its own {', '.join(others)}")
         from vm.cli.restore import go_on
 
-        return go_on(source, options["engine"], options["disks"], command, timeout, gdb)
+        networks = options["networks"] if "--net" in given_beside(()) else ()
+        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb)
     refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")

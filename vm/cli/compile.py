@@ -39,7 +39,7 @@ def compile(file: str, output: Path, address: int | None, privileges: tuple[str,
     """
     from vm.ahead import compile_program
 
-    with build_machine(disks=(), engine="jit", **options) as machine:
+    with build_machine(disks=(), networks=(), engine="jit", **options) as machine:
         machine.load(file, address=address)
         try:
             size = compile_program(machine, output, [PRIVILEGES[letter] for letter in privileges], training)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vm.cli.net import HELP as NET_HELP
+from vm.cli.net import NONE as NO_NETWORK
+from vm.cli.net import open_network
 from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from vm.devices import BlockDevice
+    from vm.devices import BlockDevice, Network
     from vm.machine import Machine
 
 ENGINE_OPTION = click.option("--engine", type=click.Choice(["auto", "interpreter", "jit"]),
@@ -45,7 +48,7 @@ class Address(click.ParamType):
         return address
 
 
-def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
+def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callable[[Command], Command]:
     """The options that say what machine to build, with these defaults."""
     options = (
         click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
@@ -61,6 +64,8 @@ def machine_options(memory: str, clock: str) -> Callable[[Command], Command]:
         click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
                      help="Disk image, raw or qcow2; repeatable. MODE: read-only, discard (writes are forgotten), "
                           "legacy (for guests of before virtio 1), or the format. Several are FILE,MODE,MODE."),
+        click.option("--net", "networks", metavar="KIND[,...]", multiple=True, default=net, show_default=True,
+                     help=NET_HELP),
     )
 
     def decorate(command: Command) -> Command:
@@ -126,16 +131,26 @@ def open_disk(argument: str) -> BlockDevice:
     return BlockDevice(path, **options)
 
 
-def build_machine(disks: tuple[str, ...], isa: str | None, **options: Any) -> Machine:
+def open_networks(descriptions: Sequence[str]) -> list[Network]:
+    """The cards that `--net` names; ConfigurationError for "none" among others."""
+    if NO_NETWORK in descriptions and len(descriptions) > 1:
+        raise ConfigurationError(f"--net {NO_NETWORK} goes with no other --net")
+    return [open_network(text) for text in descriptions if text != NO_NETWORK]
+
+
+def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, **options: Any) -> Machine:
     """The machine that the options of `machine_options` describe; the caller closes it."""
     from vm.machine import Machine
 
     if isa:
         options["isa"] = isa
+    cards = open_networks(networks)
     machine = Machine(**options)
     try:
         for disk in disks:
             machine.attach(open_disk(disk))
+        for card in cards:
+            machine.attach(card)
     except BaseException:
         machine.close()
         raise

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.cli.options import ENGINE_OPTION, GDB_OPTION, TIMEOUT_OPTION, open_disk, refuse_beside_gdb
+from vm.cli.net import ORDINARY as ORDINARY_NETWORK
+from vm.cli.options import ENGINE_OPTION, GDB_OPTION, TIMEOUT_OPTION, open_disk, open_networks, refuse_beside_gdb
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -29,27 +30,29 @@ Examples:
 @ENGINE_OPTION
 @click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
+@click.option("--net", "networks", metavar="KIND[,...]", multiple=True,
+              help="What its network cards are plugged into, in their order, as in vm boot.  [default: user]")
 @click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
 @TIMEOUT_OPTION
 @GDB_OPTION
-def restore(path: str, engine: str | None, disks: tuple[str, ...], command: str | None, timeout: float | None,
-            gdb: str | None) -> int:
+def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], command: str | None,
+            timeout: float | None, gdb: str | None) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, command, timeout, gdb)
+    return go_on(path, engine, disks, networks, command, timeout, gdb)
 
 
-def go_on(path: str, engine: str | None, disks: Sequence[str], command: str | None, timeout: float | None,
-          gdb: str | None) -> int:
+def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], command: str | None,
+          timeout: float | None, gdb: str | None) -> int:
     """Run the machine of the file to its end, or to that of the command; the exit code. `gdb`: where one may come."""
     from vm.cli.guest_shell import run_command
     from vm.cli.session import run_to_end
 
     refuse_beside_gdb(gdb, path, run=command is not None, timeout=timeout)
-    with machine_from(path, engine, disks) as machine:
+    with machine_from(path, engine, disks, networks) as machine:
         name = os.path.basename(path)
         if command is not None:
             return run_command(machine, name, command, timeout)
@@ -62,13 +65,14 @@ def go_on(path: str, engine: str | None, disks: Sequence[str], command: str | No
         return run_to_end(machine, name, timeout=timeout)
 
 
-def machine_from(path: str, engine: str | None, disks: Sequence[str]) -> Machine:
-    """The machine of a file, with these disks; the caller closes it."""
+def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str]) -> Machine:
+    """The machine of a file, with these disks and networks; the caller closes it."""
     from vm.snapshot import Snapshot
 
     snapshot = Snapshot.load(path)
     changes: dict[str, Any] = {} if engine is None else {"engine": engine}
-    return snapshot.machine(devices=opened(snapshot, path, disks), **changes)
+    devices = opened(snapshot, path, disks) | plugged(snapshot, path, networks)
+    return snapshot.machine(devices=devices, **changes)
 
 
 def opened(snapshot: Snapshot, path: str, disks: Sequence[str]) -> dict[str, Any]:
@@ -79,6 +83,16 @@ def opened(snapshot: Snapshot, path: str, disks: Sequence[str]) -> dict[str, Any
                                f"{'is' if len(disks) == 1 else 'are'} given: say --disk FILE for each",
                                click.get_current_context())
     return {name: open_disk(disk) for name, disk in zip(names, disks, strict=True)}
+
+
+def plugged(snapshot: Snapshot, path: str, networks: Sequence[str]) -> dict[str, Any]:
+    """The network cards, by the names of those that the machine had: plugged into what is given, or into `user`."""
+    names = [device.name for device in snapshot.plan.devices if device.kind == "Network"]
+    cards = open_networks(networks or [ORDINARY_NETWORK] * len(names))
+    if len(cards) > len(names):
+        raise click.UsageError(f"{path}: the machine had {len(names)} network card{'s' * (len(names) != 1)}, and "
+                               f"{len(cards)} {'is' if len(cards) == 1 else 'are'} given", click.get_current_context())
+    return dict(zip(names, cards, strict=False))       # what is left over leads nowhere
 
 
 def boot_up_to(machine: Machine, text: str, path: str, timeout: float | None) -> int:

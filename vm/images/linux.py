@@ -39,6 +39,9 @@ mount -t devpts devpts /dev/pts
 modprobe -a {" ".join(DEVICES)}
 ip link set lo up
 hostname debian
+for card in /sys/class/net/eth*; do
+    [ -e "$card" ] && ip link set "${{card##*/}}" up && udhcpc -i "${{card##*/}}" -q -b -t 2 -T 1 >/dev/null 2>&1
+done
 exec /sbin/init
 """
 # The shell has the terminal for its own, so that job control and Ctrl-C work; the machine goes off when it ends.
@@ -49,6 +52,15 @@ sync
 umount -a -r 2>/dev/null
 poweroff -f
 """
+# What udhcpc calls with what it was told.
+LEASE = """#!/bin/sh
+[ "$1" = bound ] || [ "$1" = renew ] || exit 0
+ip addr flush dev "$interface" scope global
+ip addr add "$ip/$mask" dev "$interface"
+ip link set mtu "${mtu:-1500}" dev "$interface"
+for address in $router; do ip route add default via "$address" dev "$interface"; done
+for address in $dns; do echo "nameserver $address"; done > /etc/resolv.conf
+"""
 FILES = {
     "init": (0o755, INIT),
     "usr/sbin/session": (0o755, SESSION),
@@ -56,6 +68,7 @@ FILES = {
     "etc/filesystems": (0o644, "ext4\nvfat\n*\n"),
     "etc/group": (0o644, "root:x:0:\n"),
     "etc/hosts": (0o644, "127.0.0.1 localhost\n"),
+    "etc/udhcpc/default.script": (0o755, LEASE),
     "etc/passwd": (0o644, "root:x:0:0:root:/root:/bin/sh\n"),
 }
 
@@ -78,8 +91,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
     - progress: called with the bytes received and the size, as something is downloaded.
 
-    There are drivers for disks (/dev/vda), network, entropy, and the file systems ext4 and 9p. The machine powers off
-    when the shell ends. The first call downloads about 110 MB, the kernel with all its modules. Raises ImageError.
+    There are drivers for disks (/dev/vda), network, entropy, and the file systems ext4 and 9p. A network card asks for
+    its address by DHCP. The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel
+    with all its modules. Raises ImageError.
     """
     if isinstance(packages, str) or isinstance(modules, str):
         raise TypeError('packages and modules are lists of names, as in packages=["strace"]')

@@ -146,14 +146,15 @@ class Queue(Stateful):
                 return
             yield chain
 
-    def next(self) -> Chain | None:
-        """The chain at the head of the available ring, None if the ring is empty. It stays there until it is pushed."""
+    def next(self, behind: int = 0) -> Chain | None:
+        """The chain at the head of the available ring, or so many behind it; None if there are no more. It stays there
+        until it is pushed."""
         waiting = self._half(self.available + 2) - self.index & 0xFFFF
-        if waiting == 0:
-            return None
         if waiting > self.size:
             raise MalformedQueue(f"{waiting} buffers available in a queue of {self.size}")
-        head = self._half(self.available + 4 + 2 * (self.index % self.size))
+        if waiting <= behind:
+            return None
+        head = self._half(self.available + 4 + 2 * ((self.index + behind) % self.size))
         return self._follow(head)
 
     def _follow(self, head: int) -> Chain:

@@ -1,0 +1,71 @@
+"""`--net`: what a network card is plugged into, in the manner of QEMU's `-nic`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from vm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from vm.devices import Network
+    from vm.net import Link
+
+NONE, ORDINARY = "none", "user"
+OF_CARD = {"mac", "mtu"}
+LISTS = {"hostfwd", "allow", "dns"}         # what may be said several times
+FLAGS = {"restrict"}
+USER = {"hostfwd", "allow", "restrict", "dns", "net", "net6", "hostname"}
+KINDS = {"user": USER}
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
+HELP = ("A network card, and where it leads; repeatable: user (the world, as this process reaches it) or none. After a "
+        "comma: hostfwd=tcp:127.0.0.1:2222-:22, allow=NETWORK|host|private|all, restrict, dns=, net=, net6=, "
+        "hostname=, mac=, mtu=.")
+
+
+def settings_of(text: str) -> tuple[str, dict[str, Any]]:
+    """The kind that a description begins with, and what it says; ConfigurationError where that makes no sense."""
+    kind, *said = text.split(",")
+    if kind not in KINDS:
+        raise ConfigurationError(f"--net {text}: there is no {kind!r}; choose from {', '.join(KINDS)}, {NONE}")
+    settings: dict[str, Any] = {}
+    for one in said:
+        name, equals, value = one.partition("=")
+        if name not in KINDS[kind] | OF_CARD or bool(equals) == (name in FLAGS):
+            known = ", ".join(known if known in FLAGS else f"{known}=" for known in sorted(KINDS[kind] | OF_CARD))
+            raise ConfigurationError(f"--net {text}: {one!r} is none of {known}")
+        if name in LISTS:
+            settings.setdefault(name, []).append(value)
+        elif name in FLAGS:
+            settings[name] = True
+        else:
+            settings[name] = card_setting(text, name, value) if name in OF_CARD else value
+    return kind, settings
+
+
+def card_setting(text: str, name: str, value: str) -> int:
+    if name == "mac" and MAC.fullmatch(value):
+        return int(value.replace(":", ""), 16)
+    if name == "mtu" and value.isdecimal():
+        return int(value)
+    example = "52:54:00:12:34:56" if name == "mac" else "1500"
+    raise ConfigurationError(f"--net {text}: {name}={value}: write it as {name}={example}")
+
+
+def open_network(text: str) -> Network:
+    """The card that the option describes, plugged in when it is attached."""
+    from vm.devices import Network
+
+    kind, settings = settings_of(text)
+    card = {name: settings.pop(name) for name in OF_CARD & settings.keys()}
+    return Network(open_link(kind, settings, card.get("mtu")), **card)
+
+
+def open_link(kind: str, settings: dict[str, Any], mtu: int | None) -> Link:
+    from vm.net import User
+
+    if "hostname" in settings:
+        settings["host_name"] = settings.pop("hostname")
+    if mtu is not None:
+        settings["mtu"] = mtu
+    return User(**settings)
