@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from vm.state import Stateful
 
 LONGEST_WAIT = 0.1                      # host seconds; a signal that comes just before it is served after it
+FD_SETSIZE = 1024                       # descriptors from this number on are none for select(2)
 
 
 def always() -> bool:
@@ -90,6 +91,16 @@ class Watched(NamedTuple):
     on_readable: Callable[[], None]
     wanted: Callable[[], bool]
     always: bool
+
+
+def readable(fds: list[int], seconds: float) -> list[int]:
+    """Those of which something can be read within some time."""
+    if max(fds) < FD_SETSIZE:
+        return select.select(fds, [], [], seconds)[0]       # to the microsecond, where poll() counts milliseconds
+    look = select.poll()
+    for fd in fds:
+        look.register(fd, select.POLLIN)
+    return [fd for fd, _ in look.poll(math.ceil(seconds * 1000))]
 
 
 class Alarm:
@@ -229,10 +240,7 @@ class Inputs(Stateful):
         if not wanted:
             time.sleep(seconds)
             return []
-        look = select.poll()                # unlike select() it takes numbers of any size
-        for fd in wanted:
-            look.register(fd, select.POLLIN)
-        return [fd for fd, _ in look.poll(math.ceil(seconds * 1000))]
+        return readable(wanted, seconds)
 
     @property
     def _listens(self) -> bool:

@@ -15,8 +15,15 @@ def test_user():
     assert str(card.link.addresses.guest) == "10.9.0.15" and card.link.host_name == "guest"
 
 
+def test_stream():
+    card = open_network("stream,connect=127.0.0.1:1234,mtu=9000")
+    assert card.link.address == "127.0.0.1:1234" and card.mtu == 9000
+    assert open_network("socket,listen=:0").link._listens
+
+
 @pytest.mark.parametrize("text, message", [
-    ("bridge", "there is no 'bridge'; choose from user, none"), ("user,hostfw=x", "'hostfw=x' is none of"),
+    ("bridge", "there is no 'bridge'; choose from user, stream, socket, none"),
+    ("user,hostfw=x", "'hostfw=x' is none of"),
     ("user,restrict=on", "'restrict=on' is none of"), ("user,net", "'net' is none of"),
     ("user,mac=1", "write it as mac=52:54:00:12:34:56"), ("user,mtu=big", "write it as mtu=1500"),
     ("user,mac=01:00:00:00:00:00", "bit 40"), ("user,hostfwd=22", "hostfwd=22"), ("user,allow=x", "allow=x"),

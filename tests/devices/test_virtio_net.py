@@ -1,8 +1,10 @@
 """Virtio network device (virtio 1.2, section 5.1): queue 0 receives, queue 1 transmits."""
 
 import struct
+from decimal import Decimal
 
 import pytest
+from scapy.utils import rdpcap
 
 from tests.devices.virtio_driver import (
     CONFIG,
@@ -256,3 +258,25 @@ def test_a_fork_has_another_address():
     card = Network()
     card.renew(0x1234_5678_9ABC_DEF0)
     assert card.mac == 0x5254_00BC_DEF0 | 0x0200_0000_0000
+
+
+def test_a_capture_has_both_directions_in_the_guest_s_time(board, wire, tmp_path):
+    """Scapy reads it."""
+    path = tmp_path / "frames.pcap"
+    card = Network(wire, pcap=path)
+    card.plug_in(Inputs())
+    driver = Driver(board, card).start(features=F_MAC, queues=2)
+    offered(driver, 2000)
+    board.clock.ns = 5_000_000_001
+    sends(driver, header(buffers=0), FRAME)
+    board.clock.ns = 6_500_000_002
+    card.receive(Packet(FRAME[::-1]))
+    read = rdpcap(str(path))                # whole before it is closed
+    assert [bytes(packet) for packet in read] == [FRAME, FRAME[::-1]]
+    assert [packet.time for packet in read] == [Decimal("5.000000001"), Decimal("6.500000002")]
+    card.close()
+
+
+def test_a_capture_that_cannot_be_written(tmp_path):
+    with pytest.raises(ConfigurationError, match="frames.pcap: the capture cannot be written"):
+        Network(pcap=tmp_path / "no" / "frames.pcap")

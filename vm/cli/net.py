@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from vm.net import Link
 
 NONE, ORDINARY = "none", "user"
-OF_CARD = {"mac", "mtu"}
+OF_CARD = {"mac", "mtu", "pcap"}
 LISTS = {"hostfwd", "allow", "dns"}         # what may be said several times
 FLAGS = {"restrict"}
 USER = {"hostfwd", "allow", "restrict", "dns", "net", "net6", "hostname"}
-KINDS = {"user": USER}
+KINDS = {"user": USER, "stream": {"connect", "listen"}, "socket": {"connect", "listen"}}
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.IGNORECASE)
-HELP = ("A network card, and where it leads; repeatable: user (the world, as this process reaches it) or none. After a "
-        "comma: hostfwd=tcp:127.0.0.1:2222-:22, allow=NETWORK|host|private|all, restrict, dns=, net=, net6=, "
-        "hostname=, mac=, mtu=.")
+HELP = ("A network card, and where it leads; repeatable: user (the world, as this process reaches it), stream "
+        "(connect= or listen=HOST:PORT|PATH: a machine here or of QEMU, passt, gvproxy) or none. User's options: "
+        "hostfwd=tcp:127.0.0.1:2222-:22, allow=NETWORK|host|private|all, restrict, dns=, net=, net6=, hostname=; all "
+        "have mac=, mtu= and pcap=FILE.")
 
 
 def settings_of(text: str) -> tuple[str, dict[str, Any]]:
@@ -43,7 +44,9 @@ def settings_of(text: str) -> tuple[str, dict[str, Any]]:
     return kind, settings
 
 
-def card_setting(text: str, name: str, value: str) -> int:
+def card_setting(text: str, name: str, value: str) -> int | str:
+    if name == "pcap":
+        return value
     if name == "mac" and MAC.fullmatch(value):
         return int(value.replace(":", ""), 16)
     if name == "mtu" and value.isdecimal():
@@ -62,8 +65,10 @@ def open_network(text: str) -> Network:
 
 
 def open_link(kind: str, settings: dict[str, Any], mtu: int | None) -> Link:
-    from vm.net import User
+    from vm.net import Stream, User
 
+    if kind != "user":
+        return Stream(**settings)
     if "hostname" in settings:
         settings["host_name"] = settings.pop("hostname")
     if mtu is not None:

@@ -5,6 +5,7 @@
 
 from vm.net.link import Link
 from vm.net.packet import Offload, Packet
+from vm.net.stream import Stream
 from vm.net.user import User
 
-__all__ = ["Link", "Offload", "Packet", "User"]
+__all__ = ["Link", "Offload", "Packet", "Stream", "User"]

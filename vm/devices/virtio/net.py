@@ -12,11 +12,12 @@ Frames that come while the guest's driver does not run are, too.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vm.devices.base import Device, log
 from vm.devices.virtio.queue import Chain, Queue
@@ -37,6 +38,7 @@ from vm.net.packet import (
     refuse_size,
     unpacked,
 )
+from vm.net.pcap import Capture
 
 if TYPE_CHECKING:
     from vm.inputs import Inputs
@@ -58,29 +60,26 @@ MOST_WAITING = 1024                 # frames
 MULTICAST, LOCAL = 1 << 40, 2 << 40         # bits of an address
 
 
-class Filled(NamedTuple):
-    """Buffers of the driver that hold one frame, and how much each does."""
-
-    chains: list[Chain]
-    sizes: list[int]
-
-
 class Network(VirtioDevice):
     """A network card, plugged into a `vm.net` link; without one, into nothing.
 
     - mac: the address as a number of 48 bits; without one, that which the link gives.
     - mtu: the largest payload of a frame that the guest is to send.
+    - pcap: a file for all frames in both directions, as the guest has them: those that it leaves to be cut are whole,
+      and checksums that it leaves out are missing. Times are the guest's.
 
-    Raises ConfigurationError for an address that no card can have, and an MTU that no network has.
+    Raises ConfigurationError for an address that no card can have, an MTU that no network has, and a file that cannot
+    be written.
     """
 
     device_id = 1
     queue_count = 2
     state = VirtioDevice.state + ("mac", "link_up", "waiting")
-    setup = ("mac", "mtu")
-    unsaved = VirtioDevice.unsaved + ("link", "_inputs", "_entrance", "_received", "mtu", "dropped")
+    setup = ("mac", "mtu")          # a twin has no capture: the file is taken
+    unsaved = VirtioDevice.unsaved + ("link", "_inputs", "_entrance", "_received", "mtu", "dropped", "pcap", "_capture")
 
-    def __init__(self, link: Link | None = None, mac: int | None = None, mtu: int = 1500):
+    def __init__(self, link: Link | None = None, mac: int | None = None, mtu: int = 1500,
+                 pcap: str | os.PathLike[str] | None = None):
         self.link = Link() if link is None else link
         self.mac = self.link.mac if mac is None else mac
         if not 0 < self.mac < 1 << 48 or self.mac & MULTICAST:
@@ -89,6 +88,8 @@ class Network(VirtioDevice):
         if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
             raise ConfigurationError(f"mtu={mtu}: choose from {SMALLEST_MTU} to {LARGEST_MTU}")
         self.mtu = mtu
+        self.pcap = pcap
+        self._capture = None if pcap is None else Capture(pcap)
         self.link_up = True
         self.dropped = 0            # frames to the guest that were lost
         self._received: deque[Packet] = deque()
@@ -113,6 +114,8 @@ class Network(VirtioDevice):
 
     def close(self) -> None:
         self.unplug()
+        if self._capture is not None:
+            self._capture.close()
 
     def receive(self, packet: Packet) -> None:
         """A frame comes from the link."""
@@ -128,12 +131,23 @@ class Network(VirtioDevice):
         if not (self.link_up and self._running and self.queues[RECEIVE].ready):
             self.dropped += 1
             return
-        for packet in self._as_negotiated(unpacked(data)):
+        received = unpacked(data)
+        self._record(received)
+        self._flush_record()
+        for packet in self._as_negotiated(received):
             if len(self._received) == MOST_WAITING:
                 self.dropped += 1
             else:
                 self._received.append(packet)
         self.serve(RECEIVE)
+
+    def _record(self, packet: Packet) -> None:
+        if self._capture is not None:
+            self._capture.write(self.clock.epoch_ns(), packet.frame)
+
+    def _flush_record(self) -> None:
+        if self._capture is not None:
+            self._capture.flush()
 
     @property
     def waiting(self) -> list[bytes]:
@@ -194,11 +208,12 @@ class Network(VirtioDevice):
             if filled is None:
                 return
             self._received.popleft()
-            for chain, size in zip(filled.chains, filled.sizes, strict=True):
-                queue.push(chain, size)
+            queue.push_all(filled)
 
-    def _fill(self, queue: Queue, packet: Packet) -> Filled | None:
-        """Write a frame into buffers, as many as it takes; None if there are too few. One too large is dropped."""
+    def _fill(self, queue: Queue, packet: Packet) -> list[tuple[Chain, int]] | None:
+        """Write a frame into buffers, as many as it takes; which, and how much of each. None if there are too few; one
+        that is too large is dropped.
+        """
         size = self._header_size + len(packet.frame)
         merges = self.negotiated(F_MRG_RXBUF)
         chains: list[Chain] = []
@@ -213,14 +228,14 @@ class Network(VirtioDevice):
             room += chain.writable.size
         if room < size:
             self.dropped += 1
-            return Filled([], [])
+            return []
         data = HEADER.pack(*packet.offload) + NUMBER_OF_BUFFERS.pack(len(chains))
-        data = data[:self._header_size] + packet.frame
-        sizes = []
+        left = memoryview(data[:self._header_size] + packet.frame)
+        filled = []
         for chain in chains:
-            sizes.append(chain.writable.write(data))
-            data = data[sizes[-1]:]
-        return Filled(chains, sizes)
+            filled.append((chain, chain.writable.write(left)))
+            left = left[filled[-1][1]:]
+        return filled
 
     def _take(self) -> None:
         queue = self.queues[TRANSMIT]
@@ -228,16 +243,20 @@ class Network(VirtioDevice):
             self._send(chain)
             queue.push(chain, 0)
         self.link.flush()
+        self._flush_record()
 
     def _send(self, chain: Chain) -> None:
         header, frame = chain.readable.split(self._header_size)
         if header.size < self._header_size:
             raise MalformedQueue(f"a frame to be sent, with {header.size} bytes of a header")
-        if not self.link_up or self._inputs is None or not self._inputs.live:
+        if not self.link_up:
             return
         try:
             refuse_size(frame.size)
-            self.link.send(Packet(frame.read(), Offload(*HEADER.unpack_from(header.read()))))
+            packet = Packet(frame.read(), Offload(*HEADER.unpack_from(header.read())))
+            self._record(packet)
+            if self._inputs is not None and self._inputs.live:
+                self.link.send(packet)
         except MalformedPacket as error:
             log.info("%s: dropped: %s", type(self).__name__, error)
 

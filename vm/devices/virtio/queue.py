@@ -17,10 +17,9 @@ are `GuestError`, and the transport answers them with DEVICE_NEEDS_RESET.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from vm.copy import memcpy_fast
 from vm.errors import MalformedQueue
 from vm.state import Stateful
 
@@ -70,16 +69,16 @@ class Buffer:
         """A copy of all segments."""
         return b"".join(self.views())
 
-    def write(self, data: bytes | bytearray) -> int:
+    def write(self, data: bytes | bytearray | memoryview) -> int:
         """Fill the segments from their start with as much of `data` as fits; returns how many bytes that is."""
         written = 0
-        for address, length in self.segments:
-            part = data[written:written + length]
-            if not part:
-                break
-            with self.memory.writable(address, len(part)) as view:
-                memcpy_fast(view, part)
-            written += len(part)
+        with memoryview(data) as view:
+            for address, length in self.segments:
+                part = view[written:written + length]
+                if not part:
+                    break
+                self.memory.write(address, part)
+                written += len(part)
         return written
 
 
@@ -195,9 +194,14 @@ class Queue(Stateful):
 
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back; the device has written its first `written` writable bytes."""
-        element = self.used + 4 + 8 * (self.index % self.size)
-        self.memory.write(element, USED_ELEMENT.pack(chain.head, written))
-        self.index = self.index + 1 & 0xFFFF
+        self.push_all([(chain, written)])
+
+    def push_all(self, chains: Iterable[tuple[Chain, int]]) -> None:
+        """Give several back, which the driver sees at once."""
+        for chain, written in chains:
+            element = self.used + 4 + 8 * (self.index % self.size)
+            self.memory.write(element, USED_ELEMENT.pack(chain.head, written))
+            self.index = self.index + 1 & 0xFFFF
         index = self.index.to_bytes(2, "little")
         self.memory.write(self.used + 2, index)
         if self.event_index:                        # avail_event: tell of the next buffer, whenever it comes

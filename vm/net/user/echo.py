@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from vm.inputs import Alarm
@@ -26,7 +27,7 @@ class Echo(NamedTuple):
 class Network(Protocol):
     """What a flow asks of the network that it is part of."""
 
-    def call_in(self, seconds: float, endpoint: Endpoint) -> Alarm: ...
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm: ...
 
     def watch(self, endpoint: Endpoint, interest: Interest) -> None: ...
 
@@ -64,7 +65,7 @@ class EchoFlow(Endpoint):
         self._network = network
         self._used = self.expecting = True
         network.watch(self, READ)
-        self._alarm = network.call_in(IDLE, self)
+        self._alarm = network.call_in(IDLE, self.on_alarm)
 
     @classmethod
     def to(cls, network: Network, path: Sockets, address: Address) -> EchoFlow | None:
@@ -105,7 +106,7 @@ class EchoFlow(Endpoint):
         self.expecting = False
         if self._used:
             self._used = False
-            self._alarm = self._network.call_in(IDLE, self)
+            self._alarm = self._network.call_in(IDLE, self.on_alarm)
         else:
             self.abandon()
 

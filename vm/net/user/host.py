@@ -23,8 +23,5 @@ class Endpoint:
     def on_ready(self, interest: Interest) -> None:
         """The socket can do what was wanted, or some of it."""
 
-    def on_alarm(self) -> None:
-        """The time that it asked for has come."""
-
     def abandon(self) -> None:
         """The network goes away: close the socket, and say nothing to the guest."""

@@ -10,7 +10,7 @@ import os
 import resource
 import selectors
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -149,8 +149,8 @@ class User(Link):
 
     # --- What the network's parts ask for ----------------------------------------------------------------------------
 
-    def call_in(self, seconds: float, endpoint: Endpoint) -> Alarm:
-        return self._inputs.call_in(seconds, endpoint.on_alarm)
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm:
+        return self._inputs.call_in(seconds, action)
 
     def watch(self, endpoint: Endpoint, interest: Interest) -> None:
         if interest == endpoint.interest:

@@ -17,6 +17,7 @@ import secrets
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
@@ -37,6 +38,7 @@ DEFAULT_SEGMENT = 536                       # of a guest that says nothing
 LARGEST_PAYLOAD = 44 * 1448                 # of a frame that the card cuts, or the guest takes whole
 ROOM = 1 << 20                              # bytes from the guest that the far end has not taken yet
 OUR_SCALE = 7                               # of the window that says so
+ANSWERED_AT_ONCE = 1 << 17                  # bytes from the guest that are, even if more come
 AT_ONCE = 1 << 18                           # bytes that one connection may send before it is another's turn
 DUPLICATES = 3                              # answers alike that say that something is lost
 FIRST_WAIT, LONGEST_WAIT, MOST_TRIES = 1.0, 60.0, 8         # host seconds until what is not answered is sent again
@@ -98,7 +100,7 @@ class Network(Protocol):
 
     mtu: int
 
-    def call_in(self, seconds: float, endpoint: Endpoint) -> Alarm: ...
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm: ...
 
     def watch(self, endpoint: Endpoint, interest: Interest) -> None: ...
 
@@ -148,6 +150,8 @@ class Connection(Endpoint):
         self._guest_end = False                 # the guest has no more to say
         self._shut = False                      # and the far end has been told
         self._owes_answer = False
+        self._answered = 0                      # `_expected`, as the guest was told last
+        self._postponed: Alarm | None = None    # an answer
         self._syn = b""
 
     # --- How it begins -----------------------------------------------------------------------------------------------
@@ -301,9 +305,23 @@ class Connection(Endpoint):
             self._fetch()
         if self._phase is Phase.OPEN:
             if self._owes_answer:
-                self._put(self._next, ACK)
+                self._answer()
             self._watch()
             self._end_if_over()
+
+    def _answer(self) -> None:
+        """At once where much has come, or something that the guest should know; else when the guest has paused."""
+        came = self._expected - self._answered & 0xFFFF_FFFF
+        if 0 < came < ANSWERED_AT_ONCE and not self._guest_end:
+            self._postponed = self._postponed or self._network.call_in(0, self.on_pause)
+        else:
+            self._put(self._next, ACK)
+
+    def on_pause(self) -> None:
+        """Nothing more has come for now."""
+        self._postponed = None
+        if self._phase is Phase.OPEN and self._expected != self._answered:
+            self._put(self._next, ACK)
 
     # --- From and to the far end -------------------------------------------------------------------------------------
 
@@ -398,8 +416,8 @@ class Connection(Endpoint):
         if self._phase is Phase.CLOSED:
             return
         self._phase = Phase.CLOSED
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for alarm in filter(None, (self._alarm, self._postponed)):
+            alarm.cancel()
         if reset:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._network.forget(self)
@@ -409,6 +427,7 @@ class Connection(Endpoint):
 
     def _put(self, sequence: int, flags: int, payload: bytes = b"", options: bytes = b"") -> None:
         self._owes_answer = False
+        self._answered = self._expected
         window = ROOM - len(self._backlog)
         window = min(window >> OUR_SCALE if self._scales and not flags & SYN else window, 0xFFFF)
         header = HEADER.pack(self.path.far_port, self.path.guest_port, sequence,
@@ -429,7 +448,7 @@ class Connection(Endpoint):
         if self._alarm is None:
             self._marked = self._acknowledged
             wait = min(FIRST_WAIT * 2 ** self._tries, LONGEST_WAIT)
-            self._alarm = self._network.call_in(wait, self)
+            self._alarm = self._network.call_in(wait, self.on_alarm)
 
     def on_alarm(self) -> None:
         self._alarm = None

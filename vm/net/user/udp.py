@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from vm.errors import MalformedPacket
@@ -51,7 +52,7 @@ def user_datagram_of(data: bytes) -> UserDatagram:
 class Network(Protocol):
     """What a flow asks of the network that it is part of."""
 
-    def call_in(self, seconds: float, endpoint: Endpoint) -> Alarm: ...
+    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm: ...
 
     def watch(self, endpoint: Endpoint, interest: Interest) -> None: ...
 
@@ -84,7 +85,7 @@ class Flow(Endpoint):
         self._last = b""                    # that the guest sent, as a packet
         self._used = self.expecting = True
         network.watch(self, READ)
-        self._alarm = network.call_in(self._patience, self)
+        self._alarm = network.call_in(self._patience, self.on_alarm)
 
     @property
     def _patience(self) -> float:
@@ -122,7 +123,7 @@ class Flow(Endpoint):
         self.expecting = False
         if self._used:
             self._used = False
-            self._alarm = self._network.call_in(self._patience, self)
+            self._alarm = self._network.call_in(self._patience, self.on_alarm)
         else:
             self.abandon()
 
