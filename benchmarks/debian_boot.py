@@ -33,7 +33,7 @@ find / -xdev 2>/dev/null | sort | wc -l
 def boot_vm(kernel: Path, initrd: Path, firmware: Path | None, engine: str, settings: dict[str, str],
             memory: str = MEMORY) -> Run:
     command = [sys.executable, "-c", VM, "boot", "--kernel", kernel, "--initrd", initrd, "--append", CMDLINE,
-               "--memory", memory]
+               "--memory", memory, "--net", "none"]
     return timed(command + (["--firmware", firmware] if firmware else []), settings | {ENGINE: engine})
 
 

@@ -30,6 +30,7 @@ from vm.htif import Htif
 from vm.inputs import Inputs
 from vm.loaders import Program
 from vm.memory import Memory, unusable
+from vm.net.switch import Member, SwitchPort
 from vm.observing import ObservationOfMachine
 from vm.perf_map import PERF_MAP
 from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
@@ -148,6 +149,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
                                 lambda address: self.board.device_at(address))
         self._native.subjects = self.harts
         self._console_device: ConsolePort | None = None     # what is typed to
+        self._on_switch: Member | None = None   # with whom it runs, if it is on one
         self.console = Console(self._type, self._unread, self.run, self.request_stop, self._bus.forget_answers)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
         self._start: Start | None = None        # what `reset` begins with again
@@ -171,15 +173,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
 
     # --- Building ----------------------------------------------------------------------------------------------------
 
-    def map(
-        self,
-        address: int,
-        size: int | str | None = None,
-        kind: Kind = "ram",
-        *,
-        file: Source | None = None,
-        data: Buffer | NDArray[Any] | None = None,
-    ) -> None:
+    def map(self, address: int, size: int | str | None = None, kind: Kind = "ram", *, file: Source | None = None,
+            data: Buffer | NDArray[Any] | None = None) -> None:
         """Put memory at a physical address, at any time between two runs.
 
         - address, size: multiples of 4096; the size as that of a machine. Without one it is that of the content,
@@ -230,7 +225,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if address is None and not (virtio and irq is None):
             what = f"{type(device).__name__} is no virtio device" if not virtio else f"irq={irq}"
             raise ConfigurationError(f"{what}: say at which address it stands")
-        with plugged_in(device, self.inputs):
+        with plugged_in(device, self.inputs, self.clock):
             if address is None:
                 assert isinstance(device, VirtioDevice)
                 name = self.board.attach(device)
@@ -268,6 +263,7 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         elif isinstance(gone, Network):
             gone.unplug()
             self.inputs.remove(name)
+            self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
         return gone
 
     def _plug(self, name: str) -> None:
@@ -283,6 +279,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             self._console_device = self._console_device or device
         elif isinstance(device, Network):
             device.connect_network(self.inputs.add(name, device.accept))
+            if isinstance(device.link, SwitchPort):
+                self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
 
     def _type(self, data: bytes) -> None:
         if self._console_device is None:
@@ -313,14 +311,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         assert self.program is not None
         return self.program
 
-    def boot(
-        self,
-        kernel: Source,
-        initrd: Source | None = None,
-        cmdline: str | bytes = "",
-        firmware: Source | None = None,
-        address: int | None = None,
-    ) -> LinuxBoot:
+    def boot(self, kernel: Source, initrd: Source | None = None, cmdline: str | bytes = "",
+             firmware: Source | None = None, address: int | None = None) -> LinuxBoot:
         """Load a Linux `Image` (compression is undone) and make the machine ready to boot it.
 
         - kernel: or another kernel that starts in S-mode with a0 = hart, a1 = device tree: an ELF, or raw bytes, which
@@ -394,13 +386,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
 
     # --- Running -----------------------------------------------------------------------------------------------------
 
-    def run(
-        self,
-        instructions: int | None = None,
-        seconds: float | None = None,
-        until: Callable[[Machine], bool] | None = None,
-        timeout: float | None = None,
-    ) -> Stop:
+    def run(self, instructions: int | None = None, seconds: float | None = None,
+            until: Callable[[Machine], bool] | None = None, timeout: float | None = None) -> Stop:
         """Run until the guest ends or one of the limits is reached; without a limit, until the guest ends.
 
         What runs is the program that was loaded; or, where none was, what was written to memory, from the `pc` that was
@@ -421,9 +408,16 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         Raises MachineBusy inside a callback, or while memory is open for writing; MachineUnusable where the machine is
         closed, or another process's.
         """
-        self._refuse_if_running("run")
         if until is not None and not callable(until):
             raise ConfigurationError(f"until={until!r}: it is called with the machine, and true stops the run")
+        condition = None if until is None else partial(until, self)
+        run = self._run_alone if self._on_switch is None else self._on_switch.lead
+        return run(instructions, seconds, condition, timeout)
+
+    def _run_alone(self, instructions: int | None = None, seconds: float | None = None,
+                   condition: Callable[[], bool] | None = None, timeout: float | None = None) -> Stop:
+        """The same, while whoever is on a switch with it stands still."""
+        self._refuse_if_running("run")
         if self._start is None:
             self._refuse_nowhere()
             self._map_devices()
@@ -432,7 +426,6 @@ class Machine(StatesOfMachine, ObservationOfMachine):
                               "go of slices of its view")
         self._in_run = True
         try:
-            condition = None if until is None else partial(until, self)
             return self._runner.run(instructions, seconds, condition, timeout)
         finally:
             self._in_run = False

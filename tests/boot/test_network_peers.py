@@ -1,4 +1,4 @@
-"""A machine and a QEMU process on one wire: the stream that both speak."""
+"""Machines that talk to each other: two of this process on a switch, and one with a QEMU process."""
 
 import subprocess
 import time
@@ -10,8 +10,9 @@ import vm
 from tests.boot.linux import script
 from tests.tools import require
 from vm.devices import Network
+from vm.images import debian
 from vm.images.busybox import CMDLINE, QUICK_CMDLINE, debian_kernel, userspace_initrd
-from vm.net import Stream
+from vm.net import Stream, Switch
 
 pytestmark = pytest.mark.network
 
@@ -70,3 +71,25 @@ def connected_once_there(path):
             break
         time.sleep(0.1)
     return Stream(connect=path)
+
+
+def conversation() -> list[tuple[int, int, bytes]]:
+    """Two machines on a switch: one asks the other. Steps, guest time and output of each."""
+    switch = Switch()
+    with vm.Machine(memory="256M", seed=1) as server, vm.Machine(memory="256M", seed=2) as client:
+        for machine in (server, client):
+            machine.attach(Network(switch.port()))
+            machine.boot(*debian())
+        shells = server.shell(), client.shell()
+        for number, shell in enumerate(shells, 1):
+            shell.run(f"ip addr add 10.1.0.{number}/24 dev eth0", check=True)
+        shells[0].run("mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/data bs=1M count=4 2>/dev/null; "
+                      "httpd -p 80 -h /tmp/www", check=True)
+        digest = shells[0].run("sha256sum < /tmp/www/data").output
+        assert shells[1].run("wget -q -O - http://10.1.0.1/data | sha256sum", seconds=120).output == digest
+        assert "3 packets received" in shells[1].run("ping -c 3 -i 0.1 10.1.0.1").output
+        return [(machine.steps, machine.clock.now_ns(), machine.console.output) for machine in (server, client)]
+
+
+def test_a_conversation_repeats_to_the_step():
+    assert conversation() == conversation()

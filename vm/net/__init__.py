@@ -6,6 +6,7 @@
 from vm.net.link import Link
 from vm.net.packet import Offload, Packet
 from vm.net.stream import Stream
+from vm.net.switch import Switch
 from vm.net.user import User
 
-__all__ = ["Link", "Offload", "Packet", "Stream", "User"]
+__all__ = ["Link", "Offload", "Packet", "Stream", "Switch", "User"]

@@ -9,6 +9,7 @@ from vm.errors import ConfigurationError
 from vm.net.packet import Packet
 
 if TYPE_CHECKING:
+    from vm.clock import Clock
     from vm.inputs import Inputs
 
 Deliver = Callable[[Packet], None]
@@ -27,6 +28,9 @@ class Link:
     mac = FIRST_MAC                 # of a device that is given none
 
     _deliver: Deliver | None = None
+
+    def refuse_clock(self, clock: Clock) -> None:
+        """Raise ConfigurationError where no machine with such a clock can be plugged in."""
 
     def plug(self, deliver: Deliver, inputs: Inputs) -> None:
         """The machine is there: frames that come are `deliver`ed, and `inputs` watch what they come from.

@@ -94,7 +94,7 @@ def warm_boots(rounds: int) -> Callable[[], Iterator[Pair]]:
 def our_boot(environment: dict[str, str], options: tuple[str, ...] = ()) -> float:
     kernel, initrd = fetched(debian_installer)
     command: list[str | Path] = [sys.executable, "-c", VM, "boot", "--memory", BOOT_MEMORY, "--kernel", kernel,
-                                 "--initrd", initrd, "--append", BOOT_LINE, *options]
+                                 "--initrd", initrd, "--append", BOOT_LINE, "--net", "none", *options]
     return userspace(timed(command, environment))
 
 

@@ -41,6 +41,7 @@ from vm.net.packet import (
 from vm.net.pcap import Capture
 
 if TYPE_CHECKING:
+    from vm.clock import Clock
     from vm.inputs import Inputs
 
 RECEIVE, TRANSMIT = 0, 1            # queues
@@ -262,11 +263,12 @@ class Network(VirtioDevice):
 
 
 @contextmanager
-def plugged_in(device: Device, inputs: Inputs) -> Iterator[None]:
+def plugged_in(device: Device, inputs: Inputs, clock: Clock) -> Iterator[None]:
     """Around what may refuse a device: if it is a network card, it is in its link before, and out of it again then."""
     if not isinstance(device, Network):
         yield
         return
+    device.link.refuse_clock(clock)
     device.plug_in(inputs)
     try:
         yield
