@@ -234,6 +234,8 @@ class Inputs(Stateful):
         """The first half of `poll`: what can be read, perhaps nothing."""
         # A signal that comes just before the call does not interrupt it; so it must not last.
         seconds = LONGEST_WAIT if seconds is None else min(seconds, LONGEST_WAIT)
+        while self._alarms and self._alarms[0][2].action is None:
+            heapq.heappop(self._alarms)             # it was cancelled
         if self._alarms and self._listens:
             seconds = max(0, min(seconds, self._alarms[0][0] - time.monotonic()))
         wanted = [fd for fd in self._heard() if self._watched[fd].wanted()]

@@ -225,6 +225,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         if address is None and not (virtio and irq is None):
             what = f"{type(device).__name__} is no virtio device" if not virtio else f"irq={irq}"
             raise ConfigurationError(f"{what}: say at which address it stands")
+        if self._on_switch is not None and isinstance(device, Network) and isinstance(device.link, SwitchPort):
+            raise ConfigurationError("the machine is on a switch already, and can be on one: it runs with those there")
         with plugged_in(device, self.inputs, self.clock):
             if address is None:
                 assert isinstance(device, VirtioDevice)

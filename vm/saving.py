@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,10 +26,10 @@ from vm_native.state.content import RegionContent
 from vm_native.state.image import RamImage
 
 if TYPE_CHECKING:
-    from vm.devices.virtio import VirtioDevice
+    pass
 
 # What a file can name, and is made without anything of the host
-MADE_BY_NAME: Mapping[str, Callable[..., Device | VirtioDevice]] = {
+MADE_BY_NAME: Mapping[str, type[Device]] = {
     kind.__name__: kind for kind in (Entropy, GenerationId, GoldfishRTC, Network, UART, VirtioConsole)}
 ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
@@ -122,8 +122,13 @@ def words_of(value: Any) -> tuple[int, int | None] | None:
 
 
 def made(kind: str, setup: Mapping[str, Any]) -> Device | None:
-    """A device by the name of its class; None for one that must be given."""
-    return MADE_BY_NAME[kind](**setup) if kind in MADE_BY_NAME else None
+    """A device by the name of its class; None for one that must be given. Only its `setup` is a file's to say."""
+    if kind not in MADE_BY_NAME:
+        return None
+    maker = MADE_BY_NAME[kind]
+    if not setup.keys() <= set(maker.setup):
+        raise ValueError(f"a {kind} with {', '.join(setup)}")
+    return maker(**setup)
 
 
 def content_of(file: SnapshotFile, number: int, base: int) -> RegionContent:

@@ -25,7 +25,7 @@ busybox httpd -p 80 -h /tmp/www
 busybox nc -l -p 99
 """
 ASKING = """busybox ip addr add 10.1.0.2/24 dev eth0; busybox ip link set eth0 up
-until busybox wget -q -O /tmp/digest http://10.1.0.1/digest; do sleep 1; done
+until busybox wget -q -O /tmp/digest http://10.1.0.1/digest 2>/dev/null; do sleep 1; done
 cat /tmp/digest; busybox wget -q -O - http://10.1.0.1/data | sha256sum
 busybox ping -c 3 10.1.0.1
 echo end | busybox nc 10.1.0.1 99"""

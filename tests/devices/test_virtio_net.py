@@ -280,3 +280,11 @@ def test_a_capture_has_both_directions_in_the_guest_s_time(board, wire, tmp_path
 def test_a_capture_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigurationError, match="frames.pcap: the capture cannot be written"):
         Network(pcap=tmp_path / "no" / "frames.pcap")
+
+
+def test_a_full_disk_ends_the_capture_and_nothing_else(board, wire, caplog):
+    card = Network(wire, pcap="/dev/full")
+    card.plug_in(Inputs())
+    sends(Driver(board, card).start(features=F_MAC, queues=2), header(buffers=0), FRAME)
+    assert wire.sent == [Packet(FRAME)] and "/dev/full: the capture ends" in caplog.text
+    card.close()

@@ -83,13 +83,13 @@ TCP4 = bytes(ETHERNET / OVER[4] / TCP() / Raw(b"payload"))
 
 @pytest.mark.parametrize("frame, offload", [
     (TCP4, Offload(NEEDS_CHECKSUM, 0, 0, 0, 13, 0)), (TCP4, Offload(NEEDS_CHECKSUM, 0, 0, 0, 34, len(TCP4))),
-    (TCP4, Offload(NEEDS_CHECKSUM, 0, 0, 0, 0xFFFF, 0xFFFF)), (TCP4, Offload(0, TCP_OVER_IPV4, 0, 0)),
-    (TCP4, Offload(0, TCP_OVER_IPV6, 0, 100)), (TCP4, Offload(0, 3, 0, 100)),
-    (TCP4[:40], Offload(0, TCP_OVER_IPV4, 0, 100)),
-    (TCP4[:54], Offload(0, TCP_OVER_IPV4, 0, 100)), (TCP4[:14], Offload(0, TCP_OVER_IPV4, 0, 100)),
-    (TCP4[:14] + b"\x41" + TCP4[15:], Offload(0, TCP_OVER_IPV4, 0, 100)),
-    (TCP4[:46] + b"\xF0" + TCP4[47:], Offload(0, TCP_OVER_IPV4, 0, 100)),
-    (TCP4[:46] + b"\x10" + TCP4[47:], Offload(0, TCP_OVER_IPV4, 0, 100)),
+    (TCP4, Offload(NEEDS_CHECKSUM, 0, 0, 0, 0xFFFF, 0xFFFF)), (TCP4, Offload(0, TCP_OVER_IPV4, 0, 255)),
+    (TCP4, Offload(0, TCP_OVER_IPV6, 0, 1000)), (TCP4, Offload(0, 3, 0, 1000)),
+    (TCP4[:40], Offload(0, TCP_OVER_IPV4, 0, 1000)),
+    (TCP4[:54], Offload(0, TCP_OVER_IPV4, 0, 1000)), (TCP4[:14], Offload(0, TCP_OVER_IPV4, 0, 1000)),
+    (TCP4[:14] + b"\x41" + TCP4[15:], Offload(0, TCP_OVER_IPV4, 0, 1000)),
+    (TCP4[:46] + b"\xF0" + TCP4[47:], Offload(0, TCP_OVER_IPV4, 0, 1000)),
+    (TCP4[:46] + b"\x10" + TCP4[47:], Offload(0, TCP_OVER_IPV4, 0, 1000)),
 ])
 def test_what_cannot_be_done(frame, offload):
     with pytest.raises(MalformedPacket):

@@ -168,3 +168,10 @@ def test_nobody_there(where, text):
     with pytest.raises(ConfigurationError, match=text):
         link.plug(lambda packet: None, inputs)
     assert not link.plugged and not inputs.watching
+
+
+def test_a_socket_file_that_somebody_has_removed(tmp_path):
+    end = End(listen=str(tmp_path / "socket"))
+    (tmp_path / "socket").unlink()
+    end.link.unplug()
+    assert not end.link.plugged and not end.inputs.watching

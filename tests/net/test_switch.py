@@ -6,7 +6,7 @@ import pytest
 import vm
 from vm.devices import Network
 from vm.errors import ConfigurationError
-from vm.net import Packet, Switch
+from vm.net import Offload, Packet, Switch
 from vm.net.switch import SwitchPort
 
 LATENCY = 100_000               # ns
@@ -29,8 +29,12 @@ class Card(Network):
         super().__init__(port)
         self.frames = []
         self.answer = None
+        self.as_driven = False
 
     def accept(self, data):
+        if self.as_driven:
+            super().accept(data)
+            return
         packet = Packet(data[10:])
         self.frames.append((self.clock.now_ns(), packet.frame))
         if self.answer is not None:
@@ -194,3 +198,44 @@ def test_no_latency(latency):
 
 def test_a_twin_is_on_no_switch():
     assert not isinstance(Network(Switch().port()).twin().link, SwitchPort)
+
+
+def test_a_machine_is_on_one_switch(together):
+    (first, _), _ = together(COUNTING, COUNTING)
+    with pytest.raises(ConfigurationError, match="on a switch already"):
+        first.machine.attach(Network(Switch().port()))
+
+
+def test_after_a_restore_the_others_do_not_wait(together):
+    """Time goes on from where it was, and what was under way then does not come."""
+    (first, second), (here, there) = together(COUNTING, COUNTING)
+    saved = first.machine.snapshot()
+    first.machine.run(seconds=0.005)
+    send(there, here)
+    first.machine.restore(saved)
+    steps = second.machine.steps
+    first.machine.run(seconds=0.001)
+    assert first.machine.clock.now_ns() == 1_000_000 and here.frames == []
+    assert 0 < second.machine.steps - steps < 1_000_000 + 2 * LATENCY
+
+
+def test_frames_for_one_that_is_off_do_not_pile_up(together):
+    (first, second), (here, there) = together(COUNTING, OFF)
+    first.machine.run(seconds=0.001)
+    for _ in range(10):
+        send(here, there)
+    assert here.link.switch._members[1]._coming == []
+    second.machine.run(seconds=0.0001)
+    for _ in range(5000):
+        send(there, here)
+    assert len(here.link.switch._members[0]._coming) == 4096
+
+
+def test_a_guest_s_nonsense_ends_no_other_guest_s_run(together):
+    (first, second), (here, there) = together(COUNTING, COUNTING)
+    there.as_driven = True
+    there.status = 0xF
+    there.link_up = there.queues[0].ready = True
+    here.link.send(Packet(frame_to(address_of(there), here, b""), Offload(1, checksum_start=5000)))
+    first.machine.run(seconds=0.001)
+    assert there.dropped == 1

@@ -12,6 +12,7 @@ import pytest
 import vm
 from tests.assembler import assemble_elf
 from vm.devices import BlockDevice, Device, Entropy, VirtioConsole
+from vm.saving import made
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.writer import write
 
@@ -368,3 +369,10 @@ def test_damage_comes_out_of_the_run_that_meets_it(machine, path):
         other.run(instructions=1000)
         machine.run(instructions=1000)
         assert looks(other) == looks(machine)
+
+
+def test_a_file_names_nothing_of_the_host(tmp_path):
+    """A card's capture would be written where the file says."""
+    with pytest.raises(ValueError, match="a Network with pcap"):
+        made("Network", {"pcap": str(tmp_path / "precious")})
+    assert not (tmp_path / "precious").exists()

@@ -45,6 +45,9 @@ class Link:
         """It is gone: all connections end. Does nothing the second time."""
         self._deliver = None
 
+    def reset(self) -> None:
+        """The guest's card has been, or the guest is another one now: what it had under way is of no use."""
+
     @property
     def plugged(self) -> bool:
         return self._deliver is not None

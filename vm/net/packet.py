@@ -25,6 +25,7 @@ IPV6_HEADER = 40
 TCP = 6
 SHORTEST_IPV4_HEADER = SHORTEST_TCP_HEADER = 20
 LARGEST = 0xFFFF + ETHERNET_HEADER                  # bytes of a frame
+SMALLEST_SEGMENT = 256                              # that a frame is cut into: of smaller ones there would be too many
 
 FIN, PUSH, CONGESTION_WINDOW_REDUCED = 0x01, 0x08, 0x80     # TCP flags
 
@@ -107,7 +108,7 @@ def segments(frame: bytes, offload: Offload) -> Iterator[bytes]:
     if len(frame) < transport + SHORTEST_TCP_HEADER or frame[network] >> 4 != version:
         raise MalformedPacket(f"TCP over IPv{version} to be segmented, in a frame that is none")
     payload = transport + 4 * (frame[transport + 12] >> 4)
-    if not transport + SHORTEST_TCP_HEADER <= payload < len(frame) or offload.segment_size == 0:
+    if not transport + SHORTEST_TCP_HEADER <= payload < len(frame) or offload.segment_size < SMALLEST_SEGMENT:
         raise MalformedPacket(f"a TCP header of {payload - transport} bytes, to be followed by segments of "
                               f"{offload.segment_size}, in a frame of {len(frame)}")
     number = int.from_bytes(frame[network + 4:network + 6], "big")

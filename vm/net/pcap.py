@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
+from collections.abc import Callable
 
 from vm.errors import ConfigurationError
+
+log = logging.getLogger("vm.net")
 
 MAGIC = 0xA1B2_3C4D                 # of files whose times have nanoseconds
 MAJOR, MINOR = 2, 4
@@ -27,17 +31,29 @@ class Capture:
             self._file = open(path, "wb")
         except OSError as error:
             raise ConfigurationError(f"{self.path}: the capture cannot be written: {error.strerror}") from error
-        self._file.write(HEADER.pack(MAGIC, MAJOR, MINOR, 0, 0, LARGEST, ETHERNET))
+        self._broken = False
+        self._do(lambda: self._file.write(HEADER.pack(MAGIC, MAJOR, MINOR, 0, 0, LARGEST, ETHERNET)))
         self.flush()
 
     def write(self, ns: int, frame: bytes) -> None:
         """A frame, and when it was there: nanoseconds since 1970."""
         seconds, nanoseconds = divmod(ns, 10**9)
-        self._file.write(RECORD.pack(seconds & 0xFFFF_FFFF, nanoseconds, len(frame), len(frame)) + frame)
+        record = RECORD.pack(seconds & 0xFFFF_FFFF, nanoseconds, len(frame), len(frame)) + frame
+        self._do(lambda: self._file.write(record))
 
     def flush(self) -> None:
-        self._file.flush()
+        self._do(self._file.flush)
 
     def close(self) -> None:
         """Twice is harmless."""
-        self._file.close()
+        self._do(self._file.close)
+
+    def _do(self, action: Callable[[], object]) -> None:
+        """A disk that is full ends the capture, not the guest's run."""
+        if self._broken:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._broken = True
+            log.warning("%s: the capture ends: %s", self.path, error.strerror)

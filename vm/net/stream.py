@@ -10,6 +10,7 @@ import logging
 import os
 import selectors
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from vm.errors import ConfigurationError
@@ -26,6 +27,7 @@ SIZE = 4                            # bytes in front of a frame
 AT_ONCE = 1 << 18                   # bytes that are taken before it is another's turn
 ROOM = 1 << 20                      # that the peer has not taken yet; what the guest sends beyond is lost
 AGAIN = 1.0                         # host seconds between two tries to connect
+PATIENCE, IMPATIENCE = 10.0, 0.1    # that the first may take, and each that the guest waits for
 
 
 class Stream(Link):
@@ -60,7 +62,7 @@ class Stream(Link):
         inputs.watch(self._selector.fileno(), self._on_ready)
         inputs.expect(self._expecting)
         try:
-            self._open()
+            self._open(PATIENCE)
         except OSError as error:
             self.unplug()
             what = "cannot listen there" if self._listens else "nobody is there"
@@ -76,7 +78,8 @@ class Stream(Link):
             self._listener.close()
             self._listener = None
             if self._family == socket.AF_UNIX:
-                os.unlink(self.address)
+                with suppress(FileNotFoundError):
+                    os.unlink(self.address)
         self._inputs.forget(self._selector.fileno())
         self._inputs.expect_no_more(self._expecting)
         self._selector.close()
@@ -85,8 +88,9 @@ class Stream(Link):
     def __repr__(self) -> str:
         return f"<Stream {self.address}: {'nobody' if self._peer is None else 'a peer'} is there>"
 
-    def _open(self) -> None:
+    def _open(self, patience: float) -> None:
         sock = socket.socket(self._family, socket.SOCK_STREAM)
+        sock.settimeout(patience)
         try:
             if self._listens:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -136,7 +140,7 @@ class Stream(Link):
 
     def _connect_again(self) -> None:
         try:
-            self._open()
+            self._open(IMPATIENCE)
         except OSError:
             self._alarm = self._inputs.call_in(AGAIN, self._connect_again)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 LATENCY = 50e-6                         # guest seconds
 SECOND = 10**9
 GROUP = 1                               # bit of the first byte of an address that is not one card's
+MOST_COMING = 4096                      # frames on their way to one machine
 MOST_ADDRESSES = 4096                   # that a switch remembers the ports of
 NEVER = 1 << 62                         # of deadlines: what is none is the largest number
 ENDS = {StopReason.POWER_OFF, StopReason.EXIT, StopReason.RESET, StopReason.UNHANDLED_TRAP, StopReason.TRAP_LOOP}
@@ -96,6 +97,7 @@ class Member:
         self._deadlines = deadlines
         self._harts = harts
         self._ahead_ns = 0              # of the switch's time
+        self._left_ns = clock.now_ns()  # where the last run with the others ended
         self._coming: list[Frame] = []  # a heap
 
     def set_now(self, now_ns: int) -> None:
@@ -123,7 +125,21 @@ class Member:
         return min([*times, *(frame.due_ns for frame in self._coming[:1])], default=None)
 
     def expect(self, frame: Frame) -> None:
-        heappush(self._coming, frame)
+        """As many as are under way; others are lost."""
+        if len(self._coming) < MOST_COMING:
+            heappush(self._coming, frame)
+
+    def begin(self) -> None:
+        """A run begins. A machine that went somewhere else meanwhile, as by a restore, goes on from where it was left.
+        """
+        if self._clock.now_ns() != self._left_ns:
+            if self._clock.now_ns() < self._left_ns:
+                self._coming.clear()
+            self.set_now(self._left_ns - self._ahead_ns)
+
+    def end(self) -> None:
+        """It is over."""
+        self._left_ns = self._clock.now_ns()
 
     def advance(self, until_ns: int, run: Callable[[float], Stop]) -> Stop | None:
         """Run up to that time, and take what comes on the way. Why it has ended before; None: it has not."""
@@ -213,15 +229,24 @@ class Switch:
         self._order += 1
         frame = Frame(sender.now_ns + self.latency_ns, self._order, packet)
         for member in self._members if known is None else [known]:
-            if member is not sender:
+            if member is not sender and not member.ended:
                 member.expect(frame)
 
     def _run(self, leader: Member, instructions: int | None, seconds: float | None,
             condition: Callable[[], bool] | None, timeout: float | None) -> Stop:
         """All of them, until the leader's limits, as those of `Machine.run`, are reached, or it ends."""
         wanted = Wanted(instructions, condition, timeout)
-        end_ns = None if seconds is None else leader.now_ns + round(seconds * SECOND)
         leader.ended = False
+        for member in self._members:
+            member.begin()
+        end_ns = None if seconds is None else leader.now_ns + round(seconds * SECOND)
+        try:
+            return self._run_to(leader, wanted, end_ns)
+        finally:
+            for member in self._members:
+                member.end()
+
+    def _run_to(self, leader: Member, wanted: Wanted, end_ns: int | None) -> Stop:
         while end_ns is None or leader.now_ns < end_ns:
             first_ns = min((time for member in self._members if (time := member.busy_from_ns()) is not None),
                            default=None)

@@ -1,6 +1,7 @@
 """The user-mode network but for TCP: addresses, names, UDP, echo, and who may be reached. Scapy plays the guest."""
 
 import socket
+from ipaddress import ip_address
 
 import pytest
 from scapy.layers.dhcp import BOOTP, DHCP
@@ -39,7 +40,7 @@ from tests.net.user.wire import (
 from vm.errors import ConfigurationError, MalformedPacket
 from vm.inputs import Inputs
 from vm.net import Packet, User
-from vm.net.user import names, udp
+from vm.net.user import echo, names, policy, udp
 
 HOST = ("host",)
 EVERYBODY = Ether(src=MAC, dst="ff:ff:ff:ff:ff:ff")
@@ -340,7 +341,7 @@ def test_the_name_server_serves_nothing_else(wire):
 
 def test_servers_of_the_host():
     text = "# a comment\nsearch example.org\nnameserver 192.0.2.1\nnameserver fe80::1%eth0\nnameserver nowhere\n"
-    assert [str(address) for address in names.servers_in(text)] == ["192.0.2.1", "fe80::1"]
+    assert [str(address) for address in names.servers_in(text)] == ["192.0.2.1"]       # fe80::1 says not on which link
 
 
 # --- Who may be reached ----------------------------------------------------------------------------------------------
@@ -467,3 +468,87 @@ def test_a_twin_has_no_forwarded_ports(wire):
         twin = first.net.twin()
         assert twin.forwarded == () and twin.policy.allow == ("private",)
         assert str(twin.addresses.guest) == "10.9.0.15"
+
+
+# --- What would harm the host ----------------------------------------------------------------------------------------
+
+def test_a_datagram_larger_than_ipv4_has(wire):
+    for offset in range(0, 65528, 1480):
+        size = min(1480, 65528 - offset)
+        wire.send(IP(src=ADDRESS, dst=GATEWAY, id=9, proto=17, frag=offset // 8,
+                     flags="MF" if offset + size < 65528 else 0) / Raw(bytes(size)))
+    assert wire.nothing_comes(0.01) and wire.net._flows == {}
+
+
+def test_headers_without_end(wire):
+    rest = b"\x00\x00" + bytes(6)
+    wire.send(IPv6(src=ADDRESS6, dst=GATEWAY6, nh=0) / Raw(rest * 8000))
+    assert wire.nothing_comes(0.01)
+
+
+def test_datagrams_and_echoes_of_the_same_numbers(monkeypatch, wire, server):
+    """Port 0 and identifier 5 of one program, port 5 to port 0 of another."""
+    sockets = []
+
+    def echo_socket(network, path, address):
+        sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        sockets[-1].connect(server.getsockname())
+        return echo.EchoFlow(network, path, sockets[-1])
+
+    monkeypatch.setattr(echo.EchoFlow, "to", echo_socket)
+    wire.send(IP(src=ADDRESS, dst="127.0.0.1") / ICMP(id=5))
+    wire.send(IP(src=ADDRESS, dst="127.0.0.1") / UDP(sport=5, dport=0) / b"x")
+    assert len(wire.net._echoes) == 1
+    wire.net.unplug()
+    assert wire.net._echoes == wire.net._flows == {} and sockets[0].fileno() == -1
+
+
+def test_addresses_of_the_host_that_no_way_begins_at(monkeypatch):
+    """A second address of an interface: what goes there comes from the first."""
+    monkeypatch.setattr(policy, "is_way_to_itself", lambda address: False)
+    monkeypatch.setattr(policy, "can_be_bound", lambda address: str(address) == "198.51.100.7")
+    assert not policy.Policy().allows(ip_address("198.51.100.7"))
+    assert policy.Policy().allows(ip_address("198.51.100.8"))
+    monkeypatch.setattr(policy, "can_be_bound", lambda address: True)       # ip_nonlocal_bind: it says nothing
+    assert policy.Policy().allows(ip_address("198.51.100.8"))
+
+
+def test_where_nothing_can_be_found_out_an_address_is_the_host_s(monkeypatch):
+    def no_room(*arguments):
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(policy, "probe", no_room)
+    assert not policy.Policy().allows(ip_address("198.51.100.7"))
+
+
+def test_files_are_left_for_the_rest_of_the_process(monkeypatch, wire, server):
+    monkeypatch.setattr("vm.net.user.network.LEFT", 1 << 40)
+    wire.send(IP(src=ADDRESS, dst=GATEWAY) / UDP(sport=5000, dport=server.getsockname()[1]) / b"x")
+    assert wire.net._flows == {}
+    Peer(wire, server.getsockname()[1]).send("S")
+    assert wire.wait()[TCP].flags == "RA"
+
+
+def test_a_router_is_not_looked_for_by_ipv4(wire):
+    wire.send(IP(src=ADDRESS, dst=GATEWAY, ttl=255) / ICMP(type=133) / bytes(20))
+    assert wire.nothing_comes(0.01)
+
+
+def test_a_reset_of_the_card_ends_what_was_under_way(wire, server):
+    wire.send(IP(src=ADDRESS, dst=GATEWAY) / UDP(sport=5000, dport=server.getsockname()[1]) / b"x")
+    wire.net.reset()
+    assert wire.net._flows == {} and wire.net.plugged
+
+
+@pytest.mark.parametrize("settings, text", [({"mtu": 1279}, "mtu=1279"), ({"mtu": 65522}, "mtu=65522"),
+                                            ({"host_name": "x" * 64}, "host_name="), ({"host_name": "ü"}, "ASCII")])
+def test_settings_that_no_packet_has_room_for(settings, text):
+    with pytest.raises(ConfigurationError, match=text):
+        User(**settings)
+
+
+def test_servers_in_a_file_that_is_no_text(tmp_path, monkeypatch):
+    path = tmp_path / "resolv.conf"
+    path.write_bytes(b"\xff\xfe\nnameserver 192.0.2.7\n")
+    monkeypatch.setattr(names, "RESOLVERS", path)
+    assert str(names.NameServers().address()) == "192.0.2.7"

@@ -319,7 +319,7 @@ def test_a_thousand_connections_at_once(wire, listener, port):
 
 
 def test_more_than_the_process_has_room_for_are_refused(monkeypatch, wire, port):
-    monkeypatch.setattr("vm.net.user.network.most_connections", lambda: 1)
+    monkeypatch.setattr("vm.net.user.network.MOST_CONNECTIONS", 1)
     Peer(wire, port).connect()
     second = Peer(wire, port, source_port=4001)
     second.send("S")
@@ -331,3 +331,59 @@ def test_unplugging_ends_connections(wire, opened):
     wire.net.unplug()
     with pytest.raises(ConnectionResetError):
         sock.recv(1)
+
+
+def test_no_more_is_kept_for_a_guest_than_a_limit(monkeypatch, wire, listener, port):
+    """Whatever window it names: 64 KiB << 14 are a gigabyte."""
+    monkeypatch.setattr(tcp, "MOST_UNACKNOWLEDGED", 100_000)
+    peer = Peer(wire, port, options=[("MSS", 1460), ("WScale", 14)])
+    peer.connect()
+    sock, _ = listener.accept()
+    with sock:
+        sock.setblocking(False)
+        sent = 0
+        while wire.net._connections and sent < 1 << 20:
+            try:
+                sent += sock.send(bytes(1 << 16))
+            except BlockingIOError:
+                break
+            wire.inputs.poll(0.001)
+        connection = next(iter(wire.net._connections.values()))
+        assert sum(map(len, connection._unacknowledged)) <= 100_000
+
+
+def test_a_guest_with_tiny_segments_gets_few_at_a_time(wire, listener, port):
+    peer = Peer(wire, port, options=[("MSS", 1)])
+    peer.connect()
+    sock, _ = listener.accept()
+    with sock:
+        sock.sendall(bytes(10_000))
+        while not wire.received:
+            wire.inputs.poll(0.01)
+        assert len(wire.received) <= tcp.AT_ONCE
+        assert peer.receive(100) == bytes(100)
+
+
+def test_the_window_opens_again_though_it_was_rounded_to_nothing(wire, listener, port):
+    peer = Peer(wire, port, options=[("MSS", 1460), ("WScale", 7)])
+    peer.connect()
+    sock, _ = listener.accept()
+    with sock:
+        connection = next(iter(wire.net._connections.values()))
+        connection._backlog += bytes(tcp.ROOM - 100)
+        peer.send("A", b"x")
+        assert peer.wait().window == 0 or not connection._backlog
+        assert received(sock, wire, tcp.ROOM - 99)
+        assert 2 * connection._told_window >= connection._largest_window
+
+
+def test_the_last_words_of_a_far_end_that_takes_nothing_more(wire, opened):
+    peer, sock = opened
+    sock.sendall(b"413 too large")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.net.flush()
+    peer.receive(13)
+    sock.close()
+    peer.send("A", b"more")
+    assert peer.wait(lambda segment: "R" in segment.flags)
+    assert wire.net._connections == {}

@@ -15,9 +15,9 @@ from __future__ import annotations
 import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vm.devices.base import Device, log
 from vm.devices.virtio.queue import Chain, Queue
@@ -135,11 +135,14 @@ class Network(VirtioDevice):
         received = unpacked(data)
         self._record(received)
         self._flush_record()
-        for packet in self._as_negotiated(received):
-            if len(self._received) == MOST_WAITING:
-                self.dropped += 1
-            else:
-                self._received.append(packet)
+        try:
+            for packet in self._as_negotiated(received):
+                if len(self._received) == MOST_WAITING:
+                    self.dropped += 1
+                else:
+                    self._received.append(packet)
+        except MalformedPacket:                     # of another guest, on the same switch
+            self.dropped += 1
         self.serve(RECEIVE)
 
     def _record(self, packet: Packet) -> None:
@@ -149,6 +152,11 @@ class Network(VirtioDevice):
     def _flush_record(self) -> None:
         if self._capture is not None:
             self._capture.flush()
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """The world outside has gone on: connections end."""
+        super().load(saved)
+        self.link.reset()
 
     @property
     def waiting(self) -> list[bytes]:
@@ -165,6 +173,7 @@ class Network(VirtioDevice):
 
     def reset(self) -> None:
         self._received.clear()
+        self.link.reset()
         super().reset()
 
     def twin(self) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
+from vm.net.packet import SHORTEST_IPV4_HEADER
 from vm.net.user.headers import Datagram
 
 MOST_PACKETS = 16               # that are under way at a time: of more, the oldest is given up
@@ -54,7 +55,8 @@ class Reassembly:
 
     def add(self, fragment: Datagram) -> Datagram | None:
         """The packet that this completes."""
-        if fragment.offset + len(fragment.payload) > LARGEST:
+        header = SHORTEST_IPV4_HEADER if len(fragment.source) == 4 else 0      # what the size of IPv4 counts, too
+        if header + fragment.offset + len(fragment.payload) > LARGEST:
             return None
         key = Key(*fragment[:3], fragment.identification)
         partial = self._partial.get(key)

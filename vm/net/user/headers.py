@@ -17,6 +17,7 @@ ARP = 0x0806                                # EtherType
 ICMP, UDP, ICMPV6 = 1, 17, 58               # protocols
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60          # headers between IPv6's and the payload
 PASSED_OVER = {HOP_BY_HOP, ROUTING, DESTINATION}
+MOST_HEADERS = 8                            # of these, before one is taken for the payload's
 
 HOPS = 64
 SAME_LINK = 255                             # hops of what no router has passed on
@@ -70,7 +71,9 @@ def ipv6_of(frame: bytes) -> Datagram:
     payload = frame[ETHERNET_HEADER + IPV6_HEADER:ETHERNET_HEADER + IPV6_HEADER + size]
     if first >> 28 != 6 or len(payload) < size:
         raise MalformedPacket(f"an IPv6 packet with {size} bytes of payload, in a frame of {len(frame)}")
-    while protocol in PASSED_OVER:
+    for _ in range(MOST_HEADERS):
+        if protocol not in PASSED_OVER:
+            break
         following = 8 + 8 * payload[1] if len(payload) >= 8 else 8
         if len(payload) < following:
             raise MalformedPacket(f"an IPv6 header of type {protocol} that does not fit")

@@ -29,7 +29,7 @@ class NameServers:
         try:
             changed = RESOLVERS.stat().st_mtime_ns
             if changed != self._as_of:
-                self._as_of, self._read = changed, servers_in(RESOLVERS.read_text())
+                self._as_of, self._read = changed, servers_in(RESOLVERS.read_text(errors="replace"))
         except OSError:
             self._read = []
         return self._read
@@ -43,13 +43,15 @@ def address_of(text: str) -> Address:
 
 
 def servers_in(text: str) -> list[Address]:
-    """In the form of resolv.conf(5); what is no address is left out, and scopes are."""
+    """In the form of resolv.conf(5); what is no address, or one of a link only, is left out."""
     found = []
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
-                found.append(ip_address(words[1].partition("%")[0]))
+                address = ip_address(words[1])
             except ValueError:
                 continue
+            if not address.is_link_local:
+                found.append(address)
     return found

@@ -52,7 +52,7 @@ def neighbour_question(target: bytes, addresses: Addresses) -> Datagram:
 def discovery_answers(datagram: Datagram, addresses: Addresses, mtu: int) -> Iterator[Datagram]:
     """To the ICMPv6 messages of a guest that looks for routers and neighbours."""
     kind = datagram.payload[0]
-    if datagram.hops != SAME_LINK:
+    if datagram.protocol != ICMPV6 or len(datagram.source) != 16 or datagram.hops != SAME_LINK:
         return
     unspecified = not any(datagram.source)
     asker = ALL_NODES if unspecified else datagram.source

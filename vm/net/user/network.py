@@ -6,7 +6,6 @@ sockets of this process, as far as `Policy` lets it. Nobody outside reaches the 
 
 from __future__ import annotations
 
-import os
 import resource
 import selectors
 import socket
@@ -63,12 +62,15 @@ if TYPE_CHECKING:
     from vm.inputs import Inputs
 
 AnyNetwork = TypeVar("AnyNetwork", IPv4Network, IPv6Network)
+AnyFlow = TypeVar("AnyFlow", Flow, EchoFlow)
 
 MOST_CONNECTIONS = 8192             # of TCP, if the process may have so many files open
-MOST_FLOWS = 1024                   # pairs of sockets of the rest
-LEFT = 64                           # files that the process can still open then
+MOST_FLOWS = 1024                   # pairs of sockets of UDP, and of programs that send echo requests
+LEFT = 64                           # files that the process can still open when guests can open no more
 TCP_CHECKSUM = 16                   # where it stands in the header
 LISTENING = 128                     # callers at a forwarded port that have not been asked in yet
+SMALLEST_MTU, LARGEST_MTU = 1280, 65521
+LONGEST_NAME = 63
 EPHEMERAL = 49152                   # the first port of those that anybody may take
 
 
@@ -90,6 +92,10 @@ class User(Link):
                  dns: Iterable[str] = (), net: str = "10.0.2.0/24", net6: str = "fec0::/64", host_name: str = "",
                  mtu: int = 1500):
         self.addresses = Addresses(network_of("net", net, IPv4Network), network_of("net6", net6, IPv6Network))
+        if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
+            raise ConfigurationError(f"mtu={mtu}: choose from {SMALLEST_MTU}, which IPv6 needs, to {LARGEST_MTU}")
+        if not host_name.isascii() or len(host_name) > LONGEST_NAME:
+            raise ConfigurationError(f"host_name={host_name!r}: is not ASCII of at most {LONGEST_NAME} bytes")
         self.policy = Policy(allow)
         self.restrict = restrict
         self.host_name = host_name
@@ -101,7 +107,8 @@ class User(Link):
                           "host_name": host_name, "mtu": mtu}
         self._names = NameServers(dns)
         self._connections: dict[Sockets, Connection] = {}
-        self._flows: dict[Sockets, Flow | EchoFlow] = {}
+        self._flows: dict[Sockets, Flow] = {}
+        self._echoes: dict[Sockets, EchoFlow] = {}
         self._doors: list[Endpoint] = []
         self._touched: dict[Sockets, Connection] = {}      # since the last `flush`
         self._reassembly = Reassembly()
@@ -126,19 +133,25 @@ class User(Link):
     def unplug(self) -> None:
         if not self.plugged:
             return
-        for endpoint in (*self._connections.values(), *self._flows.values(), *self._doors):
-            endpoint.abandon()
-        self.callers.clear()
-        self._touched.clear()
+        self.reset()
+        for door in list(self._doors):
+            door.abandon()
         self._inputs.forget(self._selector.fileno())
         self._inputs.expect_no_more(self._expecting)
         self._selector.close()
         self.forwarded = ()
         super().unplug()
 
+    def reset(self) -> None:
+        for endpoint in (*self._connections.values(), *self._flows.values(), *self._echoes.values()):
+            endpoint.abandon()
+        self.callers.clear()
+        self._touched.clear()
+
     def _expecting(self) -> bool:
         """Whether anything may come at any time: from the far end of a connection, or through a forwarded port."""
-        return bool(self._connections or self._doors) or any(flow.expecting for flow in self._flows.values())
+        return bool(self._connections or self._doors) or any(
+            flow.expecting for flows in (self._flows, self._echoes) for flow in flows.values())
 
     def twin(self) -> User:
         """Another network like this, without its forwarded ports: these are taken."""
@@ -167,8 +180,10 @@ class User(Link):
         self.watch(endpoint, Interest(0))
         if isinstance(endpoint, Connection):
             self._connections.pop(endpoint.path, None)
-        elif isinstance(endpoint, (Flow, EchoFlow)):
+        elif isinstance(endpoint, Flow):
             self._flows.pop(endpoint.path, None)
+        elif isinstance(endpoint, EchoFlow):
+            self._echoes.pop(endpoint.path, None)
         else:
             self._doors.remove(endpoint)
 
@@ -273,7 +288,7 @@ class User(Link):
         if address is None:
             self.refuse(path, PROHIBITED, packet)
             return
-        sock = self._socket(address, socket.SOCK_STREAM) if len(self._connections) < most_connections() else None
+        sock = self._socket(address, socket.SOCK_STREAM) if len(self._connections) < MOST_CONNECTIONS else None
         if sock is None:
             self.send_segment(path, reset_for(segment), b"", 1)
             return
@@ -285,7 +300,7 @@ class User(Link):
         path = Sockets(datagram.source, message.source_port, datagram.destination, message.destination_port)
         packet = whole_packet(datagram)
         known = self.callers.get(path) or self._flows.get(path)
-        if isinstance(known, (Caller, Flow)):
+        if known is not None:
             known.send(message.payload, packet)
         elif message.destination_port == dhcp.SERVER_PORT and len(datagram.source) == 4:
             self._serve_dhcp(message.payload)
@@ -308,14 +323,9 @@ class User(Link):
             sock.close()
             self.refuse(path, NO_NETWORK, packet)
             return None
-        self._make_room()
+        make_room(self._flows)
         flow = self._flows[path] = Flow(self, path, sock)
         return flow
-
-    def _make_room(self) -> None:
-        """For another flow: the oldest goes."""
-        if len(self._flows) >= MOST_FLOWS:
-            next(iter(self._flows.values())).abandon()
 
     def _serve_dhcp(self, message: bytes) -> None:
         reply = dhcp.answer(message, self.addresses, self.mtu, self.host_name)
@@ -333,19 +343,18 @@ class User(Link):
             self.send_ip(echo_reply(datagram))
             return
         path = Sockets(datagram.source, echo.identifier, datagram.destination, 0)
-        flow = self._flows.get(path)
+        flow = self._echoes.get(path)
         if flow is None:
             address = self._reachable(path)
             if address is None:
                 self.refuse(path, PROHIBITED, whole_packet(datagram))
                 return
-            self._make_room()
+            make_room(self._echoes)
             flow = EchoFlow.to(self, path, address)
             if flow is None:
                 return                              # this host lets nobody ping
-            self._flows[path] = flow
-        if isinstance(flow, EchoFlow):
-            flow.send(datagram.payload)
+            self._echoes[path] = flow
+        flow.send(datagram.payload)
 
     # --- The host's side ---------------------------------------------------------------------------------------------
 
@@ -362,18 +371,23 @@ class User(Link):
         return address if not inside and self.policy.allows(address) else None
 
     def _socket(self, address: Address, kind: int) -> socket.socket | None:
-        """None where the process has no room for one, or the host no such protocol."""
+        """None where the process has no room for one, but for what else it needs, or the host no such protocol."""
         try:
-            return socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, kind)
+            sock = socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, kind)
         except OSError:
             return None
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if most != resource.RLIM_INFINITY and sock.fileno() >= most - LEFT:     # the lowest number that is free
+            sock.close()
+            return None
+        return sock
 
     def _open(self, forward: Forward) -> Forward:
         kind = socket.SOCK_STREAM if forward.protocol == "tcp" else socket.SOCK_DGRAM
         family = socket.AF_INET6 if ":" in forward.host else socket.AF_INET
         sock = socket.socket(family, kind)
         try:
-            if kind == socket.SOCK_STREAM and os.name == "posix":
+            if kind == socket.SOCK_STREAM:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((forward.host, forward.port))
             if kind == socket.SOCK_STREAM:
@@ -399,7 +413,7 @@ class User(Link):
 
     def let_in(self, forward: Forward, sock: socket.socket, port: int) -> None:
         """Somebody has come to a forwarded port of TCP."""
-        if len(self._connections) >= most_connections():
+        if len(self._connections) >= MOST_CONNECTIONS:
             sock.close()
             return
         path = self.path_for_caller(forward, port)
@@ -410,10 +424,10 @@ class User(Link):
         connection.offer()
 
 
-def most_connections() -> int:
-    """At a time, so that no guest takes what the rest of the process needs."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if most == resource.RLIM_INFINITY else max(min(most - LEFT, MOST_CONNECTIONS), 1)
+def make_room(flows: dict[Sockets, AnyFlow]) -> None:
+    """For another one: the oldest goes."""
+    if len(flows) >= MOST_FLOWS:
+        next(iter(flows.values())).abandon()
 
 
 def network_of(name: str, text: str, kind: type[AnyNetwork]) -> AnyNetwork:

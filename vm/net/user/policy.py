@@ -23,6 +23,8 @@ WORDS = {"all": EVERYWHERE, "host": LOOPBACK, "private": PRIVATE}
 NEVER: tuple[Prefix, ...] = (IPv4Network("0.0.0.0/8"), IPv4Network("224.0.0.0/4"), IPv4Network("240.0.0.0/4"),
                              IPv6Network("::/128"), IPv6Network("ff00::/8"))
 
+NOBODYS = {4: ip_address("192.0.2.1"), 6: ip_address("2001:db8::1")}       # of documentation
+
 ALL_BUT_LOCAL = "default"
 
 
@@ -71,11 +73,34 @@ def is_in(address: Address, networks: Iterable[Prefix]) -> bool:
 
 
 def is_own(address: Address) -> bool:
-    """Whether the address is one of the host's: what goes there comes from there."""
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    """Whether the address is one of the host's: what goes there comes from there, or one can be at home there.
+
+    Where that cannot be found out it is.
+    """
     try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.connect((str(address), 9))            # sends nothing
-            return bool(ip_address(probe.getsockname()[0]) == address)
+        return is_way_to_itself(address) or can_be_bound(address) and not can_be_bound(NOBODYS[address.version])
     except OSError:
-        return False                                    # there is no way there
+        return True                                     # this process has no room for another socket
+
+
+def is_way_to_itself(address: Address) -> bool:
+    with probe(address) as sock:
+        try:
+            sock.connect((str(address), 9))             # sends nothing
+        except OSError:
+            return False                                # there is no way there
+        return bool(ip_address(sock.getsockname()[0]) == address)
+
+
+def can_be_bound(address: Address) -> bool:
+    """Of addresses that are not the host's it says yes to all or none (ip_nonlocal_bind)."""
+    with probe(address) as sock:
+        try:
+            sock.bind((str(address), 0))
+        except OSError:
+            return False
+        return True
+
+
+def probe(address: Address) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if address.version == 6 else socket.AF_INET, socket.SOCK_DGRAM)

@@ -23,7 +23,14 @@ from typing import NamedTuple, Protocol
 
 from vm.errors import MalformedPacket
 from vm.inputs import Alarm
-from vm.net.packet import FIN, PUSH, SHORTEST_TCP_HEADER
+from vm.net.packet import (
+    FIN,
+    IPV6_HEADER,
+    PUSH,
+    SHORTEST_IPV4_HEADER,
+    SHORTEST_TCP_HEADER,
+    SMALLEST_SEGMENT,
+)
 from vm.net.user.headers import NO_HOST, NO_NETWORK, PROHIBITED, Unreachable
 from vm.net.user.host import READ, WRITE, Endpoint, Interest
 
@@ -35,11 +42,12 @@ END_OF_OPTIONS, NO_OPERATION, SEGMENT_SIZE, WINDOW_SCALE = 0, 1, 2, 3       # op
 LARGEST_SCALE = 14
 
 DEFAULT_SEGMENT = 536                       # of a guest that says nothing
-LARGEST_PAYLOAD = 44 * 1448                 # of a frame that the card cuts, or the guest takes whole
+MOST_SEGMENTS, LARGEST_PAYLOAD = 44, 44 * 1448      # in a frame that the card cuts, or the guest takes whole
+MOST_UNACKNOWLEDGED = 4 << 20               # bytes that are kept for a guest, whatever its window
 ROOM = 1 << 20                              # bytes from the guest that the far end has not taken yet
 OUR_SCALE = 7                               # of the window that says so
 ANSWERED_AT_ONCE = 1 << 17                  # bytes from the guest that are, even if more come
-AT_ONCE = 1 << 18                           # bytes that one connection may send before it is another's turn
+AT_ONCE = 4                                 # such frames that one connection may send before it is another's turn
 DUPLICATES = 3                              # answers alike that say that something is lost
 FIRST_WAIT, LONGEST_WAIT, MOST_TRIES = 1.0, 60.0, 8         # host seconds until what is not answered is sent again
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)    # SO_LINGER
@@ -151,6 +159,7 @@ class Connection(Endpoint):
         self._shut = False                      # and the far end has been told
         self._owes_answer = False
         self._answered = 0                      # `_expected`, as the guest was told last
+        self._told_window = 0                   # and how much more it may send
         self._postponed: Alarm | None = None    # an answer
         self._syn = b""
 
@@ -169,7 +178,7 @@ class Connection(Endpoint):
     def offer(self) -> None:
         """Somebody has come through a forwarded port: the guest is asked."""
         self._phase = Phase.OFFERED
-        self._segment_size = self._network.mtu - (60 if len(self.path.far) == 16 else 40)
+        self._segment_size = self._largest_segment
         self._scales = True
         self._send_syn()
 
@@ -177,16 +186,14 @@ class Connection(Endpoint):
         options = options_of(segment.options)
         self._expected = segment.sequence + 1 & 0xFFFF_FFFF
         self._window = segment.window           # that of a SYN is not scaled
-        largest = self._network.mtu - (60 if len(self.path.far) == 16 else 40)
         if len(options.get(SEGMENT_SIZE, b"")) == 2:
             self._segment_size = max(int.from_bytes(options[SEGMENT_SIZE], "big"), 1)
-        self._segment_size = min(self._segment_size, largest)
+        self._segment_size = min(self._segment_size, self._largest_segment)
         self._scales = len(options.get(WINDOW_SCALE, b"")) == 1
         self._scale = min(options[WINDOW_SCALE][0], LARGEST_SCALE) if self._scales else 0
 
     def _send_syn(self) -> None:
-        largest = self._network.mtu - (60 if len(self.path.far) == 16 else 40)
-        options = struct.pack(">BBH", SEGMENT_SIZE, 4, largest)
+        options = struct.pack(">BBH", SEGMENT_SIZE, 4, self._largest_segment)
         if self._scales:
             options += bytes((NO_OPERATION, WINDOW_SCALE, 3, OUR_SCALE))
         self._next = self._first + 1 & 0xFFFF_FFFF
@@ -204,6 +211,25 @@ class Connection(Endpoint):
         elif error != errno.ETIMEDOUT:          # then nobody answers: so it is here
             self._put(0, RESET | ACK)
         self._close()
+
+    @property
+    def _room(self) -> int:
+        """Bytes that may come from the guest now."""
+        return ROOM - len(self._backlog)
+
+    @property
+    def _our_scale(self) -> int:
+        return OUR_SCALE if self._scales else 0
+
+    @property
+    def _largest_window(self) -> int:
+        return min(ROOM, 0xFFFF << self._our_scale)
+
+    @property
+    def _largest_segment(self) -> int:
+        """Of what fits the network's packets, without options."""
+        return self._network.mtu - SHORTEST_TCP_HEADER - (IPV6_HEADER if len(self.path.far) == 16
+                                                          else SHORTEST_IPV4_HEADER)
 
     @property
     def _asked_by_guest(self) -> bool:
@@ -256,7 +282,7 @@ class Connection(Endpoint):
 
     def _take_answer(self, segment: Segment) -> None:
         newly = segment.acknowledged - self._acknowledged & 0xFFFF_FFFF
-        window = segment.window << self._scale
+        window = min(segment.window << self._scale, MOST_UNACKNOWLEDGED)
         if self._phase is Phase.OFFERED and newly:
             self._open()
             self._owes_answer = False
@@ -290,7 +316,7 @@ class Connection(Endpoint):
         known = self._expected - segment.sequence & 0xFFFF_FFFF
         if known > size or self._guest_end:     # from before, or behind what has been lost
             return
-        payload = segment.payload[known:][:ROOM - len(self._backlog)]
+        payload = segment.payload[known:][:self._room]
         self._backlog += payload
         self._expected = self._expected + len(payload) & 0xFFFF_FFFF
         if segment.flags & FIN and known + len(payload) == size:
@@ -338,7 +364,6 @@ class Connection(Endpoint):
         self.settle()
 
     def _pass_on(self) -> None:
-        had_room = len(self._backlog) < ROOM
         try:
             while self._backlog:
                 with memoryview(self._backlog) as view:
@@ -346,10 +371,11 @@ class Connection(Endpoint):
                 del self._backlog[:sent]
         except BlockingIOError:
             pass
-        except OSError:
+        except OSError:                         # the far end takes nothing more, but may have said why
+            self._fetch()
             self._abort()
             return
-        self._owes_answer |= not had_room       # the window has opened
+        self._owes_answer |= 2 * self._told_window < self._largest_window <= 2 * self._room     # it has opened again
         if self._guest_end and not self._backlog and not self._shut:
             self._shut = True
             try:
@@ -363,10 +389,10 @@ class Connection(Endpoint):
 
     def _fetch(self) -> None:
         """As much as the guest's window has room for, and is fair."""
-        sent = 0
-        while not self._far_end and sent < AT_ONCE:
-            room = min(self._window - self._outstanding, LARGEST_PAYLOAD)
-            if room <= 0:
+        segments = MOST_SEGMENTS if self._segment_size >= SMALLEST_SEGMENT else 1
+        for _ in range(AT_ONCE):
+            room = min(self._window - self._outstanding, segments * self._segment_size, LARGEST_PAYLOAD)
+            if room <= 0 or self._far_end:
                 break
             try:
                 data = self.socket.recv(room)
@@ -382,7 +408,6 @@ class Connection(Endpoint):
             self._put(self._next, ACK | PUSH, data)
             self._next = self._next + len(data) & 0xFFFF_FFFF
             self._set_alarm()
-            sent += len(data)
         if self._far_end and not self._finished:
             self._finished = True
             self._put(self._next, ACK | FIN)
@@ -404,6 +429,8 @@ class Connection(Endpoint):
 
     def _abort(self) -> None:
         """The far end has reset it."""
+        if self._phase is Phase.CLOSED:
+            return
         self._put(self._next, RESET | ACK)
         self._close()
 
@@ -428,8 +455,9 @@ class Connection(Endpoint):
     def _put(self, sequence: int, flags: int, payload: bytes = b"", options: bytes = b"") -> None:
         self._owes_answer = False
         self._answered = self._expected
-        window = ROOM - len(self._backlog)
-        window = min(window >> OUR_SCALE if self._scales and not flags & SYN else window, 0xFFFF)
+        scale = 0 if flags & SYN else self._our_scale
+        window = min(self._room >> scale, 0xFFFF)
+        self._told_window = self._largest_window if flags & SYN else window << scale
         header = HEADER.pack(self.path.far_port, self.path.guest_port, sequence,
                              self._expected if flags & ACK else 0,
                              SHORTEST_TCP_HEADER + len(options) << 2, flags, window, 0, 0) + options
@@ -465,7 +493,7 @@ class Connection(Endpoint):
 
 
 def reset_for(segment: Segment) -> bytes:
-    """The answer to a segment of no connection (RFC 9293, section 3.5.2): a header without ports' checksum."""
+    """The answer to a segment of no connection (RFC 9293, section 3.5.2)."""
     if segment.flags & ACK:
         sequence, acknowledged, flags = segment.acknowledged, 0, RESET
     else:
