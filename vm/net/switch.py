@@ -223,8 +223,9 @@ class Switch:
         sender = next((member for member in self._members if member.port is port), None)
         if sender is None:
             return
-        if len(self._known) < MOST_ADDRESSES:
-            self._known[packet.frame[6:12]] = sender
+        source = packet.frame[6:12]
+        if source in self._known or len(self._known) < MOST_ADDRESSES:
+            self._known[source] = sender
         known = None if packet.frame[0] & GROUP else self._known.get(packet.frame[:6])
         self._order += 1
         frame = Frame(sender.now_ns + self.latency_ns, self._order, packet)
@@ -233,7 +234,7 @@ class Switch:
                 member.expect(frame)
 
     def _run(self, leader: Member, instructions: int | None, seconds: float | None,
-            condition: Callable[[], bool] | None, timeout: float | None) -> Stop:
+             condition: Callable[[], bool] | None, timeout: float | None) -> Stop:
         """All of them, until the leader's limits, as those of `Machine.run`, are reached, or it ends."""
         wanted = Wanted(instructions, condition, timeout)
         leader.ended = False

@@ -282,6 +282,7 @@ class Connection(Endpoint):
 
     def _take_answer(self, segment: Segment) -> None:
         newly = segment.acknowledged - self._acknowledged & 0xFFFF_FFFF
+        self._tries = 0                         # the guest is there, even if it has no room
         window = min(segment.window << self._scale, MOST_UNACKNOWLEDGED)
         if self._phase is Phase.OFFERED and newly:
             self._open()
@@ -289,7 +290,7 @@ class Connection(Endpoint):
             self._acknowledged = segment.acknowledged       # our SYN; nothing else has been sent
         elif newly:
             self._drop_acknowledged(newly)
-            self._duplicates = self._tries = 0
+            self._duplicates = 0
         elif self._unacknowledged and not segment.payload and window == self._window:
             self._duplicates += 1
             if self._duplicates == DUPLICATES:
