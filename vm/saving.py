@@ -11,7 +11,7 @@ import operator
 import os
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from vm.devices import UART, Device, Entropy, GenerationId, GoldfishRTC, Network, VirtioConsole
 from vm.disks.disk import without_disks
@@ -24,9 +24,6 @@ from vm.snapshots.writer import write
 from vm_native.riscv.hart import STATE_LAYOUT
 from vm_native.state.content import RegionContent
 from vm_native.state.image import RamImage
-
-if TYPE_CHECKING:
-    pass
 
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME: Mapping[str, type[Device]] = {

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from vm.inputs import Alarm
 from vm.net.user.addresses import Address
 from vm.net.user.headers import ICMP, ICMPV6, Datagram, icmp_message
-from vm.net.user.host import READ, Endpoint, Interest
+from vm.net.user.host import FlowNetwork, IdleEndpoint, Interest
 from vm.net.user.tcp import Sockets
 
 REQUEST_V4, REPLY_V4, REQUEST_V6, REPLY_V6 = 8, 0, 128, 129     # types
@@ -24,16 +22,10 @@ class Echo(NamedTuple):
     identifier: int
 
 
-class Network(Protocol):
+class Network(FlowNetwork, Protocol):
     """What a flow asks of the network that it is part of."""
 
-    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm: ...
-
-    def watch(self, endpoint: Endpoint, interest: Interest) -> None: ...
-
     def send_ip(self, datagram: Datagram) -> None: ...
-
-    def forget(self, endpoint: Endpoint) -> None: ...
 
 
 def echo_of(datagram: Datagram) -> Echo | None:
@@ -56,16 +48,13 @@ def reply_from(source: bytes, destination: bytes, rest: bytes) -> Datagram:
     return Datagram(source, destination, ICMPV6 if is_v6 else ICMP, message)
 
 
-class EchoFlow(Endpoint):
+class EchoFlow(IdleEndpoint):
     """The requests of one program of the guest to one address."""
 
     def __init__(self, network: Network, path: Sockets, sock: socket.socket):
-        super().__init__(sock)
+        super().__init__(network, sock, IDLE)
         self.path = path                    # `guest_port` is the identifier, which the host's socket has its own for
         self._network = network
-        self._used = self.expecting = True
-        network.watch(self, READ)
-        self._alarm = network.call_in(IDLE, self.on_alarm)
 
     @classmethod
     def to(cls, network: Network, path: Sockets, address: Address) -> EchoFlow | None:
@@ -84,7 +73,7 @@ class EchoFlow(Endpoint):
         return cls(network, path, sock)
 
     def send(self, message: bytes) -> None:
-        self._used = self.expecting = True
+        self.note_sent()
         try:
             self.socket.send(message)
         except OSError:
@@ -98,19 +87,6 @@ class EchoFlow(Endpoint):
                 return
             except OSError:
                 continue
-            self._used, self.expecting = True, False
+            self.note_received()
             rest = self.path.guest_port.to_bytes(2, "big") + message[6:]
             self._network.send_ip(reply_from(self.path.far, self.path.guest, rest))
-
-    def on_alarm(self) -> None:
-        self.expecting = False
-        if self._used:
-            self._used = False
-            self._alarm = self._network.call_in(IDLE, self.on_alarm)
-        else:
-            self.abandon()
-
-    def abandon(self) -> None:
-        self._alarm.cancel()
-        self._network.forget(self)
-        self.socket.close()

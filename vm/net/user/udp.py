@@ -9,14 +9,12 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from vm.errors import MalformedPacket
-from vm.inputs import Alarm
 from vm.net.user.forward import Forward
 from vm.net.user.headers import NO_HOST, NO_NETWORK, NO_PORT, PROHIBITED, Unreachable
-from vm.net.user.host import READ, Endpoint, Interest
+from vm.net.user.host import READ, Endpoint, FlowNetwork, IdleEndpoint, Interest
 from vm.net.user.tcp import Sockets
 
 HEADER = struct.Struct(">HHHH")             # ports, size of all, checksum
@@ -49,21 +47,14 @@ def user_datagram_of(data: bytes) -> UserDatagram:
     return UserDatagram(source, destination, data[HEADER.size:size])
 
 
-class Network(Protocol):
+class Network(FlowNetwork, Protocol):
     """What a flow asks of the network that it is part of."""
-
-    def call_in(self, seconds: float, action: Callable[[], None]) -> Alarm: ...
-
-    def watch(self, endpoint: Endpoint, interest: Interest) -> None: ...
 
     def send_datagram(self, path: Sockets, payload: bytes) -> None:
         """To the guest."""
 
     def refuse(self, path: Sockets, why: Unreachable, lost: bytes) -> None:
         """Tell the guest why what it sent last does not arrive; `lost` is that, as an IP packet."""
-
-    def forget(self, endpoint: Endpoint) -> None:
-        """It is at its end, and its socket closed."""
 
 
 class DoorNetwork(Network, Protocol):
@@ -75,25 +66,18 @@ class DoorNetwork(Network, Protocol):
         """From the gateway to where the port leads; from the caller's own port, if nobody else is there."""
 
 
-class Flow(Endpoint):
+class Flow(IdleEndpoint):
     """The datagrams of one pair of sockets, until nothing has come for a while."""
 
     def __init__(self, network: Network, path: Sockets, sock: socket.socket):
-        super().__init__(sock)
+        super().__init__(network, sock, IDLE_DOMAIN if path.far_port == DOMAIN else IDLE)
         self.path = path
         self._network = network
         self._last = b""                    # that the guest sent, as a packet
-        self._used = self.expecting = True
-        network.watch(self, READ)
-        self._alarm = network.call_in(self._patience, self.on_alarm)
-
-    @property
-    def _patience(self) -> float:
-        return IDLE_DOMAIN if self.path.far_port == DOMAIN else IDLE
 
     def send(self, payload: bytes, packet: bytes) -> None:
         """The guest has sent it; `packet` is what it came in."""
-        self._used = self.expecting = True
+        self.note_sent()
         self._last = packet
         try:
             self.socket.send(payload)
@@ -111,7 +95,7 @@ class Flow(Endpoint):
             except OSError as error:
                 self._tell(error)
                 return
-            self._used, self.expecting = True, False
+            self.note_received()
             self._network.send_datagram(self.path, payload)
 
     def _tell(self, error: OSError) -> None:
@@ -119,18 +103,6 @@ class Flow(Endpoint):
         if why is not None:
             self._network.refuse(self.path, why, self._last)
 
-    def on_alarm(self) -> None:
-        self.expecting = False
-        if self._used:
-            self._used = False
-            self._alarm = self._network.call_in(self._patience, self.on_alarm)
-        else:
-            self.abandon()
-
-    def abandon(self) -> None:
-        self._alarm.cancel()
-        self._network.forget(self)
-        self.socket.close()
 
 
 class Caller:
