@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import selectors
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -69,3 +71,32 @@ class Link:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+class SocketLink(Link):
+    """A link made of sockets of the host: its `_selector` is watched while it is plugged in."""
+
+    _inputs: Inputs
+    _selector: selectors.DefaultSelector
+
+    def plug(self, deliver: Deliver, inputs: Inputs) -> None:
+        super().plug(deliver, inputs)
+        self._inputs = inputs
+        self._selector = selectors.DefaultSelector()
+        inputs.watch(self._selector.fileno(), self._on_ready)
+        inputs.expect(self._expecting)
+
+    def unplug(self) -> None:
+        if self.plugged:
+            self._inputs.forget(self._selector.fileno())
+            self._inputs.expect_no_more(self._expecting)
+            self._selector.close()
+        super().unplug()
+
+    @abstractmethod
+    def _on_ready(self) -> None:
+        """A socket of the selector can do what was wanted."""
+
+    @abstractmethod
+    def _expecting(self) -> bool:
+        """Whether anything may come at any time."""

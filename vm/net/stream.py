@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from vm.errors import ConfigurationError
 from vm.inputs import Alarm
-from vm.net.link import Deliver, Link
+from vm.net.link import Deliver, SocketLink
 from vm.net.packet import ETHERNET_HEADER, LARGEST, Packet, finished
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ AGAIN = 1.0                         # host seconds between two tries to connect
 PATIENCE, IMPATIENCE = 10.0, 0.1    # that the first may take, and each that the guest waits for
 
 
-class Stream(Link):
+class Stream(SocketLink):
     """A connection to a peer of the same kind.
 
     - connect, listen: one of them: "HOST:PORT" or the path of a Unix socket. Who connects tries again when the
@@ -57,10 +57,6 @@ class Stream(Link):
 
     def plug(self, deliver: Deliver, inputs: Inputs) -> None:
         super().plug(deliver, inputs)
-        self._inputs = inputs
-        self._selector = selectors.DefaultSelector()
-        inputs.watch(self._selector.fileno(), self._on_ready)
-        inputs.expect(self._expecting)
         try:
             self._open(PATIENCE)
         except OSError as error:
@@ -80,9 +76,6 @@ class Stream(Link):
             if self._family == socket.AF_UNIX:
                 with suppress(FileNotFoundError):
                     os.unlink(self.address)
-        self._inputs.forget(self._selector.fileno())
-        self._inputs.expect_no_more(self._expecting)
-        self._selector.close()
         super().unplug()
 
     def __repr__(self) -> str:

@@ -7,7 +7,6 @@ sockets of this process, as far as `Policy` lets it. Nobody outside reaches the 
 from __future__ import annotations
 
 import resource
-import selectors
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from vm.errors import ConfigurationError
 from vm.inputs import Alarm
-from vm.net.link import Deliver, Link
+from vm.net.link import Deliver, SocketLink
 from vm.net.packet import (
     ETHERNET_HEADER,
     IPV4,
@@ -74,7 +73,7 @@ LONGEST_NAME = 63
 EPHEMERAL = 49152                   # the first port of those that anybody may take
 
 
-class User(Link):
+class User(SocketLink):
     """A network of its own for one guest, which reaches the world as this process does.
 
     - hostfwd: ports of the host that lead into the guest, as "tcp:127.0.0.1:2222-:22"; `forwarded` has them, with the
@@ -120,10 +119,6 @@ class User(Link):
 
     def plug(self, deliver: Deliver, inputs: Inputs) -> None:
         super().plug(deliver, inputs)
-        self._inputs = inputs
-        self._selector = selectors.DefaultSelector()
-        inputs.watch(self._selector.fileno(), self._on_ready)
-        inputs.expect(self._expecting)
         try:
             self.forwarded = tuple(map(self._open, self._forwards))
         except BaseException:
@@ -136,9 +131,6 @@ class User(Link):
         self.reset()
         for door in list(self._doors):
             door.abandon()
-        self._inputs.forget(self._selector.fileno())
-        self._inputs.expect_no_more(self._expecting)
-        self._selector.close()
         self.forwarded = ()
         super().unplug()
 
