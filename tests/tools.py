@@ -21,6 +21,7 @@ PACKAGES = {
     "gzip": "gzip",
     "lz4": "lz4",
     "make": "make",
+    "mke2fs": "e2fsprogs",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "qemu-system-riscv64": "qemu-system-misc",

@@ -26,6 +26,12 @@ VERSION = 17
 COMPATIBLE_VERSION = 16
 
 CACHE_BLOCK = 64
+# U-Boot copies as much as the header says is there, puts its own data behind that and only then adds what Linux is to
+# know (command line, initrd) to the copy: without room, over its own data.
+ROOM = 4096
+# For U-Boot (doc/device-tree-bindings/config.txt of it): it boots at once, and what is typed does not stop it, which may
+# be meant for a shell.
+LOADER = {"bootdelay": -2 & 0xFFFF_FFFF}
 
 Properties = Mapping[str, Any]
 
@@ -70,10 +76,12 @@ def build(devices: Iterable[Placed], harts: Harts, memory: Range, chosen: Chosen
                  _chosen(chosen, console),
                  _node(f"memory@{memory.base:x}", {"device_type": "memory", "reg": _cells(memory.base, memory.size)}),
                  _cpus(harts, cpu, controller),
+                 _node("config", LOADER),
                  soc, *beside)
     tree = fdt.FDT()
     tree.root = root
-    return bytes(tree.to_dtb(version=VERSION, last_comp_version=COMPATIBLE_VERSION, boot_cpuid_phys=harts.ids[0]))
+    blob = bytes(tree.to_dtb(version=VERSION, last_comp_version=COMPATIBLE_VERSION, boot_cpuid_phys=harts.ids[0]))
+    return blob[:4] + (len(blob) + ROOM).to_bytes(4, "big") + blob[8:] + bytes(ROOM)
 
 
 def _controllers_first(places: Sequence[Placed]) -> list[Device]:

@@ -27,6 +27,7 @@ from vm.images.signature import DEBIAN_KEYRING, signed_text
 
 INRELEASE_LIMIT = 4 << 20
 DAY = 24 * 60 * 60
+PRIORITIES = ("required", "important", "standard", "optional", "extra")
 OFFLINE = ("nor is a copy in the cache: name a mirror with --mirror or VM_DEBIAN_MIRROR (file:// will do, too), or"
            " copy the cache (VM_CACHE) of a host that has it")
 
@@ -52,6 +53,11 @@ class Archive:
         self._index = b""
         self._answered = False          # some mirror has a Release file with a good signature
 
+    @property
+    def mirror(self) -> str:
+        """That which answered; of several, the first until one has been asked."""
+        return self._mirror
+
     def package(self, name: str, progress: Progress | None = None) -> Package:
         """Look a package up in the index; in what was kept of it, if that was within a day and by these mirrors."""
         package = None if self.refresh or self._index else self._kept(name)
@@ -59,6 +65,12 @@ class Archive:
             package = self._look_up(name, progress)
             self._keep(name, package)
         return package
+
+    def having(self, field: str, value: str, progress: Progress | None = None) -> list[str]:
+        """The names of all packages whose entry in the index has this field, as ("Priority", "required")."""
+        self._need_index(progress)
+        pattern = rb"^Package: (.+)\n(?:.+\n)*?%b: %b$" % (re.escape(field.encode()), re.escape(value.encode()))
+        return [name.decode() for name in re.findall(pattern, self._index, re.MULTILINE)]
 
     def _kept_path(self, name: str) -> Path:
         return self.cache / f"index-{self.architecture}" / f"{quote(name, safe='')}.json"
@@ -96,7 +108,7 @@ class Archive:
         """
         if not self._index:
             try:
-                self._index = self._obtain_index(progress)
+                self._need_index(progress)
             except CacheNotWritable:
                 raise
             except ImageError as failure:
@@ -133,13 +145,15 @@ class Archive:
         return self._index[start:len(self._index) if end < 0 else end].decode()
 
     def _provider(self, name: str) -> str:
-        """The entry of the first package that provides a virtual one (Debian policy, 7.5); empty if none does."""
-        provides = re.search(rb"^Provides: (?:.*[ ,])?%b(?:[ ,].*)?$" % re.escape(name.encode()), self._index,
-                             re.MULTILINE)
-        if provides is None:
-            return ""
-        start = self._index.rfind(b"\n\n", 0, provides.start()) + 2
-        return self._stanza(self._index[start if start > 1 else 0:provides.start()].partition(b"\n")[0] + b"\n")
+        """The entry of a package that provides a virtual one (Debian policy, 7.5), of several that which most systems
+        have; empty if none does."""
+        found = []
+        for provides in re.finditer(rb"^Provides: (?:.*[ ,])?%b(?:[ ,].*)?$" % re.escape(name.encode()), self._index,
+                                    re.MULTILINE):
+            start = self._index.rfind(b"\n\n", 0, provides.start()) + 2
+            first_line = self._index[start if start > 1 else 0:provides.start()].partition(b"\n")[0]
+            found.append(self._stanza(first_line + b"\n"))
+        return min(found, key=rank, default="")
 
     def fetch(self, package: Package, progress: Progress | None = None) -> Path:
         """The path of the package's .deb in the cache."""
@@ -153,6 +167,9 @@ class Archive:
 
     def _path(self, package: Package) -> Path:
         return self.cache / "packages" / Path(package.filename).name
+
+    def _need_index(self, progress: Progress | None) -> None:
+        self._index = self._index or self._obtain_index(progress)
 
     def _obtain_index(self, progress: Progress | None) -> bytes:
         """The Packages file, by way of the first mirror that has the suite; the copy in the cache if none answers."""
@@ -215,3 +232,9 @@ class Archive:
                 raise
             break
         return path
+
+
+def rank(stanza: str) -> int:
+    """Of a package's entry, by its priority: less is had by more systems (Debian policy, 2.5)."""
+    priority = re.search(r"^Priority: (\S+)$", stanza, re.MULTILINE)
+    return PRIORITIES.index(priority[1]) if priority and priority[1] in PRIORITIES else len(PRIORITIES)

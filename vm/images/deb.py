@@ -1,11 +1,13 @@
-"""Debian binary packages: an ar archive that holds `data.tar.*`, as in the manual page deb(5)."""
+"""Debian binary packages: an ar archive that holds `control.tar.*` and `data.tar.*`, as in the manual page deb(5)."""
 
+import gzip
 import hashlib
 import lzma
 import tarfile
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 from vm.errors import ImageError
 from vm.images.cache import cache_directory, remember, replacing, sha256
@@ -14,6 +16,7 @@ AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 TarMode = Literal["r|", "r|gz", "r|xz"]
 TAR_MODES: dict[str, TarMode] = {"data.tar": "r|", "data.tar.gz": "r|gz", "data.tar.xz": "r|xz"}
+DECOMPRESSORS = {"gz": gzip.decompress, "xz": lzma.decompress}
 MANIFEST = "SHA256SUMS"
 
 
@@ -80,6 +83,34 @@ def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str,
     return files
 
 
+class Member(NamedTuple):
+    """Of an archive of ar(1): its content lies at `start` of the file."""
+
+    name: str
+    start: int
+    size: int
+
+
+def members(deb: Path, file: BinaryIO) -> Iterator[Member]:
+    """Of the open package `file`, in their order. `deb` is for errors."""
+    if file.read(len(AR_MAGIC)) != AR_MAGIC:
+        raise ImageError(f"{deb}: not a Debian package")
+    place = len(AR_MAGIC)
+    while True:
+        file.seek(place)
+        header = file.read(AR_HEADER)
+        if not header:
+            return
+        try:
+            size = int(header[48:58])
+        except ValueError:
+            size = -1
+        if len(header) < AR_HEADER or size < 0:
+            raise ImageError(f"{deb}: damaged package: the header of a member at {place:#x}")
+        yield Member(header[:16].decode("ascii", "replace").rstrip(" /"), place + AR_HEADER, size)
+        place += AR_HEADER + size + size % 2
+
+
 def open_data(deb: Path, file: BinaryIO) -> tarfile.TarFile:
     """The files of a package, to be read in their order; `file` is the open package. `deb` is for errors."""
     return tarfile.open(fileobj=file, mode=_seek_data(deb, file))
@@ -87,17 +118,29 @@ def open_data(deb: Path, file: BinaryIO) -> tarfile.TarFile:
 
 def _seek_data(deb: Path, file: BinaryIO) -> TarMode:
     """Move to the start of the data member; return the mode in which tarfile reads it as a stream."""
-    if file.read(len(AR_MAGIC)) != AR_MAGIC:
-        raise ImageError(f"{deb}: not a Debian package")
-    while len(header := file.read(AR_HEADER)) == AR_HEADER:
-        name = header[:16].decode("ascii", "replace").rstrip(" /")
-        if name in TAR_MODES:
-            return TAR_MODES[name]
-        if name.startswith("data.tar"):
-            raise ImageError(f"{deb}: {name} is compressed in a way that is not supported; gz and xz are")
-        try:
-            size = int(header[48:58])
-        except ValueError:
-            break
-        file.seek(size + size % 2, 1)
+    for member in members(deb, file):
+        if member.name in TAR_MODES:
+            file.seek(member.start)
+            return TAR_MODES[member.name]
+        if member.name.startswith("data.tar"):
+            raise ImageError(f"{deb}: {member.name} is compressed in a way that is not supported; gz and xz are")
     raise ImageError(f"{deb}: damaged package: holds no data.tar")
+
+
+def decompressed(deb: Path) -> bytes:
+    """The package with its tar archives as they are, which dpkg takes as well: for where decompressing is slow."""
+    package = bytearray(AR_MAGIC)
+    with open(deb, "rb") as file:
+        for member in members(deb, file):
+            file.seek(member.start)
+            content = file.read(member.size)
+            stem, _, ending = member.name.rpartition(".")
+            try:
+                if decompress := DECOMPRESSORS.get(ending):
+                    content = decompress(content)
+            except (lzma.LZMAError, OSError, EOFError) as error:
+                raise ImageError(f"{deb}: damaged package: {member.name}: {error}") from error
+            name = stem if ending in DECOMPRESSORS else member.name
+            package += b"%-16b%-12d%-6d%-6d%-8o%-10d`\n" % (name.encode(), 0, 0, 0, 0o100644, len(content))
+            package += content + b"\n" * (len(content) % 2)
+    return bytes(package)
