@@ -47,7 +47,7 @@ PYTHON = (
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names
-    ("outlet", "terminal", "testing"),
+    ("install", "outlet", "terminal", "testing"),
     ("bench",),
     ("cli",),
     ("__main__",),

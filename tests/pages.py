@@ -26,7 +26,7 @@ PART = re.compile(r"^(?:::: (?P<new>[^\n]+)|<!-- made of (?P<old>[^\n]+?) -->\n.
                   re.MULTILINE | re.DOTALL)
 COLUMNS = 83                # of code; see tests/test_docs.py
 ATTRIBUTES = re.compile(r"^Attributes:\n((?:    .*\n?)+)", re.MULTILINE)
-BUILT_BY_USERS = ("vm", "vm.devices", "vm.images", "vm.net", "vm.testing")
+BUILT_BY_USERS = ("vm", "vm.devices", "vm.images", "vm.install", "vm.net", "vm.testing")
 SPECIAL = ("__getitem__", "__setitem__", "__iter__", "__len__", "__contains__")
 
 

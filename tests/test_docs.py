@@ -31,6 +31,7 @@ FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | r
 INLINE_COMMAND = re.compile(r"`(vm [a-z][^`]*)`")
 COLUMNS = 83            # of code that the site shows without cutting it off
 PYTHON, NETWORK, OUTPUT = "python", "{.python .network}", "{.text .output}"
+SLOW = "{.python .slow}"                        # with the network, and for minutes
 SIGNATURE = "py"
 BUILT = "{.python .built}"                      # on what a page has built
 UNICORN = "{.python .unicorn}"                  # beside which the page does the same
@@ -111,6 +112,14 @@ def test_what_unicorn_does_beside_a_page(tmp_path, monkeypatch):
 def test_page_with_network(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run_page(page, (PYTHON, NETWORK))
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("page", [page for page in PAGES if SLOW in kinds_in(page)], ids=lambda page: page.stem)
+def test_page_that_takes_minutes(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run_page(page, (PYTHON, NETWORK, SLOW))
 
 
 @pytest.mark.parametrize("compiler", ["python -m ziglang", "riscv64-unknown-elf-gcc"])
@@ -194,8 +203,8 @@ def test_code_fits_the_page(page):
 
 
 def test_every_block_says_what_it_is():
-    known = {PYTHON, NETWORK, OUTPUT, SIGNATURE, BUILT, UNICORN, PYTEST, PYTEST_NETWORK, FAILING, REPORT, *SOURCES,
-             "shell", "text", "toml", "yaml", "mermaid"}
+    known = {PYTHON, NETWORK, SLOW, OUTPUT, SIGNATURE, BUILT, UNICORN, PYTEST, PYTEST_NETWORK, FAILING, REPORT,
+             *SOURCES, "shell", "text", "toml", "yaml", "mermaid"}
     assert {info for page in PAGES for info in kinds_in(page)} <= known
 
 

@@ -6,8 +6,8 @@ from tests.cli.conftest import assert_fails_with_one_line
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ([], "say either debian or --kernel FILE"),
-    (["debian", "--kernel", "Image"], "say either debian or --kernel FILE"),
+    ([], "say either debian, a disk image, or --kernel FILE"),
+    (["debian", "--kernel", "Image"], "say either debian, a disk image, or --kernel FILE"),
     (["--kernel", "Image", "--shell"], "go with debian"),
     (["--kernel", "Image", "--package", "bash"], "go with debian"),
     (["debian", "--package", "bash"], "--package goes with --shell or --run"),

@@ -47,6 +47,22 @@ def test_index_entry(archive, mirror):
     assert package.depends == ("libc6", "base", "last")
 
 
+def test_names_by_a_field(archive, mirror):
+    mirror.stanza += "Package: first\nEssential: yes\nPriority: required\n\nPackage: second\nPriority: required\n\n"
+    mirror.publish()
+    assert archive().having("Priority", "required") == ["first", "second"]
+    assert archive().having("Essential", "yes") == ["first"]
+    assert archive().having("Priority", "require") == []
+
+
+def test_of_several_that_provide_a_package_that_which_most_systems_have(archive, mirror):
+    place = mirror.stanza[mirror.stanza.index("Filename:"):]
+    mirror.stanza += "".join(f"Package: {name}\nVersion: 1\nPriority: {priority}\nProvides: x, awk (= 1)\n{place}"
+                             for name, priority in (("gawk", "optional"), ("mawk", "required"), ("awka", "odd")))
+    mirror.publish()
+    assert archive().package("awk").name == "mawk"
+
+
 def test_unknown_package_is_named(archive):
     with pytest.raises(ImageError, match="package nothing is not in trixie for riscv64"):
         archive().package("nothing")

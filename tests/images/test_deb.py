@@ -77,7 +77,8 @@ def test_unusable_members(deb, make_ar, members, message):
 
 
 @pytest.mark.parametrize(
-    ("length", "message"), [(0, "not a Debian package"), (100, "damaged package: the header"), (-200, "damaged package")]
+    ("length", "message"),
+    [(0, "not a Debian package"), (100, "damaged package: the header"), (-200, "damaged package")],
 )
 def test_truncated_package(deb, make_deb, length, message):
     with pytest.raises(ImageError, match=message):

@@ -29,8 +29,8 @@ CACHE_BLOCK = 64
 # U-Boot copies as much as the header says is there, puts its own data behind that and only then adds what Linux is to
 # know (command line, initrd) to the copy: without room, over its own data.
 ROOM = 4096
-# For U-Boot (doc/device-tree-bindings/config.txt of it): it boots at once, and what is typed does not stop it, which may
-# be meant for a shell.
+# For U-Boot (doc/device-tree-bindings/config.txt of it): it boots at once, and is not stopped by what is typed, which
+# may be meant for a shell.
 LOADER = {"bootdelay": -2 & 0xFFFF_FFFF}
 
 Properties = Mapping[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,12 +24,15 @@ from vm.cli.options import (
 if TYPE_CHECKING:
     from vm.machine import Machine
 
+DEBIAN = "debian"
+SEED_BITS = 128
 FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb")       # options that go with --from
 
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --run "uname -a"
+  vm boot disk.qcow2 --net user,hostfwd=tcp:127.0.0.1:2222-:22
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
@@ -36,7 +40,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("image", type=click.Choice(["debian"]), required=False, metavar="[debian]")
+@click.argument("image", required=False, metavar="[debian|DISK]")
 @click.option("--kernel", metavar="FILE", help="Linux Image, also compressed; or an ELF that starts in S-mode.")
 @click.option("--address", type=Address(), metavar="ADDR", help="Load a kernel of another kind here, as raw bytes.")
 @click.option("--initrd", metavar="FILE", help="Initial RAM disk.")
@@ -65,6 +69,9 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     a kernel and an initrd of a small system with disks and network. Input that is piped to --shell is typed when the
     shell is there, and at its end the shell is left.
 
+    `vm boot DISK` boots the system of an image, as `vm install` makes one; DISK is as of --disk, and becomes the first.
+    U-Boot, which finds the kernel there, is Debian's.
+
     \b
     Exit codes are those of `vm run`: 0 when the guest powers off. With --run:
       the command's status; what it prints is all that is printed
@@ -81,22 +88,29 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
         networks = options["networks"] if "--net" in given_beside(()) else ()
         return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb)
-    refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
+    refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
+    disk = None if image == DEBIAN else image
+    small = image == DEBIAN and (shell or command is not None)
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")
-    refuse_if(image is None and (shell or packages or mirror), "--shell, --package and --mirror go with debian")
-    refuse_if(image and initrd, "debian brings its own initrd")
+    refuse_if(image != DEBIAN and (shell or packages), "--shell and --package go with debian")
+    refuse_if(image is None and mirror, "--mirror goes with debian and with a disk image")
+    refuse_if(image and initrd, f"{image} brings its own initrd")
+    refuse_if(disk and append, f"{disk} has its own command line, in /boot/extlinux/extlinux.conf")
     refuse_if(image and address is not None, "--address goes with --kernel")
-    refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
+    refuse_if(packages and not small, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
 
     from vm.cli.logs import logged
 
+    if disk is not None:
+        options["disks"] = (disk, *options["disks"])
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
-        small = image is not None and (shell or command is not None)
-        if image:
+        if disk is not None:
+            kernel = loader(machine, options["seed"], mirror)
+        elif image is not None:
             kernel, initrd, append = small_debian(packages, mirror, append) if small else installer(mirror, append)
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
@@ -135,6 +149,15 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
 
         return debug_to_end(machine, name, gdb, terminal_class=terminal)
     return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
+
+
+def loader(machine: Machine, seed: int, mirror: str | None) -> str:
+    """What boots a disk. In real time its system gets random bytes that are like no other's."""
+    from vm.devices import Entropy
+    from vm.images import boot_loader
+
+    machine.attach(Entropy(secrets.randbits(SEED_BITS) if machine.clock.kind == "real" else seed))
+    return str(boot_loader(mirror))
 
 
 def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:

@@ -1,0 +1,37 @@
+"""`vm install`: what is wrong is said before anything is downloaded or made."""
+
+import pytest
+
+from tests.cli.conftest import assert_fails_with_one_line
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ("--size 1G", "a Debian needs 2G or more"),
+    ("--size much", "much"),
+    ("--user Ada", "user 'Ada'"),
+    ("--hostname a.b", "hostname 'a.b'"),
+    ("--ssh-key none.pub", "--ssh-key none.pub: cannot be read"),
+    ("--ssh-key KEY", "no public key of ssh"),
+    ("--mirror nowhere", "mirror nowhere: not a URI"),
+])
+def test_what_is_refused(vm, tmp_path, arguments, message):
+    (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    process = vm("install", "debian", "--disk", tmp_path / "new.qcow2",
+                 *arguments.replace("KEY", str(tmp_path / "key")).split())
+    assert message in assert_fails_with_one_line(process, code=2 if "--mirror" not in arguments else 1)
+    assert not (tmp_path / "new.qcow2").exists()
+
+
+def test_a_file_that_exists_stays(vm, tmp_path):
+    (tmp_path / "old.img").write_bytes(b"precious")
+    process = vm("install", "debian", "--disk", tmp_path / "old.img")
+    assert "old.img: is there already" in assert_fails_with_one_line(process, code=2)
+    assert (tmp_path / "old.img").read_bytes() == b"precious"
+
+
+def test_a_disk_has_its_own_command_line(vm, tmp_path):
+    (tmp_path / "disk.img").write_bytes(bytes(512))
+    process = vm("boot", tmp_path / "disk.img", "--append", "x")
+    assert "has its own command line" in assert_fails_with_one_line(process, code=2)
+    process = vm("boot", tmp_path / "none.img")
+    assert "none.img: no such disk image" in assert_fails_with_one_line(process, code=2)

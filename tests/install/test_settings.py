@@ -1,0 +1,58 @@
+"""What a system is told: refused where it is wrong, and written where Debian reads it."""
+
+import pytest
+
+from vm.errors import ConfigurationError
+from vm.install import Settings
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ6 somebody@somewhere"
+MIRROR = "http://mirror.invalid/debian"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"hostname": "two.labels"}, "say one label"),
+        ({"hostname": "-x"}, "say one label"),
+        ({"hostname": "x" * 64}, "say one label"),
+        ({"user": "Ada"}, "begin with a letter"),
+        ({"user": "a;reboot"}, "begin with a letter"),
+        ({"user": "root"}, "is there in any case"),
+        ({"password": ""}, "at least one character"),
+        ({"password": "a\nb"}, "only what can be typed"),
+        ({"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "no public key"),
+        ({"keys": [KEY + "\nssh-rsa AAAA"]}, "no public key"),
+    ],
+)
+def test_what_is_refused(wrong, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Settings(**wrong)
+
+
+def test_the_password_is_in_no_file():
+    for settings in (Settings(password="secret"), Settings(user="ada", password="secret")):
+        assert "secret" not in str(settings.files(MIRROR, None))
+
+
+def test_who_has_no_password_is_logged_in_on_the_console():
+    path = "etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf"
+    assert "--autologin root " in Settings().files(MIRROR, None)[path][1]
+    assert "--autologin ada " in Settings(user="ada").files(MIRROR, None)[path][1]
+    assert path not in Settings(password="secret").files(MIRROR, None)
+
+
+def test_who_may_use_sudo_without_a_password():
+    assert Settings(user="ada").files(MIRROR, None)["etc/sudoers.d/ada"] == (0o440, "ada ALL=(ALL) NOPASSWD: ALL\n")
+    assert "etc/sudoers.d/ada" not in Settings(user="ada", password="secret").files(MIRROR, None)
+
+
+def test_keys_are_for_root_alone_to_write():
+    assert Settings(keys=[KEY]).files(MIRROR, None)["root/.ssh/authorized_keys"] == (0o600, f"{KEY}\n")
+    assert "root/.ssh/authorized_keys" not in Settings().files(MIRROR, None)
+
+
+def test_security_updates_where_there_are_any():
+    path = "etc/apt/sources.list.d/debian.sources"
+    assert "-security" not in Settings().files(MIRROR, None)[path][1]
+    text = Settings().files(MIRROR, f"{MIRROR}-security")[path][1]
+    assert f"URIs: {MIRROR}-security\nSuites: trixie-security\n" in text
