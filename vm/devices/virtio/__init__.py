@@ -9,5 +9,8 @@ from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
 from vm.devices.virtio.net import Network
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
+from vm.devices.virtio.vsock import Vsock
+from vm.devices.virtio.vsock_ends import Connection, Listener
 
-__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Network", "VirtioConsole", "VirtioDevice"]
+__all__ = ["BlockDevice", "Connection", "EmptySlot", "Entropy", "Listener", "Network", "VirtioConsole", "VirtioDevice",
+           "Vsock"]
