@@ -9,15 +9,14 @@ It is `vm/guests/agent`, a program without a C library, which listens on a port 
 `vm.images.debian` start it where there is such a device. Each request is a connection of its own, and a process there.
 
 The protocol, version 1. Both ends send frames: u32 kind, u32 size, and so many bytes, at most 32,768; numbers are
-little-endian. The agent begins, with HELLO: "vm-agent" and u32 version. The host asks one of:
+little-endian. The agent begins, with HELLO: "vm-agent" and u32 version. Then the host asks one thing:
 
-| request | what follows |
-|---|---|
-| ARGUMENT, VARIABLE and DIRECTORY, each a string, as many as there are; RUN | INPUT, the last one empty, and KILL (i32 \
-signal), from the host; meanwhile OUTPUT and ERRORS; STATUS: i32, the exit status, or minus a signal |
-| GET: path | OUTPUT, and STATUS 0 |
-| PUT: i32 mode (-1: as it is), path | STATUS 0 when the file is open; then INPUT, the last one empty; STATUS 0 |
-| TIME: nothing, or i64 seconds, i64 nanoseconds since 1970, to be set | TIME: the same as it is now |
+- ARGUMENT, VARIABLE and DIRECTORY, each a string, as many as there are, and RUN. From the host follow INPUT, the last
+  one empty; from the agent OUTPUT and ERRORS, and at the end STATUS: i32, the exit status, or minus a signal.
+- GET: a path. The answer is OUTPUT, and STATUS 0.
+- PUT: i32 mode (-1: as it is), and a path. The answer is STATUS 0 when the file is open; then comes INPUT from the
+  host, the last one empty, and the answer is STATUS 0.
+- TIME: nothing, or i64 seconds and i64 nanoseconds since 1970, to be set. The answer is TIME with what they are now.
 
 Instead of STATUS, and of what follows in general, FAILURE tells an error: i32, a number of errno. The command's process
 group is killed where the host closes the connection.
@@ -55,7 +54,7 @@ TIME_OF_DAY = struct.Struct("<qq")
 KEEP_MODE = -1
 NS = 10**9
 
-HELLO, ARGUMENT, VARIABLE, DIRECTORY, RUN, INPUT, KILL = map(ord, "HAVDRIK")
+HELLO, ARGUMENT, VARIABLE, DIRECTORY, RUN, INPUT = map(ord, "HAVDRI")
 OUTPUT, ERRORS, STATUS, FAILURE, GET, PUT, TIME = map(ord, "OESFGPT")
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}

@@ -100,8 +100,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     - progress: called with the bytes received and the size, as something is downloaded.
 
     There are drivers for disks (/dev/vda), network, entropy, virtio sockets and balloons, and the file systems ext4 and
-    9p. A network card asks for its address by DHCP; where there are virtio sockets the agent of `Machine.agent` runs. The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel
-    with all its modules. Raises ImageError.
+    9p. A network card asks for its address by DHCP; where there are virtio sockets the agent of `Machine.agent` runs.
+    The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel with all its modules.
+    Raises ImageError.
     """
     if isinstance(packages, str) or isinstance(modules, str):
         raise TypeError('packages and modules are lists of names, as in packages=["strace"]')

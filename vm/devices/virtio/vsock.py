@@ -1,8 +1,8 @@
 """Virtio socket device: connections between the guest's programs and the host's, by port numbers alone.
 
-Virtio 1.2, section 5.10. Queue 0 takes the buffers for packets to the guest, queue 1 the guest's packets, queue 2 is for
-events, of which there are none. Sockets are streams; what a connection is stands in `vsock_stream`, and what the host's
-program has of it in `vsock_ends`.
+Virtio 1.2, section 5.10. Queue 0 takes the buffers for packets to the guest, queue 1 the guest's packets, queue 2 is
+for events, of which there are none. Sockets are streams; what a connection is stands in `vsock_stream`, and what the
+host's program has of it in `vsock_ends`.
 
 What the program does is input, of one operation each:
 
@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from enum import IntEnum
 from typing import Any
 
 from vm.devices.port import ProgramPort
 from vm.devices.virtio.queue import Buffer
 from vm.devices.virtio.transport import VirtioDevice
-from vm.devices.virtio.vsock_ends import Connection, Listener
+from vm.devices.virtio.vsock_ends import Action, Connection, Listener
 from vm.devices.virtio.vsock_stream import BOTH, BUFFER, HEADER, STREAM, Header, Op, Phase, Stream
 from vm.errors import ConfigurationError, MalformedQueue
 
@@ -40,19 +39,6 @@ MOST_RESETS = 256                   # answers to packets of no connection that w
 FIRST_PORT = 0x4000_0000            # of the host's, for connections to the guest: the next one each time
 ANSWER_NS = 8 * 10**9               # until when the guest must answer the end of a connection, as Linux has it
 CLOSING = 0                         # event: the time of a connection that ends may be over
-
-
-class Action(IntEnum):
-    """What the host's program does: the operation of an input."""
-
-    CONNECT = 1                     # number that it gets, port of the guest
-    LISTEN = 2                      # port
-    LISTEN_NO_MORE = 3              # port
-    ACCEPT = 4                      # number
-    SEND = 5                        # number; data
-    TAKE = 6                        # number, bytes that it has read
-    SHUT = 7                        # number, flags
-    CLOSE = 8                       # number
 
 
 class Vsock(ProgramPort, VirtioDevice):
@@ -135,9 +121,9 @@ class Vsock(ProgramPort, VirtioDevice):
         """Whether it is one of the device's, as it is now."""
         return self._streams.get(stream.number) is stream
 
-    def act(self, what: str, action: str, stream: Stream, argument: int = 0, data: bytes = b"") -> None:
-        """The program does something with a connection, by a method of that name: one of `Action`."""
-        self._act(what, Action[action], stream.number, argument, data)
+    def act(self, what: str, action: Action, stream: Stream, argument: int = 0, data: bytes = b"") -> None:
+        """The program does something with a connection, by a method of that name."""
+        self._act(what, action, stream.number, argument, data)
 
     def _act(self, what: str, action: Action, number: int, argument: int = 0, data: bytes = b"") -> None:
         self.tell(what, OPERATION.pack(action, number, argument) + data)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Protocol
 
 from vm.devices.virtio.vsock_stream import RECEIVE, SEND, Phase, Stream
 from vm.errors import ConfigurationError
@@ -16,11 +17,39 @@ from vm.errors import ConfigurationError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from vm.devices.virtio.vsock import Vsock
-
 FLAGS = {socket.SHUT_RD: RECEIVE, socket.SHUT_WR: SEND, socket.SHUT_RDWR: RECEIVE | SEND}
 FAILURES = {"refused": (ConnectionRefusedError, "the guest refused the connection: nobody listens there"),
             "reset": (ConnectionResetError, "the guest has reset the connection")}
+
+
+class Action(IntEnum):
+    """What the host's program does: the operation of an input."""
+
+    CONNECT = 1                     # number that it gets, port of the guest
+    LISTEN = 2                      # port
+    LISTEN_NO_MORE = 3              # port
+    ACCEPT = 4                      # number
+    SEND = 5                        # number; data
+    TAKE = 6                        # number, bytes that it has read
+    SHUT = 7                        # number, flags
+    CLOSE = 8                       # number
+
+
+class Owner(Protocol):
+    """The device, as its ends know it."""
+
+    listening: list[int]
+
+    def has(self, stream: Stream) -> bool: ...
+
+    def waiting(self, port: int) -> list[Stream]: ...
+
+    def act(self, what: str, action: Action, stream: Stream, argument: int = 0, data: bytes = b"") -> None: ...
+
+    def stop_listening(self, port: int) -> None: ...
+
+    def run_until(self, reached: Callable[[], bool], did_not: str, before: str, seconds: float,
+                  timeout: float | None) -> None: ...
 
 
 class Connection:
@@ -36,7 +65,7 @@ class Connection:
     machine has gone to another state.
     """
 
-    def __init__(self, device: Vsock, stream: Stream, seconds: float = 60, timeout: float | None = None):
+    def __init__(self, device: Owner, stream: Stream, seconds: float = 60, timeout: float | None = None):
         self._device = device
         self._stream = stream
         self.seconds = seconds
@@ -108,7 +137,7 @@ class Connection:
             self._refuse_failed()
             return b""
         data = bytes(self._stream.incoming[:size])
-        self._act("recv", "TAKE", len(data))
+        self._act("recv", Action.TAKE, len(data))
         return data
 
     def recv_exactly(self, size: int) -> bytes:
@@ -133,7 +162,7 @@ class Connection:
                                   + ("it reads no more" if self._stream.deaf else "this end was shut for sending"))
         part = bytes(memoryview(data).cast("B")[:self._stream.room])
         if part:
-            self._act("send", "SEND", data=part)
+            self._act("send", Action.SEND, data=part)
         return len(part)
 
     def sendall(self, data: Buffer) -> None:
@@ -153,15 +182,15 @@ class Connection:
         if how not in FLAGS:
             raise ConfigurationError(f"shutdown({how!r}): socket.SHUT_WR, SHUT_RD or SHUT_RDWR")
         self._refuse_failed()
-        self._act("shutdown", "SHUT", FLAGS[how])
+        self._act("shutdown", Action.SHUT, FLAGS[how])
 
     def close(self) -> None:
         """The end. What was sent still goes to the guest, as the machine runs. Twice is harmless."""
         if not self._closed and self._device.has(self._stream):
-            self._act("close", "CLOSE")
+            self._act("close", Action.CLOSE)
         self._stream.closed = True
 
-    def _act(self, what: str, action: str, argument: int = 0, data: bytes = b"") -> None:
+    def _act(self, what: str, action: Action, argument: int = 0, data: bytes = b"") -> None:
         self._device.act(what, action, self._stream, argument, data)
 
     def __enter__(self) -> Connection:
@@ -179,7 +208,7 @@ class Listener:
         port: the number
     """
 
-    def __init__(self, device: Vsock, port: int, seconds: float, timeout: float | None):
+    def __init__(self, device: Owner, port: int, seconds: float, timeout: float | None):
         self._device = device
         self.port = port
         self.seconds = seconds
@@ -197,7 +226,7 @@ class Listener:
                                f"nobody in the guest connected to port {self.port}", "somebody connected", self.seconds,
                                self.timeout)
         stream = self._device.waiting(self.port)[0]
-        self._device.act("accept", "ACCEPT", stream)
+        self._device.act("accept", Action.ACCEPT, stream)
         return Connection(self._device, stream, self.seconds, self.timeout)
 
     def close(self) -> None:

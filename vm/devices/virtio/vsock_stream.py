@@ -15,6 +15,8 @@ import struct
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+from vm.errors import SnapshotError
+
 HEADER = struct.Struct("<QQIIIHHIII")
 BUFFER = 256 << 10                  # bytes that wait for the host's program at most, and for the guest
 LARGEST = 64 << 10                  # bytes in one packet: Linux takes no more
@@ -105,7 +107,10 @@ class Stream:
 
     @classmethod
     def loaded(cls, saved: tuple[Any, ...]) -> Stream:
+        """What `save` gave. Raises SnapshotError for what it cannot have given."""
         stream = cls(0, 0, 0, Phase.OVER)
+        if len(saved) != len(cls.SAVED) or [*map(type, saved)] != [*map(type, stream.save())]:
+            raise SnapshotError(f"the saved state of a connection is damaged: {saved!r:.200}")
         for name, value in zip(cls.SAVED, saved, strict=True):
             now = getattr(stream, name)
             setattr(stream, name, bytearray(value) if isinstance(now, bytearray)

@@ -11,7 +11,7 @@
 #define MOST_WORDS 4096
 
 enum kind {
-    HELLO = 'H', ARGUMENT = 'A', VARIABLE = 'V', DIRECTORY = 'D', RUN = 'R', INPUT = 'I', KILL = 'K',
+    HELLO = 'H', ARGUMENT = 'A', VARIABLE = 'V', DIRECTORY = 'D', RUN = 'R', INPUT = 'I',
     OUTPUT = 'O', ERRORS = 'E', STATUS = 'S', FAILURE = 'F', GET = 'G', PUT = 'P', TIME = 'T',
 };
 

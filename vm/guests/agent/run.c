@@ -107,13 +107,6 @@ static void close_pipe(int *fd) {
     *fd = -1;
 }
 
-static int32_t signal_in_frame(void) {
-    int32_t signal = SIGKILL;
-    if (header.size == sizeof signal)
-        __builtin_memcpy(&signal, frame, sizeof signal);
-    return signal;
-}
-
 /* Until the command has ended. What its own children still write is not waited for. */
 static void pump(int peer, long child, int exited, int in, int out, int err) {
     enum { PEER, IN, OUT, ERR, EXITED, COUNT };
@@ -146,9 +139,7 @@ static void pump(int peer, long child, int exited, int in, int out, int err) {
                 leave(1);
             }
             start = end = 0;
-            if (header.kind == KILL)
-                call(SYS_KILL, -child, signal_in_frame());
-            else if (header.kind == INPUT && header.size == 0 && in >= 0)
+            if (header.kind == INPUT && header.size == 0 && in >= 0)
                 close_pipe(&in);
             else if (header.kind == INPUT && in >= 0)
                 end = header.size;
