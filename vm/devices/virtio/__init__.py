@@ -4,6 +4,7 @@
 host's side of the block device is `vm.disks`.
 """
 
+from vm.devices.virtio.balloon import Balloon
 from vm.devices.virtio.block import BlockDevice
 from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
@@ -12,5 +13,5 @@ from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.devices.virtio.vsock import Vsock
 from vm.devices.virtio.vsock_ends import Connection, Listener
 
-__all__ = ["BlockDevice", "Connection", "EmptySlot", "Entropy", "Listener", "Network", "VirtioConsole", "VirtioDevice",
-           "Vsock"]
+__all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Listener", "Network", "VirtioConsole",
+           "VirtioDevice", "Vsock"]
