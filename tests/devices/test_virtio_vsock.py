@@ -2,11 +2,10 @@
 
 import random
 import socket
-import struct
 
 import pytest
 
-from tests.devices.virtio_driver import CONFIG, DEVICE_ID, NEEDS_RESET, STATUS, WRITE, Driver
+from tests.devices.virtio_driver import CONFIG, DEVICE_ID, NEEDS_RESET, STATUS, Driver
 from tests.devices.vsock_driver import (
     CREDIT_REQUEST,
     CREDIT_UPDATE,
@@ -530,54 +529,3 @@ def test_a_hostile_guest_gets_answers_and_no_more(board, seed):
         assert not guest.driver.get(STATUS) & NEEDS_RESET
         assert len(guest.device._streams) <= 256 and len(guest.device.resets) <= 512
         assert all(len(stream.incoming) <= BUFFER for stream in guest.device._streams.values())
-
-
-# --- State ------------------------------------------------------------------------------------------------------------
-
-def test_the_state_goes_to_another_device(board):
-    guest = Guest(board)
-    guest.device.listen(5000)
-    connection = guest.opened(room=4)
-    connection.sendall(b"12345678")
-    guest.send(RW, 1024, connection.local_port, b"unread", room=4)
-    guest.send(REQUEST, 900, 5000)
-    saved = guest.device.save()
-    twin = guest.device.twin()
-    twin.connect(clock=board.clock, events=board.events, memory=board.memory)
-    twin.load(saved)
-    assert twin.save() == saved and not twin.differs(saved)
-    twin.connect_program(guest.device._host._replace(enter=twin.accept))
-    again, = twin.connections
-    assert again.recv(100) == b"unread"
-    assert [stream.guest_port for stream in twin.waiting(5000)] == [900]
-    assert connection.recv(100) == b"unread"            # the first device has its own
-
-
-def test_who_held_a_connection_before_a_restore_is_told(guest):
-    connection = guest.opened()
-    saved = guest.device.save()
-    connection.sendall(b"x")
-    guest.device.load(saved)
-    assert "has gone to another state" in repr(connection)
-    for use in (lambda: connection.recv(1), lambda: connection.sendall(b"x"), connection.shutdown):
-        with pytest.raises(ConnectionResetError, match="the machine has gone to another state"):
-            use()
-    connection.close()
-    again, = guest.device.connections
-    guest.send(RW, 1024, again.local_port, b"goes on")
-    assert again.recv(100) == b"goes on"
-
-
-def test_operations_on_what_is_no_more_do_nothing(guest):
-    """A log has them where the guest has reset a connection between two of them."""
-    saved = guest.device.save()
-    for action in range(4, 9):
-        guest.device.accept(struct.pack("<BII", action, 99, 1) + b"data")
-    assert not guest.device.differs(saved)
-
-
-def test_buffers_for_events_stay(guest):
-    address, length = guest.driver.place(bytes(4))
-    guest.driver.queues[2].offer([(address, length, WRITE)])
-    guest.driver.notify(2)
-    assert guest.driver.queues[2].completed() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, MachineBusy
 from vm.stop import Stop
 from vm.waiting import unmet
 
@@ -68,14 +68,15 @@ class Host(NamedTuple):
 class ProgramPort:
     """A part of a device that the host's program talks to, and waits for while the machine runs.
 
-    What the program says is input: it comes in by `accept`, which says what becomes of it. A subclass calls `happened`
-    when something may have come about that is waited for.
+    What the program says is input: it comes in by `accept`, and a subclass says in `hear` what becomes of it. That
+    calls `happened` when something may have come about that is waited for.
     """
 
-    unsaved: tuple[str, ...] = ("_host", "_awaited")
+    unsaved: tuple[str, ...] = ("_host", "_awaited", "_heard")
 
     _host: Host | None = None
     _awaited: Callable[[], bool] | None = None
+    _heard = 0                                  # how often something has come in
 
     def connect_program(self, host: Host) -> None:
         self._host = host
@@ -84,17 +85,27 @@ class ProgramPort:
         self._host = None
 
     def accept(self, data: bytes) -> None:
+        """It has come in."""
+        self._heard += 1
+        self.hear(data)
+
+    def hear(self, data: bytes) -> None:
         """The program has said this."""
         raise NotImplementedError(f"{type(self).__name__} is not talked to")
 
     def tell(self, what: str, data: bytes) -> None:
         """The program says this, by a method of that name.
 
-        Raises ConfigurationError where the device is not attached, and MachineBusy while the machine runs or replays.
+        Raises ConfigurationError where the device is not attached, and MachineBusy while the machine runs or replays,
+        and from another thread than that in which a recorded machine runs.
         """
         host = self._attached()
         host.refuse_if_running(what)
+        before = self._heard
         host.enter(data)
+        if self._heard == before:
+            raise MachineBusy(f"{what}() was called from another thread than that in which the machine runs that is "
+                              "recorded: it will have happened at the next run")
 
     def run_until(self, reached: Callable[[], bool], did_not: str, before: str, seconds: float,
                   timeout: float | None) -> None:

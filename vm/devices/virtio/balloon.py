@@ -60,6 +60,9 @@ class Balloon(ProgramPort, VirtioDevice):
     setup = ("deflate_on_oom", "reporting")
     unsaved = VirtioDevice.unsaved + ProgramPort.unsaved
 
+    statistics: list[tuple[int, int]]       # by tag, of those that have a name
+    reports: int                            # how often the driver has given some
+
     def __init__(self, deflate_on_oom: bool = True, reporting: bool = True):
         self.deflate_on_oom = deflate_on_oom
         self.reporting = reporting
@@ -121,7 +124,7 @@ class Balloon(ProgramPort, VirtioDevice):
                        timeout)
         return self.stats
 
-    def accept(self, data: bytes) -> None:
+    def hear(self, data: bytes) -> None:
         action, pages = OPERATION.unpack(data)
         if action == Action.RESIZE:
             self.target_pages = pages
@@ -198,7 +201,7 @@ class Balloon(ProgramPort, VirtioDevice):
     def reset(self) -> None:
         """A driver that comes anew finds an empty balloon, and the size that is asked for."""
         self.actual_pages = 0
-        self.statistics: list[tuple[int, int]] = []
+        self.statistics = []
         self.reports = 0
         super().reset()
 

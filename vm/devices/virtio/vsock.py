@@ -137,7 +137,7 @@ class Vsock(ProgramPort, VirtioDevice):
 
     # --- What it has said --------------------------------------------------------------------------------------------
 
-    def accept(self, data: bytes) -> None:
+    def hear(self, data: bytes) -> None:
         """An operation has come in. One on a connection that has ended meanwhile is none any more."""
         action, number, argument = OPERATION.unpack_from(data)
         stream = self._streams.get(number)
@@ -249,10 +249,10 @@ class Vsock(ProgramPort, VirtioDevice):
             header, payload = chain.readable.split(HEADER.size)
             if header.size < HEADER.size:
                 raise MalformedQueue(f"a packet of {header.size} bytes, and a header has {HEADER.size}")
-            self._hear(Header(*HEADER.unpack(header.read())), payload)
+            self._receive(Header(*HEADER.unpack(header.read())), payload)
             queue.push(chain, 0)
 
-    def _hear(self, header: Header, payload: Buffer) -> None:
+    def _receive(self, header: Header, payload: Buffer) -> None:
         if (header.source_cid, header.target_cid) != (self.cid, HOST_CID):
             return                          # nobody else can be reached here
         if header.op == Op.RW and header.size > payload.size:
@@ -262,7 +262,7 @@ class Vsock(ProgramPort, VirtioDevice):
             self._answer_reset(header)
         elif stream is not None:
             stream.hear_credit(header)
-            self._hear_of(stream, header, payload)
+            self._receive_of(stream, header, payload)
         elif header.op == Op.REQUEST and self._has_room(header.target_port):
             stream = Stream(self.next_number, header.target_port, header.source_port, Phase.OPEN)
             stream.hear_credit(header)
@@ -278,7 +278,7 @@ class Vsock(ProgramPort, VirtioDevice):
         if header.op != Op.RST:
             self._resets.append((header.target_port, header.source_port, header.type))
 
-    def _hear_of(self, stream: Stream, header: Header, payload: Buffer) -> None:
+    def _receive_of(self, stream: Stream, header: Header, payload: Buffer) -> None:
         """A packet of a connection. What does not belong there resets it."""
         op, is_open = header.op, stream.phase is Phase.OPEN
         if op == Op.RST:
