@@ -13,7 +13,7 @@ pytestmark = pytest.mark.network
 
 MIB = 1 << 20
 FILE = 96 * MIB
-MOST = 0.6 * FILE               # of what is freed lies in whole blocks of 2 MiB, which Linux reports
+MOST = 0.5 * FILE               # of what is freed lies in whole blocks of 2 MiB, which Linux reports
 # A file that is no zeros, and its sum
 FILL = ("head -c 1048576 /dev/urandom > /dev/shm/part; "
         f"for i in $(seq {FILE // MIB}); do cat /dev/shm/part; done > /dev/shm/file; md5sum < /dev/shm/file")

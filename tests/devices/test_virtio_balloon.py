@@ -122,6 +122,13 @@ def test_statistics_are_asked_for(guest):
     assert guest.asked_to_stop == 1
 
 
+def test_a_driver_that_breaks_the_rules_gives_no_statistics(guest):
+    guest.queues[2].publish(99)                         # there is no such descriptor
+    with pytest.raises(ExpectTimeout, match="the guest gave no statistics of its memory in 60 seconds"):
+        guest.device.refresh()
+    assert guest.needs_reset
+
+
 def test_statistics_that_are_no_whole_ones(guest):
     guest.queues[2].offer([(*guest.place(struct.pack("<HQ", 4, 1) * 100 + b"rest"), 0)])
     guest.notify(2)

@@ -56,12 +56,13 @@ class Balloon(ProgramPort, VirtioDevice):
 
     device_id = 5
     queue_count = 5
-    state = VirtioDevice.state + ("target_pages", "actual_pages", "statistics", "reports")
+    state = VirtioDevice.state + ("target_pages", "actual_pages", "statistics", "reports", "asked")
     setup = ("deflate_on_oom", "reporting")
     unsaved = VirtioDevice.unsaved + ProgramPort.unsaved
 
     statistics: list[tuple[int, int]]       # by tag, of those that have a name
     reports: int                            # how often the driver has given some
+    asked: bool                             # for others, and the driver does not know yet
 
     def __init__(self, deflate_on_oom: bool = True, reporting: bool = True):
         self.deflate_on_oom = deflate_on_oom
@@ -129,8 +130,9 @@ class Balloon(ProgramPort, VirtioDevice):
         if action == Action.RESIZE:
             self.target_pages = pages
             self.config_changed()
-        elif (queue := self._queue_of_statistics) is not None:
-            self._ask(queue)
+        elif (index := self._queue_of_statistics) is not None:
+            self.asked = True
+            self.serve(index)
 
     # --- Configuration -----------------------------------------------------------------------------------------------
 
@@ -184,17 +186,15 @@ class Balloon(ProgramPort, VirtioDevice):
         chain = queue.next()
         if chain is None:
             return
+        if self.asked:
+            self.asked = False
+            queue.push(chain, 0)
+            return
         data = chain.readable.split(MOST_STATISTICS * STATISTIC.size)[0].read()
         whole = len(data) - len(data) % STATISTIC.size
         self.statistics = [(tag, value) for tag, value in STATISTIC.iter_unpack(data[:whole]) if tag < len(STATISTICS)]
         self.reports += 1
         self.happened()
-
-    def _ask(self, index: int) -> None:
-        queue = self.queues[index]
-        if self._running and queue.ready and (chain := queue.next()) is not None:
-            queue.push(chain, 0)
-            self.serve(index)
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -203,6 +203,7 @@ class Balloon(ProgramPort, VirtioDevice):
         self.actual_pages = 0
         self.statistics = []
         self.reports = 0
+        self.asked = False
         super().reset()
 
 

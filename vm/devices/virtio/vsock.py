@@ -133,7 +133,8 @@ class Vsock(ProgramPort, VirtioDevice):
 
     def _refuse_more(self) -> None:
         if len(self._streams) >= MOST_CONNECTIONS:
-            raise ConfigurationError(f"there are {MOST_CONNECTIONS} connections to the guest: close some of them")
+            raise ConfigurationError(f"there are {MOST_CONNECTIONS} connections to the guest: close some of them, and "
+                                     "let the machine run until the guest has read what they had to send")
 
     # --- What it has said --------------------------------------------------------------------------------------------
 
