@@ -7,7 +7,8 @@ from elftools.elf.elffile import ELFFile
 
 from tests.guests.test_demo_elf import zig_version
 from vm import agent
-from vm.guests.agent.build import AGENT, ROOT, build
+from vm.guests.agent import AGENT
+from vm.guests.agent.build import ROOT, build
 from vm.guests.compiler import ZIG_VERSION
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vm.guests.agent.build import AGENT
+from vm.guests.agent import AGENT
 from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc

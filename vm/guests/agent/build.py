@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from vm.guests.agent import AGENT
 from vm.guests.compiler import compile_guest
 
-ROOT = Path(__file__).resolve().parent
-AGENT = ROOT / "vm-agent"
+ROOT = AGENT.parent
 SOURCES = ("entry.S", "agent.c", "run.c", "files.c", "../common/memory.c")
 
 
