@@ -28,8 +28,8 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "probes", "stop", "errors", "state", "arguments", "sizes", "settings", "clock", "copy", "events",
-     "privilege", "host", "stats", "perf_map", "inputs", "engine",
+    ("display", "probes", "stop", "errors", "waiting", "state", "arguments", "sizes", "settings", "clock", "copy",
+     "events", "privilege", "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
     ("disks", "net"),
@@ -37,14 +37,15 @@ PYTHON = (
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing",),
-    ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan"),
+    ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan",
+     "agent"),
     ("code_cache", "ahead"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),
     ("linux",),
     ("profiling",),
     ("gdb", "trace", "coverage"),
-    ("observing",),
+    ("observing", "talking"),
     ("machine",),
     ("",),                                  # the package itself: the public names
     ("install", "outlet", "terminal", "testing"),

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias, overload
 from zlib import crc32
 
-from vm.errors import ExpectFailed, ExpectStopped, ExpectTimeout, UnexpectedOutput
+from vm.errors import UnexpectedOutput
 from vm.state import Stateful
-from vm.stop import Stop, StopReason
+from vm.stop import Stop
+from vm.waiting import unmet
 
 REGEX_WINDOW = 4096         # bytes before new output that a regular expression is tried on
 TAIL = 1000                 # bytes of output in an error message
@@ -149,7 +150,8 @@ class Console(Stateful):
             finally:
                 self._search = None
         if search.found is None:
-            raise self._failure(search.wanted, seconds, timeout, stop)
+            raise unmet(stop, f"the guest did not print {search.wanted}", f"it printed {search.wanted}", seconds,
+                        timeout, self._ending())
         match, first, end, self.index = search.found
         self.before_bytes = bytes(self._output[self._position:first])
         self.before = self.before_bytes.decode(errors="surrogateescape")
@@ -184,18 +186,6 @@ class Console(Stateful):
         self.before, self.before_bytes = saved["before"], saved["before_bytes"]
 
     # --- Why it was not found ----------------------------------------------------------------------------------------
-
-    def _failure(self, wanted: str, seconds: float, timeout: float | None, stop: Stop) -> ExpectFailed:
-        if stop.reason is StopReason.DEADLINE:
-            return ExpectTimeout(f"the guest did not print {wanted} in {seconds:g} seconds of its time{self._ending()}")
-        if stop.reason is StopReason.TIMEOUT:
-            return ExpectTimeout(f"the guest did not print {wanted} in {timeout:g} seconds of the host{self._ending()}")
-        if stop.reason is StopReason.IDLE:
-            return ExpectTimeout(f"the guest did not print {wanted}: it waits, and only input can wake it"
-                                 f"{self._ending()}")
-        message = f" ({stop.message})" if stop.message else ""
-        return ExpectStopped(f"the machine stopped with {stop.reason.value}{message} before it printed {wanted}"
-                             f"{self._ending()}", stop)
 
     def _ending(self) -> str:
         tail = self._output[self._position:][-TAIL:].decode(errors="replace")

@@ -76,15 +76,15 @@ class Unreachable(ImageError):
 # --- The console -----------------------------------------------------------------------------------------------------
 
 class ExpectFailed(VmError):
-    """The console did not print what was expected. The message ends with its last output."""
+    """What was waited for did not come. Of the console, the message ends with its last output."""
 
 
 class ExpectTimeout(ExpectFailed, TimeoutError):
-    """It did not in the given guest or host time, or never will without input."""
+    """It did not come in the given guest or host time, or never will without input."""
 
 
 class ExpectStopped(ExpectFailed):
-    """The machine stopped before it did. Attribute: `stop`, what `run` returned."""
+    """The machine stopped before it came. Attribute: `stop`, what `run` returned."""
 
     def __init__(self, message: str, stop: Stop):
         self.stop = stop
@@ -170,6 +170,10 @@ class PageFault(GuestError):
 
 class LinuxError(GuestError):
     """What is asked of the guest's Linux is not in its memory: a kernel, its symbols or types, a process."""
+
+
+class AgentError(GuestError):
+    """What answers where the agent of a guest listens is none, or one of another version, or breaks off."""
 
 
 class MalformedQueue(GuestError):

@@ -16,7 +16,7 @@ from vm.boot import Start, hand_over, start_of_kernel, start_of_program
 from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
-from vm.devices.port import ConsolePort
+from vm.devices.port import ConsolePort, Host, ProgramPort
 from vm.devices.virtio import Network, VirtioDevice
 from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
@@ -41,6 +41,7 @@ from vm.state import Stateful
 from vm.states import StatesOfMachine
 from vm.stats import summary
 from vm.stop import Stop
+from vm.talking import TalkOfMachine
 from vm.witness import witnessed
 from vm_native.execution.native_machine import NativeMachine
 from vm_native.execution.scheduler import Scheduler
@@ -56,7 +57,6 @@ if TYPE_CHECKING:
     from vm.code_cache import CodeCache
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
-    from vm.shell import Shell
 
 
 MAX_HARTS = 8
@@ -66,7 +66,7 @@ NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # meth
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine(StatesOfMachine, ObservationOfMachine):
+class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -266,6 +266,9 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             gone.unplug()
             self.inputs.remove(name)
             self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
+        elif isinstance(gone, ProgramPort):
+            gone.disconnect_program()
+            self.inputs.remove(name)
         return gone
 
     def _plug(self, name: str) -> None:
@@ -283,6 +286,9 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             device.connect_network(self.inputs.add(name, device.accept))
             if isinstance(device.link, SwitchPort):
                 self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
+        elif isinstance(device, ProgramPort):
+            device.connect_program(Host(self.inputs.add(name, device.accept), self.run, self.request_stop,
+                                        self._refuse_if_running))
 
     def _type(self, data: bytes) -> None:
         if self._console_device is None:
@@ -550,19 +556,6 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             own["htif"] = self._htif
         devices = {name: placed.device for name, placed in self.board.devices.items()}
         return {**own, **devices, "events": self.events}
-
-    # --- Talking -----------------------------------------------------------------------------------------------------
-
-    def shell(self, user: str | None = None, password: str | None = None, *, seconds: float = 60,
-              timeout: float | None = None) -> Shell:
-        """Wait for a shell on the console, and return what runs commands in it: `shell.run("uname -a").output`.
-
-        See `vm.shell.Shell`, whose arguments these are.
-        """
-        from vm.shell import Shell
-
-        __tracebackhide__ = True
-        return Shell(self, user, password, seconds=seconds, timeout=timeout)
 
     # --- End ---------------------------------------------------------------------------------------------------------
 

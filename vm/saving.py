@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from vm.devices import UART, Device, Entropy, GenerationId, GoldfishRTC, Network, VirtioConsole
+from vm.devices import UART, Balloon, Device, Entropy, GenerationId, GoldfishRTC, Network, VirtioConsole, Vsock
 from vm.disks.disk import without_disks
 from vm.errors import SnapshotError
 from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, memory_size, parse_isa
@@ -27,7 +27,8 @@ from vm_native.state.image import RamImage
 
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME: Mapping[str, type[Device]] = {
-    kind.__name__: kind for kind in (Entropy, GenerationId, GoldfishRTC, Network, UART, VirtioConsole)}
+    kind.__name__: kind
+    for kind in (Balloon, Entropy, GenerationId, GoldfishRTC, Network, UART, VirtioConsole, Vsock)}
 ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 

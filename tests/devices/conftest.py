@@ -85,6 +85,9 @@ class BenchMemory:
         data = memoryview(data).cast("B")
         self.ram[self._span(address, len(data), "write")] = data
 
+    def clear(self, address, size):
+        self.ram[self._span(address, size, "write")] = bytes(size)
+
     def view(self, address, size):
         return memoryview(self.ram)[self._span(address, size, "read")].toreadonly()
 

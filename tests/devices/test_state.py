@@ -5,7 +5,19 @@ import pytest
 import vm
 from tests.assembler import assemble_elf
 from tests.state import fixed, left_over, of_the_package, save, stateful_parts, uncovered
-from vm.devices import BlockDevice, Device, Entropy, GenerationId, InterruptLine, Network, VirtioConsole, reads, writes
+from vm.devices import (
+    Balloon,
+    BlockDevice,
+    Device,
+    Entropy,
+    GenerationId,
+    InterruptLine,
+    Network,
+    VirtioConsole,
+    Vsock,
+    reads,
+    writes,
+)
 from vm.devices.virtio import VirtioDevice
 from vm.devices.virtio.block import PulledDisk
 from vm.disks.disk import DiskState
@@ -67,7 +79,8 @@ def build(tmp_path) -> vm.Machine:
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(4096))
     machine = vm.Machine(memory="2M", harts=2)
-    for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network()):
+    for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network(),
+                   Vsock(), Balloon()):
         machine.attach(device)
     machine.load(assemble_elf("\n".join(store(*one) for one in STORES) + END))
     return machine
@@ -273,7 +286,7 @@ def test_a_twin_is_made_of_the_same_arguments(machine):
 
 def test_a_twin_takes_the_state(machine):
     run(machine)
-    for name in ("virtio0", "virtio1", "virtio3", "uart", "rtc"):
+    for name in ("virtio0", "virtio1", "virtio3", "virtio4", "virtio5", "uart", "rtc"):
         device = machine.board.devices[name].device
         twin = device.twin()
         twin.connect(clock=machine.clock, events=machine.events, memory=machine.memory, irq=InterruptLine())

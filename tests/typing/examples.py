@@ -224,6 +224,22 @@ class Counter(Device):
         self.memory.write(0x8000_0000, bytes(4))
 
 
+def agent_and_sockets(machine: vm.Machine, vsock: vm.devices.Vsock) -> str:
+    agent = machine.agent(seconds=30)
+    agent.write_file("/tmp/file", b"content", mode=0o600)
+    result = agent.run(["sort"], input="b\na\n", env={"LANG": "C"}, check=True)
+    with vsock.listen(5000) as listener, listener.accept() as connection:
+        connection.sendall(agent.read_file("/tmp/file"))
+        received: bytes = connection.recv(100)
+    return result.stdout + str(result.status) + received.decode()
+
+
+def balloon(device: vm.devices.Balloon) -> int:
+    device.resize("64M")
+    device.settle(timeout=10)
+    return device.actual + device.refresh()["memfree"]
+
+
 def errors(machine: vm.Machine) -> None:
     try:
         machine.harts[0].virtual.read(0, 8)

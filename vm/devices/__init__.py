@@ -10,10 +10,10 @@ from vm.devices.port import ConsolePort
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
-from vm.devices.virtio import BlockDevice, Entropy, Network, VirtioConsole
+from vm.devices.virtio import Balloon, BlockDevice, Connection, Entropy, Listener, Network, VirtioConsole, Vsock
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Network", "SteadyAccesses", "Syscon", "TreeContext",
-    "VirtioConsole", "reads", "writes",
+    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "Connection", "ConsolePort", "Device", "Entropy",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "Listener", "Network", "SteadyAccesses", "Syscon", "TreeContext",
+    "VirtioConsole", "Vsock", "reads", "writes",
 ]

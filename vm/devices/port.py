@@ -1,6 +1,13 @@
-"""The socket that a console is plugged into: of a device by which the guest prints and is typed to."""
+"""Sockets of devices, for what is at the host's end: a console; or a program that talks to the guest by the device."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
+
+from vm.errors import ConfigurationError, MachineBusy
+from vm.stop import Stop
+from vm.waiting import unmet
 
 Bytes = Callable[[bytes], None]
 
@@ -47,3 +54,84 @@ class ConsolePort:
     def accept(self, data: bytes) -> None:
         """They have come in."""
         raise NotImplementedError(f"{type(self).__name__} takes no input")
+
+
+class Host(NamedTuple):
+    """What a machine lends to a device that a program talks to."""
+
+    enter: Bytes                                # brings data to `accept`, by way of the machine's inputs
+    run: Callable[..., Stop]                    # Machine.run
+    request_stop: Callable[[], None]            # makes that return after the instruction at hand
+    refuse_if_running: Callable[[str], None]    # raises MachineBusy in the middle of a run, for a method of that name
+
+
+class ProgramPort:
+    """A part of a device that the host's program talks to, and waits for while the machine runs.
+
+    What the program says is input: it comes in by `accept`, and a subclass says in `hear` what becomes of it. That
+    calls `happened` when something may have come about that is waited for.
+    """
+
+    unsaved: tuple[str, ...] = ("_host", "_awaited", "_heard")
+
+    _host: Host | None = None
+    _awaited: Callable[[], bool] | None = None
+    _heard = 0                                  # how often something has come in
+
+    def connect_program(self, host: Host) -> None:
+        self._host = host
+
+    def disconnect_program(self) -> None:
+        self._host = None
+
+    def accept(self, data: bytes) -> None:
+        """It has come in."""
+        self._heard += 1
+        self.hear(data)
+
+    def hear(self, data: bytes) -> None:
+        """The program has said this."""
+        raise NotImplementedError(f"{type(self).__name__} is not talked to")
+
+    def tell(self, what: str, data: bytes) -> None:
+        """The program says this, by a method of that name.
+
+        Raises ConfigurationError where the device is not attached, and MachineBusy while the machine runs or replays,
+        and from another thread than that in which a recorded machine runs.
+        """
+        host = self._attached()
+        host.refuse_if_running(what)
+        before = self._heard
+        host.enter(data)
+        if self._heard == before:
+            raise MachineBusy(f"{what}() was called from another thread than that in which the machine runs that is "
+                              "recorded: it will have happened at the next run")
+
+    def run_until(self, reached: Callable[[], bool], did_not: str, before: str, seconds: float,
+                  timeout: float | None) -> None:
+        """Let the machine run until something has come about; it stops after the instruction that brought it.
+
+        Raises ExpectTimeout and ExpectStopped, for which the texts are those of `vm.waiting.unmet`.
+        """
+        __tracebackhide__ = True
+        if reached():
+            return
+        host = self._attached()
+        self._awaited = reached
+        try:
+            stop = host.run(seconds=seconds, timeout=timeout)
+        finally:
+            self._awaited = None
+        if not reached():
+            raise unmet(stop, did_not, before, seconds, timeout)
+
+    def happened(self) -> None:
+        if self._awaited is not None and self._awaited():
+            self._awaited = None
+            if self._host is not None:
+                self._host.request_stop()
+
+    def _attached(self) -> Host:
+        if self._host is None:
+            raise ConfigurationError(f"the {type(self).__name__} is not attached to a machine")
+        return self._host

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vm.guests.agent import AGENT
 from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.fetch import Progress
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, Kernel, kernel_package
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, Kernel, kernel_package
 from vm.images.package import Package
 from vm.images.suite import debian_archive
 from vm.images.unpack import unpacked, with_dependencies
@@ -37,6 +38,13 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 modprobe -a {" ".join(DEVICES)}
+for device in /sys/bus/virtio/devices/*/device; do
+    [ -e "$device" ] && read -r number < "$device" || continue
+    case $number in
+{"".join(f"        {number}) modprobe {module} ;;{chr(10)}" for number, module in OPTIONAL_DEVICES.items())}\
+    esac
+done
+if [ -e /dev/vsock ]; then vm-agent </dev/null >/dev/null 2>&1 & fi
 ip link set lo up
 hostname debian
 for card in /sys/class/net/eth*; do
@@ -91,9 +99,10 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
     - progress: called with the bytes received and the size, as something is downloaded.
 
-    There are drivers for disks (/dev/vda), network, entropy, and the file systems ext4 and 9p. A network card asks for
-    its address by DHCP. The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel
-    with all its modules. Raises ImageError.
+    There are drivers for disks (/dev/vda), network, entropy, virtio sockets and balloons, and the file systems ext4 and
+    9p. A network card asks for its address by DHCP; where there are virtio sockets the agent of `Machine.agent` runs.
+    The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel with all its modules.
+    Raises ImageError.
     """
     if isinstance(packages, str) or isinstance(modules, str):
         raise TypeError('packages and modules are lists of names, as in packages=["strace"]')
@@ -102,7 +111,7 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     system = kernel_package(archive)
     kernel = Kernel(archive.fetch(system, progress), modules)
     recipe = repr((INIT, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)), system.sha256,
-                   [package.sha256 for package in wanted]))
+                   [package.sha256 for package in wanted], hashlib.sha256(AGENT.read_bytes()).digest()))
     path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
     if not unchanged(path):
         content = cpio_newc(initrd(archive, kernel, wanted, modules, progress))
@@ -128,12 +137,13 @@ def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], module
     add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
     for name, (mode, text) in FILES.items():
         add(name, stat.S_IFREG | mode, text.encode())
+    add("usr/sbin/vm-agent", stat.S_IFREG | 0o755, AGENT.read_bytes())
     for package in packages:
         for entry in unpacked(archive.fetch(package, progress)):
             add(*entry)
     for name, target in LINKS.items():
         add(name, stat.S_IFLNK | 0o777, target.encode())
-    found = kernel.modules([*DEVICES, *FILE_SYSTEMS, *modules])
+    found = kernel.modules([*DEVICES, *OPTIONAL_DEVICES.values(), *FILE_SYSTEMS, *modules])
     folder = f"usr/lib/modules/{kernel.release}"
     for module in found:
         add(f"{folder}/{module.name}.ko", stat.S_IFREG | 0o644, module.content)

@@ -4,10 +4,14 @@
 host's side of the block device is `vm.disks`.
 """
 
+from vm.devices.virtio.balloon import Balloon
 from vm.devices.virtio.block import BlockDevice
 from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
 from vm.devices.virtio.net import Network
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
+from vm.devices.virtio.vsock import Vsock
+from vm.devices.virtio.vsock_ends import Connection, Listener
 
-__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Network", "VirtioConsole", "VirtioDevice"]
+__all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Listener", "Network", "VirtioConsole",
+           "VirtioDevice", "Vsock"]
