@@ -13,6 +13,7 @@ import pytest
 PACKAGES = {
     "apt-config": "apt",
     "bzip2": "bzip2",
+    "chromium": "chromium",
     "cpio": "cpio",
     "dtc": "device-tree-compiler",
     "gdb-multiarch": "gdb-multiarch",

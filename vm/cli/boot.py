@@ -10,12 +10,14 @@ from click.core import ParameterSource
 
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
+    DISPLAY_OPTION,
     GDB_OPTION,
     TIMEOUT_OPTION,
     Address,
     build_machine,
     log_options,
     machine_options,
+    refuse_beside_display,
     refuse_beside_gdb,
     refuse_unfit,
 )
@@ -23,11 +25,13 @@ from vm.cli.options import (
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb")       # options that go with --from
+# Options that go with --from
+FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb", "display")
 
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
+  vm boot debian --shell --display web
   vm boot debian --run "uname -a"
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
@@ -45,6 +49,7 @@ Examples:
 @machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
 @log_options
 @GDB_OPTION
+@DISPLAY_OPTION
 @click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
               help="Save a snapshot in FILE when the guest has printed TEXT, and exit: 0, or 124 if it never does.")
 @click.option("--from", "source", metavar="FILE", help="Go on from the file of a snapshot instead: as vm restore.")
@@ -58,7 +63,7 @@ Examples:
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         gdb: str | None, **options: Any) -> int:
+         gdb: str | None, display: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -80,7 +85,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         from vm.cli.restore import go_on
 
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb)
+        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb, display)
     refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")
@@ -91,6 +96,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
+    refuse_beside_display(display, run=command is not None, timeout=timeout, snapshot_at=saving, gdb=gdb, replay=replay)
 
     from vm.cli.logs import logged
 
@@ -106,6 +112,10 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
+            if display is not None:
+                from vm.cli.display import show_to_end
+
+                return show_to_end(machine, image or str(kernel), display)
             return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
 
 
