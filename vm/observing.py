@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from vm.profiling.names import Naming
     from vm.profiling.profile import Profile
     from vm.runner import Runner
+    from vm.screenshot import Screenshot
     from vm.trace import Consumer, Kind, Trace, WhenFull
     from vm.web.console import WebConsole
     from vm_native.execution.native_machine import NativeMachine
@@ -412,6 +413,17 @@ class ObservationOfMachine(ABC):
         if self._runner.thread is not None:
             self.events.interrupt()             # a hook has begun it: the slice at hand knows of no sampler
         return profile
+
+    # --- The screen --------------------------------------------------------------------------------------------------
+
+    def screenshot(self) -> Screenshot:
+        """What the guest shows now on the first screen that was attached: `.save(path)` writes a PNG file.
+
+        Raises ConfigurationError where there is none.
+        """
+        from vm.screenshot import taken
+
+        return taken(self.board.devices)
 
     # --- Debuggers ---------------------------------------------------------------------------------------------------
 

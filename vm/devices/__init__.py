@@ -6,14 +6,14 @@ from vm.devices.clint import CLINT
 from vm.devices.generation import GenerationId
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
-from vm.devices.port import ConsolePort
+from vm.devices.port import ConsolePort, InputPort
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
-from vm.devices.virtio import BlockDevice, Entropy, Network, VirtioConsole
+from vm.devices.virtio import BlockDevice, Entropy, Keyboard, Network, Screen, Tablet, VirtioConsole
 
 __all__ = [
     "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Network", "SteadyAccesses", "Syscon", "TreeContext",
-    "VirtioConsole", "reads", "writes",
+    "GenerationId", "GoldfishRTC", "InputPort", "InterruptLine", "Keyboard", "Network", "Screen", "SteadyAccesses",
+    "Syscon", "Tablet", "TreeContext", "VirtioConsole", "reads", "writes",
 ]

@@ -7,7 +7,10 @@ host's side of the block device is `vm.disks`.
 from vm.devices.virtio.block import BlockDevice
 from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
+from vm.devices.virtio.gpu import Screen
+from vm.devices.virtio.input import Keyboard, Tablet
 from vm.devices.virtio.net import Network
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 
-__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Network", "VirtioConsole", "VirtioDevice"]
+__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Keyboard", "Network", "Screen", "Tablet", "VirtioConsole",
+           "VirtioDevice"]
