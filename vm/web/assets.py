@@ -109,8 +109,8 @@ def unpacked(package: Pinned, tarball: bytes) -> dict[str, bytes]:
     """The files that are wanted. Raises Unreachable for another tarball than the pinned one."""
     digest = base64.b64encode(hashlib.sha512(tarball).digest()).decode()
     if (len(tarball), digest) != (package.size, package.integrity):
-        raise Unreachable(f"{package.path}: {len(tarball)} bytes with SHA-512 {digest} are not what is pinned; the file "
-                          "is not used")
+        raise Unreachable(f"{package.path}: {len(tarball)} bytes with SHA-512 {digest} are not what is pinned; they "
+                          "are not used")
     with tarfile.open(fileobj=io.BytesIO(tarball), mode="r:gz") as archive:
         return {name: archive.extractfile(member).read()        # type: ignore[union-attr]    # pinned: they are files
                 for name, member in package.files.items()}

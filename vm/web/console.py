@@ -12,9 +12,10 @@ from vm.gdb.running import Driver
 from vm.stop import Stop
 from vm.web.connection import Connection, Message, NotUnderstood
 from vm.web.control import Control
+from vm.web.desk import Desk
 from vm.web.looks import facts, state
 from vm.web.page import Page
-from vm.web.requests import OF_CONTROL, OF_PAGE
+from vm.web.requests import OF_CONTROL, OF_DESK, OF_PAGE
 from vm.web.scrollback import Scrollback
 from vm.web.server import Server
 
@@ -44,6 +45,7 @@ class WebConsole:
         self._machine = machine
         self._printed = Scrollback(machine.console.output)
         self._control = Control(machine, self._printed, self._on_change, self._complain)
+        self._desk = Desk(machine)
         self._pages: dict[Connection, Page] = {}
         self._printing = self._ticking = self._absent = False       # an alarm is set for that
         self._ticks = 0
@@ -80,14 +82,15 @@ class WebConsole:
     def _on_open(self, connection: Connection) -> None:
         page = self._pages[connection] = Page(connection)
         machine = self._machine
-        page.say({"is": "machine", "facts": facts(machine), "screen": False})
+        page.say({"is": "machine", "facts": facts(machine), "screen": self._desk.screen is not None})
         page.say(self._state())
         page.say(self._snapshots())
-        page.print(self._printed)
+        self._show(page)
         self._tick_on()
 
     def _on_close(self, connection: Connection) -> None:
         del self._pages[connection]
+        self._control.attempt(self._desk.let_go)
         if not self._pages:
             self._absent = True
             self._machine.inputs.call_in(ABSENCE, self._on_absence)
@@ -103,6 +106,9 @@ class WebConsole:
         if asked in OF_CONTROL:
             request = OF_CONTROL[asked]
             self._control.ask(partial(request.act, self._control, *request.values(message)))
+        elif asked in OF_DESK:
+            request = OF_DESK[asked]
+            self._control.attempt(partial(request.act, self._desk, *request.values(message)))
         elif asked in OF_PAGE:
             request = OF_PAGE[asked]
             request.act(page, *request.values(message))
@@ -153,6 +159,9 @@ class WebConsole:
 
     def _show(self, page: Page) -> None:
         page.print(self._printed)
+        screen = self._desk.screen
+        if screen is not None:
+            page.show(screen)
         self._server.settle(page.connection)
 
     def _tick_on(self) -> None:

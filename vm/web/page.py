@@ -12,8 +12,7 @@ from vm.web.connection import Connection
 from vm.web.screen import Picture
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from vm.devices import Screen
     from vm.web.scrollback import Scrollback
 
 TEXT, PIXELS = b"\x00", b"\x01"
@@ -46,11 +45,11 @@ class Page:
             self._unshown += len(text)
             self.connection.send(TEXT + text)
 
-    def show(self, generation: int, pixels: NDArray[Any]) -> None:
+    def show(self, screen: Screen) -> None:
         """Send what of the screen it does not have, unless it still draws."""
-        if self.connection.open and not self._drawing and generation != self._generation:
-            self._generation = generation
-            changed = self._picture.update(pixels)
+        if self.connection.open and not self._drawing and screen.generation != self._generation:
+            self._generation = screen.generation
+            changed = self._picture.update(screen.pixels)
             if changed:
                 self._drawing = True
                 self.connection.send(PIXELS + changed)

@@ -5,27 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from vm.devices.virtio.input import REACH
 from vm.web.connection import NotUnderstood
 from vm.web.control import Control
+from vm.web.desk import Desk
+from vm.web.keys import BUTTON_CODES
 from vm.web.page import Page
 from vm.web.timeline import LONGEST_NAME
 
 MOST_STEPS = 10**12
 MOST_NUMBER = 2**53 - 1         # that JavaScript counts to
+MOST_NOTCHES = 100
+LONGEST_CODE = 40               # characters
 
 
 class Value(NamedTuple):
-    """A number from `least` to `most`, or text with so many characters."""
+    """A number from `least` to `most`, a switch, or text with so many characters."""
 
-    kind: type
+    kind: type[Any]
     least: int
     most: int
 
     def fits(self, value: Any) -> bool:
-        if type(value) is not self.kind:            # nor is a bool a number here
+        if type(value) is not self.kind:            # nor is a switch a number
             return False
-        size = len(value) if self.kind is str else value
-        return self.least <= size <= self.most
+        return self.least <= (len(value) if type(value) is str else value) <= self.most
 
 
 class Request(NamedTuple):
@@ -42,6 +46,7 @@ class Request(NamedTuple):
         return [message[name] for name in self.takes]
 
 
+SWITCH = Value(bool, 0, 1)
 COUNT, STEPS = Value(int, 0, MOST_NUMBER), Value(int, 1, MOST_STEPS)
 # Done when the machine stands still.
 OF_CONTROL = {
@@ -52,6 +57,12 @@ OF_CONTROL = {
     "restore": Request(Control.restore, {"number": COUNT}),
     "drop": Request(Control.drop, {"number": COUNT}),
     "name functions": Request(Control.name_functions),
+}
+OF_DESK = {
+    "key": Request(Desk.key, {"code": Value(str, 1, LONGEST_CODE), "down": SWITCH}),
+    "move": Request(Desk.move, {"x": Value(int, 0, REACH), "y": Value(int, 0, REACH)}),
+    "button": Request(Desk.button, {"button": Value(int, 0, len(BUTTON_CODES) - 1), "down": SWITCH}),
+    "wheel": Request(Desk.wheel, {"notches": Value(int, -MOST_NOTCHES, MOST_NOTCHES)}),
 }
 OF_PAGE = {
     "shown": Request(Page.shown, {"bytes": COUNT}),

@@ -2,6 +2,7 @@
 
 import { Harts } from "./harts.mjs";
 import { Link } from "./link.mjs";
+import { Screen } from "./screen.mjs";
 import { Console } from "./terminal.mjs";
 import { Timeline } from "./timeline.mjs";
 
@@ -14,6 +15,7 @@ let mode = "lost";
 const link = new Link({
   machine(message) {
     $("facts").textContent = message.facts.join(" · ");
+    $("tab-screen").hidden = !message.screen;
     document.title = `vm: ${message.facts[0]}`;
   },
   state(message) {
@@ -28,6 +30,7 @@ const link = new Link({
   snapshots: (message) => timeline.snapshots(message.list),
   clear: (message) => terminal.clear(message.old),
   text: (data) => terminal.print(data),
+  pixels: (data) => screen.draw(data),
   error: (message) => complain(message.text),
   lost() {
     mode = $("mode").dataset.mode = "lost";
@@ -36,6 +39,7 @@ const link = new Link({
   },
 });
 const terminal = new Console($("terminal"), link);
+const screen = new Screen(document.querySelector("canvas"), link);
 const harts = new Harts(() => link.ask("name functions"));
 const timeline = new Timeline(link);
 
@@ -74,6 +78,19 @@ function complain(text) {
   setTimeout(() => note.remove(), COMPLAINT);
 }
 
+// --- Tabs ------------------------------------------------------------------------------------------------------------
+
+for (const name of ["terminal", "screen"]) {
+  $(`tab-${name}`).onclick = () => {
+    for (const other of ["terminal", "screen"]) {
+      $(other).hidden = other !== name;
+      $(`tab-${other}`).setAttribute("aria-selected", other === name);
+    }
+    $("search").hidden = name !== "terminal";
+    (name === "terminal" ? terminal.term : document.querySelector("canvas")).focus();
+  };
+}
+
 // --- Light and dark --------------------------------------------------------------------------------------------------
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -83,6 +100,7 @@ function paint() {
   const shown = scheme ?? (dark.matches ? "dark" : "light");
   document.documentElement.style.colorScheme = shown;
   terminal.theme = shown;
+  if ($("wanted").value) terminal.find($("wanted").value, false, true);     // matches have colours of their own
 }
 
 $("theme").onclick = () => {

@@ -74,6 +74,7 @@ export class Console {
 
   set theme(scheme) {
     this.scheme = scheme;
+    this.finder.clearDecorations();
     this.term.options.theme = THEMES[scheme];
   }
 }
