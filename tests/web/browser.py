@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from tests import tools
 
 PATIENCE = 60                       # host seconds for what must come
+PLACES = {"\n": "Enter", " ": "Space", "-": "Minus", "/": "Slash", ".": "Period"}      # of keys that are no letters
 
 
 class Browser:
@@ -33,7 +34,8 @@ class Browser:
             port = self._port()
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
                 (page,) = (target for target in json.load(answer) if target["type"] == "page")
-            self._socket = connect(page["webSocketDebuggerUrl"], max_size=None, compression=None)
+            self._connection = connect(page["webSocketDebuggerUrl"], max_size=None, compression=None)
+            self._socket = self._connection.__enter__()
         except BaseException:
             self.close()
             raise
@@ -91,8 +93,9 @@ class Browser:
     def type(self, text: str) -> None:
         """By the keyboard, into what has the focus."""
         for character in text:
-            key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"} if character == "\n" \
-                else {"key": character, "text": character}
+            key = {"key": character, "text": character, "code": PLACES.get(character, f"Key{character.upper()}")}
+            if character == "\n":
+                key |= {"key": "Enter", "text": "\r", "windowsVirtualKeyCode": 13}
             self.call("Input.dispatchKeyEvent", type="keyDown", **key)
             self.call("Input.dispatchKeyEvent", type="keyUp", **{name: key[name] for name in key if name != "text"})
 

@@ -20,6 +20,7 @@ from websockets.typing import Origin
 CHUNK = 1 << 16
 MOST_RECEIVED = 1 << 16         # bytes of one message
 MOST_UNSENT = 1 << 18           # bytes that wait for a client; before it has taken them, it is not listened to
+MOST_KEPT = 1 << 24             # the same, and a client that leaves more is gone; it is free to come again
 DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 Message = dict[str, Any] | bytes
@@ -133,9 +134,8 @@ class Connection:
             if self._ending:
                 self.socket.shutdown(socket.SHUT_WR)
         except BlockingIOError:
-            pass
+            self.gone = self.gone or self.unsent > MOST_KEPT
         except OSError:                         # it is gone
-            self._unsent.clear()
             self.gone = True
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vm.errors import ConfigurationError
 from vm.gdb.running import Driver
+from vm.inputs import Alarm
 from vm.stop import Stop
 from vm.web.connection import Connection, Message, NotUnderstood
 from vm.web.control import Control
@@ -47,7 +48,8 @@ class WebConsole:
         self._control = Control(machine, self._printed, self._on_change, self._complain)
         self._desk = Desk(machine)
         self._pages: dict[Connection, Page] = {}
-        self._printing = self._ticking = self._absent = False       # an alarm is set for that
+        self._printing = self._ticking = False      # an alarm is set for that
+        self._absence: Alarm | None = None          # since the last page has gone
         self._ticks = 0
         self._told_steps = -1               # of which the pages know how it stood there
         self._losing_keys = False
@@ -75,11 +77,14 @@ class WebConsole:
         history = self._machine.inputs.history
         if history is not None and not history.live:
             raise ConfigurationError("a log is replayed, so that nothing can come from a page: open it behind the end")
-        return self._control.serve(driver, lambda: bool(self._pages) or self._absent)
+        return self._control.serve(driver, lambda: bool(self._pages) or self._absence is not None)
 
     # --- What comes from pages ---------------------------------------------------------------------------------------
 
     def _on_open(self, connection: Connection) -> None:
+        if self._absence is not None:
+            self._absence.cancel()
+            self._absence = None
         page = self._pages[connection] = Page(connection)
         machine = self._machine
         page.say({"is": "machine", "facts": facts(machine), "screen": self._desk.screen is not None})
@@ -90,13 +95,12 @@ class WebConsole:
 
     def _on_close(self, connection: Connection) -> None:
         del self._pages[connection]
-        self._control.attempt(self._desk.let_go)
+        self._control.tell(self._desk.let_go)
         if not self._pages:
-            self._absent = True
-            self._machine.inputs.call_in(ABSENCE, self._on_absence)
+            self._absence = self._machine.inputs.call_in(ABSENCE, self._on_absence)
 
     def _on_absence(self) -> None:
-        self._absent = False
+        self._absence = None
 
     def _on_message(self, connection: Connection, message: Message) -> None:
         if isinstance(message, bytes):
@@ -108,7 +112,7 @@ class WebConsole:
             self._control.ask(partial(request.act, self._control, *request.values(message)))
         elif asked in OF_DESK:
             request = OF_DESK[asked]
-            self._control.attempt(partial(request.act, self._desk, *request.values(message)))
+            self._control.tell(partial(request.act, self._desk, *request.values(message)))
         elif asked in OF_PAGE:
             request = OF_PAGE[asked]
             request.act(page, *request.values(message))
@@ -122,7 +126,7 @@ class WebConsole:
             self._complain("the guest does not read; what is typed is lost until it does")
         self._losing_keys = losing
         if not losing:
-            self._control.attempt(partial(self._machine.console.send, data))
+            self._control.tell(partial(self._machine.console.send, data))
 
     # --- What pages are shown ----------------------------------------------------------------------------------------
 
@@ -174,7 +178,10 @@ class WebConsole:
         self._ticking = False
         self._ticks += 1
         if self._ticks % STATE_TICKS == 0 and self._machine.steps != self._told_steps:
-            self._tell(self._state())
+            message = self._state()
+            for page in self._pages.values():
+                if not page.connection.unsent:      # else it has not read the last one
+                    page.say(message)
         self._show_all()
         self._tick_on()
 

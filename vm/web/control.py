@@ -63,10 +63,11 @@ class Control:
                 if self._mode == RUNNING:
                     stop = self._run(driver)
                     if stop.reason is not StopReason.REQUESTED:
-                        self._note(stop)
-                    elif not self._stopping:
+                        self._note(stop)        # a stop that was asked for too late is that of the next run
+                    elif self._stopping:
+                        self._stopping = False
+                    else:
                         return stop
-                    self._stopping = False
                 elif self._end is not None and not watched():
                     return self._end
                 else:
@@ -112,6 +113,13 @@ class Control:
             if self._in_run:
                 self._stopping = True
                 self._machine.request_stop()
+
+    def tell(self, action: Callable[[], None]) -> None:
+        """Do it now, in the middle of a run too; but behind what was asked for before."""
+        if self._asked:
+            self.ask(action)
+        else:
+            self.attempt(action)
 
     def attempt(self, action: Callable[[], None]) -> None:
         """Do it, and complain where it cannot be done."""

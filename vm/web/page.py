@@ -48,11 +48,13 @@ class Page:
     def show(self, screen: Screen) -> None:
         """Send what of the screen it does not have, unless it still draws."""
         if self.connection.open and not self._drawing and screen.generation != self._generation:
-            self._generation = screen.generation
-            changed = self._picture.update(screen.pixels)
-            if changed:
+            generation = screen.generation
+            update = self._picture.update(screen.pixels)
+            if update.last:
+                self._generation = generation
+            if update.content:
                 self._drawing = True
-                self.connection.send(PIXELS + changed)
+                self.connection.send(PIXELS + update.content)
 
     def say(self, message: dict[str, Any]) -> None:
         if self.connection.open:

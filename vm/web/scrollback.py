@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-LIMIT = 1 << 20                 # bytes that are kept, at least; up to twice as many before the older ones go
+LIMIT = 1 << 19                 # bytes that are kept, at least; up to twice as many before the older ones go
 
 
 class Scrollback:

@@ -59,6 +59,7 @@ $("take").onsubmit = (event) => {
   event.preventDefault();
   link.ask("snapshot", { name: $("name").value });
   $("name").value = "";
+  terminal.term.focus();
 };
 
 $("search").onsubmit = (event) => {
@@ -87,6 +88,7 @@ for (const name of ["terminal", "screen"]) {
       $(`tab-${other}`).setAttribute("aria-selected", other === name);
     }
     $("search").hidden = name !== "terminal";
+    screen.acknowledge();
     (name === "terminal" ? terminal.term : document.querySelector("canvas")).focus();
   };
 }

@@ -27,6 +27,14 @@ export class Screen {
       (_, place) => new DataView(data).getUint16(2 * place, true));
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
     this.context.putImageData(new ImageData(new Uint8ClampedArray(data, HEADER), across, down), left, top);
+    this.owing = true;
+    this.acknowledge();
+  }
+
+  // The next picture comes when this one was seen: none while the screen is hidden.
+  acknowledge() {
+    if (!this.owing || !this.canvas.offsetParent) return;
+    this.owing = false;
     requestAnimationFrame(() => this.link.ask("drawn"));
   }
 

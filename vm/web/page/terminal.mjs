@@ -33,7 +33,7 @@ export class Console {
   constructor(place, link) {
     this.link = link;
     this.old = 0;                       // bytes to come that were printed before: nobody waits for answers to them
-    this.term = new Terminal({ allowProposedApi: true, convertEol: true, fontSize: 14, scrollback: 10000,
+    this.term = new Terminal({ allowProposedApi: true, convertEol: true, fontSize: 14, lineHeight: 1.1, scrollback: 10000,
       fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono") });
     this.fit = new FitAddon();
     this.finder = new SearchAddon();

@@ -8,6 +8,7 @@ export class Timeline {
     this.track = document.getElementById("track");
     this.chosen = document.getElementById("chosen");
     let scrubbing = false;
+    this.track.onmousedown = (event) => event.preventDefault();         // the terminal keeps the keyboard
     this.track.onpointerdown = (event) => {
       if (event.button !== 0) return;
       scrubbing = true;
