@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 def show_to_end(machine: Machine, name: str, display: str, quiet: bool = False) -> int:
-    """Show the machine until its guest has ended and nobody looks any more, or Ctrl-C; the exit code.
+    """Show the machine until its guest has ended and nobody looks any more; the exit code. Ctrl-C ends it before.
 
     `name` is the guest's, for the message on how it ended, which `quiet` leaves out.
     """
@@ -23,10 +23,7 @@ def show_to_end(machine: Machine, name: str, display: str, quiet: bool = False) 
     signal.signal(signal.SIGTERM, end_by_signal)        # so that disks are closed
     with machine.web(port_of_display(display)) as console:
         click.echo(f"vm: web console at {console.url}", err=True)
-        try:
-            stop = console.serve()
-        except KeyboardInterrupt:
-            return 0
+        stop = console.serve()
     code, message = conclusion(machine, stop)
     if message and not quiet:
         click.echo(f"vm: {name}: {message}", err=True)

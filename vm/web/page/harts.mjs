@@ -4,28 +4,31 @@ const PRIVILEGES = { U: "user", S: "supervisor", M: "machine" };
 const COLUMNS = 2;
 
 export class Harts {
-  // `onName`: called when names of functions are asked for.
+  // `onName`: called when names of functions are asked for. What has changed since the machine stood before is marked.
   constructor(onName) {
     this.tabs = document.getElementById("harts");
     this.facts = document.getElementById("hart");
     this.chosen = 0;
-    this.before = new Map();            // values that were shown, by name
+    this.stood = [];                    // values by name, where the machine has stood: before, and last
     this.name = Object.assign(document.createElement("button"), { textContent: "Find Linux", onclick: onName,
       title: "Take the names of the kernel's functions from its memory" });
   }
 
   show(harts, still) {
-    this.harts = harts;
+    [this.harts, this.still] = [harts, still];
     if (this.tabs.childElementCount !== harts.length) this.build(harts.length);
     const hart = harts[this.chosen];
     this.facts.replaceChildren(
       ...pair("pc", hart.pc), ...pair("symbol", hart.symbol || this.name),
       ...pair("mode", `${PRIVILEGES[hart.privilege]}, ${hart.state}`),
       ...pair("steps", hart.steps.toLocaleString("en")));
-    const shown = new Map();
-    this.fill("registers", hart.x, shown, still);
-    this.fill("csrs", hart.csrs, shown, still);
-    this.before = shown;
+    const values = new Map([...hart.x, ...hart.csrs]);
+    if (still && this.stood.at(-1)?.steps !== hart.steps) {
+      this.stood = [...this.stood.slice(-1), { steps: hart.steps, values }];
+    }
+    const before = still && this.stood.length === 2 ? this.stood[0].values : values;
+    this.fill("registers", hart.x, before);
+    this.fill("csrs", hart.csrs, before);
   }
 
   build(count) {
@@ -34,16 +37,16 @@ export class Harts {
       tab.setAttribute("aria-selected", number === this.chosen);
       tab.onclick = () => {
         this.chosen = number;
-        this.before.clear();
+        this.stood = [];
         for (const [place, other] of [...this.tabs.children].entries()) other.setAttribute("aria-selected", place === number);
-        this.show(this.harts, false);
+        this.show(this.harts, this.still);
       };
       return tab;
     }));
   }
 
-  // `still`: what has changed since the machine stood last is marked.
-  fill(id, pairs, shown, still) {
+  // What is not as `before`, by name, is marked.
+  fill(id, pairs, before) {
     const rows = [];
     const height = Math.ceil(pairs.length / COLUMNS);
     for (let line = 0; line < height; line++) {
@@ -52,9 +55,8 @@ export class Harts {
         const cell = document.createElement("td");
         cell.textContent = value;
         cell.classList.toggle("zero", /^0+$/.test(value));
-        cell.classList.toggle("changed", still && this.before.has(name) && this.before.get(name) !== value);
+        cell.classList.toggle("changed", before.get(name) !== value);
         row.append(Object.assign(document.createElement("th"), { textContent: name, scope: "row" }), cell);
-        shown.set(name, value);
       }
       rows.push(row);
     }
