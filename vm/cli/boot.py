@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from vm.cli import screen as screens
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
     GDB_OPTION,
@@ -29,6 +30,7 @@ EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --run "uname -a"
+  vm boot debian --screen 1024x768 --run "sleep 1" --screenshot screen.png
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
@@ -43,6 +45,9 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
+@click.option("--screen", is_flag=False, flag_value=screens.ORDINARY, metavar="[WxH]",
+              help=f"A screen of so many pixels, {screens.ORDINARY} where none are said, with a keyboard and a tablet.")
+@click.option("--screenshot", metavar="FILE", help="Write what the screen shows at the end to FILE, as PNG.")
 @log_options
 @GDB_OPTION
 @click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
@@ -58,7 +63,7 @@ Examples:
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         gdb: str | None, **options: Any) -> int:
+         gdb: str | None, screen: str | None, screenshot: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -90,14 +95,19 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
+    screens.refuse_unfit(screen, screenshot)
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
 
     from vm.cli.logs import logged
 
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
+        if screen is not None:
+            screens.attach_screen(machine, screen)
         small = image is not None and (shell or command is not None)
         if image:
-            kernel, initrd, append = small_debian(packages, mirror, append) if small else installer(mirror, append)
+            kernel, initrd, append = (small_debian(packages, mirror, append, screen is not None) if small
+                                      else installer(mirror, append))
+            append = append if screen is None else f"{screens.ON_THE_SCREEN} {append}"
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
@@ -106,7 +116,10 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
-            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
+            code = talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
+        if screenshot is not None:
+            machine.screenshot().save(screenshot)
+        return code
 
 
 def given_beside(allowed: tuple[str, ...]) -> list[str]:
@@ -137,11 +150,11 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
     return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
 
 
-def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:
-    """Kernel, initrd and command line of Debian's kernel with busybox and packages."""
-    from vm.images import debian
+def small_debian(packages: tuple[str, ...], mirror: str | None, append: str, screen: bool) -> tuple[str, str, str]:
+    """Kernel, initrd and command line of Debian's kernel with busybox and packages; and drivers of a screen."""
+    from vm.images import SCREEN_MODULES, debian
 
-    linux = debian(packages, mirror=mirror)
+    linux = debian(packages, SCREEN_MODULES if screen else (), mirror=mirror)
     return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
 
 
