@@ -15,6 +15,7 @@ PACKAGES = {
     "bzip2": "bzip2",
     "cpio": "cpio",
     "dtc": "device-tree-compiler",
+    "edid-decode": "edid-decode",
     "gdb-multiarch": "gdb-multiarch",
     "gpg": "gnupg",
     "gpgv": "gpgv",

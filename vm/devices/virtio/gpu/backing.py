@@ -27,7 +27,8 @@ class Backing:
 
     def refuse_outside(self, memory: Memory) -> None:
         """Raise BusError unless all of it is in one region of RAM."""
-        memory.view(self._low, self._high - self._low)
+        if self.pieces:
+            memory.view(self._low, self._high - self._low)
 
     def read_into(self, target: memoryview, memory: Memory, offset: int) -> int:
         """Fill `target` from the bytes at `offset` and on, which must all be there; returns of how many pieces."""
