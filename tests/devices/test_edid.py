@@ -34,6 +34,6 @@ def test_refresh_rate(size, rate):
 @needs("edid-decode")
 @pytest.mark.parametrize("size", SIZES)
 def test_edid_decode_finds_no_fault(size):
-    said = subprocess.run(["edid-decode", "--check"], input=edid(*size), capture_output=True, check=True).stdout.decode()
+    said = subprocess.run(["edid-decode", "--check"], input=edid(*size), capture_output=True).stdout.decode()
     assert "EDID conformity: PASS" in said
     assert re.search(rf"DTD 1: +{size[0]}x{size[1]} ", said)

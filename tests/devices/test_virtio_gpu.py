@@ -473,6 +473,20 @@ def test_state_is_what_is_seen(driver, screen, board, page):
     assert other.save() == saved
 
 
+def test_going_back_shows_what_was_seen_and_goes_on(driver, screen):
+    address = driver.picture(1, PIXELS)
+    driver.scanout(1, 0, 0, 40, 48)
+    saved = screen.save()
+    driver.memory.write(address, PIXELS[::-1].tobytes())
+    driver.transfer(1, 0, 0, 40, 48)
+    screen.load(saved)
+    assert_shows(screen, seen(PIXELS))
+    for queue in driver.queues:             # whose state went back, too
+        queue.offered = queue.seen = screen.queues[driver.queues.index(queue)].index
+    driver.transfer(1, 0, 0, 40, 48)
+    assert_shows(screen, seen(PIXELS[::-1]))
+
+
 def test_what_was_saved_is_not_copied_again(driver, screen, page):
     first, second = screen.save(), screen.save()
     assert first["saved_resources"][0][1][3] is second["saved_resources"][0][1][3]

@@ -1,7 +1,7 @@
 """Commands that no driver would give: random, and such as a driver gives with something changed.
 
-Whatever comes, the device answers one of the specification's responses (virtio 1.2, section 5.7.6.7) and stays within its
-bounds, and a screen after it can still be looked at, saved and loaded.
+Whatever comes, the device answers one of the specification's responses (virtio 1.2, section 5.7.6.7) and stays within
+its bounds, and a screen after it can still be looked at, saved and loaded.
 """
 
 import random

@@ -97,10 +97,10 @@ def test_what_there_is_not_has_no_size(driver):
 
 
 @pytest.mark.parametrize("name, code", [
-    ("ESC", 1), ("1", 2), ("0", 11), ("EQUAL", 13), ("Q", 16), ("ENTER", 28), ("LEFTCTRL", 29), ("L", 38), ("GRAVE", 41),
-    ("BACKSLASH", 43), ("Z", 44), ("SLASH", 53), ("LEFTALT", 56), ("SPACE", 57), ("CAPSLOCK", 58), ("F10", 68),
-    ("SCROLLLOCK", 70), ("KP7", 71), ("KPDOT", 83), ("102ND", 86), ("F12", 88), ("RIGHTALT", 100), ("HOME", 102),
-    ("DELETE", 111), ("POWER", 116), ("PAUSE", 119), ("LEFTMETA", 125), ("COMPOSE", 127),
+    ("ESC", 1), ("1", 2), ("0", 11), ("EQUAL", 13), ("Q", 16), ("ENTER", 28), ("LEFTCTRL", 29), ("L", 38),
+    ("GRAVE", 41), ("BACKSLASH", 43), ("Z", 44), ("SLASH", 53), ("LEFTALT", 56), ("SPACE", 57), ("CAPSLOCK", 58),
+    ("F10", 68), ("SCROLLLOCK", 70), ("KP7", 71), ("KPDOT", 83), ("102ND", 86), ("F12", 88), ("RIGHTALT", 100),
+    ("HOME", 102), ("DELETE", 111), ("POWER", 116), ("PAUSE", 119), ("LEFTMETA", 125), ("COMPOSE", 127),
 ])  # fmt: skip
 def test_names_of_keys(name, code):
     """linux/input-event-codes.h"""

@@ -95,6 +95,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
+    refuse_if(saving and screenshot, "--snapshot-at exits when the text is there: it goes without --screenshot")
     screens.refuse_unfit(screen, screenshot)
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
 

@@ -200,6 +200,7 @@ class Screen(InputPort, VirtioDevice):
 
     def load(self, saved: Mapping[str, Any]) -> None:
         super().load(saved)
+        self.saved_screen = saved["saved_screen"]       # whose picture is one of those that there are now
         self._changed()
 
     @property
