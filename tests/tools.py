@@ -16,6 +16,7 @@ PACKAGES = {
     "chromium": "chromium",
     "cpio": "cpio",
     "dtc": "device-tree-compiler",
+    "edid-decode": "edid-decode",
     "gdb-multiarch": "gdb-multiarch",
     "gpg": "gnupg",
     "gpgv": "gpgv",

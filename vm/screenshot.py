@@ -27,7 +27,7 @@ class Screenshot:
         self.pixels = pixels
 
     @property
-    def resolution(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:
         """Width and height, in pixels."""
         height, width = self.pixels.shape[:2]
         return width, height
@@ -43,7 +43,7 @@ class Screenshot:
         return bytes(self)
 
     def __repr__(self) -> str:
-        width, height = self.resolution
+        width, height = self.size
         return f"<Screenshot: {width} x {height}>"
 
 

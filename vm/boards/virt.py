@@ -121,9 +121,10 @@ class Virt(DevicesOfBoard):
         if further and (place := self._further_place(device)):
             return self.place(device, *place)
         pulled = [name for name, placed in self.devices.items() if isinstance(placed.device, EmptySlot)]
-        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken"
-                                 + ("" if further else ", and more are attached before a guest is loaded")
-                                 + (f"; free {pulled[0]}: {self._unbind(pulled[0])}" if pulled else ""))
+        hint = f"; free {pulled[0]}: {self._unbind(pulled[0])}" if pulled else ""
+        if not hint and not further:
+            hint = "; there is room for more before a guest is loaded"
+        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken{hint}")
 
     def _further_place(self, device: VirtioDevice) -> tuple[int, int] | None:
         """The first of those beyond the slots where nobody has put anything."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from vm.cli import screen as screens
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
     DISPLAY_OPTION,
@@ -31,8 +32,9 @@ FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "g
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
-  vm boot debian --shell --display web
+  vm boot debian --shell --screen --display web
   vm boot debian --run "uname -a"
+  vm boot debian --screen 1024x768 --run "sleep 1" --screenshot screen.png
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
@@ -47,6 +49,9 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
+@click.option("--screen", is_flag=False, flag_value=screens.ORDINARY, metavar="[WxH]",
+              help=f"A screen of so many pixels, {screens.ORDINARY} where none are said, with a keyboard and a tablet.")
+@click.option("--screenshot", metavar="FILE", help="Write what the screen shows at the end to FILE, as PNG.")
 @log_options
 @GDB_OPTION
 @DISPLAY_OPTION
@@ -63,7 +68,7 @@ Examples:
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         gdb: str | None, display: str | None, **options: Any) -> int:
+         gdb: str | None, display: str | None, screen: str | None, screenshot: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -95,15 +100,21 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(packages and not shell and command is None, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
+    refuse_if(saving and screenshot, "--snapshot-at exits when the text is there: it goes without --screenshot")
+    screens.refuse_unfit(screen, screenshot)
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
     refuse_beside_display(display, run=command is not None, timeout=timeout, snapshot_at=saving, gdb=gdb, replay=replay)
 
     from vm.cli.logs import logged
 
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
+        if screen is not None:
+            screens.attach_screen(machine, screen)
         small = image is not None and (shell or command is not None)
         if image:
-            kernel, initrd, append = small_debian(packages, mirror, append) if small else installer(mirror, append)
+            kernel, initrd, append = (small_debian(packages, mirror, append, screen is not None) if small
+                                      else installer(mirror, append))
+            append = append if screen is None else f"{screens.ON_THE_SCREEN} {append}"
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
@@ -112,11 +123,10 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
-            if display is not None:
-                from vm.cli.display import show_to_end
-
-                return show_to_end(machine, image or str(kernel), display)
-            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
+            code = talk(machine, image or str(kernel), command, timeout, small and not os.isatty(0), gdb, display)
+        if screenshot is not None:
+            machine.screenshot().save(screenshot)
+        return code
 
 
 def given_beside(allowed: tuple[str, ...]) -> list[str]:
@@ -127,10 +137,11 @@ def given_beside(allowed: tuple[str, ...]) -> list[str]:
     return [parameter.opts[0] for parameter in given]
 
 
-def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None) -> int:
+def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None,
+         display: str | None) -> int:
     """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input.
 
-    `gdb`: where a debugger may come.
+    `gdb`: where a debugger may come; `display`: what shows it, if it is not this terminal.
     """
     from vm.cli.guest_shell import PipedShell, run_command
     from vm.cli.logs import audience_or
@@ -139,6 +150,10 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
 
     if command is not None:
         return run_command(machine, name, command, timeout)
+    if display is not None:
+        from vm.cli.display import show_to_end
+
+        return show_to_end(machine, name, display)
     terminal = audience_or(machine, PipedShell if piped else Terminal)
     if gdb is not None:
         from vm.cli.debugging import debug_to_end
@@ -147,11 +162,11 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
     return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
 
 
-def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:
-    """Kernel, initrd and command line of Debian's kernel with busybox and packages."""
-    from vm.images import debian
+def small_debian(packages: tuple[str, ...], mirror: str | None, append: str, screen: bool) -> tuple[str, str, str]:
+    """Kernel, initrd and command line of Debian's kernel with busybox and packages; and drivers of a screen."""
+    from vm.images import SCREEN_MODULES, debian
 
-    linux = debian(packages, mirror=mirror)
+    linux = debian(packages, SCREEN_MODULES if screen else (), mirror=mirror)
     return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
 
 

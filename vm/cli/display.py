@@ -14,6 +14,7 @@ from vm.terminal import end_by_signal
 if TYPE_CHECKING:
     from vm.machine import Machine
 
+
 def show_to_end(machine: Machine, name: str, display: str, quiet: bool = False) -> int:
     """Show the machine until its guest has ended and nobody looks any more; the exit code. Ctrl-C ends it before.
 

@@ -22,6 +22,8 @@ DEVICES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
 FILE_SYSTEMS = ("ext4", "crc32c_generic", "9p", "9pnet_virtio")
 # What those need, so that one pass through the package finds all; what is missing here costs another pass.
 NEEDED = ("net_failover", "failover", "jbd2", "mbcache", "crc16", "9pnet", "netfs")
+# What a screen, a keyboard and a tablet need, with what that needs; programs read the last two by evdev.
+SCREEN_MODULES = ("virtio_gpu", "drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio_input", "evdev")
 SUFFIX = ".ko.xz"
 
 

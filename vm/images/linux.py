@@ -16,7 +16,7 @@ from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.fetch import Progress
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, Kernel, kernel_package
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, SCREEN_MODULES, Kernel, kernel_package
 from vm.images.package import Package
 from vm.images.suite import debian_archive
 from vm.images.unpack import unpacked, with_dependencies
@@ -37,12 +37,18 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 modprobe -a {" ".join(DEVICES)}
+[ -e /etc/drivers ] && . /etc/drivers
 ip link set lo up
 hostname debian
 for card in /sys/class/net/eth*; do
     [ -e "$card" ] && ip link set "${{card##*/}}" up && udhcpc -i "${{card##*/}}" -q -b -t 2 -T 1 >/dev/null 2>&1
 done
 exec /sbin/init
+"""
+# Where more modules were asked for: those of them that drive a virtio device that is there. Nothing names evdev, which
+# is for all of a kind.
+DRIVERS = """modprobe -aq $(cat /sys/bus/virtio/devices/*/modalias)
+[ -e /sys/class/input/event0 ] || [ ! -e /sys/class/input/input0 ] || modprobe -q evdev
 """
 # The shell has the terminal for its own, so that job control and Ctrl-C work; the machine goes off when it ends.
 SESSION = """#!/bin/sh
@@ -52,6 +58,7 @@ sync
 umount -a -r 2>/dev/null
 poweroff -f
 """
+ON_SCREEN = "tty1::respawn:-/bin/sh\n"          # of init's table
 # What udhcpc calls with what it was told.
 LEASE = """#!/bin/sh
 [ "$1" = bound ] || [ "$1" = renew ] || exit 0
@@ -87,7 +94,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
 
     - packages: more of the archive that the guest shall have, with all that they depend on, as "strace". Their files
       are unpacked, their maintainer scripts do not run.
-    - modules: more modules of the kernel, as "overlay"; loaded when they are asked for, or by `modprobe`.
+    - modules: more modules of the kernel, as "overlay". Those that drive a virtio device of the machine are loaded as
+      it boots, others when they are asked for, or by `modprobe`. With `vm.images.SCREEN_MODULES` there is a shell on
+      the screen, too.
     - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
     - progress: called with the bytes received and the size, as something is downloaded.
 
@@ -101,8 +110,8 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     wanted = with_dependencies(archive, ["busybox-static", *packages], progress)
     system = kernel_package(archive)
     kernel = Kernel(archive.fetch(system, progress), modules)
-    recipe = repr((INIT, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)), system.sha256,
-                   [package.sha256 for package in wanted]))
+    recipe = repr((INIT, DRIVERS, ON_SCREEN, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)),
+                   system.sha256, [package.sha256 for package in wanted]))
     path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
     if not unchanged(path):
         content = cpio_newc(initrd(archive, kernel, wanted, modules, progress))
@@ -126,6 +135,10 @@ def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], module
     for name in DIRECTORIES:
         add(name, stat.S_IFDIR | (0o1777 if name.endswith("tmp") else 0o755))
     add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    if modules:
+        add("etc/drivers", stat.S_IFREG | 0o644, DRIVERS.encode())
+    if set(SCREEN_MODULES) <= set(modules):
+        add("etc/inittab", stat.S_IFREG | 0o644, f"{FILES['etc/inittab'][1]}{ON_SCREEN}".encode())
     for name, (mode, text) in FILES.items():
         add(name, stat.S_IFREG | mode, text.encode())
     for package in packages:

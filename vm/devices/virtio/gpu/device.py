@@ -4,8 +4,9 @@ Queue 0 takes commands, queue 1 those that change the cursor. Each begins with a
 
     u32 type, u32 flags, u64 fence_id, u32 ctx_id, u8 ring_idx, u8[3] padding
 
-A resource is a picture in the host's memory, and the guest memory that it is filled from. What is seen is what was last
-flushed of the resource that the driver has put on the screen, and the cursor over it.
+A resource is a picture in the host's memory, and the guest memory that it is filled from. What is seen is the one that
+the driver has put on the screen, or a part of it, and the cursor over it: what is transferred to it is seen at once, as
+with QEMU's, so that a flush has nothing left to do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from vm.arguments import whole_number
 from vm.devices.port import InputPort
 from vm.devices.virtio.gpu.backing import Backing
 from vm.devices.virtio.gpu.edid import LARGEST, edid
-from vm.devices.virtio.gpu.picture import FORMATS, PIXEL, Picture, Rectangle, draw_over
+from vm.devices.virtio.gpu.picture import FORMATS, OPAQUE, PIXEL, Picture, Rectangle, draw_over
 from vm.devices.virtio.queue import Buffer, Chain
 from vm.devices.virtio.transport import VirtioDevice
 from vm.errors import BusError, ConfigurationError, MalformedQueue
@@ -48,10 +49,16 @@ ENTRY = struct.Struct("<QI4x")      # of a backing: address, length
 RESIZE = struct.Struct("<HH")       # what enters from outside: width, height
 
 SMALLEST = 64                       # pixels of the screen in each direction: a driver sets no smaller mode
-CURSOR_SIDE = 64                    # pixels: of every cursor
+CURSOR_AREA = Rectangle(0, 0, 64, 64)       # of every cursor
 HOST_MEMORY = 256 << 20             # bytes of all resources
 MOST_RESOURCES = 4096
 MOST_PIECES = 1 << 17               # of guest memory behind all resources
+LARGEST_SIDE = 16384                # pixels of a resource
+
+# A guest must not hold up its host by work that costs it nothing: what is more waits for the next millisecond.
+WORK, WORK_NS = 64 << 20, 1_000_000         # bytes that are copied in so much guest time, as many as ten pictures
+PER_PIECE = 4096                    # bytes of work that to find a piece of memory counts as
+GO_ON = 0                           # event
 
 
 class Answer(NamedTuple):
@@ -86,9 +93,9 @@ class Pointer(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What the driver has put on the screen: a part of a resource, and the picture of it that is seen."""
+    """What the driver has put on the screen: a part of a resource."""
 
-    resource: int
+    number: int
     area: Rectangle
     picture: Picture
 
@@ -104,7 +111,8 @@ class Screen(InputPort, VirtioDevice):
 
     device_id = 16
     queue_count = 2
-    state = VirtioDevice.state + ("preferred", "events_read", "saved_resources", "saved_screen", "saved_pointer")
+    state = VirtioDevice.state + ("preferred", "events_read", "saved_resources", "saved_screen", "saved_pointer",
+                                  "worked", "worked_since", "resting")
     setup = ("width", "height")
     unsaved = VirtioDevice.unsaved + InputPort.unsaved + ("_resources", "_shown", "_pointer", "_damage", "generation")
 
@@ -113,6 +121,7 @@ class Screen(InputPort, VirtioDevice):
         self.preferred = width, height      # what the guest is told; a device's own `width` is that of its registers
         self.generation = 0
         self._damage: Rectangle | None = None
+        self.resting = False
         super().__init__()
 
     # --- Looking at it -----------------------------------------------------------------------------------------------
@@ -120,8 +129,7 @@ class Screen(InputPort, VirtioDevice):
     @property
     def resolution(self) -> tuple[int, int]:
         """Width and height of what is seen, in pixels; of the screen itself while the guest shows nothing."""
-        shown = self._shown
-        return self.preferred if shown is None else shown.picture.size
+        return self.preferred if self._shown is None else (self._shown.area.width, self._shown.area.height)
 
     @property
     def shows(self) -> bool:
@@ -133,11 +141,15 @@ class Screen(InputPort, VirtioDevice):
         """What is seen, the cursor over it: a copy, (height, width, 4), red, green, blue and 255. Black: nothing is."""
         import numpy as np  # here: to load it takes half as long as to start a machine without
 
-        width, height = self.resolution
-        seen = np.zeros((height, width, PIXEL), np.uint8) if self._shown is None else self._shown.picture.rgba()
-        seen[..., 3] = 255
-        if self._shown is not None and self._pointer.image is not None:
-            draw_over(seen, self._pointer.image.rgba(), self._pointer.x, self._pointer.y)
+        shown, pointer = self._shown, self._pointer
+        if shown is None:
+            width, height = self.resolution
+            seen = np.zeros((height, width, PIXEL), np.uint8)
+        else:
+            seen = shown.picture.rgba(shown.area)
+            if pointer.image is not None:
+                draw_over(seen, pointer.image.rgba(CURSOR_AREA), pointer.x, pointer.y)
+        seen[..., 3] = OPAQUE
         return seen
 
     def png(self) -> bytes:
@@ -176,6 +188,10 @@ class Screen(InputPort, VirtioDevice):
         return dict(zip(self.setup, self.preferred, strict=True))
 
     def reset(self) -> None:
+        if self.resting:
+            self.events.cancel(self, GO_ON)
+        self.resting = False                # until an event, since it has worked enough
+        self.worked = self.worked_since = 0         # bytes, and from which guest time on
         self.events_read = 0
         self._resources: dict[int, Resource] = {}
         self._pointer = Pointer()
@@ -184,6 +200,7 @@ class Screen(InputPort, VirtioDevice):
 
     def load(self, saved: Mapping[str, Any]) -> None:
         super().load(saved)
+        self.saved_screen = saved["saved_screen"]       # whose picture is one of those that there are now
         self._changed()
 
     @property
@@ -198,18 +215,17 @@ class Screen(InputPort, VirtioDevice):
 
     @property
     def saved_screen(self) -> tuple[Any, ...] | None:
-        return None if self._shown is None else (self._shown.resource, tuple(self._shown.area),
-                                                 self._shown.picture.saved())
+        return None if self._shown is None else (self._shown.number, tuple(self._shown.area))
 
     @saved_screen.setter
     def saved_screen(self, saved: tuple[Any, ...] | None) -> None:
         if saved is None:
             self._shown = None
             return
-        number, area, picture = saved[0], Rectangle(*saved[1]), Picture.loaded(saved[2])
-        of = self._resources[number].picture
-        if not area.within(of.width, of.height) or of.format != picture.format or area[2:] != picture.size:
-            raise ValueError(f"a screen that shows {area} of a resource of {of.size}")
+        number, area = saved[0], Rectangle(*saved[1])
+        picture = self._resources[number].picture
+        if min(area) < 0 or not area.within(*picture.size):
+            raise ValueError(f"a screen that shows {area} of resource {number}")
         self._shown = Shown(number, area, picture)
 
     @property
@@ -221,7 +237,7 @@ class Screen(InputPort, VirtioDevice):
     def saved_pointer(self, saved: tuple[Any, ...]) -> None:
         x, y, content = saved
         image = None if content is None else Picture.loaded(content)
-        if image is not None and image.size != (CURSOR_SIDE, CURSOR_SIDE):
+        if image is not None and image.size != CURSOR_AREA[2:]:
             raise ValueError(f"a cursor of {image.size} pixels")
         self._pointer = Pointer(x, y, image)
 
@@ -241,8 +257,23 @@ class Screen(InputPort, VirtioDevice):
 
     def handle(self, index: int) -> None:
         queue = self.queues[index]
-        for chain in queue.chains():
+        while not self.resting and (chain := queue.next()):
             queue.push(chain, self._obey(chain))
+
+    def on_event(self, event: int, data: int) -> None:
+        self.resting = False
+        for index in (CONTROL, CURSOR):
+            self.serve(index)
+
+    def _work(self, amount: int) -> None:
+        """So much was done for the guest."""
+        now = self.clock.now_ns()
+        if now - self.worked_since >= WORK_NS:
+            self.worked, self.worked_since = 0, now
+        self.worked += amount
+        if self.worked > WORK and not self.resting:
+            self.resting = True
+            self.events.schedule(WORK_NS, self, GO_ON)
 
     def _obey(self, chain: Chain) -> int:
         """Do what a command says, and write the answer; returns how long that is. Nobody waits for one of a cursor."""
@@ -293,7 +324,7 @@ class Screen(InputPort, VirtioDevice):
     def _create(self, behind: Buffer, number: int, format: int, width: int, height: int) -> Answer:
         if number == 0 or number in self._resources:
             raise Refused(ERR_INVALID_RESOURCE_ID)
-        if format not in FORMATS or not width or not height:
+        if format not in FORMATS or not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
             raise Refused(ERR_INVALID_PARAMETER)
         held = sum(len(picture.content) for picture, _ in self._resources.values())
         if held + width * height * PIXEL > HOST_MEMORY or len(self._resources) == MOST_RESOURCES:
@@ -304,7 +335,7 @@ class Screen(InputPort, VirtioDevice):
     def _unref(self, behind: Buffer, number: int) -> Answer:
         self._resource(number)
         del self._resources[number]
-        if self._shown is not None and self._shown.resource == number:
+        if self._shown is not None and self._shown.number == number:
             self._show(None)
         return DONE
 
@@ -315,6 +346,7 @@ class Screen(InputPort, VirtioDevice):
         held = sum(len(backing.pieces) for _, backing in self._resources.values() if backing is not None)
         if held + count > MOST_PIECES:
             raise Refused(ERR_OUT_OF_MEMORY)
+        self._work(count * PER_PIECE)
         entries, _ = behind.split(count * ENTRY.size)
         backing = Backing(ENTRY.iter_unpack(entries.read()))
         try:
@@ -343,10 +375,14 @@ class Screen(InputPort, VirtioDevice):
         if offset + (height - 1) * picture.stride + width * PIXEL > backing.size:
             raise Refused(ERR_INVALID_PARAMETER)
         rows, size = (1, height * picture.stride) if width == picture.width else (height, width * PIXEL)
-        with memoryview(picture.writable()) as target:
-            for row in range(rows):
-                start = (y + row) * picture.stride + x * PIXEL
-                backing.read_into(target[start:start + size], self.memory, offset + row * picture.stride)
+        target = picture.writable()
+        pieces = 0
+        for row in range(rows):
+            start = (y + row) * picture.stride + x * PIXEL
+            pieces += backing.read_into(target[start:start + size], self.memory, offset + row * picture.stride)
+        self._work(rows * size + pieces * PER_PIECE)
+        if self._shown is not None and self._shown.number == number and (seen := area.common(self._shown.area)):
+            self._changed(seen._replace(x=seen.x - self._shown.area.x, y=seen.y - self._shown.area.y))
         return DONE
 
     def _set_scanout(self, behind: Buffer, x: int, y: int, width: int, height: int, scanout: int, number: int
@@ -359,7 +395,9 @@ class Screen(InputPort, VirtioDevice):
         picture = self._picture(number, area)
         if not width or not height:
             raise Refused(ERR_INVALID_PARAMETER)
-        self._show(Shown(number, area, picture.cut(area)))
+        shown = Shown(number, area, picture)
+        if shown != self._shown:
+            self._show(shown)
         return DONE
 
     def _show(self, shown: Shown | None) -> None:
@@ -367,13 +405,7 @@ class Screen(InputPort, VirtioDevice):
         self._changed()
 
     def _flush(self, behind: Buffer, x: int, y: int, width: int, height: int, number: int) -> Answer:
-        area = Rectangle(x, y, width, height)
-        picture = self._picture(number, area)
-        shown = self._shown
-        if shown is not None and shown.resource == number and (seen := area.common(shown.area)):
-            place = seen._replace(x=seen.x - shown.area.x, y=seen.y - shown.area.y)
-            shown.picture.take(picture, seen, place.x, place.y)
-            self._changed(place)
+        self._picture(number, Rectangle(x, y, width, height))
         return DONE
 
     # --- The cursor (5.7.6.10) ---------------------------------------------------------------------------------------
@@ -383,9 +415,9 @@ class Screen(InputPort, VirtioDevice):
         image = None
         if number != 0:
             picture = self._resource(number).picture
-            if picture.size != (CURSOR_SIDE, CURSOR_SIDE):
+            if picture.size != CURSOR_AREA[2:]:
                 raise Refused(ERR_INVALID_PARAMETER)
-            image = picture.cut(Rectangle(0, 0, CURSOR_SIDE, CURSOR_SIDE))
+            image = Picture(picture.format, *picture.size, bytes(picture.content))
         self._point(Pointer(x, y, image))
         return DONE
 
@@ -398,7 +430,7 @@ class Screen(InputPort, VirtioDevice):
         before, self._pointer = self._pointer, pointer
         for one in (before, pointer):
             if one.image is not None and before != pointer:
-                self._changed(Rectangle(one.x, one.y, CURSOR_SIDE, CURSOR_SIDE))
+                self._changed(CURSOR_AREA._replace(x=one.x, y=one.y))
 
 
 # By type: what follows the header, and what does it. A cursor's hot spot is for who draws it himself: it is placed by
