@@ -62,7 +62,9 @@ class Control:
                     self.attempt(self._asked.popleft())
                 if self._mode == RUNNING:
                     stop = self._run(driver)
-                    if stop.reason is not StopReason.REQUESTED:
+                    if stop.reason is StopReason.IDLE:
+                        inputs.poll()           # somebody may type what it waits for
+                    elif stop.reason is not StopReason.REQUESTED:
                         self._note(stop)        # a stop that was asked for too late is that of the next run
                     elif self._stopping:
                         self._stopping = False
