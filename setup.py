@@ -17,6 +17,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent.resolve()
 GENERATED = ROOT / "build" / "generated"
@@ -140,6 +141,28 @@ class ParallelBuild(build_ext):
             self.extensions = [e for e in self.extensions if not e.name.startswith("vm_native.testing.")]
 
 
+class BuildWithPage(build_py):
+    """The package, and in it the terminal of the web console, which is fetched: it is not ours (vm/web/assets.py)."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:              # a source tree stays as it is: there it is fetched when it is wanted
+            fetch_terminal(Path(self.build_lib))
+
+
+def fetch_terminal(package_root: Path) -> None:
+    """Put the files of xterm.js where `vm.web.files` looks for them; a build without network goes on without."""
+    sys.path.insert(0, str(ROOT))
+    from vm.errors import Unreachable
+    from vm.web.assets import fetch_assets
+
+    try:
+        fetch_assets(package_root / "vm" / "web" / "page" / "xterm")
+    except Unreachable as error:
+        print(f"warning: the terminal of the web console is not in this build, and will be fetched when it is used: "
+              f"{error}", file=sys.stderr)
+
+
 os.chdir(ROOT)
 threaded = calls_become_jumps()
 generate(threaded)
@@ -160,5 +183,5 @@ setup(
             "freethreading_compatible": True,
         },
     ),
-    cmdclass={"build_ext": ParallelBuild},
+    cmdclass={"build_ext": ParallelBuild, "build_py": BuildWithPage},
 )

@@ -63,6 +63,7 @@ def fixed(thing: Stateful) -> dict[str, Any]:
 KEPT = {
     "Device": {"_readers", "_writers"},                                 # found when they are first asked for
     "Runner": {"served", "_start", "_moved"},       # since a recording, or a run, began
+    "Screen": {"generation"},                                           # which only grows
     "Console": {"_saved"},                                              # what `save` gave last
     "Layer": {"_table", "_chunks", "_owned", "_shared"},                # compared by DiskState, or what an image held
     "ImageDisk": {"tracking"},

@@ -13,9 +13,11 @@ import pytest
 PACKAGES = {
     "apt-config": "apt",
     "bzip2": "bzip2",
+    "chromium": "chromium",
     "cpio": "cpio",
     "dpkg-deb": "dpkg",
     "dtc": "device-tree-compiler",
+    "edid-decode": "edid-decode",
     "gdb-multiarch": "gdb-multiarch",
     "gpg": "gnupg",
     "gpgv": "gpgv",

@@ -16,7 +16,7 @@ from vm.boot import Start, hand_over, start_of_kernel, start_of_program
 from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
-from vm.devices.port import ConsolePort, Host, ProgramPort
+from vm.devices.port import ConsolePort, Host, InputPort, ProgramPort
 from vm.devices.virtio import Network, VirtioDevice
 from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
@@ -208,7 +208,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         """Put a device on the board. Returns its name in `board.devices`.
 
         A virtio device takes the next free slot, on a board that has slots, or the one at `address`; that may be done
-        between two runs as well, when the guest has to be told to look (Linux: `bind`). Any other stands at a physical
+        between two runs as well, when the guest has to be told to look (Linux: `bind`). Before the first guest is
+        loaded or run there is room for more than have slots, which cannot be detached. Any other stands at a physical
         `address`, from before the first guest is loaded or run; `irq` is the source of the PLIC that its line drives,
         if it has one. A device with a `compatible` gets a node in the device tree. Raises ConfigurationError if there
         is no such place, it is taken, or the device is attached already.
@@ -230,7 +231,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         with plugged_in(device, self.inputs, self.clock):
             if address is None:
                 assert isinstance(device, VirtioDevice)
-                name = self.board.attach(device)
+                name = self.board.attach(device, further=not self._mapped)
             else:
                 name = self.board.place(device, address, irq)
         self._plug(name)
@@ -257,18 +258,19 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         gone = self.board.detach(name, force)
         self._plug(name)
         self._plan = self._plan.without_device(name)
+        if name in self.inputs.sources:
+            self.inputs.remove(name)
         if isinstance(gone, ConsolePort):
             gone.disconnect_console()
-            self.inputs.remove(name)
             if self._console_device is gone:
                 self._console_device = None
         elif isinstance(gone, Network):
             gone.unplug()
-            self.inputs.remove(name)
             self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
+        elif isinstance(gone, InputPort):
+            gone.disconnect_inputs()
         elif isinstance(gone, ProgramPort):
             gone.disconnect_program()
-            self.inputs.remove(name)
         return gone
 
     def _plug(self, name: str) -> None:
@@ -286,6 +288,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
             device.connect_network(self.inputs.add(name, device.accept))
             if isinstance(device.link, SwitchPort):
                 self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
+        elif isinstance(device, InputPort):
+            device.connect_inputs(self.inputs.add(name, device.accept))
         elif isinstance(device, ProgramPort):
             device.connect_program(Host(self.inputs.add(name, device.accept), self.run, self.request_stop,
                                         self._refuse_if_running))

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from vm.profiling.names import Naming
     from vm.profiling.profile import Profile
     from vm.runner import Runner
+    from vm.screenshot import Screenshot
     from vm.trace import Consumer, Kind, Trace, WhenFull
+    from vm.web.console import WebConsole
     from vm_native.execution.native_machine import NativeMachine
     from vm_native.execution.scheduler import Scheduler
     from vm_native.riscv.isa import Isa
@@ -412,6 +414,17 @@ class ObservationOfMachine(ABC):
             self.events.interrupt()             # a hook has begun it: the slice at hand knows of no sampler
         return profile
 
+    # --- The screen --------------------------------------------------------------------------------------------------
+
+    def screenshot(self) -> Screenshot:
+        """What the guest shows now on the first screen that was attached: `.save(path)` writes a PNG file.
+
+        Raises ConfigurationError where there is none.
+        """
+        from vm.screenshot import taken
+
+        return taken(self.board.devices)
+
     # --- Debuggers ---------------------------------------------------------------------------------------------------
 
     def gdb(self, where: int | str = 1234, *, wait: bool = True) -> GdbServer:
@@ -427,6 +440,19 @@ class ObservationOfMachine(ABC):
 
         self._refuse_if_running("gdb")
         return GdbServer(cast("Machine", self), self._scheduler, where, wait)
+
+    def web(self, port: int = 0) -> WebConsole:
+        """Show the machine in the browser: `serve()` of what this returns runs it as a person there asks for.
+
+        - port: of this computer, which no other reaches; 0 is one that is free. `url` says what to open.
+
+        Needs the extra `web`, and downloads the page's terminal, xterm.js, where the installation does not have it.
+        Raises ConfigurationError for the port, Unreachable where the download fails, and VmError without the extra.
+        """
+        from vm.web import open_console
+
+        self._refuse_if_running("web")
+        return open_console(cast("Machine", self), whole_number("port", port))
 
     @property
     def linux(self) -> LinuxGuest:

@@ -97,7 +97,7 @@ class MachinePlan:
                 if device is None:
                     raise SnapshotError(f"{name} is a {kind}, which a file cannot make: give one, as "
                                         f"machine(devices={{{name!r}: ...}})")
-                in_slot = isinstance(device, VirtioDevice) and name.startswith("virtio")
+                in_slot = isinstance(device, VirtioDevice) and "@" not in name
                 machine.attach(device, address, None if in_slot else irq)
             if given:
                 names = ", ".join(planned.name for planned in self.devices) or "none"

@@ -13,7 +13,20 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from vm.devices import UART, Balloon, Device, Entropy, GenerationId, GoldfishRTC, Network, VirtioConsole, Vsock
+from vm.devices import (
+    UART,
+    Balloon,
+    Device,
+    Entropy,
+    GenerationId,
+    GoldfishRTC,
+    Keyboard,
+    Network,
+    Screen,
+    Tablet,
+    VirtioConsole,
+    Vsock,
+)
 from vm.disks.disk import without_disks
 from vm.errors import SnapshotError
 from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, memory_size, parse_isa
@@ -27,8 +40,8 @@ from vm_native.state.image import RamImage
 
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME: Mapping[str, type[Device]] = {
-    kind.__name__: kind
-    for kind in (Balloon, Entropy, GenerationId, GoldfishRTC, Network, UART, VirtioConsole, Vsock)}
+    kind.__name__: kind for kind in (Balloon, Entropy, GenerationId, GoldfishRTC, Keyboard, Network, Screen, Tablet,
+                                     UART, VirtioConsole, Vsock)}
 ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 
@@ -67,7 +80,7 @@ def setup_of(model: Device | None) -> dict[str, Any]:
     """What is needed to make another one by the name of its class; nothing where nobody can."""
     if model is None or type(model) not in MADE_BY_NAME.values():
         return {}
-    return {name: getattr(model, name) for name in model.setup}
+    return model.arguments()
 
 
 def pages(memory: tuple[RegionContent, ...], before: tuple[RegionContent, ...]) -> Iterator[tuple[int, int, bytearray]]:

@@ -54,6 +54,7 @@ TABLE = (
     Setting("", "http_proxy", Kind.TEXT, "the proxy for downloads over http, where the host's apt names none"),
     Setting("", "https_proxy", Kind.TEXT, "the same for https"),
     Setting("", "no_proxy", Kind.TEXT, "hosts that are reached without one"),
+    Setting("", "npm_config_registry", Kind.TEXT, "the registry that the terminal of the web console comes from"),
     # --- Of the command line ------------------------------------------------------------------------------------------
     Setting("", "NO_COLOR", Kind.TEXT, "set: print without colours (https://no-color.org)"),
     Setting("", "TERM", Kind.TEXT, "dumb: print without colours"),

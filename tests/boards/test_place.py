@@ -8,7 +8,7 @@ import pytest
 import vm
 from docs.examples.counter import Counter
 from tests.guest import Guest
-from vm.devices import ConsolePort
+from vm.devices import ConsolePort, Entropy, VirtioConsole
 from vm.devices.interrupt import MACHINE_TIMER
 
 
@@ -184,3 +184,30 @@ def test_properties_that_are_none_are_named_with_their_device(machine, propertie
 def test_property_that_a_tree_holds(machine, value):
     machine.attach(Described({"depth": value}), 0x1001_0000)
     assert fdt.parse_dtb(machine.board.device_tree()).get_node("/soc/described@10010000").exist_property("depth")
+
+
+def test_more_virtio_devices_than_slots(machine):
+    """They are in the device tree, at the end, and in forks and files at the same place with the same interrupt."""
+    for _ in range(8):
+        machine.attach(Entropy())
+    assert "10009000" not in repr(fdt.parse_dtb(machine.board.device_tree()).get_node("/soc").nodes)
+    assert machine.attach(VirtioConsole()) == "virtioconsole@10009000"
+    node = fdt.parse_dtb(machine.board.device_tree()).get_node("/soc/virtio_mmio@10009000")
+    assert node.get_property("compatible").data == ["virtio,mmio"]
+    assert node.get_property("interrupts").data == [16]
+    machine.load(bytes.fromhex("6f000000"), 0x8000_0000)
+    machine.run(instructions=10)
+    with machine.fork() as fork:
+        placed = fork.board.devices["virtioconsole@10009000"]
+        assert (placed.address, placed.irq, type(placed.device)) == (0x1000_9000, 16, VirtioConsole)
+        assert fork._bus.read_device(0x1000_9008, 4) == 3
+    with pytest.raises(vm.ConfigurationError, match="stays there"):
+        machine.detach("virtioconsole@10009000")
+    with pytest.raises(vm.ConfigurationError, match="there is room for more before a guest is loaded"):
+        machine.attach(Entropy())
+
+
+def test_of_further_places_a_boot_without_them_knows_nothing(machine):
+    before = machine.board.device_tree()
+    machine.attach(Entropy())
+    assert machine.board.device_tree() == before

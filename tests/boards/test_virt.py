@@ -74,6 +74,32 @@ def test_ninth_device_is_refused(board):
         board.attach(Entropy())
 
 
+def test_further_devices_stand_where_qemu_has_nothing(board):
+    """From 0x1000_9000 and interrupt 16 on: 12 to 31 are nobody's on QEMU's board."""
+    for _ in range(8):
+        board.attach(Entropy(), further=True)
+    assert len(board.devices) == 14
+    further = [board.attach(Entropy(), further=True) for _ in range(16)]
+    places = [board.devices[name] for name in further]
+    assert [place.address for place in places] == [0x1000_9000 + 0x1000 * number for number in range(16)]
+    assert [place.irq for place in places] == [*range(16, 32)]
+    assert further[0] == "entropy@10009000"
+    places[-1].device.irq.raise_()
+    assert board.plic.read(0x1000, 4) == 1 << 31
+    with pytest.raises(ConfigurationError, match="no room for another virtio device: all 8 slots are taken$"):
+        board.attach(Entropy(), further=True)
+
+
+def test_further_devices_leave_room_to_what_is_there(board):
+    board.place(Entropy(), 0x1000_A800)
+    board.place(Entropy(), 0x1001_8000, 18)
+    for _ in range(8):
+        board.attach(Entropy())
+    further = [board.attach(Entropy(), further=True) for _ in range(2)]
+    assert [(board.devices[name].address, board.devices[name].irq) for name in further] == [
+        (0x1000_9000, 16), (0x1000_C000, 19)]
+
+
 def test_a_device_is_attached_once(board):
     entropy = Entropy()
     board.attach(entropy)

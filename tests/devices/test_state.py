@@ -12,14 +12,18 @@ from vm.devices import (
     Entropy,
     GenerationId,
     InterruptLine,
+    Keyboard,
     Network,
+    Screen,
+    Tablet,
     VirtioConsole,
     Vsock,
     reads,
     writes,
 )
-from vm.devices.virtio import VirtioDevice
+from vm.devices.virtio import EmptySlot, VirtioDevice
 from vm.devices.virtio.block import PulledDisk
+from vm.devices.virtio.input import InputDevice
 from vm.disks.disk import DiskState
 from vm.errors import ConfigurationError, SnapshotError
 from vm.state import Stateful
@@ -64,7 +68,10 @@ STORES = (
     (0x1000_1044, 1), (0x1000_1070, 0xF), (0x1000_1050, 0),
     (0x1000_2070, 1), (0x1000_2030, 1),                                                 # virtio1: a console
     (0x1000_3070, 1), (0x1000_3030, 1),                                                 # virtio2: a disk
-    (0x1000_4070, 1), (0x1000_4030, 7),                                                 # nobody's slot
+    (0x1000_5070, 1), (0x1000_5070, 3), (0x1000_5104, 1),                               # virtio4: a screen
+    (0x1000_6070, 1), (0x1000_6100, 0x0211),                                            # virtio5: a keyboard
+    (0x1000_7070, 1), (0x1000_7100, 0x11),                                              # virtio6: a tablet
+    (0x1000_8070, 1), (0x1000_8030, 7),                                                 # nobody's slot
 )
 
 
@@ -80,7 +87,7 @@ def build(tmp_path) -> vm.Machine:
     image.write_bytes(bytes(4096))
     machine = vm.Machine(memory="2M", harts=2)
     for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network(),
-                   Vsock(), Balloon()):
+                   Vsock(), Balloon(), Screen(), Keyboard(), Tablet()):
         machine.attach(device)
     machine.load(assemble_elf("\n".join(store(*one) for one in STORES) + END))
     return machine
@@ -112,8 +119,8 @@ def kinds(base: type) -> set[type]:
 def test_every_class_with_state_is_here(machine):
     """What is walked below is all there is."""
     machine._runner.watch(machine._runner._htif)
-    # Bases, what is there after a disk was pulled out, and what has a test of its own
-    elsewhere = {Device, VirtioDevice, PulledDisk, GenerationId}
+    # Bases, what is there where nothing is or after a disk was pulled out, and what has a test of its own
+    elsewhere = {Device, VirtioDevice, InputDevice, EmptySlot, PulledDisk, GenerationId}
     assert {type(part) for part in stateful_parts(machine).values()} == kinds(Stateful) - elsewhere
 
 
@@ -145,7 +152,7 @@ def test_a_run_changes_state_alone(machine):
     now = save(machine)
     changed = {name for name in now if now[name] != at_start[name]}
     assert changed >= {"clock", "events", "console", "htif", "uart", "rtc", "clint", "plic", "virtio0",
-                       "virtio0.queues[0]", "virtio1", "virtio2", "virtio3"}
+                       "virtio0.queues[0]", "virtio1", "virtio2", "virtio4", "virtio5", "virtio6", "virtio7"}
 
 
 class Forgetful(Device):
@@ -286,7 +293,8 @@ def test_a_twin_is_made_of_the_same_arguments(machine):
 
 def test_a_twin_takes_the_state(machine):
     run(machine)
-    for name in ("virtio0", "virtio1", "virtio3", "virtio4", "virtio5", "uart", "rtc"):
+    for name in ("virtio0", "virtio1", "virtio3", "virtio4", "virtio5", "virtio6", "virtio7", "virtio8", "uart",
+                 "rtc"):
         device = machine.board.devices[name].device
         twin = device.twin()
         twin.connect(clock=machine.clock, events=machine.events, memory=machine.memory, irq=InterruptLine())

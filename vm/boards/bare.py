@@ -47,7 +47,7 @@ class Bare(DevicesOfBoard):
         """Some has been mapped there."""
         self._ram = self._ram.with_another(place) if self._ram else MappedMemory(place.base, place.size)
 
-    def attach(self, device: Device) -> str:
+    def attach(self, device: Device, further: bool = False) -> str:
         raise ConfigurationError(f"a bare board has no virtio slots: say at which address the {type(device).__name__} "
                                  "stands")
 

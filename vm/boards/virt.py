@@ -7,7 +7,9 @@ own device tree has them, so that firmware and kernels made for it run here.
     0x0200_0000  CLINT                      0x1000_8000  virtio slot 7   interrupt 8
     0x0c00_0000  PLIC                       0x8000_0000  RAM
 
-QEMU's flash, PCI bridge and fw_cfg are not there.
+QEMU's flash, PCI bridge and fw_cfg are not there. Where QEMU has nothing there is room for more virtio devices than it
+has slots, from 0x1000_9000 and interrupt 16 on, if they are attached before a guest is loaded: of those that are not
+filled the device tree, and so the guest, knows nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
 VIRTIO_BASE, VIRTIO_STRIDE, VIRTIO_SLOTS, VIRTIO_IRQ = 0x1000_1000, 0x1000, 8, 1
 SLOTS = tuple(f"virtio{slot}" for slot in range(VIRTIO_SLOTS))
+# Places for virtio devices beyond the slots, address and interrupt: QEMU has the UART at 10, the clock at 11, and PCI
+# from 32 on.
+FURTHER = tuple((VIRTIO_BASE + (VIRTIO_SLOTS + place) * VIRTIO_STRIDE, 16 + place) for place in range(16))
 
 
 class Virt(DevicesOfBoard):
@@ -104,15 +109,29 @@ class Virt(DevicesOfBoard):
         self._place(SLOTS[slot], VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot)
         return SLOTS[slot]
 
-    def attach(self, device: VirtioDevice) -> str:
-        """Put a virtio device into the first free slot, wired; returns its name in `devices`. The board owns it now."""
+    def attach(self, device: VirtioDevice, further: bool = False) -> str:
+        """Put a virtio device into the first free slot, wired; returns its name in `devices`. The board owns it now.
+
+        `further`: or where there are no slots, if none is free.
+        """
         refuse_unfit(device)
         for slot in range(VIRTIO_SLOTS):
             if self._is_free(slot):
                 return self._fill(slot, device)
+        if further and (place := self._further_place(device)):
+            return self.place(device, *place)
         pulled = [name for name, placed in self.devices.items() if isinstance(placed.device, EmptySlot)]
-        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken"
-                                 + (f"; free {pulled[0]}: {self._unbind(pulled[0])}" if pulled else ""))
+        hint = f"; free {pulled[0]}: {self._unbind(pulled[0])}" if pulled else ""
+        if not hint and not further:
+            hint = "; there is room for more before a guest is loaded"
+        raise ConfigurationError(f"no room for another virtio device: all {VIRTIO_SLOTS} slots are taken{hint}")
+
+    def _further_place(self, device: VirtioDevice) -> tuple[int, int] | None:
+        """The first of those beyond the slots where nobody has put anything."""
+        taken = [Range(placed.address, placed.device.size) for placed in self.devices.values()]
+        sources = {placed.irq for placed in self.devices.values()}
+        return next(((address, irq) for address, irq in FURTHER if irq not in sources
+                     and not any(Range(address, device.size).overlaps(other) for other in taken)), None)
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
         """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`.

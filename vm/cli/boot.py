@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from vm.cli import screen as screens
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
+    DISPLAY_OPTION,
     GDB_OPTION,
     TIMEOUT_OPTION,
     Address,
     build_machine,
     log_options,
     machine_options,
+    refuse_beside_display,
     refuse_beside_gdb,
     refuse_unfit,
 )
@@ -26,13 +29,16 @@ if TYPE_CHECKING:
 
 DEBIAN = "debian"
 SEED_BITS = 128
-FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb")       # options that go with --from
+# Options that go with --from
+FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb", "display")
 
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
+  vm boot debian --shell --screen --display web
   vm boot debian --run "uname -a"
   vm boot disk.qcow2 --net user,hostfwd=tcp:127.0.0.1:2222-:22
+  vm boot debian --screen 1024x768 --run "sleep 1" --screenshot screen.png
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
@@ -47,8 +53,12 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
+@click.option("--screen", is_flag=False, flag_value=screens.ORDINARY, metavar="[WxH]",
+              help=f"A screen of so many pixels, {screens.ORDINARY} where none are said, with a keyboard and a tablet.")
+@click.option("--screenshot", metavar="FILE", help="Write what the screen shows at the end to FILE, as PNG.")
 @log_options
 @GDB_OPTION
+@DISPLAY_OPTION
 @click.option("--snapshot-at", "saving", nargs=2, metavar="TEXT FILE",
               help="Save a snapshot in FILE when the guest has printed TEXT, and exit: 0, or 124 if it never does.")
 @click.option("--from", "source", metavar="FILE", help="Go on from the file of a snapshot instead: as vm restore.")
@@ -62,7 +72,7 @@ Examples:
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         gdb: str | None, **options: Any) -> int:
+         gdb: str | None, display: str | None, screen: str | None, screenshot: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -87,7 +97,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         from vm.cli.restore import go_on
 
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb)
+        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb, display)
     refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
     disk = None if image == DEBIAN else image
     small = image == DEBIAN and (shell or command is not None)
@@ -101,17 +111,24 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(packages and not small, "--package goes with --shell or --run")
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
+    refuse_if(saving and screenshot, "--snapshot-at exits when the text is there: it goes without --screenshot")
+    screens.refuse_unfit(screen, screenshot)
     refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
+    refuse_beside_display(display, run=command is not None, timeout=timeout, snapshot_at=saving, gdb=gdb, replay=replay)
 
     from vm.cli.logs import logged
 
     if disk is not None:
         options["disks"] = (disk, *options["disks"])
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
+        if screen is not None:
+            screens.attach_screen(machine, screen)
         if disk is not None:
             kernel = loader(machine, options["seed"], mirror)
         elif image is not None:
-            kernel, initrd, append = small_debian(packages, mirror, append) if small else installer(mirror, append)
+            kernel, initrd, append = (small_debian(packages, mirror, append, screen is not None) if small
+                                      else installer(mirror, append))
+            append = append if screen is None else f"{screens.ON_THE_SCREEN} {append}"
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
@@ -120,7 +137,10 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
-            return talk(machine, image or str(kernel), command, timeout, piped=small and not os.isatty(0), gdb=gdb)
+            code = talk(machine, image or str(kernel), command, timeout, small and not os.isatty(0), gdb, display)
+        if screenshot is not None:
+            machine.screenshot().save(screenshot)
+        return code
 
 
 def given_beside(allowed: tuple[str, ...]) -> list[str]:
@@ -131,10 +151,11 @@ def given_beside(allowed: tuple[str, ...]) -> list[str]:
     return [parameter.opts[0] for parameter in given]
 
 
-def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None) -> int:
+def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None,
+         display: str | None) -> int:
     """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input.
 
-    `gdb`: where a debugger may come.
+    `gdb`: where a debugger may come; `display`: what shows it, if it is not this terminal.
     """
     from vm.cli.guest_shell import PipedShell, run_command
     from vm.cli.logs import audience_or
@@ -143,6 +164,10 @@ def talk(machine: Machine, name: str, command: str | None, timeout: float | None
 
     if command is not None:
         return run_command(machine, name, command, timeout)
+    if display is not None:
+        from vm.cli.display import show_to_end
+
+        return show_to_end(machine, name, display)
     terminal = audience_or(machine, PipedShell if piped else Terminal)
     if gdb is not None:
         from vm.cli.debugging import debug_to_end
@@ -160,11 +185,11 @@ def loader(machine: Machine, seed: int, mirror: str | None) -> str:
     return str(boot_loader(mirror))
 
 
-def small_debian(packages: tuple[str, ...], mirror: str | None, append: str) -> tuple[str, str, str]:
-    """Kernel, initrd and command line of Debian's kernel with busybox and packages."""
-    from vm.images import debian
+def small_debian(packages: tuple[str, ...], mirror: str | None, append: str, screen: bool) -> tuple[str, str, str]:
+    """Kernel, initrd and command line of Debian's kernel with busybox and packages; and drivers of a screen."""
+    from vm.images import SCREEN_MODULES, debian
 
-    linux = debian(packages, mirror=mirror)
+    linux = debian(packages, SCREEN_MODULES if screen else (), mirror=mirror)
     return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
 
 

@@ -102,6 +102,30 @@ def refuse_beside_gdb(gdb: str | None, file: str | None = None, **others: object
         raise click.UsageError(f"--gdb goes without {', '.join(given)}", click.get_current_context())
 
 
+DISPLAY_OPTION = click.option("--display", metavar="web[:PORT]",
+                              help="Show the machine in the browser, and let it be driven there: at an address of this "
+                                   "computer, which is printed.")
+
+
+def port_of_display(display: str) -> int:
+    """0 for any that is free. Raises ConfigurationError."""
+    kind, colon, port = display.partition(":")
+    if kind != "web" or bool(colon) != port.isdecimal():
+        raise ConfigurationError(f"--display {display}: write web, or web:PORT")
+    return int(port or 0)
+
+
+def refuse_beside_display(display: str | None, **others: object) -> None:
+    """Raises UsageError for options, by name, that want the terminal or end the run, and ConfigurationError for what is
+    no display.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
+    if display is not None and given:
+        raise click.UsageError(f"--display goes without {', '.join(given)}", click.get_current_context())
+    if display is not None:
+        port_of_display(display)
+
+
 def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
     """Raises UsageError for what does not go together."""
     if record and replay:

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
-from vm.cli.options import ENGINE_OPTION, GDB_OPTION, TIMEOUT_OPTION, open_disk, open_networks, refuse_beside_gdb
+from vm.cli.options import (
+    DISPLAY_OPTION,
+    ENGINE_OPTION,
+    GDB_OPTION,
+    TIMEOUT_OPTION,
+    open_disk,
+    open_networks,
+    refuse_beside_display,
+    refuse_beside_gdb,
+)
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -35,27 +44,36 @@ Examples:
 @click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
 @TIMEOUT_OPTION
 @GDB_OPTION
+@DISPLAY_OPTION
 def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], command: str | None,
-            timeout: float | None, gdb: str | None) -> int:
+            timeout: float | None, gdb: str | None, display: str | None) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, networks, command, timeout, gdb)
+    return go_on(path, engine, disks, networks, command, timeout, gdb, display)
 
 
 def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], command: str | None,
-          timeout: float | None, gdb: str | None) -> int:
-    """Run the machine of the file to its end, or to that of the command; the exit code. `gdb`: where one may come."""
+          timeout: float | None, gdb: str | None, display: str | None) -> int:
+    """Run the machine of the file to its end, or to that of the command; the exit code.
+
+    `gdb`: where one may come; `display`: what shows it, if it is not this terminal.
+    """
     from vm.cli.guest_shell import run_command
     from vm.cli.session import run_to_end
 
     refuse_beside_gdb(gdb, path, run=command is not None, timeout=timeout)
+    refuse_beside_display(display, run=command is not None, timeout=timeout, gdb=gdb)
     with machine_from(path, engine, disks, networks) as machine:
         name = os.path.basename(path)
         if command is not None:
             return run_command(machine, name, command, timeout)
+        if display is not None:
+            from vm.cli.display import show_to_end
+
+            return show_to_end(machine, name, display)
         if gdb is not None:
             from vm.cli.debugging import debug_to_end
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vm.cli.options import (
+    DISPLAY_OPTION,
     GDB_OPTION,
     MAX_INSTRUCTIONS_OPTION,
     TIMEOUT_OPTION,
@@ -17,6 +18,7 @@ from vm.cli.options import (
     build_machine,
     log_options,
     machine_options,
+    refuse_beside_display,
     refuse_beside_gdb,
     refuse_unfit,
 )
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 @machine_options(memory="128M", clock="virtual")
 @log_options
 @GDB_OPTION
+@DISPLAY_OPTION
 @click.option("--address", type=Address(), metavar="ADDR", help="Load FILE as raw bytes here, as in 0x80000000.")
 @MAX_INSTRUCTIONS_OPTION
 @TIMEOUT_OPTION
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, aot: Path | None,
         signature: str | None, quiet: bool, record: str | None, replay: str | None, gdb: str | None,
-        **options: Any) -> int:
+        display: str | None, **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
@@ -60,6 +63,7 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
 
     refuse_unfit(record, replay, options["clock"])
     refuse_beside_gdb(gdb, file, max_instructions=max_instructions, timeout=timeout)
+    refuse_beside_display(display, max_instructions=max_instructions, timeout=timeout, gdb=gdb, replay=replay)
     if signature is not None and not os.path.exists(signature):
         folder = os.path.dirname(signature) or "."
         if not os.access(folder, os.W_OK):
@@ -74,7 +78,11 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
         place = None if signature is None else place_of_signature(program, machine.board.ram)
         with logged(machine, record, replay):
             terminal = audience_or(machine, Terminal)
-            if gdb is None:
+            if display is not None:
+                from vm.cli.display import show_to_end
+
+                code = show_to_end(machine, file, display, quiet)
+            elif gdb is None:
                 code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet, terminal_class=terminal)
             else:
                 from vm.cli.debugging import debug_to_end

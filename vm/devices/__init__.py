@@ -6,14 +6,26 @@ from vm.devices.clint import CLINT
 from vm.devices.generation import GenerationId
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
-from vm.devices.port import ConsolePort
+from vm.devices.port import ConsolePort, InputPort
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
-from vm.devices.virtio import Balloon, BlockDevice, Connection, Entropy, Listener, Network, VirtioConsole, Vsock
+from vm.devices.virtio import (
+    Balloon,
+    BlockDevice,
+    Connection,
+    Entropy,
+    Keyboard,
+    Listener,
+    Network,
+    Screen,
+    Tablet,
+    VirtioConsole,
+    Vsock,
+)
 
 __all__ = [
     "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "Connection", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Listener", "Network", "SteadyAccesses", "Syscon", "TreeContext",
-    "VirtioConsole", "Vsock", "reads", "writes",
+    "GenerationId", "GoldfishRTC", "InputPort", "InterruptLine", "Keyboard", "Listener", "Network", "Screen",
+    "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "reads", "writes",
 ]

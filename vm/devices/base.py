@@ -205,7 +205,7 @@ class Device(Stateful):
     deterministic: bool = True      # its answers follow from what the guest did; False: a recorded run has them written
                                     # down, and its interrupts, DMA and events
     state: tuple[str, ...] = ()     # attributes that make up the saved state; the level of `irq` is always part of it
-    setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `twin`
+    setup: tuple[str, ...] = ()     # constructor arguments, which are attributes of the same names: see `arguments`
     unsaved: tuple[str, ...] = ("clock", "events", "memory", "irq", "_where", "_map", "_readers", "_writers",
                                 "_logged", "_forget")      # see `vm.state.Stateful`
 
@@ -438,6 +438,10 @@ class Device(Stateful):
         super().load(saved)
         self.irq.level = saved["irq"]
 
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor is called with for another one like it: the values of `setup`, by name."""
+        return {name: getattr(self, name) for name in self.setup}
+
     def twin(self) -> Device:
         """Another device like this one, as its constructor makes it: not attached, in its power-on state.
 
@@ -445,7 +449,7 @@ class Device(Stateful):
         `unsaved` are left out: the board connects the new device anew.
         """
         refuse_unnamed_arguments(type(self))
-        return type(self)(**{name: getattr(self, name) for name in self.setup})
+        return type(self)(**self.arguments())
 
 
 def refuse_unnamed_arguments(kind: type[Device]) -> None:

@@ -20,11 +20,13 @@ from vm.images.package import Package
 DEVICES = ("virtio_mmio", "virtio_blk", "virtio_net", "virtio_rng")
 # ext4 asks for crc32c by name, as it does for a file system that is not there yet.
 FILE_SYSTEMS = ("ext4", "crc32c_generic", "9p", "9pnet_virtio")
-# Loaded where there is such a device (virtio 1.2, section 5), by its number.
-OPTIONAL_DEVICES = {"0x0005": "virtio_balloon", "0x0013": "vmw_vsock_virtio_transport"}
+# Loaded where there is such a device.
+OPTIONAL_DEVICES = ("virtio_balloon", "vmw_vsock_virtio_transport")
 # What those need, so that one pass through the package finds all; what is missing here costs another pass.
 NEEDED = ("net_failover", "failover", "jbd2", "mbcache", "crc16", "9pnet", "netfs", "vsock",
           "vmw_vsock_virtio_transport_common")
+# What a screen, a keyboard and a tablet need, with what that needs; programs read the last two by evdev.
+SCREEN_MODULES = ("virtio_gpu", "drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio_input", "evdev")
 SUFFIX = ".ko.xz"
 
 
@@ -46,7 +48,7 @@ class Kernel:
 
     def __init__(self, deb: Path, modules: Iterable[str] = ()):
         self._deb = deb
-        self._wanted = {canonical(name) for name in (*DEVICES, *OPTIONAL_DEVICES.values(), *FILE_SYSTEMS, *NEEDED,
+        self._wanted = {canonical(name) for name in (*DEVICES, *OPTIONAL_DEVICES, *FILE_SYSTEMS, *NEEDED,
                                                       *modules)}
         self._extract()
         self.image = next(path for path in self._files.values() if path.name.startswith("vmlinux-"))

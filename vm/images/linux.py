@@ -17,7 +17,7 @@ from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.fetch import Progress
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, Kernel, kernel_package
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, SCREEN_MODULES, Kernel, kernel_package
 from vm.images.package import Package
 from vm.images.suite import debian_archive
 from vm.images.unpack import unpacked, with_dependencies
@@ -28,7 +28,8 @@ DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr", 
                "usr/lib/modules", "usr/sbin", "var", "var/tmp")
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/sh": "busybox",
          "usr/sbin/init": "../bin/busybox", "usr/sbin/modprobe": "../bin/busybox", "etc/mtab": "/proc/self/mounts"}
-# Programs of packages go before those of busybox, which gets no links for them.
+# Programs of packages go before those of busybox, which gets no links for them. The usual drivers are always loaded, as
+# a device may come later; others for what is there without one. Nothing names evdev, which is for all of a kind.
 INIT = f"""#!/bin/sh
 export PATH=/usr/sbin:/usr/bin HOME=/root
 busybox mount -t proc proc /proc
@@ -38,12 +39,10 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 modprobe -a {" ".join(DEVICES)}
-for device in /sys/bus/virtio/devices/*/device; do
-    [ -e "$device" ] && read -r number < "$device" || continue
-    case $number in
-{"".join(f"        {number}) modprobe {module} ;;{chr(10)}" for number, module in OPTIONAL_DEVICES.items())}\
-    esac
+for device in /sys/bus/virtio/devices/*; do
+    [ -e "$device/modalias" ] && [ ! -e "$device/driver" ] && modprobe -q "$(cat "$device/modalias")"
 done
+[ -e /sys/class/input/input0 ] && modprobe -q evdev
 if [ -e /dev/vsock ]; then vm-agent </dev/null >/dev/null 2>&1 & fi
 ip link set lo up
 hostname debian
@@ -60,6 +59,7 @@ sync
 umount -a -r 2>/dev/null
 poweroff -f
 """
+ON_SCREEN = "tty1::respawn:-/bin/sh\n"          # of init's table
 # What udhcpc calls with what it was told.
 LEASE = """#!/bin/sh
 [ "$1" = bound ] || [ "$1" = renew ] || exit 0
@@ -95,7 +95,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
 
     - packages: more of the archive that the guest shall have, with all that they depend on, as "strace". Their files
       are unpacked, their maintainer scripts do not run.
-    - modules: more modules of the kernel, as "overlay"; loaded when they are asked for, or by `modprobe`.
+    - modules: more modules of the kernel, as "overlay". Those that drive a virtio device of the machine are loaded as
+      it boots, others when they are asked for, or by `modprobe`. With `vm.images.SCREEN_MODULES` there is a shell on
+      the screen, too.
     - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
     - progress: called with the bytes received and the size, as something is downloaded.
 
@@ -110,8 +112,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     wanted = with_dependencies(archive, ["busybox-static", *packages], progress)
     system = kernel_package(archive)
     kernel = Kernel(archive.fetch(system, progress), modules)
-    recipe = repr((INIT, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)), system.sha256,
-                   [package.sha256 for package in wanted], hashlib.sha256(AGENT.read_bytes()).digest()))
+    recipe = repr((INIT, ON_SCREEN, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)),
+                   system.sha256, [package.sha256 for package in wanted],
+                   hashlib.sha256(AGENT.read_bytes()).digest()))
     path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
     if not unchanged(path):
         content = cpio_newc(initrd(archive, kernel, wanted, modules, progress))
@@ -135,6 +138,8 @@ def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], module
     for name in DIRECTORIES:
         add(name, stat.S_IFDIR | (0o1777 if name.endswith("tmp") else 0o755))
     add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
+    if set(SCREEN_MODULES) <= set(modules):
+        add("etc/inittab", stat.S_IFREG | 0o644, f"{FILES['etc/inittab'][1]}{ON_SCREEN}".encode())
     for name, (mode, text) in FILES.items():
         add(name, stat.S_IFREG | mode, text.encode())
     add("usr/sbin/vm-agent", stat.S_IFREG | 0o755, AGENT.read_bytes())
@@ -143,7 +148,7 @@ def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], module
             add(*entry)
     for name, target in LINKS.items():
         add(name, stat.S_IFLNK | 0o777, target.encode())
-    found = kernel.modules([*DEVICES, *OPTIONAL_DEVICES.values(), *FILE_SYSTEMS, *modules])
+    found = kernel.modules([*DEVICES, *OPTIONAL_DEVICES, *FILE_SYSTEMS, *modules])
     folder = f"usr/lib/modules/{kernel.release}"
     for module in found:
         add(f"{folder}/{module.name}.ko", stat.S_IFREG | 0o644, module.content)

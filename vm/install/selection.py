@@ -12,8 +12,8 @@ from vm.images.unpack import with_dependencies
 ESSENTIAL = ("Essential", "yes")                                    # Debian policy, 3.8
 BASE = (("Priority", "required"), ("Priority", "important"))        # Debian policy, 2.5: as debootstrap installs them
 APT = "apt"
-# To boot, and to be logged in to. zstd is what compresses an initrd, and is quicker there than gzip.
-ADDED = ("linux-image-riscv64", "initramfs-tools", "zstd", "u-boot-menu", "openssh-server", "sudo")
+# To boot, and to be logged in to, where users ask systemd by the bus. zstd compresses an initrd quicker than gzip.
+ADDED = ("linux-image-riscv64", "initramfs-tools", "zstd", "u-boot-menu", "openssh-server", "sudo", "dbus")
 FOR_HTTPS = ("ca-certificates",)            # so that apt believes a mirror that is named by https
 
 

@@ -8,10 +8,12 @@ from vm.devices.virtio.balloon import Balloon
 from vm.devices.virtio.block import BlockDevice
 from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
+from vm.devices.virtio.gpu import Screen
+from vm.devices.virtio.input import Keyboard, Tablet
 from vm.devices.virtio.net import Network
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.devices.virtio.vsock import Vsock
 from vm.devices.virtio.vsock_ends import Connection, Listener
 
-__all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Listener", "Network", "VirtioConsole",
-           "VirtioDevice", "Vsock"]
+__all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Keyboard", "Listener", "Network", "Screen",
+           "Tablet", "VirtioConsole", "VirtioDevice", "Vsock"]

@@ -177,7 +177,7 @@ class Network(VirtioDevice):
         super().reset()
 
     def twin(self) -> Network:
-        return type(self)(self.link.twin(), **{name: getattr(self, name) for name in self.setup})
+        return type(self)(self.link.twin(), **self.arguments())
 
     # --- Features and configuration (5.1.3, 5.1.4) -------------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""`--display`: a machine whose console is a page of the browser."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from vm.cli.options import port_of_display
+from vm.cli.session import conclusion
+from vm.terminal import end_by_signal
+
+if TYPE_CHECKING:
+    from vm.machine import Machine
+
+
+def show_to_end(machine: Machine, name: str, display: str, quiet: bool = False) -> int:
+    """Show the machine until its guest has ended and nobody looks any more; the exit code. Ctrl-C ends it before.
+
+    `name` is the guest's, for the message on how it ended, which `quiet` leaves out.
+    """
+    machine.console.record = False
+    signal.signal(signal.SIGTERM, end_by_signal)        # so that disks are closed
+    with machine.web(port_of_display(display)) as console:
+        click.echo(f"vm: web console at {console.url}", err=True)
+        stop = console.serve()
+    code, message = conclusion(machine, stop)
+    if message and not quiet:
+        click.echo(f"vm: {name}: {message}", err=True)
+    return code
