@@ -355,10 +355,10 @@ def test_in_real_time():
     with vm.Machine(memory="256M", clock="real") as machine:
         machine.attach(Vsock())
         machine.boot(*debian())
-        agent = machine.agent(timeout=120)
-        assert agent.run("cat", input=DATA, timeout=120).stdout_bytes == DATA
+        agent = machine.agent(seconds=600)
+        assert agent.run("cat", input=DATA, seconds=600).stdout_bytes == DATA
         stopper = threading.Timer(0.5, machine.request_stop)
         stopper.start()
         with pytest.raises(vm.ExpectStopped, match="stopped with requested"):
-            agent.run("sleep 100", seconds=100)
+            agent.run("sleep 1000", seconds=2000)
         stopper.join()

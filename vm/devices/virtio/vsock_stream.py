@@ -21,6 +21,8 @@ HEADER = struct.Struct("<QQIIIHHIII")
 BUFFER = 256 << 10                  # bytes that wait for the host's program at most, and for the guest
 LARGEST = 64 << 10                  # bytes in one packet: Linux takes no more
 COUNT = 1 << 32                     # what bytes are counted modulo
+FOREVER_NS = 1 << 63
+FAILURES = ("", "refused", "reset")
 STREAM = 1                          # type
 RECEIVE, SEND = 1, 2                # flags of SHUTDOWN: what will not be done any more
 BOTH = RECEIVE | SEND
@@ -61,7 +63,7 @@ class Stream:
 
     - number: which of all that the device has had; the ports tell it from others that are not over.
     - held: the host's program has it; else it waits to be accepted.
-    - failure: the name of the error that the program gets when it has read what there is; empty for none.
+    - failure: one of FAILURES, which the program gets as an error when it has read what there is.
     - shut, guest_shut: flags of SHUTDOWN that the host has to tell, and that the guest has told.
     - lost: why it is none of the device's any more, for people.
     """
@@ -109,7 +111,8 @@ class Stream:
     def loaded(cls, saved: tuple[Any, ...]) -> Stream:
         """What `save` gave. Raises SnapshotError for what it cannot have given."""
         stream = cls(0, 0, 0, Phase.OVER)
-        if len(saved) != len(cls.SAVED) or [*map(type, saved)] != [*map(type, stream.save())]:
+        fits = len(saved) == len(cls.SAVED) and [*map(type, saved)] == [*map(type, stream.save())]
+        if not (fits and all(sane(name, value) for name, value in zip(cls.SAVED, saved, strict=True))):
             raise SnapshotError(f"the saved state of a connection is damaged: {saved!r:.200}")
         for name, value in zip(cls.SAVED, saved, strict=True):
             now = getattr(stream, name)
@@ -208,3 +211,14 @@ class Stream:
             self.shut_told = self._to_tell
             return Op.SHUTDOWN, self.shut_told, b""
         return Op.CREDIT_UPDATE, 0, b""
+
+
+def sane(name: str, value: Any) -> bool:
+    """Whether an attribute can have such a value, of the right type."""
+    if name == "phase":
+        return value in list(Phase)
+    if isinstance(value, bytes):
+        return len(value) <= BUFFER
+    if isinstance(value, str):
+        return value in FAILURES
+    return bool(0 <= value < (FOREVER_NS if name == "deadline_ns" else COUNT))
