@@ -258,6 +258,14 @@ def test_a_cursor_that_is_half_there(driver, screen, page):
     assert_shows(screen, page)
 
 
+def test_a_cursor_of_a_format_without_alpha_has_it(driver, screen, page):
+    """Linux makes the buffers of cursors so, and programs write alpha to them."""
+    driver.picture(2, pointer(102), B8G8R8X8)
+    driver.cursor(UPDATE_CURSOR, 2, 0, 0)
+    page[:64, :64, :3] = pointer(102)[..., :3] + (255 - 102)
+    assert_shows(screen, page)
+
+
 def test_a_cursor_over_the_edge(driver, screen, page):
     """Its upper left may be off the screen, as Linux's crtc_x is."""
     driver.picture(2, pointer(255), B8G8R8A8)

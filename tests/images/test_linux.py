@@ -105,7 +105,8 @@ def module(depends: str = "", alias: str = "") -> bytes:
 @pytest.fixture
 def kernel_deb(make_deb, tmp_path, cache):
     path = tmp_path / "linux-image_6_riscv64.deb"
-    files = {f"usr/lib/modules/6.1/kernel/{name}.ko.xz": module() for name in (*DEVICES, *FILE_SYSTEMS, *NEEDED, *SCREEN_MODULES)}
+    files = {f"usr/lib/modules/6.1/kernel/{name}.ko.xz": module()
+             for name in (*DEVICES, *FILE_SYSTEMS, *NEEDED, *SCREEN_MODULES)}
     files["usr/lib/modules/6.1/kernel/fs/ext4.ko.xz"] = module("jbd2,crc16", "fs-ext4")
     del files["usr/lib/modules/6.1/kernel/ext4.ko.xz"], files["usr/lib/modules/6.1/kernel/virtio_rng.ko.xz"]
     files |= {"boot/vmlinux-6.1": b"image", "usr/lib/modules/6.1/kernel/virtio-rng.ko.xz": module(),
