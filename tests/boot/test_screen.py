@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vm
-from vm.devices import Keyboard, Screen, Tablet
+from vm.devices import Entropy, Keyboard, Screen, Tablet
 from vm.errors import ConfigurationError
 from vm.images import SCREEN_MODULES, debian
 
@@ -228,6 +228,24 @@ def test_a_session_is_recorded_and_replayed(guest):
     machine.replay(recording.log)
     assert machine.run().reason is vm.StopReason.REPLAYED
     assert machine.equals(end) and np.array_equal(screen.pixels, pixels)
+
+
+def test_behind_the_slots():
+    """Linux finds what has no room in them, and hears its interrupts; so it does in a fork."""
+    with vm.Machine(memory="512M") as machine:
+        for _ in range(8):
+            machine.attach(Entropy())
+        names = [machine.attach(device) for device in (Screen(WIDTH, HEIGHT), Keyboard(), Tablet())]
+        assert names == ["screen@10009000", "keyboard@1000a000", "tablet@1000b000"]
+        machine.boot(*debian(modules=SCREEN_MODULES))
+        shell = machine.shell()
+        assert "virtio_gpudrmfb" in shell.run("cat /sys/class/graphics/fb0/name").output
+        machine.run(seconds=1)
+        snapshot = machine.snapshot()
+    with snapshot.machine() as fork:
+        keyboard = fork.board.devices["keyboard@1000a000"].device
+        keyboard.type("echo typed > /dev/ttyS0\n")
+        fork.console.expect("typed", seconds=5)
 
 
 def test_command_line(tmp_path):
