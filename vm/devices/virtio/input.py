@@ -92,7 +92,7 @@ class InputDevice(InputPort, VirtioDevice):
             self.dropped += 1
             return
         for type, code, value in events:
-            if type == EV_KEY and (code in self.pressed) != bool(value):
+            if type == EV_KEY:
                 self.pressed = sorted({*self.pressed, code} if value else {*self.pressed} - {code})
         self.waiting += data
         self.serve(EVENTS)
