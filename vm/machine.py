@@ -17,7 +17,7 @@ from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort
-from vm.devices.virtio import Network, VirtioDevice
+from vm.devices.virtio import Network, SharedFolder, VirtioDevice
 from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
@@ -259,12 +259,13 @@ class Machine(StatesOfMachine, ObservationOfMachine):
         self._plan = self._plan.without_device(name)
         if isinstance(gone, ConsolePort):
             gone.disconnect_console()
-            self.inputs.remove(name)
             if self._console_device is gone:
                 self._console_device = None
-        elif isinstance(gone, Network):
+        elif isinstance(gone, (Network, SharedFolder)):
             gone.unplug()
+        if name in self.inputs.sources:
             self.inputs.remove(name)
+        if isinstance(gone, Network):
             self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
         return gone
 
@@ -283,6 +284,8 @@ class Machine(StatesOfMachine, ObservationOfMachine):
             device.connect_network(self.inputs.add(name, device.accept))
             if isinstance(device.link, SwitchPort):
                 self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
+        elif isinstance(device, SharedFolder):
+            device.connect_inputs(self.inputs, self.inputs.add(name, device.accept))
 
     def _type(self, data: bytes) -> None:
         if self._console_device is None:

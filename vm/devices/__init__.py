@@ -10,10 +10,10 @@ from vm.devices.port import ConsolePort
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
-from vm.devices.virtio import BlockDevice, Entropy, Network, VirtioConsole
+from vm.devices.virtio import BlockDevice, Entropy, Network, SharedFolder, VirtioConsole
 
 __all__ = [
     "CLINT", "PLIC", "UART", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Network", "SteadyAccesses", "Syscon", "TreeContext",
-    "VirtioConsole", "reads", "writes",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "Network", "SharedFolder", "SteadyAccesses", "Syscon",
+    "TreeContext", "VirtioConsole", "reads", "writes",
 ]

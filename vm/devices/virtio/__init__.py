@@ -1,13 +1,14 @@
 """Virtio devices on the memory-mapped transport, after the Virtual I/O Device specification, version 1.2.
 
 `transport.py` is section 4.2 and `queue.py` section 2.7; each device file is its chapter of section 5. The
-host's side of the block device is `vm.disks`.
+host's side of the block device is `vm.disks`, that of the 9P device `vm.share`.
 """
 
 from vm.devices.virtio.block import BlockDevice
 from vm.devices.virtio.console import VirtioConsole
 from vm.devices.virtio.entropy import Entropy
 from vm.devices.virtio.net import Network
+from vm.devices.virtio.p9 import SharedFolder
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 
-__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Network", "VirtioConsole", "VirtioDevice"]
+__all__ = ["BlockDevice", "EmptySlot", "Entropy", "Network", "SharedFolder", "VirtioConsole", "VirtioDevice"]
