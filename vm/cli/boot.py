@@ -23,12 +23,14 @@ from vm.cli.options import (
 if TYPE_CHECKING:
     from vm.machine import Machine
 
-FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb")       # options that go with --from
+# Options that go with --from
+FROM_A_FILE = ("source", "engine", "disks", "networks", "shares", "command", "timeout", "gdb")
 
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --run "uname -a"
+  vm boot debian --shell --share project
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
   vm boot debian --shell --snapshot-at "~ #" booted.vmsnap
   vm boot debian --shell --clock virtual --record session.vmlog
@@ -80,7 +82,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         from vm.cli.restore import go_on
 
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb)
+        return go_on(source, options["engine"], options["disks"], networks, options["shares"], command, timeout, gdb)
     refuse_if((image is None) == (kernel is None), "say either debian or --kernel FILE")
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")
