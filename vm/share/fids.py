@@ -108,7 +108,11 @@ class Fids:
                 self._by_number[number].deleted = self.deletions
 
     def move(self, path: bytes, new: bytes) -> None:
-        """What is at a path, and below it, is elsewhere now, in place of what was there."""
+        """What is at a path, and below it, is elsewhere now, in place of what was there.
+
+        Nothing is moved by a rename from one name of a file to another of it; no reply says so, and whoever has the file
+        by that other name is told once that it is gone.
+        """
         if path == new:
             return
         self.delete(new)
@@ -119,6 +123,10 @@ class Fids:
             self._by_path.setdefault(moved, set()).update(numbers)
             for number in numbers:
                 self._by_number[number].path = moved
+
+    def opened_at(self, path: bytes) -> list[int]:
+        """The numbers of open fids of what is there."""
+        return [number for number in self._by_path.get(path, ()) if self._by_number[number].is_open]
 
     def opened_like(self, fid: Fid) -> int:
         """The number of an open fid of the same deleted file. Raises OSError (ENOENT) if there is none."""
@@ -178,6 +186,15 @@ class Descriptors:
             return self.keep(number, lambda: self._folder.open(fid.path, fid.flags & ~ONCE))
         except FileNotFoundError:
             raise os_error(errno.ESTALE) from None
+
+    def hold(self, path: bytes) -> None:
+        """What is there is about to be deleted: who has it open must have a descriptor. Raises OSError (EMFILE)."""
+        for number in self._fids.opened_at(path):
+            try:
+                self.of(number)
+            except OSError as error:                # it is lost already
+                if error.errno == errno.EMFILE:
+                    raise
 
     def close(self, number: int) -> None:
         """Does nothing where there is none."""

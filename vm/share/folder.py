@@ -106,12 +106,8 @@ class Folder:
         return met
 
     def readlink(self, path: bytes) -> bytes:
-        with self.at(path) as node:
-            return os.readlink(b"", dir_fd=node)
-
-    def statvfs(self, path: bytes) -> os.statvfs_result:
-        with self.at(path) as node:
-            return os.statvfs(node)
+        with self.above(path) as (folder, name):
+            return os.readlink(name, dir_fd=folder)
 
     # --- Open files --------------------------------------------------------------------------------------------------
 

@@ -41,5 +41,5 @@ class Owners:
         told = []
         for number, is_now, ours, owner in zip((uid, gid), now, self._ours, self.owner, strict=True):
             wanted = ours if number == owner else number
-            told.append(UNCHANGED if wanted == is_now else wanted)
+            told.append(UNCHANGED if wanted == is_now or wanted > LARGEST else wanted)
         return told[0], told[1]

@@ -483,7 +483,12 @@ class Server(Stateful):
         return ()
 
     def _rename(self, _: Request, number: int, into: int, name: bytes) -> Values:
-        self.folder.rename(self._path(number), self._below(into, name))
+        return self._move(self._path(number), self._below(into, name))
+
+    def _move(self, path: bytes, new: bytes) -> Values:
+        if path != new:
+            self._descriptors.hold(new)
+        self.folder.rename(path, new)
         return ()
 
     def _settle_rename(self, request: Values, _: Values) -> None:
@@ -491,8 +496,7 @@ class Server(Stateful):
         self._fids.move(self._path(number), self._below(into, name))
 
     def _renameat(self, _: Request, number: int, name: bytes, into: int, new: bytes) -> Values:
-        self.folder.rename(self._below(number, name), self._below(into, new))
-        return ()
+        return self._move(self._below(number, name), self._below(into, new))
 
     def _settle_renameat(self, request: Values, _: Values) -> None:
         number, name, into, new = request
@@ -502,6 +506,7 @@ class Server(Stateful):
         path = self._below(number, name)
         if flags & ~REMOVE_FOLDER:
             raise os_error(errno.EINVAL)
+        self._descriptors.hold(path)
         self.folder.remove(path, folder=bool(flags))
         return ()
 
@@ -510,6 +515,7 @@ class Server(Stateful):
 
     def _remove(self, _: Request, number: int) -> Values:
         path = self._path(number)
+        self._descriptors.hold(path)
         self.folder.remove(path, folder=stat.S_ISDIR(self.folder.stat(path).st_mode))
         return ()
 
