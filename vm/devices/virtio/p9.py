@@ -138,14 +138,14 @@ class SharedFolder(VirtioDevice):
                 self._complete(request, self._answer(request, in_place=True))
 
     def _ask(self) -> None:
-        """Let the reply to the next request come in, if none is to come. In the past it comes by itself."""
+        """Let the reply to the next request come in, if none is to come. Where it is known it comes by itself."""
         chain = None if self.awaiting else self.queues[0].next()
         if chain is None:
             return
         request = request_in(chain, self._server.message_size)
         self._await(True)
         assert self._inputs is not None and self._entrance is not None
-        if self._inputs.live:
+        if self._inputs.asks:
             reply = self._answer(request, in_place=False)
             self._entrance(reply.front + reply.data)
 
