@@ -32,7 +32,7 @@ PYTHON = (
      "privilege", "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
-    ("disks", "net"),
+    ("disks", "net", "share"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),

@@ -13,8 +13,8 @@ IMPORTS = architecture.imports(FILES)
 MOST_LINES = 600
 # A device is handed its clock, events, memory and line; of the core it knows what the bits of a hart's mip are called,
 # what the bus takes for a number, and of the process which descriptors a file of its own must not get.
-DEVICE_SEES = {"clock", "copy", "devices", "disks", "errors", "events", "inputs", "memory", "net", "sizes", "state",
-               "stop"}
+DEVICE_SEES = {"clock", "copy", "devices", "disks", "errors", "events", "inputs", "memory", "net", "share", "sizes",
+               "state", "stop"}
 DEVICE_SEES_IN_CORE = {"vm_native.descriptors", "vm_native.memory.device_value", "vm_native.riscv.registers"}
 
 

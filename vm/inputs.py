@@ -30,8 +30,9 @@ class History(Protocol):
     """Who writes down what comes from outside, or has it from such a log: what the machine's parts tell it.
 
     Times and steps are those of the machine; `begin` and `end` are called around each run. `live` says whether anything
-    comes in that is not in the log, and `listens` whether file descriptors are looked at all the same. `asks` says, when
-    a device asks the host what it answers at once, whether that is to be done: else the answer comes by itself.
+    comes in that is not in the log, and `listens` whether file descriptors are looked at all the same. `asks` says,
+    where a device would ask the host something that is answered at once, whether it is to: else the answer comes by
+    itself.
     """
 
     @property

@@ -200,7 +200,7 @@ class Past:
 
     @property
     def asks(self) -> bool:
-        """Not where the host was asked at this step before, and what followed is kept."""
+        """Whether a device is to ask the host: not where it did at this step, and what followed is kept."""
         return self.live and not self._marks.is_kept_ahead(self._runner.steps + self._scheduler.running)
 
     def answer(self, device: str, question: Callable[[], int | None]) -> int | None:

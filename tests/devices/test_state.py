@@ -5,7 +5,18 @@ import pytest
 import vm
 from tests.assembler import assemble_elf
 from tests.state import fixed, left_over, of_the_package, save, stateful_parts, uncovered
-from vm.devices import BlockDevice, Device, Entropy, GenerationId, InterruptLine, Network, VirtioConsole, reads, writes
+from vm.devices import (
+    BlockDevice,
+    Device,
+    Entropy,
+    GenerationId,
+    InterruptLine,
+    Network,
+    SharedFolder,
+    VirtioConsole,
+    reads,
+    writes,
+)
 from vm.devices.virtio import VirtioDevice
 from vm.devices.virtio.block import PulledDisk
 from vm.disks.disk import DiskState
@@ -67,7 +78,8 @@ def build(tmp_path) -> vm.Machine:
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(4096))
     machine = vm.Machine(memory="2M", harts=2)
-    for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network()):
+    for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network(),
+                   SharedFolder(tmp_path)):
         machine.attach(device)
     machine.load(assemble_elf("\n".join(store(*one) for one in STORES) + END))
     return machine

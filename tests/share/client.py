@@ -3,6 +3,8 @@
 import errno
 import struct
 
+import pytest
+
 NO_FID = 0xFFFF_FFFF
 RDONLY, WRONLY, RDWR, CREAT, EXCL, TRUNC, APPEND = 0, 1, 2, 0o100, 0o200, 0o1000, 0o2000
 QID = struct.Struct("<BIQ")
@@ -14,6 +16,11 @@ class Refused(Exception):
     def __init__(self, number):
         super().__init__(errno.errorcode.get(number, number))
         self.errno = number
+
+
+def refused(*numbers):
+    """Around a call that fails with one of these."""
+    return pytest.raises(Refused, match="|".join(errno.errorcode[number] for number in numbers))
 
 
 def s(text):
@@ -101,8 +108,8 @@ class Client:
 
     def getattr(self, fid):
         fields = struct.unpack("<Q13sIIIQQQQQQQQQQQQQQQ", self.call(24, struct.pack("<IQ", fid, 0x7FF)))
-        names = ("valid", "qid", "mode", "uid", "gid", "nlink", "rdev", "size", "blksize", "blocks", "atime", "atime_ns",
-                 "mtime", "mtime_ns", "ctime", "ctime_ns", "btime", "btime_ns", "gen", "data_version")
+        names = ("valid", "qid", "mode", "uid", "gid", "nlink", "rdev", "size", "blksize", "blocks", "atime",
+                 "atime_ns", "mtime", "mtime_ns", "ctime", "ctime_ns", "btime", "btime_ns", "gen", "data_version")
         return dict(zip(names, fields, strict=True))
 
     def setattr(self, fid, valid, mode=0, uid=0, gid=0, size=0, atime=(0, 0), mtime=(0, 0)):

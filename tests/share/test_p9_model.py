@@ -1,5 +1,7 @@
-"""Random operations, compared with a model of a file system in Python; on the way the server's state is saved and loaded
-into another one, and there are few descriptors."""
+"""Random operations, compared with a model of a file system in Python.
+
+On the way the server's state is saved and loaded into another one, and there are few descriptors.
+"""
 
 import errno
 import os

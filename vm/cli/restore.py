@@ -76,10 +76,14 @@ def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: 
 
     snapshot = Snapshot.load(path)
     changes: dict[str, Any] = {} if engine is None else {"engine": engine}
-    devices = (given(snapshot, path, "BlockDevice", disks, "disk", "--disk FILE", open_disks)
-               | plugged(snapshot, path, networks)
-               | given(snapshot, path, "SharedFolder", shares, "shared folder", "--share DIR", open_shares))
+    devices = opened(snapshot, path, disks, shares) | plugged(snapshot, path, networks)
     return snapshot.machine(devices=devices, **changes)
+
+
+def opened(snapshot: Snapshot, path: str, disks: Sequence[str], shares: Sequence[str]) -> dict[str, Any]:
+    """The disks and folders, by the names of those that the machine had."""
+    return (given(snapshot, path, "BlockDevice", disks, "disk", "--disk FILE", open_disks)
+            | given(snapshot, path, "SharedFolder", shares, "shared folder", "--share DIR", open_shares))
 
 
 def given(snapshot: Snapshot, path: str, kind: str, arguments: Sequence[str], what: str, option: str,

@@ -12,14 +12,15 @@ from vm.errors import ConfigurationError
 if TYPE_CHECKING:
     from vm.devices import SharedFolder
 
-OWNER = re.compile(r"(\d{1,10}):(\d{1,10})")
+OWNER = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 KNOWN = "read-only, tag=NAME, owner=UID:GID"
-HELP = ("A folder that the guest can mount, by 9P; repeatable. read-only; tag=NAME by which it is mounted, share if none "
-        "is given (vm boot debian --shell: at /mnt/NAME); owner=UID:GID in the guest of what is yours here, 0:0 if none.")
+HELP = ("A folder that the guest can mount, by 9P; repeatable. tag=NAME by which it is mounted, share if none is given "
+        "(vm boot debian --shell: at /mnt/NAME); read-only; owner=UID:GID in the guest of what is yours here, 0:0 if "
+        "none.")
 
 
 def open_share(text: str) -> SharedFolder:
-    """The folder that `DIR[,read-only][,tag=NAME][,owner=UID:GID]` names; ConfigurationError where it makes no sense."""
+    """The folder that `DIR[,read-only][,tag=NAME][,owner=UID:GID]` names. Raises ConfigurationError."""
     from vm.devices import SharedFolder
 
     path = text
@@ -55,8 +56,8 @@ def open_shares(descriptions: Sequence[str]) -> list[SharedFolder]:
         for text in descriptions:
             folders.append(open_share(text))
             if folders[-1].tag in [folder.tag for folder in folders[:-1]]:
-                raise ConfigurationError(f"--share {text}: another has the tag {folders[-1].tag!r}; say tag=NAME for one "
-                                         "of them")
+                raise ConfigurationError(f"--share {text}: another has the tag {folders[-1].tag!r}; say tag=NAME for "
+                                         "one of them")
     except BaseException:
         for folder in folders:
             folder.close()

@@ -100,8 +100,8 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     - progress: called with the bytes received and the size, as something is downloaded.
 
     There are drivers for disks (/dev/vda), network, entropy, and the file systems ext4 and 9p. A network card asks for
-    its address by DHCP. A shared folder is mounted at /mnt/TAG. The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel
-    with all its modules. Raises ImageError.
+    its address by DHCP. Shared folders are mounted at /mnt/TAG. The machine powers off when the shell ends. The first
+    call downloads about 110 MB, the kernel with all its modules. Raises ImageError.
     """
     if isinstance(packages, str) or isinstance(modules, str):
         raise TypeError('packages and modules are lists of names, as in packages=["strace"]')

@@ -110,7 +110,7 @@ class Fids:
     def move(self, path: bytes, new: bytes) -> None:
         """What is at a path, and below it, is elsewhere now, in place of what was there.
 
-        Nothing is moved by a rename from one name of a file to another of it; no reply says so, and whoever has the file
+        A rename from one name of a file to another of it moves nothing; but no reply says so, and whoever has the file
         by that other name is told once that it is gone.
         """
         if path == new:
@@ -142,8 +142,8 @@ class Fids:
 
     def load(self, saved: Saved) -> None:
         self.clear()
-        for number, *fields in saved:
-            self.bind(number, Fid(*fields))
+        for number, path, uid, flags, deleted in saved:
+            self.bind(number, Fid(path, uid, flags, deleted))
 
 
 class Descriptors:

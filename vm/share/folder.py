@@ -20,7 +20,7 @@ from typing import NamedTuple
 from vm.errors import ConfigurationError
 
 NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-# What a guest may say of how a file is to be open: these numbers are the same on all of Linux's architectures that count
+# What a guest may say of how a file is to be open; x86, ARM and RISC-V have the protocol's numbers for it
 HONOURED = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 ALWAYS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 LONGEST_NAME, LONGEST_PATH = 255, 4096

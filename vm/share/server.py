@@ -228,7 +228,7 @@ class Server(Stateful):
         return (self._qid(self.folder.stat(b"")),)
 
     def _settle_attach(self, request: Values, _: Values) -> None:
-        number, *_, uid = request
+        number, uid = request[0], request[-1]
         self._fids.bind(number, Fid(b"", 0 if uid == NO_FID else uid))
 
     def _walk(self, _: Request, number: int, new: int, names: list[bytes]) -> Values:
@@ -364,8 +364,8 @@ class Server(Stateful):
             self._listings.pop(number, None)
             if len(self._listings) >= MOST_LISTINGS:
                 self._listings.popitem(last=False)
-            self._listings[number] = [Entry(b".", itself.st_ino, stat.S_IFDIR), Entry(b"..", above.st_ino, stat.S_IFDIR),
-                                      *self.folder.entries(descriptor)]
+            self._listings[number] = [Entry(b".", itself.st_ino, stat.S_IFDIR),
+                                      Entry(b"..", above.st_ino, stat.S_IFDIR), *self.folder.entries(descriptor)]
         self._listings.move_to_end(number)
         return self._listings[number]
 
@@ -393,7 +393,7 @@ class Server(Stateful):
         return self._qid(os.fstat(descriptor)), 0
 
     def _settle_lcreate(self, request: Values, _: Values) -> None:
-        number, name, flags, *_ = request
+        number, name, flags = request[:3]
         fid = self._fids.get(number)
         self._fids.bind(number, Fid(joined(fid.path, name), fid.uid, flags))
 

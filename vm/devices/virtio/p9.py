@@ -1,8 +1,8 @@
 """Virtio 9P device: a folder of the host, by the protocol 9P2000.L over one queue of requests.
 
-Virtio 1.2, section 5.9 reserves the device; as QEMU's is, it is described by Linux's net/9p/trans_virtio.c: a request is
-a chain of a message to read and of room for the reply, and the configuration space has the tag by which a folder is
-mounted: u16 length, then its bytes.
+Virtio 1.2 has its number among those of section 5, and no more: drivers and devices follow Linux's
+net/9p/trans_virtio.c. A request is a chain of a message to read and of room for the reply; the configuration space has
+the tag by which a folder is mounted: u16 length, then its bytes.
 
 What the files hold is the world's, not the machine's: a snapshot has none of it, and going back undoes nothing of what
 the guest has written. While a run is recorded or a history kept, the replies enter the machine as all input does, one
@@ -48,7 +48,7 @@ class Request(NamedTuple):
 class SharedFolder(VirtioDevice):
     """A folder of the host in the guest, which reads and writes it as this process may, and nothing outside it.
 
-    In Linux: `mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 TAG /mnt`.
+    In Linux: `mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap TAG /mnt`.
 
     - tag: the name by which it is mounted, ASCII without spaces.
     - read_only: the guest changes nothing; it is told that the file system is read-only.
@@ -66,8 +66,8 @@ class SharedFolder(VirtioDevice):
     def __init__(self, path: str | os.PathLike[str], tag: str = "share", read_only: bool = False,
                  owner: tuple[int, int] = (0, 0)):
         if not (tag.isascii() and tag.isprintable() and tag and " " not in tag and len(tag) <= LONGEST_TAG):
-            raise ConfigurationError(f"tag={tag!r}: the name by which a guest mounts {os.fspath(path)} is ASCII without "
-                                     f"spaces, of 1 to {LONGEST_TAG} characters")
+            raise ConfigurationError(f"tag={tag!r}: the name by which a guest mounts {os.fspath(path)} is ASCII "
+                                     f"without spaces, of 1 to {LONGEST_TAG} characters")
         self.path = os.fspath(path)
         self.tag = tag
         self.read_only = read_only
@@ -82,11 +82,11 @@ class SharedFolder(VirtioDevice):
     # --- The folder --------------------------------------------------------------------------------------------------
 
     def connect_inputs(self, inputs: Inputs, entrance: Callable[[bytes], None]) -> None:
-        """To the inputs of a machine: `entrance(reply)` brings one to `accept`, by way of them."""
+        """`entrance(reply)` brings a reply to `accept`, by way of a machine's inputs, where these have a history."""
         self._inputs, self._entrance = inputs, entrance
 
     def unplug(self) -> None:
-        """From the inputs."""
+        """From the inputs: the opposite."""
         self._inputs = self._entrance = None
 
     def close(self) -> None:
