@@ -25,7 +25,7 @@ def stateful_parts(machine: vm.Machine) -> dict[str, Stateful]:
         if isinstance(placed.device, VirtioDevice):
             parts |= {f"{name}.queues[{index}]": queue for index, queue in enumerate(placed.device.queues)}
         if isinstance(placed.device, SharedFolder):
-            parts[f"{name}.server"] = placed.device._server
+            parts[f"{name}.server"] = placed.device.server
     return parts
 
 

@@ -48,6 +48,17 @@ def test_what_makes_no_sense(vm, tmp_path, text, message):
     assert message in assert_fails_with_one_line(process, code=2)
 
 
+@pytest.mark.network
+def test_debian_mounts_them(vm, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "file").write_text("what is shared\n")
+    result = vm("boot", "debian", "--net", "none", "--share", str(tmp_path), "--share",
+                f"{tmp_path / 'data'},read-only,tag=data", "--run",
+                "cat /mnt/data/file > /mnt/share/copy; cat /mnt/share/copy; rm /mnt/data/file")
+    assert result.returncode == 1 and b"what is shared" in result.stdout and b"Read-only file system" in result.stdout
+    assert (tmp_path / "copy").read_text() == "what is shared\n"
+
+
 def test_folders_of_a_snapshot_are_asked_for(vm, tmp_path):
     path, shared = str(tmp_path / "machine.vmsnap"), tmp_path / "shared"
     shared.mkdir()

@@ -11,6 +11,7 @@ from tests.share.client import NO_FID, Client, message, s
 from vm.devices.virtio import SharedFolder
 from vm.devices.virtio.queue import Buffer
 from vm.errors import ConfigurationError
+from vm.inputs import Inputs
 
 F_MOUNT_TAG = 1
 
@@ -151,6 +152,10 @@ def test_a_twin_shares_the_folder_and_no_fids(board, driver, device, folder):
     twin.load(device.save())
     assert twin.save() == device.save() and not twin.differs(device.save())
     client.clunk(fid)
+    folder.rename(folder.parent / "away")           # it is that folder, wherever it is
+    third = device.twin()
+    assert DriverClient(Driver(board, third).start(size=64)).start().open("file")
+    third.close()
     assert len(twin.session["fids"]) == 2 and len(device.session["fids"]) == 1
     twin.close()
 
@@ -186,6 +191,46 @@ def test_it_comes_and_goes(folder):
         assert name not in machine.inputs.sources
         other.attach(device)
         device.close()
+
+
+class Losing:
+    """A history that keeps what comes in from the machine."""
+
+    asks = True
+
+    def __init__(self):
+        self.lost = []
+
+    def enter(self, source, data):
+        self.lost.append(data)
+
+
+def test_replies_come_in_while_a_history_is_kept(board, driver, device):
+    """One after the other, by way of the inputs; what is lost with the history is asked for again."""
+    DriverClient(driver).start()
+    inputs = Inputs()
+    inputs.history = Losing()
+    device.connect_inputs(inputs, inputs.add("virtio0", device.accept))
+    queue = driver.queues[0]
+    for tag in (5, 6):
+        request = message(24, struct.pack("<IQ", 0, 0), tag)
+        queue.offer([(*driver.place(request), 0), (*driver.place(bytes(200)), WRITE)])
+    driver.notify()
+    driver.notify()
+    assert queue.completed() == [] and device.awaiting
+    assert [struct.unpack_from("<IBH", data) for data in inputs.history.lost] == [(160, 25, 5)]
+    inputs.admit("virtio0", inputs.history.lost[0])
+    assert [length for _, length in queue.completed()] == [160] and not device.awaiting
+    board.advance(ns=0)
+    assert [struct.unpack_from("<IBH", data)[2] for data in inputs.history.lost] == [5, 6]
+    inputs.history.asks = False                     # the answer is known, and comes by itself
+    board.advance(ns=10**9)
+    assert len(inputs.history.lost) == 2 and device.awaiting
+    inputs.history = None
+    board.advance(ns=10**9)
+    assert [length for _, length in queue.completed()] == [160] and not device.awaiting
+    inputs.admit("virtio0", b"nobody waits for this")
+    assert queue.completed() == []
 
 
 def test_a_version_before_there_is_any_session(driver):

@@ -37,12 +37,16 @@ class Entry(NamedTuple):
 
 
 class Folder:
-    """Raises ConfigurationError for a path that is no folder, or cannot be opened."""
+    """Raises ConfigurationError for a path that is no folder, or cannot be opened.
 
-    def __init__(self, path: str | os.PathLike[str]):
+    - like: another one, of that path: then it is the same folder, whatever is at the path now.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: Folder | None = None):
         self.path = os.fspath(path)
         try:
-            self._root = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._root: int = os.open(self.path if like is None else by_descriptor(like._root),
+                                      os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigurationError(f"{self.path}: cannot be shared ({error.strerror}); name a folder") from error
 
@@ -81,8 +85,9 @@ class Folder:
     def stat(self, path: bytes) -> os.stat_result:
         if not path:
             return os.fstat(self._root)
-        with self.above(path) as (folder, name):
-            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        folder, _, name = path.rpartition(b"/")
+        with self.at(folder) as descriptor:
+            return os.stat(name, dir_fd=descriptor, follow_symlinks=False)
 
     def walk(self, path: bytes, names: Sequence[bytes]) -> list[os.stat_result]:
         """What is met on the way from a path along these names, none of them special, as far as it goes."""

@@ -101,6 +101,7 @@ class Reading(NamedTuple):
 class Server(Stateful):
     """- owner: the user and the group that the guest sees for what belongs to this process.
     - read_only: nothing in the folder is changed.
+    - folder: an open one instead of the path's, as a twin has.
 
     Raises ConfigurationError. The caller closes it.
     """
@@ -109,9 +110,10 @@ class Server(Stateful):
     setup = ("read_only", "owner")
     unsaved = ("folder", "_owners", "_fids", "_descriptors", "_listings", "_device")
 
-    def __init__(self, path: str | os.PathLike[str], owner: tuple[int, int] = (0, 0), read_only: bool = False):
+    def __init__(self, path: str | os.PathLike[str], owner: tuple[int, int] = (0, 0), read_only: bool = False,
+                 folder: Folder | None = None):
         self._owners = Owners(owner)
-        self.folder = Folder(path)
+        self.folder = folder or Folder(path)
         self.owner = owner
         self.read_only = read_only
         self._fids = Fids()
@@ -124,6 +126,10 @@ class Server(Stateful):
         """What is open is closed. Twice is harmless."""
         self._forget_all()
         self.folder.close()
+
+    def twin(self) -> Server:
+        """Another one for the same folder, without a session."""
+        return Server(self.folder.path, self.owner, self.read_only, Folder(self.folder.path, self.folder))
 
     def reset(self) -> None:
         """The session ends."""

@@ -31,6 +31,7 @@ F_MOUNT_TAG = 0
 TAG_LENGTH = struct.Struct("<H")
 LONGEST_TAG = 255
 
+SHORT = 4096                            # bytes of a message that is copied as a whole
 MOST_WINDOWS = 8                        # pieces of guest memory that a file is read into; to copy is faster for more
 ANSWER = 0                              # event: look for what is to be answered
 LOST_NS = 10**9                         # by then a reply has come, if it is not lost with the history that had it
@@ -53,6 +54,7 @@ class SharedFolder(VirtioDevice):
     - tag: the name by which it is mounted, ASCII without spaces.
     - read_only: the guest changes nothing; it is told that the file system is read-only.
     - owner: the user and the group that the guest sees for what belongs to this process.
+    - server: what is at work in the folder, if there is one, as a twin has.
 
     Raises ConfigurationError for a path that is no folder, and for what no tag or owner can be.
     """
@@ -61,10 +63,10 @@ class SharedFolder(VirtioDevice):
     queue_count = 1
     state = VirtioDevice.state + ("session", "awaiting")
     setup = ("path", "tag", "read_only", "owner")
-    unsaved = VirtioDevice.unsaved + ("_server", "_inputs", "_entrance", "_come")
+    unsaved = VirtioDevice.unsaved + ("server", "_inputs", "_entrance", "_come")
 
     def __init__(self, path: str | os.PathLike[str], tag: str = "share", read_only: bool = False,
-                 owner: tuple[int, int] = (0, 0)):
+                 owner: tuple[int, int] = (0, 0), server: Server | None = None):
         if not (tag.isascii() and tag.isprintable() and tag and " " not in tag and len(tag) <= LONGEST_TAG):
             raise ConfigurationError(f"tag={tag!r}: the name by which a guest mounts {os.fspath(path)} is ASCII "
                                      f"without spaces, of 1 to {LONGEST_TAG} characters")
@@ -72,7 +74,7 @@ class SharedFolder(VirtioDevice):
         self.tag = tag
         self.read_only = read_only
         self.owner = owner
-        self._server = Server(self.path, owner, read_only)
+        self.server = server or Server(self.path, owner, read_only)
         self._inputs: Inputs | None = None
         self._entrance: Callable[[bytes], None] | None = None
         self.awaiting = False           # the reply to the request at the queue's head is to come in
@@ -90,21 +92,25 @@ class SharedFolder(VirtioDevice):
         self._inputs = self._entrance = None
 
     def close(self) -> None:
-        self._server.close()
+        self.server.close()
 
     def reset(self) -> None:
         self._await(False)
-        self._server.reset()
+        self.server.reset()
         super().reset()
+
+    def twin(self) -> SharedFolder:
+        """Another one on the same folder, with a session of its own."""
+        return type(self)(server=self.server.twin(), **{name: getattr(self, name) for name in self.setup})
 
     @property
     def session(self) -> dict[str, Any]:
         """The guest's fids, and what it has negotiated."""
-        return self._server.save()
+        return self.server.save()
 
     @session.setter
     def session(self, saved: Mapping[str, Any]) -> None:
-        self._server.load(saved)
+        self.server.load(saved)
 
     # --- Features and configuration ----------------------------------------------------------------------------------
 
@@ -134,7 +140,7 @@ class SharedFolder(VirtioDevice):
         else:
             self._await(False)
             for chain in self.queues[index].chains():
-                request = request_in(chain, self._server.message_size)
+                request = request_in(chain, self.server.message_size)
                 self._complete(request, self._answer(request, in_place=True))
 
     def _ask(self) -> None:
@@ -142,7 +148,7 @@ class SharedFolder(VirtioDevice):
         chain = None if self.awaiting else self.queues[0].next()
         if chain is None:
             return
-        request = request_in(chain, self._server.message_size)
+        request = request_in(chain, self.server.message_size)
         self._await(True)
         assert self._inputs is not None and self._entrance is not None
         if self._inputs.asks:
@@ -155,7 +161,7 @@ class SharedFolder(VirtioDevice):
         reply, self._come = Reply(self._come), b""
         chain = self.queues[0].next()
         if chain is not None:
-            self._complete(request_in(chain, self._server.message_size), reply)
+            self._complete(request_in(chain, self.server.message_size), reply)
         if self.queues[0].next() is not None:
             self.events.schedule(0, self, ANSWER)
 
@@ -168,9 +174,9 @@ class SharedFolder(VirtioDevice):
 
     def _answer(self, request: Request, *, in_place: bool) -> Reply:
         """What the host says. `in_place`: it may read a file into guest memory."""
-        if request.chain.readable.size > self._server.message_size:
+        if request.chain.readable.size > self.server.message_size:
             return failure(header_of(request.head)[2], errno.EMSGSIZE)
-        reply = self._server.answer(request.head, request.data, request.room.size)
+        reply = self.server.answer(request.head, request.data, request.room.size)
         if not isinstance(reply, Reading):
             return reply
         place = request.room.split(DATA_HEAD)[1].split(reply.size)[0]
@@ -182,7 +188,7 @@ class SharedFolder(VirtioDevice):
         return Reply(read.front, bytes(data[:read.placed]))
 
     def _complete(self, request: Request, reply: Reply) -> None:
-        self._server.settle(request.head, reply.front)
+        self.server.settle(request.head, reply.front)
         written = request.room.write(reply.front)
         if reply.data:
             written += request.room.split(written)[1].write(reply.data)
@@ -196,12 +202,17 @@ def request_in(chain: Chain, most: int) -> Request:
     """
     if chain.readable.size < HEADER.size or chain.writable.size < ERROR_SIZE:
         raise MalformedQueue("a request without room for its header, or for an error")
+    if chain.readable.size <= SHORT:
+        head, data = chain.readable.read(), b""
+        if header_of(head)[1] == WRITE:
+            head, data = head[:WRITE_HEAD], head[WRITE_HEAD:]
+        return Request(chain, head, [memoryview(data)], chain.writable.merged())
     beginning, rest = chain.readable.split(WRITE_HEAD)
     head = beginning.read()
-    data: list[memoryview] = []
+    views: list[memoryview] = []
     if chain.readable.size <= most:
         if header_of(head)[1] == WRITE:
-            data = rest.views()
+            views = rest.views()
         else:
             head += rest.read()
-    return Request(chain, head, data, chain.writable.merged())
+    return Request(chain, head, views, chain.writable.merged())
