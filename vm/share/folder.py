@@ -39,13 +39,13 @@ class Entry(NamedTuple):
 class Folder:
     """Raises ConfigurationError for a path that is no folder, or cannot be opened.
 
-    - like: another one, of that path: then it is the same folder, whatever is at the path now.
+    - like: another one, of that path: as long as that is open, it is the same folder, whatever is at the path now.
     """
 
     def __init__(self, path: str | os.PathLike[str], like: Folder | None = None):
         self.path = os.fspath(path)
         try:
-            self._root: int = os.open(self.path if like is None else by_descriptor(like._root),
+            self._root: int = os.open(self.path if like is None or like._root < 0 else by_descriptor(like._root),
                                       os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise ConfigurationError(f"{self.path}: cannot be shared ({error.strerror}); name a folder") from error

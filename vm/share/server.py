@@ -13,7 +13,6 @@ import errno
 import os
 import stat
 import struct
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from vm.share.messages import (
     reply_to,
 )
 from vm.share.owners import UNCHANGED, Owners
+from vm.share.times import SET_TIMES, seconds, set_times
 from vm.state import Stateful
 
 READ, READDIR = NAMED["read"], NAMED["readdir"]
@@ -45,8 +45,6 @@ LEAST_MESSAGE, MOST_MESSAGE = 4096, 512 << 10       # bytes, as `version` settle
 MOST_NAMES = 16                         # of one walk
 SPECIAL = {b".", b".."}                 # among names
 LARGEST_OFFSET = (1 << 63) - 1
-SIGN = 1 << 63                          # of seconds since 1970
-NANOSECONDS = 10**9
 
 FOLDER, LINK = 0x80, 0x02               # kinds of qids; 0 for a file
 QID_KINDS = {stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
@@ -54,8 +52,7 @@ V9FS_MAGIC = 0x0102_1997                # the type of the file system
 BASIC = 0x7FF                           # `getattr` gives mode, owners, links, sizes and times, whatever is asked for
 ENTRY = struct.Struct("<QB")            # of `readdir`: its offset and type, between its qid and its name
 
-SET_MODE, SET_UID, SET_GID, SET_SIZE, SET_ATIME, SET_MTIME = (1 << bit for bit in range(6))
-ATIME_IS_GIVEN, MTIME_IS_GIVEN = 1 << 7, 1 << 8
+SET_MODE, SET_UID, SET_GID, SET_SIZE = (1 << bit for bit in range(4))      # what `setattr` sets, beside times
 REMOVE_FOLDER = 0x200                   # a flag of `unlinkat`
 SUCCESS, UNLOCKED = 0, 2                # status of `lock`; type of `getlock`: nobody holds it
 MOST_LISTINGS = 8                       # of open folders, that are kept between two requests
@@ -350,9 +347,10 @@ class Server(Stateful):
         device = os.fstat(descriptor).st_dev
         room = min(count, request.room - DATA_HEAD)
         packed = bytearray()
-        for place, entry in enumerate(listing[offset:], offset + 1):
+        for place in range(offset, len(listing)):
+            entry = listing[place]
             qid = QID_KINDS.get(entry.kind, 0), 0, self._number(device, entry.inode)
-            one = (QID_LAYOUT.pack(*qid) + ENTRY.pack(place, entry.kind >> 12) + COUNT.pack(len(entry.name))
+            one = (QID_LAYOUT.pack(*qid) + ENTRY.pack(place + 1, entry.kind >> 12) + COUNT.pack(len(entry.name))
                    + entry.name)
             if len(packed) + len(one) > room:
                 if not packed:
@@ -448,7 +446,7 @@ class Server(Stateful):
                     os.ftruncate(node, size)
                 else:
                     os.truncate(by_descriptor(node), size)
-            if valid & (SET_ATIME | SET_MTIME):
+            if valid & SET_TIMES:
                 set_times(node, found, valid, *times)
         return ()
 
@@ -557,32 +555,6 @@ def refuse_offset(offset: int, count: int) -> None:
     """Raise OSError for what no file can have."""
     if offset + count > LARGEST_OFFSET:
         raise os_error(errno.EFBIG)
-
-
-def seconds(ns: int) -> tuple[int, int]:
-    """A time as messages have it: seconds, which may be before 1970, in two's complement, and nanoseconds."""
-    whole, part = divmod(ns, NANOSECONDS)
-    return whole & 2 * SIGN - 1, part
-
-
-def nanoseconds(whole: int, part: int) -> int:
-    """The opposite."""
-    if part >= NANOSECONDS:
-        raise os_error(errno.EINVAL)
-    return (whole - 2 * SIGN if whole & SIGN else whole) * NANOSECONDS + part
-
-
-def set_times(node: int, found: os.stat_result, valid: int, atime: int, atime_ns: int, mtime: int, mtime_ns: int
-              ) -> None:
-    """Times of a descriptor of any kind, as `setattr` says: each stays, or is given, or is now."""
-    if valid & (SET_ATIME | SET_MTIME) == SET_ATIME | SET_MTIME and not valid & (ATIME_IS_GIVEN | MTIME_IS_GIVEN):
-        os.utime(by_descriptor(node))
-        return
-    now = time.time_ns()
-    accessed = nanoseconds(atime, atime_ns) if valid & ATIME_IS_GIVEN else now
-    changed = nanoseconds(mtime, mtime_ns) if valid & MTIME_IS_GIVEN else now
-    os.utime(by_descriptor(node), ns=(accessed if valid & SET_ATIME else found.st_atime_ns,
-                                      changed if valid & SET_MTIME else found.st_mtime_ns))
 
 
 # What is not here is answered with EOPNOTSUPP, which guests are used to
