@@ -134,8 +134,7 @@ class Server(Stateful):
         self.message_size = LEAST_MESSAGE
 
     def _forget_all(self) -> None:
-        self._descriptors.close_all()
-        self._listings.clear()
+        self.forget_host()
         self._fids.clear()
 
     # --- Saved state: descriptors are opened again when they are used ------------------------------------------------
@@ -157,9 +156,13 @@ class Server(Stateful):
         self._fids.deletions = saved
 
     def load(self, saved: Mapping[str, Any]) -> None:
+        super().load(saved)
+        self.forget_host()
+
+    def forget_host(self) -> None:
+        """What is open may be something else than it was then, even where the fids are the same."""
         self._descriptors.close_all()
         self._listings.clear()
-        super().load(saved)
 
     # --- Messages ----------------------------------------------------------------------------------------------------
 

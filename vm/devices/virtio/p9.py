@@ -112,6 +112,10 @@ class SharedFolder(VirtioDevice):
     def session(self, saved: Mapping[str, Any]) -> None:
         self.server.load(saved)
 
+    def load(self, saved: Mapping[str, Any]) -> None:
+        super().load(saved)
+        self.server.forget_host()
+
     # --- Features and configuration ----------------------------------------------------------------------------------
 
     def features(self) -> int:
