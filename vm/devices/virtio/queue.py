@@ -63,6 +63,8 @@ class Buffer:
 
     def merged(self) -> Buffer:
         """The same with segments that touch made one: drivers give large buffers page by page."""
+        if len(self.segments) < 2:
+            return self
         segments: list[tuple[int, int]] = []
         end = -1
         for address, length in self.segments:
