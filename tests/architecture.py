@@ -32,7 +32,7 @@ PYTHON = (
      "events", "privilege", "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log", "png"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
-    ("disks", "net"),
+    ("disks", "net", "share"),
     ("devices",),
     ("loaders", "guests", "images"),
     ("boards", "firmware", "htif", "console", "witness"),

@@ -8,7 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import vm
-from vm.devices.virtio import VirtioDevice
+from vm.devices.virtio import SharedFolder, VirtioDevice
 from vm.state import Stateful, is_plain, plain
 
 
@@ -24,6 +24,8 @@ def stateful_parts(machine: vm.Machine) -> dict[str, Stateful]:
         parts[name] = placed.device
         if isinstance(placed.device, VirtioDevice):
             parts |= {f"{name}.queues[{index}]": queue for index, queue in enumerate(placed.device.queues)}
+        if isinstance(placed.device, SharedFolder):
+            parts[f"{name}.server"] = placed.device.server
     return parts
 
 

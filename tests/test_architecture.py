@@ -15,7 +15,7 @@ MOST_LINES = 600
 # what the bus takes for a number, and of the process which descriptors a file of its own must not get. It looks at what
 # its user tells it, and a screen writes what it shows.
 DEVICE_SEES = {"arguments", "clock", "copy", "devices", "disks", "errors", "events", "inputs", "memory", "net", "png",
-               "sizes", "state", "stop", "waiting"}
+               "share", "sizes", "state", "stop", "waiting"}
 DEVICE_SEES_IN_CORE = {"vm_native.descriptors", "vm_native.memory.device_value", "vm_native.riscv.registers"}
 
 

@@ -30,11 +30,16 @@ class History(Protocol):
     """Who writes down what comes from outside, or has it from such a log: what the machine's parts tell it.
 
     Times and steps are those of the machine; `begin` and `end` are called around each run. `live` says whether anything
-    comes in that is not in the log, and `listens` whether file descriptors are looked at all the same.
+    comes in that is not in the log, and `listens` whether file descriptors are looked at all the same. `asks` says,
+    where a device would ask the host something that is answered at once, whether it is to: else the answer comes by
+    itself.
     """
 
     @property
     def live(self) -> bool: ...
+
+    @property
+    def asks(self) -> bool: ...
 
     @property
     def listens(self) -> bool: ...
@@ -150,6 +155,11 @@ class Inputs(Stateful):
     def live(self) -> bool:
         """Whether what runs is no past: only then does anything that the guest sends leave the machine."""
         return self.history is None or self.history.live
+
+    @property
+    def asks(self) -> bool:
+        """Whether a device is to ask the host now: not where the answer, which comes in at this step, is known."""
+        return self.history is None or self.history.asks
 
     @property
     def sources(self) -> Collection[str]:

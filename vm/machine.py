@@ -17,7 +17,7 @@ from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort, Host, InputPort, ProgramPort
-from vm.devices.virtio import Network, VirtioDevice
+from vm.devices.virtio import Network, SharedFolder, VirtioDevice
 from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
@@ -264,6 +264,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
             gone.disconnect_console()
             if self._console_device is gone:
                 self._console_device = None
+        elif isinstance(gone, SharedFolder):
+            gone.unplug()
         elif isinstance(gone, Network):
             gone.unplug()
             self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
@@ -288,6 +290,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
             device.connect_network(self.inputs.add(name, device.accept))
             if isinstance(device.link, SwitchPort):
                 self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
+        elif isinstance(device, SharedFolder):
+            device.connect_inputs(self.inputs, self.inputs.add(name, device.accept))
         elif isinstance(device, InputPort):
             device.connect_inputs(self.inputs.add(name, device.accept))
         elif isinstance(device, ProgramPort):

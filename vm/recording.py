@@ -117,7 +117,7 @@ class Outside:
 class Recorder:
     """What the machine tells all that comes from outside, and what writes it down: see vm.inputs.History."""
 
-    live = listens = True
+    live = listens = asks = True
 
     def __init__(self, outside: Outside):
         self._outside = outside

@@ -77,7 +77,7 @@ class Replay:
     `past`: a history that is kept of it, which is told what comes after the end, and goes back into the log from there.
     """
 
-    live = False
+    live = asks = False
 
     def __init__(self, outside: Outside, log: Log):
         """The machine must stand where the log begins. Raises ReplayDiverged where it does not."""

@@ -198,10 +198,14 @@ class Past:
     def enter(self, source: str, data: bytes) -> None:
         self._happen(partial(self._inputs.admit, source, bytes(data)))
 
+    @property
+    def asks(self) -> bool:
+        """Whether a device is to ask the host: not where it did at this step, and what followed is kept."""
+        return self.live and not self._marks.is_kept_ahead(self._runner.steps + self._scheduler.running)
+
     def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
-        after = self._runner.steps + self._scheduler.running
-        if not self.live or self._marks.is_kept_ahead(after):
-            return 0                    # it was asked then, and what followed is kept
+        if not self.asks:
+            return 0
         self._asked = True
         try:
             return question()

@@ -15,6 +15,7 @@ from vm.devices import (
     Keyboard,
     Network,
     Screen,
+    SharedFolder,
     Tablet,
     VirtioConsole,
     Vsock,
@@ -87,7 +88,7 @@ def build(tmp_path) -> vm.Machine:
     image.write_bytes(bytes(4096))
     machine = vm.Machine(memory="2M", harts=2)
     for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network(),
-                   Vsock(), Balloon(), Screen(), Keyboard(), Tablet()):
+                   Vsock(), Balloon(), Screen(), Keyboard(), Tablet(), SharedFolder(tmp_path)):
         machine.attach(device)
     machine.load(assemble_elf("\n".join(store(*one) for one in STORES) + END))
     return machine
@@ -293,8 +294,8 @@ def test_a_twin_is_made_of_the_same_arguments(machine):
 
 def test_a_twin_takes_the_state(machine):
     run(machine)
-    for name in ("virtio0", "virtio1", "virtio3", "virtio4", "virtio5", "virtio6", "virtio7", "virtio8", "uart",
-                 "rtc"):
+    for name in ("virtio0", "virtio1", "virtio3", "virtio4", "virtio5", "virtio6", "virtio7", "tablet@10009000",
+                 "sharedfolder@1000a000", "uart", "rtc"):
         device = machine.board.devices[name].device
         twin = device.twin()
         twin.connect(clock=machine.clock, events=machine.events, memory=machine.memory, irq=InterruptLine())

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 DEBIAN = "debian"
 SEED_BITS = 128
 # Options that go with --from
-FROM_A_FILE = ("source", "engine", "disks", "networks", "command", "timeout", "gdb", "display")
+FROM_A_FILE = ("source", "engine", "disks", "networks", "shares", "command", "timeout", "gdb", "display")
 
 EXAMPLES = """\b
 Examples:
   vm boot debian --shell --disk disk.img
   vm boot debian --shell --screen --display web
   vm boot debian --run "uname -a"
+  vm boot debian --shell --share project
   vm boot disk.qcow2 --net user,hostfwd=tcp:127.0.0.1:2222-:22
   vm boot debian --screen 1024x768 --run "sleep 1" --screenshot screen.png
   vm boot --kernel Image --initrd initrd.gz --disk disk.img --append console=ttyS0
@@ -97,7 +98,8 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         from vm.cli.restore import go_on
 
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        return go_on(source, options["engine"], options["disks"], networks, command, timeout, gdb, display)
+        return go_on(source, options["engine"], options["disks"], networks, options["shares"], command, timeout, gdb,
+                     display)
     refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
     disk = None if image == DEBIAN else image
     small = image == DEBIAN and (shell or command is not None)

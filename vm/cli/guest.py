@@ -52,7 +52,7 @@ def given_among(names: tuple[str, ...]) -> list[str]:
 
 def machine_of(file: str | None, *, kernel: str | None, initrd: str | None, append: str, firmware: str | None,
                address: int | None, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...],
-               **board: Any) -> Machine:
+               shares: tuple[str, ...], **board: Any) -> Machine:
     """The machine with its guest; the caller closes it. Raises UsageError for what does not go together."""
     refuse_other_than_one(file, kernel)
     if file is not None and is_snapshot(file):
@@ -60,8 +60,8 @@ def machine_of(file: str | None, *, kernel: str | None, initrd: str | None, appe
 
         if others := given_among(("address", *board)):
             raise click.UsageError(f"{file}: a snapshot has its own {', '.join(others)}", click.get_current_context())
-        return machine_from(file, engine, disks, networks)
-    machine = build_machine(disks, networks, engine=engine, **board)
+        return machine_from(file, engine, disks, networks, shares)
+    machine = build_machine(disks, networks, shares=shares, engine=engine, **board)
     try:
         if file == DEBIAN and not Path(file).exists():
             kernel, initrd, append = installer(None, append)

@@ -11,6 +11,8 @@ import click
 from vm.cli.net import HELP as NET_HELP
 from vm.cli.net import NONE as NO_NETWORK
 from vm.cli.net import open_network
+from vm.cli.share import HELP as SHARE_HELP
+from vm.cli.share import open_shares
 from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
                           "legacy (for guests of before virtio 1), or the format. Several are FILE,MODE,MODE."),
         click.option("--net", "networks", metavar="KIND[,...]", multiple=True, default=net, show_default=True,
                      help=NET_HELP),
+        click.option("--share", "shares", metavar="DIR[,...]", multiple=True, help=SHARE_HELP),
     )
 
     def decorate(command: Command) -> Command:
@@ -162,7 +165,8 @@ def open_networks(descriptions: Sequence[str]) -> list[Network]:
     return [open_network(text) for text in descriptions if text != NO_NETWORK]
 
 
-def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, **options: Any) -> Machine:
+def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, shares: tuple[str, ...] = (),
+                  **options: Any) -> Machine:
     """The machine that the options of `machine_options` describe; the caller closes it."""
     from vm.machine import Machine
 
@@ -175,6 +179,8 @@ def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | 
             machine.attach(open_disk(disk))
         for card in cards:
             machine.attach(card)
+        for folder in open_shares(shares):
+            machine.attach(folder)
     except BaseException:
         machine.close()
         raise

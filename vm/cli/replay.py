@@ -19,10 +19,13 @@ Examples:
 @ENGINE_OPTION
 @click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
+@click.option("--share", "shares", metavar="DIR", multiple=True,
+              help="Any folder for each that it shared: nothing in it is looked at or changed.")
 @TIMEOUT_OPTION
 @click.option("--gdb", metavar="PORT|PATH|stdio",
               help="Wait for GDB: at a port of this computer, HOST:PORT, a path for a socket, or by stdio.")
-def replay(path: Path, engine: str | None, disks: tuple[str, ...], timeout: float | None, gdb: str | None) -> int:
+def replay(path: Path, engine: str | None, disks: tuple[str, ...], shares: tuple[str, ...], timeout: float | None,
+           gdb: str | None) -> int:
     """Run again what was recorded, with what the guest prints on this terminal; Ctrl-A X quits.
 
     FOLDER is what a failing test has left (docs/how-to/pytest.md), or the log in it. Nothing in it is changed. With
@@ -44,7 +47,7 @@ def replay(path: Path, engine: str | None, disks: tuple[str, ...], timeout: floa
 
     snapshot, log = load_run(path)
     changes = {} if engine is None else {"engine": engine}
-    with replayed(snapshot, log, devices=opened(snapshot, str(path), disks), **changes) as machine:
+    with replayed(snapshot, log, devices=opened(snapshot, str(path), disks, shares), **changes) as machine:
         if gdb is not None:
             from vm.cli.debugging import debug_to_end
 

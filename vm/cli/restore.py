@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ from vm.cli.options import (
     refuse_beside_display,
     refuse_beside_gdb,
 )
+from vm.cli.share import open_shares
 
 if TYPE_CHECKING:
+    from vm.devices import BlockDevice, Device
     from vm.machine import Machine
     from vm.snapshot import Snapshot
 
@@ -41,22 +43,24 @@ Examples:
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
 @click.option("--net", "networks", metavar="KIND[,...]", multiple=True,
               help="What its network cards are plugged into, in their order, as in vm boot.  [default: user]")
+@click.option("--share", "shares", metavar="DIR[,...]", multiple=True,
+              help="The folders that it shared, in their order, as in vm boot: repeatable.")
 @click.option("--run", "command", metavar="COMMAND", help="Run this in the guest's shell and exit with its status.")
 @TIMEOUT_OPTION
 @GDB_OPTION
 @DISPLAY_OPTION
-def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], command: str | None,
-            timeout: float | None, gdb: str | None, display: str | None) -> int:
+def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], shares: tuple[str, ...],
+            command: str | None, timeout: float | None, gdb: str | None, display: str | None) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, networks, command, timeout, gdb, display)
+    return go_on(path, engine, disks, networks, shares, command, timeout, gdb, display)
 
 
-def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], command: str | None,
-          timeout: float | None, gdb: str | None, display: str | None) -> int:
+def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str],
+          command: str | None, timeout: float | None, gdb: str | None, display: str | None) -> int:
     """Run the machine of the file to its end, or to that of the command; the exit code.
 
     `gdb`: where one may come; `display`: what shows it, if it is not this terminal.
@@ -66,7 +70,7 @@ def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequenc
 
     refuse_beside_gdb(gdb, path, run=command is not None, timeout=timeout)
     refuse_beside_display(display, run=command is not None, timeout=timeout, gdb=gdb)
-    with machine_from(path, engine, disks, networks) as machine:
+    with machine_from(path, engine, disks, networks, shares) as machine:
         name = os.path.basename(path)
         if command is not None:
             return run_command(machine, name, command, timeout)
@@ -83,24 +87,37 @@ def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequenc
         return run_to_end(machine, name, timeout=timeout)
 
 
-def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str]) -> Machine:
-    """The machine of a file, with these disks and networks; the caller closes it."""
+def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str]
+                 ) -> Machine:
+    """The machine of a file, with these disks, networks and folders; the caller closes it."""
     from vm.snapshot import Snapshot
 
     snapshot = Snapshot.load(path)
     changes: dict[str, Any] = {} if engine is None else {"engine": engine}
-    devices = opened(snapshot, path, disks) | plugged(snapshot, path, networks)
+    devices = opened(snapshot, path, disks, shares) | plugged(snapshot, path, networks)
     return snapshot.machine(devices=devices, **changes)
 
 
-def opened(snapshot: Snapshot, path: str, disks: Sequence[str]) -> dict[str, Any]:
-    """The disks, by the names of those that the machine had."""
-    names = [device.name for device in snapshot.plan.devices if device.kind == "BlockDevice"]
-    if len(names) != len(disks):
-        raise click.UsageError(f"{path}: the machine had {len(names)} disk{'s' * (len(names) != 1)}, and {len(disks)} "
-                               f"{'is' if len(disks) == 1 else 'are'} given: say --disk FILE for each",
-                               click.get_current_context())
-    return {name: open_disk(disk) for name, disk in zip(names, disks, strict=True)}
+def opened(snapshot: Snapshot, path: str, disks: Sequence[str], shares: Sequence[str]) -> dict[str, Any]:
+    """The disks and folders, by the names of those that the machine had."""
+    return (given(snapshot, path, "BlockDevice", disks, "disk", "--disk FILE", open_disks)
+            | given(snapshot, path, "SharedFolder", shares, "shared folder", "--share DIR", open_shares))
+
+
+def given(snapshot: Snapshot, path: str, kind: str, arguments: Sequence[str], what: str, option: str,
+          opener: Callable[[Sequence[str]], Sequence[Device]]) -> dict[str, Any]:
+    """Devices of a kind that must be given, by the names of those that the machine had; `what` and `option` are for
+    people."""
+    names = [device.name for device in snapshot.plan.devices if device.kind == kind]
+    if len(names) != len(arguments):
+        raise click.UsageError(f"{path}: the machine had {len(names)} {what}{'s' * (len(names) != 1)}, and "
+                               f"{len(arguments)} {'is' if len(arguments) == 1 else 'are'} given: say {option} for "
+                               "each", click.get_current_context())
+    return dict(zip(names, opener(arguments), strict=True))
+
+
+def open_disks(arguments: Sequence[str]) -> list[BlockDevice]:
+    return [open_disk(argument) for argument in arguments]
 
 
 def plugged(snapshot: Snapshot, path: str, networks: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from vm.devices.virtio import (
     Listener,
     Network,
     Screen,
+    SharedFolder,
     Tablet,
     VirtioConsole,
     Vsock,
@@ -27,5 +28,5 @@ from vm.devices.virtio import (
 __all__ = [
     "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "Connection", "ConsolePort", "Device", "Entropy",
     "GenerationId", "GoldfishRTC", "InputPort", "InterruptLine", "Keyboard", "Listener", "Network", "Screen",
-    "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "reads", "writes",
+    "SharedFolder", "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "reads", "writes",
 ]

@@ -24,6 +24,9 @@ from vm.images.unpack import unpacked, with_dependencies
 
 # Half of the boot would be self-tests of the kernel's cryptography.
 LINUX_CMDLINE = "console=ttyS0 quiet cryptomgr.notests"
+# What suits a folder of a host: its files are read and written in large pieces, which needs the guest's page cache, and
+# are looked at anew each time that they are opened
+SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=512000,cache=mmap,noxattr"
 DIRECTORIES = ("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "usr/bin", "usr/lib", "usr/lib64",
                "usr/lib/modules", "usr/sbin", "var", "var/tmp")
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "usr/bin/sh": "busybox",
@@ -48,6 +51,11 @@ ip link set lo up
 hostname debian
 for card in /sys/class/net/eth*; do
     [ -e "$card" ] && ip link set "${{card##*/}}" up && udhcpc -i "${{card##*/}}" -q -b -t 2 -T 1 >/dev/null 2>&1
+done
+for share in /sys/bus/virtio/drivers/9pnet_virtio/virtio*; do
+    [ -e "$share" ] || continue
+    tag="$(cat "$share/mount_tag")"
+    mkdir -p "/mnt/$tag" && mount -t 9p -o {SHARE_OPTIONS} "$tag" "/mnt/$tag"
 done
 exec /sbin/init
 """
@@ -102,9 +110,9 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     - progress: called with the bytes received and the size, as something is downloaded.
 
     There are drivers for disks (/dev/vda), network, entropy, virtio sockets and balloons, and the file systems ext4 and
-    9p. A network card asks for its address by DHCP; where there are virtio sockets the agent of `Machine.agent` runs.
-    The machine powers off when the shell ends. The first call downloads about 110 MB, the kernel with all its modules.
-    Raises ImageError.
+    9p. A network card asks for its address by DHCP; shared folders are mounted at /mnt/TAG; where there are virtio
+    sockets the agent of `Machine.agent` runs. The machine powers off when the shell ends. The first call downloads
+    about 110 MB, the kernel with all its modules. Raises ImageError.
     """
     if isinstance(packages, str) or isinstance(modules, str):
         raise TypeError('packages and modules are lists of names, as in packages=["strace"]')

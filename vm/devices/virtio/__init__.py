@@ -1,7 +1,7 @@
 """Virtio devices on the memory-mapped transport, after the Virtual I/O Device specification, version 1.2.
 
 `transport.py` is section 4.2 and `queue.py` section 2.7; each device file is its chapter of section 5. The
-host's side of the block device is `vm.disks`.
+host's side of the block device is `vm.disks`, that of the 9P device `vm.share`.
 """
 
 from vm.devices.virtio.balloon import Balloon
@@ -11,9 +11,10 @@ from vm.devices.virtio.entropy import Entropy
 from vm.devices.virtio.gpu import Screen
 from vm.devices.virtio.input import Keyboard, Tablet
 from vm.devices.virtio.net import Network
+from vm.devices.virtio.p9 import SharedFolder
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.devices.virtio.vsock import Vsock
 from vm.devices.virtio.vsock_ends import Connection, Listener
 
 __all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Keyboard", "Listener", "Network", "Screen",
-           "Tablet", "VirtioConsole", "VirtioDevice", "Vsock"]
+           "SharedFolder", "Tablet", "VirtioConsole", "VirtioDevice", "Vsock"]

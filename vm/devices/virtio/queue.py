@@ -61,6 +61,20 @@ class Buffer:
                 rest.append((address + taken, length - taken))
         return Buffer(self.memory, first), Buffer(self.memory, rest)
 
+    def merged(self) -> Buffer:
+        """The same with segments that touch made one: drivers give large buffers page by page."""
+        if len(self.segments) < 2:
+            return self
+        segments: list[tuple[int, int]] = []
+        end = -1
+        for address, length in self.segments:
+            if address == end:
+                segments[-1] = segments[-1][0], segments[-1][1] + length
+            else:
+                segments.append((address, length))
+            end = address + length
+        return Buffer(self.memory, segments)
+
     def views(self) -> list[memoryview]:
         """Read-only views of the segments."""
         return [self.memory.view(address, length) for address, length in self.segments]

@@ -1,0 +1,222 @@
+"""Virtio 9P device: a folder of the host, by the protocol 9P2000.L over one queue of requests.
+
+Virtio 1.2 has its number among those of section 5, and no more: drivers and devices follow Linux's
+net/9p/trans_virtio.c. A request is a chain of a message to read and of room for the reply; the configuration space has
+the tag by which a folder is mounted: u16 length, then its bytes.
+
+What the files hold is the world's, not the machine's: a snapshot has none of it, and going back undoes nothing of what
+the guest has written. While a run is recorded or a history kept, the replies enter the machine as all input does, one
+after the other, so that the log has them; a replay does not ask the host, and writes nothing there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vm.devices.virtio.queue import Buffer, Chain
+from vm.devices.virtio.transport import VirtioDevice
+from vm.errors import ConfigurationError, MalformedQueue
+from vm.share.messages import DATA_HEAD, ERROR_SIZE, HEADER, WRITE, WRITE_HEAD
+from vm.share.server import Reading, Reply, Server, failure, header_of
+
+if TYPE_CHECKING:
+    from vm.inputs import Inputs
+
+F_MOUNT_TAG = 0
+TAG_LENGTH = struct.Struct("<H")
+LONGEST_TAG = 255
+
+SHORT = 4096                            # bytes of a message that is copied as a whole
+MOST_WINDOWS = 8                        # pieces of guest memory that a file is read into; to copy is faster for more
+ANSWER = 0                              # event: look for what is to be answered
+LOST_NS = 10**9                         # by then a reply has come, if it is not lost with the history that had it
+
+
+class Request(NamedTuple):
+    """A chain, taken apart: a message, but for the data that it writes; that; and where the reply goes."""
+
+    chain: Chain
+    head: bytes
+    data: list[memoryview]
+    room: Buffer
+
+
+class SharedFolder(VirtioDevice):
+    """A folder of the host in the guest, which reads and writes it as this process may, and nothing outside it.
+
+    In Linux: `mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap TAG /mnt`.
+
+    - tag: the name by which it is mounted, ASCII without spaces.
+    - read_only: the guest changes nothing; it is told that the file system is read-only.
+    - owner: the user and the group that the guest sees for what belongs to this process.
+    - server: what is at work in the folder, if there is one, as a twin has.
+
+    Raises ConfigurationError for a path that is no folder, and for what no tag or owner can be.
+    """
+
+    device_id = 9
+    queue_count = 1
+    state = VirtioDevice.state + ("session", "awaiting")
+    setup = ("path", "tag", "read_only", "owner")
+    unsaved = VirtioDevice.unsaved + ("server", "_inputs", "_entrance", "_come")
+
+    def __init__(self, path: str | os.PathLike[str], tag: str = "share", read_only: bool = False,
+                 owner: tuple[int, int] = (0, 0), server: Server | None = None):
+        if not (tag.isascii() and tag.isprintable() and tag and " " not in tag and len(tag) <= LONGEST_TAG):
+            raise ConfigurationError(f"tag={tag!r}: the name by which a guest mounts {os.fspath(path)} is ASCII "
+                                     f"without spaces, of 1 to {LONGEST_TAG} characters")
+        self.path = os.fspath(path)
+        self.tag = tag
+        self.read_only = read_only
+        self.owner = owner
+        self.server = server or Server(self.path, owner, read_only)
+        self._inputs: Inputs | None = None
+        self._entrance: Callable[[bytes], None] | None = None
+        self.awaiting = False           # the reply to the request at the queue's head is to come in
+        self._come = b""                # it has, just now
+        super().__init__()
+
+    # --- The folder --------------------------------------------------------------------------------------------------
+
+    def connect_inputs(self, inputs: Inputs, entrance: Callable[[bytes], None]) -> None:
+        """`entrance(reply)` brings a reply to `accept`, by way of a machine's inputs, where these have a history."""
+        self._inputs, self._entrance = inputs, entrance
+
+    def unplug(self) -> None:
+        """From the inputs: the opposite."""
+        self._inputs = self._entrance = None
+
+    def close(self) -> None:
+        self.server.close()
+
+    def reset(self) -> None:
+        self._await(False)
+        self.server.reset()
+        super().reset()
+
+    def twin(self) -> SharedFolder:
+        """Another one on the same folder, with a session of its own."""
+        return type(self)(server=self.server.twin(), **{name: getattr(self, name) for name in self.setup})
+
+    @property
+    def session(self) -> dict[str, Any]:
+        """The guest's fids, and what it has negotiated."""
+        return self.server.save()
+
+    @session.setter
+    def session(self, saved: Mapping[str, Any]) -> None:
+        self.server.load(saved)
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        super().load(saved)
+        self.server.forget_host()
+
+    # --- Features and configuration ----------------------------------------------------------------------------------
+
+    def features(self) -> int:
+        return 1 << F_MOUNT_TAG
+
+    def config(self) -> bytes:
+        return TAG_LENGTH.pack(len(self.tag)) + self.tag.encode()
+
+    # --- Requests ----------------------------------------------------------------------------------------------------
+
+    def on_event(self, event: int, data: int) -> None:
+        self.awaiting = False
+        self.serve(0)
+
+    def accept(self, data: bytes) -> None:
+        """A reply has come in."""
+        if self.awaiting:
+            self._come = data
+            self.serve(0)
+
+    def handle(self, index: int) -> None:
+        if self._come:
+            self._take()
+        elif self._inputs is not None and self._inputs.history is not None:
+            self._ask()
+        else:
+            self._await(False)
+            for chain in self.queues[index].chains():
+                request = request_in(chain, self.server.message_size)
+                self._complete(request, self._answer(request, in_place=True))
+
+    def _ask(self) -> None:
+        """Let the reply to the next request come in, if none is to come. Where it is known it comes by itself."""
+        chain = None if self.awaiting else self.queues[0].next()
+        if chain is None:
+            return
+        request = request_in(chain, self.server.message_size)
+        self._await(True)
+        assert self._inputs is not None and self._entrance is not None
+        if self._inputs.asks:
+            reply = self._answer(request, in_place=False)
+            self._entrance(reply.front + reply.data)
+
+    def _take(self) -> None:
+        """The reply that has come in."""
+        self._await(False)
+        reply, self._come = Reply(self._come), b""
+        chain = self.queues[0].next()
+        if chain is not None:
+            self._complete(request_in(chain, self.server.message_size), reply)
+        if self.queues[0].next() is not None:
+            self.events.schedule(0, self, ANSWER)
+
+    def _await(self, awaiting: bool) -> None:
+        if self.awaiting:
+            self.events.cancel(self, ANSWER)
+        self.awaiting = awaiting
+        if awaiting:
+            self.events.schedule(LOST_NS, self, ANSWER)
+
+    def _answer(self, request: Request, *, in_place: bool) -> Reply:
+        """What the host says. `in_place`: it may read a file into guest memory."""
+        if request.chain.readable.size > self.server.message_size:
+            return failure(header_of(request.head)[2], errno.EMSGSIZE)
+        reply = self.server.answer(request.head, request.data, request.room.size)
+        if not isinstance(reply, Reading):
+            return reply
+        place = request.room.split(DATA_HEAD)[1].split(reply.size)[0]
+        if in_place and len(place.segments) <= MOST_WINDOWS:
+            with ExitStack() as stack:
+                return reply.into([stack.enter_context(self.memory.writable(*segment)) for segment in place.segments])
+        data = memoryview(bytearray(reply.size))
+        read = reply.into([data])
+        return Reply(read.front, bytes(data[:read.placed]))
+
+    def _complete(self, request: Request, reply: Reply) -> None:
+        self.server.settle(request.head, reply.front)
+        written = request.room.write(reply.front)
+        if reply.data:
+            written += request.room.split(written)[1].write(reply.data)
+        self.queues[0].push(request.chain, written + reply.placed)
+
+
+def request_in(chain: Chain, most: int) -> Request:
+    """Of a message that is longer than `most`, only the beginning is read.
+
+    Raises MalformedQueue for less than a message has, and where there is no room for an answer.
+    """
+    if chain.readable.size < HEADER.size or chain.writable.size < ERROR_SIZE:
+        raise MalformedQueue("a request without room for its header, or for an error")
+    if chain.readable.size <= SHORT:
+        head, data = chain.readable.read(), b""
+        if header_of(head)[1] == WRITE:
+            head, data = head[:WRITE_HEAD], head[WRITE_HEAD:]
+        return Request(chain, head, [memoryview(data)], chain.writable.merged())
+    beginning, rest = chain.readable.split(WRITE_HEAD)
+    head = beginning.read()
+    views: list[memoryview] = []
+    if chain.readable.size <= most:
+        if header_of(head)[1] == WRITE:
+            views = rest.views()
+        else:
+            head += rest.read()
+    return Request(chain, head, views, chain.writable.merged())
