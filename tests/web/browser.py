@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from tests import tools
 
 PATIENCE = 60                       # host seconds for what must come
-PLACES = {"\n": "Enter", " ": "Space", "-": "Minus", "/": "Slash", ".": "Period"}      # of keys that are no letters
+PLACES = {"\n": "Enter", " ": "Space"}     # of keys that are no letters
 
 
 class Browser:

@@ -69,9 +69,9 @@ export class Timeline {
     this.mark(null);
   }
 
-  at(ns) {
+  at(ns, steps) {
     this.ns = ns;
-    document.getElementById("time").textContent = time(ns);
+    Object.assign(document.getElementById("time"), { textContent: time(ns), title: `${steps.toLocaleString("en")} steps` });
     this.place();
   }
 
