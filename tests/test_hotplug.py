@@ -23,7 +23,7 @@ from tests.devices.virtio_driver import (
     Driver,
 )
 from tests.guest import Guest
-from vm.devices import BlockDevice, Entropy, VirtioConsole
+from vm.devices import BlockDevice, Entropy, Keyboard, Screen, VirtioConsole
 from vm.devices.virtio import EmptySlot, VirtioDevice
 
 SLOT, STRIDE = 0x1000_1000, 0x1000
@@ -111,6 +111,29 @@ def test_guest_reaches_what_was_attached_after_it_had_looked():
     guest.machine.attach(Entropy())
     guest.finish()
     assert guest["a0"] == 4
+
+
+def test_a_keyboard_and_a_screen_go_from_one_machine_to_another(machine):
+    """What is typed comes by the inputs of the one that has it."""
+    keyboard, screen = Keyboard(), Screen()
+    for device in (keyboard, screen):
+        machine.attach(device)
+    with machine.record() as recording:
+        keyboard.press("KEY_A")
+        screen.resize(800, 600)
+    assert [(entry.source, len(entry.data)) for entry in recording.log.entries[1:-1]] == [
+        ("virtio0", 16), ("virtio1", 4)]
+    for device in (keyboard, screen):
+        machine.detach(device)
+    keyboard.press("KEY_A")
+    assert keyboard.dropped == 2
+    with vm.Machine(memory="2M") as other:
+        assert other.attach(keyboard) == "virtio0"
+        with other.record() as recording:
+            keyboard.press("KEY_A")
+        assert len(recording.log.entries) == 3          # START, the key, END
+        other.detach(keyboard)
+    assert machine.attach(keyboard) == "virtio0"
 
 
 def test_detached_device_leaves_an_empty_slot_and_is_the_callers(machine, image):

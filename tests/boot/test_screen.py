@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import vm
-from vm.devices import Keyboard, Screen, Tablet
+from vm.devices import Entropy, Keyboard, Screen, Tablet
 from vm.errors import ConfigurationError
 from vm.images import SCREEN_MODULES, debian
 
@@ -230,6 +230,24 @@ def test_a_session_is_recorded_and_replayed(guest):
     assert machine.equals(end) and np.array_equal(screen.pixels, pixels)
 
 
+def test_behind_the_slots():
+    """Linux finds what has no room in them, and hears its interrupts; so it does in a fork."""
+    with vm.Machine(memory="512M") as machine:
+        for _ in range(8):
+            machine.attach(Entropy())
+        names = [machine.attach(device) for device in (Screen(WIDTH, HEIGHT), Keyboard(), Tablet())]
+        assert names == ["screen@10009000", "keyboard@1000a000", "tablet@1000b000"]
+        machine.boot(*debian(modules=SCREEN_MODULES))
+        shell = machine.shell()
+        assert "virtio_gpudrmfb" in shell.run("cat /sys/class/graphics/fb0/name").output
+        machine.run(seconds=1)
+        snapshot = machine.snapshot()
+    with snapshot.machine() as fork:
+        keyboard = fork.board.devices["keyboard@1000a000"].device
+        keyboard.type("echo typed > /dev/ttyS0\n")
+        fork.console.expect("typed", seconds=5)
+
+
 def test_command_line(tmp_path):
     """The picture is of the moment when the command is done."""
     path = tmp_path / "screen.png"
@@ -247,3 +265,25 @@ def test_command_line(tmp_path):
 def test_no_screen_is_said():
     with vm.Machine(memory="2M") as machine, pytest.raises(ConfigurationError, match="no screen: attach a vm.devices"):
         machine.screenshot()
+
+
+def test_a_program_of_drm_with_a_cursor():
+    """modetest of libdrm: colour bars, and a grey square of which 0x77 of 0xFF is there, which wanders."""
+    with vm.Machine(memory="512M") as machine:
+        screen = Screen(WIDTH, HEIGHT)
+        machine.attach(screen)
+        machine.boot(*debian(packages=["libdrm-tests"], modules=SCREEN_MODULES))
+        shell = machine.shell()
+        connector = re.search(r"^(\d+)\t\d+\tconnected", shell.run("modetest -M virtio_gpu -c").output, re.MULTILINE)[1]
+        shell.run(f"(sleep 100 | modetest -M virtio_gpu -s {connector}:{WIDTH}x{HEIGHT} -C) > /dev/null 2>&1 & sleep 2")
+        pixels = machine.screenshot().pixels[..., :3].astype(int)
+        bars = [(192, 192, 192), (192, 192, 0), (0, 192, 192), (0, 192, 0), (192, 0, 192), (192, 0, 0), (0, 0, 192)]
+        x, y, cursor = screen._pointer
+        assert cursor is not None
+        expected = np.array([bars[column * 7 // WIDTH] for column in range(WIDTH)])
+        above = pixels[:HEIGHT // 2].copy()
+        under = above[y:y + 64, x:x + 64]
+        beneath = np.broadcast_to(expected[x:x + 64], (64, 64, 3))[:len(under)]
+        assert np.abs(under - (0x77 + beneath * (0xFF - 0x77) / 0xFF)).max(initial=0) <= 1
+        above[y:y + 64, x:x + 64] = beneath
+        assert np.array_equal(above, np.broadcast_to(expected, above.shape))

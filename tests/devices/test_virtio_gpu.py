@@ -93,8 +93,9 @@ def test_edid(driver):
 
 
 def test_another_size_is_told(driver, screen):
-    generation = driver.get(CONFIG_GENERATION)
+    generation, shown = driver.get(CONFIG_GENERATION), screen.generation
     screen.resize(800, 600)
+    assert screen.generation > shown and screen.take_damage() == (0, 0, 800, 600)
     assert driver.get(EVENTS_READ) == 1
     assert driver.acknowledge() == 2 and driver.get(CONFIG_GENERATION) != generation
     assert struct.unpack_from("<6I", driver.command(GET_DISPLAY_INFO).body) == (0, 0, 800, 600, 1, 0)
@@ -258,6 +259,21 @@ def test_a_cursor_that_is_half_there(driver, screen, page):
     assert_shows(screen, page)
 
 
+def test_a_cursor_brighter_than_there_is(driver, screen, page):
+    """Colours that are not multiplied by alpha, as they should be, end at white."""
+    driver.picture(2, np.full((64, 64, 4), [200, 200, 200, 10], np.uint8), B8G8R8A8)
+    driver.cursor(UPDATE_CURSOR, 2, 0, 0)
+    assert_shows(screen, page)
+
+
+def test_a_cursor_of_a_format_without_alpha_has_it(driver, screen, page):
+    """Linux makes the buffers of cursors so, and programs write alpha to them."""
+    driver.picture(2, pointer(102), B8G8R8X8)
+    driver.cursor(UPDATE_CURSOR, 2, 0, 0)
+    page[:64, :64, :3] = pointer(102)[..., :3] + (255 - 102)
+    assert_shows(screen, page)
+
+
 def test_a_cursor_over_the_edge(driver, screen, page):
     """Its upper left may be off the screen, as Linux's crtc_x is."""
     driver.picture(2, pointer(255), B8G8R8A8)
@@ -317,6 +333,7 @@ def test_what_is_no_cursor_is_refused(driver, screen, page):
 def test_a_fence_comes_back(driver):
     answer = driver.command(GET_DISPLAY_INFO, flags=FENCE, fence=1 << 40, context=7)
     assert answer[:5] == (OK_DISPLAY_INFO, FENCE, 1 << 40, 7, 0)
+    assert driver.command(GET_DISPLAY_INFO, flags=FENCE, ring=3).ring == 0
     answer = driver.command(0x999, flags=FENCE | RING, fence=5, context=7, ring=3)
     assert answer[:5] == (UNSPEC, FENCE | RING, 5, 7, 3)
     assert driver.command(GET_DISPLAY_INFO, fence=5)[1:5] == (0, 0, 0, 0)
@@ -452,8 +469,9 @@ def test_work_without_end_waits(board, screen):
     board.advance(ns=1_000_000)
     assert len(driver.queues[0].completed()) == 1
     driver.set(STATUS, 0)
+    assert not board.events.queue
     board.advance(ns=9_000_000)
-    assert len(driver.queues[0].completed()) == 0 and not board.events.queue
+    assert len(driver.queues[0].completed()) == 0
 
 
 # --- State ------------------------------------------------------------------------------------------------------------
@@ -503,10 +521,11 @@ def test_loading_is_a_change(screen):
     {"saved_screen": (1, (0, 0, 121, 100))}, {"saved_screen": (1, (-1, 0, 1, 1))}, {"saved_screen": (9, (0, 0, 1, 1))},
     {"saved_screen": (1, (0, 0))}, {"saved_pointer": (0, 0, (1, 1, 1, b"1234"))},
     {"saved_resources": [(1, (1, 10, 10, b""), None)]}, {"saved_resources": [(1, (9, 1, 1, b"1234"), None)]},
+    {"saved_resources": [(1, (1, 1, 1, b"1234"), [(RAM, -4)])]}, {"preferred": (10, 10)}, {"preferred": ("a", 10)},
     {"saved_resources": [(1, (1, -1, -1, b"1234"), None)]}, {"saved_resources": [(1, (1, 1, 1, "1234"), None)]},
 ])  # fmt: skip
 def test_a_state_that_cannot_be_is_refused(driver, screen, page, change):
-    with pytest.raises((ValueError, TypeError, LookupError)):
+    with pytest.raises((ValueError, TypeError, LookupError)):       # of which the machine makes a SnapshotError
         Screen().load(screen.save() | change)
 
 

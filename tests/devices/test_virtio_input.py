@@ -1,5 +1,6 @@
 """Virtio input devices (virtio 1.2, section 5.8): a keyboard and a tablet. Events are those of Linux's evdev."""
 
+import random
 import struct
 
 import pytest
@@ -268,6 +269,21 @@ def test_malformed_buffers_need_a_reset(board, driver, keyboard):
     other.queues[0].offer([(*other.place(bytes(7)), WRITE)])
     other.device.press("KEY_A")
     assert other.get(STATUS) & NEEDS_RESET
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_anything_that_a_driver_may_write(board, seed):
+    """To the configuration, and to both queues: what is read stays within its field, and events come as they were."""
+    numbers = random.Random(seed)
+    driver = InputDriver(board, Tablet() if seed else Keyboard())
+    for _ in range(500):
+        size = numbers.choice([1, 2, 4])
+        driver.set(CONFIG + numbers.randrange(0, 140, size), numbers.randrange(1 << 8 * size), size)
+        assert driver.get(CONFIG + 2, 1) <= 128
+        tells(driver, numbers.randrange(1 << 16), numbers.randrange(1 << 16), numbers.randrange(-1 << 31, 1 << 31))
+    code = next(iter(driver.device.codes.values()))
+    driver.device.send((KEY, code, 1))
+    assert driver.events() == [(KEY, code, 1), REPORT]
 
 
 # --- State ------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 
 from vm.errors import ImageError
 from vm.images import Archive, debian
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, NEEDED, Kernel
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, NEEDED, SCREEN_MODULES, Kernel
+from vm.images.linux import initrd
 from vm.images.unpack import merged, unpacked, with_dependencies
 
 
@@ -104,7 +105,8 @@ def module(depends: str = "", alias: str = "") -> bytes:
 @pytest.fixture
 def kernel_deb(make_deb, tmp_path, cache):
     path = tmp_path / "linux-image_6_riscv64.deb"
-    files = {f"usr/lib/modules/6.1/kernel/{name}.ko.xz": module() for name in (*DEVICES, *FILE_SYSTEMS, *NEEDED)}
+    files = {f"usr/lib/modules/6.1/kernel/{name}.ko.xz": module()
+             for name in (*DEVICES, *FILE_SYSTEMS, *NEEDED, *SCREEN_MODULES)}
     files["usr/lib/modules/6.1/kernel/fs/ext4.ko.xz"] = module("jbd2,crc16", "fs-ext4")
     del files["usr/lib/modules/6.1/kernel/ext4.ko.xz"], files["usr/lib/modules/6.1/kernel/virtio_rng.ko.xz"]
     files |= {"boot/vmlinux-6.1": b"image", "usr/lib/modules/6.1/kernel/virtio-rng.ko.xz": module(),
@@ -132,6 +134,19 @@ def test_modules_beyond_the_usual_ones_are_found(kernel_deb):
 def test_module_that_is_not_there_is_named(kernel_deb):
     with pytest.raises(ImageError, match=r"no file that matches \*/nothing.ko.xz"):
         Kernel(kernel_deb, ["nothing"])
+
+
+def test_drivers_are_looked_for_where_some_were_asked_for(kernel_deb, stanzas):
+    """A boot without them has nothing to do for that, and one with a screen's has a shell on it."""
+    def files(*modules):
+        kernel = Kernel(kernel_deb, modules)
+        return {name: content for name, _, content, _ in initrd(stanzas(""), kernel, [], modules, None)}
+
+    usual, more = files(), files("top")
+    assert more.keys() - usual.keys() == {"etc/drivers", *(
+        f"usr/lib/modules/6.1/{name}.ko" for name in ("top", "the_middle", "bottom"))}
+    assert usual["etc/inittab"] == more["etc/inittab"] == b"ttyS0::once:/usr/sbin/session\n"
+    assert files(*SCREEN_MODULES)["etc/inittab"] == usual["etc/inittab"] + b"tty1::respawn:-/bin/sh\n"
 
 
 @pytest.mark.parametrize("names", [{"packages": "strace"}, {"modules": "overlay"}])

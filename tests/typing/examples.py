@@ -14,7 +14,7 @@ import numpy as np
 
 import vm
 from vm import copy
-from vm.devices import BlockDevice, Device
+from vm.devices import BlockDevice, Device, Keyboard, Screen, Tablet
 from vm.devices.base import reads, writes
 from vm.hart import Hart
 from vm.hooks import CsrAccess, Hook, MemoryAccess, MmioAccess, Trap
@@ -45,6 +45,23 @@ def linux(machine: vm.Machine) -> str:
     machine.console.send("root\n")
     machine.run(seconds=1.0, until=lambda machine: machine.steps > 10**9)
     return str(match[1])
+
+
+def screen(machine: vm.Machine) -> bytes:
+    shown, keyboard, tablet = Screen(width=800, height=600), Keyboard(), Tablet()
+    for device in (shown, keyboard, tablet):
+        machine.attach(device)
+    machine.boot(*vm.images.debian(modules=vm.images.SCREEN_MODULES))
+    keyboard.type("ls\n")
+    keyboard.tap("KEY_LEFTCTRL", 46)
+    tablet.move(0.5, 1)
+    tablet.button("BTN_LEFT", pressed=True)
+    assert_type(keyboard.lights, list[str])
+    assert_type(shown.resolution, tuple[int, int])
+    assert_type(shown.take_damage(), tuple[int, int, int, int] | None)
+    shot = machine.screenshot()
+    shot.save(Path("screen.png"))
+    return bytes(shot) + bytes([shot.pixels[0, 0, 3]])
 
 
 def commands(machine: vm.Machine) -> str:

@@ -41,7 +41,9 @@ REPORT_NS = 1_000_000               # of guest time from a report to the next, a
 
 
 class InputDevice(InputPort, VirtioDevice):
-    """The part of both. `pressed` has the keys and buttons that the guest has been told are down, by number.
+    """What a keyboard and a tablet have in common.
+
+    `pressed` has the keys and buttons that the guest has been told are down, by number.
 
     Reports wait while the guest has no buffer, up to a bound; `dropped` counts those that were lost, among them all
     that come while no driver runs.
@@ -90,7 +92,7 @@ class InputDevice(InputPort, VirtioDevice):
             self.dropped += 1
             return
         for type, code, value in events:
-            if type == EV_KEY and (code in self.pressed) != bool(value):
+            if type == EV_KEY:
                 self.pressed = sorted({*self.pressed, code} if value else {*self.pressed} - {code})
         self.waiting += data
         self.serve(EVENTS)
@@ -179,7 +181,7 @@ class Keyboard(InputDevice):
     """A keyboard with the keys of a PC's, to which a program does what a hand does.
 
     Keys are those of Linux's input-event-codes.h, by name ("KEY_A") or number; ConfigurationError for one that it has
-    not. `lights` has the names of those that the guest has lit: "caps lock", "num lock", "scroll lock".
+    not.
     """
 
     state = InputDevice.state + ("lit",)
@@ -194,6 +196,7 @@ class Keyboard(InputDevice):
         self._strike([(self.code_of(code), True) for code in codes])
 
     def release(self, *codes: int | str) -> None:
+        """Release keys, one after the other."""
         self._strike([(self.code_of(code), False) for code in codes])
 
     def tap(self, *codes: int | str) -> None:
@@ -235,6 +238,7 @@ class Keyboard(InputDevice):
 
     @property
     def lights(self) -> list[str]:
+        """Those that the guest has lit, of "num lock", "caps lock", "scroll lock"."""
         return [LEDS[code] for code in self.lit]
 
 

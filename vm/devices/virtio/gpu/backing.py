@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 class Backing:
-    """Pieces of guest memory, (physical address, length), that count as one range of bytes."""
+    """Pieces of guest memory, (physical address, length), that count as one range of bytes.
+
+    Raises ValueError for what no guest can say, which a saved state can.
+    """
 
     def __init__(self, pieces: Iterable[tuple[int, int]]):
         self.pieces = [(address, length) for address, length in pieces if length]
+        if any(min(piece) < 0 for piece in self.pieces):
+            raise ValueError("a piece of memory with a negative address or length")
         self._starts = [0, *accumulate(length for _, length in self.pieces)]
         self._low = min((address for address, _ in self.pieces), default=0)
         self._high = max((address + length for address, length in self.pieces), default=0)

@@ -199,6 +199,8 @@ class Screen(InputPort, VirtioDevice):
         super().reset()
 
     def load(self, saved: Mapping[str, Any]) -> None:
+        self.refuse_unfit(saved)
+        refuse_size(*saved["preferred"])
         super().load(saved)
         self.saved_screen = saved["saved_screen"]       # whose picture is one of those that there are now
         self._changed()

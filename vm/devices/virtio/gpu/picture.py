@@ -16,24 +16,25 @@ LEAD = 48
 
 
 class Order(NamedTuple):
-    """Which byte of a pixel, in the order of memory, holds what; alpha is None where it means nothing."""
+    """Which byte of a pixel, in the order of memory, holds what. A screen has no use for alpha, whatever it is."""
 
     red: int
     green: int
     blue: int
-    alpha: int | None
+    alpha: int
 
 
-# By virtio_gpu_formats. The names are those of the specification: B8G8R8A8 has blue at the lowest address.
+# By virtio_gpu_formats. The names are those of the specification: B8G8R8A8 has blue at the lowest address. Where they
+# have an X there is alpha all the same if it is a cursor: Linux makes all its buffers of B8G8R8X8.
 FORMATS = {
     1: Order(2, 1, 0, 3),           # B8G8R8A8
-    2: Order(2, 1, 0, None),        # B8G8R8X8
+    2: Order(2, 1, 0, 3),           # B8G8R8X8
     3: Order(1, 2, 3, 0),           # A8R8G8B8
-    4: Order(1, 2, 3, None),        # X8R8G8B8
+    4: Order(1, 2, 3, 0),           # X8R8G8B8
     67: Order(0, 1, 2, 3),          # R8G8B8A8
-    68: Order(3, 2, 1, None),       # X8B8G8R8
+    68: Order(3, 2, 1, 0),          # X8B8G8R8
     121: Order(3, 2, 1, 0),         # A8B8G8R8
-    134: Order(0, 1, 2, None),      # R8G8B8X8
+    134: Order(0, 1, 2, 3),         # R8G8B8X8
 }
 
 
@@ -101,13 +102,8 @@ class Picture:
         """A copy of a part: (height, width, 4), red, green, blue, alpha."""
         import numpy as np  # here: to load it takes half as long as to start a machine without
 
-        order = FORMATS[self.format]
         pixels = np.frombuffer(self.content, np.uint8).reshape(self.height, self.width, PIXEL)
-        part = pixels[area.y:area.y + area.height, area.x:area.x + area.width]
-        converted = part[..., [order.red, order.green, order.blue, order.alpha or 0]]
-        if order.alpha is None:
-            converted[..., 3] = OPAQUE
-        return converted
+        return pixels[area.y:area.y + area.height, area.x:area.x + area.width, FORMATS[self.format]]
 
     def saved(self) -> tuple[Any, ...]:
         return self.format, self.width, self.height, self.frozen()
