@@ -44,6 +44,7 @@ PYTHON = (
     ("linux",),
     ("profiling",),
     ("gdb", "trace", "coverage"),
+    ("web",),
     ("observing",),
     ("machine",),
     ("",),                                  # the package itself: the public names

@@ -1,4 +1,4 @@
-"""The page in a browser: a person types, takes a snapshot, changes a file, and goes back.
+"""`--display web` in a browser: a person types, takes a snapshot, changes a file, and goes back.
 
 With VM_PICTURES=FOLDER the pictures of the pages that are looked at here are kept there, for people to look at.
 """
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import tools
-from tests.cli.conftest import COMMAND
-from tests.web.browser import Browser
-from vm.cli.exit_codes import INTERRUPTED
+pytest.importorskip("websockets")
+
+from tests import tools  # noqa: E402
+from tests.cli.conftest import COMMAND  # noqa: E402
+from tests.web.browser import Browser  # noqa: E402
+from vm.cli.exit_codes import INTERRUPTED  # noqa: E402
 
 pytestmark = [tools.needs("chromium"), pytest.mark.network]
 
