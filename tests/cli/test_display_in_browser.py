@@ -21,7 +21,8 @@ from vm.cli.exit_codes import INTERRUPTED  # noqa: E402
 pytestmark = [tools.needs("chromium"), pytest.mark.network]
 
 TEXT = "(document.querySelector('.xterm-rows')?.innerText ?? '')"
-MODE = "document.getElementById('mode').dataset.mode"
+MODE = "document.getElementById('mode')?.dataset.mode"
+PC = "document.querySelector('#hart dd').textContent"
 # Of the screen: how many pixels are not black.
 LIT = """(() => { const canvas = document.querySelector('canvas');
     const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -136,6 +137,35 @@ def test_a_person_at_the_page(console, browser, tmp_path):
     browser.open("about:blank")
     assert shown.ended() == (0, "")
     assert disk.read_bytes()[:8] == b"old disk"
+
+
+def test_what_steps_have_changed_is_marked(console, browser, guest):
+    shown = console(*COMMAND, "run", guest("loop-of-two"), "--display", "web")
+    changed = "[...document.querySelectorAll('td.changed')].map((cell) => cell.previousSibling.textContent).join()"
+    browser.open(shown.url)
+    browser.wait(f"{MODE} == 'running'")
+    browser.click("#run")
+    browser.wait(f"{MODE} == 'paused'")
+    seen = set()
+    for _ in range(4):                      # two additions, and the jump back
+        pc = browser.look(PC)
+        browser.click("#step")
+        browser.wait(f"{MODE} == 'paused' && {PC} != '{pc}'")
+        seen.add(browser.look(changed))
+    assert seen == {"", "a0", "a1"}
+
+    # By the keyboard from mark to mark, and one of them is dropped.
+    for number in (1, 2):
+        browser.click("#take button")
+        browser.wait(f"document.querySelectorAll('.mark').length == {number}")
+        browser.click("#step")
+    browser.look("document.querySelector('.mark').focus()")
+    browser.type("\n")
+    browser.wait("document.querySelector('.mark').classList.contains('here')")
+    browser.click("#chosen button")
+    browser.wait("document.querySelectorAll('.mark').length == 1")
+    browser.click("#theme")
+    browser.wait("document.documentElement.style.colorScheme == 'dark'")
 
 
 def test_a_person_at_the_screen(console, browser):
