@@ -468,3 +468,12 @@ def test_without_websockets_it_says_what_to_install():
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
     assert output.splitlines()[-1] == ("vm.errors.VmError: the web console needs websockets; install it with: pip "
                                        "install 'vm-emulator[web]'")
+
+
+def test_it_is_served_again(machine):
+    """After an end, as that of a machine that was reset since."""
+    with machine.web() as console:
+        for _ in range(2):
+            machine.console.send("q")
+            assert console.serve().reason is StopReason.POWER_OFF
+            machine.reset()
