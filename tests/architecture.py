@@ -45,10 +45,11 @@ PYTHON = (
     ("linux",),
     ("profiling",),
     ("gdb", "trace", "coverage"),
+    ("web",),
     ("observing", "talking"),
     ("machine",),
     ("",),                                  # the package itself: the public names
-    ("install", "outlet", "terminal", "testing", "web"),
+    ("install", "outlet", "terminal", "testing"),
     ("bench",),
     ("cli",),
     ("__main__",),

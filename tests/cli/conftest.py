@@ -78,6 +78,7 @@ GUESTS = {
     "exit-3": "li t0, 3 << 16 | 0x3333; sw t0, 0(s1); j .",
     "exit-256": "li t0, 256 << 16 | 0x3333; sw t0, 0(s1); j .",
     "loop": "j .",
+    "loop-of-two": "1: addi a0, a0, 1; addi a1, a1, 1; j 1b",
     # Prints one letter and resets; the second time, told by a word of RAM behind the program, another, and powers off.
     "reset-once": """
     li   s2, 0x80100000

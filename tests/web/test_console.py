@@ -1,5 +1,7 @@
 """A machine that pages drive: on, by steps, to snapshots and back, and to its end."""
 
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -459,3 +461,19 @@ def test_pictures_come_as_they_are_drawn(machine, desk):
             page.look()
         assert len(page.pictures) == 1
         page.close()
+
+
+def test_without_websockets_it_says_what_to_install():
+    code = "import sys; sys.modules['websockets'] = None; import vm; vm.Machine(memory='1M').web()"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert output.splitlines()[-1] == ("vm.errors.VmError: the web console needs websockets; install it with: pip "
+                                       "install 'vm-emulator[web]'")
+
+
+def test_it_is_served_again(machine):
+    """After an end, as that of a machine that was reset since."""
+    with machine.web() as console:
+        for _ in range(2):
+            machine.console.send("q")
+            assert console.serve().reason is StopReason.POWER_OFF
+            machine.reset()

@@ -21,7 +21,7 @@ def open_console(machine: Machine, port: int) -> WebConsole:
     try:
         from vm.web.console import WebConsole  # here: the build, which fetches the terminal, needs neither
     except ModuleNotFoundError as error:
-        if error.name != "websockets":
+        if (error.name or "").partition(".")[0] != "websockets":
             raise
         raise VmError("the web console needs websockets; install it with: pip install 'vm-emulator[web]'") from None
     from vm.web.files import page_files

@@ -54,8 +54,8 @@ class Control:
         driver = driver or PlainDriver(self._machine)
         inputs = self._machine.inputs
         before, inputs.interactive = inputs.interactive, True
-        self._serving = True
-        self._changed()
+        self._serving, self._end = True, None
+        self._be(RUNNING)
         try:
             while not driver.quitting:
                 while self._asked:

@@ -38,7 +38,7 @@ export class Harts {
       tab.onclick = () => {
         this.chosen = number;
         this.stood = [];
-        for (const [place, other] of [...this.tabs.children].entries()) other.setAttribute("aria-selected", place === number);
+        for (const other of this.tabs.children) other.setAttribute("aria-selected", other === tab);
         this.show(this.harts, this.still);
       };
       return tab;

@@ -25,7 +25,7 @@ const link = new Link({
     $("run").textContent = mode === "running" ? "Pause" : "Go on";
     enable();
     harts.show(message.harts, mode !== "running");
-    timeline.at(message.ns);
+    timeline.at(message.ns, message.steps);
   },
   snapshots: (message) => timeline.snapshots(message.list),
   clear: (message) => terminal.clear(message.old),

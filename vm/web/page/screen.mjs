@@ -53,7 +53,8 @@ export class Screen {
   move(event) {
     const box = this.canvas.getBoundingClientRect();
     const place = (at, start, size) => Math.round(Math.min(Math.max((at - start) / size, 0), 1) * REACH);
-    this.link.ask("move", { x: place(event.clientX, box.left, box.width), y: place(event.clientY, box.top, box.height) });
+    this.link.ask("move", { x: place(event.clientX, box.left, box.width),
+      y: place(event.clientY, box.top, box.height) });
   }
 
   button(event, down) {

@@ -22,8 +22,10 @@ const THEMES = {
   },
 };
 const FOUND = {
-  light: { matchBackground: "#ffe39c", matchOverviewRuler: "#c79a2b", activeMatchBackground: "#ffb84d", activeMatchColorOverviewRuler: "#a04a00" },
-  dark: { matchBackground: "#5a4a14", matchOverviewRuler: "#c79a2b", activeMatchBackground: "#a8641a", activeMatchColorOverviewRuler: "#f0a860" },
+  light: { matchBackground: "#ffe39c", matchOverviewRuler: "#c79a2b", activeMatchBackground: "#ffb84d",
+    activeMatchColorOverviewRuler: "#a04a00" },
+  dark: { matchBackground: "#5a4a14", matchOverviewRuler: "#c79a2b", activeMatchBackground: "#a8641a",
+    activeMatchColorOverviewRuler: "#f0a860" },
 };
 const NO_LINKS = { activate() {} };     // what a guest prints opens nothing
 // What a program asks of its terminal, by CSI: its kind, where the cursor is, modes.
@@ -34,8 +36,10 @@ export class Console {
   constructor(place, link) {
     this.link = link;
     this.old = 0;                       // bytes to come that were printed before: nobody waits for answers to them
-    this.term = new Terminal({ allowProposedApi: true, convertEol: true, linkHandler: NO_LINKS, fontSize: 14, lineHeight: 1.1, scrollback: 10000,
-      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono") });
+    this.term = new Terminal({
+      allowProposedApi: true, convertEol: true, linkHandler: NO_LINKS, fontSize: 14, lineHeight: 1.1, scrollback: 10000,
+      fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono"),
+    });
     this.fit = new FitAddon();
     this.finder = new SearchAddon();
     this.term.loadAddon(this.fit);

@@ -1,4 +1,7 @@
-// Guest time from its beginning, and the snapshots in it. The one that is pointed at when the pointer is let go comes back.
+// Guest time from its beginning, and the snapshots in it. The one that is pointed at when the pointer is let go comes
+// back.
+
+const HINT = "A snapshot is the whole machine at one moment, disks too: take one, and come back to it later.";
 
 export class Timeline {
   constructor(link) {
@@ -69,9 +72,10 @@ export class Timeline {
     this.mark(null);
   }
 
-  at(ns) {
+  at(ns, steps) {
     this.ns = ns;
-    document.getElementById("time").textContent = time(ns);
+    const title = `${steps.toLocaleString("en")} steps`;
+    Object.assign(document.getElementById("time"), { textContent: time(ns), title });
     this.place();
   }
 
@@ -86,12 +90,13 @@ export class Timeline {
   tell(moment) {
     this.chosen.replaceChildren();
     if (!moment) {
-      this.chosen.append(this.list.length ? "" : "A snapshot is the whole machine at one moment, disks too: take one, and come back to it later.");
+      this.chosen.append(this.list.length ? "" : HINT);
       return;
     }
     const drop = Object.assign(document.createElement("button"), { textContent: "Drop" });
     drop.onclick = () => this.link.ask("drop", { number: moment.number });
-    this.chosen.append(`${moment.name}: ${time(moment.ns)}, ${moment.steps.toLocaleString("en")} steps`, this.near ? "" : drop);
+    const steps = moment.steps.toLocaleString("en");
+    this.chosen.append(`${moment.name}: ${time(moment.ns)}, ${steps} steps`, this.near ? "" : drop);
   }
 }
 

@@ -1,4 +1,4 @@
-"""The page in a browser: a person types, takes a snapshot, changes a file, and goes back.
+"""`--display web` in a browser: a person types, takes a snapshot, changes a file, and goes back.
 
 With VM_PICTURES=FOLDER the pictures of the pages that are looked at here are kept there, for people to look at.
 """
@@ -11,15 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tests import tools
-from tests.cli.conftest import COMMAND
-from tests.web.browser import Browser
-from vm.cli.exit_codes import INTERRUPTED
+pytest.importorskip("websockets")
+
+from tests import tools  # noqa: E402
+from tests.cli.conftest import COMMAND  # noqa: E402
+from tests.web.browser import Browser  # noqa: E402
+from vm.cli.exit_codes import INTERRUPTED  # noqa: E402
 
 pytestmark = [tools.needs("chromium"), pytest.mark.network]
 
 TEXT = "(document.querySelector('.xterm-rows')?.innerText ?? '')"
-MODE = "document.getElementById('mode').dataset.mode"
+MODE = "document.getElementById('mode')?.dataset.mode"
+PC = "document.querySelector('#hart dd').textContent"
 # Of the screen: how many pixels are not black.
 LIT = """(() => { const canvas = document.querySelector('canvas');
     const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -101,11 +104,11 @@ def test_a_person_at_the_page(console, browser, tmp_path):
     # Pause, a step, and on.
     browser.click("#run")
     browser.wait(f"{MODE} == 'paused'")
-    steps = "Number([...document.querySelectorAll('#hart dd')].at(-1).textContent.replaceAll(',', ''))"
+    steps = "Number(document.getElementById('time').title.replaceAll(',', '').split(' ')[0])"
     before = browser.look(steps)
     browser.look("document.getElementById('count').value = 2000")
     browser.click("#steps")
-    browser.wait(f"{MODE} == 'paused' && {steps} != {before}")
+    browser.wait(f"{MODE} == 'paused' && {steps} == {before} + 2000")
     browser.click("#hart button")           # names of the kernel's functions
     browser.wait("document.querySelector('#hart dd:nth-of-type(2)').textContent.includes('+0x')")
     browser.look("document.getElementById('wanted').focus()")
@@ -136,20 +139,46 @@ def test_a_person_at_the_page(console, browser, tmp_path):
     assert disk.read_bytes()[:8] == b"old disk"
 
 
+def test_what_steps_have_changed_is_marked(console, browser, guest):
+    shown = console(*COMMAND, "run", guest("loop-of-two"), "--display", "web")
+    changed = "[...document.querySelectorAll('td.changed')].map((cell) => cell.previousSibling.textContent).join()"
+    browser.open(shown.url)
+    browser.wait(f"{MODE} == 'running'")
+    browser.click("#run")
+    browser.wait(f"{MODE} == 'paused'")
+    seen = set()
+    for _ in range(4):                      # two additions, and the jump back
+        pc = browser.look(PC)
+        browser.click("#step")
+        browser.wait(f"{MODE} == 'paused' && {PC} != '{pc}'")
+        seen.add(browser.look(changed))
+    assert seen == {"", "a0", "a1"}
+
+    # By the keyboard from mark to mark, and one of them is dropped.
+    for number in (1, 2):
+        browser.click("#take button")
+        browser.wait(f"document.querySelectorAll('.mark').length == {number}")
+        browser.click("#step")
+    browser.look("document.querySelector('.mark').focus()")
+    browser.type("\n")
+    browser.wait("document.querySelector('.mark').classList.contains('here')")
+    browser.click("#chosen button")
+    browser.wait("document.querySelectorAll('.mark').length == 1")
+    browser.click("#theme")
+    browser.wait("document.documentElement.style.colorScheme == 'dark'")
+
+
 def test_a_person_at_the_screen(console, browser):
     shown = console(*COMMAND, "boot", "debian", "--shell", "--screen", "800x600", "--display", "web:0")
     browser.open(shown.url)
     browser.wait(f"{TEXT}.includes('~ #')")
-    browser.type("clear >/dev/tty1; setsid sh </dev/tty1 >/dev/tty1 2>&1\n")
     browser.click("#tab-screen")
-    browser.wait(f"300 < {LIT} && {LIT} < 30000")       # a prompt, and what the shell says of itself
-    before = browser.look(LIT)
     browser.wait("document.activeElement.tagName == 'CANVAS'")
+    browser.type("clear\n")                 # in the shell that is there
+    browser.wait(f"100 < {LIT} && {LIT} < 2000")        # its prompt
+    browser.click("canvas")                 # by the tablet
     browser.type("dmesg\n")
-    browser.wait(f"{LIT} > {before} + 10000")
+    browser.wait(f"{LIT} > 30000")
     browser.scheme("dark")
     keep(browser, "screen")
-    browser.click("canvas")                 # by the tablet
-    browser.click("#tab-terminal")
-    browser.wait(f"{TEXT}.includes('setsid sh')")
     assert shown.interrupt() == (INTERRUPTED, "\n")
