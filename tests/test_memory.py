@@ -1,8 +1,12 @@
 """Guest memory from Python: physical, virtual, views and arrays."""
 
+import contextlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import vm
 from tests.assembler import BASE
 from tests.native.riscv.paging import A, PageTables, R, U, V
 from vm.errors import BusError, MachineBusy, PageFault, VmError
@@ -288,6 +292,50 @@ def test_clear_drops_translated_code(guest):
     g.memory.clear(BASE, 4096)
     g.hart.pc = BASE
     assert g.run(instructions=1).pc != BASE + 4             # zeroes are an illegal instruction
+
+
+def resident() -> int:
+    with open("/proc/self/smaps_rollup") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("Rss:"))
+
+
+@pytest.mark.parametrize("state", ["power-on", "snapshot", "fork"])
+def test_clear_gives_memory_back(state):
+    """Also that which a snapshot or a fork has in common with others; what they hold stays."""
+    size = 64 << 20
+    with contextlib.ExitStack() as stack:
+        machine = stack.enter_context(vm.Machine(memory="128M"))
+        snapshot = None if state == "power-on" else machine.snapshot()
+        if state == "fork":
+            machine = stack.enter_context(machine.fork())
+        machine.memory.write(BASE, b"\x5a" * size)
+        before = resident()
+        machine.memory.clear(BASE + 4095, size - 8190)
+        assert before - resident() > size - (1 << 20)
+        assert bytes(machine.memory.read(BASE + 4094, 2)) == b"\x5a\0"
+        assert not machine.memory.array(BASE + 4095, size - 8190).any()
+        assert bytes(machine.memory.read(BASE + size - 4096, 2)) == b"\0\x5a"
+        machine.memory.write(BASE + (1 << 20), b"again")
+        cleared = machine.snapshot()
+        if snapshot is not None:
+            machine.restore(snapshot)
+            assert not machine.memory.array(BASE, size).any()
+            machine.restore(cleared)
+        assert bytes(machine.memory.read(BASE + 4094, 2)) == b"\x5a\0"
+        assert bytes(machine.memory.read(BASE + (1 << 20), 6)) == b"again\0"
+
+
+def test_clear_in_many_places_is_bounded():
+    """A guest cannot take all the mappings that a process may have."""
+    stretch = 512 << 10
+    with vm.Machine(memory="4G") as machine:
+        machine.snapshot()
+        before = len(Path("/proc/self/maps").read_text().splitlines())
+        for start in range(0, machine.board.ram.size, stretch):
+            machine.memory.write(BASE + start, b"\x5a")
+            machine.memory.clear(BASE + start, stretch // 2)
+        assert len(Path("/proc/self/maps").read_text().splitlines()) - before < 10_000
+        assert bytes(machine.memory.read(BASE + machine.board.ram.size - stretch, 1)) == b"\0"
 
 
 @pytest.mark.parametrize("address, size", [(0x10000, 4), (BASE - 4, 8), ((1 << 64) - 4, 8), (BASE, 1 << 63)])

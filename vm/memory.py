@@ -88,7 +88,8 @@ class Memory:
         raise BusError(address, "write", f"{size} bytes")
 
     def clear(self, address: int, size: int) -> None:
-        """Set RAM to zero, as `write` does; whole pages cost the host no memory until they are touched again."""
+        """Set RAM to zero, as `write` does; whole pages cost the host no memory until they are touched again (of forks,
+        and machines of which there are snapshots, in stretches of 256 KiB or more)."""
         self._check(address, size, "write")
         if self.history is not None:
             self.history.cleared(address, size)

@@ -5,6 +5,9 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
+from posix.mman cimport (
+    MAP_ANONYMOUS, MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap,
+)
 from posix.unistd cimport _SC_PAGESIZE, sysconf
 from vm_native.blocks cimport cover_region, destroy_cache, hand_over, init_cache, invalidate
 from vm_native.clock cimport NativeClock
@@ -37,6 +40,8 @@ cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memor
 cdef enum:
     CACHE_BYTES = 128 << 20
     WORTH_SHARING = 4
+    SHORTEST_STRETCH = 1 << 18  # bytes of RAM that are mapped anew for themselves
+    MOST_STRETCHES = 4096       # of the 65,530 mappings that Linux lets a process have
 
 cdef extern from *:
     """
@@ -244,7 +249,7 @@ cdef class NativeMachine:
         cdef RamRegion* region = ram_at(&self.bus.map, address, max(size, 1))
         if region != NULL and size:
             self.invalidate(address, size)
-            zero(<char*>region.host + (address - region.base), size)
+            zero(region, <char*>region.host + (address - region.base), size)
         return region != NULL
 
     def invalidate(self, uint64_t address, uint64_t size):
@@ -465,12 +470,27 @@ EVENT_KINDS = {
 WATCHED_ACCESSES = {WATCHED_READS: "read", WATCHED_WRITES: "write", WATCHED_READS | WATCHED_WRITES: "access"}
 
 
-cdef void zero(char* start, uint64_t size) noexcept nogil:
+cdef void zero(RamRegion* region, char* start, uint64_t size) noexcept nogil:
     cdef uint64_t page = sysconf(_SC_PAGESIZE)      # the host's, which need not be the guest's
     cdef uint64_t head = -<uint64_t>start % page
     cdef uint64_t whole = (size - head) // page * page if size > head else 0
-    if not whole or madvise(start + head, whole, MADV_REMOVE) != 0:
+    if not whole or not give_back(region, start + head, whole):
         memset(start, 0, size)
         return
     memset(start, 0, head)
     memset(start + head + whole, 0, size - head - whole)
+
+
+cdef bint give_back(RamRegion* region, char* start, uint64_t size) noexcept nogil:
+    """Let whole pages of the host's read as zeros, and take no memory; false if that is not to be had.
+
+    Of a region that is a private view of an image they are mapped anew. Each stretch may cost one of the mappings that
+    a process can have, so short ones and too many are not worth it.
+    """
+    if madvise(start, size, MADV_REMOVE) == 0:
+        return True
+    if size < SHORTEST_STRETCH or region.stretches >= MOST_STRETCHES:
+        return False
+    region.stretches += 1
+    return mmap(start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+                0) != MAP_FAILED

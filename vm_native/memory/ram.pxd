@@ -24,6 +24,7 @@ cdef struct RamRegion:
     uint64_t present        # of its pages, those before this one are there
     bint (*fetch)(RamRegion* region, uint64_t page) noexcept nogil   # false: `Ram.failure` says why it cannot be had
     void* content           # for `fetch`
+    uint32_t stretches      # of the host's pages that were mapped anew, as they were given back, since it maps an image
     void* owner             # the Ram (borrowed)
     bint rom                # stores of harts are access faults
 

@@ -286,6 +286,7 @@ cdef void restore_region(Machine* machine, Ram ram, RegionContent target) except
     else:
         forget_other_code(machine, &ram.region, &target.pages)
         target.image.map_over(ram.region.host)
+        ram.region.stretches = 0
         mark_absent(&ram.region, &target.pages)
         if ram.descriptor >= 0:
             close(ram.descriptor)

@@ -50,8 +50,8 @@ class Balloon(ProgramPort, VirtioDevice):
     - reporting: pages that are free in the guest are given back unasked; Linux does that in blocks of 2 MiB, some two
       seconds after they have become free.
 
-    Of a machine of which a snapshot was taken, or that is a fork, pages are cleared as well, and so need no room in
-    files of snapshots; the host has them back when the machine is closed.
+    Of a machine of which a snapshot was taken, or that is a fork, the host has back at once what comes in stretches of
+    256 KiB or more; the rest is cleared, and so needs no room in files of snapshots.
     """
 
     device_id = 5
