@@ -148,3 +148,34 @@ def test_a_restored_guest_s_connections_are_reset(guest, port):
     machine.restore(saved)
     assert shell.run("sleep 3; pidof nc").status == 1
     assert "1 packets received" in shell.run("ping -c 1 10.0.2.2").output
+
+
+MANY = 1000
+# All are there before the first says something; one in four says nothing more, and hears the answer all the same.
+TALKS_TO_MANY = r"""
+use IO::Socket::INET;
+my @all = map { IO::Socket::INET->new("10.0.2.2:%d") or die "$_: $!" } 1..%d;
+for my $i (0..$#all) { syswrite $all[$i], "$i\n"; shutdown $all[$i], 1 if $i %% 4 == 0; }
+for my $i (0..$#all) { my $answer = readline $all[$i]; $answer eq "$i\n" or die "$i: $answer"; }
+print scalar(@all), " answered\n";
+"""
+
+
+def test_a_thousand_connections_at_once():
+    with socket.create_server(("127.0.0.1", 0), backlog=MANY) as server:
+        def answer():
+            connections = [server.accept()[0] for _ in range(MANY)]
+            for connection in connections:
+                connection.sendall(connection.recv(100))
+                connection.close()
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with vm.Machine(memory="512M") as machine:
+            machine.attach(Network(User(allow=["host"])))
+            machine.boot(*debian(["perl-base"]))
+            shell = machine.shell()
+            program = TALKS_TO_MANY % (server.getsockname()[1], MANY)
+            said = shell.run(f"ulimit -n 2000; perl -e '{program}'", seconds=600).output
+        answering.join()
+    assert said.endswith(f"{MANY} answered\n")

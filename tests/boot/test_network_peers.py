@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import vm
 from tests.boot.linux import script
 from tests.tools import require
-from vm.devices import Network
+from vm.devices import Entropy, Network
 from vm.images import debian
 from vm.images.busybox import CMDLINE, QUICK_CMDLINE, debian_kernel, userspace_initrd
 from vm.net import Stream, Switch
@@ -73,23 +74,53 @@ def connected_once_there(path):
     return Stream(connect=path)
 
 
-def conversation() -> list[tuple[int, int, bytes]]:
-    """Two machines on a switch: one asks the other. Steps, guest time and output of each."""
+def on_a_switch(stack, packages=()):
+    """Two machines at their prompts, 10.1.0.1 and 10.1.0.2, and their shells."""
     switch = Switch()
-    with vm.Machine(memory="256M", seed=1) as server, vm.Machine(memory="256M", seed=2) as client:
-        for machine in (server, client):
-            machine.attach(Network(switch.port()))
-            machine.boot(*debian())
-        shells = server.shell(), client.shell()
-        for number, shell in enumerate(shells, 1):
-            shell.run(f"ip addr add 10.1.0.{number}/24 dev eth0", check=True)
-        shells[0].run("mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/data bs=1M count=4 2>/dev/null; "
-                      "httpd -p 80 -h /tmp/www", check=True)
-        digest = shells[0].run("sha256sum < /tmp/www/data").output
-        assert shells[1].run("wget -q -O - http://10.1.0.1/data | sha256sum", seconds=120).output == digest
-        assert "3 packets received" in shells[1].run("ping -c 3 -i 0.1 10.1.0.1").output
-        return [(machine.steps, machine.clock.now_ns(), machine.console.output) for machine in (server, client)]
+    machines = [stack.enter_context(vm.Machine(memory="256M", seed=seed)) for seed in (1, 2)]
+    for seed, machine in enumerate(machines, 1):
+        machine.attach(Network(switch.port()))
+        machine.attach(Entropy(seed))
+        machine.boot(*debian(packages))
+    shells = [machine.shell() for machine in machines]
+    for number, shell in enumerate(shells, 1):
+        shell.run(f"ip addr add 10.1.0.{number}/24 dev eth0", check=True)
+    return machines, *shells
+
+
+def course(machines) -> list[tuple[int, int, bytes]]:
+    """Of each: steps, guest time and output."""
+    return [(machine.steps, machine.clock.now_ns(), machine.console.output) for machine in machines]
+
+
+def conversation():
+    with ExitStack() as stack:
+        machines, server, client = on_a_switch(stack)
+        server.run("mkdir /tmp/www; dd if=/dev/urandom of=/tmp/www/data bs=1M count=4 2>/dev/null; "
+                   "httpd -p 80 -h /tmp/www", check=True)
+        digest = server.run("sha256sum < /tmp/www/data").output
+        assert client.run("wget -q -O - http://10.1.0.1/data | sha256sum", seconds=120).output == digest
+        assert "3 packets received" in client.run("ping -c 3 -i 0.1 10.1.0.1").output
+        return course(machines)
 
 
 def test_a_conversation_repeats_to_the_step():
     assert conversation() == conversation()
+
+
+def iperf_and_ssh():
+    with ExitStack() as stack:
+        machines, server, client = on_a_switch(stack, ["iperf3", "dropbear-bin"])
+        server.run("iperf3 -s -D", check=True)
+        assert "iperf Done." in client.run("iperf3 -c 10.1.0.1 -n 8M", check=True, seconds=120).output
+        assert "iperf Done." in client.run("iperf3 -c 10.1.0.1 -n 8M -R", check=True, seconds=120).output
+        key = client.run("dropbearkey -t ed25519 -f key | grep ^ssh", check=True).output
+        server.run("mkdir -p -m 700 /root /root/.ssh /etc/dropbear; echo /bin/sh > /etc/shells", check=True)
+        server.run("dropbear -R", check=True)
+        server.run(f"echo '{key.strip()}' > /root/.ssh/authorized_keys", check=True)
+        assert "10.1.0.1/24" in client.run("dbclient -y -i key root@10.1.0.1 'ip addr'", check=True).output
+        return course(machines)
+
+
+def test_iperf_and_ssh_repeat_to_the_step():
+    assert iperf_and_ssh() == iperf_and_ssh()
