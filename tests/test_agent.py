@@ -31,7 +31,7 @@ class Machine:
         self.clock = self.bench.clock
         self.guest = Guest(self.bench, buffers=16)
         self.board = SimpleNamespace(devices={"virtio0": SimpleNamespace(device=self.guest.device)})
-        self.guest.device.connect_program(self.guest.device._host._replace(run=self.run))
+        self.guest.device.connect_outside(self.guest.device._outside._replace(run=self.run))
         self.script = []
         self.told = bytearray()
 
@@ -151,7 +151,7 @@ def test_limits_are_for_all_of_a_request(machine):
         machine.clock.ns += 10**9
         return machine.run(seconds, timeout)
 
-    machine.guest.device.connect_program(machine.guest.device._host._replace(run=slow))
+    machine.guest.device.connect_outside(machine.guest.device._outside._replace(run=slow))
     with pytest.raises(vm.ExpectTimeout, match="'x' did not end in 10 seconds of the guest's time, and was given up"):
         agent.run("x", seconds=10)
     assert len(machine.script) > 85

@@ -16,8 +16,8 @@ from vm.boot import Start, hand_over, start_of_kernel, start_of_program
 from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
-from vm.devices.port import ConsolePort, Host, InputPort, ProgramPort
-from vm.devices.virtio import Network, SharedFolder, VirtioDevice
+from vm.devices.port import ConsolePort, Outside, Port
+from vm.devices.virtio import Network, VirtioDevice
 from vm.devices.virtio.net import plugged_in
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
@@ -258,21 +258,13 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         gone = self.board.detach(name, force)
         self._plug(name)
         self._plan = self._plan.without_device(name)
-        if name in self.inputs.sources:
+        if isinstance(gone, Port):
+            gone.disconnect_outside()
             self.inputs.remove(name)
-        if isinstance(gone, ConsolePort):
-            gone.disconnect_console()
-            if self._console_device is gone:
-                self._console_device = None
-        elif isinstance(gone, SharedFolder):
-            gone.unplug()
-        elif isinstance(gone, Network):
-            gone.unplug()
-            self._on_switch = None if isinstance(gone.link, SwitchPort) else self._on_switch
-        elif isinstance(gone, InputPort):
-            gone.disconnect_inputs()
-        elif isinstance(gone, ProgramPort):
-            gone.disconnect_program()
+        if gone is self._console_device:
+            self._console_device = None
+        elif isinstance(gone, Network) and isinstance(gone.link, SwitchPort):
+            self._on_switch = None
         return gone
 
     def _plug(self, name: str) -> None:
@@ -283,20 +275,13 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
 
     def _connect(self, name: str, device: Device) -> None:
         """To the world outside, by way of the inputs."""
+        if isinstance(device, Port):
+            device.connect_outside(Outside(self.inputs.add(name, device.accept), self.inputs, self.console.write,
+                                           self.run, self.request_stop, self._refuse_if_running))
         if isinstance(device, ConsolePort):
-            device.connect_console(self.console.write, self.inputs.add(name, device.accept))
             self._console_device = self._console_device or device
-        elif isinstance(device, Network):
-            device.connect_network(self.inputs.add(name, device.accept))
-            if isinstance(device.link, SwitchPort):
-                self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
-        elif isinstance(device, SharedFolder):
-            device.connect_inputs(self.inputs, self.inputs.add(name, device.accept))
-        elif isinstance(device, InputPort):
-            device.connect_inputs(self.inputs.add(name, device.accept))
-        elif isinstance(device, ProgramPort):
-            device.connect_program(Host(self.inputs.add(name, device.accept), self.run, self.request_stop,
-                                        self._refuse_if_running))
+        elif isinstance(device, Network) and isinstance(device.link, SwitchPort):
+            self._on_switch = device.link.join(self.clock, self._scheduler, self.harts, self._run_alone)
 
     def _type(self, data: bytes) -> None:
         if self._console_device is None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.devices.block_driver import SECTORS, Disk, pattern
 from vm.devices.interrupt import InterruptLine
+from vm.devices.port import Outside
 from vm.devices.virtio import BlockDevice
 from vm.errors import BusError
 
@@ -126,6 +127,11 @@ class Board:
 
     def advance(self, *, ns):
         self.events.run_until(self.clock.ns + ns)
+
+
+def outside(enter, run=None, request_stop=None, inputs=None):
+    """What a machine lends to a device, as far as a test has it."""
+    return Outside(enter, inputs, None, run, request_stop, lambda what: None)
 
 
 @pytest.fixture

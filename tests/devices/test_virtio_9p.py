@@ -6,6 +6,7 @@ import struct
 import pytest
 
 import vm
+from tests.devices.conftest import outside
 from tests.devices.virtio_driver import CONFIG, NEEDS_RESET, RAM, STATUS, WRITE, Driver
 from tests.share.client import NO_FID, Client, message, s
 from vm.devices.virtio import SharedFolder
@@ -210,7 +211,7 @@ def test_replies_come_in_while_a_history_is_kept(board, driver, device):
     DriverClient(driver).start()
     inputs = Inputs()
     inputs.history = Losing()
-    device.connect_inputs(inputs, inputs.add("virtio0", device.accept))
+    device.connect_outside(outside(inputs.add("virtio0", device.accept), inputs=inputs))
     queue = driver.queues[0]
     for tag in (5, 6):
         request = message(24, struct.pack("<IQ", 0, 0), tag)

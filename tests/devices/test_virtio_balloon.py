@@ -4,8 +4,8 @@ import struct
 
 import pytest
 
+from tests.devices.conftest import outside
 from tests.devices.virtio_driver import CONFIG, DEVICE_ID, NEEDS_RESET, RAM, STATUS, WRITE, Driver
-from vm.devices.port import Host
 from vm.devices.virtio import Balloon
 from vm.errors import ConfigurationError, ExpectTimeout
 from vm.stop import Stop, StopReason
@@ -24,7 +24,7 @@ class Guest(Driver):
         self.start(features, queues=5)
         self.script = lambda: None
         self.asked_to_stop = 0
-        self.device.connect_program(Host(self.device.accept, self.run, self.request_stop, lambda what: None))
+        self.device.connect_outside(outside(self.device.accept, self.run, self.request_stop))
         board.memory.write(GIVEN, b"\xaa" * 16 * PAGE)
 
     def run(self, seconds, timeout):

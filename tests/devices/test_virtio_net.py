@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from scapy.utils import rdpcap
 
+from tests.devices.conftest import outside
 from tests.devices.virtio_driver import (
     CONFIG,
     CONFIG_GENERATION,
@@ -44,8 +45,14 @@ def wire():
 
 @pytest.fixture
 def card(wire):
-    card = Network(wire)
-    card.plug_in(Inputs())
+    return plugged(Network(wire))
+
+
+def plugged(card):
+    """A card as a machine has it."""
+    inputs = Inputs()
+    card.plug_in(inputs)
+    card.connect_outside(outside(card.accept, inputs=inputs))
     return card
 
 
@@ -94,7 +101,7 @@ def test_what_is_left_to_do_goes_along(driver, wire):
 
 def test_a_frame_is_received(driver, card):
     address, = offered(driver, 2000)
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert driver.queues[0].completed() == [(0, 12 + len(FRAME))]
     assert driver.memory.read(address, 12 + len(FRAME)) == header(buffers=1) + FRAME
     assert driver.acknowledge() == 1
@@ -114,8 +121,8 @@ def test_the_header_of_a_legacy_driver_has_no_count(board, wire):
 
 
 def test_a_frame_waits_for_a_buffer(driver, card):
-    card.receive(Packet(FRAME))
-    card.receive(Packet(FRAME[::-1]))
+    card.take_frame(Packet(FRAME))
+    card.take_frame(Packet(FRAME[::-1]))
     first, second = offered(driver, 2000, 2000)
     assert driver.queues[0].completed() == [(0, 12 + len(FRAME)), (1, 12 + len(FRAME))]
     assert driver.memory.read(first + 12, len(FRAME)) == FRAME
@@ -124,24 +131,24 @@ def test_a_frame_waits_for_a_buffer(driver, card):
 
 def test_more_frames_than_there_is_room_for_are_lost(driver, card):
     for _ in range(1030):
-        card.receive(Packet(FRAME))
+        card.take_frame(Packet(FRAME))
     assert len(card.waiting) == 1024
     assert card.dropped == 6
 
 
 def test_frames_without_a_driver_are_lost(board, card):
     driver = Driver(board, card)
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert card.waiting == [] and card.dropped == 1
     driver.start(queues=2)
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert len(card.waiting) == 1
 
 
 def test_one_frame_in_merged_buffers(board, card):
     driver = Driver(board, card).start(features=F_MRG_RXBUF, queues=2)
     frame = FRAME[:14] + bytes(range(256)) * 5
-    card.receive(Packet(frame))
+    card.take_frame(Packet(frame))
     first, second = offered(driver, 600, 600)
     assert driver.queues[0].completed() == []           # too few: none is used up
     third, = offered(driver, 600)
@@ -153,18 +160,18 @@ def test_one_frame_in_merged_buffers(board, card):
 def test_a_frame_that_fits_no_ring_is_dropped(board, card):
     driver = Driver(board, card).start(features=F_MRG_RXBUF, queues=2, size=2)
     offered(driver, 100, 100)
-    card.receive(Packet(FRAME[:14] + bytes(300)))
+    card.take_frame(Packet(FRAME[:14] + bytes(300)))
     assert card.dropped == 1 and card.waiting == []
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert driver.queues[0].completed() == [(0, 12 + len(FRAME))]
 
 
 def test_a_buffer_too_small_without_merging(driver, card):
     """The frame is lost, the buffer serves the next one."""
     offered(driver, 100)
-    card.receive(Packet(FRAME[:14] + bytes(300)))
+    card.take_frame(Packet(FRAME[:14] + bytes(300)))
     assert driver.queues[0].completed() == [] and card.dropped == 1
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert driver.queues[0].completed() == [(0, 12 + len(FRAME))]
 
 
@@ -174,7 +181,7 @@ def test_a_buffer_too_small_without_merging(driver, card):
 def test_a_buffer_without_room_for_a_header_needs_a_reset(driver, card, queue, segments):
     driver.queues[queue].offer(segments)
     driver.notify(queue)
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     assert driver.get(STATUS) & NEEDS_RESET
 
 
@@ -191,7 +198,7 @@ def test_what_is_no_frame_is_not_sent(driver, wire, size):
 def test_what_the_driver_does_not_take_on_is_done(driver, card):
     """A checksum is stored where the guest has not said that it does without (5.1.6.4)."""
     address, = offered(driver, 2000)
-    card.receive(Packet(FRAME, Offload(NEEDS_CSUM, checksum_start=14, checksum_offset=0)))
+    card.take_frame(Packet(FRAME, Offload(NEEDS_CSUM, checksum_start=14, checksum_offset=0)))
     received = driver.memory.read(address, 12 + len(FRAME))
     words = struct.unpack(">23H", FRAME[14:])
     total = sum(words)
@@ -203,7 +210,7 @@ def test_what_the_driver_does_not_take_on_is_done(driver, card):
 def test_checksums_are_left_to_a_driver_that_takes_them_on(board, card):
     driver = Driver(board, card).start(features=F_GUEST_CSUM, queues=2)
     address, = offered(driver, 2000)
-    card.receive(Packet(FRAME, Offload(NEEDS_CSUM, checksum_start=14, checksum_offset=6)))
+    card.take_frame(Packet(FRAME, Offload(NEEDS_CSUM, checksum_start=14, checksum_offset=6)))
     assert driver.memory.read(address, 12) == header(NEEDS_CSUM, start=14, offset=6, buffers=1)
 
 
@@ -221,7 +228,7 @@ def test_a_pulled_cable(driver, card, wire):
     card.set_link(False)
     assert driver.get(CONFIG + 6, 2) == 0 and driver.get(CONFIG_GENERATION) != generation
     assert driver.acknowledge() == 2
-    card.receive(Packet(FRAME))
+    card.take_frame(Packet(FRAME))
     sends(driver, header(buffers=0), FRAME)
     assert wire.sent == [] and card.dropped == 1
     card.set_link(True)
@@ -231,7 +238,7 @@ def test_a_pulled_cable(driver, card, wire):
 
 def test_state_keeps_waiting_frames(board, driver, card):
     packet = Packet(FRAME, Offload(DATA_VALID))
-    card.receive(packet)
+    card.take_frame(packet)
     saved = driver.device.save()
     twin = board.connect(Network())
     twin.load(saved)
@@ -250,7 +257,7 @@ def test_bad_arguments(arguments, text):
 def test_one_device_a_link(wire, card):
     with pytest.raises(ConfigurationError, match="one of its own"):
         Network(wire).plug_in(Inputs())
-    card.unplug()
+    card.link.unplug()
     Network(wire).plug_in(Inputs())
 
 
@@ -263,14 +270,13 @@ def test_a_fork_has_another_address():
 def test_a_capture_has_both_directions_in_the_guest_s_time(board, wire, tmp_path):
     """Scapy reads it."""
     path = tmp_path / "frames.pcap"
-    card = Network(wire, pcap=path)
-    card.plug_in(Inputs())
+    card = plugged(Network(wire, pcap=path))
     driver = Driver(board, card).start(features=F_MAC, queues=2)
     offered(driver, 2000)
     board.clock.ns = 5_000_000_001
     sends(driver, header(buffers=0), FRAME)
     board.clock.ns = 6_500_000_002
-    card.receive(Packet(FRAME[::-1]))
+    card.take_frame(Packet(FRAME[::-1]))
     read = rdpcap(str(path))                # whole before it is closed
     assert [bytes(packet) for packet in read] == [FRAME, FRAME[::-1]]
     assert [packet.time for packet in read] == [Decimal("5.000000001"), Decimal("6.500000002")]
@@ -283,8 +289,7 @@ def test_a_capture_that_cannot_be_written(tmp_path):
 
 
 def test_a_full_disk_ends_the_capture_and_nothing_else(board, wire, caplog):
-    card = Network(wire, pcap="/dev/full")
-    card.plug_in(Inputs())
+    card = plugged(Network(wire, pcap="/dev/full"))
     sends(Driver(board, card).start(features=F_MAC, queues=2), header(buffers=0), FRAME)
     assert wire.sent == [Packet(FRAME)] and "/dev/full: the capture ends" in caplog.text
     card.close()

@@ -121,7 +121,7 @@ def test_a_device_of_no_machine(board):
 def test_no_answer(guest, stop, error):
     """The connection is given up, and the guest hears of that."""
     guest.run = lambda seconds, timeout: Stop(stop, 0, 0, 0)
-    guest.device.connect_program(guest.device._host._replace(run=guest.run))
+    guest.device.connect_outside(guest.device._outside._replace(run=guest.run))
     with pytest.raises(error[0], match=error[1]):
         guest.device.connect_to(1024, seconds=3, timeout=4)
     assert ops(guest.packets()) == [REQUEST, RST]

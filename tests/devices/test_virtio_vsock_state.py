@@ -29,7 +29,7 @@ def test_the_state_goes_to_another_device(board):
     twin.connect(clock=board.clock, events=board.events, memory=board.memory)
     twin.load(saved)
     assert twin.save() == saved and not twin.differs(saved)
-    twin.connect_program(guest.device._host._replace(enter=twin.accept))
+    twin.connect_outside(guest.device._outside._replace(enter=twin.accept))
     again, = twin.connections
     assert again.recv(100) == b"unread"
     assert [stream.guest_port for stream in twin.waiting(5000)] == [900]

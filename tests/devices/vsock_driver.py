@@ -4,8 +4,8 @@ import struct
 from collections import deque
 from typing import NamedTuple
 
+from tests.devices.conftest import outside
 from tests.devices.virtio_driver import WRITE, Driver
-from vm.devices.port import Host
 from vm.devices.virtio import Vsock
 from vm.stop import Stop, StopReason
 
@@ -42,7 +42,7 @@ class Guest:
         self.script = deque()
         self.stops = 0
         self.given = []
-        self.device.connect_program(Host(self.device.accept, self.run, self.request_stop, lambda what: None))
+        self.device.connect_outside(outside(self.device.accept, self.run, self.request_stop))
         self.give(buffers)
 
     def run(self, seconds, timeout):

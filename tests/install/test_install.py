@@ -53,7 +53,9 @@ def test_login_on_the_console_and_by_ssh(installed):
         while client.poll() is None:
             machine.run(seconds=1)
         assert (client.communicate()[0], client.returncode) == ("0\n", 0)
-        assert shell.run("sudo apt-get update", seconds=600).status == 0
+        # Mirrors may be behind with the smaller suites.
+        shell.run("sudo sed -i '/^$/,$d; s/ trixie-updates//' /etc/apt/sources.list.d/debian.sources", check=True)
+        shell.run("sudo apt-get update", check=True, seconds=600)
         shell.run("sudo apt-get install -y --no-install-recommends hello && hello", check=True, seconds=600)
         machine.console.send("sudo systemctl poweroff\n")
         assert machine.run(seconds=300).reason is vm.StopReason.POWER_OFF

@@ -10,6 +10,7 @@ import pytest
 
 import vm
 from tests.assembler import assemble_elf
+from tests.devices.conftest import outside
 from tests.web.client import Client
 from vm.devices import BlockDevice, Keyboard, Screen, Tablet
 from vm.errors import ConfigurationError
@@ -403,7 +404,7 @@ def desk(machine):
         machine.attach(device)
     for device in devices[1:]:
         device.accept = received.append
-        device.connect_inputs(received.append)
+        device.connect_outside(outside(received.append))
     return received
 
 
@@ -423,8 +424,8 @@ def test_the_desk_is_told_what_is_done(machine, desk):
 
     served(machine, script)
     expected = []
-    keyboard.connect_inputs(expected.append)
-    tablet.connect_inputs(expected.append)
+    keyboard.connect_outside(outside(expected.append))
+    tablet.connect_outside(outside(expected.append))
     keyboard.press("KEY_A")
     tablet.move(1, 32767)
     tablet.button("BTN_RIGHT", True)
@@ -437,7 +438,7 @@ def test_what_is_held_is_let_go_when_the_page_is_closed(machine):
     machine.attach(keyboard)
     keyboard.pressed = [30, 42]
     told = []
-    keyboard.connect_inputs(told.append)
+    keyboard.connect_outside(outside(told.append))
     with machine.web() as console:
         page = Client(console.url, lambda: machine.inputs.poll(0.002))
         page.opened()

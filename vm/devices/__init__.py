@@ -6,7 +6,7 @@ from vm.devices.clint import CLINT
 from vm.devices.generation import GenerationId
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
-from vm.devices.port import ConsolePort, InputPort
+from vm.devices.port import ConsolePort, Port
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
@@ -27,6 +27,6 @@ from vm.devices.virtio import (
 
 __all__ = [
     "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "Connection", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InputPort", "InterruptLine", "Keyboard", "Listener", "Network", "Screen",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "Keyboard", "Listener", "Network", "Port", "Screen",
     "SharedFolder", "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "reads", "writes",
 ]

@@ -1,13 +1,16 @@
-"""Sockets of a device for what is outside: what it is told, a console, a program that talks to the guest by it."""
+"""Sockets of a device for the world outside its machine: what it is told, a console, a program that talks by it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vm.errors import ConfigurationError, MachineBusy
-from vm.stop import Stop
 from vm.waiting import unmet
+
+if TYPE_CHECKING:
+    from vm.inputs import Inputs
+    from vm.stop import Stop
 
 Bytes = Callable[[bytes], None]
 
@@ -16,50 +19,61 @@ def discard(data: bytes) -> None:
     """The output of a device with nothing plugged in."""
 
 
-class InputPort:
+class Outside(NamedTuple):
+    """What a machine lends to a device that has to do with the world outside."""
+
+    enter: Bytes                                # brings data to the device's `accept`, by way of the inputs
+    inputs: Inputs                              # those
+    show: Bytes                                 # puts bytes on the machine's console
+    run: Callable[..., Stop]                    # Machine.run
+    request_stop: Callable[[], None]            # makes that return after the instruction at hand
+    refuse_if_running: Callable[[str], None]    # raises MachineBusy in the middle of a run, for a method of that name
+
+
+class Port:
     """A part of a device that is told something from outside. `receive(data)` is the host's way in.
 
     A machine that the device is attached to puts its inputs before it, so that all that enters the machine is seen in
     one place. A subclass says in `accept` what becomes of it then.
     """
 
-    unsaved: tuple[str, ...] = ("_entrance",)
+    unsaved: tuple[str, ...] = ("_outside",)
 
-    _entrance: Bytes | None = None
+    _outside: Outside | None = None
 
-    def connect_inputs(self, entrance: Bytes) -> None:
-        """`entrance(data)` brings data to `accept`, by way of the machine's inputs."""
-        self._entrance = entrance
+    def connect_outside(self, outside: Outside) -> None:
+        """The device is part of a machine now."""
+        self._outside = outside
 
-    def disconnect_inputs(self) -> None:
+    def disconnect_outside(self) -> None:
         """As before it was connected."""
-        self._entrance = None
+        self._outside = None
 
     def receive(self, data: bytes) -> None:
         """Bytes from the host, however many."""
-        (self._entrance or self.accept)(data)
+        (self._outside.enter if self._outside else self.accept)(data)
 
     def accept(self, data: bytes) -> None:
         """They have come in."""
         raise NotImplementedError(f"{type(self).__name__} takes no input")
 
 
-class ConsolePort(InputPort):
+class ConsolePort(Port):
     """A part of a device by which the guest prints and is typed to. `output(data)` gets what the guest prints."""
 
-    unsaved: tuple[str, ...] = ("output", *InputPort.unsaved)
+    unsaved: tuple[str, ...] = ("output", *Port.unsaved)
 
     output: Bytes = staticmethod(discard)
 
-    def connect_console(self, output: Bytes, entrance: Bytes) -> None:
-        """What the guest prints goes to `output`; what is typed comes as of `connect_inputs`."""
-        self.output = output
-        self.connect_inputs(entrance)
+    def connect_outside(self, outside: Outside) -> None:
+        """What the guest prints goes to the machine's console."""
+        super().connect_outside(outside)
+        self.output = outside.show
 
-    def disconnect_console(self) -> None:
+    def disconnect_outside(self) -> None:
         """As before it was connected: what the guest prints goes nowhere."""
+        super().disconnect_outside()
         self.output = discard
-        self.disconnect_inputs()
 
     @property
     def unread(self) -> int:
@@ -71,33 +85,17 @@ class ConsolePort(InputPort):
         return b""
 
 
-class Host(NamedTuple):
-    """What a machine lends to a device that a program talks to."""
-
-    enter: Bytes                                # brings data to `accept`, by way of the machine's inputs
-    run: Callable[..., Stop]                    # Machine.run
-    request_stop: Callable[[], None]            # makes that return after the instruction at hand
-    refuse_if_running: Callable[[str], None]    # raises MachineBusy in the middle of a run, for a method of that name
-
-
-class ProgramPort:
+class ProgramPort(Port):
     """A part of a device that the host's program talks to, and waits for while the machine runs.
 
     What the program says is input: it comes in by `accept`, and a subclass says in `hear` what becomes of it. That
     calls `happened` when something may have come about that is waited for.
     """
 
-    unsaved: tuple[str, ...] = ("_host", "_awaited", "_heard")
+    unsaved: tuple[str, ...] = (*Port.unsaved, "_awaited", "_heard")
 
-    _host: Host | None = None
     _awaited: Callable[[], bool] | None = None
     _heard = 0                                  # how often something has come in
-
-    def connect_program(self, host: Host) -> None:
-        self._host = host
-
-    def disconnect_program(self) -> None:
-        self._host = None
 
     def accept(self, data: bytes) -> None:
         """It has come in."""
@@ -114,10 +112,10 @@ class ProgramPort:
         Raises ConfigurationError where the device is not attached, and MachineBusy while the machine runs or replays,
         and from another thread than that in which a recorded machine runs.
         """
-        host = self._attached()
-        host.refuse_if_running(what)
+        outside = self._attached()
+        outside.refuse_if_running(what)
         before = self._heard
-        host.enter(data)
+        outside.enter(data)
         if self._heard == before:
             raise MachineBusy(f"{what}() was called from another thread than that in which the machine runs that is "
                               "recorded: it will have happened at the next run")
@@ -131,10 +129,10 @@ class ProgramPort:
         __tracebackhide__ = True
         if reached():
             return
-        host = self._attached()
+        outside = self._attached()
         self._awaited = reached
         try:
-            stop = host.run(seconds=seconds, timeout=timeout)
+            stop = outside.run(seconds=seconds, timeout=timeout)
         finally:
             self._awaited = None
         if not reached():
@@ -143,10 +141,10 @@ class ProgramPort:
     def happened(self) -> None:
         if self._awaited is not None and self._awaited():
             self._awaited = None
-            if self._host is not None:
-                self._host.request_stop()
+            if self._outside is not None:
+                self._outside.request_stop()
 
-    def _attached(self) -> Host:
-        if self._host is None:
+    def _attached(self) -> Outside:
+        if self._outside is None:
             raise ConfigurationError(f"the {type(self).__name__} is not attached to a machine")
-        return self._host
+        return self._outside

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from vm.arguments import whole_number
-from vm.devices.port import InputPort
+from vm.devices.port import Port
 from vm.devices.virtio.keys import BUTTONS, KEYS, SHIFT, US_LAYOUT
 from vm.devices.virtio.transport import VirtioDevice
 from vm.errors import ConfigurationError, MalformedQueue
@@ -40,7 +40,7 @@ REPORT_NS = 1_000_000               # of guest time from a report to the next, a
                                     # what comes, and what is too much at once they never see
 
 
-class InputDevice(InputPort, VirtioDevice):
+class InputDevice(Port, VirtioDevice):
     """What a keyboard and a tablet have in common.
 
     `pressed` has the keys and buttons that the guest has been told are down, by number.
@@ -52,7 +52,7 @@ class InputDevice(InputPort, VirtioDevice):
     device_id = 18
     queue_count = 2
     state = VirtioDevice.state + ("select", "subselect", "waiting", "resting", "pressed")
-    unsaved = VirtioDevice.unsaved + InputPort.unsaved + ("dropped",)
+    unsaved = VirtioDevice.unsaved + Port.unsaved + ("dropped",)
 
     name: ClassVar[str]
     product: ClassVar[int]

@@ -15,11 +15,12 @@ from __future__ import annotations
 import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vm.devices.base import Device, log
+from vm.devices.port import Port
 from vm.devices.virtio.queue import Chain, Queue
 from vm.devices.virtio.transport import F_VERSION_1, VirtioDevice
 from vm.errors import ConfigurationError, MalformedPacket, MalformedQueue
@@ -61,7 +62,7 @@ MOST_WAITING = 1024                 # frames
 MULTICAST, LOCAL = 1 << 40, 2 << 40         # bits of an address
 
 
-class Network(VirtioDevice):
+class Network(Port, VirtioDevice):
     """A network card, plugged into a `vm.net` link; without one, into nothing.
 
     - mac: the address as a number of 48 bits; without one, that which the link gives.
@@ -77,7 +78,7 @@ class Network(VirtioDevice):
     queue_count = 2
     state = VirtioDevice.state + ("mac", "link_up", "waiting")
     setup = ("mac", "mtu")          # a twin has no capture: the file is taken
-    unsaved = VirtioDevice.unsaved + ("link", "_inputs", "_entrance", "_received", "mtu", "dropped", "pcap", "_capture")
+    unsaved = VirtioDevice.unsaved + Port.unsaved + ("link", "_received", "mtu", "dropped", "pcap", "_capture")
 
     def __init__(self, link: Link | None = None, mac: int | None = None, mtu: int = 1500,
                  pcap: str | os.PathLike[str] | None = None):
@@ -94,33 +95,26 @@ class Network(VirtioDevice):
         self.link_up = True
         self.dropped = 0            # frames to the guest that were lost
         self._received: deque[Packet] = deque()
-        self._inputs: Inputs | None = None
-        self._entrance: Callable[[bytes], None] | None = None
         super().__init__()
 
     # --- The cable ---------------------------------------------------------------------------------------------------
 
     def plug_in(self, inputs: Inputs) -> None:
         """Into the link, of a machine with these inputs. Raises as `Link.plug` does; nothing has changed then."""
-        self.link.plug(self.receive, inputs)
-        self._inputs = inputs
+        self.link.plug(self.take_frame, inputs)
 
-    def connect_network(self, entrance: Callable[[bytes], None]) -> None:
-        """`entrance(data)` brings packed frames to `accept`, by way of the machine's inputs."""
-        self._entrance = entrance
-
-    def unplug(self) -> None:
+    def disconnect_outside(self) -> None:
+        super().disconnect_outside()
         self.link.unplug()
-        self._entrance = self._inputs = None
 
     def close(self) -> None:
-        self.unplug()
+        self.disconnect_outside()
         if self._capture is not None:
             self._capture.close()
 
-    def receive(self, packet: Packet) -> None:
-        """A frame comes from the link."""
-        (self._entrance or self.accept)(packet.pack())
+    def take_frame(self, packet: Packet) -> None:
+        """It comes from the link."""
+        self.receive(packet.pack())
 
     def set_link(self, up: bool) -> None:
         """Plug the cable in, or pull it; the driver hears of it."""
@@ -265,7 +259,7 @@ class Network(VirtioDevice):
             refuse_size(frame.size)
             packet = Packet(frame.read(), Offload(*HEADER.unpack_from(header.read())))
             self._record(packet)
-            if self._inputs is not None and self._inputs.live:
+            if self._outside is not None and self._outside.inputs.live:
                 self.link.send(packet)
         except MalformedPacket as error:
             log.info("%s: dropped: %s", type(self).__name__, error)
@@ -282,5 +276,5 @@ def plugged_in(device: Device, inputs: Inputs, clock: Clock) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        device.unplug()
+        device.link.unplug()
         raise

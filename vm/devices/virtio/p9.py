@@ -14,18 +14,16 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from vm.devices.port import Port
 from vm.devices.virtio.queue import Buffer, Chain
 from vm.devices.virtio.transport import VirtioDevice
 from vm.errors import ConfigurationError, MalformedQueue
 from vm.share.messages import DATA_HEAD, ERROR_SIZE, HEADER, WRITE, WRITE_HEAD
 from vm.share.server import Reading, Reply, Server, failure, header_of
-
-if TYPE_CHECKING:
-    from vm.inputs import Inputs
 
 F_MOUNT_TAG = 0
 TAG_LENGTH = struct.Struct("<H")
@@ -46,7 +44,7 @@ class Request(NamedTuple):
     room: Buffer
 
 
-class SharedFolder(VirtioDevice):
+class SharedFolder(Port, VirtioDevice):
     """A folder of the host in the guest, which reads and writes it as this process may, and nothing outside it.
 
     In Linux: `mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap TAG /mnt`.
@@ -63,7 +61,7 @@ class SharedFolder(VirtioDevice):
     queue_count = 1
     state = VirtioDevice.state + ("session", "awaiting")
     setup = ("path", "tag", "read_only", "owner")
-    unsaved = VirtioDevice.unsaved + ("server", "_inputs", "_entrance", "_come")
+    unsaved = VirtioDevice.unsaved + Port.unsaved + ("server", "_come")
 
     def __init__(self, path: str | os.PathLike[str], tag: str = "share", read_only: bool = False,
                  owner: tuple[int, int] = (0, 0), server: Server | None = None):
@@ -75,21 +73,11 @@ class SharedFolder(VirtioDevice):
         self.read_only = read_only
         self.owner = owner
         self.server = server or Server(self.path, owner, read_only)
-        self._inputs: Inputs | None = None
-        self._entrance: Callable[[bytes], None] | None = None
         self.awaiting = False           # the reply to the request at the queue's head is to come in
         self._come = b""                # it has, just now
         super().__init__()
 
     # --- The folder --------------------------------------------------------------------------------------------------
-
-    def connect_inputs(self, inputs: Inputs, entrance: Callable[[bytes], None]) -> None:
-        """`entrance(reply)` brings a reply to `accept`, by way of a machine's inputs, where these have a history."""
-        self._inputs, self._entrance = inputs, entrance
-
-    def unplug(self) -> None:
-        """From the inputs: the opposite."""
-        self._inputs = self._entrance = None
 
     def close(self) -> None:
         self.server.close()
@@ -101,7 +89,7 @@ class SharedFolder(VirtioDevice):
 
     def twin(self) -> SharedFolder:
         """Another one on the same folder, with a session of its own."""
-        return type(self)(server=self.server.twin(), **{name: getattr(self, name) for name in self.setup})
+        return type(self)(server=self.server.twin(), **self.arguments())
 
     @property
     def session(self) -> dict[str, Any]:
@@ -139,7 +127,7 @@ class SharedFolder(VirtioDevice):
     def handle(self, index: int) -> None:
         if self._come:
             self._take()
-        elif self._inputs is not None and self._inputs.history is not None:
+        elif self._outside is not None and self._outside.inputs.history is not None:
             self._ask()
         else:
             self._await(False)
@@ -154,10 +142,10 @@ class SharedFolder(VirtioDevice):
             return
         request = request_in(chain, self.server.message_size)
         self._await(True)
-        assert self._inputs is not None and self._entrance is not None
-        if self._inputs.asks:
+        assert self._outside is not None
+        if self._outside.inputs.asks:
             reply = self._answer(request, in_place=False)
-            self._entrance(reply.front + reply.data)
+            self._outside.enter(reply.front + reply.data)
 
     def _take(self) -> None:
         """The reply that has come in."""

@@ -345,8 +345,8 @@ class Vsock(ProgramPort, VirtioDevice):
         self._lose_all("the guest's driver has reset its device")
         super().reset()
 
-    def disconnect_program(self) -> None:
-        super().disconnect_program()
+    def disconnect_outside(self) -> None:
+        super().disconnect_outside()
         self.listening = []
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vm.arguments import whole_number
-from vm.devices.port import InputPort
+from vm.devices.port import Port
 from vm.devices.virtio.gpu.backing import Backing
 from vm.devices.virtio.gpu.edid import LARGEST, edid
 from vm.devices.virtio.gpu.picture import FORMATS, OPAQUE, PIXEL, Picture, Rectangle, draw_over
@@ -100,7 +100,7 @@ class Shown(NamedTuple):
     picture: Picture
 
 
-class Screen(InputPort, VirtioDevice):
+class Screen(Port, VirtioDevice):
     """A graphics card and the screen that it drives, with no acceleration.
 
     - width, height: the size in pixels that the guest is told to use, from 64 to 4095 each; it may use another.
@@ -114,7 +114,7 @@ class Screen(InputPort, VirtioDevice):
     state = VirtioDevice.state + ("preferred", "events_read", "saved_resources", "saved_screen", "saved_pointer",
                                   "worked", "worked_since", "resting")
     setup = ("width", "height")
-    unsaved = VirtioDevice.unsaved + InputPort.unsaved + ("_resources", "_shown", "_pointer", "_damage", "generation")
+    unsaved = VirtioDevice.unsaved + Port.unsaved + ("_resources", "_shown", "_pointer", "_damage", "generation")
 
     def __init__(self, width: int = 1280, height: int = 800):
         refuse_size(width, height)
