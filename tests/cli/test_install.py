@@ -8,6 +8,7 @@ from tests.cli.conftest import assert_fails_with_one_line
 @pytest.mark.parametrize("arguments, message", [
     ("--size 1G", "a Debian needs 2G or more"),
     ("--size much", "much"),
+    ("--memory 64M", "an installation needs 512M or more"),
     ("--user Ada", "user 'Ada'"),
     ("--hostname a.b", "hostname 'a.b'"),
     ("--ssh-key none.pub", "--ssh-key none.pub: cannot be read"),

@@ -18,10 +18,14 @@ MIRROR = "http://mirror.invalid/debian"
         ({"user": "Ada"}, "begin with a letter"),
         ({"user": "a;reboot"}, "begin with a letter"),
         ({"user": "root"}, "is there in any case"),
-        ({"password": ""}, "at least one character"),
+        ({"user": "www-data"}, "is there in any case"),
+        ({"user": "sudo"}, "a group of that name"),
+        ({"password": ""}, "1 to 511 bytes"),
+        ({"password": "\u00e4" * 256}, "1 to 511 bytes"),
         ({"password": "a\nb"}, "only what can be typed"),
         ({"keys": ["-----BEGIN OPENSSH PRIVATE KEY-----"]}, "no public key"),
         ({"keys": [KEY + "\nssh-rsa AAAA"]}, "no public key"),
+        ({"keys": [KEY + "\udc80"]}, "no public key"),
     ],
 )
 def test_what_is_refused(wrong, message):

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -134,11 +135,13 @@ def decompressed(deb: Path) -> bytes:
         for member in members(deb, file):
             file.seek(member.start)
             content = file.read(member.size)
+            if len(content) < member.size:
+                raise ImageError(f"{deb}: damaged package: {member.name} breaks off")
             stem, _, ending = member.name.rpartition(".")
             try:
                 if decompress := DECOMPRESSORS.get(ending):
                     content = decompress(content)
-            except (lzma.LZMAError, OSError, EOFError) as error:
+            except (lzma.LZMAError, zlib.error, OSError, EOFError) as error:
                 raise ImageError(f"{deb}: damaged package: {member.name}: {error}") from error
             name = stem if ending in DECOMPRESSORS else member.name
             package += b"%-16b%-12d%-6d%-6d%-8o%-10d`\n" % (name.encode(), 0, 0, 0, 0o100644, len(content))

@@ -13,16 +13,17 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit
 
 from vm import disks
 from vm.devices import BlockDevice, Entropy
 from vm.disks.tools import disk_size
-from vm.errors import CommandFailed, ConfigurationError, ImageError, VmError
+from vm.errors import CommandFailed, ConfigurationError, ExpectFailed, ImageError
 from vm.images import Package, debian, debian_archive
+from vm.images.archive import INRELEASE_LIMIT
 from vm.images.fetch import fetch
 from vm.images.suite import SUITE
 from vm.install.medium import FOLDER, write_medium
@@ -30,16 +31,18 @@ from vm.install.selection import Selection, select
 from vm.install.settings import Settings
 from vm.machine import Machine
 from vm.shell import Shell
+from vm.sizes import parse_size
+from vm.stop import StopReason
 
 log = logging.getLogger("vm.images")
 
 Report = Callable[[str, int, int], None]    # the step under way, and how much of how much of it is done
 
+LEAST_MEMORY = 512 << 20
 SMALLEST = 2 << 30                          # bytes of a disk; the system takes 1 GB of it, and half of that twice
 TOOLS = ("e2fsprogs", "fdisk")              # of the guest that installs
 ROOT = "/mnt"                               # of the new system there
 MEGABYTE = 1_000_000
-RELEASE_LIMIT = 4 << 20
 TAIL = 2000                                 # bytes of a failed step's output in its error
 
 # The new system's own programs, not busybox's, which takes those of its own wherever a name is without a path. The
@@ -54,12 +57,14 @@ UNPACK = f"""tar -x -f /dev/vdb -C {ROOT}
 for place in dev proc sys; do mount -o bind /$place {ROOT}/$place; done
 printf '#!/bin/sh\\nexit 101\\n' > {ROOT}/usr/sbin/policy-rc.d
 chmod +x {ROOT}/usr/sbin/policy-rc.d
-echo "UUID=$({INSIDE} blkid -s UUID -o value /dev/vda1) / ext4 errors=remount-ro 0 1" > {ROOT}/etc/fstab"""
+uuid=$({INSIDE} blkid -s UUID -o value /dev/vda1)
+echo "UUID=$uuid / ext4 errors=remount-ro 0 1" > {ROOT}/etc/fstab"""
 # What dpkg needs depends on one another: the order is not looked at, and all is there already.
 INSTALL_FIRST = f"{INSIDE} dpkg --force-depends --force-unsafe-io --install"
 INSTALL_OTHERS = (f"{INSIDE} apt-get --yes --no-install-recommends -o APT::Sandbox::User=root "
                   "-o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold install")
-FINISH = f"""for version in $({INSIDE} linux-version list); do {INSIDE} update-initramfs -c -k $version; done
+FINISH = f"""versions=$({INSIDE} linux-version list)
+for version in $versions; do {INSIDE} update-initramfs -c -k $version; done
 {INSIDE} u-boot-update
 rm -r {ROOT}/{FOLDER} {ROOT}/usr/sbin/policy-rc.d
 umount {ROOT}/dev {ROOT}/proc {ROOT}/sys {ROOT}
@@ -99,27 +104,35 @@ def install_debian(disk: str | os.PathLike[str], size: str | int = "8G", package
         raise ConfigurationError(f"{path}: {path.parent} is no folder that can be written")
     if disk_size(size) < SMALLEST:
         raise ConfigurationError(f"size={size}: a Debian needs 2G or more")
+    if parse_size(memory) < LEAST_MEMORY:
+        raise ConfigurationError(f"memory={memory}: an installation needs 512M or more")
     settings = settings or Settings()
     tell = report or silent
     archive = debian_archive(mirror)
-    tell("choosing packages", 0, 1)
-    selection = select(archive, packages, False)
     part = path.with_name(f"{path.name}.part")
+    disks.create(part, size, format=path.suffix[1:] if path.suffix == ".qcow2" else "raw", force=True)
     try:
-        with tempfile.NamedTemporaryFile(prefix=f"{path.name}.", suffix=".medium", dir=path.parent) as medium:
+        with closing(BlockDevice(part)) as new, medium_beside(path) as medium:     # locked, for who does the same
+            tell("choosing packages", 0, 1)
+            selection = select(archive, packages, progress=False)
             debs = fetched(archive.fetch, selection, tell)
-            steps = Counter(tell, "unpacking packages", len(selection.packages))
-            write_medium(medium.file, selection, debs, settings.files(*sources(archive.mirror)),
-                         lambda package: steps.add(1))
-            medium.file.flush()
-            disks.create(part, size, format=path.suffix[1:] if path.suffix == ".qcow2" else "raw", force=True)
-            Installation(selection, settings, tell).run(part, medium.name, memory, mirror)
-        part.rename(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
+            steps = Steps(tell, "unpacking packages", len(selection.packages))
+            write_medium(medium, selection, debs, settings.files(*sources(archive.mirror)), lambda _: steps.add(1))
+            medium.flush()
+            Installation(selection, settings, tell).run(new, medium.name, memory, mirror)
+        try:
+            path.hardlink_to(part)
+        except FileExistsError:
+            raise ConfigurationError(f"{path}: somebody else has made it meanwhile; install again, by another name"
+                                     ) from None
+    finally:
+        part.unlink()
     return Installed(path, len(selection.packages), path.stat().st_blocks * 512)
+
+
+def medium_beside(path: Path) -> IO[bytes]:
+    """A file for who has it open, and nobody else; it goes when it is closed."""
+    return tempfile.NamedTemporaryFile(prefix=f"{path.name}.", suffix=".medium", dir=path.parent)
 
 
 def silent(step: str, done: int, total: int) -> None:
@@ -149,7 +162,7 @@ def sources(mirror: str) -> tuple[str, str | None]:
         return mirror, None
     security = f"{mirror}-security"
     try:
-        fetch(f"{security}/dists/{SUITE}-security/InRelease", RELEASE_LIMIT)
+        fetch(f"{security}/dists/{SUITE}-security/InRelease", INRELEASE_LIMIT)
     except ImageError:
         log.warning("%s has no security updates beside it: name who has in /etc/apt/sources.list.d of the guest",
                     mirror)
@@ -157,7 +170,7 @@ def sources(mirror: str) -> tuple[str, str | None]:
     return mirror, security
 
 
-class Counter:
+class Steps:
     """How much of a step is done."""
 
     def __init__(self, tell: Report, step: str, total: int):
@@ -173,13 +186,13 @@ class Counter:
 class Handled:
     """Counts what dpkg says that it handles, as its output comes in pieces."""
 
-    def __init__(self, counter: Counter):
-        self._counter = counter
+    def __init__(self, steps: Steps):
+        self._steps = steps
         self._line = b""
 
     def write(self, data: bytes) -> None:
         lines, _, self._line = (self._line + data).rpartition(b"\n")
-        self._counter.add(len(HANDLED.findall(lines)))
+        self._steps.add(len(HANDLED.findall(lines)))
 
 
 class Installation:
@@ -190,9 +203,9 @@ class Installation:
         self._settings = settings
         self._tell = tell
 
-    def run(self, disk: Path, medium: str, memory: str | int, mirror: str | None) -> None:
+    def run(self, disk: BlockDevice, medium: str, memory: str | int, mirror: str | None) -> None:
         with Machine(memory=memory, clock="real", seed=secrets.randbits(63)) as machine:
-            machine.attach(BlockDevice(disk))
+            machine.attach(disk)
             machine.attach(BlockDevice(medium, read_only=True, format="raw"))
             machine.attach(Entropy(secrets.randbits(63)))
             machine.boot(*debian(TOOLS, mirror=mirror, progress=False))
@@ -205,17 +218,19 @@ class Installation:
             self._admit(shell)
             self._step(shell, "finishing", FINISH)
             machine.console.send("exit\n")
-            machine.run()
+            stop = machine.run()
+        if stop.reason is not StopReason.POWER_OFF:
+            raise ImageError(f"the installation failed: at its end the machine stopped with {stop.reason.value}")
         self._tell("finishing", 1, 1)
 
     def _install(self, shell: Shell, step: str, command: str, packages: Sequence[Package]) -> None:
         debs = " ".join(f"/{FOLDER}/{package.name}.deb" for package in packages)
-        handled = Handled(Counter(self._tell, step, 2 * len(packages)))
-        run(shell, step, f"{command} {debs}", handled.write)
+        handled = Handled(Steps(self._tell, step, 2 * len(packages)))
+        run_step(shell, step, f"{command} {debs}", handled.write)
 
     def _step(self, shell: Shell, step: str, script: str) -> None:
         self._tell(step, 0, 1)
-        run(shell, step, script)
+        run_step(shell, step, script)
 
     def _admit(self, shell: Shell) -> None:
         """Make the user, and set who may log in."""
@@ -230,15 +245,16 @@ class Installation:
             try:
                 shell.run(f"printf '%s:%s\\n' {login} '{quoted}' | {INSIDE} chpasswd", check=True,
                           seconds=math.inf)
-            except CommandFailed as error:      # whose text has the password in it
-                raise ImageError(f"the password of {login} could not be set: {error.output.strip()}") from None
+            except (CommandFailed, ExpectFailed) as error:      # whose text has the password in it
+                why = error.output.strip() if isinstance(error, CommandFailed) else "the guest did not answer"
+                raise ImageError(f"the password of {login} could not be set: {why}") from None
 
 
-def run(shell: Shell, step: str, script: str, show: Callable[[bytes], None] | None = None) -> None:
+def run_step(shell: Shell, step: str, script: str, show: Callable[[bytes], None] | None = None) -> None:
     """A step of the installation, which ends where a command fails; the output says what went wrong."""
     try:
         shell.run(f"(set -e\n{script})", check=True, seconds=math.inf, show=show)
     except CommandFailed as error:
         raise ImageError(f"the installation failed in the guest, {step}: {error.output[-TAIL:].strip()}") from error
-    except VmError as error:
+    except ExpectFailed as error:
         raise ImageError(f"the installation failed, {step}: {error}") from error

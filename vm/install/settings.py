@@ -13,6 +13,13 @@ HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")        # RFC 1123, 
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")                        # adduser.conf(5)
 KEY = re.compile(r"(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( .*)?")    # sshd(8), AUTHORIZED_KEYS
 ROOT = "root"
+LONGEST_PASSWORD = 511                  # bytes; of PAM, with the NUL (PAM_MAX_RESP_SIZE)
+# Users and groups of base-passwd(8), and of the packages that are installed in any case
+TAKEN = frozenset(f"""
+    {ROOT} _apt _ssh adm audio backup bin cdrom crontab daemon dialout dip disk fax floppy games input irc kmem kvm list
+    lp mail man messagebus netdev news nobody nogroup operator plugdev polkitd proxy render sasl sgx shadow src sshd
+    staff sudo sync sys systemd-journal systemd-network systemd-timesync tape tty users utmp uucp video voice www-data
+    dhcpcd clock""".split())
 
 # Every file system that the kernel could be told to boot from; a kernel needs no more to get to its modules.
 INITIAL_MODULES = ("virtio_mmio", "virtio_pci", "virtio_blk", "ext4", "crc32c_generic")
@@ -56,12 +63,13 @@ class Settings:
             raise ConfigurationError(f"hostname {self.hostname!r}: say one label, of a-z, 0-9 and - within it")
         if self.user is not None and not USER.fullmatch(self.user):
             raise ConfigurationError(f"user {self.user!r}: say up to 32 of a-z, 0-9, _ and -, and begin with a letter")
-        if self.user == ROOT:
-            raise ConfigurationError("user root: is there in any case; name another, or none")
-        if self.password is not None and (not self.password or not self.password.isprintable()):
-            raise ConfigurationError("password: say at least one character, and only what can be typed")
+        if self.user in TAKEN:
+            raise ConfigurationError(f"user {self.user}: is there in any case, or a group of that name; name another")
+        if self.password is not None and not (self.password.isprintable()
+                                              and 0 < len(self.password.encode()) <= LONGEST_PASSWORD):
+            raise ConfigurationError(f"password: say 1 to {LONGEST_PASSWORD} bytes, and only what can be typed")
         for key in self.keys:
-            if not KEY.fullmatch(key):
+            if not KEY.fullmatch(key) or not key.isprintable():
                 raise ConfigurationError(f"key {key[:40]!r}: no public key of ssh, which is a line as `ssh-ed25519 "
                                          "AAAA... name`")
 

@@ -20,7 +20,7 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
-from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion
+from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, Ram, RamRegion, take_stretch
 from vm_native.probes.breakpoints cimport add_breakpoint, forget_reports, pass_over, remove_breakpoint
 from vm_native.probes.hooks cimport forget_events, make_room
 from vm_native.probes.recorders cimport update_instruments
@@ -41,7 +41,6 @@ cdef enum:
     CACHE_BYTES = 128 << 20
     WORTH_SHARING = 4
     SHORTEST_STRETCH = 1 << 18  # bytes of RAM that are mapped anew for themselves
-    MOST_STRETCHES = 4096       # of the 65,530 mappings that Linux lets a process have
 
 cdef extern from *:
     """
@@ -470,7 +469,7 @@ EVENT_KINDS = {
 WATCHED_ACCESSES = {WATCHED_READS: "read", WATCHED_WRITES: "write", WATCHED_READS | WATCHED_WRITES: "access"}
 
 
-cdef void zero(RamRegion* region, char* start, uint64_t size) noexcept nogil:
+cdef void zero(RamRegion* region, char* start, uint64_t size) noexcept:
     cdef uint64_t page = sysconf(_SC_PAGESIZE)      # the host's, which need not be the guest's
     cdef uint64_t head = -<uint64_t>start % page
     cdef uint64_t whole = (size - head) // page * page if size > head else 0
@@ -481,7 +480,7 @@ cdef void zero(RamRegion* region, char* start, uint64_t size) noexcept nogil:
     memset(start + head + whole, 0, size - head - whole)
 
 
-cdef bint give_back(RamRegion* region, char* start, uint64_t size) noexcept nogil:
+cdef bint give_back(RamRegion* region, char* start, uint64_t size) noexcept:
     """Let whole pages of the host's read as zeros, and take no memory; false if that is not to be had.
 
     Of a region that is a private view of an image they are mapped anew. Each stretch may cost one of the mappings that
@@ -489,8 +488,7 @@ cdef bint give_back(RamRegion* region, char* start, uint64_t size) noexcept nogi
     """
     if madvise(start, size, MADV_REMOVE) == 0:
         return True
-    if size < SHORTEST_STRETCH or region.stretches >= MOST_STRETCHES:
+    if size < SHORTEST_STRETCH or not take_stretch(region):
         return False
-    region.stretches += 1
     return mmap(start, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
                 0) != MAP_FAILED

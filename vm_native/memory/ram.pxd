@@ -47,6 +47,9 @@ cdef inline bint make_present(RamRegion* region, uint64_t page) noexcept nogil:
     # To be called before the bytes of a page are looked at, or changed in part, but by an engine that has a tag for it.
     return region.absent == NULL or not region.absent[page] or region.fetch(region, page)
 
+cdef bint take_stretch(RamRegion* region) noexcept
+cdef void return_stretches(RamRegion* region) noexcept
+
 cdef class Ram:
     cdef RamRegion region
     cdef int descriptor         # of a memfd, mapped shared; -1 where the mapping is a private one of `content`

@@ -19,6 +19,29 @@ cdef enum:
 PAGE_BYTES = PAGE_SIZE      # for Python
 
 
+cdef enum:
+    MOST_STRETCHES = 8192       # of all regions; each may cost two of the 65,530 mappings that a process can have
+
+cdef uint32_t stretches = 0
+
+
+cdef bint take_stretch(RamRegion* region) noexcept:
+    """Whether one more stretch of a region that maps an image may be mapped for itself."""
+    global stretches
+    if stretches == MOST_STRETCHES:
+        return False
+    stretches += 1
+    region.stretches += 1
+    return True
+
+
+cdef void return_stretches(RamRegion* region) noexcept:
+    """They are no more: all of the region is mapped anew, or nothing."""
+    global stretches
+    stretches -= region.stretches
+    region.stretches = 0
+
+
 cdef class Ram:
     """A region of guest RAM: `size` bytes of zeroes at guest physical address `base`. `rom`: harts cannot store to it.
 
@@ -71,6 +94,7 @@ cdef class Ram:
         if self.closed and self.exports == 0 and self.region.host != NULL:
             munmap(self.region.host, self.region.size)
             self.region.host = NULL
+            return_stretches(&self.region)
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         if self.closed:

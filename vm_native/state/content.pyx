@@ -16,7 +16,7 @@ from posix.unistd cimport close
 from vm_native.blocks cimport forget_code
 from vm_native.code_pages cimport holds_code
 from vm_native.machine cimport CODE_LINE_SHIFT, CODE_LINES, CodePage, Machine
-from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion
+from vm_native.memory.ram cimport HAS_CODE, PAGE_SHIFT, PAGE_SIZE, Ram, RamRegion, return_stretches
 from vm_native.memory.zeroed cimport map_zeroed, zero_pages
 from vm_native.shared_code cimport ask_again
 from vm_native.state.image cimport RamImage, image_of
@@ -286,7 +286,7 @@ cdef void restore_region(Machine* machine, Ram ram, RegionContent target) except
     else:
         forget_other_code(machine, &ram.region, &target.pages)
         target.image.map_over(ram.region.host)
-        ram.region.stretches = 0
+        return_stretches(&ram.region)
         mark_absent(&ram.region, &target.pages)
         if ram.descriptor >= 0:
             close(ram.descriptor)
