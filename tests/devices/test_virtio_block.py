@@ -442,3 +442,18 @@ def test_failed_attachment_leaves_no_file_open(image, holder):
         with pytest.raises(ConfigurationError):
             BlockDevice(image, **options)
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_the_harts_go_on_between_large_requests(attach, monkeypatch):
+    """So many bytes are moved at a time, and the requests that are left a moment later."""
+    monkeypatch.setattr("vm.devices.virtio.block.MOST_AT_ONCE", 1024)
+    disk = attach()
+    heads = []
+    for sector in range(3):
+        segments = [(*disk.place(struct.pack("<IIQ", IN, 0, sector)), 0), (*disk.place(bytes(1024)), WRITE),
+                    (*disk.place(b"\xff"), WRITE)]
+        heads.append(disk.queues[0].offer_indirect(segments, disk.place(bytes(16 * len(segments)))[0]))
+    disk.notify()
+    for head in heads:
+        disk.board.advance(ns=LATENCY)
+        assert disk.queues[0].completed() == [(head, 1025)]

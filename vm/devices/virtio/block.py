@@ -39,6 +39,7 @@ LARGEST = 1 << 61                   # bytes of a disk
 CONFIG = struct.Struct("<QII4xI8xBxH III IIB3x")
 WRITEBACK = 32                      # its offset, the one field that a driver may write
 
+MOST_AT_ONCE = 64 << 20             # bytes that are moved before the harts go on
 MAXIMUM_SECTORS = 1 << 22           # in one range
 MAXIMUM_RANGES = 16
 ALIGNMENT = 8                       # sectors; what file systems on the host can give back
@@ -92,7 +93,7 @@ class BlockDevice(VirtioDevice):
     latency_ns = 20_000             # from the notification to the completion
     state = VirtioDevice.state + ("writeback", "busy")
     setup = ("path", "read_only", "discard", "serial", "legacy", "format")
-    unsaved = VirtioDevice.unsaved + ("disk",)
+    unsaved = VirtioDevice.unsaved + ("disk", "_more")
 
     def __init__(self, path: str | os.PathLike[str], read_only: bool = False, discard: bool = False,
                  serial: str = "", legacy: bool = False, format: str | None = None, disk: Disk | None = None):
@@ -106,6 +107,7 @@ class BlockDevice(VirtioDevice):
         self.legacy = legacy
         self.read_only = read_only
         self.busy = False           # an event is under way
+        self._more = False          # of the requests some were left for the next one
         self.disk = disk or open_disk(path, format, read_only, discard)
         super().__init__()
 
@@ -180,7 +182,7 @@ class BlockDevice(VirtioDevice):
 
         `load` brings it to a state.
         """
-        return type(self)(disk=self.disk.twin(), **{name: getattr(self, name) for name in self.setup})
+        return type(self)(disk=self.disk.twin(), **self.arguments())
 
     # --- Features and configuration (5.2.3, 5.2.4) -------------------------------------------------------------------
 
@@ -209,13 +211,21 @@ class BlockDevice(VirtioDevice):
             self.events.schedule(self.latency_ns, self, SERVE)
 
     def on_event(self, event: int, data: int) -> None:
+        self._more = False
         self.serve(0)
         self.busy = False           # if that raises, the event stays in the queue
+        if self._more:
+            self.on_notify(0)
 
     def handle(self, index: int) -> None:
         queue = self.queues[index]
+        left = MOST_AT_ONCE
         for chain in queue.chains():
+            if left <= 0:
+                self._more = True
+                return
             queue.push(chain, self._request(chain))
+            left -= chain.readable.size + chain.writable.size
 
     def _request(self, chain: Chain) -> int:
         """Serve one request; returns how many bytes were written from the start of the writable part."""
