@@ -6,6 +6,7 @@ import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Literal, NamedTuple
@@ -56,27 +57,24 @@ def _already_extracted(directory: Path) -> dict[str, Path] | None:
 
 def _extract(deb: Path, patterns: tuple[str, ...], directory: Path) -> dict[str, Path]:
     files, unmatched, manifest = {}, set(patterns), ""
-    try:
-        with open(deb, "rb") as file, open_data(deb, file) as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                matched = {pattern for pattern in patterns if fnmatchcase(name, pattern)}
-                if not member.isfile() or not matched:
-                    continue
-                if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                    raise ImageError(f"{deb}: member {name!r} points outside the package")
-                source = tar.extractfile(member)
-                assert source is not None       # a regular file has content
-                content = source.read()
-                with replacing(directory / name) as output:
-                    output.write(content)
-                digest = hashlib.sha256(content).hexdigest()
-                remember(directory / name, digest)
-                unmatched -= matched
-                files[name] = directory / name
-                manifest += f"{digest}  {name}\n"
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise ImageError(f"{deb}: damaged package: {error}") from error
+    with data_of(deb) as tar:
+        for member in tar:
+            name = member.name.removeprefix("./")
+            matched = {pattern for pattern in patterns if fnmatchcase(name, pattern)}
+            if not member.isfile() or not matched:
+                continue
+            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+                raise ImageError(f"{deb}: member {name!r} points outside the package")
+            source = tar.extractfile(member)
+            assert source is not None       # a regular file has content
+            content = source.read()
+            with replacing(directory / name) as output:
+                output.write(content)
+            digest = hashlib.sha256(content).hexdigest()
+            remember(directory / name, digest)
+            unmatched -= matched
+            files[name] = directory / name
+            manifest += f"{digest}  {name}\n"
     if unmatched:
         raise ImageError(f"{deb}: holds no file that matches {', '.join(sorted(unmatched))}")
     with replacing(directory / MANIFEST) as output:
@@ -112,9 +110,14 @@ def members(deb: Path, file: BinaryIO) -> Iterator[Member]:
         place += AR_HEADER + size + size % 2
 
 
-def open_data(deb: Path, file: BinaryIO) -> tarfile.TarFile:
-    """The files of a package, to be read in their order; `file` is the open package. `deb` is for errors."""
-    return tarfile.open(fileobj=file, mode=_seek_data(deb, file))
+@contextmanager
+def data_of(deb: Path) -> Iterator[tarfile.TarFile]:
+    """The files of a package, to be read in their order. Raises ImageError where that shows it to be damaged."""
+    try:
+        with open(deb, "rb") as file, tarfile.open(fileobj=file, mode=_seek_data(deb, file)) as tar:
+            yield tar
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
+        raise ImageError(f"{deb}: damaged package: {error}") from error
 
 
 def _seek_data(deb: Path, file: BinaryIO) -> TarMode:

@@ -5,17 +5,15 @@ Maintainer scripts do not run: what a package makes when it is installed is not 
 
 from __future__ import annotations
 
-import lzma
 import re
 import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from vm.errors import ImageError
 from vm.images.archive import Archive
 from vm.images.cpio import Entry
-from vm.images.deb import open_data
+from vm.images.deb import data_of
 from vm.images.fetch import Progress
 from vm.images.package import Package
 
@@ -43,23 +41,22 @@ def with_dependencies(archive: Archive, names: Iterable[str], progress: Progress
 def unpacked(deb: Path) -> Iterator[Entry]:
     """What a package holds, without documentation."""
     contents: dict[str, bytes] = {}             # of files so far, for hard links
-    try:
-        with open(deb, "rb") as file, open_data(deb, file) as tar:
-            for member in tar:
-                name = merged(member.name)
-                if not name or LEFT_OUT.match(f"{name}/") or member.type not in KINDS:
-                    continue
-                if member.issym():
-                    content = member.linkname.encode()
-                elif member.islnk():
-                    content = contents[merged(member.linkname)]
-                else:
-                    source = tar.extractfile(member)
-                    content = b"" if source is None else source.read()
-                    contents[name] = content
-                yield name, KINDS[member.type] | member.mode & 0o7777, content, (0, 0)
-    except (tarfile.TarError, lzma.LZMAError, EOFError, KeyError) as error:
-        raise ImageError(f"{deb}: damaged package: {error}") from error
+    with data_of(deb) as tar:
+        for member in tar:
+            name = merged(member.name)
+            if not name or LEFT_OUT.match(f"{name}/") or member.type not in KINDS:
+                continue
+            if member.issym():
+                content = member.linkname.encode()
+            elif member.islnk():
+                if (target := merged(member.linkname)) not in contents:
+                    raise tarfile.ReadError(f"{name} is a link to {target}, which is not there")
+                content = contents[target]
+            else:
+                source = tar.extractfile(member)
+                content = b"" if source is None else source.read()
+                contents[name] = content
+            yield name, KINDS[member.type] | member.mode & 0o7777, content, (0, 0)
 
 
 def merged(name: str) -> str:

@@ -7,15 +7,13 @@ system's own; then all packages, for dpkg. Their archives are decompressed: the 
 from __future__ import annotations
 
 import io
-import lzma
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from vm.errors import ImageError
 from vm.images import Package
-from vm.images.deb import decompressed, open_data
+from vm.images.deb import data_of, decompressed
 from vm.install.selection import Selection
 
 FOLDER = "var/cache/vm-install"             # of the packages, on the new root
@@ -42,12 +40,9 @@ def write_medium(file: IO[bytes], selection: Selection, debs: Mapping[Package, P
 
 def add_content(medium: tarfile.TarFile, deb: Path) -> None:
     """The files of a package, with their owners and times."""
-    try:
-        with open(deb, "rb") as file, open_data(deb, file) as data:
-            for member in data:
-                medium.addfile(member, data.extractfile(member) if member.isreg() else None)
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise ImageError(f"{deb}: damaged package: {error}") from error
+    with data_of(deb) as data:
+        for member in data:
+            medium.addfile(member, data.extractfile(member) if member.isreg() else None)
 
 
 def add_file(medium: tarfile.TarFile, name: str, mode: int, content: bytes) -> None:
