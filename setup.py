@@ -157,7 +157,7 @@ def fetch_terminal(package_root: Path) -> None:
     from vm.web.assets import fetch_assets
 
     try:
-        fetch_assets(package_root / "vm" / "web" / "page" / "xterm")
+        fetch_assets(package_root / "vm" / "web" / "static" / "xterm")
     except Unreachable as error:
         print(f"warning: the terminal of the web console is not in this build, and will be fetched when it is used: "
               f"{error}", file=sys.stderr)

@@ -30,7 +30,7 @@ def main() -> None:
     readme = about.get_payload() or about["Description"]
     assert "pip install" in readme and not re.search(r"\]\((?!https?:)", readme), "a link of the README leads nowhere"
     assert not list(Path(vm.__file__).parent.rglob("*.pyx")), "sources are in the wheel"
-    assert (Path(vm.__file__).parent / "web" / "page" / "index.html").is_file(), "the page of the web console is not"
+    assert (Path(vm.__file__).parent / "web" / "static" / "index.html").is_file(), "the page of the web console is not"
 
     with tempfile.TemporaryDirectory() as directory:
         image = Path(directory) / "image.bin"

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,22 @@ PC = "document.querySelector('#hart dd').textContent"
 LIT = """(() => { const canvas = document.querySelector('canvas');
     const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
     return pixels.filter((value, place) => place % 4 < 3 && value > 0).length })()"""
+
+# A screen that is too large until a key comes.
+LARGE_SCREEN = """
+import sys, vm, vm.web.screen
+vm.web.screen.MOST_SHOWN = 100 * 100
+with vm.Machine(memory="1M") as machine:
+    screen = vm.devices.Screen(101, 100)
+    machine.attach(screen)
+    with machine.web() as console:
+        print(f"vm: web console at {console.url}", file=sys.stderr, flush=True)
+        while not machine.console.unread:
+            machine.inputs.poll()
+        screen.resize(100, 100)
+        while True:
+            machine.inputs.poll()
+"""
 
 
 class Console:
@@ -182,3 +199,19 @@ def test_a_person_at_the_screen(console, browser):
     browser.scheme("dark")
     keep(browser, "screen")
     assert shown.interrupt() == (INTERRUPTED, "\n")
+
+
+def test_a_screen_that_is_too_large(console, browser):
+    shown = console(sys.executable, "-c", LARGE_SCREEN)
+    browser.open(shown.url)
+    browser.wait("document.getElementById('tab-screen')?.hidden === false")
+    browser.click("#tab-screen")
+    browser.wait("document.querySelector('#screen').innerText.includes('has 101 x 100 pixels')")
+    assert browser.look("document.querySelector('#no-picture').offsetParent !== null")
+    assert browser.look("document.querySelector('canvas').offsetParent === null")
+    keep(browser, "no-picture")
+    browser.click("#tab-terminal")
+    browser.type("a")
+    browser.click("#tab-screen")
+    browser.wait("document.querySelector('canvas').width == 100")
+    assert browser.look("document.querySelector('#screen').innerText").strip() == ""

@@ -117,7 +117,7 @@ def test_npm_is_configured_in_a_file_too(monkeypatch, tmp_path, text, expected):
 
 def test_all_names_of_the_page_are_files_of_it():
     """What the page's modules import, and what the HTML names."""
-    page = {path.name: path.read_text() for path in files.PAGE.iterdir() if path.is_file()}
+    page = {path.name: path.read_text() for path in files.STATIC.iterdir() if path.is_file()}
     wanted = {name for text in page.values() for name in re.findall(r'(?:from |src=|href=)"([^"]+)"', text)}
     assert {"style.css", "main.mjs", "xterm/xterm.css", "./harts.mjs", "./xterm/xterm.mjs"} <= wanted
     assert {name.removeprefix("./") for name in wanted} <= set(page) | {f"xterm/{name}" for name in FILES}

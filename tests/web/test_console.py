@@ -464,6 +464,55 @@ def test_pictures_come_as_they_are_drawn(machine, desk):
         page.close()
 
 
+def test_a_screen_is_looked_at_once_for_all_pages(machine, desk, monkeypatch):
+    taken = []
+    pixels = Screen.pixels.fget
+    monkeypatch.setattr(Screen, "pixels", property(lambda screen: taken.append(screen.generation) or pixels(screen)))
+    (screen,) = (placed.device for placed in machine.board.devices.values() if isinstance(placed.device, Screen))
+    with machine.web() as console:
+        pages = [Client(console.url, lambda: machine.inputs.poll(0.002)).opened() for _ in range(3)]
+        for number in range(1, 4):
+            for page in pages:
+                page.wait(lambda page=page, number=number: len(page.pictures) == number)
+            for page in pages:
+                page.ask("drawn")
+            screen.resize(64, 64 + number)          # there is nothing on it: it is black, and of that size
+        for page in pages:
+            page.close()
+    assert taken == sorted(set(taken)) and len(taken) >= 3
+
+
+def test_a_screen_that_takes_long_is_looked_at_less_often(machine, desk, monkeypatch):
+    """So that most of the host's time is the guest's."""
+    pixels = Screen.pixels.fget
+    monkeypatch.setattr(Screen, "pixels", property(lambda screen: time.sleep(0.1) or pixels(screen)))
+    delays = []
+    call_in = machine.inputs.call_in
+    with machine.web() as console:
+        monkeypatch.setattr(machine.inputs, "call_in", lambda seconds, action: (
+            delays.append(seconds) if action == console._on_tick else None, call_in(seconds, action))[1])
+        page = Client(console.url, lambda: machine.inputs.poll(0.002)).opened()
+        page.wait(lambda: page.pictures)
+        page.wait(lambda: len(delays) >= 3)
+        page.close()
+    assert max(delays) >= 0.5 and min(delays) == 0.04
+
+
+def test_a_screen_that_is_too_large_is_not_shown_and_it_says_so(machine, desk, monkeypatch):
+    monkeypatch.setattr("vm.web.screen.MOST_SHOWN", 100 * 100)
+    (screen,) = (placed.device for placed in machine.board.devices.values() if isinstance(placed.device, Screen))
+    screen.resize(101, 100)
+    with machine.web() as console:
+        page = Client(console.url, lambda: machine.inputs.poll(0.002)).opened()
+        page.wait(lambda: page.last("screen"))
+        assert page.last("screen")["why"].startswith("The guest's screen has 101 x 100 pixels")
+        assert not page.pictures
+        screen.resize(100, 100)
+        page.wait(lambda: page.pictures)
+        assert page.last("screen")["why"] == ""
+        page.close()
+
+
 def test_without_websockets_it_says_what_to_install():
     code = "import sys; sys.modules['websockets'] = None; import vm; vm.Machine(memory='1M').web()"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr

@@ -1,5 +1,6 @@
 """What is sent of a screen and of the text, and how keys are called."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from vm.web import screen
 from vm.web.keys import KEY_CODES
-from vm.web.screen import RECTANGLE, Picture
+from vm.web.screen import RECTANGLE, Picture, View
 from vm.web.scrollback import LIMIT, Scrollback
 
 
@@ -21,38 +22,103 @@ def painted(shown, update):
     return shown
 
 
+class Drawn:
+    """A screen on which `draw` draws; how often its pixels were taken is `taken`."""
+
+    def __init__(self, height, width, value=0):
+        self.image = np.full((height, width, 4), value, np.uint8)
+        self.generation = self.taken = 0
+
+    def draw(self, where, value):
+        self.image[where] = value
+        self.generation += 1
+
+    @property
+    def resolution(self):
+        return self.image.shape[1], self.image.shape[0]
+
+    @property
+    def pixels(self):
+        self.taken += 1
+        return self.image.copy()
+
+
+def shown(view, drawn, *pictures):
+    """Look at a screen for pages, and the update of the first."""
+    changed = view.look(drawn)
+    for picture in pictures:
+        if changed is not None:
+            picture.spoil(changed)
+    return pictures[0].update(view.pixels)
+
+
 def test_only_what_has_changed_is_sent():
-    picture, pixels = Picture(), np.full((20, 30, 4), 7, np.uint8)
-    first = picture.update(pixels)
+    view, picture, drawn = View(), Picture(), Drawn(20, 30, 7)
+    first = shown(view, drawn, picture)
     assert first.last and len(first.content) == RECTANGLE.size + 20 * 30 * 4
-    assert picture.update(pixels) == (b"", True)
-    pixels[3, 4] = pixels[9, 20] = 1
-    second = picture.update(pixels)
+    drawn.draw(np.s_[0:0], 0)
+    assert shown(view, drawn, picture) == (b"", True)
+    drawn.draw(np.s_[3, 4], 1)
+    drawn.draw(np.s_[9, 20], 1)
+    second = shown(view, drawn, picture)
     assert RECTANGLE.unpack(second.content[:RECTANGLE.size]) == (30, 20, 4, 3, 17, 7)
-    assert (painted(painted(None, first), second) == pixels).all()
+    assert (painted(painted(None, first), second) == drawn.image).all()
 
 
 def test_a_large_screen_comes_in_parts(monkeypatch):
     monkeypatch.setattr(screen, "MOST_PIXELS", 100)
-    picture, pixels = Picture(), np.random.default_rng(1).integers(0, 256, (25, 30, 4), np.uint8)
-    shown = None
+    view, picture, drawn = View(), Picture(), Drawn(25, 30)
+    drawn.image[:] = np.random.default_rng(1).integers(0, 256, (25, 30, 4), np.uint8)
+    canvas = None
     for number in range(9):                 # of three rows each, the last of one
-        pixels[:20] = number                # the guest goes on drawing at the top
-        update = picture.update(pixels)
+        drawn.draw(np.s_[:20], number)      # the guest goes on drawing at the top
+        update = shown(view, drawn, picture)
         assert len(update.content) <= RECTANGLE.size + 400 and not update.last
-        shown = painted(shown, update)
-    assert (shown[20:] == pixels[20:]).all()
+        canvas = painted(canvas, update)
+    assert (canvas[20:] == drawn.image[20:]).all()
     while not update.last:
-        update = picture.update(pixels)
-        shown = painted(shown, update)
-    assert (shown == pixels).all() and picture.update(pixels) == (b"", True)
+        update = shown(view, drawn, picture)
+        canvas = painted(canvas, update)
+    assert (canvas == drawn.image).all() and shown(view, drawn, picture) == (b"", True)
 
 
 def test_a_screen_of_another_size_is_all_new():
-    picture = Picture()
-    picture.update(np.zeros((20, 30, 4), np.uint8))
-    update = picture.update(np.zeros((30, 20, 4), np.uint8))
+    view, picture = View(), Picture()
+    shown(view, Drawn(20, 30), picture)
+    turned = Drawn(30, 20)
+    turned.generation = 1
+    update = shown(view, turned, picture)
     assert RECTANGLE.unpack(update.content[:RECTANGLE.size]) == (20, 30, 0, 0, 20, 30)
+
+
+def test_a_page_that_draws_slowly_gets_all_that_was_new_meanwhile():
+    view, quick, slow, drawn = View(), Picture(), Picture(), Drawn(40, 50, 9)
+    random = np.random.default_rng(2)
+    canvases = {quick: None, slow: None}
+    for number in range(60):
+        top, left = random.integers(0, 40), random.integers(0, 50)
+        drawn.draw(np.s_[top:top + random.integers(1, 9), left:left + random.integers(1, 9)], number)
+        update = shown(view, drawn, quick, slow)
+        if update.content:
+            canvases[quick] = painted(canvases[quick], update)
+        assert (canvases[quick] == drawn.image).all()
+        if number % 7 == 0:
+            canvases[slow] = painted(canvases[slow], slow.update(view.pixels))
+            assert (canvases[slow] == drawn.image).all()
+
+
+def test_pages_share_the_pixels():
+    """Each has less than a bit of its own for a pixel, and they are taken once for all."""
+    view, drawn = View(), Drawn(1024, 1024)
+    view.look(drawn)
+    tracemalloc.start()
+    pictures = [Picture() for _ in range(10)]
+    for picture in pictures:
+        picture.update(view.pixels)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < len(pictures) * 1024 * 1024 // 8
+    assert view.look(drawn) is None and drawn.taken == 1
 
 
 def test_text_is_kept_from_a_line_on():

@@ -1,17 +1,20 @@
 """Who gets in, and what clients cannot do: token, Host, Origin, sizes, malformed frames, clients that do not read."""
 
+import logging
 import os
+import resource
+import select
 import struct
 
 import pytest
 
 from tests.web.client import request
 from vm.errors import ConfigurationError
-from vm.web.connection import CHUNK, MOST_KEPT, MOST_RECEIVED, MOST_UNSENT
+from vm.web.connection import CHUNK, LARGEST_HEAD, MOST_KEPT, MOST_RECEIVED, MOST_UNSENT
 from vm.web.console import WebConsole
 from vm.web.page import MOST_UNSHOWN
 from vm.web.scrollback import LIMIT
-from vm.web.server import MOST_CLIENTS
+from vm.web.server import MOST_CALLERS, MOST_CLIENTS
 
 POLICY_VIOLATION, PROTOCOL_ERROR, TOO_BIG, INVALID = 1008, 1002, 1009, 1007     # RFC 6455, section 7.4.1
 
@@ -127,6 +130,14 @@ def test_a_port_that_is_taken_is_an_error(held):
         WebConsole(held.machine, 65536, {})
 
 
+def test_files_are_read_at_the_start(held, tmp_path):
+    """The cache may be cleaned while the machine runs."""
+    (tmp_path / "main.mjs").unlink()
+    assert held.plain().answer(request(held.url, f"/{held.token}/main.mjs"))[::2] == (200, b"export {}")
+    with pytest.raises(ConfigurationError, match=r"cannot be read: .*gone\.css"):
+        WebConsole(held.machine, 0, {"gone.css": tmp_path / "gone.css"})
+
+
 # --- What clients send -----------------------------------------------------------------------------------------------
 
 def ended_with(client) -> int:
@@ -166,6 +177,66 @@ def test_what_no_page_sends_ends_the_connection(held, frame, code):
     client.send(frame)
     assert ended_with(client) == code
     assert held.client().opened().last("state")["mode"] == "unserved"      # others are served as before
+
+
+@pytest.mark.parametrize("behind", [b"\xff\xff", masked(0x88, b""), masked(0x89, b"ping"), bytes([0x82, 1, 97]),
+                                    masked(0x81, b"{}"), b"a" * CHUNK],
+                         ids=["no opcode", "close", "ping", "no mask", "text", "much"])
+@pytest.mark.parametrize("path, status", [("/", 403), ("/{token}/", 200), ("/{token}/socket", 426)])
+def test_what_is_behind_a_request_is_not_looked_at(held, path, status, behind):
+    """It comes in one piece with it. Nothing but the answer to the request is said."""
+    data = request(held.url, path.format(token=held.token)) + behind
+    answered, headers, body = held.plain().answer(data[:CHUNK])
+    assert answered == status and len(body) == int(headers["content-length"])
+    assert held.client().opened().last("state")
+
+
+def test_a_websocket_may_speak_at_once(held):
+    client = held.client()
+    client.socket.close()
+    data = (b"GET /%s/socket HTTP/1.1\r\nHost: %s\r\nOrigin: http://%s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    host = held.url.split("/")[2].encode()
+    held.plain().send(data % (held.token.encode(), host, host) + masked(0x82, b"a"))
+    client.until(lambda: (held.poll(), held.machine.console.unread == 1)[1])
+
+
+def test_a_request_comes_in_pieces(held):
+    client = held.plain()
+    *pieces, last = (bytes([byte]) for byte in request(held.url, "/"))
+    for piece in pieces:
+        client.send(piece)
+        held.poll()
+    assert client.answer(last)[0] == 403
+
+
+def test_a_request_without_an_end_is_hung_up_on(held):
+    client = held.plain()
+    client.send(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (LARGEST_HEAD // 6))
+    client.until(lambda: (client.receive(), client.ended)[1])
+
+
+def test_what_fails_for_one_client_is_not_the_end_of_the_run(held, monkeypatch, caplog):
+    page, other = held.client().opened(), held.client().opened()
+    (connection, _) = held.console._pages
+    monkeypatch.setattr(connection._protocol, "receive_data", lambda data: 1 / 0)
+    with caplog.at_level(logging.ERROR, "vm.web"):
+        page.type(b"a")
+        page.until(lambda: (page.receive(), page.ended)[1])
+    assert "ZeroDivisionError" in caplog.text and held.token not in caplog.text
+    other.type(b"b")
+    other.wait(lambda: held.machine.console.unread == 1)
+
+
+def test_what_the_machine_raises_for_a_page_comes_out(held, monkeypatch):
+    def refuse(data):
+        raise RuntimeError("no paper")
+
+    monkeypatch.setattr(held.machine.console, "send", refuse)
+    page = held.client().opened()
+    page.type(b"a")
+    with pytest.raises(RuntimeError, match="no paper"):
+        page.until(lambda: held.poll())
 
 
 def test_a_message_may_come_in_parts(held):
@@ -215,8 +286,8 @@ def test_keys_that_nobody_reads_are_lost_and_it_says_so(held):
 
 def test_so_many_clients_and_no_more(held):
     clients = [held.client().opened() for _ in range(MOST_CLIENTS)]
-    one_more = held.plain()
-    one_more.until(lambda: (one_more.receive(), one_more.ended)[1])
+    status, _, body = held.plain().answer(request(held.url))
+    assert status == 503 and b"32 pages are open" in body
     held.machine.console.write(b"for all of you")
     for client in clients:
         client.wait(lambda client=client: client.text == b"for all of you")
@@ -226,14 +297,53 @@ def test_so_many_clients_and_no_more(held):
 
 
 def test_who_says_nothing_is_hung_up_on(held, monkeypatch):
-    monkeypatch.setattr("vm.web.server.PATIENCE", 0.05)
-    silent, half = held.plain(), held.plain()
+    monkeypatch.setattr("vm.web.server.PATIENCE", 1000)
+    monkeypatch.setattr("vm.web.server.CALLERS_PATIENCE", 0.05)
+    silent, half, refused = held.plain(), held.plain(), held.plain()
     half.send(b"GET / HT")
+    refused.send(request(held.url, "/"))
     page = held.client().opened()
     for client in (silent, half):
         client.until(lambda client=client: (client.receive(), client.ended)[1])
+    refused.until(lambda: (held.poll(), len(held.console._server._clients) == 1)[1])     # which does not hang up
     page.type(b"a")
     page.wait(lambda: held.machine.console.unread == 1)      # a page may be silent as long as it likes
+
+
+def test_who_does_not_take_its_answer_is_hung_up_on(held, monkeypatch):
+    monkeypatch.setattr("vm.web.server.PATIENCE", 0.05)
+    client = held.plain()
+    client.send(request(held.url))
+    client.until(lambda: (held.poll(), any(one.admitted for one in held.console._server._clients.values()))[1])
+    client.until(lambda: (held.poll(), not held.console._server._clients)[1])
+
+
+def test_who_has_no_token_takes_no_place(held):
+    """However many they are; the last of them are heard."""
+    callers = [held.plain() for _ in range(MOST_CALLERS + 10)]
+    for _ in callers:
+        held.poll()
+    assert len(held.console._server._clients) == MOST_CALLERS
+    pages = [held.client().opened() for _ in range(3)]
+    callers[0].until(lambda: (callers[0].receive(), callers[0].ended)[1])
+    assert callers[-1].answer(request(held.url, "/"))[0] == 403
+    assert len(held.console._pages) == len(pages)
+
+
+def test_without_descriptors_it_waits(held, monkeypatch):
+    """And does not look again and again at who calls."""
+    monkeypatch.setattr("vm.web.server.DEAF", 0.2)
+    caller = held.plain()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    first_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(first_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (first_free, hard))
+    try:
+        held.machine.inputs.poll(0)
+        assert not select.select([held.console._server._selector.fileno()], [], [], 0)[0]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caller.answer(request(held.url, "/"))[0] == 403
 
 
 def test_a_page_that_shows_nothing_gets_no_more_text(held):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from vm.web.desk import Desk
 from vm.web.looks import facts, state
 from vm.web.page import Page
 from vm.web.requests import OF_CONTROL, OF_DESK, OF_PAGE
+from vm.web.screen import View
 from vm.web.scrollback import Scrollback
 from vm.web.server import Server
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from vm.snapshot import Snapshot
 
 PROMPTLY = 0.004                # host seconds from what the guest prints to the pages
-TICK = 0.04                     # between two pictures of the screen
+TICK = 0.04                     # between two pictures of the screen, at least
+TICKS_REST = 5                  # the same, in what it took to make the last one: a guest's screen may be large
 STATE_TICKS = 5                 # between two looks at the harts
 ABSENCE = 3                     # for which a page may be away, as one that is loaded anew, before it counts as closed
 UNREAD_KEYS = 1 << 20           # bytes that wait for the guest before what is typed is lost
@@ -47,6 +50,7 @@ class WebConsole:
         self._printed = Scrollback(machine.console.output)
         self._control = Control(machine, self._printed, self._on_change, self._complain)
         self._desk = Desk(machine)
+        self._view = View()
         self._pages: dict[Connection, Page] = {}
         self._printing = self._ticking = False      # an alarm is set for that
         self._absence: Alarm | None = None          # since the last page has gone
@@ -91,7 +95,7 @@ class WebConsole:
         page.say(self._state())
         page.say(self._snapshots())
         self._show(page)
-        self._tick_on()
+        self._tick_in(TICK)
 
     def _on_close(self, connection: Connection) -> None:
         del self._pages[connection]
@@ -163,16 +167,24 @@ class WebConsole:
 
     def _show(self, page: Page) -> None:
         page.print(self._printed)
-        screen = self._desk.screen
-        if screen is not None:
-            page.show(screen)
         self._server.settle(page.connection)
 
-    def _tick_on(self) -> None:
-        """Look again in a while, as long as somebody looks."""
+    def _show_screen(self) -> None:
+        screen = self._desk.screen
+        if screen is None or all(page.drawing for page in self._pages.values()):
+            return
+        changed = self._view.look(screen)
+        for page in list(self._pages.values()):
+            if changed is not None:
+                page.spoil(changed)
+            page.show(self._view)
+            self._server.settle(page.connection)
+
+    def _tick_in(self, seconds: float) -> None:
+        """Look again then, as long as somebody looks."""
         if self._pages and not self._ticking:
             self._ticking = True
-            self._machine.inputs.call_in(TICK, self._on_tick)
+            self._machine.inputs.call_in(seconds, self._on_tick)
 
     def _on_tick(self) -> None:
         self._ticking = False
@@ -183,7 +195,9 @@ class WebConsole:
                 if not page.connection.unsent:      # else it has not read the last one
                     page.say(message)
         self._show_all()
-        self._tick_on()
+        began = time.perf_counter()
+        self._show_screen()
+        self._tick_in(max(TICK, TICKS_REST * (time.perf_counter() - began)))
 
     def _state(self) -> dict[str, Any]:
         self._told_steps = self._machine.steps

@@ -9,8 +9,8 @@ from vm.errors import ConfigurationError
 from vm.images.cache import cache_directory
 from vm.web.assets import FILES, PINNED, are_there, fetch_assets
 
-PAGE = Path(__file__).parent / "page"
-PACKED = PAGE / "xterm"         # in a wheel
+STATIC = Path(__file__).parent / "static"
+PACKED = STATIC / "xterm"         # in a wheel
 
 log = logging.getLogger("vm.web")
 
@@ -19,7 +19,7 @@ def page_files() -> dict[str, Path]:
     """All of them by the names that the page has for them. Those of the terminal may be downloaded; raises Unreachable,
     and ConfigurationError for the cache.
     """
-    own = {path.name: path for path in PAGE.iterdir() if path.is_file()}
+    own = {path.name: path for path in STATIC.iterdir() if path.is_file()}
     return own | {f"xterm/{name}": terminal_folder() / name for name in FILES}
 
 

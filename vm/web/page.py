@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from vm.web.connection import Connection
-from vm.web.screen import Picture
+from vm.web.screen import MOST_SHOWN, Picture, Spans, View
 
 if TYPE_CHECKING:
-    from vm.devices import Screen
     from vm.web.scrollback import Scrollback
 
 TEXT, PIXELS = b"\x00", b"\x01"
@@ -30,7 +29,7 @@ class Page:
         self._unshown = 0
         self._picture = Picture()
         self._drawing = False               # the last picture
-        self._generation: int | None = None
+        self._told_too_large: tuple[int, int] | None = None
 
     def print(self, printed: Scrollback) -> None:
         """Send what of the console's output it does not have. Who has missed some gets the end of it, afresh."""
@@ -45,16 +44,26 @@ class Page:
             self._unshown += len(text)
             self.connection.send(TEXT + text)
 
-    def show(self, screen: Screen) -> None:
-        """Send what of the screen it does not have, unless it still draws."""
-        if self.connection.open and not self._drawing and screen.generation != self._generation:
-            generation = screen.generation
-            update = self._picture.update(screen.pixels)
-            if update.last:
-                self._generation = generation
-            if update.content:
-                self._drawing = True
-                self.connection.send(PIXELS + update.content)
+    @property
+    def drawing(self) -> bool:
+        """Whether it still draws, and wants no other picture yet."""
+        return self._drawing or not self.connection.open
+
+    def spoil(self, changed: Spans) -> None:
+        """What it has of the view is old there."""
+        self._picture.spoil(changed)
+
+    def show(self, view: View) -> None:
+        """Send what of the view it does not have, unless it still draws; that there is none, if it is too large."""
+        if view.too_large != self._told_too_large:
+            self._told_too_large = view.too_large
+            self.say({"is": "screen", "why": refusal(view.too_large)})
+        if self.drawing or view.too_large is not None:
+            return
+        update = self._picture.update(view.pixels)
+        if update.content:
+            self._drawing = True
+            self.connection.send(PIXELS + update.content)
 
     def say(self, message: dict[str, Any]) -> None:
         if self.connection.open:
@@ -67,3 +76,12 @@ class Page:
     def drawn(self) -> None:
         """It has drawn the last picture."""
         self._drawing = False
+
+
+def refusal(resolution: tuple[int, int] | None) -> str:
+    """Why there is no picture of a screen; nothing where there is one."""
+    if resolution is None:
+        return ""
+    width, height = resolution
+    return (f"The guest's screen has {width} x {height} pixels, which are more than the {MOST_SHOWN} that are shown "
+            "here. Choose a smaller mode in the guest.")

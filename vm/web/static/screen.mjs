@@ -4,8 +4,10 @@ const REACH = 32767;                    // of the guest's tablet, in each direct
 const HEADER = 12;                      // bytes: width and height of the screen; left, top, width, height of the pixels
 
 export class Screen {
-  constructor(canvas, link) {
+  // `note`: where it stands why there is no picture.
+  constructor(canvas, note, link) {
     this.canvas = canvas;
+    this.note = note;
     this.link = link;
     this.context = canvas.getContext("2d");
     this.held = new Set();
@@ -23,6 +25,7 @@ export class Screen {
   }
 
   draw(data) {
+    this.explain("");
     const [width, height, left, top, across, down] = Array.from({ length: 6 },
       (_, place) => new DataView(data).getUint16(2 * place, true));
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
@@ -36,6 +39,13 @@ export class Screen {
     if (!this.owing || !this.canvas.offsetParent) return;
     this.owing = false;
     requestAnimationFrame(() => this.link.ask("drawn"));
+  }
+
+  // Why there is no picture; nothing where there is one.
+  explain(text) {
+    this.note.textContent = text;
+    this.canvas.hidden = text !== "";
+    this.acknowledge();
   }
 
   key(event, down) {

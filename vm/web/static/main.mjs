@@ -31,6 +31,7 @@ const link = new Link({
   clear: (message) => terminal.clear(message.old),
   text: (data) => terminal.print(data),
   pixels: (data) => screen.draw(data),
+  screen: (message) => screen.explain(message.why),
   error: (message) => complain(message.text),
   lost() {
     mode = $("mode").dataset.mode = "lost";
@@ -39,7 +40,7 @@ const link = new Link({
   },
 });
 const terminal = new Console($("terminal"), link);
-const screen = new Screen(document.querySelector("canvas"), link);
+const screen = new Screen(document.querySelector("canvas"), $("no-picture"), link);
 const harts = new Harts(() => link.ask("name functions"));
 const timeline = new Timeline(link);
 
