@@ -157,6 +157,74 @@ def test_limits_are_for_all_of_a_request(machine):
     assert len(machine.script) > 85
 
 
+# --- How much a guest may say -----------------------------------------------------------------------------------------
+
+def test_more_output_than_the_limit(machine):
+    said = frames(("O", b"12345"), ("E", b"67890"), status(0))
+    assert machine.agent(said).run("x", limit=10).stdout == "12345"
+    shown = []
+    with pytest.raises(AgentError, match=r"'x' printed more than 9 bytes, and was killed: .*copy_out.*limit="):
+        machine.agent(said).run("x", limit=9, show=shown.append)
+    assert shown == [b"12345"] and machine.guest.device.connections == []
+
+
+def test_a_larger_file_than_the_limit(machine):
+    said = frames(("O", b"12345"), ("O", b"67890"), status(0))
+    assert machine.agent(said).read_file("/x", limit=10) == b"1234567890"
+    with pytest.raises(AgentError, match=r"'/x' of the guest has more than 9 bytes: give a higher limit="):
+        machine.agent(said).read_file("/x", limit=9)
+
+
+@pytest.mark.parametrize("said, options, error", [
+    ([frames(("O", b"12345"), ("O", b"67890"), status(0))], {"limit": 9}, AgentError),
+    ([frames(("O", b"half")), GONE], {}, ConnectionResetError), ([frames(("F", struct.pack("<i", 2)))], {}, OSError),
+])
+def test_a_copy_that_fails_leaves_what_was_there(machine, tmp_path, said, options, error):
+    target = tmp_path / "copy"
+    target.write_bytes(b"old")
+    with pytest.raises(error):
+        machine.agent(*said).copy_out("/x", target, **options)
+    assert target.read_bytes() == b"old" and [*tmp_path.iterdir()] == [target]
+
+
+def test_a_copy_is_written_as_it_comes(machine, tmp_path):
+    """Into a file beside the one that it becomes."""
+    seen = []
+    answers = [frames(("O", b"\1" * 30_000)) for _ in range(9)]
+    agent = machine.agent(*answers, frames(status(0)))
+    run = machine.run
+
+    def watched(seconds=None, timeout=None):
+        seen.append({path.name: path.stat().st_size for path in tmp_path.iterdir()})
+        return run(seconds, timeout)
+
+    machine.guest.device.connect_outside(machine.guest.device._outside._replace(run=watched))
+    agent.copy_out("/x", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"\1" * 270_000
+    assert all("copy" not in files for files in seen)
+    assert any(0 < size < 270_000 for files in seen for size in files.values())
+
+
+@pytest.mark.parametrize("stop, error, message", [
+    (vm.StopReason.IDLE, vm.ExpectTimeout, "on port 1024: it waits, and only input can wake it"),
+    (vm.StopReason.BREAKPOINT, vm.ExpectStopped, r"stopped with breakpoint \(at main\) before one answered"),
+])
+def test_why_no_agent_answers(machine, stop, error, message):
+    """Nobody listens, and the machine does not go on."""
+    device = machine.guest.device
+
+    def refuse(seconds=None, timeout=None):
+        packet, = machine.guest.packets()
+        machine.guest.send(RST, 1024, packet.source_port)
+        machine.guest.stops = 0
+        return vm.Stop(vm.StopReason.REQUESTED, 0, 0, 0)
+
+    device.connect_outside(device._outside._replace(run=refuse))
+    machine.run = lambda seconds, timeout: vm.Stop(stop, 0, 0, 0, message="at main")
+    with pytest.raises(error, match=message):
+        Agent(machine)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_hostile_agent(machine, seed):
     """Whatever it says, the answer is a result or an error that is ours to raise."""

@@ -24,18 +24,20 @@ group is killed where the host closes the connection.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from vm.devices import Connection, Vsock
-from vm.errors import AgentError, CommandFailed, ConfigurationError, ExpectStopped, ExpectTimeout
+from vm.devices import Vsock, VsockConnection
+from vm.errors import AgentError, CommandFailed, ConfigurationError, ExpectTimeout
 from vm.stop import Stop, StopReason
+from vm.waiting import Limits, unmet
+from vm.whole_file import whole_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -59,7 +61,8 @@ OUTPUT, ERRORS, STATUS, FAILURE, GET, PUT, TIME = map(ord, "OESFGPT")
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 BETWEEN_ATTEMPTS = 0.05             # guest seconds, while the agent is not there yet
-RUNS_ON = {StopReason.DEADLINE, StopReason.TIMEOUT, StopReason.IDLE}
+RUNS_ON = {StopReason.DEADLINE, StopReason.TIMEOUT}
+LIMIT = 256 << 20                   # bytes from the guest in one answer, where nothing else is said
 
 
 class Answers(Protocol):
@@ -129,49 +132,38 @@ class Agent:
         """Until it answers. A guest that boots refuses connections before."""
         __tracebackhide__ = True
         device = self._device
-        guest_end = self.machine.clock.now_ns() + seconds * NS
-        host_end = None if timeout is None else time.monotonic() + timeout
+        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
+        did_not = f"no agent of the guest answered on port {self.port}"
         while True:
-            guest_left = (guest_end - self.machine.clock.now_ns()) / NS
-            host_left = None if host_end is None else host_end - time.monotonic()
-            if guest_left <= 0:
-                raise ExpectTimeout(f"no agent answered on port {self.port} in {seconds:g} seconds of the guest's time")
-            if host_left is not None and host_left <= 0:
-                raise ExpectTimeout(f"no agent answered on port {self.port} in {timeout:g} seconds of the host")
+            limits.refuse_reached(did_not)
+            guest_left, host_left = limits.left()
             try:
                 with device.connect_to(self.port, seconds=guest_left, timeout=host_left) as connection:
-                    Request(connection, self.machine.clock, guest_left, host_left).greet()
+                    Request(connection, limits).greet()
                 return
             except (ConnectionRefusedError, ConnectionResetError):
                 stop = self.machine.run(seconds=min(BETWEEN_ATTEMPTS, guest_left), timeout=host_left)
-            if stop.reason is StopReason.IDLE:
-                raise ExpectTimeout(f"no agent answered on port {self.port}: the guest waits, and only input can wake "
-                                    "it")
             if stop.reason not in RUNS_ON:
-                raise ExpectStopped(f"the machine stopped with {stop.reason.value} before an agent answered", stop)
+                raise unmet(stop, did_not, "one answered", seconds, timeout)
 
     @contextmanager
     def _request(self, what: str, seconds: float, timeout: float | None, name: str = "") -> Iterator[Request]:
         """A connection for one request. `what`: it is, for people; `name`: of what the guest may not find."""
         __tracebackhide__ = True
-        clock = self.machine.clock
-        began_ns, began = clock.now_ns(), time.monotonic()
+        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
         try:
             with self._device.connect_to(self.port, seconds=seconds, timeout=timeout) as connection:
-                request = Request(connection, clock, seconds - (clock.now_ns() - began_ns) / NS,
-                                  None if timeout is None else timeout - (time.monotonic() - began), name)
+                request = Request(connection, limits, name)
                 request.greet()
                 yield request
         except ExpectTimeout as error:
-            host = "" if timeout is None else f" and {timeout:g} of the host"
-            raise ExpectTimeout(f"{what} did not end in {seconds:g} seconds of the guest's time{host}, and was given "
-                                "up") from error
+            raise ExpectTimeout(f"{what} did not end in {limits}, and was given up") from error
 
     # --- Commands ----------------------------------------------------------------------------------------------------
 
     def run(self, command: str | Sequence[str], *, input: Buffer | str = b"", env: Mapping[str, str] | None = None,
             cwd: str | None = None, check: bool = False, seconds: float = 60, timeout: float | None = None,
-            show: Callable[[bytes], None] | None = None) -> CommandResult:
+            show: Callable[[bytes], None] | None = None, limit: int = LIMIT) -> CommandResult:
         """Run a command and wait for its end.
 
         - command: text for /bin/sh, or a program and its arguments, of which the guest's shell knows nothing.
@@ -179,6 +171,8 @@ class Agent:
         - env: variables beside PATH and HOME. cwd: the directory, "/" if nothing is said.
         - check: raise CommandFailed for a status that is not 0.
         - show: called with what it prints, errors too, as it comes.
+        - limit: how much it may print, bytes of both outputs together: 256 MiB if nothing is said. Raises AgentError
+          for more, and the command is killed.
 
         It is a session and a process group of its own, without a terminal. Those it leaves behind go on, with nobody at
         the other end of their outputs. When a limit is reached before it ends, the whole group is killed.
@@ -196,6 +190,9 @@ class Agent:
             request.say(b"".join(frame(kind, encoded(text)) for kind, text in head) + frame(RUN))
             request.input = InputFrames(data)
             while (kind := request.hear()) in printed:
+                if len(request.payload) + sum(map(len, printed.values())) > limit:
+                    raise AgentError(f"{command!r} printed more than {limit:,} bytes, and was killed: let it write to "
+                                     "a file, for copy_out(), or give a higher limit=")
                 printed[kind] += request.payload
                 if show is not None:
                     show(request.payload)
@@ -209,16 +206,30 @@ class Agent:
 
     # --- Files -------------------------------------------------------------------------------------------------------
 
-    def read_file(self, path: str, *, seconds: float = 60, timeout: float | None = None) -> bytes:
-        """The content of a file of the guest. Raises the OSError that the guest says, as FileNotFoundError."""
+    def read_file(self, path: str, *, seconds: float = 60, timeout: float | None = None, limit: int = LIMIT) -> bytes:
+        """The content of a file of the guest.
+
+        - limit: how much that may be, bytes: 256 MiB if nothing is said.
+
+        Raises the OSError that the guest says, as FileNotFoundError, and AgentError for more than `limit`.
+        """
         __tracebackhide__ = True
-        content = bytearray()
+        content = io.BytesIO()
+        self._read_into(content, path, seconds, timeout, limit)
+        return content.getvalue()
+
+    def _read_into(self, file: BinaryIO, path: str, seconds: float, timeout: float | None, limit: int) -> None:
+        __tracebackhide__ = True
+        left = limit
         with self._request(f"reading {path!r}", seconds, timeout, path) as request:
             request.say(frame(GET, encoded(path)))
             while request.hear() == OUTPUT:
-                content += request.payload
+                left -= len(request.payload)
+                if left < 0:
+                    raise AgentError(f"{path!r} of the guest has more than {limit:,} bytes: give a higher limit=, for "
+                                     "what is large of copy_out(), which does not hold it in memory")
+                file.write(request.payload)
             request.status()
-        return bytes(content)
 
     def write_file(self, path: str, data: Buffer | str, mode: int | None = None, *, seconds: float = 60,
                    timeout: float | None = None) -> None:
@@ -246,10 +257,16 @@ class Agent:
         self.write_file(path, file.read_bytes(), file.stat().st_mode & 0o7777, seconds=seconds, timeout=timeout)
 
     def copy_out(self, path: str, target: str | os.PathLike[str], *, seconds: float = 60,
-                 timeout: float | None = None) -> None:
-        """Copy a file of the guest to a path of the host."""
+                 timeout: float | None = None, limit: int = LIMIT) -> None:
+        """Copy a file of the guest to a path of the host, where it stands when it is whole.
+
+        - limit: how much that may be, bytes: 256 MiB if nothing is said.
+
+        Raises what `read_file` raises, and OSError for a target that is no file; then what was there is as it was.
+        """
         __tracebackhide__ = True
-        Path(target).write_bytes(self.read_file(path, seconds=seconds, timeout=timeout))
+        with whole_file(target) as file:
+            self._read_into(file, path, seconds, timeout, limit)
 
     # --- Time --------------------------------------------------------------------------------------------------------
 
@@ -306,11 +323,9 @@ class Request:
     - payload: of the frame that came last.
     """
 
-    def __init__(self, connection: Connection, clock: Clock, seconds: float, timeout: float | None, name: str = ""):
+    def __init__(self, connection: VsockConnection, limits: Limits, name: str = ""):
         self._connection = connection
-        self._clock = clock
-        self._guest_end = clock.now_ns() + round(seconds * NS)
-        self._host_end = None if timeout is None else time.monotonic() + timeout
+        self._limits = limits
         self._name = name                       # of what the agent may not find
         self._received = bytearray()
         self._kind = 0
@@ -318,9 +333,7 @@ class Request:
         self.payload = b""
 
     def _limit(self) -> None:
-        self._connection.seconds = max(self._guest_end - self._clock.now_ns(), 0) / NS
-        if self._host_end is not None:
-            self._connection.timeout = max(self._host_end - time.monotonic(), 0)
+        self._connection.seconds, self._connection.timeout = self._limits.left()
 
     def greet(self) -> None:
         """Raises AgentError where no agent is at the other end, or another one."""

@@ -12,7 +12,6 @@ marks that cannot be in what is typed: they hold control characters, which stand
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from vm.errors import CommandFailed, ExpectTimeout, UnexpectedOutput
+from vm.waiting import Limits
 
 if TYPE_CHECKING:
     from vm.clock import Clock
@@ -98,15 +98,15 @@ class Shell:
         console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
         end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
+        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
         try:
-            self._expect(f"\035{name}\035".encode(), seconds, timeout)
+            self._expect(f"\035{name}\035".encode(), *limits.left())
             with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
-                end = self._expect(end_mark, seconds, timeout)
+                end = self._expect(end_mark, *limits.left())
         except ExpectTimeout as error:
-            host = "" if timeout is None else f" and {timeout:g} of the host"
             tail = console.pending[-TAIL_SHOWN:].decode(errors="replace")
-            raise ExpectTimeout(f"{command!r} did not end in {seconds:g} seconds of the guest's time{host}; it goes "
-                                f"on, until console.send('\\x03'), which is Ctrl-C; last printed:\n{tail}") from error
+            raise ExpectTimeout(f"{command!r} did not end in {limits}; it goes on, until console.send('\\x03'), which "
+                                f"is Ctrl-C; last printed:\n{tail}") from error
         output = console.before.replace("\r\n", "\n")
         result = Result(command, output, int(end[1]))
         if check and result.status:
@@ -125,20 +125,15 @@ class Shell:
         """
         __tracebackhide__ = True
         console = self.machine.console
-        guest_end = self.machine.clock.now_ns() + seconds * 10**9
-        host_end = None if timeout is None else time.monotonic() + timeout
+        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
         answers = {LOGIN: user, PASSWORD: password}
         printed = -1                            # how much the last time
         while True:
             tail = console.output[-TAIL:]
             asked = next((pattern for pattern in answers if pattern.search(tail)), None)
             quiet, printed = printed == len(console.output), len(console.output)
-            guest_left = (guest_end - self.machine.clock.now_ns()) / 10**9
-            host_left = None if host_end is None else host_end - time.monotonic()
-            if guest_left <= 0:
-                raise ExpectTimeout(f"no shell answered in {seconds:g} seconds of the guest's time")
-            if host_left is not None and host_left <= 0:
-                raise ExpectTimeout(f"no shell answered in {timeout:g} seconds of the host")
+            limits.refuse_reached("no shell of the guest answered")
+            guest_left, host_left = limits.left()
             if asked is not None and answers[asked] is not None:
                 console.send(f"{answers[asked]}\n")
             elif (quiet or PROMPT.search(tail)) and self._answers(min(guest_left, PATIENCE), host_left):

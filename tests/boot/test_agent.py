@@ -11,6 +11,7 @@ from vm.devices import Vsock
 from vm.guests.agent.build import ROOT
 from vm.guests.compiler import compile_guest
 from vm.images import debian
+from vm.waiting import Limits
 
 pytestmark = pytest.mark.network
 
@@ -237,7 +238,7 @@ def test_without_a_device_or_an_agent():
 
 
 def test_a_guest_that_has_no_agent_is_not_waited_for_longer(guest):
-    with pytest.raises(vm.ExpectTimeout, match="no agent answered on port 1025 in 2 seconds of the guest's time"):
+    with pytest.raises(vm.ExpectTimeout, match="no agent of the guest answered on port 1025 in 2 seconds of its time"):
         guest.machine.agent(1025, seconds=2)
 
 
@@ -245,7 +246,7 @@ def test_another_program_than_an_agent_is_told(guest, caller):
     with guest.vsock.listen(HOST_PORT) as listener:
         guest.agent.run(f"/tmp/caller {HOST_PORT} xxxxxxxxxxxxxxxxxxxxxxxx >/dev/null 2>&1 &")
         with listener.accept() as connection, pytest.raises(vm.errors.AgentError, match="frame of 2021161080 bytes"):
-            Request(connection, guest.machine.clock, 10, None).greet()
+            Request(connection, Limits(guest.machine.clock.now_ns, 10, None)).greet()
 
 
 def test_callbacks_are_refused(guest):

@@ -133,5 +133,5 @@ def test_a_panic_ends_a_command_and_a_reset_brings_another_kernel():
 def test_without_a_shell_the_wait_ends():
     with vm.Machine() as machine:
         load_linux(machine, "while true; do sleep 1; done")
-        with pytest.raises(vm.ExpectTimeout, match="no shell answered in 10 seconds of the guest's time"):
+        with pytest.raises(vm.ExpectTimeout, match="no shell of the guest answered in 10 seconds of its time"):
             machine.shell(seconds=10)

@@ -4,6 +4,7 @@ It implements what `Device` is promised (docstrings of `vm.devices.base`) and no
 """
 
 import heapq
+from collections import deque
 from contextlib import contextmanager
 
 import pytest
@@ -13,6 +14,7 @@ from vm.devices.interrupt import InterruptLine
 from vm.devices.port import Outside
 from vm.devices.virtio import BlockDevice
 from vm.errors import BusError
+from vm.stop import Stop, StopReason
 
 RAM_BASE = 0x8000_0000
 RAM_SIZE = 1 << 20
@@ -132,6 +134,28 @@ class Board:
 def outside(enter, run=None, request_stop=None, inputs=None):
     """What a machine lends to a device, as far as a test has it."""
     return Outside(enter, inputs, None, run, request_stop, lambda what: None)
+
+
+class ScriptedMachine:
+    """Runs by calling what `script` has, one after the other, until the device that it is lent to asks it to stop."""
+
+    def __init__(self, device):
+        self.script = deque()
+        self.stops = 0                  # that were asked for in this run
+        device.connect_outside(outside(device.accept, self.run, self.request_stop))
+
+    def run(self, seconds, timeout):
+        if not self.script:
+            return Stop(StopReason.DEADLINE, 0, 0, 0)
+        while self.script:
+            self.script.popleft()()
+            if self.stops:
+                self.stops = 0
+                return Stop(StopReason.REQUESTED, 0, 0, 0)
+        return Stop(StopReason.IDLE, 0, 0, 0)
+
+    def request_stop(self):
+        self.stops += 1
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import struct
 
 import pytest
 
-from tests.devices.conftest import outside
+from tests.devices.conftest import ScriptedMachine
 from tests.devices.virtio_driver import CONFIG, DEVICE_ID, NEEDS_RESET, RAM, STATUS, WRITE, Driver
 from vm.devices.virtio import Balloon
-from vm.errors import ConfigurationError, ExpectTimeout
-from vm.stop import Stop, StopReason
+from vm.errors import ConfigurationError, ExpectTimeout, SnapshotError
 
 PAGE = 4096
 F_STATS_VQ, F_DEFLATE_ON_OOM, F_REPORTING = (1 << bit for bit in (1, 2, 5))
@@ -17,22 +16,13 @@ NUMBER = GIVEN // PAGE
 
 
 class Guest(Driver):
-    """A driver of a balloon, and a machine that runs by calling `script`."""
+    """A driver of a balloon, and its machine."""
 
     def __init__(self, board, features=F_STATS_VQ | F_DEFLATE_ON_OOM | F_REPORTING):
         super().__init__(board, Balloon())
         self.start(features, queues=5)
-        self.script = lambda: None
-        self.asked_to_stop = 0
-        self.device.connect_outside(outside(self.device.accept, self.run, self.request_stop))
+        self.script = ScriptedMachine(self.device).script
         board.memory.write(GIVEN, b"\xaa" * 16 * PAGE)
-
-    def run(self, seconds, timeout):
-        self.script()
-        return Stop(StopReason.REQUESTED if self.asked_to_stop else StopReason.DEADLINE, 0, 0, 0)
-
-    def request_stop(self):
-        self.asked_to_stop += 1
 
     def name(self, index, *numbers):
         self.queues[index].offer([(*self.place(struct.pack(f"<{len(numbers)}I", *numbers)), 0)])
@@ -84,10 +74,10 @@ def test_the_size_that_is_wanted_and_that_is(guest):
     guest.device.resize("64K")
     assert guest.acknowledge() == 2                     # a change of the configuration
     assert guest.get(CONFIG) == 16 and (guest.device.target, guest.device.actual) == (64 << 10, 0)
-    guest.script = lambda: guest.set(CONFIG + 4, 16)
+    guest.script += [lambda: guest.set(CONFIG + 4, 16), lambda: pytest.fail("it runs on")]
     guest.device.settle()
-    assert guest.device.actual == 64 << 10 and guest.asked_to_stop == 1
-    guest.asked_to_stop = 0
+    assert guest.device.actual == 64 << 10 and len(guest.script) == 1
+    guest.script.clear()
     guest.device.resize(0)
     assert guest.get(CONFIG) == 0
     with pytest.raises(ExpectTimeout, match="did not make its balloon 0 bytes large in 2 seconds"):
@@ -117,9 +107,8 @@ def test_statistics_are_asked_for(guest):
     def answer():
         assert guest.queues[2].completed() == [(0, 0)]
         guest.say(t0=1, t3=7, t77=5)                    # no such tag
-    guest.script = answer
+    guest.script += [answer, lambda: pytest.fail("it runs on")]
     assert guest.device.refresh() == guest.device.stats == {"swap_in": 1, "minflt": 7}
-    assert guest.asked_to_stop == 1
 
 
 def test_a_driver_that_breaks_the_rules_gives_no_statistics(guest):
@@ -185,15 +174,58 @@ def test_buffers_that_are_too_large_break_the_rules(guest, index, flag, times):
 
 
 def test_much_at_once_lets_the_harts_go_on_in_between(board, guest, monkeypatch):
-    monkeypatch.setattr("vm.devices.virtio.balloon.PAGES_AT_ONCE", 2)
+    """However often the driver notifies."""
+    monkeypatch.setattr("vm.devices.virtio.balloon.AT_ONCE", 4)
     for number in (0, 2, 4, 6):
         guest.queues[0].offer([(*guest.place(struct.pack("<2I", NUMBER + number, NUMBER + number + 1)), 0)])
-    guest.notify(0)
-    assert guest.pages() == [*range(2, 16)]
+    for _ in range(3):
+        guest.notify(0)
+        assert guest.pages() == [*range(2, 16)] and len(board.events.queue) == 1
     board.advance(ns=10_000)
     assert guest.pages() == [*range(4, 16)]
-    board.advance(ns=20_000)
+    board.advance(ns=30_000)
     assert guest.pages() == [*range(8, 16)] and board.events.queue == []
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_numbers_that_are_read_again_and_again_are_work(board, guest, index):
+    """A pause after 2**18 of them, though they name one page, and none goes into the balloon."""
+    board.memory.write(RAM + 0x5_0000, struct.pack("<I", NUMBER + 96) * (1 << 17))      # half a MiB
+    for _ in range(8):
+        guest.queues[index].offer([(RAM + 0x5_0000, 1 << 19, 0)])
+    for _ in range(3):
+        guest.notify(index)
+        assert guest.device.queues[index].index == 2
+    for done in (4, 6, 8):
+        board.advance(ns=10_000)
+        assert guest.device.queues[index].index == done
+
+
+def test_a_pause_survives_a_snapshot_and_ends_with_a_reset(board, guest, monkeypatch):
+    monkeypatch.setattr("vm.devices.virtio.balloon.AT_ONCE", 1)
+    guest.name(0, NUMBER)
+    twin = board.connect(guest.device.twin())
+    twin.load(guest.device.save())
+    guest.name(0, NUMBER + 1)
+    twin.serve(0)
+    assert guest.pages() == [*range(1, 16)]
+    twin.on_event(0, 0)                                 # as the event does that is saved with the machine
+    assert guest.pages() == [*range(2, 16)]
+    guest.set(STATUS, 0)
+    assert [device for _, _, device, _, _ in board.events.queue] == [twin]
+
+
+@pytest.mark.parametrize("name, value", [
+    ("target_pages", -1), ("target_pages", 1 << 32), ("actual_pages", "3"), ("actual_pages", True), ("work", -1),
+    ("work", (1 << 18) + 1), ("reports", -1), ("asked", 1), ("statistics", [(16, 0)]), ("statistics", [(4, -1)]),
+    ("statistics", [(4,)]), ("statistics", [4]), ("statistics", 4),
+])
+def test_a_damaged_state_is_refused(guest, name, value):
+    guest.device.resize(PAGE)
+    before = guest.device.save()
+    with pytest.raises(SnapshotError, match=f"the saved state of a Balloon is damaged: {name} is"):
+        guest.device.load(before | {"target_pages": 7} | {name: value})
+    assert guest.device.save() == before
 
 
 def test_a_driver_that_comes_anew_finds_what_is_wanted(guest):

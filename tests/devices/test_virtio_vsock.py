@@ -2,16 +2,28 @@
 
 import random
 import socket
+import struct
 
 import pytest
 
-from tests.devices.virtio_driver import CONFIG, DEVICE_ID, NEEDS_RESET, STATUS, Driver
+from tests.devices.virtio_driver import (
+    CONFIG,
+    DEVICE_ID,
+    NEEDS_RESET,
+    QUEUE_DRIVER,
+    QUEUE_READY,
+    QUEUE_SEL,
+    STATUS,
+    WRITE,
+    Driver,
+)
 from tests.devices.vsock_driver import (
     CREDIT_REQUEST,
     CREDIT_UPDATE,
     GUEST,
     HEADER,
     HOST,
+    PAUSE_NS,
     REQUEST,
     RESPONSE,
     ROOM,
@@ -485,7 +497,38 @@ def test_answers_that_nobody_takes_hold_the_queue_up(board):
     answered = guest.packets()
     while more := guest.packets():
         answered += more
+        board.advance(ns=PAUSE_NS)
     assert [packet.target_port for packet in answered] == list(range(272))
+
+
+def test_answers_that_make_packets_let_the_harts_go_on(board):
+    """Nobody listens, and each answer is written over the rings, so that there are one more packet and one more buffer:
+    the ports that it echoes are the index of both available rings, and where the next packet has its ports."""
+    count = 3000
+    driver = Driver(board, Vsock()).start(queues=3)
+    given, sent = driver.queues[:2]
+    head, ports, trash = TX_AREA, TX_AREA + 0x100, TX_AREA + 0xF000
+    raw = HEADER.pack(GUEST, HOST, 0, 0, 0, 1, CREDIT_UPDATE, 0, ROOM, 0)
+    board.memory.write(head, raw)
+    for number in range(count):
+        board.memory.write(ports + 8 * number, struct.pack("<II", ports + 8 * (number + 1), min(number + 2, count)))
+    for index in (0, 1):
+        driver.set(QUEUE_SEL, index)
+        driver.set(QUEUE_READY, 0)
+        driver.set(QUEUE_DRIVER, given.available)
+        driver.set(QUEUE_READY, 1)
+    sent.chain([(head, 16, 0), (ports, 8, 0), (head + 24, 20, 0)])
+    given.chain([(trash, 16, WRITE), (given.available + 2, 2, WRITE), (trash, 2, WRITE),
+                 (sent.descriptors + 16, 4, WRITE), (trash, 20, WRITE)])
+    given.half(given.available + 2, 1)
+    for _ in range(3):
+        driver.notify(1)
+        assert driver.device.queues[0].index == 256     # and as many packets
+    board.advance(ns=PAUSE_NS)
+    assert driver.device.queues[0].index == 512
+    board.advance(ns=10**6)
+    assert driver.device.queues[0].index == count and not driver.get(STATUS) & NEEDS_RESET
+    assert board.events.queue == []
 
 
 def test_a_header_in_pieces(guest):

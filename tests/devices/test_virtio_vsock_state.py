@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import vm
-from tests.devices.virtio_driver import WRITE
+from tests.devices.virtio_driver import STATUS, WRITE
 from tests.devices.vsock_driver import REQUEST, RW, Guest
 from vm.devices.virtio import Vsock
 from vm.errors import ConfigurationError, SnapshotError
@@ -70,6 +70,63 @@ def test_connections_of_a_damaged_state_are_refused(guest, damage):
     saved["connections_state"] = [damage(saved["connections_state"][0])]
     with pytest.raises(SnapshotError, match="the saved state of a connection is damaged"):
         guest.device.twin().load(saved)
+
+
+@pytest.mark.parametrize("name, value", [
+    ("cid", -1), ("cid", 2), ("cid", "3"), ("cid", True), ("listening", None), ("listening", [-1]),
+    ("listening", [5000, 5000]), ("listening", ["5000"]), ("listening", [1 << 32]), ("connections_state", None),
+    ("resets", None), ("resets", [(1, 2)]), ("resets", [(1, 2, 1 << 16)]), ("resets", [(-1, 2, 1)]), ("resets", [7]),
+    ("next_number", 0), ("next_number", 1), ("next_number", 1 << 32), ("next_port", 0), ("next_port", 0xFFFF_FFFF),
+    ("packets", -1), ("packets", 513),
+])
+def test_a_damaged_state_is_refused(guest, name, value):
+    """Before anything has changed."""
+    connection = guest.opened()
+    before = guest.device.save()
+    with pytest.raises(SnapshotError, match=f"the saved state of a Vsock is damaged: {name} is"):
+        guest.device.load(before | {"listening": [5001]} | {name: value})
+    assert guest.device.save() == before and "open" in repr(connection)
+
+
+@pytest.mark.parametrize("same", ["number", "ports"])
+def test_connections_that_cannot_be_at_once_are_refused(guest, same):
+    guest.opened()
+    guest.opened()
+    saved = guest.device.save()
+    first, second = saved["connections_state"]
+    saved["connections_state"][1] = (first[0], *second[1:]) if same == "number" else (second[0], *first[1:])
+    with pytest.raises(SnapshotError, match="damaged: connections_state is"):
+        guest.device.load(saved)
+    assert len(guest.device.connections) == 2
+
+
+def test_a_snapshot_of_a_machine_is_refused_before_anything_has_changed():
+    with vm.Machine(memory="16M") as machine:
+        machine.attach(Vsock())
+        saved = machine.snapshot()
+        saved.state.parts["virtio0"]["cid"] = -1
+        with vm.Machine(memory="16M") as other:
+            device = Vsock()
+            other.attach(device)
+            with pytest.raises(SnapshotError, match="cid is -1"):
+                other.restore(saved)
+            assert device.cid == 3
+
+
+def test_a_pause_survives_a_snapshot_and_ends_with_a_reset(board, guest, monkeypatch):
+    monkeypatch.setattr("vm.devices.virtio.vsock.AT_ONCE", 1)
+    guest.post(RW, 900, 5000)
+    guest.driver.notify(1)
+    assert guest.device.resets and len(board.events.queue) == 1
+    twin = board.connect(guest.device.twin())
+    twin.load(guest.device.save())
+    twin.serve(0)
+    assert twin.resets
+    twin.on_event(1, 0)                                 # as the event does that is saved with the machine
+    assert not twin.resets
+    board.events.cancel(twin, 1)
+    guest.driver.set(STATUS, 0)
+    assert board.events.queue == []
 
 
 def test_a_device_is_pulled_out():

@@ -1,13 +1,11 @@
 """A guest's end of a virtio socket device, by hand: packets in and out (virtio 1.2, section 5.10)."""
 
 import struct
-from collections import deque
 from typing import NamedTuple
 
-from tests.devices.conftest import outside
+from tests.devices.conftest import ScriptedMachine
 from tests.devices.virtio_driver import WRITE, Driver
 from vm.devices.virtio import Vsock
-from vm.stop import Stop, StopReason
 
 REQUEST, RESPONSE, RST, SHUTDOWN, RW, CREDIT_UPDATE, CREDIT_REQUEST = range(1, 8)
 GUEST, HOST = 3, 2
@@ -15,6 +13,7 @@ STREAM, SEQPACKET = 1, 2
 HEADER = struct.Struct("<QQIIIHHIII")
 ROOM = 1 << 16                      # that the guest says it has
 BUFFER_SIZE = 4096
+PAUSE_NS = 10_000                   # of a device that has had many packets
 TX_AREA, RX_AREA = 0x8004_0000, 0x8008_0000
 
 
@@ -32,31 +31,17 @@ class Packet(NamedTuple):
     data: bytes = b""
 
 
-class Guest:
-    """The driver, and a machine that runs by calling what `script` has, one a run."""
+class Guest(ScriptedMachine):
+    """The driver, and its machine."""
 
     def __init__(self, board, device=None, buffers=8):
         self.device = device or Vsock()
+        super().__init__(self.device)
+        self.board = board
         self.driver = Driver(board, self.device).start(queues=3, size=16)
         self.memory = board.memory
-        self.script = deque()
-        self.stops = 0
         self.given = []
-        self.device.connect_outside(outside(self.device.accept, self.run, self.request_stop))
         self.give(buffers)
-
-    def run(self, seconds, timeout):
-        if not self.script:
-            return Stop(StopReason.DEADLINE, 0, 0, 0)
-        while self.script:
-            self.script.popleft()()
-            if self.stops:
-                self.stops = 0
-                return Stop(StopReason.REQUESTED, 0, 0, 0)
-        return Stop(StopReason.IDLE, 0, 0, 0)
-
-    def request_stop(self):
-        self.stops += 1
 
     def give(self, count, size=BUFFER_SIZE):
         """Buffers for packets to the guest."""
@@ -87,6 +72,7 @@ class Guest:
     def send(self, *arguments, **options):
         self.post(*arguments, **options)
         self.driver.notify(1)
+        self.board.advance(ns=PAUSE_NS)
 
     # --- Connections -------------------------------------------------------------------------------------------------
 

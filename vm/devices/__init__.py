@@ -13,20 +13,20 @@ from vm.devices.uart import UART
 from vm.devices.virtio import (
     Balloon,
     BlockDevice,
-    Connection,
     Entropy,
     Keyboard,
-    Listener,
     Network,
     Screen,
     SharedFolder,
     Tablet,
     VirtioConsole,
     Vsock,
+    VsockConnection,
+    VsockListener,
 )
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "Connection", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Keyboard", "Listener", "Network", "Port", "Screen",
-    "SharedFolder", "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "reads", "writes",
+    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy", "GenerationId",
+    "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen", "SharedFolder", "SteadyAccesses", "Syscon",
+    "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener", "reads", "writes",
 ]

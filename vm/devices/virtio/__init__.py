@@ -14,7 +14,7 @@ from vm.devices.virtio.net import Network
 from vm.devices.virtio.p9 import SharedFolder
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
 from vm.devices.virtio.vsock import Vsock
-from vm.devices.virtio.vsock_ends import Connection, Listener
+from vm.devices.virtio.vsock_ends import VsockConnection, VsockListener
 
-__all__ = ["Balloon", "BlockDevice", "Connection", "EmptySlot", "Entropy", "Keyboard", "Listener", "Network", "Screen",
-           "SharedFolder", "Tablet", "VirtioConsole", "VirtioDevice", "Vsock"]
+__all__ = ["Balloon", "BlockDevice", "EmptySlot", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder", "Tablet",
+           "VirtioConsole", "VirtioDevice", "Vsock", "VsockConnection", "VsockListener"]

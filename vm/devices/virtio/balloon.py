@@ -11,13 +11,14 @@ A page that is given reads as zeros afterwards, and takes none of the host's mem
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
+from typing import Any
 
 from vm.devices.port import ProgramPort
 from vm.devices.virtio.queue import Chain, Queue
 from vm.devices.virtio.transport import VirtioDevice
-from vm.errors import ConfigurationError, MalformedQueue
+from vm.errors import ConfigurationError, MalformedQueue, SnapshotError
 from vm.sizes import PAGE_SIZE, parse_size
 
 INFLATE, DEFLATE = 0, 1             # queues
@@ -31,8 +32,10 @@ STATISTICS = ("swap_in", "swap_out", "majflt", "minflt", "memfree", "memtot", "a
               "htlb_pgfail", "oom_kill", "alloc_stall", "async_scan", "direct_scan", "async_reclaim", "direct_reclaim")
 MOST_STATISTICS = 64                # that are looked at
 MOST_NUMBERS = 1 << 18              # pages that a buffer names, or is: a GiB
-PAGES_AT_ONCE = 1 << 18             # that are cleared before the harts go on
-PAUSE_NS = 10_000                   # of the guest, until the rest is
+AT_ONCE = 1 << 18                   # pages that are cleared, and numbers that are read, before the harts go on
+PAUSE_NS = 10_000                   # of the guest, until the next ones are
+GO_ON = 0                           # event
+LIMITS = {"target_pages": 0xFFFF_FFFF, "actual_pages": 0xFFFF_FFFF, "reports": 1 << 64, "work": AT_ONCE}   # of state
 OPERATION = struct.Struct("<BI")
 
 
@@ -56,18 +59,20 @@ class Balloon(ProgramPort, VirtioDevice):
 
     device_id = 5
     queue_count = 5
-    state = VirtioDevice.state + ("target_pages", "actual_pages", "statistics", "reports", "asked")
+    state = VirtioDevice.state + ("target_pages", "actual_pages", "statistics", "reports", "asked", "work")
     setup = ("deflate_on_oom", "reporting")
     unsaved = VirtioDevice.unsaved + ProgramPort.unsaved
 
     statistics: list[tuple[int, int]]       # by tag, of those that have a name
     reports: int                            # how often the driver has given some
     asked: bool                             # for others, and the driver does not know yet
+    work: int                               # since the last pause, as AT_ONCE counts it
 
     def __init__(self, deflate_on_oom: bool = True, reporting: bool = True):
         self.deflate_on_oom = deflate_on_oom
         self.reporting = reporting
         self.target_pages = 0
+        self.work = 0
         super().__init__()
 
     # --- For the host's program --------------------------------------------------------------------------------------
@@ -165,21 +170,33 @@ class Balloon(ProgramPort, VirtioDevice):
             self._take_pages(index, queue)
 
     def _take_pages(self, index: int, queue: Queue) -> None:
-        left = PAGES_AT_ONCE
         for chain in queue.chains():
-            if left <= 0:
-                self.events.schedule(PAUSE_NS, self, index)
+            if self._pauses:
                 return
             ranges = free_ranges(chain) if self._reports_pages(index) else runs(page_numbers(chain))
             for first, count in ranges:
                 if index != DEFLATE:                # those that come out are the guest's at once
                     self.memory.clear(first * PAGE_SIZE, count * PAGE_SIZE)
-                left -= count
+                self._count_work(count)
             queue.push(chain, 0)
+            self._count_work(chain.readable.size // NUMBER.size)
+
+    @property
+    def _pauses(self) -> bool:
+        return self.work >= AT_ONCE
+
+    def _count_work(self, amount: int) -> None:
+        if not self._pauses:
+            self.work = min(self.work + amount, AT_ONCE)
+            if self._pauses:
+                self.events.schedule(PAUSE_NS, self, GO_ON)
 
     def on_event(self, event: int, data: int) -> None:
-        """The harts have had their turn, while a queue was not empty."""
-        self.serve(event)
+        """The harts have had their turn."""
+        self.work = 0
+        for index in range(self.queue_count):
+            if index != self._queue_of_statistics:
+                self.serve(index)
 
     def _read_statistics(self, queue: Queue) -> None:
         """The driver's buffer stays until more is wanted: to give it back is to ask."""
@@ -200,11 +217,30 @@ class Balloon(ProgramPort, VirtioDevice):
 
     def reset(self) -> None:
         """A driver that comes anew finds an empty balloon, and the size that is asked for."""
+        if self._pauses:
+            self.events.cancel(self, GO_ON)
+        self.work = 0
         self.actual_pages = 0
         self.statistics = []
         self.reports = 0
         self.asked = False
         super().reset()
+
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        super().refuse_unfit(saved)
+        fits = {name: type(saved[name]) is int and 0 <= saved[name] <= most for name, most in LIMITS.items()}
+        fits["asked"] = isinstance(saved["asked"], bool)
+        fits["statistics"] = isinstance(saved["statistics"], list) and all(map(is_statistic, saved["statistics"]))
+        for name, does in fits.items():
+            if not does:
+                raise SnapshotError(f"the saved state of a {type(self).__name__} is damaged: {name} is "
+                                    f"{saved[name]!r:.200}")
+
+
+def is_statistic(value: Any) -> bool:
+    """Whether it is one of `statistics`."""
+    return (isinstance(value, tuple) and [*map(type, value)] == [int, int] and 0 <= value[0] < len(STATISTICS)
+            and 0 <= value[1] < 1 << 64)
 
 
 def page_numbers(chain: Chain) -> list[int]:

@@ -10,20 +10,23 @@ What the program does is input, of one operation each:
 
 Nothing here grows as the guest likes: there are so many connections, each with so many bytes under way, and so many
 answers to packets of no connection. With these waiting for buffers, the guest's packets wait in their queue (5.10.6.2).
+Nor do packets go on without an end, where a guest lays buffers for answers over the rings: after so many of them there
+is a pause, in which the harts run.
 """
 
 from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from vm.devices.port import ProgramPort
-from vm.devices.virtio.queue import Buffer
+from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer
 from vm.devices.virtio.transport import VirtioDevice
-from vm.devices.virtio.vsock_ends import Action, Connection, Listener
-from vm.devices.virtio.vsock_stream import BOTH, BUFFER, HEADER, STREAM, Header, Op, Phase, Stream
-from vm.errors import ConfigurationError, MalformedQueue
+from vm.devices.virtio.vsock_ends import Action, VsockConnection, VsockListener
+from vm.devices.virtio.vsock_stream import BOTH, BUFFER, HEADER, STREAM, Failure, Header, Op, Phase, Stream
+from vm.errors import ConfigurationError, MalformedQueue, SnapshotError
 
 TO_GUEST, FROM_GUEST, EVENTS = 0, 1, 2      # queues
 F_STREAM = 0
@@ -33,12 +36,16 @@ FIRST_CID, LAST_CID = 3, 0xFFFF_FFFE        # 5.10.4: the others are reserved
 LAST_PORT = 0xFFFF_FFFE             # the last but one of all: Linux takes that for "any"
 
 OPERATION = struct.Struct("<BII")
+LAST_NUMBER = 0xFFFF_FFFF           # of a connection
 MOST_CONNECTIONS = 256
 MOST_WAITING = 128                  # connections that a listener has not accepted yet
 MOST_RESETS = 256                   # answers to packets of no connection that wait for a buffer
+RESET_LIMITS = (0xFFFF_FFFF, 0xFFFF_FFFF, 0xFFFF)      # of the numbers of one of them
 FIRST_PORT = 0x4000_0000            # of the host's, for connections to the guest: the next one each time
 ANSWER_NS = 8 * 10**9               # until when the guest must answer the end of a connection, as Linux has it
-CLOSING = 0                         # event: the time of a connection that ends may be over
+AT_ONCE = 2 * MAXIMUM_SIZE          # packets, before the harts go on: as many as both rings hold
+PAUSE_NS = 10_000                   # of the guest, until the next ones
+CLOSING, GO_ON = 0, 1               # events: the time of a connection that ends may be over; a pause is
 
 
 class Vsock(ProgramPort, VirtioDevice):
@@ -58,7 +65,8 @@ class Vsock(ProgramPort, VirtioDevice):
 
     device_id = 19
     queue_count = 3
-    state = VirtioDevice.state + ("cid", "listening", "connections_state", "resets", "next_number", "next_port")
+    state = VirtioDevice.state + ("cid", "listening", "connections_state", "resets", "next_number", "next_port",
+                                   "packets")
     setup = ("cid",)
     unsaved = VirtioDevice.unsaved + ProgramPort.unsaved + ("_streams", "_by_ports", "_resets")
 
@@ -70,6 +78,7 @@ class Vsock(ProgramPort, VirtioDevice):
         self.listening: list[int] = []      # ports
         self.next_number = 1
         self.next_port = FIRST_PORT
+        self.packets = 0
         self._streams: dict[int, Stream] = {}       # by number, in the order in which they are served
         self._by_ports: dict[tuple[int, int], Stream] = {}      # that are not over: (host's port, guest's port)
         self._resets: deque[tuple[int, int, int]] = deque()     # host's port, guest's port, type
@@ -77,7 +86,7 @@ class Vsock(ProgramPort, VirtioDevice):
 
     # --- For the host's program --------------------------------------------------------------------------------------
 
-    def connect_to(self, port: int, *, seconds: float = 60, timeout: float | None = None) -> Connection:
+    def connect_to(self, port: int, *, seconds: float = 60, timeout: float | None = None) -> VsockConnection:
         """Connect to a port of the guest, and wait for the answer.
 
         - seconds, timeout: limits of guest and host time, of this and of what the connection waits for later.
@@ -92,11 +101,11 @@ class Vsock(ProgramPort, VirtioDevice):
             raise ConnectionRefusedError(f"port {port} of the guest: no driver runs its virtio socket device")
         number = self.next_number
         self._act("connect_to", Action.CONNECT, number, port)
-        connection = Connection(self, self._streams[number], seconds, timeout)
+        connection = VsockConnection(self, self._streams[number], seconds, timeout)
         connection.wait_for_answer()
         return connection
 
-    def listen(self, port: int, *, seconds: float = 60, timeout: float | None = None) -> Listener:
+    def listen(self, port: int, *, seconds: float = 60, timeout: float | None = None) -> VsockListener:
         """Let the guest's programs connect to a port of the host (of address 2), also before it is booted.
 
         `seconds` and `timeout` are the limits of `accept`. Raises ConfigurationError where somebody listens there.
@@ -105,12 +114,12 @@ class Vsock(ProgramPort, VirtioDevice):
         if port in self.listening:
             raise ConfigurationError(f"port {port} of the host: somebody listens there already")
         self._act("listen", Action.LISTEN, port)
-        return Listener(self, port, seconds, timeout)
+        return VsockListener(self, port, seconds, timeout)
 
     @property
-    def connections(self) -> list[Connection]:
+    def connections(self) -> list[VsockConnection]:
         """Those that have been made or accepted and not been closed, each as a new object."""
-        return [Connection(self, stream) for stream in self._streams.values() if stream.held and not stream.closed]
+        return [VsockConnection(self, stream) for stream in self._streams.values() if stream.held and not stream.closed]
 
     def waiting(self, port: int) -> list[Stream]:
         """Connections to a port that nobody has accepted, the oldest first."""
@@ -164,7 +173,7 @@ class Vsock(ProgramPort, VirtioDevice):
     def _add(self, stream: Stream) -> None:
         self._streams[stream.number] = stream
         self._by_ports[stream.ports] = stream
-        self.next_number = self.next_number % 0xFFFF_FFFF + 1
+        self.next_number = self.next_number % LAST_NUMBER + 1
 
     def _stop_listening(self, port: int) -> None:
         self.listening = [other for other in self.listening if other != port]
@@ -191,7 +200,7 @@ class Vsock(ProgramPort, VirtioDevice):
 
     # --- Connections -------------------------------------------------------------------------------------------------
 
-    def _end(self, stream: Stream, failure: str = "") -> None:
+    def _end(self, stream: Stream, failure: Failure = Failure.NONE) -> None:
         """For the guest it is over. The program may still read what has come."""
         stream.end(failure)
         del self._by_ports[stream.ports]
@@ -200,7 +209,7 @@ class Vsock(ProgramPort, VirtioDevice):
         if not any(other.deadline_ns for other in self._by_ports.values()):
             self.events.cancel(self, CLOSING)
 
-    def _reset(self, stream: Stream, failure: str = "") -> None:
+    def _reset(self, stream: Stream, failure: Failure = Failure.NONE) -> None:
         """The same, and the guest is told so, if it has ever heard of it."""
         if stream.phase is not Phase.OVER:
             if stream.phase is not Phase.ASKING:
@@ -208,12 +217,18 @@ class Vsock(ProgramPort, VirtioDevice):
             self._end(stream, failure)
 
     def on_event(self, event: int, data: int) -> None:
-        """The guest has not answered the end of a connection in time."""
+        if event == GO_ON:
+            self.packets = 0
+        else:
+            self._reset_unanswered()
+        self._exchange()
+
+    def _reset_unanswered(self) -> None:
+        """Connections of which the guest has not answered the end in time."""
         now = self.clock.now_ns()
         for stream in list(self._by_ports.values()):
             if stream.deadline_ns and stream.deadline_ns <= now:
                 self._reset(stream)
-        self._exchange()
 
     # --- Packets -----------------------------------------------------------------------------------------------------
 
@@ -227,7 +242,7 @@ class Vsock(ProgramPort, VirtioDevice):
         self._exchange()
 
     def _exchange(self) -> None:
-        """Take what the guest has sent and give it what there is, until neither goes on; either may let the other."""
+        """Take what the guest has sent and give it what there is, until neither goes on, or both pause."""
         while True:
             before = [queue.index for queue in self.queues]
             self.serve(FROM_GUEST)
@@ -235,6 +250,15 @@ class Vsock(ProgramPort, VirtioDevice):
             if before == [queue.index for queue in self.queues]:
                 break
         self.happened()
+
+    @property
+    def _pauses(self) -> bool:
+        return self.packets >= AT_ONCE
+
+    def _count_packet(self) -> None:
+        self.packets += 1
+        if self._pauses:
+            self.events.schedule(PAUSE_NS, self, GO_ON)
 
     def handle(self, index: int) -> None:
         if index == FROM_GUEST:
@@ -245,13 +269,14 @@ class Vsock(ProgramPort, VirtioDevice):
     def _take(self) -> None:
         queue = self.queues[FROM_GUEST]
         for chain in queue.chains():
-            if len(self._resets) >= MOST_RESETS:
+            if self._pauses or len(self._resets) >= MOST_RESETS:
                 return
             header, payload = chain.readable.split(HEADER.size)
             if header.size < HEADER.size:
                 raise MalformedQueue(f"a packet of {header.size} bytes, and a header has {HEADER.size}")
             self._receive(Header(*HEADER.unpack(header.read())), payload)
             queue.push(chain, 0)
+            self._count_packet()
 
     def _receive(self, header: Header, payload: Buffer) -> None:
         if (header.source_cid, header.target_cid) != (self.cid, HOST_CID):
@@ -284,7 +309,7 @@ class Vsock(ProgramPort, VirtioDevice):
         op, is_open = header.op, stream.phase is Phase.OPEN
         if op == Op.RST:
             ends_well = is_open and stream.shut_told == BOTH
-            self._end(stream, "" if ends_well else "reset" if is_open else "refused")
+            self._end(stream, Failure.NONE if ends_well else Failure.RESET if is_open else Failure.REFUSED)
         elif stream.phase is Phase.ASKED and op == Op.RESPONSE:
             stream.phase = Phase.OPEN
         elif is_open and op == Op.RW and stream.admits(header.size):
@@ -296,11 +321,11 @@ class Vsock(ProgramPort, VirtioDevice):
             if stream.guest_shut == BOTH:
                 self._reset(stream)
         elif not (is_open and op == Op.CREDIT_UPDATE):
-            self._reset(stream, "reset")
+            self._reset(stream, Failure.RESET)
 
     def _give(self) -> None:
         queue = self.queues[TO_GUEST]
-        while True:
+        while not self._pauses:
             stream = None if self._resets else next((one for one in self._streams.values() if one.speaks), None)
             if not self._resets and stream is None:
                 return
@@ -313,6 +338,7 @@ class Vsock(ProgramPort, VirtioDevice):
                                      f"{HEADER.size}")
             packet = self._next_reset() if stream is None else self._next_of(stream, room)
             queue.push(chain, chain.writable.write(packet))
+            self._count_packet()
 
     def _next_reset(self) -> bytes:
         host_port, guest_port, kind = self._resets.popleft()
@@ -332,7 +358,7 @@ class Vsock(ProgramPort, VirtioDevice):
 
     def _lose_all(self, why: str) -> None:
         for stream in self._streams.values():
-            stream.end("reset", lost=why)
+            stream.end(Failure.RESET, lost=why)
         self._streams.clear()
         self._by_ports.clear()
         self._resets.clear()
@@ -342,6 +368,9 @@ class Vsock(ProgramPort, VirtioDevice):
         """Connections end; who listens goes on."""
         if any(stream.deadline_ns for stream in self._by_ports.values()):
             self.events.cancel(self, CLOSING)
+        if self._pauses:
+            self.events.cancel(self, GO_ON)
+        self.packets = 0                    # since the last pause
         self._lose_all("the guest's driver has reset its device")
         super().reset()
 
@@ -351,6 +380,30 @@ class Vsock(ProgramPort, VirtioDevice):
 
     def close(self) -> None:
         self._lose_all("the machine is closed")
+
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        super().refuse_unfit(saved)
+        connections, listening, resets = saved["connections_state"], saved["listening"], saved["resets"]
+        if not isinstance(connections, list):
+            raise damaged("connections_state", connections)
+        for one in connections:
+            Stream.refuse_damaged(one)
+        streams = [Stream.loaded(one) for one in connections]
+        numbers = {stream.number for stream in streams}
+        paths = [stream.ports for stream in streams if stream.phase is not Phase.OVER]
+        fits = {
+            "cid": within(saved["cid"], FIRST_CID, LAST_CID),
+            "listening": (isinstance(listening, list) and all(within(port, 0, LAST_PORT) for port in listening)
+                          and listening == sorted({*listening})),
+            "connections_state": len(numbers) == len(streams) <= MOST_CONNECTIONS and len({*paths}) == len(paths),
+            "resets": isinstance(resets, list) and all(map(is_reset, resets)),
+            "next_number": within(saved["next_number"], 1, LAST_NUMBER) and saved["next_number"] not in numbers,
+            "next_port": within(saved["next_port"], FIRST_PORT, LAST_PORT),
+            "packets": within(saved["packets"], 0, AT_ONCE),
+        }
+        for name, does in fits.items():
+            if not does:
+                raise damaged(name, saved[name])
 
     @property
     def connections_state(self) -> list[tuple[Any, ...]]:
@@ -371,6 +424,21 @@ class Vsock(ProgramPort, VirtioDevice):
     @resets.setter
     def resets(self, saved: list[tuple[int, int, int]]) -> None:
         self._resets = deque(saved)
+
+
+def damaged(name: str, value: Any) -> SnapshotError:
+    return SnapshotError(f"the saved state of a Vsock is damaged: {name} is {value!r:.200}")
+
+
+def within(value: Any, least: int, most: int) -> bool:
+    """Whether it is a whole number, and one of these."""
+    return type(value) is int and least <= value <= most
+
+
+def is_reset(value: Any) -> bool:
+    """Whether it is one of `resets`: host's port, guest's port, type."""
+    return (isinstance(value, tuple) and len(value) == len(RESET_LIMITS)
+            and all(within(number, 0, most) for number, most in zip(value, RESET_LIMITS, strict=True)))
 
 
 def refuse_port(port: int) -> None:

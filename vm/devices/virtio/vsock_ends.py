@@ -11,15 +11,15 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol
 
-from vm.devices.virtio.vsock_stream import RECEIVE, SEND, Phase, Stream
+from vm.devices.virtio.vsock_stream import RECEIVE, SEND, Failure, Phase, Stream
 from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 FLAGS = {socket.SHUT_RD: RECEIVE, socket.SHUT_WR: SEND, socket.SHUT_RDWR: RECEIVE | SEND}
-FAILURES = {"refused": (ConnectionRefusedError, "the guest refused the connection: nobody listens there"),
-            "reset": (ConnectionResetError, "the guest has reset the connection")}
+FAILURES = {Failure.REFUSED: (ConnectionRefusedError, "the guest refused the connection: nobody listens there"),
+            Failure.RESET: (ConnectionResetError, "the guest has reset the connection")}
 
 
 class Action(IntEnum):
@@ -36,7 +36,7 @@ class Action(IntEnum):
 
 
 class Owner(Protocol):
-    """The device, as its ends know it."""
+    """The device, as its ends know it: its file imports this one, and no file imports itself by way of others."""
 
     listening: list[int]
 
@@ -52,7 +52,7 @@ class Owner(Protocol):
                   timeout: float | None) -> None: ...
 
 
-class Connection:
+class VsockConnection:
     """A connection to a program of the guest, open until `close`, or to the end of a `with` block.
 
     Attributes:
@@ -76,7 +76,7 @@ class Connection:
     def __repr__(self) -> str:
         how = "closed" if self._closed else self._stream.lost or (
             "over" if self._stream.phase is Phase.OVER else "open" if self._stream.phase is Phase.OPEN else "asked for")
-        return f"<Connection of port {self.local_port} to port {self.port} of the guest: {how}>"
+        return f"<VsockConnection of port {self.local_port} to port {self.port} of the guest: {how}>"
 
     @property
     def _closed(self) -> bool:
@@ -193,14 +193,14 @@ class Connection:
     def _act(self, what: str, action: Action, argument: int = 0, data: bytes = b"") -> None:
         self._device.act(what, action, self._stream, argument, data)
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> VsockConnection:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-class Listener:
+class VsockListener:
     """A port of the host to which programs of the guest connect; until `close`, or to the end of a `with` block.
 
     Attributes:
@@ -215,9 +215,9 @@ class Listener:
         self.timeout = timeout
 
     def __repr__(self) -> str:
-        return f"<Listener on port {self.port} of the host>"
+        return f"<VsockListener on port {self.port} of the host>"
 
-    def accept(self) -> Connection:
+    def accept(self) -> VsockConnection:
         """Wait for the next connection. Raises ExpectTimeout and ExpectStopped as `Console.expect` does."""
         __tracebackhide__ = True
         if self.port not in self._device.listening:
@@ -227,14 +227,14 @@ class Listener:
                                self.timeout)
         stream = self._device.waiting(self.port)[0]
         self._device.act("accept", Action.ACCEPT, stream)
-        return Connection(self._device, stream, self.seconds, self.timeout)
+        return VsockConnection(self._device, stream, self.seconds, self.timeout)
 
     def close(self) -> None:
         """Connections that nobody has accepted are reset. Twice is harmless."""
         if self.port in self._device.listening:
             self._device.stop_listening(self.port)
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> VsockListener:
         return self
 
     def __exit__(self, *exception: object) -> None:

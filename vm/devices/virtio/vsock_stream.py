@@ -16,13 +16,13 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 from vm.errors import SnapshotError
+from vm.state import plain
 
 HEADER = struct.Struct("<QQIIIHHIII")
 BUFFER = 256 << 10                  # bytes that wait for the host's program at most, and for the guest
 LARGEST = 64 << 10                  # bytes in one packet: Linux takes no more
 COUNT = 1 << 32                     # what bytes are counted modulo
-FOREVER_NS = 1 << 63
-FAILURES = ("", "refused", "reset")
+FOREVER_NS = (1 << 63) - 1
 STREAM = 1                          # type
 RECEIVE, SEND = 1, 2                # flags of SHUTDOWN: what will not be done any more
 BOTH = RECEIVE | SEND
@@ -58,12 +58,19 @@ class Phase(IntEnum):
     OVER = 3                        # for the guest there is no such connection any more
 
 
+class Failure(IntEnum):
+    """What the host's program gets as an error, when it has read what there is."""
+
+    NONE = 0
+    REFUSED = 1
+    RESET = 2
+
+
 class Stream:
     """A connection as the device has it. All of it but `lost` is saved.
 
     - number: which of all that the device has had; the ports tell it from others that are not over.
     - held: the host's program has it; else it waits to be accepted.
-    - failure: one of FAILURES, which the program gets as an error when it has read what there is.
     - shut, guest_shut: flags of SHUTDOWN that the host has to tell, and that the guest has told.
     - lost: why it is none of the device's any more, for people.
     """
@@ -79,7 +86,7 @@ class Stream:
         self.guest_port = guest_port
         self.phase = phase
         self.held = phase is Phase.ASKING
-        self.failure = ""
+        self.failure = Failure.NONE
         self.incoming = bytearray()         # for the host's program
         self.outgoing = bytearray()         # for the guest
         self.received = 0                   # bytes from the guest
@@ -104,20 +111,24 @@ class Stream:
     def save(self) -> tuple[Any, ...]:
         """As plain data."""
         values = (getattr(self, name) for name in self.SAVED)
-        return tuple(bytes(value) if isinstance(value, bytearray) else int(value) if isinstance(value, Phase) else value
-                     for value in values)
+        return tuple(map(plain, values))
+
+    @classmethod
+    def refuse_damaged(cls, saved: Any) -> None:
+        """Raise SnapshotError for what `save` cannot have given."""
+        types = [*map(type, cls(0, 0, 0, Phase.OVER).save())]
+        fits = isinstance(saved, tuple) and [*map(type, saved)] == types
+        if not (fits and all(sane(name, value) for name, value in zip(cls.SAVED, saved, strict=True))):
+            raise SnapshotError(f"the saved state of a connection is damaged: {saved!r:.200}")
 
     @classmethod
     def loaded(cls, saved: tuple[Any, ...]) -> Stream:
-        """What `save` gave. Raises SnapshotError for what it cannot have given."""
+        """What `save` gave, and `refuse_damaged` has nothing against."""
         stream = cls(0, 0, 0, Phase.OVER)
-        fits = len(saved) == len(cls.SAVED) and [*map(type, saved)] == [*map(type, stream.save())]
-        if not (fits and all(sane(name, value) for name, value in zip(cls.SAVED, saved, strict=True))):
-            raise SnapshotError(f"the saved state of a connection is damaged: {saved!r:.200}")
         for name, value in zip(cls.SAVED, saved, strict=True):
             now = getattr(stream, name)
-            setattr(stream, name, bytearray(value) if isinstance(now, bytearray)
-                    else Phase(value) if isinstance(now, Phase) else value)
+            kind = type(now) if isinstance(now, bytearray | IntEnum) else None
+            setattr(stream, name, value if kind is None else kind(value))
         return stream
 
     # --- The program's end -------------------------------------------------------------------------------------------
@@ -149,7 +160,7 @@ class Stream:
         if flags & RECEIVE:
             self.take(len(self.incoming))
 
-    def end(self, failure: str = "", lost: str = "") -> None:
+    def end(self, failure: Failure = Failure.NONE, lost: str = "") -> None:
         """For the guest it is over. `lost`: for the program, too, with all that was under way."""
         self.phase = Phase.OVER
         self.failure = failure
@@ -213,12 +224,12 @@ class Stream:
         return Op.CREDIT_UPDATE, 0, b""
 
 
+MOST = {"phase": max(Phase), "failure": max(Failure), "deadline_ns": FOREVER_NS, "guest_shut": BOTH, "shut": BOTH,
+        "shut_told": BOTH}      # of attributes that are no counts, ports or truths
+
+
 def sane(name: str, value: Any) -> bool:
     """Whether an attribute can have such a value, of the right type."""
-    if name == "phase":
-        return value in list(Phase)
     if isinstance(value, bytes):
         return len(value) <= BUFFER
-    if isinstance(value, str):
-        return value in FAILURES
-    return bool(0 <= value < (FOREVER_NS if name == "deadline_ns" else COUNT))
+    return bool(0 <= value <= MOST.get(name, COUNT - 1))
