@@ -2,6 +2,7 @@
 
 import os
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.devices.virtio_driver import CONFIG, NEEDS_RESET, RAM, STATUS, WRITE,
 from tests.share.client import NO_FID, Client, message, s
 from vm.devices.virtio import SharedFolder
 from vm.devices.virtio.queue import Buffer
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, LogError, SnapshotError
+from vm.images.linux import SHARE_OPTIONS
 from vm.inputs import Inputs
 
 F_MOUNT_TAG = 1
@@ -232,6 +234,91 @@ def test_replies_come_in_while_a_history_is_kept(board, driver, device):
     assert [length for _, length in queue.completed()] == [160] and not device.awaiting
     inputs.admit("virtio0", b"nobody waits for this")
     assert queue.completed() == []
+
+
+class Admitting:
+    """A history that lets all come in at once."""
+
+    asks = True
+
+    def __init__(self, inputs):
+        self.inputs = inputs
+
+    def enter(self, source, data):
+        self.inputs.admit(source, data)
+
+
+@pytest.mark.parametrize("reply", [b"\0", message(105, bytes(13)), message(101, struct.pack("<I", 1 << 31) + s("x"))])
+def test_a_reply_of_a_damaged_log_is_told_of(driver, device, reply):
+    inputs = Inputs()
+    inputs.history = Losing()
+    device.connect_outside(outside(inputs.add("virtio0", device.accept), inputs=inputs))
+    before = device.session
+    driver.queues[0].offer([(*driver.place(message(100, struct.pack("<I", 8192) + s("9P2000.L"))), 0),
+                            (*driver.place(bytes(200)), WRITE)])
+    driver.notify()
+    with pytest.raises(LogError, match="the log has a reply of the shared folder 'home' that no server gives"):
+        inputs.admit("virtio0", reply)
+    assert device.session == before and driver.queues[0].completed() == []
+
+
+@pytest.mark.parametrize("records", [False, True])
+def test_requests_that_take_long_take_turns_with_the_harts(board, driver, device, records):
+    """So much for one notification, whatever the driver asks for; the rest after a while, and so in each run."""
+    fid = DriverClient(driver).start().open()
+    if records:
+        inputs = Inputs()
+        inputs.history = Admitting(inputs)
+        device.connect_outside(outside(inputs.add("virtio0", device.accept), inputs=inputs))
+    queue = driver.queues[0]
+    for kind, body in [(40, struct.pack("<IQI", fid, 0, 100))] * 3 + [(24, struct.pack("<IQ", 0, 0))] * 4:
+        queue.offer([(*driver.place(message(kind, body)), 0), (*driver.place(bytes(200)), WRITE)])
+    driver.notify()
+    driver.notify()
+    board.advance(ns=0)
+    driver.notify()
+    assert len(queue.completed()) == 1 and device.resting
+    board.advance(ns=99_999)
+    assert queue.completed() == []
+    board.advance(ns=1)
+    assert len(queue.completed()) == 1
+    saved = device.save()
+    board.advance(ns=100_000)
+    board.advance(ns=100_000)
+    assert len(queue.completed()) == 5 and not device.resting and device.taken == 0
+    device.load(saved)
+    assert device.resting
+    driver.set(STATUS, 0)                           # which forgets what there was to do
+    board.advance(ns=10**9)
+    assert not device.resting
+
+
+def test_many_short_requests_are_answered_at_once(driver):
+    DriverClient(driver).start()
+    for _ in range(30):
+        driver.queues[0].offer([(*driver.place(message(24, struct.pack("<IQ", 0, 0))), 0),
+                                (*driver.place(bytes(200)), WRITE)])
+    driver.notify()
+    assert len(driver.queues[0].completed()) == 30
+
+
+@pytest.mark.parametrize("damage", [
+    {"session": None}, {"session": {}}, {"awaiting": 1}, {"taken": None}, {"resting": b""},
+    {"session": {"message_size": 4096, "deletions": 0, "fids": [(1, b"../secret", 0, 0, 0)]}}])
+def test_a_damaged_state_is_refused(driver, device, folder, damage):
+    (folder.parent / "secret").write_text("the host's own")
+    DriverClient(driver).start()
+    before = device.save()
+    for refuse in (device.refuse_unfit, device.load):
+        with pytest.raises(SnapshotError, match="SharedFolder"):
+            refuse(before | damage)
+    assert device.save() == before
+
+
+def test_the_page_mounts_as_our_guest_does():
+    """The options stand in two places, one of which people read."""
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "folders.md"
+    assert f"-o {SHARE_OPTIONS}\n" in page.read_text()
 
 
 def test_a_version_before_there_is_any_session(driver):

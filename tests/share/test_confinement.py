@@ -12,6 +12,8 @@ import time
 import pytest
 
 from tests.share.client import RDWR, TRUNC, WRONLY, Client, Refused, message, refused, s
+from vm.errors import SnapshotError
+from vm.share.folder import Folder
 from vm.share.server import Server
 
 NAMES_THAT_LEAD_AWAY = ("..", ".", "", "/", "a/../../outside", "../outside", "sub/..", "/etc", "..\0", "sub/below")
@@ -36,6 +38,41 @@ def test_walks_that_lead_away(client, outside, name):
     for names in ((name,), ("sub", name)):
         with refused(errno.EINVAL, errno.ENOENT):
             client.walk(*names)
+
+
+PATHS_THAT_LEAD_AWAY = (b"../outside/secret", b"..", b"sub/../../outside/secret", b"sub/..", b".", b"sub/.", b"/",
+                        b"sub//below", b"sub/", b"/etc/passwd", b"./file")
+
+
+@pytest.mark.parametrize("path", PATHS_THAT_LEAD_AWAY)
+def test_the_folder_is_closed_whatever_path_it_is_given(folder, outside, path):
+    """Whoever has made that path: nobody has to be believed."""
+    closed = Folder(folder)
+    for call in (lambda: closed.at(path).__enter__(), lambda: closed.above(path).__enter__(),
+                 lambda: closed.stat(path), lambda: closed.walk(path, [b"below"]),
+                 lambda: closed.walk(b"", path.split(b"/")), lambda: closed.readlink(path),
+                 lambda: closed.open(path, 0), lambda: closed.create(path, RDWR, 0o600, lambda made: None),
+                 lambda: closed.make_folder(path, 0o700), lambda: closed.make_link(path, b"x"),
+                 lambda: closed.link(path, b"new"), lambda: closed.link(b"file", path),
+                 lambda: closed.rename(path, b"new"), lambda: closed.rename(b"file", path),
+                 lambda: closed.remove(path, folder=False), lambda: closed.remove(path, folder=True)):
+        with pytest.raises(OSError, match="Invalid argument"):
+            call()
+    closed.close()
+    assert sorted(os.listdir(folder)) == ["file", "link", "sub"]
+
+
+@pytest.mark.parametrize("path", [*PATHS_THAT_LEAD_AWAY, b"a\0b", b"x" * 256, b"/".join([b"x" * 200] * 30)])
+def test_a_saved_state_that_leads_away_is_refused(client, server, outside, path):
+    """The file of a snapshot may come from a stranger."""
+    before = server.save()
+    with pytest.raises(SnapshotError, match="the saved fids are damaged: .* is none"):
+        server.load(before | {"fids": [(0, b"", 0, -1, 0), (1, path, 0, 0, 0)]})
+    with pytest.raises(SnapshotError, match="the saved fids are damaged"):
+        server.fids = [(1, path, 0, -1, 0)]
+    assert server.save() == before
+    with refused(errno.EBADF):
+        client.read(1, 0, 100)
 
 
 def refuse_link(client, name, target):

@@ -2,8 +2,9 @@
 
 A place in it is a path of bytes, relative to the folder: names with one "/" between them, `b""` for the folder itself.
 Every call goes there from the folder's own descriptor, name by name, and opens each with O_PATH and O_NOFOLLOW. So a
-symbolic link is never followed, whoever puts it there and whenever, and there is no name that leads up: `..` is what
-`joined` makes of paths. What is neither a file nor a folder is never opened: that alone can do something on the host.
+symbolic link is never followed, whoever puts it there and whenever, and no name leads up: a path with `..` in it is
+refused, whoever has made it. What is neither a file nor a folder is never opened: that alone can do something on the
+host.
 
 All methods raise OSError, as the host does.
 """
@@ -13,8 +14,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import NamedTuple
 
 from vm.errors import ConfigurationError
@@ -24,6 +26,8 @@ NODE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 HONOURED = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
 ALWAYS = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 LONGEST_NAME, LONGEST_PATH = 255, 4096
+LARGEST_OFFSET = (1 << 63) - 1
+OPENED_TO_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
 SET_ID = stat.S_ISUID | stat.S_ISGID
 PERMISSIONS = 0o1777
 
@@ -64,6 +68,7 @@ class Folder:
         current = self._root
         try:
             for name in path.split(b"/") if path else ():
+                refuse_name(name)
                 below = os.open(name, NODE, dir_fd=current)
                 if current != self._root:
                     os.close(current)
@@ -79,18 +84,20 @@ class Folder:
         if not path:
             raise os_error(errno.EBUSY)             # the folder itself
         folder, _, name = path.rpartition(b"/")
+        refuse_name(name)
         with self.at(folder) as descriptor:
             yield descriptor, name
 
     def stat(self, path: bytes) -> os.stat_result:
         if not path:
             return os.fstat(self._root)
-        folder, _, name = path.rpartition(b"/")
-        with self.at(folder) as descriptor:
-            return os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        with self.above(path) as (folder, name):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def walk(self, path: bytes, names: Sequence[bytes]) -> list[os.stat_result]:
-        """What is met on the way from a path along these names, none of them special, as far as it goes."""
+        """What is met on the way from a path along these names, as far as it goes."""
+        for name in names:
+            refuse_name(name)
         met: list[os.stat_result] = []
         with self.at(path) as start:
             current = start
@@ -121,8 +128,11 @@ class Folder:
         with self.at(path) as node:
             return opened(node, flags)
 
-    def create(self, path: bytes, flags: int, mode: int) -> int:
-        """The same of a file that is made, or may be there already if `flags` lack O_EXCL."""
+    def create(self, path: bytes, flags: int, mode: int, give: Callable[[int], None]) -> int:
+        """The same of a file that is made, or may be there already if `flags` lack O_EXCL.
+
+        - give: called with the descriptor of one that was made. If it raises, there is no such file.
+        """
         refuse_set_id(mode)
         try:
             with self.above(path) as (folder, name):
@@ -132,13 +142,23 @@ class Folder:
             if flags & os.O_EXCL:
                 raise
             return self.open(path, flags)
-        ensure_mode(made, mode)
+        try:
+            ensure_mode(made, mode)
+            give(made)
+        except BaseException:
+            os.close(made)
+            with suppress(OSError):
+                self.remove(path, folder=False)
+            raise
         return made
 
-    def entries(self, descriptor: int) -> list[Entry]:
-        """What is in an open folder, by name."""
+    def entries(self, descriptor: int, most: int) -> list[Entry]:
+        """What is in an open folder, by name. Raises OSError (ENOMEM) for more than `most`."""
         with os.scandir(descriptor) as found:
-            return sorted(Entry(os.fsencode(one.name), one.inode(), kind_of(one)) for one in found)
+            entries = [Entry(os.fsencode(one.name), one.inode(), kind_of(one)) for one in islice(found, most + 1)]
+        if len(entries) > most:
+            raise os_error(errno.ENOMEM)
+        return sorted(entries)
 
     # --- Changing ----------------------------------------------------------------------------------------------------
 
@@ -186,7 +206,19 @@ def opened(node: int, flags: int) -> int:
         raise os_error(errno.EPERM)
     if flags & os.O_ACCMODE == os.O_ACCMODE:
         raise os_error(errno.EINVAL)
+    if flags & OPENED_TO_CHANGE:
+        drop_set_id(node)
     return os.open(by_descriptor(node), flags & HONOURED | ALWAYS)
+
+
+def drop_set_id(node: int) -> None:
+    """A file that the guest is about to change runs as nobody else any more.
+
+    The host does this where others than root write; root has to do it itself. Raises OSError where it may not be done.
+    """
+    mode = os.fstat(node).st_mode
+    if stat.S_ISREG(mode) and mode & SET_ID:
+        os.chmod(by_descriptor(node), stat.S_IMODE(mode) & ~SET_ID)
 
 
 def chmod(node: int, mode: int) -> None:
@@ -222,6 +254,12 @@ def kind_of(entry: os.DirEntry[str]) -> int:
     return stat.S_IFREG if entry.is_file(follow_symlinks=False) else 0
 
 
+def refuse_offset(offset: int, count: int) -> None:
+    """Raise OSError for what no file can have."""
+    if offset + count > LARGEST_OFFSET:
+        raise os_error(errno.EFBIG)
+
+
 def refuse_name(name: bytes) -> None:
     """Raise OSError for what is no name in a folder."""
     if not name or b"/" in name or b"\0" in name or name in (b".", b".."):
@@ -237,3 +275,13 @@ def joined(path: bytes, name: bytes) -> bytes:
     if len(below) > LONGEST_PATH:
         raise os_error(errno.ENAMETOOLONG)
     return below
+
+
+def path_along(path: bytes, names: Sequence[bytes]) -> bytes:
+    """Where names lead from a path: what is above the folder is the folder itself."""
+    for name in names:
+        if name == b"..":
+            path = path.rpartition(b"/")[0]
+        elif name != b".":
+            path = joined(path, name)
+    return path

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 HEADER = struct.Struct("<IBH")          # size, type, tag
-NO_TAG = 0xFFFF                         # of a request for a version
 NO_FID = 0xFFFF_FFFF                    # instead of a fid for authentication
 
 Values = tuple[Any, ...]
@@ -173,6 +172,14 @@ WRITE = NAMED["write"].type
 ERROR_SIZE = HEADER.size + 4            # of the reply that every request must leave room for
 DATA_HEAD = HEADER.size + 4             # bytes in front of the data of a reply that has some
 WRITE_HEAD = HEADER.size + 16           # the same of a `write`
+
+
+def header_of(message: bytes) -> tuple[int, int, int]:
+    """Size, type and tag. Raises MalformedMessage."""
+    if len(message) < HEADER.size:
+        raise MalformedMessage(f"a message of {len(message)} bytes has no header")
+    size, number, tag = HEADER.unpack_from(message)
+    return size, number, tag
 
 
 def reply_to(message: Message, tag: int, values: Sequence[Any]) -> bytes:

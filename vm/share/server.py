@@ -13,18 +13,31 @@ import errno
 import os
 import stat
 import struct
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from vm.share.fids import Descriptors, Fid, Fids, Saved
-from vm.share.folder import Entry, Folder, by_descriptor, chmod, joined, opened, os_error
+from vm.errors import SnapshotError
+from vm.share.effort import effort
+from vm.share.fids import Descriptors, Fid, Fids, Saved, refuse_unfit
+from vm.share.folder import (
+    OPENED_TO_CHANGE,
+    Entry,
+    Folder,
+    by_descriptor,
+    chmod,
+    drop_set_id,
+    joined,
+    opened,
+    os_error,
+    path_along,
+    refuse_offset,
+)
+from vm.share.listings import Listings
 from vm.share.messages import (
     COUNT,
     DATA_HEAD,
-    HEADER,
     LERROR,
     MESSAGES,
     NAMED,
@@ -33,18 +46,19 @@ from vm.share.messages import (
     MalformedMessage,
     Qid,
     Values,
+    header_of,
     reply_to,
 )
 from vm.share.owners import UNCHANGED, Owners
+from vm.share.replies import READ, Reading, Reply, failure
 from vm.share.times import SET_TIMES, seconds, set_times
 from vm.state import Stateful
 
-READ, READDIR = NAMED["read"], NAMED["readdir"]
+READDIR = NAMED["readdir"]
 VERSION = b"9P2000.L"
 LEAST_MESSAGE, MOST_MESSAGE = 4096, 512 << 10       # bytes, as `version` settles them
 MOST_NAMES = 16                         # of one walk
 SPECIAL = {b".", b".."}                 # among names
-LARGEST_OFFSET = (1 << 63) - 1
 
 FOLDER, LINK = 0x80, 0x02               # kinds of qids; 0 for a file
 QID_KINDS = {stat.S_IFDIR: FOLDER, stat.S_IFLNK: LINK}
@@ -55,9 +69,8 @@ ENTRY = struct.Struct("<QB")            # of `readdir`: its offset and type, bet
 SET_MODE, SET_UID, SET_GID, SET_SIZE = (1 << bit for bit in range(4))      # what `setattr` sets, beside times
 REMOVE_FOLDER = 0x200                   # a flag of `unlinkat`
 SUCCESS, UNLOCKED = 0, 2                # status of `lock`; type of `getlock`: nobody holds it
-MOST_LISTINGS = 8                       # of open folders, that are kept between two requests
-CHANGING = {"symlink", "mknod", "rename", "setattr", "link", "mkdir", "renameat", "unlinkat", "remove", "lcreate"}
-OPENED_TO_CHANGE = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+CHANGING = {"symlink", "mknod", "rename", "setattr", "link", "mkdir", "renameat", "unlinkat", "remove", "lcreate",
+            "write"}
 
 
 class Request(NamedTuple):
@@ -65,34 +78,6 @@ class Request(NamedTuple):
 
     data: Sequence[memoryview]
     room: int
-
-
-class Reply(NamedTuple):
-    """A message: what stands in front of its data, and that.
-
-    - placed: bytes of data that are already where the reply is to go.
-    """
-
-    front: bytes
-    data: bytes = b""
-    placed: int = 0
-
-
-class Reading(NamedTuple):
-    """A reply whose data is in a file, until somebody says where it is to go."""
-
-    tag: int
-    descriptor: int
-    offset: int
-    size: int
-
-    def into(self, buffers: Sequence[memoryview]) -> Reply:
-        """The reply, with its data in these buffers, of `size` bytes together: all that the file has there."""
-        try:
-            size = os.preadv(self.descriptor, buffers, self.offset)
-        except OSError as error:
-            return failure(self.tag, error.errno or errno.EIO)
-        return Reply(reply_to(READ, self.tag, (size,)), placed=size)
 
 
 class Server(Stateful):
@@ -114,8 +99,8 @@ class Server(Stateful):
         self.owner = owner
         self.read_only = read_only
         self._fids = Fids()
-        self._descriptors = Descriptors(self.folder, self._fids)
-        self._listings: OrderedDict[int, list[Entry]] = OrderedDict()      # of open folders, by fid
+        self._descriptors = Descriptors(self.folder, self._fids, read_only)
+        self._listings = Listings()
         self._device = self.folder.stat(b"").st_dev
         self.message_size = LEAST_MESSAGE
 
@@ -155,7 +140,18 @@ class Server(Stateful):
     def deletions(self, saved: int) -> None:
         self._fids.deletions = saved
 
+    def refuse_unfit(self, saved: Mapping[str, Any]) -> None:
+        super().refuse_unfit(saved)
+        size, deletions = saved["message_size"], saved["deletions"]
+        if not (type(size) is int and LEAST_MESSAGE <= size <= MOST_MESSAGE):
+            raise SnapshotError(f"the saved size of messages is damaged: {size!r:.200}")
+        if not (type(deletions) is int and deletions >= 0):
+            raise SnapshotError(f"the saved number of deletions is damaged: {deletions!r:.200}")
+        if saved["fids"] != self.fids:
+            refuse_unfit(saved["fids"])
+
     def load(self, saved: Mapping[str, Any]) -> None:
+        """Raises SnapshotError for what is no state of a server; nothing has changed then."""
         super().load(saved)
         self.forget_host()
 
@@ -198,12 +194,19 @@ class Server(Stateful):
         except MalformedMessage:
             return failure(tag, errno.EPROTO)
 
+    def effort(self, head: bytes) -> int:
+        """How much a request may take of the host: see `vm.share.effort`."""
+        return effort(head, self._fids)
+
     def settle(self, head: bytes, reply: bytes) -> None:
-        """A request was answered. Raises MalformedMessage for a reply that is none."""
+        """A request was answered. Raises MalformedMessage and OSError for what no server has replied to it."""
         message = MESSAGES.get(header_of(head)[1])
+        kind = header_of(reply)[1]
+        failed = kind == LERROR.type + 1
+        if not failed and (message is None or kind != message.type + 1):
+            raise MalformedMessage(f"a reply of type {kind} to a request of type {header_of(head)[1]}")
         if message is None or message.name not in SETTLED:
             return
-        failed = header_of(reply)[1] == LERROR.type + 1
         if not failed:
             SETTLED[message.name](self, message.request.unpack(head), message.reply.unpack(reply))
         elif message.name in ALWAYS_FORGOTTEN:
@@ -222,6 +225,8 @@ class Server(Stateful):
         return min(message_size, MOST_MESSAGE), VERSION if known else b"unknown"
 
     def _settle_version(self, _: Values, reply: Values) -> None:
+        if not LEAST_MESSAGE <= reply[0] <= MOST_MESSAGE:
+            raise MalformedMessage(f"messages of {reply[0]} bytes, which no server settles")
         self._forget_all()
         self.message_size = reply[0]
 
@@ -231,10 +236,12 @@ class Server(Stateful):
         if tree.strip(b"/"):
             raise os_error(errno.ENOENT)
         self._fids.refuse_taken(number)
+        self._fids.refuse_more(number, b"")
         return (self._qid(self.folder.stat(b"")),)
 
     def _settle_attach(self, request: Values, _: Values) -> None:
         number, uid = request[0], request[-1]
+        self._fids.refuse_taken(number)
         self._fids.bind(number, Fid(b"", 0 if uid == NO_FID else uid))
 
     def _walk(self, _: Request, number: int, new: int, names: list[bytes]) -> Values:
@@ -244,9 +251,10 @@ class Server(Stateful):
         if len(names) > MOST_NAMES or (new == number and fid.is_open):
             raise os_error(errno.EINVAL)
         if not names:
+            self._fids.refuse_more(new, fid.path)
             return ([],)
         path = self._path(number)
-        path_along(path, names)                 # which refuses what is no name
+        self._fids.refuse_more(new, path_along(path, names))        # which refuses what is no name
         if SPECIAL.isdisjoint(names):
             return ([self._qid(found) for found in self.folder.walk(path, names)],)
         qids: list[Qid] = []
@@ -263,6 +271,8 @@ class Server(Stateful):
         number, new, names = request
         if len(reply[0]) == len(names):
             fid = self._fids.get(number)
+            if new != number:
+                self._fids.refuse_taken(new)
             self._fids.bind(new, Fid(path_along(fid.path, names), fid.uid, deleted=fid.deleted))
 
     def _nothing(self, _: Request, *fields: Any) -> Values:
@@ -277,7 +287,7 @@ class Server(Stateful):
 
     def _forget(self, number: int) -> None:
         self._descriptors.close(number)
-        self._listings.pop(number, None)
+        self._listings.forget(number)
         self._fids.forget(number)
 
     # --- What fids stand for -----------------------------------------------------------------------------------------
@@ -365,16 +375,14 @@ class Server(Stateful):
     def _listing(self, number: int, descriptor: int, anew: bool) -> list[Entry]:
         """What is in an open folder, as it was when the guest began to read it."""
         if anew or number not in self._listings:
+            self._listings.forget(number)
             itself = os.fstat(descriptor)
             fid = self._fids.get(number)
             above = itself if fid.deleted else self.folder.stat(path_along(fid.path, [b".."]))
-            self._listings.pop(number, None)
-            if len(self._listings) >= MOST_LISTINGS:
-                self._listings.popitem(last=False)
-            self._listings[number] = [Entry(b".", itself.st_ino, stat.S_IFDIR),
-                                      Entry(b"..", above.st_ino, stat.S_IFDIR), *self.folder.entries(descriptor)]
-        self._listings.move_to_end(number)
-        return self._listings[number]
+            self._listings.keep(number, [Entry(b".", itself.st_ino, stat.S_IFDIR),
+                                         Entry(b"..", above.st_ino, stat.S_IFDIR),
+                                         *self.folder.entries(descriptor, self._listings.most)])
+        return self._listings.of(number)
 
     # --- Files -------------------------------------------------------------------------------------------------------
 
@@ -388,15 +396,15 @@ class Server(Stateful):
         return self._qid(os.fstat(descriptor)), 0
 
     def _settle_lopen(self, request: Values, _: Values) -> None:
-        number, flags = request
-        self._fids.get(number).flags = flags
+        self._fids.open(*request)
 
     def _lcreate(self, _: Request, number: int, name: bytes, flags: int, mode: int, gid: int) -> Values:
         if self._fids.get(number).is_open:
             raise os_error(errno.EINVAL)
         path = self._below(number, name)
-        descriptor = self._descriptors.keep(number, lambda: self.folder.create(path, flags, mode))
-        self._give(descriptor, number, gid)
+        self._fids.refuse_more(number, path)
+        descriptor = self._descriptors.keep(number, lambda: self.folder.create(
+            path, flags, mode, lambda made: self._give(made, number, gid)))
         return self._qid(os.fstat(descriptor)), 0
 
     def _settle_lcreate(self, request: Values, _: Values) -> None:
@@ -415,6 +423,8 @@ class Server(Stateful):
         refuse_offset(offset, count)
         if count != sum(map(len, request.data)):
             raise MalformedMessage("a write of another size than its data")
+        if self._owners.privileged:             # the host may have set it since the file was opened
+            drop_set_id(descriptor)
         return (os.pwritev(descriptor, request.data, offset),) if count else (0,)
 
     def _fsync(self, _: Request, number: int, data_only: int) -> Values:
@@ -445,6 +455,7 @@ class Server(Stateful):
                 chmod(node, mode)
             if valid & SET_SIZE:
                 refuse_offset(size, 0)
+                drop_set_id(node)
                 if self._fids.get(number).writes:
                     os.ftruncate(node, size)
                 else:
@@ -462,9 +473,16 @@ class Server(Stateful):
                 os.chown(by_descriptor(node), *owners)
 
     def _made(self, path: bytes, number: int, gid: int) -> Values:
+        """It belongs to the guest's user, or is not made."""
         with self.folder.at(path) as node:
-            self._give(node, number, gid)
-            return (self._qid(os.fstat(node)),)
+            found = os.fstat(node)
+            try:
+                self._give(node, number, gid)
+            except OSError:
+                with suppress(OSError):
+                    self.folder.remove(path, folder=stat.S_ISDIR(found.st_mode))
+                raise
+            return (self._qid(found),)
 
     def _mkdir(self, _: Request, number: int, name: bytes, mode: int, gid: int) -> Values:
         path = self._below(number, name)
@@ -475,8 +493,8 @@ class Server(Stateful):
         path = self._below(number, name)
         if stat.S_IFMT(mode) != stat.S_IFREG:
             raise os_error(errno.EPERM)
-        os.close(self.folder.create(path, os.O_WRONLY | os.O_EXCL, mode))
-        return self._made(path, number, gid)
+        os.close(self.folder.create(path, os.O_WRONLY | os.O_EXCL, mode, lambda made: self._give(made, number, gid)))
+        return (self._qid(self.folder.stat(path)),)
 
     def _symlink(self, _: Request, number: int, name: bytes, target: bytes, gid: int) -> Values:
         path = self._below(number, name)
@@ -494,6 +512,7 @@ class Server(Stateful):
 
     def _move(self, path: bytes, new: bytes) -> Values:
         if path != new:
+            self._fids.refuse_move(path, new)
             self._descriptors.hold(new)
         self.folder.rename(path, new)
         return ()
@@ -529,35 +548,6 @@ class Server(Stateful):
     def _settle_remove(self, request: Values, _: Values) -> None:
         self._fids.delete(self._path(request[0]))
         self._forget(request[0])
-
-
-def failure(tag: int, number: int) -> Reply:
-    """The reply that a request failed, and with which errno."""
-    return Reply(reply_to(LERROR, tag, (number,)))
-
-
-def header_of(message: bytes) -> tuple[int, int, int]:
-    """Size, type and tag."""
-    if len(message) < HEADER.size:
-        raise MalformedMessage(f"a message of {len(message)} bytes has no header")
-    size, number, tag = HEADER.unpack_from(message)
-    return size, number, tag
-
-
-def path_along(path: bytes, names: Sequence[bytes]) -> bytes:
-    """Where names lead from a path: what is above the folder is the folder itself."""
-    for name in names:
-        if name == b"..":
-            path = path.rpartition(b"/")[0]
-        elif name != b".":
-            path = joined(path, name)
-    return path
-
-
-def refuse_offset(offset: int, count: int) -> None:
-    """Raise OSError for what no file can have."""
-    if offset + count > LARGEST_OFFSET:
-        raise os_error(errno.EFBIG)
 
 
 # What is not here is answered with EOPNOTSUPP, which guests are used to
