@@ -9,14 +9,13 @@ from PIL import Image
 from vm.png import png
 
 
-@pytest.mark.parametrize("samples, mode", [(3, "RGB"), (4, "RGBA")])
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (123, 45)])
-def test_what_is_written_is_read(size, samples, mode):
-    pixels = np.random.default_rng(7).integers(0, 256, (*size, samples), np.uint8)
+def test_what_is_written_is_read(size):
+    pixels = np.random.default_rng(7).integers(0, 256, (*size, 3), np.uint8)
     image = Image.open(io.BytesIO(png(pixels)))
     image.verify()                                  # the checksums
     image = Image.open(io.BytesIO(png(pixels)))
-    assert (image.format, image.mode, image.size) == ("PNG", mode, size[::-1])
+    assert (image.format, image.mode, image.size) == ("PNG", "RGB", size[::-1])
     assert np.array_equal(np.asarray(image), pixels)
 
 

@@ -11,7 +11,7 @@ import pytest
 import vm
 from vm.devices import Entropy, Keyboard, Screen, Tablet
 from vm.errors import ConfigurationError
-from vm.images import SCREEN_MODULES, debian
+from vm.images import debian
 
 pytestmark = pytest.mark.network
 
@@ -27,7 +27,7 @@ def booted():
     machine = vm.Machine(memory="512M")
     for device in (Screen(WIDTH, HEIGHT), Keyboard(), Tablet()):
         machine.attach(device)
-    kernel, initrd, cmdline = debian(modules=SCREEN_MODULES)
+    kernel, initrd, cmdline = debian(screen=True)
     machine.boot(kernel, initrd, f"console=tty0 {cmdline}")
     shell = machine.shell()
     shell.run("sleep 1")                        # until there is one on the screen, too
@@ -237,7 +237,7 @@ def test_behind_the_slots():
             machine.attach(Entropy())
         names = [machine.attach(device) for device in (Screen(WIDTH, HEIGHT), Keyboard(), Tablet())]
         assert names == ["screen@10009000", "keyboard@1000a000", "tablet@1000b000"]
-        machine.boot(*debian(modules=SCREEN_MODULES))
+        machine.boot(*debian(screen=True))
         shell = machine.shell()
         assert "virtio_gpudrmfb" in shell.run("cat /sys/class/graphics/fb0/name").output
         machine.run(seconds=1)
@@ -272,7 +272,7 @@ def test_a_program_of_drm_with_a_cursor():
     with vm.Machine(memory="512M") as machine:
         screen = Screen(WIDTH, HEIGHT)
         machine.attach(screen)
-        machine.boot(*debian(packages=["libdrm-tests"], modules=SCREEN_MODULES))
+        machine.boot(*debian(packages=["libdrm-tests"], screen=True))
         shell = machine.shell()
         connector = re.search(r"^(\d+)\t\d+\tconnected", shell.run("modetest -M virtio_gpu -c").output, re.MULTILINE)[1]
         shell.run(f"(sleep 100 | modetest -M virtio_gpu -s {connector}:{WIDTH}x{HEIGHT} -C) > /dev/null 2>&1 & sleep 2")

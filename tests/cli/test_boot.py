@@ -3,6 +3,8 @@
 import pytest
 
 from tests.cli.conftest import assert_fails_with_one_line
+from vm.cli.boot import boot
+from vm.cli.install import install
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -14,17 +16,26 @@ from tests.cli.conftest import assert_fails_with_one_line
     (["debian", "--initrd", "initrd.gz"], "debian brings its own initrd"),
     (["debian", "--timeout", "0"], "--timeout"),
     (["debian", "--screenshot", "screen.png"], "--screenshot goes with --screen"),
-    (["debian", "--screen", "--screenshot", "/nowhere/screen.png"], "is a folder, or in none that can be written"),
+    (["debian", "--screen", "--screenshot", "/nowhere/screen.png"], "screen.png: no folder that can be written"),
+    (["debian", "--screen", "--screenshot", "/"], "--screenshot /: is a folder; name a file"),
+    (["debian", "--shell", "--record", "/dev/null", "--clock", "virtual"], "--record /dev/null: is no file"),
     (["--kernel", "Image", "--screen", "--snapshot-at", "login", "x", "--screenshot", "a.png"], "--screenshot"),
     (["--from", "a.vmsnap", "--screen"], "has its own --screen"),
+    (["--from", "a.vmsnap", "--package", "bash,less", "--memory", "1G"], "has its own --memory, --package"),
 ])
 def test_options_that_do_not_fit_are_refused(vm, arguments, message):
     assert message in assert_fails_with_one_line(vm("boot", *arguments), code=2)
 
 
 @pytest.mark.parametrize("size, message", [
-    ("debian", "--screen debian: write a size as 1280x800, or none where another option follows"),
+    ("debian", "'--screen': debian: write a size as 1280x800, or none where another option follows"),
     ("10x10", "width=10: a screen has 64 to 4095 pixels"), ("640x480x2", "write a size as"),
 ])
 def test_sizes_that_no_screen_has_are_refused(vm, size, message):
     assert message in assert_fails_with_one_line(vm("boot", "--kernel", "Image", "--screen", size), code=2)
+
+
+@pytest.mark.parametrize("command", [boot, install])
+def test_packages_are_named_one_by_one_or_with_commas(command):
+    context = command.make_context("vm", ["debian", "--package", "a,b", "--packages", "c,", "--disk", "disk.img"])
+    assert context.params["packages"] == ("a", "b", "c")

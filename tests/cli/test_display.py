@@ -91,7 +91,7 @@ def test_it_is_recorded(guest, started, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--display", "gtk"], "--display gtk: write web, or web:PORT"),
+    (["--display", "gtk"], "'--display': gtk: write web, or web:PORT"),
     (["--display", "web:"], "write web, or web:PORT"),
     (["--display", "web:x"], "write web, or web:PORT"),
     (["--display", "web8000"], "write web, or web:PORT"),

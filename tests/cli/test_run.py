@@ -7,6 +7,7 @@ import subprocess
 import time
 
 import pytest
+from PIL import Image
 
 from tests.assembler import assemble
 from tests.cli.conftest import COMMAND, assert_fails_with_one_line
@@ -137,6 +138,16 @@ def test_where_no_signature_will_be_is_said_before_the_run(vm, guest, tmp_path):
     missing = tmp_path / "missing" / "signature"
     process = vm("run", guest("print-for-ever"), "--signature", missing)
     assert f"no folder that can be written: {missing.parent}" in assert_fails_with_one_line(process, code=2)
+
+
+def test_a_program_has_a_screen_if_it_is_asked_for(vm, guest, tmp_path):
+    """As `vm boot` gives one; a picture is taken at the end."""
+    path = tmp_path / "screen.png"
+    process = vm("run", guest("power-off"), "--screen", "320x200", "--screenshot", path)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert Image.open(path).size == (320, 200)
+    process = vm("run", guest("power-off"), "--screenshot", path)
+    assert "--screenshot goes with --screen" in assert_fails_with_one_line(process, code=2)
 
 
 def test_command_line_of_a_kernel_is_the_bytes_of_the_shell(vm, tmp_path):

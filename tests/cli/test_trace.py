@@ -143,10 +143,10 @@ def test_a_numpy_file_is_not_written_to_a_pipe(guest):
 def test_a_device_in_a_folder_that_cannot_be_written(monkeypatch):
     """Like /dev/null, for who is not root."""
     monkeypatch.setattr("os.access", lambda path, mode: path != "/dev")
-    refuse_unwritable(output="/dev/null")
+    refuse_unwritable("--output", "/dev/null")
     monkeypatch.setattr("os.access", lambda path, mode: path != "/dev/null")
     with click.Context(click.Command("trace")), pytest.raises(click.UsageError, match="/dev/null: cannot be written"):
-        refuse_unwritable(output="/dev/null")
+        refuse_unwritable("--output", "/dev/null")
 
 
 @pytest.mark.parametrize("form", ["npy", "text"])

@@ -16,6 +16,7 @@ F_EDID = 1 << 1
 B8G8R8A8, B8G8R8X8, A8R8G8B8, X8R8G8B8, R8G8B8A8, X8B8G8R8, A8B8G8R8, R8G8B8X8 = 1, 2, 3, 4, 67, 68, 121, 134
 HEADER = struct.Struct("<IIQIB3x")
 LONGEST, ROOM = 2048, 0x4000        # bytes of an answer, and of all that one command needs
+LONGEST_REST = 4_000_000            # ns: after a resource as large as all may be
 
 
 class Answer(NamedTuple):
@@ -44,7 +45,10 @@ class GpuDriver(Driver):
         self.free = free
         self.queues[queue].offer([(*request, 0), *([(*answer, WRITE)] if room else [])])
         self.notify(queue)
-        (_, written), = self.queues[queue].completed()
+        if not (completed := self.queues[queue].completed()):       # it rests
+            self.board.advance(ns=LONGEST_REST)
+            completed = self.queues[queue].completed()
+        (_, written), = completed
         data = self.memory.read(answer[0], written) if room else b""
         return Answer(*HEADER.unpack_from(data), data[HEADER.size:]) if len(data) >= HEADER.size else None
 

@@ -9,7 +9,7 @@ import pytest
 
 from vm.errors import ImageError
 from vm.images import Archive, debian
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, NEEDED, OPTIONAL_DEVICES, SCREEN_MODULES, Kernel
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, NEEDED, OPTIONAL_DEVICES, SCREEN_DEVICES, Kernel
 from vm.images.linux import initrd
 from vm.images.unpack import merged, unpacked, with_dependencies
 
@@ -105,7 +105,7 @@ def module(depends: str = "", alias: str = "") -> bytes:
 @pytest.fixture
 def kernel_deb(make_deb, tmp_path, cache):
     path = tmp_path / "linux-image_6_riscv64.deb"
-    names = (*DEVICES, *OPTIONAL_DEVICES, *FILE_SYSTEMS, *NEEDED, *SCREEN_MODULES)
+    names = (*DEVICES, *OPTIONAL_DEVICES, *FILE_SYSTEMS, *NEEDED, *SCREEN_DEVICES)
     files = {f"usr/lib/modules/6.1/kernel/{name}.ko.xz": module() for name in names}
     files["usr/lib/modules/6.1/kernel/fs/ext4.ko.xz"] = module("jbd2,crc16", "fs-ext4")
     del files["usr/lib/modules/6.1/kernel/ext4.ko.xz"], files["usr/lib/modules/6.1/kernel/virtio_rng.ko.xz"]
@@ -136,17 +136,17 @@ def test_module_that_is_not_there_is_named(kernel_deb):
         Kernel(kernel_deb, ["nothing"])
 
 
-def test_modules_that_were_asked_for_and_a_shell_on_the_screen_where_its_are(kernel_deb, stanzas):
+def test_modules_that_were_asked_for_and_a_shell_on_the_screen_where_there_is_one(kernel_deb, stanzas):
     """A boot without them has nothing to do for that, and one with a screen's has a shell on it."""
-    def files(*modules):
+    def files(*modules, screen=False):
         kernel = Kernel(kernel_deb, modules)
-        return {name: content for name, _, content, _ in initrd(stanzas(""), kernel, [], modules, None)}
+        return {name: content for name, _, content, _ in initrd(stanzas(""), kernel, [], modules, screen, None)}
 
     usual, more = files(), files("top")
     assert more.keys() - usual.keys() == {
         f"usr/lib/modules/6.1/{name}.ko" for name in ("top", "the_middle", "bottom")}
     assert usual["etc/inittab"] == more["etc/inittab"] == b"ttyS0::once:/usr/sbin/session\n"
-    assert files(*SCREEN_MODULES)["etc/inittab"] == usual["etc/inittab"] + b"tty1::respawn:-/bin/sh\n"
+    assert files(screen=True)["etc/inittab"] == usual["etc/inittab"] + b"tty1::respawn:-/bin/sh\n"
 
 
 @pytest.mark.parametrize("names", [{"packages": "strace"}, {"modules": "overlay"}])

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from vm.cli import screen as screens
+from vm.cli.ending import Ending, run_until
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
 from vm.cli.options import (
     DISPLAY_OPTION,
     GDB_OPTION,
+    PACKAGES_OPTION,
     TIMEOUT_OPTION,
     Address,
     build_machine,
     log_options,
     machine_options,
-    refuse_beside_display,
-    refuse_beside_gdb,
     refuse_unfit,
 )
+from vm.cli.screen import ON_THE_SCREEN, refuse_unfit_screenshot, screen_options
 
 if TYPE_CHECKING:
     from vm.machine import Machine
 
 DEBIAN = "debian"
 SEED_BITS = 128
-# Options that go with --from
-FROM_A_FILE = ("source", "engine", "disks", "networks", "shares", "command", "timeout", "gdb", "display")
 
 EXAMPLES = """\b
 Examples:
@@ -54,9 +53,7 @@ Examples:
 @click.option("--append", metavar="TEXT", default="", help="Kernel command line.")
 @click.option("--firmware", metavar="FILE", help="Run this in machine mode, as OpenSBI, not the firmware built in.")
 @machine_options(memory="512M", clock="real", net=[ORDINARY_NETWORK])
-@click.option("--screen", is_flag=False, flag_value=screens.ORDINARY, metavar="[WxH]",
-              help=f"A screen of so many pixels, {screens.ORDINARY} where none are said, with a keyboard and a tablet.")
-@click.option("--screenshot", metavar="FILE", help="Write what the screen shows at the end to FILE, as PNG.")
+@screen_options
 @log_options
 @GDB_OPTION
 @DISPLAY_OPTION
@@ -66,14 +63,13 @@ Examples:
 @click.option("--run", "command", metavar="COMMAND", help="Wait for a shell, run this in it and exit with its status.")
 @TIMEOUT_OPTION
 @click.option("--shell", is_flag=True, help="With debian: a root shell, not the installer.")
-@click.option("--package", "packages", metavar="NAME", multiple=True,
-              help="With debian's shell: a package that the guest shall have; repeatable.")
+@PACKAGES_OPTION
 @click.option("--mirror", metavar="URL", help="With debian: the mirror to download from.  [default: VM_DEBIAN_MIRROR,"
                                               " or the host's apt's]")
 def boot(image: str | None, kernel: str | None, address: int | None, initrd: str | None, append: str,
          firmware: str | None, command: str | None, timeout: float | None, shell: bool, packages: tuple[str, ...],
          mirror: str | None, record: str | None, replay: str | None, saving: tuple[str, str] | None, source: str | None,
-         gdb: str | None, display: str | None, screen: str | None, screenshot: str | None, **options: Any) -> int:
+         gdb: str | None, display: int | None, screenshot: str | None, **options: Any) -> int:
     """Boot Linux with its serial console on this terminal; Ctrl-A X quits.
 
     `vm boot debian` downloads, verifies and caches the kernel and initrd of Debian's installer; with --shell or --run,
@@ -93,13 +89,14 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         if wrong:
             raise click.UsageError(message, click.get_current_context())
 
+    ending = Ending(command, gdb, display, timeout)
     if source is not None:
-        refuse_if(others := given_beside(FROM_A_FILE), f"--from FILE has its own {', '.join(others)}")
-        from vm.cli.restore import go_on
+        from vm.cli.restore import go_on, restore
 
+        others = given_beside({"source"} | {parameter.name for parameter in restore.params})
+        refuse_if(others, f"--from FILE has its own {', '.join(others)}")
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        return go_on(source, options["engine"], options["disks"], networks, options["shares"], command, timeout, gdb,
-                     display)
+        return go_on(source, options["engine"], options["disks"], networks, options["shares"], ending)
     refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
     disk = None if image == DEBIAN else image
     small = image == DEBIAN and (shell or command is not None)
@@ -114,23 +111,23 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
     refuse_unfit(record, replay, options["clock"])
     refuse_if(saving and screenshot, "--snapshot-at exits when the text is there: it goes without --screenshot")
-    screens.refuse_unfit(screen, screenshot)
-    refuse_beside_gdb(gdb, run=command is not None, timeout=timeout, snapshot_at=saving)
-    refuse_beside_display(display, run=command is not None, timeout=timeout, snapshot_at=saving, gdb=gdb, replay=replay)
+    refuse_unfit_screenshot(screenshot, options["screen"])
+    ending.refuse_unfit(replay, saving)
 
-    from vm.cli.logs import logged
+    from vm.cli.guest_shell import PipedShell
+    from vm.cli.logs import audience_or, logged
+    from vm.terminal import Terminal
 
+    screen = options["screen"] is not None
     if disk is not None:
         options["disks"] = (disk, *options["disks"])
     with build_machine(**options) as machine:       # first: what is wrong with it shows before a download
-        if screen is not None:
-            screens.attach_screen(machine, screen)
         if disk is not None:
             kernel = loader(machine, options["seed"], mirror)
         elif image is not None:
-            kernel, initrd, append = (small_debian(packages, mirror, append, screen is not None) if small
+            kernel, initrd, append = (small_debian(packages, mirror, append, screen) if small
                                       else installer(mirror, append))
-            append = append if screen is None else f"{screens.ON_THE_SCREEN} {append}"
+            append = f"{ON_THE_SCREEN} {append}" if screen else append
         assert kernel is not None
         # The shell's bytes, whatever they are, are the guest's.
         machine.boot(kernel, initrd=initrd, cmdline=os.fsencode(append), firmware=firmware, address=address)
@@ -139,43 +136,19 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
 
             return boot_up_to(machine, *saving, timeout)
         with logged(machine, record, replay):
-            code = talk(machine, image or str(kernel), command, timeout, small and not os.isatty(0), gdb, display)
+            terminal = audience_or(machine, PipedShell if small and not os.isatty(0) else Terminal)
+            code = run_until(ending, machine, image or str(kernel), terminal)
         if screenshot is not None:
             machine.screenshot().save(screenshot)
         return code
 
 
-def given_beside(allowed: tuple[str, ...]) -> list[str]:
+def given_beside(allowed: Collection[str | None]) -> list[str]:
     """The options on the command line that are none of these."""
     context = click.get_current_context()
     given = [parameter for parameter in context.command.params if parameter.name not in allowed
              and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE]
     return [parameter.opts[0] for parameter in given]
-
-
-def talk(machine: Machine, name: str, command: str | None, timeout: float | None, piped: bool, gdb: str | None,
-         display: str | None) -> int:
-    """Run the guest to its end or to that of the command; the exit code. `piped`: its shell gets standard input.
-
-    `gdb`: where a debugger may come; `display`: what shows it, if it is not this terminal.
-    """
-    from vm.cli.guest_shell import PipedShell, run_command
-    from vm.cli.logs import audience_or
-    from vm.cli.session import run_to_end
-    from vm.terminal import Terminal
-
-    if command is not None:
-        return run_command(machine, name, command, timeout)
-    if display is not None:
-        from vm.cli.display import show_to_end
-
-        return show_to_end(machine, name, display)
-    terminal = audience_or(machine, PipedShell if piped else Terminal)
-    if gdb is not None:
-        from vm.cli.debugging import debug_to_end
-
-        return debug_to_end(machine, name, gdb, terminal_class=terminal)
-    return run_to_end(machine, name, timeout=timeout, terminal_class=terminal)
 
 
 def loader(machine: Machine, seed: int, mirror: str | None) -> str:
@@ -189,9 +162,9 @@ def loader(machine: Machine, seed: int, mirror: str | None) -> str:
 
 def small_debian(packages: tuple[str, ...], mirror: str | None, append: str, screen: bool) -> tuple[str, str, str]:
     """Kernel, initrd and command line of Debian's kernel with busybox and packages; and drivers of a screen."""
-    from vm.images import SCREEN_MODULES, debian
+    from vm.images import debian
 
-    linux = debian(packages, SCREEN_MODULES if screen else (), mirror=mirror)
+    linux = debian(packages, mirror=mirror, screen=screen)
     return str(linux.kernel), str(linux.initrd), f"{linux.cmdline} {append}".strip()
 
 

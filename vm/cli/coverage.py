@@ -10,7 +10,7 @@ import click
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.naming import LINUX_OPTION, SYMBOLS_OPTION, find_linux
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import place_in, refuse_unwritable, write_output
+from vm.cli.places import place_in, refuse_outputs, write_output
 from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def coverage(file: str | None, drcov: str | None, lcov: str | None, functions: b
     standard output. The guest's console is this terminal; what was covered is listed on standard error when it
     ends, or after Ctrl-A X. Exit codes are those of `vm run`.
     """
-    refuse_unwritable(drcov=drcov, lcov=lcov)
+    refuse_outputs(drcov=drcov, lcov=lcov)
     from vm.cli.session import run_to_end
     from vm.coverage.lcov import refuse_without_lines
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vm.cli.options import port_of_display
 from vm.cli.session import conclusion
 from vm.terminal import end_by_signal
 
@@ -15,14 +14,15 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 
-def show_to_end(machine: Machine, name: str, display: str, quiet: bool = False) -> int:
+def show_to_end(machine: Machine, name: str, port: int, quiet: bool = False) -> int:
     """Show the machine until its guest has ended and nobody looks any more; the exit code. Ctrl-C ends it before.
 
-    `name` is the guest's, for the message on how it ended, which `quiet` leaves out.
+    `port`: of this computer, 0 for any that is free. `name` is the guest's, for the message on how it ended, which
+    `quiet` leaves out.
     """
     machine.console.record = False
     signal.signal(signal.SIGTERM, end_by_signal)        # so that disks are closed
-    with machine.web(port_of_display(display)) as console:
+    with machine.web(port) as console:
         click.echo(f"vm: web console at {console.url}", err=True)
         stop = console.serve()
     code, message = conclusion(machine, stop)

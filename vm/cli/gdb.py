@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vm.cli.guest import guest_options, machine_of
-from vm.cli.options import refuse_beside_gdb
+from vm.cli.options import refuse_one_stream
 
 EXAMPLES = """\b
 Examples:
@@ -28,7 +28,7 @@ def gdb(file: str | None, where: str, history: bool, **options: Any) -> int:
     The guest's console is this terminal; by stdio it is GDB's. `monitor help` in GDB says what else there is. When GDB
     detaches, the guest runs on, and GDB can come again. Exit codes are those of `vm run`; 0 where GDB kills it.
     """
-    refuse_beside_gdb(where, file or options["kernel"])
+    refuse_one_stream(where, file or options["kernel"])
     from vm.cli.debugging import debug_to_end
 
     with machine_of(file, **options) as machine:

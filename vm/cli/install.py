@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vm.cli.options import PACKAGES_OPTION
 from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ Examples:
 @click.argument("system", type=click.Choice(["debian"]), metavar="debian")
 @click.option("--disk", required=True, metavar="FILE", help="The new disk: qcow2 if it is called so, else raw.")
 @click.option("--size", default="8G", show_default=True, help="Of the disk; qcow2 takes what is in use, about 1 GB.")
-@click.option("--packages", "--package", metavar="NAME[,...]", multiple=True,
-              help="More packages, with all that they depend on; repeatable.")
+@PACKAGES_OPTION
 @click.option("--user", metavar="NAME", help="Make a user, who may use sudo.")
 @click.option("--password", prompt=True, prompt_required=False, hide_input=True, confirmation_prompt=True,
               help="Of the user, or of root where there is none; without a value it is asked for. The console logs in "
@@ -35,7 +35,7 @@ Examples:
 @click.option("--ssh-key", "key_files", metavar="FILE", multiple=True,
               help="A public key that may log in by ssh, as root and as the user; repeatable.  "
                    "[default: ~/.ssh/id_*.pub]")
-@click.option("--hostname", default="debian", show_default=True)
+@click.option("--hostname", metavar="NAME", default="debian", show_default=True, help="Of the new system.")
 @click.option("--memory", metavar="SIZE", default="1G", show_default=True, help="RAM of the machine that installs.")
 @click.option("--mirror", metavar="URL", help="The mirror to download from; the new system's apt will ask it, too.  "
                                               "[default: VM_DEBIAN_MIRROR, or the host's apt's]")
@@ -50,9 +50,8 @@ def install(system: str, disk: str, size: str, packages: tuple[str, ...], user: 
     from vm.install import Settings, install_debian
 
     settings = Settings(hostname, user, password, public_keys(key_files))
-    names = [name for argument in packages for name in argument.split(",") if name]
     with shown() as report:
-        done = install_debian(disk, size, names, settings, mirror=mirror, memory=memory, report=report)
+        done = install_debian(disk, size, packages, settings, mirror=mirror, memory=memory, report=report)
     click.echo(f"vm: {done.path}: Debian with {done.packages} packages, {size_text(done.size)} on the host; boot it "
                f"with: vm boot {done.path}", err=True)
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import click
 from vm.cli.net import HELP as NET_HELP
 from vm.cli.net import NONE as NO_NETWORK
 from vm.cli.net import open_network
+from vm.cli.places import refuse_unwritable
+from vm.cli.screen import attach_screen
 from vm.cli.share import HELP as SHARE_HELP
 from vm.cli.share import open_shares
 from vm.errors import ConfigurationError
@@ -96,47 +99,50 @@ GDB_OPTION = click.option("--gdb", metavar="PORT|PATH|stdio",
                                "socket. Over stdio it is there from the start.")
 
 
-def refuse_beside_gdb(gdb: str | None, file: str | None = None, **others: object) -> None:
-    """Raises UsageError for options, by name, that limit a run or type into the guest; and where one stream is two."""
-    if (gdb, file) == ("stdio", "-"):
-        raise click.UsageError("standard input is FILE or the debugger's, not both", click.get_current_context())
-    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
-    if gdb is not None and given:
-        raise click.UsageError(f"--gdb goes without {', '.join(given)}", click.get_current_context())
+class Display(click.ParamType):
+    """`web[:PORT]`: the port, 0 for any that is free."""
+
+    name = "display"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not (found := re.fullmatch(r"web(?::(\d+))?", value, re.ASCII)):
+            self.fail(f"{value}: write web, or web:PORT", param, ctx)
+        return int(found[1] or 0)
 
 
-DISPLAY_OPTION = click.option("--display", metavar="web[:PORT]",
+DISPLAY_OPTION = click.option("--display", type=Display(), metavar="web[:PORT]",
                               help="Show the machine in the browser, and let it be driven there: at an address of this "
                                    "computer, which is printed.")
 
 
-def port_of_display(display: str) -> int:
-    """0 for any that is free. Raises ConfigurationError."""
-    kind, colon, port = display.partition(":")
-    if kind != "web" or bool(colon) != port.isdecimal():
-        raise ConfigurationError(f"--display {display}: write web, or web:PORT")
-    return int(port or 0)
+def split_at_commas(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for value in values for name in value.split(",") if name)
 
 
-def refuse_beside_display(display: str | None, **others: object) -> None:
-    """Raises UsageError for options, by name, that want the terminal or end the run, and ConfigurationError for what is
-    no display.
-    """
-    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
-    if display is not None and given:
-        raise click.UsageError(f"--display goes without {', '.join(given)}", click.get_current_context())
-    if display is not None:
-        port_of_display(display)
+PACKAGES_OPTION = click.option("--package", "--packages", "packages", metavar="NAME[,...]", multiple=True,
+                               callback=split_at_commas,
+                               help="More packages of Debian's, with all that they depend on; repeatable.")
+
+
+def refuse_beside(option: str, value: object, **others: object) -> None:
+    """Raises UsageError where the option is given, and others, by name, that it goes without."""
+    given = [f"--{name.replace('_', '-')}" for name, other in others.items() if other]
+    if value is not None and given:
+        raise click.UsageError(f"{option} goes without {', '.join(given)}", click.get_current_context())
+
+
+def refuse_one_stream(gdb: str | None, file: str | None) -> None:
+    """Raises UsageError where one stream would have to be two."""
+    if (gdb, file) == ("stdio", "-"):
+        raise click.UsageError("standard input is FILE or the debugger's, not both", click.get_current_context())
 
 
 def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
     """Raises UsageError for what does not go together."""
     if record and replay:
         raise click.UsageError("say either --record or --replay", click.get_current_context())
-    folder = os.path.dirname(record or "") or "."
-    if record and not os.access(folder, os.W_OK):       # now: at the end the session would be lost
-        raise click.UsageError(f"--record {record}: no folder that can be written: {folder}",
-                               click.get_current_context())
+    if record:
+        refuse_unwritable("--record", record, whole=True)
     if (record or replay) and clock != "virtual":
         raise click.UsageError(f"{'--record' if record else '--replay'} needs --clock virtual: in real time no run is "
                                "like another", click.get_current_context())
@@ -166,8 +172,8 @@ def open_networks(descriptions: Sequence[str]) -> list[Network]:
 
 
 def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, shares: tuple[str, ...] = (),
-                  **options: Any) -> Machine:
-    """The machine that the options of `machine_options` describe; the caller closes it."""
+                  screen: tuple[int, int] | None = None, **options: Any) -> Machine:
+    """The machine that the options of `machine_options` and `--screen` describe; the caller closes it."""
     from vm.machine import Machine
 
     if isa:
@@ -181,6 +187,8 @@ def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | 
             machine.attach(card)
         for folder in open_shares(shares):
             machine.attach(folder)
+        if screen is not None:
+            attach_screen(machine, screen)
     except BaseException:
         machine.close()
         raise

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import click
@@ -40,20 +39,33 @@ def place_in(program: Program | None, text: str | None) -> range | str | None:
     return range(start, end)
 
 
-def refuse_unwritable(**paths: str | None) -> None:
-    """Raises UsageError now: at the end what is to be written would be lost. Paths by the names of their options."""
+def refuse_unwritable(option: str, path: str, whole: bool = False) -> None:
+    """Raises UsageError now: at the end what is to be written would be lost.
+
+    `whole`: by vm.whole_file, which makes a file beside it; else it may be a device, like /dev/null.
+    """
+    folder = os.path.dirname(path) or "."
+    there = os.path.exists(path)
+    if os.path.isdir(path or folder):
+        what = "is a folder; name a file"
+    elif whole and there and not os.path.isfile(path):
+        what = "is no file"
+    elif os.access(path if there and not whole else folder, os.W_OK):
+        return
+    else:
+        what = "cannot be written" if there else f"no folder that can be written: {folder}"
+    raise click.UsageError(f"{option} {path}: {what}", click.get_current_context())
+
+
+def refuse_outputs(**paths: str | None) -> None:
+    """The same for several, by the names of their options, of which one may be standard output."""
     to_stdout = [f"--{name}" for name, path in paths.items() if path == STANDARD_OUTPUT]
     if len(to_stdout) > 1:
         raise click.UsageError(f"{' and '.join(to_stdout)}: one of them can be standard output",
                                click.get_current_context())
     for name, path in paths.items():
-        if not path or path == STANDARD_OUTPUT:
-            continue
-        folder = os.path.dirname(path) or "."
-        there = os.path.exists(path)        # also a device like /dev/null, in a folder where no file can be made
-        if not os.access(path if there else folder, os.W_OK):
-            what = "cannot be written" if there else f"no folder that can be written: {folder}"
-            raise click.UsageError(f"--{name} {path}: {what}", click.get_current_context())
+        if path is not None and path != STANDARD_OUTPUT:
+            refuse_unwritable(f"--{name}", path)
 
 
 class NamedFile(io.FileIO):
@@ -76,6 +88,8 @@ def write_output(path: str, write: Callable[[str], None], kind: str) -> None:
     if path != STANDARD_OUTPUT:
         write(path)
         return
+    from tempfile import NamedTemporaryFile  # here: a run has no use for it
+
     with NamedTemporaryFile(suffix=f".{kind}") as file:
         write(file.name)
         sys.stdout.buffer.write(file.read())

@@ -12,7 +12,7 @@ import click
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.naming import LINUX_OPTION, SYMBOLS_OPTION, find_linux
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import STANDARD_OUTPUT, refuse_unwritable, write_output
+from vm.cli.places import STANDARD_OUTPUT, refuse_outputs, write_output
 from vm.whole_file import naming
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def profile(file: str | None, every: int | None, seconds: float | None, by: tupl
     if every is not None and seconds is not None:
         raise click.UsageError("say either --every or --seconds", click.get_current_context())
     files = {name: options.pop(name) for name in FILES}
-    refuse_unwritable(**files)
+    refuse_outputs(**files)
     from vm.cli.session import run_to_end
 
     if files["png"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from vm.cli.options import ENGINE_OPTION, TIMEOUT_OPTION, refuse_beside_gdb
+from vm.cli.options import ENGINE_OPTION, TIMEOUT_OPTION, refuse_beside
 
 EXAMPLES = """\b
 Examples:
@@ -38,7 +38,7 @@ def replay(path: Path, engine: str | None, disks: tuple[str, ...], shares: tuple
       124  not done within --timeout
       139  it ended, as then, with a trap that no handler of the guest takes
     """
-    refuse_beside_gdb(gdb, timeout=timeout)
+    refuse_beside("--gdb", gdb, timeout=timeout)
     from vm.cli.logs import Audience
     from vm.cli.restore import opened
     from vm.cli.session import run_to_end

@@ -6,22 +6,14 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vm.cli.ending import Ending, run_until
 from vm.cli.net import ORDINARY as ORDINARY_NETWORK
-from vm.cli.options import (
-    DISPLAY_OPTION,
-    ENGINE_OPTION,
-    GDB_OPTION,
-    TIMEOUT_OPTION,
-    open_disk,
-    open_networks,
-    refuse_beside_display,
-    refuse_beside_gdb,
-)
+from vm.cli.options import DISPLAY_OPTION, ENGINE_OPTION, GDB_OPTION, TIMEOUT_OPTION, open_disk, open_networks
+from vm.cli.places import refuse_unwritable
 from vm.cli.share import open_shares
 
 if TYPE_CHECKING:
@@ -50,41 +42,26 @@ Examples:
 @GDB_OPTION
 @DISPLAY_OPTION
 def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], shares: tuple[str, ...],
-            command: str | None, timeout: float | None, gdb: str | None, display: str | None) -> int:
+            command: str | None, timeout: float | None, gdb: str | None, display: int | None) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, networks, shares, command, timeout, gdb, display)
+    return go_on(path, engine, disks, networks, shares, Ending(command, gdb, display, timeout))
 
 
 def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str],
-          command: str | None, timeout: float | None, gdb: str | None, display: str | None) -> int:
-    """Run the machine of the file to its end, or to that of the command; the exit code.
+          ending: Ending) -> int:
+    """Run the machine of the file to that end; the exit code."""
+    from vm.terminal import Terminal
 
-    `gdb`: where one may come; `display`: what shows it, if it is not this terminal.
-    """
-    from vm.cli.guest_shell import run_command
-    from vm.cli.session import run_to_end
-
-    refuse_beside_gdb(gdb, path, run=command is not None, timeout=timeout)
-    refuse_beside_display(display, run=command is not None, timeout=timeout, gdb=gdb)
+    ending.refuse_unfit()
     with machine_from(path, engine, disks, networks, shares) as machine:
-        name = os.path.basename(path)
-        if command is not None:
-            return run_command(machine, name, command, timeout)
-        if display is not None:
-            from vm.cli.display import show_to_end
-
-            return show_to_end(machine, name, display)
-        if gdb is not None:
-            from vm.cli.debugging import debug_to_end
-
-            return debug_to_end(machine, name, gdb)
-        line = machine.console.output.rpartition(b"\n")[2]      # most often the prompt at which it waits
-        click.echo(line, nl=False)
-        return run_to_end(machine, name, timeout=timeout)
+        if ending.by_itself:
+            line = machine.console.output.rpartition(b"\n")[2]      # most often the prompt at which it waits
+            click.echo(line, nl=False)
+        return run_until(ending, machine, os.path.basename(path), Terminal)
 
 
 def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str]
@@ -135,10 +112,7 @@ def boot_up_to(machine: Machine, text: str, path: str, timeout: float | None) ->
     from vm.cli.exit_codes import CRASHED, NOT_DONE
     from vm.errors import ExpectStopped, ExpectTimeout
 
-    folder = Path(path).absolute().parent
-    if not os.access(folder, os.W_OK) or os.path.isdir(path):   # now: after the boot it would be too late
-        raise click.UsageError(f"--snapshot-at {text!r} {path}: is a folder, or in none that can be written; name a "
-                               "file", click.get_current_context())
+    refuse_unwritable(f"--snapshot-at {text!r}", path, whole=True)
     out = sys.stdout.buffer
 
     def show(data: bytes) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from vm.cli.ending import Ending, run_until
 from vm.cli.options import (
     DISPLAY_OPTION,
     GDB_OPTION,
@@ -18,10 +18,11 @@ from vm.cli.options import (
     build_machine,
     log_options,
     machine_options,
-    refuse_beside_display,
-    refuse_beside_gdb,
+    refuse_one_stream,
     refuse_unfit,
 )
+from vm.cli.places import refuse_unwritable
+from vm.cli.screen import refuse_unfit_screenshot, screen_options
 from vm.errors import LoadError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: vm run firmware.elf --memory 64M --timeout 10")
 @click.argument("file", metavar="FILE")
 @machine_options(memory="128M", clock="virtual")
+@screen_options
 @log_options
 @GDB_OPTION
 @DISPLAY_OPTION
@@ -40,12 +42,12 @@ if TYPE_CHECKING:
 @TIMEOUT_OPTION
 @click.option("--aot", type=click.Path(dir_okay=False, path_type=Path), metavar="IMAGE",
               help="Begin with the compiled code of `vm compile`.")
-@click.option("--signature", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
+@click.option("--signature", metavar="FILE",
               help="Afterwards write the words between begin_signature and end_signature here.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing about how FILE ended; the exit code does.")
 def run(file: str, address: int | None, max_instructions: int | None, timeout: float | None, aot: Path | None,
         signature: str | None, quiet: bool, record: str | None, replay: str | None, gdb: str | None,
-        display: str | None, **options: Any) -> int:
+        display: int | None, screenshot: str | None, **options: Any) -> int:
     """Run FILE, an ELF or raw bytes, in machine mode; its console is this terminal. - is standard input.
 
     \b
@@ -58,17 +60,15 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
       141  nobody reads the output any more
     """
     from vm.cli.logs import audience_or, logged
-    from vm.cli.session import run_to_end
     from vm.terminal import Terminal
 
     refuse_unfit(record, replay, options["clock"])
-    refuse_beside_gdb(gdb, file, max_instructions=max_instructions, timeout=timeout)
-    refuse_beside_display(display, max_instructions=max_instructions, timeout=timeout, gdb=gdb, replay=replay)
-    if signature is not None and not os.path.exists(signature):
-        folder = os.path.dirname(signature) or "."
-        if not os.access(folder, os.W_OK):
-            raise click.UsageError(f"--signature {signature}: no folder that can be written: {folder}",
-                                   click.get_current_context())
+    ending = Ending(None, gdb, display, timeout, max_instructions, quiet)
+    ending.refuse_unfit(replay)
+    refuse_one_stream(gdb, file)
+    refuse_unfit_screenshot(screenshot, options["screen"])
+    if signature is not None:
+        refuse_unwritable("--signature", signature)
     with build_machine(**options) as machine:
         program = machine.load(sys.stdin.buffer if file == "-" else file, address=address)
         if aot is not None:
@@ -77,17 +77,9 @@ def run(file: str, address: int | None, max_instructions: int | None, timeout: f
             take_compiled(machine, aot)
         place = None if signature is None else place_of_signature(program, machine.board.ram)
         with logged(machine, record, replay):
-            terminal = audience_or(machine, Terminal)
-            if display is not None:
-                from vm.cli.display import show_to_end
-
-                code = show_to_end(machine, file, display, quiet)
-            elif gdb is None:
-                code = run_to_end(machine, file, max_instructions, timeout, quiet=quiet, terminal_class=terminal)
-            else:
-                from vm.cli.debugging import debug_to_end
-
-                code = debug_to_end(machine, file, gdb, quiet=quiet, terminal_class=terminal)
+            code = run_until(ending, machine, file, audience_or(machine, Terminal))
+        if screenshot is not None:
+            machine.screenshot().save(screenshot)
         if signature is not None and place is not None:
             write_signature(machine, place, signature)
         return code

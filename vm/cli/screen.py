@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vm.errors import ConfigurationError
+from vm.cli.places import refuse_unwritable
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -17,26 +17,39 @@ ORDINARY = "1280x800"
 ON_THE_SCREEN = "console=tty0"          # first on a kernel's command line: its messages show there, too
 
 
-def size_of(text: str) -> tuple[int, int]:
-    """Width and height of `WxH`. Raises ConfigurationError."""
-    if not (found := re.fullmatch(r"(\d+)x(\d+)", text, re.ASCII)):
-        raise ConfigurationError(f"--screen {text}: write a size as {ORDINARY}, or none where another option follows")
-    return int(found[1]), int(found[2])
+class Size(click.ParamType):
+    """`WxH`: width and height."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if not (found := re.fullmatch(r"(\d+)x(\d+)", value, re.ASCII)):
+            self.fail(f"{value}: write a size as {ORDINARY}, or none where another option follows", param, ctx)
+        return int(found[1]), int(found[2])
 
 
-def attach_screen(machine: Machine, text: str) -> None:
+def screen_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `--screen` and `--screenshot`."""
+    for option in (
+        click.option("--screenshot", metavar="FILE", help="Write what the screen shows at the end to FILE, as PNG."),
+        click.option("--screen", type=Size(), is_flag=False, flag_value=ORDINARY, metavar="[WxH]",
+                     help=f"A screen of so many pixels, {ORDINARY} where none are said, with a keyboard and a tablet."),
+    ):
+        command = option(command)
+    return command
+
+
+def attach_screen(machine: Machine, size: tuple[int, int]) -> None:
     """A screen of that size, a keyboard and a tablet."""
     from vm.devices import Keyboard, Screen, Tablet
 
-    for device in (Screen(*size_of(text)), Keyboard(), Tablet()):
+    for device in (Screen(*size), Keyboard(), Tablet()):
         machine.attach(device)
 
 
-def refuse_unfit(screen: str | None, screenshot: str | None) -> None:
-    """Raises UsageError for a picture of no screen, or one that cannot be written: at the end it would be lost."""
-    folder = os.path.dirname(screenshot or "") or "."
+def refuse_unfit_screenshot(screenshot: str | None, screen: tuple[int, int] | None) -> None:
+    """Raises UsageError for a picture of no screen, or one that cannot be written."""
     if screenshot is not None and screen is None:
         raise click.UsageError("--screenshot goes with --screen", click.get_current_context())
-    if screenshot is not None and (os.path.isdir(screenshot) or not os.access(folder, os.W_OK)):
-        raise click.UsageError(f"--screenshot {screenshot}: is a folder, or in none that can be written; name a file",
-                               click.get_current_context())
+    if screenshot is not None:
+        refuse_unwritable("--screenshot", screenshot)

@@ -11,7 +11,7 @@ import click
 
 from vm.cli.guest import guest_options, machine_of
 from vm.cli.options import MAX_INSTRUCTIONS_OPTION, TIMEOUT_OPTION
-from vm.cli.places import STANDARD_OUTPUT, open_to_write, place_in, refuse_unwritable
+from vm.cli.places import STANDARD_OUTPUT, open_to_write, place_in, refuse_outputs
 from vm.privilege import WORDS, Mode
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def trace(file: str | None, kind: Kind, output: str | None, form: str | None, wh
         raise click.UsageError("--format npy needs --output FILE", click.get_current_context())
     if form == "spike" and kind != "instructions":
         raise click.UsageError(f"--format spike is a log of instructions, not of {kind}", click.get_current_context())
-    refuse_unwritable(output=output)
+    refuse_outputs(output=output)
     from vm.cli.session import run_to_end
     from vm.cli.trace_formats import NpyFile, SpikeLog, TextLines, Writer
 

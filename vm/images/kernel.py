@@ -24,9 +24,9 @@ FILE_SYSTEMS = ("ext4", "crc32c_generic", "9p", "9pnet_virtio")
 OPTIONAL_DEVICES = ("virtio_balloon", "vmw_vsock_virtio_transport")
 # What those need, so that one pass through the package finds all; what is missing here costs another pass.
 NEEDED = ("net_failover", "failover", "jbd2", "mbcache", "crc16", "9pnet", "netfs", "vsock",
-          "vmw_vsock_virtio_transport_common")
-# What a screen, a keyboard and a tablet need, with what that needs; programs read the last two by evdev.
-SCREEN_MODULES = ("virtio_gpu", "drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf", "virtio_input", "evdev")
+          "vmw_vsock_virtio_transport_common", "drm", "drm_kms_helper", "drm_shmem_helper", "virtio_dma_buf")
+# A screen, a keyboard and a tablet; programs read the last two by evdev.
+SCREEN_DEVICES = ("virtio_gpu", "virtio_input", "evdev")
 SUFFIX = ".ko.xz"
 
 

@@ -17,7 +17,7 @@ from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
 from vm.images.fetch import Progress
-from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, SCREEN_MODULES, Kernel, kernel_package
+from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, SCREEN_DEVICES, Kernel, kernel_package
 from vm.images.package import Package
 from vm.images.suite import debian_archive
 from vm.images.unpack import unpacked, with_dependencies
@@ -98,16 +98,16 @@ class Linux(NamedTuple):
 
 
 def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: str | None = None,
-           progress: Progress | None = None) -> Linux:
+           progress: Progress | None = None, *, screen: bool = False) -> Linux:
     """Debian's kernel with an initrd that boots to a root shell on the serial console.
 
     - packages: more of the archive that the guest shall have, with all that they depend on, as "strace". Their files
       are unpacked, their maintainer scripts do not run.
     - modules: more modules of the kernel, as "overlay". Those that drive a virtio device of the machine are loaded as
-      it boots, others when they are asked for, or by `modprobe`. With `vm.images.SCREEN_MODULES` there is a shell on
-      the screen, too.
+      it boots, others when they are asked for, or by `modprobe`.
     - mirror: where to download from; the default is VM_DEBIAN_MIRROR, else what the host's apt uses.
     - progress: called with the bytes received and the size, as something is downloaded.
+    - screen: whether there are drivers for a screen, a keyboard and a tablet, and a shell on the screen.
 
     There are drivers for disks (/dev/vda), network, entropy, virtio sockets and balloons, and the file systems ext4 and
     9p. A network card asks for its address by DHCP; shared folders are mounted at /mnt/TAG; where there are virtio
@@ -119,13 +119,14 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
     archive = debian_archive(mirror)
     wanted = with_dependencies(archive, ["busybox-static", *packages], progress)
     system = kernel_package(archive)
+    modules = [*modules, *SCREEN_DEVICES] if screen else modules
     kernel = Kernel(archive.fetch(system, progress), modules)
     recipe = repr((INIT, ON_SCREEN, DIRECTORIES, LINKS, FILES, DEVICES, FILE_SYSTEMS, sorted(set(modules)),
-                   system.sha256, [package.sha256 for package in wanted],
+                   screen, system.sha256, [package.sha256 for package in wanted],
                    hashlib.sha256(AGENT.read_bytes()).digest()))
     path = cache_directory() / "linux" / f"initrd-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}.cpio"
     if not unchanged(path):
-        content = cpio_newc(initrd(archive, kernel, wanted, modules, progress))
+        content = cpio_newc(initrd(archive, kernel, wanted, modules, screen, progress))
         with replacing(path) as file:
             file.write(content)
         remember(path, hashlib.sha256(content).hexdigest())
@@ -133,7 +134,7 @@ def debian(packages: Sequence[str] = (), modules: Sequence[str] = (), mirror: st
 
 
 def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], modules: Sequence[str],
-           progress: Progress | None) -> list[Entry]:
+           screen: bool, progress: Progress | None) -> list[Entry]:
     """The entries, directories before what is in them; of a name that is there twice the first counts."""
     entries: dict[str, Entry] = {}
 
@@ -146,7 +147,7 @@ def initrd(archive: Archive, kernel: Kernel, packages: Sequence[Package], module
     for name in DIRECTORIES:
         add(name, stat.S_IFDIR | (0o1777 if name.endswith("tmp") else 0o755))
     add("dev/console", stat.S_IFCHR | 0o600, device=(5, 1))
-    if set(SCREEN_MODULES) <= set(modules):
+    if screen:
         add("etc/inittab", stat.S_IFREG | 0o644, f"{FILES['etc/inittab'][1]}{ON_SCREEN}".encode())
     for name, (mode, text) in FILES.items():
         add(name, stat.S_IFREG | mode, text.encode())

@@ -28,7 +28,6 @@ REP_DELAY, REP_PERIOD = 0, 1
 
 ID_NAME, ID_SERIAL, ID_DEVIDS, PROP_BITS, EV_BITS, ABS_INFO = 0x01, 0x02, 0x03, 0x10, 0x11, 0x12
 SELECTION = struct.Struct("<BBB5x")         # select, subsel, size; what was selected follows
-LARGEST_SELECTED = 128
 DEVICE_IDS = struct.Struct("<HHHH")         # bus, vendor, product, version
 AXIS = struct.Struct("<IIIII")              # smallest, largest, fuzz, flat, resolution
 BUS_VIRTUAL, VENDOR = 0x06, 0x1AF4
@@ -93,7 +92,7 @@ class InputDevice(Port, VirtioDevice):
             return
         for type, code, value in events:
             if type == EV_KEY:
-                self.pressed = sorted({*self.pressed, code} if value else {*self.pressed} - {code})
+                self.pressed = switched(self.pressed, code, value)
         self.waiting += data
         self.serve(EVENTS)
 
@@ -171,6 +170,11 @@ class InputDevice(Port, VirtioDevice):
                 self.subselect = value
 
 
+def switched(those: Iterable[int], code: int, value: int) -> list[int]:
+    """Those that are down or lit, in order, with one more if the value says so, else without it."""
+    return sorted({*those, code} if value else {*those} - {code})
+
+
 def bitmap(numbers: Iterable[int]) -> bytes:
     """Bit n of byte n // 8, as short as it can be."""
     whole = sum(1 << number for number in numbers)
@@ -234,7 +238,7 @@ class Keyboard(InputDevice):
 
     def hear(self, type: int, code: int, value: int) -> None:
         if type == EV_LED and code in LEDS:
-            self.lit = sorted({*self.lit, code} if value else {*self.lit} - {code})
+            self.lit = switched(self.lit, code, value)
 
     @property
     def lights(self) -> list[str]:

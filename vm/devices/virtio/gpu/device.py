@@ -57,7 +57,9 @@ LARGEST_SIDE = 16384                # pixels of a resource
 
 # A guest must not hold up its host by work that costs it nothing: what is more waits for the next millisecond.
 WORK, WORK_NS = 64 << 20, 1_000_000         # bytes that are copied in so much guest time, as many as ten pictures
-PER_PIECE = 4096                    # bytes of work that to find a piece of memory counts as
+PER_COMMAND = 1 << 16               # bytes of work that to read a command and answer it counts as,
+PER_PIECE = 4096                    # to find a piece of memory,
+PER_RESOURCE = 256                  # and to look at a resource where all are looked at
 GO_ON = 0                           # event
 
 
@@ -105,8 +107,8 @@ class Screen(Port, VirtioDevice):
 
     - width, height: the size in pixels that the guest is told to use, from 64 to 4095 each; it may use another.
 
-    `generation` is a number that grows with each change of what is seen, `resolution` the size of that, `pixels` and
-    `png` its content. Raises ConfigurationError for a size that no screen has.
+    `generation` is a number that grows with each change of what is seen, `resolution` the size of that, `pixels` its
+    content. Raises ConfigurationError for a size that no screen has.
     """
 
     device_id = 16
@@ -114,13 +116,12 @@ class Screen(Port, VirtioDevice):
     state = VirtioDevice.state + ("preferred", "events_read", "saved_resources", "saved_screen", "saved_pointer",
                                   "worked", "worked_since", "resting")
     setup = ("width", "height")
-    unsaved = VirtioDevice.unsaved + Port.unsaved + ("_resources", "_shown", "_pointer", "_damage", "generation")
+    unsaved = VirtioDevice.unsaved + Port.unsaved + ("_resources", "_shown", "_pointer", "generation")
 
     def __init__(self, width: int = 1280, height: int = 800):
         refuse_size(width, height)
         self.preferred = width, height      # what the guest is told; a device's own `width` is that of its registers
         self.generation = 0
-        self._damage: Rectangle | None = None
         self.resting = False
         super().__init__()
 
@@ -152,18 +153,6 @@ class Screen(Port, VirtioDevice):
         seen[..., 3] = OPAQUE
         return seen
 
-    def png(self) -> bytes:
-        """What is seen, as a PNG file."""
-        from vm.png import png
-
-        return png(self.pixels[..., :3])
-
-    def take_damage(self) -> tuple[int, int, int, int] | None:
-        """The smallest (x, y, width, height) that holds all that has changed since the last call; None: nothing."""
-        taken, self._damage = self._damage, None
-        within = None if taken is None else taken.common(Rectangle(0, 0, *self.resolution))
-        return within
-
     def resize(self, width: int, height: int) -> None:
         """The screen has another size now, which the guest is told, and may follow. Raises as the constructor does."""
         refuse_size(width, height)
@@ -173,14 +162,8 @@ class Screen(Port, VirtioDevice):
         self.preferred = RESIZE.unpack(data)
         self.events_read |= EVENT_DISPLAY
         if self._shown is None:
-            self._changed()
+            self.generation += 1
         self.config_changed()
-
-    def _changed(self, area: Rectangle | None = None) -> None:
-        """Of what is seen; without an area all of it."""
-        area = Rectangle(0, 0, *self.resolution) if area is None else area
-        self._damage = area if self._damage is None else self._damage.joined(area)
-        self.generation += 1
 
     # --- Life --------------------------------------------------------------------------------------------------------
 
@@ -203,7 +186,7 @@ class Screen(Port, VirtioDevice):
         refuse_size(*saved["preferred"])
         super().load(saved)
         self.saved_screen = saved["saved_screen"]       # whose picture is one of those that there are now
-        self._changed()
+        self.generation += 1
 
     @property
     def saved_resources(self) -> list[tuple[Any, ...]]:
@@ -258,12 +241,22 @@ class Screen(Port, VirtioDevice):
     # --- Commands (5.7.6) --------------------------------------------------------------------------------------------
 
     def handle(self, index: int) -> None:
+        """At most one ring full, and no more than the guest has time for: what is left has to wait."""
+        if self.resting:
+            return
         queue = self.queues[index]
-        while not self.resting and (chain := queue.next()):
+        for chain in queue.chains():
+            self._work(PER_COMMAND)
             queue.push(chain, self._obey(chain))
+            if self.worked > WORK:
+                break
+        if self.worked > WORK or queue.next():      # which only rings that are written over while they are read have
+            self.resting = True
+            self.events.schedule(max(self.worked // WORK, 1) * WORK_NS, self, GO_ON)
 
     def on_event(self, event: int, data: int) -> None:
         self.resting = False
+        self.worked, self.worked_since = 0, self.clock.now_ns()
         for index in (CONTROL, CURSOR):
             self.serve(index)
 
@@ -273,9 +266,6 @@ class Screen(Port, VirtioDevice):
         if now - self.worked_since >= WORK_NS:
             self.worked, self.worked_since = 0, now
         self.worked += amount
-        if self.worked > WORK and not self.resting:
-            self.resting = True
-            self.events.schedule(WORK_NS, self, GO_ON)
 
     def _obey(self, chain: Chain) -> int:
         """Do what a command says, and write the answer; returns how long that is. Nobody waits for one of a cursor."""
@@ -328,9 +318,11 @@ class Screen(Port, VirtioDevice):
             raise Refused(ERR_INVALID_RESOURCE_ID)
         if format not in FORMATS or not 0 < width <= LARGEST_SIDE or not 0 < height <= LARGEST_SIDE:
             raise Refused(ERR_INVALID_PARAMETER)
+        self._work(len(self._resources) * PER_RESOURCE)
         held = sum(len(picture.content) for picture, _ in self._resources.values())
         if held + width * height * PIXEL > HOST_MEMORY or len(self._resources) == MOST_RESOURCES:
             raise Refused(ERR_OUT_OF_MEMORY)
+        self._work(width * height * PIXEL)          # to clear it
         self._resources[number] = Resource(Picture(format, width, height))
         return DONE
 
@@ -345,6 +337,7 @@ class Screen(Port, VirtioDevice):
         resource = self._resource(number)
         if resource.backing is not None or behind.size < count * ENTRY.size:
             raise Refused(ERR_UNSPEC)
+        self._work(len(self._resources) * PER_RESOURCE)
         held = sum(len(backing.pieces) for _, backing in self._resources.values() if backing is not None)
         if held + count > MOST_PIECES:
             raise Refused(ERR_OUT_OF_MEMORY)
@@ -377,14 +370,14 @@ class Screen(Port, VirtioDevice):
         if offset + (height - 1) * picture.stride + width * PIXEL > backing.size:
             raise Refused(ERR_INVALID_PARAMETER)
         rows, size = (1, height * picture.stride) if width == picture.width else (height, width * PIXEL)
-        target = picture.writable()
+        target, copied = picture.writable()
         pieces = 0
         for row in range(rows):
             start = (y + row) * picture.stride + x * PIXEL
             pieces += backing.read_into(target[start:start + size], self.memory, offset + row * picture.stride)
-        self._work(rows * size + pieces * PER_PIECE)
-        if self._shown is not None and self._shown.number == number and (seen := area.common(self._shown.area)):
-            self._changed(seen._replace(x=seen.x - self._shown.area.x, y=seen.y - self._shown.area.y))
+        self._work(copied + rows * size + pieces * PER_PIECE)
+        if self._shown is not None and self._shown.number == number and area.common(self._shown.area):
+            self.generation += 1
         return DONE
 
     def _set_scanout(self, behind: Buffer, x: int, y: int, width: int, height: int, scanout: int, number: int
@@ -404,7 +397,7 @@ class Screen(Port, VirtioDevice):
 
     def _show(self, shown: Shown | None) -> None:
         self._shown = shown
-        self._changed()
+        self.generation += 1
 
     def _flush(self, behind: Buffer, x: int, y: int, width: int, height: int, number: int) -> Answer:
         self._picture(number, Rectangle(x, y, width, height))
@@ -419,6 +412,7 @@ class Screen(Port, VirtioDevice):
             picture = self._resource(number).picture
             if picture.size != CURSOR_AREA[2:]:
                 raise Refused(ERR_INVALID_PARAMETER)
+            self._work(len(picture.content))
             image = Picture(picture.format, *picture.size, bytes(picture.content))
         self._point(Pointer(x, y, image))
         return DONE
@@ -430,9 +424,8 @@ class Screen(Port, VirtioDevice):
 
     def _point(self, pointer: Pointer) -> None:
         before, self._pointer = self._pointer, pointer
-        for one in (before, pointer):
-            if one.image is not None and before != pointer:
-                self._changed(CURSOR_AREA._replace(x=one.x, y=one.y))
+        if before != pointer and (before.image is not None or pointer.image is not None):
+            self.generation += 1
 
 
 # By type: what follows the header, and what does it. A cursor's hot spot is for who draws it himself: it is placed by

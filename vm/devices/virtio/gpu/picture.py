@@ -56,12 +56,6 @@ class Rectangle(NamedTuple):
         height = min(self.y + self.height, other.y + other.height) - y
         return Rectangle(x, y, width, height) if width > 0 and height > 0 else None
 
-    def joined(self, other: Rectangle) -> Rectangle:
-        """The smallest that holds both."""
-        x, y = min(self.x, other.x), min(self.y, other.y)
-        return Rectangle(x, y, max(self.x + self.width, other.x + other.width) - x,
-                         max(self.y + self.height, other.y + other.height) - y)
-
 
 class Picture:
     """Rows of pixels without gaps.
@@ -86,12 +80,14 @@ class Picture:
         """Bytes from a row to the next."""
         return self.width * PIXEL
 
-    def writable(self) -> memoryview:
-        if isinstance(self.content, bytes):
-            content = empty(len(self.content))
-            content[:] = self.content
-            self.content = content
-        return self.content
+    def writable(self) -> tuple[memoryview, int]:
+        """The content, and how many bytes were copied for that."""
+        if not isinstance(self.content, bytes):
+            return self.content, 0
+        content = empty(len(self.content))
+        content[:] = self.content
+        self.content = content
+        return content, len(content)
 
     def frozen(self) -> bytes:
         if not isinstance(self.content, bytes):
