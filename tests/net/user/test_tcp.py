@@ -289,6 +289,27 @@ def test_three_answers_alike_say_that_something_is_lost(wire, opened):
     assert peer.wait().seq == lost.seq
 
 
+def test_what_is_lost_together_is_sent_again_without_waiting_for_each(monkeypatch, wire, opened):
+    """As it is acknowledged, one after the other, up to what was sent before the loss was seen."""
+    monkeypatch.setattr(tcp, "FIRST_WAIT", 1000)
+    peer, sock = opened
+    lost = []
+    for index in range(4):
+        sock.sendall(bytes([index]) * 500)
+        lost.append(peer.wait(lambda segment: len(segment.payload)).seq)
+    for _ in range(3):
+        peer.send()
+    for sequence in lost:
+        again = peer.wait(lambda segment: len(segment.payload))
+        assert (again.seq, len(again.payload)) == (sequence, 500)
+        peer.expected = sequence + 500
+        peer.send()
+    assert wire.nothing_comes(), wire.received
+    sock.sendall(b"more")
+    assert bytes(peer.wait(lambda segment: len(segment.payload)).payload) == b"more"
+    assert wire.nothing_comes(), wire.received
+
+
 def test_a_guest_that_has_gone_is_given_up(impatient, wire, opened):
     peer, sock = opened
     sock.sendall(b"anybody there?")

@@ -149,6 +149,7 @@ class Connection(Endpoint):
         self._far_end = False                   # the far end has no more to say
         self._finished = False                  # and the guest has been told
         self._duplicates = 0
+        self._lost_before: int | None = None    # of what was sent before this, some was lost
         self._alarm: Alarm | None = None
         self._tries = 0
         self._marked = self._first              # `_acknowledged` when the alarm was set
@@ -291,11 +292,21 @@ class Connection(Endpoint):
         elif newly:
             self._drop_acknowledged(newly)
             self._duplicates = 0
+            self._go_on_sending_again()
         elif self._unacknowledged and not segment.payload and window == self._window:
             self._duplicates += 1
             if self._duplicates == DUPLICATES:
                 self._send_again()
         self._window = window
+
+    def _go_on_sending_again(self) -> None:
+        """Where one segment was lost those behind it often are, too; nobody waits a second for each (RFC 6582, 3.2)."""
+        if self._lost_before is None:
+            return
+        if 0 < self._lost_before - self._acknowledged & 0xFFFF_FFFF <= self._outstanding:
+            self._send_first()
+        else:
+            self._lost_before = None
 
     def _drop_acknowledged(self, newly: int) -> None:
         self._acknowledged = self._acknowledged + newly & 0xFFFF_FFFF
@@ -465,7 +476,11 @@ class Connection(Endpoint):
         self._network.send_segment(self.path, header, payload, self._segment_size)
 
     def _send_again(self) -> None:
-        """What the guest lacks first."""
+        """What the guest lacks first, and as it answers what it lacks behind that."""
+        self._lost_before = self._next
+        self._send_first()
+
+    def _send_first(self) -> None:
         if self._phase is Phase.OFFERED:
             self._send_syn()
         elif self._unacknowledged:
