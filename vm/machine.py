@@ -261,7 +261,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         if isinstance(gone, Port):
             gone.disconnect_outside()
             self.inputs.remove(name)
-        if gone is self._console_device:
+        if isinstance(gone, ConsolePort) and gone is self._console_device:
             self._console_device = None
         elif isinstance(gone, Network) and isinstance(gone.link, SwitchPort):
             self._on_switch = None

@@ -35,5 +35,6 @@ def effort(head: bytes, fids: Fids) -> int:
         taken += len(fids)
     if message.name in LONG or (message.name == "write" and any(fid.flags & SYNCHRONOUS for fid in named)):
         taken += SLICE
-    taken += PER_KIB * (len(head) + fields.get("count", fields.get("data", 0)) >> 10)
+    size: int = fields.get("count", fields.get("data", 0))
+    taken += PER_KIB * (len(head) + size >> 10)
     return BASE + taken

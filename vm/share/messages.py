@@ -90,7 +90,7 @@ class Layout:
 
 def packed(kind: str, value: Any) -> bytes:
     if kind == STRING:
-        return COUNT.pack(len(value)) + value
+        return COUNT.pack(len(value)) + bytes(value)
     if kind == QID:
         return QID_LAYOUT.pack(*value)
     if kind == DATA:

@@ -63,6 +63,7 @@ class Balloon(ProgramPort, VirtioDevice):
     setup = ("deflate_on_oom", "reporting")
     unsaved = VirtioDevice.unsaved + ProgramPort.unsaved
 
+    actual_pages: int                       # as the driver says
     statistics: list[tuple[int, int]]       # by tag, of those that have a name
     reports: int                            # how often the driver has given some
     asked: bool                             # for others, and the driver does not know yet
