@@ -19,11 +19,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 
 from vm.errors import CommandFailed, ExpectTimeout, UnexpectedOutput
-from vm.waiting import Limits
 
 if TYPE_CHECKING:
     from vm.clock import Clock
     from vm.console import Bytes, Console
+    from vm.waiting import Limits
 
 # Where a message of the kernel begins, with or without its time: a command may print the words.
 PANIC = re.compile(rb"(?:(?<=\] )|^)Kernel panic - not syncing", re.MULTILINE)
@@ -98,7 +98,7 @@ class Shell:
         console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
         end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
-        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
+        limits = self._limits(seconds, timeout)
         try:
             self._expect(f"\035{name}\035".encode(), *limits.left())
             with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
@@ -113,6 +113,11 @@ class Shell:
             raise CommandFailed(command, result.status, output)
         return result
 
+    def _limits(self, seconds: float, timeout: float | None) -> Limits:
+        from vm.waiting import Limits  # here: tests that ask for no machine load little of it
+
+        return Limits(self.machine.clock.now_ns, seconds, timeout)
+
     def _next_name(self, command: str) -> str:
         """Of a pair of marks: no output of the command holds it but on purpose, and it is the same in every run."""
         self._count += 1
@@ -125,7 +130,7 @@ class Shell:
         """
         __tracebackhide__ = True
         console = self.machine.console
-        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
+        limits = self._limits(seconds, timeout)
         answers = {LOGIN: user, PASSWORD: password}
         printed = -1                            # how much the last time
         while True:
