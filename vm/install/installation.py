@@ -33,6 +33,7 @@ from vm.machine import Machine
 from vm.shell import Shell
 from vm.sizes import parse_size
 from vm.stop import StopReason
+from vm.whole_file import place
 
 log = logging.getLogger("vm.images")
 
@@ -121,12 +122,12 @@ def install_debian(disk: str | os.PathLike[str], size: str | int = "8G", package
             medium.flush()
             Installation(selection, settings, tell).run(new, medium.name, memory, mirror)
         try:
-            path.hardlink_to(part)
+            place(part, path, replace=False)
         except FileExistsError:
             raise ConfigurationError(f"{path}: somebody else has made it meanwhile; install again, by another name"
                                      ) from None
     finally:
-        part.unlink()
+        part.unlink(missing_ok=True)
     return Installed(path, len(selection.packages), path.stat().st_blocks * 512)
 
 
