@@ -5,7 +5,6 @@ Linux and the agent itself are in tests/boot/test_agent.py.
 
 import random
 import struct
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +12,7 @@ import vm
 from tests.devices.conftest import Board
 from tests.devices.vsock_driver import REQUEST, RESPONSE, RST, RW, SHUTDOWN, Guest
 from vm.agent import Agent
+from vm.boards.placed import DevicesOfBoard, Placed
 from vm.errors import AgentError
 
 HELLO = (b"H", b"vm-agent" + struct.pack("<I", 1))
@@ -30,7 +30,8 @@ class Machine:
         self.bench = Board()
         self.clock = self.bench.clock
         self.guest = Guest(self.bench, buffers=16)
-        self.board = SimpleNamespace(devices={"virtio0": SimpleNamespace(device=self.guest.device)})
+        self.board = DevicesOfBoard()
+        self.board.devices = {"virtio0": Placed(0, self.guest.device, None, None)}
         self.guest.device.connect_outside(self.guest.device._outside._replace(run=self.run))
         self.script = []
         self.told = bytearray()

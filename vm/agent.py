@@ -122,11 +122,11 @@ class Agent:
 
     @property
     def _device(self) -> Vsock:
-        for placed in self.machine.board.devices.values():
-            if isinstance(placed.device, Vsock):
-                return placed.device
-        raise ConfigurationError("the machine has no virtio socket by which an agent could be asked: "
-                                 "machine.attach(vm.devices.Vsock()) before the boot")
+        device = self.machine.board.first(Vsock)
+        if device is None:
+            raise ConfigurationError("the machine has no virtio socket by which an agent could be asked: "
+                                     "machine.attach(vm.devices.Vsock()) before the boot")
+        return device
 
     def _wait(self, seconds: float, timeout: float | None) -> None:
         """Until it answers. A guest that boots refuses connections before."""

@@ -423,7 +423,7 @@ class ObservationOfMachine(ABC):
         """
         from vm.screenshot import taken
 
-        return taken(self.board.devices)
+        return taken(self.board)
 
     # --- Debuggers ---------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vm.boards import Placed
+from vm.boards.placed import DevicesOfBoard
 from vm.devices import Screen
 from vm.errors import ConfigurationError
 from vm.png import png
@@ -47,9 +46,9 @@ class Screenshot:
         return f"<Screenshot: {width} x {height}>"
 
 
-def taken(devices: Mapping[str, Placed]) -> Screenshot:
+def taken(board: DevicesOfBoard) -> Screenshot:
     """Of the first screen there is. Raises ConfigurationError for none."""
-    for placed in devices.values():
-        if isinstance(placed.device, Screen):
-            return Screenshot(placed.device.pixels)
-    raise ConfigurationError("the machine has no screen: attach a vm.devices.Screen before the guest is booted")
+    screen = board.first(Screen)
+    if screen is None:
+        raise ConfigurationError("the machine has no screen: attach a vm.devices.Screen before the guest is booted")
+    return Screenshot(screen.pixels)

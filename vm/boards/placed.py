@@ -1,9 +1,11 @@
 """A device and where it is, and what every board does with all of its devices."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from vm.devices.base import Device
 from vm.errors import ConfigurationError
+
+Kind = TypeVar("Kind", bound=Device)
 
 
 class Placed(NamedTuple):
@@ -37,6 +39,10 @@ class DevicesOfBoard:
             if placed.device is device:
                 return name
         raise ConfigurationError(f"{device!r} is not attached to this machine")
+
+    def first(self, kind: type[Kind]) -> Kind | None:
+        """The first of the devices of a kind; None if there is none."""
+        return next((placed.device for placed in self.devices.values() if isinstance(placed.device, kind)), None)
 
     def device_at(self, address: int) -> str:
         """The name of the device that serves a physical address, at which there is one."""
