@@ -56,10 +56,10 @@ class Memory:
 
     def read(self, address: int, size: int) -> bytes:
         """`size` bytes from RAM; or 1, 2, 4 or 8 from a device, little-endian, with the side effects it has."""
-        self._check(address, size, "read")
         data = self._bus.read(address, size)
         if data is not None:
             return data
+        self._check(address, size, "read")
         if size in DEVICE_SIZES:
             if self.history is not None:
                 self.history.asked(address, size)
@@ -72,12 +72,14 @@ class Memory:
 
     def write(self, address: int, data: Buffer | NDArray[Any]) -> None:
         """Write any buffer into RAM, or 1, 2, 4 or 8 bytes to a device. Marks pages dirty, drops translated code."""
+        if self.history is None and self._machine.write(address, data):
+            return
         size = memoryview(data).nbytes
         self._check(address, size, "write")
         if self.history is not None:
             self.history.wrote(address, bytes(data))
-        if self._machine.write(address, data):
-            return
+            if self._machine.write(address, data):
+                return
         if size in DEVICE_SIZES and self._bus.write_device(address, size, int.from_bytes(bytes(data), "little")):
             return
         if pieces := self._pieces(address, size):
@@ -114,10 +116,10 @@ class Memory:
 
     def view(self, address: int, size: int) -> memoryview:
         """A read-only, zero-copy view of one region of RAM: it shows what the guest writes later."""
+        view = self._bus.view(address, size)
+        if view is not None:
+            return view
         self._check(address, size, "read")
-        for ram in self._bus.ram_regions():
-            if ram.base <= address and address + size <= ram.base + ram.size:
-                return ram.view(address - ram.base, size)
         raise BusError(address, "read", f"{size} bytes of RAM")
 
     def array(self, address: int, shape: int | tuple[int, ...], dtype: DTypeLike = "uint8") -> NDArray[Any]:

@@ -226,16 +226,22 @@ cdef class NativeMachine:
             self.bus.regions.pop()
             raise MemoryError(f"no room for the block cache of {ram.size:#x} bytes of guest RAM")
 
-    def write(self, uint64_t address, data):
-        """Write bytes into RAM at a physical address; False where not all of them would fall into RAM."""
+    def write(self, object address, data):
+        """Write bytes into RAM at a physical address; False where not all of them would fall into RAM, that is no such
+        number, or nothing may be written.
+        """
         cdef Py_buffer source
         cdef RamRegion* region
+        cdef uint64_t first
+        if not self.is_usable():
+            return False
         PyObject_GetBuffer(memoryview(data).cast("B"), &source, PyBUF_SIMPLE)
         try:
-            region = ram_at(&self.bus.map, address, max(source.len, 1))
+            region = self.bus.region_of(address, max(source.len, 1))
             if region != NULL and source.len:
-                self.invalidate(address, source.len)
-                copying.move(<char*>region.host + (address - region.base), <const char*>source.buf, source.len)
+                first = address
+                self.invalidate(first, source.len)
+                copying.move(<char*>region.host + (first - region.base), <const char*>source.buf, source.len)
             return region != NULL
         finally:
             PyBuffer_Release(&source)

@@ -93,6 +93,7 @@ cdef class Bus:
     cdef list methods       # of registers: what is called for the access of the same place in map.answers; or None
     cdef bint handlers_wait     # what Python does for the machine is not interrupted by signal handlers
     cdef int _refuse_overlap(self, uint64_t base, uint64_t end) except -1
+    cdef RamRegion* region_of(self, object address, object size) except? NULL
     cdef Py_ssize_t windows_until(self, uint64_t address)
     cdef Window find_window(self, uint64_t physical, int size)
     cdef Window window_for(self, uint64_t base, uint64_t end, object device)

@@ -12,6 +12,7 @@ a slice: the console, its mirror.
 """
 cimport cython
 from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from vm_native cimport signals
@@ -262,13 +263,29 @@ cdef class Bus:
         """The mapped `Ram` objects, a tuple."""
         return tuple(self.regions)
 
-    def read(self, uint64_t address, uint64_t size):
-        """Bytes of RAM at a physical address, or None where not all of them are RAM."""
-        cdef RamRegion* region = ram_at(&self.map, address, size)
+    def read(self, object address, object size):
+        """Bytes of RAM at a physical address, or None where not all of them are RAM, or these are no such numbers."""
+        cdef RamRegion* region = self.region_of(address, size)
+        cdef uint64_t offset
         if region == NULL:
             return None
-        (<Ram>region.owner).require(address - region.base, size)
-        return (<char*>region.host + (address - region.base))[:size]
+        offset = <uint64_t>address - region.base
+        (<Ram>region.owner).require(offset, size)
+        return (<char*>region.host + offset)[:<uint64_t>size]
+
+    def view(self, object address, object size):
+        """A read-only memoryview of RAM, zero-copy; None as `read` says."""
+        cdef RamRegion* region = self.region_of(address, size)
+        return None if region == NULL else (<Ram>region.owner).view(<uint64_t>address - region.base, size)
+
+    cdef RamRegion* region_of(self, object address, object size) except? NULL:
+        """That of all the bytes, or NULL."""
+        cdef uint64_t first, count
+        try:
+            first, count = PyNumber_Index(address), PyNumber_Index(size)    # a float is none
+        except (TypeError, OverflowError):
+            return NULL
+        return ram_at(&self.map, first, count)
 
     def read_device(self, uint64_t address, int size):
         """Read 1, 2, 4 or 8 bytes from the device there, or None where there is none; its exceptions pass through."""

@@ -218,7 +218,8 @@ class Network(Port, VirtioDevice):
         """Write a frame into buffers, as many as it takes; which, and how much of each. None if there are too few; one
         that is too large is dropped.
         """
-        size = self._header_size + len(packet.frame)
+        header_size = self._header_size
+        size = header_size + len(packet.frame)
         merges = self.negotiated(F_MRG_RXBUF)
         chains: list[Chain] = []
         room = 0
@@ -226,7 +227,7 @@ class Network(Port, VirtioDevice):
             chain = queue.next(len(chains))
             if chain is None:
                 return None
-            if chain.writable.size < self._header_size:
+            if chain.writable.size < header_size:
                 raise MalformedQueue(f"a buffer for frames of {chain.writable.size} bytes, with no room for a header")
             chains.append(chain)
             room += chain.writable.size
@@ -234,7 +235,7 @@ class Network(Port, VirtioDevice):
             self.dropped += 1
             return []
         data = HEADER.pack(*packet.offload) + NUMBER_OF_BUFFERS.pack(len(chains))
-        left = memoryview(data[:self._header_size] + packet.frame)
+        left = memoryview(data[:header_size] + packet.frame)
         filled = []
         for chain in chains:
             filled.append((chain, chain.writable.write(left)))
@@ -250,8 +251,9 @@ class Network(Port, VirtioDevice):
         self._flush_record()
 
     def _send(self, chain: Chain) -> None:
-        header, frame = chain.readable.split(self._header_size)
-        if header.size < self._header_size:
+        header_size = self._header_size
+        header, frame = chain.readable.split(header_size)
+        if header.size < header_size:
             raise MalformedQueue(f"a frame to be sent, with {header.size} bytes of a header")
         if not self.link_up:
             return

@@ -46,7 +46,7 @@ class Buffer:
     def __init__(self, memory: Memory, segments: list[tuple[int, int]]):
         self.memory = memory
         self.segments = segments
-        self.size = sum(length for _, length in segments)
+        self.size = sum([length for _, length in segments])     # a list: most have one or two
 
     def split(self, at: int) -> tuple[Buffer, Buffer]:
         """The first `at` bytes, and the rest: messages have lengths, whatever descriptors they lie in (2.7.4)."""
