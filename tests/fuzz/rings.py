@@ -35,6 +35,7 @@ from tests.devices.virtio_driver import (
     WRITE,
     Driver,
 )
+from vm import Machine
 from vm.devices import (
     Balloon,
     BlockDevice,
@@ -126,13 +127,16 @@ class Bench:
 
     def __init__(self, kind: Kind, folder: Path):
         self.kind = kind
+        self.machine = Machine(memory=RAM_SIZE)     # whose RAM it is: the core copies, clears and gives back
         self.board = Board()
+        self.board.memory = self.machine.memory
         self.device = kind.make(folder)
         self.driver = Driver(self.board, self.device)
         self.start(F_EVENT_IDX)
 
     def close(self) -> None:
         self.device.close()
+        self.machine.close()
 
     def start(self, without: int) -> None:
         self.driver.set(STATUS, 0)
