@@ -38,7 +38,7 @@ PYTHON = (
     ("boards", "firmware", "htif", "console", "witness"),
     ("standing", "screenshot"),
     ("boot", "runner", "probing", "hooking", "recording", "replaying", "shell", "plan",
-     "agent"),
+     "agent", "driving"),
     ("code_cache", "ahead"),
     ("saving",),
     ("snapshot", "run_folder", "marks", "reverse", "states"),

@@ -9,8 +9,8 @@ import pytest
 
 import vm
 from tests.assembler import assemble_elf
+from vm.driving import Driver
 from vm.gdb.packets import framed
-from vm.gdb.running import Driver
 
 SECONDS = 20                        # after which what does not answer hangs
 

@@ -7,8 +7,8 @@ import pytest
 import vm
 from tests.assembler import assemble_elf
 from tests.gdb.conftest import debugging
+from vm.driving import PlainDriver
 from vm.gdb.packets import framed
-from vm.gdb.running import PlainDriver
 from vm.stop import Stop, StopReason
 
 GUEST = """

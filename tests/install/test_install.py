@@ -12,7 +12,7 @@ import pytest
 
 import vm
 from tests import tools
-from vm.devices import BlockDevice, Entropy, Network
+from vm.devices import BlockDevice, Entropy, Network, Vsock
 from vm.errors import ConfigurationError
 from vm.images import boot_loader
 from vm.install import Settings, install_debian
@@ -42,10 +42,12 @@ def test_login_on_the_console_and_by_ssh(installed):
         machine.attach(Entropy(1))
         net = User(hostfwd=["tcp:127.0.0.1:0-:22"])
         machine.attach(Network(net))
+        machine.attach(Vsock())
         machine.boot(boot_loader())
         shell = machine.shell(seconds=600)
         assert shell.run("id -un; hostname; file -b /etc/os-release").output.split("\n")[:2] == ["ada", "box"]
         assert shell.run("systemctl is-system-running --wait", seconds=600).output.strip() == "running"
+        assert machine.agent().run("id -u").stdout == "0\n"
         client = subprocess.Popen(
             ["ssh", "-i", key, "-p", str(net.forwarded[0].port), "-o", "StrictHostKeyChecking=no",
              "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "ada@127.0.0.1", "sudo id -u"],

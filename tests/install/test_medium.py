@@ -81,7 +81,7 @@ def test_files_of_the_first_are_there_with_owner_and_mode_and_those_of_others_in
 
 
 def test_own_files_are_roots(packages):
-    medium = medium_of(packages, **{"etc/secret": (0o600, "text")})
+    medium = medium_of(packages, **{"etc/secret": (0o600, b"text")})
     own = medium.getmember("etc/secret")
     assert (own.uid, own.mode, medium.extractfile(own).read()) == (0, 0o600, b"text")
 

@@ -3,6 +3,7 @@
 import pytest
 
 from vm.errors import ConfigurationError
+from vm.guests.agent import AGENT
 from vm.install import Settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ6 somebody@somewhere"
@@ -40,23 +41,30 @@ def test_the_password_is_in_no_file():
 
 def test_who_has_no_password_is_logged_in_on_the_console():
     path = "etc/systemd/system/serial-getty@ttyS0.service.d/autologin.conf"
-    assert "--autologin root " in Settings().files(MIRROR, None)[path][1]
-    assert "--autologin ada " in Settings(user="ada").files(MIRROR, None)[path][1]
+    assert b"--autologin root " in Settings().files(MIRROR, None)[path][1]
+    assert b"--autologin ada " in Settings(user="ada").files(MIRROR, None)[path][1]
     assert path not in Settings(password="secret").files(MIRROR, None)
 
 
 def test_who_may_use_sudo_without_a_password():
-    assert Settings(user="ada").files(MIRROR, None)["etc/sudoers.d/ada"] == (0o440, "ada ALL=(ALL) NOPASSWD: ALL\n")
+    assert Settings(user="ada").files(MIRROR, None)["etc/sudoers.d/ada"] == (0o440, b"ada ALL=(ALL) NOPASSWD: ALL\n")
     assert "etc/sudoers.d/ada" not in Settings(user="ada", password="secret").files(MIRROR, None)
 
 
 def test_keys_are_for_root_alone_to_write():
-    assert Settings(keys=[KEY]).files(MIRROR, None)["root/.ssh/authorized_keys"] == (0o600, f"{KEY}\n")
+    assert Settings(keys=[KEY]).files(MIRROR, None)["root/.ssh/authorized_keys"] == (0o600, f"{KEY}\n".encode())
     assert "root/.ssh/authorized_keys" not in Settings().files(MIRROR, None)
 
 
 def test_security_updates_where_there_are_any():
     path = "etc/apt/sources.list.d/debian.sources"
-    assert "-security" not in Settings().files(MIRROR, None)[path][1]
-    text = Settings().files(MIRROR, f"{MIRROR}-security")[path][1]
+    assert b"-security" not in Settings().files(MIRROR, None)[path][1]
+    text = Settings().files(MIRROR, f"{MIRROR}-security")[path][1].decode()
     assert f"URIs: {MIRROR}-security\nSuites: trixie-security\n" in text
+
+
+def test_the_agent_is_there_for_whom_a_socket_is():
+    files = Settings().files(MIRROR, None)
+    assert files["usr/local/sbin/vm-agent"] == (0o755, AGENT.read_bytes())
+    assert b'KERNEL=="vsock"' in files["etc/udev/rules.d/90-vm-agent.rules"][1]
+    assert b"\nExecStart=/usr/local/sbin/vm-agent\n" in files["etc/systemd/system/vm-agent.service"][1]

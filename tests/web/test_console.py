@@ -13,8 +13,8 @@ from tests.assembler import assemble_elf
 from tests.devices.conftest import outside
 from tests.web.client import Client
 from vm.devices import BlockDevice, Keyboard, Screen, Tablet
+from vm.driving import PlainDriver
 from vm.errors import ConfigurationError
-from vm.gdb.running import PlainDriver
 from vm.stop import StopReason
 from vm.web.control import MOST_ASKED
 

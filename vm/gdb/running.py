@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from vm.driving import Driver
 from vm.gdb.link import Link
 from vm.gdb.masking import without_interrupts
 from vm.gdb.points import Points
@@ -29,36 +30,6 @@ INNERMOST = -3                      # frames of an exception that a debugger sho
 BACKWARDS = ("step back", "run back")
 Place = tuple[int, int]             # the step, and the pc of a hart
 HITS = (StopReason.BREAKPOINT, StopReason.WATCHPOINT)
-
-
-class Driver(Protocol):
-    """Who runs the machine, and has its console."""
-
-    @property
-    def quitting(self) -> bool:
-        """Whether the user wants all of it to end."""
-
-    def run(self, instructions: int | None) -> Stop:
-        """Run the machine, through resets that the guest asks for."""
-
-
-class PlainDriver:
-    """Of a program that has the machine for itself."""
-
-    quitting = False
-
-    def __init__(self, machine: Machine):
-        self._machine = machine
-
-    def run(self, instructions: int | None) -> Stop:
-        machine = self._machine
-        last_step = None if instructions is None else machine.steps + instructions
-        while True:
-            stop = machine.run(None if last_step is None else last_step - machine.steps)
-            if stop.reason is not StopReason.RESET:
-                return stop
-            if machine.inputs.history is None or machine.inputs.history.live:       # else the log has it
-                machine.reset()
 
 
 class Interrupted(Exception):

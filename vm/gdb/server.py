@@ -6,10 +6,11 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from vm.driving import Driver, PlainDriver
 from vm.gdb.channels import STDIO, Channel, Listener, StdioChannel
 from vm.gdb.commands import Commands, Leave
 from vm.gdb.link import Link
-from vm.gdb.running import Driver, PlainDriver, Resume, Running
+from vm.gdb.running import Resume, Running
 from vm.gdb.stops import Halt, exit_reply
 from vm.stop import Stop, StopReason
 

@@ -21,8 +21,8 @@ DPKG_STATUS = "var/lib/dpkg/status"         # must be there, or dpkg has no data
 
 
 def write_medium(file: IO[bytes], selection: Selection, debs: Mapping[Package, Path],
-                 own: Mapping[str, tuple[int, str]], done: Callable[[Package], None]) -> None:
-    """Fill a file. `debs` are the packages' files, `own` mode and text of further ones; `done` hears of each package.
+                 own: Mapping[str, tuple[int, bytes]], done: Callable[[Package], None]) -> None:
+    """Fill a file. `debs` are the packages' files, `own` mode and content of more; `done` hears of each package.
 
     Raises ImageError for a damaged package.
     """
@@ -31,8 +31,8 @@ def write_medium(file: IO[bytes], selection: Selection, debs: Mapping[Package, P
         for package in sorted(selection.first, key=lambda package: package.name != "base-files"):
             add_content(medium, debs[package])
         add_file(medium, DPKG_STATUS, 0o644, b"")
-        for name, (mode, text) in own.items():
-            add_file(medium, name, mode, text.encode())
+        for name, (mode, content) in own.items():
+            add_file(medium, name, mode, content)
         for package in selection.packages:
             add_file(medium, f"{FOLDER}/{package.name}.deb", 0o644, decompressed(debs[package]))
             done(package)

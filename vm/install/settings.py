@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vm.errors import ConfigurationError
+from vm.guests.agent import AGENT
 from vm.images.suite import SUITE
 
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")        # RFC 1123, section 2.1; one label
@@ -31,6 +32,17 @@ AUTOLOGIN = """# Who has the console of a virtual machine has its disk: no passw
 [Service]
 ExecStart=
 ExecStart=-/sbin/agetty --autologin {user} --noclear --keep-baud 115200,57600,38400,9600 - $TERM
+"""
+AGENT_RULE = 'SUBSYSTEM=="misc", KERNEL=="vsock", TAG+="systemd", ENV{SYSTEMD_WANTS}+="vm-agent.service"\n'
+AGENT_SERVICE = """# For the host, where the machine has a virtio socket: udev's rule 90-vm-agent starts it.
+[Unit]
+Description=Agent of the host
+
+[Service]
+ExecStart=/usr/local/sbin/vm-agent
+# What it was asked to run is not its own.
+KillMode=process
+Restart=on-failure
 """
 SOURCE = """Types: deb
 URIs: {uri}
@@ -78,8 +90,13 @@ class Settings:
         """Whom the password and the console are for."""
         return self.user or ROOT
 
-    def files(self, mirror: str, security: str | None) -> dict[str, tuple[int, str]]:
-        """Mode and text of each file that no package brings, by its path without the first slash."""
+    def files(self, mirror: str, security: str | None) -> dict[str, tuple[int, bytes]]:
+        """Mode and content of each file that no package brings, by its path without the first slash."""
+        texts = self._texts(mirror, security)
+        return {"usr/local/sbin/vm-agent": (0o755, AGENT.read_bytes()),
+                **{name: (mode, text.encode()) for name, (mode, text) in texts.items()}}
+
+    def _texts(self, mirror: str, security: str | None) -> dict[str, tuple[int, str]]:
         sources = [SOURCE.format(uri=mirror, suites=f"{SUITE} {SUITE}-updates")]
         if security is not None:
             sources.append(SOURCE.format(uri=security, suites=f"{SUITE}-security"))
@@ -88,6 +105,8 @@ class Settings:
             "etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {self.hostname}\n::1 localhost ip6-localhost\n"),
             "etc/network/interfaces.d/ethernet": (0o644, INTERFACES),
             "etc/apt/sources.list.d/debian.sources": (0o644, "\n".join(sources)),
+            "etc/udev/rules.d/90-vm-agent.rules": (0o644, AGENT_RULE),
+            "etc/systemd/system/vm-agent.service": (0o644, AGENT_SERVICE),
             "etc/initramfs-tools/conf.d/modules": (0o644, "MODULES=list\n"),
             "etc/initramfs-tools/modules": (0o644, "".join(f"{name}\n" for name in INITIAL_MODULES)),
             "etc/u-boot-menu/conf.d/console.conf": (0o644, 'U_BOOT_PARAMETERS="console=ttyS0 ro quiet"\n'

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vm.driving import Driver
 from vm.errors import ConfigurationError
-from vm.gdb.running import Driver
 from vm.inputs import Alarm
 from vm.stop import Stop
 from vm.web.connection import Connection, Message, NotUnderstood

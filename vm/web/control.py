@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from vm.driving import Driver, PlainDriver
 from vm.errors import ConfigurationError, VmError
-from vm.gdb.running import Driver, PlainDriver
 from vm.stop import Stop, StopReason
 from vm.web.timeline import Timeline
 
