@@ -156,6 +156,7 @@ def test_a_pause_ends_steps(machine):
             first = at_rest(page)["steps"]
             page.ask("step", count=10**12)
             at_rest(page, "running")
+            page.wait(lambda: page.last("state")["steps"] > first)
             page.ask("pause")
             page.wait(lambda: page.last("state")["mode"] == "paused")
             assert first < page.last("state")["steps"] < first + 10**12
