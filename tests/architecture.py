@@ -30,7 +30,7 @@ CORE = (
 PYTHON = (
     ("display", "probes", "stop", "errors", "waiting", "state", "arguments", "sizes", "settings", "clock", "copy",
      "events", "privilege", "host", "stats", "perf_map", "inputs", "engine",
-     "whole_file", "log", "png"),
+     "whole_file", "log", "png", "lazy"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
     ("disks", "net", "share"),
     ("devices",),

@@ -14,8 +14,8 @@ MOST_LINES = 600
 # A device is handed its clock, events, memory and line; of the core it knows what the bits of a hart's mip are called,
 # what the bus takes for a number, and of the process which descriptors a file of its own must not get. It looks at what
 # its user tells it, and a screen writes what it shows.
-DEVICE_SEES = {"arguments", "clock", "copy", "devices", "disks", "errors", "events", "inputs", "memory", "net", "png",
-               "share", "sizes", "state", "stop", "waiting"}
+DEVICE_SEES = {"arguments", "clock", "copy", "devices", "disks", "errors", "events", "inputs", "lazy", "memory", "net",
+               "png", "share", "sizes", "state", "stop", "waiting"}
 DEVICE_SEES_IN_CORE = {"vm_native.descriptors", "vm_native.memory.device_value", "vm_native.riscv.registers"}
 
 

@@ -27,6 +27,7 @@ from vm.errors import (
     Unreachable,
     VmError,
 )
+from vm.lazy import from_modules
 
 if TYPE_CHECKING:
     from vm import copy, devices, disks, images
@@ -50,14 +51,11 @@ __all__ = [
 FROM_MODULES = {"Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
                 "Stop": "vm.stop", "StopReason": "vm.stop", "replay": "vm.replaying"}
 MODULES = ("copy", "devices", "disks", "images")
+from_module = from_modules(__name__, FROM_MODULES)
 
 
 def __getattr__(name: str) -> object:
-    if name in FROM_MODULES:
-        return getattr(import_module(FROM_MODULES[name]), name)
-    if name in MODULES:
-        return import_module(f"vm.{name}")
-    raise AttributeError(f"module 'vm' has no attribute {name!r}")
+    return import_module(f"vm.{name}") if name in MODULES else from_module(name)
 
 
 def __dir__() -> list[str]:

@@ -17,8 +17,8 @@ from vm.clock import Clock, ClockKind
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort, Outside, Port
-from vm.devices.virtio import Network, VirtioDevice
-from vm.devices.virtio.net import plugged_in
+from vm.devices.virtio import VirtioDevice
+from vm.devices.virtio.net import Network, plugged_in
 from vm.display import html_table
 from vm.engine import Engine, compiler_for, dispatch_form
 from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault

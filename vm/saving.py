@@ -27,7 +27,7 @@ from vm.devices import (
     VirtioConsole,
     Vsock,
 )
-from vm.disks.disk import without_disks
+from vm.disks.state import without_disks
 from vm.errors import SnapshotError
 from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, memory_size, parse_isa
 from vm.sizes import PAGE_SIZE

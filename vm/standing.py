@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from vm.boards.placed import Placed
 from vm.clock import Clock
-from vm.disks.disk import without_disks
+from vm.disks.state import without_disks
 from vm.errors import LoadError
 from vm.hart import Hart
 from vm.log import Stamp

@@ -25,7 +25,7 @@ from vm.devices import (
 from vm.devices.virtio import EmptySlot, VirtioDevice
 from vm.devices.virtio.block import PulledDisk
 from vm.devices.virtio.input import InputDevice
-from vm.disks.disk import DiskState
+from vm.disks.state import DiskState
 from vm.errors import ConfigurationError, SnapshotError
 from vm.state import Stateful
 

@@ -1,5 +1,7 @@
 """The devices of a machine. One file each, all on the protocol of `vm.devices.base`."""
 
+from typing import TYPE_CHECKING
+
 from vm.devices.base import Device, SteadyAccesses, TreeContext, reads, writes
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
@@ -10,23 +12,34 @@ from vm.devices.port import ConsolePort, Port
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
 from vm.devices.uart import UART
-from vm.devices.virtio import (
-    Balloon,
-    BlockDevice,
-    Entropy,
-    Keyboard,
-    Network,
-    Screen,
-    SharedFolder,
-    Tablet,
-    VirtioConsole,
-    Vsock,
-    VsockConnection,
-    VsockListener,
-)
+from vm.lazy import from_modules
+
+if TYPE_CHECKING:
+    from vm.devices.virtio import (
+        Balloon,
+        BlockDevice,
+        Entropy,
+        Keyboard,
+        Network,
+        Screen,
+        SharedFolder,
+        Tablet,
+        VirtioConsole,
+        Vsock,
+        VsockConnection,
+        VsockListener,
+    )
 
 __all__ = [
     "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy", "GenerationId",
     "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen", "SharedFolder", "SteadyAccesses", "Syscon",
     "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener", "reads", "writes",
 ]
+
+VIRTIO = ("Balloon", "BlockDevice", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder", "Tablet",
+          "VirtioConsole", "Vsock", "VsockConnection", "VsockListener")
+__getattr__ = from_modules(__name__, dict.fromkeys(VIRTIO, "vm.devices.virtio"))
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from vm.errors import ImageError, Unreachable
 from vm.images.cache import CacheNotWritable, cache_directory, replacing, sha256
-from vm.images.fetch import Progress, download, fetch
 from vm.images.known import KNOWN
 from vm.images.package import Package
+from vm.images.progress import Progress
 from vm.images.signature import DEBIAN_KEYRING, signed_text
 
 INRELEASE_LIMIT = 4 << 20
@@ -173,6 +173,8 @@ class Archive:
 
     def _obtain_index(self, progress: Progress | None) -> bytes:
         """The Packages file, by way of the first mirror that has the suite; the copy in the cache if none answers."""
+        from vm.images.fetch import fetch  # here: what is in the cache needs nothing of a network, which takes long
+
         name = f"dists/{self.suite}/InRelease"
         cached = self.cache / "InRelease"
         failures = []
@@ -223,6 +225,8 @@ class Archive:
         """Make sure that `path` is the file with this digest; fetch it from the first place that has it."""
         if sha256(path) == digest:
             return path
+        from vm.images.fetch import download  # here, too
+
         for place in places:
             try:
                 download(f"{self._mirror}/{quote(place, safe='/+~')}", path, size, digest, progress)

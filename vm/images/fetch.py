@@ -12,17 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from vm import settings
 from vm.errors import ImageError, Unreachable
 from vm.images import apt
 from vm.images.cache import remember, replacing
-from vm.images.progress import download_progress
-
-# Called with the bytes received and the size; False for silence. For None, a bar on standard error if it is a terminal.
-Progress = Callable[[int, int], None] | Literal[False]
+from vm.images.progress import Progress, download_progress
 
 CHUNK = 256 * 1024
 TIMEOUT = 30

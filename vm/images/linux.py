@@ -16,9 +16,9 @@ from vm.guests.agent import AGENT
 from vm.images.archive import Archive
 from vm.images.cache import cache_directory, remember, replacing, unchanged
 from vm.images.cpio import Entry, cpio_newc
-from vm.images.fetch import Progress
 from vm.images.kernel import DEVICES, FILE_SYSTEMS, OPTIONAL_DEVICES, SCREEN_DEVICES, Kernel, kernel_package
 from vm.images.package import Package
+from vm.images.progress import Progress
 from vm.images.suite import debian_archive
 from vm.images.unpack import unpacked, with_dependencies
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vm.images.deb import extract
-from vm.images.fetch import Progress
+from vm.images.progress import Progress
 from vm.images.suite import debian_package
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
+
+# Called with the bytes received and the size; False for silence. For None, a bar on standard error if it is a terminal.
+Progress = Callable[[int, int], None] | Literal[False]
 
 
 @contextmanager
@@ -13,12 +17,12 @@ def download_progress(label: str) -> Iterator[Callable[[int, int], None] | None]
     if sys.stderr is None or sys.stderr.closed or not sys.stderr.isatty():
         yield None
         return
+    from rich import progress as bars
     from rich.console import Console  # here: elsewhere nobody waits for it to load
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-               TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.DownloadColumn(),
+               bars.TransferSpeedColumn(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = None                         # nothing shows until something is downloaded
         last = 0
 

@@ -11,7 +11,7 @@ from vm.errors import ImageError
 from vm.images import apt
 from vm.images.archive import Archive
 from vm.images.deb import extract
-from vm.images.fetch import Progress
+from vm.images.progress import Progress
 from vm.settings import given
 
 SUITE = "trixie"

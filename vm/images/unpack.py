@@ -14,8 +14,8 @@ from pathlib import Path
 from vm.images.archive import Archive
 from vm.images.cpio import Entry
 from vm.images.deb import data_of
-from vm.images.fetch import Progress
 from vm.images.package import Package
+from vm.images.progress import Progress
 
 # Of no use to programs.
 LEFT_OUT = re.compile(r"usr/share/(doc|info|lintian|locale|man)/")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from vm.images import Archive, Package
-from vm.images.fetch import Progress
+from vm.images.progress import Progress
 from vm.images.unpack import with_dependencies
 
 ESSENTIAL = ("Essential", "yes")                                    # Debian policy, 3.8

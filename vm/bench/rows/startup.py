@@ -13,7 +13,7 @@ from vm.bench.errors import NotBuilt
 from vm.bench.guests.build import EMPTY, elf
 from vm.bench.kernels import best_engine
 from vm.bench.measure import Pair, Row, in_turn
-from vm.bench.processes import VM
+from vm.bench.processes import AS_INSTALLED, VM
 from vm.settings import child_environment
 
 MACHINES = 20
@@ -39,8 +39,7 @@ def rows(quick: bool) -> Iterator[Row]:
 
 
 def process(command: Sequence[str]) -> Callable[[], float]:
-    """Python finds its modules compiled, as pip leaves them, whatever the environment says about writing them."""
-    environment = child_environment({"PYTHONDONTWRITEBYTECODE": None})
+    environment = child_environment(AS_INSTALLED)
 
     def seconds() -> float:
         start = time.perf_counter()

@@ -22,8 +22,9 @@ from typing import Any, NamedTuple
 from vm.devices.base import log
 from vm.devices.virtio.queue import MAXIMUM_SIZE, Buffer, Chain
 from vm.devices.virtio.transport import EmptySlot, VirtioDevice
-from vm.disks.disk import Disk, DiskState, open_disk
+from vm.disks.disk import Disk, open_disk
 from vm.disks.image import SECTOR
+from vm.disks.state import DiskState
 from vm.errors import ConfigurationError, MalformedQueue, SnapshotError
 
 F_SEG_MAX, F_RO, F_BLK_SIZE, F_FLUSH, F_CONFIG_WCE, F_DISCARD, F_WRITE_ZEROES = 2, 5, 6, 9, 11, 13, 14
