@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -127,6 +128,31 @@ def test_what_comes_by_a_descriptor_and_from_a_thread(harts):
                 machine.replay(log)
                 run_to_its_end(machine, choice)
                 assert seen(machine) == wanted
+
+
+def test_what_a_thread_types_while_something_comes_in():
+    """It does not follow from that, and comes again."""
+    def provoked(answer: Callable[[], None]) -> tuple[vm.Machine, Callable[[bytes], None]]:
+        machine = busy()
+        return machine, machine.inputs.add("provoking", lambda data: answer())
+
+    def answer() -> None:
+        thread = threading.Thread(target=original.console.send, args=("from a thread",))
+        thread.start()
+        thread.join()
+
+    original, provoke = provoked(answer)
+    with original, original.record() as recording:
+        original.run(instructions=1000)
+        provoke(b"?")
+        original.run(instructions=100_000)
+        wanted = seen(original)
+    assert [entry.source for entry in recording.log if entry.kind is Kind.INPUT] == ["provoking", "uart"]
+    machine, _ = provoked(lambda: None)
+    with machine:
+        machine.replay(recording.log)
+        run_to_its_end(machine)
+        assert seen(machine) == wanted
 
 
 FIRMWARE = """

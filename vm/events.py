@@ -104,7 +104,7 @@ class EventQueue(Stateful):
     def interrupt(self) -> None:
         """End the slice at hand as if something were due, so that the runner looks. Also from another thread."""
         self._interrupted = True
-        self._announce()
+        self._scheduler.set_event(self._clock.now_ns())     # not before: time that is jumped over would go back to it
 
     # --- Saved state -------------------------------------------------------------------------------------------------
 
@@ -143,4 +143,6 @@ class EventQueue(Stateful):
         return self._receivers[name]
 
     def _announce(self) -> None:
-        self._scheduler.set_event(0 if self._interrupted else self.first_ns())
+        self._scheduler.set_event(self.first_ns())
+        if self._interrupted:               # perhaps since a moment ago, by another thread
+            self._scheduler.set_event(self._clock.now_ns())

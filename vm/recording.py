@@ -127,9 +127,14 @@ class Recorder:
         self._past = bytes(DIGEST_BYTES)    # of all entries from outside
         self._entries: list[Entry] = []
         self._waiting: deque[Occurrence] = deque()      # came in the middle of a slice, or from another thread
+        # Another thread ends a slice also before its first step, where a hart has just got its turn or taken an
+        # interrupt, and no other run stands. So what comes waits until one was done.
+        self._cut = False
+        self._cut_at: int | None = None                 # the step at which that was seen
         self._thread = threading.get_ident()            # of the program that runs the machine
-        self._asked = False             # a device that is not deterministic
-        self._entering = 0              # what the machine's parts do now follows from an entry
+        # Threads, which only their own doing follows from; another one may type at the same time.
+        self._asking: int | None = None     # that asks a device which is not deterministic
+        self._entering: list[int] = []      # in which what the machine's parts do now follows from an entry
         self._interval = NEAREST
         self._next_checkpoint = self._runner.steps + NEAREST
         outside.attach(self)
@@ -154,11 +159,18 @@ class Recorder:
         self._left = self._standing.all()
 
     def next_stop(self) -> tuple[int, int]:
+        steps = self._runner.steps
+        if self._cut:
+            if self._cut_at is None:
+                self._cut_at = steps
+            if self._cut_at == steps and not self._standing.waits:
+                return steps + 1, NEVER
+            self._cut, self._cut_at = False, None
         self._let_in()
-        if self._runner.steps >= self._next_checkpoint:
+        if steps >= self._next_checkpoint:
             self._entries.append(self._checkpoint(Kind.CHECKPOINT))
             self._interval = min(self._interval * 2, FARTHEST)
-            self._next_checkpoint = self._runner.steps + self._interval
+            self._next_checkpoint = steps + self._interval
         return self._next_checkpoint, NEVER
 
     def before_serving(self) -> bool:
@@ -169,11 +181,11 @@ class Recorder:
         self._happen(Occurrence(Kind.INPUT, source, data, partial(self._inputs.admit, source, data)))
 
     def answer(self, device: str, question: Callable[[], int | None]) -> int | None:
-        self._asked = True
+        self._asking = threading.get_ident()
         try:
             value = question()
         finally:
-            self._asked = False
+            self._asking = None
         self._append(Kind.ANSWER, device, WORD.pack((value or 0) % (1 << 64)))
         return value
 
@@ -213,28 +225,44 @@ class Recorder:
 
     # --- Writing down ------------------------------------------------------------------------------------------------
 
+    @property
+    def _asked(self) -> bool:
+        """Whether a device that is not deterministic does it, which was asked."""
+        return self._asking == threading.get_ident()
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it follows from an entry."""
+        return threading.get_ident() in self._entering
+
     def _from_outside(self, what: str) -> bool:
         """Whether a program does it, and no device or hook: what these do in a run follows from the run."""
-        if self._asked:
+        if self._asked or self._follows:
             return False
-        if self._entering or self._runner.may_be_told:
-            return not self._entering
+        if self._runner.may_be_told:
+            return True
         if self._runner.thread != threading.get_ident():
             raise MachineBusy(f"{what} from another thread while a machine runs that is recorded: do it between two "
                               "runs")
         return False
 
     def _happen(self, occurrence: Occurrence) -> None:
-        if self._entering:
-            occurrence.action()             # it follows from an entry
+        if self._follows:
+            occurrence.action()
         elif self._asked:
             self._append(occurrence.kind, occurrence.source, occurrence.data)
             occurrence.action()
-        elif self._runner.may_be_told and threading.get_ident() == self._thread:
+        elif self._at_rest and threading.get_ident() == self._thread:
             self._let_happen(occurrence)
         else:
+            self._cut = self._cut or threading.get_ident() != self._thread
             self._waiting.append(occurrence)
             self._outside.events.interrupt()
+
+    @property
+    def _at_rest(self) -> bool:
+        """Whether the machine stands where every run does that comes to this step."""
+        return self._runner.may_be_told and (self._runner.thread is None or not self._cut)
 
     def _let_in(self) -> None:
         """What has waited for the end of a slice."""
@@ -249,11 +277,11 @@ class Recorder:
     @contextmanager
     def _consequences(self) -> Iterator[None]:
         """What the machine's parts do inside follows from the entry that was just written."""
-        self._entering += 1
+        self._entering.append(threading.get_ident())
         try:
             yield
         finally:
-            self._entering -= 1
+            self._entering.remove(threading.get_ident())
             if self._runner.thread is None:
                 self.end()
 

@@ -59,6 +59,11 @@ class Standing:
     def stamp(self, served: int) -> Stamp:
         return Stamp(self._clock.steps, self._clock.now_ns(), served, self._scheduler.current_hart)
 
+    @property
+    def waits(self) -> bool:
+        """Whether no hart would take a step now."""
+        return all(hart.state != "started" for hart in self.harts)
+
     def states(self) -> tuple[bytes, ...]:
         """The state of each hart, equal where no guest can tell it apart."""
         self._scheduler.settle_harts()
