@@ -126,7 +126,10 @@ def test_a_person_at_the_page(console, browser, tmp_path):
     browser.look("document.getElementById('count').value = 2000")
     browser.click("#steps")
     browser.wait(f"{MODE} == 'paused' && {steps} == {before} + 2000")
-    browser.click("#hart button")           # names of the kernel's functions
+    browser.look("document.querySelector('#hart button').focus()")      # names of the kernel's functions
+    browser.look("document.getElementById('step').click()")
+    browser.wait(f"{MODE} == 'paused' && {steps} == {before} + 2001")
+    browser.type("\n")                      # the button has the keyboard still
     browser.wait("document.querySelector('#hart dd:nth-of-type(2)').textContent.includes('+0x')")
     browser.look("document.getElementById('wanted').focus()")
     browser.type("old")
@@ -171,15 +174,23 @@ def test_what_steps_have_changed_is_marked(console, browser, guest):
         seen.add(browser.look(changed))
     assert seen == {"", "a0", "a1"}
 
-    # By the keyboard from mark to mark, and one of them is dropped.
+    # By the keyboard from mark to mark, and one of them is dropped. What has the keyboard keeps it meanwhile.
+    def step():
+        pc = browser.look(PC)
+        browser.look("document.getElementById('step').click()")
+        browser.wait(f"{MODE} == 'paused' && {PC} != '{pc}'")
+
     for number in (1, 2):
         browser.click("#take button")
         browser.wait(f"document.querySelectorAll('.mark').length == {number}")
-        browser.click("#step")
+        step()
     browser.look("document.querySelector('.mark').focus()")
+    step()
     browser.type("\n")
     browser.wait("document.querySelector('.mark').classList.contains('here')")
-    browser.click("#chosen button")
+    browser.look("document.querySelector('#chosen button').focus()")
+    step()
+    browser.type("\n")
     browser.wait("document.querySelectorAll('.mark').length == 1")
     browser.click("#theme")
     browser.wait("document.documentElement.style.colorScheme == 'dark'")

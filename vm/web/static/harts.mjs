@@ -18,10 +18,8 @@ export class Harts {
     [this.harts, this.still] = [harts, still];
     if (this.tabs.childElementCount !== harts.length) this.build(harts.length);
     const hart = harts[this.chosen];
-    this.facts.replaceChildren(
-      ...pair("pc", hart.pc), ...pair("symbol", hart.symbol || this.name),
-      ...pair("mode", `${PRIVILEGES[hart.privilege]}, ${hart.state}`),
-      ...pair("steps", hart.steps.toLocaleString("en")));
+    this.tell({ pc: hart.pc, symbol: hart.symbol || this.name, mode: `${PRIVILEGES[hart.privilege]}, ${hart.state}`,
+      steps: hart.steps.toLocaleString("en") });
     const values = new Map([...hart.x, ...hart.csrs]);
     if (still && this.stood.at(-1)?.steps !== hart.steps) {
       this.stood = [...this.stood.slice(-1), { steps: hart.steps, values }];
@@ -45,6 +43,15 @@ export class Harts {
     }));
   }
 
+  // Facts by name, text or elements; an element that is there stays, and keeps the keyboard.
+  tell(facts) {
+    if (!this.facts.childElementCount) this.facts.append(...Object.keys(facts).flatMap(pair));
+    for (const [place, fact] of Object.values(facts).entries()) {
+      const data = this.facts.children[2 * place + 1];
+      if (data.firstChild !== fact) data.replaceChildren(fact);
+    }
+  }
+
   // What is not as `before`, by name, is marked.
   fill(id, pairs, before) {
     const rows = [];
@@ -64,8 +71,6 @@ export class Harts {
   }
 }
 
-function pair(name, value) {
-  const data = document.createElement("dd");
-  data.append(value);
-  return [Object.assign(document.createElement("dt"), { textContent: name }), data];
+function pair(name) {
+  return [Object.assign(document.createElement("dt"), { textContent: name }), document.createElement("dd")];
 }

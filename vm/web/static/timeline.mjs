@@ -55,21 +55,29 @@ export class Timeline {
     this.tell(near ?? this.list.find((moment) => moment.here));
   }
 
+  // The list comes with each change of anything: marks that stay are left, so that they keep the keyboard.
   snapshots(list) {
     this.list = list;
-    for (const button of this.track.querySelectorAll(".mark")) button.remove();
+    const marks = new Map([...this.track.querySelectorAll(".mark")].map((mark) => [Number(mark.dataset.number), mark]));
     for (const moment of list) {
-      const button = document.createElement("button");
-      button.className = "mark";
-      button.dataset.number = moment.number;
-      button.classList.toggle("here", moment.here);
-      button.setAttribute("aria-label", `Go back to ${moment.name}, ${time(moment.ns)}`);
-      button.title = `${moment.name} (${time(moment.ns)})`;
-      button.onclick = (event) => event.detail === 0 && this.restore(moment.number);    // by the keyboard
-      this.track.append(button);
+      const mark = marks.get(moment.number) ?? this.added(moment);
+      marks.delete(moment.number);
+      mark.classList.toggle("here", moment.here);
     }
+    for (const dropped of marks.values()) dropped.remove();
     this.place();
     this.mark(null);
+  }
+
+  added(moment) {
+    const mark = document.createElement("button");
+    mark.className = "mark";
+    mark.dataset.number = moment.number;
+    mark.setAttribute("aria-label", `Go back to ${moment.name}, ${time(moment.ns)}`);
+    mark.title = `${moment.name} (${time(moment.ns)})`;
+    mark.onclick = (event) => event.detail === 0 && this.restore(moment.number);    // by the keyboard
+    this.track.append(mark);
+    return mark;
   }
 
   at(ns, steps) {
@@ -87,16 +95,18 @@ export class Timeline {
     document.getElementById("past").style.width = document.getElementById("now").style.left = percent(this.ns);
   }
 
+  // What is said of a moment, with a button that drops it; who is about to press that finds it there.
   tell(moment) {
-    this.chosen.replaceChildren();
-    if (!moment) {
-      this.chosen.append(this.list.length ? "" : HINT);
-      return;
-    }
+    const droppable = moment && !this.near ? moment.number : null;
+    const words = moment ? `${moment.name}: ${time(moment.ns)}, ${moment.steps.toLocaleString("en")} steps`
+      : this.list.length ? "" : HINT;
+    if (this.told?.words === words && this.told.droppable === droppable) return;
+    this.told = { words, droppable };
+    this.chosen.replaceChildren(words);
+    if (droppable === null) return;
     const drop = Object.assign(document.createElement("button"), { textContent: "Drop" });
-    drop.onclick = () => this.link.ask("drop", { number: moment.number });
-    const steps = moment.steps.toLocaleString("en");
-    this.chosen.append(`${moment.name}: ${time(moment.ns)}, ${steps} steps`, this.near ? "" : drop);
+    drop.onclick = () => this.link.ask("drop", { number: droppable });
+    this.chosen.append(drop);
   }
 }
 
