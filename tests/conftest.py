@@ -16,10 +16,16 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)        # ignored under nohup
 ARCHIVE = ("gpgv", "/usr/share/keyrings/debian-archive-keyring.gpg")       # what verifies a package of Debian's
 
 
+ENGINES = {"compiled", "dispatch", "engine", "engines"}         # what a test asks for that says itself what runs it
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("network"):
             item.add_marker(tools.needs(*ARCHIVE))
+        if not ENGINES.isdisjoint(item.fixturenames):
+            item.add_marker("names_engine")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,7 +43,7 @@ def test_links_lead_to_files(page):
 
 def test_first_command_is_that_of_ci():
     """What the README tells to test with is what CI runs, extras and all."""
-    install, test = re.search(r"^    (pip install -e .*) && (pytest)$", README.read_text(), re.MULTILINE).groups()
+    install, test = re.search(r"^    (pip install -e .*) && (pytest .*)$", README.read_text(), re.MULTILINE).groups()
     lines = (README.parent / ".ci" / "run").read_text().splitlines()
     assert test in lines
     assert any(line.startswith("pip install -q -e '.[test,") for line in lines) and ".[test]" in install

@@ -60,7 +60,7 @@ VECTOR = {
     "vmovq": ("vmovq", "reg rm", ("x", 0), None),
     "vmovq to": ("vmovq", "rm reg", (0, "x"), None),
 }
-FUSED = {name for name in OPCODES if name.startswith(("vfm", "vfn"))}
+FUSED = [name for name in OPCODES if name.startswith(("vfm", "vfn"))]
 VECTOR |= {name: (name, "reg source rm", "xxx", None) for name in FUSED}
 VECTOR_MEMORY = {
     "vmovsd": ("vmovsd", "reg rm", "xx", 64), "vmovss": ("vmovss", "reg rm", "xx", 32),
