@@ -26,6 +26,9 @@ def test_stream():
     ("user,hostfw=x", "'hostfw=x' is none of"),
     ("user,restrict=on", "'restrict=on' is none of"), ("user,net", "'net' is none of"),
     ("user,mac=1", "write it as mac=52:54:00:12:34:56"), ("user,mtu=big", "write it as mtu=1500"),
+    ("user,pcap=", "write it as pcap=frames.pcap"), ("user,mtu=1400,mtu=1500", "mtu is said twice"),
+    ("user,restrict,restrict", "restrict is said twice"), ("none,mtu=1500", "none is no card"),
+    ("stream,listen=1234", "1234: write a port as 127.0.0.1:1234"),
     ("user,mac=01:00:00:00:00:00", "bit 40"), ("user,hostfwd=22", "hostfwd=22"), ("user,allow=x", "allow=x"),
 ])
 def test_what_makes_no_sense(vm, tmp_path, text, message):

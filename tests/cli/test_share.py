@@ -39,7 +39,7 @@ def test_two_of_one_tag(tmp_path):
     ("gone", "gone: cannot be shared (No such file or directory); name a folder"),
     (".,readonly", "no such folder, and 'readonly' is none of read-only, tag=NAME, owner=UID:GID"),
     (".,owner=me", "owner=me: write it as owner=1000:1000"), (".,owner=9999999999:0", "owner="),
-    (".,tag=", "tag=''"),
+    (".,tag=", "tag=''"), (".,tag=one,tag=two", "tag is said twice"), ("", "--share: name a folder"),
 ])
 def test_what_makes_no_sense(vm, tmp_path, text, message):
     program = tmp_path / "program"

@@ -153,6 +153,7 @@ def test_a_peer_that_takes_nothing_loses_frames(end, peer):
 @pytest.mark.parametrize("where, text", [
     ({}, "either connects or listens"), ({"connect": "a:1", "listen": "b:1"}, "either connects or listens"),
     ({"connect": "host:http"}, "'http' is no port"), ({"listen": ":65536"}, "'65536' is no port"),
+    ({"listen": "1234"}, "1234: write a port as 127.0.0.1:1234"),
 ])
 def test_no_address(where, text):
     with pytest.raises(ConfigurationError, match=text):

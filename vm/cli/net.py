@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vm.net import Link
 
 NONE, ORDINARY = "none", "user"
-OF_CARD = {"mac", "mtu", "pcap"}
+EXAMPLES = {"mac": "52:54:00:12:34:56", "mtu": "1500", "pcap": "frames.pcap"}
+OF_CARD = set(EXAMPLES)
 LISTS = {"hostfwd", "allow", "dns"}         # what may be said several times
 FLAGS = {"restrict"}
 USER = {"hostfwd", "allow", "restrict", "dns", "net", "net6", "hostname"}
@@ -27,6 +28,8 @@ HELP = ("A network card, and where it leads; repeatable: user (the world, as thi
 def settings_of(text: str) -> tuple[str, dict[str, Any]]:
     """The kind that a description begins with, and what it says; ConfigurationError where that makes no sense."""
     kind, *said = text.split(",")
+    if kind == NONE:
+        raise ConfigurationError(f"--net {text}: none is no card, and has no settings")
     if kind not in KINDS:
         raise ConfigurationError(f"--net {text}: there is no {kind!r}; choose from {', '.join(KINDS)}, {NONE}")
     settings: dict[str, Any] = {}
@@ -35,6 +38,8 @@ def settings_of(text: str) -> tuple[str, dict[str, Any]]:
         if name not in KINDS[kind] | OF_CARD or bool(equals) == (name in FLAGS):
             known = ", ".join(known if known in FLAGS else f"{known}=" for known in sorted(KINDS[kind] | OF_CARD))
             raise ConfigurationError(f"--net {text}: {one!r} is none of {known}")
+        if name in settings and name not in LISTS:
+            raise ConfigurationError(f"--net {text}: {name} is said twice")
         if name in LISTS:
             settings.setdefault(name, []).append(value)
         elif name in FLAGS:
@@ -45,14 +50,13 @@ def settings_of(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def card_setting(text: str, name: str, value: str) -> int | str:
-    if name == "pcap":
+    if name == "pcap" and value:
         return value
     if name == "mac" and MAC.fullmatch(value):
         return int(value.replace(":", ""), 16)
     if name == "mtu" and value.isdecimal():
         return int(value)
-    example = "52:54:00:12:34:56" if name == "mac" else "1500"
-    raise ConfigurationError(f"--net {text}: {name}={value}: write it as {name}={example}")
+    raise ConfigurationError(f"--net {text}: {name}={value}: write it as {name}={EXAMPLES[name]}")
 
 
 def open_network(text: str) -> Network:

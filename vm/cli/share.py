@@ -26,6 +26,8 @@ def open_share(text: str) -> SharedFolder:
     path = text
     settings: dict[str, Any] = {}
     while "," in path and (setting := setting_of(text, path.rpartition(",")[2])):
+        if settings.keys() & setting.keys():
+            raise ConfigurationError(f"--share {text}: {path.rpartition(',')[2].partition('=')[0]} is said twice")
         settings |= setting
         path = path.rpartition(",")[0]
     _, comma, said = path.rpartition(",")
@@ -54,6 +56,8 @@ def open_shares(descriptions: Sequence[str]) -> list[SharedFolder]:
     folders: list[SharedFolder] = []
     try:
         for text in descriptions:
+            if not text:
+                raise ConfigurationError("--share: name a folder")
             folders.append(open_share(text))
             if folders[-1].tag in [folder.tag for folder in folders[:-1]]:
                 raise ConfigurationError(f"--share {text}: another has the tag {folders[-1].tag!r}; say tag=NAME for "

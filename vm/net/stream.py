@@ -215,6 +215,9 @@ class Stream(SocketLink):
 def place_of(address: str) -> tuple[int, str | tuple[str, int]]:
     """The family of sockets, and what those take: of "HOST:PORT", without a slash, or a path."""
     host, colon, port = address.rpartition(":")
+    if address.isdecimal():
+        raise ConfigurationError(f"{address}: write a port as 127.0.0.1:{address}, or a socket of that name as "
+                                 f"./{address}")
     if "/" in address or not colon:
         return socket.AF_UNIX, address
     if not port.isdecimal() or int(port) > 65535:
