@@ -246,6 +246,13 @@ def end_by_signal(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def unwind_by_signals() -> None:
+    """From here on SIGTERM and SIGHUP unwind, so that disks are closed; under nohup SIGHUP stays ignored."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end_by_signal)
+
+
 def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)

@@ -1,9 +1,13 @@
 """`vm boot`: what of its command line does not fit together."""
 
+import signal
+import subprocess
+
 import pytest
 
-from tests.cli.conftest import assert_fails_with_one_line
+from tests.cli.conftest import COMMAND, assert_fails_with_one_line
 from vm.cli.boot import boot
+from vm.cli.exit_codes import TERMINATED
 from vm.cli.install import install
 
 
@@ -15,6 +19,8 @@ from vm.cli.install import install
     (["debian", "--package", "bash"], "--package goes with --shell or --run"),
     (["debian", "--initrd", "initrd.gz"], "debian brings its own initrd"),
     (["debian", "--timeout", "0"], "--timeout"),
+    (["debain"], "debain: no such disk image; say debian for Debian's installer, or make a disk"),
+    (["debian", "--run", "ls", "--replay", "a.vmlog", "--clock", "virtual"], "say --shell instead"),
     (["debian", "--screenshot", "screen.png"], "--screenshot goes with --screen"),
     (["debian", "--screen", "--screenshot", "/nowhere/screen.png"], "screen.png: no folder that can be written"),
     (["debian", "--screen", "--screenshot", "/"], "--screenshot /: is a folder; name a file"),
@@ -25,6 +31,16 @@ from vm.cli.install import install
 ])
 def test_options_that_do_not_fit_are_refused(vm, arguments, message):
     assert message in assert_fails_with_one_line(vm("boot", *arguments), code=2)
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, TERMINATED), (signal.SIGHUP, 129)])
+def test_a_signal_ends_a_command_with_a_shells_code(number, code):
+    arguments = ["boot", "debian", "--net", "none", "--run", "echo ready; sleep 1000"]
+    with subprocess.Popen([*COMMAND, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"r"
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
 
 
 @pytest.mark.parametrize("size, message", [

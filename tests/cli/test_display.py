@@ -56,7 +56,8 @@ def test_what_becomes_of_it_is_said_and_returned(guest, started):
     assert (process.returncode, out) == (CRASHED, "") and re.fullmatch(r"vm: .*: (unhandled-trap|trap-loop): .*\n", err)
 
 
-@pytest.mark.parametrize("number, code, said", [(signal.SIGINT, INTERRUPTED, "\n"), (signal.SIGTERM, TERMINATED, "")])
+@pytest.mark.parametrize("number, code, said", [(signal.SIGINT, INTERRUPTED, "\n"), (signal.SIGTERM, TERMINATED, ""),
+                                                (signal.SIGHUP, 129, "")])
 def test_a_signal_ends_it(guest, started, number, code, said):
     process, address = started("run", guest("loop"), "--display", "web")
     page = page_of(address)

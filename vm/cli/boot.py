@@ -24,6 +24,7 @@ from vm.cli.options import (
     refuse_unfit,
 )
 from vm.cli.screen import ON_THE_SCREEN, refuse_unfit_screenshot, screen_options
+from vm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -99,6 +100,9 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         return go_on(source, options["engine"], options["disks"], networks, options["shares"], ending)
     refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
     disk = None if image == DEBIAN else image
+    if disk and "," not in disk and not os.path.exists(disk):
+        raise ConfigurationError(f"{disk}: no such disk image; say debian for Debian's installer, or make a disk with "
+                                 f"a system on it: vm install debian --disk {disk}")
     small = image == DEBIAN and (shell or command is not None)
     refuse_if(saving and (command is not None or record or replay), "--snapshot-at exits when the text is there: it "
               "goes without --run, --record and --replay")
@@ -108,7 +112,8 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
     refuse_if(disk and append, f"{disk} has its own command line, in /boot/extlinux/extlinux.conf")
     refuse_if(image and address is not None, "--address goes with --kernel")
     refuse_if(packages and not small, "--package goes with --shell or --run")
-    refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed")
+    refuse_if(replay and command is not None, "--run types a command, and with --replay nothing is typed: "
+              "say --shell instead")
     refuse_unfit(record, replay, options["clock"])
     refuse_if(saving and screenshot, "--snapshot-at exits when the text is there: it goes without --screenshot")
     refuse_unfit_screenshot(screenshot, options["screen"])

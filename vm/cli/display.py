@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import click
 
 from vm.cli.session import conclusion
-from vm.terminal import end_by_signal
+from vm.terminal import unwind_by_signals
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -21,7 +20,7 @@ def show_to_end(machine: Machine, name: str, port: int, quiet: bool = False) -> 
     `quiet` leaves out.
     """
     machine.console.record = False
-    signal.signal(signal.SIGTERM, end_by_signal)        # so that disks are closed
+    unwind_by_signals()
     with machine.web(port) as console:
         click.echo(f"vm: web console at {console.url}", err=True)
         stop = console.serve()

@@ -16,7 +16,7 @@ from vm.errors import ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.machine import Machine
 from vm.outlet import ROOM, Outlet
 from vm.stop import StopReason
-from vm.terminal import Terminal
+from vm.terminal import Terminal, unwind_by_signals
 
 # Of busybox in Debian's small system: the directory. It may ask the terminal then where the cursor is.
 PROMPT = re.compile(rb"[/~][^\n]* # (\x1b\[6n)?\Z")
@@ -29,6 +29,7 @@ def run_command(machine: Machine, name: str, command: str, timeout: float | None
 
     `name` is the guest's, for messages. Where the command ends the machine, the code is what that ends with.
     """
+    unwind_by_signals()
     end = None if timeout is None else time.monotonic() + timeout
     output = Outlet(sys.stdout.fileno())
     try:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,13 +23,25 @@ Examples:
   vm boot disk.qcow2 --net user,hostfwd=tcp:127.0.0.1:2222-:22"""
 
 
+class Password(click.Option):
+    """An option that is asked for, and that says so where nobody answers."""
+
+    def prompt_for_value(self, ctx: click.Context) -> Any:
+        try:
+            return super().prompt_for_value(ctx)
+        except click.Abort as error:
+            if isinstance(error.__context__, EOFError):
+                raise click.UsageError("--password: nobody answers here; say --password TEXT", ctx) from None
+            raise
+
+
 @click.command(epilog=EXAMPLES)
 @click.argument("system", type=click.Choice(["debian"]), metavar="debian")
 @click.option("--disk", required=True, metavar="FILE", help="The new disk: qcow2 if it is called so, else raw.")
 @click.option("--size", default="8G", show_default=True, help="Of the disk; qcow2 takes what is in use, about 1 GB.")
 @PACKAGES_OPTION
 @click.option("--user", metavar="NAME", help="Make a user, who may use sudo.")
-@click.option("--password", prompt=True, prompt_required=False, hide_input=True, confirmation_prompt=True,
+@click.option("--password", cls=Password, prompt=True, prompt_required=False, hide_input=True, confirmation_prompt=True,
               help="Of the user, or of root where there is none; without a value it is asked for. The console logs in "
                    "by itself where there is none.")
 @click.option("--ssh-key", "key_files", metavar="FILE", multiple=True,
@@ -48,7 +60,9 @@ def install(system: str, disk: str, size: str, packages: tuple[str, ...], user: 
     """
     from vm.display import size_text
     from vm.install import Settings, install_debian
+    from vm.terminal import unwind_by_signals
 
+    unwind_by_signals()         # what it has begun is taken away
     settings = Settings(hostname, user, password, public_keys(key_files))
     with shown() as report:
         done = install_debian(disk, size, packages, settings, mirror=mirror, memory=memory, report=report)
@@ -60,12 +74,18 @@ def install(system: str, disk: str, size: str, packages: tuple[str, ...], user: 
 def public_keys(files: tuple[str, ...]) -> list[str]:
     """The lines of these files; of the user's own keys if there are none."""
     paths = [Path(name) for name in files] or sorted(Path.home().glob(".ssh/id_*.pub"))
-    keys = []
+    keys: list[str] = []
     for path in paths:
         try:
-            keys += [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
-        except (OSError, UnicodeDecodeError) as error:
+            found = [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+        except OSError as error:
+            raise ConfigurationError(f"--ssh-key {path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
             raise ConfigurationError(f"--ssh-key {path}: cannot be read: {error}") from error
+        if files and not found:
+            raise ConfigurationError(f"--ssh-key {path}: has no key; name the file of a public one, as "
+                                     "~/.ssh/id_ed25519.pub")
+        keys += found
     return keys
 
 
