@@ -3,6 +3,7 @@
 Linux and the agent itself are in tests/boot/test_agent.py.
 """
 
+import errno
 import random
 import struct
 
@@ -80,6 +81,18 @@ def test_a_command_as_the_protocol_has_it(machine):
     assert bytes(machine.told) == frames(
         ("A", b"program"), ("A", b"argument"), ("V", b"PATH=/usr/sbin:/usr/bin:/sbin:/bin"), ("V", b"HOME=/root"),
         ("V", b"NAME=value"), ("D", b"/there"), ("R", b""), ("I", b"input"), ("I", b""))
+
+
+@pytest.mark.parametrize("command, cwd, named", [
+    (["program"], None, "program"), (["program"], "/there", "program in /there"), ("ls", "/there", "/there"),
+    ("ls", None, "/bin/sh"),
+])
+def test_what_may_be_missing_is_named(machine, command, cwd, named):
+    """The guest says ENOENT of a directory as of a program, and not which of the two."""
+    agent = machine.agent(frames(("F", struct.pack("<I", errno.ENOENT))))
+    with pytest.raises(FileNotFoundError) as raised:
+        agent.run(command, cwd=cwd)
+    assert raised.value.filename == named
 
 
 def test_text_is_for_the_shell(machine):

@@ -186,7 +186,8 @@ class Agent:
         head = [*((ARGUMENT, word) for word in words), *((VARIABLE, f"{name}={value}")
                                                          for name, value in variables.items()), (DIRECTORY, cwd or "/")]
         printed = {OUTPUT: bytearray(), ERRORS: bytearray()}
-        with self._request(repr(command), seconds, timeout, words[0]) as request:
+        missing = words[0] if cwd is None else cwd if isinstance(command, str) else f"{words[0]} in {cwd}"
+        with self._request(repr(command), seconds, timeout, missing) as request:
             request.say(b"".join(frame(kind, encoded(text)) for kind, text in head) + frame(RUN))
             request.input = InputFrames(data)
             while (kind := request.hear()) in printed:

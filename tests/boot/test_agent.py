@@ -93,7 +93,7 @@ def test_a_program_is_found_by_the_path(guest):
 def test_what_cannot_be_run_is_the_error_that_the_guest_says(guest, command, options, error):
     with pytest.raises(error) as raised:
         guest.agent.run(command, **options)
-    assert raised.value.filename == command[0]
+    assert raised.value.filename.startswith(command[0])
 
 
 def test_a_signal_ends_it(guest):
