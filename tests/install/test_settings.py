@@ -46,6 +46,12 @@ def test_who_has_no_password_is_logged_in_on_the_console():
     assert path not in Settings(password="secret").files(MIRROR, None)
 
 
+def test_a_console_that_comes_late_is_waited_for():
+    """systemd-system.conf(5): without it the console has no login where the kernel and udev take 90 s."""
+    text = Settings().files(MIRROR, None)["etc/systemd/system.conf.d/patience.conf"][1]
+    assert "[Manager]\nDefaultDeviceTimeoutSec=15min\n" in text
+
+
 def test_who_may_use_sudo_without_a_password():
     assert Settings(user="ada").files(MIRROR, None)["etc/sudoers.d/ada"] == (0o440, b"ada ALL=(ALL) NOPASSWD: ALL\n")
     assert "etc/sudoers.d/ada" not in Settings(user="ada", password="secret").files(MIRROR, None)

@@ -44,6 +44,11 @@ ExecStart=/usr/local/sbin/vm-agent
 KillMode=process
 Restart=on-failure
 """
+PATIENCE = """# A busy host makes the machine slow: what takes longer than 90 s has not failed.
+[Manager]
+DefaultDeviceTimeoutSec=15min
+DefaultTimeoutStartSec=15min
+"""
 SOURCE = """Types: deb
 URIs: {uri}
 Suites: {suites}
@@ -104,6 +109,7 @@ class Settings:
             "etc/hostname": (0o644, f"{self.hostname}\n"),
             "etc/hosts": (0o644, f"127.0.0.1 localhost\n127.0.1.1 {self.hostname}\n::1 localhost ip6-localhost\n"),
             "etc/network/interfaces.d/ethernet": (0o644, INTERFACES),
+            "etc/systemd/system.conf.d/patience.conf": (0o644, PATIENCE),
             "etc/apt/sources.list.d/debian.sources": (0o644, "\n".join(sources)),
             "etc/udev/rules.d/90-vm-agent.rules": (0o644, AGENT_RULE),
             "etc/systemd/system/vm-agent.service": (0o644, AGENT_SERVICE),
