@@ -28,6 +28,7 @@ def test_help_lists_the_commands(vm):
 
 @pytest.mark.parametrize("arguments, help_of", [
     ((), ("--help",)), (("help",), ("--help",)), (("help", "run"), ("run", "--help")),
+    (("disk",), ("disk", "--help")), (("snapshot",), ("snapshot", "--help")),
     (("help", "bench", "compare"), ("bench", "compare", "--help")),
 ])
 def test_other_ways_to_the_help(vm, arguments, help_of):

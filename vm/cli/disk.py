@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vm.cli.options import Commands
+
 if TYPE_CHECKING:
     from vm.disks import ImageInfo
 
@@ -20,7 +22,7 @@ Examples:
   vm disk convert -O raw work.qcow2 new.img"""
 
 
-@click.group(epilog=EXAMPLES)
+@click.group(cls=Commands, epilog=EXAMPLES)
 def disk() -> None:
     """Make, look at and convert disk images: raw and qcow2, with overlays."""
 

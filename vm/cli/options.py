@@ -38,6 +38,13 @@ DISK_MODES: dict[str, dict[str, Any]] = {
 Command = Callable[..., Any]
 
 
+class Commands(click.Group):
+    """Commands of a command, as of `vm disk`, which alone shows its help as `vm` does."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
 class Address(click.ParamType):
     """A guest address: decimal, or hexadecimal with 0x."""
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import click
 
+from vm.cli.options import Commands
+
 FILE = click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 
 
-@click.group(epilog="Example: vm snapshot info booted.vmsnap")
+@click.group(cls=Commands, epilog="Example: vm snapshot info booted.vmsnap")
 def snapshot() -> None:
     """Look at files of snapshots."""
 
