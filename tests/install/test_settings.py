@@ -48,7 +48,7 @@ def test_who_has_no_password_is_logged_in_on_the_console():
 
 def test_a_console_that_comes_late_is_waited_for():
     """systemd-system.conf(5): without it the console has no login where the kernel and udev take 90 s."""
-    text = Settings().files(MIRROR, None)["etc/systemd/system.conf.d/patience.conf"][1]
+    text = Settings().files(MIRROR, None)["etc/systemd/system.conf.d/patience.conf"][1].decode()
     assert "[Manager]\nDefaultDeviceTimeoutSec=15min\n" in text
 
 
