@@ -4,6 +4,7 @@ import pytest
 
 from tests.cli.conftest import assert_fails_with_one_line
 from vm.cli.net import open_network
+from vm.cli.options import open_networks
 
 
 def test_user():
@@ -43,3 +44,10 @@ def test_none_goes_alone(vm, tmp_path):
     program.write_bytes(bytes(4))
     arguments = ["run", "--address", "0x80000000", "--net", "none", "--net", "user", str(program)]
     assert "--net none goes with no other --net" in assert_fails_with_one_line(vm(*arguments), code=2)
+
+
+def test_each_card_has_an_address_of_its_own():
+    cards = open_networks(["user", "user,mac=52:54:00:00:00:01", "stream,listen=127.0.0.1:0"])
+    assert [card.mac for card in cards] == [0x5254_0012_3456, 0x5254_0000_0001, 0x5254_0012_3458]
+    for card in cards:
+        card.close()

@@ -59,13 +59,16 @@ def card_setting(text: str, name: str, value: str) -> int | str:
     raise ConfigurationError(f"--net {text}: {name}={value}: write it as {name}={EXAMPLES[name]}")
 
 
-def open_network(text: str) -> Network:
-    """The card that the option describes, plugged in when it is attached."""
+def open_network(text: str, number: int = 0) -> Network:
+    """The card that the option describes, plugged in when it is attached. Addresses count up with the cards' numbers,
+    where none are said.
+    """
     from vm.devices import Network
 
     kind, settings = settings_of(text)
     card = {name: settings.pop(name) for name in OF_CARD & settings.keys()}
-    return Network(open_link(kind, settings, card.get("mtu")), **card)
+    link = open_link(kind, settings, card.get("mtu"))
+    return Network(link, **{"mac": link.mac + number} | card)
 
 
 def open_link(kind: str, settings: dict[str, Any], mtu: int | None) -> Link:

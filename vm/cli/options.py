@@ -175,7 +175,7 @@ def open_networks(descriptions: Sequence[str]) -> list[Network]:
     """The cards that `--net` names; ConfigurationError for "none" among others."""
     if NO_NETWORK in descriptions and len(descriptions) > 1:
         raise ConfigurationError(f"--net {NO_NETWORK} goes with no other --net")
-    return [open_network(text) for text in descriptions if text != NO_NETWORK]
+    return [open_network(text, number) for number, text in enumerate(descriptions) if text != NO_NETWORK]
 
 
 def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, shares: tuple[str, ...] = (),
