@@ -150,3 +150,12 @@ def test_clear(busy):
     busy.events.clear()
     busy.run(instructions=100)
     assert busy.sink.seen == []
+
+
+def test_an_interruption_is_no_event_of_the_past(busy):
+    """Where every hart waits time is jumped over to the next event: one before now would turn it back."""
+    busy.run(instructions=1000)
+    busy.events.interrupt()
+    assert busy.machine._scheduler.next_deadline_ns() == busy.machine.clock.now_ns() == 1000
+    busy.run(instructions=1000)
+    assert busy.machine.clock.now_ns() == 2000 and busy.machine._scheduler.next_deadline_ns() > 2000
