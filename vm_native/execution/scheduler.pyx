@@ -294,7 +294,7 @@ cdef class Scheduler:
 
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil:
         """Every hart waits: jump to what comes next, or say what there is to wait for."""
-        cdef uint64_t due = min(self.first_deadline(), stop_ns)
+        cdef uint64_t now, due = min(self.first_deadline(), stop_ns)
         if self.machine.timeline.real:
             return STOP_SLEEP
         if due == NEVER:
@@ -302,7 +302,9 @@ cdef class Scheduler:
         if self.paced:
             return STOP_SLEEP
         due = min(due, self.ceiling_ns)
-        self.machine.timeline.skipped_ns += due - timeline_ns(self.machine.timeline, self.machine.timeline.steps)
+        now = timeline_ns(self.machine.timeline, self.machine.timeline.steps)
+        if due > now:           # another thread may have said that something is due since the deadline was looked at
+            self.machine.timeline.skipped_ns += due - now
         return STOP_NONE
 
     # --- What Python may ask for at any time --------------------------------------------------------------------------
