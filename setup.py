@@ -104,12 +104,14 @@ def calls_become_jumps() -> bool:
 def generate(threaded: bool) -> None:
     """Write what follows from tables; a file that would stay the same is left alone: nothing is compiled anew."""
     sys.path.insert(0, str(ROOT))       # the tables and their generators need nothing compiled
+    from vm_native.arithmetic.vector import generate as elements
     from vm_native.interpreter import generate as handlers
     from vm_native.ir import generate as opcodes
     from vm_native.riscv import generate as registers
     from vm_native.riscv.instructions import generate as instructions
 
     texts = opcodes.sources() | registers.sources() | instructions.sources() | handlers.sources(threaded)
+    texts |= elements.sources()
     for name, text in texts.items():
         path = GENERATED / name
         if not path.exists() or path.read_text() != text:

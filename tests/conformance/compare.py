@@ -47,6 +47,7 @@ def effects(record: Record) -> list[str]:
     """What a record says in words."""
     found = [f"{name}={value:#x}" for name, value in record.registers]
     found += [f"csr {number:#x}={value:#x}" for number, value in record.csrs]
+    found += [f"v{number}={value:#x}" for number, value in record.vectors]
     found += [f"[{address:#x}]={value:#0{2 + 2 * size}x}" for address, size, value in record.stores]
     if record.interrupt is not None:
         found.insert(0, f"after {record.interrupt.cause:#x}")

@@ -52,6 +52,7 @@ class Record(NamedTuple):
     stores: tuple[tuple[int, int, int], ...]    # virtual address, bytes, value
     trap: Trap | None
     interrupt: Trap | None
+    vectors: tuple[tuple[int, int], ...] = ()   # number, value of a vector register
 
 
 def executable() -> Path:
@@ -102,11 +103,26 @@ def run(image: Image, isa: str, limit: int, misaligned: bool = True) -> list[Rec
 STEP = re.compile(rb"core +0: 0x([0-9a-f]{16}) \(0x([0-9a-f]+)\)")
 COMMIT = re.compile(rb"core +0: (\d) 0x([0-9a-f]{16}) \(0x([0-9a-f]+)\) ?(.*)")
 EXCEPTION = re.compile(rb"core +0: exception (?:trap_(\w+)|interrupt #(\d+)), epc 0x([0-9a-f]+)")
+VECTOR_SETTING = re.compile(rb"e\d+|mf?\d+|l\d+")     # what stands before vector registers
 VALUE = re.compile(rb"core +0: +tval 0x([0-9a-f]+)")
 
 
 def parse(lines: Iterator[bytes]) -> Iterator[Record]:
     """Records of a commit log, as its lines come."""
+    held: Record | None = None
+    for record in each(lines):
+        if held is not None and record.trap is not None and record.pc == held.pc:
+            # A vector instruction that faulted in the middle: what it had done is logged first.
+            record = held._replace(trap=record.trap, privilege=None)
+        elif held is not None:
+            yield held
+        held = record
+    if held is not None:
+        yield held
+
+
+def each(lines: Iterator[bytes]) -> Iterator[Record]:
+    """The same, but for an instruction that did something and then trapped, which is two."""
     fetched = (0, 0)                            # pc and word of the last step that began
     interrupt = None
     pending: Trap | None = None                 # an exception whose value may be on the next line
@@ -134,7 +150,7 @@ def parse(lines: Iterator[bytes]) -> Iterator[Record]:
 
 def committed(line: re.Match[bytes], interrupt: Trap | None) -> Record:
     """`x5  0x... mem 0xADDRESS` is a load, `mem 0xADDRESS 0xVALUE` a store; `c773_mtvec 0x...` a CSR."""
-    registers, csrs, stores = [], [], []
+    registers, csrs, stores, vectors = [], [], [], []
     words = line[4].split()
     position = 0
     while position < len(words):
@@ -146,12 +162,18 @@ def committed(line: re.Match[bytes], interrupt: Trap | None) -> Record:
                 stores.append((int(words[position + 1], 16), (len(value) - 2) // 2, int(value, 16)))
             position += 3 if has_value else 2
             continue
+        if VECTOR_SETTING.fullmatch(word):
+            position += 1
+            continue
         value = int(words[position + 1], 16)
-        if word[:1] == b"c":
+        if word[:1] == b"v":
+            vectors.append((int(word[1:]), value))
+        elif word[:1] == b"c":
             csrs.append((int(word[1 : word.index(b"_")]), value))
         else:
             registers.append((word.decode(), value))
         position += 2
     return Record(
-        int(line[2], 16), int(line[3], 16), int(line[1]), tuple(registers), tuple(csrs), tuple(stores), None, interrupt
+        int(line[2], 16), int(line[3], 16), int(line[1]), tuple(registers), tuple(csrs), tuple(stores), None, interrupt,
+        tuple(vectors),
     )

@@ -9,11 +9,12 @@ from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, MCOUNTEREN_TM,
-    MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIP_STIP, MSECCFG_SSEED,
-    MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MXR,
-    MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES,
-    SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
+    CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN,
+    MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIP_STIP,
+    MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP,
+    MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A,
+    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
+    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
 )
 from vm_native.riscv.mmu cimport digest_pmp
 from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
@@ -35,6 +36,10 @@ cdef bint csr_accessible(Hart* hart, int number, bint writes) noexcept nogil:
 
 cdef bint float_enabled(Hart* hart, int number, bint writes) noexcept nogil:
     return hart.state.mstatus & MSTATUS_FS != 0
+
+
+cdef bint vector_enabled(Hart* hart, int number, bint writes) noexcept nogil:
+    return hart.state.mstatus & MSTATUS_VS != 0
 
 
 cdef bint counter_enabled(Hart* hart, int number, bint writes) noexcept nogil:
@@ -77,7 +82,9 @@ cdef bint stimecmp_enabled(Hart* hart, int number, bint writes) noexcept nogil:
 
 cdef uint64_t read_mstatus(Hart* hart) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
-    return status | MSTATUS_SD if status & MSTATUS_FS == MSTATUS_FS_DIRTY else status
+    if status & MSTATUS_FS == MSTATUS_FS_DIRTY or status & MSTATUS_VS == MSTATUS_VS_DIRTY:
+        return status | MSTATUS_SD
+    return status
 
 
 cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
@@ -261,6 +268,16 @@ cdef void write_fcsr(Hart* hart, uint64_t value) noexcept nogil:
     start_environment(hart.state.frm)
     hart.state.mstatus |= MSTATUS_FS_DIRTY
     update_mode(hart)
+
+
+cdef void write_vstart(Hart* hart, uint64_t value) noexcept nogil:
+    """As many bits as the number of an element of a group can have."""
+    hart.state.vstart = value & (8 * hart.state.vlenb - 1)
+    vectors_changed(hart)
+
+
+cdef void vectors_changed(Hart* hart) noexcept nogil:
+    hart.state.mstatus |= MSTATUS_VS_DIRTY
 
 
 cdef uint64_t read_seed(Hart* hart) noexcept nogil:

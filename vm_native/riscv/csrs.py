@@ -41,7 +41,7 @@ ALL_ONES = (1 << 64) - 1
 # Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
-    "Svnapot", "Svpbmt", "Sdtrig",
+    "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -232,6 +232,7 @@ C(0x300, "mstatus", read="read_mstatus", write="write_mstatus", fields=[
     F("SPIE", 5),
     F("MPIE", 7),
     F("SPP", 8),
+    F("VS", "10:9", needs="Zve32x", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
     F("MPP", "12:11", legal={"U": 0, "S": 1, "M": 3}),
     F("FS", "14:13", needs="F", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
     F("MPRV", 17),
@@ -244,7 +245,7 @@ C(0x300, "mstatus", read="read_mstatus", write="write_mstatus", fields=[
     F("SXL", "35:34", fixed=2),
     F("SD", 63, readonly=True),
 ])
-C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP FS SUM MXR UXL SD")
+C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP VS FS SUM MXR UXL SD")
 
 # --- Traps: sections 3.1.7, 3.1.8, 3.1.13 to 3.1.16; 12.1.2, 12.1.6 to 12.1.9 ----------------------------------------
 C(0x305, "mtvec",         fields=VECTOR)
@@ -352,3 +353,21 @@ C(0x015, "seed",         "Zkr",       state=None, access="seed_enabled", read="r
     F("ENTROPY", "15:0", readonly=True),
     F("OPST", "31:30", readonly=True, legal={"BIST": 0, "WAIT": 1, "ES16": 2, "DEAD": 3}),
 ])
+
+# --- Vectors: vector specification, chapter 3 ------------------------------------------------------------------------
+C(0x008, "vstart",       "Zve32x",    access="vector_enabled", write="write_vstart")
+C(0x00F, "vcsr",         "Zve32x",    access="vector_enabled", after="vectors_changed", fields=[
+    F("VXSAT", 0),
+    F("VXRM", "2:1"),
+])
+C(0x009, "vxsat",        "Zve32x",    part="vcsr.VXSAT", access="vector_enabled")
+C(0x00A, "vxrm",         "Zve32x",    part="vcsr.VXRM", access="vector_enabled")
+C(0xC20, "vl",           "Zve32x",    access="vector_enabled")
+C(0xC21, "vtype",        "Zve32x",    access="vector_enabled", reset=None, fields=[
+    F("VLMUL", "2:0", legal={"M1": 0, "M2": 1, "M4": 2, "M8": 3, "RESERVED": 4, "MF8": 5, "MF4": 6, "MF2": 7}),
+    F("VSEW", "5:3", legal={"E8": 0, "E16": 1, "E32": 2, "E64": 3}),
+    F("VTA", 6),
+    F("VMA", 7),
+    F("VILL", 63),
+])
+C(0xC22, "vlenb",        "Zve32x",    access="vector_enabled", reset=None)

@@ -22,7 +22,7 @@ from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.constants cimport (
     CSR_MCAUSE, CSR_MEPC, CSR_MSCRATCH, CSR_MSTATUS, CSR_MTVAL, CSR_MTVEC, CSR_SCAUSE, CSR_SEPC, CSR_SSCRATCH,
     CSR_SSTATUS, CSR_STVAL, CSR_STVEC, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP,
-    MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE,
+    MSTATUS_SUM, MSTATUS_VS, MTVEC_BASE, MTVEC_MODE,
 )
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
@@ -77,6 +77,7 @@ cdef class Decoder:
         self.table.status_csr_helper = helpers["status_csr"]
         self.table.enable_helper = helpers["enable_interrupts"]
         self.table.compressed = "Zca" in extensions
+        self.table.vectors = "Zve32x" in extensions
 
     def __dealloc__(self):
         free(self.table.rows)
@@ -347,7 +348,9 @@ cdef enum:
 
 
 # Below bit 32.
-cdef uint64_t SSTATUS_SHOWS = MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR
+cdef uint64_t SSTATUS_SHOWS = (
+    MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_VS | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR
+)
 
 
 cdef void emit_read_status(Decoding* at, int rd, bint supervisor) noexcept nogil:
@@ -383,6 +386,8 @@ cdef bint translate_status(Decoding* at, uint32_t word) noexcept nogil:
     if operation == 1 or rs1 and not immediate:
         emit_helper(at, at.table.status_csr_helper, False, word, 4)
         return True
+    if rd and at.table.vectors and not at.block.key.mode & MODE_FP_DIRTY:
+        return False                    # SD may be set for what the mode does not tell of
     if rd:
         emit_read_status(at, rd, supervisor)
     if bits and operation == 2:
@@ -411,7 +416,9 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     ):
         return
     if row.kind == KIND_HELPER:
-        emit_helper(at, row.helper, word & row.exit_bits != 0, word, length).rs1 = register_of(row, RS1, word)
+        uop = emit_helper(at, row.helper, word & row.exit_bits != 0, word, length)
+        uop.rs1 = <uint8_t>register_of(row, RS1, word)
+        uop[1].rd, uop[1].rs2 = <uint8_t>row.vector, <uint8_t>(row.vector >> 8)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
         return

@@ -54,6 +54,7 @@ cdef struct DecodeRow "vm_decode_row":
     uint8_t writes_f        # makes mstatus.FS Dirty
     uint8_t droppable       # does nothing if rd is x0
     uint8_t nonzero         # reserved if the immediate is 0
+    uint16_t vector         # number of what says the rest of a vector instruction, or 0
     uint32_t exit_bits     # the block ends behind the helper if one of these bits of the instruction is set
     int32_t at_most         # reserved if the immediate is greater; -1: no limit
     int32_t constant        # the immediate of a row without pieces
@@ -78,3 +79,4 @@ cdef struct DecodeTable:
     int enable_helper       # turns interrupts on
     int operate_helper      # floating point by way of the exact path
     bint compressed         # IALIGN is 16
+    bint vectors            # mstatus.VS may be Dirty

@@ -1,5 +1,5 @@
 # The hart as Python sees it.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.riscv.decode cimport Decoder
 from vm_native.riscv.state cimport Hart
@@ -12,3 +12,5 @@ cdef class NativeHart:
     cdef uint64_t mtvec     # its value after reset, which the privileged specification leaves open (section 3.1.7)
 
     cdef void refresh(self)
+    cdef Py_ssize_t vector_bytes(self)
+    cdef uint8_t* vector_register(self, int number) except NULL

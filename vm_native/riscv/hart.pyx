@@ -1,7 +1,7 @@
 """The hart as Python sees it: registers by slot, CSRs by number, starting and stopping."""
 import functools
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 from posix.stdlib cimport posix_memalign
@@ -23,7 +23,7 @@ from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_SATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED,
-    MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
+    MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
@@ -31,10 +31,11 @@ from vm_native.riscv.helpers cimport helpers
 from vm_native.riscv.mmu cimport WINDOW_START, digest_pmp, look_up, open_unpaged_window, translate_address
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR, X0, Hart,
-    RiscvState, hart_of, riscv_state,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR,
+    VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
+from vm_native.riscv.vector.settings cimport is_legal_type
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
@@ -44,7 +45,7 @@ cdef enum:
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
 SCRATCH_SLOTS = (SINK, FIRST_STATE_SLOT)        # the words of a state from the one up to the other
-STATE_LAYOUT = (4, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (5, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -174,6 +175,9 @@ cdef class NativeHart:
         drop_reservation(&self.hart.cpu)
         memset(state, 0, sizeof(RiscvState))
         state.hart_id, state.entropy = hart_id, entropy
+        memset(self.hart.vectors, 0, sizeof(self.hart.vectors))
+        state.vlenb = self.isa.vlen // 8
+        state.vtype = VTYPE_VILL if state.vlenb else 0
         state.misa = self.isa.misa
         state.max_levels = self.isa.levels
         for bit, name in enumerate(FEATURES):
@@ -189,12 +193,16 @@ cdef class NativeHart:
 
     def save(self):
         """The architectural state, bytes: equal for harts that a guest cannot tell apart. Between slices only."""
-        return (<char*>&self.hart.cpu.state)[:sizeof(HartState)]
+        return (<char*>&self.hart.cpu.state)[:sizeof(HartState)] + (<char*>self.hart.vectors)[:self.vector_bytes()]
+
+    cdef Py_ssize_t vector_bytes(self):
+        return VECTOR_REGISTERS * self.hart.state.vlenb
 
     def load(self, bytes state not None):
         """Become what `save` of a hart with the same ISA and number gave. Raises ValueError for what cannot be that."""
         self.refuse_unfit(state)
         memcpy(&self.hart.cpu.state, <const char*>state, sizeof(HartState))
+        memcpy(self.hart.vectors, <const char*>state + sizeof(HartState), self.vector_bytes())
         self.refresh()
 
     def refuse_unfit(self, bytes state not None):
@@ -202,11 +210,14 @@ cdef class NativeHart:
         cdef HartState new
         cdef RiscvState* now = self.hart.state
         cdef RiscvState* then = riscv_state(&new)
-        if len(state) != sizeof(HartState):
-            raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
+        self.refuse_length(state)
         memcpy(&new, <const char*>state, sizeof(HartState))
-        if (then.features, then.misa, then.max_levels) != (now.features, now.misa, now.max_levels):
+        if (then.features, then.misa, then.max_levels, then.vlenb) != (
+            now.features, now.misa, now.max_levels, now.vlenb
+        ):
             raise ValueError("that is the state of a hart with another ISA")
+        if not is_legal_type(now, then):
+            raise ValueError(f"vl {then.vl} and vtype {then.vtype:#x} are no hart's")
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
         if then.satp & SATP_MODE and not 3 <= levels_of(then.satp) <= then.max_levels:
@@ -215,6 +226,11 @@ cdef class NativeHart:
             raise ValueError(f"privilege {then.privilege} and x0 {new.regs[X0]} are no hart's")
         if then.tselect >= TRIGGERS:
             raise ValueError(f"tselect {then.tselect} selects no trigger that this hart has")
+
+    def refuse_length(self, bytes state not None):
+        cdef Py_ssize_t length = sizeof(HartState) + self.vector_bytes()
+        if len(state) != length:
+            raise ValueError(f"the state of a hart has {length} bytes, not {len(state)}")
 
     def renew_entropy(self, uint64_t seed):
         """Begin the generator behind the CSR `seed` anew, as a hart of a machine with this seed does."""
@@ -227,10 +243,13 @@ cdef class NativeHart:
     def differences(self, bytes state not None):
         """What of the state differs from one that `save` gave, a list of lines. Raises ValueError for none such."""
         cdef HartState other
-        if len(state) != sizeof(HartState):
-            raise ValueError(f"the state of a hart has {sizeof(HartState)} bytes, not {len(state)}")
+        self.refuse_length(state)
         memcpy(&other, <const char*>state, sizeof(HartState))
         ours, theirs = described(&self.hart.cpu.state), described(&other)
+        for number in range(VECTOR_REGISTERS if self.hart.state.vlenb else 0):
+            ours[f"v{number}"] = self.read_v(number).hex()
+            place = sizeof(HartState) + number * self.hart.state.vlenb
+            theirs[f"v{number}"] = state[place:place + self.hart.state.vlenb].hex()
         return [f"hart {self.id}: {name} {shown(ours[name])}, in the snapshot {shown(theirs[name])}"
                 for name in ours if ours[name] != theirs[name]]
 
@@ -280,6 +299,19 @@ cdef class NativeHart:
         """Set the raw image of a floating-point register."""
         self.hart.cpu.state.regs[F0 + checked(number)] = value
         self.hart.cpu.attention = True      # compiled code may know what a callback has changed to be a boxed single
+
+    def read_v(self, int number):
+        """A vector register, bytes; none on a hart without vectors."""
+        return (<char*>self.vector_register(number))[:self.hart.state.vlenb]
+
+    def write_v(self, int number, bytes value not None):
+        """Set a vector register. Raises ValueError for another number of bytes than it has."""
+        if len(value) != self.hart.state.vlenb:
+            raise ValueError(f"a vector register has {self.hart.state.vlenb} bytes, not {len(value)}")
+        memcpy(self.vector_register(number), <const char*>value, len(value))
+
+    cdef uint8_t* vector_register(self, int number) except NULL:
+        return &self.hart.vectors[checked(number) * self.hart.state.vlenb]
 
     def read_csr(self, int number):
         """A CSR by number, whatever the privilege; None where this hart has none of that number."""

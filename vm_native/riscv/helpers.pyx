@@ -33,6 +33,7 @@ from vm_native.riscv.privilege cimport (
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.vector.execute cimport run_vector
 from vm_native.softmmu cimport entry_of, outdated, trigger_fires
 
 cdef extern from *:
@@ -413,3 +414,4 @@ register("wrs_nto", wrs_nto)
 register("amocas_q", amocas_q)
 register("make_fp_dirty", make_fp_dirty)
 register("operate_fp", operate_fp)
+register("vector", run_vector)

@@ -17,6 +17,7 @@ class Extension(NamedTuple):
     text: str
 
 
+VLENS = (32, 64, 128, 256, 512, 1024)
 # Order matters: the canonical string lists them so.
 LETTERS = {
     "I": Extension("2.1", "base integer instructions"),
@@ -26,6 +27,7 @@ LETTERS = {
     "D": Extension("2.2", "double-precision floating point"),
     "C": Extension("2.0", "compressed instructions"),
     "B": Extension("1.0", "bit manipulation: Zba, Zbb and Zbs"),
+    "V": Extension("1.0", "vectors of 128 bits or more: Zve64d and Zvl128b"),
 }
 EXTENSIONS = {
     "Zic64b":       Extension("1.0", "cache blocks of 64 bytes"),
@@ -75,6 +77,31 @@ EXTENSIONS = {
     "Zksed":        Extension("1.0", "SM4"),
     "Zksh":         Extension("1.0", "SM3"),
     "Zkt":          Extension("1.0", "latency that does not depend on data: guest time counts steps"),
+    "Zvbb":         Extension("1.0", "vector bit manipulation"),
+    "Zvbc":         Extension("1.0", "vector carry-less multiplication"),
+    "Zve32f":       Extension("1.0", "vectors of integers up to 32 bits and single precision"),
+    "Zve32x":       Extension("1.0", "vectors of integers up to 32 bits"),
+    "Zve64d":       Extension("1.0", "vectors of integers up to 64 bits and double precision"),
+    "Zve64f":       Extension("1.0", "vectors of integers up to 64 bits and single precision"),
+    "Zve64x":       Extension("1.0", "vectors of integers up to 64 bits"),
+    "Zvfh":         Extension("1.0", "vectors of half precision"),
+    "Zvfhmin":      Extension("1.0", "vectors of half precision: conversions"),
+    "Zvkb":         Extension("1.0", "vector bit manipulation for cryptography"),
+    "Zvkg":         Extension("1.0", "vector GCM and GMAC"),
+    "Zvkn":         Extension("1.0", "NIST algorithms on vectors: Zvkned, Zvknhb, Zvkb and Zvkt"),
+    "Zvknc":        Extension("1.0", "Zvkn and Zvbc"),
+    "Zvkned":       Extension("1.0", "vector AES"),
+    "Zvkng":        Extension("1.0", "Zvkn and Zvkg"),
+    "Zvknha":       Extension("1.0", "vector SHA-256"),
+    "Zvknhb":       Extension("1.0", "vector SHA-256 and SHA-512"),
+    "Zvks":         Extension("1.0", "ShangMi algorithms on vectors: Zvksed, Zvksh, Zvkb and Zvkt"),
+    "Zvksc":        Extension("1.0", "Zvks and Zvbc"),
+    "Zvksed":       Extension("1.0", "vector SM4"),
+    "Zvksg":        Extension("1.0", "Zvks and Zvkg"),
+    "Zvksh":        Extension("1.0", "vector SM3"),
+    "Zvkt":         Extension("1.0", "vector latency that does not depend on data: guest time counts steps"),
+    **{f"Zvl{bits}b": Extension("1.0", f"vector registers of {bits} bits or more")
+       for bits in VLENS},
     "Sdtrig":       Extension("1.0", "debug triggers: addresses of instructions, loads and stores"),
     "Smstateen":    Extension("1.0", "state enable"),
     "Ssccptr":      Extension("1.0", "page tables in main memory"),
@@ -106,6 +133,14 @@ IMPLIED = {
     "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
     "Zk": ("Zkn", "Zkr", "Zkt"),
     "Zkn": ("Zbkb", "Zbkc", "Zbkx", "Zknd", "Zkne", "Zknh"), "Zks": ("Zbkb", "Zbkc", "Zbkx", "Zksed", "Zksh"),
+    "V": ("Zve64d", "Zvl128b"), "Zve64d": ("Zve64f", "D"), "Zve64f": ("Zve64x", "Zve32f"),
+    "Zve64x": ("Zve32x", "Zvl64b"), "Zve32f": ("Zve32x", "F"), "Zve32x": ("Zicsr", "Zvl32b"),
+    **{f"Zvl{2 * bits}b": (f"Zvl{bits}b",) for bits in VLENS[:-1]},
+    "Zvfh": ("Zvfhmin", "Zfhmin"), "Zvfhmin": ("Zve32f",), "Zvbb": ("Zvkb",),
+    "Zvkn": ("Zvkned", "Zvknhb", "Zvkb", "Zvkt"), "Zvknc": ("Zvkn", "Zvbc"), "Zvkng": ("Zvkn", "Zvkg"),
+    "Zvks": ("Zvksed", "Zvksh", "Zvkb", "Zvkt"), "Zvksc": ("Zvks", "Zvbc"), "Zvksg": ("Zvks", "Zvkg"),
+    "Zvkb": ("Zve32x",), "Zvkg": ("Zve32x",), "Zvkned": ("Zve32x",), "Zvknha": ("Zve32x",), "Zvksed": ("Zve32x",),
+    "Zvksh": ("Zve32x",), "Zvknhb": ("Zve64x",), "Zvbc": ("Zve64x",),
 }
 PROFILES = {
     "rva20s64": "rv64gc_zicntr_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_svbare_sv39_svade_ssccptr_sstvecd_sstvala",
@@ -147,6 +182,13 @@ class Isa(NamedTuple):
         """The misa register: 64 bits, S and U mode, and the letters."""
         letters = [name for name in self.extensions if len(name) == 1] + ["S", "U"]
         return 2 << 62 | sum(1 << (ord(letter) - ord("A")) for letter in set(letters))
+
+    @property
+    def vlen(self) -> int:
+        """Bits of a vector register: what the largest of Zvl32b to Zvl1024b says; 0 without vectors."""
+        if "Zve32x" not in self.extensions:
+            return 0
+        return max(bits for bits in VLENS if f"Zvl{bits}b" in self.extensions)
 
     @property
     def paging(self) -> str:

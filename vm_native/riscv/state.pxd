@@ -13,6 +13,10 @@ cdef enum:                  # register slots
     SINK = 64               # where writes to x0 go
     FIRST_STATE_SLOT = 65   # of RiscvState
 
+cdef enum:
+    VECTOR_REGISTERS = 32
+    MAX_VLENB = 128         # bytes of a vector register, at most
+
 cdef enum Privilege:
     USER = 0
     SUPERVISOR = 1
@@ -84,6 +88,11 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     int waiting             # one of Waiting
     bint stopped            # HSM: the hart has not been started
     bint sbi                # supervisor calls are served by the machine, not by M-mode code
+    uint64_t vlenb          # bytes of a vector register; 0: there are none
+    uint64_t vstart
+    uint64_t vl
+    uint64_t vtype
+    uint64_t vcsr
 
 cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
     NOT_WAITING = 0
@@ -127,6 +136,9 @@ cdef struct Hart:
     uint64_t common_generation  # of fetches that satp has no say in: M-mode's, and S-mode's where these are global
     bint global_supervisor  # all that S-mode has fetched since the last flush is mapped in all address spaces
     uint64_t entries        # into one of them
+    # Architectural state, too, of as many bytes as the hart has: register follows register. Groups are aligned, so that
+    # elements of one follow each other.
+    uint8_t vectors[VECTOR_REGISTERS * MAX_VLENB]
 
 cdef inline RiscvState* riscv_state(HartState* state) noexcept nogil:
     return <RiscvState*>(<uint64_t*>state + FIRST_STATE_SLOT)

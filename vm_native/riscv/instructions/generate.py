@@ -1,4 +1,5 @@
-"""The instruction table as C, for the decoder: `sources` gives the text of decode_rows.pxi, setup.py writes it.
+"""The instruction table as C, for the decoder: `sources` gives the text of decode_rows.pxi, setup.py writes it; and of
+vector_rows.pxi, for what runs vector instructions, with the names of its numbers in vector_names.pxd.
 
 What is known only at run time stands in a row as an index into a tuple of names: helpers, and operations of the
 floating-point unit. Imported before anything is compiled.
@@ -10,12 +11,23 @@ from vm_native.ir.generate import as_text, indent
 from vm_native.ir.semantics import Branch, Jump, JumpIndirect
 from vm_native.ir.uops import UOPS, UopRow
 from vm_native.riscv.instructions import FP_CONSTANT, NOTHING, PC_RELATIVE, ROWS, Row
+from vm_native.riscv.instructions.vector_shapes import (
+    BY_16,
+    FLAGS,
+    MASK,
+    RUNS,
+    SOURCES,
+    VECTOR_ROWS,
+    columns,
+    number_of,
+)
 
 # What the decoder does for a uop of that meaning, and for the constant that a row asks for: names of RowKind in C.
 ENDINGS = {Branch: "VM_KIND_BRANCH", Jump: "VM_KIND_JUMP", JumpIndirect: "VM_KIND_INDIRECT"}
 CONSTANTS = {PC_RELATIVE: "VM_KIND_PC_RELATIVE", FP_CONSTANT: "VM_KIND_FP_CONSTANT"}
 FORMATS = "sdh"             # of floating point, in the order of their codes
 OPERANDS = ("rd", "rs1", "rs2", "rs3")
+HEADER = "# Made by vm_native/riscv/instructions/generate.py."
 
 OPCODES = {uop.name: number for number, uop in enumerate(UOPS)}
 # The most specific row first: c.addi16sp before c.lui, c.ebreak before c.jalr.
@@ -28,13 +40,40 @@ EXTENSIONS = tuple(sorted({name for row in ROWS for word in row.extensions for n
 def sources() -> dict[str, str]:
     """Texts by file name."""
     assert len(EXTENSIONS) <= 64 and max(len(row.extensions) for row in ROWS) <= 2, "DecodeRow.needs is too small"
-    lines = ["# Made by vm_native/riscv/instructions/generate.py.", "cdef extern from *:", '    """']
+    lines = [HEADER, "cdef extern from *:", '    """']
     lines += indent(["static const struct vm_decode_row vm_decode_rows[] = {", *map(in_c, ORDERED), "};"])
     lines += ['    """', '    const DecodeRow[1] ALL_ROWS "vm_decode_rows"']
     lines += ["", f"cdef enum: ROW_COUNT = {len(ORDERED)}"]
     for name, values in {"HELPER_NAMES": HELPERS, "OPERATION_NAMES": OPERATIONS, "EXTENSIONS": EXTENSIONS}.items():
         lines += ["", f"{name} = (", *indent(f"{value!r}," for value in values), ")"]
-    return {"decode_rows.pxi": as_text(lines)}
+    return {"decode_rows.pxi": as_text(lines)} | vector_sources()
+
+
+def vector_sources() -> dict[str, str]:
+    """Texts by file name."""
+    rows = ["static const struct vm_vector_row vm_vector_rows[] = {", "    {0},",
+            *indent(map(vector_in_c, VECTOR_ROWS)), "};"]
+    functions = [run.split(".") for run in RUNS]
+    lines = [HEADER, "from vm_native.riscv.vector.operands cimport Run"]
+    for module in sorted({module for module, _ in functions} - {"execute"}):
+        names = [f"run_{name}," for of, name in functions if of == module]
+        lines += [f"from vm_native.riscv.vector.{module} cimport (", *indent(names), ")"]
+    lines += ["", "cdef extern from *:", '    """', *indent(rows), '    """']
+    lines += ['    const VectorRow[1] VECTOR_ROWS "vm_vector_rows"', "", f"cdef Run[{len(RUNS)}] runs", ""]
+    lines += [f"runs[{number}] = run_{name}" for number, (_, name) in enumerate(functions)]
+    enums = {"VectorRow.flags": {f"FLAG_{name.upper()}": 1 << bit for bit, name in enumerate(FLAGS)},
+             "VectorRow.source": {f"SOURCE_{name.upper()}": number for number, name in enumerate(SOURCES)},
+             "widths of operands": {"WIDTH_MASK": MASK, "WIDTH_BY_16": BY_16}}
+    names = [HEADER]
+    for comment, values in enums.items():
+        names += ["", f"cdef enum:              # {comment}"]
+        names += [f"    {name} = {value:#x}" for name, value in values.items()]
+    return {"vector_rows.pxi": as_text(lines), "vm_native/riscv/vector/names.pxd": as_text(names)}
+
+
+def vector_in_c(row: Row) -> str:
+    given = [f".{name} = {value}" for name, value in columns(row).items() if value not in (0, "0x0")]
+    return f"/* {row.name} */ {braces(given) if given else '{0}'},"
 
 
 def in_c(row: Row) -> str:
@@ -69,6 +108,7 @@ def meaning_of(row: Row) -> Iterator[tuple[str, object]]:
     elif row.helper:
         yield "helper", HELPERS.index(row.helper)
         yield "exit_bits", row.exit_bits
+        yield "vector", number_of(row)
     yield "uses_f", int(row.uses_f)
     yield "writes_f", int(row.writes_f)
     yield "rounds", int(row.rounds)

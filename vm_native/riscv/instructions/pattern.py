@@ -4,7 +4,7 @@ Patterns are written as in the manual, most significant bit first. Fields: `rd r
 `frd frs1 frs2 frs3` f registers, with `'` the three-bit form of compressed instructions (x8-x15, f8-f15); `imm[...]`
 is sign-extended, `uimm[...]` is not, with the bits named as the manual names them; the prefix `nz` demands a value
 other than zero, `<=10` behind it one that is not larger. `rd!=0,2` excludes registers. `rm` is a rounding mode; `csr`,
-`pred` and the like are read by helpers.
+`pred` and the like are read by helpers, and so are the vector registers `vd vs1 vs2 vs3` and the mask bit `vm`.
 """
 
 import re
@@ -14,7 +14,10 @@ from typing import Any, NamedTuple
 BITS = re.compile(r"[01]+")
 REGISTER = re.compile(r"(?P<field>f?r(?:d|s1|s2|s3))(?P<short>'?)(?:!=(?P<excluded>[\d,]+))?")
 IMMEDIATE = re.compile(r"(?P<nonzero>nz)?(?P<unsigned>u?)imm\[(?P<ranges>[\d:|]+)\](?:<=(?P<most>\d+))?")
-WIDTHS = {"rm": 3, "csr": 12, "zimm": 5, "aq": 1, "rl": 1, "fm": 4, "pred": 4, "succ": 4}
+WIDTHS = {
+    "rm": 3, "csr": 12, "zimm": 5, "aq": 1, "rl": 1, "fm": 4, "pred": 4, "succ": 4,
+    "vd": 5, "vs1": 5, "vs2": 5, "vs3": 5, "vm": 1,
+}  # fmt: skip
 
 
 class Piece(NamedTuple):

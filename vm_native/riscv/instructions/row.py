@@ -10,6 +10,7 @@ of names joined by `|`, any one. The rest says what the instruction becomes:
     expands=    for compressed instructions: the row it stands for, registers that differ, and a fixed immediate
     raises=     nothing more, but may raise floating-point flags; whatever has a rounding mode does anyway
     lossless=   every result is exact, so that the rounding mode that it has is nothing to it
+    vector=     a vector instruction: its shape and operation, as vector_shapes.py says. It calls the helper `vector`
 An instruction with a rounding mode becomes its uop if that mode is the one that the host is in, or towards zero and
 there is a uop of the same name with `.rtz` behind it, and otherwise takes the exact path. The row's name tells that
 what to compute.
@@ -48,6 +49,7 @@ class Row(NamedTuple):
     operation: str                          # of the floating-point unit, where that may be needed
     raises: bool                            # floating-point flags
     lossless: bool                          # whatever the rounding mode
+    vector: str
     constant: int = 0                       # the immediate of a row that has no pieces
     base: "Row | None" = None               # what a compressed instruction stands for
 
@@ -82,7 +84,7 @@ BY_NAME: dict[str, Row] = {}
 
 def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = "", helper: str = "",
       exits: bool | str = False, raises: bool = False, lossless: bool = False,
-      expands: str = "") -> None:
+      expands: str = "", vector: str = "") -> None:
     """Add one instruction."""
     encoding = read_pattern(pattern)
     words = tuple(extensions.split())
@@ -92,12 +94,13 @@ def I(name: str, pattern: str, extensions: str, *, uop: str = "", wide: str = ""
     else:
         assert wide in ("", PC_RELATIVE, FP_CONSTANT), f"{name}: no constant is {wide!r}"
         rounds = "rm" in encoding["fields"]
+        helper = "vector" if vector else helper
         row = Row(
             name, pattern, words, **encoding, wide=wide,
             uop="wide" if wide else uop or ("" if helper else name),
             helper=helper, exit_bits=read_exits(exits, encoding),
             operation=name if rounds else "", raises=raises or rounds,
-            lossless=lossless,
+            lossless=lossless, vector=vector,
         )
     ROWS.append(row)
     BY_NAME[name] = row

@@ -1,0 +1,9 @@
+# Vector cryptography: operations on groups of four or eight elements. `d`, `a` and `b` are where the groups of vd, vs2
+# and vs1 stand, `size` is that of their elements (log2 of bytes), `round` an immediate.
+from libc.stdint cimport uint8_t, uint64_t
+
+ctypedef void (*GroupOperation)(
+    uint8_t* d, const uint8_t* a, const uint8_t* b, int size, int round
+) noexcept nogil
+
+cdef GroupOperation group_operation(int number) noexcept nogil
