@@ -11,7 +11,16 @@ from vm.display import hexadecimal, html_table, in_rows, text_table
 from vm.errors import Access, PageFault
 from vm.memory import Memory
 from vm.privilege import Privilege
-from vm.registers import ControlRegisters, FloatName, Registers, bits, float_images, integer_registers, no_such
+from vm.registers import (
+    ControlRegisters,
+    FloatName,
+    Registers,
+    bits,
+    float_images,
+    integer_registers,
+    no_such,
+    vector_registers,
+)
 from vm.sizes import PAGE_SIZE
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.isa import Isa
@@ -105,6 +114,8 @@ class Hart:
       -2**63 and from 2**64 on it is a ValueError.
     - f: floating-point registers as Python floats (double precision; a single that is NaN-boxed reads as a NaN).
     - f_bits: the same as raw 64-bit images.
+    - v: vector registers as arrays of bytes, `hart.v[8].view("<u4")` of words; they are copies. A register takes any
+      buffer of its size: `hart.v[8] = numpy.arange(4, dtype="<u4")`. None on a hart without vectors.
     - csr: control and status registers by name.
     - virtual: memory through this hart's MMU.
 
@@ -112,7 +123,7 @@ class Hart:
     `hart["pc"]`, `hart["satp"]`. Raises KeyError for what is none, or what this hart does not have.
     """
 
-    __slots__ = ("_native", "csr", "f", "f_bits", "virtual", "x")
+    __slots__ = ("_native", "csr", "f", "f_bits", "v", "virtual", "x")
 
     def __init__(self, native: NativeHart, memory: Memory):
         self._native = native
@@ -120,6 +131,7 @@ class Hart:
         self.f: Registers[float] = Registers("floating-point", F_NAMES, F_NUMBERS, self._read_double,
                                              self._write_double)
         self.f_bits = float_images(native)
+        self.v = vector_registers(native) if native.isa.vlen else None
         self.csr = ControlRegisters(native)
         self.virtual = VirtualMemory(native, memory)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+
+import numpy as np
 
 from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows
 from vm_native.riscv.csrs import CSRS
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES, X_NUMBERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 Value = TypeVar("Value")
 FloatName = Literal[
@@ -165,6 +171,19 @@ def float_images(hart: NativeHart) -> Registers[int]:
     """The floating-point registers as 64 bits each."""
     return Registers("floating-point", F_NAMES, F_NUMBERS, hart.read_f,
                      lambda number, value: hart.write_f(number, bits(value)))
+
+
+def vector_registers(native: NativeHart) -> Registers[NDArray[np.uint8]]:
+    """The vector registers of a hart: arrays of bytes, which are copies."""
+    names = [f"v{number}" for number in range(32)]
+
+    def read(number: int) -> NDArray[np.uint8]:
+        return np.frombuffer(bytearray(native.read_v(number)), dtype=np.uint8)
+
+    def write(number: int, value: Buffer | NDArray[Any]) -> None:
+        native.write_v(number, memoryview(value).cast("B").tobytes())
+
+    return Registers("vector", names, {name: number for number, name in enumerate(names)}, read, write)
 
 
 def bits(value: int) -> int:

@@ -33,7 +33,7 @@ PARAMETERS, WORDS = 0x2000, 0x1_0000
 RAM_SIZE = 16 << 20
 STEPS_A_WORD = 120
 USER, SUPERVISOR, MACHINE = 0, 1, 3
-MPP_SHIFT, FS = 11, 3 << 13
+MPP_SHIFT, FS, VS = 11, 3 << 13, 3 << 9
 GUARDS = 7 << 20                   # mstatus: TVM, TW and TSR
 SSIP = 2
 U64 = (1 << 64) - 1
@@ -52,14 +52,15 @@ class Setting(NamedTuple):
 
     mode: int
     enables: int = U64
-    status: int = FS
+    status: int = FS | VS
 
     def image(self, words: list[int], isa: str) -> Image:
         """A program that runs the words and stores a byte for each."""
         code, symbols = program()
         extensions = isa_strings.parse(isa).extensions
         floating = "F" in extensions
-        status = self.status & (U64 if floating else ~FS) | self.mode << MPP_SHIFT
+        absent = (0 if floating else FS) | (0 if "Zve32x" in extensions else VS)
+        status = self.status & ~absent | self.mode << MPP_SHIFT
         results = WORDS + 4 * len(words)
         parameters = struct.pack(
             "<8Q", status, self.enables, "Smstateen" in extensions, 0 if self.mode == USER else SSIP,

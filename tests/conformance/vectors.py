@@ -17,6 +17,7 @@ from tests.conformance.generator import Program, assemble, word_of
 from tests.conformance.scenery import Scenery
 from tests.conformance.spike import Record
 from tests.conformance.units import FUEL, POINTERS, RESUME, Unit, address_into, data_address
+from vm_native.arithmetic.vector.table import NUMBERS, OPERATIONS
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import ROWS, Row, encode
 from vm_native.riscv.instructions.vector_shapes import BY_16, MASK, SHAPES, WIDTHS
@@ -40,9 +41,9 @@ def configuration(random: Random, largest: int = 3) -> tuple[list[int], Setting]
     """One of the instructions that set vtype, mostly to a legal value."""
     lmul_code = random.choice(tuple(FRACTIONS))
     lmul = FRACTIONS[lmul_code]
-    size = random.randrange(0, max(1, largest + 1 + min(lmul, 0)))
+    size = random.randrange(max(1, largest + 1 + min(lmul, 0)))
     vtype = lmul_code | size << 3 | random.getrandbits(2) << 6
-    if random.random() < 0.03:
+    if random.random() < 0.02:
         vtype = random.getrandbits(9)
     kind = random.random()
     if kind < 0.3:
@@ -64,76 +65,113 @@ def register(random: Random, lmul: int) -> int:
     return random.randrange(32) & -(1 << max(lmul, 0))
 
 
-def vector_fields(row: Row, setting: Setting, random: Random) -> dict[str, int]:
-    """Registers and the mask bit."""
+def groups_of(row: Row, setting: Setting) -> dict[str, tuple[int, int]]:
+    """What stands in each field: log2 of the bytes of its elements (-1: bits), and of its registers."""
     shape_name, _, name = row.vector.partition(" ")
     shape = SHAPES[shape_name]
-    lmuls = {"vd": shape.d, "vs2": shape.a, "vs1": shape.b}
-    groups = {field: setting.lmul + width for field, width in lmuls.items()}
-    for field, width in lmuls.items():
-        if width == MASK:
-            groups[field] = 0
-        elif width == BY_16:
-            groups[field] = setting.lmul + 1 - setting.size
-    if shape.run in ("reduction", "take", "give"):
-        groups["vd"] = groups["vs1"] = 0
-    if shape.run == "move_whole":
-        groups["vd"] = groups["vs2"] = 3
-    if shape.run.startswith("access"):
-        eew = setting.lmul + WIDTHS[name] - setting.size
-        groups = {"vd": eew, "vs3": eew}
-        if shape.run == "access_indexed":
-            groups = {"vd": setting.lmul, "vs3": setting.lmul, "vs2": eew}
-        if shape.run == "access_whole":
-            groups = {"vd": 3, "vs3": 3}
-    chosen = {field: register(random, groups.get(field, 0)) for field in ("vd", "vs1", "vs2", "vs3")
-              if field in row.fields}
+    run = shape.run.partition(".")[2]
+    found = {}
+    for field, width in (("vd", shape.d), ("vs2", shape.a), ("vs1", shape.b)):
+        size = -1 if width == MASK else 1 if width == BY_16 else setting.size + width
+        found[field] = size, 0 if width == MASK else setting.lmul + size - setting.size
+    if run in ("reduction", "give", "take", "take_float"):
+        found |= {field: (found[field][0], 0) for field in ("vd", "vs1")}
+    if run == "move_whole":
+        found |= {"vd": (0, 3), "vs2": (0, 3)}
+    if run.startswith("access"):
+        size = WIDTHS[name]
+        other = size, setting.lmul + size - setting.size
+        found = {"access_indexed": {"vd": setting, "vs2": other}, "access_whole": {"vd": (size, 3)},
+                 "access_mask": {"vd": (0, 0)}}.get(run, {"vd": other})
+        found["vs3"] = found["vd"]
+    return found
+
+
+def suits(row: Row, setting: Setting, largest: int) -> bool:
+    """Whether there are elements and groups as an instruction of that row would have them."""
+    groups = [group for field, group in groups_of(row, setting).items() if field in row.fields]
+    operation = OPERATIONS[NUMBERS[row.vector.split()[1]]] if row.vector.split()[-1] in NUMBERS else None
+    if operation is not None and "f" in operation.kinds and setting.size == 0 and "cvt" not in operation.name:
+        return False
+    if row.vector.startswith("group") and setting.size < 2:
+        return False
+    return all(size <= largest and -3 <= lmul <= 3 for size, lmul in groups)
+
+
+def overlap(a: int, a_lmul: int, b: int, b_lmul: int) -> bool:
+    return a < b + (1 << max(b_lmul, 0)) and b < a + (1 << max(a_lmul, 0))
+
+
+def vector_fields(row: Row, setting: Setting, random: Random) -> dict[str, int]:
+    """Registers and the mask bit. Mostly the destination overlaps no source of another width."""
+    groups = groups_of(row, setting)
+    fields = [field for field in ("vd", "vs1", "vs2", "vs3") if field in row.fields]
+    distinct = "distinct" in SHAPES[row.vector.split()[0]].flags
+    masked = row.pattern.split()[1] == "0"
+    chosen = {}
     if "vm" in row.fields:
         chosen["vm"] = int(random.random() < 0.6)
-    if chosen.get("vm") == 0 or row.pattern.split()[1] == "0":
-        while chosen.get("vd") == 0 and random.random() < 0.9 and shape.d != MASK:
-            chosen["vd"] = register(random, groups.get("vd", 0))
+        masked |= not chosen["vm"]
+    for _ in range(random.choice((1, 8, 8, 8, 8, 8, 8))):
+        chosen |= {field: register(random, groups[field][1]) for field in fields}
+        vd, (size, lmul) = chosen.get("vd", -99), groups["vd"]
+        apart = all(not distinct and groups[field][0] == size
+                    or not overlap(vd, lmul, chosen[field], groups[field][1]) for field in fields if field[:2] == "vs")
+        if apart and not (masked and vd == 0):
+            break
     return chosen
 
 
-def index_words(random: Random, here: int, size: int) -> list[int]:
-    """Load indices of that width that lead into memory: each is masked to a few bits."""
-    return [*address_into(6, here, CONSTANT_PAGE + random.randrange(0, 0x400, 8)),
-            encode("vl8re8.v", rs1=6, vd=INDICES)]
+def index_words(here: int, seed: int, bytes_log: int) -> list[int]:
+    """Load indices of that width, each with only a few bits."""
+    random = Random(seed)
+    bits = 8 << bytes_log
+    amount = max(0, bits - random.randrange(5, 11))
+    words = [
+        *address_into(6, here, CONSTANT_PAGE + random.randrange(0, 0x400, 8)),
+        encode("vl8re8.v", rs1=6, vd=INDICES), encode("vsetvli", imm=3 | bytes_log << 3, rs1=0, rd=11),
+        encode("vsrl.vi", imm=min(amount, 31), vm=1, vs2=INDICES, vd=INDICES),
+    ]  # fmt: skip
+    if amount > 31:                         # an immediate does not go so far
+        words.append(encode("vsrl.vi", imm=amount - 31, vm=1, vs2=INDICES, vd=INDICES))
+    return words
+
+
+def indexed(row: Row, setting: Setting, random: Random) -> Unit:
+    """An access whose indices lead into memory; what the loading of them needs is as it was afterwards."""
+    fields = vector_fields(row, setting, random) | {"vs2": INDICES}
+    if overlap(fields.get("vd", 0), 3, INDICES, 3):
+        fields["vd"] = register(random, setting.lmul) % 16
+    base, address, seed = random.choice(POINTERS), data_address(random) & ~7, random.getrandbits(20)
+    access = word_of(row, random, rs1=base, **fields)
+    keep = [encode("csrrs", csr=CSR["vtype"], rs1=0, rd=12), encode("csrrs", csr=CSR["vl"], rs1=0, rd=13)]
+    back = encode("vsetvl", rs1=13, rs2=12, rd=0)
+
+    def words(here: int, target: int) -> list[int]:
+        loads = index_words(here + 8, seed, WIDTHS[row.vector.split()[1]])
+        before = [*keep, *loads, back]
+        return [*before, *address_into(base, here + 4 * len(before), address), access, clear]
+
+    clear = encode("csrrwi", csr=CSR["vstart"], zimm=0, rd=0)
+    return Unit(4 * len(words(0x8000, 0)), words)
 
 
 def instruction(row: Row, setting: Setting, random: Random) -> Unit:
     """A unit around one instruction of a row."""
+    shape = row.vector.partition(" ")[0]
+    if shape.endswith("indexed") and random.random() < 0.9:
+        return indexed(row, setting, random)
     fields = vector_fields(row, setting, random)
-    run = SHAPES[row.vector.partition(" ")[0]].run
-    if run == "access_indexed" and random.random() < 0.85:
-        fields["vs2"] = INDICES
-        eew = setting.lmul + WIDTHS[row.vector.partition(" ")[2]] - setting.size
-        shift = 8 * (1 << WIDTHS[row.vector.partition(" ")[2]])
-        limit = encode("vsetvli", imm=3 | WIDTHS[row.vector.partition(" ")[2]] << 3, rs1=0, rd=11)
-        amount = max(0, min(shift - random.randrange(5, 11), 31))
-        lower = [limit, encode("vsrl.vi", imm=amount, vm=1, vs2=INDICES, vd=INDICES)]
-        if shift == 64:                 # an immediate does not go so far
-            lower += [encode("vsrl.vi", imm=25, vm=1, vs2=INDICES, vd=INDICES)]
-        back = encode("vsetvl", rs1=13, rs2=12, rd=0)
-        words = [encode("csrrs", csr=CSR["vtype"], rs1=0, rd=12), encode("csrrs", csr=CSR["vl"], rs1=0, rd=13)]
-        base = random.choice(POINTERS)
-        address = data_address(random)
-        if eew <= 3:
-            access = word_of(row, random, rs1=base, **fields)
-            size = 4 * (2 + 2 + 1 + len(lower) + 1 + 2 + 1)
-            return Unit(size, lambda here, target: [*words, *index_words(random_at(address), here + 8, 0), *lower, back,
-                                                    *address_into(base, here + size - 12, address), access])
-    if run.startswith("access"):
+    if shape.startswith(("load", "store")):
         base = random.choice(POINTERS)
         address = data_address(random) & (~7 if random.random() < 0.8 else ~0)
-        if run == "access_strided":
-            stride = random.choice((0, 1, 2, 4, 8, 16, 24, -8, -4, 100, 256, 4096))
-            access = word_of(row, random, rs1=base, rs2=5, **fields)
-            set_stride = encode("addi", imm=min(stride, 2047), rd=5, rs1=0)
-            return Unit(16, lambda here, target: [set_stride, *address_into(base, here + 4, address), access])
-        access = word_of(row, random, rs1=base, **fields)
-        return Unit(12, lambda here, target: [*address_into(base, here, address), access])
+        more = {}
+        if shape.endswith("strided"):
+            more["rs2"] = 5
+        access = word_of(row, random, rs1=base, **more, **fields)
+        stride = encode("addi", imm=random.choice((0, 1, 2, 4, 8, 16, 24, -8, -4, 100, 256, 2047)), rd=5, rs1=0)
+        clear = encode("csrrwi", csr=CSR["vstart"], zimm=0, rd=0) if random.random() < 0.8 else stride
+        return Unit(20, lambda here, target: [stride, *address_into(base, here + 4, address), access, clear])
     word = word_of(row, random, **fields)
     if "rd" in row.registers and row.registers["rd"][0] == "rd":
         word = word & ~(31 << 7) | random.choice((0, 5, 10, 12)) << 7
@@ -193,7 +231,7 @@ def rows_of(extensions: frozenset[str]) -> list[Row]:
     return [row for row in ROWS if row.vector and row.vector != "set" and row.is_on(extensions)]
 
 
-def make_program(seed: int, isa: str, length: int = 250, rows: Sequence[Row] = ()) -> Program:
+def make_program(seed: int, isa: str, length: int = 700, rows: Sequence[Row] = ()) -> Program:
     """The program that follows from a seed."""
     random = Random(seed)
     extensions = isa_strings.parse(isa).extensions
@@ -218,7 +256,10 @@ def make_program(seed: int, isa: str, length: int = 250, rows: Sequence[Row] = (
         elif kind < 0.345:
             units.append(off(random))
         else:
-            row = random.choice(accesses) if accesses and random.random() < 0.25 else random.choice(others)
+            for _ in range(random.choice((1, 8, 8, 8, 8, 8))):
+                row = random.choice(accesses if accesses and random.random() < 0.3 else others)
+                if suits(row, setting, largest):
+                    break
             units.append(instruction(row, setting, random))
     code = assemble(units)
     x = [operands.integer(random) for _ in range(32)]

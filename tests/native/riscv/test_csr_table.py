@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("dispatch")
 
 U64 = (1 << 64) - 1
 ISAS = ["rv64i", "rv64imac", "rv64gc_zicntr_sstc", "rv64gc_zihpm_sscofpmf_zicbom_svpbmt",
-        "rv64imac_zkr_smstateen_svadu", DEFAULT]
+        "rv64imac_zkr_smstateen_svadu", "rv64gcv", DEFAULT]
 PATTERNS = (U64, 0, 0xAAAA_AAAA_AAAA_AAAA, 0x5555_5555_5555_5555, 0x0123_4567_89AB_CDEF)
 HART_SAYS = {"misa", "mhartid"}
 
@@ -51,7 +51,7 @@ def bench(request, guest):
 def test_register_is_there_if_its_extension_is(bench):
     extensions = bench.g.machine.isa.extensions
     there = {number for row in CSRS if is_on(row, extensions) for _, number in row.registers()}
-    bench.g["mstatus"] = mask("mstatus", "FS")
+    bench.g["mstatus"] = mask("mstatus", "FS VS")
     for number in range(4096):
         assert (bench.g.native.read_csr(number) is not None) == (number in there), hex(number)
         operation, source = (1, 10) if number == CSR_NUMBERS["seed"] else (2, 0)        # only csrrw may read it
@@ -133,6 +133,8 @@ def test_stored_value_is_legal(bench):
     for row in filter(is_plain, CSRS):
         if not is_on(row, extensions):
             continue
+        if row.access == "vector_enabled":
+            bench.g["mstatus"] = mask("mstatus", "VS")
         for name, number in row.registers():
             before = bench.g[name]
             for value in PATTERNS:
@@ -183,6 +185,10 @@ STORED = {
     "mcycle": (U64, U64),
     "minstret": (U64, U64),
     "stimecmp": (U64, U64),
+    "vstart": (U64, 127),                           # elements of 8 bits in 8 registers of 128
+    "vcsr": (U64, 7),
+    "vxsat": (U64, 1),
+    "vxrm": (U64, 3),
     "tdata1": (6 << 60 | 0x45F, 6 << 60 | 0x5F),    # match 8, "not equal", is none of those that there are
 }  # fmt: skip
 
@@ -190,9 +196,11 @@ STORED = {
 @pytest.mark.parametrize("name", STORED)
 def test_stored_value_by_the_manual(name, guest):
     value, expected = STORED[name]
-    bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr"))
+    bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr" + "_v" * name.startswith("v")))
     if name in ("fcsr", "fflags", "frm"):
         bench.g["mstatus"] = 3 << 13
+    if name.startswith("v"):
+        bench.g["mstatus"] = 3 << 9
     assert bench.write(CSR_NUMBERS[name], value) == expected
 
 

@@ -11,11 +11,13 @@ from tests.assembler import assemble_elf
 from tests.conformance.encoding import immediate_bits
 from tests.conformance.rules import UNKNOWN
 from tests.native.riscv.single import immediates
+from vm_native.arithmetic.vector.table import NUMBERS, OPERATIONS
 from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode, immediate_of
 
 WORDS = 20                              # of each row; one with few immediates has all of them
 ARCH = (
     "zicond zimop zicbom zicboz zawrs zacas zabha zba zbb zbc zbs zbkb zbkx zkne zknd zknh zksed zksh zfh zfa svinval"
+    " v zvfh zvbb zvbc zvkg zvkned zvknhb zvksed zvksh"
 ).split()
 COMPRESSED_ARCH = ("zcb", "zcmop")
 LOADS, STORES, ATOMICS, BLOCKS = (0x03, 0x07), (0x23, 0x27), 0x2F, "cbo."      # opcodes, and the name of some
@@ -30,13 +32,41 @@ CONSTANTS = (
 
 def random_operands(row: Row, random: Random) -> dict[str, int]:
     """No x0, which makes many a compressed instruction a hint; an immediate of 0 likewise."""
-    chosen = {}
+    chosen = vector_registers(row, random) if row.vector else {}
     for operand, (field, _) in row.own_registers.items():
         numbers = range(8, 16) if field.endswith("'") else range(2, 32, 2) if row.name == "amocas.q" else range(1, 32)
         chosen[operand] = random.choice([number for number in numbers if number not in row.excluded.get(operand, ())])
     for name, (_, width) in row.fields.items():
-        chosen[name] = random.choice(list(ROUNDING)) if name == "rm" else random.getrandbits(width)
+        if name not in chosen:
+            chosen[name] = random.choice(list(ROUNDING)) if name == "rm" else random.getrandbits(width)
     return chosen
+
+
+def vector_registers(row: Row, random: Random) -> dict[str, int]:
+    """Those that do not overlap, of which the assembler complains."""
+    step = 8 if "whole" in row.vector else 1
+    places = {"vd": 8, "vs3": 8, "vs2": 16, "vs1": 24}
+    return {name: first + random.randrange(0, 8, step) for name, first in places.items() if name in row.fields}
+
+
+def in_vector_assembly(row: Row, operands: dict[str, int]) -> str:
+    """Destination, vs2, then the other source; or, where the destination is one as well, vs2 last."""
+    shape, _, operation = row.vector.partition(" ")
+    vectors = {name: f"v{operands[name]}" for name in ("vd", "vs1", "vs2", "vs3") if name in operands}
+    names = {operand: register(row, operand, operands) for operand in row.own_registers}
+    others = [vectors.get("vs1") or names.get("rs1"), str(operands["imm"]) if "imm" in operands else None]
+    if shape == "set":
+        others = [names.get("rs1") or str(operands["zimm"]), names.get("rs2"), *others[1:]]
+    if shape.startswith(("load", "store")):
+        others, first = [f"({names['rs1']})", vectors.get("vs2") or names.get("rs2")], []
+    else:
+        first = [vectors.get("vs2")]
+    if operation in NUMBERS and OPERATIONS[NUMBERS[operation]].reads_destination:
+        first, others = others, first
+    target = vectors.get("vd") or vectors.get("vs3") or names["rd"]
+    takes_mask = row.name.endswith("m") and shape in ("merge", "carry")
+    mask = "v0.t" if operands.get("vm") == 0 else "v0" if takes_mask else None
+    return f"{row.name} " + ", ".join(filter(None, (target, *first, *others, mask)))
 
 
 def cases(row: Row, random: Random) -> Iterator[dict[str, int]]:
@@ -69,6 +99,8 @@ def register(row: Row, operand: str, operands: dict[str, int]) -> str:
 
 def written(row: Row, operands: dict[str, int]) -> str:
     """The instruction in assembly language."""
+    if row.vector:
+        return in_vector_assembly(row, operands)
     opcode = (row.base or row).match & 0x7F
     shown = {operand for operand, (field, _) in row.registers.items() if field == "x2" or operand in row.own_registers}
     names = {operand: register(row, operand, operands) for operand in shown}

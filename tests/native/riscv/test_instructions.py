@@ -34,8 +34,11 @@ def test_flags_are_raised_without_rounding_by():
 
 
 def test_floating_point_state_is_left_as_it_is_by():
-    """Privileged specification, section "Extension Context Status": what writes neither f registers nor fcsr."""
-    assert names(lambda row: row.uses_f and not row.writes_f) == {
+    """Privileged specification, section "Extension Context Status": what writes neither f registers nor fcsr.
+
+    Vector instructions find that out when they are run.
+    """
+    assert names(lambda row: row.uses_f and not row.writes_f and not row.vector) == {
         "fsw", "fsd", "fsh", "c.fsd", "c.fsdsp", "fmv.x.w", "fmv.x", "fclass",
     }
 

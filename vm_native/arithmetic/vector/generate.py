@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from vm_native.arithmetic.vector.table import OPERATIONS
-from vm_native.ir.generate import as_text
 
 # What integer.pxd has, by name
 INTEGER_FUNCTIONS = sorted(set(re.findall(
@@ -29,7 +28,7 @@ def sources() -> dict[str, str]:
         ]  # fmt: skip
     lines += [f"cdef Compute[{len(OPERATIONS)}] computes", ""]
     lines += [f"computes[{number}] = {function(one.name)}" for number, one in enumerate(OPERATIONS)]
-    return {"vector_elements.pxi": as_text(lines)}
+    return {"vector_elements.pxi": "\n".join(lines) + "\n"}
 
 
 def function(name: str) -> str:
