@@ -145,13 +145,17 @@ def ends(word: int) -> bool:
 
 
 def random_words(random: Random, count: int) -> list[int]:
-    """32-bit words: a third anything, the rest rows of the table with random operands and up to three bits wrong."""
-    rows = [row for row in ROWS if row.length == 4]
+    """32-bit words: a third anything, the rest rows of the table with random operands and up to three bits wrong.
+
+    Those of vectors are the most, but a quarter is enough.
+    """
+    rows = [row for row in ROWS if row.length == 4 and not row.vector]
+    vectors = [row for row in ROWS if row.vector]
     found: list[int] = []
     while len(found) < count:
         word = random.getrandbits(32) | 3
         if random.random() < 0.67:
-            row = random.choice(rows)
+            row = random.choice(vectors if random.random() < 0.25 else rows)
             word = row.match | word & ~row.mask
             for _ in range(random.randrange(4)):
                 word ^= 1 << random.randrange(2, 32)
