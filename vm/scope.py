@@ -19,6 +19,7 @@ Where = int | range | str               # an address; those of a range; a symbol
 
 SATP_ASID, SATP_PPN = 0xFFFF << 44, (1 << 44) - 1       # privileged specification, section 12.1.11
 END = 1 << 64
+GUESTS = Privilege.VIRTUAL_USER, Privilege.VIRTUAL_SUPERVISOR
 
 
 class Scope(NamedTuple):
@@ -87,7 +88,8 @@ def start_recorder(what: str, native: NativeMachine, kind: str, addresses: range
 
 def covers(scope: Scope, hart: Hart) -> bool:
     """Whether a probe of that scope is about what a hart does now, as the core sees it."""
-    return bool(scope.privileges >> hart.privilege & 1) and hart.csr["satp"] & scope.space_mask == scope.space
+    satp = hart.csr["vsatp" if hart.privilege in GUESTS else "satp"]
+    return bool(scope.privileges >> hart.privilege & 1) and satp & scope.space_mask == scope.space
 
 
 def in_64_bits(name: str, value: int) -> int:

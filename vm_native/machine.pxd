@@ -23,7 +23,7 @@ cdef enum:
     PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
     REMEMBERED_ENTRIES = 64
     TRIAL_COUNTERS = 512
-    MODE_BITS = 8           # of Cpu.key, the lowest: the mode
+    MODE_BITS = 9           # of Cpu.key, the lowest: the mode
     MODE_MASK = (1 << MODE_BITS) - 1
     GRANULE_SHIFT = 1       # of code pages: instructions are of two bytes at least
     GRANULE_WORDS = (PAGE_SIZE >> GRANULE_SHIFT) // 64
@@ -250,7 +250,7 @@ cdef enum RecordKind:       # what recorders are for
     RECORD_KINDS            # how many there are
 
 cdef enum:
-    EVERY_PRIVILEGE = 0b1111    # Scope.privileges
+    EVERY_PRIVILEGE = 0xFF      # Scope.privileges
     NO_BRANCH = 1           # bit of Cpu.transfer: a trap, or what the recorders have not seen
 
 cdef struct Record:         # what a recorder writes down; of some kinds without the last fields

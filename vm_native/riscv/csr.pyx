@@ -1,6 +1,6 @@
 """Control and status registers: what csrs.py names a function for. The rest is made from that table, see generate.py.
 
-`csr_accessible` says whether the hart's privilege permits an access now, `csr_read` and `csr_write` do it without
+`csr_refusal` says whether the hart's privilege permits an access now, `csr_read` and `csr_write` do it without
 asking, as debuggers want it. They return False for a number that this hart does not have. Legal values (WARL) follow
 the privileged specification, chapters 3 and 12: `legal_...` is made from the fields of a row.
 """
@@ -9,18 +9,27 @@ from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport consumed_steps, machine_steps
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, CSR_SSTATEEN, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN,
-    MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIP_STIP,
-    MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP,
-    MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A,
-    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
-    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
+    CSR_CYCLE, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, HENVCFG_ADUE,
+    HENVCFG_PBMTE, HENVCFG_STCE, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR,
+    MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED,
+    MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV,
+    MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A,
+    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
+    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
+)
+from vm_native.riscv.guest_csrs cimport (
+    guest_may_compare, guest_may_configure, guest_may_count, guest_may_draw, guest_may_enable, guest_may_translate,
+    read_hvip, read_vsip, vstimecmp_enabled, write_hgatp, write_hvip, write_vsip,
 )
 from vm_native.riscv.mmu cimport digest_pmp
 from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 from vm_native.riscv.triggers cimport digest_triggers
+from vm_native.riscv.worlds cimport make_float_dirty
+
+cdef enum:
+    HYPERVISOR = 2          # in the number of a register: what only HS-mode and M-mode may access
 
 include "csr_table.pxi"
 
@@ -29,13 +38,38 @@ include "csr_table.pxi"
 
 cdef bint csr_accessible(Hart* hart, int number, bint writes) noexcept nogil:
     """Privilege, read-only space, and the enables of section 3.1 that make an access illegal."""
-    if (number >> 8 & 3) > hart.state.privilege or writes and number >> 10 == 3:
+    cdef int needed = number >> 8 & 3
+    if needed == HYPERVISOR:                # HS-mode is S-mode; `csr_refusal` knows of guests
+        needed = SUPERVISOR
+    if needed > hart.state.privilege or writes and number >> 10 == 3:
         return False
     return access_enabled(hart, number, writes)
 
 
+cdef uint64_t csr_refusal(Hart* hart, int number, bint writes) noexcept nogil:
+    """The exception of an access now, 0 if there is none; of a register that does not exist perhaps neither."""
+    if hart.state.virtual:
+        return refusal_in_guest(hart, number, writes)
+    return 0 if csr_accessible(hart, number, writes) else ILLEGAL_INSTRUCTION
+
+
+cdef uint64_t refusal_in_guest(Hart* hart, int number, bint writes) noexcept nogil:
+    """What HS-mode might do, were satp not withheld from it, is a virtual instruction, and the rest is illegal."""
+    cdef uint8_t privilege = hart.state.privilege
+    cdef int needed = number >> 8 & 3
+    cdef uint64_t old
+    hart.state.privilege = SUPERVISOR
+    cdef bint might = csr_accessible(hart, number, writes)
+    hart.state.privilege = privilege
+    if not might:
+        return ILLEGAL_INSTRUCTION
+    if needed <= privilege and needed != HYPERVISOR and guest_enabled(hart, number):
+        return 0
+    return VIRTUAL_INSTRUCTION if csr_read(hart, number, &old) else ILLEGAL_INSTRUCTION
+
+
 cdef bint float_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.mstatus & MSTATUS_FS != 0
+    return hart.state.mstatus & MSTATUS_FS != 0 and not (hart.state.virtual and not hart.state.vsstatus & MSTATUS_FS)
 
 
 cdef bint vector_enabled(Hart* hart, int number, bint writes) noexcept nogil:
@@ -58,18 +92,20 @@ cdef bint seed_enabled(Hart* hart, int number, bint writes) noexcept nogil:
     return hart.state.mseccfg & (MSECCFG_SSEED if hart.state.privilege == SUPERVISOR else MSECCFG_USEED) != 0
 
 
-cdef bint sstateen_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.privilege == MACHINE or hart.state.mstateen[number - CSR_SSTATEEN] & MSTATEEN_SE != 0
+cdef bint stateen_enabled(Hart* hart, int number, bint writes) noexcept nogil:
+    if hart.state.privilege == MACHINE:
+        return hart.state.features & FEATURE_SMSTATEEN != 0
+    return hart.state.mstateen[number & 3] & MSTATEEN_SE != 0
 
 
-cdef bint senvcfg_enabled(Hart* hart, int number, bint writes) noexcept nogil:
+cdef bint envcfg_enabled(Hart* hart, int number, bint writes) noexcept nogil:
     if hart.state.privilege == MACHINE or not hart.state.features & FEATURE_SMSTATEEN:
         return True
     return hart.state.mstateen[0] & MSTATEEN0_ENVCFG != 0
 
 
 cdef bint satp_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.privilege == MACHINE or not hart.state.mstatus & MSTATUS_TVM
+    return hart.state.privilege == MACHINE or hart.state.virtual or not hart.state.mstatus & MSTATUS_TVM
 
 
 cdef bint stimecmp_enabled(Hart* hart, int number, bint writes) noexcept nogil:
@@ -93,7 +129,7 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.mstatus = legal
     if changed & MSTATUS_MXR:
         flush_translations(hart)
-    if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_SUM | MSTATUS_FS):
+    if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_MPV | MSTATUS_SUM | MSTATUS_FS):
         update_mode(hart)
     look_for_interrupts(hart)
 
@@ -104,7 +140,9 @@ cdef uint64_t read_mip(Hart* hart) noexcept nogil:
 
 
 cdef void write_mip(Hart* hart, uint64_t value) noexcept nogil:
-    cdef uint64_t kept = MIP_STIP if hart.state.menvcfg & MENVCFG_STCE else 0     # read-only: stimecmp decides
+    cdef uint64_t kept = MIP_VSTIP | MIP_VSEIP          # hvip's
+    if hart.state.menvcfg & MENVCFG_STCE:
+        kept |= MIP_STIP                                # read-only: stimecmp decides
     hart.state.mip = hart.state.mip & kept | legal_mip(hart, value) & ~kept
     hart.cpu.attention = True
 
@@ -118,7 +156,7 @@ cdef void write_mie(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.mie ^= changed
     if changed:
         hart.cpu.attention = True
-    if changed & (MIE_MTIE | MIE_STIE):
+    if changed & (MIE_MTIE | MIE_STIE | MIE_VSTIE):
         timers_changed(hart)
 
 
@@ -152,7 +190,8 @@ cdef uint64_t read_minstret(Hart* hart) noexcept nogil:
 
 
 cdef uint64_t read_time(Hart* hart) noexcept nogil:
-    return timeline_ticks(hart.cpu.machine.timeline, machine_steps(&hart.cpu))
+    cdef uint64_t now = timeline_ticks(hart.cpu.machine.timeline, machine_steps(&hart.cpu))
+    return now + hart.state.htimedelta if hart.state.virtual else now
 
 
 # A written counter holds the value after the instruction that wrote it, which is a step itself; Python's write is none.
@@ -190,7 +229,9 @@ cdef uint64_t read_scountovf(Hart* hart) noexcept nogil:
     for i in range(EVENT_COUNTERS):
         if hart.state.mhpmevent[i] & MHPMEVENT_OF:
             value |= 1ULL << (i + 3)
-    return value if hart.state.privilege == MACHINE else value & hart.state.mcounteren
+    if hart.state.privilege != MACHINE:
+        value &= hart.state.mcounteren
+    return value & hart.state.hcounteren if hart.state.virtual else value
 
 
 # --- Memory ----------------------------------------------------------------------------------------------------------
@@ -241,6 +282,56 @@ cdef void write_satp(Hart* hart, uint64_t value) noexcept nogil:
         update_mode(hart)
 
 
+# --- Hypervisor ------------------------------------------------------------------------------------------------------
+
+cdef uint64_t read_vsstatus(Hart* hart) noexcept nogil:
+    cdef uint64_t status = hart.state.vsstatus
+    return status | MSTATUS_SD if status & MSTATUS_FS == MSTATUS_FS_DIRTY else status
+
+
+cdef void write_vsstatus(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t legal = legal_vsstatus(hart, value)
+    cdef uint64_t changed = hart.state.vsstatus ^ legal
+    hart.state.vsstatus = legal
+    if changed & MSTATUS_MXR:
+        flush_translations(hart)
+    update_mode(hart)
+
+
+cdef uint64_t read_vsie(Hart* hart) noexcept nogil:
+    return (hart.state.mie & hart.state.hideleg) >> 1
+
+
+cdef void write_vsie(Hart* hart, uint64_t value) noexcept nogil:
+    write_mie(hart, hart.state.mie & ~hart.state.hideleg | value << 1 & hart.state.hideleg)
+
+
+cdef uint64_t read_henvcfg(Hart* hart) noexcept nogil:
+    return hart.state.henvcfg & (hart.state.menvcfg | ~(HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE))
+
+
+cdef void write_henvcfg(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t kept = (HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE) & ~hart.state.menvcfg
+    hart.state.henvcfg = hart.state.henvcfg & kept | legal_henvcfg(hart, value) & ~kept
+    menvcfg_changed(hart)
+
+
+cdef uint64_t read_hstateen(Hart* hart, int index) noexcept nogil:
+    return hart.state.hstateen[index] & hart.state.mstateen[index]
+
+
+cdef void write_hstateen(Hart* hart, int index, uint64_t value) noexcept nogil:
+    hart.state.hstateen[index] = legal_hstateen(hart, value) & hart.state.mstateen[index]
+
+
+cdef void write_vsatp(Hart* hart, uint64_t value) noexcept nogil:
+    """Like satp for the guest itself; for its host a mode that is not implemented leaves only the mode as it was."""
+    if legal_vsatp(hart, value) != value or levels_of(value) > hart.state.max_levels:
+        value = value & ~SATP_MODE | hart.state.vsatp & SATP_MODE
+    hart.state.vsatp = value
+    update_mode(hart)
+
+
 # --- Triggers --------------------------------------------------------------------------------------------------------
 
 cdef uint64_t read_tdata1(Hart* hart) noexcept nogil:
@@ -266,7 +357,7 @@ cdef void write_fcsr(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.fflags = value & FCSR_FFLAGS
     hart.state.frm = (value & FCSR_FRM) >> FCSR_FRM_SHIFT
     start_environment(hart.state.frm)
-    hart.state.mstatus |= MSTATUS_FS_DIRTY
+    make_float_dirty(hart)
     update_mode(hart)
 
 

@@ -11,7 +11,7 @@ privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10
                 F("MPP", "12:11") is a field at these bits of the register, F("SIE", 1) a bit. Then, where it is so:
                     needs=      the extension without which it is 0
                     legal=      the values that it keeps, by name; any other becomes 0
-                    fixed=      the one value that it has
+                    fixed=      the one value that it has, where it is there
                     readonly=   whether it only shows what is so elsewhere
                     without=    it is all ones after reset if the hart has not this extension, and has `needs`
     each=       the register consists of entries of so many bits, and the fields are those of each
@@ -24,6 +24,7 @@ privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10
 Functions of csr.pyx and privilege.pyx are named only where an access has an effect or a condition:
 
     access=     may it be accessed now, as far as state decides?    f(hart, number, writes)
+    guest=      the same of a guest, where its host might?          f(hart, number)
     read=       gives the value                                     f(hart), of a family f(hart, index)
     write=      does all that a write does                          f(hart, value), of a family f(hart, index, value)
     after=      called when a legal value has been stored           f(hart)
@@ -41,7 +42,7 @@ ALL_ONES = (1 << 64) - 1
 # Extensions that a hart asks for at run time, in the order of their bits in RiscvState.features.
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
-    "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb",
+    "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb", "H",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -58,16 +59,21 @@ class Cause(NamedTuple):
     number: int
     name: str
     text: str
+    needs: str = ""
 
 
-# Section 3.1.9
+# Section 3.1.9; chapter "H"
 INTERRUPTS = (
     Interrupt(1, "SSI", "supervisor software interrupt"),
+    Interrupt(2, "VSSI", "virtual supervisor software interrupt", "H"),
     Interrupt(3, "MSI", "machine software interrupt"),
     Interrupt(5, "STI", "supervisor timer interrupt"),
+    Interrupt(6, "VSTI", "virtual supervisor timer interrupt", "H"),
     Interrupt(7, "MTI", "machine timer interrupt"),
     Interrupt(9, "SEI", "supervisor external interrupt"),
+    Interrupt(10, "VSEI", "virtual supervisor external interrupt", "H"),
     Interrupt(11, "MEI", "machine external interrupt"),
+    Interrupt(12, "SGEI", "supervisor guest external interrupt", "H"),
     Interrupt(13, "LCOFI", "local counter-overflow interrupt", "Sscofpmf"),
 )
 # Section 3.1.15, table "Machine cause (mcause) register values after trap"
@@ -82,10 +88,15 @@ CAUSES = (
     Cause(7, "STORE_ACCESS", "store access fault"),
     Cause(8, "ECALL_FROM_U", "environment call from U-mode"),
     Cause(9, "ECALL_FROM_S", "environment call from S-mode"),
+    Cause(10, "ECALL_FROM_VS", "environment call from VS-mode", "H"),
     Cause(11, "ECALL_FROM_M", "environment call from M-mode"),
     Cause(12, "FETCH_PAGE", "instruction page fault"),
     Cause(13, "LOAD_PAGE", "load page fault"),
     Cause(15, "STORE_PAGE", "store page fault"),
+    Cause(20, "FETCH_GUEST_PAGE", "instruction guest-page fault", "H"),
+    Cause(21, "LOAD_GUEST_PAGE", "load guest-page fault", "H"),
+    Cause(22, "VIRTUAL_INSTRUCTION", "virtual instruction", "H"),
+    Cause(23, "STORE_GUEST_PAGE", "store guest-page fault", "H"),
 )
 
 
@@ -122,14 +133,15 @@ class Csr(NamedTuple):
     through: str
     part: Field | None                  # of `view`
     access: str
+    guest: str
     read: str
     write: str
     after: str
 
     @property
     def privilege(self) -> int:
-        """The lowest that may access it: 0 U, 1 S, 3 M."""
-        return self.number >> 8 & 3
+        """The lowest that may access it: 0 U, 1 S, 3 M. Those of the hypervisor, 2, are S-mode's, of no guest."""
+        return (0, 1, 1, 3)[self.number >> 8 & 3]
 
     @property
     def is_readonly(self) -> bool:
@@ -149,7 +161,8 @@ class Csr(NamedTuple):
         fields = self.fields or ()
         ones = (field.mask for field in fields
                 if field.without and field.needs in extensions and field.without not in extensions)
-        return self.reset | sum((field.fixed or 0) << field.low for field in fields) | sum(ones)
+        fixed = ((field.fixed or 0) << field.low for field in fields if not field.needs or field.needs in extensions)
+        return self.reset | sum(fixed) | sum(ones)
 
     def registers(self) -> list[tuple[str, int]]:
         """Names and numbers of the family, or the one."""
@@ -171,8 +184,8 @@ def F(name: str, bits: int | str, *, needs: str = "", legal: Mapping[str, int] |
 
 def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
       fields: Sequence[Field] | str | None = None, each: int = 64, reset: int | None = 0, state: str | None = "",
-      constant: int | None = None, view: str = "", through: str = "", part: str = "", access: str = "", read: str = "",
-      write: str = "", after: str = "") -> None:
+      constant: int | None = None, view: str = "", through: str = "", part: str = "", access: str = "", guest: str = "",
+      read: str = "", write: str = "", after: str = "") -> None:
     """Add a row."""
     shown, _, field_name = part.partition(".")
     base = BY_NAME[view or shown] if view or shown else None
@@ -187,7 +200,7 @@ def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
     elif state == "":
         state = name if indices is None else name + "[{}]"
     CSRS.append(Csr(number, name, needs, indices, fields=taken, each=each, reset=reset, state=state, constant=constant,
-                    view=base, through=through, part=piece, access=access, read=read, write=write, after=after))
+                    view=base, through=through, part=piece, access=access, guest=guest, read=read, write=write, after=after))
     BY_NAME.setdefault(name, CSRS[-1])
 
 
@@ -215,7 +228,10 @@ ENVCFG = (
 # Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
 COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
 SELECTED = "{}[hart.state.tselect]"     # the trigger that is seen
-SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M"]
+GUEST_INTERRUPTS = [row for row in INTERRUPTS if row.needs == "H"]
+SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M" and row not in GUEST_INTERRUPTS]
+# A guest's: with one more for what it is that waits, if its host is to be told
+VIRTUAL_INTERRUPTS = [row for row in GUEST_INTERRUPTS if row.name != "SGEI"]
 
 # --- Machine information: sections 3.1.1 to 3.1.5 and 3.1.17 ---------------------------------------------------------
 C(0x301, "misa",          fields=[F("MXL", "63:62", readonly=True), F("EXTENSIONS", "25:0", readonly=True)], reset=None)
@@ -243,14 +259,19 @@ C(0x300, "mstatus", read="read_mstatus", write="write_mstatus", fields=[
     F("TSR", 22),
     F("UXL", "33:32", fixed=2),
     F("SXL", "35:34", fixed=2),
+    F("GVA", 38, needs="H"),
+    F("MPV", 39, needs="H"),
     F("SD", 63, readonly=True),
 ])
 C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP VS FS SUM MXR UXL SD")
 
 # --- Traps: sections 3.1.7, 3.1.8, 3.1.13 to 3.1.16; 12.1.2, 12.1.6 to 12.1.9 ----------------------------------------
 C(0x305, "mtvec",         fields=VECTOR)
-C(0x302, "medeleg",       fields=[F(row.name, row.number) for row in CAUSES if row.name != "ECALL_FROM_M"])
-C(0x303, "mideleg",       fields=interrupts(of=SUPERVISOR_INTERRUPTS), after="interrupts_changed")
+C(0x302, "medeleg",       fields=[F(row.name, row.number, needs=row.needs)
+                                  for row in CAUSES if row.name != "ECALL_FROM_M"])
+C(0x303, "mideleg", after="interrupts_changed", fields=interrupts(of=SUPERVISOR_INTERRUPTS) + [
+    F(row.name, row.number, needs="H", fixed=1) for row in GUEST_INTERRUPTS
+])
 C(0x340, "mscratch")
 C(0x341, "mepc",          fields=EPC)
 C(0x342, "mcause",        fields=CAUSE)
@@ -262,11 +283,12 @@ C(0x142, "scause",        fields=CAUSE)
 C(0x143, "stval")
 
 # --- Interrupts: sections 3.1.9 and 12.1.3; mip.STIP is read-only where menvcfg.STCE is set: stimecmp decides ---------
-C(0x344, "mip", reset=None, read="read_mip", write="write_mip", fields=interrupts("P", readonly="MEI MSI MTI"))
+C(0x344, "mip", reset=None, read="read_mip", write="write_mip",
+  fields=interrupts("P", readonly="MEI MSI MTI VSEI VSTI SGEI"))
 C(0x304, "mie",           fields=interrupts("E"), write="write_mie")
 C(0x144, "sip",           view="mip", through="mideleg",
   fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
-C(0x104, "sie",           view="mie", through="mideleg")
+C(0x104, "sie",           view="mie", through="mideleg", fields=interrupts("E", of=SUPERVISOR_INTERRUPTS))
 
 # --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapter "Sscofpmf" --------------------------------------
 C(0xB00, "mcycle",                    state=None, read="read_mcycle", write="write_mcycle")
@@ -282,14 +304,15 @@ C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} 
     F("MINH", 62, needs="Sscofpmf"),
     F("OF", 63, needs="Sscofpmf"),
 ])
-C(0xC00, "cycle",        "Zicntr",    view="mcycle", access="counter_enabled")
-C(0xC01, "time",         "Zicntr",    state=None, read="read_time", access="counter_enabled")
-C(0xC02, "instret",      "Zicntr",    view="minstret", access="counter_enabled")
-C(0xC03, "hpmcounter",   "Zihpm",     indices=range(3, 32), constant=0, access="counter_enabled")
+C(0xC00, "cycle",   "Zicntr", view="mcycle", access="counter_enabled", guest="guest_may_count")
+C(0xC01, "time",    "Zicntr", state=None, read="read_time", access="counter_enabled", guest="guest_may_count")
+C(0xC02, "instret", "Zicntr", view="minstret", access="counter_enabled", guest="guest_may_count")
+C(0xC03, "hpmcounter", "Zihpm", indices=range(3, 32), constant=0, access="counter_enabled", guest="guest_may_count")
 C(0xDA0, "scountovf",    "Sscofpmf",  state=None, read="read_scountovf")
 
 # --- Supervisor timer: chapter "Sstc" --------------------------------------------------------------------------------
-C(0x14D, "stimecmp",     "Sstc",      reset=ALL_ONES, access="stimecmp_enabled", after="timers_changed")
+C(0x14D, "stimecmp",     "Sstc",      reset=ALL_ONES, access="stimecmp_enabled", guest="guest_may_compare",
+  after="timers_changed")
 
 # --- Configuration: sections 3.1.18, 3.1.19 and 12.1.10; chapter "Smstateen/Ssstateen" -------------------------------
 C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
@@ -298,11 +321,12 @@ C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),
 ])
-C(0x10A, "senvcfg",                   fields=ENVCFG, access="senvcfg_enabled", after="update_mode")
+C(0x10A, "senvcfg", fields=ENVCFG, access="envcfg_enabled", guest="guest_may_configure", after="update_mode")
 C(0x747, "mseccfg",      "Zkr",       fields=[F("USEED", 8), F("SSEED", 9)])
 C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
 C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[F("ENVCFG", 62), F("SE0", 63)])
-C(0x10C, "sstateen",     "Smstateen", indices=range(4), constant=0, access="sstateen_enabled")     # no bit is of use
+C(0x10C, "sstateen",     "Smstateen", indices=range(4), constant=0, access="stateen_enabled",      # no bit is of use
+  guest="guest_may_enable")
 
 # --- Physical memory protection: section 3.7 -------------------------------------------------------------------------
 C(0x3A0, "pmpcfg", indices=range(0, PMP_ENTRIES // 4, 2), each=8, read="read_pmpcfg", write="write_pmpcfg", fields=[
@@ -328,6 +352,8 @@ C(0x7A1, "tdata1", "Sdtrig", state=SELECTED.format("tdata1"), reset=None,
     F("M", 6),
     F("MATCH", "10:7", legal={"EQUAL": 0, "NAPOT": 1}),
     F("HIT0", 22),
+    F("VU", 23, needs="H"),
+    F("VS", 24, needs="H"),
     F("TYPE", "63:60", legal={"MCONTROL6": 6, "DISABLED": 15}),     # which any other becomes
 ])
 C(0x7A2, "tdata2",       "Sdtrig",    state=SELECTED.format("tdata2"), after="digest_triggers")
@@ -335,10 +361,77 @@ C(0x7A3, "tdata3",       "Sdtrig",    constant=0)
 C(0x7A4, "tinfo",        "Sdtrig",    constant=1 << 24 | 1 << 15 | 1 << 6)      # version 1.0, and the types
 
 # --- Address translation: section 12.1.11 ----------------------------------------------------------------------------
-C(0x180, "satp", access="satp_enabled", write="write_satp", fields=[
+C(0x180, "satp", access="satp_enabled", guest="guest_may_translate", write="write_satp", fields=[
     F("PPN", "43:0"),
     F("ASID", "59:44"),
     # A mode that the hart does not have leaves the whole register as it was
+    F("MODE", "63:60", legal={"BARE": 0, "SV39": 8, "SV48": 9, "SV57": 10}),
+])
+
+# --- Hypervisor: chapter "H", sections "Hypervisor and Virtual Supervisor CSRs" and "Machine-Level CSRs" -------------
+C(0x600, "hstatus",      "H",         fields=[
+    F("GVA", 6),
+    F("SPV", 7),
+    F("SPVP", 8),
+    F("HU", 9),
+    F("VTVM", 20),                      # VGEIN, 17:12, is 0: there are no guest external interrupts
+    F("VTW", 21),
+    F("VTSR", 22),
+    F("VSXL", "33:32", fixed=2),
+])
+C(0x602, "hedeleg",      "H",         fields=[
+    F(row.name, row.number) for row in CAUSES if row.needs != "H" and row.name not in ("ECALL_FROM_S", "ECALL_FROM_M")
+])
+C(0x603, "hideleg",      "H",         fields=interrupts(of=VIRTUAL_INTERRUPTS), after="interrupts_changed")
+C(0x644, "hip",          "H",         view="mip", fields="VSSIP VSTIP VSEIP SGEIP")
+C(0x645, "hvip",         "H",         state=None, read="read_hvip", write="write_hvip",
+  fields=interrupts("P", of=VIRTUAL_INTERRUPTS))
+C(0x604, "hie",          "H",         view="mie", fields="VSSIE VSTIE VSEIE SGEIE")
+C(0xE12, "hgeip",        "H",         constant=0)
+C(0x607, "hgeie",        "H",         constant=0)
+C(0x606, "hcounteren",   "H",         fields=COUNTERS)
+C(0x605, "htimedelta",   "H",         after="timers_changed")
+C(0x643, "htval",        "H")
+C(0x64A, "htinst",       "H")
+C(0x34B, "mtval2",       "H")
+C(0x34A, "mtinst",       "H")
+C(0x680, "hgatp",        "H",         access="satp_enabled", write="write_hgatp", fields=[
+    F("PPN", "43:2"),
+    F("VMID", "57:44"),
+    F("MODE", "63:60", legal={"BARE": 0, "SV39X4": 8, "SV48X4": 9, "SV57X4": 10}),  # any other leaves it as it was
+])
+C(0x60A, "henvcfg",      "H",         access="envcfg_enabled", read="read_henvcfg", write="write_henvcfg", fields=[
+    *ENVCFG,                            # the others are 0 where those of menvcfg are
+    F("ADUE", 61, needs="Svadu"),
+    F("PBMTE", 62, needs="Svpbmt"),
+    F("STCE", 63, needs="Sstc"),
+])
+C(0x60C, "hstateen", "H", indices=range(4), access="stateen_enabled", read="read_hstateen", write="write_hstateen",
+  fields=[F("ENVCFG", 62), F("SE", 63)])                    # as far as mstateen has them
+# The supervisor's registers as a guest has them: there it finds them by the supervisor's numbers
+C(0x200, "vsstatus",     "H",         read="read_vsstatus", write="write_vsstatus", fields=[
+    F("SIE", 1),
+    F("SPIE", 5),
+    F("SPP", 8),
+    F("FS", "14:13", needs="F", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
+    F("SUM", 18),
+    F("MXR", 19),
+    F("UXL", "33:32", fixed=2),
+    F("SD", 63, readonly=True),
+])
+C(0x205, "vstvec",       "H",         fields=VECTOR)
+C(0x240, "vsscratch",    "H")
+C(0x241, "vsepc",        "H",         fields=EPC)
+C(0x242, "vscause",      "H",         fields=CAUSE)
+C(0x243, "vstval",       "H")
+C(0x244, "vsip",         "H",         state=None, read="read_vsip", write="write_vsip",
+  fields=interrupts("P", of=SUPERVISOR_INTERRUPTS[:3], readonly="SEI STI"))
+C(0x204, "vsie",         "H",         state=None, read="read_vsie", write="write_vsie",
+  fields=interrupts("E", of=SUPERVISOR_INTERRUPTS[:3]))
+C(0x24D, "vstimecmp",    "H",         reset=ALL_ONES, access="vstimecmp_enabled", after="timers_changed")
+C(0x280, "vsatp",        "H",         write="write_vsatp", fields=[
+    F("PPN", "43:0"),
+    F("ASID", "59:44"),
     F("MODE", "63:60", legal={"BARE": 0, "SV39": 8, "SV48": 9, "SV57": 10}),
 ])
 
@@ -349,7 +442,7 @@ C(0x003, "fcsr",         "F",         state=None, access="float_enabled", read="
 ])
 C(0x001, "fflags",       "F",         part="fcsr.FFLAGS", access="float_enabled")
 C(0x002, "frm",          "F",         part="fcsr.FRM", access="float_enabled")
-C(0x015, "seed",         "Zkr",       state=None, access="seed_enabled", read="read_seed", fields=[
+C(0x015, "seed", "Zkr", state=None, access="seed_enabled", guest="guest_may_draw", read="read_seed", fields=[
     F("ENTROPY", "15:0", readonly=True),
     F("OPST", "31:30", readonly=True, legal={"BIST": 0, "WAIT": 1, "ES16": 2, "DEAD": 3}),
 ])

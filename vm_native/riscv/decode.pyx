@@ -29,8 +29,8 @@ from vm_native.riscv.decode_table cimport (
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
 from vm_native.riscv.state cimport (
-    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_PRIVILEGE, SINK,
-    RiscvState,
+    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_PRIVILEGE,
+    MODE_VIRTUAL, SINK, RiscvState,
 )
 from vm_native.riscv.zfa cimport fli_constant
 
@@ -388,6 +388,8 @@ cdef bint translate_status(Decoding* at, uint32_t word) noexcept nogil:
         return True
     if rd and at.table.vectors and not at.block.key.mode & MODE_FP_DIRTY:
         return False                    # SD may be set for what the mode does not tell of
+    if at.block.key.mode & (MODE_VIRTUAL | MODE_FP_DIRTY) == MODE_VIRTUAL:
+        return False                    # dirty for the guest, perhaps, but not for its host: the mode does not tell
     if rd:
         emit_read_status(at, rd, supervisor)
     if bits and operation == 2:

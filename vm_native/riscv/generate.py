@@ -113,8 +113,19 @@ def legal_value(row: Csr) -> Iterator[str]:
             mask = unsigned(field.mask)
             yield f"if value & {mask} not in ({', '.join(kept)}):" if kept[1:] else f"if value & {mask} != {kept[0]}:"
             yield f"    value &= ~{mask}"
-    fixed = sum((field.fixed or 0) << field.low for field in row.fields)
-    yield f"return value | {unsigned(fixed)}" if fixed else "return value"
+    for extension, fixed in fixed_values(row).items():
+        line = f"value |= {unsigned(fixed)}"
+        yield from [f"if {has(extension)}:", "    " + line] if extension else [line]
+    yield "return value"
+
+
+def fixed_values(row: Csr) -> dict[str, int]:
+    """Of its fields, by what they need."""
+    found: dict[str, int] = {}
+    for field in row.fields or ():
+        if field.fixed:
+            found[field.needs] = found.get(field.needs, 0) | field.fixed << field.low
+    return found
 
 
 def has(extension: str) -> str:
@@ -156,11 +167,17 @@ def switch(cases: Iterable[tuple[Csr, list[str]]]) -> Iterator[str]:
 def access() -> Iterator[str]:
     yield from ("", "", "cdef inline bint access_enabled(Hart* hart, int number, bint writes) noexcept nogil:")
     yield '    """Whether state beyond the privilege lets a register be accessed now, if it exists."""'
-    functions = dict.fromkeys(row.access for row in CSRS if row.access)
+    yield from condition([(row, row.access) for row in CSRS], "hart, number, writes")
+    yield from ("", "", "cdef inline bint guest_enabled(Hart* hart, int number) noexcept nogil:")
+    yield '    """Whether the host lets its guest access one that it may access itself."""'
+    yield from condition([(row, row.guest) for row in CSRS], "hart, number")
+
+
+def condition(functions: list[tuple[Csr, str]], arguments: str) -> Iterator[str]:
     word = "if"
-    for function in functions:
-        condition = " or ".join(is_of(row) for row in CSRS if row.access == function)
-        yield from indent([f"{word} {condition}:", f"    return {function}(hart, number, writes)"])
+    for function in dict.fromkeys(name for _, name in functions if name):
+        numbers = " or ".join(is_of(row) for row, name in functions if name == function)
+        yield from indent([f"{word} {numbers}:", f"    return {function}({arguments})"])
         word = "elif"
     yield "    return True"
 
@@ -182,7 +199,7 @@ def value_of(row: Csr) -> str:
     if row.part:
         return f"{value_of(row.view)} >> {row.part.low} & {row.part.mask >> row.part.low:#x}"
     if row.view:
-        bits = sum(field.mask for field in row.fields) if row.fields and not row.through else ALL_ONES
+        bits = sum(field.mask for field in row.fields) if row.fields else ALL_ONES
         return " & ".join(filter(None, (value_of(row.view), seen_through(row, bits))))
     if row.read:
         return f"{row.read}(hart)" if row.indices is None else f"{row.read}(hart, index)"
@@ -229,9 +246,15 @@ def resetting() -> Iterator[str]:
     yield from ("", "", "cdef void reset_csrs(Hart* hart) noexcept nogil:")
     yield '    """What is not 0 after reset; the caller has cleared the rest."""'
     for row in CSRS:
-        if row.state and (initial := row.initial(frozenset())):
-            yield f"    {place(row)} = {unsigned(initial)}"
-        for field in row.fields or () if row.state else ():
+        if not row.state:
+            continue
+        if initial := row.initial(frozenset()):
+            line = f"{place(row)} = {unsigned(initial)}"
+            yield from indent([f"if {has(row.needs)}:", "    " + line] if row.needs else [line])
+        for extension, fixed in fixed_values(row).items():
+            if extension:
+                yield from (f"    if {has(extension)}:", f"        {place(row)} |= {unsigned(fixed)}")
+        for field in row.fields or ():
             if field.without:
                 yield f"    if {has(field.needs)} and not {has(field.without)}:"
                 yield f"        {place(row)} |= {unsigned(field.mask)}"

@@ -22,8 +22,8 @@ from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, BANK_ENTRIES, WRITE,
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_SATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED,
-    MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
+    BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
+    LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
 )
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
@@ -32,10 +32,11 @@ from vm_native.riscv.mmu cimport WINDOW_START, digest_pmp, look_up, open_unpaged
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
     FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR,
-    VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state,
+    VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state, MODE_VIRTUAL,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
 from vm_native.riscv.vector.settings cimport is_legal_type
+from vm_native.riscv.worlds cimport exchange_worlds, has_guests
 
 from vm_native.riscv.csrs import FEATURES
 from vm_native.riscv.helpers import HELPERS
@@ -103,8 +104,8 @@ front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
 front_end.illegal_helper = HELPERS["illegal"]
 front_end.zeroing_helper = HELPERS["cbo_zero"]
-front_end.privilege_bits = MODE_PRIVILEGE
-front_end.call_causes = 1 << BREAKPOINT | 0b1011 << ECALL_FROM_U
+front_end.privilege_bits = MODE_PRIVILEGE | MODE_VIRTUAL
+front_end.call_causes = 1 << BREAKPOINT | 0b1111 << ECALL_FROM_U
 front_end.address_space = privilege.address_space
 
 
@@ -220,10 +221,13 @@ cdef class NativeHart:
             raise ValueError(f"vl {then.vl} and vtype {then.vtype:#x} are no hart's")
         if then.hart_id != now.hart_id:
             raise ValueError(f"that is the state of hart {then.hart_id}, not {now.hart_id}")
-        if then.satp & SATP_MODE and not 3 <= levels_of(then.satp) <= then.max_levels:
-            raise ValueError(f"satp {then.satp:#x} has a mode that this hart has not")
+        for name, value in (("satp", then.satp), ("vsatp", then.vsatp), ("hgatp", then.hgatp)):
+            if value & SATP_MODE and not 3 <= levels_of(value) <= then.max_levels:
+                raise ValueError(f"{name} {value:#x} has a mode that this hart has not")
         if then.privilege not in (0, 1, 3) or new.regs[X0]:
             raise ValueError(f"privilege {then.privilege} and x0 {new.regs[X0]} are no hart's")
+        if then.virtual not in (0, has_guests(self.hart) and then.privilege != MACHINE):
+            raise ValueError(f"a hart with privilege {then.privilege} has no guest {then.virtual}")
         if then.tselect >= TRIGGERS:
             raise ValueError(f"tselect {then.tselect} selects no trigger that this hart has")
 
@@ -316,8 +320,13 @@ cdef class NativeHart:
     def read_csr(self, int number):
         """A CSR by number, whatever the privilege; None where this hart has none of that number."""
         cdef uint64_t value = 0
+        cdef bint in_guest = self.hart.state.virtual
         enter(&self.hart.cpu)
+        if in_guest:
+            exchange_worlds(self.hart)      # names are those of the host
         cdef bint there = csr_read(self.hart, number, &value)
+        if in_guest:
+            exchange_worlds(self.hart)
         leave(&self.hart.cpu)
         return value if there else None
 
@@ -325,24 +334,35 @@ cdef class NativeHart:
         """Set a CSR by number, by its WARL rules, whatever the privilege; False where none is or it is read-only."""
         if number >> 10 == 3:
             return False
+        cdef bint in_guest = self.hart.state.virtual
         enter(&self.hart.cpu)
+        if in_guest:
+            exchange_worlds(self.hart)
         cdef bint there = csr_write(self.hart, number, value)
+        if in_guest:
+            exchange_worlds(self.hart)
+            privilege.update_mode(self.hart)
         leave(&self.hart.cpu)
-        if number == CSR_SATP:              # whoever gives a hart page tables from outside executes no fence
+        # Whoever gives a hart page tables from outside executes no fence.
+        if number in (CSR_SATP, CSR_VSATP, CSR_HGATP):
             flush_translations(self.hart)
         self.hart.cpu.attention = True      # a callback's write ends the block, which was translated for another mode
         return there
 
     @property
     def privilege(self):
-        """0 user, 1 supervisor, 3 machine. Writable."""
-        return self.hart.state.privilege
+        """0 user, 1 supervisor, 3 machine; of a guest 4 and 5. Writable."""
+        return self.hart.state.privilege | (MODE_VIRTUAL if self.hart.state.virtual else 0)
 
     @privilege.setter
     def privilege(self, int value):
-        if value not in (0, 1, 3):
-            raise ValueError(f"privilege {value} is none of 0 (U), 1 (S), 3 (M)")
-        self.hart.state.privilege = value
+        cdef bint of_guest = has_guests(self.hart) and value in (4, 5)
+        if value not in (0, 1, 3) and not of_guest:
+            known = ", 4 (VU), 5 (VS)" if has_guests(self.hart) else ""
+            raise ValueError(f"privilege {value} is none of 0 (U), 1 (S), 3 (M){known}")
+        if of_guest != self.hart.state.virtual:
+            exchange_worlds(self.hart)
+        self.hart.state.privilege = value & MODE_PRIVILEGE
         self.hart.cpu.attention = True
         privilege.update_mode(self.hart)
 
@@ -405,6 +425,8 @@ cdef class NativeHart:
         self.hart.state.stopped = False
         self.hart.state.waiting = NOT_WAITING
         self.hart.state.privilege = SUPERVISOR
+        if self.hart.state.virtual:
+            exchange_worlds(self.hart)
         write_reset_supervisor(self.hart)
         self.hart.cpu.state.pc = address
         self.hart.cpu.state.regs[10] = self.hart.state.hart_id

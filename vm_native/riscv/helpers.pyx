@@ -21,19 +21,25 @@ from vm_native.probes.records cimport (
 )
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, FETCH_MISALIGNED, ILLEGAL_INSTRUCTION, LOAD_PAGE,
-    MENVCFG_CBCFE, MENVCFG_CBIE, MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS,
-    STORE_MISALIGNED, STORE_PAGE,
+    BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, ECALL_FROM_VS, FETCH_MISALIGNED, HSTATUS_VTSR, HSTATUS_VTVM,
+    HSTATUS_VTW, ILLEGAL_INSTRUCTION, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_CBCFE, MENVCFG_CBIE, MENVCFG_CBZE,
+    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_GUEST_PAGE, STORE_MISALIGNED, STORE_PAGE,
+    VIRTUAL_INSTRUCTION,
 )
-from vm_native.riscv.csr cimport csr_accessible, csr_read, csr_write
-from vm_native.riscv.spaces cimport flush_address, flush_asid, flush_translations
+from vm_native.riscv.csr cimport csr_read, csr_refusal, csr_write
+from vm_native.riscv.guest_csrs cimport number_for_guest
+from vm_native.riscv.guest_helpers cimport hfence_gvma, hfence_vvma, load_of_guest, store_of_guest
+from vm_native.riscv.spaces cimport (
+    ANY, flush_address, flush_asid, flush_guest_address, flush_guests, flush_translations, machine_at_hand,
+)
 from vm_native.riscv.privilege cimport (
-    envcfg_allows, look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor,
+    envcfg_refusal, look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor,
     update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.riscv.vector.execute cimport run_vector
+from vm_native.riscv.worlds cimport make_float_dirty
 from vm_native.softmmu cimport entry_of, outdated, trigger_fires
 
 cdef extern from *:
@@ -71,11 +77,20 @@ cdef int illegal(Cpu* cpu, Uop* uop) noexcept nogil:
     return trap(cpu, ILLEGAL_INSTRUCTION, word_of(uop))
 
 
+cdef int refuse(Cpu* cpu, Uop* uop) noexcept nogil:
+    """What the mode at hand may not do; a host's may: to a guest's it is a virtual instruction, which the host can do
+    for it.
+    """
+    return trap(cpu, VIRTUAL_INSTRUCTION if hart_of(cpu).state.virtual else ILLEGAL_INSTRUCTION, word_of(uop))
+
+
 cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     if is_wanted(cpu.machine, EVENT_CALL) and not told_before(cpu, EVENT_CALL):
         tell_all(cpu, EVENT_CALL, cpu.state.pc, 0, 0, 0, 0)
         return RETRY
+    if hart.state.privilege == SUPERVISOR and hart.state.virtual:
+        return trap(cpu, ECALL_FROM_VS, 0)
     if hart.state.privilege == SUPERVISOR and hart.state.sbi:
         return serve_call(cpu)
     return trap(cpu, ECALL_FROM_U + hart.state.privilege, 0)
@@ -132,8 +147,9 @@ cdef int mret(Cpu* cpu, Uop* uop) noexcept nogil:
 
 cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
-    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TSR:
-        return illegal(cpu, uop)
+    cdef uint64_t kept = hart.state.hstatus & HSTATUS_VTSR if hart.state.virtual else hart.state.mstatus & MSTATUS_TSR
+    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and kept:
+        return refuse(cpu, uop)
     return_from_supervisor(hart)
     return EXIT
 
@@ -141,8 +157,10 @@ cdef int sret(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
     """Waits even where interrupts are disabled globally; section 3.3.3. Illegal in U-mode, as time is unbounded."""
     cdef Hart* hart = hart_of(cpu)
-    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TW:
+    if hart.state.privilege != MACHINE and hart.state.mstatus & MSTATUS_TW:
         return illegal(cpu, uop)
+    if hart.state.privilege == USER or hart.state.virtual and hart.state.hstatus & HSTATUS_VTW:
+        return refuse(cpu, uop)
     poll(cpu)
     if not pending_interrupts(hart) & hart.state.mie:
         hart.state.waiting = IN_WFI
@@ -155,9 +173,12 @@ cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
     """Of an address in all address spaces; else of the ASID that is named, if one is."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint32_t rs1 = word_of(uop) >> 15 & 31, rs2 = word_of(uop) >> 20 & 31
-    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and hart.state.mstatus & MSTATUS_TVM:
-        return illegal(cpu, uop)
-    if rs1:
+    cdef uint64_t kept = hart.state.hstatus & HSTATUS_VTVM if hart.state.virtual else hart.state.mstatus & MSTATUS_TVM
+    if hart.state.privilege == USER or hart.state.privilege == SUPERVISOR and kept:
+        return refuse(cpu, uop)
+    if hart.state.virtual:
+        fence_guest(hart, rs1, rs2)
+    elif rs1:
         flush_address(hart, cpu.state.regs[rs1])
     elif rs2:
         flush_asid(hart, cpu.state.regs[rs2])
@@ -166,9 +187,18 @@ cdef int sfence_vma(Cpu* cpu, Uop* uop) noexcept nogil:
     return CONTINUE
 
 
+cdef void fence_guest(Hart* hart, int rs1, int rs2) noexcept nogil:
+    """The guest's own fence is about nothing but what this guest has."""
+    cdef int64_t asid = <int64_t>(hart.cpu.state.regs[rs2] & 0xFFFF) if rs2 else <int64_t>ANY
+    if rs1:
+        flush_guest_address(hart, <int64_t>machine_at_hand(hart), asid, hart.cpu.state.regs[rs1])
+    else:
+        flush_guests(hart, <int64_t>machine_at_hand(hart), asid)
+
+
 cdef int sfence_inval(Cpu* cpu, Uop* uop) noexcept nogil:
     """sinval.vma has done the work; what orders it is only illegal in U-mode."""
-    return illegal(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
+    return refuse(cpu, uop) if hart_of(cpu).state.privilege == USER else CONTINUE
 
 
 # --- Registers of control and status ---------------------------------------------------------------------------------
@@ -184,8 +214,11 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint64_t operand = rs1 if word >> 14 & 1 else cpu.state.regs[rs1]
     cdef uint64_t old = 0, base
     cdef bint writes = operation == 1 or rs1 != 0
-    if not csr_accessible(hart, number, writes):
-        return illegal(cpu, uop)
+    cdef uint64_t refusal = csr_refusal(hart, number, writes)
+    if refusal:
+        return trap(cpu, refusal, word)
+    if hart.state.virtual:
+        number = number_for_guest(number)
     # csrrw to x0 must not have the side effects of a read; but the register must exist either way.
     if not csr_read(hart, number, &old) and not emulate_counter(cpu, number, &old):
         return illegal(cpu, uop)
@@ -249,14 +282,18 @@ cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
     cdef uint64_t physical
     cdef int status
-    if not envcfg_allows(hart_of(cpu), enable):
-        return illegal(cpu, uop)
+    cdef uint64_t refusal = envcfg_refusal(hart_of(cpu), enable)
+    if refusal:
+        return trap(cpu, refusal, word_of(uop))
     if trigger_fires(cpu, 1 << WRITE, address & ~<uint64_t>63, 64):     # section 5.5.3 of the debug specification
         cpu.trap_value = address
         return TRAP
     status = cpu.front_end.translate_address(cpu, address, READ, 1, &physical)
     if status != CONTINUE:
-        cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
+        if cpu.trap_cause == LOAD_GUEST_PAGE:
+            cpu.trap_cause = STORE_GUEST_PAGE
+        else:
+            cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS
         return status
     return CONTINUE if ram_at(cpu.machine.map, physical, 1) != NULL else trap(cpu, STORE_ACCESS, address)
 
@@ -277,8 +314,9 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint64_t physical, old
     cdef int status
     cdef RamRegion* region
-    if not envcfg_allows(hart_of(cpu), MENVCFG_CBZE):
-        return illegal(cpu, uop)
+    cdef uint64_t refusal = envcfg_refusal(hart_of(cpu), MENVCFG_CBZE)
+    if refusal:
+        return trap(cpu, refusal, word_of(uop))
     if hits(entry.write_tag, start, 64):
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
         if is_recorded(cpu.machine, RECORD_ACCESSES):
@@ -308,11 +346,11 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int wrs_nto(Cpu* cpu, Uop* uop) noexcept nogil:
-    """The wait ends at once, as it may at any time; TW makes it illegal below M-mode like wfi."""
+    """The wait ends at once, as it may at any time; TW makes it illegal below M-mode like wfi, and VTW refuses it."""
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE and hart.state.mstatus & MSTATUS_TW:
         return illegal(cpu, uop)
-    return CONTINUE
+    return refuse(cpu, uop) if hart.state.virtual and hart.state.hstatus & HSTATUS_VTW else CONTINUE
 
 
 cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -360,7 +398,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
     """The state was clean: from now on it is dirty, and the instruction is run again as translated for that."""
     cdef Hart* hart = hart_of(cpu)
-    hart.state.mstatus |= MSTATUS_FS_DIRTY
+    make_float_dirty(hart)
     update_mode(hart)
     return RETRY
 
@@ -404,6 +442,10 @@ register("sret", sret)
 register("wfi", wfi)
 register("sfence_vma", sfence_vma)
 register("sfence_inval", sfence_inval)
+register("hfence_vvma", hfence_vvma)
+register("hfence_gvma", hfence_gvma)
+register("load_of_guest", load_of_guest)
+register("store_of_guest", store_of_guest)
 register("csr", csr)
 register("status_csr", status_csr)
 register("enable_interrupts", enable_interrupts)

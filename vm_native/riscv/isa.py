@@ -28,6 +28,7 @@ LETTERS = {
     "C": Extension("2.0", "compressed instructions"),
     "B": Extension("1.0", "bit manipulation: Zba, Zbb and Zbs"),
     "V": Extension("1.0", "vectors of 128 bits or more: Zve64d and Zvl128b"),
+    "H": Extension("1.0", "hypervisor: guests, with two stages of translation"),
 }
 EXTENSIONS = {
     "Zic64b":       Extension("1.0", "cache blocks of 64 bytes"),
@@ -102,6 +103,13 @@ EXTENSIONS = {
     "Zvkt":         Extension("1.0", "vector latency that does not depend on data: guest time counts steps"),
     **{f"Zvl{bits}b": Extension("1.0", f"vector registers of {bits} bits or more")
        for bits in VLENS},
+    "Sha":          Extension("1.0", "H, Ssstateen, and what profiles ask of them: the names with Sh that follow"),
+    "Shcounterenw": Extension("1.0", "hcounteren is writable for every counter there is"),
+    "Shgatpa":      Extension("1.0", "hgatp has a mode for each of satp"),
+    "Shtvala":      Extension("1.0", "htval holds the guest-physical address"),
+    "Shvsatpa":     Extension("1.0", "vsatp has the modes of satp"),
+    "Shvstvala":    Extension("1.0", "vstval holds what the profiles ask for"),
+    "Shvstvecd":    Extension("1.0", "vstvec takes any aligned address, direct mode"),
     "Sdtrig":       Extension("1.0", "debug triggers: addresses of instructions, loads and stores"),
     "Smstateen":    Extension("1.0", "state enable"),
     "Ssccptr":      Extension("1.0", "page tables in main memory"),
@@ -128,6 +136,9 @@ IMPLIED = {
     "D": ("F",), "F": ("Zicsr",), "Zicntr": ("Zicsr",), "Sstc": ("Zicsr",),
     "Sv57": ("Sv48",), "Sv48": ("Sv39",), "Zfa": ("F",), "Zfh": ("Zfhmin",), "Zfhmin": ("F",),
     "C": ("Zca",), "C D": ("Zcd",), "Zca Zcd": ("C",), "Zcd": ("Zca", "D"), "Zcb": ("Zca",), "Zcmop": ("Zca",),
+    "Sha": ("H", "Ssstateen", "Shcounterenw", "Shgatpa", "Shtvala", "Shvsatpa", "Shvstvala", "Shvstvecd"),
+    "H Ssstateen Shcounterenw Shgatpa Shtvala Shvsatpa Shvstvala Shvstvecd": ("Sha",),
+    **dict.fromkeys(("Shcounterenw", "Shgatpa", "Shtvala", "Shvsatpa", "Shvstvala", "Shvstvecd"), ("H",)),
     "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("Zaamo",), "Zacas": ("Zaamo",),
     "Zihpm": ("Zicsr",), "Sscofpmf": ("Zihpm",), "Sdtrig": ("Zicsr",),
     "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),

@@ -1,5 +1,9 @@
 """PMP and the Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 3.7 and 12.3 to 12.6).
 
+A guest's addresses go through two stages of the same walk (chapter "H", section "Two-Stage Address Translation"): the
+tables of the first are at guest-physical addresses, which the second translates, as it does with what the first gives.
+What the TLB remembers is the way through both.
+
 A translation enters the TLB only if its whole page is RAM, or none of it, and no PMP entry covers the page in part. A
 load from RAM or a store there enters it for both, if both are allowed. A write tag is given only if the page table
 entry is dirty, and of RAM, if the page is marked in the dirty map and holds no translated code.
@@ -21,14 +25,16 @@ from vm_native.memory.tlb cimport (
 )
 from vm_native.probes.watch cimport watches_page, watches_reads
 from vm_native.riscv.constants cimport (
-    FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_PAGE, LOAD_ACCESS, LOAD_PAGE, MENVCFG_ADUE,
-    MENVCFG_PBMTE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4,
-    PMPCFG_A_OFF, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE,
-    SATP_PPN, STORE_ACCESS, STORE_PAGE,
+    FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_GUEST_PAGE, FETCH_PAGE, HGATP_MODE,
+    HGATP_MODE_BARE, HGATP_PPN, LOAD_ACCESS, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
+    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
+    PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE, SATP_PPN, STORE_ACCESS,
+    STORE_GUEST_PAGE, STORE_PAGE,
 )
 from vm_native.riscv.privilege cimport data_bank_of
 from vm_native.riscv.spaces cimport levels_of, note_fetch, remember_fill, remember_size
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.worlds cimport data_is_of_guest, guest_status, has_guests, host_status
 
 cdef extern from *:
     """
@@ -63,9 +69,15 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     NAPOT_PPN_MASK = 0xF
     NAPOT_PPN = 0x8
 
-cdef uint64_t[3] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE]         # by kind of access
-cdef uint64_t[3] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS]
-cdef uint8_t[3] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X]
+    READ_BY_WALK = 0x3000   # htinst where the first stage loads an entry of its tables ...
+    WRITE_BY_WALK = 0x3020  # ... and where it stores to one
+    WIDER_BITS = 2          # of a guest-physical address
+
+# By kind of access
+cdef uint64_t[4] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE, LOAD_PAGE]
+cdef uint64_t[4] GUEST_PAGE_FAULT = [LOAD_GUEST_PAGE, STORE_GUEST_PAGE, FETCH_GUEST_PAGE, LOAD_GUEST_PAGE]
+cdef uint64_t[4] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, LOAD_ACCESS]
+cdef uint8_t[4] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X, PMPCFG_R]
 
 
 # --- PMP -------------------------------------------------------------------------------------------------------------
@@ -122,24 +134,65 @@ cdef bint pmp_allows(
 
 # --- The walk --------------------------------------------------------------------------------------------------------
 
-cdef struct Stage:          # of translation: where its tables begin, and the status register whose SUM and MXR count
-    uint64_t root
-    uint64_t status
+cdef struct Stage:          # of translation
+    uint64_t root           # where its tables begin
+    uint64_t status         # whose SUM and MXR count
+    uint64_t envcfg         # whose ADUE and PBMTE
     int levels
+    bint of_guest_physical  # it translates those, and is the second
+    const Stage* second     # that its tables are behind, and what it gives; NULL: all that is physical
+
+
+cdef struct View:           # of memory, as an access has it
+    int privilege
+    bint paged
+    bint of_guest
+    Stage stage             # of virtual addresses, if they are `paged`
+    Stage second
 
 
 cdef struct Translated:
     uint64_t physical
     uint64_t pte            # 0 where there is no paging
-    int level
+    uint64_t second_pte
+    int level               # of the first
 
 
-cdef inline Stage stage_of(Hart* hart) noexcept nogil:
-    cdef Stage stage
-    stage.root = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
-    stage.levels = levels_of(hart.state.satp)
-    stage.status = hart.state.mstatus
-    return stage
+cdef inline void look(Hart* hart, int access, View* view) noexcept nogil:
+    view.privilege = effective_privilege(hart, access)
+    view.of_guest = has_guests(hart) and (hart.state.virtual if access == EXECUTE else data_is_of_guest(hart))
+    if view.of_guest:
+        look_as_guest(hart, view)
+        return
+    view.paged = view.privilege != MACHINE and hart.state.satp & SATP_MODE != SATP_MODE_BARE
+    view.stage.second = NULL
+    if view.paged:
+        view.stage.root = (hart.state.satp & SATP_PPN) << PAGE_SHIFT
+        view.stage.levels = levels_of(hart.state.satp)
+        view.stage.status = hart.state.mstatus
+        view.stage.envcfg = hart.state.menvcfg
+        view.stage.of_guest_physical = False
+
+
+cdef void look_as_guest(Hart* hart, View* view) noexcept nogil:
+    """With the privilege that is there already. MXR of the host's is for both stages."""
+    cdef uint64_t satp = hart.state.satp if hart.state.virtual else hart.state.vsatp
+    view.of_guest = True
+    view.paged = satp & SATP_MODE != SATP_MODE_BARE
+    view.stage.root = (satp & SATP_PPN) << PAGE_SHIFT
+    view.stage.levels = levels_of(satp)
+    view.stage.status = guest_status(hart) | host_status(hart) & MSTATUS_MXR
+    view.stage.envcfg = hart.state.henvcfg & hart.state.menvcfg
+    view.stage.of_guest_physical = False
+    view.stage.second = NULL
+    if hart.state.hgatp & HGATP_MODE != HGATP_MODE_BARE:
+        view.stage.second = &view.second
+        view.second.root = (hart.state.hgatp & HGATP_PPN) << PAGE_SHIFT
+        view.second.levels = levels_of(hart.state.hgatp)
+        view.second.status = host_status(hart)
+        view.second.envcfg = hart.state.menvcfg
+        view.second.of_guest_physical = True
+        view.second.second = NULL
 
 
 cdef inline uint64_t page_of(uint64_t pte) noexcept nogil:
@@ -147,13 +200,13 @@ cdef inline uint64_t page_of(uint64_t pte) noexcept nogil:
     return (pte & PTE_PPN) << (PAGE_SHIFT - PTE_PPN_SHIFT)
 
 
-cdef inline bint updates_entries(Hart* hart) noexcept nogil:
+cdef inline bint updates_entries(Hart* hart, const Stage* stage) noexcept nogil:
     """Whether the hart sets A and D itself: as menvcfg says; without Svadu, unless Svade says that it faults.
 
     The manual leaves open what a hart of neither does. QEMU's sets the bits, and guests that never do count on it.
     """
     if hart.state.features & FEATURE_SVADU:
-        return hart.state.menvcfg & MENVCFG_ADUE != 0
+        return stage.envcfg & MENVCFG_ADUE != 0
     return not hart.state.features & FEATURE_SVADE
 
 
@@ -168,15 +221,28 @@ cdef int walk(
     cdef int level = stage.levels - 1                                                           # step 1
     cdef int top_bit = PAGE_SHIFT + LEVEL_BITS * stage.levels - 1
     cdef uint64_t table = stage.root
-    cdef uint64_t pte, wanted, pte_address, offset_mask
+    cdef uint64_t pte, wanted, entry, pte_address, offset_mask, index_mask = LEVEL_MASK
+    cdef Translated place
     cdef RamRegion* region
     cdef uint64_t* host
     cdef bint partial
+    cdef int status
     cause[0] = PAGE_FAULT[access]
-    if <int64_t>(address << (63 - top_bit)) >> (63 - top_bit) != <int64_t>address:
+    if stage.of_guest_physical:
+        if address >> (top_bit + WIDER_BITS + 1):
+            return TRAP
+        index_mask = (1 << LEVEL_BITS + WIDER_BITS) - 1         # of the root
+    elif <int64_t>(address << (63 - top_bit)) >> (63 - top_bit) != <int64_t>address:
         return TRAP
     while True:
-        pte_address = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & LEVEL_MASK) * PTE_BYTES   # step 2
+        entry = table + (address >> PAGE_SHIFT + LEVEL_BITS * level & index_mask) * PTE_BYTES   # step 2
+        pte_address = entry
+        if stage.second != NULL:
+            status = walk_second(hart, stage.second, entry, READ, access, True, update, &place, cause)
+            if status != CONTINUE:
+                return status
+            pte_address = place.physical
+            cause[0] = PAGE_FAULT[access]
         region = ram_at(hart.cpu.machine.map, pte_address, PTE_BYTES)
         if region == NULL or not pmp_allows(hart, pte_address, PTE_BYTES, READ, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
@@ -192,9 +258,10 @@ cdef int walk(
                 return TRAP
             table = page_of(pte)
             level -= 1
+            index_mask = LEVEL_MASK
             continue
         offset_mask = (1ULL << (PAGE_SHIFT + LEVEL_BITS * level)) - 1
-        if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, pte, level):
+        if pte & (PTE_N | PTE_PBMT) and not attributes_are_legal(hart, stage, pte, level):
             return TRAP
         if page_of(pte) & offset_mask:                                                          # step 5
             return TRAP
@@ -203,8 +270,13 @@ cdef int walk(
         wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
         if wanted == pte or not update:                                                         # step 9
             break
-        if not updates_entries(hart):
+        if not updates_entries(hart, stage):
             return TRAP
+        if stage.second != NULL:
+            status = walk_second(hart, stage.second, entry, WRITE, access, True, update, &place, cause)
+            if status != CONTINUE:
+                return status
+            cause[0] = PAGE_FAULT[access]
         if region.rom or not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
@@ -220,7 +292,49 @@ cdef int walk(
     return CONTINUE
 
 
-cdef bint attributes_are_legal(Hart* hart, uint64_t pte, int level) noexcept nogil:
+cdef int walk_second(
+    Hart* hart, const Stage* stage, uint64_t address, int needed, int access, bint of_table, bint update,
+    Translated* result, uint64_t* cause
+) noexcept nogil:
+    """Translate a guest-physical address, of what is accessed, or of a table entry that the first stage reads or writes.
+
+    What fails is the `access` that all this is for.
+    """
+    cdef Stage plain = stage[0]
+    cdef int status
+    if of_table:
+        plain.status = 0
+    status = walk(hart, &plain, address, needed, USER, update, result, cause)
+    if status != TRAP:
+        return status
+    if cause[0] != PAGE_FAULT[needed]:
+        cause[0] = ACCESS_FAULT[access]
+        return TRAP
+    cause[0] = GUEST_PAGE_FAULT[access]
+    hart.guest_physical = address >> 2
+    hart.guest_instruction = 0 if not of_table else WRITE_BY_WALK if needed == WRITE else READ_BY_WALK
+    return TRAP
+
+
+cdef int translate(
+    Hart* hart, const View* view, uint64_t address, int access, bint update, Translated* result, uint64_t* cause
+) noexcept nogil:
+    """All stages that there are. `result` is whole only if they let the access through."""
+    cdef Translated second
+    cdef int status = CONTINUE
+    result.physical = address
+    result.pte = result.second_pte = 0
+    result.level = 0
+    if view.paged:
+        status = walk(hart, &view.stage, address, access, view.privilege, update, result, cause)
+    if status == CONTINUE and view.stage.second != NULL:
+        status = walk_second(hart, view.stage.second, result.physical, access, access, False, update, &second, cause)
+        result.physical = second.physical
+        result.second_pte = second.pte
+    return status
+
+
+cdef bint attributes_are_legal(Hart* hart, const Stage* stage, uint64_t pte, int level) noexcept nogil:
     """Svnapot (chapter 14): 64 KiB is the one size. Svpbmt (chapter 15): memory types change nothing here."""
     if pte & PTE_N:
         if not hart.state.features & FEATURE_SVNAPOT or level != 0:
@@ -228,7 +342,7 @@ cdef bint attributes_are_legal(Hart* hart, uint64_t pte, int level) noexcept nog
         if (pte >> PTE_PPN_SHIFT & NAPOT_PPN_MASK) != NAPOT_PPN:
             return False
     if pte & PTE_PBMT:
-        return hart.state.menvcfg & MENVCFG_PBMTE != 0 and pte & PTE_PBMT != PTE_PBMT
+        return stage.envcfg & MENVCFG_PBMTE != 0 and pte & PTE_PBMT != PTE_PBMT
     return True
 
 
@@ -238,7 +352,7 @@ cdef inline bint leaf_allows(const Stage* stage, uint64_t pte, int access, int p
             return False
     elif pte & PTE_U and (access == EXECUTE or not stage.status & MSTATUS_SUM):
         return False
-    if access == EXECUTE:
+    if access >= EXECUTE:
         return pte & PTE_X != 0
     if access == WRITE:
         return pte & PTE_W != 0
@@ -251,45 +365,61 @@ cdef inline int effective_privilege(Hart* hart, int access) noexcept nogil:
     return hart.state.privilege
 
 
-cdef inline bint is_paged(Hart* hart, int privilege) noexcept nogil:
-    return privilege != MACHINE and hart.state.satp & SATP_MODE != SATP_MODE_BARE
-
-
 cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) noexcept nogil:
     """Translate for a debugger: as the hart would now, without changing A, D or the TLB, and without PMP."""
-    cdef int privilege = effective_privilege(hart, access)
-    cdef Stage stage
+    cdef View view
     cdef Translated found
     cdef uint64_t cause
-    cdef int status = CONTINUE
-    physical[0] = address
-    if is_paged(hart, privilege):
-        stage = stage_of(hart)
-        status = walk(hart, &stage, address, access, privilege, False, &found, &cause)
-        if status == CONTINUE:
-            physical[0] = found.physical
+    cdef int status
+    look(hart, access, &view)
+    status = translate(hart, &view, address, access, False, &found, &cause)
+    physical[0] = found.physical
     return status
+
+
+cdef int translate_for_guest(
+    Hart* hart, uint64_t address, int access, int privilege, uint64_t size, uint64_t* physical
+) noexcept nogil:
+    """Translate for an instruction of the host's that accesses memory as its guest does. The TLB stays as it is."""
+    cdef Cpu* cpu = &hart.cpu
+    cdef View view
+    cdef Translated found
+    cdef RamRegion* region
+    cdef bint partial
+    cdef int status
+    hart.reaches_guest = True               # until a trap has been taken for it
+    cpu.trap_value = address
+    view.privilege = privilege
+    look_as_guest(hart, &view)
+    status = translate(hart, &view, address, access, True, &found, &cpu.trap_cause)
+    if status != CONTINUE:
+        return status
+    region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
+    if not pmp_allows(hart, found.physical, size, access, privilege, &partial) or (
+        region != NULL and region.rom and access == WRITE
+    ):
+        cpu.trap_cause = ACCESS_FAULT[access]
+        return TRAP
+    physical[0] = found.physical
+    if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
+        return page_failed(cpu, region)
+    return CONTINUE
 
 
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
-    cdef int privilege = effective_privilege(hart, access)
     cdef bint partial = False
-    cdef Stage stage
+    cdef View view
     cdef Translated found
     cdef RamRegion* region
     cdef int status
     cpu.tlb_misses[access] += 1
     cpu.trap_value = address
-    found.physical = address
-    found.pte = 0
-    found.level = 0
-    if is_paged(hart, privilege):
-        stage = stage_of(hart)
-        status = walk(hart, &stage, address, access, privilege, True, &found, &cpu.trap_cause)
-        if status != CONTINUE:
-            return status
-    if not pmp_allows(hart, found.physical, size, access, privilege, &partial):
+    look(hart, access, &view)
+    status = translate(hart, &view, address, access, True, &found, &cpu.trap_cause)
+    if status != CONTINUE:
+        return status
+    if not pmp_allows(hart, found.physical, size, access, view.privilege, &partial):
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
     region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
@@ -302,7 +432,7 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
         return page_failed(cpu, region)
     if region != NULL and not partial:
-        fill(hart, &stage, address, access, privilege, &found, region)
+        fill(hart, &view, address, access, &found, region)
     elif access != EXECUTE and not partial:
         fill_device(hart, address, access, &found)
     return CONTINUE
@@ -351,9 +481,9 @@ cdef void fill_device(Hart* hart, uint64_t address, int access, Translated* foun
 
 
 cdef void fill(
-    Hart* hart, const Stage* stage, uint64_t address, int access, int privilege, Translated* found, RamRegion* region
+    Hart* hart, const View* view, uint64_t address, int access, Translated* found, RamRegion* region
 ) noexcept nogil:
-    """`stage` is what `found` comes from, if there is paging, and `region` holds it."""
+    """`view` is what `found` comes from, and `region` holds it."""
     cdef uint64_t page = address & PAGE_MASK
     cdef uint64_t ram_page = (found.physical - region.base) >> PAGE_SHIFT
     cdef intptr_t addend = <intptr_t>(region.host + (ram_page << PAGE_SHIFT)) - <intptr_t>page
@@ -363,14 +493,15 @@ cdef void fill(
     if access == EXECUTE:
         entry.exec_tag = page
     else:
-        if access == READ or permits(hart, stage, READ, privilege, found):
+        if access == READ or permits(hart, view, READ, found):
             entry.read_tag = read_tag_of(page, region.code[ram_page])
-            if found.physical == address and not hart.cpu.load_windows[data_bank_of(hart.cpu.key)].places[0]:
-                open_load_window(hart, privilege, found, region)
+            if found.physical == address and not view.of_guest:
+                if not hart.cpu.load_windows[data_bank_of(hart.cpu.key)].places[0]:
+                    open_load_window(hart, view.privilege, found, region)
         if access == WRITE:
             mark_dirty(region, ram_page)
         if region.dirty[ram_page] and not region.rom:
-            if access == WRITE or permits(hart, stage, WRITE, privilege, found):
+            if access == WRITE or permits(hart, view, WRITE, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])
     remember_size(&hart.spaces[hart.space], address, 1 if found.pte & PTE_N else found.level)
 
@@ -401,19 +532,25 @@ cdef void open_load_window(Hart* hart, int privilege, const Translated* found, R
 
 cdef void open_unpaged_window(Cpu* cpu) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
-    cdef int privilege = effective_privilege(hart, READ)
     cdef RamRegion* region = ram_at(cpu.machine.map, WINDOW_START, 1)
-    cdef Translated same = Translated(WINDOW_START, 0, 0)
-    if region != NULL and not is_paged(hart, privilege):
-        open_load_window(hart, privilege, &same, region)
+    cdef Translated same = Translated(WINDOW_START, 0, 0, 0)
+    cdef View view
+    look(hart, READ, &view)
+    if region != NULL and not view.paged and not view.of_guest:
+        open_load_window(hart, view.privilege, &same, region)
 
 
-cdef inline bint permits(
-    Hart* hart, const Stage* stage, int access, int privilege, Translated* found
-) noexcept nogil:
+cdef inline bint permits(Hart* hart, const View* view, int access, Translated* found) noexcept nogil:
     """Whether a page that has been translated for one access need not be translated again for the other."""
     cdef bint partial = False
     if found.pte:
-        if not leaf_allows(stage, found.pte, access, privilege) or (access == WRITE and not found.pte & PTE_D):
+        if not leaf_allows(&view.stage, found.pte, access, view.privilege):
             return False
-    return pmp_allows(hart, found.physical & PAGE_MASK, PAGE_SIZE, access, privilege, &partial)
+        if access == WRITE and not found.pte & PTE_D:
+            return False
+    if found.second_pte:
+        if not leaf_allows(&view.second, found.second_pte, access, USER):
+            return False
+        if access == WRITE and not found.second_pte & PTE_D:
+            return False
+    return pmp_allows(hart, found.physical & PAGE_MASK, PAGE_SIZE, access, view.privilege, &partial)

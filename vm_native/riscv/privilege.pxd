@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 from vm_native.machine cimport Cpu
 from vm_native.riscv.state cimport Hart
 
-cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil
+cdef uint64_t envcfg_refusal(Hart* hart, uint64_t field) noexcept nogil
 cdef void update_mode(Hart* hart) noexcept nogil
 cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil
 cdef void take_trap(Cpu* cpu) noexcept nogil

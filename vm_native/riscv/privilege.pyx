@@ -6,24 +6,33 @@ with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are
 from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.arithmetic.floating cimport host_rounds
-from vm_native.clock cimport NEVER, ns_of_ticks, timeline_ticks
+from vm_native.clock cimport NEVER, Timeline, ns_of_ticks, timeline_ticks
 from vm_native.machine cimport EVENT_TRAP, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
-    IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE,
-    MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MIE,
-    MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
-    MTVEC_BASE, MTVEC_MODE_VECTORED,
+    HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SGEI, IRQ_SSI,
+    IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE, MENVCFG_STCE, MIE_MTIE,
+    MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSTATUS_FS, MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY,
+    MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPIE,
+    MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE_VECTORED, VIRTUAL_INSTRUCTION,
 )
-from vm_native.riscv.spaces cimport bank_of, update_generation
+from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
-    BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON,
-    MODE_FP_ROUNDS, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_BANK_SHIFT, MODE_FP_DIRTY, MODE_FP_NEAREST,
+    MODE_FP_ON, MODE_FP_ROUNDS, MODE_VIRTUAL, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+)
+from vm_native.riscv.worlds cimport (
+    data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, leave_to_host, leave_to_machine,
 )
 
-cdef int[7] PRIORITY = [IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_LCOFI]
+cdef enum:
+    SOURCES = 11
+
+cdef int[SOURCES] PRIORITY = [
+    IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_SGEI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, IRQ_LCOFI,
+]
 
 
 cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
@@ -31,16 +40,30 @@ cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
         return BANK_M
     if privilege == USER:
         return BANK_U
-    return BANK_S_SUM if hart.state.mstatus & MSTATUS_SUM else BANK_S
+    cdef uint64_t status = guest_status(hart) if data_is_of_guest(hart) else hart.state.mstatus
+    return BANK_S_SUM if status & MSTATUS_SUM else BANK_S
 
 
-cdef bint envcfg_allows(Hart* hart, uint64_t field) noexcept nogil:
-    """Whether menvcfg, and for U-mode senvcfg too, have any bit of the field set; it is at the same bits in both."""
+cdef uint64_t envcfg_refusal(Hart* hart, uint64_t field) noexcept nogil:
+    """The exception of an instruction for which menvcfg, henvcfg and senvcfg, those that are about the mode at hand, do
+    not all have a bit of the field set; it is at the same bits in all. 0: they have.
+    """
     if hart.state.privilege == MACHINE:
-        return True
+        return 0
     if not hart.state.menvcfg & field:
-        return False
-    return hart.state.privilege == SUPERVISOR or hart.state.senvcfg & field != 0
+        return ILLEGAL_INSTRUCTION
+    if hart.state.virtual and not hart.state.henvcfg & field or hart.state.privilege == USER and (
+        not hart.state.senvcfg & field
+    ):
+        return VIRTUAL_INSTRUCTION if hart.state.virtual else ILLEGAL_INSTRUCTION
+    return 0
+
+
+cdef inline uint64_t float_of_guest(uint64_t own, uint64_t hosts) noexcept nogil:
+    """What is off for either is off, and only what is dirty for both is dirty."""
+    if not own or not hosts:
+        return 0
+    return own if hosts == MSTATUS_FS_DIRTY else MSTATUS_FS_CLEAN
 
 
 cdef void update_mode(Hart* hart) noexcept nogil:
@@ -51,10 +74,15 @@ cdef void update_mode(Hart* hart) noexcept nogil:
     cdef uint64_t mode = privilege
     cdef uint64_t fs = hart.state.mstatus & MSTATUS_FS
     cdef int bank
+    if has_guests(hart):
+        enter_space(hart)
+        if hart.state.virtual:
+            mode |= MODE_VIRTUAL
+            fs = float_of_guest(fs, hart.state.vsstatus & MSTATUS_FS)
     if hart.state.mstatus & MSTATUS_MPRV:
         data_privilege = <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
     bank = data_bank(hart, data_privilege)
-    mode |= bank << 2
+    mode |= bank << MODE_BANK_SHIFT
     if fs:
         mode |= MODE_FP_ON
     if fs == MSTATUS_FS_DIRTY:
@@ -65,7 +93,7 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_ROUNDS
     cpu.key = mode
     update_generation(hart)
-    cpu.may_zero_blocks = envcfg_allows(hart, MENVCFG_CBZE)
+    cpu.may_zero_blocks = not envcfg_refusal(hart, MENVCFG_CBZE)
     cpu.tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
     cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
@@ -73,7 +101,7 @@ cdef void update_mode(Hart* hart) noexcept nogil:
 
 cdef int data_bank_of(uint64_t mode) noexcept nogil:
     """The TLB bank of data accesses in this mode."""
-    return <int>(mode & MODE_BANK) >> 2
+    return <int>(mode & MODE_BANK) >> MODE_BANK_SHIFT
 
 
 cdef uint64_t address_space(Cpu* cpu) noexcept nogil:
@@ -92,6 +120,8 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
     """Take the exception cpu.trap_cause at cpu.state.pc."""
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE and hart.state.medeleg >> cpu.trap_cause & 1:
+        if has_guests(hart) and not guest_takes(hart, cpu.trap_cause):
+            leave_to_host(hart, cpu.trap_cause)
         enter_supervisor(hart, cpu.trap_cause, cpu.trap_value)
     elif hart.state.sbi:
         cpu.stop = STOP_UNHANDLED
@@ -100,6 +130,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
 
 
 cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
+    """Of the world at hand."""
     cdef uint64_t status = hart.state.mstatus
     hart.state.sepc = hart.cpu.state.pc
     hart.state.scause = cause
@@ -116,7 +147,10 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
 
 
 cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
-    cdef uint64_t status = hart.state.mstatus
+    cdef uint64_t status
+    if has_guests(hart):
+        leave_to_machine(hart, cause)
+    status = hart.state.mstatus
     hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
     hart.state.mtval = value
@@ -145,7 +179,8 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     """mret: pc, privilege and mstatus."""
     cdef uint64_t status = hart.state.mstatus
     cdef uint64_t previous = status >> MSTATUS_MPP_SHIFT & 3
-    status &= ~(MSTATUS_MIE | MSTATUS_MPP)
+    cdef bint to_guest = status & MSTATUS_MPV != 0 and previous != MACHINE
+    status &= ~(MSTATUS_MIE | MSTATUS_MPP | MSTATUS_MPV)
     if status & MSTATUS_MPIE:
         status |= MSTATUS_MIE
     if previous != MACHINE:
@@ -153,6 +188,8 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     hart.state.mstatus = status | MSTATUS_MPIE
     hart.state.privilege = <int>previous
     hart.cpu.state.pc = hart.state.mepc
+    if to_guest:
+        exchange_worlds(hart)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -166,6 +203,9 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
     hart.cpu.state.pc = hart.state.sepc
+    if hart.state.hstatus & HSTATUS_SPV and not hart.state.virtual:
+        hart.state.hstatus &= ~HSTATUS_SPV
+        exchange_worlds(hart)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -208,9 +248,17 @@ cdef void attend(Cpu* cpu) noexcept nogil:
         enter_machine(hart, cause, 0)
     else:
         takes = pending & hart.state.mideleg
-        if not takes or privilege > SUPERVISOR or privilege == SUPERVISOR and not hart.state.mstatus & MSTATUS_SIE:
-            return
-        cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
+        if hart.state.virtual and takes & ~hart.state.hideleg:
+            cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes & ~hart.state.hideleg)
+            leave_to_host(hart, cause)
+        else:
+            # What a host delegates is its guest's: for itself there is no such interrupt.
+            takes &= hart.state.hideleg if hart.state.virtual else ~hart.state.hideleg
+            if not takes or privilege > SUPERVISOR or privilege == SUPERVISOR and not hart.state.mstatus & MSTATUS_SIE:
+                return
+            cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes) - hart.state.virtual
+            if has_guests(hart) and not hart.state.virtual:
+                leave_to_host(hart, cause)
         enter_supervisor(hart, cause, 0)
     if cpu.machine.probes.recorder_count:
         record_trap(cpu, pc, key, cause, 0, False)
@@ -220,7 +268,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
 
 cdef inline int highest(uint64_t pending) noexcept nogil:
     cdef int i
-    for i in range(7):
+    for i in range(SOURCES):
         if pending >> PRIORITY[i] & 1:
             return PRIORITY[i]
     return 0
@@ -233,11 +281,17 @@ cdef inline bint compares_supervisor_time(Hart* hart) noexcept nogil:
     return hart.state.sbi or hart.state.menvcfg & MENVCFG_STCE != 0
 
 
+cdef inline bint compares_guest_time(Hart* hart) noexcept nogil:
+    return hart.state.henvcfg & hart.state.menvcfg & HENVCFG_STCE != 0
+
+
 cdef void poll(Cpu* cpu) noexcept nogil:
-    """Bring MTIP and (with Sstc) STIP up to date with the timebase."""
+    """Bring MTIP and (with Sstc) STIP and VSTIP up to date with the timebase."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t now = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
-    cdef uint64_t lines = hart.state.lines & ~(MIP_MTIP | MIP_STIP)
+    cdef uint64_t lines = hart.state.lines & ~(MIP_MTIP | MIP_STIP | MIP_VSTIP)
+    if compares_guest_time(hart) and now + hart.state.htimedelta >= hart.state.vstimecmp:
+        lines |= MIP_VSTIP
     if now >= hart.state.mtimecmp:
         lines |= MIP_MTIP
     if compares_supervisor_time(hart) and now >= hart.state.stimecmp:
@@ -269,7 +323,19 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
     if hart.state.mie & MIE_STIE and compares_supervisor_time(hart) and not hart.state.lines & MIP_STIP:
         other = ns_of_ticks(cpu.machine.timeline, hart.state.stimecmp)
         deadline = min(deadline, other)
+    if hart.state.mie & MIE_VSTIE and compares_guest_time(hart) and not hart.state.lines & MIP_VSTIP:
+        deadline = min(deadline, guest_deadline_ns(hart))
     return deadline
+
+
+cdef uint64_t guest_deadline_ns(Hart* hart) noexcept nogil:
+    """When vstimecmp will have been reached."""
+    cdef Timeline* timeline = hart.cpu.machine.timeline
+    cdef uint64_t now = timeline_ticks(timeline, timeline.steps)
+    cdef uint64_t then = now + hart.state.htimedelta
+    if then >= hart.state.vstimecmp:
+        return 0
+    return ns_of_ticks(timeline, now + min(hart.state.vstimecmp - then, NEVER - now))
 
 
 cdef bint runnable(Cpu* cpu) noexcept nogil:

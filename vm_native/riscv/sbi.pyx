@@ -20,6 +20,7 @@ from vm_native.riscv.csr cimport csr_read
 from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport Hart, hart_of
+from vm_native.riscv.worlds cimport has_guests
 
 cdef enum:
     A0 = 10
@@ -33,6 +34,7 @@ cdef enum:                  # RFENCE functions
     REMOTE_FENCE_I = 0
     REMOTE_SFENCE_VMA = 1
     REMOTE_SFENCE_VMA_ASID = 2
+    REMOTE_HFENCE_VVMA = 6      # the last of four about guests
 
 cdef uint64_t ALL = <uint64_t>-1
 
@@ -100,8 +102,10 @@ cdef int64_t remote_fence(
     Cpu* cpu, uint64_t function, uint64_t mask, uint64_t base, uint64_t start, uint64_t size
 ) noexcept nogil:
     cdef int i
-    if function > REMOTE_SFENCE_VMA_ASID:
+    if function > (REMOTE_HFENCE_VVMA if has_guests(hart_of(cpu)) else REMOTE_SFENCE_VMA_ASID):
         return SBI_ERR_NOT_SUPPORTED
+    if function > REMOTE_SFENCE_VMA_ASID:
+        start = size = 0                            # addresses of guests: everything goes
     if check_mask(cpu, mask, base) != SBI_ERR_SUCCESS:
         return SBI_ERR_INVALID_PARAM
     if function == REMOTE_FENCE_I:
@@ -160,6 +164,8 @@ cdef bint emulate_counter(Cpu* cpu, int number, uint64_t* value) noexcept nogil:
         return False
     if number == CSR_TIME:
         value[0] = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
+        if hart_of(cpu).state.virtual:
+            value[0] += hart_of(cpu).state.htimedelta
         return True
     if number == CSR_CYCLE or number == CSR_INSTRET:
         return csr_read(hart_of(cpu), CSR_MCYCLE if number == CSR_CYCLE else CSR_MINSTRET, value)

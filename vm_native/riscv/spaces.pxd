@@ -1,14 +1,15 @@
 # Address spaces in the TLB, and the ends of what it holds.
-from libc.stdint cimport uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from vm_native.machine cimport MODE_BITS, MODE_MASK, Cpu
 from vm_native.memory.tlb cimport MODE_BANKS, BANK_ENTRIES
-from vm_native.riscv.constants cimport SATP_MODE_SHIFT, SATP_MODE_SV39
+from vm_native.riscv.constants cimport HGATP_VMID, HGATP_VMID_SHIFT, SATP_MODE_SHIFT, SATP_MODE_SV39
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MACHINE, MEGAPAGE_SHIFT, REMEMBERED_FILLS, SUPERVISOR, AddressSpace, Hart,
 )
 
 cdef enum:
     BANKS_OF_SPACE = MODE_BANKS - BANK_S
+    ANY = -1                # address space or virtual machine, where one can be named
 
 cdef inline int levels_of(uint64_t satp) noexcept nogil:
     """Levels of page tables: 3 in Sv39, 4 in Sv48, 5 in Sv57; below 0 where there is no paging."""
@@ -31,9 +32,15 @@ cdef inline int bank_of(Hart* hart, int bank) noexcept nogil:
     # The number, among all, of a bank of this mode in the address space at hand.
     return bank if bank == BANK_M else bank + hart.space * BANKS_OF_SPACE
 
+cdef inline uint64_t machine_at_hand(const Hart* hart) noexcept nogil:
+    # The number of the guest that hgatp names.
+    return (hart.state.hgatp & HGATP_VMID) >> HGATP_VMID_SHIFT
+
 cdef inline bint is_common(Hart* hart) noexcept nogil:
     # Whether what is fetched now is the same in all address spaces.
-    return hart.state.privilege == MACHINE or hart.state.privilege == SUPERVISOR and hart.global_supervisor
+    if hart.state.privilege == SUPERVISOR:
+        return hart.global_supervisor and not hart.state.virtual
+    return hart.state.privilege == MACHINE
 
 cdef inline void update_generation(Hart* hart) noexcept nogil:
     # In Cpu.key; after a change of privilege, of the address space, or of generations.
@@ -42,7 +49,7 @@ cdef inline void update_generation(Hart* hart) noexcept nogil:
 
 cdef inline void note_fetch(Hart* hart, bint is_global) noexcept nogil:
     # The page of an instruction has been translated: whether by a global entry.
-    if not is_global and hart.global_supervisor and hart.state.privilege == SUPERVISOR:
+    if not is_global and hart.global_supervisor and hart.state.privilege == SUPERVISOR and not hart.state.virtual:
         hart.global_supervisor = False
         update_generation(hart)
 
@@ -61,5 +68,7 @@ cdef void enter_space(Hart* hart) noexcept nogil
 cdef void flush_translations(Hart* hart) noexcept nogil
 cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil
 cdef void flush_everything(Hart* hart) noexcept nogil
+cdef void flush_guests(Hart* hart, int64_t machine, int64_t asid) noexcept nogil
+cdef void flush_guest_address(Hart* hart, int64_t machine, int64_t asid, uint64_t address) noexcept nogil
 cdef void flush_range(Cpu* cpu, uint64_t start, uint64_t size) noexcept nogil
 cdef void flush_address(Hart* hart, uint64_t address) noexcept nogil

@@ -1,12 +1,12 @@
 """Address spaces in the TLB: a few of those entered last keep what they have there, and what fences end.
 
-An address space is a value of satp, ASID and root together. Each has banks of its own, and a generation of Cpu.key that
+An address space is a value of satp, ASID and root together, and for a guest's of hgatp as well. Each has banks of its own, and a generation of Cpu.key that
 its entries in the jump cache carry. Those of a supervisor whose code is on global pages have one in common, as M-mode's
 have. So neither a switch to another and back nor a trap empties anything. What software must order by a fence of an
 address (privileged specification, section 12.2.1) ends in all of them, whichever ASID it names; a fence of an ASID is
 about the spaces of that number.
 """
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 from vm_native.ir.block cimport MAX_BLOCK_STEPS
 from vm_native.jump_cache cimport (
@@ -16,18 +16,21 @@ from vm_native.jump_cache cimport (
 from vm_native.machine cimport Cpu, close_load_windows, forget_page_entries
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport (
-    ADDRESS_SPACES, BANK_ENTRIES, TLB_BANKS, clear_entry, prepare_bank, spare_entry, tlb_entry,
+    ADDRESS_SPACES, BANK_ENTRIES, TLB_BANKS, TlbEntry, clear_entry, prepare_bank, spare_entry, tlb_entry,
 )
-from vm_native.riscv.constants cimport SATP_ASID_SHIFT
+from vm_native.riscv.constants cimport HGATP_VMID, HGATP_VMID_SHIFT, SATP_ASID_SHIFT
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, GIGAPAGE_SHIFT, MEGAPAGE_SHIFT, REMEMBERED_FILLS, AddressSpace, Hart, hart_of,
 )
+from vm_native.riscv.worlds cimport data_is_of_guest, has_guests
 
 cdef enum:
     FEW_PAGES = 64          # flushed one by one; more, and everything goes
     SHORTEST = 2            # instruction, in bytes
     LONGEST = 4
     ASID_MASK = 0xFFFF
+
+cdef uint64_t OF_GUEST = 1ULL << 58     # no bit of hgatp
 
 
 cdef void clear_bank(Hart* hart, int bank) noexcept nogil:
@@ -81,11 +84,11 @@ cdef inline bint may_have_large_page(const AddressSpace* space, uint64_t address
     )
 
 
-cdef int find_space(Hart* hart, uint64_t satp) noexcept nogil:
+cdef int find_space(Hart* hart, uint64_t satp, uint64_t guest) noexcept nogil:
     """The one that is remembered, or else that may be forgotten: what was entered longest ago, emptied."""
     cdef int number, oldest = 0
     for number in range(ADDRESS_SPACES):
-        if hart.spaces[number].entered and hart.spaces[number].satp == satp:
+        if hart.spaces[number].entered and hart.spaces[number].satp == satp and hart.spaces[number].guest == guest:
             return number
         if hart.spaces[number].entered < hart.spaces[oldest].entered:
             oldest = number
@@ -94,15 +97,21 @@ cdef int find_space(Hart* hart, uint64_t satp) noexcept nogil:
     for number in range(BANKS_OF_SPACE):
         prepare_bank(&hart.cpu.banks[(BANK_S + oldest * BANKS_OF_SPACE + number) * BANK_ENTRIES])
     hart.spaces[oldest].satp = satp
+    hart.spaces[oldest].guest = guest
     return oldest
 
 
 cdef void enter_space(Hart* hart) noexcept nogil:
-    """satp has been written; `update_mode` has to follow."""
+    """satp has been written, or the world that data are of has changed; `update_mode` has to follow."""
     cdef AddressSpace* space = &hart.spaces[hart.space]
-    if space.satp == hart.state.satp and space.entered:
+    cdef uint64_t satp = hart.state.satp, guest = 0
+    if has_guests(hart) and data_is_of_guest(hart):
+        guest = hart.state.hgatp | OF_GUEST
+        if not hart.state.virtual:
+            satp = hart.state.vsatp
+    if space.satp == satp and space.guest == guest and space.entered:
         return
-    hart.space = find_space(hart, hart.state.satp)
+    hart.space = find_space(hart, satp, guest)
     space = &hart.spaces[hart.space]
     hart.entries += 1
     space.entered = hart.entries
@@ -154,6 +163,44 @@ cdef void flush_asid(Hart* hart, uint64_t asid) noexcept nogil:
             empty_space(hart, number)
             renew_fetches(hart, number)
     update_generation(hart)
+    forget_page_entries(&hart.cpu)
+
+
+cdef inline bint is_meant(const AddressSpace* space, int64_t machine, int64_t asid) noexcept nogil:
+    """Whether it is one of a guest, and of these numbers."""
+    if not space.guest or asid != ANY and (space.satp >> SATP_ASID_SHIFT ^ <uint64_t>asid) & ASID_MASK:
+        return False
+    return machine == ANY or (space.guest & HGATP_VMID) >> HGATP_VMID_SHIFT == <uint64_t>machine
+
+
+cdef void flush_guests(Hart* hart, int64_t machine, int64_t asid) noexcept nogil:
+    """Drop the translations of guests; where they are named, of this one, and of its address spaces of this number."""
+    cdef int number
+    for number in range(ADDRESS_SPACES):
+        if is_meant(&hart.spaces[number], machine, asid):
+            empty_space(hart, number)
+            renew_fetches(hart, number)
+    update_generation(hart)
+    forget_page_entries(&hart.cpu)
+
+
+cdef void flush_guest_address(Hart* hart, int64_t machine, int64_t asid, uint64_t address) noexcept nogil:
+    """The same of what a leaf entry for this address of the guest's may have given."""
+    cdef int number, bank
+    cdef TlbEntry* entries
+    for number in range(ADDRESS_SPACES):
+        if not is_meant(&hart.spaces[number], machine, asid):
+            continue
+        if may_have_large_page(&hart.spaces[number], address):
+            empty_space(hart, number)
+            renew_fetches(hart, number)
+            continue
+        for bank in range(BANKS_OF_SPACE):
+            entries = &hart.cpu.banks[(BANK_S + number * BANKS_OF_SPACE + bank) * BANK_ENTRIES]
+            clear_entry(tlb_entry(entries, address))
+            clear_entry(spare_entry(entries, address))
+    update_generation(hart)
+    forget_fetches_of(hart, address & PAGE_MASK)
     forget_page_entries(&hart.cpu)
 
 

@@ -34,11 +34,13 @@ cdef enum:                  # TLB banks: one per effective data mode; all but th
 # The mode, the low MODE_BITS of Cpu.key: everything besides the address that decoding or translation depends on.
 cdef enum:                  # bits 0 and 1 are the fetch privilege
     MODE_PRIVILEGE = 0x03   # of fetches
-    MODE_BANK = 0x0C        # data bank << 2
-    MODE_FP_ON = 0x10       # mstatus.FS is not Off
-    MODE_FP_DIRTY = 0x20    # mstatus.FS is Dirty: nothing to do on a write of an f register
-    MODE_FP_NEAREST = 0x40  # frm is round-to-nearest-even: what rounds so anyway needs no helper
-    MODE_FP_ROUNDS = 0x80   # the host rounds as frm says: dynamic rounding needs no helper
+    MODE_VIRTUAL = 0x04     # the hart runs a guest: V = 1
+    MODE_BANK = 0x18        # data bank << MODE_BANK_SHIFT
+    MODE_FP_ON = 0x20       # mstatus.FS is not Off, nor in a guest vsstatus.FS
+    MODE_FP_DIRTY = 0x40    # they are Dirty: nothing to do on a write of an f register
+    MODE_FP_NEAREST = 0x80  # frm is round-to-nearest-even: what rounds so anyway needs no helper
+    MODE_FP_ROUNDS = 0x100  # the host rounds as frm says: dynamic rounding needs no helper
+    MODE_BANK_SHIFT = 3
 
 cdef struct RiscvState:     # architectural state beyond the registers; no pointers
     # These are register slots, too, and uops name them: FIRST_STATE_SLOT and those behind it
@@ -85,6 +87,30 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t tselect
     uint64_t tdata1[TRIGGERS]     # 0: disabled
     uint64_t tdata2[TRIGGERS]
+    # Hypervisor extension
+    uint64_t hstatus
+    uint64_t hedeleg
+    uint64_t hideleg        # hvip has its bits in mip, hie its in mie
+    uint64_t hcounteren
+    uint64_t htimedelta
+    uint64_t htval
+    uint64_t htinst
+    uint64_t hgatp
+    uint64_t henvcfg
+    uint64_t hstateen[4]
+    uint64_t mtval2
+    uint64_t mtinst
+    # The supervisor's registers of the world that is not at hand, see worlds.pyx: the guest's, or while the hart runs
+    # one, its host's
+    uint64_t vsstatus
+    uint64_t vstvec
+    uint64_t vsscratch
+    uint64_t vsepc
+    uint64_t vscause
+    uint64_t vstval
+    uint64_t vsatp
+    uint64_t vstimecmp      # the guest's always
+    bint virtual            # V: the hart runs a guest
     int waiting             # one of Waiting
     bint stopped            # HSM: the hart has not been started
     bint sbi                # supervisor calls are served by the machine, not by M-mode code
@@ -109,8 +135,9 @@ cdef struct Trigger:        # what it is for, digested from tdata1 and tdata2
     uint64_t base           # virtual
     uint64_t last
 
-cdef struct AddressSpace:   # what the TLB has of one value of satp, see spaces.pyx
+cdef struct AddressSpace:   # what the TLB has of one value of satp, and of hgatp, see spaces.pyx
     uint64_t satp
+    uint64_t guest          # hgatp, with OF_GUEST, where it is one of a guest; 0
     uint64_t entered        # when that was last, counted; 0: never
     uint64_t generation     # of its fetch translations, as in Cpu.key
     # What a flush must clear in its banks: the entries filled since the last, or all if there were more
@@ -136,6 +163,10 @@ cdef struct Hart:
     uint64_t common_generation  # of fetches that satp has no say in: M-mode's, and S-mode's where these are global
     bint global_supervisor  # all that S-mode has fetched since the last flush is mapped in all address spaces
     uint64_t entries        # into one of them
+    # Of the exception that is about to be taken, where it is a guest-page fault: htval and htinst
+    uint64_t guest_physical
+    uint64_t guest_instruction
+    bint reaches_guest      # an instruction of the host's is at an address of its guest's
     # Architectural state, too, of as many bytes as the hart has: register follows register. Groups are aligned, so that
     # elements of one follow each other.
     uint8_t vectors[VECTOR_REGISTERS * MAX_VLENB]

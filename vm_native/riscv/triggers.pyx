@@ -13,7 +13,7 @@ from vm_native.machine cimport Cpu, Machine
 from vm_native.memory.tlb cimport EXECUTE, READ, WRITE
 from vm_native.riscv.constants cimport (
     BREAKPOINT, MSTATUS_MIE, MSTATUS_SIE, TDATA1_EXECUTE, TDATA1_HIT0, TDATA1_LOAD, TDATA1_M, TDATA1_MATCH,
-    TDATA1_MATCH_NAPOT, TDATA1_S, TDATA1_STORE, TDATA1_U, TRIGGERS,
+    TDATA1_MATCH_NAPOT, TDATA1_S, TDATA1_STORE, TDATA1_U, TDATA1_VS, TDATA1_VU, TRIGGERS,
 )
 from vm_native.riscv.spaces cimport flush_everything
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart, Trigger, hart_of
@@ -50,7 +50,7 @@ cdef void digest_triggers(Hart* hart) noexcept nogil:
 cdef Trigger digested(uint64_t control, uint64_t address) noexcept nogil:
     """What is to be met; of one that can never fire nothing."""
     cdef Trigger trigger = Trigger(0, 0, 0)
-    if not control & (TDATA1_M | TDATA1_S | TDATA1_U):
+    if not control & (TDATA1_M | TDATA1_S | TDATA1_U | TDATA1_VS | TDATA1_VU):
         return trigger
     if control & TDATA1_LOAD:
         trigger.accesses |= 1 << READ
@@ -95,12 +95,19 @@ cdef bint has_trigger(Cpu* cpu, int accesses, uint64_t first, uint64_t size) noe
     return False
 
 
+cdef inline uint64_t enable_of(const Hart* hart) noexcept nogil:
+    """The bit of a trigger for the mode at hand."""
+    if hart.state.privilege == MACHINE:
+        return TDATA1_M
+    if hart.state.privilege == SUPERVISOR:
+        return TDATA1_VS if hart.state.virtual else TDATA1_S
+    return TDATA1_VU if hart.state.virtual else TDATA1_U
+
+
 cdef bint trigger_fires(Cpu* cpu, int accesses, uint64_t first, uint64_t size) noexcept nogil:
     """The hart is about to do this: whether it traps instead, and then its cause and value are set."""
     cdef Hart* hart = hart_of(cpu)
-    cdef uint64_t enable = (
-        TDATA1_M if hart.state.privilege == MACHINE else TDATA1_S if hart.state.privilege == SUPERVISOR else TDATA1_U
-    )
+    cdef uint64_t enable = enable_of(hart)
     cdef bint found = False
     cdef int i
     if would_take_its_own(hart):
@@ -121,5 +128,6 @@ cdef inline bint would_take_its_own(Hart* hart) noexcept nogil:
         return not hart.state.mstatus & MSTATUS_MIE
     return (
         hart.state.privilege == SUPERVISOR and hart.state.medeleg >> BREAKPOINT & 1
+        and (not hart.state.virtual or hart.state.hedeleg >> BREAKPOINT & 1)
         and not hart.state.mstatus & MSTATUS_SIE
     )

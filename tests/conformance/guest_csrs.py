@@ -1,0 +1,189 @@
+"""Programs of random accesses to registers, and of privileged instructions, in M, HS, U, VS and VU; for us and for Spike.
+
+Each case is an instruction and what M-mode sets before it. Traps come back to M-mode, or by way of HS or VS, where a
+handler calls on. What was read, the trap and all registers of control and status are the signature.
+"""
+
+from __future__ import annotations
+
+import struct
+from random import Random
+
+from tests.assembler import BASE
+from tests.conformance.guest_memory import place_in
+from vm_native.riscv.csrs import CSRS
+from vm_native.riscv.instructions import encode
+from vm_native.riscv.registers import CSR_NUMBERS
+
+RESULTS = BASE + 0x10_0000
+MODES = {"M": 3 << 11, "S": 1 << 11, "U": 0, "VS": 1 << 11 | 1 << 39, "VU": 1 << 39}
+# Set before each case; of them the first from the case
+SET = ("mstatus", "mideleg", "mie", "medeleg", "satp", "vsatp", "hgatp", "stimecmp", "vstimecmp", "stvec", "vstvec",
+       "sepc", "vsepc", "mcause", "mtval", "mtval2", "mtinst")
+SHOWN = (
+    "mcause", "mtval", "mtval2", "mtinst", "mepc", "mstatus", "mip", "mie", "medeleg", "mideleg", "mcounteren",
+    "scounteren", "menvcfg", "senvcfg", "mstateen0", "mstateen1", "hstateen0", "hstateen1", "hstatus", "hedeleg",
+    "hideleg", "hvip", "hip", "hie", "hcounteren", "hgeie", "hgeip", "htimedelta", "htval", "htinst", "hgatp", "henvcfg",
+    "vsstatus", "vsie", "vsip", "vstvec", "vsscratch", "vsepc", "vscause", "vstval", "vsatp", "vstimecmp", "sstatus",
+    "sie", "sip", "stvec", "sscratch", "sepc", "scause", "stval", "satp", "stimecmp", "mscratch", "mtvec",
+)
+RESULT_WORDS = len(SHOWN) + 1           # and what was read
+CASE_WORDS = 4                          # mstatus, operand, code, -
+TIMERS = 1 << 5 | 1 << 6                # interrupts that come when either side has its time
+OTHERS = 0x600 + 0x12, 0x601, 0x7C0, 0x5A9, 0x2FF, 0x246, 0xE13, 0x800, 0xDFF
+# Registers that others than these tests are about, and those that the driver needs as they are
+LEFT_OUT = {"pmpcfg", "pmpaddr", "mhpmevent", "mhpmcounter", "hpmcounter", "tselect", "tdata1", "tdata2", "tdata3",
+            "tinfo", "seed", "mseccfg"}
+NOT_WRITTEN = {"misa", "mtvec", "mcycle", "minstret", "mcountinhibit"}
+UNPREDICTED = {CSR_NUMBERS[name] for name in ("cycle", "time", "instret", "mcycle", "minstret", "mvendorid", "marchid",
+                                              "mimpid", "misa", "mconfigptr")}
+READ = [number for row in CSRS if row.name not in LEFT_OUT for _, number in row.registers()] + [*OTHERS]
+WRITTEN = [number for row in CSRS if row.name not in LEFT_OUT | NOT_WRITTEN for _, number in row.registers()] + [*OTHERS]
+GUESTS = [number for row in CSRS if row.needs == "H" for _, number in row.registers()]
+INSTRUCTIONS = {
+    "sfence.vma": "rs1 rs2", "sinval.vma": "rs1 rs2", "sfence.w.inval": "", "sfence.inval.ir": "", "hfence.vvma": "rs1 rs2",
+    "hfence.gvma": "rs1 rs2", "hinval.vvma": "rs1 rs2", "hinval.gvma": "rs1 rs2", "sret": "", "ecall": "", "ebreak": "",
+    "hlv.w": "rs1 rd", "hlv.d": "rs1 rd", "hlvx.wu": "rs1 rd", "hsv.d": "rs1 rs2", "wrs.nto": "", "cbo.clean": "rs1",
+    "cbo.inval": "rs1", "cbo.zero": "rs1",
+}
+
+
+def driver(count: int) -> str:
+    values = {"mideleg": "s5", "stvec": "s6", "vstvec": "s6", "sepc": "s7", "vsepc": "s7", "stimecmp": "s8",
+              "vstimecmp": "s8"}
+    sets = "\n".join(f"csrw {CSR_NUMBERS[name]:#x}, {values.get(name, 'zero')}" for name in SET[1:])
+    notes = "\n".join(f"csrr t0, {CSR_NUMBERS[name]:#x}; sd t0, {8 * index}(s2)" for index, name in enumerate(SHOWN))
+    return f"""
+        la   t0, handler
+        csrw mtvec, t0
+        li   t0, -1
+        csrw pmpaddr0, t0
+        li   t1, 0x1F
+        csrw pmpcfg0, t1
+        li   t1, 0x2004000
+        sd   t0, (t1)
+        la   s1, cases
+        li   s2, {RESULTS}
+        la   s3, cases_end
+        la   s6, supervisor
+        la   s7, landing
+        li   s8, -1
+    next:
+        bgeu s1, s3, finish
+        ld   s4, 0(s1)
+        ld   a0, 8(s1)
+        ld   t0, 16(s1)
+        ld   s5, 24(s1)
+        {sets}
+        csrw mepc, t0
+        csrw mstatus, s4
+        li   a2, 0x5A5A
+        li   a1, 0
+        mret
+        .balign 4
+    supervisor:
+        ecall
+        .balign 4
+    landing:
+        ecall
+        .balign 4
+    handler:
+        {notes}
+        sd   a2, {8 * len(SHOWN)}(s2)
+        csrw mstatus, zero
+        addi s2, s2, {8 * RESULT_WORDS}
+        addi s1, s1, {8 * CASE_WORDS}
+        j    next
+    finish:
+        la   t0, tohost
+        li   t1, 1
+        sd   t1, (t0)
+    1:  j    1b
+        .balign 64
+        .globl tohost, fromhost, begin_signature, end_signature, code, cases, data
+    tohost:   .dword 0
+    fromhost: .dword 0
+        .balign 64
+    data:  .zero 64
+    code:  .zero {8 * count}
+    cases: .zero {8 * CASE_WORDS * count}
+    cases_end:
+        .org {RESULTS - BASE}
+    begin_signature: .zero {8 * RESULT_WORDS * count}
+    end_signature: .dword 0
+    """
+
+
+class Case:
+    """One: the mode, the instruction, and what it works with."""
+
+    def __init__(self, random: Random, data: int):
+        self.mode = random.choice(tuple(MODES))
+        status = random.choice((0, 3 << 13, 1 << 13)) | random.choice((0, 0, 1 << 20)) | random.choice((0, 0, 1 << 21))
+        status |= random.choice((0, 0, 1 << 22)) | random.choice((0, 1 << 1)) | random.choice((0, 1 << 5))
+        status |= random.choice((0, 1 << 8)) | random.choice((0, 1 << 18)) | random.choice((0, 1 << 19))
+        self.status = status | MODES[self.mode]
+        self.mideleg = random.choice((0, 0x222, 0x2222))
+        self.operand = random.choice((
+            random.getrandbits(64), random.getrandbits(64), (1 << 64) - 1, 0, 1 << random.randrange(64),
+            random.choice((0, 8, 9, 10, 15)) << 60 | random.getrandbits(59) | 1,
+        ))
+        self.number = -1
+        if random.random() < 0.12:
+            name = random.choice(tuple(INSTRUCTIONS))
+            registers = {"rs1": random.choice((0, 10)), "rs2": random.choice((0, 11)), "rd": 12}
+            if name in ("wrs.nto", "cbo.clean", "cbo.inval", "cbo.zero") or name[:2] == "hl" or name[:3] == "hsv":
+                registers["rs1"], self.operand = 10, data
+            if name == "ecall" and self.mode == "M":
+                name = "ebreak"
+            self.word = encode(name, **{key: registers[key] for key in INSTRUCTIONS[name].split()})
+            self.text = name
+            return
+        operation = random.choice((1, 2, 3, 5, 6, 7))
+        source = random.choice((0, 10, 10)) if operation < 4 else random.choice((0, random.randrange(32)))
+        writes = operation & 3 == 1 or source != 0
+        self.number = random.choice(random.choice((WRITTEN if writes else READ, GUESTS)))
+        self.word = self.number << 20 | source << 15 | operation << 12 | 12 << 7 | 0x73
+        self.text = f"csr operation {operation} of {self.number:#x} with {'x' if operation < 4 else ''}{source}"
+
+    def __str__(self) -> str:
+        return f"in {self.mode}, {self.text}; operand {self.operand:#x}, mstatus {self.status:#x}"
+
+
+class Program:
+    """A random one: its ELF, and the cases for messages."""
+
+    def __init__(self, seed: int, count: int = 1500):
+        random = Random(seed)
+
+        def pieces(symbols: dict[str, int]) -> list[tuple[int, bytes]]:
+            self.cases = [Case(random, symbols["data"]) for _ in range(count)]
+            code = b"".join(struct.pack("<II", case.word, 0x73) for case in self.cases)
+            words = [value for index, case in enumerate(self.cases)
+                     for value in (case.status, case.operand, symbols["code"] + 8 * index, case.mideleg)]
+            return [(symbols["code"], code), (symbols["cases"], struct.pack(f"<{len(words)}Q", *words))]
+
+        self.elf = place_in(driver(count), pieces)
+        self.size = 8 * RESULT_WORDS * count
+
+
+def differences(case: Case, theirs: list[int], ours: list[int]) -> list[str]:
+    """What is not the same after a case, but for what either side may choose."""
+    found = []
+    for name, a, b in zip((*SHOWN, "read"), theirs, ours, strict=True):
+        mask = (1 << 64) - 1
+        number = case.number if name == "read" else CSR_NUMBERS[name]
+        if name == "read" and case.number in UNPREDICTED or name in ("minstret", "mcycle"):
+            mask = 0
+        mask &= ~MASKS.get(number, 0)
+        if (a ^ b) & mask:
+            found.append(f"{name}: Spike {a:#x}, ours {b:#x}")
+    return found
+
+
+# Bits that are not compared, by register: timers' interrupts; and what conformance/rules.py says of these
+MASKS = {CSR_NUMBERS[name]: TIMERS for name in ("mip", "sip", "hip", "vsip")} | {
+    CSR_NUMBERS["medeleg"]: 1 | 3 << 18, CSR_NUMBERS["hedeleg"]: 1 | 3 << 18,
+    CSR_NUMBERS["mstateen0"]: 1 | 1 << 60, CSR_NUMBERS["hstateen0"]: 1 | 1 << 60, CSR_NUMBERS["sstateen0"]: 1,
+    **{CSR_NUMBERS[name]: 1 for name in ("menvcfg", "senvcfg", "henvcfg")},
+}

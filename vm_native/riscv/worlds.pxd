@@ -1,0 +1,35 @@
+# The host's world and its guest's, and the changes from one to the other.
+from libc.stdint cimport uint64_t
+from vm_native.riscv.constants cimport FEATURE_H, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV
+from vm_native.riscv.state cimport MACHINE, Hart
+
+cdef inline bint has_guests(const Hart* hart) noexcept nogil:
+    return hart.state.features & FEATURE_H != 0
+
+cdef inline bint data_is_of_guest(const Hart* hart) noexcept nogil:
+    # Whether loads and stores have addresses of the guest's: its own, and M-mode's with MPRV.
+    if hart.state.virtual:
+        return True
+    return (
+        hart.state.privilege == MACHINE and hart.state.mstatus & (MSTATUS_MPRV | MSTATUS_MPV) == MSTATUS_MPRV | MSTATUS_MPV
+        and hart.state.mstatus & MSTATUS_MPP != MSTATUS_MPP_M
+    )
+
+cdef inline uint64_t guest_status(const Hart* hart) noexcept nogil:
+    # vsstatus, wherever it is; other bits are the host's.
+    return hart.state.mstatus if hart.state.virtual else hart.state.vsstatus
+
+cdef inline uint64_t host_status(const Hart* hart) noexcept nogil:
+    # The same of the host's sstatus.
+    return hart.state.vsstatus if hart.state.virtual else hart.state.mstatus
+
+cdef inline void make_float_dirty(Hart* hart) noexcept nogil:
+    # The floating-point state, as both worlds have it.
+    hart.state.mstatus |= MSTATUS_FS_DIRTY
+    if hart.state.virtual:
+        hart.state.vsstatus |= MSTATUS_FS_DIRTY
+
+cdef void exchange_worlds(Hart* hart) noexcept nogil
+cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil
+cdef void leave_to_machine(Hart* hart, uint64_t cause) noexcept nogil
+cdef bint guest_takes(const Hart* hart, uint64_t cause) noexcept nogil
