@@ -10,7 +10,7 @@ import struct
 from random import Random
 
 from tests.assembler import BASE
-from tests.conformance.guest_memory import place_in
+from tests.conformance.guest_memory import HEDELEG, MEDELEG, place_in
 from vm_native.riscv.csrs import CSRS
 from vm_native.riscv.instructions import encode
 from vm_native.riscv.registers import CSR_NUMBERS
@@ -23,12 +23,12 @@ SET = ("mstatus", "mideleg", "mie", "medeleg", "satp", "vsatp", "hgatp", "stimec
 SHOWN = (
     "mcause", "mtval", "mtval2", "mtinst", "mepc", "mstatus", "mip", "mie", "medeleg", "mideleg", "mcounteren",
     "scounteren", "menvcfg", "senvcfg", "mstateen0", "mstateen1", "hstateen0", "hstateen1", "hstatus", "hedeleg",
-    "hideleg", "hvip", "hip", "hie", "hcounteren", "hgeie", "hgeip", "htimedelta", "htval", "htinst", "hgatp", "henvcfg",
-    "vsstatus", "vsie", "vsip", "vstvec", "vsscratch", "vsepc", "vscause", "vstval", "vsatp", "vstimecmp", "sstatus",
+    "hideleg", "hvip", "hip", "hie", "hcounteren", "hgeie", "hgeip", "htimedelta", "htval", "htinst", "hgatp",
+    "henvcfg", "vsstatus", "vsie", "vsip", "vstvec", "vsscratch", "vsepc", "vscause", "vstval", "vsatp", "vstimecmp", "sstatus",
     "sie", "sip", "stvec", "sscratch", "sepc", "scause", "stval", "satp", "stimecmp", "mscratch", "mtvec",
 )
 RESULT_WORDS = len(SHOWN) + 1           # and what was read
-CASE_WORDS = 4                          # mstatus, operand, code, -
+CASE_WORDS = 6                          # mstatus, operand, code, mideleg, medeleg, hedeleg
 TIMERS = 1 << 5 | 1 << 6                # interrupts that come when either side has its time
 OTHERS = 0x600 + 0x12, 0x601, 0x7C0, 0x5A9, 0x2FF, 0x246, 0xE13, 0x800, 0xDFF
 # Registers that others than these tests are about, and those that the driver needs as they are
@@ -38,18 +38,19 @@ NOT_WRITTEN = {"misa", "mtvec", "mcycle", "minstret", "mcountinhibit"}
 UNPREDICTED = {CSR_NUMBERS[name] for name in ("cycle", "time", "instret", "mcycle", "minstret", "mvendorid", "marchid",
                                               "mimpid", "misa", "mconfigptr")}
 READ = [number for row in CSRS if row.name not in LEFT_OUT for _, number in row.registers()] + [*OTHERS]
-WRITTEN = [number for row in CSRS if row.name not in LEFT_OUT | NOT_WRITTEN for _, number in row.registers()] + [*OTHERS]
+WRITTEN = [number for row in CSRS if row.name not in LEFT_OUT | NOT_WRITTEN for _, number in row.registers()]
+WRITTEN += OTHERS
 GUESTS = [number for row in CSRS if row.needs == "H" for _, number in row.registers()]
 INSTRUCTIONS = {
-    "sfence.vma": "rs1 rs2", "sinval.vma": "rs1 rs2", "sfence.w.inval": "", "sfence.inval.ir": "", "hfence.vvma": "rs1 rs2",
-    "hfence.gvma": "rs1 rs2", "hinval.vvma": "rs1 rs2", "hinval.gvma": "rs1 rs2", "sret": "", "ecall": "", "ebreak": "",
+    "sfence.vma": "rs1 rs2", "sinval.vma": "rs1 rs2", "sfence.w.inval": "", "sfence.inval.ir": "",
+    "hfence.vvma": "rs1 rs2", "hfence.gvma": "rs1 rs2", "hinval.vvma": "rs1 rs2", "hinval.gvma": "rs1 rs2", "sret": "", "ecall": "", "ebreak": "",
     "hlv.w": "rs1 rd", "hlv.d": "rs1 rd", "hlvx.wu": "rs1 rd", "hsv.d": "rs1 rs2", "wrs.nto": "", "cbo.clean": "rs1",
-    "cbo.inval": "rs1", "cbo.zero": "rs1",
+    "cbo.inval": "rs1", "cbo.zero": "rs1", "fmv.d.x": "rd rs1", "fadd.s": "rd rs1 rs2",
 }
 
 
 def driver(count: int) -> str:
-    values = {"mideleg": "s5", "stvec": "s6", "vstvec": "s6", "sepc": "s7", "vsepc": "s7", "stimecmp": "s8",
+    values = {"mideleg": "s5", "medeleg": "s9", "stvec": "s6", "vstvec": "s6", "sepc": "s7", "vsepc": "s7", "stimecmp": "s8",
               "vstimecmp": "s8"}
     sets = "\n".join(f"csrw {CSR_NUMBERS[name]:#x}, {values.get(name, 'zero')}" for name in SET[1:])
     notes = "\n".join(f"csrr t0, {CSR_NUMBERS[name]:#x}; sd t0, {8 * index}(s2)" for index, name in enumerate(SHOWN))
@@ -68,12 +69,16 @@ def driver(count: int) -> str:
         la   s6, supervisor
         la   s7, landing
         li   s8, -1
+        csrw 0x30A, zero        # menvcfg, whose ADUE has another value after reset
     next:
         bgeu s1, s3, finish
         ld   s4, 0(s1)
         ld   a0, 8(s1)
         ld   t0, 16(s1)
         ld   s5, 24(s1)
+        ld   s9, 32(s1)
+        ld   t1, 40(s1)
+        csrw 0x602, t1          # hedeleg
         {sets}
         csrw mepc, t0
         csrw mstatus, s4
@@ -123,7 +128,7 @@ class Case:
         status |= random.choice((0, 0, 1 << 22)) | random.choice((0, 1 << 1)) | random.choice((0, 1 << 5))
         status |= random.choice((0, 1 << 8)) | random.choice((0, 1 << 18)) | random.choice((0, 1 << 19))
         self.status = status | MODES[self.mode]
-        self.mideleg = random.choice((0, 0x222, 0x2222))
+        self.delegated = random.choice((0, 0x222, 0x2222)), random.choice((0, MEDELEG)), random.choice((0, HEDELEG))
         self.operand = random.choice((
             random.getrandbits(64), random.getrandbits(64), (1 << 64) - 1, 0, 1 << random.randrange(64),
             random.choice((0, 8, 9, 10, 15)) << 60 | random.getrandbits(59) | 1,
@@ -160,7 +165,7 @@ class Program:
             self.cases = [Case(random, symbols["data"]) for _ in range(count)]
             code = b"".join(struct.pack("<II", case.word, 0x73) for case in self.cases)
             words = [value for index, case in enumerate(self.cases)
-                     for value in (case.status, case.operand, symbols["code"] + 8 * index, case.mideleg)]
+                     for value in (case.status, case.operand, symbols["code"] + 8 * index, *case.delegated)]
             return [(symbols["code"], code), (symbols["cases"], struct.pack(f"<{len(words)}Q", *words))]
 
         self.elf = place_in(driver(count), pieces)

@@ -1,7 +1,9 @@
 """Programs of random two-stage page tables, and accesses through them in every mode; for us and for Spike.
 
 A program is a driver in M-mode, cases for it, and pages. Each case sets the registers that translation depends on, does
-one access, and notes the trap or what was loaded. All of that, the page tables and the pages are its signature.
+one access, and notes the trap or what was loaded. The access is M-mode's with MPRV, a hypervisor's instruction, a fetch,
+or in the end that of an instruction of the guest's own, from a page that is there for this; traps are M-mode's, or go
+to handlers of the host or the guest, which call on. All of that, the page tables and the pages are the signature.
 """
 
 from __future__ import annotations
@@ -20,15 +22,22 @@ from vm_native.riscv.registers import CSR_NUMBERS
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 PAGE = 4096
 RESULTS, TABLES, FRAMES = BASE + 0x4_0000, BASE + 0x6_0000, BASE + 0x20_0000      # the last aligned to a superpage
-FRAME_COUNT, TABLES_END = 16, FRAMES
+FRAME_COUNT, TABLES_END = 17, FRAMES            # the last frame is for the guest's own code
+CODE, VECTOR = FRAMES + 16 * 4096, 0xF00        # there, and where in it traps of the guest's go
 ADDRESS_BITS = 56                       # of what a page table entry points to
 LEVELS = {0: 0, 8: 3, 9: 4, 10: 5}
 HU, SPVP = 1 << 9, 1 << 8
 SUM, MXR, MPRV, MPV = 1 << 18, 1 << 19, 1 << 17, 1 << 39
 ADUE, PBMTE = 1 << 61, 1 << 62
 ECALL = 0x0000_0073
-SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus")       # in the order of a case
-CASE_WORDS, RESULT_WORDS = 12, 8
+# In the order of a case
+SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg", "hedeleg", "vstvec")
+NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval", "sepc",
+         "vscause", "vstval", "vsepc")
+CASE_WORDS, RESULT_WORDS = 16, 16
+# All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host, but for fetches, as
+# perhaps of the handler
+MEDELEG, HEDELEG = 0xF0_B1FF, 0xA1FD
 
 # By name: the instruction with a0 as the address and a1 as value, and whether M-mode reaches the guest by MPRV.
 ACCESSES = {
@@ -39,6 +48,7 @@ ACCESSES = {
     "fetch": ("", False),
 }
 NAMES = tuple(ACCESSES)
+NATIVE = [name for name, (_, by_mprv) in ACCESSES.items() if by_mprv]       # what a guest can do itself
 
 
 def word_of(name: str) -> int:
@@ -59,45 +69,54 @@ def driver() -> str:
             body = f"csrw mstatus, a3; .word {word_of(instruction):#x}; j done"
         routines.append(f"do_{label}: {body}")
     table = ", ".join(f"do_{name.replace('.', '_')}" for name in NAMES)
-    notes = "\n".join(f"csrr t0, {CSR_NUMBERS[name]:#x}; sd t0, {8 * index}(s2)" for index, name in
-                      enumerate(("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc")))
+    notes = "\n".join(f"csrr t0, {CSR_NUMBERS[name]:#x}; sd t0, {8 * index}(s2)" for index, name in enumerate(NOTED))
+    clears = "\n".join(f"csrw {CSR_NUMBERS[name]:#x}, zero" for name in NOTED if name not in ("mstatus", "hstatus"))
     return f"""
         la   t0, handler
         csrw mtvec, t0
-        li   t0, -1
-        csrw pmpaddr0, t0
-        li   t0, 0x1F
-        csrw pmpcfg0, t0
         la   s1, cases
         li   s2, {RESULTS}
         la   s3, cases_end
         la   s4, routines
+        la   t0, supervisor
+        csrw stvec, t0
+        ld   t0, pmpaddr
+        csrw pmpaddr0, t0
+        li   t0, -1
+        csrw pmpaddr1, t0
+        ld   t0, pmpcfg
+        csrw pmpcfg0, t0
     next:
         bgeu s1, s3, finish
         {sets}
         .word {encode("hfence.gvma", rs1=0, rs2=0):#x}
         .word {encode("hfence.vvma", rs1=0, rs2=0):#x}
         sfence.vma
-        ld   a0, {8 * 6}(s1)
-        ld   a1, {8 * 7}(s1)
-        ld   a3, {8 * 8}(s1)
-        ld   t0, {8 * 9}(s1)
+        ld   a0, {8 * 9}(s1)
+        ld   a1, {8 * 10}(s1)
+        ld   a3, {8 * 11}(s1)
+        ld   t0, {8 * 12}(s1)
+        ld   a4, {8 * 13}(s1)
         li   a2, 0x5A5A
-        csrw mcause, zero
-        csrw mtval, zero
-        csrw {CSR_NUMBERS["mtval2"]:#x}, zero
-        csrw {CSR_NUMBERS["mtinst"]:#x}, zero
-        csrw mepc, zero
+        {clears}
+        bnez a4, enter
         slli t0, t0, 3
         add  t0, t0, s4
         ld   t0, (t0)
         jr   t0
+    enter:
+        csrw mepc, a4
+        csrw mstatus, a3
+        mret
+        .balign 4
+    supervisor:
+        ecall
         {"".join(f"{chr(10)}        {routine}" for routine in routines)}
         .balign 4
     handler:
     done:
         {notes}
-        sd   a2, 48(s2)
+        sd   a2, {8 * len(NOTED)}(s2)
         csrw mstatus, zero
         addi s2, s2, {8 * RESULT_WORDS}
         addi s1, s1, {8 * CASE_WORDS}
@@ -111,6 +130,9 @@ def driver() -> str:
         .globl tohost, fromhost, begin_signature, end_signature
     tohost:   .dword 0
     fromhost: .dword 0
+        .globl pmpaddr, pmpcfg
+    pmpaddr:  .dword 0
+    pmpcfg:   .dword 0
     routines: .dword {table}
     """
 
@@ -129,6 +151,8 @@ class Scene:
         self.top = self.guest_page(memory.new_table(), True) if self.first else 0
         self.vsatp = self.first << 60 | random.getrandbits(16) << 44 | self.top >> 12
         self.addresses = [self.guest_address() for _ in range(random.choice((1, 3, 6)))]
+        self.is_user = random.choice((0, U))            # the code page's
+        self.code = self.guest_address(CODE, R | W | X | V | A | D | self.is_user)
 
     def flags(self, of_table: bool, second: bool) -> int:
         """Of a leaf; of one that tables are behind seldom something that stops all."""
@@ -166,7 +190,7 @@ class Scene:
             table = self.below[table, index]
         return table
 
-    def guest_page(self, physical: int, of_table: bool) -> int:
+    def guest_page(self, physical: int, of_table: bool, flags: int = 0) -> int:
         """A guest-physical address for a page: a new one, or where there is one stage only, itself."""
         random = self.random
         if not self.second:
@@ -177,25 +201,25 @@ class Scene:
         size = 1 << 12 + 9 * leaf
         bits = min(12 + 9 * levels + 2, ADDRESS_BITS)
         guest = random.randrange(1 << bits) // size * size + physical % size
-        if not of_table and random.random() < 0.05:
+        if not of_table and not flags and random.random() < 0.05:
             guest |= 1 << random.randrange(bits, 59)
         table = self.walk_down(self.root, levels, leaf, guest, True)
         mask = 0x7FF if leaf == levels - 1 else 0x1FF
         target = physical - physical % size
-        if leaf and random.random() < 0.05:
+        if leaf and not flags and random.random() < 0.05:
             target += PAGE
-        flags = self.flags(of_table, True)
+        flags = flags or self.flags(of_table, True)
         if not leaf and flags >> 63:
             target = target & ~0xF000 | 0x8000
         self.entry(table, guest >> 12 + 9 * leaf & mask, target >> 12 << 10 | flags)
         self.host[guest] = physical
         return guest
 
-    def guest_address(self) -> int:
-        """A virtual address of the guest's."""
+    def guest_address(self, frame: int = 0, flags: int = 0) -> int:
+        """A virtual address of the guest's, of a frame, and with flags that are to be."""
         random = self.random
-        frame = FRAMES + PAGE * random.randrange(FRAME_COUNT)
-        guest = self.guest_page(frame, False)
+        frame = frame or FRAMES + PAGE * random.randrange(FRAME_COUNT - 1)
+        guest = self.guest_page(frame, False, flags and flags | U)
         if not self.first:
             return guest
         levels = LEVELS[self.first]
@@ -204,13 +228,14 @@ class Scene:
         address = random.randrange(1 << top + 1) // size * size + guest % size
         if address >> top:
             address |= (1 << 64) - (1 << top)
-        if random.random() < 0.04:
+        if not flags and random.random() < 0.04:
             address ^= 1 << random.randrange(top, 64)
         table = self.walk_down(self.top, levels, leaf, address, False)
         target = guest - guest % size
-        if leaf and random.random() < 0.05:
+        if leaf and not flags and random.random() < 0.05:
             target += PAGE
-        self.entry(self.host[table], address >> 12 + 9 * leaf & 0x1FF, target >> 12 << 10 | self.flags(False, False))
+        entry = target >> 12 << 10 | (flags or self.flags(False, False))
+        self.entry(self.host[table], address >> 12 + 9 * leaf & 0x1FF, entry)
         return address
 
 
@@ -243,16 +268,21 @@ class Program:
         while memory.has_room():
             scenes.append(Scene(random, memory))
         self.cases = [self.case(random, random.choice(scenes)) for _ in range(cases)]
-        frames = b"".join(random.choice((ECALL, random.getrandbits(32))).to_bytes(4, "little")
-                          for _ in range(FRAME_COUNT * PAGE // 4))
-        self.elf = assemble(self.cases, bytes(memory.bytes[: memory.free - TABLES]), frames)
+        # Whatever is fetched traps: a call, or half of one, which is no instruction, across pages neither.
+        frames = b"".join(struct.pack("<II", ECALL, random.getrandbits(32)) for _ in range((FRAME_COUNT - 1) * PAGE // 8))
+        frames += code_page()
+        self.pmp = pmp(random)
+        self.elf = assemble(self.cases, bytes(memory.bytes[: memory.free - TABLES]), frames, self.pmp)
 
     @staticmethod
     def case(random: Random, scene: Scene) -> tuple[int, ...]:
         name = random.choice(NAMES + ("fetch", "ld", "sd"))
+        native = random.random() < 0.5
+        if native:
+            name = random.choice(NATIVE)
         address = random.choice(scene.addresses) // PAGE * PAGE + random.randrange(PAGE // 8) * 8
         if name == "fetch":
-            address += random.choice((0, 0, 2, 4, 6))
+            address += random.choice((0, 0, 0, 2))
         elif name == "cbo.zero":                                # whose trap value either side may align: rules.py
             address &= ~63
         elif name not in ("lr.d", "amoadd.d") and random.random() < 0.1:    # nor what traps where these are misaligned
@@ -263,20 +293,41 @@ class Program:
         hstatus = random.choice((0, SPVP)) | random.choice((0, HU)) | 2 << 32
         mstatus = random.choice((0, SUM)) | random.choice((0, 0, MXR)) | random.choice((0, 1)) << 11
         if name == "fetch" or ACCESSES[name][1]:
-            mstatus |= MPV if random.random() < 0.95 else 0
-        if ACCESSES[name][1]:
+            mstatus |= MPV if native or random.random() < 0.95 else 0
+        if native:
+            mstatus = mstatus & ~(1 << 11) | (0 if scene.is_user else 1 << 11)
+        elif ACCESSES[name][1]:
             mstatus |= MPRV
-        return (menvcfg, henvcfg, scene.hgatp, scene.vsatp, status, hstatus, address, random.getrandbits(64), mstatus,
-                NAMES.index(name), 0, 0)
+        entry = scene.code + 16 * NATIVE.index(name) if native else 0
+        return (menvcfg, henvcfg, scene.hgatp, scene.vsatp, status, hstatus, random.choice((0, MEDELEG)),
+                random.choice((0, HEDELEG, HEDELEG)), scene.code + VECTOR, address, random.getrandbits(64), mstatus,
+                NAMES.index(name), entry, 0, 0)
 
     def describe(self, number: int) -> str:
         values = self.cases[number]
         named = ", ".join(f"{name} {value:#x}" for name, value in zip((*SET, "address", "value", "mstatus"), values,
                                                                       strict=False))
-        return f"case {number}, {NAMES[values[9]]}: {named}"
+        return f"case {number}, {'native ' if values[13] else ''}{NAMES[values[12]]}: {named}; pmp {self.pmp}"
 
 
-def assemble(cases: list[tuple[int, ...]], tables: bytes, frames: bytes) -> bytes:
+def code_page() -> bytes:
+    """What a guest does itself: an instruction and a call; and a handler, which calls."""
+    page = bytearray(PAGE)
+    for index, name in enumerate(NATIVE):
+        page[16 * index : 16 * index + 8] = struct.pack("<II", word_of(name), ECALL)
+    page[VECTOR : VECTOR + 4] = ECALL.to_bytes(4, "little")
+    return bytes(page)
+
+
+def pmp(random: Random) -> tuple[int, int]:
+    """pmpaddr0 and pmpcfg0: a piece of the tables or the pages, with some permissions; the rest is open."""
+    size = 1 << random.randrange(6, 16)
+    base = random.choice((random.randrange(TABLES, FRAMES), random.randrange(FRAMES, CODE))) // size * size
+    permission = random.choice((0, 1, 3, 4, 5, 7, 7, 7))
+    return base >> 2 | size // 8 - 1, 0x1F00 | 0x18 | permission
+
+
+def assemble(cases: list[tuple[int, ...]], tables: bytes, frames: bytes, pmp: tuple[int, int]) -> bytes:
     """The driver with all this behind it."""
     body = b"".join(struct.pack(f"<{CASE_WORDS}Q", *(value & (1 << 64) - 1 for value in case)) for case in cases)
     source = driver() + f"""
@@ -291,7 +342,10 @@ def assemble(cases: list[tuple[int, ...]], tables: bytes, frames: bytes) -> byte
         .zero {len(frames)}
     end_signature: .dword 0
     """
-    return place_in(source, lambda symbols: [(symbols["cases"], body), (TABLES, tables), (FRAMES, frames)])
+    return place_in(source, lambda symbols: [
+        (symbols["cases"], body), (TABLES, tables), (FRAMES, frames),
+        *((symbols[name], value.to_bytes(8, "little")) for name, value in zip(("pmpaddr", "pmpcfg"), pmp, strict=True)),
+    ])
 
 
 def place_in(source: str, pieces: Callable[[dict[str, int]], list[tuple[int, bytes]]]) -> bytes:

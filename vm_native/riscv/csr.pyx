@@ -17,10 +17,6 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
     TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
 )
-from vm_native.riscv.guest_csrs cimport (
-    guest_may_compare, guest_may_configure, guest_may_count, guest_may_draw, guest_may_enable, guest_may_translate,
-    read_hvip, read_vsip, vstimecmp_enabled, write_hgatp, write_hvip, write_vsip,
-)
 from vm_native.riscv.mmu cimport digest_pmp
 from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of

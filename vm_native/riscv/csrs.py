@@ -21,7 +21,7 @@ privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10
     view=       it shows another CSR: the `fields` named, or all that there are; `through` a mask that stands in a third
     part=       it is a field of another CSR, at bit 0: "fcsr.FRM"
 
-Functions of csr.pyx and privilege.pyx are named only where an access has an effect or a condition:
+Functions of csr.pyx, guest_csrs.pyx and privilege.pyx are named only where an access has an effect or a condition:
 
     access=     may it be accessed now, as far as state decides?    f(hart, number, writes)
     guest=      the same of a guest, where its host might?          f(hart, number)
@@ -200,7 +200,8 @@ def C(number: int, name: str, needs: str = "", *, indices: range | None = None,
     elif state == "":
         state = name if indices is None else name + "[{}]"
     CSRS.append(Csr(number, name, needs, indices, fields=taken, each=each, reset=reset, state=state, constant=constant,
-                    view=base, through=through, part=piece, access=access, guest=guest, read=read, write=write, after=after))
+                    view=base, through=through, part=piece, access=access, guest=guest, read=read, write=write,
+                    after=after))
     BY_NAME.setdefault(name, CSRS[-1])
 
 

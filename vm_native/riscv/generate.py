@@ -26,11 +26,20 @@ from vm_native.riscv.sbi_numbers import Error, Extension
 HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
 
 
+# What rows name of guest_csrs.pyx
+GUEST_FUNCTIONS = (
+    "guest_may_compare", "guest_may_configure", "guest_may_count", "guest_may_draw", "guest_may_enable",
+    "guest_may_translate", "read_hvip", "read_vsip", "vstimecmp_enabled", "write_hgatp", "write_hvip", "write_vsip",
+)
+
+
 def sources() -> dict[str, str]:
     """Texts by file name."""
     table = as_text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
     features = [f"    {name}," for name in map(feature, FEATURES) if name in table]
-    table = as_text([HEADER, "from vm_native.riscv.constants cimport (", *features, ")"]) + table
+    guests = [f"    {name}," for name in GUEST_FUNCTIONS]
+    table = as_text([HEADER, "from vm_native.riscv.constants cimport (", *features, ")",
+                     "from vm_native.riscv.guest_csrs cimport (", *guests, ")"]) + table
     return {"vm_native/riscv/constants.pxd": as_text(constants()), "csr_table.pxi": table}
 
 

@@ -1,8 +1,8 @@
-"""What csrs.py names a function for of the hypervisor's registers, but for what needs legal values; see csr.pyx.
+"""What csrs.py names a function for of the hypervisor's registers; what needs their fields' legal values is in csr.pyx.
 
-Privileged specification, chapter "H"; for timers chapter "Sstc", for state enables chapter "Smstateen/Ssstateen". Where a
-host could do what its guest may not, the guest's access is a virtual instruction: whatever it is that the host must have
-for that itself has been looked at before.
+Privileged specification, chapter "H"; for timers chapter "Sstc", for state enables chapter "Smstateen/Ssstateen". Where
+a host could do what its guest may not, the guest's access is a virtual instruction: whatever it is that the host must
+have for that itself has been looked at before.
 """
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (

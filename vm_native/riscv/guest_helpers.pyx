@@ -12,7 +12,9 @@ from vm_native.machine cimport (
     machine_steps,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write, ram_at
-from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty
+from vm_native.memory.ram cimport (
+    PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
+)
 from vm_native.memory.tlb cimport READ, WRITE
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access, record_mmio

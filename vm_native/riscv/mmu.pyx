@@ -77,7 +77,7 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
 cdef uint64_t[4] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE, LOAD_PAGE]
 cdef uint64_t[4] GUEST_PAGE_FAULT = [LOAD_GUEST_PAGE, STORE_GUEST_PAGE, FETCH_GUEST_PAGE, LOAD_GUEST_PAGE]
 cdef uint64_t[4] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, LOAD_ACCESS]
-cdef uint8_t[4] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X, PMPCFG_R]
+cdef uint8_t[4] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X, PMPCFG_R | PMPCFG_X]
 
 
 # --- PMP -------------------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ cdef bint pmp_allows(
                 return False
         if privilege == MACHINE and not hart.state.pmpcfg[i] & PMPCFG_L:
             return True
-        return hart.state.pmpcfg[i] & PMP_PERMISSION[access] != 0
+        return not PMP_PERMISSION[access] & ~hart.state.pmpcfg[i]
     return privilege == MACHINE
 
 

@@ -1,10 +1,11 @@
 """Address spaces in the TLB: a few of those entered last keep what they have there, and what fences end.
 
-An address space is a value of satp, ASID and root together, and for a guest's of hgatp as well. Each has banks of its own, and a generation of Cpu.key that
-its entries in the jump cache carry. Those of a supervisor whose code is on global pages have one in common, as M-mode's
-have. So neither a switch to another and back nor a trap empties anything. What software must order by a fence of an
-address (privileged specification, section 12.2.1) ends in all of them, whichever ASID it names; a fence of an ASID is
-about the spaces of that number.
+An address space is a value of satp, ASID and root together, and for a guest's of hgatp as well. Each has banks of its
+own, and a generation of Cpu.key that its entries in the jump cache carry. Those of a supervisor whose code is on global
+pages have one in common, as M-mode's have. So neither a switch to another and back nor a trap empties anything. What
+software must order by a fence of an address (privileged specification, section 12.2.1) ends in all of them, whichever
+ASID it names; a fence of an ASID is about the spaces of that number. Fences of a guest, and those of its host that are
+about guests, end what is of guests alone.
 """
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset

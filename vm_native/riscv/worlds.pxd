@@ -1,6 +1,8 @@
 # The host's world and its guest's, and the changes from one to the other.
 from libc.stdint cimport uint64_t
-from vm_native.riscv.constants cimport FEATURE_H, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV
+from vm_native.riscv.constants cimport (
+    FEATURE_H, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV,
+)
 from vm_native.riscv.state cimport MACHINE, Hart
 
 cdef inline bint has_guests(const Hart* hart) noexcept nogil:
@@ -8,11 +10,12 @@ cdef inline bint has_guests(const Hart* hart) noexcept nogil:
 
 cdef inline bint data_is_of_guest(const Hart* hart) noexcept nogil:
     # Whether loads and stores have addresses of the guest's: its own, and M-mode's with MPRV.
+    cdef uint64_t status = hart.state.mstatus
     if hart.state.virtual:
         return True
     return (
-        hart.state.privilege == MACHINE and hart.state.mstatus & (MSTATUS_MPRV | MSTATUS_MPV) == MSTATUS_MPRV | MSTATUS_MPV
-        and hart.state.mstatus & MSTATUS_MPP != MSTATUS_MPP_M
+        hart.state.privilege == MACHINE and status & MSTATUS_MPP != MSTATUS_MPP_M
+        and status & MSTATUS_MPRV != 0 and status & MSTATUS_MPV != 0
     )
 
 cdef inline uint64_t guest_status(const Hart* hart) noexcept nogil:
