@@ -1,9 +1,10 @@
 """Programs of random two-stage page tables, and accesses through them in every mode; for us and for Spike.
 
-A program is a driver in M-mode, cases for it, and pages. Each case sets the registers that translation depends on, does
-one access, and notes the trap or what was loaded. The access is M-mode's with MPRV, a hypervisor's instruction, a fetch,
-or in the end that of an instruction of the guest's own, from a page that is there for this; traps are M-mode's, or go
-to handlers of the host or the guest, which call on. All of that, the page tables and the pages are the signature.
+A program is a driver in M-mode, cases for it, and pages. Each case sets the registers that translation depends on,
+does one access, and notes the trap or what was loaded. The access is M-mode's with MPRV, that of a hypervisor's
+instruction, a fetch, or that of an instruction of the guest's own, from a page that is there for this. Traps are
+M-mode's, or go to handlers of the host or the guest, which call on. All of that, the tables and the pages are the
+signature.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ ADUE, PBMTE = 1 << 61, 1 << 62
 ECALL = 0x0000_0073
 # In the order of a case
 SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg", "hedeleg", "vstvec")
-NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval", "sepc",
-         "vscause", "vstval", "vsepc")
+NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval",
+         "sepc", "vscause", "vstval", "vsepc")
 CASE_WORDS, RESULT_WORDS = 16, 16
-# All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host, but for fetches, as
-# perhaps of the handler
-MEDELEG, HEDELEG = 0xF0_B1FF, 0xA1FD
+# All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host what is of data: the
+# handler may be at a page of anything
+MEDELEG, HEDELEG = 0xF0_B1FF, 0xA1F0
 
 # By name: the instruction with a0 as the address and a1 as value, and whether M-mode reaches the guest by MPRV.
 ACCESSES = {
@@ -269,7 +270,7 @@ class Program:
             scenes.append(Scene(random, memory))
         self.cases = [self.case(random, random.choice(scenes)) for _ in range(cases)]
         # Whatever is fetched traps: a call, or half of one, which is no instruction, across pages neither.
-        frames = b"".join(struct.pack("<II", ECALL, random.getrandbits(32)) for _ in range((FRAME_COUNT - 1) * PAGE // 8))
+        frames = b"".join(struct.pack("<II", ECALL, random.getrandbits(32)) for _ in range((CODE - FRAMES) // 8))
         frames += code_page()
         self.pmp = pmp(random)
         self.elf = assemble(self.cases, bytes(memory.bytes[: memory.free - TABLES]), frames, self.pmp)

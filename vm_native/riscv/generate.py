@@ -258,8 +258,7 @@ def resetting() -> Iterator[str]:
         if not row.state:
             continue
         if initial := row.initial(frozenset()):
-            line = f"{place(row)} = {unsigned(initial)}"
-            yield from indent([f"if {has(row.needs)}:", "    " + line] if row.needs else [line])
+            yield f"    {place(row)} = {unsigned(initial)}"
         for extension, fixed in fixed_values(row).items():
             if extension:
                 yield from (f"    if {has(extension)}:", f"        {place(row)} |= {unsigned(fixed)}")

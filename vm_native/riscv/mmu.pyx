@@ -296,7 +296,7 @@ cdef int walk_second(
     Hart* hart, const Stage* stage, uint64_t address, int needed, int access, bint of_table, bint update,
     Translated* result, uint64_t* cause
 ) noexcept nogil:
-    """Translate a guest-physical address, of what is accessed, or of a table entry that the first stage reads or writes.
+    """Translate a guest-physical address: of what is accessed, or of an entry of tables that the first stage needs.
 
     What fails is the `access` that all this is for.
     """

@@ -16,11 +16,11 @@ from vm_native.riscv.instructions import BY_NAME, ROWS, Row, encode, immediate_o
 
 WORDS = 20                              # of each row; one with few immediates has all of them
 ARCH = (
-    "zicond zimop zicbom zicboz zawrs zacas zabha zba zbb zbc zbs zbkb zbkx zkne zknd zknh zksed zksh zfh zfa svinval"
+    "zicond zimop zicbom zicboz zawrs zacas zabha zba zbb zbc zbs zbkb zbkx zkne zknd zknh zksed zksh zfh zfa h svinval"
     " v zvfh zvbb zvbc zvkg zvkned zvknhb zvksed zvksh"
 ).split()
 COMPRESSED_ARCH = ("zcb", "zcmop")
-LOADS, STORES, ATOMICS, BLOCKS = (0x03, 0x07), (0x23, 0x27), 0x2F, "cbo."      # opcodes, and the name of some
+LOADS, STORES, ATOMICS, PLAIN = (0x03, 0x07), (0x23, 0x27), 0x2F, ("cbo.", "hlv", "hsv")     # opcodes, and names
 ROUNDING = {0: "rne", 1: "rtz", 2: "rdn", 3: "rup", 4: "rmm", 7: "dyn"}
 SHIFTED = ("lui", "auipc", "c.lui")     # whose immediate is written without its twelve zeroes
 # Unprivileged specification, chapter "Zfa": what fli loads.
@@ -114,7 +114,7 @@ def written(row: Row, operands: dict[str, int]) -> str:
         parts = [names["rd" if opcode in LOADS else "rs2"], f"{imm}({names['rs1']})"]
     elif row.name == "jalr":
         parts = [names["rd"], f"{imm}({names['rs1']})"]
-    elif opcode == ATOMICS or row.name.startswith(BLOCKS):
+    elif opcode == ATOMICS or row.name.startswith(PLAIN):
         parts = [*(names[operand] for operand in ("rd", "rs2") if operand in names), f"({names['rs1']})"]
     elif "csr" in row.fields:
         parts = [names["rd"], str(operands["csr"]), names.get("rs1") or str(operands["zimm"])]
