@@ -36,8 +36,8 @@ SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg",
 NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval",
          "sepc", "vscause", "vstval", "vsepc")
 CASE_WORDS, RESULT_WORDS = 16, 16
-# All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host what is of data: the
-# handler may be at a page of anything
+# All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host what is of data:
+# the handler may be at a page of anything
 MEDELEG, HEDELEG = 0xF0_B1FF, 0xA1F0
 
 # By name: the instruction with a0 as the address and a1 as value, and whether M-mode reaches the guest by MPRV.

@@ -7,7 +7,8 @@ from vm_native.riscv.csrs import CSRS, Csr, Field
 from vm_native.riscv.isa import DEFAULT, parse
 
 HEADINGS = ("number", "name", "access", "extension", "reset", "fields")
-LEVELS = {0: "U", 1: "S", 3: "M"}
+LEVELS = "USHM"                         # by bits 9:8 of a number
+SHOWN = DEFAULT + "_h"
 
 
 def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:
@@ -15,7 +16,7 @@ def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:
     extensions = parse(isa).extensions
     rows = [row for row in CSRS if not row.needs or row.needs in extensions]
     return [
-        (numbers(row), names(row), LEVELS[row.privilege] + ("RO" if row.is_readonly else "RW"), row.needs,
+        (numbers(row), names(row), LEVELS[row.number >> 8 & 3] + ("RO" if row.is_readonly else "RW"), row.needs,
          after_reset(row, extensions), content(row, extensions))
         for row in sorted(rows, key=lambda row: row.number)
     ]
@@ -25,11 +26,12 @@ def csr_page() -> str:
     """The table as a page of the documentation."""
     lines = [
         "# Control and status registers", "",
-        "Made by `vm info --csrs --markdown` from the table that the core reads; `vm info --csrs rv64gc` shows those",
-        "of another instruction set. Access is the lowest privilege, as the privileged manual writes it; enables such",
-        "as `mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values",
-        "that it takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
-        *markdown_table(HEADINGS, csr_rows()),
+        "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, and with H;",
+        "`vm info --csrs rv64gc` shows those of another instruction set. Access is the lowest privilege, as the",
+        "privileged manual writes it; enables such as `mcounteren` and `mstatus.TVM` come on top. The bits of a field",
+        "stand behind its name, then the values that it takes, where they have names, and the extension without which",
+        "it is 0. Other bits are 0.", "",
+        *markdown_table(HEADINGS, csr_rows(SHOWN)),
     ]
     return "\n".join(lines) + "\n"
 

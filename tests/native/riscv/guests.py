@@ -1,7 +1,7 @@
 """A host with a guest, for tests: the host is a program of its own, the guest begins at a label of it."""
 
 from tests.guest import ISA, Trap
-from tests.native.riscv.paging import ALL, PAGE, PageTables, U
+from tests.native.riscv.paging import ALL, MODES, PAGE, PageTables, U
 from vm.privilege import Privilege
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
@@ -12,6 +12,10 @@ HU, VS = Privilege.VIRTUAL_USER, Privilege.VIRTUAL_SUPERVISOR
 VIRTUAL, ILLEGAL = 22, 2
 SPV, SPVP, GVA = (mask("hstatus", name) for name in ("SPV", "SPVP", "GVA"))
 A0, A1, A2 = 10, 11, 12
+DELEGATED = (
+    "FETCH_ACCESS ILLEGAL_INSTRUCTION BREAKPOINT LOAD_ACCESS STORE_ACCESS ECALL_FROM_U ECALL_FROM_VS FETCH_PAGE"
+    " LOAD_PAGE STORE_PAGE FETCH_GUEST_PAGE LOAD_GUEST_PAGE VIRTUAL_INSTRUCTION STORE_GUEST_PAGE"
+)
 
 
 def csr(name: str) -> str:
@@ -26,11 +30,14 @@ def word(name: str, **operands: int) -> str:
 class GuestTables(PageTables):
     """Tables of the second stage, whose root is of 16 KiB; `hgatp` in the place of satp."""
 
-    def __init__(self, guest, mode: str = "sv39", root: int | None = None):
-        super().__init__(guest, mode)
-        self.next_free = self.root + 4 * PAGE
-        if root is not None:
-            self.root, self.next_free = root, root + 4 * PAGE
+    def __init__(self, guest, mode: str, root: int):
+        self.guest = guest
+        self.number, self.levels = MODES[mode]
+        self.root, self.next_free = root, root + 4 * PAGE
+
+    def another(self, root: int) -> "GuestTables":
+        """Empty ones of the same guest, or of one more."""
+        return GuestTables(self.guest, "sv39", root)
 
     def hgatp(self, machine: int = 0) -> int:
         return self.satp | machine << 44
@@ -43,9 +50,7 @@ def host_of(make, source: str, isa: str = WITH_GUESTS, **options):
     """A `Guest` with H whose exceptions and interrupts go to trap_s, in HS-mode, but for its calls."""
     host = make(source, isa=isa, **options)
     host.open_pmp()
-    host["medeleg"] = mask("medeleg", "FETCH_ACCESS ILLEGAL_INSTRUCTION BREAKPOINT LOAD_ACCESS STORE_ACCESS ECALL_FROM_U "
-                                      "ECALL_FROM_VS FETCH_PAGE LOAD_PAGE STORE_PAGE FETCH_GUEST_PAGE LOAD_GUEST_PAGE "
-                                      "VIRTUAL_INSTRUCTION STORE_GUEST_PAGE")
+    host["medeleg"] = mask("medeleg", DELEGATED)
     host["mideleg"] = mask("mideleg", "SSI STI SEI")
     host["mcounteren"] = host["scounteren"] = 7
     host["menvcfg"] = mask("menvcfg", "STCE")
@@ -53,7 +58,7 @@ def host_of(make, source: str, isa: str = WITH_GUESTS, **options):
 
 
 def trap_of_host(host, steps: int = 40) -> Trap:
-    """What HS-mode finds where its handler does not come to rest, for it may not wait, or what woke it is still there."""
+    """What HS-mode finds where its handler comes to no rest: it may not wait, or what woke it is still there."""
     host.run(steps)
     assert host.hart.privilege == Privilege.SUPERVISOR
     return Trap(host["scause"], host["sepc"], host["stval"])

@@ -1,10 +1,26 @@
-"""H 1.0: the worlds of a host and its guest, traps between them, and interrupts (privileged specification, chapter "H")."""
+"""H 1.0: the worlds of a host and its guest, traps between them, interrupts (privileged specification, chapter "H")."""
 
 import pytest
 
 import vm
 from tests.assembler import assemble_elf
-from tests.native.riscv.guests import A0, A1, A2, GVA, HU, ILLEGAL, SPV, SPVP, VIRTUAL, VS, csr, enter, host_of, trap_of_host, word
+from tests.native.riscv.guests import (
+    A0,
+    A1,
+    A2,
+    GVA,
+    HU,
+    ILLEGAL,
+    SPV,
+    SPVP,
+    VIRTUAL,
+    VS,
+    csr,
+    enter,
+    host_of,
+    trap_of_host,
+    word,
+)
 from vm.privilege import Privilege
 from vm_native.riscv.csrs import mask
 
@@ -127,7 +143,8 @@ def test_time_out_is_machine_mode_s_before_the_host_s(guest):
 def test_supervisor_s_registers_are_the_guest_s_own(guest):
     """Read and written by their usual numbers; the host finds them by others and keeps its own."""
     names = {"sscratch": 11, "sepc": 22, "scause": 33, "stval": 44, "stvec": 64}
-    host = host_of(guest, "inside:" + "; ".join(f"csrrw s{n}, {name}, a{n}" for n, name in enumerate(names, 2)) + "; ecall")
+    exchanges = "; ".join(f"csrrw s{n}, {name}, a{n}" for n, name in enumerate(names, 2))
+    host = host_of(guest, f"inside: {exchanges}; ecall")
     for n, (name, value) in enumerate(names.items(), 2):
         host["v" + name], host[f"a{n}"] = value, value + 100
     host["sscratch"] = 5
