@@ -156,7 +156,7 @@ class Hart:
 
     @property
     def privilege(self) -> int:
-        """0 user, 1 supervisor, 3 machine. Writable."""
+        """0 user, 1 supervisor, 3 machine; of a hart with H also 4 and 5, virtual user and supervisor. Writable."""
         return self._native.privilege
 
     @privilege.setter

@@ -132,7 +132,8 @@ class ObservationOfMachine(ABC):
 
         - where: an address, a range of them, or a symbol, of the program or of a Linux that `linux` has found.
         - space: "virtual", in whichever address space that is executed; or "physical".
-        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction.
+        - privilege: "user", "supervisor" or "machine", or the number, 0, 1 or 3, of the instruction; of a hart with H
+          also "virtual user" and "virtual supervisor", 4 and 5.
         - asid, satp, page_table: of one address space: by its number, by all of satp, or by the physical address of the
           root of its page tables, whatever mode and number satp has beside it.
 

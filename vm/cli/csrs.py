@@ -26,11 +26,11 @@ def csr_page() -> str:
     """The table as a page of the documentation."""
     lines = [
         "# Control and status registers", "",
-        "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, and with H;",
+        "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, with H;",
         "`vm info --csrs rv64gc` shows those of another instruction set. Access is the lowest privilege, as the",
-        "privileged manual writes it; enables such as `mcounteren` and `mstatus.TVM` come on top. The bits of a field",
-        "stand behind its name, then the values that it takes, where they have names, and the extension without which",
-        "it is 0. Other bits are 0.", "",
+        "privileged manual writes it; enables such as `mcounteren` and `mstatus.TVM` come on top. The bits of a",
+        "field stand behind its name, then the values that it takes, where they have names, and the extension without",
+        "which it is 0. Other bits are 0.", "",
         *markdown_table(HEADINGS, csr_rows(SHOWN)),
     ]
     return "\n".join(lines) + "\n"

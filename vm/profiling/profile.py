@@ -80,7 +80,7 @@ class Profile:
         """The samples, in order, as a structured NumPy array of those that there are now.
 
         - step, time_ns: when, by the machine's steps and guest time.
-        - hart, privilege (0 user, 1 supervisor, 3 machine), waiting (for an interrupt), satp, pc: where.
+        - hart, privilege (as `Hart` has it), waiting (for an interrupt), satp, pc: where.
         - weight: for how much it stands. By steps: those that the hart has taken since its last sample; by time: the
           nanoseconds since then.
         - span_ns: the guest time of that.

@@ -38,7 +38,7 @@ class Line(NamedTuple):
     """A function in a table. Shares are of all samples, from 0 to 1."""
 
     name: str
-    kind: str                               # "user", "supervisor" or "machine"; "waiting"
+    kind: str                               # the word of a privilege, as "user"; "waiting"
     own: int                                # steps, or guest nanoseconds, in the function itself
     total: int                              # and in what it called; a recursion counts once
     own_share: float
