@@ -22,7 +22,7 @@ from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, 
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 from vm_native.riscv.triggers cimport digest_triggers
-from vm_native.riscv.worlds cimport make_float_dirty
+from vm_native.riscv.worlds cimport is_on, make_dirty
 
 cdef enum:
     HYPERVISOR = 2          # in the number of a register: what only HS-mode and M-mode may access
@@ -65,11 +65,11 @@ cdef uint64_t refusal_in_guest(Hart* hart, int number, bint writes) noexcept nog
 
 
 cdef bint float_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.mstatus & MSTATUS_FS != 0 and not (hart.state.virtual and not hart.state.vsstatus & MSTATUS_FS)
+    return is_on(hart, MSTATUS_FS)
 
 
 cdef bint vector_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.mstatus & MSTATUS_VS != 0
+    return is_on(hart, MSTATUS_VS)
 
 
 cdef bint counter_enabled(Hart* hart, int number, bint writes) noexcept nogil:
@@ -113,7 +113,11 @@ cdef bint stimecmp_enabled(Hart* hart, int number, bint writes) noexcept nogil:
 # --- Status and interrupts -------------------------------------------------------------------------------------------
 
 cdef uint64_t read_mstatus(Hart* hart) noexcept nogil:
-    cdef uint64_t status = hart.state.mstatus
+    return with_summary(hart.state.mstatus)
+
+
+cdef inline uint64_t with_summary(uint64_t status) noexcept nogil:
+    """SD says whether anything is dirty."""
     if status & MSTATUS_FS == MSTATUS_FS_DIRTY or status & MSTATUS_VS == MSTATUS_VS_DIRTY:
         return status | MSTATUS_SD
     return status
@@ -281,8 +285,7 @@ cdef void write_satp(Hart* hart, uint64_t value) noexcept nogil:
 # --- Hypervisor ------------------------------------------------------------------------------------------------------
 
 cdef uint64_t read_vsstatus(Hart* hart) noexcept nogil:
-    cdef uint64_t status = hart.state.vsstatus
-    return status | MSTATUS_SD if status & MSTATUS_FS == MSTATUS_FS_DIRTY else status
+    return with_summary(hart.state.vsstatus)
 
 
 cdef void write_vsstatus(Hart* hart, uint64_t value) noexcept nogil:
@@ -353,7 +356,7 @@ cdef void write_fcsr(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.fflags = value & FCSR_FFLAGS
     hart.state.frm = (value & FCSR_FRM) >> FCSR_FRM_SHIFT
     start_environment(hart.state.frm)
-    make_float_dirty(hart)
+    make_dirty(hart, MSTATUS_FS_DIRTY)
     update_mode(hart)
 
 
@@ -364,7 +367,7 @@ cdef void write_vstart(Hart* hart, uint64_t value) noexcept nogil:
 
 
 cdef void vectors_changed(Hart* hart) noexcept nogil:
-    hart.state.mstatus |= MSTATUS_VS_DIRTY
+    make_dirty(hart, MSTATUS_VS_DIRTY)
 
 
 cdef uint64_t read_seed(Hart* hart) noexcept nogil:

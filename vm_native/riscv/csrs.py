@@ -414,6 +414,7 @@ C(0x200, "vsstatus",     "H",         read="read_vsstatus", write="write_vsstatu
     F("SIE", 1),
     F("SPIE", 5),
     F("SPP", 8),
+    F("VS", "10:9", needs="Zve32x", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
     F("FS", "14:13", needs="F", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
     F("SUM", 18),
     F("MXR", 19),

@@ -21,10 +21,10 @@ from vm_native.probes.records cimport (
 )
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, ECALL_FROM_VS, FETCH_MISALIGNED, HSTATUS_VTSR, HSTATUS_VTVM,
-    HSTATUS_VTW, ILLEGAL_INSTRUCTION, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_CBCFE, MENVCFG_CBIE, MENVCFG_CBZE,
-    MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_GUEST_PAGE, STORE_MISALIGNED, STORE_PAGE,
-    VIRTUAL_INSTRUCTION,
+    BREAKPOINT, CSR_MIP, CSR_SEED, CSR_SIP, ECALL_FROM_U, ECALL_FROM_VS, FETCH_MISALIGNED, HSTATUS_VTSR,
+    HSTATUS_VTVM, HSTATUS_VTW, ILLEGAL_INSTRUCTION, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_CBCFE, MENVCFG_CBIE,
+    MENVCFG_CBZE, MSTATUS_FS_DIRTY, MSTATUS_TSR, MSTATUS_TVM, MSTATUS_TW, STORE_ACCESS, STORE_GUEST_PAGE,
+    STORE_MISALIGNED, STORE_PAGE, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.csr cimport csr_read, csr_refusal, csr_write
 from vm_native.riscv.guest_csrs cimport number_for_guest
@@ -39,7 +39,7 @@ from vm_native.riscv.privilege cimport (
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
 from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.riscv.vector.execute cimport run_vector
-from vm_native.riscv.worlds cimport make_float_dirty
+from vm_native.riscv.worlds cimport make_dirty
 from vm_native.softmmu cimport entry_of, outdated, trigger_fires
 
 cdef extern from *:
@@ -398,7 +398,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
 cdef int make_fp_dirty(Cpu* cpu, Uop* uop) noexcept nogil:
     """The state was clean: from now on it is dirty, and the instruction is run again as translated for that."""
     cdef Hart* hart = hart_of(cpu)
-    make_float_dirty(hart)
+    make_dirty(hart, MSTATUS_FS_DIRTY)
     update_mode(hart)
     return RETRY
 

@@ -1,7 +1,7 @@
 # The host's world and its guest's, and the changes from one to the other.
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (
-    FEATURE_H, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV,
+    FEATURE_H, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV,
 )
 from vm_native.riscv.state cimport MACHINE, Hart
 
@@ -26,11 +26,18 @@ cdef inline uint64_t host_status(const Hart* hart) noexcept nogil:
     # The same of the host's sstatus.
     return hart.state.vsstatus if hart.state.virtual else hart.state.mstatus
 
-cdef inline void make_float_dirty(Hart* hart) noexcept nogil:
-    # The floating-point state, as both worlds have it.
-    hart.state.mstatus |= MSTATUS_FS_DIRTY
+# FS and VS are of a guest and of its host both: what is off for either is off.
+
+cdef inline bint is_on(const Hart* hart, uint64_t field) noexcept nogil:
+    return hart.state.mstatus & field != 0 and not (hart.state.virtual and not hart.state.vsstatus & field)
+
+cdef inline bint is_dirty(const Hart* hart, uint64_t field) noexcept nogil:
+    return hart.state.mstatus & field == field and (not hart.state.virtual or hart.state.vsstatus & field == field)
+
+cdef inline void make_dirty(Hart* hart, uint64_t field) noexcept nogil:
+    hart.state.mstatus |= field
     if hart.state.virtual:
-        hart.state.vsstatus |= MSTATUS_FS_DIRTY
+        hart.state.vsstatus |= field
 
 cdef void exchange_worlds(Hart* hart) noexcept nogil
 cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil

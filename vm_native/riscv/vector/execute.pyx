@@ -23,6 +23,7 @@ from vm_native.riscv.vector.operands cimport (
     vs2_of,
 )
 from vm_native.riscv.vector.settings cimport largest_element, lmul_of, room, size_of
+from vm_native.riscv.worlds cimport is_on
 
 cdef enum:
     UNMASKED = 1 << 25      # bit of an instruction
@@ -37,9 +38,9 @@ cdef int run_vector(Cpu* cpu, Uop* uop) noexcept nogil:
     v.cpu, v.hart, v.uop = cpu, hart_of(cpu), uop
     v.row = &VECTOR_ROWS[uop[1].rd | uop[1].rs2 << 8]
     v.word = <uint32_t>uop[1].imm
-    if not v.hart.state.mstatus & MSTATUS_VS:
+    if not is_on(v.hart, MSTATUS_VS):
         return refuse(&v)
-    if v.row.flags & FLAG_FLOAT and (not v.hart.state.mstatus & MSTATUS_FS or v.hart.state.frm > RMM):
+    if v.row.flags & FLAG_FLOAT and (not is_on(v.hart, MSTATUS_FS) or v.hart.state.frm > RMM):
         return refuse(&v)
     vtype = v.hart.state.vtype
     if not v.row.flags & FLAG_ANY_TYPE and vtype & VTYPE_VILL:

@@ -13,6 +13,7 @@ from vm_native.riscv.vector.names cimport FLAG_STORES
 from vm_native.riscv.vector.operands cimport (
     Vector, done, is_aligned, is_group, may_read, overwrites_mask, refuse, register_at, registers_of, vd_of, vs2_of,
 )
+from vm_native.riscv.worlds cimport make_dirty
 from vm_native.softmmu cimport outdated
 
 cdef struct Accesses:
@@ -41,7 +42,7 @@ cdef int access_elements(Vector* v, Accesses* to) noexcept nogil:
     cdef bint stores = v.row.flags & FLAG_STORES != 0
     cdef uint8_t* first = register_at(v, vd_of(v))
     cdef int field, status
-    v.hart.state.mstatus |= MSTATUS_VS_DIRTY
+    make_dirty(v.hart, MSTATUS_VS_DIRTY)
     for i in range(v.hart.state.vstart, to.count):
         if v.mask != NULL and not bit(v.mask, i):
             continue

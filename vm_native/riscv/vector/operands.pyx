@@ -17,6 +17,7 @@ from vm_native.riscv.vector.names cimport (
     FLAG_SINGLE, SOURCE_INTEGER, SOURCE_NUMBER, SOURCE_SIGNED, SOURCE_UNSIGNED6, SOURCE_VECTOR,
     WIDTH_BY_16, WIDTH_MASK,
 )
+from vm_native.riscv.worlds cimport is_dirty, make_dirty
 
 
 cdef int refuse(Vector* v) noexcept nogil:
@@ -28,7 +29,7 @@ cdef int refuse(Vector* v) noexcept nogil:
 
 cdef int done(Vector* v) noexcept nogil:
     v.hart.state.vstart = 0
-    v.hart.state.mstatus |= MSTATUS_VS_DIRTY
+    make_dirty(v.hart, MSTATUS_VS_DIRTY)
     return CONTINUE
 
 
@@ -36,9 +37,9 @@ cdef int done_with_flags(Vector* v, uint32_t flags) noexcept nogil:
     """The same of one with numbers. Where their flags make the floating-point state dirty, the block is another one."""
     cdef int status = done(v)
     v.hart.state.fflags |= flags
-    if not flags or v.hart.state.mstatus & MSTATUS_FS == MSTATUS_FS_DIRTY:
+    if not flags or is_dirty(v.hart, MSTATUS_FS):
         return status
-    v.hart.state.mstatus |= MSTATUS_FS_DIRTY
+    make_dirty(v.hart, MSTATUS_FS_DIRTY)
     update_mode(v.hart)
     v.cpu.state.pc += info_of(v.uop).length
     return EXIT
