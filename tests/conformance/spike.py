@@ -24,6 +24,7 @@ from vm_native.riscv import isa as isa_strings
 RAM_SIZE = 4 << 20
 RUNAWAY = 200_000_000       # "instructions", 5,000 for each trap: of programs that wait for ever
 INTERRUPT = 1 << 63
+VSTART = 0x008
 
 CAUSES = {
     b"instruction_address_misaligned": 0, b"instruction_access_fault": 1, b"illegal_instruction": 2, b"breakpoint": 3,
@@ -108,11 +109,16 @@ VECTOR_SETTING = re.compile(rb"e\d+|mf?\d+|l\d+")     # what stands before vecto
 VALUE = re.compile(rb"core +0: +tval 0x([0-9a-f]+)")
 
 
+def is_access(record: Record) -> bool:
+    """Whether it is a vector load or store: it leaves a vstart."""
+    return record.word & 0x7F in (0x07, 0x27) and any(number == VSTART for number, _ in record.csrs)
+
+
 def parse(lines: Iterator[bytes]) -> Iterator[Record]:
     """Records of a commit log, as its lines come."""
     held: Record | None = None
     for record in each(lines):
-        if held is not None and record.trap is not None and record.pc == held.pc:
+        if held is not None and record.trap is not None and record.pc == held.pc and is_access(held):
             # A vector instruction that faulted in the middle: what it had done is logged first.
             record = held._replace(trap=record.trap, privilege=None)
         elif held is not None:

@@ -201,7 +201,7 @@ def scalars(random: Random) -> Unit:
 
 def vectors(random: Random) -> Unit:
     """New values for eight vector registers: integers or numbers."""
-    start = CONSTANT_PAGE + random.choice((0, 0x200, 0x800, 0xA00)) + 8 * random.randrange(16)
+    start = CONSTANT_PAGE + random.choice((0, 0x200, 0x400, 0x800, 0xA00, 0xC00, 0xE00)) + 8 * random.randrange(16)
     vd = random.choice((0, 8, 16, 24))
     return Unit(12, lambda here, target: [*address_into(6, here, start), encode("vl8re64.v", rs1=6, vd=vd)])
 
@@ -232,6 +232,21 @@ def off(random: Random) -> Unit:
         encode("csrrs", csr=status, rs1=0, rd=11), *load_constant(bits), encode("csrrs", csr=status, rs1=5, rd=0),
     ]  # fmt: skip
     return Unit(4 * len(words), lambda here, target: words)
+
+
+def numbers(random: Random, bits: int, corners: Sequence[int], count: int) -> bytes:
+    """Floating-point numbers of a width, often such as are at the ends of what it has."""
+    values = [(random.choice(corners) if random.random() < 0.6 else random.getrandbits(bits - 1))
+              | random.getrandbits(1) << bits - 1 for _ in range(count)]
+    return b"".join(value.to_bytes(bits // 8, "little") for value in values)
+
+
+def constants(random: Random) -> bytes:
+    """A page to load from: integers, what f registers hold, singles and halves, a quarter each."""
+    integers = b"".join(operands.integer(random).to_bytes(8, "little") for _ in range(128))
+    images = b"".join(operands.floating(random).to_bytes(8, "little") for _ in range(128))
+    singles = numbers(random, 32, operands.SINGLE, 256)
+    return integers + images + singles + numbers(random, 16, operands.HALF, 512)
 
 
 def rows_of(extensions: frozenset[str]) -> list[Row]:
@@ -284,7 +299,7 @@ def make_program(seed: int, isa: str, length: int = 700, rows: Sequence[Row] = (
     x[FUEL] = 30
     x[RESUME] = parameters.virtual + len(code) + 0x8000 - 12
     data = b"".join(operands.integer(random).to_bytes(8, "little") for _ in range(DATA_SIZE // 8))
-    image = build(parameters, operands.constants(random, 0x1000), code, data, tables)
+    image = build(parameters, constants(random), code, data, tables)
     return Program(image, [("vectors", seed)], scenery)
 
 
