@@ -291,7 +291,7 @@ def test_files_show_what_is_not_zero(hart):
 
 def test_completion_of_names(hart):
     assert set(dir(hart)) == {
-        "csr", "f", "f_bits", "id", "isa", "keys", "pc", "privilege", "state", "steps", "virtual", "x"}
+        "csr", "f", "f_bits", "id", "isa", "keys", "pc", "privilege", "state", "steps", "v", "virtual", "x"}
     for names in (hart._ipython_key_completions_(), hart.csr._ipython_key_completions_()):
         assert "mstatus" in names
         assert all(name in hart.csr or name == "pc" or name in (*X_NAMES, *F_NAMES) for name in names)

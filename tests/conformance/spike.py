@@ -24,7 +24,7 @@ from vm_native.riscv import isa as isa_strings
 RAM_SIZE = 4 << 20
 RUNAWAY = 200_000_000       # "instructions", 5,000 for each trap: of programs that wait for ever
 INTERRUPT = 1 << 63
-VSTART = 0x008
+VSTART, MSTATUS = 0x008, 0x300
 
 CAUSES = {
     b"instruction_address_misaligned": 0, b"instruction_access_fault": 1, b"illegal_instruction": 2, b"breakpoint": 3,
@@ -119,8 +119,9 @@ def parse(lines: Iterator[bytes]) -> Iterator[Record]:
     held: Record | None = None
     for record in each(lines):
         if held is not None and record.trap is not None and record.pc == held.pc and is_access(held):
-            # A vector instruction that faulted in the middle: what it had done is logged first.
-            record = held._replace(trap=record.trap, privilege=None)
+            # A vector instruction that faulted in the middle: what it had done is logged first. Then mstatus changes.
+            csrs = tuple((number, value) for number, value in held.csrs if number != MSTATUS)
+            record = held._replace(trap=record.trap, privilege=None, csrs=csrs)
         elif held is not None:
             yield held
         held = record
