@@ -1,4 +1,4 @@
-"""Random vector programs in lockstep with Spike, over all rows: each of them, at each element width and group size.
+"""Random vector programs in lockstep with Spike, over all rows and with all lengths of registers.
 
 The seed is fixed; the long run, of three million vector instructions:
 
@@ -83,7 +83,7 @@ def test_compiled_code_goes_on_where_vectors_are_interpreted():
 @pytest.mark.slow
 @pytest.mark.timeout(14400)
 def test_millions_of_vector_instructions_agree_with_spike():
-    """And each row is executed a hundred times at each width of elements that it may have."""
+    """And each row is executed a hundred times."""
     total, seed = 0, SEED + 1_000_000
     rows: Counter[str] = Counter()
     machines = {isa: Ours(isa, engine="interpreter") for isa in ISAS}
