@@ -311,8 +311,10 @@ cdef uint64_t read_henvcfg(Hart* hart) noexcept nogil:
 
 cdef void write_henvcfg(Hart* hart, uint64_t value) noexcept nogil:
     cdef uint64_t kept = (HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE) & ~hart.state.menvcfg
-    hart.state.henvcfg = hart.state.henvcfg & kept | legal_henvcfg(hart, value) & ~kept
-    menvcfg_changed(hart)
+    cdef uint64_t changed = (hart.state.henvcfg ^ legal_henvcfg(hart, value)) & ~kept
+    hart.state.henvcfg ^= changed
+    if changed:                                 # hosts write what is there already as they enter a guest
+        menvcfg_changed(hart)
 
 
 cdef uint64_t read_hstateen(Hart* hart, int index) noexcept nogil:

@@ -239,10 +239,13 @@ cdef int csr(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int status_csr(Cpu* cpu, Uop* uop) noexcept nogil:
-    """The same of mstatus and sstatus, behind which a block goes on: unless there is an interrupt, or another mode."""
+    """The same of mstatus and sstatus, behind which a block goes on: unless there is an interrupt, or another mode or
+    address space.
+    """
     cdef uint64_t key = cpu.key
+    cdef const TlbEntry* tlb = cpu.tlb
     cdef int status = csr(cpu, uop)
-    if status == CONTINUE and (cpu.attention or cpu.key != key):
+    if status == CONTINUE and (cpu.attention or cpu.key != key or cpu.tlb != tlb):
         cpu.state.pc += info_of(uop).length
         return EXIT
     return status
