@@ -10,7 +10,7 @@ from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows, text_table
 from vm.errors import Access, PageFault
 from vm.memory import Memory
-from vm.privilege import Privilege
+from vm.privilege import GUESTS, Privilege
 from vm.registers import (
     ControlRegisters,
     FloatName,
@@ -34,7 +34,7 @@ State = Literal["started", "stopped", "waiting", "suspended"]
 
 TABLE_COLUMNS = 4
 OF_DATA: tuple[Access, ...] = "read", "write"
-MSTATUS, SUM = CSR_NUMBERS["mstatus"], 1 << 18      # privileged specification, section 3.1.6
+SUM = 1 << 18                           # privileged specification, section 3.1.6
 
 
 class VirtualMemory:
@@ -64,14 +64,15 @@ class VirtualMemory:
             if self._hart.translate(address, other) is not None:
                 return f"the page is there for {other}, not for {access}"
         kept = self._hart.save()
-        mode, status = self._hart.privilege, self._hart.read_csr(MSTATUS) or 0
+        mode = self._hart.privilege
+        status = CSR_NUMBERS["vsstatus" if mode in GUESTS else "mstatus"]
         try:
-            self._hart.write_csr(MSTATUS, status | SUM)
+            self._hart.write_csr(status, (self._hart.read_csr(status) or 0) | SUM)
             if self._hart.translate(address, access) is not None:
                 return ("the page is a user's, and SUM in mstatus is 0, so that S-mode may not look there now; of a "
                         "Linux, machine.linux.read(address, size, machine.linux.current(hart)) does")
-            if mode == Privilege.USER:
-                self._hart.privilege = Privilege.SUPERVISOR
+            if mode in (Privilege.USER, Privilege.VIRTUAL_USER):
+                self._hart.privilege = mode | Privilege.SUPERVISOR
                 if self._hart.translate(address, access) is not None:
                     return "the page is S-mode's, and the hart is in U-mode"
         finally:

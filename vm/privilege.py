@@ -28,4 +28,5 @@ class Privilege(IntEnum):
         return "".join(word[0] for word in self.name.split("_"))
 
 
+GUESTS = Privilege.VIRTUAL_USER, Privilege.VIRTUAL_SUPERVISOR
 WORDS = {privilege.word: privilege for privilege in Privilege}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vm.arguments import whole_number
 from vm.errors import ConfigurationError
-from vm.privilege import WORDS, Mode, Privilege
+from vm.privilege import GUESTS, WORDS, Mode, Privilege
 from vm.sizes import PAGE_SIZE
 from vm_native.execution.native_machine import EVERYWHERE, NativeMachine
 from vm_native.execution.native_recorder import RECORD_KINDS, NativeRecorder
@@ -19,7 +19,6 @@ Where = int | range | str               # an address; those of a range; a symbol
 
 SATP_ASID, SATP_PPN = 0xFFFF << 44, (1 << 44) - 1       # privileged specification, section 12.1.11
 END = 1 << 64
-GUESTS = Privilege.VIRTUAL_USER, Privilege.VIRTUAL_SUPERVISOR
 
 
 class Scope(NamedTuple):

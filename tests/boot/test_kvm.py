@@ -11,6 +11,7 @@ from vm.guests.compiler import compile_c
 from vm.images import debian
 from vm.images.busybox import opensbi, userspace_initrd
 from vm.images.cpio import cpio_newc
+from vm.testing import Shell
 
 pytestmark = pytest.mark.network
 
@@ -43,7 +44,7 @@ def test_guest_runs_under_kvm(engine, firmware, monitor):
     with vm.Machine(memory="512M", isa=ISA, engine=engine) as machine:
         machine.boot(image.kernel, with_files(image.initrd, {"monitor": monitor}), image.cmdline,
                      firmware=firmware and opensbi()[firmware])
-        shell = vm.Shell(machine)
+        shell = Shell(machine)
         assert "hypervisor extension available" in shell.run("modprobe kvm; dmesg", seconds=SECONDS).output
         for _ in range(2):
             result = shell.run("./monitor", seconds=SECONDS)
@@ -59,7 +60,7 @@ def test_linux_boots_in_linux(engine):
     files = {"Image": image.kernel.read_bytes(), "inner.gz": inner.read_bytes()}
     with vm.Machine(memory="2G", isa=ISA, engine=engine) as machine:
         machine.boot(image.kernel, with_files(image.initrd, files), image.cmdline)
-        shell = vm.Shell(machine)
+        shell = Shell(machine)
         result = shell.run(f"modprobe kvm; {QEMU}", seconds=SECONDS)
         assert "the answer is 42" in result.output
         assert result.status == 0

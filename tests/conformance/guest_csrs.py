@@ -30,8 +30,9 @@ SHOWN = (
     "sstatus", "sie", "sip", "stvec", "sscratch", "sepc", "scause", "stval", "satp", "stimecmp", "mscratch", "mtvec",
 )
 RESULT_WORDS = len(SHOWN) + 1           # and what was read
-CASE_WORDS = 6                          # mstatus, operand, code, mideleg, medeleg, hedeleg
+CASE_WORDS = 7                          # mstatus, operand, code, mideleg, medeleg, hedeleg, mie
 TIMERS = 1 << 5 | 1 << 6                # interrupts that come when either side has its time
+INTERRUPTS = 1 << 1 | 1 << 2 | 1 << 9 | 1 << 10 | 1 << 12
 OTHERS = 0x600 + 0x12, 0x601, 0x7C0, 0x5A9, 0x2FF, 0x246, 0xE13, 0x800, 0xDFF
 # Registers that others than these tests are about, and those that the driver needs as they are
 LEFT_OUT = {"pmpcfg", "pmpaddr", "mhpmevent", "mhpmcounter", "tselect", "tdata1", "tdata2", "tdata3",
@@ -53,7 +54,7 @@ INSTRUCTIONS = {
 
 
 def driver(count: int) -> str:
-    values = {"mideleg": "s5", "medeleg": "s9", "stvec": "s6", "vstvec": "s6", "sepc": "s7", "vsepc": "s7",
+    values = {"mideleg": "s5", "medeleg": "s9", "mie": "t2", "stvec": "s6", "vstvec": "s6", "sepc": "s7", "vsepc": "s7",
               "stimecmp": "s8", "vstimecmp": "s8"}
     sets = "\n".join(f"csrw {CSR_NUMBERS[name]:#x}, {values.get(name, 'zero')}" for name in SET[1:])
     notes = "\n".join(f"csrr t0, {CSR_NUMBERS[name]:#x}; sd t0, {8 * index}(s2)" for index, name in enumerate(SHOWN))
@@ -82,6 +83,7 @@ def driver(count: int) -> str:
         ld   s9, 32(s1)
         ld   t1, 40(s1)
         csrw 0x602, t1          # hedeleg
+        ld   t2, 48(s1)
         {sets}
         csrw mepc, t0
         csrw mstatus, s4
@@ -132,6 +134,7 @@ class Case:
         status |= random.choice((0, 1 << 8)) | random.choice((0, 1 << 18)) | random.choice((0, 1 << 19))
         self.status = status | MODES[self.mode]
         self.delegated = random.choice((0, 0x222, 0x2222)), random.choice((0, MEDELEG)), random.choice((0, HEDELEG))
+        self.enabled = random.choice((0, 0, INTERRUPTS, random.getrandbits(16) & INTERRUPTS))
         self.operand = random.choice((
             random.getrandbits(64), random.getrandbits(64), (1 << 64) - 1, 0, 1 << random.randrange(64),
             random.choice((0, 8, 9, 10, 15)) << 60 | random.getrandbits(59) | 1,
@@ -155,7 +158,8 @@ class Case:
         self.text = f"csr operation {operation} of {self.number:#x} with {'x' if operation < 4 else ''}{source}"
 
     def __str__(self) -> str:
-        return f"in {self.mode}, {self.text}; operand {self.operand:#x}, mstatus {self.status:#x}"
+        return (f"in {self.mode}, {self.text}; operand {self.operand:#x}, mstatus {self.status:#x}, "
+                f"mie {self.enabled:#x}")
 
 
 class Program:
@@ -168,7 +172,8 @@ class Program:
             self.cases = [Case(random, symbols["data"]) for _ in range(count)]
             code = b"".join(struct.pack("<II", case.word, 0x73) for case in self.cases)
             words = [value for index, case in enumerate(self.cases)
-                     for value in (case.status, case.operand, symbols["code"] + 8 * index, *case.delegated)]
+                     for value in (case.status, case.operand, symbols["code"] + 8 * index, *case.delegated,
+                                   case.enabled)]
             return [(symbols["code"], code), (symbols["cases"], struct.pack(f"<{len(words)}Q", *words))]
 
         self.elf = place_in(driver(count), pieces)

@@ -77,7 +77,8 @@ class DebuggersMemory:
         if self.physical:
             yield address
             return
-        found = dict.fromkeys(place for privilege in dict.fromkeys((hart.privilege, SUPERVISOR, USER))
+        found = dict.fromkeys(place for privilege in dict.fromkeys(
+                                  (hart.privilege, hart.privilege | SUPERVISOR, SUPERVISOR, USER))
                               if (place := translation(hart, address, privilege)) is not None)
         if not found:
             raise PageFault(address, "read")

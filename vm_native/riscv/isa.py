@@ -103,6 +103,7 @@ EXTENSIONS = {
     "Zvkt":         Extension("1.0", "vector latency that does not depend on data: guest time counts steps"),
     **{f"Zvl{bits}b": Extension("1.0", f"vector registers of {bits} bits or more")
        for bits in VLENS},
+    "Sdtrig":       Extension("1.0", "debug triggers: addresses of instructions, loads and stores"),
     "Sha":          Extension("1.0", "H, Ssstateen, and what profiles ask of them: the names with Sh that follow"),
     "Shcounterenw": Extension("1.0", "hcounteren is writable for every counter there is"),
     "Shgatpa":      Extension("1.0", "hgatp has a mode for each of satp"),
@@ -110,7 +111,6 @@ EXTENSIONS = {
     "Shvsatpa":     Extension("1.0", "vsatp has the modes of satp"),
     "Shvstvala":    Extension("1.0", "vstval holds what the profiles ask for"),
     "Shvstvecd":    Extension("1.0", "vstvec takes any aligned address, direct mode"),
-    "Sdtrig":       Extension("1.0", "debug triggers: addresses of instructions, loads and stores"),
     "Smstateen":    Extension("1.0", "state enable"),
     "Ssccptr":      Extension("1.0", "page tables in main memory"),
     "Sscofpmf":     Extension("1.0", "counter overflow and filtering"),

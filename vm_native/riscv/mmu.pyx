@@ -327,8 +327,10 @@ cdef int translate(
     result.level = 0
     if view.paged:
         status = walk(hart, &view.stage, address, access, view.privilege, update, result, cause)
-    if status == CONTINUE and view.stage.second != NULL:
-        status = walk_second(hart, view.stage.second, result.physical, access, access, False, update, &second, cause)
+    if status != CONTINUE or view.stage.second == NULL:
+        return status
+    status = walk_second(hart, view.stage.second, result.physical, access, access, False, update, &second, cause)
+    if status == CONTINUE:
         result.physical = second.physical
         result.second_pte = second.pte
     return status

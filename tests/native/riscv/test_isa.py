@@ -31,6 +31,7 @@ def extensions(text):
     "rv64g": "rv64imafd_zicsr_zifencei",
     "rv64ima_zabha1p0_zawrs1p0": "rv64ima_zabha_zawrs",
     "default_zkr": DEFAULT + "_zkr",
+    "rv64gc_sha": "rv64gch_ssstateen_shcounterenw_shvstvala_shtvala_shvstvecd_shvsatpa_shgatpa",
     "RVA22S64_Zbc": PROFILES["rva22s64"] + "_zbc",
 }.items())
 def test_ways_to_write_the_same(text, same):
