@@ -30,7 +30,7 @@ SHOWN = (
     "sstatus", "sie", "sip", "stvec", "sscratch", "sepc", "scause", "stval", "satp", "stimecmp", "mscratch", "mtvec",
 )
 RESULT_WORDS = len(SHOWN) + 1           # and what was read
-CASE_WORDS = 7                          # mstatus, operand, code, mideleg, medeleg, hedeleg, mie
+CASE_WORDS = 10     # mstatus, operand, code, mideleg, medeleg, hedeleg, mie, hideleg, hvip, vsstatus
 TIMERS = 1 << 5 | 1 << 6                # interrupts that come when either side has its time
 INTERRUPTS = 1 << 1 | 1 << 2 | 1 << 9 | 1 << 10 | 1 << 12
 OTHERS = 0x600 + 0x12, 0x601, 0x7C0, 0x5A9, 0x2FF, 0x246, 0xE13, 0x800, 0xDFF
@@ -84,6 +84,12 @@ def driver(count: int) -> str:
         ld   t1, 40(s1)
         csrw 0x602, t1          # hedeleg
         ld   t2, 48(s1)
+        ld   t1, 56(s1)
+        csrw 0x603, t1          # hideleg
+        ld   t1, 64(s1)
+        csrw 0x645, t1          # hvip
+        ld   t1, 72(s1)
+        csrw 0x200, t1          # vsstatus
         {sets}
         csrw mepc, t0
         csrw mstatus, s4
@@ -135,6 +141,9 @@ class Case:
         self.status = status | MODES[self.mode]
         self.delegated = random.choice((0, 0x222, 0x2222)), random.choice((0, MEDELEG)), random.choice((0, HEDELEG))
         self.enabled = random.choice((0, 0, INTERRUPTS, random.getrandbits(16) & INTERRUPTS))
+        pending = random.choice((0, 0x404, 4, 0x400)) if self.enabled else 0x40
+        status = random.choice((0, 3 << 13, 1 << 13)) | random.choice((0, 2)) | random.choice((0, 1 << 5, 1 << 8))
+        self.guest = random.choice((0, 0x444, 0x404, 4)), pending, status
         self.operand = random.choice((
             random.getrandbits(64), random.getrandbits(64), (1 << 64) - 1, 0, 1 << random.randrange(64),
             random.choice((0, 8, 9, 10, 15)) << 60 | random.getrandbits(59) | 1,
@@ -173,7 +182,7 @@ class Program:
             code = b"".join(struct.pack("<II", case.word, 0x73) for case in self.cases)
             words = [value for index, case in enumerate(self.cases)
                      for value in (case.status, case.operand, symbols["code"] + 8 * index, *case.delegated,
-                                   case.enabled)]
+                                   case.enabled, *case.guest)]
             return [(symbols["code"], code), (symbols["cases"], struct.pack(f"<{len(words)}Q", *words))]
 
         self.elf = place_in(driver(count), pieces)
