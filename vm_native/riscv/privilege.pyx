@@ -48,15 +48,16 @@ cdef uint64_t envcfg_refusal(Hart* hart, uint64_t field) noexcept nogil:
     """The exception of an instruction for which menvcfg, henvcfg and senvcfg, those that are about the mode at hand, do
     not all have a bit of the field set; it is at the same bits in all. 0: they have.
     """
+    cdef bint allowed = not hart.state.virtual or hart.state.henvcfg & field != 0
     if hart.state.privilege == MACHINE:
         return 0
     if not hart.state.menvcfg & field:
         return ILLEGAL_INSTRUCTION
-    if hart.state.virtual and not hart.state.henvcfg & field or hart.state.privilege == USER and (
-        not hart.state.senvcfg & field
-    ):
-        return VIRTUAL_INSTRUCTION if hart.state.virtual else ILLEGAL_INSTRUCTION
-    return 0
+    if hart.state.privilege == USER and not hart.state.senvcfg & field:
+        allowed = False
+    if allowed:
+        return 0
+    return VIRTUAL_INSTRUCTION if hart.state.virtual else ILLEGAL_INSTRUCTION
 
 
 cdef inline uint64_t float_of_guest(uint64_t own, uint64_t hosts) noexcept nogil:
