@@ -56,6 +56,7 @@ NOT_WRITTEN |= dict.fromkeys(TRIGGERS, "debug 5.7: which types, matches and acti
 ONLY_ON_SPIKE = dict.fromkeys(TRIGGERS, "Sdtrig: it has no name on Spike, and --triggers=0 leaves the CSRs") | {
     0x7A8: "debug 5.7.9: mcontext is optional",
     0x5A8: "debug 5.7.8: scontext is optional",
+    0x6A8: "debug 5.7.7: hcontext is optional",
 }
 UNSEEN = {
     0x309: "Smaia's mvip: Spike keeps mip.SSIP in it",
