@@ -15,6 +15,7 @@ from tests.native.riscv.guests import (
     SPVP,
     VIRTUAL,
     VS,
+    WITH_GUESTS,
     csr,
     enter,
     host_of,
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("dispatch")
 U64 = (1 << 64) - 1
 INTERRUPT = 1 << 63
 SIE, SPIE, SPP, FS, MPV, MPP = (mask("mstatus", name) for name in ("SIE", "SPIE", "SPP", "FS", "MPV", "MPP"))
+VECTOR_STATE = mask("mstatus", "VS")
 VSSI, VSTI, VSEI = 1 << 2, 1 << 6, 1 << 10
 
 
@@ -214,6 +216,22 @@ def test_floating_point_is_off_where_it_is_for_either(guest):
         assert host.trap_in_supervisor().cause == cause
         if cause == 10:
             assert host["vsstatus"] & host["sstatus"] & FS == FS
+
+
+WITH_VECTORS = WITH_GUESTS.replace("rv64gch", "rv64gcvh")
+
+
+def test_vectors_that_are_off_for_either_are_off(guest):
+    """And what they change is dirty for both."""
+    source = f"inside: {word('vsetivli', rd=0, zimm=4, imm=0)}; {word('vmv.v.i', vd=2, imm=3)}; ecall"
+    host = host_of(guest, source, isa=WITH_VECTORS)
+    for own, hosts, cause in ((0, 3, ILLEGAL), (1, 0, ILLEGAL), (2, 1, 10), (1, 2, 10), (3, 3, 10)):
+        host["vsstatus"], host["sstatus"] = own << 9, hosts << 9
+        enter(host, "inside")
+        assert host.trap_in_supervisor().cause == cause
+        if cause == 10:
+            assert host["vsstatus"] & host["sstatus"] & VECTOR_STATE == VECTOR_STATE
+            assert host["vsstatus"] >> 63
 
 
 def test_dirty_state_is_shown_as_the_guest_has_it(guest):
