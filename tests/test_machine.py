@@ -445,7 +445,7 @@ def test_completion_shows_public_names_only(guest):
 
 # --- A checkout that is not built ------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("use", ["vm.Machine", "vm.devices", "vm.copy"])
+@pytest.mark.parametrize("use", ["vm.Machine", "vm.copy"])
 def test_checkout_that_is_not_built_says_so(use, tmp_path):
     root = Path(vm.__file__).parents[1]
     for package in ("vm", "vm_native"):

@@ -150,7 +150,7 @@ def test_a_run_that_asks_for_no_machine_loads_nothing_of_it(pytester):
 
         def test_one():
             loaded = {name for name in sys.modules if name.partition(".")[0] in ("vm", "vm_native", "numpy", "click")}
-            assert loaded == {"vm", "vm.errors", "vm.shell", "vm.testing", "vm.testing.plugin"}
+            assert loaded == {"vm", "vm.errors", "vm.lazy", "vm.shell", "vm.testing", "vm.testing.plugin"}
 
         def test_failure():
             assert 1 == 2
