@@ -117,7 +117,7 @@ def test_close_gives_everything_back_at_once(guest):
             g.machine.close()
             assert shared_memory() < mapped + size // 2
             assert len(os.listdir("/proc/self/fd")) == descriptors
-            assert mappings_of_ram() == mappings
+            assert mappings_of_ram() <= mappings        # a machine of another test may have gone, too
     finally:
         gc.enable()
 

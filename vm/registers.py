@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
-
 from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows
 from vm_native.riscv.csrs import CSRS
@@ -14,6 +12,7 @@ from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES, X_NUMBERS
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Buffer
 
@@ -178,6 +177,8 @@ def vector_registers(native: NativeHart) -> Registers[NDArray[np.uint8]]:
     names = [f"v{number}" for number in range(32)]
 
     def read(number: int) -> NDArray[np.uint8]:
+        import numpy as np  # here: to load it takes half as long as to start a machine without
+
         return np.frombuffer(bytearray(native.read_v(number)), dtype=np.uint8)
 
     def write(number: int, value: Buffer | NDArray[Any]) -> None:

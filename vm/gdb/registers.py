@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vm.hart import Hart
 from vm.registers import Registers
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, X_NAMES
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 PC, F0, CSR0, PRIVILEGE, V0 = 32, 33, 65, 65 + 4096, 65 + 4096 + 1
@@ -59,6 +58,8 @@ class HartRegisters:
         elif number == PRIVILEGE:
             hart.privilege = value
         else:
+            import numpy as np  # here: it takes long to load
+
             vectors_of(hart)[number - V0] = np.frombuffer(data, dtype=np.uint8)
 
     def _checked_size(self, number: int) -> int:
