@@ -403,6 +403,7 @@ def test_device_of_the_guest_s(bench):
     assert host["a1"] == 1 << 40
     assert bench.run("load", INSIDE + CLINT % PAGE) is None
     assert host["a1"] == 1 << 40
+    bench.host["hstatus"] |= SPVP
     bench.second.map(PLACE, 0x4000_0000)
     assert bench.run("hlv", INSIDE, Privilege.SUPERVISOR) == (5, INSIDE, 0, 0)
 
@@ -447,3 +448,11 @@ def test_machine_mode_reaches_a_guest(bench):
     assert host.trap() == (LOAD_GUEST, host.address("load"), INSIDE)
     assert (host["mtval2"], host["mtinst"]) == (PLACE >> 2, 0)
     assert host["mstatus"] & mask("mstatus", "GVA MPV") == mask("mstatus", "GVA")
+
+
+@pytest.mark.parametrize("label, cause", [("hlv", 5), ("hlvx", 5), ("hsv", 7)])
+def test_host_finds_nothing_behind_its_guest_s_address(label, cause, bench):
+    """The value is that address, and GVA says whose it is."""
+    bench.host["hstatus"] |= SPVP
+    bench.second.map(PLACE, 0x4000_0000)
+    assert bench.run(label, INSIDE + 0x128, Privilege.SUPERVISOR) == (cause, INSIDE + 0x128, 0, 0)
