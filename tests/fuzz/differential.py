@@ -4,13 +4,13 @@ A case is a seed and nothing else: engine settings, program, lengths of the piec
 does between them follow from it. A program is a loop around random units, so that its blocks become hot, are linked,
 left by side exits and entered again. On a difference the piece is bisected, and the units are thinned out; to see it:
 
-    python -m tests.fuzz.differential SEED
+    python -m tests.fuzz.differential SEED [long]
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from random import Random
 from typing import NamedTuple
@@ -37,6 +37,7 @@ SETTINGS = (
 USES = 250          # cases, before new machines are made: pages overwritten again and again, as by loading, are
                     # no longer translated
 LENGTHS = (1, 7, 60, 300, 1500, 4000, 30_000)
+LONG = tuple(100 * length for length in LENGTHS)    # the programs are loops, and few ever end by themselves
 
 
 class Difference(AssertionError):
@@ -74,7 +75,8 @@ def bench(isa: str, setting: int, harts: int) -> Bench:
     return Bench((interpreting, compiling), (interpreting.machine.snapshot(), compiling.machine.snapshot()))
 
 
-def make_case(seed: int) -> Case:
+def make_case(seed: int, lengths: Sequence[int] = LENGTHS) -> Case:
+    """`lengths`: the longest that pieces may have, of which each draws one."""
     random = Random(seed)
     isa = random.choice(ISAS)
     extensions = isa_strings.parse(isa).extensions
@@ -87,7 +89,7 @@ def make_case(seed: int) -> Case:
     units = [(random.choice(choices), random.getrandbits(24)) for _ in range(random.choice((3, 10, 40, 120)))]
     scenery = Scenery(random.getrandbits(32), random.choice((3, 3, 1, 0)), random.choice((0, 0, 8, 9)))
     program = make_program([("refresh", random.getrandbits(24)), *units, ("again", 0)], scenery, extensions)
-    pieces = tuple((random.randrange(1, random.choice(LENGTHS) + 1), random.getrandbits(24))
+    pieces = tuple((random.randrange(1, random.choice(lengths) + 1), random.getrandbits(24))
                    for _ in range(random.randrange(3, 12)))
     return Case(random.randrange(len(SETTINGS)), isa, random.choice((1, 1, 1, 1, 1, 2)), program, pieces)
 
@@ -148,16 +150,17 @@ def check(case: Case) -> Count:
     return Count(compiling.steps - before.steps, compiling.stats()["jit"]["interpreted"] - before.interpreted)
 
 
-def check_all(seeds: Iterable[int]) -> Count:
+def check_all(seeds: Iterable[int], lengths: Sequence[int] = LENGTHS) -> Count:
     """Run many cases. Raises Difference, with the seed in front."""
+    kind = " long" if lengths is LONG else ""
     steps = interpreted = 0
     for number, seed in enumerate(seeds):
         if number % USES == 0:
             bench.cache_clear()
         try:
-            count = check(make_case(seed))
+            count = check(make_case(seed, lengths))
         except Difference as difference:
-            raise Difference(f"python -m tests.fuzz.differential {seed}\n{difference}") from difference
+            raise Difference(f"python -m tests.fuzz.differential {seed}{kind}\n{difference}") from difference
         steps += count.steps
         interpreted += count.interpreted
     return Count(steps, interpreted)
@@ -220,8 +223,8 @@ def first_wrong_step(case: Case) -> str:
     return f"step {high} of the last piece, {hart.pc:#x} {disassemble(word, hart.pc)}: {'; '.join(problems)}"
 
 
-def main(seed: int) -> None:
-    case = make_case(seed)
+def main(seed: int, kind: str = "") -> None:
+    case = make_case(seed, LONG if kind == "long" else LENGTHS)
     if not fails(case):
         print("no difference")
         return
@@ -239,7 +242,7 @@ def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])
 
 
 def check_seeds(seeds: Iterable[int], check: Callable[[Case, int], None]) -> None:
