@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 PACKAGES = {
+    "aomenc": "aom-tools",
     "apt-config": "apt",
     "bzip2": "bzip2",
     "chromium": "chromium",
     "cpio": "cpio",
+    "dav1d": "dav1d",
     "dpkg-deb": "dpkg",
     "dtc": "device-tree-compiler",
     "edid-decode": "edid-decode",
@@ -25,6 +27,7 @@ PACKAGES = {
     "lz4": "lz4",
     "make": "make",
     "mke2fs": "e2fsprogs",
+    "openssl": "openssl",
     "qemu-img": "qemu-utils",
     "qemu-io": "qemu-utils",
     "qemu-system-riscv64": "qemu-system-misc",
