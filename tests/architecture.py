@@ -17,7 +17,8 @@ BEGIN, END = "<!-- rooms: written by `python -m tests.architecture` -->\n", "<!-
 
 # From the lowest up: a room imports rooms of lines above its own here, and those in front of it in its own line.
 CORE = (
-    ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache"),
+    ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache",
+     "edge_buckets"),
     ("machine",),
     ("code_pages", "shared_code", "blocks"),
     ("probes", "exits", "softmmu", "state"),
@@ -28,8 +29,8 @@ CORE = (
     ("testing",),                           # not in wheels
 )
 PYTHON = (
-    ("display", "probes", "stop", "errors", "waiting", "state", "arguments", "sizes", "settings", "clock", "copy",
-     "events", "privilege", "host", "stats", "perf_map", "inputs", "engine",
+    ("display", "probes", "stop", "errors", "waiting", "state", "arguments", "sizes", "limits", "settings", "clock",
+     "copy", "events", "privilege", "host", "stats", "perf_map", "inputs", "engine",
      "whole_file", "log", "png", "lazy"),
     ("memory", "registers", "hart", "hooks", "scope", "scatter", "snapshots"),
     ("disks", "net", "share"),
@@ -46,8 +47,9 @@ PYTHON = (
     ("profiling",),
     ("gdb", "trace", "coverage"),
     ("web",),
-    ("observing", "talking"),
+    ("observing", "talking", "accounts"),
     ("machine",),
+    ("fleet",),
     ("",),                                  # the package itself: the public names
     ("install", "outlet", "terminal", "testing"),
     ("bench",),

@@ -15,6 +15,7 @@ from vm.errors import (
     ExpectTimeout,
     GuestError,
     ImageError,
+    LimitReached,
     LinuxError,
     LoadError,
     LogError,
@@ -31,6 +32,7 @@ from vm.lazy import from_modules
 
 if TYPE_CHECKING:
     from vm import copy, devices, disks, images
+    from vm.limits import Limits
     from vm.log import Log
     from vm.machine import Machine
     from vm.replaying import replay
@@ -42,13 +44,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LinuxError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable",
+    "ImageError", "LimitReached", "Limits", "LinuxError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable",
     "PageFault", "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput",
     "Unreachable", "VmError",
     "copy", "devices", "disks", "images", "replay",
 ]
 
-FROM_MODULES = {"Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
+FROM_MODULES = {"Limits": "vm.limits", "Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
                 "Stop": "vm.stop", "StopReason": "vm.stop", "replay": "vm.replaying"}
 MODULES = ("copy", "devices", "disks", "images")
 from_module = from_modules(__name__, FROM_MODULES)

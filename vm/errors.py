@@ -24,6 +24,17 @@ class VmError(Exception):
     def __init__(self, message: str = ""):
         super().__init__(shortened(message, self.longest))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpickled, (type(self), self.args, self.__dict__)    # not by way of constructors: each has its own
+
+
+def unpickled(kind: type[VmError], args: tuple[Any, ...], attributes: dict[str, Any]) -> VmError:
+    """The same error again, in another process."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
 
 def shortened(text: str, longest: int) -> str:
     """The text, without its middle where it is longer."""
@@ -51,6 +62,18 @@ class MachineBusy(VmError, RuntimeError):
 
 class MachineUnusable(VmError, RuntimeError):
     """The machine is closed; or another process has built it, of which this one is a fork."""
+
+
+class LimitReached(VmError, RuntimeError):
+    """A machine has taken all that its `limits` give it. Between two instructions: with others it goes on.
+
+    Attribute: `limit`, the name of the one of `vm.Limits` that was reached.
+    """
+
+    def __init__(self, limit: str, given: str):
+        self.limit = limit
+        super().__init__(f"the machine has taken all that its limits give it: {given}; set machine.limits to let it "
+                         "go on")
 
 
 class CompilerError(VmError):

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from vm.accounts import AccountsOfMachine
 from vm.arguments import one_of, whole_number
 from vm.boards import Bare, Board, Virt
 from vm.boards.bare import TRAP_VECTOR
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from vm.code_cache import CodeCache
+    from vm.limits import Limits
     from vm.loaders.common import Source
     from vm.loaders.linux import LinuxBoot
 
@@ -66,7 +68,7 @@ NOT_IN_A_LOG = {"map", "attach", "detach", "load", "boot", "restore"}     # meth
 OF_TOOLS = ("compiler", "events", "inputs")     # attributes that completion does not show
 
 
-class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
+class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMachine):
     """A computer: RISC-V harts on a board, which is like QEMU's `virt` unless another is asked for.
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
@@ -82,6 +84,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
     - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
       default is whether $VM_PERF_MAP is 1.
     - settings: what else can be set, mostly to measure what a part brings; the default is what the environment says.
+    - limits: a `vm.Limits`: how much memory and time of the host it may take, and how many steps. It has none by itself.
     - board: "virt"; or "bare", which has harts and a clock only. Memory comes with `map`, devices with `attach`, the
       console with the first UART of these. A trap that the guest has no handler for ends the run with `trap-loop`.
 
@@ -105,6 +108,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         settings: Settings | None = None,
         *,
         board: BoardName = "virt",
+        limits: Limits | None = None,
     ):
         size = memory_size(memory, board)
         settings = Settings.from_environment() if settings is None else settings
@@ -158,9 +162,10 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine):
         self._named_by: Program | None = None   # whose symbols are said to be those of the guest
         self._mapped = False
         self._in_run = False
+        self.limits = limits
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
-                                  "board": board})
+                                  "board": board, "limits": limits})
 
     def _virt(self, size: int, seed: int) -> Virt:
         """The board, with the console and the firmware connected to it."""

@@ -11,12 +11,14 @@ from numbers import Integral, Real
 from typing import NamedTuple, NoReturn, Protocol
 
 from vm.clock import Clock
-from vm.errors import ConfigurationError
+from vm.errors import ConfigurationError, LimitReached
 from vm.events import NEVER, EventQueue
 from vm.firmware import Firmware
 from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
+from vm.limits import Account
+from vm.limits import Limits as LimitsOfMachine
 from vm.memory import unusable
 from vm.probes import Hit, Probe
 from vm.state import Stateful
@@ -41,6 +43,34 @@ class Limits(NamedTuple):
         """As far away as they were, of a machine that has gone to another state."""
         return Limits(self.steps if self.steps == NEVER else self.steps + steps,
                       self.guest_ns if self.guest_ns == NEVER else self.guest_ns + ns, self.host_ns)
+
+
+class Charged:
+    """A run of a machine that may not take more of the host than it has left. Raises LimitReached if that is nothing.
+
+    `limits` are those of the run, or nearer ones.
+    """
+
+    def __init__(self, account: Account, asked: Limits, start: int, now_ns: int):
+        if (error := account.reached()) is not None:
+            raise error
+        self.account = account
+        self.began_ns = now_ns
+        steps, host_ns = account.steps_left, account.host_ns_left
+        self._by_steps = steps is not None and start + steps < asked.steps
+        self._by_time = host_ns is not None and now_ns + host_ns < asked.host_ns
+        self.limits = asked._replace(
+            steps=start + steps if steps is not None and self._by_steps else asked.steps,
+            host_ns=now_ns + host_ns if host_ns is not None and self._by_time else asked.host_ns)
+
+    def ended_for(self, reason: StopReason) -> bool:
+        """Whether a run that has ended for this reason has ended for what was left."""
+        return (self._by_steps and reason is StopReason.BUDGET) or (self._by_time and reason is StopReason.TIMEOUT)
+
+    def reached(self) -> LimitReached:
+        error = self.account.reached()
+        assert error is not None
+        return error
 
 
 class Fillable(Protocol):
@@ -81,7 +111,7 @@ class Runner(Stateful):
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
                "asked_to_stop", "_told", "probes", "traces", "makes_room", "_hits", "_look_at_ns", "served", "thread",
-               "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler")
+               "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler", "account")
 
     firmware: Firmware
 
@@ -109,7 +139,14 @@ class Runner(Stateful):
         self._start = 0                     # the step at which the run began
         self._moved = 0, 0                  # by how many steps and ns hooks have moved the machine in it
         self.sampler: Slices | None = None  # who looks at the harts in between, and runs slices for that
+        self.account: Account | None = None     # what it may take of the host, where anybody has said
         self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
+
+    def set_limits(self, limits: LimitsOfMachine | None) -> None:
+        """From now on, for all runs together."""
+        self.account = None if limits is None else Account(limits)
+        if limits is None:
+            self._machine.limit_pages(None)
 
     def limit(self, ceiling: Ceiling) -> None:
         """From now on, for all runs."""
@@ -198,6 +235,10 @@ class Runner(Stateful):
         limits = Limits(NEVER if instructions is None else self._start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
+        charged = None if self.account is None else Charged(self.account, limits, self._start, time.monotonic_ns())
+        if charged is not None:
+            limits = charged.limits
+            self._give_pages()
         try:
             self.thread = threading.get_ident()
             reason, number, exit_code = self._run_slices(limits, until)
@@ -209,6 +250,9 @@ class Runner(Stateful):
             raise
         finally:
             self.thread, self.between_slices = None, True
+            if charged is not None:
+                charged.account.charge(self.steps - self._start - self._moved[0],
+                                       time.monotonic_ns() - charged.began_ns)
             if history is not None:
                 history.end()
         self._requested = None
@@ -216,6 +260,8 @@ class Runner(Stateful):
         last_ns = limits.moved(*self._moved).guest_ns
         if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < last_ns:
             self._ceiling.passed()
+        if charged is not None and charged.ended_for(reason):
+            raise charged.reached()
         return self.last_stop
 
     def _run_slices(self, limits: Limits, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
@@ -371,6 +417,20 @@ class Runner(Stateful):
         finally:
             self.makes_room = False
 
+    def _give_pages(self) -> None:
+        """What is left of the memory that the machine may take."""
+        assert self.account is not None
+        pages = self.account.limits.pages
+        self._machine.limit_pages(None if pages is None else max(pages - self._machine.written_pages, 0))
+
+    def _count_pages(self, limits: Limits, number: int) -> bool:
+        """A hart wants a page more than its region's share: there may be others' to give."""
+        assert self.account is not None and self.account.limits.pages is not None
+        if self._machine.written_pages >= self.account.limits.pages:
+            raise self.account.out_of_memory()
+        self._give_pages()
+        return True
+
     def _sleep(self, limits: Limits, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
         due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
@@ -400,6 +460,7 @@ OUTCOMES = {STOP_CODES[name]: outcome for name, outcome in {
     "breakpoint": Outcome(partial(Runner._take_hits, reason=StopReason.BREAKPOINT)),
     "restored": Outcome(Runner._go_on),
     "full": Outcome(Runner._make_room, StopReason.TRACE_FULL),
+    "memory": Outcome(Runner._count_pages),
     "sleep": Outcome(Runner._sleep, StopReason.IDLE),
     "idle": Outcome(Runner._end, StopReason.IDLE),
     "unhandled-trap": Outcome(partial(Runner._give_up, reason=StopReason.UNHANDLED_TRAP)),

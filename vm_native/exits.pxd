@@ -8,4 +8,5 @@ cdef void deliver_trap(Cpu* cpu) noexcept nogil
 cdef int trap_at(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
 cdef int not_accessed(Cpu* cpu, Uop* uop, int64_t budget, int status) noexcept nogil
 cdef int page_failed(Cpu* cpu, RamRegion* region) noexcept nogil
+cdef int page_refused(Cpu* cpu) noexcept nogil
 cdef int call_helper(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil

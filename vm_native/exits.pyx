@@ -2,7 +2,8 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport (
-    EVENT_TRAP, EXIT, RETRY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, consumed_steps, store_position,
+    EVENT_TRAP, EXIT, RETRY, STOP_MEMORY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, ask_to_stop,
+    consumed_steps, store_position,
 )
 from vm_native.memory.bus cimport stash_failure
 from vm_native.memory.ram cimport RamRegion
@@ -53,6 +54,12 @@ cdef int page_failed(Cpu* cpu, RamRegion* region) noexcept nogil:
     """A page of RAM that an instruction needs could not be fetched: whoever runs the machine raises the reason."""
     stash_failure(cpu.machine.map, region)
     cpu.stop = STOP_RAISED
+    return RETRY
+
+
+cdef int page_refused(Cpu* cpu) noexcept nogil:
+    """A store would take a page of RAM more than the machine may have written: the run ends before it."""
+    ask_to_stop(cpu, STOP_MEMORY)
     return RETRY
 
 

@@ -58,6 +58,7 @@ cdef enum StopCode:
     STOP_BREAKPOINT = 15    # the next instruction is at a breakpoint
     STOP_HOOK = 16          # events wait for the hooks that asked for them
     STOP_FULL = 17          # a recorder has no room for more
+    STOP_MEMORY = 18        # a store to a page of RAM that would be one too many
 
 cdef extern from *:
     bint compare_and_swap "__sync_bool_compare_and_swap"(StopCode* place, StopCode old, StopCode new) noexcept nogil

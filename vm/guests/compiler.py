@@ -27,11 +27,13 @@ FLOATING_POINT = ("-mcpu=generic_rv64+m+a+f+d+c+relax", "-mabi=lp64d", "-ffp-con
 
 
 def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = (),
-                  floating_point: bool = False) -> Path:
-    """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to."""
+                  floating_point: bool = False, options: Sequence[str] = ()) -> Path:
+    """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to;
+    `options` of the compiler come after those that all guests have.
+    """
     machine = FLOATING_POINT if floating_point else INTEGER_ONLY
     folders = [f"-I{folder}" for folder in (*includes, COMMON)]
-    compile_c(root, [*FLAGS, *machine, *folders, "-T", script, *sources], output)
+    compile_c(root, [*FLAGS, *machine, *options, *folders, "-T", script, *sources], output)
     output.chmod(0o644)
     return output
 

@@ -226,6 +226,31 @@ cdef class NativeMachine:
             self.bus.regions.pop()
             raise MemoryError(f"no room for the block cache of {ram.size:#x} bytes of guest RAM")
 
+    @property
+    def written_pages(self):
+        """How many pages of RAM have been written since the last capture or restore, or since power-on."""
+        cdef Ram ram
+        cdef uint64_t count = 0
+        for ram in self.bus.regions:
+            count += ram.region.dirty_count
+        return count
+
+    def limit_pages(self, left):
+        """Let harts write to so many clean pages more, shared out among the regions of RAM; None: to all of them.
+
+        A store to one more ends the slice with STOP_MEMORY before it is done: then the regions can be given other
+        shares of what is left. The last pages are for whichever region wants one first. Between slices.
+        """
+        cdef Ram ram
+        cdef uint64_t share
+        if left is None:
+            for ram in self.bus.regions:
+                ram.region.most_dirty = ~<uint64_t>0
+            return
+        share = left // (len(self.bus.regions) or 1) or min(left, 1)
+        for ram in self.bus.regions:
+            ram.region.most_dirty = ram.region.dirty_count + share
+
     def write(self, object address, data):
         """Write bytes into RAM at a physical address; False where not all of them would fall into RAM, that is no such
         number, or nothing may be written.

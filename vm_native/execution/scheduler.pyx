@@ -20,8 +20,8 @@ from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
-    STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_FULL, STOP_HOOK, STOP_IDLE, STOP_NONE,
-    STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED,
+    STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_FULL, STOP_HOOK, STOP_IDLE,
+    STOP_MEMORY, STOP_NONE, STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED,
     STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
 )
 from vm_native.memory.bus cimport forget_answers
@@ -382,6 +382,6 @@ cdef class Scheduler:
 STOP_CODES = {
     "budget": STOP_BUDGET, "deadline": STOP_DEADLINE, "timeout": STOP_TIMEOUT, "event": STOP_EVENT,
     "requested": STOP_REQUESTED, "firmware": STOP_FIRMWARE, "watch": STOP_WATCH, "breakpoint": STOP_BREAKPOINT,
-    "restored": STOP_HOOK, "full": STOP_FULL,
+    "restored": STOP_HOOK, "full": STOP_FULL, "memory": STOP_MEMORY,
     "sleep": STOP_SLEEP, "idle": STOP_IDLE, "unhandled-trap": STOP_UNHANDLED, "trap-loop": STOP_TRAP_LOOP,
 }

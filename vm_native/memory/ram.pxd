@@ -19,6 +19,7 @@ cdef struct RamRegion:
     uint8_t* dirty          # one byte per page: written since the last snapshot or restore, or since power-on
     uint32_t* dirty_pages   # the numbers of these pages, in the order in which they were written first
     uint64_t dirty_count
+    uint64_t most_dirty     # harts write to no more pages than so many: the run ends before the store; all ones: to all
     uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
     uint8_t* absent         # one byte per page: its bytes are still where `fetch` finds them; NULL: none is
     uint64_t present        # of its pages, those before this one are there
@@ -34,6 +35,10 @@ cdef inline void mark_dirty(RamRegion* region, uint64_t page) noexcept nogil:
         region.dirty[page] = 1
         region.dirty_pages[region.dirty_count] = <uint32_t>page
         region.dirty_count += 1
+
+cdef inline bint is_used_up(const RamRegion* region, uint64_t page) noexcept nogil:
+    # Whether a hart may not write to this page, as that would be one too many.
+    return region.dirty_count >= region.most_dirty and not region.dirty[page]
 
 cdef inline bint all_present(RamRegion* region) noexcept nogil:
     # Asked again and again, it looks at each page once.

@@ -57,6 +57,7 @@ cdef class Ram:
         self.region.base = base
         self.region.size = size
         self.region.rom = rom
+        self.region.most_dirty = ~<uint64_t>0
         self.region.host = NULL
         self.region.owner = <void*>self
         cdef uint64_t count = size >> PAGE_SHIFT

@@ -13,11 +13,12 @@ tell all loads from it. So one that enters the TLB also opens the LoadWindow of 
 can show and no page of it is another case.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
-from vm_native.exits cimport page_failed
+from vm_native.exits cimport page_failed, page_refused
 from vm_native.machine cimport CONTINUE, TRAP, Cpu
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport (
-    PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, make_present, mark_dirty,
+    PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present,
+    mark_dirty,
 )
 from vm_native.memory.tlb cimport (
     EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, is_of_page,
@@ -433,6 +434,8 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
         note_fetch(hart, found.pte & PTE_G != 0)
     if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
         return page_failed(cpu, region)
+    if region != NULL and access == WRITE and is_used_up(region, (found.physical - region.base) >> PAGE_SHIFT):
+        return page_refused(cpu)
     if region != NULL and not partial:
         fill(hart, &view, address, access, &found, region)
     elif access != EXECUTE and not partial:

@@ -1,0 +1,1 @@
+"""Firmware that takes messages apart: what `vm.fleet.fuzz` is shown on."""

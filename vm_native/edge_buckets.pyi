@@ -1,0 +1,6 @@
+from typing_extensions import Buffer
+
+NEWS: dict[str, int]
+
+def look(counts: Buffer, seen: Buffer) -> int: ...
+def clear(counts: Buffer) -> None: ...
