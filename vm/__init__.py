@@ -27,11 +27,13 @@ from vm.errors import (
     UnexpectedOutput,
     Unreachable,
     VmError,
+    WorkerLost,
 )
 from vm.lazy import from_modules
 
 if TYPE_CHECKING:
-    from vm import copy, devices, disks, images
+    from vm import copy, devices, disks, fleet, images
+    from vm.fleet.fleet import Fleet
     from vm.limits import Limits
     from vm.log import Log
     from vm.machine import Machine
@@ -43,16 +45,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "GuestError",
-    "ImageError", "LimitReached", "Limits", "LinuxError", "LoadError", "Log", "LogError", "Machine", "MachineBusy", "MachineUnusable",
-    "PageFault", "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop", "StopReason", "UnexpectedOutput",
-    "Unreachable", "VmError",
-    "copy", "devices", "disks", "images", "replay",
+    "BusError", "CommandFailed", "ConfigurationError", "ExpectFailed", "ExpectStopped", "ExpectTimeout", "Fleet",
+    "GuestError", "ImageError", "LimitReached", "Limits", "LinuxError", "LoadError", "Log", "LogError", "Machine",
+    "MachineBusy", "MachineUnusable", "PageFault", "ReplayDiverged", "Settings", "Snapshot", "SnapshotError", "Stop",
+    "StopReason", "UnexpectedOutput", "Unreachable", "VmError", "WorkerLost",
+    "copy", "devices", "disks", "fleet", "images", "replay",
 ]
 
-FROM_MODULES = {"Limits": "vm.limits", "Log": "vm.log", "Machine": "vm.machine", "Settings": "vm.settings", "Snapshot": "vm.snapshot",
-                "Stop": "vm.stop", "StopReason": "vm.stop", "replay": "vm.replaying"}
-MODULES = ("copy", "devices", "disks", "images")
+FROM_MODULES = {"Fleet": "vm.fleet.fleet", "Limits": "vm.limits", "Log": "vm.log", "Machine": "vm.machine",
+                "Settings": "vm.settings", "Snapshot": "vm.snapshot", "Stop": "vm.stop", "StopReason": "vm.stop",
+                "replay": "vm.replaying"}
+MODULES = ("copy", "devices", "disks", "fleet", "images")
 from_module = from_modules(__name__, FROM_MODULES)
 
 

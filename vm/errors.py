@@ -76,6 +76,14 @@ class LimitReached(VmError, RuntimeError):
                          "go on")
 
 
+class WorkerLost(VmError, RuntimeError):
+    """An input has ended the process that ran its test, again and again. Attribute: `times`."""
+
+    def __init__(self, message: str, times: int):
+        self.times = times
+        super().__init__(message)
+
+
 class CompilerError(VmError):
     """A guest program does not compile, or the compiler is missing. The message holds what the compiler said."""
 

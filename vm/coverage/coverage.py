@@ -14,7 +14,7 @@ from vm.coverage.code import Code, Pages
 from vm.display import html_table, printable
 from vm.errors import ConfigurationError, MachineBusy, MachineUnusable
 from vm.loaders import Program
-from vm.profiling.names import Names, no_symbols
+from vm.profiling.names import Names, no_symbols, source_of_program
 from vm_native.execution.native_recorder import NO_ADDRESS, SOURCE_TRAPPED, NativeRecorder
 
 if TYPE_CHECKING:
@@ -82,6 +82,14 @@ class Coverage:
         self._recorder = None
         with suppress(MachineUnusable):         # who asks for code is told so
             self._pages = partial(Pages, kept=self._kept())
+
+    def kept(self) -> Coverage:
+        """What has been counted until now, as one that counts no more; this one goes on."""
+        return Coverage(self._visits(), partial(Pages, kept=self._kept()), self._program, self._names,
+                        self._extensions)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpickled, (self._visits(), self._kept(), self._program, self._extensions)
 
     def clear(self) -> None:
         """Forget what was counted. Raises MachineBusy while the machine runs."""
@@ -266,6 +274,13 @@ class Coverage:
                      for line in self.functions()[:SHOWN]]
         extensions = [(name, f"{count:,}") for name, count in self.extensions().items()]
         return html_table(repr(self)[1:-1], [*functions, *extensions])
+
+
+def unpickled(visits: Counter[Visit], kept: dict[int, bytes], program: Program | None,
+              extensions: Collection[str]) -> Coverage:
+    """One that counts no more, in another process. Functions have the names that the program gives them."""
+    names = Names([] if program is None else [source_of_program(program)])
+    return Coverage(visits, partial(Pages, kept=kept), program, names, extensions)
 
 
 def table(rows: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> NDArray[Any]:

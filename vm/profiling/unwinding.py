@@ -86,10 +86,13 @@ class Unwinder:
         self._call_frames = call_frames
         self._depth = depth
 
-    def stack(self, hart: Hart) -> tuple[int, ...]:
-        """The pc, and the return addresses from the innermost one on; at most as many as was said."""
+    def stack(self, hart: Hart, pc: int | None = None) -> tuple[int, ...]:
+        """The pc, and the return addresses from the innermost one on; at most as many as was said.
+
+        `pc`: of an instruction that has just trapped, instead of that of the handler, in which the hart is.
+        """
         words = Words(hart, self._memory)
-        pc = hart.pc
+        pc = hart.pc if pc is None else pc
         registers = {number: hart.x[number] for number in (KEPT if self._call_frames else (SP, FP))}
         registers[RA] = hart.x[RA]
         addresses = [pc]

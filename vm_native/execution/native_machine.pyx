@@ -414,6 +414,11 @@ cdef class NativeMachine:
         return 0
 
     @property
+    def observers(self):
+        """How many hooks and recorders there are."""
+        return len(self.hooks) + self.machine.probes.recorder_count
+
+    @property
     def noting(self):
         """Whether probes do not stop a run: the last hit of each is noted, for `take_hits`. Writable."""
         return self.machine.probes.noting
