@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vm.fleet.arena import Arena, Signature, Target, arena_of
+from vm.fleet.arena import Arena, Outcome, Signature, Target, arena_of
 from vm.fleet.custom import CustomMutator, Function
 from vm.fleet.mutation import Mutator
 from vm_native.edge_buckets import NEWS, look
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vm.machine import Machine
-    from vm.stop import Stop
 
 NOTHING = NEWS["nothing"]
 FASTEST = 1                             # of zlib: maps are mostly zeroes
@@ -143,35 +142,33 @@ class Batch:
             else:
                 self._try(mutator.havoc(parent))
 
-    def _run(self, data: bytes) -> Stop:
-        stop = self._arena.run(data if self._custom is None else self._custom.processed(data))
+    def _run(self, data: bytes) -> Outcome:
+        outcome = self._arena.run(data if self._custom is None else self._custom.processed(data))
         self._answer.runs += 1
-        self._answer.steps += stop.steps
-        return stop
+        self._answer.steps += outcome.steps
+        return outcome
 
     def _try(self, data: bytes) -> None:
         arena = self._arena
-        stop = self._run(data)
-        verdict = arena.judge(stop)
-        if verdict == "crash":
-            look(arena.counts, self._seen)
-            self._note_crash(data, arena.signature(stop))
-        elif verdict == "hang":
+        outcome = self._run(data)
+        if outcome.verdict == "crash":
+            self._note_crash(data, arena.signature(outcome.stop))
+        elif outcome.verdict == "hang":
             if look(arena.counts, self._hung) != NOTHING and len(self._answer.hangs) < MOST_HANGS:
                 self._hung |= arena.counts
                 self._answer.hangs.append((data, trail_of(arena.counts)))
         elif look(arena.counts, self._seen) != NOTHING:
-            self._keep(data, stop)
+            self._keep(data, outcome.steps)
 
     def _note_crash(self, data: bytes, signature: Signature) -> None:
         if signature not in self._known and len(self._answer.crashes) < MOST_CRASHES:
             self._known.add(signature)
             self._answer.crashes.append((data, signature))
 
-    def _keep(self, data: bytes, stop: Stop) -> None:
+    def _keep(self, data: bytes, steps: int) -> None:
         """It has done something new: let it be as short as does the same."""
         counts = self._arena.counts.copy()
-        data, steps = self._trimmed(data, counts, stop.steps)
+        data, steps = self._trimmed(data, counts, steps)
         self._seen |= counts
         self._answer.found.append(Found(data, trail_of(counts), steps))
         self._inputs.append(data)
@@ -187,10 +184,10 @@ class Batch:
             while at < len(data) and len(data) > 1 and tries:
                 shorter = data[:at] + data[at + length:]
                 tries -= 1
-                stop = self._run(shorter)
+                outcome = self._run(shorter)
                 look(self._arena.counts, self._seen)
-                if self._arena.judge(stop) == "done" and np.array_equal(self._arena.counts, counts):
-                    data, steps = shorter, stop.steps
+                if outcome.verdict == "done" and np.array_equal(self._arena.counts, counts):
+                    data, steps = shorter, outcome.steps
                 else:
                     at += length
         return data, steps

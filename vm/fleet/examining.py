@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from vm.hart import cause_name
 from vm.log import Log
 from vm.profiling.names import source_of_program
 from vm.profiling.unwinding import Unwinder
-from vm.stop import Stop, StopReason
+from vm.stop import Stop
 
 if TYPE_CHECKING:
     from vm.hooks import Trap
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 DEPTH = 16                              # functions of a stack that are shown
 TOLD_BY = 4                             # those by which crashes are told apart
 TRACED = 1 << 16                        # instructions of a run in which comparisons are looked for
-MOST_CANDIDATES = 256
+TEXT = re.compile(rb"[\x20-\x7e]{3,24}(?=\x00)")     # in a program
+MOST_STRINGS = 128
 FETCH_FAULTS = (0, 1, 12, 20)           # exceptions of an instruction that is not there (privileged specification)
 HANDLERS = ("mtvec", "stvec")
 ENVIRONMENT_CALLS = range(8, 12)
@@ -59,11 +61,20 @@ class Examiner:
 
     # --- Comparisons -------------------------------------------------------------------------------------------------
 
-    def hints(self, data: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Inputs that pass what this one fails at, perhaps; and words for a dictionary."""
+    def strings(self) -> list[bytes]:
+        """Text in the program, words for a dictionary. None where there is no program."""
+        machine = self._arena_for_traces().machine
+        if machine.program is None:
+            return []
+        content = b"".join(machine.memory.read(place.base, place.end - place.base)
+                           for place in machine.program.segments)
+        return list(dict.fromkeys(TEXT.findall(content)))[:MOST_STRINGS]
+
+    def hints(self, data: bytes, most: int) -> tuple[list[bytes], list[bytes]]:
+        """Inputs that pass what this one fails at, perhaps, at most so many; and words for a dictionary."""
         pairs = self._pairs(data)
         longest = self._arena_for_traces().bound.longest
-        return candidates(data, pairs, longest, MOST_CANDIDATES), words_of(pairs, data)
+        return candidates(data, pairs, longest, most), words_of(pairs, data)
 
     def _arena_for_traces(self) -> Arena:
         if self._tracing is None:
@@ -88,17 +99,18 @@ class Examiner:
         """Run it, and see where it ends."""
         arena = self._arena_for_crashes()
         self._trap = None
-        stop = arena.run(data)
-        verdict = arena.judge(stop)
-        hart = arena.machine.harts[stop.hart]
+        verdict, _, stop = arena.run(data)
+        hart = arena.machine.harts[0 if stop is None else stop.hart]
         if self._trap is not None and verdict == "crash":
             trap, stack = self._trap
             return Ending(verdict, ("trap", trap.cause, *stack[:TOLD_BY]),
                           f"{cause_name(trap.cause)} at {trap.pc:#x}, value {trap.value:#x}", stack)
-        stack = self._unwinder.stack(hart, stop.pc)
+        stack = self._unwinder.stack(hart, None if stop is None else stop.pc)
         if verdict == "hang":               # wherever in its loop it is
             names = tuple(self._function(address) for address in stack)
             return Ending(verdict, ("hang", *names[:TOLD_BY]), f"not done after {self._target.steps:,} steps", stack)
+        if stop is None:
+            return Ending(verdict, ("place", *stack[:TOLD_BY]), "a place that is said to be a crash", stack)
         return Ending(verdict, (stop.reason, stop.exit_code, *stack[:TOLD_BY]), reason_of(stop), stack)
 
     def _arena_for_crashes(self) -> Arena:
@@ -163,9 +175,11 @@ class Examiner:
     def record(self, data: bytes) -> tuple[Log, Stop]:
         """The log of a run of it, which begins at the snapshot."""
         with self._build() as machine:
+            begin = machine.snapshot()
             arena = Arena(machine, self._target)
-            machine.restore(arena.begin)
+            machine.restore(begin)
             with machine.record() as recording:
+                arena.bound.prepare()
                 arena.bound.put(data)
                 stop = machine.run(instructions=self._target.steps)
             return recording.log, stop
@@ -174,7 +188,5 @@ class Examiner:
 def reason_of(stop: Stop) -> str:
     if stop.reason in TRAPPED:
         return stop.message
-    if stop.reason is StopReason.BREAKPOINT:
-        return "a place that is said to be a crash"
     code = "" if stop.exit_code is None else f" with exit code {stop.exit_code}"
     return f"{stop.reason.value}{code}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from random import Random
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,6 +29,7 @@ from vm.fleet.dictionary import load_dictionary
 from vm.fleet.examining import Examiner
 from vm.fleet.findings import Crash, Finding, Fuzzing, Hang
 from vm.fleet.fleet import Fleet, at_least_one
+from vm.fleet.mutation import Mutator, walk
 from vm.fleet.parcel import Devices
 from vm.fleet.places import Place
 from vm.fleet.worker import Task
@@ -42,7 +45,8 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 BATCH = 2000                            # runs, between two looks at what others have found
-EXACT = 4000                            # inputs that are run as they are, in a batch
+HINTS, HINTS_AROUND = 256, 32           # inputs that are made of the comparisons of one, at most
+LOOKED_AT = 8                           # inputs that do nothing new of which comparisons are looked at, in a round
 MOST_INPUTS = 4000                      # of the corpus, in an order
 MOST_WORDS = 512                        # of a dictionary, found ones included
 KNOWN = 4096                            # signatures that orders name
@@ -190,6 +194,7 @@ class Campaign:
         self._comparisons = comparisons
         self._examiner = Examiner(fleet.snapshot, target, build)
         self._exact: deque[bytes] = deque()
+        self._walks: deque[Iterator[bytes]] = deque()
         self._hung: NDArray[np.uint8] = np.zeros(1 << target.map_bits, np.uint8)
         self._signatures: dict[Signature, None] = {}
         self._endings: dict[tuple[object, ...], Finding] = {}
@@ -208,6 +213,7 @@ class Campaign:
 
     def run(self, first: list[bytes], ends: Ends, minimise: bool, progress: Watcher | None) -> Fuzzing:
         self._exact.extend(first)
+        self._add_words(self._examiner.strings())
         while not ends.reached(self.runs, len(self.crashes)):
             for answer in self._round(ends):
                 self._take(answer, minimise)
@@ -232,25 +238,51 @@ class Campaign:
         left = [BATCH] * self._jobs if ends.runs is None else shares(ends.runs - self.runs, self._jobs)
         seen, hung = packed(self.corpus.seen), packed(self._hung)
         orders = []
+        if self._comparisons and inputs:
+            self._look_around(inputs)
         for runs in left:
-            exact = tuple(self._exact.popleft() for _ in range(min(len(self._exact), EXACT, runs)))
+            exact = self._exact_inputs(runs)
             self._batches += 1
             orders.append(Order(self._target, (self._seed + self._batches * BETWEEN) % SEEDS, runs, inputs,
                                 len(chosen), exact, seen, hung, tuple(self._words), self._mutator,
                                 frozenset(self._signatures), ends.seconds_left))
         return [order for order in orders if order.runs]
 
+    def _exact_inputs(self, runs: int) -> tuple[bytes, ...]:
+        """What is to be run as it is, for as many as half of the runs: the rest is left to chance."""
+        inputs = [self._exact.popleft() for _ in range(min(len(self._exact), runs))]
+        while self._walks and len(inputs) < runs // 2:
+            steps = list(islice(self._walks[0], runs // 2 - len(inputs)))
+            inputs += steps
+            if not steps:
+                self._walks.popleft()
+        return tuple(inputs)
+
+    def _look_around(self, inputs: tuple[bytes, ...]) -> None:
+        """What inputs that do nothing new are compared with: where all hangs on a check sum, most of them are such."""
+        random = Random((self._seed + self._batches * BETWEEN + 1) % SEEDS)
+        mutator = Mutator(random, max(len(data) for data in inputs) + 1, list(self._words))
+        for _ in range(LOOKED_AT):
+            self._compare(mutator.havoc(random.choice(inputs)), HINTS_AROUND)
+
+    def _compare(self, data: bytes, most: int) -> None:
+        hints, words = self._examiner.hints(data, most)
+        self._exact.extend(hints)
+        self._add_words(words)
+
+    def _add_words(self, words: Iterable[bytes]) -> None:
+        for word in islice(words, MOST_WORDS - len(self._words)):
+            self._words[word] = None
+
     def _take(self, answer: Answer, minimise: bool) -> None:
         self.runs += answer.runs
         self.steps += answer.steps
         for found in answer.found:
             new_edges = self.corpus.add(found)
-            if new_edges and self._comparisons:
-                hints, words = self._examiner.hints(found.data)
-                self._exact.extend(hints)
-                for word in words:
-                    if len(self._words) < MOST_WORDS:
-                        self._words[word] = None
+            if new_edges is not None and self._comparisons:
+                self._compare(found.data, HINTS)
+            if new_edges:
+                self._walks.append(walk(found.data))
         for data, signature in answer.crashes:
             if signature not in self._signatures:
                 if len(self._signatures) < KNOWN:

@@ -5,7 +5,7 @@ Everything follows from the generator that is given, so that a seed says what a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
 # Values at which programs go wrong: the ends of what so many bits hold, and powers of two.
@@ -19,7 +19,19 @@ BYTES_OF = {size: tuple((value % (1 << 8 * size)).to_bytes(size, order) for valu
             for size, values in INTERESTING.items()}
 LARGEST_SUM = 35                        # added to a number, or taken from it
 LONGEST_BLOCK = 64                      # copied, inserted or taken away
-MOST_STACKED = 5                        # powers of two, of changes to one input
+LONGEST_WALK = 128                      # bytes of an input that is changed at every place
+MOST_STACKED = 3                        # powers of two, of changes to one input
+
+
+def walk(data: bytes) -> Iterator[bytes]:
+    """Every interesting value at every place, for inputs that are not long."""
+    if len(data) > LONGEST_WALK:
+        return
+    for size in (2, 1, 4):
+        for at in range(len(data) - size + 1):
+            for value in BYTES_OF[size]:
+                if data[at:at + size] != value:
+                    yield data[:at] + value + data[at + size:]
 
 
 class Mutator:

@@ -23,11 +23,15 @@ STACK_ALIGNMENT = 16
 
 
 class Bound(NamedTuple):
-    """A place on one machine: `put` puts an input of at most `longest` bytes there; a run is over at `done`."""
+    """A place on one machine: `put` puts an input of at most `longest` bytes there; a run is over at `done`.
+
+    `prepare` is called before, at the snapshot: what it does is the same for all inputs.
+    """
 
     put: Callable[[bytes], object]
     longest: int
     done: tuple[int, ...] = ()
+    prepare: Callable[[], object] = lambda: None
 
 
 class Place(Protocol):
@@ -75,6 +79,8 @@ class Call:
     - arguments: "data" and "size" for the input's address and length; symbols for their addresses; numbers.
     - at: where the input is written: an address or a symbol.
     - capacity: bytes there; that of the symbol, where there is one.
+    - back: where the function returns to, which ends the run: an address at which the guest executes nothing by itself.
+      By default that is the entry of the program, where one is known, or else where the hart stands.
 
     The stack is that of the hart that stands there.
     """
@@ -83,6 +89,7 @@ class Call:
     arguments: tuple[int | str, ...] = ("data", "size")
     at: Location = 0
     capacity: int | None = None
+    back: Location | None = None
 
     def bind(self, machine: Machine) -> Bound:
         if len(self.arguments) > len(ARGUMENTS):
@@ -91,24 +98,30 @@ class Call:
         capacity = capacity_of(machine, self.at, self.capacity)
         at, function = address_of(machine, self.at), address_of(machine, self.function)
         write = writer(machine, at, capacity)
-        back = hart["ra"] if hart.pc == function else hart.pc
-        fixed = {"ra": back, "sp": hart["sp"] & -STACK_ALIGNMENT}
+        back = self._back(machine)
+        fixed = {"ra": back, "sp": hart["sp"] & -STACK_ALIGNMENT, "pc": function}
         lengths = []
         for register, argument in zip(ARGUMENTS, self.arguments, strict=False):
             if argument == "size":
-                lengths.append(register)
+                lengths.append(X_NUMBERS[register])
             else:
                 fixed[register] = at if argument == "data" else address_of(machine, argument)
 
-        def put(data: bytes) -> None:
-            write(data)
+        def prepare() -> None:
             for register, value in fixed.items():
                 hart[register] = value
-            for register in lengths:
-                hart[register] = len(data)
-            hart.pc = function
 
-        return Bound(put, capacity, (back,))
+        def put(data: bytes) -> None:
+            write(data)
+            for register in lengths:
+                hart.x[register] = len(data)
+
+        return Bound(put, capacity, (back,), prepare)
+
+    def _back(self, machine: Machine) -> int:
+        if self.back is not None:
+            return address_of(machine, self.back)
+        return machine.harts[0].pc if machine.program is None else machine.program.entry
 
 
 def bind(place: Place | Callable[[Machine, bytes], object], machine: Machine, longest: int | None) -> Bound:
@@ -169,8 +182,10 @@ def writer(machine: Machine, address: int, capacity: int) -> Callable[[bytes], o
 
 def length_writer(machine: Machine, hart: Hart, location: Location, size: int) -> Callable[[int], object]:
     if isinstance(location, str) and location in X_NUMBERS:
+        number = X_NUMBERS[location]
+
         def set_register(length: int) -> None:
-            hart[location] = length
+            hart.x[number] = length
 
         return set_register
     write = writer(machine, address_of(machine, location), size)
