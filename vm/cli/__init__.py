@@ -19,8 +19,8 @@ from vm.errors import ConfigurationError, VmError
 from vm_native.descriptors import open_standard
 
 # Each a function in the file of that name
-COMMANDS = ("demo", "run", "compile", "boot", "install", "gdb", "profile", "coverage", "trace", "bench", "info",
-            "disasm", "disk", "snapshot", "restore", "replay")
+COMMANDS = ("demo", "run", "compile", "boot", "install", "gdb", "profile", "coverage", "trace", "fuzz", "bench",
+            "info", "disasm", "disk", "snapshot", "restore", "replay")
 LONG = 200              # of a command's line in the help: none is cut, the terminal's width wraps it
 
 

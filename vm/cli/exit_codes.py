@@ -16,7 +16,7 @@ MEANINGS = {
     NOT_DONE: "the guest was not done within `--max-instructions` or `--timeout`, or waits for what cannot come",
     HUNG_UP: "the terminal went away (SIGHUP)",
     INTERRUPTED: "SIGINT; on a terminal Ctrl-C is the guest's, and Ctrl-A X leaves (0)",
-    CRASHED: "the guest crashed: a trap that no handler of its own takes",
+    CRASHED: "the guest crashed: a trap that no handler of its own takes; or `vm fuzz` has found how it does",
     NOBODY_READS: "nobody reads the output any more, as after `| head -1`",
     TERMINATED: "SIGTERM",
 }

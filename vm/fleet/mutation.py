@@ -11,8 +11,8 @@ from random import Random
 # Values at which programs go wrong: the ends of what so many bits hold, and powers of two.
 INTERESTING = {
     1: (-128, -1, 0, 1, 16, 32, 64, 100, 127),
-    2: (-32768, -129, 128, 255, 256, 512, 1000, 1024, 4096, 32767),
-    4: (-2147483648, -100663046, -32769, 32768, 65535, 65536, 100663045, 2147483647),
+    2: (-32768, -129, -1, 128, 255, 256, 512, 1000, 1024, 4096, 32767),
+    4: (-2147483648, -100663046, -32769, -1, 32768, 65535, 65536, 100663045, 2147483647),
 }
 BYTES_OF = {size: tuple((value % (1 << 8 * size)).to_bytes(size, order) for value in values
                         for order in ("little", "big"))  # type: ignore[arg-type]    # mypy takes it for a str
