@@ -95,7 +95,7 @@ def name_of_pc(machine: vm.Machine, data: object) -> str | None:
 
 
 def disk(image: str) -> dict[str, vm.devices.Device]:
-    return {"virtio0": vm.devices.BlockDevice(image)}
+    return {"virtio0": vm.devices.BlockDevice(image, discard=True)}
 
 
 def steps_of(machine: vm.Machine, count: int) -> int:

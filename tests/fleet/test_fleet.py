@@ -235,7 +235,7 @@ def test_disks_are_each_workers_own(tmp_path):
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(1 << 16))
     with vm.Machine(memory="1M") as machine:
-        machine.attach(vm.devices.BlockDevice(image))
+        machine.attach(vm.devices.BlockDevice(image, discard=True))
         machine.load(programs.FIRMWARE)
         machine.run(instructions=10)
         snapshot = machine.snapshot()

@@ -72,7 +72,7 @@ class Examiner:
 
     def hints(self, data: bytes, most: int) -> tuple[list[bytes], list[bytes]]:
         """Inputs that pass what this one fails at, perhaps, at most so many; and words for a dictionary."""
-        pairs = self._pairs(data)
+        pairs = self._pairs(data)[::-1]     # what it failed at comes first
         longest = self._arena_for_traces().bound.longest
         return candidates(data, pairs, longest, most), words_of(pairs, data)
 
