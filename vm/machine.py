@@ -84,7 +84,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
     - perf_map: tell Linux `perf` what compiled code is, in /tmp/perf-PID.map, written at the end of each `run`. The
       default is whether $VM_PERF_MAP is 1.
     - settings: what else can be set, mostly to measure what a part brings; the default is what the environment says.
-    - limits: a `vm.Limits`: how much memory and time of the host it may take, and how many steps. It has none by itself.
+    - limits: a `vm.Limits`: how much memory and time of the host it may take, and how many steps; None: no limits.
     - board: "virt"; or "bare", which has harts and a clock only. Memory comes with `map`, devices with `attach`, the
       console with the first UART of these. A trap that the guest has no handler for ends the run with `trap-loop`.
 

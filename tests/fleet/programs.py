@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 import time
-
 from pathlib import Path
 
 import vm

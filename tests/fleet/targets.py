@@ -65,7 +65,8 @@ int main(void) {
     }
 }
 """
-SCRIPT = "ENTRY(_start) SECTIONS { . = 0x80000000; .text : { *(.text) *(.text.*) *(.rodata*) } .data : { *(.data*) *(.bss*) } }"
+SCRIPT = ("ENTRY(_start) SECTIONS { . = 0x80000000; .text : { *(.text) *(.text.*) *(.rodata*) } "
+          ".data : { *(.data*) *(.bss*) } }")
 FLAGS = ("-target", "riscv64-freestanding", "-mcpu=generic_rv64+m+a+c", "-mabi=lp64", "-mcmodel=medany", "-nostdlib",
          "-static", "-g0", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize=all", "-ffreestanding",
          "-fno-stack-protector", "-Wl,--build-id=none")

@@ -120,7 +120,7 @@ def place_of(call: str | None, buffer: str | None, data: str | None, size: str |
     assert call is not None
     match = CALL.fullmatch(call)
     if match is None or buffer is None or size is not None:
-        raise click.UsageError("--call is like 'parse(data, size)', and goes with --buffer, and without --size", context)
+        raise click.UsageError("--call is like 'parse(data, size)'; it goes with --buffer, and without --size", context)
     arguments = [argument.strip() for argument in match[2].split(",")] if match[2].strip() else []
     return Call(location(match[1]), tuple(location(argument) for argument in arguments), location(buffer), capacity)
 

@@ -35,7 +35,8 @@ def pairs_of(records: Iterable[Record], registers: Sequence[int]) -> list[Pair]:
 
     `registers` are x0 to x31 before the first record.
     """
-    values, found = list(registers), {}
+    values = list(registers)
+    found: dict[Pair, None] = {}
     origins: dict[int, Pair] = {}           # of registers that are zero, or not, as two others are the same
     for record in records:
         compared = branch_registers(record.word)

@@ -83,7 +83,7 @@ def name_of(data: bytes) -> str:
 
 def read_inputs(folders: Iterable[Path]) -> list[bytes]:
     """The files of folders, without those in folders below; or a file. Raises ConfigurationError and OSError."""
-    inputs = {}
+    inputs: dict[bytes, None] = {}
     for folder in folders:
         if not folder.exists():
             raise ConfigurationError(f"{folder}: no such folder of inputs")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-
 from vm.display import html_table
 
 SHOWN = 3                               # functions of a stack, in a line
@@ -19,7 +18,7 @@ class Finding:
     - reason: how a run of it ends, in a line.
     - stack: virtual addresses where that was, the innermost first; names: of these, as "parse+0x10", or the address.
     - count: how many inputs ended so, of those that went different ways.
-    - folder: where it is saved, for `vm replay` and `vm replay --gdb`; None where nothing is.
+    - folder: where it is saved, for `vm replay`, also with --gdb; None where nothing is.
     """
 
     data: bytes

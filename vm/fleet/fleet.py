@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +27,7 @@ from vm.snapshot import Snapshot
 if TYPE_CHECKING:
     from vm.loaders import Program
     from vm.loaders.common import Source
+    from vm.machine import Machine
 
 LOSSES = 3                              # of its worker until an input is reported as such
 NAME = 40                               # characters of an error in the name of a folder
@@ -67,7 +68,7 @@ class Fleet:
         self._chunk = at_least_one("chunk", chunk)
         self._workers = cpus() if workers is None else at_least_one("workers", workers)
         self.snapshot = snapshot
-        self._options = {"limits": limits, "coverage": coverage, "record": record}
+        self._options = Task(nothing, limits, coverage, record)
         self._recordings = None if recordings is None else Path(recordings)
         self._saved: Path | None = None         # the first recording, which has the snapshot's file
         self._devices = devices
@@ -120,8 +121,8 @@ class Fleet:
         """The same, each result as soon as it is there."""
         if not callable(test):
             raise ConfigurationError(f"test={test!r}: it is called with a machine and an input")
-        total = len(inputs) if hasattr(inputs, "__len__") else None
-        return self._run(Task(test, **self._options), inputs, total)
+        total = len(inputs) if isinstance(inputs, Sized) else None
+        return self._run(replace(self._options, test=test), inputs, total)
 
     def _run(self, task: Task, inputs: Iterable[Any], total: int | None = None) -> Iterator[Result]:
         if self._crew is None:
@@ -279,6 +280,10 @@ class Round:
                 return None
             else:
                 raise error
+
+
+def nothing(machine: Machine, data: Any) -> None:
+    """The test, until there is one."""
 
 
 def at_least_one(name: str, value: int) -> int:

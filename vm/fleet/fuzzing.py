@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
+from os import PathLike
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -37,8 +38,6 @@ from vm.run_folder import save_run
 from vm.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from os import PathLike
-
     from numpy.typing import NDArray
 
     from vm.loaders.common import Source
@@ -81,8 +80,8 @@ def fuzz(snapshot: Snapshot, place: Place | Callable[[Machine, bytes], object], 
       trap that nobody handles, is a crash by itself.
     - steps: of a run at most; with more it is a hang.
     - seed: of all that is random. With the same seed and jobs a campaign of so many `runs` is always the same.
-    - runs, seconds, crashes: when to end: after so many runs, host seconds, or different crashes. One of them is
-      needed.
+    - runs, seconds, crashes: when to end: after so many runs, and some more where an input is being made shorter; host
+      seconds; or different crashes. One of them is needed.
     - jobs: processes at once; 1 is this one, in which nothing need be pickled.
     - longest: bytes of an input, where that is not for `place` to say.
     - dictionary: a file in AFL's format, or words.
@@ -94,17 +93,17 @@ def fuzz(snapshot: Snapshot, place: Place | Callable[[Machine, bytes], object], 
     - symbols, devices: as of a `Fleet`.
     - progress: is called with the campaign between batches.
 
-    Crashes are told apart by the innermost four functions of their stacks. Each is saved as a recording for `vm replay`.
-    Raises ConfigurationError, and what `place` and mutators of your own raise.
+    Crashes are told apart by the innermost four functions of their stacks, and each is saved as a recording for
+    `vm replay`. Raises ConfigurationError, and what `place` and mutators of your own raise.
     """
     if runs is None and seconds is None and crashes is None:
         raise ConfigurationError("say when to end: runs=, seconds= or crashes=")
     if not LEAST_BITS <= whole_number("map_bits", map_bits) <= MOST_BITS:
         raise ConfigurationError(f"map_bits={map_bits}: from {LEAST_BITS} to {MOST_BITS}")
     target = Target(place, tuple(done), tuple(crash), at_least_one("steps", steps), longest, map_bits)
-    words = load_dictionary(dictionary) if isinstance(dictionary, (str, Path)) else [bytes(word) for word in dictionary]
+    words = load_dictionary(dictionary) if isinstance(dictionary, (str, PathLike)) else list(map(bytes, dictionary))
     folders = Folders(None if output is None else Path(output))
-    first = read_inputs([Path(inputs)]) if isinstance(inputs, (str, Path)) else [bytes(data) for data in inputs]
+    first = read_inputs([Path(inputs)]) if isinstance(inputs, (str, PathLike)) else list(map(bytes, inputs))
     first += folders.known_inputs()
     jobs = at_least_one("jobs", jobs)
     fleet = Fleet(snapshot, jobs, "threads" if jobs == 1 else "processes", record="never", symbols=symbols,

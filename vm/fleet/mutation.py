@@ -15,7 +15,7 @@ INTERESTING = {
     4: (-2147483648, -100663046, -32769, -1, 32768, 65535, 65536, 100663045, 2147483647),
 }
 BYTES_OF = {size: tuple((value % (1 << 8 * size)).to_bytes(size, order) for value in values
-                        for order in ("little", "big"))  # type: ignore[arg-type]    # mypy takes it for a str
+                        for order in ("little", "big"))
             for size, values in INTERESTING.items()}
 LARGEST_SUM = 35                        # added to a number, or taken from it
 LONGEST_BLOCK = 64                      # copied, inserted or taken away

@@ -21,8 +21,9 @@ from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
     STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_FULL, STOP_HOOK, STOP_IDLE,
-    STOP_MEMORY, STOP_NONE, STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP, STOP_UNHANDLED,
-    STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation, settle_reservation,
+    STOP_MEMORY, STOP_NONE, STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP,
+    STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation,
+    settle_reservation,
 )
 from vm_native.memory.bus cimport forget_answers
 from vm_native.probes.records cimport begin_slice, settle_transfer
