@@ -9,6 +9,7 @@ import pytest
 
 import vm
 from tests.fleet import targets
+from tests.fleet.programs import at_ready
 from tests.fleet.targets import at_main, at_parse, firmware
 from vm.fleet import Buffer, Call, fuzz
 from vm.fleet.arena import Arena, Target
@@ -126,6 +127,27 @@ def test_an_input_runs_as_a_machine_runs_it():
             full = arena.run(data)
             arena._is_plain = True
             assert plain[:2] == full[:2] and (counts == arena.counts).all()
+
+
+def test_each_input_begins_with_devices_as_they_were():
+    """Also where only the core was restored for the one before."""
+    with at_main().machine() as machine:
+        arena = Arena(machine, Target(PARSE, crash=("panic",), steps=5000))
+        for data in (b"12345678", b"MAGx\xef\xbe", b"12345678", b"P........", b"MAGx\xef\xbe", b"", b"HA__", b""):
+            arena.run(data)
+            arena._restore()
+            assert machine.equals(arena.begin), (data, machine.equals(arena.begin))
+
+
+def test_a_guest_that_uses_a_device_finds_it_as_it_was():
+    with at_ready().machine() as machine:
+        arena = Arena(machine, Target(Call("print", ("data",), at="message", capacity=8)))
+        before = arena.begin.state.parts["console"]["output"]
+        for data in (b"\0", b"123\0", b"\0", b"12\0"):
+            assert arena.run(data).verdict == "done"
+            assert machine.console.output == before + data[:-1]
+            arena._restore()
+            assert machine.equals(arena.begin), machine.equals(arena.begin)
 
 
 def test_words_of_a_dictionary_are_used():

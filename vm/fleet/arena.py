@@ -10,7 +10,9 @@ from weakref import WeakKeyDictionary
 from vm.events import NEVER
 from vm.fleet.places import Place, address_of, bind
 from vm.probes import Probe
+from vm.scope import END, EVERYBODY, start_recorder
 from vm.stop import Stop, StopReason
+from vm.trace import LEAST_CAPACITY
 from vm_native.edge_buckets import clear
 from vm_native.execution.scheduler import STOP_CODES
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Verdict = Literal["done", "crash", "hang"]
 
 TRAPPED = (StopReason.UNHANDLED_TRAP, StopReason.TRAP_LOOP)
+RUNNING = ("clock", "scheduler", "runner", "events")   # parts of a machine that change in any run
 AT_BREAKPOINT = STOP_CODES["breakpoint"]
 PATHS = (1 << 61) - 1                   # of hashes of maps
 
@@ -74,15 +77,38 @@ class Arena:
         self.counts = self.edges.array
         self.bound.prepare()
         self.begin = machine.snapshot()
-        # Most runs need nothing of what `Machine.run` has for others: the core alone is twice as fast.
+        # Most runs need nothing of what `Machine.run` has for others: the core alone is twice as fast. And where none
+        # has touched a device, there is none to be restored.
         self._is_plain = not machine.inputs.watching and machine.clock.kind == "virtual"
+        self._mmio = start_recorder("fuzz", machine._native, "mmio", range(END), EVERYBODY, capacity=LEAST_CAPACITY,
+                                    ring=True)
+        self._parts = [(part, self.begin.state.parts[name]) for name, part in machine._parts().items()
+                       if name in RUNNING]
+        self._devices_touched = True
 
     def run(self, data: bytes) -> Outcome:
         machine = self.machine
-        machine._go_to(self.begin)
+        self._restore()
         clear(self.counts)
         self.bound.put(data)
-        return self._run_plainly() if self._is_plain else self._judged(machine.run(instructions=self._steps))
+        if self._is_plain:
+            return self._run_plainly()
+        self._devices_touched = True
+        return self._judged(machine.run(instructions=self._steps))
+
+    def _restore(self) -> None:
+        """As `Machine.restore`, but for parts that are as they were."""
+        machine = self.machine
+        if self._devices_touched or self._mmio.count or self._mmio.wrapped or not self.bound.is_memory:
+            machine._go_to(self.begin)
+            self._mmio.clear()
+            self._devices_touched = False
+            return
+        machine._native.restore(self.begin.state.memory, self.begin.state.harts)
+        for part, saved in self._parts:
+            if part.differs(saved):
+                part.load(saved)
+        machine._scheduler.settle_harts()
 
     def _run_plainly(self) -> Outcome:
         """The same as `Machine.run`, which is called for all but a breakpoint."""
@@ -95,6 +121,7 @@ class Arena:
             hits = machine._native.take_hits()
             probes = machine._runner.probes
             return Outcome("crash" if any(probes[hit[0]] in self._crashes for hit in hits) else "done", steps)
+        self._devices_touched = True
         scheduler.leave_unserved(code)
         outcome = self._judged(machine.run(instructions=self._steps - steps))
         return outcome._replace(steps=outcome.steps + steps)

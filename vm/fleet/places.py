@@ -25,13 +25,15 @@ STACK_ALIGNMENT = 16
 class Bound(NamedTuple):
     """A place on one machine: `put` puts an input of at most `longest` bytes there; a run is over at `done`.
 
-    `prepare` is called before, at the snapshot: what it does is the same for all inputs.
+    `prepare` is called before, at the snapshot: what it does is the same for all inputs. `is_memory`: neither touches
+    anything but RAM and registers.
     """
 
     put: Callable[[bytes], object]
     longest: int
     done: tuple[int, ...] = ()
     prepare: Callable[[], object] = lambda: None
+    is_memory: bool = False
 
 
 class Place(Protocol):
@@ -61,14 +63,14 @@ class Buffer:
         capacity = capacity_of(machine, self.where, self.capacity)
         write = writer(machine, address_of(machine, self.where), capacity)
         if self.size is None:
-            return Bound(write, capacity)
+            return Bound(write, capacity, is_memory=True)
         tell = length_writer(machine, hart, self.size, self.size_bytes)
 
         def put(data: bytes) -> None:
             write(data)
             tell(len(data))
 
-        return Bound(put, capacity)
+        return Bound(put, capacity, is_memory=True)
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Call:
             for register in lengths:
                 hart.x[register] = len(data)
 
-        return Bound(put, capacity, (back,), prepare)
+        return Bound(put, capacity, (back,), prepare, is_memory=True)
 
     def _back(self, machine: Machine) -> int:
         if self.back is not None:
