@@ -152,6 +152,17 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_and_gets_the_snapshot_again(
         assert set(client.run(os.getpid).values()) != set(victims.values())
 
 
+@pytest.mark.slow
+def test_an_input_that_always_ends_its_worker_of_a_cluster_is_reported(snapshot):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+                                  silence_logs=50) as cluster, distributed.Client(cluster) as client:
+        with vm.Fleet(snapshot, executor=client) as fleet:
+            results = list(fleet.map(programs.kill_always, range(5)))
+    assert [result.value for result in results] == [0, 1, 2, None, 4]
+    assert isinstance(results[3].error, vm.WorkerLost) and results[3].error.times >= 3
+
+
 def test_a_snapshot_is_sent_to_each_worker_of_a_cluster_once(snapshot, cluster):
     before = cluster.run(received)
     with vm.Fleet(pickle.loads(pickle.dumps(snapshot)), executor=cluster) as fleet:

@@ -39,6 +39,10 @@ class Crew(Protocol):
     def is_loss(self, error: BaseException) -> bool:
         """Whether that is what becomes of a call whose worker is lost."""
 
+    @property
+    def deaths(self) -> int:
+        """How many workers were lost for a call of which that becomes."""
+
     def recover(self) -> None:
         """Behind a loss: from now on there are workers again."""
 
@@ -50,6 +54,8 @@ class Crew(Protocol):
 
 class Threads:
     """Threads of this process."""
+
+    deaths = 1
 
     def __init__(self, pool: Pool, executor: Executor, room: int, own: bool):
         self._pool = pool
@@ -82,6 +88,8 @@ class Threads:
 
 class Processes:
     """Processes of this computer, which read the parcel's file. Where one dies, all of a pool are replaced."""
+
+    deaths = 1
 
     def __init__(self, parcel: Parcel, workers: int):
         self._parcel = parcel
@@ -125,6 +133,8 @@ def new_processes(workers: int) -> ProcessPoolExecutor:
 
 class Others:
     """An executor that the user gave. Workers that cannot read the parcel's file get it with their calls."""
+
+    deaths = 1
 
     def __init__(self, parcel: Parcel, executor: Executor, room: int):
         self._parcel = parcel
@@ -175,6 +185,14 @@ class Cluster:
         from distributed import KilledWorker
 
         return isinstance(error, KilledWorker)
+
+    @property
+    def deaths(self) -> int:
+        """The scheduler tries it again by itself, so often."""
+        import dask
+
+        allowed: int = dask.config.get("distributed.scheduler.allowed-failures")
+        return allowed + 1
 
     def recover(self) -> None:
         """Whoever starts workers does it again when one is gone."""

@@ -257,14 +257,16 @@ class Round:
         if self._broken:
             self._crew.recover()
             self._broken = False
-        for _ in range(LOSSES):
+        times = 0
+        while times < LOSSES:
             answers = self._alone([suspect])
             if answers is not None:
                 return next(self._answers(answers, [suspect]))
+            times += self._crew.deaths
             self._losses[index] += 1
             self._crew.recover()
-        error = WorkerLost(f"input {index} ({data!r:.200}) has ended its worker {LOSSES} times, while nothing else ran",
-                           LOSSES)
+        error = WorkerLost(f"input {index} ({data!r:.200}) has ended its worker {times} times, while nothing else ran",
+                           times)
         return Result(index, data, error=error, attempts=self._losses[index])
 
     def _alone(self, inputs: list[tuple[int, Any]]) -> list[Any] | None:
