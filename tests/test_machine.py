@@ -436,10 +436,10 @@ def test_completion_shows_public_names_only(guest):
     machine = guest("wfi").machine
     assert set(dir(machine)) == {
         "agent", "attach", "board", "boot", "breakpoint", "clock", "close", "console", "coverage", "detach",
-        "edge_map", "equals", "fork", "gdb", "harts", "isa", "keep_history", "linux", "load", "lookup", "map",
+        "edge_map", "equals", "fork", "gdb", "harts", "isa", "keep_history", "limits", "linux", "load", "lookup", "map",
         "memory", "on_block", "on_csr", "on_ecall", "on_execute", "on_mmio", "on_read", "on_trap", "on_write",
         "probes", "profile", "program", "read_symbols", "record", "replay", "request_stop", "reset", "restore",
-        "run", "run_back", "screenshot", "shell", "snapshot", "stats", "step_back", "steps", "trace",
+        "run", "run_back", "screenshot", "shell", "snapshot", "stats", "step_back", "steps", "trace", "usage",
         "watchpoint", "web"}
 
 
