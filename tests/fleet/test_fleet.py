@@ -3,6 +3,8 @@
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -217,6 +219,17 @@ def test_an_executor_of_ones_own_goes_on_behind_the_fleet(snapshot):
         with vm.Fleet(snapshot, executor=executor) as fleet:
             assert [result.get() for result in fleet.map(answer, [message()])] == ["0 records"]
         assert executor.submit(int, "3").result() == 3
+
+
+def test_a_script_that_processes_cannot_load_is_said_so(snapshot, tmp_path):
+    snapshot.save(tmp_path / "ready.vmsnap")
+    script = tmp_path / "script.py"
+    script.write_text("import vm\n"
+                      "def test(machine, data): return data\n"
+                      f"with vm.Fleet(vm.Snapshot.load({str(tmp_path / 'ready.vmsnap')!r}), 1, 'processes') as fleet:\n"
+                      "    print(list(fleet.map(test, [1])))\n")
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode and "ConfigurationError: processes end before they are given" in run.stderr
 
 
 def test_what_cannot_be_sent_back_is_said_so(snapshot):

@@ -193,6 +193,13 @@ def test_what_cannot_be_is_refused(arguments, message):
         fuzz(at_main(), PARSE, **arguments)
 
 
+def test_a_machine_in_real_time_is_refused():
+    with vm.Machine(memory="1M", clock="real") as machine:
+        machine.load(firmware())
+        with pytest.raises(vm.ConfigurationError, match="clock='virtual'"):
+            fuzz(machine.snapshot(), PARSE, runs=1)
+
+
 def test_a_buffer_of_unknown_size_is_refused():
     with pytest.raises(vm.ConfigurationError, match="capacity="):
         fuzz(at_parse(), Buffer("a0", "a1"), runs=1)

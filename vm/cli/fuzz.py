@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vm.cli.exit_codes import CRASHED, INTERRUPTED
-from vm.cli.guest import guest_options, machine_of
+from vm.cli.guest import guest_options, is_snapshot, machine_of
 
 if TYPE_CHECKING:
     from vm.fleet.fuzzing import Campaign
@@ -54,8 +54,6 @@ NO_END = 1 << 62                        # runs
 @click.option("--crashes", type=click.IntRange(min=1), metavar="N", help="End when so many have been found.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", default=1, show_default=True,
               help="Processes at once.")
-@click.option("--fuzz-seed", type=int, metavar="N", default=0, show_default=True,
-              help="What all chance of the fuzzer derives from; --seed is the machine's.")
 @click.option("--dict", "dictionary", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="Words, in AFL's format.")
 @click.option("--mutator", metavar="MODULE|FILE", help="One of your own, a Python module as AFL++ has them.")
@@ -66,13 +64,13 @@ NO_END = 1 << 62                        # runs
 def fuzz(file: str, inputs: Path | None, output: Path | None, at: str | None, until: str | None, call: str | None,
          buffer: str | None, data: str | None, size: str | None, capacity: int | None, done: tuple[str, ...],
          crash: tuple[str, ...], steps: int, runs: int | None, seconds: float | None, crashes: int | None, jobs: int,
-         fuzz_seed: int, dictionary: str | None, mutator: str | None, symbols: str | None, quiet: bool,
+         dictionary: str | None, mutator: str | None, symbols: str | None, quiet: bool,
          **options: Any) -> int:
     """Look for inputs that crash FILE, an ELF or the file of a snapshot, until Ctrl-C or as long as is said.
 
     The machine runs to --at, or until it has printed --until. From there it is run with one input after the other;
     those that take new ways through its code are changed further. What crashes is saved in FOLDER/crashes, each a
-    folder for `vm replay` and `vm replay --gdb`.
+    folder for `vm replay`, also with --gdb. Of --seed all chance of the fuzzer derives, too.
 
     \b
     Exit codes:
@@ -83,6 +81,9 @@ def fuzz(file: str, inputs: Path | None, output: Path | None, at: str | None, un
     place = place_of(call, buffer, data, size, capacity)
     from vm.fleet.fuzzing import fuzz as look_for_crashes
 
+    seed = options["seed"]
+    if is_snapshot(file):
+        del options["seed"]                 # of the machine: that has its own
     with machine_of(file, **options) as machine:
         if symbols is not None:
             machine.read_symbols(symbols)
@@ -93,7 +94,7 @@ def fuzz(file: str, inputs: Path | None, output: Path | None, at: str | None, un
         found = look_for_crashes(
             snapshot, place, inputs=() if inputs is None else inputs, output=output,
             done=[location(where) for where in done], crash=[location(where) for where in crash], steps=steps,
-            seed=fuzz_seed, runs=NO_END if runs is seconds is crashes is None else runs, seconds=seconds,
+            seed=seed, runs=NO_END if runs is seconds is crashes is None else runs, seconds=seconds,
             crashes=crashes, jobs=jobs, dictionary=() if dictionary is None else dictionary, mutator=mutator,
             symbols=symbols, progress=watch)
     except KeyboardInterrupt:

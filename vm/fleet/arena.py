@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
-from weakref import WeakKeyDictionary
 
 from vm.events import NEVER
 from vm.fleet.places import Place, address_of, bind
@@ -146,11 +145,9 @@ class Arena:
         return Signature(stop.reason.value, stop.pc, stop.cause, stop.exit_code, path)
 
 
-ARENAS: WeakKeyDictionary[Machine, Arena] = WeakKeyDictionary()     # of this process: instruments stay on machines
-
-
 def arena_of(machine: Machine, target: Target) -> Arena:
-    """The one on this machine, which stands at the snapshot."""
-    if machine not in ARENAS:
-        ARENAS[machine] = Arena(machine, target)
-    return ARENAS[machine]
+    """The one on this machine, which stands at the snapshot. It is kept there: its instruments are, too."""
+    arena: Arena | None = vars(machine).get("_arena")
+    if arena is None:
+        arena = vars(machine)["_arena"] = Arena(machine, target)
+    return arena

@@ -106,6 +106,7 @@ class Processes:
     def start_alone(self, task: Task, inputs: Inputs) -> Future[list[Any]]:
         if self._alone is None:
             self._alone = new_processes(1)
+            refuse_unborn(self._alone)
         return self._alone.submit(perform_remotely, self._parcel.address, task, inputs)
 
     def is_loss(self, error: BaseException) -> bool:
@@ -129,6 +130,15 @@ class Processes:
 def new_processes(workers: int) -> ProcessPoolExecutor:
     # Not forked: what runs in other threads of this process would be copied in the middle of it.
     return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"))
+
+
+def refuse_unborn(executor: ProcessPoolExecutor) -> None:
+    """Raise ConfigurationError where not even a process that does nothing lives: no input has ended it."""
+    try:
+        executor.submit(int).result()
+    except BrokenExecutor as error:
+        raise ConfigurationError("processes end before they are given anything to do; a script that uses them, and is "
+                                 "loaded by them, has its own doings under `if __name__ == \"__main__\":`") from error
 
 
 class Others:

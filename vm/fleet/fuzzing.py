@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from vm.arguments import whole_number
+from vm.arguments import refuse_other, whole_number
 from vm.errors import ConfigurationError
 from vm.fleet.arena import Signature, Target
 from vm.fleet.batch import Answer, Order, packed, run_batch
@@ -98,6 +98,10 @@ def fuzz(snapshot: Snapshot, place: Place | Callable[[Machine, bytes], object], 
     """
     if runs is None and seconds is None and crashes is None:
         raise ConfigurationError("say when to end: runs=, seconds= or crashes=")
+    refuse_other("fuzz() takes what snapshot() gave", snapshot, Snapshot)
+    if snapshot.plan.arguments["clock"] != "virtual":
+        raise ConfigurationError("a machine with clock='real' does not do the same again with the same input: build it "
+                                 "with clock='virtual'")
     if not LEAST_BITS <= whole_number("map_bits", map_bits) <= MOST_BITS:
         raise ConfigurationError(f"map_bits={map_bits}: from {LEAST_BITS} to {MOST_BITS}")
     target = Target(place, tuple(done), tuple(crash), at_least_one("steps", steps), longest, map_bits)

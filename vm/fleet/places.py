@@ -84,7 +84,7 @@ class Call:
     - back: where the function returns to, which ends the run: an address at which the guest executes nothing by itself.
       By default that is the entry of the program, where one is known, or else where the hart stands.
 
-    The stack is that of the hart that stands there.
+    It is the first hart that makes the call, on the stack that it has there.
     """
 
     function: int | str
