@@ -155,6 +155,17 @@ def test_expect_raises_the_limit_unchanged():
             machine.console.expect("never")
 
 
+def test_running_backwards_is_not_charged():
+    with machine_of(WRITER) as machine:
+        machine.keep_history()
+        machine.limits = vm.Limits(steps=10_000, host_memory="1M")
+        with pytest.raises(vm.LimitReached):
+            machine.run()
+        steps = machine.steps
+        machine.step_back(100)
+        assert machine.steps == steps - 100
+
+
 def test_forks_have_the_limits_and_accounts_of_their_own():
     with machine_of(SPIN, limits=vm.Limits(steps=1000)) as machine:
         machine.run(instructions=900)

@@ -145,8 +145,6 @@ class Runner(Stateful):
     def set_limits(self, limits: LimitsOfMachine | None) -> None:
         """From now on, for all runs together."""
         self.account = None if limits is None else Account(limits)
-        if limits is None:
-            self._machine.limit_pages(None)
 
     def limit(self, ceiling: Ceiling) -> None:
         """From now on, for all runs."""
@@ -253,6 +251,7 @@ class Runner(Stateful):
             if charged is not None:
                 charged.account.charge(self.steps - self._start - self._moved[0],
                                        time.monotonic_ns() - charged.began_ns)
+                self._machine.limit_pages(None)     # who runs the core otherwise knows of none
             if history is not None:
                 history.end()
         self._requested = None
