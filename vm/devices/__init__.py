@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vm.devices.virtio import (
         Balloon,
         BlockDevice,
+        ComputeDevice,
         Entropy,
         Keyboard,
         Network,
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ConsolePort", "Device", "Entropy", "GenerationId",
-    "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen", "SharedFolder", "SteadyAccesses", "Syscon",
-    "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener", "reads", "writes",
+    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ComputeDevice", "ConsolePort", "Device", "Entropy",
+    "GenerationId", "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen", "SharedFolder",
+    "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener",
+    "reads", "writes",
 ]
 
-VIRTIO = ("Balloon", "BlockDevice", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder", "Tablet",
-          "VirtioConsole", "Vsock", "VsockConnection", "VsockListener")
+VIRTIO = ("Balloon", "BlockDevice", "ComputeDevice", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder",
+          "Tablet", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener")
 __getattr__ = from_modules(__name__, dict.fromkeys(VIRTIO, "vm.devices.virtio"))
 
 

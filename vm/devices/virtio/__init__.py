@@ -12,6 +12,7 @@ from vm.lazy import from_modules
 if TYPE_CHECKING:
     from vm.devices.virtio.balloon import Balloon
     from vm.devices.virtio.block import BlockDevice
+    from vm.devices.virtio.compute import ComputeDevice
     from vm.devices.virtio.console import VirtioConsole
     from vm.devices.virtio.entropy import Entropy
     from vm.devices.virtio.gpu import Screen
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from vm.devices.virtio.vsock import Vsock
     from vm.devices.virtio.vsock_ends import VsockConnection, VsockListener
 
-__all__ = ["Balloon", "BlockDevice", "EmptySlot", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder", "Tablet",
-           "VirtioConsole", "VirtioDevice", "Vsock", "VsockConnection", "VsockListener"]
+__all__ = ["Balloon", "BlockDevice", "ComputeDevice", "EmptySlot", "Entropy", "Keyboard", "Network", "Screen",
+           "SharedFolder", "Tablet", "VirtioConsole", "VirtioDevice", "Vsock", "VsockConnection", "VsockListener"]
 
 MODULES = {
-    "Balloon": "balloon", "BlockDevice": "block", "Entropy": "entropy", "Keyboard": "input", "Network": "net",
-    "Screen": "gpu", "SharedFolder": "p9", "Tablet": "input", "VirtioConsole": "console", "Vsock": "vsock",
-    "VsockConnection": "vsock_ends", "VsockListener": "vsock_ends",
+    "Balloon": "balloon", "BlockDevice": "block", "ComputeDevice": "compute", "Entropy": "entropy",
+    "Keyboard": "input", "Network": "net", "Screen": "gpu", "SharedFolder": "p9", "Tablet": "input",
+    "VirtioConsole": "console", "Vsock": "vsock", "VsockConnection": "vsock_ends", "VsockListener": "vsock_ends",
 }
 __getattr__ = from_modules(__name__, {name: f"{__name__}.{module}" for name, module in MODULES.items()})
 

@@ -46,7 +46,7 @@ class Buffer:
     def __init__(self, memory: Memory, segments: list[tuple[int, int]]):
         self.memory = memory
         self.segments = segments
-        self.size = sum([length for _, length in segments])     # a list: most have one or two
+        self.size = segments[0][1] if len(segments) == 1 else sum([length for _, length in segments])
 
     def split(self, at: int) -> tuple[Buffer, Buffer]:
         """The first `at` bytes, and the rest: messages have lengths, whatever descriptors they lie in (2.7.4)."""
@@ -81,10 +81,15 @@ class Buffer:
 
     def read(self) -> bytes:
         """A copy of all segments."""
+        if len(self.segments) == 1:
+            return bytes(self.memory.view(*self.segments[0]))
         return b"".join(self.views())
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Fill the segments from their start with as much of `data` as fits; returns how many bytes that is."""
+        if len(self.segments) == 1 and type(data) is bytes and len(data) <= self.size:
+            self.memory.write(self.segments[0][0], data)
+            return len(data)
         written = 0
         with memoryview(data) as view:
             for address, length in self.segments:
@@ -162,18 +167,26 @@ class Queue(Stateful):
     def next(self, behind: int = 0) -> Chain | None:
         """The chain at the head of the available ring, or so many behind it; None if there are no more. It stays there
         until it is pushed."""
+        return self.at(behind) if behind < self.waiting else None
+
+    @property
+    def waiting(self) -> int:
+        """How many chains are available."""
         waiting = self._half(self.available + 2) - self.index & 0xFFFF
         if waiting > self.size:
             raise MalformedQueue(f"{waiting} buffers available in a queue of {self.size}")
-        if waiting <= behind:
-            return None
+        return waiting
+
+    def at(self, behind: int = 0) -> Chain:
+        """The chain at the head of the available ring, or so many behind it, of those that are `waiting`."""
         head = self._half(self.available + 4 + 2 * ((self.index + behind) % self.size))
         return self._follow(head)
 
     def _follow(self, head: int) -> Chain:
         readable: list[tuple[int, int]] = []
         writable: list[tuple[int, int]] = []
-        table = self.memory.view(self.descriptors, 16 * self.size)
+        memory = self._device.memory
+        table = memory.view(self.descriptors, 16 * self.size)
         nested = False
         position = head
         for _ in range(MAXIMUM_SIZE + 1):           # one more than a chain holds: the descriptor of an indirect table
@@ -183,7 +196,7 @@ class Queue(Stateful):
             if flags & INDIRECT:
                 if nested or not self.indirect or flags & NEXT or length == 0 or length % 16:
                     raise MalformedQueue(f"indirect descriptor {position} (flags {flags:#x}, length {length})")
-                table = self.memory.view(address, length)
+                table = memory.view(address, length)
                 nested = True
                 position = 0
                 continue
@@ -201,7 +214,8 @@ class Queue(Stateful):
         raise MalformedQueue(f"the chain from descriptor {head} is a loop or longer than {MAXIMUM_SIZE}")
 
     def _chain(self, head: int, readable: list[tuple[int, int]], writable: list[tuple[int, int]]) -> Chain:
-        chain = Chain(head, Buffer(self.memory, readable), Buffer(self.memory, writable))
+        memory = self._device.memory
+        chain = Chain(head, Buffer(memory, readable), Buffer(memory, writable))
         if chain.readable.size + chain.writable.size > 1 << 32:
             raise MalformedQueue(f"the chain from descriptor {head} is longer than 2**32 bytes")
         return chain
@@ -212,14 +226,15 @@ class Queue(Stateful):
 
     def push_all(self, chains: Iterable[tuple[Chain, int]]) -> None:
         """Give several back, which the driver sees at once."""
+        memory = self._device.memory
         for chain, written in chains:
             element = self.used + 4 + 8 * (self.index % self.size)
-            self.memory.write(element, USED_ELEMENT.pack(chain.head, written))
+            memory.write(element, USED_ELEMENT.pack(chain.head, written))
             self.index = self.index + 1 & 0xFFFF
         index = self.index.to_bytes(2, "little")
-        self.memory.write(self.used + 2, index)
+        memory.write(self.used + 2, index)
         if self.event_index:                        # avail_event: tell of the next buffer, whenever it comes
-            self.memory.write(self.used + 4 + 8 * self.size, index)
+            memory.write(self.used + 4 + 8 * self.size, index)
 
     def interrupt_due(self) -> bool:
         """Whether the driver wants an interrupt for what was pushed since the last call (2.7.7)."""
@@ -232,4 +247,4 @@ class Queue(Stateful):
         return not self._half(self.available) & NO_INTERRUPT
 
     def _half(self, address: int) -> int:
-        return int.from_bytes(self.memory.read(address, 2), "little")
+        return int.from_bytes(self._device.memory.read(address, 2), "little")

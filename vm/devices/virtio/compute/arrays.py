@@ -1,0 +1,74 @@
+"""Arrays of the guest as arrays of NumPy: the same bytes where they lie in one piece of RAM, copies where they do not.
+
+A result goes where it belongs through `Memory.writable`, or piece by piece through `Memory.write`: both mark pages and
+drop translated code. Every method that reaches memory raises `Refused` for what is not RAM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vm.devices.virtio.compute.layout import Layout, Refused, Status
+from vm.errors import BusError
+
+if TYPE_CHECKING:
+    from vm.memory import Memory
+
+
+def pieces(layout: Layout) -> list[tuple[int, int]]:
+    """The (address, length) of what is between the layout's first byte and its last."""
+    found = []
+    start = 0
+    for address, length in layout.segments:
+        first, last = max(layout.low - start, 0), min(layout.high - start, length)
+        if first < last:
+            found.append((address + first, last - first))
+        start += length
+    return found
+
+
+def over(layout: Layout, buffer: Any) -> NDArray[Any]:
+    """The array over a buffer of the bytes from its first to its last."""
+    return np.ndarray(layout.shape, layout.dtype, buffer, layout.offset - layout.low, layout.strides)
+
+
+def readable(memory: Memory, layout: Layout, number: int) -> NDArray[Any]:
+    """A read-only array: of the guest's own bytes, where those are in one piece. `number` is told by Refused."""
+    if layout.low == layout.high:
+        return np.empty(layout.shape, layout.dtype)
+    try:
+        views = [memory.view(*piece) for piece in pieces(layout)]
+    except BusError:
+        raise Refused(Status.ADDRESS, number) from None
+    return over(layout, views[0] if len(views) == 1 else b"".join(views))
+
+
+@contextmanager
+def writable(memory: Memory, layout: Layout, number: int) -> Iterator[NDArray[Any]]:
+    """An array whose content is the guest's when the block ends. It must not be kept, nor a part of it."""
+    found = pieces(layout)
+    if not found:
+        yield np.empty(layout.shape, layout.dtype)
+        return
+    try:
+        for piece in found:
+            memory.view(*piece)
+        window = memory.writable(*found[0]) if len(found) == 1 else None
+    except BusError:
+        raise Refused(Status.ADDRESS, number) from None
+    if window is not None:
+        with window as view:
+            yield over(layout, view)
+        return
+    copy = bytearray(b"".join([memory.view(*piece) for piece in found]))      # what is between elements stays
+    yield over(layout, copy)
+    start = 0
+    with memoryview(copy) as changed:
+        for address, length in found:
+            memory.write(address, changed[start:start + length])
+            start += length
