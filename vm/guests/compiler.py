@@ -38,14 +38,33 @@ def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path,
     return output
 
 
+def compile_object(root: Path, source: str, output: Path) -> Path:
+    """Compile a file for bare metal with floating point, for a library: what the linker is told is left out."""
+    flags = [flag for flag in FLAGS if not flag.startswith(("-Wl,", "-nostdlib", "-static"))]
+    return compile_c(root, [*flags, *FLOATING_POINT, "-c", source], output)
+
+
+def archive(objects: Sequence[Path], output: Path) -> Path:
+    """A static library of these object files, without dates or owners."""
+    output.unlink(missing_ok=True)
+    run_zig(["ar", "rcsD", str(output.resolve()), *map(str, objects)], output)
+    output.chmod(0o644)
+    return output
+
+
 def compile_c(root: Path, arguments: Sequence[str], output: Path, libraries: Path | None = None) -> Path:
     """Run the C compiler in `root`. `libraries`: where it keeps the C library that it has compiled."""
-    command = [sys.executable, "-m", "ziglang", "cc", *arguments, "-o", str(output.resolve())]
     output.parent.mkdir(parents=True, exist_ok=True)
+    run_zig(["cc", *arguments, "-o", str(output.resolve())], output, root, libraries)
+    return output
+
+
+def run_zig(arguments: Sequence[str], output: Path, folder: Path | None = None, libraries: Path | None = None) -> None:
+    """Raises CompilerError, which names the file that was to be made."""
+    command = [sys.executable, "-m", "ziglang", *arguments]
     # A cache of its own: zig's keeps headers by relative path and confuses two source trees.
     with tempfile.TemporaryDirectory() as cache:
         environment = child_environment({"ZIG_GLOBAL_CACHE_DIR": str(libraries or cache), "ZIG_LOCAL_CACHE_DIR": cache})
-        result = subprocess.run(command, check=False, cwd=root, env=environment, capture_output=True, text=True)
+        result = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
     if result.returncode != 0:
         raise CompilerError(f"{output.name}: {result.stderr.strip()}")
-    return output
