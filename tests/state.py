@@ -66,6 +66,8 @@ KEPT = {
     "Device": {"_readers", "_writers"},                                 # found when they are first asked for
     "Runner": {"served", "_start", "_moved"},       # since a recording, or a run, began
     "Screen": {"generation"},                                           # which only grows
+    "Queue": {"_chains"},                                               # known by content, as is the next one
+    "ComputeDevice": {"_plans"},
     "Console": {"_saved"},                                              # what `save` gave last
     "Layer": {"_table", "_chunks", "_owned", "_shared"},                # compared by DiskState, or what an image held
     "ImageDisk": {"tracking"},

@@ -8,6 +8,7 @@ from tests.state import fixed, left_over, of_the_package, save, stateful_parts, 
 from vm.devices import (
     Balloon,
     BlockDevice,
+    ComputeDevice,
     Device,
     Entropy,
     GenerationId,
@@ -88,7 +89,7 @@ def build(tmp_path) -> vm.Machine:
     image.write_bytes(bytes(4096))
     machine = vm.Machine(memory="2M", harts=2)
     for device in (Entropy(seed=7), VirtioConsole(columns=100), BlockDevice(image, read_only=True), Network(),
-                   Vsock(), Balloon(), Screen(), Keyboard(), Tablet(), SharedFolder(tmp_path)):
+                   Vsock(), Balloon(), Screen(), Keyboard(), Tablet(), SharedFolder(tmp_path), ComputeDevice()):
         machine.attach(device)
     machine.load(assemble_elf("\n".join(store(*one) for one in STORES) + END))
     return machine

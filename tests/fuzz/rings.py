@@ -39,6 +39,7 @@ from vm import Machine
 from vm.devices import (
     Balloon,
     BlockDevice,
+    ComputeDevice,
     Device,
     Entropy,
     Keyboard,
@@ -86,6 +87,13 @@ def p9(kind: int, body: bytes) -> bytes:
     return struct.pack("<IBH", 7 + len(body), kind, 1) + body
 
 
+def compute(operation: int, *arrays: bytes, first: int = 0) -> bytes:
+    return struct.pack("<QHBBI4Q", 7, operation, len(arrays), 0, 0, first, 0, 0, 0) + b"".join(arrays)
+
+
+VECTOR = struct.pack("<BBHIQQqQQ", 11, 1, 0, 1, 0, 4, 8, BUFFERS + 0x2000, 32)        # four doubles
+
+
 def socket(op: int, size: int = 0) -> bytes:
     return struct.pack("<QQIIIHHIII", 3, 2, 1000, 7, size, 1, op, 0, 4096, 0) + bytes(size)
 
@@ -93,6 +101,9 @@ def socket(op: int, size: int = 0) -> bytes:
 KINDS = {
     "block": Kind(lambda folder: BlockDevice(folder / "disk.img"), tuple(
         struct.pack("<IIQ", kind, 0, sector) for kind in (0, 1, 4, 8, 11, 13) for sector in (0, 7, 1 << 60)), 1),
+    "compute": Kind(lambda folder: ComputeDevice(max_bytes=1 << 16, max_work=1 << 16), (
+        compute(0), compute(0x40, VECTOR, VECTOR, VECTOR), compute(0x88, VECTOR, VECTOR), compute(0x01, VECTOR, VECTOR),
+        compute(0x98, VECTOR, VECTOR), compute(0xB0, VECTOR, first=9), compute(0xF0), compute(0xFF)), 2),
     "console": Kind(lambda folder: VirtioConsole(), (b"text",), 2),
     "entropy": Kind(lambda folder: Entropy(), (b"",), 1),
     "net": Kind(lambda folder: Network(User(restrict=True)), (

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vm.memory import Memory
 
 MAXIMUM_SIZE = 256                  # QueueNumMax, and the longest chain that is followed
+MOST_KNOWN = 256                    # chains
 
 LEGACY_ALIGNMENT = 4096             # QEMU's, for drivers that do not set it
 
@@ -114,10 +115,11 @@ class Queue(Stateful):
 
     state = ("size", "ready", "descriptors", "available", "used", "alignment", "indirect", "event_index", "index",
              "signalled")
-    unsaved = ("_device",)
+    unsaved = ("_device", "_chains")
 
     def __init__(self, device: Device):
         self._device = device
+        self._chains: dict[tuple[int, bytes], Chain] = {}        # see `at`
         self.reset()
 
     @property
@@ -135,6 +137,7 @@ class Queue(Stateful):
         self.event_index = False
         self.index = 0              # chains completed since the queue was made ready, modulo 2**16
         self.signalled = 0          # `index` when the driver's wish for an interrupt was last looked at
+        self._chains.clear()
 
     def lay_out(self, descriptors: int) -> None:
         """Place the areas as in the legacy layout (2.7.2): one behind the other, the used ring aligned."""
@@ -154,6 +157,7 @@ class Queue(Stateful):
                 raise MalformedQueue(f"queue area at {address:#x} is not aligned to {alignment} bytes")
             self.memory.view(address, size)         # raises unless all of it is RAM
         self.index = self.signalled = 0
+        self._chains.clear()
         self.ready = True
 
     def chains(self) -> Iterator[Chain]:
@@ -178,9 +182,31 @@ class Queue(Stateful):
         return waiting
 
     def at(self, behind: int = 0) -> Chain:
-        """The chain at the head of the available ring, or so many behind it, of those that are `waiting`."""
-        head = self._half(self.available + 4 + 2 * ((self.index + behind) % self.size))
-        return self._follow(head)
+        """The chain at the head of the available ring, or so many behind it, of those that are `waiting`.
+
+        Most are one descriptor, or two that lie side by side, and come again and again: they are known by content.
+        """
+        memory = self._device.memory
+        place = self.available + 4 + 2 * ((self.index + behind) % self.size)
+        head = int.from_bytes(memory.read(place, 2), "little")
+        if head + 1 >= self.size:
+            return self._follow(head)
+        key = head, memory.read(self.descriptors + 16 * head, 32)
+        known = self._chains.get(key)
+        if known is None:
+            known = self._follow(head)
+            if self._lies_in(key[1], head):
+                if len(self._chains) >= MOST_KNOWN:
+                    self._chains.clear()
+                self._chains[key] = known
+        return known
+
+    @staticmethod
+    def _lies_in(descriptors: bytes, head: int) -> bool:
+        """Whether the chain from `head` on is in these two, the first of which is its own."""
+        _, _, flags, following = DESCRIPTOR.unpack_from(descriptors)
+        last = not DESCRIPTOR.unpack_from(descriptors, DESCRIPTOR.size)[2] & (NEXT | INDIRECT)
+        return not flags & INDIRECT and (not flags & NEXT or following == head + 1 and last)
 
     def _follow(self, head: int) -> Chain:
         readable: list[tuple[int, int]] = []
@@ -222,7 +248,7 @@ class Queue(Stateful):
 
     def push(self, chain: Chain, written: int) -> None:
         """Give a chain back; the device has written its first `written` writable bytes."""
-        self.push_all([(chain, written)])
+        self.push_all(((chain, written),))
 
     def push_all(self, chains: Iterable[tuple[Chain, int]]) -> None:
         """Give several back, which the driver sees at once."""

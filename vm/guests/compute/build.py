@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from vm.guests.compiler import archive, compile_c, compile_guest, compile_object
@@ -24,9 +25,9 @@ def library(output: Path) -> Path:
         return archive(objects, output)
 
 
-def example(output: Path) -> Path:
+def program(source: str, output: Path) -> Path:
     """Of bare metal."""
-    return compile_guest(FOLDER, ("entry.S", "example.c", *BARE, *COMMON), "link.ld", output, floating_point=True)
+    return compile_guest(FOLDER, ("entry.S", source, *BARE, *COMMON), "link.ld", output, floating_point=True)
 
 
 def linux_library(output: Path) -> Path:
@@ -37,8 +38,10 @@ def linux_example(output: Path) -> Path:
     return compile_c(FOLDER, [*LINUX_FLAGS, "example.c", *LINUX], output)
 
 
-BUILT: dict[str, Callable[[Path], Path]] = {"libvmcompute.a": library, "example.elf": example,
-                                            "libvmcompute.so": linux_library, "example-linux": linux_example}
+BUILT: dict[str, Callable[[Path], Path]] = {
+    "libvmcompute.a": library, "example.elf": partial(program, "example.c"), "bench.elf": partial(program, "bench.c"),
+    "libvmcompute.so": linux_library, "example-linux": linux_example,
+}  # fmt: skip
 
 if __name__ == "__main__":
     for name, build in BUILT.items():

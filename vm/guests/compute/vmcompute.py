@@ -183,7 +183,7 @@ class Array:
         if len(key) > self.ndim:
             raise IndexError(f"{len(key)} indices of an array of {self.ndim} axes")
         shape, strides, address = [], [], self._address
-        for axis, (length, stride) in enumerate(zip(self.shape, self.strides)):
+        for axis, (length, stride) in enumerate(zip(self.shape, self.strides, strict=True)):
             part = key[axis] if axis < len(key) else slice(None)
             if isinstance(part, slice):
                 chosen = range(*part.indices(length))
@@ -243,7 +243,7 @@ class Array:
         code = FORMATS[self._type]
         if code.startswith("2"):
             parts = struct.unpack(f"<{2 * self.size}{code[1]}", data)
-            values = [complex(*pair) for pair in zip(parts[::2], parts[1::2])]
+            values = [complex(*pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
         else:
             values = list(struct.unpack(f"<{self.size}{code}", data))
         return _nested(values, self.shape) if self.shape else values[0]
@@ -270,15 +270,13 @@ class Array:
         return matmul(self, other)
 
     def __neg__(self):
-        return negative(self)
+        return _do(UNARY["negative"], [self], Array(self.shape, self._type), what="negative")
 
     def __abs__(self):
-        return absolute(self)
+        return _do(UNARY["absolute"], [self], Array(self.shape, _result("absolute", [self])), what="absolute")
 
     def __invert__(self):
-        return invert(self)
-
-    __hash__ = None
+        return _do(UNARY["invert"], [self], Array(self.shape, self._type), what="invert")
 
 
 def _nested(values, shape):
@@ -319,7 +317,7 @@ def array(values, dtype=None):
     shape, flat = [], [values]
     while flat and isinstance(flat[0], (list, tuple, range)):
         shape.append(len(flat[0]))
-        if any_of(len(one) != shape[-1] for one in flat):
+        if builtins.any(len(one) != shape[-1] for one in flat):
             raise ValueError("lists of different lengths are no array")
         flat = [value for one in flat for value in one]
     if dtype is None:
@@ -337,10 +335,6 @@ def array(values, dtype=None):
     return made
 
 
-def any_of(truths):
-    return builtins.any(truths)
-
-
 def asarray(values, dtype=None):
     return values if isinstance(values, Array) and dtype in (None, values.dtype) else array(values, dtype)
 
@@ -356,7 +350,7 @@ def frombytes(data, shape, dtype):
 
 def broadcast_to(one, shape):
     strides = [0] * (len(shape) - one.ndim) + [0 if length == 1 else stride
-                                               for length, stride in zip(one.shape, one.strides)]
+                                               for length, stride in zip(one.shape, one.strides, strict=True)]
     if _broadcast(one.shape, shape) != tuple(shape):
         raise ValueError(f"an array of the shape {one.shape} cannot be broadcast to {tuple(shape)}")
     return one._view(shape, strides)
@@ -365,7 +359,7 @@ def broadcast_to(one, shape):
 def _broadcast(*shapes):
     rank = builtins.max(map(len, shapes), default=0)
     made = []
-    for lengths in zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes)):
+    for lengths in zip(*((1,) * (rank - len(shape)) + tuple(shape) for shape in shapes), strict=True):
         others = set(lengths) - {1}
         if len(others) > 1:
             raise ValueError(f"shapes {', '.join(map(str, shapes))} cannot be broadcast to one")
@@ -445,6 +439,10 @@ def _type_beside(value, arrays):
     return "int64" if number == 0 and not isinstance(value, bool) else other
 
 
+def _reflected(function):
+    return lambda self, other: function(other, self)
+
+
 def _reduction(name, number):
     def function(values, axis=None):
         one = asarray(values)
@@ -497,7 +495,7 @@ for _sign, _name in {"add": "add", "sub": "subtract", "mul": "multiply", "truedi
                      "floordiv": "floor_divide", "mod": "remainder", "and": "bitwise_and", "or": "bitwise_or",
                      "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift"}.items():
     setattr(Array, f"__{_sign}__", globals()[_name])
-    setattr(Array, f"__r{_sign}__", lambda self, other, _does=globals()[_name]: _does(other, self))
+    setattr(Array, f"__r{_sign}__", _reflected(globals()[_name]))
 for _sign, _name in {"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
                      "ge": "greater_equal"}.items():
     setattr(Array, f"__{_sign}__", globals()[_name])
@@ -513,8 +511,8 @@ for _name, _number in TRANSFORMS.items():
 
 def where(condition, first, second):
     known = [one for one in (first, second) if isinstance(one, Array)]
-    condition, *others = [asarray(condition), *(
-        one if isinstance(one, Array) else array(one, _type_beside(one, known)) for one in (first, second))]
+    condition = asarray(condition)
+    others = [one if isinstance(one, Array) else array(one, _type_beside(one, known)) for one in (first, second)]
     shape = _broadcast(condition.shape, *(one.shape for one in others))
     return _do(WHERE, [condition, *others], Array(shape, _result("where", others)), what="where")
 
@@ -537,7 +535,7 @@ def convolve(signal, kernel, mode="full"):
     """Of one, two or three axes."""
     signal, kernel = asarray(signal), asarray(kernel)
     change = {"full": 1, "same": 0, "valid": -1}[mode]
-    shape = [n + change * (k - 1) for n, k in zip(signal.shape, kernel.shape)]
+    shape = [n + change * (k - 1) for n, k in zip(signal.shape, kernel.shape, strict=True)]
     return _do(CONVOLVE, [signal, kernel], Array(shape, _result("convolve", [signal, kernel])), (MODES[mode],),
                "convolve")
 

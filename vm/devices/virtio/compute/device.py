@@ -61,6 +61,7 @@ SERVE, ASK = 0, 1                   # events, with the queue as data
 
 PLANS = 256                         # requests that are remembered taken apart,
 LONGEST_PLANNED = 4096              # of at most so many bytes
+NOTHING_DONE = REPLY.pack(Status.OK, NO_ARRAY, 0)
 QUEUE = struct.Struct("<I")         # before a reply that comes in
 REPLAYS = ("compute", "log")
 
@@ -74,6 +75,7 @@ class Plan(NamedTuple):
     request: Request
     operation: Operation | None
     work: int
+    does_something: bool = True
 
 
 class ComputeDevice(Port, VirtioDevice):
@@ -257,7 +259,7 @@ class ComputeDevice(Port, VirtioDevice):
         """Do the first request of a queue; returns what work it was, but for its descriptors."""
         plan, status, array = self._plan(index, queue, chain)
         written = 0
-        if plan is not None and plan.request.operation != EMPTY:
+        if plan is not None and plan.does_something:
             try:
                 written = self._perform(plan, index)
             except Refused as refusal:
@@ -271,7 +273,7 @@ class ComputeDevice(Port, VirtioDevice):
         """Write it; returns how many bytes it has."""
         if chain.writable.size < REPLY.size:
             raise MalformedQueue("a request without room for its reply")
-        return chain.writable.write(REPLY.pack(status, array, written))
+        return chain.writable.write(NOTHING_DONE if status == written == 0 else REPLY.pack(status, array, written))
 
     # --- Results that come in ----------------------------------------------------------------------------------------
 
@@ -329,7 +331,7 @@ class ComputeDevice(Port, VirtioDevice):
 
     def _result(self, plan: Plan, index: int) -> bytes:
         """What `_perform` would write, which is not written."""
-        if plan.request.operation == EMPTY:
+        if not plan.does_something:
             return b""
         inputs, output = self._ends(plan)
         if output is None:
@@ -388,7 +390,7 @@ class ComputeDevice(Port, VirtioDevice):
         bytes_needed = sum([layout.nbytes for layout in request.arrays]) + cost.scratch
         if bytes_needed > self.max_bytes or cost.work > self.max_work:
             raise Refused(Status.LIMIT)
-        return Plan(request, operation, work_of(len(data)) + cost.work)
+        return Plan(request, operation, work_of(len(data)) + cost.work, request.operation != EMPTY)
 
     def _ends(self, plan: Plan) -> tuple[list[NDArray[Any]], Layout | None]:
         """The inputs, and what the output is to be."""
