@@ -1,4 +1,4 @@
-"""The guest's side of the compute device, on bare metal: what is built, the example, recordings, snapshots and forks."""
+"""The guest's side of the compute device, on bare metal: what is built, the example, recordings, snapshots, forks."""
 
 import re
 import struct

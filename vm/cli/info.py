@@ -25,13 +25,19 @@ ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it i
 @click.option("--isa", is_flag=True, help="Show instead the extensions of the instruction set.")
 @click.option("--csrs", metavar="[ISA]", is_flag=False, flag_value="default",
               help="Show instead the control and status registers, of this ISA string or by default.")
+@click.option("--compute", is_flag=True, help="Show instead who can compute for a guest: vm run --compute.")
 @click.option("--markdown", is_flag=True, help="With --isa or --csrs: as the page docs/isa.md or docs/csrs.md.")
-def info(isa: bool, csrs: str | None, markdown: bool) -> None:
+def info(isa: bool, csrs: str | None, compute: bool, markdown: bool) -> None:
     """Show versions, how the core was built, the host and the machine's memory map."""
     from vm.machine import Machine
 
     if csrs:
         show_csrs(csrs, markdown)
+        return
+    if compute:
+        from vm.devices.virtio.compute.backends import facts as backends
+
+        show("backends", ("", ""), [*backends()])
         return
     if isa or markdown:
         if markdown:

@@ -79,6 +79,8 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
         click.option("--net", "networks", metavar="KIND[,...]", multiple=True, default=net, show_default=True,
                      help=NET_HELP),
         click.option("--share", "shares", metavar="DIR[,...]", multiple=True, help=SHARE_HELP),
+        click.option("--compute", type=click.Choice(["numpy", "cupy"]),
+                     help="A device by which the guest has the host do array work: with NumPy, or CuPy on a GPU."),
     )
 
     def decorate(command: Command) -> Command:
@@ -179,7 +181,7 @@ def open_networks(descriptions: Sequence[str]) -> list[Network]:
 
 
 def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, shares: tuple[str, ...] = (),
-                  screen: tuple[int, int] | None = None, **options: Any) -> Machine:
+                  screen: tuple[int, int] | None = None, compute: str | None = None, **options: Any) -> Machine:
     """The machine that the options of `machine_options` and `--screen` describe; the caller closes it."""
     from vm.machine import Machine
 
@@ -196,6 +198,10 @@ def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | 
             machine.attach(folder)
         if screen is not None:
             attach_screen(machine, screen)
+        if compute is not None:
+            from vm.devices import ComputeDevice
+
+            machine.attach(ComputeDevice(compute))
     except BaseException:
         machine.close()
         raise

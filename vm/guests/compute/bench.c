@@ -5,8 +5,8 @@
 
 #define ROUNDS 20000
 #define SIDE 1024
-#define PRODUCTS 8
-#define ADDITIONS 4
+#define PRODUCTS 24
+#define ADDITIONS 8
 #define ELEMENTS (43UL << 20)           /* three arrays of 344 MiB are more than 1 GB */
 #define FREE ((char *)0x81000000)       /* behind this program */
 

@@ -20,49 +20,37 @@ if TYPE_CHECKING:
     from vm.memory import Memory
 
 
-def pieces(layout: Layout) -> list[tuple[int, int]]:
-    """The (address, length) of what is between the layout's first byte and its last."""
-    found = []
-    start = 0
-    for address, length in layout.segments:
-        first, last = max(layout.low - start, 0), min(layout.high - start, length)
-        if first < last:
-            found.append((address + first, last - first))
-        start += length
-    return found
-
-
 def over(layout: Layout, buffer: Any) -> NDArray[Any]:
     """The array over a buffer of the bytes from its first to its last."""
-    return np.ndarray(layout.shape, layout.dtype, buffer, layout.offset - layout.low, layout.strides)
+    return np.ndarray(layout.shape, layout.dtype, buffer, layout.start, layout.strides)
 
 
 def readable(memory: Memory, layout: Layout, number: int) -> NDArray[Any]:
     """A read-only array: of the guest's own bytes, where those are in one piece. `number` is told by Refused."""
-    if layout.low == layout.high:
+    if not layout.pieces:
         return np.empty(layout.shape, layout.dtype)
     try:
-        views = [memory.view(*piece) for piece in pieces(layout)]
+        views = [memory.view(*piece) for piece in layout.pieces]
     except BusError:
         raise Refused(Status.ADDRESS, number) from None
     return over(layout, views[0] if len(views) == 1 else b"".join(views))
 
 
+def refuse_other_than_ram(memory: Memory, layout: Layout, number: int) -> None:
+    try:
+        for piece in layout.pieces:
+            memory.view(*piece)
+    except BusError:
+        raise Refused(Status.ADDRESS, number) from None
+
+
 @contextmanager
 def writable(memory: Memory, layout: Layout, number: int) -> Iterator[NDArray[Any]]:
     """An array whose content is the guest's when the block ends. It must not be kept, nor a part of it."""
-    found = pieces(layout)
-    if not found:
-        yield np.empty(layout.shape, layout.dtype)
-        return
-    try:
-        for piece in found:
-            memory.view(*piece)
-        window = memory.writable(*found[0]) if len(found) == 1 else None
-    except BusError:
-        raise Refused(Status.ADDRESS, number) from None
-    if window is not None:
-        with window as view:
+    found = layout.pieces
+    refuse_other_than_ram(memory, layout, number)
+    if len(found) == 1:
+        with memory.writable(*found[0]) as view:
             yield over(layout, view)
         return
     copy = bytearray(b"".join([memory.view(*piece) for piece in found]))      # what is between elements stays

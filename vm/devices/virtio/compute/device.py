@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vm.arguments import whole_number
 from vm.devices.port import Port
-from vm.devices.virtio.compute.arrays import readable, writable
+from vm.devices.virtio.compute.arrays import readable, refuse_other_than_ram, writable
 from vm.devices.virtio.compute.backends import backend_named
 from vm.devices.virtio.compute.layout import (
     HEADER,
@@ -59,23 +59,23 @@ REST_NS = 1000                      # in which they do
 LOST_NS = 10**9                     # after which a result that does not come in is asked for anew
 SERVE, ASK = 0, 1                   # events, with the queue as data
 
+SMALL = 1 << 14                     # bytes of an output
 PLANS = 256                         # requests that are remembered taken apart,
 LONGEST_PLANNED = 4096              # of at most so many bytes
 NOTHING_DONE = REPLY.pack(Status.OK, NO_ARRAY, 0)
 QUEUE = struct.Struct("<I")         # before a reply that comes in
 REPLAYS = ("compute", "log")
 
-Function = Callable[..., Any]
-
 
 class Plan(NamedTuple):
     """A request that can be done, if its memory is there, and what work it is, with taking it apart. `operation`: None
-    for one that is not in the table."""
+    for one that is not in the table. `small`: its output is written sooner than it is shown to NumPy."""
 
     request: Request
     operation: Operation | None
     work: int
-    does_something: bool = True
+    does_something: bool
+    small: bool
 
 
 class ComputeDevice(Port, VirtioDevice):
@@ -113,7 +113,7 @@ class ComputeDevice(Port, VirtioDevice):
         self.max_work = max_work
         self.latency_ns = latency_ns
         self.replay = replay or self._backend.replay
-        self.functions: dict[str, Function] = {}
+        self.functions: dict[str, Callable[..., Any]] = {}
         self.queue_count = queues + 1
         self.scheduled = [False] * (queues + 1)     # an event is under way to serve it
         self.awaiting = [False] * queues            # the result of its first request is to come in
@@ -131,7 +131,7 @@ class ComputeDevice(Port, VirtioDevice):
 
     # --- The host's side ---------------------------------------------------------------------------------------------
 
-    def register(self, name: str, function: Function) -> None:
+    def register(self, name: str, function: Callable[..., Any]) -> None:
         """From now on the guest can call `function` by this name: with arrays, for an array, or for nothing.
 
         The arrays are read-only and the guest's own memory where that is in one piece. What it returns becomes an
@@ -390,7 +390,9 @@ class ComputeDevice(Port, VirtioDevice):
         bytes_needed = sum([layout.nbytes for layout in request.arrays]) + cost.scratch
         if bytes_needed > self.max_bytes or cost.work > self.max_work:
             raise Refused(Status.LIMIT)
-        return Plan(request, operation, work_of(len(data)) + cost.work, request.operation != EMPTY)
+        output = request.arrays[-1] if operation is not None and not operation.reads_output else None
+        small = output is not None and output.nbytes <= SMALL and len(output.pieces) == 1 and output.dense
+        return Plan(request, operation, work_of(len(data)) + cost.work, request.operation != EMPTY, small)
 
     def _ends(self, plan: Plan) -> tuple[list[NDArray[Any]], Layout | None]:
         """The inputs, and what the output is to be."""
@@ -413,6 +415,12 @@ class ComputeDevice(Port, VirtioDevice):
                 del place                   # of which nothing may be left, or the window stays open
             return output.nbytes
         assert output is not None
+        if plan.small:
+            refuse_other_than_ram(self.memory, output, len(inputs))
+            made = np.empty(output.shape, output.dtype)
+            self._compute(plan, inputs, made, index)
+            self.memory.write(output.pieces[0][0], made)
+            return made.nbytes
         with writable(self.memory, output, len(inputs)) as place:
             try:
                 self._compute(plan, inputs, place, index)

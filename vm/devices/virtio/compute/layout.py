@@ -64,17 +64,15 @@ class Refused(Exception):
 class Layout(NamedTuple):
     """An array of the guest.
 
-    - low, high: the first byte of its elements and the byte behind them, counted from the first segment's first.
-    - segments: (address, length), touching ones made one.
+    - pieces: of memory, (address, length), from the first byte of its elements to the last; none if it has none.
+    - start: where element [0, 0, ...] begins, in bytes from the first of those.
     """
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     strides: tuple[int, ...]
-    offset: int
-    low: int
-    high: int
-    segments: tuple[tuple[int, int], ...]
+    pieces: tuple[tuple[int, int], ...] = ()
+    start: int = 0
 
     @property
     def size(self) -> int:
@@ -85,6 +83,16 @@ class Layout(NamedTuple):
     def nbytes(self) -> int:
         """Bytes of the elements, as if each were there once."""
         return self.size * self.dtype.itemsize
+
+    @property
+    def dense(self) -> bool:
+        """Whether the elements lie in the order of C, without gaps."""
+        step = self.dtype.itemsize
+        for length, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if length > 1 and stride != step:
+                return False
+            step *= length
+        return True
 
 
 class Request(NamedTuple):
@@ -145,7 +153,7 @@ def laid_out(dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, .
     if math.prod([max(length, 1) for length in shape]) * dtype.itemsize > largest:
         raise Refused(Status.LIMIT)         # also of an array without elements, of which NumPy demands that
     if 0 in shape:
-        return Layout(dtype, shape, strides, 0, 0, 0, ())
+        return Layout(dtype, shape, strides)
     reaches = [(length - 1) * stride for length, stride in zip(shape, strides, strict=True)]
     low = offset + sum([reach for reach in reaches if reach < 0])
     high = offset + sum([reach for reach in reaches if reach > 0]) + dtype.itemsize
@@ -157,7 +165,19 @@ def laid_out(dtype: np.dtype[Any], shape: tuple[int, ...], strides: tuple[int, .
     strides = tuple([stride if length > 1 else 0 for length, stride in zip(shape, strides, strict=True)])
     if any([place % dtype.alignment for place in (segments[0][0], offset, *strides)]):
         raise Refused(Status.LAYOUT)
-    return Layout(dtype, shape, strides, offset, low, high, segments)
+    return Layout(dtype, shape, strides, cut(segments, low, high), offset - low)
+
+
+def cut(segments: tuple[tuple[int, int], ...], low: int, high: int) -> tuple[tuple[int, int], ...]:
+    """The pieces of memory from byte `low` of the segments to the one before `high`."""
+    found = []
+    start = 0
+    for address, length in segments:
+        first, last = max(low - start, 0), min(high - start, length)
+        if first < last:
+            found.append((address + first, last - first))
+        start += length
+    return tuple(found)
 
 
 def merged(segments: Any) -> tuple[tuple[int, int], ...]:
@@ -182,7 +202,7 @@ def apart(layout: Layout) -> bool:
 
     Each stride must step over all that the smaller ones span: so it is with whatever is cut out of an array.
     """
-    if layout.low == layout.high:
+    if not layout.pieces:
         return True                         # there are none
     span = layout.dtype.itemsize
     for stride, length in sorted((abs(stride), length) for stride, length in zip(layout.strides, layout.shape,
