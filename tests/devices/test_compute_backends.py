@@ -5,6 +5,7 @@ counts with NumPy, shows that the backend moves arrays as CuPy's documentation s
 """
 
 import sys
+import tracemalloc
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
@@ -17,14 +18,14 @@ from tests.devices.compute_driver import ADD, BACKEND, OK, Computer
 from vm.devices import ComputeDevice
 from vm.devices.virtio.compute.backends import NumpyBackend, backend_named, facts
 from vm.devices.virtio.compute.cupy_backend import CupyBackend, loaded
-from vm.devices.virtio.compute.layout import Refused
-from vm.devices.virtio.compute.operations import OPERATIONS
+from vm.devices.virtio.compute.layout import Layout, Refused
+from vm.devices.virtio.compute.operations import OPERATIONS, planned
 
 # Of the largest element, by the bytes of a real number: what docs/how-to/compute.md promises of a GPU
 TOLERANCES = {2: 1e-2, 4: 1e-5, 8: 1e-12}
 BY_NAME = {operation.name: operation for operation in OPERATIONS.values()}
 INTEGERS = {"invert", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "random_integers"}
-LIKE_INPUT = {"copy", "scatter", "scatter_add", "random_uniform", "random_normal", "random_integers"}
+ZEROS = (0, 0, 0, 0)                # parameters
 
 
 def without_gpu():
@@ -110,7 +111,7 @@ def arrays_for(operation, dtype):
     shape = (6, 6)
     inputs = [(source.random(shape) + 0.5).astype(dtype) if dtype != "int32" else source.integers(0, 9, shape, dtype)
               for _ in range(operation.inputs)]
-    parameters = (0, 0, 0, 0)
+    parameters = ZEROS
     if operation.name == "where":
         inputs[0] = inputs[0] > 1
     elif operation.name == "take":
@@ -217,3 +218,59 @@ def test_a_gpu_gives_what_numpy_gives(dtype):
         except (AssertionError, Refused) as error:
             wrong[name] = error
     assert wrong == {}
+
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+
+def layouts_of(arrays):
+    return [Layout(array.dtype, array.shape, array.strides, ((0, array.nbytes),)) for array in arrays]
+
+
+def large_arrays(operation, dtype):
+    """Inputs, of odd strides, and an output that lies over one of them where it can."""
+    shape = (256, 256)
+    source = np.random.default_rng(3)
+    inputs = [np.ones(shape, dtype).T + source.integers(0, 2, shape).astype(dtype) for _ in range(operation.inputs)]
+    made = shape
+    if operation.name == "take" or operation.name.startswith("scatter"):
+        inputs[1] = source.integers(0, 256, 256)
+    elif operation.name == "convolve":
+        inputs[1] = inputs[1][:3, :3]
+        made = (258, 258)
+    elif operation.name in ("rfft", "irfft"):
+        made = (256 // 2 + 1, 256) if operation.name == "rfft" else (510, 256)
+    elif operation.check is BY_NAME["sum"].check:
+        made = (256,)
+    kind = inputs[0].dtype if inputs else np.dtype(dtype)
+    if operation.result is not None:
+        few = [one[:2, :2] if one.ndim == 2 else one[:2] % 2 for one in inputs]
+        with np.errstate(all="ignore"):
+            kind = np.asarray(operation.result(operation, np, few, ZEROS, (2, 2))).dtype
+    output = np.zeros(made, kind)
+    if inputs and (output.shape, output.dtype) == (inputs[-1].shape, inputs[-1].dtype):
+        output = inputs[-1].T
+    return inputs, output
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_no_operation_takes_more_memory_than_it_counts(name):
+    """As NumPy allocates it."""
+    operation = BY_NAME[name]
+    done = 0
+    for dtype in ("int8", "int32", "float16", "float64", "complex64", "complex128"):
+        try:
+            inputs, output = large_arrays(operation, dtype)
+            cost = planned(operation, layouts_of([*inputs, output]), ZEROS)
+        except (Refused, TypeError):        # NumPy has no such types
+            continue
+        done += 1
+        tracemalloc.start()
+        try:
+            NumpyBackend().compute(operation, inputs, output, ZEROS, 0)
+        except Refused:
+            pass                            # a value without a result
+        finally:
+            most = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert most <= cost.scratch + (1 << 18), dtype      # NumPy's buffers, of 8,192 elements for each array
+    assert done

@@ -333,3 +333,18 @@ def test_requests_through_indirect_descriptors_and_event_index():
     computer.driver.notify()
     assert computer.reply(address).status == OK
     computer.close()
+
+
+def test_a_host_without_memory_tells_the_guest(computer, monkeypatch):
+    """But what a function raises, surfaces."""
+    place = computer.place(np.arange(4.0))
+
+    def no_memory(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("vm.devices.virtio.compute.device.readable", no_memory)
+    assert computer.do(ADD, [place, place], place).status == Status.BACKEND
+    monkeypatch.undo()
+    computer.device.register("f", no_memory)
+    with pytest.raises(MemoryError):
+        call(computer, "f", [place], output=False)

@@ -53,7 +53,9 @@ def writable(memory: Memory, layout: Layout, number: int) -> Iterator[NDArray[An
         with memory.writable(*found[0]) as view:
             yield over(layout, view)
         return
-    copy = bytearray(b"".join([memory.view(*piece) for piece in found]))      # what is between elements stays
+    copy = bytearray()
+    for piece in found:
+        copy += memory.view(*piece)         # what is between elements stays
     yield over(layout, copy)
     start = 0
     with memoryview(copy) as changed:

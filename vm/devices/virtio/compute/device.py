@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,17 @@ LONGEST_PLANNED = 4096              # of at most so many bytes
 NOTHING_DONE = REPLY.pack(Status.OK, NO_ARRAY, 0)
 QUEUE = struct.Struct("<I")         # before a reply that comes in
 REPLAYS = ("compute", "log")
+
+
+Result = TypeVar("Result")
+
+
+class Raised(Exception):
+    """What a function of the host has raised is `error`."""
+
+    def __init__(self, error: BaseException):
+        super().__init__(error)
+        self.error = error
 
 
 class Plan(NamedTuple):
@@ -258,16 +269,26 @@ class ComputeDevice(Port, VirtioDevice):
     def _serve_next(self, index: int, queue: Queue, chain: Chain) -> int:
         """Do the first request of a queue; returns what work it was, but for its descriptors."""
         plan, status, array = self._plan(index, queue, chain)
-        written = 0
+        written = None
         if plan is not None and plan.does_something:
-            try:
-                written = self._perform(plan, index)
-            except Refused as refusal:
-                status, array = refusal.status, refusal.array
-            except BaseException as error:
-                self._failure, status = error, Status.FAILED
-        queue.push(chain, self._reply(chain, status, array, written))
+            written, status, array = self._attempt(self._perform, plan, index)
+        queue.push(chain, self._reply(chain, status, array, written or 0))
         return work_of(chain.readable.size) if plan is None else plan.work
+
+    def _attempt(self, do: Callable[[Plan, int], Result], plan: Plan,
+                 index: int) -> tuple[Result | None, Status, int]:
+        """What `do` gives, the status, and which array was at fault. What the host has to hear is kept for later."""
+        try:
+            return do(plan, index), Status.OK, NO_ARRAY
+        except Refused as refusal:
+            return None, refusal.status, refusal.array
+        except Raised as raised:
+            self._failure = raised.error
+        except MemoryError:
+            return None, Status.BACKEND, NO_ARRAY
+        except BaseException as error:
+            self._failure = error
+        return None, Status.FAILED, NO_ARRAY
 
     def _reply(self, chain: Chain, status: int, array: int, written: int) -> int:
         """Write it; returns how many bytes it has."""
@@ -298,14 +319,10 @@ class ComputeDevice(Port, VirtioDevice):
         if not self._outside.inputs.asks:
             return
         plan, status, array = self._plan(index, queue, chain)
-        content = b""
+        content = None
         if plan is not None:
-            try:
-                content = self._result(plan, index)
-            except Refused as refusal:
-                status, array = refusal.status, refusal.array
-            except BaseException as error:
-                self._failure, status = error, Status.FAILED
+            content, status, array = self._attempt(self._result, plan, index)
+        content = content or b""
         self._outside.enter(QUEUE.pack(index) + REPLY.pack(status, array, len(content)) + content)
 
     def _take(self, index: int) -> None:
@@ -403,8 +420,7 @@ class ComputeDevice(Port, VirtioDevice):
         return [readable(self.memory, layout, number) for number, layout in enumerate(arrays)], output
 
     def _perform(self, plan: Plan, index: int) -> int:
-        """Do it; returns how many bytes of the output were written. Raises Refused, and what the host's function
-        raises."""
+        """Do it; returns how many bytes of the output were written. Raises Refused and Raised."""
         inputs, output = self._ends(plan)
         if plan.operation is None:
             result = self._called(plan, inputs, output)
@@ -442,16 +458,19 @@ class ComputeDevice(Port, VirtioDevice):
 
     def _called(self, plan: Plan, inputs: list[NDArray[Any]], output: Layout | None) -> NDArray[Any] | None:
         """What the host's function gives, as fits the output; None where there is none. Raises Refused for what does
-        not fit, and what the function raises."""
+        not fit, and Raised."""
         function = self.functions.get(plan.request.name)
         if function is None:
             raise Refused(Status.NOT_FOUND)
         for one in inputs:
             one.flags.writeable = False
-        result = function(*inputs)
-        if output is None:
-            return None
-        made = np.asarray(result)
+        try:
+            result = function(*inputs)
+            if output is None:
+                return None
+            made = np.asarray(result)
+        except BaseException as error:
+            raise Raised(error) from None
         if made.shape != output.shape:
             raise Refused(Status.SHAPE, len(inputs))
         if not np.can_cast(made.dtype, output.dtype, "same_kind"):

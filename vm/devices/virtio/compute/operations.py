@@ -23,7 +23,7 @@ Numbers = tuple[int, ...]               # parameters
 ALL_AXES = (1 << 64) - 1                # a parameter
 FULL, SAME, VALID = 0, 1, 2             # of a convolution
 LARGEST_RANK_OF_CONVOLUTION = 3
-BLAS = "fdFD"                           # types whose products are made by a library
+BLAS, HALF = "fdFD", "e"                # types whose products are made by a library, and one that is slow
 HEAVY = 8                               # what a transcendental function costs beside an addition
 TRANSFORM_COST = 5                      # of an element in each of log2(n) stages
 UNUSUAL_LENGTH = 4                      # and how much more, where a length is no product of small primes
@@ -138,7 +138,7 @@ def check_reduction(operation: Operation, inputs: Sequence[Layout], output: Layo
     refuse_shape(over == 0 and operation.name not in ("sum", "prod", "any", "all"), 0)
     refuse_shape(left != output.shape, 1)
     refuse_types(operation, inputs, output, parameters)
-    wide = 16 if inputs[0].dtype.kind == "c" else 8
+    wide = 32 if inputs[0].dtype.kind == "c" else 8
     return Cost((inputs[0].size + output.size) * operation.weight, inputs[0].size * wide)
 
 
@@ -183,9 +183,20 @@ def check_product(operation: Operation, inputs: Sequence[Layout], output: Layout
     refuse_shape(output.shape != (*batch, left[-2], right[-1]), 2)
     refuse_types(operation, inputs, output, parameters, (1,) * len(output.shape))
     steps = math.prod(batch) * left[-2] * left[-1] * right[-1]
-    by_library = all(layout.dtype.char in BLAS for layout in inputs)
-    return Cost(output.size + (steps // 8 if by_library else 2 * steps),
+    quick = all([fits_library(layout) for layout in (*inputs, output)])
+    slow = any([layout.dtype.char == HALF for layout in inputs])
+    return Cost(output.size + (steps // 8 if quick else HEAVY * steps if slow else 2 * steps),
                 16 * (inputs[0].size + inputs[1].size + output.size))
+
+
+def fits_library(layout: Layout) -> bool:
+    """Whether the products of such matrices are made by a library: rows or columns lie in one piece, one behind the
+    other."""
+    (rows, columns), (down, right) = layout.shape[-2:], layout.strides[-2:]
+    size = layout.dtype.itemsize
+    by_rows = (right == size or columns < 2) and (down >= size * columns or rows < 2)
+    by_columns = (down == size or rows < 2) and (right >= size * rows or columns < 2)
+    return layout.dtype.char in BLAS and (by_rows or by_columns)
 
 
 def product_into(operation: Operation, xp: Any, inputs: Sequence[Array], output: Array, parameters: Numbers) -> None:
@@ -310,7 +321,7 @@ def scatter_into(operation: Operation, xp: Any, inputs: Sequence[Array], output:
 def check_random(operation: Operation, inputs: Sequence[Layout], output: Layout, parameters: Numbers) -> Cost:
     if output.dtype.kind not in ("iu" if operation.name == "random_integers" else "f"):
         raise Refused(Status.TYPE, 0)
-    return Cost(HEAVY * output.size, 32 * min(output.size, random_numbers.AT_ONCE))
+    return Cost(HEAVY * output.size, 64 * min(output.size, random_numbers.AT_ONCE))
 
 
 def random_into(operation: Operation, xp: Any, inputs: Sequence[Array], output: Array, parameters: Numbers) -> None:
