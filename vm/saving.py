@@ -13,23 +13,11 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from vm.devices import (
-    UART,
-    Balloon,
-    Device,
-    Entropy,
-    GenerationId,
-    GoldfishRTC,
-    Keyboard,
-    Network,
-    Screen,
-    Tablet,
-    VirtioConsole,
-    Vsock,
-)
+from vm import devices
+from vm.devices import Device
 from vm.disks.state import without_disks
 from vm.errors import SnapshotError
-from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, memory_size, parse_isa
+from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.sizes import PAGE_SIZE
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.layout import CHUNK_BYTES, CHUNK_PAGES, Region
@@ -39,9 +27,8 @@ from vm_native.state.content import RegionContent
 from vm_native.state.image import RamImage
 
 # What a file can name, and is made without anything of the host
-MADE_BY_NAME: Mapping[str, type[Device]] = {
-    kind.__name__: kind for kind in (Balloon, Entropy, GenerationId, GoldfishRTC, Keyboard, Network, Screen, Tablet,
-                                     UART, VirtioConsole, Vsock)}
+MADE_BY_NAME = frozenset(("Balloon", "ComputeDevice", "Entropy", "GenerationId", "GoldfishRTC", "Keyboard", "Network",
+                          "Screen", "Tablet", "UART", "VirtioConsole", "Vsock"))
 ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 
@@ -78,7 +65,7 @@ def save(path: str | os.PathLike[str], saved: Saved, parent: SnapshotFile | None
 
 def setup_of(model: Device | None) -> dict[str, Any]:
     """What is needed to make another one by the name of its class; nothing where nobody can."""
-    if model is None or type(model) not in MADE_BY_NAME.values():
+    if model is None or kind_of(model) not in MADE_BY_NAME or not model.made_by_setup:
         return {}
     return model.arguments()
 
@@ -136,7 +123,9 @@ def made(kind: str, setup: Mapping[str, Any]) -> Device | None:
     """A device by the name of its class; None for one that must be given. Only its `setup` is a file's to say."""
     if kind not in MADE_BY_NAME:
         return None
-    maker = MADE_BY_NAME[kind]
+    maker: type[Device] = getattr(devices, kind)        # when it is wanted: what it takes is loaded then
+    if maker.setup and not setup:
+        return None
     if not setup.keys() <= set(maker.setup):
         raise ValueError(f"a {kind} with {', '.join(setup)}")
     return maker(**setup)

@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+import vm as package
 from tests.cli.conftest import assert_fails_with_one_line
 from vm.guests.compute import FOLDER
 
@@ -35,3 +36,14 @@ def test_info_says_who_can_compute(vm):
     assert result.returncode == 0
     numpy, cupy = result.stdout.decode().splitlines()
     assert numpy.startswith(f"numpy  NumPy {np.__version__}, ") and cupy.startswith("cupy   ")
+
+
+def test_a_restored_machine_computes(vm, tmp_path):
+    path = str(tmp_path / "compute.vmsnap")
+    with package.Machine(memory="16M") as machine:
+        machine.attach(package.devices.ComputeDevice(latency_ns=20_000))
+        machine.load(EXAMPLE)
+        machine.run(instructions=400_000)
+        machine.snapshot().save(path)
+    result = vm("restore", path)
+    assert result.returncode == 0 and result.stdout.endswith(b"compute: 0 wrong\n")

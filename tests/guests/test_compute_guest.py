@@ -202,3 +202,11 @@ def test_a_damaged_result_is_refused():
         with pytest.raises(vm.LogError, match="damaged"):
             device.accept(struct.pack("<I", 9) + bytes(16))
     assert len(recording.log)
+
+
+def test_a_file_makes_no_functions(tmp_path):
+    with machine_with() as machine:
+        machine.snapshot().save(tmp_path / "compute.vmsnap")
+    loaded = vm.Snapshot.load(tmp_path / "compute.vmsnap")
+    with pytest.raises(vm.SnapshotError, match="virtio0 is a ComputeDevice, which a file cannot make"):
+        loaded.machine()

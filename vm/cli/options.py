@@ -29,6 +29,7 @@ MAX_INSTRUCTIONS_OPTION = click.option("--max-instructions", type=click.IntRange
                                        help="Stop after so many instructions.")
 TIMEOUT_OPTION = click.option("--timeout", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
                               help="Stop after so much time on the host.")
+BACKENDS = ["numpy", "cupy"]            # of a compute device
 DISK_MODES: dict[str, dict[str, Any]] = {
     "read-only": {"read_only": True}, "discard": {"discard": True}, "legacy": {"legacy": True},
     "raw": {"format": "raw"}, "qcow2": {"format": "qcow2"},
@@ -79,7 +80,7 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
         click.option("--net", "networks", metavar="KIND[,...]", multiple=True, default=net, show_default=True,
                      help=NET_HELP),
         click.option("--share", "shares", metavar="DIR[,...]", multiple=True, help=SHARE_HELP),
-        click.option("--compute", type=click.Choice(["numpy", "cupy"]),
+        click.option("--compute", type=click.Choice(BACKENDS),
                      help="A device by which the guest has the host do array work: with NumPy, or CuPy on a GPU."),
     )
 

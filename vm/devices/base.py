@@ -438,6 +438,11 @@ class Device(Stateful):
         super().load(saved)
         self.irq.level = saved["irq"]
 
+    @property
+    def made_by_setup(self) -> bool:
+        """Whether the values of `setup` are all that it takes to make another one, and nothing of the host."""
+        return True
+
     def arguments(self) -> dict[str, Any]:
         """What the constructor is called with for another one like it: the values of `setup`, by name."""
         return {name: getattr(self, name) for name in self.setup}

@@ -145,17 +145,22 @@ class ComputeDevice(Port, VirtioDevice):
     def register(self, name: str, function: Callable[..., Any]) -> None:
         """From now on the guest can call `function` by this name: with arrays, for an array, or for nothing.
 
-        The arrays are read-only and the guest's own memory where that is in one piece. What it returns becomes an
+        The arrays are read-only, and the guest's own memory where that is in one piece. What it returns becomes an
         array of the shape that the guest asks for, and a type that NumPy casts to the guest's by `same_kind`; else the
         guest is told that it does not fit. What it raises comes out of the machine's `run` unchanged, and the guest
-        gets a status. A function is a part of the machine, as a device is: a replay and a snapshot's file need it
-        again, and a fork has it. Raises ConfigurationError for a name of no or more than 255 bytes.
+        gets a status. A function is a part of the machine, as a device is: a fork has it, and whoever makes a machine
+        of a snapshot's file gives that a device with the functions. Raises ConfigurationError for a name of no or more
+        than 255 bytes.
         """
         if not 0 < len(name.encode()) <= MAXIMUM_NAME:
             raise ConfigurationError(f"register({name!r}): the name of a function has 1 to {MAXIMUM_NAME} bytes")
         if not callable(function):
             raise ConfigurationError(f"register({name!r}, {function!r}): that cannot be called")
         self.functions[name] = function
+
+    @property
+    def made_by_setup(self) -> bool:
+        return not self.functions and self.backend == "numpy"
 
     def arguments(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.setup} | {"queues": self._control}
