@@ -259,3 +259,34 @@ def test_random_rings_never_raise(board, seed):
             driver.set(STATUS, 0)
             driver, queue = start(board, F_INDIRECT_DESC | F_EVENT_IDX)
             board.memory.write(queue.available, bytes(0x8000))
+
+
+@pytest.mark.parametrize("changed", [0, 1, 2])
+def test_a_chain_that_comes_again_is_followed_anew_where_it_changed(board, changed):
+    """By its content: its first descriptor, its second, or that it has a third."""
+    driver, queue = start(board)
+    old, new = [driver.place(bytes(4)) for _ in range(2)], driver.place(bytes(4))
+    head = queue.chain([(*part, WRITE) for part in old])
+    for _ in range(2):
+        queue.publish(head)
+        driver.notify()
+    assert queue.completed() == [(head, 8)] * 2
+    segments = old[:]
+    segments[changed:changed + 1] = [new]
+    queue.chain([(*part, WRITE) for part in segments])
+    queue.publish(head)
+    driver.notify()
+    assert queue.completed() == [(head, 4 * len(segments))]
+    assert any(driver.memory.read(*new))
+
+
+def test_a_second_descriptor_that_is_another_chain_s_does_not_count(board):
+    """The first stands alone; what lies behind it may be anything, as an indirect table that is none."""
+    driver, queue = start(board)
+    part = driver.place(bytes(4))
+    queue.chain([(*part, WRITE)])
+    queue.describe(queue.descriptors, 1, 0, 3, INDIRECT | NEXT, 7)
+    for _ in range(2):
+        queue.publish(0)
+        driver.notify()
+    assert queue.completed() == [(0, 4)] * 2

@@ -12,7 +12,7 @@ from tests.devices.test_compute_operations import NUMBERS
 from tests.guests.test_demo_elf import zig_version
 from vm.devices import ComputeDevice
 from vm.devices.virtio.compute.layout import TYPES, Status
-from vm.guests.compiler import ZIG_VERSION
+from vm.guests.compiler import ZIG_VERSION, compile_guest
 from vm.guests.compute import FOLDER
 from vm.guests.compute.build import BUILT
 
@@ -40,6 +40,17 @@ def machine_with(function=twice, engine="auto", clock="virtual", **options):
 def test_what_is_built_is_what_the_source_builds(name, tmp_path):
     """Those for Linux take half a minute: a C library is compiled for them."""
     assert BUILT[name](tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+
+
+@pytest.mark.skipif(zig_version() != ZIG_VERSION, reason=f"needs ziglang {ZIG_VERSION}")
+def test_a_program_is_linked_to_the_library(tmp_path):
+    common = ("../common/console.c", "../common/memory.c")
+    program = compile_guest(FOLDER, ("entry.S", "example.c", *common, "libvmcompute.a"), "link.ld", tmp_path / "linked",
+                            floating_point=True)
+    with vm.Machine(memory="16M") as machine:
+        machine.attach(ComputeDevice())
+        machine.load(program)
+        assert machine.run().exit_code == 0
 
 
 def test_library_for_linux_asks_for_the_c_library_alone():
@@ -149,6 +160,7 @@ def test_recorded_runs_are_replayed(replay, latency):
         with machine.record() as recording:
             machine.run()
         steps, output = machine.steps, machine.console.output
+        state = machine.board.devices["virtio0"].device.save()
         assert output.endswith(b"compute: 0 wrong\n")
     inputs = [entry for entry in recording.log if entry.source.startswith("virtio")]
     assert bool(inputs) is (replay == "log")
@@ -159,6 +171,7 @@ def test_recorded_runs_are_replayed(replay, latency):
         while stop.reason is not vm.StopReason.REPLAYED:
             stop = again.run()
         assert (again.steps, again.console.output) == (steps, output)
+        assert again.board.devices["virtio0"].device.save() == state
 
 
 def test_what_is_in_the_log_is_not_computed_again():

@@ -277,8 +277,14 @@ class ComputeDevice(Port, VirtioDevice):
         written = None
         if plan is not None and plan.does_something:
             written, status, array = self._attempt(self._perform, plan, index)
-        queue.push(chain, self._reply(chain, status, array, written or 0))
+        self._complete(index, queue, chain, self._reply(chain, status, array, written or 0))
         return work_of(chain.readable.size) if plan is None else plan.work
+
+    def _complete(self, index: int, queue: Queue, chain: Chain, replied: int) -> None:
+        """Give the queue's first request back, with so many bytes of a reply."""
+        if self.cancelled and (entry := (index, queue.index)) in self.cancelled:
+            self.cancelled.remove(entry)
+        queue.push(chain, replied)
 
     def _attempt(self, do: Callable[[Plan, int], Result], plan: Plan,
                  index: int) -> tuple[Result | None, Status, int]:
@@ -348,7 +354,7 @@ class ComputeDevice(Port, VirtioDevice):
                                "is damaged, or was made by another release of vm")
             with writable(self.memory, output, len(plan.request.arrays) - 1 if plan is not None else 0) as place:
                 place[...] = np.frombuffer(content, output.dtype).reshape(output.shape)
-        queue.push(chain, self._reply(chain, status, array, written))
+        self._complete(index, queue, chain, self._reply(chain, status, array, written))
         self._more = queue.next() is not None
 
     def _result(self, plan: Plan, index: int) -> bytes:
@@ -372,8 +378,7 @@ class ComputeDevice(Port, VirtioDevice):
 
     def _plan(self, index: int, queue: Queue, chain: Chain) -> tuple[Plan | None, Status, int]:
         """A request taken apart; or None, with why not."""
-        if self.cancelled and (entry := (index, queue.index)) in self.cancelled:
-            self.cancelled.remove(entry)
+        if self.cancelled and (index, queue.index) in self.cancelled:
             return None, Status.CANCELLED, NO_ARRAY
         size = chain.readable.size
         if not HEADER.size <= size <= MAXIMUM_REQUEST:
