@@ -31,6 +31,7 @@ from vm.devices import ComputeDevice
 from vm.devices.virtio.compute.layout import Status
 
 CONTROL = 1                         # queue, of a device with one of requests
+REST = 100_000                      # ns that the harts have
 PENDING = 0xEEEE_EEEE               # a status that is not there yet
 
 
@@ -127,7 +128,7 @@ def test_harts_have_their_turn_between_large_requests(computer):
     addresses = [computer.offer(request(0x50, [column, row, target])) for _ in range(4)]
     computer.driver.notify()
     assert [computer.reply(address).status for address in addresses] == [OK, OK, PENDING, PENDING]
-    computer.board.advance(ns=1000)
+    computer.board.advance(ns=REST)
     assert [computer.reply(address).status for address in addresses] == [OK] * 4
 
 
@@ -174,7 +175,7 @@ def test_what_a_function_raises_surfaces_and_the_guest_is_told(computer):
         computer.driver.notify()
     assert computer.reply(first).status == FAILED and computer.driver.acknowledge() == 1
     computer.driver.notify()                # as the access that raised is made again
-    computer.board.advance(ns=1000)
+    computer.board.advance(ns=REST)
     assert computer.reply(second).status == OK
 
 
@@ -192,6 +193,13 @@ def test_a_result_that_does_not_fit_is_the_guests_business(computer):
     assert call(computer, "twice", [source, computer.room(3, "float64")])[:2] == (SHAPE, 1)
     assert call(computer, "twice", [source, computer.room(4, "int32")])[:2] == (TYPE, 1)
     assert call(computer, "thrice", [source, computer.room(4, "float64")]).status == NOT_FOUND
+
+
+def test_what_a_cast_loses_is_no_warning(computer, recwarn):
+    computer.device.register("large", lambda: np.array([1e300]))
+    target = computer.room(1, "float32")
+    assert call(computer, "large", [target]).status == OK
+    assert np.isinf(computer.value(target)).all() and not recwarn.list
 
 
 def test_calls_are_a_feature(computer):

@@ -2,7 +2,7 @@
  *
  * Bare metal: link libvmcompute.a, in machine mode on the `virt` board; arrays lie anywhere in RAM. Linux: compile
  * vmcompute.c and linux.c with the program, or link libvmcompute.so; needs root, and arrays lie in what vmc_alloc gives.
- * One thread uses a device at a time.
+ * One thread of one program uses a device at a time.
  *
  *     struct vmc device;
  *     if (vmc_open(&device, 0) != VMC_OK) ...
