@@ -356,3 +356,18 @@ def test_a_host_without_memory_tells_the_guest(computer, monkeypatch):
     computer.device.register("f", no_memory)
     with pytest.raises(MemoryError):
         call(computer, "f", [place], output=False)
+
+
+def test_a_truth_is_whatever_is_not_zero(computer):
+    """NumPy would add up the bytes."""
+    place = computer.place(np.array([0, 1, 2, 255, 0, 128], "uint8"))._replace(type=0)
+    count = computer.room((), "int64")
+    assert computer.do(0x70, [place], count, ((1 << 64) - 1,)).status == OK
+    assert computer.value(count) == 4
+    kept = []
+    computer.device.register("keep", kept.append)
+    call(computer, "keep", [place], output=False)
+    assert np.arange(6)[kept[0]].tolist() == [1, 2, 3, 5]
+    target = computer.room(6, "bool")
+    assert computer.do(0x01, [place], target).status == OK
+    assert computer.value(target._replace(type=5)).tolist() == [0, 1, 1, 1, 0, 1]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from vm.memory import Memory
 
 
+BOOL = np.dtype("bool")
+
+
 def over(layout: Layout, buffer: Any) -> NDArray[Any]:
     """The array over a buffer of the bytes from its first to its last."""
     return np.ndarray(layout.shape, layout.dtype, buffer, layout.start, layout.strides)
@@ -33,7 +36,18 @@ def readable(memory: Memory, layout: Layout, number: int) -> NDArray[Any]:
         views = [memory.view(*piece) for piece in layout.pieces]
     except BusError:
         raise Refused(Status.ADDRESS, number) from None
-    return over(layout, views[0] if len(views) == 1 else b"".join(views))
+    array = over(layout, views[0] if len(views) == 1 else b"".join(views))
+    return array if layout.dtype != BOOL else truths(array)
+
+
+def truths(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The same, of 0 and 1 alone, which NumPy relies on: it counts by adding. A copy where the guest has others."""
+    held = array.view(np.uint8)
+    if held.size == 0 or held.max() <= 1:
+        return array
+    made = np.not_equal(held, 0, out=np.empty(array.shape, BOOL))       # an array, also where it has no axes
+    made.flags.writeable = False
+    return made
 
 
 def refuse_other_than_ram(memory: Memory, layout: Layout, number: int) -> None:
