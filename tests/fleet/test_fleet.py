@@ -32,7 +32,7 @@ def snapshot():
 @pytest.fixture(scope="module")
 def cluster():
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0",
                                   silence_logs=50) as cluster, distributed.Client(cluster) as client:
         yield client
 
@@ -140,7 +140,7 @@ def test_an_input_that_always_ends_its_process_is_reported_with_the_input(snapsh
 
 def test_a_killed_worker_of_a_cluster_loses_nothing_and_gets_the_snapshot_again(snapshot):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0",
                                   silence_logs=50) as cluster, distributed.Client(cluster) as client:
         victims = client.run(os.getpid)
         with vm.Fleet(snapshot, executor=client) as fleet:
@@ -157,7 +157,7 @@ def test_a_killed_worker_of_a_cluster_loses_nothing_and_gets_the_snapshot_again(
 @pytest.mark.slow
 def test_an_input_that_always_ends_its_worker_of_a_cluster_is_reported(snapshot):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0",
                                   silence_logs=50) as cluster, distributed.Client(cluster) as client:
         with vm.Fleet(snapshot, executor=client) as fleet:
             results = list(fleet.map(programs.kill_always, range(5)))
