@@ -33,10 +33,11 @@ def look(engine: Engine) -> dict[str, Any]:
         return machine.stats()
 
 
-def run(engine: Engine, program: str, memory: str, clock: ClockKind = "virtual") -> dict[str, Any]:
+def run(engine: Engine, program: str, memory: str, clock: ClockKind = "virtual",
+        isa: str = "default") -> dict[str, Any]:
     """A program from nothing to its end."""
     start, cpu_start = time.perf_counter(), time.process_time()
-    machine = Machine(memory=memory, engine=engine, clock=clock)
+    machine = Machine(memory=memory, isa=isa, engine=engine, clock=clock)
     machine.load(program)
     stop = machine.run()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start

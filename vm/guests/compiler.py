@@ -27,11 +27,14 @@ FLOATING_POINT = ("-mcpu=generic_rv64+m+a+f+d+c+relax", "-mabi=lp64d", "-ffp-con
 
 
 def compile_guest(root: Path, sources: Sequence[str], script: str, output: Path, includes: Sequence[str] = (),
-                  floating_point: bool = False, options: Sequence[str] = ()) -> Path:
-    """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to;
-    `options` of the compiler come after those that all guests have.
+                  floating_point: bool = False, extensions: str = "", options: Sequence[str] = ()) -> Path:
+    """Compile and link `sources` into the ELF file `output`. `root` is what all names but `output` are relative to.
+
+    `extensions`, like "+v+zvkb", are used on top of those that every guest has; `options` of the compiler come after
+    those that all guests have.
     """
-    machine = FLOATING_POINT if floating_point else INTEGER_ONLY
+    cpu, *rest = FLOATING_POINT if floating_point else INTEGER_ONLY
+    machine = (cpu + extensions, *rest)
     folders = [f"-I{folder}" for folder in (*includes, COMMON)]
     compile_c(root, [*FLAGS, *machine, *options, *folders, "-T", script, *sources], output)
     output.chmod(0o644)

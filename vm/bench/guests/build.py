@@ -17,7 +17,8 @@ from vm.images.cache import cache_directory
 ROOT = Path(__file__).resolve().parent
 RUNTIME = ("runtime/crt0.S", "../../guests/common/console.c", "../../guests/common/memory.c")
 HOSTED_FLAGS = ("-std=gnu17", "-O2", "-g0", "-fno-sanitize=all", "-ffp-contract=off", "-fno-math-errno", "-Iruntime")
-TARGETS = {"native": (), "linux": ("-target", "riscv64-linux-musl", "-static")}
+TARGETS = {"native": (), "linux": ("-target", "riscv64-linux-musl", "-static"),
+           "avx2": ("-O3", "-mavx2", "-mfma", "-Ivectors")}
 
 # Devices of the board, where the sources of the guests have them.
 POWER, CLOCK_DEVICE, UART, VIRTIO_STATUS = 0x10_0000, 0x10_1000, 0x1000_0000, 0x1000_1070
@@ -34,6 +35,10 @@ CLASSES = {
 KERNELS = "kernels"
 LATENCY = "latency"                 # prints what it measures
 EMPTY = "empty"                     # nothing but start and power-off
+# Programs of vectors/, each built with the vector extension and without it, and what they may use besides
+VECTORS = ("memcpy", "strlen", "axpy", "sgemm", "dot", "sha256", "utf8", "mandelbrot")
+FORMS = {"vector": "+v", "scalar": ""}
+CRYPTOGRAPHY = {"vector_sha256": "+v+zvkb+zvknha", "scalar_sha256": "+zbb+zknh"}
 BESIDE_CODE = "_beside_code"        # behind the name of a program: linked with its data in the pages of its code
 LINKED_TWICE = ("strings", "compress", "sha256", "nbody")
 PROGRAMS = {name: kind for kind, names in CLASSES.items() for name in names}
@@ -58,16 +63,23 @@ def build(name: str, output: Path) -> Path:
                                   floating_point=PROGRAMS.get(name) == FLOATING_POINT)
 
 
+def build_vectors(form: str, name: str, output: Path) -> Path:
+    """The program of vectors/ in one of the FORMS."""
+    extensions = CRYPTOGRAPHY.get(f"{form}_{name}", FORMS[form])
+    return compiler.compile_guest(ROOT, [*RUNTIME, f"vectors/{name}.c"], "runtime/link.ld", output,
+                                  includes=("runtime", "vectors"), floating_point=True, extensions=extensions)
+
+
 def build_kernels(output: Path) -> Path:
     """The kernels that vm.bench.kernels runs."""
     return compiler.compile_guest(ROOT / "kernels", ("kernels.S",), "link.ld", output, floating_point=True)
 
 
-def build_hosted(name: str, target: str) -> Path:
+def build_hosted(name: str, target: str, folder: str = "programs") -> Path:
     """The same program for an operating system, compiled when its source has changed. `target`: one of TARGETS."""
-    source = f"programs/{name}.c"
+    source = f"{folder}/{name}.c"
     digest = hashlib.sha256(compiler.ZIG_VERSION.encode())
-    for path in (ROOT / source, Path(__file__), *sorted((ROOT / "runtime").iterdir())):
+    for path in (ROOT / source, Path(__file__), ROOT / "vectors/vectors.h", *sorted((ROOT / "runtime").iterdir())):
         digest.update(path.read_bytes())
     output = cache_directory() / "benchmarks" / f"{name}-{target}-{digest.hexdigest()[:16]}"
     if not output.exists():
@@ -81,3 +93,6 @@ if __name__ == "__main__":
     print(build_kernels(ROOT / "elf" / f"{KERNELS}.elf"))
     for program in (EMPTY, LATENCY, *PROGRAMS, *(name + BESIDE_CODE for name in LINKED_TWICE)):
         print(build(program, ROOT / "elf" / f"{program}.elf"))
+    for program in VECTORS:
+        for form in FORMS:
+            print(build_vectors(form, program, ROOT / "elf" / f"{form}_{program}.elf"))

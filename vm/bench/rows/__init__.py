@@ -4,7 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 SUBJECTS = ("startup", "blocks", "memory", "copying", "engines", "system", "recording", "snapshots", "programs",
-            "reverse", "watching", "fleet", "builds")
+            "vectors", "reverse", "watching", "fleet", "builds")
 
 
 def subject(name: str) -> ModuleType:

@@ -44,6 +44,10 @@ _start:
     csrc mstatus, t0
     li t0, 0x2800
     csrs mstatus, t0
+#ifdef __riscv_vector
+    li t0, 0x200                        # mstatus.VS = initial
+    csrs mstatus, t0
+#endif
     la t0, supervisor
     csrw mepc, t0
     mret
