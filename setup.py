@@ -56,6 +56,9 @@ if platform.machine() == "x86_64":
 elif platform.machine() == "aarch64":
     COPY["neon"] = KERNELS
 
+# So are the loops over elements of vectors; what every CPU has does without flags.
+LOOPS = {"avx2": ["-mavx2", "-mfma"]} if platform.machine() == "x86_64" else {}
+
 STACK_TEST = """
 #include <pthread.h>
 struct uop { void (*handler)(long *, struct uop *, long); int operand; };
@@ -128,6 +131,10 @@ def extensions(threaded: bool) -> list[Extension]:
             if source.stem not in COPY:             # an instruction set of other machines
                 continue
             flags = COPY[source.stem]
+        if module.parts[2:4] == ("vector", "loops"):
+            if source.stem not in {"base", "features", *LOOPS}:
+                continue
+            flags = LOOPS.get(source.stem, [])
         if source.stem == "threaded" and not threaded:
             continue
         found.append(

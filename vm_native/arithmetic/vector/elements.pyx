@@ -1,68 +1,35 @@
-"""Operations on elements, and the loops over groups of them. table.py says what each operation computes."""
+"""Operations on elements, and the loops over groups of them. table.py says what each operation computes.
+
+Most have loops of their own for each width (loops/). These compute whole blocks into a place of their own; what of them
+counts is copied to the destination. The rest, and all in a rounding mode that the host does not have, is done element
+by element.
+"""
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 from vm_native.arithmetic cimport softfloat
 from vm_native.arithmetic.float_rules cimport NV, NX, RTZ
 from vm_native.arithmetic.integer cimport signed64
 from vm_native.arithmetic.softfloat cimport (
     Format, binary16, binary32, binary64, is_nan, is_signaling_nan, sign_bit,
 )
+from vm_native.arithmetic.vector.element cimport (
+    Element, carries, extreme, int128, rotated_left, saturated, saturated_unsigned, shifted,
+)
+from vm_native.arithmetic.vector.loops.kernels cimport (
+    BLOCK, BYTES, HALVES, Kernels, Loop, NARROW, PLAIN, REDUCTION, WIDE, WIDE_FIRST, WIDE_REDUCTION,
+)
+from vm_native.arithmetic.vector.loops import kernels
 
-cdef extern from *:
-    """
-    typedef __int128 vm_int128;
-    """
-    ctypedef long long int128 "vm_int128"
-
-
-# --- Integers --------------------------------------------------------------------------------------------------------
-
-cdef inline bint carries(Element* e, uint64_t a, uint64_t b) noexcept nogil:
-    cdef uint64_t sum = a + b + e.carry
-    if e.bits == 64:
-        return sum < a or e.carry and sum == a
-    return sum >> e.bits != 0
+cdef const Kernels* chosen = <const Kernels*>PyCapsule_GetPointer(
+    kernels, "vm_native.arithmetic.vector.loops.kernels")
 
 
-cdef inline uint64_t rotated_left(Element* e, uint64_t a, uint64_t count) noexcept nogil:
-    cdef uint64_t limit = e.bits - 1
-    return a << (count & limit) | a >> ((0 - count) & limit)
-
-
-cdef int128 shifted(Element* e, int128 value, int count) noexcept nogil:
-    """To the right, rounded as the fixed-point rounding mode says."""
-    cdef int128 unit = <int128>1 << count
-    cdef int128 rest = value & (unit - 1)
-    cdef int128 half = unit >> 1
-    cdef int128 result = value >> count
-    cdef bint rounds_up = False
-    if not rest:
-        return result
-    if e.fixed_rounding == TO_ODD:
-        return result | 1
-    if e.fixed_rounding == NEAREST_UP:
-        rounds_up = rest >= half
-    elif e.fixed_rounding == NEAREST_EVEN:
-        rounds_up = rest > half or rest == half and result & 1 != 0
-    return result + rounds_up
-
-
-cdef uint64_t saturated(Element* e, int128 value) noexcept nogil:
-    cdef int128 largest = (<int128>1 << (e.bits - 1)) - 1
-    if value > largest:
-        e.saturated = 1
-        return <uint64_t>largest
-    if value < -largest - 1:
-        e.saturated = 1
-        return <uint64_t>(-largest - 1)
-    return <uint64_t>value
-
-
-cdef uint64_t saturated_unsigned(Element* e, int128 value) noexcept nogil:
-    cdef int128 largest = (<int128>1 << e.bits) - 1
-    if 0 <= value <= largest:
-        return <uint64_t>value
-    e.saturated = 1
-    return <uint64_t>largest if value > 0 else 0
+def use_loops(kernels):
+    """For tests: take the loops of this module of `loops`, or with None none at all."""
+    global chosen
+    chosen = NULL if kernels is None else <const Kernels*>PyCapsule_GetPointer(
+        kernels, "vm_native.arithmetic.vector.loops.kernels")
 
 
 # --- Floating point --------------------------------------------------------------------------------------------------
@@ -128,31 +95,174 @@ include "vector_elements.pxi"
 
 # --- Loops -----------------------------------------------------------------------------------------------------------
 
-cdef uint64_t element(const uint8_t* group, uint64_t i, int size, bint signed) noexcept nogil:
-    if size == 0:
-        return <uint64_t><int64_t>(<const int8_t*>group)[i] if signed else group[i]
-    if size == 1:
-        return <uint64_t><int64_t>(<const int16_t*>group)[i] if signed else (<const uint16_t*>group)[i]
-    if size == 2:
-        return <uint64_t><int64_t>(<const int32_t*>group)[i] if signed else (<const uint32_t*>group)[i]
-    return (<const uint64_t*>group)[i]
+cdef int variant_of(const Operands* o) noexcept nogil:
+    """By the widths of the result and the first operand."""
+    if o.d_size == BIT:
+        return BYTES
+    if o.a_size < o.size:
+        return HALVES + o.size - o.a_size - 1
+    if o.d_size > o.size:
+        return WIDE_FIRST if o.a_size > o.size else WIDE
+    return NARROW if o.a_size > o.size else PLAIN
 
 
-cdef void set_element(uint8_t* group, uint64_t i, int size, uint64_t value) noexcept nogil:
-    if size == 0:
-        group[i] = <uint8_t>value
-    elif size == 1:
-        (<uint16_t*>group)[i] = <uint16_t>value
-    elif size == 2:
-        (<uint32_t*>group)[i] = <uint32_t>value
+cdef inline uint64_t one(bint is_float, int size) noexcept nogil:
+    """An element of which no operation raises a flag."""
+    return 1 if not is_float else 0x3C00 if size == 1 else 0x3F800000 if size == 2 else 0x3FF0000000000000ULL
+
+
+cdef inline const uint8_t* padded(
+    uint8_t* room, const uint8_t* group, uint64_t value, const uint8_t* lanes, uint64_t count, int size
+) noexcept nogil:
+    """The elements that count, and this value for all others."""
+    chosen.splat(room, value, count, size)
+    chosen.blend(room, group, lanes, count, size)
+    return room
+
+
+cdef inline void find_lanes(uint8_t* lanes, const uint8_t* mask, uint64_t count) noexcept nogil:
+    """A byte for each element, all ones where it counts, and none up to the end of a block."""
+    if mask == NULL:
+        memset(lanes, 0xFF, count)
     else:
-        (<uint64_t*>group)[i] = value
+        chosen.expand(lanes, mask, count)
+    memset(lanes + count, 0, BLOCK)
 
+
+cdef inline void store_bits(uint8_t* d, const uint8_t* bits, uint64_t count, const uint8_t* mask) noexcept nogil:
+    cdef uint64_t i
+    cdef uint8_t which
+    for i in range((count + 7) >> 3):
+        which = mask[i] if mask != NULL else 0xFF
+        if i == count >> 3:
+            which &= (1 << (count & 7)) - 1
+        d[i] = d[i] & ~which | bits[i] & which
+
+
+cdef void store_elements(
+    uint8_t* d, const uint8_t* values, uint64_t count, int size, const uint8_t* mask
+) noexcept nogil:
+    cdef uint8_t lanes[ROOM]
+    cdef uint64_t i
+    if mask == NULL:
+        memcpy(d, values, count << size)
+    elif chosen != NULL:
+        find_lanes(lanes, mask, count)
+        chosen.blend(d, values, lanes, count, size)
+    else:
+        for i in range(count):
+            if bit(mask, i):
+                memcpy(d + (i << size), values + (i << size), <uint64_t>1 << size)
+
+
+cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noexcept nogil:
+    """False where there is no loop for it: then nothing has been done."""
+    cdef uint8_t out[ROOM]
+    cdef uint8_t lanes[ROOM]
+    cdef uint8_t a_room[ROOM]
+    cdef uint8_t b_room[ROOM]
+    cdef uint8_t scalar_room[ROOM]
+    cdef uint8_t d_room[ROOM]
+    cdef const uint8_t* a = o.a
+    cdef const uint8_t* b = o.b
+    cdef const uint8_t* d = o.d
+    cdef const Needs* need = &needs[operation]
+    cdef const uint8_t* mask = NULL if mask_is_operand else o.mask
+    cdef Loop loop
+    cdef int variant = variant_of(o)
+    cdef bint numbers = False
+    if chosen == NULL:
+        return False
+    loop = chosen.loops[operation][variant][o.size]
+    if loop == NULL and o.on_host:
+        loop = chosen.floats[operation][variant][o.size]
+        numbers = True
+    if loop == NULL:
+        return False
+    if b == NULL:
+        chosen.splat(scalar_room, o.scalar, o.count, o.b_size)
+        b = scalar_room
+    if mask_is_operand:
+        if o.mask == NULL:
+            memset(lanes, 0, o.count + BLOCK)
+        else:
+            find_lanes(lanes, o.mask, o.count)
+    elif (numbers or need.zeros) and (mask != NULL or o.count << o.size & (BLOCK - 1)):
+        find_lanes(lanes, mask, o.count)
+        a = padded(a_room, a, one(need.float_a, o.a_size) if numbers else 0, lanes, o.count, o.a_size)
+        b = padded(b_room, b, one(need.float_b, o.b_size) if numbers else 0, lanes, o.count, o.b_size)
+        if numbers and need.destination:
+            d = padded(d_room, d, one(True, o.d_size), lanes, o.count, o.d_size)
+    loop(out, d, a, b, lanes, o.count, &o.e)
+    if numbers and need.float_d and chosen.make_canonical(out, o.count, o.d_size) and need.destination:
+        return False            # infinity * 0 + a NaN is invalid, and not every host says so
+    if o.d_size == BIT:
+        chosen.pack(a_room, out, o.count)
+        store_bits(o.d, a_room, o.count, mask)
+    elif mask == NULL:
+        memcpy(o.d, out, o.count << o.d_size)
+    else:
+        if not (numbers or need.zeros):
+            find_lanes(lanes, mask, o.count)
+        chosen.blend(o.d, out, lanes, o.count, o.d_size)
+    return True
+
+
+cdef inline uint64_t identity_of(const Needs* need, int size) noexcept nogil:
+    cdef uint64_t sign = <uint64_t>1 << ((8 << size) - 1)
+    if need.identity == ONES:
+        return <uint64_t>-1
+    return sign - 1 if need.identity == LARGEST else sign if need.identity == LEAST else 0
+
+
+cdef bint reduce_by_loop(Operands* o, int operation) noexcept nogil:
+    """False where there is no loop for it, or no element counts."""
+    cdef uint8_t lanes[ROOM]
+    cdef uint8_t a_room[ROOM]
+    cdef uint8_t out[8]
+    cdef const uint8_t* a = o.a
+    cdef int variant = WIDE_REDUCTION if o.d_size > o.size else REDUCTION
+    cdef Loop loop
+    if chosen == NULL or not o.count:
+        return False
+    loop = chosen.loops[operation][variant][o.size]
+    if loop != NULL:
+        if o.mask != NULL or o.count << o.size & (BLOCK - 1):
+            find_lanes(lanes, o.mask, o.count)
+            a = padded(a_room, a, identity_of(&needs[operation], o.size), lanes, o.count, o.size)
+        loop(out, NULL, a, o.b, NULL, o.count, &o.e)
+    else:
+        loop = chosen.floats[operation][variant][o.size] if o.on_host else NULL
+        if loop == NULL:
+            return False
+        if o.mask != NULL:
+            find_lanes(lanes, o.mask, o.count)
+            if not any_counts(lanes, o.count):
+                return False
+        loop(out, NULL, a, o.b, lanes if o.mask != NULL else NULL, o.count, &o.e)
+        memcpy(a_room, out, 8)
+        chosen.make_canonical(a_room, 1, o.d_size)
+        memcpy(out, a_room, 8)
+    memcpy(o.d, out, <uint64_t>1 << o.d_size)
+    return True
+
+
+cdef inline bint any_counts(const uint8_t* lanes, uint64_t count) noexcept nogil:
+    cdef uint64_t i
+    for i in range(count):
+        if lanes[i]:
+            return True
+    return False
+
+
+# --- Element by element ----------------------------------------------------------------------------------------------
 
 cdef void compute_elements(Operands* o, int operation, bint mask_is_operand) noexcept nogil:
     cdef Compute compute = computes[operation]
     cdef uint64_t i, a, b = o.scalar, d = 0
-    for i in range(o.first, o.count):
+    if compute_by_loop(o, operation, mask_is_operand):
+        return
+    for i in range(o.count):
         if mask_is_operand:
             o.e.carry = o.mask != NULL and bit(o.mask, i)
         elif o.mask != NULL and not bit(o.mask, i):
@@ -172,6 +282,8 @@ cdef void reduce_elements(Operands* o, int operation, bint quiets_alone) noexcep
     cdef uint64_t i, result = element(o.b, 0, o.d_size, o.b_signed)
     cdef Format f = o.e.wide if o.d_size > o.a_size else o.e.number
     cdef bint alone = True
+    if reduce_by_loop(o, operation):
+        return
     for i in range(o.count):
         if o.mask == NULL or bit(o.mask, i):
             result = compute(&o.e, element(o.a, i, o.a_size, o.a_signed), result, 0)

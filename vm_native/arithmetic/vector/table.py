@@ -5,9 +5,13 @@ immediate, `d` what the destination held. `kinds` says of the result, a and b ho
 zeroes, `s` the sign, `f` the bits of a floating-point number, `-` is not there. Of the result only the low bits count,
 as many as its elements have.
 
-`e` is the Element of elements.pxd: `e.bits` is the selected element width, `e.number` the floating-point format of that
+`e` is the Element of element.pxd: `e.bits` is the selected element width, `e.number` the floating-point format of that
 width and `e.wide` the one of twice that; `e.carry` is the bit of the mask where that is an operand. Functions are those
-of elements.pyx and of integer.pxd.
+of element.pxd, elements.pyx and integer.pxd.
+
+Floating point has a second expression for the host's FPU, where it has both formats and rounds as is asked; flags are
+left in its status word (no quiet order: gcc 12 makes loops of isless() that are not). There `a`, `b` and `d` are numbers, all as wide as the result, but for conversions; functions
+are those of floating.pxd, and `fused`.
 
 This file is data. It imports nothing: generators use it before anything is compiled.
 """
@@ -22,6 +26,12 @@ class Operation(NamedTuple):
     name: str
     kinds: str
     expression: str
+    host: str
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the result is a bit of a mask."""
+        return self.name in TRUTHS
 
     @property
     def reads_destination(self) -> bool:
@@ -36,9 +46,20 @@ OPERATIONS: list[Operation] = []
 NUMBERS: dict[str, int] = {}
 
 
-def E(name: str, kinds: str, expression: str) -> None:
+def E(name: str, kinds: str, expression: str, host: str = "") -> None:
     NUMBERS[name] = len(OPERATIONS)
-    OPERATIONS.append(Operation(name, kinds, expression))
+    OPERATIONS.append(Operation(name, kinds, expression, host))
+
+
+# What there are loops for, besides elements that are all as wide (loops/kernels.pxd)
+TRUTHS = frozenset("madc msbc seq sne sltu slt sleu sle sgtu sgt feq fne flt fle fgt fge".split())
+WIDENING = frozenset("add sub adds subs mul muls mulsu macc maccs maccsu maccus wsll".split())
+NARROWING = frozenset(
+    "nsrl nsra nclipu nclip fncvt.f.f fncvt.f.xu fncvt.f.x fncvt.xu.f fncvt.x.f fncvt.rtz.xu.f fncvt.rtz.x.f".split())
+REDUCING = frozenset("add and or xor minu min maxu max fadd fmin fmax".split())
+SUMS = frozenset("add adds fwsum".split())
+# Of reductions: what leaves the other operand as it is; the sizes of the last two take a sign bit
+IDENTITIES = {"and": "ONES", "minu": "ONES", "min": "LARGEST", "max": "LEAST"}
 
 
 # Integers
@@ -70,7 +91,7 @@ E("nsra",   "usu", "<uint64_t>(signed64(a) >> (b & <uint64_t>(2 * e.bits - 1)))"
 E("adc",    "uuu", "a + b + e.carry")
 E("sbc",    "uuu", "a - b - e.carry")
 E("madc",   "uuu", "carries(e, a, b)")
-E("msbc",   "uuu", "a < b or a == b and e.carry")
+E("msbc",   "uuu", "a < b or a == b and e.carry != 0")
 E("seq",    "uuu", "a == b")
 E("sne",    "uuu", "a != b")
 E("sltu",   "uuu", "a < b")
@@ -126,41 +147,43 @@ E("clmul",  "uuu", "carryless_low(a, b)")
 E("clmulh", "uuu", "carryless_high(a, b)")
 
 # Floating point
-E("fadd",    "fff", "fadd(e, e.number, a, b)")
-E("fsub",    "fff", "fadd(e, e.number, a, negated(e.number, b))")
-E("frsub",   "fff", "fadd(e, e.number, b, negated(e.number, a))")
-E("fmul",    "fff", "fmul(e, e.number, a, b)")
-E("fdiv",    "fff", "fdiv(e, e.number, a, b)")
-E("frdiv",   "fff", "fdiv(e, e.number, b, a)")
-E("fsqrt",   "ff-", "softfloat.square_root(e.number, a, e.rounding, &e.flags)")
+E("fadd",    "fff", "fadd(e, e.number, a, b)", "a + b")
+E("fsub",    "fff", "fadd(e, e.number, a, negated(e.number, b))", "a - b")
+E("frsub",   "fff", "fadd(e, e.number, b, negated(e.number, a))", "b - a")
+E("fmul",    "fff", "fmul(e, e.number, a, b)", "a * b")
+E("fdiv",    "fff", "fdiv(e, e.number, a, b)", "a / b")
+E("frdiv",   "fff", "fdiv(e, e.number, b, a)", "b / a")
+E("fsqrt",   "ff-", "softfloat.square_root(e.number, a, e.rounding, &e.flags)", "square_root(a)")
 E("frsqrt7", "ff-", "reciprocal_square_root(e.number, a, &e.flags)")
 E("frec7",   "ff-", "reciprocal(e.number, a, e.rounding, &e.flags)")
 E("fclass",  "uf-", "1ULL << softfloat.class_of(e.number, a)")
-E("fmin",    "fff", "softfloat.minimum_number(e.number, a, b, &e.flags)")
-E("fmax",    "fff", "softfloat.maximum_number(e.number, a, b, &e.flags)")
+E("fmin",    "fff", "extreme(e, a, b, False)", "minimum(a, b)")
+E("fmax",    "fff", "extreme(e, a, b, True)", "maximum(a, b)")
 E("fsgnj",   "fff", "a & ~sign_bit(e.number) | b & sign_bit(e.number)")
 E("fsgnjn",  "fff", "a & ~sign_bit(e.number) | ~b & sign_bit(e.number)")
 E("fsgnjx",  "fff", "a ^ b & sign_bit(e.number)")
 E("fsecond", "fff", "b")
 E("fmerge",  "fff", "b if e.carry else a")
-E("feq",     "uff", "softfloat.equal(e.number, a, b, True, &e.flags)")
-E("fne",     "uff", "not softfloat.equal(e.number, a, b, True, &e.flags)")
-E("flt",     "uff", "softfloat.less(e.number, a, b, False, &e.flags)")
-E("fle",     "uff", "fle(e, a, b)")
-E("fgt",     "uff", "softfloat.less(e.number, b, a, False, &e.flags)")
-E("fge",     "uff", "fle(e, b, a)")
+E("feq",     "uff", "softfloat.equal(e.number, a, b, True, &e.flags)", "a == b")
+E("fne",     "uff", "not softfloat.equal(e.number, a, b, True, &e.flags)", "a != b")
+E("flt",     "uff", "softfloat.less(e.number, a, b, False, &e.flags)", "a < b")
+E("fle",     "uff", "fle(e, a, b)", "a <= b")
+E("fgt",     "uff", "softfloat.less(e.number, b, a, False, &e.flags)", "a > b")
+E("fge",     "uff", "fle(e, b, a)", "a >= b")
 # The last two say whether the product and the addend change their signs
 for _name, _product, _addend in (("macc", 0, 0), ("nmacc", 1, 1), ("msac", 0, 1), ("nmsac", 1, 0)):
-    E(f"f{_name}",  "fff", f"fma(e, e.number, a, b, d, {_product}, {_addend})")
-    E(f"fw{_name}", "fff", f"fma(e, e.wide, widened(e, a), widened(e, b), d, {_product}, {_addend})")
+    _host = f"fused({'-' * _product}a, b, {'-' * _addend}d)"
+    E(f"f{_name}",  "fff", f"fma(e, e.number, a, b, d, {_product}, {_addend})", _host)
+    E(f"fw{_name}", "fff", f"fma(e, e.wide, widened(e, a), widened(e, b), d, {_product}, {_addend})", _host)
 for _name, _product, _addend in (("madd", 0, 0), ("nmadd", 1, 1), ("msub", 0, 1), ("nmsub", 1, 0)):
-    E(f"f{_name}",  "fff", f"fma(e, e.number, d, b, a, {_product}, {_addend})")
-E("fwadd",   "fff", "fadd(e, e.wide, widened(e, a), widened(e, b))")
-E("fwsub",   "fff", "fadd(e, e.wide, widened(e, a), negated(e.wide, widened(e, b)))")
-E("fwmul",   "fff", "fmul(e, e.wide, widened(e, a), widened(e, b))")
-E("fwadd.w", "fff", "fadd(e, e.wide, a, widened(e, b))")
-E("fwsub.w", "fff", "fadd(e, e.wide, a, negated(e.wide, widened(e, b)))")
-E("fwsum",   "fff", "fadd(e, e.wide, widened(e, a), b)")             # of reductions: b is the sum so far
+    E(f"f{_name}",  "fff", f"fma(e, e.number, d, b, a, {_product}, {_addend})",
+      f"fused({'-' * _product}d, b, {'-' * _addend}a)")
+E("fwadd",   "fff", "fadd(e, e.wide, widened(e, a), widened(e, b))", "a + b")
+E("fwsub",   "fff", "fadd(e, e.wide, widened(e, a), negated(e.wide, widened(e, b)))", "a - b")
+E("fwmul",   "fff", "fmul(e, e.wide, widened(e, a), widened(e, b))", "a * b")
+E("fwadd.w", "fff", "fadd(e, e.wide, a, widened(e, b))", "a + b")
+E("fwsub.w", "fff", "fadd(e, e.wide, a, negated(e.wide, widened(e, b)))", "a - b")
+E("fwsum",   "fff", "fadd(e, e.wide, widened(e, a), b)", "a + b")     # of reductions: b is the sum so far
 
 # Conversions: the format of numbers, the width of integers, and the rounding
 for _suffix, _signed in (("xu", "False"), ("x", "True")):
@@ -168,10 +191,11 @@ for _suffix, _signed in (("xu", "False"), ("x", "True")):
         for _shape, _format, _width in (("", "number", "e.bits"), ("w", "number", "2 * e.bits"),
                                         ("n", "wide", "e.bits")):
             E(f"f{_shape}cvt{_rtz}.{_suffix}.f", "uf-",
-              f"softfloat.to_integer(e.{_format}, a, {_signed}, {_width}, {_rounding}, &e.flags)")
+              f"softfloat.to_integer(e.{_format}, a, {_signed}, {_width}, {_rounding}, &e.flags)",
+              f"{'truncated' if _rtz else 'rounded'}_{'' if _suffix == 'x' else 'u'}int{{bits}}(a)")
 for _suffix, _kind, _from in (("xu", "u", "from_unsigned"), ("x", "s", "from_signed")):
     for _shape, _format in (("", "number"), ("w", "wide"), ("n", "number")):
-        E(f"f{_shape}cvt.f.{_suffix}", f"f{_kind}-", f"{_from}(e, e.{_format}, a)")
-E("fwcvt.f.f",     "ff-", "widened(e, a)")
-E("fncvt.f.f",     "ff-", "softfloat.convert(e.wide, e.number, a, e.rounding, &e.flags)")
+        E(f"f{_shape}cvt.f.{_suffix}", f"f{_kind}-", f"{_from}(e, e.{_format}, a)", "a")
+E("fwcvt.f.f",     "ff-", "widened(e, a)", "a")
+E("fncvt.f.f",     "ff-", "softfloat.convert(e.wide, e.number, a, e.rounding, &e.flags)", "a")
 E("fncvt.rod.f.f", "ff-", "narrowed_to_odd(e, a)")

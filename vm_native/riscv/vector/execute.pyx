@@ -4,6 +4,7 @@
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport RMM
+from vm_native.arithmetic.floating cimport collect_flags, host_rounds, start_environment
 from vm_native.arithmetic.vector.elements cimport (
     BIT, Operands, compute_elements, reduce_elements, use_formats,
 )
@@ -23,7 +24,7 @@ from vm_native.riscv.vector.operands cimport (
     vs2_of,
 )
 from vm_native.riscv.vector.settings cimport largest_element, lmul_of, room, size_of
-from vm_native.riscv.worlds cimport is_on
+from vm_native.riscv.worlds cimport is_dirty, is_on
 
 cdef enum:
     UNMASKED = 1 << 25      # bit of an instruction
@@ -75,20 +76,29 @@ cdef void prepare(Vector* v, Operands* o) noexcept nogil:
     o.e.rounding = v.hart.state.frm
     o.e.fixed_rounding = <int>((v.hart.state.vcsr & VCSR_VXRM) >> VCSR_VXRM_SHIFT)
     o.e.flags = o.e.saturated = 0
-    o.first, o.count, o.mask = 0, v.vl, v.mask
+    o.count, o.mask, o.size = v.vl, v.mask, v.size
     o.d, o.d_size = register_at(v, vd_of(v)), BIT if row.d == WIDTH_MASK else v.size + row.d
     o.a, o.a_size, o.a_signed = register_at(v, vs2_of(v)), v.size + row.a, row.flags & FLAG_SIGNED_A != 0
     o.b_signed = row.flags & FLAG_SIGNED_B != 0
     if row.source == SOURCE_VECTOR:
         o.b, o.b_size = register_at(v, vs1_of(v)), v.size + row.b
     else:
-        o.b, o.scalar = NULL, narrowed(scalar_of(v), v.size, o.b_signed)
+        o.b, o.b_size, o.scalar = NULL, v.size, narrowed(scalar_of(v), v.size, o.b_signed)
+    o.on_host = False
+    if row.flags & FLAG_FLOAT and host_rounds(o.e.rounding):
+        o.on_host = True
+        if not is_dirty(v.hart, MSTATUS_FS):        # whether this one raises a flag has to be known
+            v.hart.state.fflags |= collect_flags()
+            start_environment(o.e.rounding)
 
 
 cdef int finish(Vector* v, const Operands* o) noexcept nogil:
+    cdef uint32_t flags = o.e.flags
     if o.e.saturated:
         v.hart.state.vcsr |= VCSR_VXSAT
-    return done_with_flags(v, o.e.flags)
+    if o.on_host and not is_dirty(v.hart, MSTATUS_FS):
+        flags |= collect_flags()
+    return done_with_flags(v, flags)
 
 
 cdef int run_elements(Vector* v) noexcept nogil:

@@ -1,12 +1,16 @@
 """Vector loads and stores: vector specification 1.0, chapter 7.
 
-They access memory element by element, in order. One that cannot leaves vstart at its element, and what came before has
+They access memory element by element, in order, or what is on one page at once. An element that cannot be accessed leaves vstart at its element, and what came before has
 been done, even other fields of the same element; so the instruction can be run again from there.
 """
-from libc.stdint cimport uint8_t, uint64_t
-from vm_native.arithmetic.vector.elements cimport bit, element
+from libc.stdint cimport intptr_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+from vm_native.arithmetic.vector.elements cimport ROOM, bit, element, store_elements
 from vm_native.ir.block cimport info_of
-from vm_native.machine cimport CONTINUE, EXIT, STOP_NONE, TRAP, Cpu
+from vm_native.machine cimport CONTINUE, EXIT, RECORD_ACCESSES, STOP_NONE, TRAP, Cpu
+from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
+from vm_native.memory.tlb cimport TlbEntry
+from vm_native.probes.records cimport is_recorded
 from vm_native.riscv.constants cimport MSTATUS_VS_DIRTY
 from vm_native.riscv.vector.access cimport access_element
 from vm_native.riscv.vector.names cimport FLAG_STORES
@@ -14,7 +18,10 @@ from vm_native.riscv.vector.operands cimport (
     Vector, done, is_aligned, is_group, may_read, overwrites_mask, refuse, register_at, registers_of, vd_of, vs2_of,
 )
 from vm_native.riscv.worlds cimport make_dirty
-from vm_native.softmmu cimport outdated
+from vm_native.softmmu cimport entry_of, outdated
+
+cdef enum:
+    NO_PAGE = 1             # no page's address
 
 cdef struct Accesses:
     int size                # log2 of the bytes of an element
@@ -37,28 +44,92 @@ cdef inline bint is_room(const Vector* v, int lmul) noexcept nogil:
     return is_aligned(vd_of(v), lmul) and registers <= 8 and vd_of(v) + registers <= 32
 
 
+cdef inline bint is_dense(const Accesses* to) noexcept nogil:
+    return to.indices == NULL and to.fields == 1 and to.stride == <uint64_t>1 << to.size
+
+
+cdef inline void copy_element(uint8_t* to, const uint8_t* source, int size) noexcept nogil:
+    if size == 0:
+        to[0] = source[0]
+    elif size == 1:
+        memcpy(to, source, 2)
+    elif size == 2:
+        memcpy(to, source, 4)
+    else:
+        memcpy(to, source, 8)
+
+
+cdef inline uint8_t* host_page(Cpu* cpu, bint stores, uint64_t address) noexcept nogil:
+    """Where the page of this address is, if all of it can be accessed at once; or NULL."""
+    cdef uint64_t page = address & PAGE_MASK
+    cdef TlbEntry* entry = entry_of(cpu, address)
+    return <uint8_t*>(<intptr_t>page + entry.addend) if (entry.write_tag if stores else entry.read_tag) == page else NULL
+
+
+cdef inline uint64_t copy_run(Vector* v, const Accesses* to, bint stores, uint64_t i, uint64_t address) noexcept nogil:
+    """As many elements, one behind the other from this one on, as its page has; none if that takes more than a copy."""
+    cdef uint8_t room[ROOM]
+    cdef uint64_t offset = address & PAGE_OFFSET, count = min(to.count - i, (PAGE_SIZE - offset) >> to.size)
+    cdef uint8_t* group = register_at(v, vd_of(v))
+    cdef uint8_t* host
+    if not count or v.mask != NULL and (stores or i or count < to.count):
+        return 0
+    host = host_page(v.cpu, stores, address)
+    if host == NULL:
+        return 0
+    if stores:
+        memcpy(host + offset, group + (i << to.size), count << to.size)
+    elif v.mask == NULL:
+        memcpy(group + (i << to.size), host + offset, count << to.size)
+    else:
+        memcpy(room, host + offset, count << to.size)
+        store_elements(group, room, count, to.size, v.mask)
+    return count
+
+
 cdef int access_elements(Vector* v, Accesses* to) noexcept nogil:
-    cdef uint64_t base = v.cpu.state.regs[v.uop.rs1], address, pc = v.cpu.state.pc, i
-    cdef bint stores = v.row.flags & FLAG_STORES != 0
+    """What is on a page that has just been accessed is accessed there; the rest, one by one, by what the TLB says."""
+    cdef uint64_t base = v.cpu.state.regs[v.uop.rs1], address, at, pc = v.cpu.state.pc, i = v.hart.state.vstart, run
+    cdef uint64_t bytes = <uint64_t>1 << to.size, page = NO_PAGE
+    cdef bint stores = v.row.flags & FLAG_STORES != 0, unseen = not is_recorded(v.cpu.machine, RECORD_ACCESSES)
+    cdef bint dense = unseen and is_dense(to), all_direct = True
     cdef uint8_t* first = register_at(v, vd_of(v))
+    cdef uint8_t* place
+    cdef uint8_t* host = NULL
     cdef int field, status
     make_dirty(v.hart, MSTATUS_VS_DIRTY)
-    for i in range(v.hart.state.vstart, to.count):
+    while i < to.count:
+        if dense:
+            run = copy_run(v, to, stores, i, base + (i << to.size))
+            if run:
+                i += run
+                continue
         if v.mask != NULL and not bit(v.mask, i):
+            i += 1
             continue
-        v.hart.state.vstart = i
         address = base + (element(to.indices, i, to.index_size, False) if to.indices != NULL else i * to.stride)
         for field in range(to.fields):
-            status = access_element(
-                v.cpu, stores, address + (<uint64_t>field << to.size), to.size,
-                first + <uint64_t>(field * to.spread) * v.hart.state.vlenb + (i << to.size),
-            )
+            at = address + (<uint64_t>field << to.size)
+            place = first + <uint64_t>(field * to.spread) * v.hart.state.vlenb + (i << to.size)
+            if at & PAGE_MASK == page and (at & PAGE_OFFSET) + bytes <= PAGE_SIZE:
+                at &= PAGE_OFFSET
+                if stores:
+                    copy_element(host + at, place, to.size)
+                else:
+                    copy_element(place, host + at, to.size)
+                continue
+            v.hart.state.vstart = i
+            all_direct = False
+            status = access_element(v.cpu, stores, at, to.size, place)
             if status == TRAP and to.stops_quietly and i:
                 v.hart.state.vl = i
                 return finish(v, pc)
             if status != CONTINUE:
                 return status
-    return finish(v, pc)
+            host = host_page(v.cpu, stores, at) if unseen else NULL
+            page = NO_PAGE if host == NULL else at & PAGE_MASK
+        i += 1
+    return done(v) if all_direct else finish(v, pc)
 
 
 cdef int finish(Vector* v, uint64_t pc) noexcept nogil:
