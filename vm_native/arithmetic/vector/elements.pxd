@@ -26,7 +26,7 @@ cdef struct Needs:          # of an operation
     Identity identity
 
 cdef struct Operands:
-    Element e
+    Element e               # but for its formats
     uint64_t count          # elements from this one on stay as they are
     const uint8_t* mask     # bits; NULL: every element counts
     uint8_t* d
@@ -66,7 +66,6 @@ cdef inline void set_element(uint8_t* group, uint64_t i, int size, uint64_t valu
     else:
         (<uint64_t*>group)[i] = value
 
-cdef void use_formats(Element* e, int bits) noexcept nogil
 
 # Each element that counts. With `mask_is_operand` all count, and the mask's bits are carries.
 cdef void compute_elements(Operands* o, int operation, bint mask_is_operand) noexcept nogil

@@ -34,7 +34,7 @@ def use_loops(kernels):
 
 # --- Floating point --------------------------------------------------------------------------------------------------
 
-cdef void use_formats(Element* e, int bits) noexcept nogil:
+cdef inline void use_formats(Element* e, int bits) noexcept nogil:
     """Of elements of so many bits; there is none of 8, nor of 128."""
     e.bits = bits
     e.number = binary16() if bits <= 16 else binary32() if bits == 32 else binary64()
@@ -262,6 +262,7 @@ cdef void compute_elements(Operands* o, int operation, bint mask_is_operand) noe
     cdef uint64_t i, a, b = o.scalar, d = 0
     if compute_by_loop(o, operation, mask_is_operand):
         return
+    use_formats(&o.e, 8 << o.size)
     for i in range(o.count):
         if mask_is_operand:
             o.e.carry = o.mask != NULL and bit(o.mask, i)
@@ -280,10 +281,12 @@ cdef void compute_elements(Operands* o, int operation, bint mask_is_operand) noe
 cdef void reduce_elements(Operands* o, int operation, bint quiets_alone) noexcept nogil:
     cdef Compute compute = computes[operation]
     cdef uint64_t i, result = element(o.b, 0, o.d_size, o.b_signed)
-    cdef Format f = o.e.wide if o.d_size > o.a_size else o.e.number
+    cdef Format f
     cdef bint alone = True
     if reduce_by_loop(o, operation):
         return
+    use_formats(&o.e, 8 << o.size)
+    f = o.e.wide if o.d_size > o.a_size else o.e.number
     for i in range(o.count):
         if o.mask == NULL or bit(o.mask, i):
             result = compute(&o.e, element(o.a, i, o.a_size, o.a_signed), result, 0)

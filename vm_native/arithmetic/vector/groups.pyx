@@ -1,6 +1,7 @@
 """Vector cryptography, on groups of elements: vector cryptography specification 1.0, chapter 3.
 
-AES, SHA-2, SM3 and SM4 are made of the functions of the scalar instructions.
+AES, SHA-2, SM3 and SM4 are made of the functions of the scalar instructions; where the host has instructions of its own
+(host_groups.pyx) it does them.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from vm_native.arithmetic.crypto cimport (
@@ -10,6 +11,7 @@ from vm_native.arithmetic.crypto cimport (
 from vm_native.arithmetic.integer cimport reversed_bits_in_bytes, reversed_bytes, rotate_left32
 from vm_native.arithmetic.vector.elements cimport element, set_element
 from vm_native.arithmetic.vector.group_names import GROUP_OPERATIONS
+from vm_native.arithmetic.vector.host_groups cimport on_host
 
 cdef enum:
     NO_ROTATION = 10        # number of the AES round whose key schedule only substitutes
@@ -236,7 +238,7 @@ cdef GroupOperation group_operation(int number) noexcept nogil:
 
 
 cdef void enter(str name, GroupOperation operation) except *:
-    operations[<int>GROUP_OPERATIONS.index(name)] = operation
+    operations[<int>GROUP_OPERATIONS.index(name)] = on_host(name, operation)
 
 
 enter("aesem", aesem)

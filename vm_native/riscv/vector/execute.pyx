@@ -5,9 +5,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport RMM
 from vm_native.arithmetic.floating cimport collect_flags, host_rounds, start_environment
-from vm_native.arithmetic.vector.elements cimport (
-    BIT, Operands, compute_elements, reduce_elements, use_formats,
-)
+from vm_native.arithmetic.vector.elements cimport BIT, Operands, compute_elements, reduce_elements
 from vm_native.arithmetic.vector.groups cimport GroupOperation, group_operation
 from vm_native.machine cimport Cpu
 from vm_native.ir.block cimport Uop
@@ -72,7 +70,6 @@ cdef inline uint64_t narrowed(uint64_t value, int size, bint signed) noexcept no
 
 cdef void prepare(Vector* v, Operands* o) noexcept nogil:
     cdef const VectorRow* row = v.row
-    use_formats(&o.e, 8 << v.size)
     o.e.rounding = v.hart.state.frm
     o.e.fixed_rounding = <int>((v.hart.state.vcsr & VCSR_VXRM) >> VCSR_VXRM_SHIFT)
     o.e.flags = o.e.saturated = 0
@@ -96,6 +93,8 @@ cdef int finish(Vector* v, const Operands* o) noexcept nogil:
     cdef uint32_t flags = o.e.flags
     if o.e.saturated:
         v.hart.state.vcsr |= VCSR_VXSAT
+    if not v.row.flags & FLAG_FLOAT:
+        return done(v)
     if o.on_host and not is_dirty(v.hart, MSTATUS_FS):
         flags |= collect_flags()
     return done_with_flags(v, flags)
@@ -121,7 +120,7 @@ cdef int run_reduction(Vector* v) noexcept nogil:
 
 # --- Groups of elements: vector cryptography specification, section 1.2 -----------------------------------------------
 
-cdef bint groups_fit(const Vector* v, int elements) noexcept nogil:
+cdef bint groups_are_whole(const Vector* v, int elements) noexcept nogil:
     return fits(v) and v.limit >= <uint64_t>elements and not v.vl & (elements - 1)
 
 
@@ -139,7 +138,7 @@ cdef int run_groups(Vector* v, int elements, const uint8_t* common) noexcept nog
 
 
 cdef int run_group(Vector* v) noexcept nogil:
-    if v.size != 2 or not groups_fit(v, 4):
+    if v.size != 2 or not groups_are_whole(v, 4):
         return refuse(v)
     return run_groups(v, 4, NULL)
 
@@ -158,12 +157,12 @@ cdef int run_group_by_one(Vector* v) noexcept nogil:
 
 
 cdef int run_group_sha(Vector* v) noexcept nogil:
-    if v.size < 2 or v.size == 3 and not v.hart.state.features & FEATURE_ZVKNHB or not groups_fit(v, 4):
+    if v.size < 2 or v.size == 3 and not v.hart.state.features & FEATURE_ZVKNHB or not groups_are_whole(v, 4):
         return refuse(v)
     return run_groups(v, 4, NULL)
 
 
 cdef int run_group_sm3(Vector* v) noexcept nogil:
-    if v.size != 2 or vd_of(v) == vs2_of(v) or not groups_fit(v, 8):
+    if v.size != 2 or vd_of(v) == vs2_of(v) or not groups_are_whole(v, 8):
         return refuse(v)
     return run_groups(v, 8, NULL)

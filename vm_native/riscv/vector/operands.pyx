@@ -3,21 +3,23 @@
 Where the specification leaves a choice the hart does as Spike: arithmetic is illegal with a vstart that it never leaves
 behind itself, which is any but 0; and two sources may give the same register elements of two widths.
 """
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from vm_native.arithmetic.float_rules cimport BOX16, BOX32, NAN16, NAN32
+from libc.stdint cimport uint32_t, uint64_t
 from vm_native.ir.block cimport info_of
-from vm_native.machine cimport CONTINUE, EXIT, TRAP
+from vm_native.machine cimport EXIT, TRAP
 from vm_native.riscv.constants cimport (
-    FEATURE_V, FEATURE_ZVE32F, FEATURE_ZVE64D, FEATURE_ZVFH, FEATURE_ZVFHMIN, ILLEGAL_INSTRUCTION, MSTATUS_FS,
-    MSTATUS_FS_DIRTY, MSTATUS_VS_DIRTY,
+    FEATURE_V, FEATURE_ZVE32F, FEATURE_ZVE64D, FEATURE_ZVFH, FEATURE_ZVFHMIN, FEATURE_ZVKNHB, ILLEGAL_INSTRUCTION,
+    MSTATUS_FS, MSTATUS_FS_DIRTY,
 )
 from vm_native.riscv.privilege cimport update_mode
 from vm_native.riscv.vector.names cimport (
     FLAG_DISTINCT, FLAG_FLOAT_A, FLAG_FLOAT_B, FLAG_FLOAT_D, FLAG_HALF_MIN, FLAG_NEEDS_V_FOR_64, FLAG_ONLY_64,
-    FLAG_SINGLE, SOURCE_INTEGER, SOURCE_NUMBER, SOURCE_SIGNED, SOURCE_UNSIGNED6, SOURCE_VECTOR,
-    WIDTH_BY_16, WIDTH_MASK,
+    FLAG_SINGLE, SOURCE_VECTOR, WIDTH_BY_16, WIDTH_MASK,
 )
 from vm_native.riscv.worlds cimport is_dirty, make_dirty
+
+
+if FEATURE_V >> 15 != 1 or FEATURE_ZVKNHB >> 15 > 0xFF:
+    raise ImportError("the features of vectors are not the bits that fit_key() takes")
 
 
 cdef int refuse(Vector* v) noexcept nogil:
@@ -25,12 +27,6 @@ cdef int refuse(Vector* v) noexcept nogil:
     v.cpu.trap_cause = ILLEGAL_INSTRUCTION
     v.cpu.trap_value = v.word
     return TRAP
-
-
-cdef int done(Vector* v) noexcept nogil:
-    v.hart.state.vstart = 0
-    make_dirty(v.hart, MSTATUS_VS_DIRTY)
-    return CONTINUE
 
 
 cdef int done_with_flags(Vector* v, uint32_t flags) noexcept nogil:
@@ -73,8 +69,15 @@ cdef inline bint source_fits(const Vector* v, int number, int width) noexcept no
     return may_read(v, number, size, lmul, v.size + v.row.d, v.lmul + v.row.d)
 
 
-cdef bint fits(const Vector* v) noexcept nogil:
-    """Whether all groups of registers are what they have to be."""
+cdef bint find_out_fit(const Vector* v, uint64_t key) noexcept nogil:
+    """Whether all groups of registers are what they have to be. What is so is remembered."""
+    if not groups_fit(v):
+        return False
+    fitting[fit_place(key)] = key
+    return True
+
+
+cdef bint groups_fit(const Vector* v) noexcept nogil:
     cdef const VectorRow* row = v.row
     if row.d != WIDTH_MASK and not row.flags & FLAG_SINGLE:
         if not is_group(v, v.size + row.d, v.lmul + row.d) or not is_aligned(vd_of(v), v.lmul + row.d):
@@ -109,25 +112,3 @@ cdef bint has_formats(const Vector* v) noexcept nogil:
     if row.flags & FLAG_FLOAT_A and not has_format(v, v.size + row.a):
         return False
     return not row.flags & FLAG_FLOAT_B or has_format(v, v.size + row.b)
-
-
-cdef inline uint64_t unboxed(uint64_t image, int size) noexcept nogil:
-    if size == 1:
-        return image & ~BOX16 if image & BOX16 == BOX16 else NAN16
-    if size == 2:
-        return image & ~BOX32 if image & BOX32 == BOX32 else NAN32
-    return image
-
-
-cdef uint64_t scalar_of(const Vector* v) noexcept nogil:
-    """The second operand of all elements, as wide as a register; a number as wide as an element."""
-    cdef int source = v.row.source
-    if source == SOURCE_INTEGER:
-        return v.cpu.state.regs[v.uop.rs1]
-    if source == SOURCE_NUMBER:
-        return unboxed(v.cpu.state.regs[v.uop.rs1], v.size)
-    if source == SOURCE_SIGNED:
-        return <uint64_t><int64_t>(<int32_t>(v.word << 12) >> 27)
-    if source == SOURCE_UNSIGNED6:
-        return (v.word >> 26 & 1) << 5 | v.word >> 15 & 31
-    return v.word >> 15 & 31

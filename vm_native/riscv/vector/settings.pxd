@@ -1,5 +1,6 @@
 # vtype, and how many elements there are.
 from libc.stdint cimport uint64_t
+from vm_native.riscv.constants cimport FEATURE_ZVE64X
 from vm_native.riscv.state cimport RiscvState
 from vm_native.riscv.vector.operands cimport Vector
 
@@ -15,6 +16,8 @@ cdef inline uint64_t room(uint64_t vlenb, int size, int lmul) noexcept nogil:
     # Elements in a group.
     return vlenb << (lmul - size) if lmul > size else vlenb >> (size - lmul)
 
-cdef int largest_element(const RiscvState* state) noexcept nogil
+cdef inline int largest_element(const RiscvState* state) noexcept nogil:
+    return 3 if state.features & FEATURE_ZVE64X else 2
+
 cdef bint is_legal_type(const RiscvState* hart, const RiscvState* state) noexcept nogil
 cdef int run_configure(Vector* v) noexcept nogil

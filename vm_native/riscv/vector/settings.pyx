@@ -1,16 +1,12 @@
 """What vsetvli, vsetivli and vsetvl set: vector specification 1.0, sections 3.4 and 6."""
 from libc.stdint cimport uint64_t
-from vm_native.riscv.constants cimport FEATURE_ZVE64X, VTYPE_VILL
+from vm_native.riscv.constants cimport VTYPE_VILL
 from vm_native.riscv.state cimport RiscvState
 from vm_native.riscv.vector.operands cimport Vector, done
 
 cdef enum:
     IMMEDIATE_COUNT = 0xC0000000U   # bits of vsetivli
     TYPE_IN_REGISTER = 0x80000000U  # of vsetvl
-
-
-cdef int largest_element(const RiscvState* state) noexcept nogil:
-    return 3 if state.features & FEATURE_ZVE64X else 2
 
 
 cdef bint is_legal(const RiscvState* state, uint64_t vtype) noexcept nogil:
