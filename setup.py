@@ -57,7 +57,7 @@ elif platform.machine() == "aarch64":
     COPY["neon"] = KERNELS
 
 # So are the loops over elements of vectors; what every CPU has does without flags.
-LOOPS = {"avx2": ["-mavx2", "-mfma"]} if platform.machine() == "x86_64" else {}
+LOOPS = {"avx2": ["-mavx2", "-mfma", "-mpclmul"]} if platform.machine() == "x86_64" else {}
 
 STACK_TEST = """
 #include <pthread.h>

@@ -11,9 +11,7 @@ import pytest
 
 from tests.conformance.ours import Ours
 from tests.conformance.test_vectors import ALL, SEED
-from tests.conformance.vector_rows import (
-    TURNS, Judge, choose, hashes_of_ours, hashes_of_spike, program, settings,
-)
+from tests.conformance.vector_rows import TURNS, Judge, choose, hashes_of_ours, hashes_of_spike, program, settings
 from tests.conformance.vectors import Setting, rows_of
 from vm_native.arithmetic.vector.elements import use_loops
 from vm_native.arithmetic.vector.loops import base, kernels

@@ -1,8 +1,8 @@
 """Programs that execute every row of the vector extension with one selected width and length of groups, many times.
 
-There is no log of them: what they computed goes into hashes, one for some instructions and a turn of the program's loop,
-and those are compared with Spike's. A turn has other data, another number of elements and other rounding modes. All
-registers are loaded anew before some instructions, so that each has numbers that are worth computing with.
+There is no log of them: what they computed goes into hashes, one for some instructions and a turn of the program's
+loop, and those are compared with Spike's. A turn has other data, another number of elements and other rounding modes.
+All registers are loaded anew before some instructions, so that each has numbers that are worth computing with.
 """
 
 from __future__ import annotations

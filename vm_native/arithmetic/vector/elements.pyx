@@ -5,7 +5,7 @@ counts is copied to the destination. The rest, and all in a rounding mode that t
 by element.
 """
 from cpython.pycapsule cimport PyCapsule_GetPointer
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 from vm_native.arithmetic cimport softfloat
 from vm_native.arithmetic.float_rules cimport NV, NX, RTZ
@@ -13,9 +13,7 @@ from vm_native.arithmetic.integer cimport signed64
 from vm_native.arithmetic.softfloat cimport (
     Format, binary16, binary32, binary64, is_nan, is_signaling_nan, sign_bit,
 )
-from vm_native.arithmetic.vector.element cimport (
-    Element, carries, extreme, int128, rotated_left, saturated, saturated_unsigned, shifted,
-)
+from vm_native.arithmetic.vector.element cimport Element
 from vm_native.arithmetic.vector.loops.kernels cimport (
     BLOCK, BYTES, HALVES, Kernels, Loop, NARROW, PLAIN, REDUCTION, WIDE, WIDE_FIRST, WIDE_REDUCTION,
 )
@@ -25,11 +23,11 @@ cdef const Kernels* chosen = <const Kernels*>PyCapsule_GetPointer(
     kernels, "vm_native.arithmetic.vector.loops.kernels")
 
 
-def use_loops(kernels):
-    """For tests: take the loops of this module of `loops`, or with None none at all."""
+def use_loops(others):
+    """For tests: take the loops of such a capsule, or with None none at all."""
     global chosen
-    chosen = NULL if kernels is None else <const Kernels*>PyCapsule_GetPointer(
-        kernels, "vm_native.arithmetic.vector.loops.kernels")
+    chosen = NULL if others is None else <const Kernels*>PyCapsule_GetPointer(
+        others, "vm_native.arithmetic.vector.loops.kernels")
 
 
 # --- Floating point --------------------------------------------------------------------------------------------------
@@ -155,9 +153,17 @@ cdef void store_elements(
                 memcpy(d + (i << size), values + (i << size), <uint64_t>1 << size)
 
 
+cdef inline bint is_apart(const Operands* o) noexcept nogil:
+    """Whether the destination lies over no source."""
+    cdef const uint8_t* end = o.d + (o.count << o.d_size)
+    if o.d < o.a + (o.count << o.a_size) and o.a < end:
+        return False
+    return o.b == NULL or o.d >= o.b + (o.count << o.b_size) or o.b >= end
+
+
 cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noexcept nogil:
     """False where there is no loop for it: then nothing has been done."""
-    cdef uint8_t out[ROOM]
+    cdef uint8_t values[ROOM]
     cdef uint8_t lanes[ROOM]
     cdef uint8_t a_room[ROOM]
     cdef uint8_t b_room[ROOM]
@@ -170,6 +176,8 @@ cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noex
     cdef const uint8_t* mask = NULL if mask_is_operand else o.mask
     cdef Loop loop
     cdef int variant = variant_of(o)
+    cdef uint8_t* out = values
+    cdef bint whole = not o.count << o.size & (BLOCK - 1)
     cdef bint numbers = False
     if chosen == NULL:
         return False
@@ -187,12 +195,14 @@ cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noex
             memset(lanes, 0, o.count + BLOCK)
         else:
             find_lanes(lanes, o.mask, o.count)
-    elif (numbers or need.zeros) and (mask != NULL or o.count << o.size & (BLOCK - 1)):
+    elif (numbers or need.zeros) and (mask != NULL or not whole):
         find_lanes(lanes, mask, o.count)
         a = padded(a_room, a, one(need.float_a, o.a_size) if numbers else 0, lanes, o.count, o.a_size)
         b = padded(b_room, b, one(need.float_b, o.b_size) if numbers else 0, lanes, o.count, o.b_size)
         if numbers and need.destination:
             d = padded(d_room, d, one(True, o.d_size), lanes, o.count, o.d_size)
+    if whole and mask == NULL and o.d_size != BIT and not need.destination and is_apart(o):
+        out = o.d
     loop(out, d, a, b, lanes, o.count, &o.e)
     if numbers and need.float_d and chosen.make_canonical(out, o.count, o.d_size) and need.destination:
         return False            # infinity * 0 + a NaN is invalid, and not every host says so
@@ -200,7 +210,8 @@ cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noex
         chosen.pack(a_room, out, o.count)
         store_bits(o.d, a_room, o.count, mask)
     elif mask == NULL:
-        memcpy(o.d, out, o.count << o.d_size)
+        if out != o.d:
+            memcpy(o.d, out, o.count << o.d_size)
     else:
         if not (numbers or need.zeros):
             find_lanes(lanes, mask, o.count)

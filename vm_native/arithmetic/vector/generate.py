@@ -10,11 +10,13 @@ from pathlib import Path
 
 from vm_native.arithmetic.vector.table import IDENTITIES, NARROWING, OPERATIONS, REDUCING, SUMS, WIDENING, Operation
 
+MADE = "# Made by vm_native/arithmetic/vector/generate.py."
+BLOCK = 16                  # bytes of elements, as in loops/kernels.pxd
 # What integer.pxd has, by name
 INTEGER_FUNCTIONS = sorted(set(re.findall(
     r"(\w+)(?: \"\w+\")?\([^()]*\) noexcept nogil", (Path(__file__).parents[1] / "integer.pxd").read_text()
 )))
-# By variant: how much wider than the selected width the result and a are, as powers of two; and by which sizes it can be
+# By variant: how much wider than the selected width the result and a are, as powers of two; and which that can be
 VARIANTS = {
     "PLAIN": (0, 0, range(4)), "WIDE": (1, 0, range(3)), "WIDE_FIRST": (1, 1, range(3)), "NARROW": (0, 1, range(3)),
     "HALVES": (0, -1, range(1, 4)), "QUARTERS": (0, -2, range(2, 4)), "EIGHTHS": (0, -3, range(3, 4)),
@@ -26,7 +28,10 @@ MORE_THAN_32 = re.compile(r"\b(?!signed64\b)[a-z]\w*\(")     # a function that t
 
 def sources() -> dict[str, str]:
     """Texts by file name."""
-    lines = ["# Made by vm_native/arithmetic/vector/generate.py.",
+    lines = [MADE,
+             "from vm_native.arithmetic.vector.element cimport (",
+             "    carries, extreme, int128, rotated_left, saturated, saturated_unsigned, shifted,",
+             ")",
              "from vm_native.arithmetic.vector.estimates cimport reciprocal, reciprocal_square_root",
              *integer_functions([one.expression for one in OPERATIONS])]
     for operation in OPERATIONS:
@@ -70,12 +75,13 @@ def needs_of(one: Operation) -> Iterator[str]:
 def loops() -> str:
     """All loops and their places in the table of kernels.pxd."""
     integers = [one for one in OPERATIONS if not SOFT.search(one.expression)]
-    lines = ["# Made by vm_native/arithmetic/vector/generate.py.", *integer_functions([one.expression for one in integers])]
+    expressions = [one.expression for one in integers if "carryless" not in one.expression]
+    lines = [MADE, *integer_functions(expressions)]
     entries = []
     for number, one in enumerate(OPERATIONS):
         for variant in variants_of(one):
             for size in VARIANTS[variant][2]:
-                if one in integers and not (one.is_float("a") and size == 0):
+                if one in integers and size >= smallest(one):
                     lines += integer_loop(one, variant, size)
                     entries.append(f"table.loops[{number}][<int>{variant}][{size}] = {loop_name(one, variant, size)}")
                 elif one.host and (text := host_loop(one, variant, size)):
@@ -90,6 +96,11 @@ def loops() -> str:
                     kind = "floats" if one.host else "loops"
                     entries.append(f"table.{kind}[{number}][<int>{variant}][{size}] = {loop_name(one, variant, size)}")
     return "\n".join(lines + entries) + "\n"
+
+
+def smallest(one: Operation) -> int:
+    """log2 of the bytes of the narrowest elements that an operation has."""
+    return 3 if "carryless" in one.expression else 1 if one.is_float("a") else 0
 
 
 def variants_of(one: Operation) -> Iterator[str]:
@@ -119,7 +130,7 @@ def integer_type(size: int, signed: bool) -> str:
 
 
 def head(one: Operation, variant: str, size: int) -> list[str]:
-    rest = (32 >> size) - 1
+    rest = (BLOCK >> size) - 1
     return [
         f"cdef void {loop_name(one, variant, size)}(Out out, const uint8_t* d_, const uint8_t* a_, const uint8_t* b_, "
         "const uint8_t* carry, uint64_t count, Element* e_) noexcept nogil:",
@@ -130,7 +141,8 @@ def head(one: Operation, variant: str, size: int) -> list[str]:
 def integer_loop(one: Operation, variant: str, size: int) -> list[str]:
     d, a = (None if width is None else size + width for width in VARIANTS[variant][:2])
     bits, largest = 8 << size, max(d or 0, a or 0, size)
-    text = re.sub(r"sign_bit\(e\.number\)", f"{1 << bits - 1:#x}ULL", one.expression)
+    text = one.expression.replace("carryless_", "product_")
+    text = re.sub(r"sign_bit\(e\.number\)", f"{1 << bits - 1:#x}ULL", text)
     narrow = largest <= 2 and not MORE_THAN_32.search(text) and not ("e.bits == 64" in text and largest == 2)
     if "e.bits == 64" in text and bits < 64:
         text = text.partition(" else ")[2]
@@ -184,12 +196,12 @@ def host_loop(one: Operation, variant: str, size: int) -> list[str]:
     if re.search(r"_u?int(8|16)\(", text):
         return []
     wider = types["d"] if d is not None and one.kinds[0] == "f" and one.kinds[1] == "f" and variant != "NARROW" else ""
-    lines = head(one, variant, size)
+    lines, loads = head(one, variant, size), []
     for name in "abd":
         if re.search(rf"\b{name}\b", text):
             lines.append(f"    cdef {wider or types[name]} {name}")
-    lines.append("    for i in range(n):")
-    lines += [f"        {name} = (<const {types[name]}*>{name}_)[i]" for name in "abd" if re.search(rf"\b{name}\b", text)]
+            loads.append(f"        {name} = (<const {types[name]}*>{name}_)[i]")
+    lines += ["    for i in range(n):", *loads]
     return [*lines, f"        (<{types['d']}*>out)[i] = <{types['d']}>({text})", ""]
 
 
@@ -206,12 +218,12 @@ def reduction(one: Operation, variant: str, size: int) -> list[str]:
         work, text = target, re.sub(r"signed64\(", "(", one.expression)
         if one.name in SUMS:            # modulo
             work, cast = integer_type(d, False), f"<{integer_type(d, False)}><{target}>"
-    rest = (32 >> size) - 1
     lines = head(one, variant, size)
     if one.host:                # in order, and only those that count
         lines[-1] = "    cdef uint64_t i, n = count"
     return [
         *lines, f"    cdef {work} a, b = (<const {target}*>b_)[0]", "    for i in range(n):",
         *(["        if carry != NULL and not carry[i]:", "            continue"] if one.host else []),
-        f"        a = {cast}(<const {source}*>a_)[i]", f"        b = <{work}>({text})", f"    (<{target}*>out)[0] = b", "",
+        f"        a = {cast}(<const {source}*>a_)[i]", f"        b = <{work}>({text})",
+        f"    (<{target}*>out)[0] = b", "",
     ]  # fmt: skip

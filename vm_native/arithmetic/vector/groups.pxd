@@ -1,9 +1,4 @@
-# Vector cryptography: operations on groups of four or eight elements. `d`, `a` and `b` are where the groups of vd, vs2
-# and vs1 stand, `size` is that of their elements (log2 of bytes), `round` an immediate.
-from libc.stdint cimport uint8_t, uint64_t
-
-ctypedef void (*GroupOperation)(
-    uint8_t* d, const uint8_t* a, const uint8_t* b, int size, int round
-) noexcept nogil
+# Vector cryptography: operations on groups of elements.
+from vm_native.arithmetic.vector.host_groups cimport GroupOperation
 
 cdef GroupOperation group_operation(int number) noexcept nogil

@@ -11,7 +11,7 @@ from vm_native.arithmetic.crypto cimport (
 from vm_native.arithmetic.integer cimport reversed_bits_in_bytes, reversed_bytes, rotate_left32
 from vm_native.arithmetic.vector.elements cimport element, set_element
 from vm_native.arithmetic.vector.group_names import GROUP_OPERATIONS
-from vm_native.arithmetic.vector.host_groups cimport on_host
+from vm_native.arithmetic.vector.host_groups cimport GroupOperation, on_host
 
 cdef enum:
     NO_ROTATION = 10        # number of the AES round whose key schedule only substitutes

@@ -1,7 +1,7 @@
 """Groups of elements by the host's instructions for cryptography, where they do the same as the guest's.
 
-AES: intel's AESENC and RISC-V's vaesem have the same bytes in the same places. SHA-256: so have the halves of the state,
-and the words of the schedule. GHASH: carry-less products, once the bits of each byte are turned round.
+AES: Intel's AESENC and RISC-V's vaesem have the same bytes in the same places. SHA-256: so have the halves of the
+state, and the words of the schedule. GHASH: carry-less products, once the bits of each byte are turned round.
 """
 cdef extern from *:
     """
@@ -42,7 +42,8 @@ cdef extern from *:
     }
 
     __attribute__((target("pclmul,ssse3"))) static __m128i vm_turned(__m128i a) {
-        const __m128i low = _mm_set1_epi8(15), table = _mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15);
+        const __m128i low = _mm_set1_epi8(15);
+        const __m128i table = _mm_setr_epi8(0, 8, 4, 12, 2, 10, 6, 14, 1, 9, 5, 13, 3, 11, 7, 15);
         __m128i lower = _mm_shuffle_epi8(table, _mm_and_si128(a, low));
         __m128i upper = _mm_shuffle_epi8(table, _mm_and_si128(_mm_srli_epi16(a, 4), low));
         return _mm_or_si128(_mm_slli_epi16(lower, 4), upper);

@@ -10,8 +10,8 @@ width and `e.wide` the one of twice that; `e.carry` is the bit of the mask where
 of element.pxd, elements.pyx and integer.pxd.
 
 Floating point has a second expression for the host's FPU, where it has both formats and rounds as is asked; flags are
-left in its status word (no quiet order: gcc 12 makes loops of isless() that are not). There `a`, `b` and `d` are numbers, all as wide as the result, but for conversions; functions
-are those of floating.pxd, and `fused`.
+left in its status word (no isless(): gcc 12 makes loops of it that are not quiet). There `a`, `b` and `d` are numbers,
+all as wide as the result, but for conversions; functions are those of floating.pxd, and `fused`.
 
 This file is data. It imports nothing: generators use it before anything is compiled.
 """

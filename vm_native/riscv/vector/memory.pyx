@@ -1,7 +1,8 @@
 """Vector loads and stores: vector specification 1.0, chapter 7.
 
-They access memory element by element, in order, or what is on one page at once. An element that cannot be accessed leaves vstart at its element, and what came before has
-been done, even other fields of the same element; so the instruction can be run again from there.
+They access memory element by element, in order, or what is on one page at once. One that cannot leaves vstart at its
+element, and what came before has been done, even other fields of the same element; so the instruction can be run again
+from there.
 """
 from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -63,7 +64,8 @@ cdef inline uint8_t* host_page(Cpu* cpu, bint stores, uint64_t address) noexcept
     """Where the page of this address is, if all of it can be accessed at once; or NULL."""
     cdef uint64_t page = address & PAGE_MASK
     cdef TlbEntry* entry = entry_of(cpu, address)
-    return <uint8_t*>(<intptr_t>page + entry.addend) if (entry.write_tag if stores else entry.read_tag) == page else NULL
+    cdef uint64_t tag = entry.write_tag if stores else entry.read_tag
+    return <uint8_t*>(<intptr_t>page + entry.addend) if tag == page else NULL
 
 
 cdef inline uint64_t copy_run(Vector* v, const Accesses* to, bint stores, uint64_t i, uint64_t address) noexcept nogil:

@@ -1,3 +1,3 @@
-"""The loops compiled for AVX2 and FMA. Import it only where the CPU has both: `features` knows."""
+"""The loops compiled for AVX2. Import it only where the CPU has that, FMA and PCLMULQDQ: `features` knows."""
 include "loops.pxi"
 include "vector_loops.pxi"

@@ -1,15 +1,15 @@
 # What the module of each instruction set offers: this table, in a capsule `kernels` that is called
 # "vm_native.arithmetic.vector.loops.kernels".
 #
-# A loop computes `count` elements from `a` and `b`, and `d` where the operation reads the destination, into `out`, which
-# overlaps none of them; `carry` has a byte for each element. All are read and written up to the end of the last BLOCK
-# bytes of elements that are as wide as is selected; the caller sees to it that there is room. Loops of comparisons write
-# a byte for each element.
+# A loop computes `count` elements from `a` and `b`, and `d` where the operation reads the destination, into `out`,
+# which overlaps none of them; `carry` has a byte for each element. All are read and written up to the end of the last
+# BLOCK bytes of elements that are as wide as is selected; the caller sees to it that there is room. Loops of
+# comparisons write a byte for each element.
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.arithmetic.vector.element cimport Element
 
 cdef enum:
-    BLOCK = 32
+    BLOCK = 16
     OPERATIONS = 160        # room for table.py
     SIZES = 4
 

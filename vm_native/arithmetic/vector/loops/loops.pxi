@@ -7,6 +7,7 @@ from vm_native.arithmetic.floating cimport (
     truncated_int32, truncated_int64, truncated_uint32, truncated_uint64,
 )
 from vm_native.arithmetic.float_rules cimport NAN32, NAN64
+from vm_native.arithmetic.integer cimport carryless_high, carryless_low
 from vm_native.arithmetic.softfloat cimport binary16, binary32, binary64
 from vm_native.arithmetic.vector.element cimport (
     Element, carries, extreme, int128, rotated_left, saturated, saturated_unsigned, shifted,
@@ -26,6 +27,19 @@ cdef extern from *:
     #define vm_fused(a, b, c) \\
         _Generic((a), float: __builtin_fmaf, default: __builtin_fma)(a, b, c)
 
+    /* The halves of a carry-less product: one instruction, where it may be used. */
+    #ifdef __PCLMUL__
+    #include <immintrin.h>
+    #define vm_product(a, b) _mm_clmulepi64_si128(_mm_cvtsi64_si128(a), _mm_cvtsi64_si128(b), 0)
+    #define vm_product_low(a, b) (unsigned long long)_mm_cvtsi128_si64(vm_product(a, b))
+    #define vm_product_high(a, b) (unsigned long long)_mm_extract_epi64(vm_product(a, b), 1)
+    #define VM_MULTIPLIES 1
+    #else
+    #define vm_product_low(a, b) 0
+    #define vm_product_high(a, b) 0
+    #define VM_MULTIPLIES 0
+    #endif
+
     /* By what the first eight bits are: bytes of ones where they are set. */
     static unsigned long long vm_lanes[256];
     """
@@ -34,6 +48,9 @@ cdef extern from *:
     double fused64 "vm_fused"(double a, double b, double c) noexcept nogil
     float fused32 "vm_fused"(float a, float b, float c) noexcept nogil
     uint64_t LANES "vm_lanes"[256]
+    enum: MULTIPLIES_CARRYLESS "VM_MULTIPLIES"
+    uint64_t host_product_low "vm_product_low"(uint64_t a, uint64_t b) noexcept nogil
+    uint64_t host_product_high "vm_product_high"(uint64_t a, uint64_t b) noexcept nogil
 
 ctypedef fused item:
     uint8_t
@@ -54,6 +71,14 @@ cdef void fill_lanes() noexcept:
         for i in range(8):
             if byte >> i & 1:
                 LANES[byte] |= 0xFFULL << 8 * i
+
+
+cdef inline uint64_t product_low(uint64_t a, uint64_t b) noexcept nogil:
+    return host_product_low(a, b) if MULTIPLIES_CARRYLESS else carryless_low(a, b)
+
+
+cdef inline uint64_t product_high(uint64_t a, uint64_t b) noexcept nogil:
+    return host_product_high(a, b) if MULTIPLIES_CARRYLESS else carryless_high(a, b)
 
 
 cdef inline real fused(real a, real b, real c) noexcept nogil:
@@ -93,13 +118,13 @@ cdef inline void blend_items(item* d, const item* values, const uint8_t* lanes, 
 cdef void blend(Out d, const uint8_t* values, const uint8_t* lanes, uint64_t count, int size) noexcept nogil:
     count = whole_blocks(count, size)
     if size == 0:
-        blend_items[uint8_t](d, values, lanes, count & ~31ULL)
+        blend_items[uint8_t](d, values, lanes, count & ~15ULL)
     elif size == 1:
-        blend_items[uint16_t](<uint16_t*>d, <const uint16_t*>values, lanes, count & ~15ULL)
+        blend_items[uint16_t](<uint16_t*>d, <const uint16_t*>values, lanes, count & ~7ULL)
     elif size == 2:
-        blend_items[uint32_t](<uint32_t*>d, <const uint32_t*>values, lanes, count & ~7ULL)
+        blend_items[uint32_t](<uint32_t*>d, <const uint32_t*>values, lanes, count & ~3ULL)
     else:
-        blend_items[uint64_t](<uint64_t*>d, <const uint64_t*>values, lanes, count & ~3ULL)
+        blend_items[uint64_t](<uint64_t*>d, <const uint64_t*>values, lanes, count & ~1ULL)
 
 
 cdef void splat(Out d, uint64_t value, uint64_t count, int size) noexcept nogil:
@@ -111,7 +136,7 @@ cdef void splat(Out d, uint64_t value, uint64_t count, int size) noexcept nogil:
         value = (value & 0xFFFF) * 0x0001000100010001ULL
     elif size == 2:
         value = <uint32_t>value * 0x0000000100000001ULL
-    words &= ~<uint64_t>3
+    words &= ~<uint64_t>1
     for i in range(words):
         (<uint64_t*>d)[i] = value
 
@@ -131,8 +156,8 @@ cdef inline bint canonical_items(real* values, real nan, uint64_t count) noexcep
 
 cdef bint make_canonical(Out values, uint64_t count, int size) noexcept nogil:
     if size == 2:
-        return canonical_items[float](<float*>values, as_float(NAN32), whole_blocks(count, 2) & ~7ULL)
-    return canonical_items[double](<double*>values, as_double(NAN64), whole_blocks(count, 3) & ~3ULL)
+        return canonical_items[float](<float*>values, as_float(NAN32), whole_blocks(count, 2) & ~3ULL)
+    return canonical_items[double](<double*>values, as_double(NAN64), whole_blocks(count, 3) & ~1ULL)
 
 
 fill_lanes()
