@@ -3,7 +3,8 @@
 cdef extern from *:
     """
     #if defined(__x86_64__)
-    #define VM_HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("pclmul"))
+    #define VM_HAS_AVX2 (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && \\
+                         __builtin_cpu_supports("pclmul"))
     #else
     #define VM_HAS_AVX2 0
     #endif
