@@ -177,7 +177,8 @@ cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noex
     cdef Loop loop
     cdef int variant = variant_of(o)
     cdef uint8_t* out = values
-    cdef bint whole = not o.count << o.size & (BLOCK - 1)
+    cdef uint64_t rest = (BLOCK >> o.size) - 1, in_blocks
+    cdef bint whole = not o.count & rest
     cdef bint numbers = False
     if chosen == NULL:
         return False
@@ -196,11 +197,13 @@ cdef bint compute_by_loop(Operands* o, int operation, bint mask_is_operand) noex
         else:
             find_lanes(lanes, o.mask, o.count)
     elif (numbers or need.zeros) and (mask != NULL or not whole):
+        # As many as the loop computes: of wider operands that is more than a block
+        in_blocks = (o.count + rest) & ~rest
         find_lanes(lanes, mask, o.count)
-        a = padded(a_room, a, one(need.float_a, o.a_size) if numbers else 0, lanes, o.count, o.a_size)
-        b = padded(b_room, b, one(need.float_b, o.b_size) if numbers else 0, lanes, o.count, o.b_size)
+        a = padded(a_room, a, one(need.float_a, o.a_size) if numbers else 0, lanes, in_blocks, o.a_size)
+        b = padded(b_room, b, one(need.float_b, o.b_size) if numbers else 0, lanes, in_blocks, o.b_size)
         if numbers and need.destination:
-            d = padded(d_room, d, one(True, o.d_size), lanes, o.count, o.d_size)
+            d = padded(d_room, d, one(True, o.d_size), lanes, in_blocks, o.d_size)
     if whole and mask == NULL and o.d_size != BIT and not need.destination and is_apart(o):
         out = o.d
     loop(out, d, a, b, lanes, o.count, &o.e)
