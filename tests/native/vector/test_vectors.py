@@ -258,3 +258,59 @@ def test_a_store_into_code_is_noticed():
     bench.hart.pc = CODE
     bench.machine.run(instructions=2)
     assert bench.hart.x[5] == 2
+
+
+def test_what_does_not_count_raises_no_flag(bench):
+    """A narrowing conversion of one number, after one of numbers that do not fit."""
+    bench.set_type(E32 | M1, 4)
+    for number in (4, 5):
+        bench.hart.v[number] = np.array([1e300, 1e300], "<f8")
+    bench.hart.v[0] = b"\xff" * 16
+    assert bench.run("vfncvt.x.f.w", vd=8, vs2=4, vm=0) is None
+    assert bench.hart.csr["fflags"] == 0x10
+    bench.hart.csr["fflags"] = 0
+    bench.set_type(E32 | M1, 1)
+    bench.hart.v[4] = np.array([0.25, 1e300], "<f8")
+    assert bench.run("vfncvt.x.f.w", vd=8, vs2=4, vm=0) is None
+    assert bench.hart.csr["fflags"] == 0x01
+    assert bench.words(8)[0] == 0
+
+
+PAGE_END = BASE + 0x3000
+
+
+def test_accesses_over_the_end_of_a_page(bench):
+    """Elements in a row, an element that lies on both pages, segments, and strides over it."""
+    data = bytes(range(256))
+    bench.machine.memory.write(PAGE_END - 128, data)
+    bench.set_type(E32 | M4, 16)
+    for offset in (-32, -30, -1):
+        bench.hart.x[12] = PAGE_END + offset
+        assert bench.run("vle32.v", vd=4, rs1=12, vm=1) is None
+        assert b"".join(bytes(bench.hart.v[n]) for n in range(4, 8)) == data[128 + offset :][:64]
+        bench.machine.memory.write(PAGE_END - 128, bytes(256))
+        assert bench.run("vse32.v", vs3=4, rs1=12, vm=1) is None
+        assert bench.machine.memory.read(PAGE_END + offset, 64) == data[128 + offset :][:64]
+        bench.machine.memory.write(PAGE_END - 128, data)
+    bench.set_type(E16 | M1, 8)
+    bench.hart.x[12], bench.hart.x[13] = PAGE_END - 13, 6
+    assert bench.run("vlseg3e16.v", vd=4, rs1=12, vm=1) is None
+    assert bench.run("vlse16.v", vd=7, rs1=12, rs2=13, vm=1) is None
+    segments = np.frombuffer(data[115 : 115 + 48], "<u2").reshape(8, 3)
+    for field in range(3):
+        assert bench.words(4 + field, "<u2") == segments[:, field].tolist()
+    assert bench.words(7, "<u2") == segments[:, 0].tolist()
+
+
+def test_accesses_are_seen_by_those_who_watch(bench):
+    """Of the elements that are accessed, those that somebody watches; and the same before and after."""
+    seen = []
+    bench.set_type(E32 | M1, 4)
+    bench.hart.v[4] = np.arange(1, 5, dtype="<u4")
+    bench.hart.x[12] = PAGE_END
+    assert bench.run("vse32.v", vs3=4, rs1=12, vm=1) is None
+    with bench.machine.on_write(PAGE_END + 8, lambda access: seen.append((access.address, access.value)), size=4):
+        assert bench.run("vse32.v", vs3=4, rs1=12, vm=1) is None
+        assert bench.run("vse32.v", vs3=4, rs1=12, vm=1) is None
+    assert bench.run("vse32.v", vs3=4, rs1=12, vm=1) is None
+    assert seen == [(PAGE_END + 8, 3)] * 2
