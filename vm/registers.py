@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from vm.arguments import integer
 from vm.display import hexadecimal, html_table, in_rows
-from vm_native.riscv.csrs import CSRS
+from vm_native.riscv.csrs import CSRS, is_there
 from vm_native.riscv.hart import NativeHart
 from vm_native.riscv.registers import CSR_NUMBERS, F_NAMES, F_NUMBERS, X_NAMES, X_NUMBERS
 
@@ -130,15 +130,14 @@ class ControlRegisters:
 
     def _missing(self, name: str | int) -> str:
         number = csr_number(name)
-        needs = {row.needs for row in CSRS if number in dict(row.registers()).values()}
+        needs = {" or ".join(row.needs.split()) for row in CSRS if number in dict(row.registers()).values()}
         text = repr(name) if isinstance(name, str) else f"{name:#x}"
         return f"this hart has no CSR {text}" + "".join(f", which comes with {extension}" for extension in needs)
 
     def keys(self) -> list[str]:
         """The names of those that the hart has, without `seed`; families such as pmpaddr0 to pmpaddr63 in full."""
         extensions = self._hart.isa.extensions
-        return [name for row in CSRS if row.name != DRAWS and (not row.needs or row.needs in extensions)
-                for name, _ in row.registers()]
+        return [name for row in CSRS if row.name != DRAWS and is_there(row, extensions) for name, _ in row.registers()]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())

@@ -125,6 +125,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t first_turn_budget  # the lower half, of a loop whose edges are counted by turns
     uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
     uint64_t left_pc        # where the hart was when its last slice ended
+    # Addresses of loads and stores are not all that registers hold: by that the TLB has them, see `effective_address`
+    int ignored_bits        # of them the highest; 0: none
+    bint extends_sign       # for these the highest of the others is taken, or else 0
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -417,6 +420,17 @@ cdef struct FrontEnd:
     void (*open_window)(Cpu* cpu) noexcept nogil
     uint64_t (*address_space)(Cpu* cpu) noexcept nogil  # the number of the one that is translated by now
     bint (*uses_float)(uint64_t mode) noexcept nogil
+
+# --- Addresses of which a part is ignored: no tag of the TLB is like one with something else there, so that each such
+# --- access is a slow one, and all that is not costs nothing.
+
+cdef inline uint64_t effective_address(const Cpu* cpu, uint64_t address) noexcept nogil:
+    # Of a load or store in the mode at hand. Doing it again changes nothing.
+    if not cpu.ignored_bits:
+        return address
+    if cpu.extends_sign:
+        return <uint64_t>(<int64_t>(address << cpu.ignored_bits) >> cpu.ignored_bits)
+    return address << cpu.ignored_bits >> cpu.ignored_bits
 
 # --- Where a hart is
 

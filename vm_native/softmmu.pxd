@@ -1,7 +1,7 @@
 # Guest memory as handlers see it: the inline probe, atomics, and the slow paths.
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
-from vm_native.machine cimport Cpu
+from vm_native.machine cimport Cpu, effective_address
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport StoreRange, StoreWindow, TlbEntry, recall, tlb_entry
 
@@ -28,7 +28,9 @@ cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
 
 cdef inline bint trigger_fires(Cpu* cpu, int accesses, uint64_t address, uint64_t size) noexcept nogil:
     # Asked before an access that is not done by way of a tag; `accesses` has a bit for READ and for WRITE.
-    return cpu.machine.probes.virtual_watches != 0 and cpu.front_end.trigger_fires(cpu, accesses, address, size)
+    return cpu.machine.probes.virtual_watches != 0 and cpu.front_end.trigger_fires(
+        cpu, accesses, effective_address(cpu, address), size
+    )
 
 # These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil

@@ -13,7 +13,7 @@ from vm_native.exits cimport deliver_trap, not_accessed, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, RECORD_MMIO, REMEMBERED_ENTRIES, RETRY, STOP_NONE,
-    STOP_RAISED, TRAP,     CodePage, Cpu, machine_steps, reschedule, step_over, store_position,
+    STOP_RAISED, TRAP, CodePage, Cpu, effective_address, machine_steps, reschedule, step_over, store_position,
 )
 from vm_native.memory.bus cimport (
     ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
@@ -304,12 +304,15 @@ cdef inline bint finds_device(
 
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil:
     cdef int size = kind & SIZE_MASK
-    cdef TlbEntry* entry = entry_of(cpu, address)
-    cdef char* host = unaligned_operand(address, size, entry.read_tag, entry)
+    cdef TlbEntry* entry
+    cdef char* host
     cdef uint64_t value = 0
     cdef Operand operand
     cdef Piece* piece = operand.pieces
     cdef int i, status
+    address = effective_address(cpu, address)
+    entry = entry_of(cpu, address)
+    host = unaligned_operand(address, size, entry.read_tag, entry)
     if host != NULL:
         memcpy(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
@@ -400,12 +403,15 @@ cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
 
 
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil:
-    cdef TlbEntry* entry = entry_of(cpu, address)
-    cdef char* host = unaligned_operand(address, size, entry.write_tag, entry)
+    cdef TlbEntry* entry
+    cdef char* host
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     cdef Operand operand
     cdef Piece* piece = operand.pieces
     cdef int i, status
+    address = effective_address(cpu, address)
+    entry = entry_of(cpu, address)
+    host = unaligned_operand(address, size, entry.write_tag, entry)
     if host == NULL:
         host = operand_beside_code(cpu, uop, address, size, entry)
     if host != NULL:
@@ -507,7 +513,7 @@ cdef int after_atomic(
 
 cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Load-reserved."""
-    cdef uint64_t physical, address = cpu.state.regs[uop.rs1]
+    cdef uint64_t physical, address = effective_address(cpu, cpu.state.regs[uop.rs1])
     cdef int status
     cdef Piece piece
     cdef void* host = atomic_operand(cpu, uop, budget, address, 1 << READ, size, &physical, &status)
@@ -528,7 +534,7 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
 
 cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Store-conditional: succeeds if the reserved bytes still hold the value that was loaded."""
-    cdef uint64_t physical, expected, address = cpu.state.regs[uop.rs1]
+    cdef uint64_t physical, expected, address = effective_address(cpu, cpu.state.regs[uop.rs1])
     cdef int status
     cdef bint done = False
     cdef uint64_t value = cpu.state.regs[uop.rs2]
@@ -550,7 +556,7 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
 
 cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil:
     """Atomic read-modify-write."""
-    cdef uint64_t physical, old, address = cpu.state.regs[uop.rs1]
+    cdef uint64_t physical, old, address = effective_address(cpu, cpu.state.regs[uop.rs1])
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     cdef void* host = atomic_operand(cpu, uop, budget, address, READS_AND_WRITES, size, &physical, &status)
@@ -570,7 +576,7 @@ cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noe
 
 cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
-    cdef uint64_t physical, found, address = cpu.state.regs[uop.rs1]
+    cdef uint64_t physical, found, address = effective_address(cpu, cpu.state.regs[uop.rs1])
     cdef int status
     cdef uint64_t value = cpu.state.regs[uop.rs2]
     # The sink holds whatever was written to x0 last; as a source x0 is zero.

@@ -30,9 +30,10 @@ LEVELS = {0: 0, 8: 3, 9: 4, 10: 5}
 HU, SPVP = 1 << 9, 1 << 8
 SUM, MXR, MPRV, MPV = 1 << 18, 1 << 19, 1 << 17, 1 << 39
 ADUE, PBMTE = 1 << 61, 1 << 62
+PMM, HUPMM = 32, 48                     # where these fields are
 ECALL = 0x0000_0073
 # In the order of a case
-SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg", "hedeleg", "vstvec")
+SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg", "hedeleg", "vstvec", "senvcfg")
 NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval",
          "sepc", "vscause", "vstval", "vsepc")
 CASE_WORDS, RESULT_WORDS = 16, 16
@@ -93,11 +94,11 @@ def driver() -> str:
         .word {encode("hfence.gvma", rs1=0, rs2=0):#x}
         .word {encode("hfence.vvma", rs1=0, rs2=0):#x}
         sfence.vma
-        ld   a0, {8 * 9}(s1)
-        ld   a1, {8 * 10}(s1)
-        ld   a3, {8 * 11}(s1)
-        ld   t0, {8 * 12}(s1)
-        ld   a4, {8 * 13}(s1)
+        ld   a0, {8 * 10}(s1)
+        ld   a1, {8 * 11}(s1)
+        ld   a3, {8 * 12}(s1)
+        ld   t0, {8 * 13}(s1)
+        ld   a4, {8 * 14}(s1)
         li   a2, 0x5A5A
         {clears}
         bnez a4, enter
@@ -288,10 +289,17 @@ class Program:
             address &= ~63
         elif name not in ("lr.d", "amoadd.d") and random.random() < 0.1:    # nor what traps where these are misaligned
             address += random.randrange(8)
-        menvcfg = random.choice((0, ADUE)) | random.choice((0, PBMTE)) | 0xF0
-        henvcfg = random.choice((0, ADUE)) | random.choice((0, PBMTE)) | 0xF0
+        menvcfg, henvcfg = (random.choice((0, ADUE)) | random.choice((0, PBMTE)) | 0xF0 for _ in range(2))
+        senvcfg = 0xF0
+        masking = random.choice((0, 0, 2, 3))
+        if masking:
+            menvcfg |= random.choice((0, 2, 3)) << PMM
+            henvcfg |= random.choice((0, masking)) << PMM
+            senvcfg |= random.choice((0, masking)) << PMM
+            if random.random() < 0.8 and name != "fetch":
+                address ^= random.getrandbits(64) & -1 << random.choice((48, 57, 57, 56, 47))
         status = random.choice((0, SUM)) | random.choice((0, 0, MXR)) | 2 << 32
-        hstatus = random.choice((0, SPVP)) | random.choice((0, HU)) | 2 << 32
+        hstatus = random.choice((0, SPVP)) | random.choice((0, HU)) | 2 << 32 | random.choice((0, masking)) << HUPMM
         mstatus = random.choice((0, SUM)) | random.choice((0, 0, MXR)) | random.choice((0, 1)) << 11
         if name == "fetch" or ACCESSES[name][1]:
             mstatus |= MPV if native or random.random() < 0.95 else 0
@@ -301,14 +309,14 @@ class Program:
             mstatus |= MPRV
         entry = scene.code + 16 * NATIVE.index(name) if native else 0
         return (menvcfg, henvcfg, scene.hgatp, scene.vsatp, status, hstatus, random.choice((0, MEDELEG)),
-                random.choice((0, HEDELEG, HEDELEG)), scene.code + VECTOR, address, random.getrandbits(64), mstatus,
-                NAMES.index(name), entry, 0, 0)
+                random.choice((0, HEDELEG, HEDELEG)), scene.code + VECTOR, senvcfg, address, random.getrandbits(64),
+                mstatus, NAMES.index(name), entry, 0)
 
     def describe(self, number: int) -> str:
         values = self.cases[number]
         named = ", ".join(f"{name} {value:#x}" for name, value in zip((*SET, "address", "value", "mstatus"), values,
                                                                       strict=False))
-        return f"case {number}, {'native ' if values[13] else ''}{NAMES[values[12]]}: {named}; pmp {self.pmp}"
+        return f"case {number}, {'native ' if values[14] else ''}{NAMES[values[13]]}: {named}; pmp {self.pmp}"
 
 
 def code_page() -> bytes:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from vm.cli.markdown import markdown_table
-from vm_native.riscv.csrs import CSRS, Csr, Field
+from vm_native.riscv.csrs import CSRS, Csr, Field, is_there
 from vm_native.riscv.isa import DEFAULT, parse
 
 HEADINGS = ("number", "name", "access", "extension", "reset", "fields")
 LEVELS = "USHM"                         # by bits 9:8 of a number
-SHOWN = DEFAULT + "_h"
+SHOWN = DEFAULT + "_h_smmpm_smnpm_ssnpm"
 
 
 def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:
     """Those that a hart of this ISA has, by number."""
     extensions = parse(isa).extensions
-    rows = [row for row in CSRS if not row.needs or row.needs in extensions]
+    rows = [row for row in CSRS if is_there(row, extensions)]
     return [
-        (numbers(row), names(row), LEVELS[row.number >> 8 & 3] + ("RO" if row.is_readonly else "RW"), row.needs,
+        (numbers(row), names(row), LEVELS[row.number >> 8 & 3] + ("RO" if row.is_readonly else "RW"), either(row.needs),
          after_reset(row, extensions), content(row, extensions))
         for row in sorted(rows, key=lambda row: row.number)
     ]
@@ -26,14 +26,18 @@ def csr_page() -> str:
     """The table as a page of the documentation."""
     lines = [
         "# Control and status registers", "",
-        "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, with H;",
-        "`vm info --csrs rv64gc` shows those of another instruction set. Access is the lowest privilege, as the",
-        "privileged manual writes it; enables such as `mcounteren` and `mstatus.TVM` come on top. The bits of a",
-        "field stand behind its name, then the values that it takes, where they have names, and the extension without",
-        "which it is 0. Other bits are 0.", "",
+        "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, with H and",
+        "pointer masking; `vm info --csrs rv64gc` shows those of another instruction set. Access is the lowest",
+        "privilege, as the privileged manual writes it; enables such as `mcounteren` and `mstatus.TVM` come on top.",
+        "The bits of a field stand behind its name, then the values that it takes, where they have names, and the",
+        "extension without which it is 0. Other bits are 0.", "",
         *markdown_table(HEADINGS, csr_rows(SHOWN)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def either(needs: str) -> str:
+    return " or ".join(needs.split())
 
 
 def numbers(row: Csr) -> str:
@@ -60,7 +64,7 @@ def content(row: Csr, extensions: frozenset[str]) -> str:
         return "any value"
     if row.view and row.part:
         return f"{row.view.name}.{row.part.name}"
-    fields = [describe(field) for field in row.fields or () if not field.needs or field.needs in extensions]
+    fields = [describe(field) for field in row.fields or () if is_there(field, extensions)]
     shown = row.view and row.view.name + (f" where {row.through} is 1" if row.through else "")
     each = f"{64 // row.each} times" if row.each < 64 else ""
     return ": ".join(filter(None, (shown, each, ", ".join(fields)))) or ("always 0" if row.fields else "")
@@ -71,7 +75,7 @@ def describe(field: Field) -> str:
         " ".join(f"{name}={value}" for name, value in field.legal.items()),
         f"always {field.fixed}" if field.fixed is not None else "",
         "read-only" if field.readonly else "",
-        field.needs,
+        either(field.needs),
     ]
     bits = str(field.low) if field.high == field.low else f"{field.high}:{field.low}"
     said = "; ".join(filter(None, notes))

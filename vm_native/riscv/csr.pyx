@@ -129,7 +129,7 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
     hart.state.mstatus = legal
     if changed & MSTATUS_MXR:
         flush_translations(hart)
-    if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_MPV | MSTATUS_SUM | MSTATUS_FS):
+    if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_MPV | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_FS):
         update_mode(hart)
     look_for_interrupts(hart)
 

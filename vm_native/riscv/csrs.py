@@ -3,13 +3,14 @@
 The core's switch over CSR numbers and its constants, `vm info --csrs`, docs/csrs.md and tests are made from these rows.
 Sections are those of the privileged manual, chapters 3 (machine) and 12 (supervisor), unless they say otherwise.
 
-C(number, name, needs) is a CSR of harts with the extension `needs`, if it says one. The number itself says the lowest
-privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10 are both 1). Then, where it is so:
+C(number, name, needs) is a CSR of harts with the extension `needs`, or any one of several, if it says one. The number
+itself says the lowest privilege that may access it (bits 9:8), and whether it is read-only (bits 11:10 are both 1).
+Then, where it is so:
 
     indices=    a family: name0, name1 ... with these indices, at consecutive numbers from the first on
     fields=     what can be written (WARL); the other bits read as 0. Without: all 64 bits can.
                 F("MPP", "12:11") is a field at these bits of the register, F("SIE", 1) a bit. Then, where it is so:
-                    needs=      the extension without which it is 0
+                    needs=      the extension without which it is 0; any one, where there are several
                     legal=      the values that it keeps, by name; any other becomes 0
                     fixed=      the one value that it has, where it is there
                     readonly=   whether it only shows what is so elsewhere
@@ -34,7 +35,7 @@ Without `write` a write stores the legal value, or does nothing where there is n
 This file is data. It imports nothing of the package: generate.py imports it before anything is compiled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 ALL_ONES = (1 << 64) - 1
@@ -43,6 +44,7 @@ ALL_ONES = (1 << 64) - 1
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
     "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb", "H",
+    "Smmpm", "Smnpm", "Ssnpm",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -161,7 +163,7 @@ class Csr(NamedTuple):
         fields = self.fields or ()
         ones = (field.mask for field in fields
                 if field.without and field.needs in extensions and field.without not in extensions)
-        fixed = ((field.fixed or 0) << field.low for field in fields if not field.needs or field.needs in extensions)
+        fixed = ((field.fixed or 0) << field.low for field in fields if is_there(field, extensions))
         return self.reset | sum(fixed) | sum(ones)
 
     def registers(self) -> list[tuple[str, int]]:
@@ -170,6 +172,11 @@ class Csr(NamedTuple):
             return [(self.name, self.number)]
         first = self.indices[0]
         return [(f"{self.name}{index}", self.number + index - first) for index in self.indices]
+
+
+def is_there(row: Csr | Field, extensions: Collection[str]) -> bool:
+    """Whether a hart with these extensions has it."""
+    return not row.needs or any(name in extensions for name in row.needs.split())
 
 
 CSRS: list[Csr] = []
@@ -226,6 +233,7 @@ ENVCFG = (
     F("CBCFE", 6, needs="Zicbom"),
     F("CBZE", 7, needs="Zicboz"),
 )
+PMLEN = {"PMLEN0": 0, "PMLEN7": 2, "PMLEN16": 3}         # of pointer masking: the bits ignored
 # Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
 COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
 SELECTED = "{}[hart.state.tselect]"     # the trigger that is seen
@@ -318,12 +326,20 @@ C(0x14D, "stimecmp",     "Sstc",      reset=ALL_ONES, access="stimecmp_enabled",
 # --- Configuration: sections 3.1.18, 3.1.19 and 12.1.10; chapter "Smstateen/Ssstateen" -------------------------------
 C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
     *ENVCFG,
+    F("PMM", "33:32", needs="Smnpm", legal=PMLEN),
     F("ADUE", 61, needs="Svadu", without="Svade"),          # of both, Svade holds until software chooses
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),
 ])
-C(0x10A, "senvcfg", fields=ENVCFG, access="envcfg_enabled", guest="guest_may_configure", after="update_mode")
-C(0x747, "mseccfg",      "Zkr",       fields=[F("USEED", 8), F("SSEED", 9)])
+C(0x10A, "senvcfg", access="envcfg_enabled", guest="guest_may_configure", after="update_mode", fields=[
+    *ENVCFG,
+    F("PMM", "33:32", needs="Ssnpm", legal=PMLEN),
+])
+C(0x747, "mseccfg",      "Zkr Smmpm", after="update_mode", fields=[
+    F("USEED", 8, needs="Zkr"),
+    F("SSEED", 9, needs="Zkr"),
+    F("PMM", "33:32", needs="Smmpm", legal=PMLEN),
+])
 C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
 C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[F("ENVCFG", 62), F("SE0", 63)])
 C(0x10C, "sstateen",     "Smstateen", indices=range(4), constant=0, access="stateen_enabled",      # no bit is of use
@@ -379,6 +395,7 @@ C(0x600, "hstatus",      "H",         fields=[
     F("VTW", 21),
     F("VTSR", 22),
     F("VSXL", "33:32", fixed=2),
+    F("HUPMM", "49:48", needs="Ssnpm", legal=PMLEN),        # of hlv and hsv in U-mode, as VU
 ])
 C(0x602, "hedeleg",      "H",         fields=[
     F(row.name, row.number) for row in CAUSES if row.needs != "H" and row.name not in ("ECALL_FROM_S", "ECALL_FROM_M")
@@ -402,7 +419,9 @@ C(0x680, "hgatp",        "H",         access="satp_enabled", write="write_hgatp"
     F("MODE", "63:60", legal={"BARE": 0, "SV39X4": 8, "SV48X4": 9, "SV57X4": 10}),  # any other leaves it as it was
 ])
 C(0x60A, "henvcfg",      "H",         access="envcfg_enabled", read="read_henvcfg", write="write_henvcfg", fields=[
-    *ENVCFG,                            # the others are 0 where those of menvcfg are
+    *ENVCFG,
+    F("PMM", "33:32", needs="Ssnpm", legal=PMLEN),
+    # These are 0 where those of menvcfg are
     F("ADUE", 61, needs="Svadu"),
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),

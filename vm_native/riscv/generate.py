@@ -137,8 +137,10 @@ def fixed_values(row: Csr) -> dict[str, int]:
     return found
 
 
-def has(extension: str) -> str:
-    return f"hart.state.features & {feature(extension)}"
+def has(extensions: str) -> str:
+    """Whether a hart has any one of them."""
+    features = " | ".join(map(feature, extensions.split()))
+    return f"hart.state.features & ({features})" if " " in extensions else f"hart.state.features & {features}"
 
 
 # --- Switches over the number ----------------------------------------------------------------------------------------

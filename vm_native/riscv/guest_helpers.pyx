@@ -13,10 +13,11 @@ from vm_native.riscv.accesses cimport Operand, Piece, access_device, access_ram,
 from vm_native.riscv.constants cimport (
     HSTATUS_HU, HSTATUS_SPVP, ILLEGAL_INSTRUCTION, MSTATUS_TVM, VIRTUAL_INSTRUCTION,
 )
+from vm_native.riscv.masking cimport address_in_guest, has_masking
 from vm_native.riscv.mmu cimport READ_CODE, translate_for_guest
 from vm_native.riscv.spaces cimport ANY, flush_guest_address, flush_guests, machine_at_hand
 from vm_native.riscv.state cimport SUPERVISOR, USER, Hart, hart_of
-from vm_native.softmmu cimport trigger_fires
+from vm_native.riscv.triggers cimport trigger_fires
 
 cdef enum:                  # bits 22:20 of a load: its variants
     UNSIGNED = 1
@@ -75,12 +76,20 @@ cdef int hfence_gvma(Cpu* cpu, Uop* uop) noexcept nogil:
 
 # --- Loads and stores ------------------------------------------------------------------------------------------------
 
+cdef inline int guest_privilege(const Hart* hart) noexcept nogil:
+    return SUPERVISOR if hart.state.hstatus & HSTATUS_SPVP else USER
+
+
 cdef int access_guest(Hart* hart, Uop* uop, uint64_t address, uint64_t size, int access, uint8_t* place) noexcept nogil:
     """As hstatus.SPVP says; all of it is translated before anything is done. A trap is one at the guest's address."""
     cdef int status = hosts_only(hart, uop, hart.state.privilege != USER or hart.state.hstatus & HSTATUS_HU != 0)
     if status != CONTINUE:
         return status
-    if trigger_fires(&hart.cpu, 1 << (READ if access == READ_CODE else access), address, size):
+    if has_masking(hart) and access != READ_CODE:
+        address = address_in_guest(hart, address, guest_privilege(hart))
+    if hart.cpu.machine.probes.virtual_watches and trigger_fires(
+        &hart.cpu, 1 << (READ if access == READ_CODE else access), address, size
+    ):
         return TRAP
     status = access_translated(hart, address, size, access, place)
     hart.reaches_guest = status == TRAP
@@ -89,14 +98,15 @@ cdef int access_guest(Hart* hart, Uop* uop, uint64_t address, uint64_t size, int
 
 cdef int access_translated(Hart* hart, uint64_t address, uint64_t size, int access, uint8_t* place) noexcept nogil:
     cdef Cpu* cpu = &hart.cpu
-    cdef int privilege = SUPERVISOR if hart.state.hstatus & HSTATUS_SPVP else USER
     cdef Operand operand
     cdef Piece* piece
     cdef int i, status
     split(address, size, &operand)
     for i in range(operand.count):
         piece = &operand.pieces[i]
-        status = translate_for_guest(hart, piece.address, access, privilege, piece.size, &piece.physical)
+        status = translate_for_guest(
+            hart, piece.address, access, guest_privilege(hart), piece.size, &piece.physical
+        )
         if status != CONTINUE:
             return status
         piece.region = ram_at(cpu.machine.map, piece.physical, piece.size)

@@ -10,7 +10,7 @@ from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of, info_of
 from vm_native.machine cimport (
     CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RECORD_ACCESSES, RETRY, STOP_NONE, STOP_WAITING, TRAP,
-    Cpu, Helper,
+    Cpu, Helper, effective_address,
 )
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
@@ -282,7 +282,7 @@ cdef int tell_of_csr(Cpu* cpu, Uop* uop, int number, bint reads, bint writes, ui
 
 cdef int manage_block(Cpu* cpu, Uop* uop, uint64_t enable) noexcept nogil:
     """There are no caches to manage, but the block must be memory that may be read; faults are those of a store."""
-    cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t address = effective_address(cpu, cpu.state.regs[word_of(uop) >> 15 & 31])
     cdef uint64_t physical
     cdef int status
     cdef uint64_t refusal = envcfg_refusal(hart_of(cpu), enable)
@@ -311,7 +311,7 @@ cdef int cbo_inval(Cpu* cpu, Uop* uop) noexcept nogil:
 
 cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     """Zeroes the naturally aligned 64 bytes around the address."""
-    cdef uint64_t address = cpu.state.regs[word_of(uop) >> 15 & 31]
+    cdef uint64_t address = effective_address(cpu, cpu.state.regs[word_of(uop) >> 15 & 31])
     cdef uint64_t start = address & ~<uint64_t>63
     cdef TlbEntry* entry = entry_of(cpu, start)
     cdef uint64_t physical, old
@@ -361,7 +361,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint32_t word = word_of(uop)
     cdef uint32_t rd = word >> 7 & 31
     cdef uint32_t rs2 = word >> 20 & 31
-    cdef uint64_t address = cpu.state.regs[word >> 15 & 31]
+    cdef uint64_t address = effective_address(cpu, cpu.state.regs[word >> 15 & 31])
     cdef uint64_t physical
     cdef int status
     cdef uint64_t pair[2]

@@ -14,7 +14,7 @@ can show and no page of it is another case.
 """
 from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.exits cimport page_failed, page_refused
-from vm_native.machine cimport CONTINUE, TRAP, Cpu
+from vm_native.machine cimport CONTINUE, TRAP, Cpu, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport (
     PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present,
@@ -374,6 +374,8 @@ cdef int look_up(Hart* hart, uint64_t address, int access, uint64_t* physical) n
     cdef Translated found
     cdef uint64_t cause
     cdef int status
+    if access != EXECUTE:
+        address = effective_address(&hart.cpu, address)
     look(hart, access, &view)
     status = translate(hart, &view, address, access, False, &found, &cause)
     physical[0] = found.physical
@@ -417,6 +419,8 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     cdef RamRegion* region
     cdef int status
     cpu.tlb_misses[access] += 1
+    if access != EXECUTE:
+        address = effective_address(cpu, address)
     cpu.trap_value = address
     look(hart, access, &view)
     status = translate(hart, &view, address, access, True, &found, &cpu.trap_cause)

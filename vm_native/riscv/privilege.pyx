@@ -18,6 +18,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPIE,
     MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE_VECTORED, VIRTUAL_INSTRUCTION,
 )
+from vm_native.riscv.masking cimport has_masking, update_masking
 from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_BANK_SHIFT, MODE_FP_DIRTY, MODE_FP_NEAREST,
@@ -82,6 +83,8 @@ cdef void update_mode(Hart* hart) noexcept nogil:
             fs = float_of_guest(fs, hart.state.vsstatus & MSTATUS_FS)
     if hart.state.mstatus & MSTATUS_MPRV:
         data_privilege = <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
+    if has_masking(hart):
+        update_masking(hart, data_privilege)
     bank = data_bank(hart, data_privilege)
     mode |= bank << MODE_BANK_SHIFT
     if fs:
