@@ -434,7 +434,7 @@ cdef inline uint64_t effective_address(const Cpu* cpu, uint64_t address) noexcep
 
 # --- Where a hart is
 
-cdef inline uint64_t consumed_steps(Cpu* cpu) noexcept nogil:
+cdef inline uint64_t consumed_steps(const Cpu* cpu) noexcept nogil:
     return cpu.state.steps + <uint64_t>(cpu.slice - cpu.budget)
 
 cdef inline uint64_t machine_steps(Cpu* cpu) noexcept nogil:

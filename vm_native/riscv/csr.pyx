@@ -7,7 +7,7 @@ the privileged specification, chapters 3 and 12: `legal_...` is made from the fi
 from libc.stdint cimport uint8_t, uint64_t
 from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
-from vm_native.machine cimport consumed_steps, machine_steps
+from vm_native.machine cimport machine_steps
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, HENVCFG_ADUE,
     HENVCFG_PBMTE, HENVCFG_STCE, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR,
@@ -17,6 +17,7 @@ from vm_native.riscv.constants cimport (
     PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
     TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
 )
+from vm_native.riscv.counters cimport cycles, retired, update_counters
 from vm_native.riscv.mmu cimport digest_pmp
 from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
@@ -169,22 +170,14 @@ cdef void menvcfg_changed(Hart* hart) noexcept nogil:
 
 # --- Counters --------------------------------------------------------------------------------------------------------
 
-cdef inline uint64_t cycles(Hart* hart) noexcept nogil:
-    return consumed_steps(&hart.cpu)
-
-
-cdef inline uint64_t retired(Hart* hart) noexcept nogil:
-    return consumed_steps(&hart.cpu) - hart.cpu.state.traps
-
-
 cdef uint64_t read_mcycle(Hart* hart) noexcept nogil:
-    if hart.state.mcountinhibit & MCOUNTINHIBIT_CY:
+    if hart.state.standing_counters & MCOUNTINHIBIT_CY:
         return hart.state.cycle_offset
     return cycles(hart) + hart.state.cycle_offset
 
 
 cdef uint64_t read_minstret(Hart* hart) noexcept nogil:
-    if hart.state.mcountinhibit & MCOUNTINHIBIT_IR:
+    if hart.state.standing_counters & MCOUNTINHIBIT_IR:
         return hart.state.instret_offset
     return retired(hart) + hart.state.instret_offset
 
@@ -200,26 +193,30 @@ cdef inline int step_at_hand(Hart* hart) noexcept nogil:
 
 
 cdef void write_mcycle(Hart* hart, uint64_t value) noexcept nogil:
-    if not hart.state.mcountinhibit & MCOUNTINHIBIT_CY:
+    if not hart.state.standing_counters & MCOUNTINHIBIT_CY:
         value -= cycles(hart) + step_at_hand(hart)
     hart.state.cycle_offset = value
 
 
 cdef void write_minstret(Hart* hart, uint64_t value) noexcept nogil:
-    if not hart.state.mcountinhibit & MCOUNTINHIBIT_IR:
+    if not hart.state.standing_counters & MCOUNTINHIBIT_IR:
         value -= retired(hart) + step_at_hand(hart)
     hart.state.instret_offset = value
 
 
 cdef void write_mcountinhibit(Hart* hart, uint64_t value) noexcept nogil:
-    cdef uint64_t cycle = read_mcycle(hart), instret = read_minstret(hart)
-    cdef uint64_t changed = hart.state.mcountinhibit ^ value
     hart.state.mcountinhibit = legal_mcountinhibit(hart, value)
-    # The new setting holds for the instruction that makes it, too.
-    if changed & MCOUNTINHIBIT_CY:
-        hart.state.cycle_offset = cycle if value & MCOUNTINHIBIT_CY else cycle - cycles(hart)
-    if changed & MCOUNTINHIBIT_IR:
-        hart.state.instret_offset = instret if value & MCOUNTINHIBIT_IR else instret - retired(hart)
+    update_counters(hart, 0)           # the new setting holds for the instruction that makes it, too
+
+
+cdef void write_mcyclecfg(Hart* hart, uint64_t value) noexcept nogil:
+    hart.state.mcyclecfg = legal_mcyclecfg(hart, value)
+    update_counters(hart, 0)
+
+
+cdef void write_minstretcfg(Hart* hart, uint64_t value) noexcept nogil:
+    hart.state.minstretcfg = legal_minstretcfg(hart, value)
+    update_counters(hart, 0)
 
 
 cdef uint64_t read_scountovf(Hart* hart) noexcept nogil:

@@ -10,7 +10,7 @@ Then, where it is so:
     indices=    a family: name0, name1 ... with these indices, at consecutive numbers from the first on
     fields=     what can be written (WARL); the other bits read as 0. Without: all 64 bits can.
                 F("MPP", "12:11") is a field at these bits of the register, F("SIE", 1) a bit. Then, where it is so:
-                    needs=      the extension without which it is 0; any one, where there are several
+                    needs=      the extension without which it is 0; any one, where there are several; both of A+B
                     legal=      the values that it keeps, by name; any other becomes 0
                     fixed=      the one value that it has, where it is there
                     readonly=   whether it only shows what is so elsewhere
@@ -35,7 +35,7 @@ Without `write` a write stores the legal value, or does nothing where there is n
 This file is data. It imports nothing of the package: generate.py imports it before anything is compiled.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 ALL_ONES = (1 << 64) - 1
@@ -44,7 +44,7 @@ ALL_ONES = (1 << 64) - 1
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
     "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb", "H",
-    "Smmpm", "Smnpm", "Ssnpm",
+    "Smmpm", "Smnpm", "Ssnpm", "Smcntrpmf",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -174,9 +174,9 @@ class Csr(NamedTuple):
         return [(f"{self.name}{index}", self.number + index - first) for index in self.indices]
 
 
-def is_there(row: Csr | Field, extensions: Collection[str]) -> bool:
+def is_there(row: Csr | Field, extensions: frozenset[str]) -> bool:
     """Whether a hart with these extensions has it."""
-    return not row.needs or any(name in extensions for name in row.needs.split())
+    return not row.needs or any(extensions >= set(names.split("+")) for names in row.needs.split())
 
 
 CSRS: list[Csr] = []
@@ -236,6 +236,13 @@ ENVCFG = (
 PMLEN = {"PMLEN0": 0, "PMLEN7": 2, "PMLEN16": 3}         # of pointer masking: the bits ignored
 # Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
 COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
+FILTERS = (                             # modes in which a counter stands
+    F("VUINH", 58, needs="H"),
+    F("VSINH", 59, needs="H"),
+    F("UINH", 60),
+    F("SINH", 61),
+    F("MINH", 62),
+)
 SELECTED = "{}[hart.state.tselect]"     # the trigger that is seen
 GUEST_INTERRUPTS = [row for row in INTERRUPTS if row.needs == "H"]
 SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M" and row not in GUEST_INTERRUPTS]
@@ -299,7 +306,7 @@ C(0x144, "sip",           view="mip", through="mideleg",
   fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
 C(0x104, "sie",           view="mie", through="mideleg", fields=interrupts("E", of=SUPERVISOR_INTERRUPTS))
 
-# --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapter "Sscofpmf" --------------------------------------
+# --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapters "Sscofpmf", "Smcntrpmf" ------------------------
 C(0xB00, "mcycle",                    state=None, read="read_mcycle", write="write_mcycle")
 C(0xB02, "minstret",                  state=None, read="read_minstret", write="write_minstret")
 C(0xB03, "mhpmcounter",               indices=range(3, 32), constant=0)
@@ -311,8 +318,12 @@ C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} 
     F("UINH", 60, needs="Sscofpmf"),
     F("SINH", 61, needs="Sscofpmf"),
     F("MINH", 62, needs="Sscofpmf"),
+    F("VUINH", 58, needs="Sscofpmf+H"),
+    F("VSINH", 59, needs="Sscofpmf+H"),
     F("OF", 63, needs="Sscofpmf"),
 ])
+C(0x321, "mcyclecfg",    "Smcntrpmf", fields=FILTERS, write="write_mcyclecfg")
+C(0x322, "minstretcfg",  "Smcntrpmf", fields=FILTERS, write="write_minstretcfg")
 C(0xC00, "cycle",   "Zicntr", view="mcycle", access="counter_enabled", guest="guest_may_count")
 C(0xC01, "time",    "Zicntr", state=None, read="read_time", access="counter_enabled", guest="guest_may_count")
 C(0xC02, "instret", "Zicntr", view="minstret", access="counter_enabled", guest="guest_may_count")

@@ -138,8 +138,10 @@ def fixed_values(row: Csr) -> dict[str, int]:
 
 
 def has(extensions: str) -> str:
-    """Whether a hart has any one of them."""
-    features = " | ".join(map(feature, extensions.split()))
+    """Whether a hart has any one of them, or all of those joined by +."""
+    features = " | ".join(map(feature, extensions.replace("+", " ").split()))
+    if "+" in extensions:
+        return f"hart.state.features & ({features}) == {features}"
     return f"hart.state.features & ({features})" if " " in extensions else f"hart.state.features & {features}"
 
 

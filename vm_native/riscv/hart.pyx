@@ -25,6 +25,7 @@ from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
     LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
 )
+from vm_native.riscv.counters cimport update_counters
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
@@ -46,7 +47,7 @@ cdef enum:
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
 SCRATCH_SLOTS = (SINK, FIRST_STATE_SLOT)        # the words of a state from the one up to the other
-STATE_LAYOUT = (5, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (6, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -341,6 +342,7 @@ cdef class NativeHart:
         cdef bint there = csr_write(self.hart, number, value)
         if in_guest:
             exchange_worlds(self.hart)
+            update_counters(self.hart, 0)
             privilege.update_mode(self.hart)
         leave(&self.hart.cpu)
         # Whoever gives a hart page tables from outside executes no fence.
@@ -364,6 +366,7 @@ cdef class NativeHart:
             exchange_worlds(self.hart)
         self.hart.state.privilege = value & MODE_PRIVILEGE
         self.hart.cpu.attention = True
+        update_counters(self.hart, 0)
         privilege.update_mode(self.hart)
 
     @property
@@ -433,6 +436,7 @@ cdef class NativeHart:
         self.hart.cpu.state.regs[11] = opaque
         flush_everything(self.hart)
         enter_space(self.hart)
+        update_counters(self.hart, 0)
         privilege.update_mode(self.hart)
 
     def stop(self):

@@ -18,6 +18,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPIE,
     MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE_VECTORED, VIRTUAL_INSTRUCTION,
 )
+from vm_native.riscv.counters cimport update_counters
 from vm_native.riscv.masking cimport has_masking, update_masking
 from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
@@ -131,6 +132,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
         cpu.stop = STOP_UNHANDLED
     else:
         enter_machine(hart, cpu.trap_cause, cpu.trap_value)
+    update_counters(hart, 0)
 
 
 cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
@@ -194,6 +196,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     hart.cpu.state.pc = hart.state.mepc
     if to_guest:
         exchange_worlds(hart)
+    update_counters(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -210,6 +213,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     if hart.state.hstatus & HSTATUS_SPV and not hart.state.virtual:
         hart.state.hstatus &= ~HSTATUS_SPV
         exchange_worlds(hart)
+    update_counters(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -264,6 +268,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
             if has_guests(hart) and not hart.state.virtual:
                 leave_to_host(hart, cause)
         enter_supervisor(hart, cause, 0)
+    update_counters(hart, 0)
     if cpu.machine.probes.recorder_count:
         record_trap(cpu, pc, key, cause, 0, False)
     if is_wanted(cpu.machine, EVENT_TRAP):

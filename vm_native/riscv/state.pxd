@@ -119,6 +119,9 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t vl
     uint64_t vtype
     uint64_t vcsr
+    uint64_t standing_counters  # of CY and IR, as mcountinhibit has them: which do not count now
+    uint64_t mcyclecfg
+    uint64_t minstretcfg
 
 cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
     NOT_WAITING = 0

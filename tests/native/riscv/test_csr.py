@@ -7,6 +7,7 @@ import pytest
 
 from tests.assembler import BASE
 from vm.registers import csr_number
+from vm_native.riscv.csrs import mask
 
 pytestmark = pytest.mark.usefixtures("dispatch")
 
@@ -354,3 +355,51 @@ def test_inhibited_counter_stands_still(bit, number, other, bench):
 def test_counters_wrap(bench):
     assert bench.write("mcycle", U64) == U64
     assert bench.read("mcycle") == 0
+
+
+# --- Filters of cycle and instret (chapter "Smcntrpmf") --------------------------------------------------------------
+
+FILTERED = """
+    csrw 0x321, a0          # mcyclecfg
+    csrw 0x322, a0          # minstretcfg
+    csrw mcycle, zero
+    csrw minstret, zero
+    mret
+user:
+    nop
+    nop
+    nop
+    ecall
+"""
+
+
+@pytest.mark.parametrize("name", ["MINH", "UINH", "MINH UINH", "SINH"])
+def test_instructions_of_some_modes_do_not_count(name, guest):
+    """A return counts where it comes from; what traps does not retire."""
+    g = guest(FILTERED, isa="rv64gc_zicntr_smcntrpmf")
+    g.open_pmp()
+    g["a0"] = mask("minstretcfg", name)
+    g["mepc"] = g.address("user")
+    g.trap()
+    machine = 0 if "MINH" in name else 2        # the return, and wfi in the handler
+    user = 0 if "UINH" in name else 3
+    assert g["minstret"] == machine + user
+    assert 0 <= g["mcycle"] - machine - user <= 2       # the write of minstret, and the trap, in either mode
+
+
+def test_counter_that_stands_for_a_mode_can_be_written(guest):
+    g = guest("csrw minstret, a1; csrr a2, minstret; csrw 0x322, zero; csrr a3, minstret; wfi", isa="rv64gc_smcntrpmf")
+    g["minstretcfg"], g["a1"] = mask("minstretcfg", "MINH"), 77
+    g.finish()
+    assert (g["a2"], g["a3"]) == (77, 78)
+
+
+def test_filters_have_bits_for_guests(guest):
+    for isa, bits in (("rv64gc_smcntrpmf", 0x7 << 60), ("rv64gch_smcntrpmf", 0x1F << 58)):
+        g = guest("wfi", isa=isa)
+        g["mcyclecfg"] = U64
+        assert g["mcyclecfg"] == bits
+    for isa, bits in (("rv64gc_sscofpmf", 0xF << 60 | 0xFFFF_FFFF), ("rv64gch_sscofpmf", 0x3F << 58 | 0xFFFF_FFFF)):
+        g = guest("wfi", isa=isa)
+        g["mhpmevent3"] = U64
+        assert g["mhpmevent3"] == bits
