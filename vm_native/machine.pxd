@@ -23,7 +23,7 @@ cdef enum:
     PAGE_ENTRIES = 128      # in each bank: one for each base register, the others for computed addresses
     REMEMBERED_ENTRIES = 64
     TRIAL_COUNTERS = 512
-    MODE_BITS = 9           # of Cpu.key, the lowest: the mode
+    MODE_BITS = 11          # of Cpu.key, the lowest: the mode
     MODE_MASK = (1 << MODE_BITS) - 1
     GRANULE_SHIFT = 1       # of code pages: instructions are of two bytes at least
     GRANULE_WORDS = (PAGE_SIZE >> GRANULE_SHIFT) // 64

@@ -22,21 +22,21 @@ from vm_native.riscv.registers import CSR_NUMBERS
 
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
 PAGE = 4096
-RESULTS, TABLES, FRAMES = BASE + 0x4_0000, BASE + 0x6_0000, BASE + 0x20_0000      # the last aligned to a superpage
+RESULTS, TABLES, FRAMES = BASE + 0x4_0000, BASE + 0x6_4000, BASE + 0x20_0000      # the last aligned to a superpage
 FRAME_COUNT, TABLES_END = 17, FRAMES            # the last frame is for the guest's own code
 CODE, VECTOR = FRAMES + 16 * 4096, 0xF00        # there, and where in it traps of the guest's go
 ADDRESS_BITS = 56                       # of what a page table entry points to
 LEVELS = {0: 0, 8: 3, 9: 4, 10: 5}
 HU, SPVP = 1 << 9, 1 << 8
 SUM, MXR, MPRV, MPV = 1 << 18, 1 << 19, 1 << 17, 1 << 39
-ADUE, PBMTE = 1 << 61, 1 << 62
+ADUE, PBMTE, SSE = 1 << 61, 1 << 62, 1 << 3
 PMM, HUPMM = 32, 48                     # where these fields are
 ECALL = 0x0000_0073
 # In the order of a case
 SET = ("menvcfg", "henvcfg", "hgatp", "vsatp", "vsstatus", "hstatus", "medeleg", "hedeleg", "vstvec", "senvcfg")
 NOTED = ("mcause", "mtval", "mtval2", "mtinst", "mstatus", "mepc", "hstatus", "htval", "htinst", "scause", "stval",
-         "sepc", "vscause", "vstval", "vsepc")
-CASE_WORDS, RESULT_WORDS = 16, 16
+         "sepc", "vscause", "vstval", "vsepc", "ssp")
+CASE_WORDS, RESULT_WORDS = 16, 17
 # All that can be delegated but for calls of supervisors, which lead back to M-mode; and by the host what is of data:
 # the handler may be at a page of anything
 MEDELEG, HEDELEG = 0xF0_B1FF, 0xA1F0
@@ -46,15 +46,19 @@ ACCESSES = {
     **{name: (name, True) for name in ("lb", "lhu", "lw", "ld", "sb", "sh", "sw", "sd")},
     **{name: (name, False) for name in ("hlv.b", "hlv.bu", "hlv.h", "hlv.hu", "hlv.w", "hlv.wu", "hlv.d", "hlvx.hu",
                                         "hlvx.wu", "hsv.b", "hsv.h", "hsv.w", "hsv.d")},
+    "ssamoswap.w": ("ssamoswap.w", True), "ssamoswap.d": ("ssamoswap.d", True),
+    "sspush": ("sspush", True), "sspopchk": ("sspopchk", True),
     "lr.d": ("lr.d", True), "amoadd.d": ("amoadd.d", True), "cbo.zero": ("cbo.zero", True),
     "fetch": ("", False),
 }
 NAMES = tuple(ACCESSES)
+ATOMIC = "lr.d", "amoadd.d", "ssamoswap.w", "ssamoswap.d"
+ON_STACK = "sspush", "sspopchk"         # of ra, at ssp
 NATIVE = [name for name, (_, by_mprv) in ACCESSES.items() if by_mprv]       # what a guest can do itself
 
 
 def word_of(name: str) -> int:
-    registers = {"rs1": 10, "rs2": 11, "rd": 12}
+    registers = {"rs1": 1, "rs2": 1} if name in ON_STACK else {"rs1": 10, "rs2": 11, "rd": 12}
     return encode(name, **{operand: registers[operand] for operand in BY_NAME[name].own_registers})
 
 
@@ -99,6 +103,8 @@ def driver() -> str:
         ld   a3, {8 * 12}(s1)
         ld   t0, {8 * 13}(s1)
         ld   a4, {8 * 14}(s1)
+        csrw 0x011, a0      # ssp
+        mv   ra, a1
         li   a2, 0x5A5A
         {clears}
         bnez a4, enter
@@ -287,10 +293,10 @@ class Program:
             address += random.choice((0, 0, 0, 2))
         elif name == "cbo.zero":                                # whose trap value either side may align: rules.py
             address &= ~63
-        elif name not in ("lr.d", "amoadd.d") and random.random() < 0.1:    # nor what traps where these are misaligned
+        elif name not in ATOMIC and random.random() < 0.1:      # nor what traps where these are misaligned
             address += random.randrange(8)
         menvcfg, henvcfg = (random.choice((0, ADUE)) | random.choice((0, PBMTE)) | 0xF0 for _ in range(2))
-        senvcfg = 0xF0
+        menvcfg, henvcfg, senvcfg = (envcfg | random.choice((0, SSE)) for envcfg in (menvcfg, henvcfg, 0xF0))
         masking = random.choice((0, 0, 2, 3))
         if masking:
             menvcfg |= random.choice((0, 2, 3)) << PMM

@@ -67,8 +67,8 @@ def executable() -> Path:
 # Names that describe what a hart has anyway; Spike knows none of them.
 DESCRIBING = {
     "zic64b", "ziccamoa", "ziccrse", "za64rs", "sdtrig", "ssccptr", "sscounterenw", "ssstateen", "sstvala", "sstvecd",
-    "ssu64xl", "supm", "svbare", "sv39", "sv48", "sv57", "sha", "shcounterenw", "shgatpa", "shtvala", "shvsatpa",
-    "shvstvala", "shvstvecd",
+    "ssu64xl", "sspm", "ssstrict", "supm", "svvptc", "ziccamoc", "svbare", "sv39", "sv48", "sv57", "sha",
+    "shcounterenw", "shgatpa", "shtvala", "shvsatpa", "shvstvala", "shvstvecd",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import vm
 from tests.conformance.guest_csrs import RESULT_WORDS, RESULTS, Program, differences
 from tests.conformance.spike import executable, isa_string
 
-ISA = "default_h_smmpm_smnpm_ssnpm"
+ISA = "default_h_smmpm_smnpm_ssnpm_zicfilp_zicfiss"
 RAM_MIB = 4
 CI_PROGRAMS, SLOW_PROGRAMS = 4, 200
 

@@ -12,7 +12,7 @@ import vm
 from tests.conformance.guest_memory import FRAME_COUNT, FRAMES, NOTED, RESULT_WORDS, RESULTS, TABLES, Program
 from tests.conformance.spike import executable, isa_string
 
-ISA = "default_h_smmpm_smnpm_ssnpm"
+ISA = "default_h_smmpm_smnpm_ssnpm_zicfilp_zicfiss"
 RAM = 4 << 20
 CI_PROGRAMS, SLOW_PROGRAMS = 6, 300
 LONGEST = 20                            # seconds on Spike; a guest may be caught in a handler that is not there

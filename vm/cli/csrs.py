@@ -8,7 +8,7 @@ from vm_native.riscv.isa import DEFAULT, parse
 
 HEADINGS = ("number", "name", "access", "extension", "reset", "fields")
 LEVELS = "USHM"                         # by bits 9:8 of a number
-SHOWN = DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf"
+SHOWN = DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf_zicfilp_zicfiss"
 
 
 def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:
@@ -29,8 +29,8 @@ def csr_page() -> str:
         "Made by `vm info --csrs --markdown` from the table that the core reads: what the default hart has, and a hart",
         "with the hypervisor and others that are off by default; `vm info --csrs rv64gc` shows those of another",
         "instruction set. Access is the lowest privilege, as the privileged manual writes it; enables such as",
-        "`mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values that it",
-        "takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
+        "`mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values that",
+        "it takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
         *markdown_table(HEADINGS, csr_rows(SHOWN)),
     ]
     return "\n".join(lines) + "\n"

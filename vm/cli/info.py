@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it is")
+PROFILE_HEADINGS = ("extension", "profile", "status", "here", "tests")
 
 
 @click.command(epilog="Example: vm info --isa")
@@ -122,17 +123,32 @@ def isa_page() -> str:
         "with or without more behind it, as in `default_zkr`. Strings are written as the unprivileged manual names",
         "extensions: in either case, with or without versions. What is off, and everything else,",
         "traps as an illegal instruction. Vectors are off by default: `rv64gcv` has registers of 128 bits, and",
-        "`zvl256b` to `zvl1024b` behind it make them longer. So is the hypervisor: `default_h` has it; and pointer",
-        "masking: `default_ssnpm_smnpm_smmpm`. The default machine is", "", f"    {DEFAULT}", "",
+        "`zvl256b` to `zvl1024b` behind it make them longer. So is the hypervisor: `default_h` has it; pointer",
+        "masking: `default_ssnpm_smnpm_smmpm`; and control-flow integrity: `default_zicfilp_zicfiss`. The",
+        "default machine is", "", f"    {DEFAULT}", "",
         "Like the CPU of QEMU's `virt` board it has Svadu without Svade: hardware sets the A and D bits of page tables",
         "from reset (`menvcfg.ADUE` is 1). So does a hart of which neither is said. With Svade, alone or beside Svadu,",
         "a clear bit faults until software sets `menvcfg.ADUE`.", "",
         "Linux needs `m`, `a` and `zifencei`; `vm boot` refuses an instruction set without them. Where `zicntr` is",
         "missing, the built-in firmware emulates `time`, `cycle` and `instret` for the kernel, as OpenSBI does. `zkr`",
         "is for firmware that lends its `seed` to the kernel: the built-in one, and OpenSBI from 1.4 on.", "",
-        *markdown_table(ISA_HEADINGS, isa_rows()),
+        *markdown_table(ISA_HEADINGS, isa_rows()), "",
+        "## RVA23", "",
+        "`rva23u64` and `rva23s64` are harts with what version 1.0 of the profiles demands and nothing else,",
+        "`rva23s64` with what is mandatory in both; options come behind it, as in `rva23s64_zicfilp_zicfiss`.", "",
+        *markdown_table(PROFILE_HEADINGS, profile_rows()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def profile_rows() -> list[Row]:
+    """Every extension that the text of RVA23 names."""
+    from vm_native.riscv.isa import EXTENSIONS, LETTERS
+    from vm_native.riscv.rva23 import ROWS
+
+    known = LETTERS | EXTENSIONS
+    return [(row.name, f"RVA23{row.profile}64", row.status, "yes" if row.name in known else "no", row.tested)
+            for row in ROWS]
 
 
 def memory_map(board: Board) -> list[Row]:

@@ -2,7 +2,8 @@
 from libc.stdint cimport uint64_t
 from vm_native.machine cimport consumed_steps
 from vm_native.riscv.constants cimport (
-    MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MCYCLECFG_MINH, MCYCLECFG_SINH, MCYCLECFG_UINH, MCYCLECFG_VSINH, MCYCLECFG_VUINH,
+    MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MCYCLECFG_MINH, MCYCLECFG_SINH, MCYCLECFG_UINH, MCYCLECFG_VSINH,
+    MCYCLECFG_VUINH,
 )
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
 

@@ -9,16 +9,16 @@ from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport machine_steps
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, HENVCFG_ADUE,
-    HENVCFG_PBMTE, HENVCFG_STCE, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR,
-    MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED,
-    MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV,
-    MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A,
-    PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, TDATA1_TYPE,
-    TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
+    CSR_CYCLE, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE,
+    HENVCFG_SSE, HENVCFG_STCE, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE,
+    MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED,
+    MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR,
+    MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R,
+    PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED,
+    TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport cycles, retired, update_counters
-from vm_native.riscv.mmu cimport digest_pmp
+from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
@@ -159,6 +159,22 @@ cdef void write_mie(Hart* hart, uint64_t value) noexcept nogil:
         hart.cpu.attention = True
     if changed & (MIE_MTIE | MIE_STIE | MIE_VSTIE):
         timers_changed(hart)
+
+
+cdef inline uint64_t without_shadow_stack(const Hart* hart) noexcept nogil:
+    """SSE, if it is read-only 0 in senvcfg as it is 0 in menvcfg, or for a guest in henvcfg."""
+    cdef uint64_t allowed = hart.state.menvcfg & (hart.state.henvcfg if hart.state.virtual else <uint64_t>-1)
+    return SENVCFG_SSE & ~allowed
+
+
+cdef uint64_t read_senvcfg(Hart* hart) noexcept nogil:
+    return hart.state.senvcfg & ~without_shadow_stack(hart)
+
+
+cdef void write_senvcfg(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t kept = without_shadow_stack(hart)
+    hart.state.senvcfg = hart.state.senvcfg & kept | legal_senvcfg(hart, value) & ~kept
+    update_mode(hart)
 
 
 cdef void menvcfg_changed(Hart* hart) noexcept nogil:
@@ -302,12 +318,16 @@ cdef void write_vsie(Hart* hart, uint64_t value) noexcept nogil:
     write_mie(hart, hart.state.mie & ~hart.state.hideleg | value << 1 & hart.state.hideleg)
 
 
+# What henvcfg has only where menvcfg has it
+cdef uint64_t OF_BOTH = HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE | HENVCFG_SSE
+
+
 cdef uint64_t read_henvcfg(Hart* hart) noexcept nogil:
-    return hart.state.henvcfg & (hart.state.menvcfg | ~(HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE))
+    return hart.state.henvcfg & (hart.state.menvcfg | ~OF_BOTH)
 
 
 cdef void write_henvcfg(Hart* hart, uint64_t value) noexcept nogil:
-    cdef uint64_t kept = (HENVCFG_ADUE | HENVCFG_PBMTE | HENVCFG_STCE) & ~hart.state.menvcfg
+    cdef uint64_t kept = OF_BOTH & ~hart.state.menvcfg
     cdef uint64_t changed = (hart.state.henvcfg ^ legal_henvcfg(hart, value)) & ~kept
     hart.state.henvcfg ^= changed
     if changed:                                 # hosts write what is there already as they enter a guest

@@ -44,7 +44,7 @@ ALL_ONES = (1 << 64) - 1
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
     "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb", "H",
-    "Smmpm", "Smnpm", "Ssnpm", "Smcntrpmf",
+    "Smmpm", "Smnpm", "Ssnpm", "Smcntrpmf", "Zicfilp", "Zicfiss",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -95,6 +95,7 @@ CAUSES = (
     Cause(12, "FETCH_PAGE", "instruction page fault"),
     Cause(13, "LOAD_PAGE", "load page fault"),
     Cause(15, "STORE_PAGE", "store page fault"),
+    Cause(18, "SOFTWARE_CHECK", "software check", "Zicfilp Zicfiss"),
     Cause(20, "FETCH_GUEST_PAGE", "instruction guest-page fault", "H"),
     Cause(21, "LOAD_GUEST_PAGE", "load guest-page fault", "H"),
     Cause(22, "VIRTUAL_INSTRUCTION", "virtual instruction", "H"),
@@ -229,6 +230,8 @@ EPC = (F("ALIGNED", "63:2"), F("HALFWORD", 1, needs="Zca"))
 CAUSE = (F("INTERRUPT", 63), F("CODE", "62:0"))
 ENVCFG = (
     F("FIOM", 0),
+    F("LPE", 2, needs="Zicfilp"),
+    F("SSE", 3, needs="Zicfiss"),
     F("CBIE", "5:4", needs="Zicbom", legal={"ILLEGAL": 0, "FLUSH": 1, "INVALIDATE": 3}),
     F("CBCFE", 6, needs="Zicbom"),
     F("CBZE", 7, needs="Zicboz"),
@@ -273,13 +276,15 @@ C(0x300, "mstatus", read="read_mstatus", write="write_mstatus", fields=[
     F("TVM", 20),
     F("TW", 21),
     F("TSR", 22),
+    F("SPELP", 23, needs="Zicfilp"),
     F("UXL", "33:32", fixed=2),
     F("SXL", "35:34", fixed=2),
     F("GVA", 38, needs="H"),
     F("MPV", 39, needs="H"),
+    F("MPELP", 41, needs="Zicfilp"),
     F("SD", 63, readonly=True),
 ])
-C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP VS FS SUM MXR UXL SD")
+C(0x100, "sstatus",       view="mstatus", fields="SIE SPIE SPP VS FS SUM MXR SPELP UXL SD")
 
 # --- Traps: sections 3.1.7, 3.1.8, 3.1.13 to 3.1.16; 12.1.2, 12.1.6 to 12.1.9 ----------------------------------------
 C(0x305, "mtvec",         fields=VECTOR)
@@ -342,13 +347,12 @@ C(0x30A, "menvcfg",                   after="menvcfg_changed", fields=[
     F("PBMTE", 62, needs="Svpbmt"),
     F("STCE", 63, needs="Sstc"),
 ])
-C(0x10A, "senvcfg", access="envcfg_enabled", guest="guest_may_configure", after="update_mode", fields=[
-    *ENVCFG,
-    F("PMM", "33:32", needs="Ssnpm", legal=PMLEN),
-])
-C(0x747, "mseccfg",      "Zkr Smmpm", after="update_mode", fields=[
+C(0x10A, "senvcfg", access="envcfg_enabled", guest="guest_may_configure", read="read_senvcfg", write="write_senvcfg",
+  fields=[*ENVCFG, F("PMM", "33:32", needs="Ssnpm", legal=PMLEN)])
+C(0x747, "mseccfg",      "Zkr Smmpm Zicfilp", after="update_mode", fields=[
     F("USEED", 8, needs="Zkr"),
     F("SSEED", 9, needs="Zkr"),
+    F("MLPE", 10, needs="Zicfilp"),
     F("PMM", "33:32", needs="Smmpm", legal=PMLEN),
 ])
 C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
@@ -409,7 +413,8 @@ C(0x600, "hstatus",      "H",         fields=[
     F("HUPMM", "49:48", needs="Ssnpm", legal=PMLEN),        # of hlv and hsv in U-mode, as VU
 ])
 C(0x602, "hedeleg",      "H",         fields=[
-    F(row.name, row.number) for row in CAUSES if row.needs != "H" and row.name not in ("ECALL_FROM_S", "ECALL_FROM_M")
+    F(row.name, row.number, needs=row.needs) for row in CAUSES
+    if row.needs != "H" and row.name not in ("ECALL_FROM_S", "ECALL_FROM_M")
 ])
 C(0x603, "hideleg",      "H",         fields=interrupts(of=VIRTUAL_INTERRUPTS), after="interrupts_changed")
 C(0x644, "hip",          "H",         view="mip", fields="VSSIP VSTIP VSEIP SGEIP")
@@ -448,6 +453,7 @@ C(0x200, "vsstatus",     "H",         read="read_vsstatus", write="write_vsstatu
     F("FS", "14:13", needs="F", legal={"OFF": 0, "INITIAL": 1, "CLEAN": 2, "DIRTY": 3}),
     F("SUM", 18),
     F("MXR", 19),
+    F("SPELP", 23, needs="Zicfilp"),
     F("UXL", "33:32", fixed=2),
     F("SD", 63, readonly=True),
 ])
@@ -477,6 +483,11 @@ C(0x002, "frm",          "F",         part="fcsr.FRM", access="float_enabled")
 C(0x015, "seed", "Zkr", state=None, access="seed_enabled", guest="guest_may_draw", read="read_seed", fields=[
     F("ENTROPY", "15:0", readonly=True),
     F("OPST", "31:30", readonly=True, legal={"BIST": 0, "WAIT": 1, "ES16": 2, "DEAD": 3}),
+])
+
+# --- Shadow stacks: chapter "Control-flow Integrity" ------------------------------------------------------------------
+C(0x011, "ssp",          "Zicfiss",   access="shadow_stack_enabled", guest="guest_has_shadow_stack", fields=[
+    F("POINTER", "63:3"),
 ])
 
 # --- Vectors: vector specification, chapter 3 ------------------------------------------------------------------------

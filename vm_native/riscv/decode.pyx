@@ -22,15 +22,15 @@ from vm_native.probes.records cimport NO_SLOT
 from vm_native.riscv.constants cimport (
     CSR_MCAUSE, CSR_MEPC, CSR_MSCRATCH, CSR_MSTATUS, CSR_MTVAL, CSR_MTVEC, CSR_SCAUSE, CSR_SEPC, CSR_SSCRATCH,
     CSR_SSTATUS, CSR_STVAL, CSR_STVEC, MSTATUS_FS, MSTATUS_MIE, MSTATUS_MXR, MSTATUS_SIE, MSTATUS_SPIE, MSTATUS_SPP,
-    MSTATUS_SUM, MSTATUS_VS, MTVEC_BASE, MTVEC_MODE,
+    MSTATUS_SPELP, MSTATUS_SUM, MSTATUS_VS, MTVEC_BASE, MTVEC_MODE,
 )
 from vm_native.riscv.decode_table cimport (
     KIND_BRANCH, KIND_FP_CONSTANT, KIND_HELPER, KIND_INDIRECT, KIND_JUMP, KIND_NOTHING, KIND_PC_RELATIVE,
     NARROW_BUCKETS, RD, RS1, RS2, RS3, WIDE_BUCKETS, DecodeRow, DecodeTable, RegisterField,
 )
 from vm_native.riscv.state cimport (
-    DYNAMIC, FIRST_STATE_SLOT, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_PRIVILEGE,
-    MODE_VIRTUAL, SINK, RiscvState,
+    DYNAMIC, FIRST_STATE_SLOT, MODE_EXPECTS_LANDING, MODE_FP_DIRTY, MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS,
+    MODE_LANDING_PADS, MODE_PRIVILEGE, MODE_VIRTUAL, SINK, RiscvState, expects_landing,
 )
 from vm_native.riscv.zfa cimport fli_constant
 
@@ -73,6 +73,7 @@ cdef class Decoder:
         self.table.dirty_helper = helpers["make_fp_dirty"]
         self.table.operate_helper = helpers["operate_fp"]
         self.table.checked_jump_helper = helpers["checked_jump"]
+        self.table.landing_helper = helpers["landing_pad"]
         self.table.csr_helper = helpers["csr"]
         self.table.status_csr_helper = helpers["status_csr"]
         self.table.enable_helper = helpers["enable_interrupts"]
@@ -350,6 +351,7 @@ cdef enum:
 # Below bit 32.
 cdef uint64_t SSTATUS_SHOWS = (
     MSTATUS_SIE | MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_VS | MSTATUS_FS | MSTATUS_SUM | MSTATUS_MXR
+    | MSTATUS_SPELP
 )
 
 
@@ -399,11 +401,25 @@ cdef bint translate_status(Decoding* at, uint32_t word) noexcept nogil:
     return True
 
 
+cdef inline bint is_checked(const Decoding* at, const DecodeRow* row, uint32_t word) noexcept nogil:
+    """Whether it is a jump or a branch that may trap, or after which a landing pad is expected."""
+    if not KIND_BRANCH <= row.kind <= KIND_INDIRECT:
+        return False
+    if row.kind == KIND_INDIRECT and at.block.key.mode & MODE_LANDING_PADS and expects_landing(
+        register_of(row, RS1, word)
+    ):
+        return True
+    return not at.table.compressed
+
+
 cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     cdef const DecodeRow* row = find_row(at.table, word)
     cdef Block* block = at.block
     cdef Uop* uop
     cdef int64_t immediate
+    if block.key.mode & MODE_EXPECTS_LANDING and not block.steps:
+        emit_helper(at, at.table.landing_helper, True, word, length)
+        return
     if row == NULL or row.uses_f and not block.key.mode & MODE_FP_ON:
         emit_helper(at, at.table.illegal_helper, True, word, length)
         return
@@ -425,7 +441,7 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
         return
     immediate = immediate_of(row, word)
-    if not at.table.compressed and KIND_BRANCH <= row.kind <= KIND_INDIRECT:
+    if is_checked(at, row, word):
         set_registers(emit_helper(at, at.table.checked_jump_helper, True, word, length), row, word)
         block.exits[0].pc = at.pc + <uint64_t>immediate
         return

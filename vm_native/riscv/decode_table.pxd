@@ -73,7 +73,8 @@ cdef struct DecodeTable:
     uint16_t narrow_start[NARROW_BUCKETS + 1]
     int illegal_helper
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
-    int checked_jump_helper  # jumps and branches where IALIGN is 32
+    int checked_jump_helper  # jumps and branches where IALIGN is 32, and jumps that expect a landing pad
+    int landing_helper      # where one is expected
     int csr_helper          # accesses to registers of control and status
     int status_csr_helper   # of them, writes of mstatus and sstatus
     int enable_helper       # turns interrupts on

@@ -26,21 +26,25 @@ from vm_native.riscv.sbi_numbers import Error, Extension
 HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
 
 
-# What rows name of guest_csrs.pyx
-GUEST_FUNCTIONS = (
-    "guest_may_compare", "guest_may_configure", "guest_may_count", "guest_may_draw", "guest_may_enable",
-    "guest_may_translate", "read_hvip", "read_vsip", "vstimecmp_enabled", "write_hgatp", "write_hvip", "write_vsip",
-)
+# What rows name of other modules than csr.pyx
+FUNCTIONS = {
+    "guest_csrs": (
+        "guest_has_shadow_stack", "guest_may_compare", "guest_may_configure", "guest_may_count", "guest_may_draw",
+        "guest_may_enable", "guest_may_translate", "read_hvip", "read_vsip", "vstimecmp_enabled", "write_hgatp",
+        "write_hvip", "write_vsip",
+    ),
+    "integrity": ("shadow_stack_enabled",),
+}
 
 
 def sources() -> dict[str, str]:
     """Texts by file name."""
     table = as_text([*legal_values(), *access(), *reading(), *writing(), *resetting()])
     features = [f"    {name}," for name in map(feature, FEATURES) if name in table]
-    guests = [f"    {name}," for name in GUEST_FUNCTIONS]
-    table = as_text([HEADER, "from vm_native.riscv.constants cimport (", *features, ")",
-                     "from vm_native.riscv.guest_csrs cimport (", *guests, ")"]) + table
-    return {"vm_native/riscv/constants.pxd": as_text(constants()), "csr_table.pxi": table}
+    head = [HEADER, "from vm_native.riscv.constants cimport (", *features, ")"]
+    for module, names in FUNCTIONS.items():
+        head += [f"from vm_native.riscv.{module} cimport (", *(f"    {name}," for name in names), ")"]
+    return {"vm_native/riscv/constants.pxd": as_text(constants()), "csr_table.pxi": as_text(head) + table}
 
 
 def feature(extension: str) -> str:

@@ -9,6 +9,7 @@ cdef bint guest_may_configure(Hart* hart, int number) noexcept nogil
 cdef bint guest_may_enable(Hart* hart, int number) noexcept nogil
 cdef bint guest_may_translate(Hart* hart, int number) noexcept nogil
 cdef bint guest_may_draw(Hart* hart, int number) noexcept nogil
+cdef bint guest_has_shadow_stack(Hart* hart, int number) noexcept nogil
 cdef int number_for_guest(int number) noexcept nogil
 cdef uint64_t read_hvip(Hart* hart) noexcept nogil
 cdef void write_hvip(Hart* hart, uint64_t value) noexcept nogil

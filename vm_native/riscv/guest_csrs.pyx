@@ -7,8 +7,8 @@ have for that itself has been looked at before.
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_SIE, CSR_SIP, CSR_STIMECMP, CSR_VSIE, CSR_VSIP, CSR_VSTIMECMP, FEATURE_SMSTATEEN, FEATURE_SSTC,
-    HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE, HGATP_PPN, HGATP_VMID, HSTATEEN_SE, HSTATUS_VTVM, MCOUNTEREN_TM,
-    MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP, MSTATEEN0_ENVCFG,
+    HENVCFG_SSE, HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE, HGATP_PPN, HGATP_VMID, HSTATEEN_SE, HSTATUS_VTVM,
+    MCOUNTEREN_TM, MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP, MSTATEEN0_ENVCFG, SENVCFG_SSE,
 )
 from vm_native.riscv.privilege cimport pending_interrupts, poll, update_mode
 from vm_native.riscv.spaces cimport levels_of
@@ -44,6 +44,12 @@ cdef bint guest_may_translate(Hart* hart, int number) noexcept nogil:
 
 cdef bint guest_may_draw(Hart* hart, int number) noexcept nogil:
     return False
+
+
+cdef bint guest_has_shadow_stack(Hart* hart, int number) noexcept nogil:
+    if not hart.state.henvcfg & HENVCFG_SSE:
+        return False
+    return hart.state.privilege != USER or hart.state.senvcfg & SENVCFG_SSE != 0
 
 
 cdef bint vstimecmp_enabled(Hart* hart, int number, bint writes) noexcept nogil:

@@ -29,7 +29,8 @@ from vm_native.riscv.counters cimport update_counters
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
-from vm_native.riscv.mmu cimport WINDOW_START, digest_pmp, look_up, open_unpaged_window, translate_address
+from vm_native.riscv.mmu cimport WINDOW_START, look_up, open_unpaged_window, translate_address
+from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
     FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR,
@@ -427,6 +428,7 @@ cdef class NativeHart:
         """Hart state management: begin in S-mode at a physical address, a0 = hart id, a1 = opaque, translation off."""
         self.hart.state.stopped = False
         self.hart.state.waiting = NOT_WAITING
+        self.hart.state.expects_landing = False
         self.hart.state.privilege = SUPERVISOR
         if self.hart.state.virtual:
             exchange_worlds(self.hart)

@@ -29,6 +29,7 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_read, csr_refusal, csr_write
 from vm_native.riscv.guest_csrs cimport number_for_guest
 from vm_native.riscv.guest_helpers cimport hfence_gvma, hfence_vvma, load_of_guest, store_of_guest
+from vm_native.riscv.integrity cimport landing_pad, shadow_pointer, shadow_pop, shadow_push, shadow_swap
 from vm_native.riscv.spaces cimport (
     ANY, flush_address, flush_asid, flush_guest_address, flush_guests, flush_translations, machine_at_hand,
 )
@@ -37,7 +38,9 @@ from vm_native.riscv.privilege cimport (
     update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
-from vm_native.riscv.state cimport DYNAMIC, IN_WFI, MACHINE, SUPERVISOR, USER, Hart, hart_of
+from vm_native.riscv.state cimport (
+    DYNAMIC, IN_WFI, MACHINE, MODE_LANDING_PADS, SUPERVISOR, USER, Hart, expects_landing, hart_of,
+)
 from vm_native.riscv.vector.execute cimport run_vector
 from vm_native.riscv.worlds cimport make_dirty
 from vm_native.softmmu cimport entry_of, outdated, trigger_fires
@@ -97,20 +100,27 @@ cdef int ecall(Cpu* cpu, Uop* uop) noexcept nogil:
 
 
 cdef int checked_jump(Cpu* cpu, Uop* uop) noexcept nogil:
-    """jal, jalr and branches of a hart without C, where a target that is not a multiple of four traps at the jump."""
+    """jal, jalr and branches of a hart without C, where a target that is not a multiple of four traps at the jump; and
+    jalr, c.jr and c.jalr where it has to be a landing pad.
+    """
+    cdef Hart* hart = hart_of(cpu)
     cdef uint32_t word = word_of(uop)
-    cdef uint64_t target = cpu.state.pc + 4
-    cdef uint64_t link = cpu.state.pc + 4
-    if word & 0x7F == OPCODE_JALR:
-        target = (cpu.state.regs[uop.rs1] + <uint64_t><int64_t>(<int32_t>word >> 20)) & ~<uint64_t>1
+    cdef bint compressed = word & 3 != 3, indirect = compressed or word & 0x7F == OPCODE_JALR
+    cdef uint64_t link = cpu.state.pc + (2 if compressed else 4), target = link
+    if indirect:
+        target = cpu.state.regs[uop.rs1] + <uint64_t><int64_t>(0 if compressed else <int32_t>word >> 20)
+        target &= ~<uint64_t>1
     elif word & 0x7F == OPCODE_JAL or branch_taken(word >> 12 & 7, cpu.state.regs[uop.rs1], cpu.state.regs[uop.rs2]):
         target = block_of(uop).exits[0].pc
-    if target & 3:
+    if target & 3 and not hart.decode_table.compressed:
         stay_in_block(cpu)
         return trap(cpu, FETCH_MISALIGNED, target)
     if word & 0x7F != OPCODE_BRANCH:
         cpu.state.regs[uop.rd] = link
     cpu.state.pc = target
+    if indirect and cpu.key & MODE_LANDING_PADS and expects_landing(uop.rs1):
+        hart.state.expects_landing = True
+        update_mode(hart)
     return EXIT
 
 
@@ -459,4 +469,9 @@ register("wrs_nto", wrs_nto)
 register("amocas_q", amocas_q)
 register("make_fp_dirty", make_fp_dirty)
 register("operate_fp", operate_fp)
+register("landing_pad", landing_pad)
+register("shadow_push", shadow_push)
+register("shadow_pop", shadow_pop)
+register("shadow_pointer", shadow_pointer)
+register("shadow_swap", shadow_swap)
 register("vector", run_vector)

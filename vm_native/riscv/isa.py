@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
+from vm_native.riscv import rva23
+
 
 class Extension(NamedTuple):
     """A row of the tables below: the version of its specification, and what it is."""
@@ -36,9 +38,12 @@ EXTENSIONS = {
     "Zicbop":       Extension("1.0", "cache-block prefetch"),
     "Zicboz":       Extension("1.0", "cache-block zero"),
     "Ziccamoa":     Extension("1.0", "all atomics in main memory"),
+    "Ziccamoc":     Extension("1.0", "compare-and-swap in main memory, of 128 bits, too"),
     "Ziccif":       Extension("1.0", "instruction fetch of aligned words is atomic"),
     "Zicclsm":      Extension("1.0", "misaligned loads and stores in main memory"),
     "Ziccrse":      Extension("1.0", "forward progress of LR/SC"),
+    "Zicfilp":      Extension("1.0", "landing pads: where jumps may lead"),
+    "Zicfiss":      Extension("1.0", "shadow stacks of return addresses"),
     "Zicntr":       Extension("2.0", "cycle, time and instret"),
     "Zicond":       Extension("1.0", "conditional zero"),
     "Zicsr":        Extension("2.0", "control and status registers"),
@@ -119,7 +124,9 @@ EXTENSIONS = {
     "Sscofpmf":     Extension("1.0", "counter overflow and filtering"),
     "Sscounterenw": Extension("1.0", "scounteren is writable for every counter there is"),
     "Ssnpm":        Extension("1.0", "pointer masking for U-mode and guests, set by S-mode"),
+    "Sspm":         Extension("1.0", "pointer masking for S-mode, whoever sets it: Smnpm"),
     "Ssstateen":    Extension("1.0", "state enable, the supervisor's part"),
+    "Ssstrict":     Extension("1.0", "what is reserved and not there is an illegal instruction"),
     "Sstc":         Extension("1.0", "supervisor timer compare"),
     "Sstvala":      Extension("1.0", "stval holds what the profiles ask for"),
     "Sstvecd":      Extension("1.0", "stvec takes any aligned address, direct mode"),
@@ -131,6 +138,7 @@ EXTENSIONS = {
     "Svinval":      Extension("1.0", "fine-grained address-translation invalidation"),
     "Svnapot":      Extension("1.0", "pages of 64 KiB"),
     "Svpbmt":       Extension("1.0", "memory types in page tables"),
+    "Svvptc":       Extension("1.0", "a page table entry that becomes valid needs no fence"),
     "Sv39":         Extension("1.0", "paging with three levels"),
     "Sv48":         Extension("1.0", "paging with four levels"),
     "Sv57":         Extension("1.0", "paging with five levels"),
@@ -145,8 +153,10 @@ IMPLIED = {
     "H Ssstateen Shcounterenw Shgatpa Shtvala Shvsatpa Shvstvala Shvstvecd": ("Sha",),
     **dict.fromkeys(("Shcounterenw", "Shgatpa", "Shtvala", "Shvsatpa", "Shvstvala", "Shvstvecd"), ("H",)),
     "Smstateen": ("Ssstateen",), "Ssstateen": ("Smstateen",), "Zabha": ("Zaamo",), "Zacas": ("Zaamo",),
-    **dict.fromkeys(("Smmpm", "Smnpm", "Ssnpm"), ("Zicsr",)), "Supm": ("Ssnpm",),
-    "Zihpm": ("Zicsr",), "Smcntrpmf": ("Zicsr",), "Sscofpmf": ("Zihpm",), "Sdtrig": ("Zicsr",),
+    **dict.fromkeys(("Smmpm", "Smnpm", "Ssnpm"), ("Zicsr",)), "Supm": ("Ssnpm",), "Sspm": ("Smnpm",),
+    "Ziccamoc": ("Zacas",),
+    "Zihpm": ("Zicsr",), "Zicfilp": ("Zicsr",), "Zicfiss": ("Zicsr", "Zimop", "Zaamo"), "Smcntrpmf": ("Zicsr",),
+    "Sscofpmf": ("Zihpm",), "Sdtrig": ("Zicsr",),
     "B": ("Zba", "Zbb", "Zbs"), "Zba Zbb Zbs": ("B",),
     "Zk": ("Zkn", "Zkr", "Zkt"),
     "Zkn": ("Zbkb", "Zbkc", "Zbkx", "Zknd", "Zkne", "Zknh"), "Zks": ("Zbkb", "Zbkc", "Zbkx", "Zksed", "Zksh"),
@@ -163,6 +173,8 @@ PROFILES = {
     "rva20s64": "rv64gc_zicntr_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_svbare_sv39_svade_ssccptr_sstvecd_sstvala",
     "rva22s64": "rv64gcb_zicntr_zihpm_ziccif_ziccrse_ziccamoa_za64rs_zicclsm_zic64b_zicbom_zicbop_zicboz_zfhmin_zkt"
                 "_zihintpause_svbare_sv39_svade_ssccptr_sstvecd_sstvala_sscounterenw_svpbmt_svinval",
+    "rva23u64": rva23.string("U"),
+    "rva23s64": rva23.string("US"),
 }
 # The default is RVA22 but for Svade, and what RVA23 asks for or permits and costs nothing; not vector, hypervisor and
 # pointer masking. Guests made for QEMU's `virt` board count on what its CPU has and has not: Svadu without Svade, so

@@ -1,4 +1,4 @@
-"""PMP and the Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 3.7 and 12.3 to 12.6).
+"""The Sv39, Sv48 and Sv57 page-table walk (privileged specification, sections 12.3 to 12.6), and what the TLB gets.
 
 A guest's addresses go through two stages of the same walk (chapter "H", section "Two-Stage Address Translation"): the
 tables of the first are at guest-physical addresses, which the second translates, as it does with what the first gives.
@@ -12,13 +12,12 @@ Where all of a region of RAM stands at its physical addresses, without paging or
 tell all loads from it. So one that enters the TLB also opens the LoadWindow of its mode, if that region is the one it
 can show and no page of it is another case.
 """
-from libc.stdint cimport int64_t, intptr_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, intptr_t, uint64_t
 from vm_native.exits cimport page_failed, page_refused
 from vm_native.machine cimport CONTINUE, TRAP, Cpu, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport (
-    PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present,
-    mark_dirty,
+    PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present, mark_dirty,
 )
 from vm_native.memory.tlb cimport (
     EXECUTE, LOAD_SPANS, OF_DEVICE, READ, WRITE, LoadWindow, TlbEntry, clear_entry, device_addend, is_of_page,
@@ -27,11 +26,11 @@ from vm_native.memory.tlb cimport (
 from vm_native.probes.watch cimport watches_page, watches_reads
 from vm_native.riscv.constants cimport (
     FEATURE_SVADE, FEATURE_SVADU, FEATURE_SVNAPOT, FETCH_ACCESS, FETCH_GUEST_PAGE, FETCH_PAGE, HGATP_MODE,
-    HGATP_MODE_BARE, HGATP_PPN, LOAD_ACCESS, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MSTATUS_MPP,
-    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, PMPCFG_A, PMPCFG_A_NA4, PMPCFG_A_OFF, PMPCFG_A_TOR,
-    PMPCFG_L, PMPCFG_R, PMPCFG_W, PMPCFG_X, PMP_ENTRIES, SATP_MODE, SATP_MODE_BARE, SATP_PPN, STORE_ACCESS,
-    STORE_GUEST_PAGE, STORE_PAGE,
+    HGATP_MODE_BARE, HGATP_PPN, LOAD_ACCESS, LOAD_GUEST_PAGE, LOAD_PAGE, MENVCFG_ADUE, MENVCFG_PBMTE, MENVCFG_SSE,
+    MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MXR, MSTATUS_SUM, SATP_MODE, SATP_MODE_BARE, SATP_PPN,
+    STORE_ACCESS, STORE_GUEST_PAGE, STORE_PAGE,
 )
+from vm_native.riscv.pmp cimport pmp_allows
 from vm_native.riscv.privilege cimport data_bank_of
 from vm_native.riscv.spaces cimport levels_of, note_fetch, remember_fill, remember_size
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
@@ -75,62 +74,12 @@ cdef enum:                  # sections 12.3.1 and 12.4.1
     WIDER_BITS = 2          # of a guest-physical address
 
 # By kind of access
-cdef uint64_t[4] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE, LOAD_PAGE]
-cdef uint64_t[4] GUEST_PAGE_FAULT = [LOAD_GUEST_PAGE, STORE_GUEST_PAGE, FETCH_GUEST_PAGE, LOAD_GUEST_PAGE]
-cdef uint64_t[4] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, LOAD_ACCESS]
-cdef uint8_t[4] PMP_PERMISSION = [PMPCFG_R, PMPCFG_W, PMPCFG_X, PMPCFG_R | PMPCFG_X]
-
-
-# --- PMP -------------------------------------------------------------------------------------------------------------
-
-cdef void digest_pmp(Hart* hart) noexcept nogil:
-    """Compute the ranges after a change of pmpcfg or pmpaddr. The caller flushes."""
-    cdef int i
-    cdef uint64_t address, mode, previous = 0
-    hart.pmp_count = 0
-    for i in range(PMP_ENTRIES):
-        address = hart.state.pmpaddr[i]
-        mode = hart.state.pmpcfg[i] & PMPCFG_A
-        if mode == PMPCFG_A_OFF:
-            hart.pmp_low[i] = hart.pmp_high[i] = 0
-        elif mode == PMPCFG_A_TOR:
-            hart.pmp_low[i] = previous << 2
-            hart.pmp_high[i] = address << 2
-        elif mode == PMPCFG_A_NA4:
-            hart.pmp_low[i] = address << 2
-            hart.pmp_high[i] = (address << 2) + 4
-        else:
-            # NAPOT: the trailing ones of the address give the size; adding one carries past the lowest zero.
-            hart.pmp_low[i] = (address & (address + 1)) << 2
-            hart.pmp_high[i] = hart.pmp_low[i] + (((address ^ (address + 1)) + 1) << 2)
-        previous = address
-        if mode != PMPCFG_A_OFF:
-            hart.pmp_count = i + 1
-
-
-cdef bint pmp_allows(
-    Hart* hart, uint64_t physical, uint64_t size, int access, int privilege, bint* partial
-) noexcept nogil:
-    """Whether the first entry that touches the range covers it and permits the access.
-
-    `partial` is set if some entry up to that one covers a part of the surrounding pages only.
-    """
-    cdef int i
-    cdef uint64_t page = physical & PAGE_MASK
-    cdef uint64_t end = physical + size, page_end = (end - 1 | PAGE_OFFSET) + 1
-    for i in range(hart.pmp_count):
-        if hart.pmp_high[i] <= page or page_end <= hart.pmp_low[i] or hart.pmp_low[i] >= hart.pmp_high[i]:
-            continue
-        if hart.pmp_low[i] > page or hart.pmp_high[i] < page_end:
-            partial[0] = True
-            if hart.pmp_high[i] <= physical or end <= hart.pmp_low[i]:
-                continue
-            if hart.pmp_low[i] > physical or hart.pmp_high[i] < end:
-                return False
-        if privilege == MACHINE and not hart.state.pmpcfg[i] & PMPCFG_L:
-            return True
-        return not PMP_PERMISSION[access] & ~hart.state.pmpcfg[i]
-    return privilege == MACHINE
+cdef uint64_t[6] PAGE_FAULT = [LOAD_PAGE, STORE_PAGE, FETCH_PAGE, LOAD_PAGE, STORE_PAGE, STORE_PAGE]
+cdef uint64_t[6] GUEST_PAGE_FAULT = [
+    LOAD_GUEST_PAGE, STORE_GUEST_PAGE, FETCH_GUEST_PAGE, LOAD_GUEST_PAGE, STORE_GUEST_PAGE, STORE_GUEST_PAGE,
+]
+cdef uint64_t[6] ACCESS_FAULT = [LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, LOAD_ACCESS, STORE_ACCESS, STORE_ACCESS]
+cdef int[6] ON_ANY_PAGE = [READ, WRITE, EXECUTE, READ_CODE, READ, WRITE]       # as the second stage has it
 
 
 # --- The walk --------------------------------------------------------------------------------------------------------
@@ -138,7 +87,7 @@ cdef bint pmp_allows(
 cdef struct Stage:          # of translation
     uint64_t root           # where its tables begin
     uint64_t status         # whose SUM and MXR count
-    uint64_t envcfg         # whose ADUE and PBMTE
+    uint64_t envcfg         # whose ADUE, PBMTE and SSE
     int levels
     bint of_guest_physical  # it translates those, and is the second
     const Stage* second     # that its tables are behind, and what it gives; NULL: all that is physical
@@ -252,9 +201,11 @@ cdef int walk(
             return page_failed(&hart.cpu, region)
         host = <uint64_t*>(region.host + (pte_address - region.base))
         pte = host[0]
-        if not pte & PTE_V or pte & (PTE_R | PTE_W) == PTE_W or pte & PTE_RESERVED:             # step 3
+        if not pte & PTE_V or pte & PTE_RESERVED:                                               # step 3
             return TRAP
-        if not pte & (PTE_R | PTE_X):                                                           # step 4
+        if pte & (PTE_R | PTE_W) == PTE_W and not is_shadow_stack(stage, pte):
+            return TRAP
+        if not pte & (PTE_R | PTE_W | PTE_X):                                                           # step 4
             if pte & (PTE_A | PTE_D | PTE_U | PTE_N | PTE_PBMT) or level == 0:
                 return TRAP
             table = page_of(pte)
@@ -266,9 +217,13 @@ cdef int walk(
             return TRAP
         if page_of(pte) & offset_mask:                                                          # step 5
             return TRAP
-        if not leaf_allows(stage, pte, access, privilege):                                      # steps 6 to 8
+        if not user_bit_allows(stage, pte, access, privilege):                                  # steps 6 to 8
             return TRAP
-        wanted = pte | PTE_A | (PTE_D if access == WRITE else 0)
+        if not leaf_permits(stage, pte, access):
+            if is_fatal(pte, access):
+                cause[0] = ACCESS_FAULT[access]
+            return TRAP
+        wanted = pte | PTE_A | (PTE_D if ON_ANY_PAGE[access] == WRITE else 0)
         if wanted == pte or not update:                                                         # step 9
             break
         if not updates_entries(hart, stage):
@@ -330,7 +285,9 @@ cdef int translate(
         status = walk(hart, &view.stage, address, access, view.privilege, update, result, cause)
     if status != CONTINUE or view.stage.second == NULL:
         return status
-    status = walk_second(hart, view.stage.second, result.physical, access, access, False, update, &second, cause)
+    status = walk_second(
+        hart, view.stage.second, result.physical, ON_ANY_PAGE[access], access, False, update, &second, cause
+    )
     if status == CONTINUE:
         result.physical = second.physical
         result.second_pte = second.pte
@@ -349,17 +306,37 @@ cdef bint attributes_are_legal(Hart* hart, const Stage* stage, uint64_t pte, int
     return True
 
 
-cdef inline bint leaf_allows(const Stage* stage, uint64_t pte, int access, int privilege) noexcept nogil:
+cdef inline bint is_shadow_stack(const Stage* stage, uint64_t pte) noexcept nogil:
+    """Zicfiss: what may be written but not read is such a page, where the stage has them."""
+    return stage.envcfg & MENVCFG_SSE != 0 and not stage.of_guest_physical and not pte & PTE_X
+
+
+cdef inline bint user_bit_allows(const Stage* stage, uint64_t pte, int access, int privilege) noexcept nogil:
     if privilege == USER:
-        if not pte & PTE_U:
-            return False
-    elif pte & PTE_U and (access == EXECUTE or not stage.status & MSTATUS_SUM):
-        return False
+        return pte & PTE_U != 0
+    return not pte & PTE_U or access != EXECUTE and stage.status & MSTATUS_SUM != 0
+
+
+cdef inline bint leaf_permits(const Stage* stage, uint64_t pte, int access) noexcept nogil:
+    """A shadow stack has W alone: it may be loaded from, and all else is for its own instructions."""
+    if access >= READ_SHADOW:
+        return pte & (PTE_R | PTE_W) == PTE_W
     if access >= EXECUTE:
         return pte & PTE_X != 0
     if access == WRITE:
-        return pte & PTE_W != 0
-    return pte & PTE_R != 0 or (pte & PTE_X and stage.status & MSTATUS_MXR) != 0
+        return pte & (PTE_R | PTE_W) == PTE_R | PTE_W
+    return pte & (PTE_R | PTE_W) != 0 or (pte & PTE_X and stage.status & MSTATUS_MXR) != 0
+
+
+cdef inline bint is_fatal(uint64_t pte, int access) noexcept nogil:
+    """Whether what a leaf does not permit is an access fault: a page fault is one that a kernel might do away with."""
+    if access >= READ_SHADOW:
+        return pte & (PTE_R | PTE_W | PTE_X) != PTE_R
+    return access != READ_CODE and pte & (PTE_R | PTE_W) == PTE_W
+
+
+cdef inline bint leaf_allows(const Stage* stage, uint64_t pte, int access, int privilege) noexcept nogil:
+    return user_bit_allows(stage, pte, access, privilege) and leaf_permits(stage, pte, access)
 
 
 cdef inline int effective_privilege(Hart* hart, int access) noexcept nogil:
@@ -386,22 +363,28 @@ cdef int translate_for_guest(
     Hart* hart, uint64_t address, int access, int privilege, uint64_t size, uint64_t* physical
 ) noexcept nogil:
     """Translate for an instruction of the host's that accesses memory as its guest does. The TLB stays as it is."""
-    cdef Cpu* cpu = &hart.cpu
     cdef View view
+    hart.reaches_guest = True               # until a trap has been taken for it
+    hart.cpu.trap_value = address
+    view.privilege = privilege
+    look_as_guest(hart, &view)
+    return translate_anew(hart, &view, address, access, size, physical)
+
+
+cdef int translate_anew(
+    Hart* hart, const View* view, uint64_t address, int access, uint64_t size, uint64_t* physical
+) noexcept nogil:
+    """And check, and have what is found there; the TLB is neither asked nor filled."""
+    cdef Cpu* cpu = &hart.cpu
     cdef Translated found
     cdef RamRegion* region
     cdef bint partial
-    cdef int status
-    hart.reaches_guest = True               # until a trap has been taken for it
-    cpu.trap_value = address
-    view.privilege = privilege
-    look_as_guest(hart, &view)
-    status = translate(hart, &view, address, access, True, &found, &cpu.trap_cause)
+    cdef int status = translate(hart, view, address, access, True, &found, &cpu.trap_cause)
     if status != CONTINUE:
         return status
     region = ram_at(cpu.machine.map, found.physical & PAGE_MASK, PAGE_SIZE)
-    if not pmp_allows(hart, found.physical, size, access, privilege, &partial) or (
-        region != NULL and region.rom and access == WRITE
+    if not pmp_allows(hart, found.physical, size, access, view.privilege, &partial) or (
+        region != NULL and region.rom and ON_ANY_PAGE[access] == WRITE
     ):
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
@@ -409,6 +392,21 @@ cdef int translate_for_guest(
     if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
         return page_failed(cpu, region)
     return CONTINUE
+
+
+cdef int translate_shadow(
+    Hart* hart, uint64_t address, int access, uint64_t size, uint64_t* physical
+) noexcept nogil:
+    """Translate for an instruction of shadow stacks, which M-mode has none of, nor who has no pages. The TLB stays as
+    it is.
+    """
+    cdef View view
+    hart.cpu.trap_value = address
+    look(hart, access, &view)
+    if not view.paged:
+        hart.cpu.trap_cause = STORE_ACCESS
+        return TRAP
+    return translate_anew(hart, &view, address, access, size, physical)
 
 
 cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size, uint64_t* physical) noexcept nogil:

@@ -12,18 +12,20 @@ from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
-    HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SGEI, IRQ_SSI,
-    IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE, MENVCFG_STCE, MIE_MTIE,
-    MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSTATUS_FS, MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY,
-    MSTATUS_MIE, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPIE,
-    MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE, MTVEC_MODE_VECTORED, VIRTUAL_INSTRUCTION,
+    FEATURE_ZICFILP, HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI,
+    IRQ_SGEI, IRQ_SSI, IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE, MENVCFG_LPE,
+    MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSECCFG_MLPE, MSTATUS_FS,
+    MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPELP, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
+    MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport update_counters
 from vm_native.riscv.masking cimport has_masking, update_masking
 from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
-    BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_BANK_SHIFT, MODE_FP_DIRTY, MODE_FP_NEAREST,
-    MODE_FP_ON, MODE_FP_ROUNDS, MODE_VIRTUAL, NOT_WAITING, SUPERVISOR, USER, Hart, hart_of,
+    BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_BANK_SHIFT, MODE_EXPECTS_LANDING, MODE_FP_DIRTY,
+    MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_LANDING_PADS, MODE_VIRTUAL, NOT_WAITING, SUPERVISOR, USER, Hart,
+    hart_of,
 )
 from vm_native.riscv.worlds cimport (
     data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, leave_to_host, leave_to_machine,
@@ -69,6 +71,15 @@ cdef inline uint64_t float_of_guest(uint64_t own, uint64_t hosts) noexcept nogil
     return own if hosts == MSTATUS_FS_DIRTY else MSTATUS_FS_CLEAN
 
 
+cdef inline bint has_landing_pads(const Hart* hart) noexcept nogil:
+    """LPE of the mode at hand."""
+    if hart.state.privilege == MACHINE:
+        return hart.state.mseccfg & MSECCFG_MLPE != 0
+    if hart.state.privilege == USER:
+        return hart.state.senvcfg & SENVCFG_LPE != 0
+    return (hart.state.henvcfg if hart.state.virtual else hart.state.menvcfg) & MENVCFG_LPE != 0
+
+
 cdef void update_mode(Hart* hart) noexcept nogil:
     """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus, frm, satp or envcfg."""
     cdef Cpu* cpu = &hart.cpu
@@ -96,6 +107,8 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_NEAREST
     if host_rounds(hart.state.frm):
         mode |= MODE_FP_ROUNDS
+    if hart.state.features & FEATURE_ZICFILP and has_landing_pads(hart):
+        mode |= MODE_LANDING_PADS | (MODE_EXPECTS_LANDING if hart.state.expects_landing else 0)
     cpu.key = mode
     update_generation(hart)
     cpu.may_zero_blocks = not envcfg_refusal(hart, MENVCFG_CBZE)
@@ -141,7 +154,10 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
     hart.state.sepc = hart.cpu.state.pc
     hart.state.scause = cause
     hart.state.stval = value
-    status &= ~(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE)
+    status &= ~(MSTATUS_SPIE | MSTATUS_SPP | MSTATUS_SIE | MSTATUS_SPELP)
+    if hart.state.expects_landing:
+        status |= MSTATUS_SPELP
+        hart.state.expects_landing = False
     if hart.state.mstatus & MSTATUS_SIE:
         status |= MSTATUS_SPIE
     if hart.state.privilege == SUPERVISOR:
@@ -160,7 +176,10 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
     hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
     hart.state.mtval = value
-    status &= ~(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE)
+    status &= ~(MSTATUS_MPIE | MSTATUS_MPP | MSTATUS_MIE | MSTATUS_MPELP)
+    if hart.state.expects_landing:
+        status |= MSTATUS_MPELP
+        hart.state.expects_landing = False
     if hart.state.mstatus & MSTATUS_MIE:
         status |= MSTATUS_MPIE
     status |= <uint64_t>hart.state.privilege << MSTATUS_MPP_SHIFT
@@ -186,7 +205,8 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     cdef uint64_t status = hart.state.mstatus
     cdef uint64_t previous = status >> MSTATUS_MPP_SHIFT & 3
     cdef bint to_guest = status & MSTATUS_MPV != 0 and previous != MACHINE
-    status &= ~(MSTATUS_MIE | MSTATUS_MPP | MSTATUS_MPV)
+    cdef bint expected = status & MSTATUS_MPELP != 0
+    status &= ~(MSTATUS_MIE | MSTATUS_MPP | MSTATUS_MPV | MSTATUS_MPELP)
     if status & MSTATUS_MPIE:
         status |= MSTATUS_MIE
     if previous != MACHINE:
@@ -196,6 +216,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     hart.cpu.state.pc = hart.state.mepc
     if to_guest:
         exchange_worlds(hart)
+    hart.state.expects_landing = expected and has_landing_pads(hart)
     update_counters(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)
@@ -204,8 +225,10 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
 cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     """sret."""
     cdef uint64_t status = hart.state.mstatus
+    cdef bint expected
     hart.state.privilege = SUPERVISOR if status & MSTATUS_SPP else USER
-    status &= ~(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV)
+    expected = status & MSTATUS_SPELP != 0
+    status &= ~(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV | MSTATUS_SPELP)
     if status & MSTATUS_SPIE:
         status |= MSTATUS_SIE
     hart.state.mstatus = status | MSTATUS_SPIE
@@ -213,6 +236,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     if hart.state.hstatus & HSTATUS_SPV and not hart.state.virtual:
         hart.state.hstatus &= ~HSTATUS_SPV
         exchange_worlds(hart)
+    hart.state.expects_landing = expected and has_landing_pads(hart)
     update_counters(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)

@@ -40,6 +40,8 @@ cdef enum:                  # bits 0 and 1 are the fetch privilege
     MODE_FP_DIRTY = 0x40    # they are Dirty: nothing to do on a write of an f register
     MODE_FP_NEAREST = 0x80  # frm is round-to-nearest-even: what rounds so anyway needs no helper
     MODE_FP_ROUNDS = 0x100  # the host rounds as frm says: dynamic rounding needs no helper
+    MODE_LANDING_PADS = 0x200   # a jump sets ELP, if it is one that does
+    MODE_EXPECTS_LANDING = 0x400    # ELP is set: the next instruction must be lpad
     MODE_BANK_SHIFT = 3
 
 cdef struct RiscvState:     # architectural state beyond the registers; no pointers
@@ -122,6 +124,8 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t standing_counters  # of CY and IR, as mcountinhibit has them: which do not count now
     uint64_t mcyclecfg
     uint64_t minstretcfg
+    uint64_t ssp            # of Zicfiss
+    bint expects_landing    # ELP, of Zicfilp
 
 cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
     NOT_WAITING = 0
@@ -173,6 +177,10 @@ cdef struct Hart:
     # Architectural state, too, of as many bytes as the hart has: register follows register. Groups are aligned, so that
     # elements of one follow each other.
     uint8_t vectors[VECTOR_REGISTERS * MAX_VLENB]
+
+cdef inline bint expects_landing(int register) noexcept nogil:
+    # Zicfilp: whether a jump to what it holds is one of a pointer: not to a link, nor guarded by software.
+    return register != 1 and register != 5 and register != 7
 
 cdef inline RiscvState* riscv_state(HartState* state) noexcept nogil:
     return <RiscvState*>(<uint64_t*>state + FIRST_STATE_SLOT)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("dispatch")
 
 U64 = (1 << 64) - 1
 ISAS = ["rv64i", "rv64imac", "rv64gc_zicntr_sstc", "rv64gc_zihpm_sscofpmf_zicbom_svpbmt",
-        "rv64imac_zkr_smstateen_svadu", "rv64gcv", DEFAULT, DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf"]
+        "rv64imac_zkr_smstateen_svadu", "rv64gcv", DEFAULT, DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf_zicfilp_zicfiss"]
 PATTERNS = (U64, 0, 0xAAAA_AAAA_AAAA_AAAA, 0x5555_5555_5555_5555, 0x0123_4567_89AB_CDEF)
 HART_SAYS = {"misa", "mhartid"}
 

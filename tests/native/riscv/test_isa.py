@@ -2,14 +2,17 @@
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.tools import needs
 from vm import Machine
+from vm_native.riscv import rva23
 from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, PROFILES, parse
 
 CROSS = "riscv64-linux-gnu-"
+ROOT = Path(__file__).parents[3]
 
 
 def extensions(text):
@@ -107,3 +110,33 @@ def test_default_is_rva22_but_for_who_sets_dirty_bits():
 def test_default_needs_nothing_of_firmware_that_opensbi_1_1_does_not_do():
     """It lends no `seed` (mseccfg.SSEED), and leaves menvcfg.ADUE as it is: of both, Svadu would be off."""
     assert not {"Zkr", "Svade"} & extensions("default") and "Svadu" in extensions("default")
+
+
+# --- RVA23 (profiles of version 1.0) ---------------------------------------------------------------------------------
+
+def test_profiles_have_what_they_demand_and_what_follows():
+    """By the text of the profiles: the user's is a part of the supervisor's, which adds Zifencei, H and Sv39."""
+    user, supervisor = extensions("rva23u64"), extensions("rva23s64")
+    assert {*"IMAFDCBV", "Zvfhmin", "Zvbb", "Zvkt", "Zimop", "Zcmop", "Zcb", "Zfa", "Zawrs", "Supm"} <= user
+    assert user < supervisor
+    assert {"H", "Sha", "Ssstateen", "Sstc", "Sscofpmf", "Svnapot", "Svade", "Zifencei"} <= supervisor - user
+    assert "Ssnpm" in supervisor
+    assert parse("rva23s64").vlen == 128 and parse("rva23s64").paging == "sv39"
+    assert extensions("rva22s64") <= supervisor
+
+
+def test_options_of_a_profile_are_off_until_they_are_named():
+    options = {row.name for row in rva23.ROWS if row.status != rva23.MANDATORY and row.tested}
+    assert not options & extensions("rva23s64")
+    named = "_".join(["rva23s64", *sorted(map(str.lower, options))])
+    assert options <= extensions(named)
+
+
+def test_table_of_a_profile_names_tests_that_are_there():
+    for row in rva23.ROWS:
+        known = row.name in LETTERS | EXTENSIONS
+        assert known == bool(row.tested), row.name
+        folder = ""
+        for place in filter(None, row.tested.split(", ")):
+            folder = place.rpartition("/")[0] or folder
+            assert (ROOT / folder / place.rpartition("/")[2]).is_file(), place

@@ -6,7 +6,7 @@ table reads both ways: `encode` assembles single instructions.
 """
 
 from vm_native.riscv.instructions import (  # noqa: F401, I001
-    rv64i, zifencei_zicsr, zimop_zicond, m, a, cmo, f_d, zfh, zfa, zb, zk, v, zvk, privileged, hypervisor, c,
+    rv64i, zifencei_zicsr, zimop_zicond, zicfiss, m, a, cmo, f_d, zfh, zfa, zb, zk, v, zvk, privileged, hypervisor, c,
 )
 from vm_native.riscv.instructions.encode import encode, immediate_of
 from vm_native.riscv.instructions.pattern import Piece
