@@ -31,7 +31,8 @@ def firmware(request):
     return FIRMWARES[request.param]()
 
 
-@pytest.mark.parametrize("isa", ["default", "rv64gc", "rv64gc_sv57", "rva20s64", "rva22s64", "rv64gc_zicntr_sstc"])
+@pytest.mark.parametrize("isa", ["default", "rv64gc", "rv64gc_sv57", "rva20s64", "rva22s64", "rva23s64",
+                                 "rva23s64_sv57_zicfilp_zicfiss_smnpm_smcntrpmf", "rv64gc_zicntr_sstc"])
 def test_boots_to_userspace_with_no_warning(isa, firmware):
     """rv64gc has no counters: firmware emulates `time`, which the kernel reads before it has a console."""
     with vm.Machine(isa=isa) as machine:
