@@ -87,7 +87,8 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
     image = read_file(kernel, ram.size + FILE_OVERHEAD)
     disk = None if initrd is None else read_file(initrd, ram.size)
     # How long the tree is does not depend on where the initrd goes.
-    tree_size = len(board.device_tree(arguments, Range(0, 0) if disk else None)) + TREE_GROWTH
+    of_machine = firmware is not None       # which hides from the kernel what is none of its business
+    tree_size = len(board.device_tree(arguments, Range(0, 0) if disk else None, of_machine)) + TREE_GROWTH
     program: Program | None = None
     segments: list[Segment] = []
     reserved: list[Range] = []
@@ -98,7 +99,7 @@ def start_of_kernel(kernel: Source, initrd: Source | None, cmdline: str | bytes,
         reserved = [*program.segments, *held_by_firmware(file, ram, tree_size)]
     linux, others = plan_linux(image, ram, disk, reserved, tree_size, address, isa.extensions)
     check_entry(linux.path, linux.entry, ram, isa)
-    blob = board.device_tree(arguments, linux.initrd)
+    blob = board.device_tree(arguments, linux.initrd, of_machine)
     tree = Segment(Range(linux.dtb_address, len(blob)), blob)
     return Start(program, linux, (*segments, *others, tree), linux.dtb_address)
 

@@ -34,7 +34,7 @@ from vm.memory import Memory, unusable
 from vm.net.switch import Member, SwitchPort
 from vm.observing import ObservationOfMachine
 from vm.perf_map import PERF_MAP
-from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
+from vm.plan import AiaKind, BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings
@@ -87,6 +87,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
     - limits: a `vm.Limits`: how much memory and time of the host it may take, and how many steps; None: no limits.
     - board: "virt"; or "bare", which has harts and a clock only. Memory comes with `map`, devices with `attach`, the
       console with the first UART of these. A trap that the guest has no handler for ends the run with `trap-loop`.
+    - aia: how the virt board tells harts of interrupts: "none", by a PLIC; "aplic", by APLICs; "aplic-imsic", by APLICs
+      that send messages to an IMSIC of each hart, which software can, too. Harts have Smaia and Ssaia then.
 
     What it is made of: `harts`, `memory`, `console`, `board`, `clock` and `isa`; `program` is what was loaded. Tools
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
@@ -109,6 +111,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         *,
         board: BoardName = "virt",
         limits: Limits | None = None,
+        aia: AiaKind = "none",
     ):
         size = memory_size(memory, board)
         settings = Settings.from_environment() if settings is None else settings
@@ -121,7 +124,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
             raise ConfigurationError(f"seed={seed}: must not be negative")
-        self.isa = parse_isa(isa)
+        self.isa = parse_isa(isa, aia, board)
         self.clock = Clock(one_of("clock", clock, ClockKind), seed)
         self._bus = Bus(self.clock, answering=settings.answers)
         try:
@@ -134,8 +137,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._scheduler = Scheduler(self._native, form=form, fusion=settings.fusion)
         self.memory = Memory(self._bus, self._native)
         self.events = EventQueue(self.clock, self._scheduler)
-        self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0)
-                         for number in range(harts)]
+        self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0,
+                                    aia == "aplic-imsic") for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
         self._code_cache: CodeCache | None = None
         if settings.code_cache and self.compiler is not None:
@@ -155,7 +158,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._console_device: ConsolePort | None = None     # what is typed to
         self._on_switch: Member | None = None   # with whom it runs, if it is on one
         self.console = Console(self._type, self._unread, self.run, self.request_stop, self._bus.forget_answers)
-        self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else self._virt(size, seed)
+        self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else \
+            self._virt(size, seed, aia)
         self._start: Start | None = None        # what `reset` begins with again
         self._htif: Htif | None = None
         self.program: Program | None = None
@@ -165,12 +169,12 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self.limits = limits
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
-                                  "board": board, "limits": limits})
+                                  "board": board, "limits": limits, "aia": aia})
 
-    def _virt(self, size: int, seed: int) -> Virt:
+    def _virt(self, size: int, seed: int, aia: AiaKind) -> Virt:
         """The board, with the console and the firmware connected to it."""
         board = Virt(size, self._natives, self.isa, self.clock, self.events, self.memory, seed,
-                     self._runner.request_of_device)
+                     self._runner.request_of_device, aia)
         self._connect("uart", board.uart)
         self._runner.firmware = Firmware(self._natives, self.memory, self.console.write, board.uart.take,
                                          self._runner.request)

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from vm.boards.regions import Kind
+from vm.boards.virt import AiaKind
 from vm.devices.base import Device
 from vm.devices.virtio import VirtioDevice
 from vm.errors import ConfigurationError, SnapshotError
@@ -78,7 +79,7 @@ class MachinePlan:
     def shape(self) -> tuple[Any, ...]:
         """What must be the same for a state of one to be one of the other."""
         devices = tuple(device[:-1] for device in self.devices)
-        fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa"))
+        fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa", "aia"))
         return (*fixed, self.regions, devices)
 
     def build(self, devices: Mapping[str, Device] | None = None, **changes: Any) -> Machine:
@@ -124,7 +125,7 @@ class MachinePlan:
         """Raise SnapshotError where a state of that plan's machine is none of this one's."""
         if self.is_like(plan):
             return
-        names = ("board", "memory", "harts", "isa", "regions", "devices")
+        names = ("board", "memory", "harts", "isa", "aia", "regions", "devices")
         raise SnapshotError("the snapshot is of a machine of another shape: " + "; ".join(
             f"its {name}: {theirs!r}, here: {ours!r}"
             for name, ours, theirs in zip(names, self.shape, plan.shape, strict=True) if ours != theirs))
@@ -148,11 +149,15 @@ def memory_size(memory: int | str | None, board: str) -> int:
     return 0
 
 
-def parse_isa(isa: str) -> isa_strings.Isa:
-    """Raises ConfigurationError."""
+def parse_isa(isa: str, aia: str = "none", board: str = "virt") -> isa_strings.Isa:
+    """Of harts with such interrupt controllers, which need extensions for it. Raises ConfigurationError."""
+    if aia not in get_args(AiaKind):
+        raise ConfigurationError(f"aia={aia!r}: there is {', '.join(map(repr, get_args(AiaKind)))}")
+    if aia != "none" and board != "virt":
+        raise ConfigurationError(f"aia={aia!r}: a bare board has no interrupt controller")
     if not isinstance(isa, str):
         raise ConfigurationError(f"isa={isa!r}: a string, like 'rv64gc'")
     try:
-        return isa_strings.parse(isa)
+        return isa_strings.parse(isa if aia == "none" else f"{isa}_smaia_ssaia")
     except ValueError as error:
         raise ConfigurationError(str(error)) from error

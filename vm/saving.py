@@ -29,7 +29,7 @@ from vm_native.state.image import RamImage
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME = frozenset(("Balloon", "ComputeDevice", "Entropy", "GenerationId", "GoldfishRTC", "Keyboard", "Network",
                           "Screen", "Tablet", "UART", "VirtioConsole", "Vsock"))
-ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board")     # of `Machine`, that a file keeps
+ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board", "aia")     # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 
 
@@ -91,7 +91,7 @@ def load(file: SnapshotFile) -> Saved:
             raise SnapshotError(f"{file.path}: of another version of vm, whose harts have another state; load it with "
                                 "the one that saved it")
         arguments = {name: data["arguments"][name] for name in ARGUMENTS}
-        parse_isa(arguments["isa"])
+        parse_isa(arguments["isa"], arguments["aia"], arguments["board"])
         memory_size(arguments["memory"], arguments["board"])
         if len(data["harts"]) != arguments["harts"]:
             raise ValueError(f"{len(data['harts'])} states for {arguments['harts']} harts")

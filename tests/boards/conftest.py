@@ -45,18 +45,22 @@ class Hart:
         self.id = number
         self.mtimecmp = (1 << 64) - 1
         self.pins = {}
+        self.messages = []
 
     def set_interrupt(self, bit, level):
         self.pins[bit] = level
 
+    def receive_message(self, interrupt, identity):
+        self.messages.append((interrupt, identity))
+
 
 @pytest.fixture
 def make_board():
-    """make_board(harts=, memory_size=, seed=); what the guest requests is in board.requests."""
-    def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA):
+    """make_board(harts=, memory_size=, seed=, aia=); what the guest requests is in board.requests."""
+    def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA, aia="none"):
         requests = []
         board = Virt(memory_size, [Hart(number) for number in range(harts)], parse(isa), Clock(), Events(), None, seed,
-                     lambda reason, code: requests.append((reason, code)))
+                     lambda reason, code: requests.append((reason, code)), aia)
         board.requests = requests
         return board
     return make_board

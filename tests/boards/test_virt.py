@@ -5,6 +5,7 @@ Addresses and interrupt numbers are QEMU's; test_device_tree.py compares them wi
 
 import pytest
 
+from vm import Machine
 from vm.devices import Entropy
 from vm.errors import ConfigurationError
 from vm.stop import StopReason
@@ -125,3 +126,18 @@ def test_reset_resets_all_devices(board):
     board.reset()
     assert not board.devices["uart"].device.irq.level
     assert board.plic.read(4 * 10, 4) == 0
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"aia": "plic"}, "aia='plic': there is 'none', 'aplic', 'aplic-imsic'"),
+    ({"aia": "aplic", "board": "bare"}, "aia='aplic': a bare board has no interrupt controller"),
+])
+def test_controllers_that_cannot_be_had(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Machine(**options)
+
+
+def test_harts_have_what_their_controllers_need():
+    with Machine(memory="1M", isa="rv64ima", aia="aplic") as machine:
+        assert {"Smaia", "Ssaia"} <= machine.isa.extensions
+        assert "plic" not in machine.board.devices and {"aplic_m", "aplic_s"} <= machine.board.devices.keys()

@@ -46,7 +46,7 @@ RULES = [
          "~(MSTATUS_MIE | MSTATUS_MPP | MSTATUS_MPV |", "~(MSTATUS_MIE | MSTATUS_MPV |"),
     rule("sret leaves MPRV", "privilege.pyx",
          "(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV |", "(MSTATUS_SIE | MSTATUS_SPP |"),
-    rule("software interrupts before external ones", "privilege.pyx",
+    rule("software interrupts before external ones", "interrupts.pyx",
          "IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_SGEI", "IRQ_SSI, IRQ_SEI, IRQ_STI, IRQ_SGEI"),
     rule("MIE does not mask in M-mode", "privilege.pyx",
          "(privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE)", "True"),

@@ -6,6 +6,9 @@ import vm
 from tests.assembler import assemble_elf
 from tests.state import fixed, left_over, of_the_package, save, stateful_parts, uncovered
 from vm.devices import (
+    APLIC,
+    IMSIC,
+    PLIC,
     Balloon,
     BlockDevice,
     ComputeDevice,
@@ -122,7 +125,7 @@ def test_every_class_with_state_is_here(machine):
     """What is walked below is all there is."""
     machine._runner.watch(machine._runner._htif)
     # Bases, what is there where nothing is or after a disk was pulled out, and what has a test of its own
-    elsewhere = {Device, VirtioDevice, InputDevice, EmptySlot, PulledDisk, GenerationId}
+    elsewhere = {Device, VirtioDevice, InputDevice, EmptySlot, PulledDisk, GenerationId, APLIC, IMSIC}
     assert {type(part) for part in stateful_parts(machine).values()} == kinds(Stateful) - elsewhere
 
 
@@ -144,6 +147,14 @@ def test_every_attribute_is_named(machine):
     for _ in range(2):
         assert {name: missing for name, part in stateful_parts(machine).items() if (missing := uncovered(part))} == {}
         run(machine)
+
+
+@pytest.mark.parametrize("aia", ["aplic", "aplic-imsic"])
+def test_every_attribute_of_advanced_controllers_is_named(aia):
+    with vm.Machine(memory="1M", aia=aia) as machine:
+        kinds_here = {type(part) for part in stateful_parts(machine).values()}
+        assert kinds_here & {APLIC, IMSIC, PLIC} == ({APLIC, IMSIC} if aia == "aplic-imsic" else {APLIC})
+        assert {name: missing for name, part in stateful_parts(machine).items() if (missing := uncovered(part))} == {}
 
 
 def test_a_run_changes_state_alone(machine):

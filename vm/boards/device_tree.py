@@ -66,7 +66,7 @@ def build(devices: Iterable[Placed], harts: Harts, memory: Range, chosen: Chosen
     soc = _node("soc", {"#address-cells": 2, "#size-cells": 2, "compatible": "simple-bus", "ranges": None})
     beside = []
     for placed in visible:
-        context = TreeContext(phandle[id(placed.device)], controller)
+        context = TreeContext(phandle[id(placed.device)], controller, phandle)
         soc.append(_device(placed, phandle, context))
         roots = placed.device.root_nodes(context)
         beside += [_node(name, _fit(properties, placed, "root_nodes")) for name, properties in roots.items()]
@@ -134,7 +134,9 @@ def _device(placed: Placed, phandle: Mapping[int, int], context: TreeContext) ->
     properties: dict[str, Any] = {"compatible": device.compatible.split("\0"),
                                   "reg": _cells(placed.address, device.size)}
     if placed.controller is not None:
-        properties |= {"interrupts": placed.irq, "interrupt-parent": phandle[id(placed.controller)]}
+        assert placed.irq is not None
+        properties |= {"interrupts": placed.controller.interrupt_specifier(placed.irq),
+                       "interrupt-parent": phandle[id(placed.controller)]}
     return _node(_name(placed), properties | _fit(device.tree_properties(context), placed, "tree_properties"))
 
 

@@ -7,6 +7,9 @@ own device tree has them, so that firmware and kernels made for it run here.
     0x0200_0000  CLINT                      0x1000_8000  virtio slot 7   interrupt 8
     0x0c00_0000  PLIC                       0x8000_0000  RAM
 
+With aia="aplic" the PLIC gives way to APLICs at 0x0c00_0000 (M-mode) and 0x0d00_0000 (S-mode), and with "aplic-imsic"
+harts have IMSICs besides, at 0x2400_0000 (M) and 0x2800_0000 (S).
+
 QEMU's flash, PCI bridge and fw_cfg are not there. Where QEMU has nothing there is room for more virtio devices than it
 has slots, from 0x1000_9000 and interrupt 16 on, if they are attached before a guest is loaded: of those that are not
 filled the device tree, and so the guest, knows nothing.
@@ -17,16 +20,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vm.boards import device_tree
 from vm.boards.placed import DevicesOfBoard, Placed
 from vm.boards.regions import MappedMemory, refuse_place
 from vm.boards.reset import reset_vector
+from vm.devices.aplic import APLIC
 from vm.devices.base import Device
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
-from vm.devices.interrupt import InterruptLine
+from vm.devices.imsic import IMSIC
+from vm.devices.interrupt import MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL, InterruptLine
 from vm.devices.plic import PLIC
 from vm.devices.rtc import GoldfishRTC
 from vm.devices.syscon import Syscon
@@ -41,6 +46,8 @@ if TYPE_CHECKING:
     from vm.events import EventQueue
     from vm.memory import Memory
     from vm_native.riscv.isa import Isa
+
+AiaKind = Literal["none", "aplic", "aplic-imsic"]     # what `virt` tells harts of interrupts by
 
 RAM_BASE = 0x8000_0000
 RESET_VECTOR = 0x1000
@@ -69,6 +76,7 @@ class Virt(DevicesOfBoard):
         memory: Memory,
         seed: int,
         on_request: Request,
+        aia: AiaKind = "none",
     ):
         self.ram = MappedMemory(RAM_BASE, memory_size)
         self._harts = harts
@@ -78,11 +86,11 @@ class Virt(DevicesOfBoard):
         self._events = events
         self._memory = memory
 
+        controllers = self._make_controllers(aia)
         self.rom = BootROM()
         self.test = Syscon(on_request)
         self.rtc = GoldfishRTC()
         self.clint = CLINT(harts)
-        self.plic = PLIC(harts)
         self.uart = UART()
 
         self.devices: dict[str, Placed] = {}
@@ -90,7 +98,8 @@ class Virt(DevicesOfBoard):
         self._place("test", 0x10_0000, self.test)
         self._place("rtc", 0x10_1000, self.rtc, irq=11)
         self._place("clint", 0x200_0000, self.clint)
-        self._place("plic", 0xC00_0000, self.plic)
+        for name, (address, device) in controllers.items():
+            self._place(name, address, device)
         self._place("uart", 0x1000_0000, self.uart, irq=10)
         for slot in range(VIRTIO_SLOTS):
             self._fill(slot, EmptySlot())
@@ -98,12 +107,32 @@ class Virt(DevicesOfBoard):
     def __repr__(self) -> str:
         return f"<Virt with RAM at {self.ram.base:#x}..{self.ram.end:#x} and {', '.join(self.devices)}>"
 
+    def _make_controllers(self, aia: AiaKind) -> dict[str, tuple[int, Device]]:
+        """What lines of devices lead to, and where software finds it: addresses and devices by name."""
+        self._root: PLIC | APLIC                            # which has the lines
+        self._controller: Device                            # in which a kernel finds them
+        self._of_machine: tuple[str, ...] = ()              # what only firmware may touch
+        if aia == "none":
+            self.plic = self._root = self._controller = PLIC(self._harts)
+            return {"plic": (0xC00_0000, self.plic)}
+        files: tuple[IMSIC | None, ...] = (None, None)
+        if aia == "aplic-imsic":
+            files = tuple(IMSIC(self._harts, interrupt) for interrupt in (MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL))
+        self._root = APLIC(self._harts, files[0])
+        self._controller = APLIC(self._harts, files[1], self._root)
+        self._of_machine = ("aplic_m", "imsic_m")
+        made: dict[str, tuple[int, Device | None]] = {
+            "aplic_m": (0xC00_0000, self._root), "aplic_s": (0xD00_0000, self._controller),
+            "imsic_m": (0x2400_0000, files[0]), "imsic_s": (0x2800_0000, files[1]),
+        }
+        return {name: (address, device) for name, (address, device) in made.items() if device is not None}
+
     def _place(self, name: str, address: int, device: Device, irq: int | None = None) -> None:
-        line = None if irq is None else self.plic.line(irq, device.level_triggered)
+        line = None if irq is None else self._root.line(irq, device.level_triggered)
         device.connect(clock=self._clock, events=self._events, memory=self._memory, irq=line,
                        place=told_place(address, irq))
         self._events.name(name, device)
-        self.devices[name] = Placed(address, device, irq, None if irq is None else self.plic)
+        self.devices[name] = Placed(address, device, irq, None if irq is None else self._controller)
 
     def _fill(self, slot: int, device: VirtioDevice) -> str:
         self._place(SLOTS[slot], VIRTIO_BASE + slot * VIRTIO_STRIDE, device, VIRTIO_IRQ + slot)
@@ -134,7 +163,8 @@ class Virt(DevicesOfBoard):
                      and not any(Range(address, device.size).overlaps(other) for other in taken)), None)
 
     def place(self, device: Device, address: int, irq: int | None = None) -> str:
-        """Put a device at a free physical address, and on a free source of the PLIC; returns its name in `devices`.
+        """Put a device at a free physical address, and on a free source of the interrupt controller; returns its name
+        in `devices`.
 
         A virtio device may be put into an empty slot of its choice: at the slot's address, where the source is given.
         """
@@ -200,10 +230,12 @@ class Virt(DevicesOfBoard):
         """Some has been mapped there, which the device tree does not name: programs can be loaded there, no kernels."""
         self.ram = self.ram.with_another(place)
 
-    def device_tree(self, cmdline: bytes = b"", initrd: Range | None = None) -> bytes:
-        """The flattened device tree of the board as it is now."""
+    def device_tree(self, cmdline: bytes = b"", initrd: Range | None = None, of_machine: bool = True) -> bytes:
+        """The flattened device tree of the board as it is now; if not `of_machine`, without what only M-mode may touch.
+        """
+        hidden = () if of_machine else self._of_machine
         return device_tree.build(
-            self.devices.values(),
+            [placed for name, placed in self.devices.items() if name not in hidden],
             device_tree.Harts([hart.id for hart in self._harts], self._isa, self._clock.FREQUENCY),
             self.ram,
             device_tree.Chosen(self._seed, self.uart, cmdline, initrd),

@@ -8,7 +8,7 @@ from vm_native.riscv.isa import DEFAULT, parse
 
 HEADINGS = ("number", "name", "access", "extension", "reset", "fields")
 LEVELS = "USHM"                         # by bits 9:8 of a number
-SHOWN = DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf_zicfilp_zicfiss"
+SHOWN = DEFAULT + "_h_smmpm_smnpm_ssnpm_smcntrpmf_zicfilp_zicfiss_smaia"
 
 
 def csr_rows(isa: str = DEFAULT) -> list[tuple[str, ...]]:

@@ -67,6 +67,8 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
         click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
         click.option("--harts", type=int, metavar="N", default=1, show_default=True, help="Number of harts."),
         click.option("--isa", metavar="NAME", help="ISA string or profile, as in rv64gc."),
+        click.option("--aia", type=click.Choice(["none", "aplic", "aplic-imsic"]), default="none", show_default=True,
+                     help="Interrupt controllers: a PLIC, APLICs, or APLICs and an IMSIC for each hart."),
         ENGINE_OPTION,
         click.option("--clock", type=click.Choice(["virtual", "real"]), default=clock, show_default=True,
                      help="Guest time: counted in instructions (every run is the same), or the host's."),

@@ -2,10 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from vm.devices.aplic import APLIC
 from vm.devices.base import Device, SteadyAccesses, TreeContext, reads, writes
 from vm.devices.bootrom import BootROM
 from vm.devices.clint import CLINT
 from vm.devices.generation import GenerationId
+from vm.devices.imsic import IMSIC
 from vm.devices.interrupt import InterruptLine
 from vm.devices.plic import PLIC
 from vm.devices.port import ConsolePort, Port
@@ -32,10 +34,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "CLINT", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ComputeDevice", "ConsolePort", "Device", "Entropy",
-    "GenerationId", "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen", "SharedFolder",
-    "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection", "VsockListener",
-    "reads", "writes",
+    "APLIC", "CLINT", "IMSIC", "PLIC", "UART", "Balloon", "BlockDevice", "BootROM", "ComputeDevice", "ConsolePort",
+    "Device", "Entropy", "GenerationId", "GoldfishRTC", "InterruptLine", "Keyboard", "Network", "Port", "Screen",
+    "SharedFolder", "SteadyAccesses", "Syscon", "Tablet", "TreeContext", "VirtioConsole", "Vsock", "VsockConnection",
+    "VsockListener", "reads", "writes",
 ]
 
 VIRTIO = ("Balloon", "BlockDevice", "ComputeDevice", "Entropy", "Keyboard", "Network", "Screen", "SharedFolder",

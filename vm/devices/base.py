@@ -69,10 +69,15 @@ class TreeContext(NamedTuple):
 
     phandle: int                            # the device's own, for a node that others name: it is in `tree_properties`
     hart_controllers: tuple[int, ...]       # the interrupt controller of each hart
+    others: Mapping[int, int] = {}          # of the devices in the tree, by their identity
 
     def to_harts(self, *interrupts: int) -> list[int]:
         """`interrupts-extended` of a device that drives these interrupts of every hart."""
         return [cell for phandle in self.hart_controllers for interrupt in interrupts for cell in (phandle, interrupt)]
+
+    def to_device(self, device: Device) -> int:
+        """The phandle of another device in the tree, whose node has to say it."""
+        return self.others[id(device)]
 
 
 @dataclass(frozen=True)
@@ -303,6 +308,10 @@ class Device(Stateful):
         value.
         """
         return {}
+
+    def interrupt_specifier(self, source: int) -> int | list[int]:
+        """`interrupts` of a device whose line leads to this source of an interrupt controller."""
+        return source
 
     def root_nodes(self, context: TreeContext) -> dict[str, dict[str, Any]]:
         """Nodes at the root of the tree that the device brings along: properties by the node's name."""

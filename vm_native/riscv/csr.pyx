@@ -9,19 +9,21 @@ from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport machine_steps
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE,
-    HENVCFG_SSE, HENVCFG_STCE, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE,
-    MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED,
-    MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR,
-    MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R,
-    PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED,
-    TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
+    CSR_CYCLE, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT,
+    FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE, HENVCFG_SSE, HENVCFG_STCE, HVICTL_VTI, ILLEGAL_INSTRUCTION,
+    MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE,
+    MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS,
+    MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM,
+    MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE,
+    SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
+    VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport cycles, retired, update_counters
 from vm_native.riscv.pmp cimport digest_pmp
-from vm_native.riscv.privilege cimport look_for_interrupts, pending_interrupts, poll, timers_changed, update_mode
+from vm_native.riscv.interrupts cimport pending_interrupts
+from vm_native.riscv.privilege cimport look_for_interrupts, poll, timers_changed, update_mode
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
-from vm_native.riscv.state cimport MACHINE, SUPERVISOR, Hart
+from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart
 from vm_native.riscv.triggers cimport digest_triggers
 from vm_native.riscv.worlds cimport is_on, make_dirty
 
@@ -51,17 +53,22 @@ cdef uint64_t csr_refusal(Hart* hart, int number, bint writes) noexcept nogil:
 
 
 cdef uint64_t refusal_in_guest(Hart* hart, int number, bint writes) noexcept nogil:
-    """What HS-mode might do, were satp not withheld from it, is a virtual instruction, and the rest is illegal."""
+    """What HS-mode might do, were satp not withheld from it, is a virtual instruction, and the rest is illegal. To a
+    guest's user it is the same what is selected behind sireg.
+    """
     cdef uint8_t privilege = hart.state.privilege
     cdef int needed = number >> 8 & 3
     cdef uint64_t old
     hart.state.privilege = SUPERVISOR
-    cdef bint might = csr_accessible(hart, number, writes)
+    cdef int asked = CSR_SISELECT if number == CSR_SIREG and privilege == USER else number
+    cdef bint might = csr_accessible(hart, asked, writes)
     hart.state.privilege = privilege
     if not might:
         return ILLEGAL_INSTRUCTION
     if needed <= privilege and needed != HYPERVISOR and guest_enabled(hart, number):
-        return 0
+        # A write of stimecmp might end what the host alone is to end.
+        if not (writes and number == CSR_STIMECMP and hart.state.hvictl & HVICTL_VTI):
+            return 0
     return VIRTUAL_INSTRUCTION if csr_read(hart, number, &old) else ILLEGAL_INSTRUCTION
 
 

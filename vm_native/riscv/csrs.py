@@ -44,7 +44,7 @@ ALL_ONES = (1 << 64) - 1
 FEATURES = (
     "F", "Zca", "Zicntr", "Zihpm", "Zicbom", "Zicboz", "Zkr", "Smstateen", "Sscofpmf", "Sstc", "Svade", "Svadu",
     "Svnapot", "Svpbmt", "Sdtrig", "V", "Zve32x", "Zve32f", "Zve64x", "Zve64d", "Zvfhmin", "Zvfh", "Zvknhb", "H",
-    "Smmpm", "Smnpm", "Ssnpm", "Smcntrpmf", "Zicfilp", "Zicfiss",
+    "Smmpm", "Smnpm", "Ssnpm", "Smcntrpmf", "Zicfilp", "Zicfiss", "Smaia", "Ssaia",
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
@@ -237,6 +237,11 @@ ENVCFG = (
     F("CBZE", 7, needs="Zicboz"),
 )
 PMLEN = {"PMLEN0": 0, "PMLEN7": 2, "PMLEN16": 3}         # of pointer masking: the bits ignored
+OF_AIA = (                              # of state enables
+    F("IMSIC", 58, needs="Ssaia"),
+    F("AIA", 59, needs="Ssaia"),
+    F("CSRIND", 60, needs="Ssaia"),
+)
 # Where a hart has no Zicntr, the first three say what firmware emulates: OpenSBI looks there.
 COUNTERS = (F("CY", 0), F("TM", 1), F("IR", 2), F("HPM", "31:3", needs="Zihpm"))
 FILTERS = (                             # modes in which a counter stands
@@ -307,9 +312,10 @@ C(0x143, "stval")
 C(0x344, "mip", reset=None, read="read_mip", write="write_mip",
   fields=interrupts("P", readonly="MEI MSI MTI VSEI VSTI SGEI"))
 C(0x304, "mie",           fields=interrupts("E"), write="write_mie")
-C(0x144, "sip",           view="mip", through="mideleg",
+C(0x144, "sip",           view="mip", through="mideleg", guest="guest_may_see_pending",
   fields=interrupts("P", of=SUPERVISOR_INTERRUPTS, readonly="SEI STI"))
-C(0x104, "sie",           view="mie", through="mideleg", fields=interrupts("E", of=SUPERVISOR_INTERRUPTS))
+C(0x104, "sie",           view="mie", through="mideleg", guest="guest_may_see_pending",
+  fields=interrupts("E", of=SUPERVISOR_INTERRUPTS))
 
 # --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapters "Sscofpmf", "Smcntrpmf" ------------------------
 C(0xB00, "mcycle",                    state=None, read="read_mcycle", write="write_mcycle")
@@ -356,7 +362,7 @@ C(0x747, "mseccfg",      "Zkr Smmpm Zicfilp", after="update_mode", fields=[
     F("PMM", "33:32", needs="Smmpm", legal=PMLEN),
 ])
 C(0x30D, "mstateen",     "Smstateen", indices=range(1, 4), fields=[F("SE", 63)])
-C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[F("ENVCFG", 62), F("SE0", 63)])
+C(0x30C, "mstateen0",    "Smstateen", state="mstateen[0]", fields=[*OF_AIA, F("ENVCFG", 62), F("SE0", 63)])
 C(0x10C, "sstateen",     "Smstateen", indices=range(4), constant=0, access="stateen_enabled",      # no bit is of use
   guest="guest_may_enable")
 
@@ -443,7 +449,7 @@ C(0x60A, "henvcfg",      "H",         access="envcfg_enabled", read="read_henvcf
     F("STCE", 63, needs="Sstc"),
 ])
 C(0x60C, "hstateen", "H", indices=range(4), access="stateen_enabled", read="read_hstateen", write="write_hstateen",
-  fields=[F("ENVCFG", 62), F("SE", 63)])                    # as far as mstateen has them
+  fields=[*OF_AIA, F("ENVCFG", 62), F("SE", 63)])           # as far as mstateen has them
 # The supervisor's registers as a guest has them: there it finds them by the supervisor's numbers
 C(0x200, "vsstatus",     "H",         read="read_vsstatus", write="write_vsstatus", fields=[
     F("SIE", 1),
@@ -472,6 +478,38 @@ C(0x280, "vsatp",        "H",         write="write_vsatp", fields=[
     F("ASID", "59:44"),
     F("MODE", "63:60", legal={"BARE": 0, "SV39": 8, "SV48": 9, "SV57": 10}),
 ])
+
+# --- Advanced Interrupt Architecture: chapter "Control and Status Registers (CSRs) Added to Harts" --------------------
+C(0x350, "miselect",     "Smaia")
+C(0x351, "mireg",        "Smaia",     state=None, access="mireg_enabled", read="read_mireg", write="write_mireg")
+C(0x35C, "mtopei",       "Smaia",     state=None, access="mtopei_enabled", read="read_mtopei", write="write_mtopei")
+C(0xFB0, "mtopi",        "Smaia",     state=None, read="read_mtopi")
+C(0x308, "mvien",        "Smaia",     constant=0)
+C(0x309, "mvip",         "Smaia",     state=None, read="read_mvip", write="write_mvip", fields=[
+    F("SSIP", 1),
+    F("STIP", 5),
+    F("SEIP", 9),
+])
+C(0x150, "siselect",     "Ssaia",     access="selection_enabled", guest="guest_may_select")
+C(0x151, "sireg",        "Ssaia",     state=None, access="sireg_enabled", guest="guest_may_select", read="read_sireg",
+  write="write_sireg")
+C(0x15C, "stopei",       "Ssaia",     state=None, access="stopei_enabled", guest="guest_may_select", read="read_stopei",
+  write="write_stopei")
+C(0xDB0, "stopi",        "Ssaia",     state=None, access="aia_enabled", guest="guest_may_see_top", read="read_stopi")
+C(0x608, "hvien",        "Ssaia+H",   constant=0, access="aia_enabled")
+C(0x609, "hvictl",       "Ssaia+H",   access="aia_enabled", after="interrupts_changed", fields=[
+    F("IPRIO", "7:0"),
+    F("IPRIOM", 8),
+    F("DPR", 9),
+    F("IID", "21:16"),
+    F("VTI", 30),
+])
+C(0x646, "hviprio1",     "Ssaia+H",   constant=0, access="aia_enabled")
+C(0x647, "hviprio2",     "Ssaia+H",   constant=0, access="aia_enabled")
+C(0x250, "vsiselect",    "Ssaia+H",   access="selection_enabled")
+C(0x251, "vsireg",       "Ssaia+H",   constant=0, access="vsireg_enabled")
+C(0x25C, "vstopei",      "Ssaia+H",   constant=0, access="vstopei_enabled")
+C(0xEB0, "vstopi",       "Ssaia+H",   state=None, access="aia_enabled", read="read_vstopi")
 
 # --- Unprivileged manual: chapters "F" and "Entropy Source" ----------------------------------------------------------
 C(0x003, "fcsr",         "F",         state=None, access="float_enabled", read="read_fcsr", write="write_fcsr", fields=[

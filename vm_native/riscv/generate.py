@@ -34,6 +34,12 @@ FUNCTIONS = {
         "write_hvip", "write_vsip",
     ),
     "integrity": ("shadow_stack_enabled",),
+    "aia": (
+        "aia_enabled", "guest_may_see_pending", "guest_may_see_top", "guest_may_select", "mireg_enabled",
+        "mtopei_enabled", "read_mireg", "read_mtopei", "read_mtopi", "read_mvip", "read_sireg", "read_stopei",
+        "read_stopi", "read_vstopi", "selection_enabled", "sireg_enabled", "stopei_enabled", "vsireg_enabled",
+        "vstopei_enabled", "write_mireg", "write_mtopei", "write_mvip", "write_sireg", "write_stopei",
+    ),
 }
 
 

@@ -6,11 +6,13 @@ have for that itself has been looked at before.
 """
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, CSR_SIE, CSR_SIP, CSR_STIMECMP, CSR_VSIE, CSR_VSIP, CSR_VSTIMECMP, FEATURE_SMSTATEEN, FEATURE_SSTC,
-    HENVCFG_SSE, HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE, HGATP_PPN, HGATP_VMID, HSTATEEN_SE, HSTATUS_VTVM,
-    MCOUNTEREN_TM, MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP, MSTATEEN0_ENVCFG, SENVCFG_SSE,
+    CSR_CYCLE, CSR_SIE, CSR_SIP, CSR_SISELECT, CSR_STIMECMP, CSR_STOPI, CSR_VSIE, CSR_VSIP, CSR_VSISELECT,
+    CSR_VSTIMECMP, CSR_VSTOPI, FEATURE_SMSTATEEN, FEATURE_SSTC, HENVCFG_SSE, HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE,
+    HGATP_PPN, HGATP_VMID, HSTATEEN_SE, HSTATUS_VTVM, MCOUNTEREN_TM, MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP,
+    MSTATEEN0_ENVCFG, SENVCFG_SSE,
 )
-from vm_native.riscv.privilege cimport pending_interrupts, poll, update_mode
+from vm_native.riscv.interrupts cimport pending_interrupts
+from vm_native.riscv.privilege cimport poll, update_mode
 from vm_native.riscv.spaces cimport levels_of
 from vm_native.riscv.state cimport MACHINE, USER, Hart
 
@@ -66,6 +68,10 @@ cdef int number_for_guest(int number) noexcept nogil:
         return CSR_VSIE
     if number == CSR_SIP:
         return CSR_VSIP
+    if number == CSR_SISELECT:
+        return CSR_VSISELECT
+    if number == CSR_STOPI:
+        return CSR_VSTOPI
     return CSR_VSTIMECMP if number == CSR_STIMECMP else number
 
 

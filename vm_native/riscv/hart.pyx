@@ -21,6 +21,7 @@ from vm_native.machine cimport (
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, BANK_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
+from vm_native.riscv.aia cimport MACHINE_FILE, SUPERVISOR_FILE, make_pending, signal_of
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
     LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
@@ -129,8 +130,10 @@ cdef class NativeHart:
     `isa` is an `Isa` of vm_native.riscv.isa. The hart is in its reset state: M-mode, pc 0, and the CSR as `mtvec` says.
     """
 
-    def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0, uint64_t mtvec=0):
+    def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0, uint64_t mtvec=0,
+                  bint imsic=False):
         self.mtvec = mtvec
+        self.imsic = imsic
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
@@ -182,6 +185,7 @@ cdef class NativeHart:
         state.vlenb = self.isa.vlen // 8
         state.vtype = VTYPE_VILL if state.vlenb else 0
         state.misa = self.isa.misa
+        state.imsic = self.imsic
         state.max_levels = self.isa.levels
         for bit, name in enumerate(FEATURES):
             if name in self.isa.extensions:
@@ -219,6 +223,8 @@ cdef class NativeHart:
             now.features, now.misa, now.max_levels, now.vlenb
         ):
             raise ValueError("that is the state of a hart with another ISA")
+        if then.imsic != now.imsic:
+            raise ValueError("that is the state of a hart with another interrupt controller")
         if not is_legal_type(now, then):
             raise ValueError(f"vl {then.vl} and vtype {then.vtype:#x} are no hart's")
         if then.hart_id != now.hart_id:
@@ -398,6 +404,12 @@ cdef class NativeHart:
         if bit not in (IRQ_MSI, IRQ_SEI, IRQ_MEI):
             raise ValueError(f"interrupt {bit} is not a line from outside")
         interrupt(&self.machine.machine, self.hart.cpu.number, <uint64_t>1 << bit, level)
+
+    def receive_message(self, int interrupt_number, uint64_t identity, /):
+        """An IMSIC's: make an identity pending for one of the external interrupts; none such is ignored."""
+        cdef int file = MACHINE_FILE if interrupt_number == IRQ_MEI else SUPERVISOR_FILE
+        if make_pending(self.hart, file, identity) and signal_of(self.hart, file):
+            interrupt(&self.machine.machine, self.hart.cpu.number, <uint64_t>1 << interrupt_number, True)
 
     @property
     def mtimecmp(self):

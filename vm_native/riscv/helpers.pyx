@@ -29,12 +29,13 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.csr cimport csr_read, csr_refusal, csr_write
 from vm_native.riscv.guest_csrs cimport number_for_guest
 from vm_native.riscv.guest_helpers cimport hfence_gvma, hfence_vvma, load_of_guest, store_of_guest
+from vm_native.riscv.interrupts cimport may_interrupt
 from vm_native.riscv.integrity cimport landing_pad, shadow_pointer, shadow_pop, shadow_push, shadow_swap
 from vm_native.riscv.spaces cimport (
     ANY, flush_address, flush_asid, flush_guest_address, flush_guests, flush_translations, machine_at_hand,
 )
 from vm_native.riscv.privilege cimport (
-    envcfg_refusal, look_for_interrupts, pending_interrupts, poll, return_from_machine, return_from_supervisor,
+    envcfg_refusal, look_for_interrupts, poll, return_from_machine, return_from_supervisor,
     update_mode,
 )
 from vm_native.riscv.sbi cimport emulate_counter, serve_call
@@ -172,7 +173,7 @@ cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
     if hart.state.privilege == USER or hart.state.virtual and hart.state.hstatus & HSTATUS_VTW:
         return refuse(cpu, uop)
     poll(cpu)
-    if not pending_interrupts(hart) & hart.state.mie:
+    if not may_interrupt(hart):
         hart.state.waiting = IN_WFI
         if cpu.stop == STOP_NONE:
             cpu.stop = STOP_WAITING

@@ -12,14 +12,16 @@ from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
-    FEATURE_ZICFILP, HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI,
-    IRQ_SGEI, IRQ_SSI, IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE, MENVCFG_LPE,
-    MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSECCFG_MLPE, MSTATUS_FS,
-    MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPELP, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
-    MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
-    MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
+    FEATURE_ZICFILP, HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE,
+    MENVCFG_LPE, MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSECCFG_MLPE,
+    MSTATUS_FS, MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPELP, MSTATUS_MPIE, MSTATUS_MPP,
+    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
+    MTVEC_BASE, MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport update_counters
+from vm_native.riscv.interrupts cimport (
+    highest, identity_of, is_injected, may_interrupt, pending_interrupts, top_for_guest, top_for_supervisor,
+)
 from vm_native.riscv.masking cimport has_masking, update_masking
 from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
@@ -30,14 +32,6 @@ from vm_native.riscv.state cimport (
 from vm_native.riscv.worlds cimport (
     data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, leave_to_host, leave_to_machine,
 )
-
-cdef enum:
-    SOURCES = 11
-
-cdef int[SOURCES] PRIORITY = [
-    IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SSI, IRQ_STI, IRQ_SGEI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI, IRQ_LCOFI,
-]
-
 
 cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
     if privilege == MACHINE:
@@ -196,7 +190,7 @@ cdef inline uint64_t vector(uint64_t tvec, uint64_t cause) noexcept nogil:
 
 cdef void look_for_interrupts(Hart* hart) noexcept nogil:
     """One that is pending may be enabled now."""
-    if pending_interrupts(hart) & hart.state.mie:
+    if may_interrupt(hart):
         hart.cpu.attention = True
 
 
@@ -244,14 +238,6 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
 
 # --- Interrupts ------------------------------------------------------------------------------------------------------
 
-cdef uint64_t pending_interrupts(Hart* hart) noexcept nogil:
-    """What mip reads as. With Sstc on, STIP is the comparison's alone."""
-    cdef uint64_t software = hart.state.mip
-    if hart.state.menvcfg & MENVCFG_STCE:
-        software &= ~MIP_STIP
-    return software | hart.state.lines
-
-
 cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil:
     """SSIP is a bit of mip that software may clear; the others are lines that are driven from outside."""
     cdef Hart* hart = hart_of(cpu)
@@ -269,26 +255,26 @@ cdef void attend(Cpu* cpu) noexcept nogil:
     """Take the interrupt of highest priority that is pending and enabled, if there is one."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t pending = pending_interrupts(hart) & hart.state.mie
-    cdef uint64_t takes, cause, pc = cpu.state.pc, key = cpu.key
+    cdef uint64_t takes, top, cause, pc = cpu.state.pc, key = cpu.key
     cdef int privilege = hart.state.privilege
     cpu.attention = False
-    if not pending:
+    if not pending and not is_injected(hart):
         return
     takes = pending & ~hart.state.mideleg
     if takes and (privilege < MACHINE or hart.state.mstatus & MSTATUS_MIE) and not hart.state.sbi:
         cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
         enter_machine(hart, cause, 0)
     else:
-        takes = pending & hart.state.mideleg
-        if hart.state.virtual and takes & ~hart.state.hideleg:
-            cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes & ~hart.state.hideleg)
+        takes = pending & hart.state.mideleg & ~hart.state.hideleg
+        if hart.state.virtual and takes:
+            cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
             leave_to_host(hart, cause)
         else:
             # What a host delegates is its guest's: for itself there is no such interrupt.
-            takes &= hart.state.hideleg if hart.state.virtual else ~hart.state.hideleg
-            if not takes or privilege > SUPERVISOR or privilege == SUPERVISOR and not hart.state.mstatus & MSTATUS_SIE:
+            top = top_for_guest(hart) if hart.state.virtual else top_for_supervisor(hart)
+            if not top or privilege > SUPERVISOR or privilege == SUPERVISOR and not hart.state.mstatus & MSTATUS_SIE:
                 return
-            cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes) - hart.state.virtual
+            cause = MCAUSE_INTERRUPT | identity_of(top)
             if has_guests(hart) and not hart.state.virtual:
                 leave_to_host(hart, cause)
         enter_supervisor(hart, cause, 0)
@@ -297,14 +283,6 @@ cdef void attend(Cpu* cpu) noexcept nogil:
         record_trap(cpu, pc, key, cause, 0, False)
     if is_wanted(cpu.machine, EVENT_TRAP):
         tell_all(cpu, EVENT_TRAP, pc, cause, 0, 0, 0)
-
-
-cdef inline int highest(uint64_t pending) noexcept nogil:
-    cdef int i
-    for i in range(SOURCES):
-        if pending >> PRIORITY[i] & 1:
-            return PRIORITY[i]
-    return 0
 
 
 # --- Timers ----------------------------------------------------------------------------------------------------------
@@ -376,6 +354,6 @@ cdef bint runnable(Cpu* cpu) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     if hart.state.stopped:
         return False
-    if hart.state.waiting and pending_interrupts(hart) & hart.state.mie:
+    if hart.state.waiting and may_interrupt(hart):
         hart.state.waiting = NOT_WAITING
     return hart.state.waiting == NOT_WAITING

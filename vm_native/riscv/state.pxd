@@ -17,6 +17,11 @@ cdef enum:
     VECTOR_REGISTERS = 32
     MAX_VLENB = 128         # bytes of a vector register, at most
 
+cdef enum:
+    FILES = 2               # of interrupts, in an IMSIC
+    FILE_WORDS = 4
+    IDENTITIES = 64 * FILE_WORDS - 1
+
 cdef enum Privilege:
     USER = 0
     SUPERVISOR = 1
@@ -126,6 +131,16 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t minstretcfg
     uint64_t ssp            # of Zicfiss
     bint expects_landing    # ELP, of Zicfilp
+    # Advanced Interrupt Architecture
+    uint64_t miselect
+    uint64_t siselect
+    uint64_t vsiselect
+    uint64_t hvictl
+    bint imsic              # there are interrupt files: of M-mode and S-mode, one behind the other
+    uint64_t eidelivery[FILES]
+    uint64_t eithreshold[FILES]
+    uint64_t eip[FILES * FILE_WORDS]
+    uint64_t eie[FILES * FILE_WORDS]
 
 cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
     NOT_WAITING = 0

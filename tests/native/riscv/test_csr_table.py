@@ -205,15 +205,24 @@ STORED = {
     "vcsr": (U64, 7),
     "vxsat": (U64, 1),
     "vxrm": (U64, 3),
+    "mireg": (U64, 0), "sireg": (U64, 0),           # priorities of 0x30, which is selected: they are read-only
+    "mtopei": (U64, 0), "stopei": (U64, 0),
+    "mvip": (U64, 0x222),
     "tdata1": (6 << 60 | 0x45F, 6 << 60 | 0x5F),    # match 8, "not equal", is none of those that there are
 }  # fmt: skip
+
+
+OF_AIA = "mireg", "sireg", "mtopei", "stopei", "mvip"
 
 
 @pytest.mark.parametrize("name", STORED)
 def test_stored_value_by_the_manual(name, guest):
     value, expected = STORED[name]
     is_vector = name in ("vstart", "vxsat", "vxrm", "vcsr")
-    bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr_h_smcntrpmf" + "_v" * is_vector))
+    bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr_h_smcntrpmf" + "_v" * is_vector,
+                                       aia="aplic-imsic" if name in OF_AIA else "none"))
+    for select in ("miselect", "siselect") if name in OF_AIA else ():
+        bench.g[select] = 0x30
     if name in ("fcsr", "fflags", "frm"):
         bench.g["mstatus"] = 3 << 13
     if is_vector:
