@@ -24,6 +24,7 @@ cdef void invalidate(Machine* machine, uint64_t physical, uint64_t size) noexcep
 cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, uint64_t size) noexcept nogil
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil
 cdef void note_outside_window(Machine* machine, Block* block) noexcept nogil
+cdef void note_misfit(Machine* machine, Block* block) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
 cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil
 cdef void forget_translations(Machine* machine) noexcept nogil

@@ -6,7 +6,7 @@ Where code keeps being overwritten, the line that it stands in is not cached for
 by one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine
 never stops for long.
 """
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 from vm_native.code_pages cimport (
@@ -32,6 +32,7 @@ cdef enum:
     FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
     LAST_BUCKET_BITS = 18
     EVICTED_AT_ONCE = 16
+    FIRST_MISFITS = 16              # a power of two
 
 
 cdef size_t block_bytes(int uop_count) noexcept nogil:
@@ -229,6 +230,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         return NULL
     block.cached = True
     block.beside_code = block.outside_window = block.in_middle = block.guarded = False
+    block.misfits = 0
     block.trial, block.strays = UNTRIED, 0
     if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
         widen(&machine.blocks)
@@ -419,6 +421,20 @@ cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
 cdef void note_outside_window(Machine* machine, Block* block) noexcept nogil:
     """An access of this block is in no window: when compiled, those that it makes shall ask about pages."""
     note(machine, block, &block.outside_window)
+
+
+cdef void note_misfit(Machine* machine, Block* block) noexcept nogil:
+    """Vectors had another shape than compiled code of this block takes them to have.
+
+    Where that happens often it is compiled anew, for the shape of that time; which is ever more often, lest that never
+    ends where shapes take turns.
+    """
+    cdef uint32_t count = block.misfits + 1
+    if block.shared_page != NULL:
+        return
+    block.misfits = count
+    if count >= FIRST_MISFITS and count & count - 1 == 0 and machine.compiler != NULL:
+        machine.compiler.renew(machine.compiler, block)
 
 
 cdef void free_dead(Machine* machine) noexcept nogil:

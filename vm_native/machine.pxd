@@ -6,6 +6,7 @@ from posix.types cimport pid_t
 from vm_native.clock cimport Timeline
 from vm_native.hart_state cimport HartState, Reservation
 from vm_native.ir.block cimport Block, BlockExit, Uop, UopInfo, block_of, info_of
+from vm_native.ir.vectors cimport VectorUop
 from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
@@ -128,6 +129,8 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     # Addresses of loads and stores are not all that registers hold: by that the TLB has them, see `effective_address`
     int ignored_bits        # of them the highest; 0: none
     bint extends_sign       # for these the highest of the others is taken, or else 0
+    bint has_vectors        # the hart has instructions on vectors
+    uint32_t vector_shape   # what compiled code counts on where it computes with vectors, see ir/vectors.pxd
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
     uint64_t physical       # its address
@@ -406,6 +409,9 @@ cdef struct FrontEnd:
     int jump_helper                 # a helper that is a branch or a jump
     int illegal_helper              # that of what is no instruction
     int zeroing_helper              # one that zeroes the 64 bytes around what rs1 points to, if Cpu.may_zero_blocks
+    int vector_helper               # that of all instructions on vectors
+    # What one of them is where the hart has this shape; 0: what it is in any.
+    void (*describe_vector)(Cpu* cpu, Uop* uop, uint64_t mode, uint32_t shape, VectorUop* vector) noexcept nogil
     int sink                        # the register slot that takes writes to nowhere
     int zero                        # the one that reads as zero
     uint8_t hot_slots[16]           # the slots of integers that programs use most, best first

@@ -64,6 +64,7 @@ cdef struct Block:
     bint in_middle          # a basic block began before it, at least once, for recorders
     bint beside_code        # a store of it went to a page that holds code
     bint outside_window     # an access of it went elsewhere than to where compiled code has windows
+    uint32_t misfits        # how often vectors had another shape than its compiled code takes them to have
     Trial trial
     uint8_t strays          # how many of its accesses were met outside of their pages, before the trial
     uint64_t turns_before   # it began

@@ -25,7 +25,7 @@ from vm_native.riscv.privilege cimport look_for_interrupts, poll, timers_changed
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart
 from vm_native.riscv.triggers cimport digest_triggers
-from vm_native.riscv.worlds cimport is_on, make_dirty
+from vm_native.riscv.worlds cimport is_on, make_dirty, update_shape
 
 cdef enum:
     HYPERVISOR = 2          # in the number of a register: what only HS-mode and M-mode may access
@@ -139,6 +139,8 @@ cdef void write_mstatus(Hart* hart, uint64_t value) noexcept nogil:
         flush_translations(hart)
     if changed & (MSTATUS_MPRV | MSTATUS_MPP | MSTATUS_MPV | MSTATUS_SUM | MSTATUS_MXR | MSTATUS_FS):
         update_mode(hart)
+    elif changed & MSTATUS_VS:
+        update_shape(hart)
     look_for_interrupts(hart)
 
 
@@ -394,6 +396,7 @@ cdef void write_vstart(Hart* hart, uint64_t value) noexcept nogil:
 
 cdef void vectors_changed(Hart* hart) noexcept nogil:
     make_dirty(hart, MSTATUS_VS_DIRTY)
+    update_shape(hart)
 
 
 cdef uint64_t read_seed(Hart* hart) noexcept nogil:

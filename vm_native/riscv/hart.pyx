@@ -38,6 +38,7 @@ from vm_native.riscv.state cimport (
     VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state, MODE_VIRTUAL,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
+from vm_native.riscv.vector.describe cimport describe_vector
 from vm_native.riscv.vector.settings cimport is_legal_type
 from vm_native.riscv.worlds cimport exchange_worlds, has_guests
 
@@ -107,6 +108,8 @@ front_end.uses_float = privilege.uses_float
 front_end.jump_helper = HELPERS["checked_jump"]
 front_end.illegal_helper = HELPERS["illegal"]
 front_end.zeroing_helper = HELPERS["cbo_zero"]
+front_end.vector_helper = HELPERS["vector"]
+front_end.describe_vector = describe_vector
 front_end.privilege_bits = MODE_PRIVILEGE | MODE_VIRTUAL
 front_end.call_causes = 1 << BREAKPOINT | 0b1111 << ECALL_FROM_U
 front_end.address_space = privilege.address_space
@@ -153,6 +156,7 @@ cdef class NativeHart:
         self.hart.state.entropy = seed + (<uint64_t>hart_id << 56)
         self.hart.cpu.state.origin_step = NEVER       # no trap yet
         self.hart.cpu.front_end = &front_end
+        self.hart.cpu.has_vectors = isa.vlen > 0
         self.hart.cpu.banks = tables.banks
         prepare_bank(tables.banks)          # M-mode's; the others when they are entered
         self.hart.cpu.jump_cache.entries = tables.jump_cache

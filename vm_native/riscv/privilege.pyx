@@ -31,6 +31,7 @@ from vm_native.riscv.state cimport (
 )
 from vm_native.riscv.worlds cimport (
     data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, leave_to_host, leave_to_machine,
+    update_shape,
 )
 
 cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
@@ -109,6 +110,7 @@ cdef void update_mode(Hart* hart) noexcept nogil:
     cpu.tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
     cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
+    update_shape(hart)
 
 
 cdef int data_bank_of(uint64_t mode) noexcept nogil:

@@ -13,6 +13,14 @@ cdef enum:                  # register slots
     SINK = 64               # where writes to x0 go
     FIRST_STATE_SLOT = 65   # of RiscvState
 
+cdef extern from *:
+    """
+    /* Without size: what comes next begins with a line of the host's cache, if the struct does. */
+    typedef struct {} __attribute__((aligned(64))) vm_line_of_cache;
+    """
+    ctypedef struct CacheLine "vm_line_of_cache":
+        pass
+
 cdef enum:
     VECTOR_REGISTERS = 32
     MAX_VLENB = 128         # bytes of a vector register, at most
@@ -191,6 +199,7 @@ cdef struct Hart:
     bint reaches_guest      # an instruction of the host's is at an address of its guest's
     # Architectural state, too, of as many bytes as the hart has: register follows register. Groups are aligned, so that
     # elements of one follow each other.
+    CacheLine vectors_begin_a_line
     uint8_t vectors[VECTOR_REGISTERS * MAX_VLENB]
 
 cdef inline bint expects_landing(int register) noexcept nogil:

@@ -1,9 +1,10 @@
 # The host's world and its guest's, and the changes from one to the other.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
+from vm_native.ir.vectors cimport SHAPE_KNOWN, SHAPE_LENGTH_SHIFT
 from vm_native.riscv.constants cimport (
-    FEATURE_H, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV,
+    FEATURE_H, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_VS, VTYPE_VILL,
 )
-from vm_native.riscv.state cimport MACHINE, Hart
+from vm_native.riscv.state cimport MACHINE, Hart, RiscvState
 
 cdef inline bint has_guests(const Hart* hart) noexcept nogil:
     return hart.state.features & FEATURE_H != 0
@@ -38,6 +39,15 @@ cdef inline void make_dirty(Hart* hart, uint64_t field) noexcept nogil:
     hart.state.mstatus |= field
     if hart.state.virtual:
         hart.state.vsstatus |= field
+
+cdef inline void update_shape(Hart* hart) noexcept nogil:
+    # After a change of vtype, vl, vstart, or of VS, or of V. Code counts on a shape only where instructions change
+    # nothing of all that: the state is dirty, and they begin with the first element.
+    cdef const RiscvState* state = hart.state
+    if state.vlenb and is_dirty(hart, MSTATUS_VS) and not state.vstart and not state.vtype & VTYPE_VILL:
+        hart.cpu.vector_shape = SHAPE_KNOWN | <uint32_t>state.vl << SHAPE_LENGTH_SHIFT | <uint32_t>state.vtype
+    else:
+        hart.cpu.vector_shape = 0
 
 cdef void exchange_worlds(Hart* hart) noexcept nogil
 cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil

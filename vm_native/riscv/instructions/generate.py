@@ -63,6 +63,7 @@ def vector_sources() -> dict[str, str]:
     lines += [f"runs[{number}] = run_{name}" for number, (_, name) in enumerate(functions)]
     enums = {"VectorRow.flags": {f"FLAG_{name.upper()}": 1 << bit for bit, name in enumerate(FLAGS)},
              "VectorRow.source": {f"SOURCE_{name.upper()}": number for number, name in enumerate(SOURCES)},
+             "VectorRow.run": {f"RUN_{run.partition('.')[2].upper()}": number for number, run in enumerate(RUNS)},
              "widths of operands": {"WIDTH_MASK": MASK, "WIDTH_BY_16": BY_16}}
     names = [HEADER]
     for comment, values in enums.items():

@@ -18,14 +18,11 @@ from vm_native.riscv.vector.names cimport (
     SOURCE_VECTOR, WIDTH_MASK,
 )
 from vm_native.riscv.vector.operands cimport (
-    Vector, VectorRow, done, done_with_flags, fits, is_aligned, refuse, register_at, scalar_of, vd_of, vs1_of,
+    UNMASKED, Vector, VectorRow, done, done_with_flags, fits, is_aligned, refuse, register_at, scalar_of, vd_of, vs1_of,
     vs2_of,
 )
 from vm_native.riscv.vector.settings cimport largest_element, lmul_of, room, size_of
-from vm_native.riscv.worlds cimport is_dirty, is_on
-
-cdef enum:
-    UNMASKED = 1 << 25      # bit of an instruction
+from vm_native.riscv.worlds cimport is_dirty, is_on, update_shape
 
 include "vector_rows.pxi"
 
@@ -34,8 +31,9 @@ cdef int run_vector(Cpu* cpu, Uop* uop) noexcept nogil:
     """Find out what all instructions ask, and run the shape."""
     cdef Vector v
     cdef uint64_t vtype
+    cdef int status
     v.cpu, v.hart, v.uop = cpu, hart_of(cpu), uop
-    v.row = &VECTOR_ROWS[uop[1].rd | uop[1].rs2 << 8]
+    v.row = row_of(uop)
     v.word = <uint32_t>uop[1].imm
     if not is_on(v.hart, MSTATUS_VS):
         return refuse(&v)
@@ -52,7 +50,13 @@ cdef int run_vector(Cpu* cpu, Uop* uop) noexcept nogil:
     v.limit = room(v.hart.state.vlenb, v.size, v.lmul)
     v.vl = v.hart.state.vl
     v.mask = NULL if v.word & UNMASKED else v.hart.vectors
-    return runs[v.row.run](&v)
+    status = runs[v.row.run](&v)
+    update_shape(v.hart)
+    return status
+
+
+cdef const VectorRow* row_of(const Uop* uop) noexcept nogil:
+    return &VECTOR_ROWS[uop[1].rd | uop[1].rs2 << 8]
 
 
 # --- Element by element ----------------------------------------------------------------------------------------------

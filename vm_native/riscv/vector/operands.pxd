@@ -10,6 +10,9 @@ from vm_native.riscv.vector.names cimport (
 )
 from vm_native.riscv.worlds cimport make_dirty
 
+cdef enum:
+    UNMASKED = 1 << 25      # bit of an instruction
+
 cdef struct VectorRow "vm_vector_row":  # vector_shapes.py explains it, and makes them
     uint8_t run
     uint8_t source          # of the second operand
@@ -81,9 +84,10 @@ cdef enum:
 cdef uint64_t[1 << FIT_BITS] fitting
 
 cdef inline uint64_t fit_key(const Vector* v) noexcept nogil:
-    # The instruction, 8 bits of vtype, 8 of features, and the bytes of a register, which are a power of 2 from 4 on.
+    # The instruction, 6 bits of a vtype, be it the hart's or not, 8 of features, and the bytes of a register, which are
+    # a power of 2 from 4 on.
     return (
-        v.word | (v.hart.state.vtype & 0xFF) << 32 | (v.hart.state.features >> 15 & 0xFF) << 40
+        v.word | <uint64_t>(v.size << 3 | v.lmul & 7) << 32 | (v.hart.state.features >> 15 & 0xFF) << 40
         | v.hart.state.vlenb << 46
     )
 

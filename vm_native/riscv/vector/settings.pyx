@@ -4,10 +4,6 @@ from vm_native.riscv.constants cimport VTYPE_VILL
 from vm_native.riscv.state cimport RiscvState
 from vm_native.riscv.vector.operands cimport Vector, done
 
-cdef enum:
-    IMMEDIATE_COUNT = 0xC0000000U   # bits of vsetivli
-    TYPE_IN_REGISTER = 0x80000000U  # of vsetvl
-
 
 cdef bint is_legal(const RiscvState* state, uint64_t vtype) noexcept nogil:
     cdef int lmul = lmul_of(vtype)
