@@ -102,7 +102,7 @@ cdef Trace* compile_trace(
     cdef Trace* trace = new_trace(parts, count)
     if trace == NULL:
         return NULL
-    at = room_for_trace(jit, most_bytes(parts, count))
+    at = room_for_trace(jit, most_bytes(jit, parts, count))
     end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, allocation)
     if end == NULL:
         free_trace(trace)

@@ -117,12 +117,14 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* probe_tlb[2][2]
     # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
     uint8_t* fill_store_range[2]
+    uint8_t* fall_misfit[2]     # the same of an instruction on vectors that have another shape; never comes back
     # Constants of 16 bytes
     uint8_t* box            # what a single stands in
     FloatConstants of_single
     FloatConstants of_double
     uint8_t* half           # 0.5 and 1.0 as doubles
     uint8_t* one
+    uint8_t* vectors        # those of 32 bytes, see x86_64/avx2.pxd; NULL: the machine has no vectors
     uint8_t* end            # of all that, which begins the first region; in the writable mapping
 
 cdef struct Switches:       # what can be turned off, to measure what it brings
@@ -139,6 +141,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint rounding           # the same in a rounding mode of the instruction's own
     bint crypto             # cryptography in the host's instructions
     bint words              # results of 32 bits are sign-extended where somebody looks at the upper half, not before
+    bint vectors            # instructions on vectors in AVX2
     bint combining          # uops in a row that one can do, where a compiler lacked an instruction
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it

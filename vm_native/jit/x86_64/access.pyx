@@ -130,6 +130,7 @@ cdef int emit_page_test(
     cold[0].size = size
     cold[0].access = kind
     cold[0].alignment = alignment
+    cold[0].low = uop.imm
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
     cold[0].has_page_entry = not asks_tlb(t, uop)
     cold[0].beside_code = stores_beside_code(t, uop, kind)

@@ -68,6 +68,7 @@ cdef enum:
     PREFIX_F2 = 3 << 12
     BYTE = 1 << 16          # has an 8-bit register: always with a REX prefix, or spl to dil would be ah to bh
     LOCK = 1 << 17
+    YMM = 1 << 18           # of VEX instructions: on 256 bits
 
 cdef enum Opcode:
     ADD = 0x03
@@ -85,6 +86,7 @@ cdef enum Opcode:
     LEA = 0x8D
     INC8 = 0xFE | BYTE      # the register field is 0
     ADD8_TO = 0x00 | BYTE
+    OR8_TO = 0x08 | BYTE
     MOVSXD = 0x63
     IMUL = 0xAF | MAP_0F
     MOVZX8 = 0xB6 | MAP_0F | BYTE
@@ -207,9 +209,13 @@ cdef void op_indexed(
     Emitter* e, int opcode, Width width, int reg, int base, int index, int shift, int32_t disp
 ) noexcept nogil
 cdef void op_absolute(Emitter* e, int opcode, Width width, int reg, int32_t address) noexcept nogil
+cdef void op_literal(Emitter* e, int opcode, Width width, int reg, const uint8_t* literal) noexcept nogil
 cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil
 cdef void vex_memory(
     Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp
+) noexcept nogil
+cdef void vex_memory_constant(
+    Emitter* e, int opcode, Width width, int reg, int source, int base, int32_t disp, int value
 ) noexcept nogil
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil
 cdef void vex_literal_constant(

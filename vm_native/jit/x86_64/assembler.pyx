@@ -35,7 +35,7 @@ cdef void emit_prefixes(Emitter* e, int opcode, Width width, int reg, int index,
 cdef void emit_vex(Emitter* e, int opcode, Width width, int reg, int source, int index, int rm) noexcept nogil:
     cdef int prefix = opcode >> 12 & 3
     cdef int map_ = opcode >> 8 & 3
-    cdef int last = (~source & 15) << 3 | prefix
+    cdef int last = (~source & 15) << 3 | (opcode & YMM) >> 16 | prefix
     if width != W64 and map_ == 1 and not (index >> 3 & 1) and not (rm >> 3 & 1):
         emit_byte(e, 0xC5)
         emit_byte(e, (~reg >> 3 & 1) << 7 | last)
@@ -96,6 +96,13 @@ cdef void op_absolute(Emitter* e, int opcode, Width width, int reg, int32_t addr
     emit_int32(e, address)
 
 
+cdef void op_literal(Emitter* e, int opcode, Width width, int reg, const uint8_t* literal) noexcept nogil:
+    """Of what stands at an executable address, relative to rip."""
+    emit_prefixes(e, opcode, width, reg, 0, 0)
+    emit_byte(e, (reg & 7) << 3 | 5)
+    emit_int32(e, <int32_t>(literal - (here(e) + 4)))
+
+
 cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil:
     emit_vex(e, opcode, width, reg, source, 0, rm)
     emit_modrm(e, reg, rm)
@@ -106,6 +113,13 @@ cdef void vex_memory(
 ) noexcept nogil:
     emit_vex(e, opcode, width, reg, source, index_bits(index), base)
     emit_address(e, reg, base, index, 0, disp)
+
+
+cdef void vex_memory_constant(
+    Emitter* e, int opcode, Width width, int reg, int source, int base, int32_t disp, int value
+) noexcept nogil:
+    vex_memory(e, opcode, width, reg, source, base, NO_INDEX, disp)
+    emit_byte(e, value)
 
 
 cdef void vex_literal(Emitter* e, int opcode, int reg, int source, const uint8_t* literal) noexcept nogil:

@@ -44,11 +44,20 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_LOOP               # give back the steps, go on at the head
     COLD_UNKNOWN            # the jump cache does not have what an edge leads to that was to be counted there
     COLD_TURN               # the budget does not last for one more turn: undo, leave at the head
+    COLD_MISFIT             # vectors have another shape: let the interpreter's function do this uop, then leave
+    COLD_PART               # a vector access to fewer elements than there can be
+    COLD_VECTOR_NAN         # results with NaNs have been stored: these become the canonical one
+    COLD_FUSED_NAN          # a fused result has some: the same, and products of infinity and 0 are invalid
     COLD_BUDGET             # the budget does not last: undo, leave at the head
 
 cdef enum Alignment:        # of an access
     ANY_ALIGNMENT
     NATURAL                 # else it traps
+
+cdef enum ShapeKnown:       # what of the shape of vectors is known, at a point of a trace
+    NOTHING_OF_SHAPE
+    TYPE_OF_SHAPE           # all but how many elements there are
+    WHOLE_SHAPE
 
 cdef struct Words:          # what is known of general slots, at a point of a trace; a bit for each
     uint64_t known          # the value is the sign extension of its lower half
@@ -82,6 +91,9 @@ cdef struct Cold:
     int size                # of an access
     int32_t low             # from where on, seen from its base, it looks into a window, for `size` bytes
     bint alone              # no other access counts on that
+    uint32_t shape          # of vectors
+    int32_t place           # of the result's part at hand, seen from that of all
+    int wide                # it has 256 bits: YMM, or 0
     int access              # READ or WRITE
     Alignment alignment     # that it must have
     int xmm                 # of a result
@@ -126,6 +138,10 @@ cdef struct Compilation:
     uint8_t* edge_map       # edges are recorded in line, in this map; NULL: they are not
     int edge_recorder       # whose place among the recorders this is
     bint blocks             # are recorded in line
+    Cpu* cpu                # the hart that it is made for first
+    uint32_t shape          # that vectors are taken to have at the uop at hand, see Cpu.vector_shape
+    ShapeKnown shape_known
+    bint partly             # there may be fewer elements than the shape says: the others stay
     bint sink_counts        # accesses are recorded, also what is loaded into x0
     Edges edges             # at the uop at hand
     bint by_turns           # edges of this loop are counted by its turns, see edges.pyx

@@ -9,10 +9,11 @@ from vm_native.jit.state cimport (
 from vm_native.jit.x86_64.access cimport emit_one_by_one
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_GROUP, COLD_LOOP, COLD_NAN, COLD_OUTSIDE,
-    COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold,
-    ColdKind, Compilation, Edges, Transfer, cold_jump, constants_of, define, has_room, jump_if_unaligned, load_slot,
-    may_go_back, new_cold, op_slot, range_offset, read_operand, read_slot, target_of, widen_all, width_to_compare,
+    BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_FUSED_NAN, COLD_GROUP, COLD_LOOP, COLD_MISFIT,
+    COLD_NAN, COLD_OUTSIDE, COLD_PART, COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_VECTOR_NAN,
+    COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, Edges, Transfer, cold_jump,
+    constants_of, define, has_room, jump_if_unaligned, load_slot, may_go_back, new_cold, op_slot, range_offset,
+    read_operand, read_slot, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -23,6 +24,7 @@ from vm_native.jit.x86_64.probes cimport store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport Miss, look_up_jump_cache, look_up_known, look_up_to_count
+from vm_native.jit.x86_64.vectors cimport emit_cold_vector
 from vm_native.jit.x86_64.window cimport store_window_offset
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, StoreRange
@@ -329,7 +331,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     if cold.beside_code:
         emit_range_miss(t, cold)
     elif cold.has_page_entry or cold.alignment != NATURAL:
-        op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, uop.imm)
+        op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)
         if cold.has_page_entry:
@@ -382,6 +384,12 @@ cdef void emit_unboxed(Compilation* t, Cold* cold) noexcept nogil:
     op_constant(&t.e, ADD_CONSTANT, W64, BUDGET, rest)
     load_constant(&t.e, RAX, <int64_t>(part.key.pc + info_of(cold.uop).pc_offset + info_of(cold.uop).length))
     jump(&t.e, t.jit.stubs.exit_at[t.floats][EXIT_UNBOXED])
+
+
+cdef void emit_misfit(Compilation* t, Cold* cold) noexcept nogil:
+    prepare_fallback(t, cold.uop, cold.refund, &cold.edges)
+    swap_out(t)
+    call(&t.e, t.jit.stubs.fall_misfit[t.floats])
 
 
 cdef void give_back(Compilation* t, int steps) noexcept nogil:
@@ -509,6 +517,10 @@ cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
         emit_fallback(t, cold.uop, cold.refund, &cold.edges)
         resume_turn(t, &cold.edges)
         jump(&t.e, cold.done)
+    elif cold.kind == COLD_MISFIT:
+        emit_misfit(t, cold)
+    elif cold.kind in (COLD_PART, COLD_VECTOR_NAN, COLD_FUSED_NAN):
+        emit_cold_vector(t, cold)
     elif cold.kind == COLD_UNBOXED:
         emit_unboxed(t, cold)
     elif cold.kind == COLD_NAN:

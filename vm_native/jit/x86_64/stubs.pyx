@@ -1,7 +1,7 @@
 """What every trace shares: entry and exits, calls of the interpreter, probes of the jump cache and the TLB."""
 from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
 from vm_native.arithmetic.float_rules cimport BOX32
-from vm_native.blocks cimport note_outside_window
+from vm_native.blocks cimport note_misfit, note_outside_window
 from vm_native.checks cimport static_assert
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.interpreter.single cimport run_uop
@@ -11,6 +11,7 @@ from vm_native.jit.state cimport (
     EXIT_COLD, EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit,
 )
 from vm_native.jit.x86_64.assembler cimport *
+from vm_native.jit.x86_64.avx2 cimport VZEROUPPER
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
     move_general, offset_of, tag_offset,
@@ -23,6 +24,7 @@ from vm_native.machine cimport (
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
 from vm_native.jit.page_trials cimport note_stray
+from vm_native.jit.x86_64.vectors cimport emit_vector_constants
 from vm_native.probes.records cimport settle_records
 from vm_native.softmmu cimport fill_store_range, fill_store_window, refill_for_load, refill_for_store
 
@@ -95,6 +97,20 @@ cdef int fall_out(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
     return status
 
 
+cdef int fall_misfit(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
+    """The same of an instruction on vectors that have another shape than what follows takes them to have."""
+    cdef int status = do_for_trace(cpu, uop, refund, False)
+    note_misfit(cpu.machine, block_of(uop))
+    return status
+
+
+cdef void end_vectors(Jit* jit, Emitter* e) noexcept nogil:
+    """Before code that was compiled for hosts without AVX: else the host keeps upper halves of registers for us."""
+    if jit.stubs.vectors != NULL:
+        vex(e, VZEROUPPER, WIG, 0, NO_SOURCE, 0)
+        e.at -= 1                       # it has no operands
+
+
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:
     """All that lives in host registers, from or to the Cpu: guest registers and the budget."""
     cdef int slot
@@ -160,6 +176,7 @@ cdef void emit_exits(Jit* jit, Emitter* e, bint floats) noexcept nogil:
     op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.pc))
     move_registers(jit, e, STORE, floats)
     stored = here(e)
+    end_vectors(jit, e)
     op_memory(e, MOV, W64, RSP, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).host_stack))
     op_constant(e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
     for i in range(6):
@@ -241,6 +258,7 @@ cdef uint8_t* emit_fallback_stub(Jit* jit, Emitter* e, bint floats, Fall functio
     cdef uint8_t* start = here(e)
     cdef uint8_t* left
     move_registers(jit, e, STORE, floats)
+    end_vectors(jit, e)
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
     op_constant(e, SUB_CONSTANT, W64, RSP, STACK_ROOM)
@@ -398,7 +416,7 @@ cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noex
     return start
 
 
-cdef uint8_t* emit_fill_stub(Emitter* e, bint floats, const void* function) noexcept nogil:
+cdef uint8_t* emit_fill_stub(Jit* jit, Emitter* e, bint floats, const void* function) noexcept nogil:
     """Calls a function with the address in rax and what rcx points to. Which registers hold what differs from trace to
     trace, so all but rax, rcx and rdx are kept.
     """
@@ -409,6 +427,7 @@ cdef uint8_t* emit_fill_stub(Emitter* e, bint floats, const void* function) noex
     op_constant(e, SUB_CONSTANT, W64, RSP, room)
     for i in range(HOST_FLOATS if floats else 0):
         vex_memory(e, VMOVSD_TO, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
+    end_vectors(jit, e)
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
     op(e, MOV, W64, RDX, RCX)
@@ -423,6 +442,11 @@ cdef uint8_t* emit_fill_stub(Emitter* e, bint floats, const void* function) noex
     return start
 
 
+cdef bint has_vectors(const Machine* machine) noexcept nogil:
+    """Harts of a machine have the same extensions."""
+    return machine.cpu_count > 0 and machine.cpus[0].has_vectors
+
+
 cdef void emit_stubs(Jit* jit) noexcept nogil:
     """At the start of code memory."""
     cdef Emitter e
@@ -433,6 +457,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
     e.executable = jit.memory.executable
+    jit.stubs.vectors = emit_vector_constants(&e) if has_vectors(jit.machine) else NULL
     jit.stubs.box = constant(&e, BOX32)
     jit.stubs.of_single.nan = constant(&e, BOX32 | front_end.nan_single)
     jit.stubs.of_double.nan = constant(&e, front_end.nan_double)
@@ -448,11 +473,15 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
         emit_look_up_exit(jit, &e, floats)
         jit.stubs.fallback[floats] = emit_fallback_stub(jit, &e, floats, fall_back)
         jit.stubs.fall_out[floats] = emit_fallback_stub(jit, &e, floats, fall_out)
-        jit.stubs.fill_store_range[floats] = emit_fill_stub(&e, floats, <void*>fill_store_range)
-        filled = emit_fill_stub(&e, floats, <void*>fill_store_window)
+        if jit.stubs.vectors != NULL:
+            jit.stubs.fall_misfit[floats] = emit_fallback_stub(jit, &e, floats, fall_misfit)
+        jit.stubs.fill_store_range[floats] = emit_fill_stub(jit, &e, floats, <void*>fill_store_range)
+        filled = emit_fill_stub(jit, &e, floats, <void*>fill_store_window)
         jit.stubs.probe_store_window[floats] = emit_probe_window(&e, WRITE, filled)
         for access in range(2):
-            refill = emit_fill_stub(&e, floats, <void*>refill_for_store if access == WRITE else <void*>refill_for_load)
+            refill = emit_fill_stub(
+                jit, &e, floats, <void*>refill_for_store if access == WRITE else <void*>refill_for_load
+            )
             for log2_size in range(4):
                 emit_fill_page_entry(jit, &e, floats, access, log2_size, refill)
             jit.stubs.probe_tlb[floats][access] = emit_probe_tlb(&e, access, refill)

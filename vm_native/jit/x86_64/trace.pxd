@@ -13,7 +13,7 @@ cdef enum:
 
 cdef bint host_has_instructions() noexcept nogil
 cdef void describe_host(uint32_t* words) noexcept nogil
-cdef uint64_t most_bytes(Block** parts, int count) noexcept nogil
+cdef uint64_t most_bytes(Jit* jit, Block** parts, int count) noexcept nogil
 cdef uint8_t* emit_trace(
     Jit* jit, Cpu* cpu, Trace* trace, uint8_t* at, Block** parts, int* next_exits, int count, Allocation allocation
 ) noexcept nogil

@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 from vm_native.ir.block cimport ON_TRIAL, SECOND_CELL, Block, Uop
+from vm_native.ir.uop cimport UOP_CALL
 from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport (
     choose_page_entry, emit_access, emit_block_zeroing, emit_group, find_strides,
@@ -10,7 +11,7 @@ from vm_native.jit.x86_64.access cimport (
 from vm_native.jit.x86_64.assembler cimport ADD_CONSTANT, RBP, W64, here, op_constant_memory
 from vm_native.jit.x86_64.atomics cimport emit_atomic
 from vm_native.jit.x86_64.compilation cimport (
-    AS_THE_GUEST, NO_TURN, UNKNOWN, Compilation, Edges, Words, has_room, offset_of,
+    AS_THE_GUEST, NOTHING_OF_SHAPE, NO_TURN, UNKNOWN, Compilation, Edges, Words, has_room, offset_of,
 )
 from vm_native.jit.x86_64.control cimport (
     emit_cold, emit_counted_entry, emit_end, emit_entry, emit_fallback_at_hand, emit_fallback_thunk,
@@ -24,6 +25,7 @@ from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
+from vm_native.jit.x86_64.vectors cimport emit_vector, follow_shape
 from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
 from vm_native.jit.page_trials cimport counter_of
@@ -58,6 +60,8 @@ cdef extern from *:
 
 cdef enum:
     BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
+    BYTES_A_VECTOR = 2500   # more, of one on vectors
+    MOST_TRACE_BYTES = 200 << 10  # which fit in a region
     BYTES_A_TRACE = 4096    # room behind the limit: more than a uop takes
 
 
@@ -79,9 +83,17 @@ cdef int uops_of(Block** parts, int count) noexcept nogil:
     return uops
 
 
-cdef uint64_t most_bytes(Block** parts, int count) noexcept nogil:
+cdef uint64_t most_bytes(Jit* jit, Block** parts, int count) noexcept nogil:
     """How much code memory `emit_trace` may fill for these blocks."""
-    return BYTES_A_TRACE + uops_of(parts, count) * BYTES_A_UOP
+    return BYTES_A_TRACE + bytes_before_limit(jit, parts, count)
+
+
+cdef uint64_t bytes_before_limit(Jit* jit, Block** parts, int count) noexcept nogil:
+    cdef int i, k, vectors = 0
+    for i in range(count if jit.stubs.vectors != NULL else 0):
+        for k in range(parts[i].uop_count):
+            vectors += parts[i].info[k].opcode == UOP_CALL and parts[i].uops[k].imm == jit.front_end.vector_helper
+    return min(uops_of(parts, count) * BYTES_A_UOP + vectors * BYTES_A_VECTOR, MOST_TRACE_BYTES)
 
 
 cdef void mark(Compilation* t, uint64_t pc) noexcept nogil:
@@ -106,6 +118,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
         forget_reaches(t)
         return
     emit_fallback_at_hand(t, uop)
+    follow_shape(t, uop, opcode)
     # Whatever was known of the registers may have changed.
     memset(t.boxed, 0, sizeof(t.boxed))
     t.words = Words(0, 0)
@@ -126,6 +139,8 @@ cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
             end = at + emit_window_access(t, part, at)
         if end == at:
             end = at + emit_group(t, part, at)
+        if end == at:
+            end = at + emit_vector(t, part, at)
         if end == at:
             emit_uop(t, part, &part.uops[at], part.info[at].opcode, next_exit)
             end = at + 1
@@ -186,6 +201,8 @@ cdef uint8_t* emit_trace(
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.windows = jit.switches.windows and has_window(cpu, t.bank)
     t.parts, t.part_count = parts, count
+    t.cpu, t.shape, t.shape_known = cpu, cpu.vector_shape, NOTHING_OF_SHAPE
+    t.partly = False
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edges, t.turn_edge_count, t.counted = Edges(UNKNOWN, NO_TURN), 0, NULL
@@ -207,7 +224,7 @@ cdef uint8_t* emit_trace(
     allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
     t.e.at = at
     t.e.executable = jit.memory.executable
-    t.limit = at + uops_of(parts, count) * BYTES_A_UOP
+    t.limit = at + bytes_before_limit(jit, parts, count)
     if not emit_parts(&t, parts, next_exits, count):
         return NULL
     parts[0].entry_steps = t.steps

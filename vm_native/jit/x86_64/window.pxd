@@ -1,9 +1,10 @@
 # Loads and stores where addresses are physical ones.
 from libc.stdint cimport int32_t
 from vm_native.ir.block cimport Block, Uop
-from vm_native.jit.x86_64.compilation cimport Compilation
+from vm_native.jit.x86_64.compilation cimport Cold, Compilation, Reach
 
 cdef int32_t store_window_offset(const Compilation* t, int base) noexcept nogil
+cdef Cold* test_window(Compilation* t, Uop* uop, int kind, int base, const Reach* wanted) noexcept nogil
 cdef bint needs_no_test(Compilation* t, Block* part, int at) noexcept nogil
 cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
 cdef void follow_base(Compilation* t, Uop* uop, int opcode) noexcept nogil

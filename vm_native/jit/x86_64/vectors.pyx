@@ -1,0 +1,452 @@
+"""Instructions on vectors, in AVX2.
+
+The front end tells what each of them is where vectors have a shape: how wide elements are, how many registers a group
+has and how many elements there are, all in one word of the Cpu. A trace is made for the shape that there is when it is
+compiled, and for what the instructions in it that set one make of it. The first instruction that counts on a shape
+compares the word; those that follow need not. Where it is another one the interpreter's function does the instruction,
+and the trace is left behind it: what comes next counts on that, too. Behind an instruction that sets as many elements
+as there is room for, or fewer, each asks for itself whether it is as many. If not, loads, stores and operations on
+integers are done for fewer out of line, and others by the interpreter's function; the trace goes on.
+
+All operands stand in memory, in the registers of the hart. What nobody tells the compiler, and what has no function
+here, is left to the interpreter's.
+"""
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from vm_native.ir.block cimport Block, Uop
+from vm_native.ir.uop cimport UOP_CALL
+from vm_native.ir.vectors cimport (
+    BITS, LENGTH_CONSTANT, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_ELEMENTS, VECTOR_FIRST,
+    VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL, VECTOR_MOVE_ALL,
+    VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_STORE, VECTOR_STORE_ALL, VectorKind, VectorUop,
+)
+from vm_native.jit.x86_64.assembler cimport *
+from vm_native.jit.x86_64.avx2 cimport *
+from vm_native.jit.x86_64.compilation cimport (
+    BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_VECTOR_NAN, COLD_WINDOW, NOTHING_OF_SHAPE,
+    TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation, Reach, ShapeKnown, Words, cold_jump, define, know_word, load_slot,
+    new_cold, offset_of, target_of,
+)
+from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_fused_nan, emit_stored_nan
+from vm_native.jit.x86_64.vector_integers cimport emit_integers, integer_opcode, may_be_part
+from vm_native.jit.x86_64.vector_masks cimport emit_bits, emit_comparison_of_vectors
+from vm_native.jit.x86_64.vector_memory cimport emit_move_of_all, emit_part_of_access, emit_vector_access
+from vm_native.jit.x86_64.vector_operands cimport (
+    MOST_BYTES, broadcast, bytes_of, has_parts, load_part, load_scalar, part_at, store_part, store_result,
+)
+from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.memory.tlb cimport READ, WRITE
+
+from vm_native.arithmetic.vector.group_names import GROUP_OPERATIONS
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    #include <cpuid.h>
+    static int vm_host_has_sha(void) {
+        unsigned int a, b = 0, c, d;
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 29 & 1;
+    }
+    #else
+    static int vm_host_has_sha(void) { return 0; }
+    #endif
+    """
+    bint host_has_sha "vm_host_has_sha"() noexcept nogil
+
+cdef bint has_sha = host_has_sha()
+cdef int SHA2_SCHEDULE = GROUP_OPERATIONS.index("sha2ms")
+cdef int SHA2_HIGH = GROUP_OPERATIONS.index("sha2ch")
+cdef int SHA2_LOW = GROUP_OPERATIONS.index("sha2cl")
+
+
+cdef inline void describe(Compilation* t, Uop* uop, uint32_t shape, VectorUop* v) noexcept nogil:
+    t.jit.front_end.describe_vector(t.cpu, uop, t.trace.key.mode, shape, v)
+
+
+# --- Shapes ----------------------------------------------------------------------------------------------------------
+
+cdef inline int32_t shape_offset() noexcept nogil:
+    return offset_of(&(<Cpu*>NULL).vector_shape)
+
+
+cdef void demand_whole_shape(Compilation* t, Uop* uop) noexcept nogil:
+    """What it is from here on, or where its length may change from turn to turn only for this uop."""
+    cdef Cold* cold
+    if t.shape_known == WHOLE_SHAPE:
+        return
+    cold = new_cold(t, COLD_FALLBACK if t.shape_known == TYPE_OF_SHAPE else COLD_MISFIT, uop)
+    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), <int32_t>t.shape)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+    if t.shape_known == NOTHING_OF_SHAPE:
+        t.shape_known = WHOLE_SHAPE
+
+
+cdef void demand_some_shape(Compilation* t, Uop* uop) noexcept nogil:
+    """Whichever it is. Else the interpreter's function does what is to be done, and the trace goes on."""
+    cdef Cold* cold
+    if t.shape_known != NOTHING_OF_SHAPE:
+        return
+    cold = new_cold(t, COLD_FALLBACK, uop)
+    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), 0)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_LESS, NULL))
+
+
+cdef void leave_room_for_part(Compilation* t, Uop* uop) noexcept nogil:
+    """Out of line it is done for as many elements as there are."""
+    cdef Cold* cold = new_cold(t, COLD_PART, uop)
+    cold.shape = t.shape
+    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), <int32_t>t.shape)
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+
+
+cdef inline uint32_t with_length(uint64_t type, int64_t length) noexcept nogil:
+    return SHAPE_KNOWN | <uint32_t>length << SHAPE_LENGTH_SHIFT | <uint32_t>type
+
+
+cdef inline void store_wide(Compilation* t, int32_t place, int64_t value) noexcept nogil:
+    store_constant(&t.e, 8, RBP, NO_INDEX, place - BIAS, <int32_t>value)
+
+
+cdef void set_length(Compilation* t, const VectorUop* v) noexcept nogil:
+    """A constant one."""
+    cdef int target = target_of(t, v.result, RAX)
+    cdef uint32_t shape = with_length(v.type, v.value)
+    if t.shape_known != WHOLE_SHAPE or t.shape != shape:
+        store_constant(&t.e, 4, RBP, NO_INDEX, shape_offset(), <int32_t>shape)
+        store_wide(t, v.length_place, v.value)
+        store_wide(t, v.type_place, <int64_t>v.type)
+    if v.result != t.jit.front_end.sink:
+        load_constant(&t.e, target, v.value)
+        define(t, v.result, target)
+        know_word(t, v.result)
+    t.shape, t.shape_known = shape, WHOLE_SHAPE
+
+
+cdef void set_length_of_slot(Compilation* t, const VectorUop* v) noexcept nogil:
+    """As many elements as a register says, but not more than there is room for. In general that is no less."""
+    cdef Emitter* e = &t.e
+    load_slot(t, RAX, v.slot)
+    load_constant(e, RCX, v.value)
+    op(e, CMP, W64, RAX, RCX)
+    op(e, CMOVCC | IF_ABOVE, W64, RAX, RCX)
+    op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, v.length_place - BIAS)
+    op(e, MOV, W32, RCX, RAX)
+    shift_constant(e, SHL, W32, RCX, SHAPE_LENGTH_SHIFT)
+    op_constant(e, OR_CONSTANT, W32, RCX, <int32_t>with_length(v.type, 0))
+    op_memory(e, MOV_TO, W32, RCX, RBP, NO_INDEX, shape_offset())
+    store_wide(t, v.type_place, <int64_t>v.type)
+    define(t, v.result, RAX)
+    know_word(t, v.result)
+    t.shape, t.shape_known = with_length(v.type, v.value), TYPE_OF_SHAPE
+
+
+cdef void keep_length(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
+    cdef Emitter* e = &t.e
+    cdef uint32_t shape = t.shape & ~<uint32_t>SHAPE_TYPE | <uint32_t>v.type
+    if t.shape_known == NOTHING_OF_SHAPE:
+        demand_whole_shape(t, uop)
+    if shape == t.shape:
+        return
+    if t.shape_known == WHOLE_SHAPE:
+        store_constant(e, 4, RBP, NO_INDEX, shape_offset(), <int32_t>shape)
+    else:
+        op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, shape_offset())
+        op_constant(e, AND_CONSTANT, W32, RAX, <int32_t>~<uint32_t>SHAPE_TYPE)
+        op_constant(e, OR_CONSTANT, W32, RAX, <int32_t>v.type)
+        op_memory(e, MOV_TO, W32, RAX, RBP, NO_INDEX, shape_offset())
+    store_wide(t, v.type_place, <int64_t>v.type)
+    t.shape = shape
+
+
+cdef void emit_set(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
+    if v.length == LENGTH_KEPT:
+        keep_length(t, uop, v)
+        return
+    demand_some_shape(t, uop)
+    if v.length == LENGTH_CONSTANT:
+        set_length(t, v)
+    else:
+        set_length_of_slot(t, v)
+
+
+cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
+    """After a uop that the interpreter's function does: it may have set another."""
+    cdef VectorUop v
+    if opcode != UOP_CALL:
+        return
+    if t.shape_known != NOTHING_OF_SHAPE:
+        describe(t, uop, t.shape, &v)
+        if not v.keeps_shape:
+            t.shape_known = NOTHING_OF_SHAPE
+
+
+# --- What is no operation of arithmetic/vector/table.py --------------------------------------------------------------
+
+cdef bint emit_gather(Compilation* t, const VectorUop* v) noexcept nogil:
+    """Bytes, from a register of 16 or 32. In a VPSHUFB numbers from 128 on give 0: 16 and more are made that."""
+    if v.size or v.masked or v.bytes != v.room or v.bytes != 16 and v.bytes != 32:
+        return False
+    if v.bytes == 16:
+        load_part(t, XMM0, v.b, 0)
+        on_constant(t, VPADDUSB, XMM0, XMM0, SEVENTIES)
+        load_part(t, XMM1, v.a, 0)
+        on_registers(t, VPSHUFB, XMM0, XMM1, XMM0)
+        store_part(t, XMM0, v.d, 0)
+        return True
+    load_part(t, XMM0, v.b, YMM)
+    on_constant(t, VPSUBB | YMM, XMM2, XMM0, SIXTEENS)
+    on_constant(t, VPADDUSB | YMM, XMM0, XMM0, SEVENTIES)
+    on_constant(t, VPADDUSB | YMM, XMM2, XMM2, SEVENTIES)
+    on_place(t, VBROADCASTI128 | YMM, XMM1, NO_SOURCE, v.a)
+    on_registers(t, VPSHUFB | YMM, XMM0, XMM1, XMM0)
+    on_place(t, VBROADCASTI128 | YMM, XMM1, NO_SOURCE, v.a + 16)
+    on_registers(t, VPSHUFB | YMM, XMM2, XMM1, XMM2)
+    on_registers(t, VPOR | YMM, XMM0, XMM0, XMM2)
+    store_part(t, XMM0, v.d, YMM)
+    return True
+
+
+cdef bint emit_first_element(Compilation* t, const VectorUop* v) noexcept nogil:
+    cdef int target = target_of(t, v.result, RAX)
+    cdef int opcode = MOVSX8 if v.size == 0 else MOVSX16 if v.size == 1 else MOVSXD if v.size == 2 else MOV
+    op_memory(&t.e, opcode, W64, target, RBP, NO_INDEX, v.a - BIAS)
+    define(t, v.result, target)
+    if v.size < 3:
+        know_word(t, v.result)
+    return True
+
+
+cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
+    """SHA-256. The host has words and state in the same order as the guest, and takes two words in a row from xmm0."""
+    cdef int32_t at = 0
+    if not has_sha or v.operation not in (SHA2_SCHEDULE, SHA2_HIGH, SHA2_LOW) or v.bytes > 64:
+        return False
+    while at < <int32_t>v.bytes:
+        load_part(t, XMM1, v.d + at, 0)
+        load_part(t, XMM2, v.a + at, 0)
+        load_part(t, XMM0, v.b + at, 0)
+        if v.operation == SHA2_SCHEDULE:
+            op(&t.e, SHA256MSG1, W32, XMM1, XMM2)
+            vex_constant(&t.e, VPALIGNR, WIG, XMM2, XMM0, XMM2, 4)
+            on_registers(t, VPADDD, XMM1, XMM1, XMM2)
+            op(&t.e, SHA256MSG2, W32, XMM1, XMM0)
+        else:
+            if v.operation == SHA2_HIGH:
+                vex_constant(&t.e, VPSHUFD, WIG, XMM0, NO_SOURCE, XMM0, 0xEE)
+            op(&t.e, SHA256RNDS2, W32, XMM1, XMM2)
+        store_part(t, XMM1, v.d + at, 0)
+        at += 16
+    return True
+
+
+cdef bint emit_reduction(Compilation* t, const VectorUop* v) noexcept nogil:
+    """Parts of 32 bytes become one, and halves of that become halves of halves, until they are elements."""
+    cdef Emitter* e = &t.e
+    cdef int opcode = integer_opcode(v)
+    cdef uint32_t bytes = v.elements << v.size, at = 0
+    cdef int wide = YMM if bytes >= 32 else 0
+    if v.d_size != v.size or v.numbers or v.masked or not opcode:
+        return False
+    if bytes > MOST_BYTES or bytes & (bytes - 1) or bytes < 16:
+        return False
+    load_part(t, XMM0, v.a, wide)
+    at = 32
+    while at < bytes:
+        on_place(t, opcode | wide, XMM0, XMM0, v.a + <int32_t>at)
+        at += 32
+    if wide:
+        vex_constant(e, VEXTRACTI128 | YMM, WIG, XMM0, NO_SOURCE, XMM1, 1)
+        on_registers(t, opcode, XMM0, XMM0, XMM1)
+    vex_constant(e, VPSHUFD, WIG, XMM1, NO_SOURCE, XMM0, 0x4E)      # exchanges halves
+    on_registers(t, opcode, XMM0, XMM0, XMM1)
+    if v.size < 3:
+        vex_constant(e, VPSHUFD, WIG, XMM1, NO_SOURCE, XMM0, 0xB1)  # and halves of these
+        on_registers(t, opcode, XMM0, XMM0, XMM1)
+    if v.size < 2:
+        vex_constant(e, SHIFT_DOUBLEWORDS, WIG, SHIFT_LOGICAL, XMM1, XMM0, 16)
+        on_registers(t, opcode, XMM0, XMM0, XMM1)
+    if v.size < 1:
+        vex_constant(e, SHIFT_WORDS, WIG, SHIFT_LOGICAL, XMM1, XMM0, 8)
+        on_registers(t, opcode, XMM0, XMM0, XMM1)
+    load_part(t, XMM1, v.b, 0)
+    on_registers(t, opcode, XMM0, XMM0, XMM1)
+    vex(e, VMOVQ_TO, W64, XMM0, NO_SOURCE, RAX)
+    store_element(t, v, RAX)
+    return True
+
+
+cdef void store_element(Compilation* t, const VectorUop* v, int reg) noexcept nogil:
+    """The first of d."""
+    cdef int opcode = MOV8_TO if v.size == 0 else MOV16_TO if v.size == 1 else MOV_TO
+    op_memory(&t.e, opcode, W64 if v.size == 3 else W32, reg, RBP, NO_INDEX, v.d - BIAS)
+
+
+cdef bint emit_give(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
+    if not load_scalar(t, uop, v, XMM1, v.size):
+        return False
+    vex(&t.e, VMOVQ_TO, W64, XMM1, NO_SOURCE, RAX)
+    store_element(t, v, RAX)
+    return True
+
+
+cdef bint emit_indices(Compilation* t, const VectorUop* v) noexcept nogil:
+    cdef uint32_t at = 0
+    cdef int wide
+    cdef int[4] adds = [VPADDB, VPADDW, VPADDD, VPADDQ]
+    if not has_parts(v):
+        return False
+    while at < v.bytes:
+        wide = part_at(v, at)
+        if at:
+            load_constant(&t.e, RAX, at >> v.size)
+            vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, RAX)
+            broadcast(t, XMM0, v.size)
+            on_constant(t, adds[v.size] | YMM, XMM0, XMM0, INDICES_OF_BYTES + v.size)
+        else:
+            on_constant(t, VMOVDQU | YMM, XMM0, NO_SOURCE, INDICES_OF_BYTES + v.size)
+        store_result(t, v, at, wide)
+        at += bytes_of(wide)
+    return True
+
+
+# --- All -------------------------------------------------------------------------------------------------------------
+
+cdef inline bint is_access(VectorKind kind) noexcept nogil:
+    return kind == VECTOR_LOAD or kind == VECTOR_STORE or kind == VECTOR_LOAD_ALL or kind == VECTOR_STORE_ALL
+
+
+cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) noexcept nogil:
+    """Whether it has been emitted."""
+    if v.kind == VECTOR_SET:
+        emit_set(t, uop, v)
+        return True
+    if v.kind == VECTOR_LOAD_ALL or v.kind == VECTOR_STORE_ALL or v.kind == VECTOR_MOVE_ALL:
+        demand_some_shape(t, uop)
+        return emit_move_of_all(t, v) if v.kind == VECTOR_MOVE_ALL else emit_vector_access(t, part, uop, v)
+    if v.kind == VECTOR_LOAD or v.kind == VECTOR_STORE:
+        if t.shape_known == NOTHING_OF_SHAPE:
+            demand_whole_shape(t, uop)
+        return emit_vector_access(t, part, uop, v)
+    if v.kind == VECTOR_ELEMENTS and v.d_size != BITS and t.shape_known == TYPE_OF_SHAPE and may_be_part(v):
+        leave_room_for_part(t, uop)
+        return emit_integers(t, uop, v)
+    demand_whole_shape(t, uop)
+    if v.kind == VECTOR_REDUCTION:
+        return emit_reduction(t, v)
+    if v.kind == VECTOR_GIVE:
+        return emit_give(t, uop, v)
+    if v.kind == VECTOR_INDICES:
+        return emit_indices(t, v)
+    if v.kind == VECTOR_ELEMENTS:
+        if v.d_size == BITS:
+            return emit_floats(t, uop, v) if v.numbers else emit_comparison_of_vectors(t, uop, v)
+        return emit_integers(t, uop, v) or v.numbers and emit_floats(t, uop, v)
+    if v.kind == VECTOR_GATHER:
+        return emit_gather(t, v)
+    if v.kind == VECTOR_FIRST:
+        return emit_first_element(t, v)
+    if v.kind == VECTOR_GROUPS:
+        return emit_groups(t, v)
+    return emit_bits(t, v)
+
+
+cdef void forget_pointer(Compilation* t, int slot) noexcept nogil:
+    """It has been written."""
+    if slot < BASE_REGISTERS:
+        t.reaches[READ][slot] = t.reaches[WRITE][slot] = Reach(0, 0)
+
+
+cdef bint emit_vector(Compilation* t, Block* part, int at) noexcept nogil:
+    """Whether the uop in this cell is one of these; then it has been emitted."""
+    cdef Uop* uop = &part.uops[at]
+    cdef VectorUop v
+    cdef uint8_t* begin = t.e.at
+    cdef int cold_count = t.cold_count, i
+    cdef uint32_t shape = t.shape
+    cdef ShapeKnown known = t.shape_known
+    cdef Words words = t.words
+    if part.info[at].opcode != UOP_CALL or not t.jit.switches.vectors or t.jit.stubs.vectors == NULL:
+        return False
+    describe(t, uop, t.shape, &v)
+    if v.kind == VECTOR_OTHER:
+        return False
+    if not emit_kind(t, part, uop, &v):
+        t.e.at, t.cold_count = begin, cold_count
+        t.shape, t.shape_known, t.words = shape, known, words
+        return False
+    for i in range(cold_count, t.cold_count):
+        if t.cold[i].kind in (COLD_FALLBACK, COLD_ACCESS, COLD_WINDOW, COLD_PART):
+            t.cold[i].done = here(&t.e)
+    forget_pointer(t, v.result)
+    if not v.keeps_shape and v.kind != VECTOR_SET and t.shape_known == WHOLE_SHAPE:
+        t.shape_known = TYPE_OF_SHAPE   # the interpreter's function may have done it
+    return True
+
+
+cdef void emit_cold_vector(Compilation* t, Cold* cold) noexcept nogil:
+    cdef VectorUop v
+    describe(t, cold.uop, cold.shape, &v)
+    if cold.kind == COLD_PART and is_access(v.kind):
+        emit_part_of_access(t, &v, cold)
+    elif cold.kind == COLD_PART:
+        t.partly = True
+        emit_integers(t, cold.uop, &v)
+        t.partly = False
+        jump(&t.e, cold.done)
+    elif cold.kind == COLD_VECTOR_NAN:
+        emit_stored_nan(t, &v, cold)
+    else:
+        emit_fused_nan(t, &v, cold)
+
+
+# --- Constants -------------------------------------------------------------------------------------------------------
+
+cdef uint8_t[VECTOR_CONSTANTS][CONSTANT_BYTES] constants
+
+
+def C(int number, int size, values):
+    """Elements of so many bytes, over and over."""
+    data = b"".join(value.to_bytes(size, "little") for value in values)
+    for place, byte in enumerate((data * CONSTANT_BYTES)[:CONSTANT_BYTES]):
+        constants[number][<int>place] = byte
+
+
+C(BITS_OF_BYTES, 1, [1 << place for place in range(8)])
+C(BITS_OF_WORDS, 2, [1 << place for place in range(16)])
+C(BITS_OF_DOUBLEWORDS, 4, [1 << place for place in range(8)])
+C(BITS_OF_QUADWORDS, 8, [1 << place for place in range(4)])
+C(BITS_OF_MORE_QUADWORDS, 8, [1 << place for place in range(4, 8)])
+C(SPREAD_BYTES, 1, [place // 8 for place in range(CONSTANT_BYTES)])
+C(NANS, 4, [0x7FC00000])
+C(NANS_OF_DOUBLES, 8, [0x7FF8000000000000])
+C(MAGNITUDES, 4, [0x7FFFFFFF])
+C(MAGNITUDES_OF_DOUBLES, 8, [0x7FFFFFFFFFFFFFFF])
+C(INFINITIES, 4, [0x7F800000])
+C(INFINITIES_OF_DOUBLES, 8, [0x7FF0000000000000])
+C(ZEROES, 1, [0])
+C(LOW_BYTES, 2, [0xFF])
+C(LOW_WORDS, 4, [0xFFFF])
+C(REVERSED_WORDS, 1, [place ^ 1 for place in range(16)])
+C(REVERSED_DOUBLEWORDS, 1, [place ^ 3 for place in range(16)])
+C(REVERSED_QUADWORDS, 1, [place ^ 7 for place in range(16)])
+C(SIXTEENS, 1, [16])
+C(SEVENTIES, 1, [0x70])
+C(FIRST_ONES, 1, [0xFF])
+C(THEN_ZEROES, 1, [0])
+C(THEN_ONES, 1, [0xFF])
+C(INDICES_OF_BYTES, 1, range(32))
+C(INDICES_OF_WORDS, 2, range(16))
+C(INDICES_OF_DOUBLEWORDS, 4, range(8))
+C(INDICES_OF_QUADWORDS, 8, range(4))
+
+
+cdef uint8_t* emit_vector_constants(Emitter* e) noexcept nogil:
+    """Where they stand then."""
+    cdef uint8_t* start
+    cdef int i, k
+    e.at += -<int64_t>e.at & CONSTANT_BYTES - 1
+    start = here(e)
+    for i in range(VECTOR_CONSTANTS):
+        for k in range(CONSTANT_BYTES):
+            e.at[0] = constants[i][k]
+            e.at += 1
+    return start
