@@ -37,12 +37,16 @@ class Setting(NamedTuple):
     lmul: int
 
 
-def configuration(random: Random, largest: int = 3) -> tuple[list[int], Setting]:
-    """One of the instructions that set vtype, mostly to a legal value."""
+def configuration(random: Random, largest: int = 3, full: float = 0) -> tuple[list[int], Setting]:
+    """One of the instructions that set vtype, mostly to a legal value; `full` is the share of those that set vl to all
+    that there is room for.
+    """
     lmul_code = random.choice(tuple(FRACTIONS))
     lmul = FRACTIONS[lmul_code]
     size = random.randrange(max(1, largest + 1 + min(lmul, 0)))
     vtype = lmul_code | size << 3 | random.getrandbits(2) << 6
+    if full and random.random() < full:
+        return [encode("vsetvli", imm=vtype, rs1=0, rd=11)], Setting(size, lmul)
     if random.random() < 0.02:
         vtype = random.getrandbits(9)
     kind = random.random()
@@ -253,7 +257,7 @@ def rows_of(extensions: frozenset[str]) -> list[Row]:
     return [row for row in ROWS if row.vector and row.vector != "set" and row.is_on(extensions)]
 
 
-def make_program(seed: int, isa: str, length: int = 700, rows: Sequence[Row] = ()) -> Program:
+def make_program(seed: int, isa: str, length: int = 700, rows: Sequence[Row] = (), full: float = 0) -> Program:
     """The program that follows from a seed."""
     random = Random(seed)
     extensions = isa_strings.parse(isa).extensions
@@ -267,7 +271,7 @@ def make_program(seed: int, isa: str, length: int = 700, rows: Sequence[Row] = (
     while len(units) < length:
         kind = random.random()
         if kind < 0.22 or len(units) == 4:
-            words, setting = configuration(random, largest)
+            words, setting = configuration(random, largest, full)
             units.append(Unit(4 * len(words), lambda here, target, words=words: words))
         elif kind < 0.27:
             units.append(scalars(random))
