@@ -21,6 +21,17 @@ WRITER = """
     j 1b
 """
 SPIN = "1: j 1b"
+# The same for other instructions that store: what they need comes first.
+OTHERS = {
+    "amoadd.d": ("", "amoadd.d zero, t0, (t0)"),
+    "cbo.zero": (".option arch, +zicboz", "cbo.zero (t0)"),
+    "c.sd": (".option arch, +c", "c.sd a0, 0(a0)"),
+    "fsd": ("li t2, 0x6000; csrs mstatus, t2", "fsd f0, 0(t0)"),
+    "hsv.d": (".option arch, +h\n li t2, -1; csrw pmpaddr0, t2; csrwi pmpcfg0, 0x1f", "hsv.d t0, (t0)"),
+    "vs1r.v": (".option arch, +v\n li t2, 0x600; csrs mstatus, t2", "vs1r.v v0, (t0)"),
+    "vse64.v": (".option arch, +v\n li t2, 0x600; csrs mstatus, t2; vsetvli t2, zero, e64, m1, ta, ma",
+                "vse64.v v0, (t0)"),
+}
 
 
 @pytest.fixture(params=["interpreter", "jit"])
@@ -119,6 +130,18 @@ def test_it_goes_on_as_if_nothing_had_been_with_more_memory(engine):
             return machine.steps, machine.harts[0]["t0"], machine.harts[0].csr["minstret"]
 
     assert written(vm.Limits(host_memory=20 * PAGE)) == written(None)
+
+
+@pytest.mark.parametrize("store", OTHERS)
+def test_whatever_stores_takes_no_page_too_many(engine, store):
+    before, instruction = OTHERS[store]
+    program = f"{before}\n{WRITER}".replace("sd t0, 0(t0)", f"mv a0, t0\n {instruction}")
+    with machine_of(program, engine, isa="default_h_v", limits=vm.Limits(host_memory=100 * PAGE)) as machine:
+        machine.snapshot()                      # the program is none of its pages from here on
+        with pytest.raises(vm.LimitReached, match="host_memory"):
+            machine.run(instructions=100_000)
+        assert machine.usage.host_memory == 100 * PAGE
+        assert machine.harts[0]["t0"] == FIRST_PAGE + 100 * PAGE
 
 
 def test_memory_of_several_regions_counts_together():

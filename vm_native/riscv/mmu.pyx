@@ -371,6 +371,17 @@ cdef int translate_for_guest(
     return translate_anew(hart, &view, address, access, size, physical)
 
 
+cdef int obtain(Cpu* cpu, RamRegion* region, uint64_t physical, int access) noexcept nogil:
+    """Have what is in RAM there, and room for one page more if a store wants one. `region`: NULL for none."""
+    if region == NULL:
+        return CONTINUE
+    if not make_present(region, (physical - region.base) >> PAGE_SHIFT):
+        return page_failed(cpu, region)
+    if access == WRITE and is_used_up(region, (physical - region.base) >> PAGE_SHIFT):
+        return page_refused(cpu)
+    return CONTINUE
+
+
 cdef int translate_anew(
     Hart* hart, const View* view, uint64_t address, int access, uint64_t size, uint64_t* physical
 ) noexcept nogil:
@@ -389,9 +400,7 @@ cdef int translate_anew(
         cpu.trap_cause = ACCESS_FAULT[access]
         return TRAP
     physical[0] = found.physical
-    if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
-        return page_failed(cpu, region)
-    return CONTINUE
+    return obtain(cpu, region, found.physical, ON_ANY_PAGE[access])
 
 
 cdef int translate_shadow(
@@ -434,10 +443,9 @@ cdef int translate_address(Cpu* cpu, uint64_t address, int access, uint64_t size
     physical[0] = found.physical
     if access == EXECUTE:
         note_fetch(hart, found.pte & PTE_G != 0)
-    if region != NULL and not make_present(region, (found.physical - region.base) >> PAGE_SHIFT):
-        return page_failed(cpu, region)
-    if region != NULL and access == WRITE and is_used_up(region, (found.physical - region.base) >> PAGE_SHIFT):
-        return page_refused(cpu)
+    status = obtain(cpu, region, found.physical, access)
+    if status != CONTINUE:
+        return status
     if region != NULL and not partial:
         fill(hart, &view, address, access, &found, region)
     elif access != EXECUTE and not partial:
