@@ -12,7 +12,7 @@ from vm.arguments import one_of, whole_number
 from vm.boards import Bare, Board, Virt
 from vm.boards.bare import TRAP_VECTOR
 from vm.boards.regions import Kind, refuse_overlap, region
-from vm.boards.virt import RAM_BASE
+from vm.boards.virt import RAM_BASE, AiaKind
 from vm.boot import Start, hand_over, start_of_kernel, start_of_program
 from vm.clock import Clock, ClockKind
 from vm.console import Console
@@ -34,7 +34,7 @@ from vm.memory import Memory, unusable
 from vm.net.switch import Member, SwitchPort
 from vm.observing import ObservationOfMachine
 from vm.perf_map import PERF_MAP
-from vm.plan import AiaKind, BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
+from vm.plan import BoardName, MachinePlan, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.probing import Probing
 from vm.runner import Runner
 from vm.settings import Settings

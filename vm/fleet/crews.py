@@ -183,7 +183,8 @@ class Cluster:
 
     @property
     def room(self) -> int:
-        return FEW * max(sum(self._client.nthreads().values()), 1)
+        threads: int = sum(self._client.nthreads().values())
+        return FEW * max(threads, 1)
 
     def start(self, task: Task, inputs: Inputs) -> Future[list[Any]]:
         future: Future[list[Any]] = self._executor.submit(perform_remotely, self._parcel.address, task, inputs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -259,13 +260,14 @@ def convolution(operation: Operation, xp: Any, inputs: Sequence[Array], paramete
     fewer."""
     signal, kernel = inputs
     made = np.result_type(np.dtype(str(signal.dtype)), np.dtype(str(kernel.dtype)))
-    before = {FULL: lambda k: k - 1, SAME: lambda k: k // 2, VALID: lambda k: 0}[parameters[0]]
+    befores: dict[int, Callable[[int], int]] = {FULL: lambda k: k - 1, SAME: lambda k: k // 2, VALID: lambda k: 0}
+    before = befores[parameters[0]]
     padded = xp.zeros([n + k - 1 for n, k in zip(shape, kernel.shape, strict=True)], made)
     padded[tuple([slice(before(k), before(k) + n) for n, k in zip(signal.shape, kernel.shape, strict=True)])] = signal
     kernel = kernel[(slice(None, None, -1),) * kernel.ndim].astype(made)
     total = xp.zeros(shape, made)
     few, many = (kernel, total) if kernel.size <= total.size else (total, kernel)
-    for place in np.ndindex(*few.shape):
+    for place in product(*map(range, few.shape)):
         window = padded[tuple([slice(at, at + n) for at, n in zip(place, many.shape, strict=True)])]
         if few is kernel:
             total += kernel[place] * window
