@@ -9,6 +9,7 @@ import pytest
 import vm
 from tests.devices.compute_driver import (
     ADD,
+    ADDRESS,
     CALL,
     CANCEL,
     CANCELLED,
@@ -30,6 +31,7 @@ from tests.devices.virtio_driver import CONFIG, DEVICE_ID, F_EVENT_IDX, F_VERSIO
 from vm.devices import ComputeDevice
 from vm.devices.virtio.compute.layout import Status
 
+ROM = 0x6000_0000
 CONTROL = 1                         # queue, of a device with one of requests
 REST = 100_000                      # ns that the harts have
 PENDING = 0xEEEE_EEEE               # a status that is not there yet
@@ -144,6 +146,20 @@ def test_a_function_of_the_host_is_called_with_arrays(computer):
     target = computer.room(2, "float64")
     assert call(computer, "hypotenuse", [*places, target]) == (OK, 0xFFFF_FFFF, 16)
     assert computer.value(target).tolist() == [5, 13]
+
+
+def test_nothing_is_written_to_rom_and_no_function_is_called_for_that(computer):
+    computer.machine.map(ROM, "64K", kind="rom")
+    called = []
+    computer.device.register("answer", lambda: called.append("yes") or np.ones(4))
+    in_rom = computer.room(4, "float64")._replace(segments=((ROM, 32),))
+    ends_there = in_rom._replace(segments=((in_rom.segments[0][0], 8), (ROM, 24)))
+    for output in (in_rom, ends_there):
+        assert call(computer, "answer", [output])[:2] == (ADDRESS, 0)
+        assert computer.do(ADD, [computer.place(np.ones(4))] * 2, output)[:2] == (ADDRESS, 2)
+    assert called == [] and computer.memory.read(ROM, 64) == bytes(64)
+    target = computer.room(4, "float64")
+    assert computer.do(ADD, [in_rom] * 2, target).status == OK      # it is read as RAM is
 
 
 def test_a_function_without_a_result(computer):

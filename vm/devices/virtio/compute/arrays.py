@@ -51,11 +51,15 @@ def truths(array: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def refuse_other_than_ram(memory: Memory, layout: Layout, number: int) -> None:
+    """For what is to be written: a guest does not write to ROM by way of a device, either."""
     try:
         for piece in layout.pieces:
             memory.view(*piece)
     except BusError:
         raise Refused(Status.ADDRESS, number) from None
+    for base, size in memory.roms:
+        if any(address < base + size and base < address + length for address, length in layout.pieces):
+            raise Refused(Status.ADDRESS, number)
 
 
 @contextmanager

@@ -369,8 +369,7 @@ class ComputeDevice(Port, VirtioDevice):
         if plan.operation is not None and plan.operation.reads_output:
             made[...] = readable(self.memory, output, len(inputs))
         else:                               # that it can be written is known before it is computed
-            with writable(self.memory, output, len(inputs)):
-                pass
+            refuse_other_than_ram(self.memory, output, len(inputs))
         self._compute(plan, inputs, made, index)
         return made.tobytes()
 
@@ -433,6 +432,8 @@ class ComputeDevice(Port, VirtioDevice):
         """Do it; returns how many bytes of the output were written. Raises Refused and Raised."""
         inputs, output = self._ends(plan)
         if plan.operation is None:
+            if output is not None:          # what nobody can take is not asked for
+                refuse_other_than_ram(self.memory, output, len(inputs))
             result = self._called(plan, inputs, output)
             if output is None or result is None:
                 return 0
