@@ -12,9 +12,9 @@ from vm.guests.messages.build import ROOT
 FIRMWARE = ROOT / "messages.elf"
 
 
-def at_ready() -> vm.Snapshot:
+def at_ready(memory: str = "1M") -> vm.Snapshot:
     """The firmware waits for a message."""
-    with vm.Machine(memory="1M") as machine:
+    with vm.Machine(memory=memory) as machine:
         machine.load(FIRMWARE)
         machine.console.expect("ready\n", seconds=1)
         return machine.snapshot()

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -165,15 +167,30 @@ def test_an_input_that_always_ends_its_worker_of_a_cluster_is_reported(snapshot)
     assert isinstance(results[3].error, vm.WorkerLost) and results[3].error.times >= 3
 
 
-def test_a_snapshot_is_sent_to_each_worker_of_a_cluster_once(snapshot, cluster):
+def lies_elsewhere(fleet):
+    """As for workers on other computers: the parcel is in no folder of theirs."""
+    parcel = fleet._crew._parcel
+    parcel.address = replace(parcel.address, folder="/no/such/folder")
+
+
+def test_a_snapshot_is_sent_to_each_worker_of_a_cluster_once(cluster):
+    snapshot = programs.at_ready("2M")          # which no worker has
     before = cluster.run(received)
-    with vm.Fleet(pickle.loads(pickle.dumps(snapshot)), executor=cluster) as fleet:
-        for _ in range(3):
-            assert [result.get() for result in fleet.map(programs.slow, range(16))] == list(range(16))
-    with vm.Fleet(pickle.loads(pickle.dumps(snapshot)), executor=cluster) as fleet:     # known by its content
-        assert all(result.ok for result in fleet.map(programs.slow, range(16)))
-    after = cluster.run(received)
-    assert all(0 <= after[worker] - before[worker] <= 1 for worker in after)
+    for _ in range(2):                          # the second time it is known by its content
+        with vm.Fleet(pickle.loads(pickle.dumps(snapshot)), executor=cluster) as fleet:
+            lies_elsewhere(fleet)
+            for _ in range(3):
+                assert [result.get() for result in fleet.map(programs.slow, range(16))] == list(range(16))
+        after = cluster.run(received)
+        assert len(after) == 2 and {after[worker] - before[worker] for worker in after} == {1}
+
+
+def test_other_executors_send_a_snapshot_with_their_calls():
+    snapshot = programs.at_ready("3M")
+    with ProcessPoolExecutor(2, mp_context=get_context("forkserver")) as executor:
+        with vm.Fleet(snapshot, 2, executor) as fleet:
+            lies_elsewhere(fleet)
+            assert [result.get() for result in fleet.map(programs.slow, range(8))] == list(range(8))
 
 
 def test_limits_are_for_each_input(snapshot, executor):

@@ -66,7 +66,7 @@ class Parcel:
 
     def content(self) -> tuple[bytes, bytes]:
         """All of it, for a process on another computer."""
-        folder = Path(self.address.folder)
+        folder = Path(self._folder.name)
         return (folder / "snapshot").read_bytes(), (folder / "extras").read_bytes()
 
     def close(self) -> None:
