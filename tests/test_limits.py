@@ -178,15 +178,16 @@ def test_expect_raises_the_limit_unchanged():
             machine.console.expect("never")
 
 
-def test_running_backwards_is_not_charged():
+@pytest.mark.parametrize("limits", [vm.Limits(steps=700), vm.Limits(steps=10_000, host_memory="1M")])
+def test_running_backwards_is_not_charged(limits):
     with machine_of(WRITER) as machine:
         machine.keep_history()
-        machine.limits = vm.Limits(steps=10_000, host_memory="1M")
+        machine.limits = limits
         with pytest.raises(vm.LimitReached):
             machine.run()
-        steps = machine.steps
+        steps, charged = machine.steps, machine.usage.steps
         machine.step_back(100)
-        assert machine.steps == steps - 100
+        assert machine.steps == steps - 100 and machine.usage.steps == charged
 
 
 def test_forks_have_the_limits_and_accounts_of_their_own():

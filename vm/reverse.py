@@ -424,6 +424,7 @@ class Past:
 
         console = self._outside.console
         mirror, console.mirror = console.mirror, None
+        account, self._runner.account = self._runner.account, None      # it has been paid for
         self.live = self.listens = False
         self._native.noting = self._native.silent = True
         try:
@@ -433,6 +434,7 @@ class Past:
             raise
         finally:
             console.mirror = mirror
+            self._runner.account = account
             self.live = self.listens = True
             self._native.noting = self._native.silent = False
             self._native.take_hits(noted=True)

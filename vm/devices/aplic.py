@@ -155,7 +155,7 @@ class APLIC(Device):
         before = self._rectified()
         self.levels = levels
         rising = self._rectified() & ~before
-        self.pending |= rising & (self._by_edge | self._by_level)
+        self.pending |= rising
         self._follow_levels()
         self._deliver()
 
@@ -290,11 +290,9 @@ class APLIC(Device):
         self._set_pending(value << 32 * word)
 
     @writes(0x1CDC)
-    def write_pending_number(self, value: int) -> None:
-        self._set_pending(bit_of(value))
-
     @writes(0x2000)
-    def write_message(self, value: int) -> None:
+    def write_pending_number(self, value: int) -> None:
+        """setipnum, and setipnum_le, which is for messages."""
         self._set_pending(bit_of(value))
 
     @writes(0x2004)

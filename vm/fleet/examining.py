@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vm.fleet.arena import TRAPPED, Arena, Target, Verdict
+from vm.fleet.arena import TRAPPED, Arena, Target
 from vm.fleet.comparisons import Pair, Record, candidates, pairs_of, words_of
 from vm.hart import cause_name
 from vm.log import Log
@@ -18,7 +17,6 @@ from vm.stop import Stop
 if TYPE_CHECKING:
     from vm.hooks import Trap
     from vm.machine import Machine
-    from vm.snapshot import Snapshot
 
 DEPTH = 16                              # functions of a stack that are shown
 TOLD_BY = 4                             # those by which crashes are told apart
@@ -35,7 +33,6 @@ FILLING = b"0"                          # what bytes become that do not matter
 class Ending(NamedTuple):
     """How a run ended, and where: `key` is the same for those that ended alike."""
 
-    verdict: Verdict
     key: tuple[object, ...]
     reason: str
     stack: tuple[int, ...]
@@ -44,15 +41,13 @@ class Ending(NamedTuple):
 class Examiner:
     """Machines of its own, with instruments that would slow the others down."""
 
-    def __init__(self, snapshot: Snapshot, target: Target, build: Callable[[], Machine]):
+    def __init__(self, target: Target, build: Callable[[], Machine]):
         """`build` makes a machine that stands at the snapshot."""
-        self._snapshot = snapshot
         self._target = target
         self._build = build
         self._tracing: Arena | None = None
         self._crashing: Arena | None = None
         self._trap: tuple[Trap, tuple[int, ...]] | None = None      # the last exception of the run, and its stack
-        self._saved: Path | None = None
 
     def close(self) -> None:
         for arena in (self._tracing, self._crashing):
@@ -62,7 +57,7 @@ class Examiner:
     # --- Comparisons -------------------------------------------------------------------------------------------------
 
     def strings(self) -> list[bytes]:
-        """Text in the program, words for a dictionary. None where there is no program."""
+        """Text in the program, words for a dictionary: none of it where there is no program."""
         machine = self._arena_for_traces().machine
         if machine.program is None:
             return []
@@ -103,15 +98,15 @@ class Examiner:
         hart = arena.machine.harts[0 if stop is None else stop.hart]
         if self._trap is not None and verdict == "crash":
             trap, stack = self._trap
-            return Ending(verdict, ("trap", trap.cause, *stack[:TOLD_BY]),
+            return Ending(("trap", trap.cause, *stack[:TOLD_BY]),
                           f"{cause_name(trap.cause)} at {trap.pc:#x}, value {trap.value:#x}", stack)
         stack = self._unwinder.stack(hart, None if stop is None else stop.pc)
         if verdict == "hang":               # wherever in its loop it is
             names = tuple(self._function(address) for address in stack)
-            return Ending(verdict, ("hang", *names[:TOLD_BY]), f"not done after {self._target.steps:,} steps", stack)
+            return Ending(("hang", *names[:TOLD_BY]), f"not done after {self._target.steps:,} steps", stack)
         if stop is None:
-            return Ending(verdict, ("place", *stack[:TOLD_BY]), "a place that is said to be a crash", stack)
-        return Ending(verdict, (stop.reason, stop.exit_code, *stack[:TOLD_BY]), reason_of(stop), stack)
+            return Ending(("place", *stack[:TOLD_BY]), "a place that is said to be a crash", stack)
+        return Ending((stop.reason, stop.exit_code, *stack[:TOLD_BY]), reason_of(stop), stack)
 
     def _arena_for_crashes(self) -> Arena:
         if self._crashing is None:
@@ -135,8 +130,7 @@ class Examiner:
 
     def _stack_of(self, trap: Trap) -> tuple[int, ...]:
         if trap.cause in FETCH_FAULTS:      # the pc is anything: who went there is what counts
-            caller = trap.hart["ra"]
-            return tuple(address for address in (caller, *self._unwinder.stack(trap.hart, caller)[1:]))
+            return self._unwinder.stack(trap.hart, trap.hart["ra"])
         return self._unwinder.stack(trap.hart, trap.pc)
 
     def names(self, stack: tuple[int, ...]) -> tuple[str, ...]:

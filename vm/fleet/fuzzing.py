@@ -165,12 +165,12 @@ class Folders:
         place = self._crashes if isinstance(finding, Crash) else self._hangs
         if place is None:
             return
-        folder = finding.folder or place / name_of(finding.data)
+        folder = place / name_of(finding.data)
         folder.mkdir(exist_ok=True)
         (folder / "input").write_bytes(finding.data)
         (folder / "report.txt").write_text(finding.report())
         log, _ = examiner.record(finding.data)
-        save_run(folder, snapshot, log, None if self._saved == folder else self._saved)
+        save_run(folder, snapshot, log, self._saved)
         self._saved = self._saved or folder
         finding.folder = folder
 
@@ -195,7 +195,7 @@ class Campaign:
         self._words = dict.fromkeys(words[:MOST_WORDS])
         self._mutator = mutator
         self._comparisons = comparisons
-        self._examiner = Examiner(fleet.snapshot, target, build)
+        self._examiner = Examiner(target, build)
         self._exact: deque[bytes] = deque()
         self._walks: deque[Iterator[bytes]] = deque()
         self._hung: NDArray[np.uint8] = np.zeros(1 << target.map_bits, np.uint8)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from vm.errors import ConfigurationError, MachineBusy, VmError
+from vm.errors import ConfigurationError, VmError
 from vm.fleet.parcel import STORE, Address
 from vm.fleet.pool import Pool, Seat
 from vm.fleet.result import Result
@@ -97,7 +97,7 @@ class Recorder:
             return None, self._why_not
         try:
             return self._recording.stop(), ""
-        except (MachineBusy, VmError) as error:
+        except VmError as error:
             return None, f"none: {error}"
 
 

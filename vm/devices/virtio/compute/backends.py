@@ -12,11 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vm.devices.virtio.compute.layout import Refused, Status
+from vm.devices.virtio.compute.layout import NUMPY, Refused, Status
 from vm.devices.virtio.compute.operations import Operation
 from vm.errors import ConfigurationError
-
-NUMPY, CUPY = 1, 2                      # as the configuration space says it
 
 
 class Backend(Protocol):

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vm.devices.virtio.compute.layout import Refused, Status
+from vm.devices.virtio.compute.layout import CUPY, Refused, Status
 from vm.devices.virtio.compute.operations import Operation
 from vm.errors import ConfigurationError
 
-NUMBER = 2
 INSTEAD = "or say backend='numpy'"
 
 
@@ -51,7 +50,7 @@ class CupyBackend:
     replayed from its log."""
 
     name = "cupy"
-    number = NUMBER
+    number = CUPY
     replay = "log"
 
     def __init__(self) -> None:

@@ -30,6 +30,7 @@ MAXIMUM_SEGMENTS = 1 << 16              # of one array
 MAXIMUM_REQUEST = 1 << 20               # bytes
 MAXIMUM_NAME = 255
 NO_ARRAY = 0xFFFF_FFFF                  # of a reply: no array is at fault
+NUMPY, CUPY = 1, 2                      # backends, as the configuration space says it
 
 # By their numbers in a request
 TYPES: tuple[np.dtype[Any], ...] = tuple(np.dtype(name) for name in (
