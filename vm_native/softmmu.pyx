@@ -154,7 +154,10 @@ cdef inline bint refill(Cpu* cpu, uint64_t page, int access) noexcept nogil:
     cdef uint64_t physical
     if tag[0] == page:
         return True
-    if tag[0] & PAGE_MASK == page or cpu.machine.probes.virtual_watches or not cpu.machine.data_tlb:
+    if (
+        tag[0] & PAGE_MASK == page or cpu.machine.probes.virtual_watches or not cpu.machine.data_tlb
+        or effective_address(cpu, page) != page
+    ):
         return False
     if cpu.front_end.translate_address(cpu, page, access, 1, &physical) == CONTINUE and tag[0] == page:
         return True

@@ -15,7 +15,7 @@ from vm_native.riscv.constants cimport (
     MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS,
     MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM,
     MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE,
-    SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
+    SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_PMM, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
     VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport cycles, retired, update_counters
@@ -182,7 +182,10 @@ cdef uint64_t read_senvcfg(Hart* hart) noexcept nogil:
 
 cdef void write_senvcfg(Hart* hart, uint64_t value) noexcept nogil:
     cdef uint64_t kept = without_shadow_stack(hart)
-    hart.state.senvcfg = hart.state.senvcfg & kept | legal_senvcfg(hart, value) & ~kept
+    cdef uint64_t changed = (hart.state.senvcfg ^ legal_senvcfg(hart, value)) & ~kept
+    hart.state.senvcfg ^= changed
+    if changed & SENVCFG_PMM:
+        flush_translations(hart)                # an address of before may be another's now
     update_mode(hart)
 
 

@@ -294,6 +294,9 @@ cdef class NativeHart:
     def pc(self, uint64_t value):
         if value & (1 if "Zca" in self.isa.extensions else 3):
             raise ValueError(f"pc {value:#x} is not aligned to an instruction")
+        if self.hart.state.expects_landing and value != self.hart.cpu.state.pc:
+            self.hart.state.expects_landing = False     # of where its own jump led
+            privilege.update_mode(self.hart)
         self.hart.cpu.state.pc = value
         self.hart.state.waiting = NOT_WAITING   # wfi may end at any time
 

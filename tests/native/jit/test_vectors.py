@@ -434,6 +434,21 @@ def test_flags_and_nans_of_fused_operations(benches, name, a, b, d, result, flag
     assert bench.hart.csr["fflags"] == flags
 
 
+@pytest.mark.parametrize("vl", [4, 8, 12, 16])
+@pytest.mark.parametrize("large", range(16))
+def test_a_large_integer_without_sign_becomes_a_float_wherever_it_stands(benches, large, vl):
+    """Also where groups end with half of what the host computes at once."""
+    bench = benches[1]
+    bench.reset()
+    values = [0x8005_0000 if place == large else place for place in range(16)]
+    for part in range(4):
+        bench.native.write_v(16 + part, struct.pack("<4I", *values[4 * part : 4 * part + 4]))
+    bench.write([encode("vsetivli", imm=E32 | M4, zimm=vl, rd=11), encode("vfcvt.f.xu.v", vd=8, vs2=16, vm=1), STAY])
+    bench.run(3)
+    found = struct.unpack("<16f", b"".join(bench.native.read_v(8 + part) for part in range(4)))
+    assert found[:vl] == tuple(float(value) for value in values[:vl])
+
+
 def test_without_the_part_everything_is_left_to_the_interpreter():
     bench = Bench("rv64gcv", "jit", switches={"vectors": False})
     bench.write([encode("vsetvli", imm=E32 | M2, rs1=0, rd=11), encode("vadd.vv", vd=8, vs2=16, vs1=24, vm=1), STAY])

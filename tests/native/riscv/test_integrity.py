@@ -98,6 +98,18 @@ def test_returns_and_guarded_jumps_do_not(jump, register, guest):
     assert g["a1"] == 5
 
 
+def test_who_sets_the_pc_from_outside_need_not_land_on_a_pad(guest):
+    g = jumps(guest)
+    g["a0"] = g.address("none")
+    g.machine.run(instructions=1)
+    g.hart.pc = g.hart.pc                       # it stays where the jump led
+    assert g.trap().cause == SOFTWARE_CHECK
+    g.hart.pc = BASE
+    g.machine.run(instructions=1)
+    g.hart.pc = g.address("none") + 4
+    g.finish()
+
+
 def test_off_a_pad_is_nothing(guest):
     g = jumps(guest)
     g["mseccfg"], g["a0"] = 0, g.address("none")

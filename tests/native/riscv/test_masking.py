@@ -17,10 +17,12 @@ ISA = "rv64gcv_zacas_zicboz_zicbom_zicntr_svade_svadu_sv57_sdtrig_smmpm_smnpm_ss
 TOP7, TOP16 = 2 << 32, 3 << 32          # PMM, of every register but hstatus
 PLACE = BASE + 0x10000
 VALUE = 0x0123_4567_89AB_CDEF
-FETCH_ACCESS, BREAKPOINT, LOAD_ACCESS, LOAD_PAGE, STORE_PAGE = 1, 3, 5, 13, 15
+FETCH_ACCESS, BREAKPOINT, LOAD_ACCESS, STORE_ACCESS, LOAD_PAGE, STORE_PAGE = 1, 3, 5, 7, 13, 15
 MXR, MPRV = mask("mstatus", "MXR"), mask("mstatus", "MPRV")
 U64 = (1 << 64) - 1
 TAG7, TAG16 = 0x55 << 57, 0xA5A5 << 48
+NOWHERE = 0x4000_0000
+DOUBLES = f"li a2, 1; {word('vsetvli', imm=0x18, rs1=12, rd=0)}"       # a vector of one
 ACCESSES = {
     "ld a1, 0(a0)": VALUE,
     "lbu a1, 1(a0)": 0xCD,
@@ -36,8 +38,7 @@ ACCESSES = {
     f"li a2, 0; li a3, 0; {word('amocas.q', rd=14, rs1=10, rs2=12)}; mv a1, a4": VALUE,
     f"{word('cbo.zero', rs1=10)}; ld a1, 0(a0)": 0,
     f"{word('cbo.clean', rs1=10)}; ld a1, 0(a0)": VALUE,
-    f"li a2, 1; {word('vsetvli', imm=0x18, rs1=12, rd=0)}; {word('vle64.v', vd=8, rs1=10, vm=1)}; "
-    f"{word('vmv.x.s', rd=11, vs2=8)}": VALUE,
+    f"{DOUBLES}; {word('vle64.v', vd=8, rs1=10, vm=1)}; {word('vmv.x.s', rd=11, vs2=8)}": VALUE,
 }
 
 
@@ -100,14 +101,15 @@ def test_a_virtual_address_has_its_sign_extended(guest):
 
 @pytest.mark.parametrize("source, cause", [
     ("ld a1, 0(a0)", LOAD_PAGE), ("sd a1, 0(a0)", STORE_PAGE), ("amoadd.d a1, a1, (a0)", STORE_PAGE),
-    (word("cbo.zero", rs1=10), STORE_PAGE),
+    (word("cbo.zero", rs1=10), STORE_PAGE), (f"{DOUBLES}; {word('vle64.v', vd=8, rs1=10, vm=1)}", LOAD_PAGE),
 ])
 def test_a_fault_tells_of_the_address_without_tag(source, cause, guest):
     g = of_user(guest, source)
     g["menvcfg"] = mask("menvcfg", "CBZE")
     g["senvcfg"] = TOP7 | mask("senvcfg", "CBZE")
     g["a0"] = (-0x2000 & (1 << 57) - 1) | TAG7
-    assert g.trap() == (cause, BASE, -0x2000 & U64)
+    trap = g.trap()
+    assert (trap.cause, trap.value) == (cause, -0x2000 & U64)
 
 
 def test_each_mode_has_a_setting_of_its_own(guest):
@@ -216,8 +218,29 @@ def test_store_into_code_by_a_tagged_pointer(guest):
     assert g["a2"] == 100
 
 
-def test_watchers_see_the_address_that_is_accessed(guest):
-    g = build(guest, "sd a1, 0(a0); ld a1, 0(a0); wfi")
+def test_an_access_fault_of_a_vector_tells_of_the_address_without_tag(guest):
+    g = build(guest, f"{DOUBLES}; {word('vse64.v', vs3=8, rs1=10, vm=1)}")
+    g["mseccfg"], g["a0"] = TOP16, NOWHERE | TAG16
+    trap = g.trap()
+    assert (trap.cause, trap.value) == (STORE_ACCESS, NOWHERE)
+
+
+def test_a_new_setting_is_about_addresses_that_the_tlb_has(guest):
+    """Under Sv57 one that is whole may be another's with 16 bits ignored."""
+    g = build(guest, "ld a1, 0(a0); csrs senvcfg, a3; ld a2, 0(a0); wfi")
+    tables = PageTables(g, "sv57")
+    tables.map(1 << 47, PLACE, 0xD7)
+    tables.map(-1 << 47 & U64, PLACE + 0x1000, 0xD7)
+    g.store(PLACE + 0x1000, 42)
+    g["satp"], g["mstatus"] = tables.satp, MPRV
+    g["a0"], g["a3"] = 1 << 47, TOP16
+    g.finish()
+    assert (g["a1"], g["a2"]) == (VALUE, 42)
+
+
+@pytest.mark.parametrize("store", ["sd a1, 0(a0)", f"{DOUBLES}; {word('vse64.v', vs3=8, rs1=10, vm=1)}"])
+def test_watchers_see_the_address_that_is_accessed(store, guest):
+    g = build(guest, f"{store}; ld a1, 0(a0); wfi")
     g["mseccfg"], g["a0"] = TOP16, PLACE | TAG16
     seen = []
     g.machine.on_write(PLACE)(lambda event: seen.append(event.address))

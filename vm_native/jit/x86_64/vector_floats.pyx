@@ -272,8 +272,10 @@ cdef bint emit_from_integers(Compilation* t, Uop* uop, const VectorUop* v, bint 
     if not signed:
         vex(&t.e, VPXOR, WIG, XMM0, XMM0, XMM0)
         while at < v.bytes:
-            on_place(t, VPOR | part_at(v, at), XMM0, XMM0, v.a + at)
-            at += bytes_of(part_at(v, at))
+            wide = part_at(v, at)
+            load_part(t, XMM2, v.a + at, wide)      # with zeroes behind it, where the sum is of longer parts
+            on_registers(t, VPOR | part_at(v, 0), XMM0, XMM0, XMM2)
+            at += bytes_of(wide)
         cold = new_cold(t, COLD_FALLBACK, uop)
         on_registers(t, VMOVMSKPS | part_at(v, 0), RAX, NO_SOURCE, XMM0)
         op(&t.e, TEST, W32, RAX, RAX)

@@ -1,7 +1,7 @@
 """Memory for vector instructions: an element at a time, by the TLB or by translation and what may follow from it."""
 from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu
+from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
@@ -39,6 +39,7 @@ cdef int access_slowly(Cpu* cpu, bint stores, uint64_t address, uint64_t bytes, 
     cdef int i, status
     if trigger_fires(cpu, 1 << access, address, bytes):
         return TRAP
+    address = effective_address(cpu, address)
     split(address, bytes, &operand)
     for i in range(operand.count):
         piece = &operand.pieces[i]
