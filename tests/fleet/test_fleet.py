@@ -194,6 +194,25 @@ def test_other_executors_send_a_snapshot_with_their_calls():
             assert [result.get() for result in fleet.map(programs.slow, range(8))] == list(range(8))
 
 
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_an_exception_in_the_block_ends_guests_that_never_do(snapshot, executor):
+    """As Ctrl-C does."""
+    with pytest.raises(KeyboardInterrupt), vm.Fleet(snapshot, 2, executor) as fleet:
+        results = fleet.as_completed(programs.spin_but_once, range(100))
+        assert next(results).value == 0
+        raise KeyboardInterrupt
+
+
+def test_processes_are_not_given_what_they_would_not_find(snapshot):
+    with vm.Fleet(snapshot, 1, "processes") as fleet:
+        with pytest.raises(vm.ConfigurationError, match=r"processes cannot be given .*lambda"):
+            next(fleet.map(lambda machine, data: data, [1]))
+    code = ("import vm; from tests.fleet.programs import at_ready\ndef mine(machine, data): return data\n"
+            "with vm.Fleet(at_ready(), 1, 'processes') as fleet: next(fleet.map(mine, [1]))")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "processes cannot find mine, which is in no file" in ended.stderr.splitlines()[-1]
+
+
 def test_limits_are_for_each_input(snapshot, executor):
     with vm.Fleet(snapshot, 2, executor, limits=vm.Limits(steps=100_000)) as fleet:
         results = list(fleet.map(programs.spin, range(3)))

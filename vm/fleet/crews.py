@@ -7,6 +7,7 @@ about one that is gone.
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -49,6 +50,9 @@ class Crew(Protocol):
     def ship(self, missing: Missing) -> bool:
         """Send the parcel to the worker that lacks it. False: it goes with the calls from now on."""
 
+    def interrupt(self) -> bool:
+        """Let calls that are under way end, if that can be: nobody needs what they would give. False: none is."""
+
     def close(self) -> None: ...
 
 
@@ -61,6 +65,7 @@ class Threads:
         self._pool = pool
         self._executor = executor
         self._own = own
+        self._interrupted = False
         self.room = room
 
     def start(self, task: Task, inputs: Inputs) -> Future[list[Any]]:
@@ -69,7 +74,7 @@ class Threads:
     start_alone = start
 
     def _perform(self, task: Task, inputs: Inputs) -> list[Any]:
-        return [perform(self._pool, task, index, data) for index, data in inputs]
+        return [perform(self._pool, task, index, data) for index, data in inputs if not self._interrupted]
 
     def is_loss(self, error: BaseException) -> bool:
         return False
@@ -79,6 +84,11 @@ class Threads:
 
     def ship(self, missing: Missing) -> bool:
         raise AssertionError("they have the snapshot")
+
+    def interrupt(self) -> bool:
+        self._interrupted = True
+        self._pool.interrupt()
+        return True
 
     def close(self) -> None:
         if self._own:
@@ -100,6 +110,7 @@ class Processes:
 
     def start(self, task: Task, inputs: Inputs) -> Future[list[Any]]:
         if self._executor is None:
+            refuse_unfound(task)
             self._executor = new_processes(self._workers)
         return self._executor.submit(perform_remotely, self._parcel.address, task, inputs)
 
@@ -122,6 +133,17 @@ class Processes:
     def ship(self, missing: Missing) -> bool:
         raise AssertionError(f"the folder of the fleet, {self._parcel.address.folder}, is not there any more")
 
+    def interrupt(self) -> bool:
+        for executor in (self._executor, self._alone):
+            if executor is not None:
+                # Executors end processes themselves since 3.14. Before 3.12, calls that were cancelled make them fail
+                # at hearing that those are gone.
+                executor._pending_work_items.clear()
+                for process in list((executor._processes or {}).values()):
+                    process.terminate()
+        self.recover()
+        return False
+
     def close(self) -> None:
         self.recover()
         self._parcel.close()
@@ -130,6 +152,19 @@ class Processes:
 def new_processes(workers: int) -> ProcessPoolExecutor:
     # Not forked: what runs in other threads of this process would be copied in the middle of it.
     return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"))
+
+
+def refuse_unfound(task: Task) -> None:
+    """Raise ConfigurationError for a test that other processes would not find."""
+    name = getattr(task.test, "__qualname__", repr(task.test))
+    if getattr(task.test, "__module__", None) == "__main__" and not hasattr(sys.modules["__main__"], "__file__"):
+        raise ConfigurationError(f"processes cannot find {name}, which is in no file: put it in a module, or use "
+                                 "threads")
+    try:
+        pickle.dumps(task)
+    except Exception as error:              # whatever its own methods raise
+        raise ConfigurationError(f"processes cannot be given {name}: {error}; put it at the top of a module, or use "
+                                 "threads") from error
 
 
 def refuse_unborn(executor: ProcessPoolExecutor) -> None:
@@ -166,6 +201,9 @@ class Others:
     def ship(self, missing: Missing) -> bool:
         self._content = self._parcel.content()
         return False
+
+    def interrupt(self) -> bool:
+        return True                         # how, nobody knows
 
     def close(self) -> None:
         self._parcel.close()
@@ -218,6 +256,9 @@ class Cluster:
                                        on_error="ignore")          # one that is gone meanwhile needs none
             self._shipped |= answers.keys()
         return True
+
+    def interrupt(self) -> bool:
+        return True                         # what a worker does already it does to its end
 
     def close(self) -> None:
         self._parcel.close()

@@ -135,7 +135,8 @@ class Examiner:
 
     def names(self, stack: tuple[int, ...]) -> tuple[str, ...]:
         machine = self._arena_for_crashes().machine
-        return tuple(machine.lookup(address) or f"{address:#x}" for address in stack)
+        # A return address may be behind a function that ends with its call.
+        return tuple(machine.lookup(address - (place > 0)) or f"{address:#x}" for place, address in enumerate(stack))
 
     def shortest(self, data: bytes, ending: Ending) -> bytes:
         """A shorter input that ends alike: pieces are left out, then bytes that do not matter become zeroes."""

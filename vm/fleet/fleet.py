@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vm.loaders.common import Source
     from vm.machine import Machine
 
+AGAIN = 0.1                             # seconds, between attempts to interrupt
 LOSSES = 3                              # of its worker until an input is reported as such
 NAME = 40                               # characters of an error in the name of a folder
 
@@ -158,20 +159,27 @@ class Fleet:
 
     # --- End ---------------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Let the workers go; twice is harmless. Executors of your own go on."""
+    def close(self, *, at_once: bool = False) -> None:
+        """Let the workers go; twice is harmless. Executors of your own go on.
+
+        `at_once`: runs of machines are stopped, and processes terminated, as where an exception leaves the `with`
+        block. A test that is busy in Python ends in processes only.
+        """
         crew, self._crew = self._crew, None
         if crew is not None:
             for future in self._under_way:
                 future.cancel()
-            wait(self._under_way)
+            while at_once and crew.interrupt() and wait(self._under_way, timeout=AGAIN).not_done:
+                pass                        # once more: a test may begin another run
+            if not at_once:
+                wait(self._under_way)
             crew.close()
 
     def __enter__(self) -> Fleet:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self.close(at_once=kind is not None)
 
     def __repr__(self) -> str:
         return f"<Fleet of {self.snapshot!r}: {'closed' if self._crew is None else self._executor}>"

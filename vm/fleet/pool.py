@@ -62,6 +62,7 @@ class Pool:
         self._devices = devices
         self._changes = dict(changes or {})
         self._idle: list[Seat] = []
+        self._taken: set[Seat] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -69,9 +70,11 @@ class Pool:
     def seat(self, *, keep: bool = False) -> Iterator[Seat]:
         """A machine at the snapshot, for the `with` block; `keep`: it goes on whatever was left on it."""
         seat = self._take()
+        self._taken.add(seat)
         try:
             yield seat
         finally:
+            self._taken.discard(seat)
             if not keep and not seat.is_as_it_was:
                 seat.machine.close()
             else:
@@ -105,6 +108,11 @@ class Pool:
                 self._idle.append(seat)
                 return
         seat.machine.close()
+
+    def interrupt(self) -> None:
+        """Let the run that each machine is in end, as `Machine.request_stop` does."""
+        for seat in self._taken.copy():
+            seat.machine.request_stop()
 
     def close(self) -> None:
         """The machines that nobody has are closed now, the others when they come back."""
