@@ -22,7 +22,7 @@ cdef inline uint64_t filter_of_mode(const Hart* hart) noexcept nogil:
     return MCYCLECFG_VUINH if hart.state.virtual else MCYCLECFG_UINH
 
 cdef inline void update_counters(Hart* hart, int steps) noexcept nogil:
-    # After a change of the mode, or of what makes counters stand. So many steps that are under way count as before.
+    # After a change of what makes counters stand. So many steps that are under way count as before.
     cdef uint64_t standing = hart.state.mcountinhibit
     if hart.state.mcyclecfg & filter_of_mode(hart):
         standing |= MCOUNTINHIBIT_CY
@@ -30,5 +30,10 @@ cdef inline void update_counters(Hart* hart, int steps) noexcept nogil:
         standing |= MCOUNTINHIBIT_IR
     if standing != hart.state.standing_counters:
         turn_counters(hart, standing, steps)
+
+cdef inline void follow_mode(Hart* hart, int steps) noexcept nogil:
+    # The same after a change of the mode alone, which is nothing to most.
+    if hart.state.mcyclecfg | hart.state.minstretcfg:
+        update_counters(hart, steps)
 
 cdef void turn_counters(Hart* hart, uint64_t standing, int steps) noexcept nogil

@@ -18,7 +18,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
     MTVEC_BASE, MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
 )
-from vm_native.riscv.counters cimport update_counters
+from vm_native.riscv.counters cimport follow_mode
 from vm_native.riscv.interrupts cimport (
     highest, identity_of, is_injected, may_interrupt, pending_interrupts, top_for_guest, top_for_supervisor,
 )
@@ -141,7 +141,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
         cpu.stop = STOP_UNHANDLED
     else:
         enter_machine(hart, cpu.trap_cause, cpu.trap_value)
-    update_counters(hart, 0)
+    follow_mode(hart, 0)
 
 
 cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
@@ -213,7 +213,7 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     if to_guest:
         exchange_worlds(hart)
     hart.state.expects_landing = expected and has_landing_pads(hart)
-    update_counters(hart, 1)
+    follow_mode(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -233,7 +233,7 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
         hart.state.hstatus &= ~HSTATUS_SPV
         exchange_worlds(hart)
     hart.state.expects_landing = expected and has_landing_pads(hart)
-    update_counters(hart, 1)
+    follow_mode(hart, 1)
     look_for_interrupts(hart)
     update_mode(hart)
 
@@ -280,7 +280,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
             if has_guests(hart) and not hart.state.virtual:
                 leave_to_host(hart, cause)
         enter_supervisor(hart, cause, 0)
-    update_counters(hart, 0)
+    follow_mode(hart, 0)
     if cpu.machine.probes.recorder_count:
         record_trap(cpu, pc, key, cause, 0, False)
     if is_wanted(cpu.machine, EVENT_TRAP):
