@@ -337,3 +337,10 @@ def test_recordings_of_a_fleet_lie_in_the_folder_that_was_named(snapshot, tmp_pa
     with vm.Fleet(snapshot, 1, recordings=tmp_path / "failures") as fleet:
         list(fleet.map(programs.even_only, [7]))
     assert [path.name for path in (tmp_path / "failures").iterdir()] == ["000000-Odd"]
+
+
+def test_a_folder_of_recordings_that_cannot_be_is_refused_at_once(snapshot, tmp_path):
+    (tmp_path / "file").write_text("")
+    for wrong in (tmp_path / "file", tmp_path / "file" / "folder", "/proc/no/such"):
+        with pytest.raises(vm.ConfigurationError, match="recordings='.*: name|name a folder"):
+            vm.Fleet(snapshot, recordings=wrong)

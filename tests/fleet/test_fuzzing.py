@@ -274,3 +274,9 @@ def test_a_corpus_keeps_what_is_needed_for_all_edges(tmp_path):
     assert {path.read_bytes() for path in tmp_path.iterdir()} == {found.data for found in corpus.entries}
     covered = set().union(*(found.trail.places.tolist() for found in corpus.entries))
     assert covered == {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize("returned", ["text", None, 7])
+def test_a_mutator_that_returns_no_bytes_is_told_so(returned):
+    with pytest.raises(vm.ConfigurationError, match="the mutator has returned .*, which is no bytes"):
+        fuzz(at_main(), PARSE, runs=2000, mutator=lambda data, longest, seed: returned)

@@ -99,6 +99,7 @@ def fuzz(file: str, inputs: Path | None, output: Path | None, at: str | None, un
             symbols=symbols, progress=watch)
     except KeyboardInterrupt:
         watch.end()
+        watch.say_last()
         return INTERRUPTED
     watch.end()
     if not quiet:
@@ -158,6 +159,7 @@ class Watch:
         self._next = time.monotonic()
         self._on_terminal = sys.stderr.isatty()
         self._shown = False
+        self._line = "no runs"              # how it has gone so far
 
     def __call__(self, campaign: Campaign) -> None:
         findings = [*campaign.crashes, *campaign.hangs]
@@ -167,14 +169,20 @@ class Watch:
                 self.end()
                 where = "" if finding.folder is None else f"; vm replay {finding.folder}"
                 click.echo(f"vm: {type(finding).__name__.lower()}: {finding.title}{where}", err=True)
+        self._line = (f"{campaign.runs:,} runs, {campaign.runs / max(campaign.seconds, 1e-9):,.0f}/s, "
+                      f"{len(campaign.corpus):,} inputs, {campaign.corpus.edges:,} edges, "
+                      f"{len(campaign.crashes)} crashes, {len(campaign.hangs)} hangs")
         now = time.monotonic()
         if not self._quiet and now >= self._next:
             self._next = now + (OFTEN if self._on_terminal else SELDOM)
-            line = (f"vm: {campaign.runs:,} runs, {campaign.runs / max(campaign.seconds, 1e-9):,.0f}/s, "
-                    f"{len(campaign.corpus):,} inputs, {campaign.corpus.edges:,} edges, "
-                    f"{len(campaign.crashes)} crashes, {len(campaign.hangs)} hangs")
+            line = f"vm: {self._line}"
             click.echo(f"\r{line}\x1b[K" if self._on_terminal else line, nl=not self._on_terminal, err=True)
             self._shown = self._on_terminal
+
+    def say_last(self) -> None:
+        """What there is when it is interrupted."""
+        if not self._quiet:
+            click.echo(f"vm: Fuzzing: {self._line}", err=True)
 
     def end(self) -> None:
         """Of the line that is written over and over."""

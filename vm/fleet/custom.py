@@ -42,13 +42,18 @@ class CustomMutator:
             changed = self._function(data, self._longest, self._random.randrange(SEEDS))
         else:
             changed = self._module.fuzz(bytearray(data), bytearray(other), self._longest)
+        return self._made("mutator", changed)
+
+    def _made(self, what: str, changed: Any) -> bytes:
+        if not isinstance(changed, (bytes, bytearray, memoryview)):
+            raise ConfigurationError(f"the {what} has returned {changed!r:.80}, which is no bytes")
         return bytes(changed)[:self._longest]
 
     def processed(self, data: bytes) -> bytes:
         """What is given to the guest for an input of the corpus, however that has been made."""
         if self._module is None or not hasattr(self._module, "post_process"):
             return data
-        return bytes(self._module.post_process(bytearray(data)))[:self._longest]
+        return self._made("mutator's post_process", self._module.post_process(bytearray(data)))
 
     def end(self) -> None:
         if self._module is not None and hasattr(self._module, "deinit"):

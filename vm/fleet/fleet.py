@@ -70,7 +70,7 @@ class Fleet:
         self._workers = cpus() if workers is None else at_least_one("workers", workers)
         self.snapshot = snapshot
         self._options = Task(nothing, limits, coverage, record)
-        self._recordings = None if recordings is None else Path(recordings)
+        self._recordings = None if recordings is None else usable_folder(recordings)
         self._saved: Path | None = None         # the first recording, which has the snapshot's file
         self._devices = devices
         self._progress = progress
@@ -294,6 +294,16 @@ class Round:
 
 def nothing(machine: Machine, data: Any) -> None:
     """The test, until there is one."""
+
+
+def usable_folder(path: str | Path) -> Path:
+    """Made, if it is not there. Raises ConfigurationError where that cannot be."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"recordings={str(path)!r}: {error.strerror}; name a folder") from error
+    return folder
 
 
 def at_least_one(name: str, value: int) -> int:

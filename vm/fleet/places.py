@@ -149,7 +149,9 @@ def capacity_of(machine: Machine, location: Location, said: int | None) -> int:
     else:
         capacity = 0
     if capacity < 1:
-        raise ConfigurationError(f"{location!r}: say how many bytes of an input there is room for, as capacity=1024")
+        where = f"{location:#x}" if isinstance(location, int) else repr(location)
+        raise ConfigurationError(f"{where}: say how many bytes of an input there is room for, as capacity=1024 "
+                                 "(--capacity 1024)")
     return capacity
 
 
