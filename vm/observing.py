@@ -478,8 +478,13 @@ class ObservationOfMachine(ABC):
 
         self._refuse_but_in_hooks("read_symbols")
         ram = self.board.ram
-        self._named_by = self.program = plan_elf(read_file(file, ram.size + FILE_OVERHEAD), ram)[0]
-        return self.program
+        program = plan_elf(read_file(file, ram.size + FILE_OVERHEAD), ram)[0]
+        self._name_by(program)
+        return program
+
+    def _name_by(self, program: Program) -> None:
+        """Let it be what names addresses, as `read_symbols` does."""
+        self._named_by = self.program = program
 
     def lookup(self, address: int) -> str | None:
         """The name of a virtual address, as "main+0x10": by the symbols of the program, or of a Linux that `linux` has

@@ -220,7 +220,7 @@ class StatesOfMachine(ABC):
                 forks.append(snapshot.machine())
                 forks[-1]._be_another(identity)
                 if self._named_by is not None:
-                    forks[-1]._named_by = forks[-1].program = self._named_by
+                    forks[-1]._name_by(self._named_by)
         except BaseException:
             for machine in forks:
                 machine.close()

@@ -11,9 +11,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from re import sub
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from vm.arguments import refuse_other, whole_number
+from vm.arguments import one_of, refuse_other, whole_number
 from vm.errors import ConfigurationError, WorkerLost
 from vm.fleet.crews import FEW, Cluster, Crew, Name, Others, Processes, Threads, cpus, is_dask_client, own_threads
 from vm.fleet.parcel import Devices, Missing, Parcel
@@ -64,8 +64,7 @@ class Fleet:
         refuse_other("Fleet() takes what snapshot() gave", snapshot, Snapshot)
         if limits is not None and not isinstance(limits, Limits):
             raise ConfigurationError(f"limits={limits!r}: they are a vm.Limits")
-        if record not in get_args(Record):
-            raise ConfigurationError(f"record={record!r}: it is {' or '.join(map(repr, get_args(Record)))}")
+        one_of("record", record, Record)
         self._chunk = at_least_one("chunk", chunk)
         self._workers = cpus() if workers is None else at_least_one("workers", workers)
         self.snapshot = snapshot

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -33,6 +32,7 @@ from vm.fleet.fleet import Fleet, at_least_one
 from vm.fleet.mutation import Mutator, walk
 from vm.fleet.parcel import Devices
 from vm.fleet.places import Place
+from vm.fleet.pool import Pool
 from vm.fleet.worker import Task
 from vm.run_folder import save_run
 from vm.snapshot import Snapshot
@@ -114,17 +114,9 @@ def fuzz(snapshot: Snapshot, place: Place | Callable[[Machine, bytes], object], 
                   devices=devices)
     with fleet:
         campaign = Campaign(fleet, target, folders, jobs, whole_number("seed", seed), words, name_of_mutator(mutator),
-                            comparisons, partial(built, snapshot, fleet, devices))
+                            comparisons, Pool(snapshot, fleet.program, devices).build)
         with campaign:
             return campaign.run(first or [FIRST_INPUT], Ends(runs, seconds, crashes), minimise, progress)
-
-
-def built(snapshot: Snapshot, fleet: Fleet, devices: Devices | None) -> Machine:
-    """A machine of the fleet's kind, for a closer look."""
-    machine = snapshot.machine(devices=None if devices is None else devices())
-    if fleet.program is not None:
-        machine._named_by = machine.program = fleet.program
-    return machine
 
 
 class Ends:

@@ -89,15 +89,21 @@ class Pool:
                 return seat
             except VmError:                     # a test has made another machine of it
                 seat.machine.close()
-        return self._build()
+        machine = self.build()
+        try:
+            return Seat(machine)
+        except BaseException:
+            machine.close()
+            raise
 
-    def _build(self) -> Seat:
+    def build(self) -> Machine:
+        """One more that stands at the snapshot, for whoever asks."""
         devices = None if self._devices is None else self._devices()
         machine = self._snapshot.machine(devices=devices, **self._changes)
         try:
             if self._program is not None:
-                machine._named_by = machine.program = self._program
-            return Seat(machine)
+                machine._name_by(self._program)
+            return machine
         except BaseException:
             machine.close()
             raise

@@ -51,7 +51,7 @@ cdef uint64_t top_for_guest(const Hart* hart) noexcept nogil:
     cdef uint64_t control = hart.state.hvictl, number = control & HVICTL_IPRIO
     cdef uint64_t identity = (control & HVICTL_IID) >> HVICTL_IID_SHIFT
     cdef uint64_t external_number = number if identity == IRQ_SEI and number else UNNUMBERED
-    cdef bint external = pending >> IRQ_SEI & 1, comes_first
+    cdef bint external = pending >> IRQ_SEI & 1
     pending &= ~(1ULL << IRQ_SEI)
     if not control & HVICTL_VTI:
         if external or not pending:
@@ -59,15 +59,8 @@ cdef uint64_t top_for_guest(const Hart* hart) noexcept nogil:
         return in_register(control, highest(pending), LAST)
     if identity == IRQ_SEI:
         return in_register(control, IRQ_SEI, external_number) if external else 0
-    if external:
-        if not number:
-            comes_first = not control & HVICTL_DPR
-        elif number == external_number:
-            comes_first = not control & HVICTL_DPR
-        else:
-            comes_first = number < external_number
-        if not comes_first:
-            return in_register(control, IRQ_SEI, external_number)
+    if external and not number and control & HVICTL_DPR:
+        return in_register(control, IRQ_SEI, external_number)      # which has no number: all others come before it
     return in_register(control, identity, number if number else LAST if control & HVICTL_DPR else FIRST)
 
 
