@@ -21,8 +21,8 @@ from vm_native.riscv.constants cimport (
 from vm_native.riscv.counters cimport cycles, retired, update_counters
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.interrupts cimport pending_interrupts
-from vm_native.riscv.privilege cimport look_for_interrupts, poll, timers_changed, update_mode
-from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_translations, levels_of
+from vm_native.riscv.privilege cimport look_for_interrupts, poll, satp_changed, timers_changed, update_mode
+from vm_native.riscv.spaces cimport flush_everything, flush_translations, levels_of
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart
 from vm_native.riscv.triggers cimport digest_triggers
 from vm_native.riscv.worlds cimport is_on, make_dirty, update_shape
@@ -300,11 +300,11 @@ cdef void write_pmpaddr(Hart* hart, int index, uint64_t value) noexcept nogil:
 
 
 cdef void write_satp(Hart* hart, uint64_t value) noexcept nogil:
-    # A mode that is not implemented leaves the whole register as it was (section 12.1.11).
-    if legal_satp(hart, value) == value and levels_of(value) <= hart.state.max_levels:
+    # A mode that is not implemented leaves the whole register as it was (section 12.1.11). Kernels write what is there
+    # already where they return to the process that they came from.
+    if value != hart.state.satp and legal_satp(hart, value) == value and levels_of(value) <= hart.state.max_levels:
         hart.state.satp = value
-        enter_space(hart)
-        update_mode(hart)
+        satp_changed(hart)
 
 
 # --- Hypervisor ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from vm_native.riscv.state cimport Hart
 
 cdef uint64_t envcfg_refusal(Hart* hart, uint64_t field) noexcept nogil
 cdef void update_mode(Hart* hart) noexcept nogil
+cdef void satp_changed(Hart* hart) noexcept nogil
 cdef void take_trap(Cpu* cpu) noexcept nogil
 cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil
 cdef void attend(Cpu* cpu) noexcept nogil

@@ -7,16 +7,17 @@ from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.arithmetic.floating cimport host_rounds
 from vm_native.clock cimport NEVER, Timeline, ns_of_ticks, timeline_ticks
-from vm_native.machine cimport EVENT_TRAP, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
+from vm_native.machine cimport EVENT_TRAP, MODE_MASK, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport record_trap
 from vm_native.riscv.constants cimport (
-    FEATURE_ZICFILP, HENVCFG_STCE, HSTATUS_SPV, ILLEGAL_INSTRUCTION, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE,
-    MENVCFG_LPE, MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSECCFG_MLPE,
-    MSTATUS_FS, MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPELP, MSTATUS_MPIE, MSTATUS_MPP,
-    MSTATUS_MPP_SHIFT, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM,
-    MTVEC_BASE, MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
+    FEATURE_H, FEATURE_SMMPM, FEATURE_SMNPM, FEATURE_SSNPM, FEATURE_ZICFILP, HENVCFG_STCE, HSTATUS_SPV,
+    ILLEGAL_INSTRUCTION, MCAUSE_CODE, MCAUSE_INTERRUPT, MENVCFG_CBZE, MENVCFG_LPE, MENVCFG_PMM, MENVCFG_STCE, MIE_MTIE,
+    MIE_STIE, MIE_VSTIE, MIP_MTIP, MIP_SSIP, MIP_STIP, MIP_VSTIP, MSECCFG_MLPE, MSECCFG_PMM, MSTATUS_FS,
+    MSTATUS_FS_CLEAN, MSTATUS_FS_DIRTY, MSTATUS_MIE, MSTATUS_MPELP, MSTATUS_MPIE, MSTATUS_MPP, MSTATUS_MPP_SHIFT,
+    MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
+    MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.counters cimport follow_mode
 from vm_native.riscv.interrupts cimport (
@@ -26,37 +27,61 @@ from vm_native.riscv.masking cimport has_masking, update_masking
 from vm_native.riscv.spaces cimport bank_of, enter_space, update_generation
 from vm_native.riscv.state cimport (
     BANK_M, BANK_S, BANK_S_SUM, BANK_U, MACHINE, MODE_BANK, MODE_BANK_SHIFT, MODE_EXPECTS_LANDING, MODE_FP_DIRTY,
-    MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_LANDING_PADS, MODE_VIRTUAL, NOT_WAITING, SUPERVISOR, USER, Hart,
-    hart_of,
+    MODE_FP_NEAREST, MODE_FP_ON, MODE_FP_ROUNDS, MODE_LANDING_PADS, MODE_PRIVILEGE, MODE_VIRTUAL, NOT_WAITING,
+    SUPERVISOR, USER, Hart, RiscvState, hart_of,
 )
 from vm_native.riscv.worlds cimport (
-    data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, leave_to_host, leave_to_machine,
+    data_is_of_guest, exchange_worlds, guest_status, guest_takes, has_guests, inform_host, inform_machine,
     update_shape,
 )
 
-cdef inline int data_bank(Hart* hart, int privilege) noexcept nogil:
+cdef enum:                  # where modes may be more than a privilege
+    WITH_MORE = FEATURE_H | FEATURE_SMMPM | FEATURE_SMNPM | FEATURE_SSNPM | FEATURE_ZICFILP
+
+
+cdef inline bint is_more(const Hart* hart) noexcept nogil:
+    """Whether the mode that Cpu.key has still, or the one at hand, is more than its privilege: of a guest, with landing
+    pads, or with masked addresses.
+    """
+    cdef const RiscvState* state = hart.state
+    if not state.features & WITH_MORE:
+        return False
+    return (
+        hart.cpu.key & (MODE_VIRTUAL | MODE_LANDING_PADS) != 0 or state.virtual
+        or hart.cpu.ignored_bits != 0 or (state.menvcfg | state.senvcfg) & (MENVCFG_LPE | MENVCFG_PMM) != 0
+        or state.mseccfg & (MSECCFG_MLPE | MSECCFG_PMM) != 0
+        or hart.spaces[hart.space].guest != 0 or state.mstatus & MSTATUS_MPRV != 0
+    )
+
+
+cdef inline int data_bank(int privilege, uint64_t status) noexcept nogil:
+    """Of loads and stores of this privilege, in the world of this status."""
     if privilege == MACHINE:
         return BANK_M
     if privilege == USER:
         return BANK_U
-    cdef uint64_t status = guest_status(hart) if data_is_of_guest(hart) else hart.state.mstatus
     return BANK_S_SUM if status & MSTATUS_SUM else BANK_S
+
+
+cdef inline int data_privilege(const Hart* hart) noexcept nogil:
+    """Of loads and stores."""
+    if hart.state.mstatus & MSTATUS_MPRV:
+        return <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
+    return hart.state.privilege
 
 
 cdef uint64_t envcfg_refusal(Hart* hart, uint64_t field) noexcept nogil:
     """The exception of an instruction for which menvcfg, henvcfg and senvcfg, those that are about the mode at hand, do
     not all have a bit of the field set; it is at the same bits in all. 0: they have.
     """
-    cdef bint allowed = not hart.state.virtual or hart.state.henvcfg & field != 0
     if hart.state.privilege == MACHINE:
         return 0
     if not hart.state.menvcfg & field:
         return ILLEGAL_INSTRUCTION
-    if hart.state.privilege == USER and not hart.state.senvcfg & field:
-        allowed = False
-    if allowed:
-        return 0
-    return VIRTUAL_INSTRUCTION if hart.state.virtual else ILLEGAL_INSTRUCTION
+    cdef bint allowed = hart.state.privilege != USER or hart.state.senvcfg & field != 0
+    if hart.state.virtual:
+        return 0 if allowed and hart.state.henvcfg & field else VIRTUAL_INSTRUCTION
+    return 0 if allowed else ILLEGAL_INSTRUCTION
 
 
 cdef inline uint64_t float_of_guest(uint64_t own, uint64_t hosts) noexcept nogil:
@@ -77,23 +102,15 @@ cdef inline bint has_landing_pads(const Hart* hart) noexcept nogil:
 
 cdef void update_mode(Hart* hart) noexcept nogil:
     """Recompute Cpu.key and the TLB banks; after a change of privilege, mstatus, frm, satp or envcfg."""
-    cdef Cpu* cpu = &hart.cpu
-    cdef int privilege = hart.state.privilege
-    cdef int data_privilege = privilege
-    cdef uint64_t mode = privilege
+    cdef uint64_t mode = 0
     cdef uint64_t fs = hart.state.mstatus & MSTATUS_FS
-    cdef int bank
     if has_guests(hart):
         enter_space(hart)
         if hart.state.virtual:
             mode |= MODE_VIRTUAL
             fs = float_of_guest(fs, hart.state.vsstatus & MSTATUS_FS)
-    if hart.state.mstatus & MSTATUS_MPRV:
-        data_privilege = <int>(hart.state.mstatus >> MSTATUS_MPP_SHIFT) & 3
     if has_masking(hart):
-        update_masking(hart, data_privilege)
-    bank = data_bank(hart, data_privilege)
-    mode |= bank << MODE_BANK_SHIFT
+        update_masking(hart, data_privilege(hart))
     if fs:
         mode |= MODE_FP_ON
     if fs == MSTATUS_FS_DIRTY:
@@ -104,13 +121,37 @@ cdef void update_mode(Hart* hart) noexcept nogil:
         mode |= MODE_FP_ROUNDS
     if hart.state.features & FEATURE_ZICFILP and has_landing_pads(hart):
         mode |= MODE_LANDING_PADS | (MODE_EXPECTS_LANDING if hart.state.expects_landing else 0)
-    cpu.key = mode
+    hart.cpu.key = mode
+    update_banks(hart, guest_status(hart) if data_is_of_guest(hart) else hart.state.mstatus)
+    update_shape(hart)
+
+
+cdef inline void update_banks(Hart* hart, uint64_t status) noexcept nogil:
+    """What of all that follows from privilege, address space, and the status of the world that data are of. The rest
+    stands in Cpu.key.
+    """
+    cdef Cpu* cpu = &hart.cpu
+    cdef int privilege = hart.state.privilege
+    cdef int bank = data_bank(data_privilege(hart), status)
+    cpu.key = cpu.key & MODE_MASK & ~<uint64_t>(MODE_PRIVILEGE | MODE_BANK) | privilege | bank << MODE_BANK_SHIFT
     update_generation(hart)
     cpu.may_zero_blocks = not envcfg_refusal(hart, MENVCFG_CBZE)
     cpu.tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
     bank = BANK_M if privilege == MACHINE else BANK_S if privilege == SUPERVISOR else BANK_U
     cpu.fetch_tlb = cpu.banks + bank_of(hart, bank) * BANK_ENTRIES
-    update_shape(hart)
+
+
+cdef inline void update_privilege(Hart* hart) noexcept nogil:
+    """`update_mode` after a change of privilege or satp and of nothing else."""
+    if is_more(hart):
+        update_mode(hart)
+    else:
+        update_banks(hart, hart.state.mstatus)
+
+
+cdef void satp_changed(Hart* hart) noexcept nogil:
+    enter_space(hart)
+    update_privilege(hart)
 
 
 cdef int data_bank_of(uint64_t mode) noexcept nogil:
@@ -135,7 +176,7 @@ cdef void take_trap(Cpu* cpu) noexcept nogil:
     cdef Hart* hart = hart_of(cpu)
     if hart.state.privilege != MACHINE and hart.state.medeleg >> cpu.trap_cause & 1:
         if has_guests(hart) and not guest_takes(hart, cpu.trap_cause):
-            leave_to_host(hart, cpu.trap_cause)
+            inform_host(hart, cpu.trap_cause)
         enter_supervisor(hart, cpu.trap_cause, cpu.trap_value)
     elif hart.state.sbi:
         cpu.stop = STOP_UNHANDLED
@@ -161,13 +202,13 @@ cdef void enter_supervisor(Hart* hart, uint64_t cause, uint64_t value) noexcept 
     hart.state.mstatus = status
     hart.state.privilege = SUPERVISOR
     hart.cpu.state.pc = vector(hart.state.stvec, cause)
-    update_mode(hart)
+    update_privilege(hart)
 
 
 cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nogil:
     cdef uint64_t status
     if has_guests(hart):
-        leave_to_machine(hart, cause)
+        inform_machine(hart, cause)
     status = hart.state.mstatus
     hart.state.mepc = hart.cpu.state.pc
     hart.state.mcause = cause
@@ -182,7 +223,7 @@ cdef void enter_machine(Hart* hart, uint64_t cause, uint64_t value) noexcept nog
     hart.state.mstatus = status
     hart.state.privilege = MACHINE
     hart.cpu.state.pc = vector(hart.state.mtvec, cause)
-    update_mode(hart)
+    update_privilege(hart)
 
 
 cdef inline uint64_t vector(uint64_t tvec, uint64_t cause) noexcept nogil:
@@ -212,18 +253,18 @@ cdef void return_from_machine(Hart* hart) noexcept nogil:
     hart.cpu.state.pc = hart.state.mepc
     if to_guest:
         exchange_worlds(hart)
-    hart.state.expects_landing = expected and has_landing_pads(hart)
+    if is_more(hart):
+        hart.state.expects_landing = expected and has_landing_pads(hart)
     follow_mode(hart, 1)
     look_for_interrupts(hart)
-    update_mode(hart)
+    update_privilege(hart)
 
 
 cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     """sret."""
     cdef uint64_t status = hart.state.mstatus
-    cdef bint expected
+    cdef bint expected = status & MSTATUS_SPELP != 0
     hart.state.privilege = SUPERVISOR if status & MSTATUS_SPP else USER
-    expected = status & MSTATUS_SPELP != 0
     status &= ~(MSTATUS_SIE | MSTATUS_SPP | MSTATUS_MPRV | MSTATUS_SPELP)
     if status & MSTATUS_SPIE:
         status |= MSTATUS_SIE
@@ -232,10 +273,11 @@ cdef void return_from_supervisor(Hart* hart) noexcept nogil:
     if hart.state.hstatus & HSTATUS_SPV and not hart.state.virtual:
         hart.state.hstatus &= ~HSTATUS_SPV
         exchange_worlds(hart)
-    hart.state.expects_landing = expected and has_landing_pads(hart)
+    if is_more(hart):
+        hart.state.expects_landing = expected and has_landing_pads(hart)
     follow_mode(hart, 1)
     look_for_interrupts(hart)
-    update_mode(hart)
+    update_privilege(hart)
 
 
 # --- Interrupts ------------------------------------------------------------------------------------------------------
@@ -270,7 +312,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
         takes = pending & hart.state.mideleg & ~hart.state.hideleg
         if hart.state.virtual and takes:
             cause = MCAUSE_INTERRUPT | <uint64_t>highest(takes)
-            leave_to_host(hart, cause)
+            inform_host(hart, cause)
         else:
             # What a host delegates is its guest's: for itself there is no such interrupt.
             top = top_for_guest(hart) if hart.state.virtual else top_for_supervisor(hart)
@@ -278,7 +320,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
                 return
             cause = MCAUSE_INTERRUPT | identity_of(top)
             if has_guests(hart) and not hart.state.virtual:
-                leave_to_host(hart, cause)
+                inform_host(hart, cause)
         enter_supervisor(hart, cause, 0)
     follow_mode(hart, 0)
     if cpu.machine.probes.recorder_count:

@@ -2,7 +2,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 from vm_native.ir.vectors cimport SHAPE_KNOWN, SHAPE_LENGTH_SHIFT
 from vm_native.riscv.constants cimport (
-    FEATURE_H, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_VS, VTYPE_VILL,
+    FEATURE_H, HSTATUS_GVA, HSTATUS_SPV, MSTATUS_GVA, MSTATUS_MPP, MSTATUS_MPP_M, MSTATUS_MPRV, MSTATUS_MPV,
+    MSTATUS_VS, VTYPE_VILL,
 )
 from vm_native.riscv.state cimport MACHINE, Hart, RiscvState
 
@@ -48,6 +49,23 @@ cdef inline void update_shape(Hart* hart) noexcept nogil:
         hart.cpu.vector_shape = SHAPE_KNOWN | <uint32_t>state.vl << SHAPE_LENGTH_SHIFT | <uint32_t>state.vtype
     else:
         hart.cpu.vector_shape = 0
+
+# What HS-mode and M-mode learn of a trap that they are about to take, besides what they do on a hart without guests.
+# Where none is in sight that is little.
+
+cdef inline void inform_host(Hart* hart, uint64_t cause) noexcept nogil:
+    if hart.state.virtual or hart.reaches_guest:
+        leave_to_host(hart, cause)
+        return
+    hart.state.hstatus &= ~(HSTATUS_SPV | HSTATUS_GVA)
+    hart.state.htval = hart.state.htinst = 0
+
+cdef inline void inform_machine(Hart* hart, uint64_t cause) noexcept nogil:
+    if hart.state.virtual or hart.reaches_guest or hart.state.mstatus & MSTATUS_MPRV:
+        leave_to_machine(hart, cause)
+        return
+    hart.state.mstatus &= ~(MSTATUS_MPV | MSTATUS_GVA)
+    hart.state.mtval2 = hart.state.mtinst = 0
 
 cdef void exchange_worlds(Hart* hart) noexcept nogil
 cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil

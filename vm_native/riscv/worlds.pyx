@@ -66,7 +66,7 @@ cdef inline bint has_guest_address(Hart* hart, uint64_t cause) noexcept nogil:
 
 
 cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil:
-    """What HS-mode learns of a trap that it is about to take, besides what a supervisor without guests does."""
+    """From a guest, or an instruction that reaches into one."""
     cdef RiscvState* state = hart.state
     cdef bint of_guest_page = is_of(cause, OF_GUEST_PAGES)
     state.hstatus &= ~(HSTATUS_SPV | HSTATUS_GVA)
@@ -83,7 +83,7 @@ cdef void leave_to_host(Hart* hart, uint64_t cause) noexcept nogil:
 
 
 cdef void leave_to_machine(Hart* hart, uint64_t cause) noexcept nogil:
-    """The same of M-mode."""
+    """The same, or from M-mode that does."""
     cdef RiscvState* state = hart.state
     cdef bint of_guest_page = is_of(cause, OF_GUEST_PAGES)
     cdef bint of_guest = has_guest_address(hart, cause)
