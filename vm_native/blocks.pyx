@@ -25,7 +25,8 @@ from vm_native.memory.ram cimport (
 )
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed, zero_pages
 from vm_native.shared_code cimport (
-    add_layer, decline_block, hash_of, hold, new_page, open_layer, put_in, release_all, release_overlapping,
+    add_layer, decline_block, hash_of, hold, new_page, note_shared_misfit, open_layer, put_in, release_all,
+    release_overlapping,
 )
 
 cdef enum:
@@ -431,6 +432,7 @@ cdef void note_misfit(Machine* machine, Block* block) noexcept nogil:
     """
     cdef uint32_t count = block.misfits + 1
     if block.shared_page != NULL:
+        note_shared_misfit(machine, block)
         return
     block.misfits = count
     if count >= FIRST_MISFITS and count & count - 1 == 0 and machine.compiler != NULL:

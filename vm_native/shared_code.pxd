@@ -24,4 +24,5 @@ cdef bint is_held(Machine* machine, const Block* block) noexcept nogil
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil
 cdef void release_all(Machine* machine, CodePage* record) noexcept nogil
 cdef void decline_block(Machine* machine, const Block* block) noexcept nogil
+cdef void note_shared_misfit(Machine* machine, const Block* block) noexcept nogil
 cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil

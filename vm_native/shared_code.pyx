@@ -29,6 +29,7 @@ from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 cdef enum:
     WORD_BYTES = 64 << GRANULE_SHIFT        # of a page, for which a word of `translated` stands
     GRANULE_BYTES = 1 << GRANULE_SHIFT
+    MANY_MISFITS = 256                      # take about as long as it takes to compile a trace
 
 
 cdef class SharedCode:
@@ -231,6 +232,17 @@ cdef void decline_block(Machine* machine, const Block* block) noexcept nogil:
     if number >= 0:
         release(machine, record, number)
         record.declined |= 1 << number
+
+
+cdef void note_shared_misfit(Machine* machine, const Block* block) noexcept nogil:
+    """Vectors had another shape than this block was compiled for, which never changes: where that is often so, the
+    machine translates the page's code itself.
+    """
+    cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
+    record.misfits += 1
+    if record.misfits == MANY_MISFITS:
+        record.misfits = 0
+        decline_block(machine, block)
 
 
 cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil:

@@ -172,6 +172,68 @@ def test_a_breakpoint_inside_it_is_met(parent, stack):
     assert count_rounds(parent, 1000) == 1000
 
 
+# Each round adds 1 to what elements of v8 there are; how many and how wide has been set before the loop, at s5 otherwise.
+ADDING = """
+    .option norvc
+    .option arch, +v
+    li   t0, 0x600
+    csrs mstatus, t0
+    vsetivli zero, 4, e32, m1, ta, ma
+    vmv.v.i v8, 0
+    la   s5, other_shape
+    j    1f
+    .balign 4096
+other_shape:
+    vsetivli zero, 16, e8, m1, ta, ma
+1:  vadd.vi v8, v8, 1
+    addi s2, s2, -1
+    bnez s2, 1b
+2:  wfi
+    j    2b
+"""
+
+
+@pytest.fixture
+def adder(stack) -> vm.Machine:
+    """Far in its loop, which is compiled for four elements of 32 bits."""
+    machine = stack.enter_context(vm.Machine(memory="1M", engine="jit", isa="rv64gcv", settings=vm.Settings(hot=HOT)))
+    machine.load(assemble_elf(ADDING))
+    machine.harts[0].x[S2] = MANY
+    machine.run(instructions=WARM)
+    assert compiled(machine)
+    return machine
+
+
+def left_to_the_interpreter(machine: vm.Machine) -> int:
+    """Of 99,999 instructions more in this loop."""
+    before = machine.stats()["jit"]
+    machine.run(instructions=99_999)
+    after = machine.stats()["jit"]
+    return sum(after[name] - before[name] for name in ("fallbacks", "interpreted"))
+
+
+def test_vectors_of_another_shape_make_a_fork_compile_it_anew(adder, stack):
+    child = fork(adder, stack)
+    assert left_to_the_interpreter(child) < 10
+    assert compiled(child) == 0
+    child.harts[0].pc = child.harts[0].x[S5]
+    child.harts[0].v[8] = bytes(16)
+    left_to_the_interpreter(child)
+    assert compiled(child)
+    assert left_to_the_interpreter(child) < 10
+    assert set(child.harts[0].v[8].view("u1")) == {199_998 // 3 % 256}
+
+
+def test_only_the_fork_gives_up_what_has_another_shape(adder, stack):
+    child, sibling = fork(adder, stack), fork(adder, stack)
+    child.harts[0].pc = child.harts[0].x[S5]
+    left_to_the_interpreter(child)
+    for machine in (adder, sibling):
+        before = compiled(machine)
+        assert left_to_the_interpreter(machine) < 10
+        assert compiled(machine) == before
+
+
 def test_more_generations_than_a_machine_has_layers(stack):
     """Each compiles a function of its own, and calls those of all before it."""
     count = 12
