@@ -89,6 +89,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
       console with the first UART of these. A trap that the guest has no handler for ends the run with `trap-loop`.
     - aia: how the virt board tells harts of interrupts: "none", by a PLIC; "aplic", by APLICs; "aplic-imsic", by APLICs
       that send messages to an IMSIC of each hart, which software can, too. Harts have Smaia and Ssaia then.
+    - aia_guests: for how many guests of its own each hart's IMSIC has a file, 0 to 7; they need "aplic-imsic" and H.
 
     What it is made of: `harts`, `memory`, `console`, `board`, `clock` and `isa`; `program` is what was loaded. Tools
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
@@ -112,6 +113,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         board: BoardName = "virt",
         limits: Limits | None = None,
         aia: AiaKind = "none",
+        aia_guests: int = 0,
     ):
         size = memory_size(memory, board)
         settings = Settings.from_environment() if settings is None else settings
@@ -124,7 +126,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
             raise ConfigurationError(f"harts={harts}: a machine has 1 to {MAX_HARTS}")
         if seed < 0:
             raise ConfigurationError(f"seed={seed}: must not be negative")
-        self.isa = parse_isa(isa, aia, board)
+        aia_guests = whole_number("aia_guests", aia_guests)
+        self.isa = parse_isa(isa, aia, board, aia_guests)
         self.clock = Clock(one_of("clock", clock, ClockKind), seed)
         self._bus = Bus(self.clock, answering=settings.answers)
         try:
@@ -138,7 +141,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self.memory = Memory(self._bus, self._native)
         self.events = EventQueue(self.clock, self._scheduler)
         self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0,
-                                    aia == "aplic-imsic") for number in range(harts)]
+                                    aia == "aplic-imsic", aia_guests) for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
         self._code_cache: CodeCache | None = None
         if settings.code_cache and self.compiler is not None:
@@ -159,7 +162,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._on_switch: Member | None = None   # with whom it runs, if it is on one
         self.console = Console(self._type, self._unread, self.run, self.request_stop, self._bus.forget_answers)
         self.board: Board = Bare(self.clock, self.events, self.memory) if board == "bare" else \
-            self._virt(size, seed, aia)
+            self._virt(size, seed, aia, aia_guests)
         self._start: Start | None = None        # what `reset` begins with again
         self._htif: Htif | None = None
         self.program: Program | None = None
@@ -169,12 +172,12 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self.limits = limits
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
-                                  "board": board, "limits": limits, "aia": aia})
+                                  "board": board, "limits": limits, "aia": aia, "aia_guests": aia_guests})
 
-    def _virt(self, size: int, seed: int, aia: AiaKind) -> Virt:
+    def _virt(self, size: int, seed: int, aia: AiaKind, aia_guests: int) -> Virt:
         """The board, with the console and the firmware connected to it."""
         board = Virt(size, self._natives, self.isa, self.clock, self.events, self.memory, seed,
-                     self._runner.request_of_device, aia)
+                     self._runner.request_of_device, aia, aia_guests)
         self._connect("uart", board.uart)
         self._runner.firmware = Firmware(self._natives, self.memory, self.console.write, board.uart.take,
                                          self._runner.request)

@@ -28,6 +28,8 @@ BoardName = Literal["virt", "bare"]
 BOARDS: tuple[BoardName, ...] = get_args(BoardName)
 
 DEFAULT_MEMORY = "512M"
+MAX_AIA_GUESTS = 7                      # as on QEMU's `virt`
+FIXED = ("board", "memory", "harts", "isa", "aia", "aia_guests")    # arguments that a machine's state depends on
 
 
 class MachineState(NamedTuple):
@@ -79,7 +81,7 @@ class MachinePlan:
     def shape(self) -> tuple[Any, ...]:
         """What must be the same for a state of one to be one of the other."""
         devices = tuple(device[:-1] for device in self.devices)
-        fixed = tuple(self.arguments[name] for name in ("board", "memory", "harts", "isa", "aia"))
+        fixed = tuple(self.arguments[name] for name in FIXED)
         return (*fixed, self.regions, devices)
 
     def build(self, devices: Mapping[str, Device] | None = None, **changes: Any) -> Machine:
@@ -125,7 +127,7 @@ class MachinePlan:
         """Raise SnapshotError where a state of that plan's machine is none of this one's."""
         if self.is_like(plan):
             return
-        names = ("board", "memory", "harts", "isa", "aia", "regions", "devices")
+        names = (*FIXED, "regions", "devices")
         raise SnapshotError("the snapshot is of a machine of another shape: " + "; ".join(
             f"its {name}: {theirs!r}, here: {ours!r}"
             for name, ours, theirs in zip(names, self.shape, plan.shape, strict=True) if ours != theirs))
@@ -149,7 +151,7 @@ def memory_size(memory: int | str | None, board: str) -> int:
     return 0
 
 
-def parse_isa(isa: str, aia: str = "none", board: str = "virt") -> isa_strings.Isa:
+def parse_isa(isa: str, aia: str = "none", board: str = "virt", aia_guests: int = 0) -> isa_strings.Isa:
     """Of harts with such interrupt controllers, which need extensions for it. Raises ConfigurationError."""
     if aia not in get_args(AiaKind):
         raise ConfigurationError(f"aia={aia!r}: there is {', '.join(map(repr, get_args(AiaKind)))}")
@@ -158,6 +160,13 @@ def parse_isa(isa: str, aia: str = "none", board: str = "virt") -> isa_strings.I
     if not isinstance(isa, str):
         raise ConfigurationError(f"isa={isa!r}: a string, like 'rv64gc'")
     try:
-        return isa_strings.parse(isa if aia == "none" else f"{isa}_smaia_ssaia")
+        parsed = isa_strings.parse(isa if aia == "none" else f"{isa}_smaia_ssaia")
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+    if not 0 <= aia_guests <= MAX_AIA_GUESTS:
+        raise ConfigurationError(f"aia_guests={aia_guests}: a hart has files for 0 to {MAX_AIA_GUESTS} guests")
+    if aia_guests and aia != "aplic-imsic":
+        raise ConfigurationError(f"aia_guests={aia_guests}: they have files in IMSICs, and aia={aia!r} has none")
+    if aia_guests and "H" not in parsed.extensions:
+        raise ConfigurationError(f"aia_guests={aia_guests}: harts without H have no guests; add it, as in 'default_h'")
+    return parsed

@@ -17,7 +17,7 @@ from vm import devices
 from vm.devices import Device
 from vm.disks.state import without_disks
 from vm.errors import SnapshotError
-from vm.plan import MachinePlan, MachineState, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
+from vm.plan import FIXED, MachinePlan, MachineState, PlannedDevice, PlannedRegion, kind_of, memory_size, parse_isa
 from vm.sizes import PAGE_SIZE
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.layout import CHUNK_BYTES, CHUNK_PAGES, Region
@@ -29,7 +29,7 @@ from vm_native.state.image import RamImage
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME = frozenset(("Balloon", "ComputeDevice", "Entropy", "GenerationId", "GoldfishRTC", "Keyboard", "Network",
                           "Screen", "Tablet", "UART", "VirtioConsole", "Vsock"))
-ARGUMENTS = ("memory", "harts", "isa", "clock", "seed", "board", "aia")     # of `Machine`, that a file keeps
+ARGUMENTS = (*FIXED, "clock", "seed")       # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 
 
@@ -91,7 +91,7 @@ def load(file: SnapshotFile) -> Saved:
             raise SnapshotError(f"{file.path}: of another version of vm, whose harts have another state; load it with "
                                 "the one that saved it")
         arguments = {name: data["arguments"][name] for name in ARGUMENTS}
-        parse_isa(arguments["isa"], arguments["aia"], arguments["board"])
+        parse_isa(arguments["isa"], arguments["aia"], arguments["board"], arguments["aia_guests"])
         memory_size(arguments["memory"], arguments["board"])
         if len(data["harts"]) != arguments["harts"]:
             raise ValueError(f"{len(data['harts'])} states for {arguments['harts']} harts")

@@ -50,17 +50,17 @@ class Hart:
     def set_interrupt(self, bit, level):
         self.pins[bit] = level
 
-    def receive_message(self, interrupt, identity):
+    def receive_message(self, interrupt, identity, guest):
         self.messages.append((interrupt, identity))
 
 
 @pytest.fixture
 def make_board():
-    """make_board(harts=, memory_size=, seed=, aia=); what the guest requests is in board.requests."""
-    def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA, aia="none"):
+    """make_board(harts=, memory_size=, seed=, aia=, aia_guests=); what the guest requests is in board.requests."""
+    def make_board(harts=1, memory_size=512 << 20, seed=0, isa=ISA, aia="none", aia_guests=0):
         requests = []
         board = Virt(memory_size, [Hart(number) for number in range(harts)], parse(isa), Clock(), Events(), None, seed,
-                     lambda reason, code: requests.append((reason, code)), aia)
+                     lambda reason, code: requests.append((reason, code)), aia, aia_guests)
         board.requests = requests
         return board
     return make_board

@@ -116,10 +116,12 @@ def test_dtc_finds_no_fault_in_advanced_controllers(make_board, aia):
         assert dtc(make_board(harts=2, aia=aia).device_tree(of_machine=of_machine)).decode().splitlines() == []
 
 
+@pytest.mark.parametrize("guests", [0, 1, 5, 7])
 @pytest.mark.parametrize("aia, name", [(aia, name) for aia, names in AIA_NODES.items() for name in names])
-def test_advanced_controller_is_as_in_qemu(make_board, qemu, aia, name):
+def test_advanced_controller_is_as_in_qemu(make_board, qemu, aia, name, guests):
     """But for what `compatible` has besides, and riscv,ipi-id of QEMU 7.2, which no binding has."""
-    nodes, theirs = read(make_board(2, aia=aia).device_tree()), qemu(2, f"virt,aia={aia}")
+    board = make_board(2, aia=aia, aia_guests=guests if aia == "aplic-imsic" else 0)
+    nodes, theirs = read(board.device_tree()), qemu(2, f"virt,aia={aia},aia-guests={guests}")
     ours, wanted = nodes[f"/soc/{name}"], dict(theirs[f"/soc/{name}"])
     assert strings(wanted.pop("compatible"))[-1] in strings(ours["compatible"])
     wanted.pop("riscv,ipi-id", None)

@@ -4,7 +4,9 @@ import pytest
 
 import vm
 from tests.boot.linux import load_linux, run_to_end, script
-from vm.images.busybox import READY
+from vm.images import debian
+from vm.images.busybox import READY, opensbi
+from vm.testing import Shell
 
 pytestmark = pytest.mark.network
 
@@ -26,6 +28,16 @@ def test_interrupts_come_by_these_controllers(aia, firmware, harts):
     log = "\n".join(record.section("log"))
     assert "local interrupts mapped using AIA" in log
     assert ("providing IPIs using interrupt" in log) == (aia == "aplic-imsic")
+
+
+@pytest.mark.parametrize("firmware", [None, "fw_dynamic.bin"], ids=["built-in", "OpenSBI"])
+def test_kvm_finds_files_for_its_guests(firmware):
+    image = debian(modules=["kvm"])
+    with vm.Machine(aia="aplic-imsic", aia_guests=5, isa="default_h", harts=2) as machine:
+        machine.boot(image.kernel, image.initrd, image.cmdline, firmware=firmware and opensbi()[firmware])
+        log = Shell(machine).run("modprobe kvm; dmesg", seconds=120).output
+    assert "AIA available with 5 guest external interrupts" in log
+    assert "guest-index-bits: 3" in log
 
 
 def test_boot_is_the_same_each_time():

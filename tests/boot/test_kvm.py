@@ -18,7 +18,7 @@ pytestmark = pytest.mark.network
 ISA = "default_h"
 MONITOR = Path(__file__).parent / "kvm_guest"
 FLAGS = ("-target", "riscv64-linux-musl", "-static", "-O2", "-Wall", "-Wextra", "-Werror")
-QEMU = ("qemu-system-riscv64 -M virt -accel kvm -cpu host -m 256M -nographic -no-reboot -kernel Image "
+QEMU = ("qemu-system-riscv64 -M virt{} -accel kvm -cpu host -m 256M -nographic -no-reboot -kernel Image "
         "-initrd inner.gz -append 'console=ttyS0 quiet cryptomgr.notests'")
 SECONDS = 120                           # of the guest's time, for whatever is asked of it
 
@@ -61,6 +61,29 @@ def test_linux_boots_in_linux(engine):
     with vm.Machine(memory="2G", isa=ISA, engine=engine) as machine:
         machine.boot(image.kernel, with_files(image.initrd, files), image.cmdline)
         shell = Shell(machine)
-        result = shell.run(f"modprobe kvm; {QEMU}", seconds=SECONDS)
+        result = shell.run(f"modprobe kvm; {QEMU.format('')}", seconds=SECONDS)
         assert "the answer is 42" in result.output
         assert result.status == 0
+
+
+@pytest.mark.slow
+def test_guests_get_interrupts_by_files_of_their_own():
+    """Debian's KVM gives each of two virtual harts one of an IMSIC's files: it is told of what comes for one that
+    waits, and they are told of wires, timers and each other.
+    """
+    image = debian(packages=["qemu-system-riscv"], modules=["kvm"])
+    inner = userspace_initrd("cat /proc/interrupts; dmesg | grep imsic; poweroff -f")
+    files = {"Image": image.kernel.read_bytes(), "inner.gz": inner.read_bytes()}
+    with vm.Machine(memory="2G", isa="default_h", harts=2, aia="aplic-imsic", aia_guests=5) as machine:
+        machine.boot(image.kernel, with_files(image.initrd, files), image.cmdline)
+        shell = Shell(machine)
+        written: set[int] = set()
+        machine.on_csr("hgeie", lambda event: written.add(event.value), access="write")
+        result = shell.run(f"modprobe kvm; {QEMU.format(',aia=aplic-imsic -smp 2')}", seconds=SECONDS)
+        own = shell.run("cat /proc/interrupts", seconds=SECONDS).output.splitlines()
+    assert result.status == 0
+    assert "providing IPIs using interrupt" in result.output
+    assert any("APLIC-MSI" in line and "ttyS0" in line for line in result.output.splitlines())
+    assert any(written)                             # files whose interrupts it waits for
+    told = next(line.split() for line in own if line.endswith("riscv-kvm"))
+    assert int(told[1]) + int(told[2]) > 0

@@ -31,12 +31,14 @@ def idc(hart, register):
 class Bench:
     """Both domains, as they are wired on the board."""
 
-    def __init__(self, board, msi=False):
+    def __init__(self, board, msi=False, guests=0):
         self.harts = board.harts
         for hart in self.harts:
             hart.messages = []
-            hart.receive_message = lambda interrupt, identity, hart=hart: hart.messages.append((interrupt, identity))
-        files = [IMSIC(board.harts, level) if msi else None for level in (MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL)]
+            hart.receive_message = lambda *message, hart=hart: hart.messages.append(
+                message if message[2] else message[:2])
+        files = [IMSIC(board.harts, level, count) if msi else None
+                 for level, count in ((MACHINE_EXTERNAL, 0), (SUPERVISOR_EXTERNAL, guests))]
         self.root = board.connect(APLIC(board.harts, files[0]))
         self.child = board.connect(APLIC(board.harts, files[1], self.root))
         for domain in (self.root, self.child):
@@ -247,6 +249,19 @@ def test_messages_to_no_hart_are_lost(sender):
     assert not sender.harts[0].messages + sender.harts[1].messages
 
 
+def test_messages_for_guests(board):
+    """The Guest Index of a target: in the domain of S-mode, where harts have files for guests. None is in genmsi."""
+    bench = Bench(board, msi=True, guests=5)
+    bench.configure(10, EDGE1, goes_to=1 << 18 | 3 << 12 | 9)
+    assert bench.child.read(target(10), 4) == 1 << 18 | 3 << 12 | 9
+    bench.child.write(SETIPNUM, 4, 10)
+    bench.child.write(GENMSI, 4, 1 << 18 | 3 << 12 | 8)
+    bench.configure(11, EDGE1, goes_to=1 << 18 | 3 << 12 | 7, domain=bench.root)
+    bench.root.write(SETIPNUM, 4, 11)
+    assert bench.harts[1].messages == [(SEIP, 9, 3), (SEIP, 8), (MEIP, 7)]
+    assert bench.root.read(target(11), 4) == 1 << 18 | 7
+
+
 def test_addresses_of_messages_are_locked(sender):
     sender.root.write(0x1BC4, 4, 0)
     assert sender.root.read(0x1BC4, 4) == 1 << 31 and sender.root.read(0x1BC0, 4) == 0
@@ -260,6 +275,17 @@ def test_interrupt_files_take_messages_of_either_order(board):
     files.write(0x1004, 4, 34 << 24)
     assert bench.harts[1].messages == [(SEIP, 33), (SEIP, 34)]
     assert files.read(0x1000, 4) == 0 and files.size == 0x2000
+
+
+@pytest.mark.parametrize("guests, pages", [(0, 1), (1, 2), (2, 4), (3, 4), (4, 8), (7, 8)])
+def test_interrupt_files_of_guests_follow_those_of_their_hart(guests, pages, board):
+    """Section "Arrangement of the memory regions of multiple interrupt files"."""
+    bench = Bench(board, msi=True)
+    files = board.connect(IMSIC(board.harts, SUPERVISOR_EXTERNAL, guests))
+    assert files.size == 0x1000 * pages * len(board.harts)
+    for page in range(pages):
+        files.write(0x1000 * (pages + page), 4, page + 1)
+    assert bench.harts[1].messages == [(SEIP, 1), *((SEIP, page + 1, page) for page in range(1, pages))]
 
 
 # --- State -----------------------------------------------------------------------------------------------------------

@@ -172,7 +172,7 @@ def test_a_breakpoint_inside_it_is_met(parent, stack):
     assert count_rounds(parent, 1000) == 1000
 
 
-# Each round adds 1 to what elements of v8 there are; how many and how wide has been set before the loop, at s5 otherwise.
+# Each round adds 1 to what elements of v8 there are; how many and how wide is set before the loop, at s5 otherwise.
 ADDING = """
     .option norvc
     .option arch, +v

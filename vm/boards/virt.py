@@ -8,7 +8,7 @@ own device tree has them, so that firmware and kernels made for it run here.
     0x0c00_0000  PLIC                       0x8000_0000  RAM
 
 With aia="aplic" the PLIC gives way to APLICs at 0x0c00_0000 (M-mode) and 0x0d00_0000 (S-mode), and with "aplic-imsic"
-harts have IMSICs besides, at 0x2400_0000 (M) and 0x2800_0000 (S).
+harts have IMSICs besides, at 0x2400_0000 (M) and 0x2800_0000 (S, each hart's followed by those of its guests).
 
 QEMU's flash, PCI bridge and fw_cfg are not there. Where QEMU has nothing there is room for more virtio devices than it
 has slots, from 0x1000_9000 and interrupt 16 on, if they are attached before a guest is loaded: of those that are not
@@ -77,6 +77,7 @@ class Virt(DevicesOfBoard):
         seed: int,
         on_request: Request,
         aia: AiaKind = "none",
+        aia_guests: int = 0,
     ):
         self.ram = MappedMemory(RAM_BASE, memory_size)
         self._harts = harts
@@ -86,7 +87,7 @@ class Virt(DevicesOfBoard):
         self._events = events
         self._memory = memory
 
-        controllers = self._make_controllers(aia)
+        controllers = self._make_controllers(aia, aia_guests)
         self.rom = BootROM()
         self.test = Syscon(on_request)
         self.rtc = GoldfishRTC()
@@ -107,7 +108,7 @@ class Virt(DevicesOfBoard):
     def __repr__(self) -> str:
         return f"<Virt with RAM at {self.ram.base:#x}..{self.ram.end:#x} and {', '.join(self.devices)}>"
 
-    def _make_controllers(self, aia: AiaKind) -> dict[str, tuple[int, Device]]:
+    def _make_controllers(self, aia: AiaKind, guests: int) -> dict[str, tuple[int, Device]]:
         """What lines of devices lead to, and where software finds it: addresses and devices by name."""
         self._root: PLIC | APLIC                            # which has the lines
         self._controller: Device                            # in which a kernel finds them
@@ -117,7 +118,7 @@ class Virt(DevicesOfBoard):
             return {"plic": (0xC00_0000, self.plic)}
         files: tuple[IMSIC | None, ...] = (None, None)
         if aia == "aplic-imsic":
-            files = tuple(IMSIC(self._harts, interrupt) for interrupt in (MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL))
+            files = (IMSIC(self._harts, MACHINE_EXTERNAL), IMSIC(self._harts, SUPERVISOR_EXTERNAL, guests))
         self._root = APLIC(self._harts, files[0])
         self._controller = APLIC(self._harts, files[1], self._root)
         self._of_machine = ("aplic_m", "imsic_m")

@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it is")
+CONTENT_HEADINGS = ("extension", "version", "status", "has it", "what it is")
 PROFILE_HEADINGS = ("extension", "profile", "status", "here", "tests")
 
 
 @click.command(epilog="Example: vm info --isa")
-@click.option("--isa", is_flag=True, help="Show instead the extensions of the instruction set.")
+@click.option("--isa", metavar="[ISA]", is_flag=False, flag_value="",
+              help="Show instead the extensions of the instruction set, or those of this ISA string or profile.")
 @click.option("--csrs", metavar="[ISA]", is_flag=False, flag_value="default",
               help="Show instead the control and status registers, of this ISA string or by default.")
 @click.option("--compute", is_flag=True, help="Show instead who can compute for a guest: vm run --compute.")
 @click.option("--markdown", is_flag=True, help="With --isa or --csrs: as the page docs/isa.md or docs/csrs.md.")
-def info(isa: bool, csrs: str | None, compute: bool, markdown: bool) -> None:
+def info(isa: str | None, csrs: str | None, compute: bool, markdown: bool) -> None:
     """Show versions, how the core was built, the host and the machine's memory map."""
     from vm.machine import Machine
 
@@ -40,9 +42,11 @@ def info(isa: bool, csrs: str | None, compute: bool, markdown: bool) -> None:
 
         show("backends", ("", ""), [*backends()])
         return
-    if isa or markdown:
+    if isa is not None or markdown:
         if markdown:
             click.echo(isa_page(), nl=False)
+        elif isa:
+            show_contents(isa)
         else:
             show("instruction set", ISA_HEADINGS, isa_rows())
         return
@@ -109,6 +113,33 @@ def isa_rows() -> list[Row]:
         count = sum(name in word.split("|") for row in ROWS for word in row.extensions)
         rows.append((name, extension.version, "on" if name in default else "off", str(count or ""), extension.text))
     return rows
+
+
+def show_contents(isa: str) -> None:
+    """What a hart of this ISA string has; of a profile of RVA23 also what is left to choose."""
+    from vm_native.riscv import isa as isa_strings
+
+    try:
+        has, named = isa_strings.parse(isa).extensions, isa_strings.named_in(isa)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    known = isa_strings.LETTERS | isa_strings.EXTENSIONS
+    statuses = statuses_in(isa)
+    rows: list[Row] = []
+    for name in [*known, *(name for name in statuses if name not in known)]:
+        if name in has or name in statuses:
+            version, text = known.get(name, ("", "is not there"))
+            status = statuses.get(name) or ("named" if name in named else "follows")
+            rows.append((name, version, status, "yes" if name in has else "no", text))
+    show(isa, CONTENT_HEADINGS, rows)
+
+
+def statuses_in(isa: str) -> dict[str, str]:
+    """By the name of an extension what the profile that an ISA string begins with says of it; of RVA23 alone."""
+    from vm_native.riscv.rva23 import MANDATORY, ROWS
+
+    profiles = {"rva23u64": "U", "rva23s64": "US"}.get(isa.lower().partition("_")[0], "")
+    return {"I": MANDATORY} | {row.name: row.status for row in ROWS if row.profile in profiles} if profiles else {}
 
 
 def isa_page() -> str:

@@ -69,6 +69,8 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
         click.option("--isa", metavar="NAME", help="ISA string or profile, as in rv64gc."),
         click.option("--aia", type=click.Choice(["none", "aplic", "aplic-imsic"]), default="none", show_default=True,
                      help="Interrupt controllers: a PLIC, APLICs, or APLICs and an IMSIC for each hart."),
+        click.option("--aia-guests", type=int, metavar="N", default=0, show_default=True,
+                     help="For how many guests of its own each hart's IMSIC has a file; they need H."),
         ENGINE_OPTION,
         click.option("--clock", type=click.Choice(["virtual", "real"]), default=clock, show_default=True,
                      help="Guest time: counted in instructions (every run is the same), or the host's."),

@@ -42,6 +42,7 @@ DETACHED, RISING, FALLING, HIGH, LOW = 1, 4, 5, 6, 7
 MODES = (DETACHED, RISING, FALLING, HIGH, LOW)
 LOCKED = 1 << 31                    # of mmsiaddrcfgh
 HART_SHIFT, HART_MASK = 18, 0x3FFF
+GUEST_SHIFT = 12
 IDENTITY_MASK = 0x7FF
 LEVEL_HIGH = 4                      # in a device tree: IRQ_TYPE_LEVEL_HIGH
 
@@ -50,7 +51,7 @@ class Hart(Protocol):
     """What the APLIC asks of a hart."""
 
     def set_interrupt(self, bit: int, level: bool, /) -> None: ...
-    def receive_message(self, interrupt: int, identity: int, /) -> None: ...
+    def receive_message(self, interrupt: int, identity: int, guest: int, /) -> None: ...
 
 
 def numbers(sources: int) -> Iterator[int]:
@@ -185,6 +186,11 @@ class APLIC(Device):
     # --- Outputs -----------------------------------------------------------------------------------------------------
 
     @property
+    def _guests(self) -> int:
+        """What a message's guest can be, as a mask; 0 is the hart itself."""
+        return 0 if self._imsic is None else (1 << self._imsic.guest_bits) - 1
+
+    @property
     def _forwards(self) -> bool:
         return self.config & MSI_DELIVERY != 0
 
@@ -208,7 +214,8 @@ class APLIC(Device):
     def _message(self, target: int) -> None:
         hart = target >> HART_SHIFT
         if hart < self.hart_count:
-            self._harts[hart].receive_message(self.interrupt, target & IDENTITY_MASK)
+            guest = target >> GUEST_SHIFT & self._guests
+            self._harts[hart].receive_message(self.interrupt, target & IDENTITY_MASK, guest)
 
     def _top(self, hart: int) -> int:
         """topi of a hart: the smallest priority number, then the smallest source."""
@@ -359,7 +366,7 @@ class APLIC(Device):
     @writes(0x3000)
     def send_extempore(self, value: int) -> None:
         if self._forwards:
-            self._message(value)
+            self._message(value & ~(self._guests << GUEST_SHIFT))
 
     @reads(0x3004, count="source_count")
     def read_target(self, index: int) -> int:
@@ -371,7 +378,7 @@ class APLIC(Device):
             return
         hart = value >> HART_SHIFT & HART_MASK
         if self._forwards:
-            self.targets[index + 1] = hart << HART_SHIFT | value & IDENTITY_MASK & IDENTITIES
+            self.targets[index + 1] = hart << HART_SHIFT | value & (self._guests << GUEST_SHIFT | IDENTITIES)
         else:
             self.targets[index + 1] = hart << HART_SHIFT | legal_priority(value) & PRIORITIES
         self._deliver()

@@ -1,14 +1,17 @@
 """The Advanced Interrupt Architecture 1.0 at a hart: what csrs.py names a function for, and the files of its IMSIC.
 
-Chapters "Control and Status Registers (CSRs) Added to Harts" and "Incoming MSI Controller (IMSIC)". There are no files
-of guests (GEILEN is 0), no virtual interrupts by mvien and hvien, and no priorities but those of the files.
+Chapters "Control and Status Registers (CSRs) Added to Harts", "Incoming MSI Controller (IMSIC)" and "Interrupts for
+Virtual Machines". There are no virtual interrupts by mvien and hvien, and no priorities but those of the files.
 """
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (
-    CSR_SISELECT, FEATURE_SMSTATEEN, HVICTL_VTI, IRQ_MEI, IRQ_SEI, MENVCFG_STCE, MIP_SEIP, MIP_SSIP, MIP_STIP,
+    FEATURE_SMSTATEEN, HVICTL_VTI, MENVCFG_STCE, MIP_MEIP, MIP_SEIP, MIP_SGEIP, MIP_SSIP, MIP_STIP, MIP_VSEIP,
     MSTATEEN0_AIA, MSTATEEN0_CSRIND, MSTATEEN0_IMSIC,
 )
-from vm_native.riscv.interrupts cimport IID_SHIFT, identity_of, top_for_guest, top_for_machine, top_for_supervisor
+from vm_native.riscv.interrupts cimport (
+    MACHINE_FILE, NO_FILE, SUPERVISOR_FILE, file_of_guest, identity_of, top_for_guest, top_for_machine,
+    top_for_supervisor, top_of_file,
+)
 from vm_native.riscv.privilege cimport poll
 from vm_native.riscv.state cimport FILE_WORDS, IDENTITIES, MACHINE, Hart
 
@@ -21,45 +24,62 @@ cdef enum:                  # what is selected
     EIE = 0xC0
     LAST_OF_FILE = 0xFF
 
-cdef extern from *:
-    int lowest_bit "__builtin_ctzll"(unsigned long long value) noexcept nogil
-
 
 # --- Interrupt files -------------------------------------------------------------------------------------------------
 
-cdef uint64_t top_of_file(const Hart* hart, int file) noexcept nogil:
-    """mtopei, stopei: of those that are pending and enabled the lowest, if it is below the threshold."""
-    cdef uint64_t ready, identity, threshold = hart.state.eithreshold[file]
-    cdef int word
-    for word in range(FILE_WORDS):
-        ready = hart.state.eip[FILE_WORDS * file + word] & hart.state.eie[FILE_WORDS * file + word]
-        if ready:
-            identity = 64 * word + lowest_bit(ready)
-            return identity << IID_SHIFT | identity if not threshold or identity < threshold else 0
-    return 0
-
-
-cdef bint signal_of(const Hart* hart, int file) noexcept nogil:
+cdef inline bint signals(const Hart* hart, int file) noexcept nogil:
     """Whether the file has an interrupt for the hart."""
     return hart.state.eidelivery[file] and top_of_file(hart, file)
 
 
+cdef uint64_t signal_of(Hart* hart, int file, uint64_t* lines) noexcept nogil:
+    """The lines that the file drives, and which of them are up."""
+    cdef uint64_t line
+    if file > SUPERVISOR_FILE:
+        line = 1ULL << (file - SUPERVISOR_FILE)
+        hart.state.hgeip = hart.state.hgeip | line if signals(hart, file) else hart.state.hgeip & ~line
+        lines[0] = MIP_SGEIP | MIP_VSEIP
+        return signal_of_guests(hart)
+    lines[0] = MIP_MEIP if file == MACHINE_FILE else MIP_SEIP
+    return lines[0] if signals(hart, file) else 0
+
+
+cdef inline uint64_t signal_of_guests(const Hart* hart) noexcept nogil:
+    """SGEIP, of those files that the host waits for; VSEIP, of that which is its guest's."""
+    cdef int file = file_of_guest(hart)
+    cdef uint64_t lines = MIP_SGEIP if hart.state.hgeip & hart.state.hgeie else 0
+    if file != NO_FILE and hart.state.hgeip >> (file - SUPERVISOR_FILE) & 1:
+        lines |= MIP_VSEIP
+    return lines
+
+
+cdef inline void drive_lines(Hart* hart, uint64_t lines, uint64_t up) noexcept nogil:
+    hart.state.lines = hart.state.lines & ~lines | up
+    if up:
+        hart.cpu.attention = True
+
+
 cdef void drive(Hart* hart, int file) noexcept nogil:
     """After a change by the hart itself."""
-    cdef uint64_t line = 1ULL << (IRQ_MEI if file == MACHINE_FILE else IRQ_SEI)
-    if signal_of(hart, file):
-        hart.state.lines |= line
-        hart.cpu.attention = True
-    else:
-        hart.state.lines &= ~line
+    cdef uint64_t lines
+    cdef uint64_t up = signal_of(hart, file, &lines)
+    drive_lines(hart, lines, up)
 
 
-cdef bint make_pending(Hart* hart, int file, uint64_t identity) noexcept nogil:
-    """A message has come: whether there is such an identity."""
-    if not hart.state.imsic or not 0 < identity <= IDENTITIES:
-        return False
+cdef void guests_changed(Hart* hart) noexcept nogil:
+    """hgeie or hstatus.VGEIN."""
+    drive_lines(hart, MIP_SGEIP | MIP_VSEIP, signal_of_guests(hart))
+
+
+cdef uint64_t receive(Hart* hart, int file, uint64_t identity) noexcept nogil:
+    """A message has come: the lines that are up by it. A file or identity that is not there ignores it."""
+    cdef uint64_t lines
+    if not hart.state.imsic or not 0 <= file <= SUPERVISOR_FILE + hart.state.guest_files:
+        return 0
+    if not 0 < identity <= IDENTITIES:
+        return 0
     hart.state.eip[FILE_WORDS * file + identity // 64] |= 1ULL << (identity % 64)
-    return True
+    return signal_of(hart, file, &lines)
 
 
 cdef void claim(Hart* hart, int file) noexcept nogil:
@@ -79,11 +99,13 @@ cdef inline bint is_of_file(uint64_t select) noexcept nogil:
     return EIDELIVERY <= select <= LAST_OF_FILE
 
 
-cdef inline bint is_there(const Hart* hart, uint64_t select) noexcept nogil:
+cdef inline bint is_register_of_file(uint64_t select) noexcept nogil:
     """Of arrays only the even numbers are."""
-    if is_priority(select):
-        return not select & 1
-    return is_of_file(select) and hart.state.imsic and not (select >= EIP and select & 1)
+    return is_of_file(select) and not (select >= EIP and select & 1)
+
+
+cdef inline bint is_there(const Hart* hart, uint64_t select) noexcept nogil:
+    return not select & 1 if is_priority(select) else hart.state.imsic and is_register_of_file(select)
 
 
 cdef inline uint64_t* place_of(Hart* hart, int file, uint64_t select) noexcept nogil:
@@ -133,6 +155,17 @@ cdef void write_sireg(Hart* hart, uint64_t value) noexcept nogil:
     write_selected(hart, SUPERVISOR_FILE, hart.state.siselect, value)
 
 
+cdef uint64_t read_vsireg(Hart* hart) noexcept nogil:
+    cdef int file = file_of_guest(hart)
+    return 0 if file == NO_FILE else read_selected(hart, file, hart.state.vsiselect)
+
+
+cdef void write_vsireg(Hart* hart, uint64_t value) noexcept nogil:
+    cdef int file = file_of_guest(hart)
+    if file != NO_FILE:
+        write_selected(hart, file, hart.state.vsiselect, value)
+
+
 # --- Who may access what ---------------------------------------------------------------------------------------------
 
 cdef inline bint allows(const Hart* hart, uint64_t bit) noexcept nogil:
@@ -161,13 +194,15 @@ cdef bint sireg_enabled(Hart* hart, int number, bint writes) noexcept nogil:
     if not allows(hart, MSTATEEN0_CSRIND):
         return False
     if hart.state.virtual:
-        return is_priority(select) or is_of_file(select)
+        return is_priority(select) or is_of_file(select) and (not hart.state.imsic or allows(hart, MSTATEEN0_IMSIC))
     return is_there(hart, select) and allows(hart, MSTATEEN0_AIA if is_priority(select) else MSTATEEN0_IMSIC)
 
 
 cdef bint vsireg_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    """Guests have no files; in one it is for the host to say."""
-    return hart.state.virtual and allows(hart, MSTATEEN0_CSRIND)
+    """In a guest it is for the host to say."""
+    if not allows(hart, MSTATEEN0_CSRIND):
+        return False
+    return hart.state.virtual or reaches_file(hart) and allows(hart, MSTATEEN0_IMSIC)
 
 
 cdef bint mtopei_enabled(Hart* hart, int number, bint writes) noexcept nogil:
@@ -181,7 +216,12 @@ cdef bint stopei_enabled(Hart* hart, int number, bint writes) noexcept nogil:
 
 
 cdef bint vstopei_enabled(Hart* hart, int number, bint writes) noexcept nogil:
-    return hart.state.virtual and stopei_enabled(hart, number, writes)
+    return stopei_enabled(hart, number, writes) and (hart.state.virtual or file_of_guest(hart) != NO_FILE)
+
+
+cdef inline bint reaches_file(const Hart* hart) noexcept nogil:
+    """Whether the guest has a file, and has selected a register of it."""
+    return file_of_guest(hart) != NO_FILE and is_register_of_file(hart.state.vsiselect)
 
 
 cdef inline bint host_allows(const Hart* hart, uint64_t bit) noexcept nogil:
@@ -189,8 +229,15 @@ cdef inline bint host_allows(const Hart* hart, uint64_t bit) noexcept nogil:
 
 
 cdef bint guest_may_select(Hart* hart, int number) noexcept nogil:
-    """siselect; what stands behind it, and stopei, are none of a guest's."""
-    return number == CSR_SISELECT and host_allows(hart, MSTATEEN0_CSRIND)
+    return host_allows(hart, MSTATEEN0_CSRIND)
+
+
+cdef bint guest_may_reach(Hart* hart, int number) noexcept nogil:
+    return reaches_file(hart) and host_allows(hart, MSTATEEN0_CSRIND) and host_allows(hart, MSTATEEN0_IMSIC)
+
+
+cdef bint guest_has_file(Hart* hart, int number) noexcept nogil:
+    return file_of_guest(hart) != NO_FILE and host_allows(hart, MSTATEEN0_IMSIC)
 
 
 cdef bint guest_may_see_top(Hart* hart, int number) noexcept nogil:
@@ -218,6 +265,22 @@ cdef uint64_t read_stopei(Hart* hart) noexcept nogil:
 
 cdef void write_stopei(Hart* hart, uint64_t value) noexcept nogil:
     claim(hart, SUPERVISOR_FILE)
+
+
+cdef uint64_t read_vstopei(Hart* hart) noexcept nogil:
+    cdef int file = file_of_guest(hart)
+    return 0 if file == NO_FILE else top_of_file(hart, file)
+
+
+cdef void write_vstopei(Hart* hart, uint64_t value) noexcept nogil:
+    cdef int file = file_of_guest(hart)
+    if file != NO_FILE:
+        claim(hart, file)
+
+
+cdef void write_hgeie(Hart* hart, uint64_t value) noexcept nogil:
+    hart.state.hgeie = value & (2ULL << hart.state.guest_files) - 2
+    guests_changed(hart)
 
 
 cdef uint64_t read_mtopi(Hart* hart) noexcept nogil:

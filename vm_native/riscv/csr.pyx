@@ -10,14 +10,15 @@ from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport machine_steps
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT,
-    FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE, HENVCFG_SSE, HENVCFG_STCE, HVICTL_VTI, ILLEGAL_INSTRUCTION,
-    MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF, MIE_MTIE, MIE_STIE, MIE_VSTIE,
-    MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS,
-    MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM,
-    MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE,
-    SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_PMM, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6,
-    VIRTUAL_INSTRUCTION,
+    FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE, HENVCFG_SSE, HENVCFG_STCE, HSTATUS_VGEIN, HSTATUS_VGEIN_SHIFT,
+    HVICTL_VTI, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF,
+    MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG,
+    MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD,
+    MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W,
+    PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_PMM, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED,
+    TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
 )
+from vm_native.riscv.aia cimport guests_changed
 from vm_native.riscv.counters cimport cycles, retired, update_counters
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.interrupts cimport pending_interrupts
@@ -308,6 +309,16 @@ cdef void write_satp(Hart* hart, uint64_t value) noexcept nogil:
 
 
 # --- Hypervisor ------------------------------------------------------------------------------------------------------
+
+cdef void write_hstatus(Hart* hart, uint64_t value) noexcept nogil:
+    cdef uint64_t before = hart.state.hstatus, number
+    hart.state.hstatus = legal_hstatus(hart, value)
+    number = (hart.state.hstatus & HSTATUS_VGEIN) >> HSTATUS_VGEIN_SHIFT
+    if number > <uint64_t>hart.state.guest_files:
+        hart.state.hstatus = hart.state.hstatus & ~HSTATUS_VGEIN | before & HSTATUS_VGEIN
+    if (before ^ hart.state.hstatus) & HSTATUS_VGEIN:
+        guests_changed(hart)
+
 
 cdef uint64_t read_vsstatus(Hart* hart) noexcept nogil:
     return with_summary(hart.state.vsstatus)

@@ -407,12 +407,13 @@ C(0x180, "satp", access="satp_enabled", guest="guest_may_translate", write="writ
 ])
 
 # --- Hypervisor: chapter "H", sections "Hypervisor and Virtual Supervisor CSRs" and "Machine-Level CSRs" -------------
-C(0x600, "hstatus",      "H",         fields=[
+C(0x600, "hstatus",      "H",         write="write_hstatus", fields=[
     F("GVA", 6),
     F("SPV", 7),
     F("SPVP", 8),
     F("HU", 9),
-    F("VTVM", 20),                      # VGEIN, 17:12, is 0: there are no guest external interrupts
+    F("VGEIN", "17:12"),                # the number of a guest's interrupt file that there is, or 0
+    F("VTVM", 20),
     F("VTW", 21),
     F("VTSR", 22),
     F("VSXL", "33:32", fixed=2),
@@ -427,8 +428,8 @@ C(0x644, "hip",          "H",         view="mip", fields="VSSIP VSTIP VSEIP SGEI
 C(0x645, "hvip",         "H",         state=None, read="read_hvip", write="write_hvip",
   fields=interrupts("P", of=VIRTUAL_INTERRUPTS))
 C(0x604, "hie",          "H",         view="mie", fields="VSSIE VSTIE VSEIE SGEIE")
-C(0xE12, "hgeip",        "H",         constant=0)
-C(0x607, "hgeie",        "H",         constant=0)
+C(0xE12, "hgeip",        "H")
+C(0x607, "hgeie",        "H",         write="write_hgeie")      # a bit for each guest's interrupt file
 C(0x606, "hcounteren",   "H",         fields=COUNTERS)
 C(0x605, "htimedelta",   "H",         after="timers_changed")
 C(0x643, "htval",        "H")
@@ -491,9 +492,9 @@ C(0x309, "mvip",         "Smaia",     state=None, read="read_mvip", write="write
     F("SEIP", 9),
 ])
 C(0x150, "siselect",     "Ssaia",     access="selection_enabled", guest="guest_may_select")
-C(0x151, "sireg",        "Ssaia",     state=None, access="sireg_enabled", guest="guest_may_select", read="read_sireg",
+C(0x151, "sireg",        "Ssaia",     state=None, access="sireg_enabled", guest="guest_may_reach", read="read_sireg",
   write="write_sireg")
-C(0x15C, "stopei",       "Ssaia",     state=None, access="stopei_enabled", guest="guest_may_select", read="read_stopei",
+C(0x15C, "stopei",       "Ssaia",     state=None, access="stopei_enabled", guest="guest_has_file", read="read_stopei",
   write="write_stopei")
 C(0xDB0, "stopi",        "Ssaia",     state=None, access="aia_enabled", guest="guest_may_see_top", read="read_stopi")
 C(0x608, "hvien",        "Ssaia+H",   constant=0, access="aia_enabled")
@@ -507,8 +508,9 @@ C(0x609, "hvictl",       "Ssaia+H",   access="aia_enabled", after="interrupts_ch
 C(0x646, "hviprio1",     "Ssaia+H",   constant=0, access="aia_enabled")
 C(0x647, "hviprio2",     "Ssaia+H",   constant=0, access="aia_enabled")
 C(0x250, "vsiselect",    "Ssaia+H",   access="selection_enabled")
-C(0x251, "vsireg",       "Ssaia+H",   constant=0, access="vsireg_enabled")
-C(0x25C, "vstopei",      "Ssaia+H",   constant=0, access="vstopei_enabled")
+C(0x251, "vsireg",       "Ssaia+H",   state=None, access="vsireg_enabled", read="read_vsireg", write="write_vsireg")
+C(0x25C, "vstopei",      "Ssaia+H",   state=None, access="vstopei_enabled", read="read_vstopei",
+  write="write_vstopei")
 C(0xEB0, "vstopi",       "Ssaia+H",   state=None, access="aia_enabled", read="read_vstopi")
 
 # --- Unprivileged manual: chapters "F" and "Entropy Source" ----------------------------------------------------------

@@ -35,10 +35,11 @@ FUNCTIONS = {
     ),
     "integrity": ("shadow_stack_enabled",),
     "aia": (
-        "aia_enabled", "guest_may_see_pending", "guest_may_see_top", "guest_may_select", "mireg_enabled",
-        "mtopei_enabled", "read_mireg", "read_mtopei", "read_mtopi", "read_mvip", "read_sireg", "read_stopei",
-        "read_stopi", "read_vstopi", "selection_enabled", "sireg_enabled", "stopei_enabled", "vsireg_enabled",
-        "vstopei_enabled", "write_mireg", "write_mtopei", "write_mvip", "write_sireg", "write_stopei",
+        "aia_enabled", "guest_has_file", "guest_may_reach", "guest_may_see_pending", "guest_may_see_top",
+        "guest_may_select", "mireg_enabled", "mtopei_enabled", "read_mireg", "read_mtopei", "read_mtopi", "read_mvip",
+        "read_sireg", "read_stopei", "read_stopi", "read_vsireg", "read_vstopei", "read_vstopi", "selection_enabled",
+        "sireg_enabled", "stopei_enabled", "vsireg_enabled", "vstopei_enabled", "write_hgeie", "write_mireg",
+        "write_mtopei", "write_mvip", "write_sireg", "write_stopei", "write_vsireg", "write_vstopei",
     ),
 }
 

@@ -10,6 +10,7 @@ cdef class NativeHart:
     cdef Decoder decoder
     cdef readonly object isa
     cdef bint imsic
+    cdef int guest_files
     cdef uint64_t mtvec     # its value after reset, which the privileged specification leaves open (section 3.1.7)
 
     cdef void refresh(self)

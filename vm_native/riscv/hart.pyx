@@ -21,7 +21,7 @@ from vm_native.machine cimport (
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, BANK_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
-from vm_native.riscv.aia cimport MACHINE_FILE, SUPERVISOR_FILE, make_pending, signal_of
+from vm_native.riscv.aia cimport receive
 from vm_native.riscv.constants cimport (
     BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
     LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
@@ -30,11 +30,12 @@ from vm_native.riscv.counters cimport update_counters
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
+from vm_native.riscv.interrupts cimport MACHINE_FILE, SUPERVISOR_FILE
 from vm_native.riscv.mmu cimport WINDOW_START, look_up, open_unpaged_window, translate_address
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR,
+    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, MAX_GUEST_FILES, NOT_WAITING, SINK, SUPERVISOR,
     VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state, MODE_VIRTUAL,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
@@ -50,7 +51,7 @@ cdef enum:
 
 # Of the bytes that `NativeHart.save` gives: a change of HartState or RiscvState needs another number.
 SCRATCH_SLOTS = (SINK, FIRST_STATE_SLOT)        # the words of a state from the one up to the other
-STATE_LAYOUT = (6, sizeof(HartState), sizeof(RiscvState))
+STATE_LAYOUT = (7, sizeof(HartState), sizeof(RiscvState))
 
 STATES = {NOT_WAITING: "started", IN_WFI: "waiting", IN_SUSPEND: "suspended"}
 ACCESSES = {"read": READ, "write": WRITE, "execute": EXECUTE}
@@ -134,9 +135,12 @@ cdef class NativeHart:
     """
 
     def __cinit__(self, NativeMachine machine not None, int hart_id, isa, uint64_t seed=0, uint64_t mtvec=0,
-                  bint imsic=False):
+                  bint imsic=False, int guest_files=0):
         self.mtvec = mtvec
         self.imsic = imsic
+        if not 0 <= guest_files <= MAX_GUEST_FILES:
+            raise ValueError(f"a hart has no {guest_files} interrupt files of guests")
+        self.guest_files = guest_files
         self.machine = machine
         self.isa = isa
         self.decoder = decoder_for(isa.extensions)
@@ -190,6 +194,7 @@ cdef class NativeHart:
         state.vtype = VTYPE_VILL if state.vlenb else 0
         state.misa = self.isa.misa
         state.imsic = self.imsic
+        state.guest_files = self.guest_files
         state.max_levels = self.isa.levels
         for bit, name in enumerate(FEATURES):
             if name in self.isa.extensions:
@@ -227,7 +232,7 @@ cdef class NativeHart:
             now.features, now.misa, now.max_levels, now.vlenb
         ):
             raise ValueError("that is the state of a hart with another ISA")
-        if then.imsic != now.imsic:
+        if (then.imsic, then.guest_files) != (now.imsic, now.guest_files):
             raise ValueError("that is the state of a hart with another interrupt controller")
         if not is_legal_type(now, then):
             raise ValueError(f"vl {then.vl} and vtype {then.vtype:#x} are no hart's")
@@ -412,11 +417,14 @@ cdef class NativeHart:
             raise ValueError(f"interrupt {bit} is not a line from outside")
         interrupt(&self.machine.machine, self.hart.cpu.number, <uint64_t>1 << bit, level)
 
-    def receive_message(self, int interrupt_number, uint64_t identity, /):
-        """An IMSIC's: make an identity pending for one of the external interrupts; none such is ignored."""
-        cdef int file = MACHINE_FILE if interrupt_number == IRQ_MEI else SUPERVISOR_FILE
-        if make_pending(self.hart, file, identity) and signal_of(self.hart, file):
-            interrupt(&self.machine.machine, self.hart.cpu.number, <uint64_t>1 << interrupt_number, True)
+    def receive_message(self, int interrupt_number, uint64_t identity, uint8_t guest=0, /):
+        """An IMSIC's: make an identity pending for one of the external interrupts, or for a guest by its number; none
+        such is ignored.
+        """
+        cdef int file = MACHINE_FILE if interrupt_number == IRQ_MEI else SUPERVISOR_FILE + guest
+        cdef uint64_t lines = receive(self.hart, file, identity)
+        if lines:
+            interrupt(&self.machine.machine, self.hart.cpu.number, lines, True)
 
     @property
     def mtimecmp(self):

@@ -1,7 +1,19 @@
 # Interrupts that are pending: which there are, and which comes first.
 from libc.stdint cimport uint64_t
-from vm_native.riscv.constants cimport HVICTL_IID, HVICTL_IID_SHIFT, HVICTL_VTI, IRQ_SEI, MENVCFG_STCE, MIP_STIP
+from vm_native.riscv.constants cimport (
+    HSTATUS_VGEIN, HSTATUS_VGEIN_SHIFT, HVICTL_IID, HVICTL_IID_SHIFT, HVICTL_VTI, IRQ_SEI, MENVCFG_STCE, MIP_STIP,
+)
 from vm_native.riscv.state cimport Hart
+
+cdef enum:                  # interrupt files of an IMSIC, by level
+    MACHINE_FILE = 0
+    SUPERVISOR_FILE = 1     # behind it that of guest 1, and so on
+    NO_FILE = -1
+
+cdef inline int file_of_guest(const Hart* hart) noexcept nogil:
+    # That which hstatus names.
+    cdef int number = <int>((hart.state.hstatus & HSTATUS_VGEIN) >> HSTATUS_VGEIN_SHIFT)
+    return SUPERVISOR_FILE + number if 0 < number <= hart.state.guest_files else NO_FILE
 
 cdef inline uint64_t pending_interrupts(const Hart* hart) noexcept nogil:
     # What mip reads as. With Sstc on, STIP is the comparison's alone.
@@ -26,6 +38,7 @@ cdef inline uint64_t identity_of(uint64_t top) noexcept nogil:
     return top >> IID_SHIFT
 
 cdef int highest(uint64_t pending) noexcept nogil
+cdef uint64_t top_of_file(const Hart* hart, int file) noexcept nogil
 cdef uint64_t top_for_machine(const Hart* hart) noexcept nogil
 cdef uint64_t top_for_supervisor(const Hart* hart) noexcept nogil
 cdef uint64_t top_for_guest(const Hart* hart) noexcept nogil

@@ -9,7 +9,10 @@ from vm_native.riscv.constants cimport (
     HVICTL_DPR, HVICTL_IPRIO, HVICTL_IPRIOM, IRQ_LCOFI, IRQ_MEI, IRQ_MSI, IRQ_MTI, IRQ_SEI, IRQ_SGEI, IRQ_SSI,
     IRQ_STI, IRQ_VSEI, IRQ_VSSI, IRQ_VSTI,
 )
-from vm_native.riscv.state cimport Hart
+from vm_native.riscv.state cimport FILE_WORDS, Hart
+
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll"(unsigned long long value) noexcept nogil
 
 cdef enum:
     SOURCES = 11
@@ -45,12 +48,24 @@ cdef uint64_t top_for_supervisor(const Hart* hart) noexcept nogil:
     return top_of(pending_interrupts(hart) & hart.state.mie & hart.state.mideleg & ~hart.state.hideleg)
 
 
+cdef uint64_t top_of_file(const Hart* hart, int file) noexcept nogil:
+    """mtopei, stopei, vstopei: of those that are pending and enabled the lowest, if it is below the threshold."""
+    cdef uint64_t ready, identity, threshold = hart.state.eithreshold[file]
+    cdef int word
+    for word in range(FILE_WORDS):
+        ready = hart.state.eip[FILE_WORDS * file + word] & hart.state.eie[FILE_WORDS * file + word]
+        if ready:
+            identity = 64 * word + lowest_bit(ready)
+            return identity << IID_SHIFT | identity if not threshold or identity < threshold else 0
+    return 0
+
+
 cdef uint64_t top_for_guest(const Hart* hart) noexcept nogil:
     """vstopi: of what is an external interrupt, and of what is none, the one that comes first."""
     cdef uint64_t pending = (pending_interrupts(hart) & hart.state.mie & hart.state.hideleg) >> 1
     cdef uint64_t control = hart.state.hvictl, number = control & HVICTL_IPRIO
-    cdef uint64_t identity = (control & HVICTL_IID) >> HVICTL_IID_SHIFT
-    cdef uint64_t external_number = number if identity == IRQ_SEI and number else UNNUMBERED
+    cdef uint64_t identity = (control & HVICTL_IID) >> HVICTL_IID_SHIFT, injected
+    cdef uint64_t external_number = number_of_external(hart, number if identity == IRQ_SEI else 0)
     cdef bint external = pending >> IRQ_SEI & 1
     pending &= ~(1ULL << IRQ_SEI)
     if not control & HVICTL_VTI:
@@ -59,9 +74,17 @@ cdef uint64_t top_for_guest(const Hart* hart) noexcept nogil:
         return in_register(control, highest(pending), LAST)
     if identity == IRQ_SEI:
         return in_register(control, IRQ_SEI, external_number) if external else 0
-    if external and not number and control & HVICTL_DPR:
-        return in_register(control, IRQ_SEI, external_number)      # which has no number: all others come before it
-    return in_register(control, identity, number if number else LAST if control & HVICTL_DPR else FIRST)
+    injected = number if number else UNNUMBERED if control & HVICTL_DPR else FIRST
+    if external and (external_number < injected or external_number == injected and control & HVICTL_DPR):
+        return in_register(control, IRQ_SEI, external_number)
+    return in_register(control, identity, injected)
+
+
+cdef inline uint64_t number_of_external(const Hart* hart, uint64_t given) noexcept nogil:
+    """The priority of a guest's external interrupt: its file's, or without a file what the host has given."""
+    cdef int file = file_of_guest(hart)
+    cdef uint64_t number = given if file == NO_FILE else identity_of(top_of_file(hart, file))
+    return number if number else UNNUMBERED
 
 
 cdef inline uint64_t in_register(uint64_t control, uint64_t identity, uint64_t priority) noexcept nogil:

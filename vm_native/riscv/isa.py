@@ -241,19 +241,7 @@ def parse(text: str) -> Isa:
     between two of several letters. A version may follow each: "rv64i2p1m2_zicsr2p0". It must be what the hart has, or
     an older one that this is compatible with. Raises ValueError naming the part that is not known and what is.
     """
-    lower = text.lower()
-    name, separator, more = lower.partition("_")
-    if name in NAMES:
-        lower = NAMES[name] + separator + more
-    if not lower.startswith("rv64"):
-        raise ValueError(f"ISA string {text!r}: must begin with rv64, like 'rv64gc', or be one of {', '.join(NAMES)}")
-    found = set(ALWAYS)
-    try:
-        for word in filter(None, lower[4:].split("_")):
-            for name, version in split(word):
-                found |= named(name, version)
-    except ValueError as error:
-        raise ValueError(f"ISA string {text!r}: {error}") from None
+    found = named_in(text) | set(ALWAYS)
     if "I" not in found:
         raise ValueError(f"ISA string {text!r}: the base i (or g) is missing")
     while missing := {new for names, implied in IMPLIED.items() if found.issuperset(names.split())
@@ -264,6 +252,21 @@ def parse(text: str) -> Isa:
     found.add("S")
     found.discard("U")
     return Isa(frozenset(found), canonical(found))
+
+
+def named_in(text: str) -> set[str]:
+    """What an ISA string, or the one that a name stands for, names; without what follows from it."""
+    lower = text.lower()
+    name, separator, more = lower.partition("_")
+    if name in NAMES:
+        lower = NAMES[name] + separator + more
+    if not lower.startswith("rv64"):
+        raise ValueError(f"ISA string {text!r}: must begin with rv64, like 'rv64gc', or be one of {', '.join(NAMES)}")
+    try:
+        return {extension for word in filter(None, lower[4:].split("_")) for name, version in split(word)
+                for extension in named(name, version)}
+    except ValueError as error:
+        raise ValueError(f"ISA string {text!r}: {error}") from None
 
 
 def split(word: str) -> Iterator[tuple[str, str]]:

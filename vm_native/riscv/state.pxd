@@ -26,7 +26,8 @@ cdef enum:
     MAX_VLENB = 128         # bytes of a vector register, at most
 
 cdef enum:
-    FILES = 2               # of interrupts, in an IMSIC
+    MAX_GUEST_FILES = 7
+    FILES = 2 + MAX_GUEST_FILES     # of interrupts, in an IMSIC
     FILE_WORDS = 4
     IDENTITIES = 64 * FILE_WORDS - 1
 
@@ -144,7 +145,10 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t siselect
     uint64_t vsiselect
     uint64_t hvictl
-    bint imsic              # there are interrupt files: of M-mode and S-mode, one behind the other
+    bint imsic              # there are interrupt files: of M-mode, S-mode, and guests, one behind the other
+    int guest_files         # how many of guests (GEILEN)
+    uint64_t hgeip          # which of these have an interrupt
+    uint64_t hgeie
     uint64_t eidelivery[FILES]
     uint64_t eithreshold[FILES]
     uint64_t eip[FILES * FILE_WORDS]

@@ -207,12 +207,15 @@ STORED = {
     "vxrm": (U64, 3),
     "mireg": (U64, 0), "sireg": (U64, 0),           # priorities of 0x30, which is selected: they are read-only
     "mtopei": (U64, 0), "stopei": (U64, 0),
+    "vsireg": (U64, 1), "vstopei": (U64, 0),        # eidelivery of guest 1, of 7
+    "hgeie": (U64, 0xFE),
     "mvip": (U64, 0x222),
     "tdata1": (6 << 60 | 0x45F, 6 << 60 | 0x5F),    # match 8, "not equal", is none of those that there are
 }  # fmt: skip
 
 
-OF_AIA = "mireg", "sireg", "mtopei", "stopei", "mvip"
+OF_AIA = "mireg", "sireg", "mtopei", "stopei", "mvip", "vsireg", "vstopei", "hgeie"
+SELECTED = {"miselect": 0x30, "siselect": 0x30, "vsiselect": 0x70, "hstatus": 1 << 12}
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -220,9 +223,9 @@ def test_stored_value_by_the_manual(name, guest):
     value, expected = STORED[name]
     is_vector = name in ("vstart", "vxsat", "vxrm", "vcsr")
     bench = Bench(lambda source: guest(source, isa=DEFAULT + "_zkr_h_smcntrpmf" + "_v" * is_vector,
-                                       aia="aplic-imsic" if name in OF_AIA else "none"))
-    for select in ("miselect", "siselect") if name in OF_AIA else ():
-        bench.g[select] = 0x30
+                                       **({"aia": "aplic-imsic", "aia_guests": 7} if name in OF_AIA else {})))
+    for register, value_there in SELECTED.items() if name in OF_AIA else ():
+        bench.g[register] = value_there
     if name in ("fcsr", "fflags", "frm"):
         bench.g["mstatus"] = 3 << 13
     if is_vector:
