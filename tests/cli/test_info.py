@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from vm.cli import main
 from vm.cli.info import show
 from vm_native.riscv.instructions import ROWS
-from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS
+from vm_native.riscv.isa import DEFAULT, EXTENSIONS, LETTERS, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -33,6 +33,31 @@ def test_registers_of_another_isa():
 
 def test_isa_string_that_is_none():
     result = CliRunner().invoke(main, ["info", "--csrs", "x86"])
+    assert result.exit_code and "must begin with rv64" in result.output
+
+
+def contents(isa):
+    """By extension: version, status, and whether a hart has it."""
+    lines = [re.split(r"  +", line) for line in output("--isa", isa).splitlines()[1:]]
+    return {line[0]: tuple(line[1:4]) for line in lines if len(line) > 4}
+
+
+def test_contents_of_a_profile():
+    """RVA23 profiles 1.0: what is mandatory and what an option; V has Zve64d in it, which they do not name."""
+    shown = contents("rva23s64")
+    for name, status in {"V": "mandatory", "H": "mandatory", "Sstc": "mandatory", "Zicfilp": "expansion option",
+                         "Zabha": "development option", "Zvkng": "localized option", "Zve64d": "follows"}.items():
+        assert shown[name] == ("1.0", status, "no" if status.endswith("option") else "yes"), name
+    assert contents("rva23s64_zicfilp")["Zicfilp"] == ("1.0", "expansion option", "yes")
+    assert "H" not in contents("rva23u64")
+    assert re.search(r"^Zama16b +development option +no +is not there$", output("--isa", "rva23u64"), re.MULTILINE)
+
+
+def test_contents_of_an_isa_string_are_what_a_hart_has():
+    shown = contents("rv64gcv_zvbb")
+    assert shown.keys() | {"S"} == parse("rv64gcv_zvbb").extensions
+    assert shown["Zvbb"] == ("1.0", "named", "yes") and shown["Zvkb"] == ("1.0", "follows", "yes")
+    result = CliRunner().invoke(main, ["info", "--isa", "x86"])
     assert result.exit_code and "must begin with rv64" in result.output
 
 
