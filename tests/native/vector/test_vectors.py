@@ -279,6 +279,20 @@ def test_what_does_not_count_raises_no_flag(bench):
 PAGE_END = BASE + 0x3000
 
 
+@pytest.mark.parametrize("before", ["vredsum.vs", "vredmaxu.vs", "vwredsum.vs"])
+def test_sum_raises_no_flag_for_what_another_reduction_has_left(bench, before):
+    """Their elements had the bits of signaling NaNs."""
+    bench.set_type(E32 | M1, 3)
+    for number in range(8, 12):
+        bench.hart.v[number] = np.full(4, 0x7F80_0001, "<u4")
+    words = [encode(before, vd=20, vs2=8, vs1=10, vm=1), encode("vfredosum.vs", vd=14, vs2=24, vs1=28, vm=1)]
+    bench.machine.memory.write(CODE, struct.pack("<2I", *words))
+    bench.hart.pc = CODE
+    bench.machine.run(instructions=2)
+    assert bench.hart.csr["mcause"] == 0
+    assert bench.hart.csr["fflags"] == 0 and bench.words(14)[0] == 0
+
+
 def test_accesses_over_the_end_of_a_page(bench):
     """Elements in a row, an element that lies on both pages, segments, and strides over it."""
     data = bytes(range(256))

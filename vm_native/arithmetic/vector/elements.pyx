@@ -254,7 +254,8 @@ cdef bint reduce_by_loop(Operands* o, int operation) noexcept nogil:
             if not any_counts(lanes, o.count):
                 return False
         loop(out, NULL, a, o.b, lanes if o.mask != NULL else NULL, o.count, &o.e)
-        memcpy(a_room, out, 8)
+        memset(a_room, 0, BLOCK)        # all of which it looks at: a signaling NaN would set a flag
+        memcpy(a_room, out, <uint64_t>1 << o.d_size)
         chosen.make_canonical(a_room, 1, o.d_size)
         memcpy(out, a_room, 8)
     memcpy(o.d, out, <uint64_t>1 << o.d_size)
