@@ -17,7 +17,8 @@ def stateful_parts(machine: vm.Machine) -> dict[str, Stateful]:
     runner = machine._runner
     parts: dict[str, Stateful] = {"clock": machine.clock, "events": machine.events, "console": machine.console,
                                   "inputs": machine.inputs, "runner": runner}
-    for name, part in (("firmware", getattr(runner, "firmware", None)), ("htif", runner._htif)):
+    parts |= runner.parts()
+    for name, part in (("firmware", runner.firmware), ("htif", runner._htif)):
         if part is not None:
             parts[name] = part
     for name, placed in machine.board.devices.items():

@@ -556,7 +556,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
     def _parts(self) -> dict[str, Stateful | Scheduler]:
         """What has state beside RAM and harts; the queue comes last, for it names devices."""
         own: dict[str, Stateful | Scheduler] = {"clock": self.clock, "scheduler": self._scheduler,
-                                                "console": self.console, "runner": self._runner}
+                                                "console": self.console, "runner": self._runner,
+                                                **self._runner.parts()}
         if self._htif is not None:
             own["htif"] = self._htif
         devices = {name: placed.device for name, placed in self.board.devices.items()}

@@ -113,8 +113,6 @@ class Runner(Stateful):
                "asked_to_stop", "_told", "probes", "traces", "makes_room", "_hits", "_look_at_ns", "served", "thread",
                "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler", "account")
 
-    firmware: Firmware
-
     def __init__(self, machine: NativeMachine, scheduler: Scheduler, clock: Clock, events: EventQueue, inputs: Inputs,
                  harts: Sequence[NativeHart]):
         self._machine = machine
@@ -123,6 +121,7 @@ class Runner(Stateful):
         self._events = events
         self._inputs = inputs
         self._harts = harts
+        self.firmware: Firmware | None = None       # a board may have none
         self._htif: Htif | None = None
         self._told: dict[int, Callable[[int], None]] = {}       # what its words' watches call, by numbers in the core
         self.probes: dict[int, Probe] = {}      # by their numbers in the core
@@ -202,6 +201,12 @@ class Runner(Stateful):
         self._htif = self._requested = None
         self._told = {}
         self._hits = []
+        if self.firmware is not None:
+            self.firmware.reset()
+
+    def parts(self) -> dict[str, Stateful]:
+        """What of the firmware has state."""
+        return {} if self.firmware is None else {"pmu": self.firmware.pmu, "features": self.firmware.features}
 
     # --- The loop ----------------------------------------------------------------------------------------------------
 
@@ -381,6 +386,7 @@ class Runner(Stateful):
 
     def _serve_call(self, limits: Limits, number: int) -> bool:
         hart = self._harts[number]
+        assert self.firmware is not None
         try:
             self.firmware.handle(hart)
         except BaseException:

@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 
 cdef enum:
     REGISTER_SLOTS = 80     # what a front end may use: general, floating point, sink, temporaries
-    FRONT_END_WORDS = 294   # makes HartState whole cache lines
+    FRONT_END_WORDS = 358   # makes HartState whole cache lines
 
 cdef struct Reservation:    # of a load-reserved
     uint64_t address        # physical

@@ -18,6 +18,8 @@ from vm.boards.placed import Placed
 from vm.devices.base import Device, TreeContext
 from vm.errors import ConfigurationError
 from vm.loaders.common import Range
+from vm_native.riscv.csrs import EVENTS, mask
+from vm_native.riscv.sbi_numbers import CPU_CYCLES, HARDWARE_EVENTS, INSTRUCTIONS
 
 if TYPE_CHECKING:
     from vm_native.riscv.isa import Isa
@@ -26,6 +28,7 @@ VERSION = 17
 COMPATIBLE_VERSION = 16
 
 CACHE_BLOCK = 64
+RAW_BITS = (1 << 48) - 1                # of a raw event, as SBI calls numbers of mhpmevent itself
 # U-Boot copies as much as the header says is there, puts its own data behind that and only then adds what Linux is to
 # know (command line, initrd) to the copy: without room, over its own data.
 ROOM = 4096
@@ -77,6 +80,7 @@ def build(devices: Iterable[Placed], harts: Harts, memory: Range, chosen: Chosen
                  _node(f"memory@{memory.base:x}", {"device_type": "memory", "reg": _cells(memory.base, memory.size)}),
                  _cpus(harts, cpu, controller),
                  _node("config", LOADER),
+                 *_counters(harts.isa),
                  soc, *beside)
     tree = fdt.FDT()
     tree.root = root
@@ -121,6 +125,24 @@ def _cpus(harts: Harts, cpu: Sequence[int], controller: Sequence[int]) -> fdt.No
     cores = [_node(f"core{index}", {"cpu": phandle}) for index, phandle in enumerate(cpu)]
     nodes.append(_node("cpu-map", {}, _node("cluster0", {}, *cores)))
     return _node("cpus", {"#address-cells": 1, "#size-cells": 0, "timebase-frequency": harts.timebase}, *nodes)
+
+
+def _counters(isa: Isa) -> list[fdt.Node]:
+    """What programmable counters count, for firmware that programs them (binding riscv,pmu)."""
+    if "Zihpm" not in isa.extensions:
+        return []
+    programmable = mask("mcountinhibit", "HPM")         # a bit for each counter
+    fixed = {CPU_CYCLES: mask("mcountinhibit", "CY"), INSTRUCTIONS: mask("mcountinhibit", "IR")}
+    return [_node("pmu", {
+        "compatible": "riscv,pmu",
+        # SBI events, and what mhpmevent calls them; then, from one to another, the counters that can count them
+        "riscv,event-to-mhpmevent": [cell for code, own in HARDWARE_EVENTS.items() for cell in (code, 0, own)],
+        "riscv,event-to-mhpmcounters": [cell for code in HARDWARE_EVENTS
+                                        for cell in (code, code, programmable | fixed.get(code, 0))],
+        # Values of mhpmevent, which bits of it say so, and the counters
+        "riscv,raw-event-to-mhpmcounters": [cell for own in EVENTS.values() if own
+                                            for cell in (*_cells(own, RAW_BITS), programmable)],
+    })]
 
 
 def _split(isa: str) -> tuple[str, list[str]]:

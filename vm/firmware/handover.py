@@ -6,8 +6,9 @@ from vm.hart import Hart
 from vm_native.riscv.csrs import BY_NAME, mask
 
 DELEGATED_CAUSES = BY_NAME["medeleg"].writable & ~mask("medeleg", "ECALL_FROM_S")
-DELEGATED_INTERRUPTS = mask("mideleg", "SSI STI SEI")
-COUNTERS = mask("mcounteren", "CY TM IR")
+DELEGATED_INTERRUPTS = mask("mideleg", "SSI STI SEI LCOFI")
+COUNTERS = mask("mcounteren", "CY TM IR HPM")
+USER_COUNTERS = mask("scounteren", "CY TM IR")
 MENVCFG = mask("menvcfg", "STCE PBMTE CBZE CBCFE CBIE")             # ADUE stays as after reset
 MSTATEEN0 = mask("mstateen0", "ENVCFG SE0 IMSIC AIA CSRIND")
 MSECCFG = mask("mseccfg", "SSEED")
@@ -19,7 +20,9 @@ def prepare_for_supervisor(hart: Hart) -> None:
     """Set the CSRs of a hart in its reset state as a kernel expects to find them."""
     hart.csr["medeleg"] = DELEGATED_CAUSES
     hart.csr["mideleg"] = DELEGATED_INTERRUPTS
-    hart.csr["mcounteren"] = hart.csr["scounteren"] = COUNTERS
+    hart.csr["mcounteren"] = COUNTERS
+    hart.csr["scounteren"] = USER_COUNTERS
+    hart.csr["mcountinhibit"] = mask("mcountinhibit", "HPM")
     hart.csr["menvcfg"] |= MENVCFG
     hart.csr["pmpaddr0"] = PMP_EVERYWHERE
     hart.csr["pmpcfg0"] = PMP_NAPOT_RWX

@@ -1,8 +1,8 @@
-"""The supervisor binary interface, served by the machine (RISC-V SBI specification 2.0).
+"""The supervisor binary interface, served by the machine (RISC-V SBI specification 3.0).
 
 Calls that are made often (TIME, IPI, RFENCE, and the legacy calls that they replace) are served by the compiled core
 and never come here; `probe` says that they exist. Everything else is here: base, legacy console and shutdown, hart
-state management, system reset, debug console.
+state management, system reset, debug console; counters and features are in files of their own.
 
 The caller has decoded the `ecall` and moves the pc past it. Addresses that the supervisor passes are physical.
 """
@@ -12,15 +12,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from struct import Struct
 from typing import Protocol
 
 from vm.errors import BusError
+from vm.firmware.features import Features
+from vm.firmware.pmu import COUNTERS, Pmu, is_counted
 from vm.state import Stateful
 from vm.stop import Request, StopReason
+from vm_native.riscv.isa import Isa
 from vm_native.riscv.registers import CSR_NUMBERS
 from vm_native.riscv.sbi_numbers import Error, Extension
 
-SPECIFICATION = 2 << 24 | 0                 # 2.0
+SPECIFICATION = 3 << 24 | 0                 # 3.0
 IMPLEMENTATION = 0x766D                     # "vm"; not assigned by the specification, whose list is short and dense
 IMPLEMENTATION_VERSION = 1
 
@@ -36,7 +40,11 @@ SUSPEND_NON_RETENTIVE = 0x8000_0000
 SHUTDOWN, COLD_REBOOT, WARM_REBOOT = range(3)
 NO_REASON, SYSTEM_FAILURE = range(2)
 
-A0, A1, A2, A6, A7 = 10, 11, 12, 16, 17         # registers
+A0, A1, A2, A3, A4, A6, A7 = 10, 11, 12, 13, 14, 16, 17      # registers
+
+# Of PMU event info: event, whether it is counted, what else says which it is
+EVENT_ENTRY = Struct("<IIQ")
+MOST_EVENTS = 1 << 16           # at once: nobody waits longer for an answer
 
 U32 = (1 << 32) - 1
 U64 = (1 << 64) - 1
@@ -47,6 +55,8 @@ Result = tuple[int, int] | None             # error, value; None: the call does 
 class Hart(Protocol):
     """What the firmware uses of a hart."""
 
+    isa: Isa
+
     @property
     def id(self) -> int: ...
     @property
@@ -55,6 +65,8 @@ class Hart(Protocol):
     def read_x(self, number: int, /) -> int: ...
     def write_x(self, number: int, value: int, /) -> None: ...
     def read_csr(self, number: int, /) -> int | None: ...
+    def write_csr(self, number: int, value: int, /) -> bool: ...
+    def firmware_event(self, code: int, /) -> int: ...          # how often it happened to this hart
     def start(self, address: int, opaque: int) -> None: ...     # in S-mode, a0 = id, a1 = opaque, satp = 0, SIE = 0
     def stop(self) -> None: ...
     def suspend(self) -> None: ...          # keep everything and wait for an interrupt, as `wfi` does
@@ -72,10 +84,11 @@ class Firmware(Stateful):
 
     `console_output` takes bytes that the guest prints; `console_input` gives at most so many bytes that were typed,
     without waiting. `on_request(reason, code)` asks for the end of the run: POWER_OFF, RESET, or, for a shutdown after
-    a system failure, EXIT with code 1. It keeps nothing between two calls.
+    a system failure, EXIT with code 1. Between two calls `pmu` and `features` keep something, which are saved as parts
+    of the machine.
     """
 
-    unsaved = ("_harts", "_memory", "_output", "_input", "_request")
+    unsaved = ("pmu", "features", "_harts", "_memory", "_output", "_input", "_request")
 
     def __init__(
         self,
@@ -90,6 +103,13 @@ class Firmware(Stateful):
         self._output = console_output
         self._input = console_input
         self._request = on_request
+        self.pmu = Pmu()
+        self.features = Features()
+
+    def reset(self) -> None:
+        """The machine starts anew."""
+        self.pmu.reset()
+        self.features.reset()
 
     def handle(self, hart: Hart) -> None:
         """Serve the call in a7 (extension), a6 (function), a0... (arguments); the answer goes to a0 and a1."""
@@ -129,6 +149,8 @@ class Firmware(Stateful):
             return Error.ALREADY_AVAILABLE, 0
         if not self._is_code(address):
             return Error.INVALID_ADDRESS, 0
+        self.pmu.begin(target)
+        self.features.begin(target)
         target.start(address, hart.read_x(A2))
         return Error.SUCCESS, 0
 
@@ -166,6 +188,56 @@ class Firmware(Stateful):
         else:
             self._request(StopReason.POWER_OFF, 0)
         return Error.SUCCESS, 0
+
+    # --- Counters (chapter 11) ---------------------------------------------------------------------------------------
+
+    def _counter_info(self, hart: Hart) -> Result:
+        return self.pmu.info(hart, hart.read_x(A0))
+
+    def _counter_configure(self, hart: Hart) -> Result:
+        return self.pmu.configure(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2), hart.read_x(A3),
+                                  hart.read_x(A4))
+
+    def _counter_start(self, hart: Hart) -> Result:
+        return self.pmu.start(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2), hart.read_x(A3))
+
+    def _counter_stop(self, hart: Hart) -> Result:
+        return self.pmu.stop(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2))
+
+    def _counter_read(self, hart: Hart) -> Result:
+        return self.pmu.read(hart, hart.read_x(A0))
+
+    def _counter_read_high(self, hart: Hart) -> Result:
+        """Of 64 bits there are none above."""
+        return self.pmu.read(hart, hart.read_x(A0))[0], 0
+
+    def _event_info(self, hart: Hart) -> Result:
+        """Say in memory, of each event that is asked for there, whether there is a counter for it."""
+        address, high, count, flags = (hart.read_x(number) for number in (A0, A1, A2, A3))
+        if flags or address % EVENT_ENTRY.size:
+            return Error.INVALID_PARAM, 0
+        if high:
+            return Error.INVALID_ADDRESS, 0
+        if count > MOST_EVENTS:
+            return Error.FAILED, 0
+        try:
+            with self._memory.writable(address, count * EVENT_ENTRY.size) as table:
+                entries = list(EVENT_ENTRY.iter_unpack(table))
+                if any(event >> 20 for event, _, _ in entries):
+                    return Error.INVALID_PARAM, 0
+                for place, (event, _, data) in enumerate(entries):
+                    EVENT_ENTRY.pack_into(table, place * EVENT_ENTRY.size, event, is_counted(event, data), data)
+        except BusError:
+            return Error.INVALID_ADDRESS, 0
+        return Error.SUCCESS, 0
+
+    # --- Features (chapter 18) ---------------------------------------------------------------------------------------
+
+    def _feature_set(self, hart: Hart) -> Result:
+        return self.features.set(hart, hart.read_x(A0) & U32, hart.read_x(A1), hart.read_x(A2))
+
+    def _feature_get(self, hart: Hart) -> Result:
+        return self.features.get(hart, hart.read_x(A0) & U32)
 
     # --- Debug console (chapter 12): num_bytes, base_addr_lo, base_addr_hi -------------------------------------------
 
@@ -211,7 +283,7 @@ class Firmware(Stateful):
 
 
 def always(value: int, firmware: Firmware, hart: Hart) -> Result:
-    """What the base extension says of this implementation."""
+    """What is said of this implementation."""
     return Error.SUCCESS, value
 
 
@@ -244,6 +316,16 @@ FUNCTIONS: dict[tuple[int, int], Callable[[Firmware, Hart], Result]] = {
     (Extension.HSM, 2): Firmware._hart_status,
     (Extension.HSM, 3): Firmware._hart_suspend,
     (Extension.SRST, 0): Firmware._system_reset,
+    (Extension.PMU, 0): partial(always, COUNTERS),
+    (Extension.PMU, 1): Firmware._counter_info,
+    (Extension.PMU, 2): Firmware._counter_configure,
+    (Extension.PMU, 3): Firmware._counter_start,
+    (Extension.PMU, 4): Firmware._counter_stop,
+    (Extension.PMU, 5): Firmware._counter_read,
+    (Extension.PMU, 6): Firmware._counter_read_high,
+    (Extension.PMU, 8): Firmware._event_info,
+    (Extension.FWFT, 0): Firmware._feature_set,
+    (Extension.FWFT, 1): Firmware._feature_get,
     (Extension.DBCN, 0): Firmware._console_write,
     (Extension.DBCN, 1): Firmware._console_read,
     (Extension.DBCN, 2): Firmware._console_write_byte,

@@ -9,17 +9,16 @@ from vm_native.arithmetic.floating cimport collect_flags, start_environment
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport machine_steps
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, EVENT_COUNTERS, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT,
-    FEATURE_SMSTATEEN, HENVCFG_ADUE, HENVCFG_PBMTE, HENVCFG_SSE, HENVCFG_STCE, HSTATUS_VGEIN, HSTATUS_VGEIN_SHIFT,
-    HVICTL_VTI, ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MCOUNTINHIBIT_CY, MCOUNTINHIBIT_IR, MENVCFG_STCE, MHPMEVENT_OF,
-    MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP, MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG,
-    MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP, MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD,
-    MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY, PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W,
-    PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16, SENVCFG_PMM, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED,
-    TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
+    CSR_CYCLE, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, FCSR_FFLAGS, FCSR_FRM, FCSR_FRM_SHIFT, FEATURE_SMSTATEEN,
+    HENVCFG_ADUE, HENVCFG_PBMTE, HENVCFG_SSE, HENVCFG_STCE, HSTATUS_VGEIN, HSTATUS_VGEIN_SHIFT, HVICTL_VTI,
+    ILLEGAL_INSTRUCTION, MCOUNTEREN_TM, MENVCFG_STCE, MIE_MTIE, MIE_STIE, MIE_VSTIE, MIP_STIP, MIP_VSEIP, MIP_VSTIP,
+    MSECCFG_SSEED, MSECCFG_USEED, MSTATEEN0_ENVCFG, MSTATEEN_SE, MSTATUS_FS, MSTATUS_FS_DIRTY, MSTATUS_MPP,
+    MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_MXR, MSTATUS_SD, MSTATUS_SUM, MSTATUS_TVM, MSTATUS_VS, MSTATUS_VS_DIRTY,
+    PMPCFG_A, PMPCFG_A_TOR, PMPCFG_L, PMPCFG_R, PMPCFG_W, PMP_ENTRIES, SATP_MODE, SEED_ENTROPY, SEED_OPST_ES16,
+    SENVCFG_PMM, SENVCFG_SSE, TDATA1_TYPE, TDATA1_TYPE_DISABLED, TDATA1_TYPE_MCONTROL6, VIRTUAL_INSTRUCTION,
 )
 from vm_native.riscv.aia cimport guests_changed
-from vm_native.riscv.counters cimport cycles, retired, update_counters
+from vm_native.riscv.counters cimport set_event
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.interrupts cimport pending_interrupts
 from vm_native.riscv.privilege cimport look_for_interrupts, poll, satp_changed, timers_changed, update_mode
@@ -199,65 +198,13 @@ cdef void menvcfg_changed(Hart* hart) noexcept nogil:
 
 # --- Counters --------------------------------------------------------------------------------------------------------
 
-cdef uint64_t read_mcycle(Hart* hart) noexcept nogil:
-    if hart.state.standing_counters & MCOUNTINHIBIT_CY:
-        return hart.state.cycle_offset
-    return cycles(hart) + hart.state.cycle_offset
-
-
-cdef uint64_t read_minstret(Hart* hart) noexcept nogil:
-    if hart.state.standing_counters & MCOUNTINHIBIT_IR:
-        return hart.state.instret_offset
-    return retired(hart) + hart.state.instret_offset
-
-
 cdef uint64_t read_time(Hart* hart) noexcept nogil:
     cdef uint64_t now = timeline_ticks(hart.cpu.machine.timeline, machine_steps(&hart.cpu))
     return now + hart.state.htimedelta if hart.state.virtual else now
 
 
-# A written counter holds the value after the instruction that wrote it, which is a step itself; Python's write is none.
-cdef inline int step_at_hand(Hart* hart) noexcept nogil:
-    return hart.cpu.slice != 0
-
-
-cdef void write_mcycle(Hart* hart, uint64_t value) noexcept nogil:
-    if not hart.state.standing_counters & MCOUNTINHIBIT_CY:
-        value -= cycles(hart) + step_at_hand(hart)
-    hart.state.cycle_offset = value
-
-
-cdef void write_minstret(Hart* hart, uint64_t value) noexcept nogil:
-    if not hart.state.standing_counters & MCOUNTINHIBIT_IR:
-        value -= retired(hart) + step_at_hand(hart)
-    hart.state.instret_offset = value
-
-
-cdef void write_mcountinhibit(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.mcountinhibit = legal_mcountinhibit(hart, value)
-    update_counters(hart, 0)           # the new setting holds for the instruction that makes it, too
-
-
-cdef void write_mcyclecfg(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.mcyclecfg = legal_mcyclecfg(hart, value)
-    update_counters(hart, 0)
-
-
-cdef void write_minstretcfg(Hart* hart, uint64_t value) noexcept nogil:
-    hart.state.minstretcfg = legal_minstretcfg(hart, value)
-    update_counters(hart, 0)
-
-
-cdef uint64_t read_scountovf(Hart* hart) noexcept nogil:
-    """Sscofpmf: the overflow bits of the counters that S-mode may see."""
-    cdef uint64_t value = 0
-    cdef int i
-    for i in range(EVENT_COUNTERS):
-        if hart.state.mhpmevent[i] & MHPMEVENT_OF:
-            value |= 1ULL << (i + 3)
-    if hart.state.privilege != MACHINE:
-        value &= hart.state.mcounteren
-    return value & hart.state.hcounteren if hart.state.virtual else value
+cdef void write_mhpmevent(Hart* hart, int index, uint64_t value) noexcept nogil:
+    set_event(hart, index, legal_mhpmevent(hart, value))
 
 
 # --- Memory ----------------------------------------------------------------------------------------------------------

@@ -251,6 +251,8 @@ FILTERS = (                             # modes in which a counter stands
     F("SINH", 61),
     F("MINH", 62),
 )
+# What a programmable counter counts: the first as the SBI numbers its general hardware events
+EVENTS = {"NONE": 0, "CYCLES": 1, "INSTRUCTIONS": 2, "EXCEPTIONS": 0x101, "INTERRUPTS": 0x102}
 SELECTED = "{}[hart.state.tselect]"     # the trigger that is seen
 GUEST_INTERRUPTS = [row for row in INTERRUPTS if row.needs == "H"]
 SUPERVISOR_INTERRUPTS = [row for row in INTERRUPTS if row.name[0] != "M" and row not in GUEST_INTERRUPTS]
@@ -320,12 +322,18 @@ C(0x104, "sie",           view="mie", through="mideleg", guest="guest_may_see_pe
 # --- Counters: sections 3.1.10 to 3.1.12, 12.1.4 and 12.1.5; chapters "Sscofpmf", "Smcntrpmf" ------------------------
 C(0xB00, "mcycle",                    state=None, read="read_mcycle", write="write_mcycle")
 C(0xB02, "minstret",                  state=None, read="read_minstret", write="write_minstret")
-C(0xB03, "mhpmcounter",               indices=range(3, 32), constant=0)
+C(0xB03, "mhpmcounter",               indices=range(3, 32), state=None, read="read_mhpmcounter",
+  write="write_mhpmcounter")
 C(0x306, "mcounteren",                fields=COUNTERS)
 C(0x106, "scounteren",                fields=COUNTERS)
-C(0x320, "mcountinhibit",             fields=[F("CY", 0), F("IR", 2)], write="write_mcountinhibit")
-C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} - 3]", fields=[
-    F("EVENT", "31:0", needs="Sscofpmf"),
+C(0x320, "mcountinhibit",             after="counters_changed", fields=[
+    F("CY", 0),
+    F("IR", 2),
+    F("HPM", "31:3", needs="Zihpm"),
+])
+C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} - 3]", read="read_mhpmevent",
+  write="write_mhpmevent", fields=[
+    F("EVENT", "31:0", needs="Zihpm", legal=EVENTS),
     F("UINH", 60, needs="Sscofpmf"),
     F("SINH", 61, needs="Sscofpmf"),
     F("MINH", 62, needs="Sscofpmf"),
@@ -333,12 +341,13 @@ C(0x323, "mhpmevent",                 indices=range(3, 32), state="mhpmevent[{} 
     F("VSINH", 59, needs="Sscofpmf+H"),
     F("OF", 63, needs="Sscofpmf"),
 ])
-C(0x321, "mcyclecfg",    "Smcntrpmf", fields=FILTERS, write="write_mcyclecfg")
-C(0x322, "minstretcfg",  "Smcntrpmf", fields=FILTERS, write="write_minstretcfg")
+C(0x321, "mcyclecfg",    "Smcntrpmf", fields=FILTERS, after="counters_changed")
+C(0x322, "minstretcfg",  "Smcntrpmf", fields=FILTERS, after="counters_changed")
 C(0xC00, "cycle",   "Zicntr", view="mcycle", access="counter_enabled", guest="guest_may_count")
 C(0xC01, "time",    "Zicntr", state=None, read="read_time", access="counter_enabled", guest="guest_may_count")
 C(0xC02, "instret", "Zicntr", view="minstret", access="counter_enabled", guest="guest_may_count")
-C(0xC03, "hpmcounter", "Zihpm", indices=range(3, 32), constant=0, access="counter_enabled", guest="guest_may_count")
+C(0xC03, "hpmcounter", "Zihpm", indices=range(3, 32), view="mhpmcounter", access="counter_enabled",
+  guest="guest_may_count")
 C(0xDA0, "scountovf",    "Sscofpmf",  state=None, read="read_scountovf")
 
 # --- Supervisor timer: chapter "Sstc" --------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from vm_native.riscv.csrs import (
     Csr,
     Field,
 )
-from vm_native.riscv.sbi_numbers import Error, Extension
+from vm_native.riscv.sbi_numbers import Error, Extension, FirmwareEvent
 
 HEADER = "# Made by vm_native/riscv/generate.py from csrs.py and sbi_numbers.py."
 
@@ -34,6 +34,10 @@ FUNCTIONS = {
         "write_hvip", "write_vsip",
     ),
     "integrity": ("shadow_stack_enabled",),
+    "counters": (
+        "counters_changed", "read_mcycle", "read_mhpmcounter", "read_mhpmevent", "read_minstret", "read_scountovf",
+        "write_mcycle", "write_mhpmcounter", "write_minstret",
+    ),
     "aia": (
         "aia_enabled", "guest_has_file", "guest_may_reach", "guest_may_see_pending", "guest_may_see_top",
         "guest_may_select", "mireg_enabled", "mtopei_enabled", "read_mireg", "read_mtopei", "read_mtopi", "read_mvip",
@@ -74,8 +78,10 @@ def constants() -> Iterator[str]:
     yield from enum("Cause", {row.name: row.number for row in CAUSES})
     yield from enum("SbiExtension", {f"SBI_{one.name}": one.value for one in Extension})
     yield from enum("SbiError", {f"SBI_ERR_{one.name}": one.value for one in Error})
+    yield from enum("SbiFirmwareEvent", {f"SBI_EVENT_{one.name}": one.value for one in FirmwareEvent})
     events = BY_NAME["mhpmevent"].indices
-    yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events), "TRIGGERS": TRIGGERS})
+    yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events), "TRIGGERS": TRIGGERS,
+                         "FIRMWARE_EVENTS": len(FirmwareEvent)})
     masks, shifts = {}, {}
     for row in CSRS:
         for field in () if row.view else row.fields or ():

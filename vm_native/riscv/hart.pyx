@@ -23,10 +23,11 @@ from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.aia cimport receive
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, IRQ_MEI, IRQ_MSI, IRQ_SEI, LOAD_ACCESS,
-    LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
+    BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, FIRMWARE_EVENTS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
+    LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
+    VTYPE_VILL,
 )
-from vm_native.riscv.counters cimport update_counters
+from vm_native.riscv.counters cimport counters_changed, update_counters
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
 from vm_native.riscv.decode cimport Decoder, decode_block
 from vm_native.riscv.helpers cimport helpers
@@ -35,7 +36,8 @@ from vm_native.riscv.mmu cimport WINDOW_START, look_up, open_unpaged_window, tra
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, MAX_GUEST_FILES, NOT_WAITING, SINK, SUPERVISOR,
+    COUNTERS, FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, MAX_GUEST_FILES, NOT_WAITING, SINK,
+    SUPERVISOR,
     VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state, MODE_VIRTUAL,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
@@ -245,6 +247,9 @@ cdef class NativeHart:
             raise ValueError(f"privilege {then.privilege} and x0 {new.regs[X0]} are no hart's")
         if then.virtual not in (0, has_guests(self.hart) and then.privilege != MACHINE):
             raise ValueError(f"a hart with privilege {then.privilege} has no guest {then.virtual}")
+        if (then.standing_counters | then.armed_counters) >> COUNTERS or then.standing_counters & then.armed_counters:
+            raise ValueError(f"no hart has counters of which {then.standing_counters:#x} stand and "
+                             f"{then.armed_counters:#x} may overflow")
         if then.tselect >= TRIGGERS:
             raise ValueError(f"tselect {then.tselect} selects no trigger that this hart has")
 
@@ -278,6 +283,7 @@ cdef class NativeHart:
         """Make anew all that follows from the state."""
         digest_pmp(self.hart)
         digest_triggers(self.hart)
+        counters_changed(self.hart)
         flush_everything(self.hart)
         enter_space(self.hart)
         privilege.update_mode(self.hart)
@@ -445,6 +451,12 @@ cdef class NativeHart:
     @sbi.setter
     def sbi(self, bint value):
         self.hart.state.sbi = value
+
+    def firmware_event(self, int code):
+        """How often something happened that firmware counts, by its code in the SBI."""
+        if not 0 <= code < FIRMWARE_EVENTS:
+            raise IndexError(f"there is no firmware event {code}")
+        return self.hart.state.firmware_events[code]
 
     @property
     def state(self):

@@ -19,7 +19,7 @@ from vm_native.riscv.constants cimport (
     MSTATUS_MPRV, MSTATUS_MPV, MSTATUS_SIE, MSTATUS_SPELP, MSTATUS_SPIE, MSTATUS_SPP, MSTATUS_SUM, MTVEC_BASE,
     MTVEC_MODE_VECTORED, SENVCFG_LPE, VIRTUAL_INSTRUCTION,
 )
-from vm_native.riscv.counters cimport follow_mode
+from vm_native.riscv.counters cimport cut_slice, follow_mode, look_for_overflows
 from vm_native.riscv.interrupts cimport (
     highest, identity_of, is_injected, may_interrupt, pending_interrupts, top_for_guest, top_for_supervisor,
 )
@@ -296,6 +296,18 @@ cdef void set_interrupts(Cpu* cpu, uint64_t bits, bint level) noexcept nogil:
 
 
 cdef void attend(Cpu* cpu) noexcept nogil:
+    """Whatever is to be done before the next block: an interrupt may be due, and one that is taken may be counted."""
+    cdef Hart* hart = hart_of(cpu)
+    if hart.state.armed_counters:
+        look_for_overflows(hart, 0)
+    take_interrupt(cpu)
+    while cpu.attention and cpu.stop == STOP_NONE:
+        take_interrupt(cpu)
+    if hart.state.armed_counters:
+        cut_slice(hart)
+
+
+cdef void take_interrupt(Cpu* cpu) noexcept nogil:
     """Take the interrupt of highest priority that is pending and enabled, if there is one."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t pending = pending_interrupts(hart) & hart.state.mie
@@ -322,6 +334,7 @@ cdef void attend(Cpu* cpu) noexcept nogil:
             if has_guests(hart) and not hart.state.virtual:
                 inform_host(hart, cause)
         enter_supervisor(hart, cause, 0)
+    hart.state.interrupts += 1
     follow_mode(hart, 0)
     if cpu.machine.probes.recorder_count:
         record_trap(cpu, pc, key, cause, 0, False)
@@ -341,9 +354,12 @@ cdef inline bint compares_guest_time(Hart* hart) noexcept nogil:
 
 
 cdef void poll(Cpu* cpu) noexcept nogil:
-    """Bring MTIP and (with Sstc) STIP and VSTIP up to date with the timebase."""
+    """Bring MTIP and (with Sstc) STIP and VSTIP up to date with the timebase, LCOFIP with counters."""
     cdef Hart* hart = hart_of(cpu)
     cdef uint64_t now = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
+    if hart.state.armed_counters:
+        look_for_overflows(hart, 0)
+        cpu.attention = True            # the slice that begins may be too long
     cdef uint64_t lines = hart.state.lines & ~(MIP_MTIP | MIP_STIP | MIP_VSTIP)
     if compares_guest_time(hart) and now + hart.state.htimedelta >= hart.state.vstimecmp:
         lines |= MIP_VSTIP

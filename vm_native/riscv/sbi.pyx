@@ -1,8 +1,8 @@
 """The supervisor calls that a kernel makes all the time: timer, inter-processor interrupts, remote fences.
 
-RISC-V SBI specification 2.0, chapters 5 (legacy), 6 (TIME), 7 (IPI) and 8 (RFENCE). The rest is served in Python, by
+RISC-V SBI specification 3.0, chapters 5 (legacy), 6 (TIME), 7 (IPI) and 8 (RFENCE). The rest is served in Python, by
 vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE. And the counters, which every kernel reads and
-not every hart has.
+not every hart has. What firmware counts of itself (chapter 11, "Firmware events") is counted here.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -13,7 +13,10 @@ from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
 from vm_native.riscv.constants cimport (
     CSR_CYCLE, CSR_INSTRET, CSR_MCYCLE, CSR_MINSTRET, CSR_TIME, MIP_SSIP, SBI_ERR_INVALID_PARAM,
-    SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_IPI, SBI_LEGACY_CLEAR_IPI, SBI_LEGACY_FENCE_I, SBI_LEGACY_SEND_IPI,
+    SBI_ERR_NOT_SUPPORTED, SBI_ERR_SUCCESS, SBI_EVENT_FENCE_I_SENT, SBI_EVENT_HFENCE_GVMA_SENT,
+    SBI_EVENT_HFENCE_GVMA_VMID_SENT, SBI_EVENT_HFENCE_VVMA_ASID_SENT, SBI_EVENT_HFENCE_VVMA_SENT,
+    SBI_EVENT_ILLEGAL_INSN, SBI_EVENT_IPI_SENT, SBI_EVENT_SET_TIMER, SBI_EVENT_SFENCE_VMA_ASID_SENT,
+    SBI_EVENT_SFENCE_VMA_SENT, SBI_IPI, SBI_LEGACY_CLEAR_IPI, SBI_LEGACY_FENCE_I, SBI_LEGACY_SEND_IPI,
     SBI_LEGACY_SET_TIMER, SBI_LEGACY_SFENCE_VMA_ASID, SBI_RFENCE, SBI_TIME,
 )
 from vm_native.riscv.csr cimport csr_read
@@ -30,12 +33,20 @@ cdef enum:
     A6 = 16
     A7 = 17
 
+cdef extern from *:
+    uint64_t add "__sync_fetch_and_add"(uint64_t* place, uint64_t count) noexcept nogil
+
 cdef enum:                  # RFENCE functions
     REMOTE_FENCE_I = 0
-    REMOTE_SFENCE_VMA = 1
     REMOTE_SFENCE_VMA_ASID = 2
     REMOTE_HFENCE_VVMA = 6      # the last of four about guests
+    FENCES = 7
 
+# What each of them is to who sends it; that it was received has the number behind
+cdef int[FENCES] FENCE_SENT = [
+    SBI_EVENT_FENCE_I_SENT, SBI_EVENT_SFENCE_VMA_SENT, SBI_EVENT_SFENCE_VMA_ASID_SENT, SBI_EVENT_HFENCE_GVMA_VMID_SENT,
+    SBI_EVENT_HFENCE_GVMA_SENT, SBI_EVENT_HFENCE_VVMA_ASID_SENT, SBI_EVENT_HFENCE_VVMA_SENT,
+]
 cdef uint64_t ALL = <uint64_t>-1
 
 
@@ -68,8 +79,16 @@ cdef void answer(Cpu* cpu, int64_t error) noexcept nogil:
     cpu.state.regs[A1] = 0
 
 
+cdef void note_sent(Cpu* cpu, int hart, int event) noexcept nogil:
+    """What is sent to another hart is received there at once."""
+    if hart != cpu.number:
+        hart_of(cpu).state.firmware_events[event] += 1
+        add(&hart_of(cpu.machine.cpus[hart]).state.firmware_events[event + 1], 1)
+
+
 cdef void set_timer(Hart* hart, uint64_t deadline) noexcept nogil:
     """With or without Sstc, stimecmp is what the hart compares; STCE is on wherever the machine is the firmware."""
+    hart.state.firmware_events[<int>SBI_EVENT_SET_TIMER] += 1
     hart.state.stimecmp = deadline
     timers_changed(hart)
 
@@ -94,6 +113,7 @@ cdef int64_t send_ipi(Cpu* cpu, uint64_t mask, uint64_t base) noexcept nogil:
         return SBI_ERR_INVALID_PARAM
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
+            note_sent(cpu, i, SBI_EVENT_IPI_SENT)
             interrupt(cpu.machine, i, MIP_SSIP, True)
     return SBI_ERR_SUCCESS
 
@@ -108,11 +128,11 @@ cdef int64_t remote_fence(
         start = size = 0                            # addresses of guests: everything goes
     if check_mask(cpu, mask, base) != SBI_ERR_SUCCESS:
         return SBI_ERR_INVALID_PARAM
-    if function == REMOTE_FENCE_I:
-        return SBI_ERR_SUCCESS                      # stores into code are noticed when they happen
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
-            fence(cpu.machine, i, start, size)
+            note_sent(cpu, i, FENCE_SENT[function])
+            if function != REMOTE_FENCE_I:          # stores into code are noticed when they happen
+                fence(cpu.machine, i, start, size)
     return SBI_ERR_SUCCESS
 
 
@@ -138,7 +158,7 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
 
 cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
     """The mask of a legacy call is a word in memory, at a virtual address; a bad pointer traps as the call's load."""
-    cdef uint64_t mask = ALL
+    cdef uint64_t mask = ALL, function
     cdef int status
     if extension == SBI_LEGACY_CLEAR_IPI:
         hart_of(cpu).state.mip &= ~MIP_SSIP
@@ -150,8 +170,9 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
             return status
     if extension == SBI_LEGACY_SEND_IPI:
         send_ipi(cpu, mask, ALL if mask == ALL else 0)
-    elif extension != SBI_LEGACY_FENCE_I:
-        remote_fence(cpu, REMOTE_SFENCE_VMA, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
+    else:
+        function = extension - SBI_LEGACY_FENCE_I       # in the same order
+        remote_fence(cpu, function, mask, ALL if mask == ALL else 0, cpu.state.regs[A1], cpu.state.regs[A2])
     cpu.state.regs[A0] = 0
     return CONTINUE
 
@@ -160,13 +181,13 @@ cdef int serve_legacy(Cpu* cpu, uint64_t extension) noexcept nogil:
 
 cdef bint emulate_counter(Cpu* cpu, int number, uint64_t* value) noexcept nogil:
     """Read a counter of Zicntr for a hart that has none, as firmware does when the instruction traps; else False."""
-    if not hart_of(cpu).state.sbi:
+    cdef bint known = number == CSR_TIME or number == CSR_CYCLE or number == CSR_INSTRET
+    if not known or not hart_of(cpu).state.sbi:
         return False
+    hart_of(cpu).state.firmware_events[<int>SBI_EVENT_ILLEGAL_INSN] += 1
     if number == CSR_TIME:
         value[0] = timeline_ticks(cpu.machine.timeline, machine_steps(cpu))
         if hart_of(cpu).state.virtual:
             value[0] += hart_of(cpu).state.htimedelta
         return True
-    if number == CSR_CYCLE or number == CSR_INSTRET:
-        return csr_read(hart_of(cpu), CSR_MCYCLE if number == CSR_CYCLE else CSR_MINSTRET, value)
-    return False
+    return csr_read(hart_of(cpu), CSR_MCYCLE if number == CSR_CYCLE else CSR_MINSTRET, value)

@@ -1,10 +1,12 @@
-"""Numbers of the supervisor binary interface (RISC-V SBI specification 2.0) that the core and vm/firmware share."""
+"""Numbers of the supervisor binary interface (RISC-V SBI specification 3.0) that the core and vm/firmware share."""
 
 from enum import IntEnum
 
+from vm_native.riscv.csrs import EVENTS
+
 
 class Extension(IntEnum):
-    """Chapters 4 to 8 and 15: what a call has in a7."""
+    """What a call has in a7."""
 
     LEGACY_SET_TIMER = 0
     LEGACY_PUTCHAR = 1
@@ -21,14 +23,55 @@ class Extension(IntEnum):
     RFENCE = 0x52464E43
     HSM = 0x48534D
     SRST = 0x53525354
+    PMU = 0x504D55
     DBCN = 0x4442434E
+    FWFT = 0x46574654
 
 
 class Error(IntEnum):
     """Chapter 3: what a call gives back in a0."""
 
     SUCCESS = 0
+    FAILED = -1
     NOT_SUPPORTED = -2
     INVALID_PARAM = -3
+    DENIED = -4
     INVALID_ADDRESS = -5
     ALREADY_AVAILABLE = -6
+    ALREADY_STARTED = -7
+    ALREADY_STOPPED = -8
+    NO_SHMEM = -9
+    DENIED_LOCKED = -14
+
+
+class FirmwareEvent(IntEnum):
+    """Chapter 11, table "PMU Firmware Events": what firmware counts."""
+
+    MISALIGNED_LOAD = 0
+    MISALIGNED_STORE = 1
+    ACCESS_LOAD = 2
+    ACCESS_STORE = 3
+    ILLEGAL_INSN = 4
+    SET_TIMER = 5
+    IPI_SENT = 6
+    IPI_RECEIVED = 7
+    FENCE_I_SENT = 8
+    FENCE_I_RECEIVED = 9
+    SFENCE_VMA_SENT = 10
+    SFENCE_VMA_RECEIVED = 11
+    SFENCE_VMA_ASID_SENT = 12
+    SFENCE_VMA_ASID_RECEIVED = 13
+    HFENCE_GVMA_SENT = 14
+    HFENCE_GVMA_RECEIVED = 15
+    HFENCE_GVMA_VMID_SENT = 16
+    HFENCE_GVMA_VMID_RECEIVED = 17
+    HFENCE_VVMA_SENT = 18
+    HFENCE_VVMA_RECEIVED = 19
+    HFENCE_VVMA_ASID_SENT = 20
+    HFENCE_VVMA_ASID_RECEIVED = 21
+
+
+# Chapter 11, table "PMU Hardware Events": those that harts count, as mhpmevent calls them. A reference cycle is one:
+# there are no others.
+CPU_CYCLES, INSTRUCTIONS, REF_CPU_CYCLES = 1, 2, 10
+HARDWARE_EVENTS = {CPU_CYCLES: EVENTS["CYCLES"], INSTRUCTIONS: EVENTS["INSTRUCTIONS"], REF_CPU_CYCLES: EVENTS["CYCLES"]}

@@ -4,7 +4,7 @@ from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.hart_state cimport HartState
 from vm_native.machine cimport Cpu
 from vm_native.memory.tlb cimport ADDRESS_SPACES
-from vm_native.riscv.constants cimport EVENT_COUNTERS, PMP_ENTRIES, TRIGGERS
+from vm_native.riscv.constants cimport EVENT_COUNTERS, FIRMWARE_EVENTS, PMP_ENTRIES, TRIGGERS
 from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
@@ -35,6 +35,11 @@ cdef enum Privilege:
     USER = 0
     SUPERVISOR = 1
     MACHINE = 3
+
+cdef enum:
+    COUNTERS = 32           # cycle, time (none of these), instret, hpmcounter3 ...
+    MODES_OF_PRIVILEGE = 4
+    MODES = 2 * MODES_OF_PRIVILEGE  # those of guests behind the others
 
 cdef enum:                  # rounding modes of an instruction, beside those of arithmetic (Rounding); 5, 6 are reserved
     DYNAMIC = 7             # what frm says
@@ -89,8 +94,9 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t mstateen[4]
     uint64_t mhpmevent[EVENT_COUNTERS]
     uint64_t entropy        # state of the generator behind the seed register
-    uint64_t cycle_offset   # mcycle = consumed steps + offset (mod 2^64); while inhibited: the frozen value
-    uint64_t instret_offset  # minstret = consumed steps - traps + offset; while inhibited: the frozen value
+    uint64_t counters[COUNTERS]     # by number: while one stands what it shows, else that less what has happened
+    uint64_t standing_counters  # a bit for each, as in mcountinhibit: which do not count now
+    uint64_t armed_counters     # those of which an overflow is to be told, and has not been
     uint64_t scounteren
     uint64_t senvcfg
     uint64_t satp
@@ -135,9 +141,10 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t vl
     uint64_t vtype
     uint64_t vcsr
-    uint64_t standing_counters  # of CY and IR, as mcountinhibit has them: which do not count now
     uint64_t mcyclecfg
     uint64_t minstretcfg
+    uint64_t interrupts     # how many were taken
+    uint64_t firmware_events[FIRMWARE_EVENTS]   # where the machine is the firmware: how often each was, by its code
     uint64_t ssp            # of Zicfiss
     bint expects_landing    # ELP, of Zicfilp
     # Advanced Interrupt Architecture
@@ -191,6 +198,9 @@ cdef struct Hart:
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
     Trigger triggers[TRIGGERS]
+    # Counters, digested from mcountinhibit, mhpmevent, mcyclecfg and minstretcfg
+    uint64_t standing_in[MODES]     # by mode: which do not count in it
+    bint counts_modes       # a trap may be something to one: it counts traps, or not in all modes
     AddressSpace spaces[ADDRESS_SPACES]
     int space               # the one at hand
     uint64_t generations    # that have been given to one of them, or to what is common, so far

@@ -180,8 +180,9 @@ STORED = {
     "sip": (U64, 0),                                # nothing is delegated
     "sie": (U64, 0),
     "mcounteren": (U64, 0xFFFF_FFFF),
-    "mcountinhibit": (U64, 5),
-    "mhpmevent31": (U64, 0xFC00_0000_FFFF_FFFF),
+    "mcountinhibit": (U64, 0xFFFF_FFFD),
+    "mhpmcounter3": (U64, U64),
+    "mhpmevent31": (U64, 0xFC << 56),               # of events, that is none
     "mcyclecfg": (U64, 0x1F << 58),
     "minstretcfg": (U64, 0x1F << 58),
     "menvcfg": (U64, 7 << 61 | 0xF1),
