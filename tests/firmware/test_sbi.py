@@ -132,7 +132,8 @@ def test_machine_ids_come_from_the_csrs(bench):
     assert [bench.call(BASE, function) for function in (4, 5, 6)] == [(0, 0x11), (0, 0x22), (0, 0x33)]
 
 
-@pytest.mark.parametrize("call", [(0x504D55, 7), (0x504D55, 9), (0x46574654, 2), (BASE, 7), (HSM, 4), (SRST, 1), (DBCN, 3), (9, 0)])
+@pytest.mark.parametrize("call", [(0x504D55, 7), (0x504D55, 9), (0x46574654, 2), (BASE, 7), (HSM, 4), (SRST, 1),
+                                  (DBCN, 3), (9, 0)])
 def test_unknown_call_is_not_supported(bench, call):
     assert bench.call(*call)[0] == NOT_SUPPORTED
 

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from vm.machine import Machine
 
 Row = tuple[str, ...]
+EVENT_HEADINGS = ("mhpmevent", "SBI general event", "perf", "counts")
+EVENT_TEXTS = {
+    "CYCLES": ("`cycles`, `ref-cycles`", "steps: instructions that retire or trap"),
+    "INSTRUCTIONS": ("`instructions`", "instructions that retire"),
+    "EXCEPTIONS": ("`r101`", "exceptions, calls of the environment among them"),
+    "INTERRUPTS": ("`r102`", "interrupts that are taken"),
+}
 ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it is")
 CONTENT_HEADINGS = ("extension", "version", "status", "has it", "what it is")
 PROFILE_HEADINGS = ("extension", "profile", "status", "here", "tests")
@@ -142,6 +149,15 @@ def statuses_in(isa: str) -> dict[str, str]:
     return {"I": MANDATORY} | {row.name: row.status for row in ROWS if row.profile in profiles} if profiles else {}
 
 
+def event_rows() -> list[Row]:
+    """What programmable counters count."""
+    from vm_native.riscv.csrs import EVENTS
+    from vm_native.riscv.sbi_numbers import HARDWARE_EVENTS
+
+    return [(f"{EVENTS[name]:#x}", ", ".join(str(code) for code, own in HARDWARE_EVENTS.items() if own == EVENTS[name]),
+             perf, text) for name, (perf, text) in EVENT_TEXTS.items()]
+
+
 def isa_page() -> str:
     """The table as a page of the documentation."""
     from vm_native.riscv.isa import DEFAULT, PROFILES
@@ -164,6 +180,18 @@ def isa_page() -> str:
         "missing, the built-in firmware emulates `time`, `cycle` and `instret` for the kernel, as OpenSBI does. `zkr`",
         "is for firmware that lends its `seed` to the kernel: the built-in one, and OpenSBI from 1.4 on.", "",
         *markdown_table(ISA_HEADINGS, isa_rows()), "",
+        "## Counters", "",
+        "With Zihpm each of the counters 3 to 31 counts the event that its `mhpmevent` names; 0 is none, and so is any",
+        "other number, which is not kept. `cycle` and `instret` count the first two.", "",
+        *markdown_table(EVENT_HEADINGS, event_rows()), "",
+        "Each count follows from what the guest does: it is the same on both engines, in a replay, after a restore.",
+        "So misses of TLBs are no event: they tell of the emulator. A hart that waits takes no steps. Traps and",
+        "returns belong to the mode that they come from, for the filters of Sscofpmf and Smcntrpmf, too; an",
+        "instruction that sets a filter, an event or `mcountinhibit` is counted by the new setting.", "",
+        "With Sscofpmf a counter overflows at its step, also in compiled code and with a real clock: the interrupt",
+        "(LCOFI) is pending before the next instruction.", "",
+        "Linux has these as `perf` events, under the built-in firmware and OpenSBI, which has them from the device",
+        "tree; samples need Sscofpmf. The firmware's own events are counted where the machine is the firmware.", "",
         "## RVA23", "",
         "`rva23u64` and `rva23s64` are harts with what version 1.0 of the profiles demands and nothing else,",
         "`rva23s64` with what is mandatory in both; options come behind it, as in `rva23s64_zicfilp_zicfiss`.", "",

@@ -11,6 +11,7 @@ LOCKSTEP = f"{CONFORMANCE}/test_lockstep.py"
 VECTORS = f"{CONFORMANCE}/test_vectors.py"
 PAGING = "tests/native/riscv/test_mmu.py"
 REGISTERS = "tests/native/riscv/test_csr_table.py"
+EVENTS = "tests/native/riscv/test_counters.py, tests/boot/test_perf.py"
 GUESTS = f"{CONFORMANCE}/test_guest_memory.py, test_guest_csrs.py"
 
 
@@ -28,7 +29,8 @@ def rows(profile: str, status: str, tested: dict[str, str]) -> list[Row]:
 ROWS = [
     *rows("U", MANDATORY, {
         "M A F D C B": LOCKSTEP,
-        "Zicsr Zicntr Zihpm": REGISTERS,
+        "Zicsr Zicntr": REGISTERS,
+        "Zihpm": EVENTS,
         "Ziccif Ziccrse": "tests/native/riscv/test_atomics.py",
         "Ziccamoa Zicclsm": LOCKSTEP,
         "Za64rs": "tests/native/test_reservations.py",
@@ -57,7 +59,7 @@ ROWS = [
         "Sstvala": LOCKSTEP,
         "Svpbmt Svinval Svnapot": PAGING,
         "Sstc": "tests/native/riscv/test_traps.py",
-        "Sscofpmf": REGISTERS,
+        "Sscofpmf": EVENTS,
         "Ssnpm": f"tests/native/riscv/test_masking.py, {GUESTS}",
         "Sha H Ssstateen Shcounterenw Shvstvala Shtvala Shvstvecd Shvsatpa Shgatpa": GUESTS,
     }),

@@ -4,6 +4,7 @@
  * from the ring buffer: how many there are, and how many of them are in the loop.
  */
 
+#include <errno.h>
 #include <linux/perf_event.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -30,21 +31,26 @@ static __attribute__((noinline)) void loop(long turns) {
                      "loop_end: 2:" : "+r"(turns) : : "t0");
 }
 
-static int opened(uint32_t type, uint64_t config, uint64_t period, int with_kernel) {
+/* Of user mode alone, where the harts can tell. */
+static int opened(uint32_t type, uint64_t config, uint64_t period) {
     struct perf_event_attr attr;
     memset(&attr, 0, sizeof attr);
     attr.size = sizeof attr;
     attr.type = type;
     attr.config = config;
     attr.disabled = 1;
-    attr.exclude_kernel = !with_kernel;
-    attr.exclude_hv = 1;
+    attr.exclude_kernel = attr.exclude_hv = config < FIRMWARE;
     if (period) {
         attr.sample_period = period;
         attr.sample_type = PERF_SAMPLE_IP;
         attr.wakeup_events = 1;
     }
-    return syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+    int event = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+    if (event < 0 && errno == EINVAL) {
+        attr.exclude_kernel = attr.exclude_hv = 0;
+        event = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+    }
+    return event;
 }
 
 static uint64_t counted(int event, long turns) {
@@ -59,7 +65,7 @@ static uint64_t counted(int event, long turns) {
 }
 
 static void count(const char *name, uint32_t type, uint64_t config) {
-    int event = opened(type, config, 0, 0);
+    int event = opened(type, config, 0);
     if (event < 0) {
         perror(name);
         return;
@@ -73,7 +79,7 @@ static void count(const char *name, uint32_t type, uint64_t config) {
 
 static void sample(const char *name, uint64_t config) {
     long page = sysconf(_SC_PAGESIZE), samples = 0, inside = 0;
-    int event = opened(PERF_TYPE_HARDWARE, config, PERIOD, 0);
+    int event = opened(PERF_TYPE_HARDWARE, config, PERIOD);
     if (event < 0) {
         perror(name);
         return;
@@ -105,7 +111,7 @@ int main(void) {
     count("raw-instructions", PERF_TYPE_RAW, 2);
     sample("samples-of-instructions", PERF_COUNT_HW_INSTRUCTIONS);
     sample("samples-of-cycles", PERF_COUNT_HW_CPU_CYCLES);
-    int calls = opened(PERF_TYPE_RAW, 0x101, 0, 0), timers = opened(PERF_TYPE_RAW, FIRMWARE | 5, 0, 1);
+    int calls = opened(PERF_TYPE_RAW, 0x101, 0), timers = opened(PERF_TYPE_RAW, FIRMWARE | 5, 0);
     uint64_t value = 0;
     ioctl(calls, PERF_EVENT_IOC_ENABLE, 0);
     ioctl(timers, PERF_EVENT_IOC_ENABLE, 0);
@@ -114,7 +120,7 @@ int main(void) {
     ioctl(calls, PERF_EVENT_IOC_DISABLE, 0);
     if (read(calls, &value, sizeof value) == sizeof value)
         printf("exceptions %llu\n", (unsigned long long)value);
-    usleep(20000);
+    loop(10 * TURNS);
     if (read(timers, &value, sizeof value) == sizeof value)
         printf("timers %llu\n", (unsigned long long)value);
     return 0;
