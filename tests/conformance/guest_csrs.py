@@ -205,7 +205,7 @@ def differences(case: Case, shown: tuple[str, ...], theirs: list[int], ours: lis
         if name == "read" and case.number in UNPREDICTED or name in ("minstret", "mcycle"):
             mask = 0
         if name == "read" and case.mode == "M" and number == CSR_NUMBERS["scountovf"]:
-            mask = 0                    # chapter "Sscofpmf": M-mode reads all of it, on Spike what mcounteren lets S-mode
+            mask = 0                    # chapter "Sscofpmf": M-mode reads all; on Spike what mcounteren lets S-mode
         mask &= ~MASKS.get(number, 0)
         if (a ^ b) & mask:
             found.append(f"{name}: Spike {a:#x}, ours {b:#x}")
