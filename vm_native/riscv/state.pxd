@@ -94,9 +94,6 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t mstateen[4]
     uint64_t mhpmevent[EVENT_COUNTERS]
     uint64_t entropy        # state of the generator behind the seed register
-    uint64_t counters[COUNTERS]     # by number: while one stands what it shows, else that less what has happened
-    uint64_t standing_counters  # a bit for each, as in mcountinhibit: which do not count now
-    uint64_t armed_counters     # those of which an overflow is to be told, and has not been
     uint64_t scounteren
     uint64_t senvcfg
     uint64_t satp
@@ -141,10 +138,9 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t vl
     uint64_t vtype
     uint64_t vcsr
+    uint64_t standing_counters  # a bit for each, as in mcountinhibit: which do not count now
     uint64_t mcyclecfg
     uint64_t minstretcfg
-    uint64_t interrupts     # how many were taken
-    uint64_t firmware_events[FIRMWARE_EVENTS]   # where the machine is the firmware: how often each was, by its code
     uint64_t ssp            # of Zicfiss
     bint expects_landing    # ELP, of Zicfilp
     # Advanced Interrupt Architecture
@@ -160,6 +156,11 @@ cdef struct RiscvState:     # architectural state beyond the registers; no point
     uint64_t eithreshold[FILES]
     uint64_t eip[FILES * FILE_WORDS]
     uint64_t eie[FILES * FILE_WORDS]
+    # Counters of events
+    uint64_t armed_counters     # those of which an overflow is to be told, and has not been
+    uint64_t interrupts     # how many were taken
+    uint64_t counters[COUNTERS]     # by number: while one stands what it shows, else that less what has happened
+    uint64_t firmware_events[FIRMWARE_EVENTS]   # where the machine is the firmware: how often each was, by its code
 
 cdef enum Waiting:          # why a hart has nothing to do until an enabled interrupt is pending
     NOT_WAITING = 0
@@ -192,15 +193,13 @@ cdef struct Hart:
     Cpu cpu                 # first: the engine's Cpu* is the front end's Hart*
     RiscvState* state       # in cpu.state
     const DecodeTable* decode_table
+    bint counts_modes       # a trap may be something to a counter: it counts traps, or not in all modes
     HostEnvironment host_environment
     # PMP, digested from pmpcfg and pmpaddr: entry i covers [pmp_low, pmp_high)
     uint64_t pmp_low[PMP_ENTRIES]
     uint64_t pmp_high[PMP_ENTRIES]
     int pmp_count           # entries up to the last active one
     Trigger triggers[TRIGGERS]
-    # Counters, digested from mcountinhibit, mhpmevent, mcyclecfg and minstretcfg
-    uint64_t standing_in[MODES]     # by mode: which do not count in it
-    bint counts_modes       # a trap may be something to one: it counts traps, or not in all modes
     AddressSpace spaces[ADDRESS_SPACES]
     int space               # the one at hand
     uint64_t generations    # that have been given to one of them, or to what is common, so far
@@ -211,6 +210,8 @@ cdef struct Hart:
     uint64_t guest_physical
     uint64_t guest_instruction
     bint reaches_guest      # an instruction of the host's is at an address of its guest's
+    # Digested, as `counts_modes`, from mcountinhibit, mhpmevent, mcyclecfg and minstretcfg
+    uint64_t standing_in[MODES]     # by mode: which counters do not count in it
     # Architectural state, too, of as many bytes as the hart has: register follows register. Groups are aligned, so that
     # elements of one follow each other.
     CacheLine vectors_begin_a_line
