@@ -63,8 +63,8 @@ def test_overflows_come_at_the_same_steps(seed):
     elf = assemble_elf(PROGRAM.format("\n    ".join(random.choices(INSTRUCTIONS, k=60))))
     registers = {
         "s4": -random.randrange(1, 900), "s5": random.choice((0, 1, 2, 0x101)),
-        "s6": random.choice((8, 16, 40, 1 << 31)), "s8": random.choice((1, 2, 0x101, 0x102)), "s9": -random.randrange(1, 3000),
-        "s10": random.choice((1, 2, 0x101)), "s11": -random.randrange(1, 5000),
+        "s6": random.choice((8, 16, 40, 1 << 31)), "s8": random.choice((1, 2, 0x101, 0x102)),
+        "s9": -random.randrange(1, 3000), "s10": random.choice((1, 2, 0x101)), "s11": -random.randrange(1, 5000),
     }
     cuts = [random.randrange(1, STEPS // 6) for _ in range(5)]
     found = set()
