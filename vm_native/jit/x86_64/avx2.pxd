@@ -1,7 +1,8 @@
 # AVX2 and SHA instructions for vectors, in memory at the hart's registers; and the constants that they want.
 from libc.stdint cimport int32_t, uint8_t
 from vm_native.jit.x86_64.assembler cimport (
-    MAP_0F, MAP_0F38, MAP_0F3A, NO_INDEX, PREFIX_66, PREFIX_F3, RBP, W64, WIG, YMM, vex, vex_literal, vex_memory,
+    MAP_0F, MAP_0F38, MAP_0F3A, NO_INDEX, NO_SOURCE, PREFIX_66, PREFIX_F3, RBP, W64, WIG, YMM, Emitter, vex, vex_literal,
+    vex_memory,
 )
 from vm_native.jit.x86_64.compilation cimport BIAS, Compilation
 
@@ -171,6 +172,11 @@ cdef enum:
 
 cdef inline const uint8_t* vector_constant(Compilation* t, int number) noexcept nogil:
     return t.jit.stubs.vectors + number * CONSTANT_BYTES
+
+cdef inline void zero_upper_halves(Emitter* e) noexcept nogil:
+    # Of the registers that code for hosts without AVX knows: it would have to keep them.
+    vex(e, VZEROUPPER, WIG, 0, NO_SOURCE, 0)
+    e.at -= 1                           # it has no operands
 
 # On two registers and a third one, or what stands at a place, seen from the Cpu, or a constant.
 cdef inline void on_registers(Compilation* t, int opcode, int xmm, int source, int last) noexcept nogil:

@@ -11,7 +11,7 @@ from vm_native.jit.state cimport (
     EXIT_COLD, EXIT_FALLBACK, EXIT_REASONS, EXIT_UNKNOWN, EXIT_UNLINKED, HOST_FLOATS, Exit, Jit,
 )
 from vm_native.jit.x86_64.assembler cimport *
-from vm_native.jit.x86_64.avx2 cimport VZEROUPPER
+from vm_native.jit.x86_64.avx2 cimport zero_upper_halves
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
     move_general, offset_of, tag_offset,
@@ -107,8 +107,7 @@ cdef int fall_misfit(Cpu* cpu, Uop* uop, int refund) noexcept nogil:
 cdef void end_vectors(Jit* jit, Emitter* e) noexcept nogil:
     """Before code that was compiled for hosts without AVX: else the host keeps upper halves of registers for us."""
     if jit.stubs.vectors != NULL:
-        vex(e, VZEROUPPER, WIG, 0, NO_SOURCE, 0)
-        e.at -= 1                       # it has no operands
+        zero_upper_halves(e)
 
 
 cdef void move_registers(Jit* jit, Emitter* e, Direction direction, bint floats) noexcept nogil:

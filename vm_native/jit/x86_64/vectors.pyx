@@ -220,6 +220,7 @@ cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
     cdef int32_t at = 0
     if not has_sha or v.operation not in (SHA2_SCHEDULE, SHA2_HIGH, SHA2_LOW) or v.bytes > 64:
         return False
+    zero_upper_halves(&t.e)             # with something there, instructions that are not VEX take a hundred times as long
     while at < <int32_t>v.bytes:
         load_part(t, XMM1, v.d + at, 0)
         load_part(t, XMM2, v.a + at, 0)
