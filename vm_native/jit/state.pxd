@@ -142,6 +142,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint crypto             # cryptography in the host's instructions
     bint words              # results of 32 bits are sign-extended where somebody looks at the upper half, not before
     bint vectors            # instructions on vectors in AVX2
+    bint avx512             # or, where the host has it, in AVX-512, with parts of vectors in its registers
     bint combining          # uops in a row that one can do, where a compiler lacked an instruction
 
 cdef struct HandedOver:     # by a machine, with all that it had compiled: many run it, and nobody changes it

@@ -29,6 +29,12 @@ cdef enum:                  # xmm registers, those that have a name
     XMM1
     XMM2
 
+cdef enum:                  # mask registers
+    K1 = 1
+    K2
+    K3
+    K4
+
 cdef enum Width:            # of an operation on general registers
     W32 = 0                 # clears the upper half of the register that it writes
     W64 = 1
@@ -69,6 +75,12 @@ cdef enum:
     BYTE = 1 << 16          # has an 8-bit register: always with a REX prefix, or spl to dil would be ah to bh
     LOCK = 1 << 17
     YMM = 1 << 18           # of VEX instructions: on 256 bits
+    # An instruction with one of the next four, or with an xmm register from 16 on, is written as EVEX
+    ZMM = 1 << 20           # on 512 bits
+    EVEX = 1 << 21
+    MASK_SHIFT = 24         # the number of the mask register that says which elements are written, in three bits
+    ZEROING = 1 << 27       # others become 0, and do not stay as they are
+    EVEX_WIDE = 1 << 22     # W, where it is EVEX
 
 cdef enum Opcode:
     ADD = 0x03
@@ -105,6 +117,7 @@ cdef enum Opcode:
     LOCK_CMPXCHG = 0xB1 | MAP_0F | LOCK
     # VEX
     ANDN = 0xF2 | MAP_0F38
+    BZHI = 0xF5 | MAP_0F38
     SHLX = 0xF7 | MAP_0F38 | PREFIX_66
     SARX = 0xF7 | MAP_0F38 | PREFIX_F3
     SHRX = 0xF7 | MAP_0F38 | PREFIX_F2

@@ -46,6 +46,21 @@ cdef void emit_vex(Emitter* e, int opcode, Width width, int reg, int source, int
     emit_byte(e, opcode & 0xFF)
 
 
+cdef inline bint needs_evex(int opcode, int registers) noexcept nogil:
+    return registers & 16 or opcode & (ZMM | EVEX | 7 << MASK_SHIFT)
+
+
+cdef void emit_evex(Emitter* e, int opcode, Width width, int reg, int source, int index, int rm) noexcept nogil:
+    """As emit_vex. Where rm is an xmm register its fifth bit stands in the place of the index's fourth."""
+    emit_byte(e, 0x62)
+    emit_byte(e, (~reg >> 3 & 1) << 7 | (~(index | rm >> 1) >> 3 & 1) << 6 | (~rm >> 3 & 1) << 5
+              | (~reg >> 4 & 1) << 4 | opcode >> 8 & 3)
+    emit_byte(e, (width == W64 or opcode & EVEX_WIDE != 0) << 7 | (~source & 15) << 3 | 1 << 2 | opcode >> 12 & 3)
+    emit_byte(e, (opcode & ZEROING != 0) << 7 | (2 if opcode & ZMM else 1 if opcode & YMM else 0) << 5
+              | (~source >> 4 & 1) << 3 | opcode >> MASK_SHIFT & 7)
+    emit_byte(e, opcode & 0xFF)
+
+
 cdef inline void emit_modrm(Emitter* e, int reg, int rm) noexcept nogil:
     emit_byte(e, 0xC0 | (reg & 7) << 3 | (rm & 7))
 
@@ -65,6 +80,18 @@ cdef void emit_address(Emitter* e, int reg, int base, int index, int shift, int3
     if mode == 1:
         emit_byte(e, disp)
     elif mode == 2:
+        emit_int32(e, disp)
+
+
+cdef void emit_evex_address(Emitter* e, int reg, int base, int index, int32_t disp) noexcept nogil:
+    """The same behind EVEX, where a displacement of one byte would count in operands."""
+    cdef int mode = 0 if disp == 0 and (base & 7) != 5 else 2
+    if index != NO_INDEX or (base & 7) == 4:
+        emit_byte(e, mode << 6 | (reg & 7) << 3 | 4)
+        emit_byte(e, (index & 7 if index != NO_INDEX else 4) << 3 | (base & 7))
+    else:
+        emit_byte(e, mode << 6 | (reg & 7) << 3 | (base & 7))
+    if mode:
         emit_int32(e, disp)
 
 
@@ -104,15 +131,22 @@ cdef void op_literal(Emitter* e, int opcode, Width width, int reg, const uint8_t
 
 
 cdef void vex(Emitter* e, int opcode, Width width, int reg, int source, int rm) noexcept nogil:
-    emit_vex(e, opcode, width, reg, source, 0, rm)
+    if needs_evex(opcode, reg | source | rm):
+        emit_evex(e, opcode, width, reg, source, 0, rm)
+    else:
+        emit_vex(e, opcode, width, reg, source, 0, rm)
     emit_modrm(e, reg, rm)
 
 
 cdef void vex_memory(
     Emitter* e, int opcode, Width width, int reg, int source, int base, int index, int32_t disp
 ) noexcept nogil:
-    emit_vex(e, opcode, width, reg, source, index_bits(index), base)
-    emit_address(e, reg, base, index, 0, disp)
+    if needs_evex(opcode, reg | source):
+        emit_evex(e, opcode, width, reg, source, index_bits(index), base)
+        emit_evex_address(e, reg, base, index, disp)
+    else:
+        emit_vex(e, opcode, width, reg, source, index_bits(index), base)
+        emit_address(e, reg, base, index, 0, disp)
 
 
 cdef void vex_memory_constant(
@@ -138,7 +172,10 @@ cdef void emit_literal(
     Emitter* e, int opcode, int reg, int source, const uint8_t* literal, int behind
 ) noexcept nogil:
     """`behind`: how many bytes of the instruction follow."""
-    emit_vex(e, opcode, WIG, reg, source, 0, 0)
+    if needs_evex(opcode, reg | source):
+        emit_evex(e, opcode, WIG, reg, source, 0, 0)
+    else:
+        emit_vex(e, opcode, WIG, reg, source, 0, 0)
     emit_byte(e, (reg & 7) << 3 | 5)
     emit_int32(e, <int32_t>(literal - (here(e) + 4 + behind)))
 

@@ -1,10 +1,10 @@
-# AVX2 and SHA instructions for vectors, in memory at the hart's registers; and the constants that they want.
+# AVX2 and SHA instructions for vectors, and the constants that they want.
 from libc.stdint cimport int32_t, uint8_t
 from vm_native.jit.x86_64.assembler cimport (
-    MAP_0F, MAP_0F38, MAP_0F3A, NO_INDEX, NO_SOURCE, PREFIX_66, PREFIX_F3, RBP, W64, WIG, YMM, Emitter, vex, vex_literal,
-    vex_memory,
+    EVEX_WIDE, MAP_0F, MAP_0F38, MAP_0F3A, NO_INDEX, NO_SOURCE, PREFIX_66, PREFIX_F3, W64, WIG, YMM, Emitter, vex,
+    vex_literal,
 )
-from vm_native.jit.x86_64.compilation cimport BIAS, Compilation
+from vm_native.jit.x86_64.compilation cimport Compilation
 
 cdef enum:
     W = 1 << 19             # in an opcode: with the bit that makes elements or registers wider
@@ -17,11 +17,11 @@ cdef enum:                  # as Opcode of assembler.pxd
     VPADDB = 0xFC | MAP_0F | PREFIX_66
     VPADDW = 0xFD | MAP_0F | PREFIX_66
     VPADDD = 0xFE | MAP_0F | PREFIX_66
-    VPADDQ = 0xD4 | MAP_0F | PREFIX_66
+    VPADDQ = 0xD4 | MAP_0F | PREFIX_66 | EVEX_WIDE
     VPSUBB = 0xF8 | MAP_0F | PREFIX_66
     VPSUBW = 0xF9 | MAP_0F | PREFIX_66
     VPSUBD = 0xFA | MAP_0F | PREFIX_66
-    VPSUBQ = 0xFB | MAP_0F | PREFIX_66
+    VPSUBQ = 0xFB | MAP_0F | PREFIX_66 | EVEX_WIDE
     VPADDSB = 0xEC | MAP_0F | PREFIX_66
     VPADDSW = 0xED | MAP_0F | PREFIX_66
     VPADDUSW = 0xDD | MAP_0F | PREFIX_66
@@ -55,15 +55,15 @@ cdef enum:                  # as Opcode of assembler.pxd
     VPMULLD = 0x40 | MAP_0F38 | PREFIX_66
     VPMULHUW = 0xE4 | MAP_0F | PREFIX_66
     VPMULHW = 0xE5 | MAP_0F | PREFIX_66
-    VPMULDQ = 0x28 | MAP_0F38 | PREFIX_66
-    VPMULUDQ = 0xF4 | MAP_0F | PREFIX_66
+    VPMULDQ = 0x28 | MAP_0F38 | PREFIX_66 | EVEX_WIDE
+    VPMULUDQ = 0xF4 | MAP_0F | PREFIX_66 | EVEX_WIDE
     # Shifts: all elements by the number in an xmm register, or each by its own
     VPSLLW = 0xF1 | MAP_0F | PREFIX_66
     VPSLLD = 0xF2 | MAP_0F | PREFIX_66
-    VPSLLQ = 0xF3 | MAP_0F | PREFIX_66
+    VPSLLQ = 0xF3 | MAP_0F | PREFIX_66 | EVEX_WIDE
     VPSRLW = 0xD1 | MAP_0F | PREFIX_66
     VPSRLD = 0xD2 | MAP_0F | PREFIX_66
-    VPSRLQ = 0xD3 | MAP_0F | PREFIX_66
+    VPSRLQ = 0xD3 | MAP_0F | PREFIX_66 | EVEX_WIDE
     VPSRAW = 0xE1 | MAP_0F | PREFIX_66
     VPSRAD = 0xE2 | MAP_0F | PREFIX_66
     VPSLLVD = 0x47 | MAP_0F38 | PREFIX_66
@@ -90,9 +90,9 @@ cdef enum:                  # as Opcode of assembler.pxd
     VPBROADCASTB = 0x78 | MAP_0F38 | PREFIX_66
     VPBROADCASTW = 0x79 | MAP_0F38 | PREFIX_66
     VPBROADCASTD = 0x58 | MAP_0F38 | PREFIX_66
-    VPBROADCASTQ = 0x59 | MAP_0F38 | PREFIX_66
+    VPBROADCASTQ = 0x59 | MAP_0F38 | PREFIX_66 | EVEX_WIDE
     VEXTRACTI128 = 0x39 | MAP_0F3A | PREFIX_66      # the register field is the source
-    VBROADCASTI128 = 0x5A | MAP_0F38 | PREFIX_66
+    VINSERTI128 = 0x38 | MAP_0F3A | PREFIX_66
     VPMOVMSKB = 0xD7 | MAP_0F | PREFIX_66   # the register field is the general register's, as of the next two
     VMOVMSKPS = 0x50 | MAP_0F
     VMOVMSKPD = 0x50 | MAP_0F | PREFIX_66
@@ -115,7 +115,7 @@ cdef enum:                  # as Opcode of assembler.pxd
     VPBLENDVB = 0x4C | MAP_0F3A | PREFIX_66         # the constant names the register of the mask, in its upper half
     SHIFT_WORDS = 0x71 | MAP_0F | PREFIX_66         # the register field is one of the next three
     SHIFT_DOUBLEWORDS = 0x72 | MAP_0F | PREFIX_66
-    SHIFT_QUADWORDS = 0x73 | MAP_0F | PREFIX_66
+    SHIFT_QUADWORDS = 0x73 | MAP_0F | PREFIX_66 | EVEX_WIDE
     # Not VEX
     SHA256RNDS2 = 0xCB | MAP_0F38                   # xmm0 has the words
     SHA256MSG1 = 0xCC | MAP_0F38
@@ -135,7 +135,7 @@ cdef enum:                  # of a VCMPPS: quiet, but the signalling ones of the
     CMP_NOT_LESS = 0x0D
     CMP_GREATER = 0x0E
 
-# Constants of 32 bytes each, by their place behind Stubs.vectors
+# Constants of 64 bytes each, by their place behind Stubs.vectors
 cdef enum:
     BITS_OF_BYTES           # each byte has the bit of its place, modulo 8; so do the wider ones
     BITS_OF_WORDS
@@ -167,7 +167,7 @@ cdef enum:
     VECTOR_CONSTANTS
 
 cdef enum:
-    CONSTANT_BYTES = 32
+    CONSTANT_BYTES = 64
     MASK_IN_CONSTANT = 4    # places that the mask's register is shifted by, of a VPBLENDVB
 
 cdef inline const uint8_t* vector_constant(Compilation* t, int number) noexcept nogil:
@@ -178,12 +178,9 @@ cdef inline void zero_upper_halves(Emitter* e) noexcept nogil:
     vex(e, VZEROUPPER, WIG, 0, NO_SOURCE, 0)
     e.at -= 1                           # it has no operands
 
-# On two registers and a third one, or what stands at a place, seen from the Cpu, or a constant.
+# On two registers and a third one, or a constant.
 cdef inline void on_registers(Compilation* t, int opcode, int xmm, int source, int last) noexcept nogil:
     vex(&t.e, opcode, W64 if opcode & W else WIG, xmm, source, last)
-
-cdef inline void on_place(Compilation* t, int opcode, int xmm, int source, int32_t place) noexcept nogil:
-    vex_memory(&t.e, opcode, W64 if opcode & W else WIG, xmm, source, RBP, NO_INDEX, place - BIAS)
 
 cdef inline void on_constant(Compilation* t, int opcode, int xmm, int source, int number) noexcept nogil:
     vex_literal(&t.e, opcode, xmm, source, vector_constant(t, number))

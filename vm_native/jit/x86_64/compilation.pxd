@@ -30,6 +30,7 @@ cdef enum:
     MAX_TURN_EDGES = 6      # longer loops do not wait for their counters
     NO_TURN = -1
     MAX_DEFERRED = 16
+    MAX_RESIDENTS = 16      # parts of vectors in host registers
 
 cdef enum ColdKind:         # what is done out of line, behind the trace
     COLD_FALLBACK           # let the interpreter's function do this uop
@@ -97,6 +98,7 @@ cdef struct Cold:
     int access              # READ or WRITE
     Alignment alignment     # that it must have
     int xmm                 # of a result
+    int mask                # the register that says which elements of that count; 0: all
     Precision precision
     bint rounded            # the host is in a rounding mode of the uop's
     int result              # host register of a division's: rax the quotient, rdx the remainder
@@ -114,6 +116,11 @@ cdef struct Swap:           # a host register that holds another slot in this tr
     int host
     int home                # the slot it holds elsewhere
     int guest               # the slot it holds here
+
+cdef struct Resident:       # a part of a vector that lives in a host register during this trace
+    int32_t place           # seen from the Cpu
+    int bytes               # 16, 32 or 64
+    bint written            # by this trace
 
 cdef struct Compilation:
     Emitter e
@@ -141,6 +148,9 @@ cdef struct Compilation:
     Cpu* cpu                # the hart that it is made for first
     uint32_t shape          # that vectors are taken to have at the uop at hand, see Cpu.vector_shape
     ShapeKnown shape_known
+    bint avx512             # vectors are computed with in AVX-512
+    int resident_count
+    Resident residents[MAX_RESIDENTS]   # in registers from vector_registers.pxd's FIRST_RESIDENT on
     bint partly             # there may be fewer elements than the shape says: the others stay
     bint sink_counts        # accesses are recorded, also what is loaded into x0
     Edges edges             # at the uop at hand
@@ -240,6 +250,9 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.edges = t.edges
     cold.rounded = t.rounding != AS_THE_GUEST
     return cold
+
+cdef inline bint swaps_nothing(const Compilation* t) noexcept nogil:
+    return t.swap_count == 0 and t.resident_count == 0
 
 cdef inline bint may_go_back(Compilation* t) noexcept nogil:
     """Whether the trace may go on at its head without leaving."""

@@ -13,7 +13,7 @@ from vm_native.jit.x86_64.compilation cimport (
     COLD_NAN, COLD_OUTSIDE, COLD_PART, COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_VECTOR_NAN,
     COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, Edges, Transfer, cold_jump,
     constants_of, define, has_room, jump_if_unaligned, load_slot, may_go_back, new_cold, op_slot, range_offset,
-    read_operand, read_slot, target_of, widen_all, width_to_compare,
+    read_operand, read_slot, swaps_nothing, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -55,7 +55,7 @@ cdef void emit_counted_entry(Compilation* t) noexcept nogil:
     """For jumps from other traces that have done all that stands before the block behind the head's probe."""
     if t.edge_map == NULL:
         return
-    if t.swap_count == 0 and not t.trace.head.in_middle:
+    if swaps_nothing(t) and not t.trace.head.in_middle:
         t.trace.counted = t.counted
         return
     t.trace.counted = here(&t.e)
@@ -107,7 +107,7 @@ cdef void emit_fallback_at_hand(Compilation* t, Uop* uop) noexcept nogil:
 
 cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     """The interpreter's functions find registers, and leave them, where they are everywhere."""
-    if t.swap_count == 0:
+    if swaps_nothing(t):
         t.fallback, t.fall_out = t.jit.stubs.fallback[t.floats], t.jit.stubs.fall_out[t.floats]
         return
     t.fall_out = here(&t.e)

@@ -12,8 +12,9 @@ from vm_native.jit.state cimport (
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport zero_upper_halves
+from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
+    BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, MAX_RESIDENTS, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
     move_general, offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
@@ -24,6 +25,7 @@ from vm_native.machine cimport (
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport BESIDE_CODE, READ, WRITE, PageEntry, StoreWindow, TlbEntry, tlb_entry
 from vm_native.jit.page_trials cimport note_stray
+from vm_native.jit.x86_64.vector_registers cimport FIRST_RESIDENT, uses_avx512
 from vm_native.jit.x86_64.vectors cimport emit_vector_constants
 from vm_native.probes.records cimport settle_records
 from vm_native.softmmu cimport fill_store_range, fill_store_window, refill_for_load, refill_for_store
@@ -421,11 +423,15 @@ cdef uint8_t* emit_fill_stub(Jit* jit, Emitter* e, bint floats, const void* func
     """
     cdef uint8_t* start = here(e)
     cdef int i, room = STACK_ROOM + (8 * (HOST_FLOATS + 1) if floats else 0)    # the stack stays aligned
+    cdef int residents = MAX_RESIDENTS if uses_avx512(jit) else 0, vectors = room
+    room += 64 * residents
     for i in range(CALL_CLOBBERED_COUNT):
         push(e, CALL_CLOBBERED[i])
     op_constant(e, SUB_CONSTANT, W64, RSP, room)
     for i in range(HOST_FLOATS if floats else 0):
         vex_memory(e, VMOVSD_TO, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
+    for i in range(residents):
+        vex_memory(e, VMOVDQU64 | ZMM | TO_MEMORY, WIG, FIRST_RESIDENT + i, NO_SOURCE, RSP, NO_INDEX, vectors + 64 * i)
     end_vectors(jit, e)
     op_memory(e, LEA, W64, RDI, RBP, NO_INDEX, -BIAS)
     op(e, MOV, W64, RSI, RAX)
@@ -434,6 +440,8 @@ cdef uint8_t* emit_fill_stub(Jit* jit, Emitter* e, bint floats, const void* func
     call_register(e, RAX)
     for i in range(HOST_FLOATS if floats else 0):
         vex_memory(e, VMOVSD, WIG, FIRST_XMM + i, NO_SOURCE, RSP, NO_INDEX, 8 * i)
+    for i in range(residents):
+        vex_memory(e, VMOVDQU64 | ZMM, WIG, FIRST_RESIDENT + i, NO_SOURCE, RSP, NO_INDEX, vectors + 64 * i)
     op_constant(e, ADD_CONSTANT, W64, RSP, room)
     for i in range(CALL_CLOBBERED_COUNT):
         pop(e, CALL_CLOBBERED[CALL_CLOBBERED_COUNT - 1 - i])

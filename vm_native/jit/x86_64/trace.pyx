@@ -25,6 +25,7 @@ from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
+from vm_native.jit.x86_64.vector_registers cimport choose_residents, uses_avx512
 from vm_native.jit.x86_64.vectors cimport emit_vector, follow_shape
 from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
@@ -203,6 +204,7 @@ cdef uint8_t* emit_trace(
     t.parts, t.part_count = parts, count
     t.cpu, t.shape, t.shape_known = cpu, cpu.vector_shape, NOTHING_OF_SHAPE
     t.partly = False
+    t.avx512 = uses_avx512(jit)
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edges, t.turn_edge_count, t.counted = Edges(UNKNOWN, NO_TURN), 0, NULL
@@ -222,6 +224,7 @@ cdef uint8_t* emit_trace(
         t.steps += parts[i].steps
     t.by_turns = loops(parts, count) and can_count_by_turns(&t, parts, count)
     allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
+    choose_residents(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
     t.e.at = at
     t.e.executable = jit.memory.executable
     t.limit = at + bytes_before_limit(jit, parts, count)

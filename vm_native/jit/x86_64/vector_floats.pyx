@@ -13,32 +13,17 @@ from vm_native.jit.x86_64.compilation cimport (
     COLD_FALLBACK, COLD_FUSED_NAN, COLD_VECTOR_NAN, Cold, ColdKind, Compilation, cold_jump, new_cold,
     read_float,
 )
+from vm_native.jit.x86_64.vector_float_rules cimport *
+from vm_native.jit.x86_64.vector_floats512 cimport emit_floats_by_masks, emit_nan_by_masks
 from vm_native.jit.x86_64.vector_masks cimport BitsOfLanes, has_lanes, lanes_at, take_lanes
 from vm_native.jit.x86_64.vector_operands cimport (
-    bytes_of, has_parts, load_mask, load_part, load_scalar, of_format, part_at, store_part,
+    bytes_of, has_parts, load_mask, load_part, load_scalar, of_format, on_place, part_at, store_part,
 )
 
 from vm_native.arithmetic.vector.table import NUMBERS
 
 cdef enum:
     MOST_OPERATIONS = 256
-
-cdef enum FloatsShape:
-    NOT_HERE
-    SIMPLE                  # a OP b
-    REVERSED                # b OP a
-    DIVIDES                 # a OP b, of which zeroes would raise flags
-    DIVIDES_REVERSED
-    OF_ONE                  # OP a
-    FUSED                   # a * b and d
-    FUSED_OF_RESULT         # d * b and a
-    COMPARES
-    FROM_SIGNED             # integers of 32 bits
-    FROM_UNSIGNED
-
-cdef struct FloatsRule:
-    FloatsShape shape
-    int host                # an instruction, of a comparison its number
 
 cdef FloatsRule[MOST_OPERATIONS] rules
 
@@ -86,7 +71,7 @@ cdef bint emit_simple(Compilation* t, Uop* uop, const VectorUop* v, const Floats
     if v.source != FROM_NOWHERE and not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.bytes:
-        wide = part_at(v, at)
+        wide = part_at(t, v, at)
         size = bytes_of(wide)
         both = wide and v.bytes - at >= 2 * size
         operate(t, v, rule, at, wide, XMM0)
@@ -98,6 +83,15 @@ cdef bint emit_simple(Compilation* t, Uop* uop, const VectorUop* v, const Floats
         t.cold[t.cold_count - 1].count = 2 if both else 1
         at += size * (2 if both else 1)
     return True
+
+
+cdef void emit_nan(Compilation* t, const VectorUop* v, const Cold* cold) noexcept nogil:
+    if t.avx512:
+        emit_nan_by_masks(t, v, &rules[v.operation], cold)
+    elif cold.kind == COLD_FUSED_NAN:
+        emit_fused_nan(t, v, cold)
+    else:
+        emit_stored_nan(t, v, cold)
 
 
 cdef void emit_stored_nan(Compilation* t, const VectorUop* v, const Cold* cold) noexcept nogil:
@@ -133,7 +127,7 @@ cdef bint emit_masked(Compilation* t, Uop* uop, const VectorUop* v, const Floats
     if rule.shape != SIMPLE or not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.bytes:
-        wide = part_at(v, at)
+        wide = part_at(t, v, at)
         load_mask(t, v, at, wide, XMM2, False)
         on_place(t, VPAND | wide, XMM0, XMM2, v.a + at)
         if v.source == FROM_VECTOR:
@@ -176,7 +170,7 @@ cdef bint emit_fused(Compilation* t, Uop* uop, const VectorUop* v, const FloatsR
     if not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.bytes:
-        wide = part_at(v, at)
+        wide = part_at(t, v, at)
         size = bytes_of(wide)
         both = wide and v.bytes - at >= 2 * size
         fuse(t, v, rule, at, wide, XMM0)
@@ -250,7 +244,7 @@ cdef bint emit_comparison(Compilation* t, Uop* uop, const VectorUop* v, const Fl
     if v.d_size != BITS or v.masked or not has_lanes(v) or not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.elements << v.size:
-        wide = lanes_at(v, at)
+        wide = lanes_at(t, v, at)
         load_part(t, XMM0, v.a + at, wide)
         if v.source == FROM_VECTOR:
             load_part(t, XMM1, v.b + at, wide)
@@ -272,17 +266,17 @@ cdef bint emit_from_integers(Compilation* t, Uop* uop, const VectorUop* v, bint 
     if not signed:
         vex(&t.e, VPXOR, WIG, XMM0, XMM0, XMM0)
         while at < v.bytes:
-            wide = part_at(v, at)
+            wide = part_at(t, v, at)
             load_part(t, XMM2, v.a + at, wide)      # with zeroes behind it, where the sum is of longer parts
-            on_registers(t, VPOR | part_at(v, 0), XMM0, XMM0, XMM2)
+            on_registers(t, VPOR | part_at(t, v, 0), XMM0, XMM0, XMM2)
             at += bytes_of(wide)
         cold = new_cold(t, COLD_FALLBACK, uop)
-        on_registers(t, VMOVMSKPS | part_at(v, 0), RAX, NO_SOURCE, XMM0)
+        on_registers(t, VMOVMSKPS | part_at(t, v, 0), RAX, NO_SOURCE, XMM0)
         op(&t.e, TEST, W32, RAX, RAX)
         cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
         at = 0
     while at < v.bytes:
-        wide = part_at(v, at)
+        wide = part_at(t, v, at)
         on_place(t, VCVTDQ2PS | wide, XMM0, NO_SOURCE, v.a + at)
         store_part(t, XMM0, v.d + at, wide)
         at += bytes_of(wide)
@@ -325,9 +319,16 @@ R("fgt",     COMPARES,         CMP_GREATER)
 R("fge",     COMPARES,         CMP_NOT_LESS)
 
 
+cdef bint may_be_few_floats(const Compilation* t, const VectorUop* v) noexcept nogil:
+    """Whether it can be done where the registers of the operands have more elements than there are."""
+    return t.avx512 and rules[v.operation].shape != NOT_HERE and rules[v.operation].shape != COMPARES
+
+
 cdef bint emit_floats(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
     """Whether the operation is one of these; then it has been emitted."""
     cdef const FloatsRule* rule = &rules[v.operation]
+    if t.avx512:
+        return emit_floats_by_masks(t, uop, v, rule)
     if rule.shape == NOT_HERE or v.size < 2:
         return False
     if rule.shape == COMPARES:

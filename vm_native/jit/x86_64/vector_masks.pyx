@@ -6,8 +6,12 @@ from vm_native.ir.vectors cimport (
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
+from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport BIAS, LOAD, STORE, Compilation, Direction, define
-from vm_native.jit.x86_64.vector_operands cimport MOST_BYTES, load_part, load_scalar
+from vm_native.jit.x86_64.vector_operands cimport (
+    MOST_BYTES, bytes_of, load_part, load_scalar, on_place, read_part, width_at,
+)
+from vm_native.jit.x86_64.vector_registers cimport let_memory_have, take_from_memory
 
 from vm_native.arithmetic.vector.table import NUMBERS
 
@@ -23,9 +27,9 @@ cdef bint has_lanes(const VectorUop* v) noexcept nogil:
     return 0 < bytes <= MOST_BYTES and bytes & 15 == 0
 
 
-cdef int lanes_at(const VectorUop* v, uint32_t place) noexcept nogil:
-    """How wide the part of the operands is that begins there. Of words 16 bytes at a time: their bits are packed."""
-    return YMM if v.size != 1 and (v.elements << v.size) - place >= 32 else 0
+cdef int lanes_at(const Compilation* t, const VectorUop* v, uint32_t place) noexcept nogil:
+    """How wide the part of the operands is that begins there. Of words AVX2 does 16 bytes at a time: it packs bits."""
+    return 0 if v.size == 1 and not t.avx512 else width_at(t, (v.elements << v.size) - place)
 
 
 cdef inline int bits_at_once(const VectorUop* v, uint32_t first) noexcept nogil:
@@ -37,22 +41,24 @@ cdef inline int bits_at_once(const VectorUop* v, uint32_t first) noexcept nogil:
 
 
 cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide) noexcept nogil:
-    """The bits of xmm0, behind those that have been taken, into rcx; and from there to d when there are enough."""
+    """The bits of xmm0, or k1, behind those that have been taken, into rcx; and from there to d when there are enough."""
     cdef Emitter* e = &t.e
-    if v.size == 1:
+    if t.avx512:
+        vex(e, KMOV_TO, W64, RAX, NO_SOURCE, K1)
+    elif v.size == 1:
         on_registers(t, VPACKSSWB, XMM0, XMM0, XMM0)
-    if v.size < 2:
+        on_registers(t, VPMOVMSKB | wide, RAX, NO_SOURCE, XMM0)
+        op(e, MOVZX8, W32, RAX, RAX)
+    elif v.size == 0:
         on_registers(t, VPMOVMSKB | wide, RAX, NO_SOURCE, XMM0)
     else:
         on_registers(t, (VMOVMSKPS if v.size == 2 else VMOVMSKPD) | wide, RAX, NO_SOURCE, XMM0)
-    if v.size == 1:
-        op(e, MOVZX8, W32, RAX, RAX)
     if bits.count:
         shift_constant(e, SHL, W64, RAX, bits.count)
         op(e, OR, W64, RCX, RAX)
     else:
-        op(e, MOV, W32, RCX, RAX)
-    bits.count += (32 if wide else 16) >> v.size
+        op(e, MOV, W64, RCX, RAX)
+    bits.count += <int>(bytes_of(wide) >> v.size)
     if bits.count == bits_at_once(v, bits.first):
         give_lanes(t, v, bits)
         bits.first += bits.count
@@ -73,6 +79,8 @@ cdef void give_lanes(Compilation* t, const VectorUop* v, const BitsOfLanes* bits
     cdef int32_t byte = <int32_t>(bits.first >> 3)
     cdef int count = bits.count
     cdef int32_t ones = -1 if count >= 32 else (1 << count) - 1
+    let_memory_have(t, v.mask, (<int32_t>v.elements + 7) >> 3)
+    let_memory_have(t, v.d, (<int32_t>v.elements + 7) >> 3)
     if bits.inverted:
         op_constant(e, XOR_CONSTANT, W64 if count == 64 else W32, RCX, ones)
     if v.masked or count < 8:
@@ -87,6 +95,7 @@ cdef void give_lanes(Compilation* t, const VectorUop* v, const BitsOfLanes* bits
         vex(e, ANDN, W64, RAX, RDX, RAX)
         op(e, OR, W64, RCX, RAX)
     move_bits(t, STORE, RCX, v.d + byte, count)
+    take_from_memory(t, v.d, (<int32_t>v.elements + 7) >> 3)
 
 
 cdef struct ComparisonRule:
@@ -96,44 +105,58 @@ cdef struct ComparisonRule:
     bint to_first           # the host's gives the lesser or the greater: a, or else b, if the comparison holds
     bint of_lesser
     bint inverted
+    int order               # of AVX-512
+    int of_signed
 
 cdef ComparisonRule[MOST_OPERATIONS] rules
 cdef int[4] EQUALS = [VPCMPEQB, VPCMPEQW, VPCMPEQD, VPCMPEQQ]
 
 
-def R(str name, host, swapped=False, lesser=None, inverted=False):
+def R(str name, host, int order, int of_signed=0, swapped=False, lesser=None, inverted=False):
     """`lesser`: which of the operands the lesser one then is."""
     cdef ComparisonRule* rule = &rules[<int>NUMBERS[name]]
     for size, opcode in enumerate(host):
         rule.host[<int>size] = opcode
     rule.is_there, rule.swapped, rule.inverted = True, swapped, inverted
+    rule.order, rule.of_signed = order, of_signed
     rule.of_lesser, rule.to_first = lesser is not None, lesser == "a"
 
 
 GREATER = (VPCMPGTB, VPCMPGTW, VPCMPGTD, VPCMPGTQ)
 LESSER = (VPMINUB, VPMINUW, VPMINUD, 0)
-R("seq",  (VPCMPEQB, VPCMPEQW, VPCMPEQD, VPCMPEQQ))
-R("sne",  (VPCMPEQB, VPCMPEQW, VPCMPEQD, VPCMPEQQ), inverted=True)
-R("slt",  GREATER, swapped=True)
-R("sgt",  GREATER)
-R("sle",  GREATER, inverted=True)
-R("sleu", LESSER, lesser="a")
-R("sgtu", LESSER, lesser="a", inverted=True)
-R("sltu", LESSER, lesser="b", inverted=True)
+R("seq",  (VPCMPEQB, VPCMPEQW, VPCMPEQD, VPCMPEQQ), ORDER_EQUAL)
+R("sne",  (VPCMPEQB, VPCMPEQW, VPCMPEQD, VPCMPEQQ), ORDER_NOT_EQUAL, inverted=True)
+R("slt",  GREATER, ORDER_LESS, OF_SIGNED, swapped=True)
+R("sgt",  GREATER, ORDER_GREATER, OF_SIGNED)
+R("sle",  GREATER, ORDER_NOT_GREATER, OF_SIGNED, inverted=True)
+R("sleu", LESSER, ORDER_NOT_GREATER, lesser="a")
+R("sgtu", LESSER, ORDER_GREATER, lesser="a", inverted=True)
+R("sltu", LESSER, ORDER_LESS, lesser="b", inverted=True)
+
+cdef int[4] COMPARISONS = [VPCMPUB, VPCMPUW, VPCMPUD, VPCMPUQ]
 
 
 cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
     """Whether the operation is a comparison of integers; then it has been emitted."""
     cdef const ComparisonRule* rule = &rules[v.operation]
-    cdef BitsOfLanes bits = BitsOfLanes(0, 0, rule.inverted)
+    cdef BitsOfLanes bits = BitsOfLanes(0, 0, rule.inverted and not t.avx512)
     cdef uint32_t at = 0
-    cdef int wide, opcode = rule.host[v.size]
-    if v.d_size != BITS or not rule.is_there or not opcode or not has_lanes(v):
+    cdef int wide, second, opcode = rule.host[v.size]
+    if v.d_size != BITS or not rule.is_there or not has_lanes(v) or not opcode and not t.avx512:
         return False
     if not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.elements << v.size:
-        wide = lanes_at(v, at)
+        wide = lanes_at(t, v, at)
+        if t.avx512:
+            second = read_part(t, XMM1, v.b + at, wide) if v.source == FROM_VECTOR else XMM1
+            vex_constant(
+                &t.e, COMPARISONS[v.size] | rule.of_signed | wide, WIG, K1, read_part(t, XMM0, v.a + at, wide), second,
+                rule.order
+            )
+            take_lanes(t, v, &bits, wide)
+            at += bytes_of(wide)
+            continue
         if v.source == FROM_VECTOR:
             load_part(t, XMM1, v.b + at, wide)
         if rule.swapped:
@@ -144,7 +167,7 @@ cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* 
             if rule.of_lesser:
                 on_registers(t, EQUALS[v.size] | wide, XMM0, XMM2, XMM0 if rule.to_first else XMM1)
         take_lanes(t, v, &bits, wide)
-        at += 32 if wide else 16
+        at += bytes_of(wide)
     return True
 
 
@@ -175,8 +198,11 @@ cdef void combine(Compilation* t, int operation) noexcept nogil:
 cdef bint emit_logic(Compilation* t, const VectorUop* v) noexcept nogil:
     cdef Emitter* e = &t.e
     cdef uint32_t first = 0
-    cdef int32_t byte
+    cdef int32_t byte, bytes = (<int32_t>v.elements + 63) >> 6 << 3
     cdef uint64_t ones
+    let_memory_have(t, v.a, bytes)
+    let_memory_have(t, v.b, bytes)
+    let_memory_have(t, v.d, bytes)
     while first < v.elements:
         byte = <int32_t>(first >> 3)
         ones = ones_of(v, first)
@@ -191,6 +217,7 @@ cdef bint emit_logic(Compilation* t, const VectorUop* v) noexcept nogil:
             op(e, OR, W64, RAX, RCX)
         op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, v.d + byte - BIAS)
         first += 64
+    take_from_memory(t, v.d, bytes)
     return True
 
 
@@ -199,6 +226,9 @@ cdef void load_word_of_bits(Compilation* t, const VectorUop* v, uint32_t first) 
     cdef Emitter* e = &t.e
     cdef int32_t byte = <int32_t>(first >> 3)
     cdef uint64_t ones = ones_of(v, first)
+    let_memory_have(t, v.a + byte, 8)
+    if v.masked:
+        let_memory_have(t, v.mask + byte, 8)
     if ones == 0xFFFFFFFFULL:
         op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, v.a + byte - BIAS)
     elif ones == 0xFFFF or ones == 0xFF:

@@ -12,11 +12,15 @@ from vm_native.ir.vectors cimport (
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
+from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
     ANY_ALIGNMENT, BIAS, COLD_ACCESS, COLD_PART, TYPE_OF_SHAPE, Cold, Compilation, Reach, cold_jump, load_tlb_entry,
     new_cold, offset_of, read_slot, tag_offset,
 )
-from vm_native.jit.x86_64.vector_operands cimport load_part, store_part
+from vm_native.jit.x86_64.vector_operands cimport (
+    MOVES, Selection, bytes_of, end_selection, read_part, select, store_part, store_selected, target_of_part, width_at,
+)
+from vm_native.jit.x86_64.vector_registers cimport let_memory_have, take_from_memory
 from vm_native.jit.x86_64.window cimport test_window
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -79,31 +83,53 @@ cdef void move_bytes(Compilation* t, const VectorUop* v, int base) noexcept nogi
     """Between the base register with what rcx has, and d. By the general register what is less than a part."""
     cdef Emitter* e = &t.e
     cdef int32_t at = 0, left = <int32_t>v.bytes, place
-    cdef int wide, load, store, size
-    cdef bint to_memory = stores(v)
+    cdef int wide, size
+    while left >= 16:
+        wide = width_at(t, left)
+        move_part(t, v, base, RCX, at, wide)
+        at += bytes_of(wide)
+        left -= bytes_of(wide)
     while left:
+        size = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
         place = v.d + at
-        if left >= 16:
-            wide = YMM if left >= 32 else 0
-            size = 32 if wide else 16
-            if to_memory:
-                load_part(t, XMM0, place, wide)
-                vex_memory(e, VMOVDQU_TO | wide, WIG, XMM0, NO_SOURCE, base, RCX, at)
-            else:
-                vex_memory(e, VMOVDQU | wide, WIG, XMM0, NO_SOURCE, base, RCX, at)
-                store_part(t, XMM0, place, wide)
+        let_memory_have(t, place, size)
+        if stores(v):
+            move_few(e, size, RBP, NO_INDEX, place - BIAS, base, RCX, at)
         else:
-            size = 8 if left >= 8 else 4 if left >= 4 else 2 if left >= 2 else 1
-            load = MOV if size >= 4 else MOVZX16 if size == 2 else MOVZX8
-            store = MOV_TO if size >= 4 else MOV16_TO if size == 2 else MOV8_TO
-            if to_memory:
-                op_memory(e, load, W64 if size == 8 else W32, RAX, RBP, NO_INDEX, place - BIAS)
-                op_memory(e, store, W64 if size == 8 else W32, RAX, base, RCX, at)
-            else:
-                op_memory(e, load, W64 if size == 8 else W32, RAX, base, RCX, at)
-                op_memory(e, store, W64 if size == 8 else W32, RAX, RBP, NO_INDEX, place - BIAS)
+            move_few(e, size, base, RCX, at, RBP, NO_INDEX, place - BIAS)
+            take_from_memory(t, place, size)
         at += size
         left -= size
+
+
+cdef void move_part(Compilation* t, const VectorUop* v, int base, int index, int32_t at, int wide) noexcept nogil:
+    """Nothing is read from memory, or written there, of elements that do not count."""
+    cdef Emitter* e = &t.e
+    cdef Selection selection
+    cdef int opcode, xmm
+    select(t, v, at, wide, v.d_size, &selection)
+    opcode = (MOVES[v.d_size] | under(selection.mask) if selection.mask else VMOVDQU) | wide
+    if stores(v):
+        xmm = read_part(t, XMM0, v.d + at, wide)
+        vex_memory(e, opcode | TO_MEMORY, WIG, xmm, NO_SOURCE, base, index, at)
+    elif selection.mask:
+        vex_memory(e, opcode | ZEROING, WIG, XMM0, NO_SOURCE, base, index, at)
+        store_selected(t, selection.mask, XMM0, v.d + at, wide, v.d_size)
+    else:
+        xmm = target_of_part(t, v, at, wide)
+        vex_memory(e, opcode, WIG, xmm, NO_SOURCE, base, index, at)
+        store_part(t, xmm, v.d + at, wide)
+    end_selection(t, &selection)
+
+
+cdef void move_few(
+    Emitter* e, int size, int source, int source_index, int32_t source_disp, int to, int to_index, int32_t to_disp
+) noexcept nogil:
+    """1, 2, 4 or 8 bytes of memory; rax is lost."""
+    cdef int load = MOV if size >= 4 else MOVZX16 if size == 2 else MOVZX8
+    cdef int store = MOV_TO if size >= 4 else MOV16_TO if size == 2 else MOV8_TO
+    op_memory(e, load, W64 if size == 8 else W32, RAX, source, source_index, source_disp)
+    op_memory(e, store, W64 if size == 8 else W32, RAX, to, to_index, to_disp)
 
 
 cdef inline uint32_t full_bytes(const VectorUop* v) noexcept nogil:
@@ -118,6 +144,8 @@ cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const Vector
     cdef bint partly = t.shape_known == TYPE_OF_SHAPE and (v.kind == VECTOR_LOAD or v.kind == VECTOR_STORE)
     if t.sink_counts or not v.bytes or v.bytes > MOST_ACCESSED or uop.rs1 >= BASE_REGISTERS:
         return False
+    if v.masked and (not t.avx512 or v.room & 15 or v.bytes & 15):
+        return False
     if partly:
         cold = new_cold(t, COLD_PART, uop)
         cold.shape = t.shape
@@ -129,36 +157,45 @@ cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const Vector
 
 # --- Fewer elements --------------------------------------------------------------------------------------------------
 
-cdef void move_part(Compilation* t, const VectorUop* v, int xmm, bint of_source) noexcept nogil:
-    """Into a register the 32 bytes of the source, or of the destination, from the one on that rcx says."""
-    if of_source != stores(v):
-        vex_memory(&t.e, VMOVDQU | YMM, WIG, xmm, NO_SOURCE, RDX, RCX, 0)
-    else:
-        vex_memory(&t.e, VMOVDQU | YMM, WIG, xmm, NO_SOURCE, RBP, RCX, v.d - BIAS)
-
-
-cdef void put_part(Compilation* t, const VectorUop* v) noexcept nogil:
-    """ymm0 into the destination."""
-    if stores(v):
-        vex_memory(&t.e, VMOVDQU_TO | YMM, WIG, XMM0, NO_SOURCE, RDX, RCX, 0)
-    else:
-        vex_memory(&t.e, VMOVDQU_TO | YMM, WIG, XMM0, NO_SOURCE, RBP, RCX, v.d - BIAS)
-
-
 cdef void emit_part_of_access(Compilation* t, const VectorUop* v, Cold* cold) noexcept nogil:
-    """Out of line: as many elements as there are. Of the last 32 bytes some stay in the destination as they are."""
-    cdef Emitter* e = &t.e
+    """Out of line: as many elements as there are."""
     cdef Uop* uop = cold.uop
-    cdef Block* part = block_of(uop)
     cdef const unsigned char* done = cold.done
+    cdef int base, first = t.cold_count, i
+    t.refund, t.edges = cold.refund, cold.edges
+    base = find_memory(t, block_of(uop), uop, WRITE if stores(v) else READ, full_bytes(v))
+    for i in range(first, t.cold_count):
+        t.cold[i].done = <unsigned char*>done
+    if t.avx512 and not v.room & 15:
+        t.partly = True
+        op_indexed(&t.e, LEA, W64, RCX, base, RCX, 0, 0)
+        move_selected(t, v)
+        t.partly = False
+    else:
+        let_memory_have(t, v.d, full_bytes(v))
+        move_first_bytes(t, v, base)
+        take_from_memory(t, v.d, full_bytes(v))
+    jump(&t.e, done)
+
+
+cdef void move_selected(Compilation* t, const VectorUop* v) noexcept nogil:
+    """Between the memory that rcx points to, and d."""
+    cdef int32_t at = 0
+    cdef int wide
+    while at < <int32_t>v.room:
+        wide = width_at(t, v.room - at)
+        move_part(t, v, RCX, NO_INDEX, at, wide)
+        at += bytes_of(wide)
+
+
+cdef void move_first_bytes(Compilation* t, const VectorUop* v, int base) noexcept nogil:
+    """The same without mask registers. Of the last 32 bytes of d some stay as they are; of memory nothing is written
+    but what is to be: others may be at work beside it.
+    """
+    cdef Emitter* e = &t.e
     cdef unsigned char* begin
     cdef unsigned char* more
     cdef unsigned char* none
-    cdef int base, first = t.cold_count, i
-    t.refund, t.edges = cold.refund, cold.edges
-    base = find_memory(t, part, uop, WRITE if stores(v) else READ, full_bytes(v))
-    for i in range(first, t.cold_count):
-        t.cold[i].done = <unsigned char*>done
     op_indexed(e, LEA, W64, RDX, base, RCX, 0, 0)
     op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).vector_shape))
     shift_constant(e, SHR, W32, RAX, SHAPE_LENGTH_SHIFT)
@@ -168,26 +205,72 @@ cdef void emit_part_of_access(Compilation* t, const VectorUop* v, Cold* cold) no
     op(e, XOR, W32, RCX, RCX)
     begin = jump(e, NULL)
     more = here(e)
-    move_part(t, v, XMM0, True)
-    put_part(t, v)
+    move_32(t, v, XMM0, True)
+    put_32(t, v)
     op_constant(e, ADD_CONSTANT, W32, RCX, 32)
     patch(begin, e.executable, here(e))
     op_constant(e, SUB_CONSTANT, W32, RAX, 32)
     jump_if(e, IF_NOT_BELOW, more)
     op_constant(e, ADD_CONSTANT, W32, RAX, 32)
     none = jump_if(e, IF_EQUAL, NULL)
-    move_part(t, v, XMM0, True)
-    move_part(t, v, XMM1, False)
-    # The mask is at 32 - rax behind the constant: ones that end where the elements do.
+    if stores(v):
+        store_last_bytes(t, v)
+    else:
+        load_last_bytes(t, v)
+    patch(none, e.executable, here(e))
+
+
+cdef void load_last_bytes(Compilation* t, const VectorUop* v) noexcept nogil:
+    """As many as eax says, less than 32."""
+    cdef Emitter* e = &t.e
+    move_32(t, v, XMM0, True)
+    move_32(t, v, XMM1, False)
+    # The mask begins rax bytes in front of THEN_ZEROES: ones that end where the elements do.
     unary(e, NEG, W64, RAX)
     push(e, RDX)
     load_literal_address(t, RDX)
-    vex_memory(e, VMOVDQU | YMM, WIG, XMM2, NO_SOURCE, RDX, RAX, 32)
+    vex_memory(e, VMOVDQU | YMM, WIG, XMM2, NO_SOURCE, RDX, RAX, CONSTANT_BYTES)
     pop(e, RDX)
     vex_constant(e, VPBLENDVB | YMM, WIG, XMM0, XMM1, XMM0, XMM2 << MASK_IN_CONSTANT)
-    put_part(t, v)
-    patch(none, e.executable, here(e))
-    jump(e, done)
+    put_32(t, v)
+
+
+cdef void store_last_bytes(Compilation* t, const VectorUop* v) noexcept nogil:
+    """The same to memory: by each bit of their number so many."""
+    cdef Emitter* e = &t.e
+    cdef unsigned char* none
+    cdef int size = 16
+    while size:
+        op_constant(e, SUB_CONSTANT, W32, RAX, size)
+        none = jump_if(e, IF_BELOW, NULL)
+        if size == 16:
+            vex_memory(e, VMOVDQU, WIG, XMM0, NO_SOURCE, RBP, RCX, v.d - BIAS)
+            vex_memory(e, VMOVDQU_TO, WIG, XMM0, NO_SOURCE, RDX, RCX, 0)
+        else:
+            push(e, RAX)
+            move_few(e, size, RBP, RCX, v.d - BIAS, RDX, RCX, 0)
+            pop(e, RAX)
+        op_constant(e, ADD_CONSTANT, W32, RCX, size)
+        op_constant(e, SUB_CONSTANT, W32, RAX, size)
+        patch(none, e.executable, here(e))
+        op_constant(e, ADD_CONSTANT, W32, RAX, size)
+        size >>= 1
+
+
+cdef void move_32(Compilation* t, const VectorUop* v, int xmm, bint of_source) noexcept nogil:
+    """Into a register the 32 bytes of the source, or of the destination, from the one on that rcx says."""
+    if of_source != stores(v):
+        vex_memory(&t.e, VMOVDQU | YMM, WIG, xmm, NO_SOURCE, RDX, RCX, 0)
+    else:
+        vex_memory(&t.e, VMOVDQU | YMM, WIG, xmm, NO_SOURCE, RBP, RCX, v.d - BIAS)
+
+
+cdef void put_32(Compilation* t, const VectorUop* v) noexcept nogil:
+    """ymm0 into the destination."""
+    if stores(v):
+        vex_memory(&t.e, VMOVDQU_TO | YMM, WIG, XMM0, NO_SOURCE, RDX, RCX, 0)
+    else:
+        vex_memory(&t.e, VMOVDQU_TO | YMM, WIG, XMM0, NO_SOURCE, RBP, RCX, v.d - BIAS)
 
 
 cdef void load_literal_address(Compilation* t, int reg) noexcept nogil:
@@ -204,9 +287,8 @@ cdef bint emit_move_of_all(Compilation* t, const VectorUop* v) noexcept nogil:
     if v.bytes > MOST_ACCESSED or v.bytes & 15:
         return False
     while left:
-        wide = YMM if left >= 32 else 0
-        load_part(t, XMM0, v.a + at, wide)
-        store_part(t, XMM0, v.d + at, wide)
-        at += 32 if wide else 16
-        left -= 32 if wide else 16
+        wide = width_at(t, left)
+        store_part(t, read_part(t, XMM0, v.a + at, wide), v.d + at, wide)
+        at += bytes_of(wide)
+        left -= bytes_of(wide)
     return True

@@ -1,4 +1,4 @@
-"""Instructions on vectors, in AVX2.
+"""Instructions on vectors, in AVX2 or AVX-512.
 
 The front end tells what each of them is where vectors have a shape: how wide elements are, how many registers a group
 has and how many elements there are, all in one word of the Cpu. A trace is made for the shape that there is when it is
@@ -8,8 +8,9 @@ and the trace is left behind it: what comes next counts on that, too. Behind an 
 as there is room for, or fewer, each asks for itself whether it is as many. If not, loads, stores and operations on
 integers are done for fewer out of line, and others by the interpreter's function; the trace goes on.
 
-All operands stand in memory, in the registers of the hart. What nobody tells the compiler, and what has no function
-here, is left to the interpreter's.
+Operands stand in memory, in the registers of the hart; where the host has AVX-512, those that a trace uses most are in
+registers of its own (vector_registers.pyx). What nobody tells the compiler, and what has no function here, is left to
+the interpreter's.
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from vm_native.ir.block cimport Block, Uop
@@ -21,18 +22,21 @@ from vm_native.ir.vectors cimport (
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
+from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_VECTOR_NAN, COLD_WINDOW, NOTHING_OF_SHAPE,
     TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation, Reach, ShapeKnown, Words, cold_jump, define, know_word, load_slot,
     new_cold, offset_of, target_of,
 )
-from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_fused_nan, emit_stored_nan
+from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_nan, may_be_few_floats
 from vm_native.jit.x86_64.vector_integers cimport emit_integers, integer_opcode, may_be_part
 from vm_native.jit.x86_64.vector_masks cimport emit_bits, emit_comparison_of_vectors
 from vm_native.jit.x86_64.vector_memory cimport emit_move_of_all, emit_part_of_access, emit_vector_access
 from vm_native.jit.x86_64.vector_operands cimport (
-    MOST_BYTES, broadcast, bytes_of, has_parts, load_part, load_scalar, part_at, store_part, store_result,
+    MOST_BYTES, broadcast, bytes_of, has_parts, load_part, load_scalar, on_place, part_at, read_part, store_part,
+    store_result, store_selected, target_of_part, width_at,
 )
+from vm_native.jit.x86_64.vector_registers cimport NOWHERE, holder_of, home_of, let_memory_have, take_from_memory
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
 
@@ -183,33 +187,45 @@ cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
 
 cdef bint emit_gather(Compilation* t, const VectorUop* v) noexcept nogil:
     """Bytes, from a register of 16 or 32. In a VPSHUFB numbers from 128 on give 0: 16 and more are made that."""
+    cdef int result
     if v.size or v.masked or v.bytes != v.room or v.bytes != 16 and v.bytes != 32:
         return False
     if v.bytes == 16:
-        load_part(t, XMM0, v.b, 0)
-        on_constant(t, VPADDUSB, XMM0, XMM0, SEVENTIES)
-        load_part(t, XMM1, v.a, 0)
-        on_registers(t, VPSHUFB, XMM0, XMM1, XMM0)
-        store_part(t, XMM0, v.d, 0)
+        result = target_of_part(t, v, 0, 0)
+        on_constant(t, VPADDUSB, XMM0, read_part(t, XMM0, v.b, 0), SEVENTIES)
+        on_registers(t, VPSHUFB, result, read_part(t, XMM1, v.a, 0), XMM0)
+        store_part(t, result, v.d, 0)
         return True
     load_part(t, XMM0, v.b, YMM)
     on_constant(t, VPSUBB | YMM, XMM2, XMM0, SIXTEENS)
     on_constant(t, VPADDUSB | YMM, XMM0, XMM0, SEVENTIES)
     on_constant(t, VPADDUSB | YMM, XMM2, XMM2, SEVENTIES)
-    on_place(t, VBROADCASTI128 | YMM, XMM1, NO_SOURCE, v.a)
+    load_twice(t, XMM1, v.a)
     on_registers(t, VPSHUFB | YMM, XMM0, XMM1, XMM0)
-    on_place(t, VBROADCASTI128 | YMM, XMM1, NO_SOURCE, v.a + 16)
+    load_twice(t, XMM1, v.a + 16)
     on_registers(t, VPSHUFB | YMM, XMM2, XMM1, XMM2)
     on_registers(t, VPOR | YMM, XMM0, XMM0, XMM2)
     store_part(t, XMM0, v.d, YMM)
     return True
 
 
+cdef void load_twice(Compilation* t, int xmm, int32_t place) noexcept nogil:
+    """16 bytes, into both halves."""
+    load_part(t, xmm, place, 0)
+    vex_constant(&t.e, VINSERTI128 | YMM, WIG, xmm, xmm, xmm, 1)
+
+
 cdef bint emit_first_element(Compilation* t, const VectorUop* v) noexcept nogil:
-    cdef int target = target_of(t, v.result, RAX)
+    cdef int result = target_of(t, v.result, RAX), holder = holder_of(t, v.a, 1 << v.size)
     cdef int opcode = MOVSX8 if v.size == 0 else MOVSX16 if v.size == 1 else MOVSXD if v.size == 2 else MOV
-    op_memory(&t.e, opcode, W64, target, RBP, NO_INDEX, v.a - BIAS)
-    define(t, v.result, target)
+    if holder != NOWHERE:
+        vex(&t.e, VMOVQ_TO, W64, holder, NO_SOURCE, result)
+        if v.size < 3:
+            op(&t.e, opcode, W64, result, result)
+    else:
+        let_memory_have(t, v.a, 1 << v.size)
+        op_memory(&t.e, opcode, W64, result, RBP, NO_INDEX, v.a - BIAS)
+    define(t, v.result, result)
     if v.size < 3:
         know_word(t, v.result)
     return True
@@ -240,20 +256,23 @@ cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
 
 
 cdef bint emit_reduction(Compilation* t, const VectorUop* v) noexcept nogil:
-    """Parts of 32 bytes become one, and halves of that become halves of halves, until they are elements."""
+    """Parts become one, and halves of that become halves of halves, until they are elements."""
     cdef Emitter* e = &t.e
     cdef int opcode = integer_opcode(v)
-    cdef uint32_t bytes = v.elements << v.size, at = 0
-    cdef int wide = YMM if bytes >= 32 else 0
+    cdef uint32_t bytes = v.elements << v.size, at
+    cdef int wide = width_at(t, bytes)
     if v.d_size != v.size or v.numbers or v.masked or not opcode:
         return False
     if bytes > MOST_BYTES or bytes & (bytes - 1) or bytes < 16:
         return False
     load_part(t, XMM0, v.a, wide)
-    at = 32
+    at = bytes_of(wide)
     while at < bytes:
         on_place(t, opcode | wide, XMM0, XMM0, v.a + <int32_t>at)
-        at += 32
+        at += bytes_of(wide)
+    if wide == ZMM:
+        vex_constant(e, VEXTRACTI64X4 | ZMM, WIG, XMM0, NO_SOURCE, XMM1, 1)
+        on_registers(t, opcode | YMM, XMM0, XMM0, XMM1)
     if wide:
         vex_constant(e, VEXTRACTI128 | YMM, WIG, XMM0, NO_SOURCE, XMM1, 1)
         on_registers(t, opcode, XMM0, XMM0, XMM1)
@@ -268,24 +287,29 @@ cdef bint emit_reduction(Compilation* t, const VectorUop* v) noexcept nogil:
     if v.size < 1:
         vex_constant(e, SHIFT_WORDS, WIG, SHIFT_LOGICAL, XMM1, XMM0, 8)
         on_registers(t, opcode, XMM0, XMM0, XMM1)
-    load_part(t, XMM1, v.b, 0)
-    on_registers(t, opcode, XMM0, XMM0, XMM1)
-    vex(e, VMOVQ_TO, W64, XMM0, NO_SOURCE, RAX)
-    store_element(t, v, RAX)
+    on_registers(t, opcode, XMM0, XMM0, read_part(t, XMM1, v.b, 0))
+    store_element(t, v, XMM0)
     return True
 
 
-cdef void store_element(Compilation* t, const VectorUop* v, int reg) noexcept nogil:
-    """The first of d."""
+cdef void store_element(Compilation* t, const VectorUop* v, int xmm) noexcept nogil:
+    """The first one of a register, as that of d. rax is lost."""
     cdef int opcode = MOV8_TO if v.size == 0 else MOV16_TO if v.size == 1 else MOV_TO
-    op_memory(&t.e, opcode, W64 if v.size == 3 else W32, reg, RBP, NO_INDEX, v.d - BIAS)
+    if home_of(t, v.d, 16) != NOWHERE:
+        load_constant(&t.e, RAX, 1)
+        vex(&t.e, KMOV_FROM, W64, K1, NO_SOURCE, RAX)
+        store_selected(t, K1, xmm, v.d, 0, v.size)
+        return
+    vex(&t.e, VMOVQ_TO, W64, xmm, NO_SOURCE, RAX)
+    let_memory_have(t, v.d, 1 << v.size)
+    op_memory(&t.e, opcode, W64 if v.size == 3 else W32, RAX, RBP, NO_INDEX, v.d - BIAS)
+    take_from_memory(t, v.d, 1 << v.size)
 
 
 cdef bint emit_give(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
     if not load_scalar(t, uop, v, XMM1, v.size):
         return False
-    vex(&t.e, VMOVQ_TO, W64, XMM1, NO_SOURCE, RAX)
-    store_element(t, v, RAX)
+    store_element(t, v, XMM1)
     return True
 
 
@@ -296,15 +320,15 @@ cdef bint emit_indices(Compilation* t, const VectorUop* v) noexcept nogil:
     if not has_parts(v):
         return False
     while at < v.bytes:
-        wide = part_at(v, at)
+        wide = part_at(t, v, at)
         if at:
             load_constant(&t.e, RAX, at >> v.size)
             vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, RAX)
-            broadcast(t, XMM0, v.size)
-            on_constant(t, adds[v.size] | YMM, XMM0, XMM0, INDICES_OF_BYTES + v.size)
+            broadcast(t, v, XMM0, v.size)
+            on_constant(t, adds[v.size] | wide, XMM0, XMM0, INDICES_OF_BYTES + v.size)
         else:
-            on_constant(t, VMOVDQU | YMM, XMM0, NO_SOURCE, INDICES_OF_BYTES + v.size)
-        store_result(t, v, at, wide)
+            on_constant(t, VMOVDQU | wide, XMM0, NO_SOURCE, INDICES_OF_BYTES + v.size)
+        store_result(t, v, XMM0, at, wide)
         at += bytes_of(wide)
     return True
 
@@ -313,6 +337,10 @@ cdef bint emit_indices(Compilation* t, const VectorUop* v) noexcept nogil:
 
 cdef inline bint is_access(VectorKind kind) noexcept nogil:
     return kind == VECTOR_LOAD or kind == VECTOR_STORE or kind == VECTOR_LOAD_ALL or kind == VECTOR_STORE_ALL
+
+
+cdef inline bint emit_elements(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
+    return emit_integers(t, uop, v) or v.numbers and emit_floats(t, uop, v)
 
 
 cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) noexcept nogil:
@@ -327,9 +355,10 @@ cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) n
         if t.shape_known == NOTHING_OF_SHAPE:
             demand_whole_shape(t, uop)
         return emit_vector_access(t, part, uop, v)
-    if v.kind == VECTOR_ELEMENTS and v.d_size != BITS and t.shape_known == TYPE_OF_SHAPE and may_be_part(v):
-        leave_room_for_part(t, uop)
-        return emit_integers(t, uop, v)
+    if v.kind == VECTOR_ELEMENTS and v.d_size != BITS and t.shape_known == TYPE_OF_SHAPE:
+        if may_be_part(t, v) or may_be_few_floats(t, v):
+            leave_room_for_part(t, uop)
+            return emit_elements(t, uop, v)
     demand_whole_shape(t, uop)
     if v.kind == VECTOR_REDUCTION:
         return emit_reduction(t, v)
@@ -340,7 +369,7 @@ cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) n
     if v.kind == VECTOR_ELEMENTS:
         if v.d_size == BITS:
             return emit_floats(t, uop, v) if v.numbers else emit_comparison_of_vectors(t, uop, v)
-        return emit_integers(t, uop, v) or v.numbers and emit_floats(t, uop, v)
+        return emit_elements(t, uop, v)
     if v.kind == VECTOR_GATHER:
         return emit_gather(t, v)
     if v.kind == VECTOR_FIRST:
@@ -389,14 +418,21 @@ cdef void emit_cold_vector(Compilation* t, Cold* cold) noexcept nogil:
     if cold.kind == COLD_PART and is_access(v.kind):
         emit_part_of_access(t, &v, cold)
     elif cold.kind == COLD_PART:
-        t.partly = True
-        emit_integers(t, cold.uop, &v)
-        t.partly = False
-        jump(&t.e, cold.done)
-    elif cold.kind == COLD_VECTOR_NAN:
-        emit_stored_nan(t, &v, cold)
+        emit_few_elements(t, &v, cold)
     else:
-        emit_fused_nan(t, &v, cold)
+        emit_nan(t, &v, cold)
+
+
+cdef void emit_few_elements(Compilation* t, const VectorUop* v, const Cold* cold) noexcept nogil:
+    cdef const uint8_t* done = cold.done
+    cdef int first = t.cold_count, i
+    t.shape, t.refund, t.edges, t.partly = cold.shape, cold.refund, cold.edges, True
+    emit_elements(t, cold.uop, v)
+    t.partly = False
+    jump(&t.e, done)
+    for i in range(first, t.cold_count):
+        if t.cold[i].kind == COLD_FALLBACK:     # of a single that is not boxed
+            t.cold[i].done = <uint8_t*>done
 
 
 # --- Constants -------------------------------------------------------------------------------------------------------
@@ -434,10 +470,10 @@ C(SEVENTIES, 1, [0x70])
 C(FIRST_ONES, 1, [0xFF])
 C(THEN_ZEROES, 1, [0])
 C(THEN_ONES, 1, [0xFF])
-C(INDICES_OF_BYTES, 1, range(32))
-C(INDICES_OF_WORDS, 2, range(16))
-C(INDICES_OF_DOUBLEWORDS, 4, range(8))
-C(INDICES_OF_QUADWORDS, 8, range(4))
+C(INDICES_OF_BYTES, 1, range(64))
+C(INDICES_OF_WORDS, 2, range(32))
+C(INDICES_OF_DOUBLEWORDS, 4, range(16))
+C(INDICES_OF_QUADWORDS, 8, range(8))
 
 
 cdef uint8_t* emit_vector_constants(Emitter* e) noexcept nogil:

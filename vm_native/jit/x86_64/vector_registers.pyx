@@ -1,0 +1,277 @@
+"""Which parts of vectors live in host registers during a trace, where the host has AVX-512.
+
+It has 16 vector registers more then, which nothing else uses. A trace gives them to the parts of 64, 32 or 16 bytes
+that it uses most: as with other registers (registers.pyx) they are loaded at its start, stored at its exits and around
+calls of the interpreter's functions, and for it memory has nothing of them in between. What uses a part of another
+length takes a detour by memory, so what such uses overlap is not chosen.
+"""
+from libc.stdint cimport int16_t, int32_t, uint32_t
+from libc.string cimport memset
+from vm_native.ir.block cimport Block
+from vm_native.ir.uop cimport UOP_CALL
+from vm_native.ir.vectors cimport (
+    BITS, FROM_VECTOR, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_COUNT, VECTOR_ELEMENTS,
+    VECTOR_FIND, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL,
+    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_STORE, VECTOR_STORE_ALL,
+    VectorUop,
+)
+from vm_native.jit.x86_64.assembler cimport NO_INDEX, NO_SOURCE, RBP, WIG, YMM, ZMM, vex_memory
+from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
+from vm_native.jit.x86_64.compilation cimport BIAS, MAX_RESIDENTS
+
+cdef extern from *:
+    """
+    #if defined(__x86_64__)
+    static int vm_host_has_avx512(void) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    }
+    #else
+    static int vm_host_has_avx512(void) { return 0; }
+    #endif
+    """
+    bint host_has_avx512 "vm_host_has_avx512"() noexcept nogil
+
+cdef bint has_avx512 = host_has_avx512()
+
+cdef enum:
+    LENGTHS = 3             # of parts: 16, 32 and 64 bytes
+    MOST_PLACES = 256       # of 16 bytes each, in all registers
+    DETOUR = 2              # what a use of another length costs, in uses
+    GAIN_IN_LOOP = 2        # uses that are worth a load, and a store where the trace is left
+    GAIN_ELSEWHERE = 4
+
+cdef struct Uses:           # by the place of a part
+    int32_t first           # where the first register stands, seen from the Cpu
+    int16_t[LENGTHS][MOST_PLACES] reads
+    int16_t[LENGTHS][MOST_PLACES] writes
+    int16_t[MOST_PLACES] others         # by what does not look for host registers
+    bint[MOST_PLACES] written
+    int calls               # of the interpreter's functions
+
+
+cdef bint uses_avx512(const Jit* jit) noexcept nogil:
+    return has_avx512 and jit.switches.avx512 and jit.stubs.vectors != NULL
+
+
+# --- What uses what --------------------------------------------------------------------------------------------------
+
+cdef void note(Uses* uses, int32_t place, uint32_t bytes, uint32_t longest, bint writes) noexcept nogil:
+    """Parts of a vector, of at most so many bytes each."""
+    cdef uint32_t at = 0, size
+    cdef int number, length, i
+    while at < bytes:
+        number = (place + <int32_t>at - uses.first) >> 4
+        if number < 0 or number >= MOST_PLACES:
+            return
+        uses.written[number] |= writes
+        if bytes - at < 16 or (place + <int32_t>at - uses.first) & 15:
+            uses.others[number] += 1
+            return
+        size = 64 if bytes - at >= 64 and longest >= 64 else 32 if bytes - at >= 32 and longest >= 32 else 16
+        length = size >> 5
+        for i in range(number, min(number + (1 << length), MOST_PLACES)):
+            uses.written[i] |= writes
+        if writes:
+            uses.writes[length][number] += 1
+        else:
+            uses.reads[length][number] += 1
+        at += size
+
+
+cdef inline uint32_t longest_of(int size, int of_other) noexcept nogil:
+    """A part of this operand, where elements of the other one may be wider."""
+    return 64 >> max(of_other - size, 0)
+
+
+cdef void note_elements(Uses* uses, const VectorUop* v) noexcept nogil:
+    cdef int size = v.size if v.d_size == BITS else v.d_size
+    if v.masked or v.mask_is_operand:
+        note(uses, v.mask, 1, 1, False)
+    if v.d_size == BITS:
+        note(uses, v.d, 1, 1, True)
+    else:
+        note(uses, v.d, v.bytes, longest_of(v.d_size, v.a_size), True)
+    note(uses, v.a, v.elements << v.a_size, longest_of(v.a_size, size), False)
+    if v.source == FROM_VECTOR:
+        note(uses, v.b, v.elements << v.b_size, longest_of(v.b_size, size), False)
+
+
+cdef void note_uop(Uses* uses, const VectorUop* v) noexcept nogil:
+    if v.kind == VECTOR_ELEMENTS:
+        note_elements(uses, v)
+    elif v.kind == VECTOR_LOAD or v.kind == VECTOR_LOAD_ALL:
+        note(uses, v.d, v.bytes, 64, True)
+    elif v.kind == VECTOR_STORE or v.kind == VECTOR_STORE_ALL:
+        note(uses, v.d, v.bytes, 64, False)
+    elif v.kind == VECTOR_MOVE_ALL:
+        note(uses, v.a, v.bytes, 64, False)
+        note(uses, v.d, v.bytes, 64, True)
+    elif v.kind == VECTOR_INDICES:
+        note(uses, v.d, v.bytes, 64, True)
+    elif v.kind == VECTOR_FIRST:
+        note(uses, v.a, 16, 16, False)
+    elif v.kind == VECTOR_GIVE:
+        note(uses, v.d, 16, 16, True)
+    elif v.kind == VECTOR_REDUCTION:
+        note(uses, v.a, v.elements << v.size, 64, False)
+        note(uses, v.b, 16, 16, False)
+        note(uses, v.d, 16, 16, True)
+    elif v.kind == VECTOR_GATHER or v.kind == VECTOR_GROUPS:
+        note(uses, v.a, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, False)
+        note(uses, v.b, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, False)
+        note(uses, v.d, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, True)
+    elif v.kind == VECTOR_LOGIC or v.kind == VECTOR_COUNT or v.kind == VECTOR_FIND:
+        note(uses, v.a, 1, 1, False)
+        if v.kind == VECTOR_LOGIC:
+            note(uses, v.b, 1, 1, False)
+            note(uses, v.d, 1, 1, True)
+
+
+cdef uint32_t shape_behind(uint32_t shape, const VectorUop* v) noexcept nogil:
+    """What vectors.pyx takes it to be."""
+    if v.kind != VECTOR_SET:
+        return shape
+    if v.length == LENGTH_KEPT:
+        return shape & ~<uint32_t>SHAPE_TYPE | <uint32_t>v.type
+    return SHAPE_KNOWN | <uint32_t>v.value << SHAPE_LENGTH_SHIFT | <uint32_t>v.type
+
+
+cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexcept nogil:
+    """False if there are no instructions on vectors."""
+    cdef uint32_t shape = t.shape
+    cdef VectorUop v
+    cdef bint found = False
+    cdef int i, k
+    for i in range(count):
+        for k in range(parts[i].uop_count):
+            if parts[i].info[k].opcode != UOP_CALL:
+                continue
+            t.jit.front_end.describe_vector(t.cpu, &parts[i].uops[k], t.trace.key.mode, shape, &v)
+            if v.kind == VECTOR_OTHER:
+                uses.calls += 1
+                continue
+            if not found and v.mask:
+                memset(uses.reads, 0, sizeof(uses.reads))
+                memset(uses.writes, 0, sizeof(uses.writes))
+                memset(uses.others, 0, sizeof(uses.others))
+                memset(uses.written, 0, sizeof(uses.written))
+                uses.first, found = v.mask, True
+            if found:
+                note_uop(uses, &v)
+            shape = shape_behind(shape, &v)
+    return found
+
+
+# --- Which of it -----------------------------------------------------------------------------------------------------
+
+cdef int gain_of(const Uses* uses, int length, int number) noexcept nogil:
+    """How many uses a register saves for this part: its own, and where they only read, those of parts of it."""
+    cdef int size = 1 << length, end = number + size, gain = uses.reads[length][number] + uses.writes[length][number]
+    cdef int other, k, end_of_other
+    for k in range(number, min(end, MOST_PLACES)):
+        gain -= DETOUR * uses.others[k]
+    for other in range(LENGTHS):
+        for k in range(max(number - (1 << other) + 1, 0), min(end, MOST_PLACES)):
+            end_of_other = k + (1 << other)
+            if other == length and k == number:
+                continue
+            if k >= number and end_of_other <= end:
+                gain += uses.reads[other][k] - DETOUR * uses.writes[other][k]
+            else:
+                gain -= DETOUR * (uses.reads[other][k] + uses.writes[other][k])
+    return gain - 2 * uses.calls
+
+
+cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
+    """Choose by what these blocks use."""
+    cdef Uses uses
+    cdef int length, number, gain, best, best_length = 0, best_number = 0, i
+    cdef bint[MOST_PLACES] taken
+    cdef int16_t[LENGTHS][MOST_PLACES] gains
+    t.resident_count = 0
+    uses.calls = 0
+    if not t.avx512 or not find_uses(t, parts, count, &uses):
+        return
+    memset(taken, 0, sizeof(taken))
+    for length in range(LENGTHS):
+        for number in range(MOST_PLACES):
+            gains[length][number] = 0
+            if uses.reads[length][number] or uses.writes[length][number]:
+                gains[length][number] = <int16_t>gain_of(&uses, length, number)
+    while t.resident_count < MAX_RESIDENTS:
+        best = (GAIN_IN_LOOP if loops else GAIN_ELSEWHERE) - 1
+        for length in range(LENGTHS):
+            for number in range(MOST_PLACES):
+                gain = gains[length][number]
+                if gain > best:
+                    best, best_length, best_number = gain, length, number
+        if best < (GAIN_IN_LOOP if loops else GAIN_ELSEWHERE):
+            return
+        gains[best_length][best_number] = 0
+        if not is_free(taken, best_number, 1 << best_length):
+            continue
+        for i in range(best_number, best_number + (1 << best_length)):
+            taken[i] = True
+        t.residents[t.resident_count].place = uses.first + 16 * best_number
+        t.residents[t.resident_count].bytes = 16 << best_length
+        t.residents[t.resident_count].written = is_written(&uses, best_number, 1 << best_length)
+        t.resident_count += 1
+
+
+cdef bint is_free(const bint* taken, int number, int size) noexcept nogil:
+    cdef int i
+    for i in range(number, number + size):
+        if i >= MOST_PLACES or taken[i]:
+            return False
+    return True
+
+
+cdef bint is_written(const Uses* uses, int number, int size) noexcept nogil:
+    """Anything of it. Where nothing is, memory always has it."""
+    cdef int i
+    for i in range(number, number + size):
+        if uses.written[i]:
+            return True
+    return False
+
+
+# --- Between host registers and memory -------------------------------------------------------------------------------
+
+cdef inline int width_of(int bytes) noexcept nogil:
+    return ZMM if bytes == 64 else YMM if bytes == 32 else 0
+
+
+cdef void move(Compilation* t, Direction direction, int number) noexcept nogil:
+    cdef int opcode = VMOVDQU64 | width_of(t.residents[number].bytes)
+    if direction == STORE:
+        opcode |= TO_MEMORY
+    vex_memory(
+        &t.e, opcode, WIG, FIRST_RESIDENT + number, NO_SOURCE, RBP, NO_INDEX, t.residents[number].place - BIAS
+    )
+
+
+cdef void move_residents(Compilation* t, Direction direction) noexcept nogil:
+    """All of them; to memory what the trace writes. Changes no scratch register and no flag."""
+    cdef int i
+    for i in range(t.resident_count):
+        if direction == LOAD or t.residents[i].written:
+            move(t, direction, i)
+
+
+cdef inline bint overlaps(const Compilation* t, int number, int32_t place, int bytes) noexcept nogil:
+    return t.residents[number].place < place + bytes and place < t.residents[number].place + t.residents[number].bytes
+
+
+cdef void let_memory_have(Compilation* t, int32_t place, int bytes) noexcept nogil:
+    cdef int i
+    for i in range(t.resident_count):
+        if t.residents[i].written and overlaps(t, i, place, bytes):
+            move(t, STORE, i)
+
+
+cdef void take_from_memory(Compilation* t, int32_t place, int bytes) noexcept nogil:
+    cdef int i
+    for i in range(t.resident_count):
+        if overlaps(t, i, place, bytes):
+            move(t, LOAD, i)
