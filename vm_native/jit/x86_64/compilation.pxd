@@ -99,6 +99,8 @@ cdef struct Cold:
     Alignment alignment     # that it must have
     int xmm                 # of a result
     int mask                # the register that says which elements of that count; 0: all
+    uint32_t valid          # residents of vectors where the hot code jumps here, and where it goes on
+    uint32_t valid_when_done
     Precision precision
     bint rounded            # the host is in a rounding mode of the uop's
     int result              # host register of a division's: rax the quotient, rdx the remainder
@@ -151,6 +153,9 @@ cdef struct Compilation:
     bint avx512             # vectors are computed with in AVX-512
     int resident_count
     Resident residents[MAX_RESIDENTS]   # in registers from vector_registers.pxd's FIRST_RESIDENT on
+    bint writes_through     # memory has what they have
+    uint32_t valid          # residents that have what they shall, at the uop at hand; a bit for each
+    bint out_of_line
     bint partly             # there may be fewer elements than the shape says: the others stay
     bint sink_counts        # accesses are recorded, also what is loaded into x0
     Edges edges             # at the uop at hand
@@ -248,6 +253,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.transfer.pending = False
     cold.words = t.words
     cold.edges = t.edges
+    cold.valid = t.valid
     cold.rounded = t.rounding != AS_THE_GUEST
     return cold
 

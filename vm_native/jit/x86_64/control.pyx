@@ -24,6 +24,7 @@ from vm_native.jit.x86_64.probes cimport store_transfer
 from vm_native.jit.x86_64.registers cimport swap_in, swap_out
 from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport Miss, look_up_jump_cache, look_up_known, look_up_to_count
+from vm_native.jit.x86_64.vector_registers cimport load_residents
 from vm_native.jit.x86_64.vectors cimport emit_cold_vector
 from vm_native.jit.x86_64.window cimport store_window_offset
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
@@ -119,6 +120,8 @@ cdef void emit_fallback_thunk(Compilation* t) noexcept nogil:
     call(&t.e, t.jit.stubs.fallback[t.floats])
     op_constant(&t.e, ADD_CONSTANT, W64, RSP, STACK_ROOM)
     swap_in(t)
+    if t.writes_through:
+        load_residents(t)
     ret(&t.e)
 
 
@@ -504,7 +507,7 @@ cdef void emit_budget_exit(Compilation* t) noexcept nogil:
 
 
 cdef void emit_one_cold(Compilation* t, Cold* cold) noexcept nogil:
-    t.words = cold.words
+    t.words, t.valid = cold.words, cold.valid
     if cold.kind == COLD_ACCESS:
         emit_miss(t, cold)
     elif cold.kind == COLD_WINDOW:
@@ -564,6 +567,7 @@ cdef bint emit_cold(Compilation* t) noexcept nogil:
     """False if there is no room."""
     cdef Cold* cold
     cdef int i = 0, k
+    t.out_of_line = True
     emit_turn_routines(t)
     while i < t.cold_count:             # some add others
         if not has_room(t):

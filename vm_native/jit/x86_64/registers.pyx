@@ -12,7 +12,7 @@ from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, RBX
 from vm_native.jit.x86_64.compilation cimport (
     FIRST_XMM, LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general,
 )
-from vm_native.jit.x86_64.vector_registers cimport move_residents
+from vm_native.jit.x86_64.vector_registers cimport load_residents, store_residents
 
 cdef enum:
     GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
@@ -99,7 +99,8 @@ cdef void swap_in(Compilation* t) noexcept nogil:
     for i in range(t.swap_count):
         move(t, STORE, &t.swaps[i], t.swaps[i].home)
         move(t, LOAD, &t.swaps[i], t.swaps[i].guest)
-    move_residents(t, LOAD)
+    if not t.writes_through:
+        load_residents(t)
 
 
 cdef void swap_out(Compilation* t) noexcept nogil:
@@ -108,4 +109,4 @@ cdef void swap_out(Compilation* t) noexcept nogil:
     for i in range(t.swap_count):
         move(t, STORE, &t.swaps[i], t.swaps[i].guest)
         move(t, LOAD, &t.swaps[i], t.swaps[i].home)
-    move_residents(t, STORE)
+    store_residents(t)

@@ -129,7 +129,9 @@ cdef bint emit_fused(Compilation* t, Uop* uop, const VectorUop* v, const FloatsR
         wide = part_at(t, v, at)
         select(t, v, at, wide, v.d_size, &selection)
         result = target_of_part(t, v, at, wide) if keeps_factors(v, rule) else XMM0
-        if result == XMM0:
+        if result != XMM0:
+            read_part(t, result, v.d + <int32_t>at, wide)
+        else:
             load_part(t, XMM0, (v.a if rule.shape == FUSED_OF_RESULT else v.d) + <int32_t>at, wide)
         opcode = rule.host | wide | under(selection.mask) | (W if v.size == 3 else 0)
         factor = read_part(t, XMM2, factor_of(v, rule) + <int32_t>at, wide)

@@ -20,7 +20,7 @@ from vm_native.jit.x86_64.compilation cimport (
 from vm_native.jit.x86_64.vector_operands cimport (
     MOVES, Selection, bytes_of, end_selection, read_part, select, store_part, store_selected, target_of_part, width_at,
 )
-from vm_native.jit.x86_64.vector_registers cimport let_memory_have, take_from_memory
+from vm_native.jit.x86_64.vector_registers cimport let_memory_have, reload_residents, take_from_memory
 from vm_native.jit.x86_64.window cimport test_window
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -161,6 +161,7 @@ cdef void emit_part_of_access(Compilation* t, const VectorUop* v, Cold* cold) no
     """Out of line: as many elements as there are."""
     cdef Uop* uop = cold.uop
     cdef const unsigned char* done = cold.done
+    cdef uint32_t missing = cold.valid_when_done & ~cold.valid
     cdef int base, first = t.cold_count, i
     t.refund, t.edges = cold.refund, cold.edges
     base = find_memory(t, block_of(uop), uop, WRITE if stores(v) else READ, full_bytes(v))
@@ -175,6 +176,7 @@ cdef void emit_part_of_access(Compilation* t, const VectorUop* v, Cold* cold) no
         let_memory_have(t, v.d, full_bytes(v))
         move_first_bytes(t, v, base)
         take_from_memory(t, v.d, full_bytes(v))
+    reload_residents(t, missing)
     jump(&t.e, done)
 
 

@@ -16,7 +16,7 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_FALLBACK, Cold, Compilation, cold_jump, new_cold, offset_of, read_float, read_slot,
 )
 from vm_native.jit.x86_64.vector_registers cimport (
-    FIRST_RESIDENT, NOWHERE, holder_of, home_of, let_memory_have, take_from_memory,
+    NOWHERE, holder_of, home_of, let_memory_have, middle_of, take_from_memory, written,
 )
 from vm_native.machine cimport Cpu
 
@@ -34,19 +34,14 @@ cdef inline void on_memory(Compilation* t, int opcode, int xmm, int source, int3
 
 cdef bint take_out(Compilation* t, int xmm, int32_t place, uint32_t bytes) noexcept nogil:
     """Whether these are bytes from the middle of a host register; then they have been copied."""
-    cdef int i, wide
-    cdef int32_t offset
-    for i in range(t.resident_count):
-        offset = place - t.residents[i].place
-        if offset <= 0 or offset + <int32_t>bytes > t.residents[i].bytes or offset % <int32_t>bytes or bytes < 16:
-            continue
-        wide = ZMM if t.residents[i].bytes == 64 else YMM
-        vex_constant(
-            &t.e, (VEXTRACTI64X4 if bytes == 32 else VEXTRACTI128) | wide, WIG, FIRST_RESIDENT + i, NO_SOURCE, xmm,
-            offset // <int32_t>bytes
-        )
-        return True
-    return False
+    cdef int offset = 0, holder = middle_of(t, place, bytes, &offset)
+    if holder == NOWHERE or bytes < 16 or offset % <int>bytes:
+        return False
+    vex_constant(
+        &t.e, (VEXTRACTI64X4 if bytes == 32 else VEXTRACTI128) | (ZMM if offset + bytes > 32 else YMM), WIG, holder,
+        NO_SOURCE, xmm, offset // <int>bytes
+    )
+    return True
 
 
 cdef void load_part(Compilation* t, int xmm, int32_t place, int wide) noexcept nogil:
@@ -86,10 +81,10 @@ cdef void on_few(Compilation* t, int opcode, int xmm, int32_t place, uint32_t by
 
 cdef void store_part(Compilation* t, int xmm, int32_t place, int wide) noexcept nogil:
     cdef int home = home_of(t, place, bytes_of(wide))
-    if home == xmm:
-        return
     if home != NOWHERE:
-        on_registers(t, VMOVDQU | wide, home, NO_SOURCE, xmm)
+        if home != xmm:
+            on_registers(t, VMOVDQU | wide, home, NO_SOURCE, xmm)
+        written(t, home)
         return
     let_memory_have(t, place, bytes_of(wide))
     on_memory(t, VMOVDQU_TO | wide, xmm, NO_SOURCE, place)
@@ -275,9 +270,10 @@ cdef void store_selected(
     Compilation* t, int mask, int xmm, int32_t place, int wide, int size
 ) noexcept nogil:
     """The elements of this size that a mask register names."""
-    cdef int home = home_of(t, place, bytes_of(wide))
-    if home != NOWHERE:
+    cdef int home = holder_of(t, place, bytes_of(wide))
+    if home != NOWHERE and home == home_of(t, place, bytes_of(wide)):
         on_registers(t, MOVES[size] | wide | under(mask), home, NO_SOURCE, xmm)
+        written(t, home)
         return
     let_memory_have(t, place, bytes_of(wide))
     on_memory(t, MOVES[size] | TO_MEMORY | wide | under(mask), xmm, NO_SOURCE, place)

@@ -2,8 +2,9 @@
 
 It has 16 vector registers more then, which nothing else uses. A trace gives them to the parts of 64, 32 or 16 bytes
 that it uses most: as with other registers (registers.pyx) they are loaded at its start, stored at its exits and around
-calls of the interpreter's functions, and for it memory has nothing of them in between. What uses a part of another
-length takes a detour by memory, so what such uses overlap is not chosen.
+calls of the interpreter's functions, and for it memory has nothing of them in between. That is so in loops. Other traces store
+what they write at once, and load what they need when they need it: then the registers only save loads. What uses a part
+of another length takes a detour by memory, so what such uses overlap is not chosen.
 """
 from libc.stdint cimport int16_t, int32_t, uint32_t
 from libc.string cimport memset
@@ -17,7 +18,7 @@ from vm_native.ir.vectors cimport (
 )
 from vm_native.jit.x86_64.assembler cimport NO_INDEX, NO_SOURCE, RBP, WIG, YMM, ZMM, vex_memory
 from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
-from vm_native.jit.x86_64.compilation cimport BIAS, MAX_RESIDENTS
+from vm_native.jit.x86_64.compilation cimport BIAS, LOAD, MAX_RESIDENTS, STORE, Direction
 
 cdef extern from *:
     """
@@ -38,8 +39,8 @@ cdef enum:
     LENGTHS = 3             # of parts: 16, 32 and 64 bytes
     MOST_PLACES = 256       # of 16 bytes each, in all registers
     DETOUR = 2              # what a use of another length costs, in uses
-    GAIN_IN_LOOP = 2        # uses that are worth a load, and a store where the trace is left
-    GAIN_ELSEWHERE = 4
+    GAIN_IN_LOOP = 1        # uses that are worth a load, and a store where the trace is left
+    GAIN_ELSEWHERE = 2      # ... that are worth one more instruction
 
 cdef struct Uses:           # by the place of a part
     int32_t first           # where the first register stands, seen from the Cpu
@@ -190,6 +191,8 @@ cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops)
     cdef bint[MOST_PLACES] taken
     cdef int16_t[LENGTHS][MOST_PLACES] gains
     t.resident_count = 0
+    t.valid = 0
+    t.writes_through = not loops
     uses.calls = 0
     if not t.avx512 or not find_uses(t, parts, count, &uses):
         return
@@ -251,12 +254,70 @@ cdef void move(Compilation* t, Direction direction, int number) noexcept nogil:
     )
 
 
-cdef void move_residents(Compilation* t, Direction direction) noexcept nogil:
-    """All of them; to memory what the trace writes. Changes no scratch register and no flag."""
+cdef inline bint has_value(const Compilation* t, int number) noexcept nogil:
+    return not t.writes_through or t.valid >> number & 1
+
+
+cdef void load_residents(Compilation* t) noexcept nogil:
+    """All of them, at the start of a loop and behind what may have changed them. Changes no scratch register."""
     cdef int i
     for i in range(t.resident_count):
-        if direction == LOAD or t.residents[i].written:
-            move(t, direction, i)
+        move(t, LOAD, i)
+
+
+cdef void store_residents(Compilation* t) noexcept nogil:
+    """What memory does not have. Changes no scratch register and no flag."""
+    cdef int i
+    for i in range(0 if t.writes_through else t.resident_count):
+        if t.residents[i].written:
+            move(t, STORE, i)
+
+
+cdef void reload_residents(Compilation* t, uint32_t which) noexcept nogil:
+    cdef int i
+    for i in range(t.resident_count):
+        if which >> i & 1:
+            move(t, LOAD, i)
+
+
+cdef int holder_of(Compilation* t, int32_t place, int bytes) noexcept nogil:
+    """It may have more behind them. Where memory always has them, they are loaded when they are needed first."""
+    cdef int i
+    for i in range(t.resident_count):
+        if t.residents[i].place != place or t.residents[i].bytes < bytes:
+            continue
+        if not has_value(t, i):
+            if t.out_of_line or t.residents[i].bytes > bytes:
+                return NOWHERE
+            move(t, LOAD, i)
+            t.valid |= 1 << i
+        return FIRST_RESIDENT + i
+    return NOWHERE
+
+
+cdef int home_of(const Compilation* t, int32_t place, int bytes) noexcept nogil:
+    cdef int i
+    for i in range(t.resident_count):
+        if t.residents[i].place == place and t.residents[i].bytes == bytes:
+            return FIRST_RESIDENT + i if has_value(t, i) or not t.out_of_line else NOWHERE
+    return NOWHERE
+
+
+cdef int middle_of(const Compilation* t, int32_t place, int bytes, int* offset) noexcept nogil:
+    """The register that has them, but not at its start."""
+    cdef int i
+    for i in range(t.resident_count):
+        offset[0] = place - t.residents[i].place
+        if 0 < offset[0] <= t.residents[i].bytes - bytes and has_value(t, i):
+            return FIRST_RESIDENT + i
+    return NOWHERE
+
+
+cdef void written(Compilation* t, int home) noexcept nogil:
+    """All of it."""
+    if t.writes_through:
+        move(t, STORE, home - FIRST_RESIDENT)
+        t.valid |= 1 << home - FIRST_RESIDENT
 
 
 cdef inline bint overlaps(const Compilation* t, int number, int32_t place, int bytes) noexcept nogil:
@@ -265,13 +326,17 @@ cdef inline bint overlaps(const Compilation* t, int number, int32_t place, int b
 
 cdef void let_memory_have(Compilation* t, int32_t place, int bytes) noexcept nogil:
     cdef int i
-    for i in range(t.resident_count):
+    for i in range(0 if t.writes_through else t.resident_count):
         if t.residents[i].written and overlaps(t, i, place, bytes):
             move(t, STORE, i)
 
 
 cdef void take_from_memory(Compilation* t, int32_t place, int bytes) noexcept nogil:
+    """Or when they are needed."""
     cdef int i
     for i in range(t.resident_count):
         if overlaps(t, i, place, bytes):
-            move(t, LOAD, i)
+            if not t.writes_through or t.out_of_line:
+                move(t, LOAD, i)
+            else:
+                t.valid &= ~(<uint32_t>1 << i)

@@ -36,7 +36,9 @@ from vm_native.jit.x86_64.vector_operands cimport (
     MOST_BYTES, broadcast, bytes_of, has_parts, load_part, load_scalar, on_place, part_at, read_part, store_part,
     store_result, store_selected, target_of_part, width_at,
 )
-from vm_native.jit.x86_64.vector_registers cimport NOWHERE, holder_of, home_of, let_memory_have, take_from_memory
+from vm_native.jit.x86_64.vector_registers cimport (
+    NOWHERE, holder_of, home_of, let_memory_have, reload_residents, take_from_memory,
+)
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
 
@@ -394,6 +396,7 @@ cdef bint emit_vector(Compilation* t, Block* part, int at) noexcept nogil:
     cdef uint32_t shape = t.shape
     cdef ShapeKnown known = t.shape_known
     cdef Words words = t.words
+    cdef uint32_t valid = t.valid
     if part.info[at].opcode != UOP_CALL or not t.jit.switches.vectors or t.jit.stubs.vectors == NULL:
         return False
     describe(t, uop, t.shape, &v)
@@ -401,11 +404,11 @@ cdef bint emit_vector(Compilation* t, Block* part, int at) noexcept nogil:
         return False
     if not emit_kind(t, part, uop, &v):
         t.e.at, t.cold_count = begin, cold_count
-        t.shape, t.shape_known, t.words = shape, known, words
+        t.shape, t.shape_known, t.words, t.valid = shape, known, words, valid
         return False
     for i in range(cold_count, t.cold_count):
         if t.cold[i].kind in (COLD_FALLBACK, COLD_ACCESS, COLD_WINDOW, COLD_PART):
-            t.cold[i].done = here(&t.e)
+            t.cold[i].done, t.cold[i].valid_when_done = here(&t.e), t.valid
     forget_pointer(t, v.result)
     if not v.keeps_shape and v.kind != VECTOR_SET and t.shape_known == WHOLE_SHAPE:
         t.shape_known = TYPE_OF_SHAPE   # the interpreter's function may have done it
@@ -425,10 +428,12 @@ cdef void emit_cold_vector(Compilation* t, Cold* cold) noexcept nogil:
 
 cdef void emit_few_elements(Compilation* t, const VectorUop* v, const Cold* cold) noexcept nogil:
     cdef const uint8_t* done = cold.done
+    cdef uint32_t missing = cold.valid_when_done & ~cold.valid
     cdef int first = t.cold_count, i
     t.shape, t.refund, t.edges, t.partly = cold.shape, cold.refund, cold.edges, True
     emit_elements(t, cold.uop, v)
     t.partly = False
+    reload_residents(t, missing)
     jump(&t.e, done)
     for i in range(first, t.cold_count):
         if t.cold[i].kind == COLD_FALLBACK:     # of a single that is not boxed
