@@ -34,6 +34,7 @@ cdef enum:                  # mask registers
     K2
     K3
     K4
+    K5
 
 cdef enum Width:            # of an operation on general registers
     W32 = 0                 # clears the upper half of the register that it writes

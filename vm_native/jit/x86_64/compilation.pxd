@@ -119,6 +119,11 @@ cdef struct Swap:           # a host register that holds another slot in this tr
     int home                # the slot it holds elsewhere
     int guest               # the slot it holds here
 
+cdef struct KnownBits:      # of a mask that has been made: k5 has them, and memory, too
+    int count               # 0: nothing is known
+    int32_t place           # seen from the Cpu
+    int cold_count          # what is out of line since then may have changed the register
+
 cdef struct Resident:       # a part of a vector that lives in a host register during this trace
     int32_t place           # seen from the Cpu
     int bytes               # 16, 32 or 64
@@ -153,6 +158,7 @@ cdef struct Compilation:
     bint avx512             # vectors are computed with in AVX-512
     int resident_count
     Resident residents[MAX_RESIDENTS]   # in registers from vector_registers.pxd's FIRST_RESIDENT on
+    KnownBits bits
     bint writes_through     # memory has what they have
     uint32_t valid          # residents that have what they shall, at the uop at hand; a bit for each
     bint out_of_line

@@ -204,6 +204,7 @@ cdef uint8_t* emit_trace(
     t.parts, t.part_count = parts, count
     t.cpu, t.shape, t.shape_known = cpu, cpu.vector_shape, NOTHING_OF_SHAPE
     t.partly = t.out_of_line = False
+    t.bits.count = 0
     t.avx512 = uses_avx512(jit)
     t.cold_count = 0
     t.in_block = t.transfer.pending = False

@@ -249,7 +249,7 @@ cdef bint emit_comparison(Compilation* t, Uop* uop, const VectorUop* v, const Fl
         if v.source == FROM_VECTOR:
             load_part(t, XMM1, v.b + at, wide)
         vex_constant(&t.e, of_format(v, VCMPPS) | wide, WIG, XMM0, XMM0, XMM1, rule.host)
-        take_lanes(t, v, &bits, wide)
+        take_lanes(t, v, &bits, wide, 0)
         at += bytes_of(wide)
     return True
 

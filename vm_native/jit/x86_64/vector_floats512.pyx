@@ -17,7 +17,7 @@ from vm_native.jit.x86_64.vector_float_rules cimport (
     COMPARES, DIVIDES_REVERSED, FROM_SIGNED, FROM_UNSIGNED, FUSED, FUSED_OF_RESULT, NOT_HERE, OF_ONE, REVERSED,
     FloatsRule,
 )
-from vm_native.jit.x86_64.vector_masks cimport BitsOfLanes, has_lanes, lanes_at, take_lanes
+from vm_native.jit.x86_64.vector_masks cimport BitsOfLanes, has_lanes, lanes_at, mask_for, take_lanes
 from vm_native.jit.x86_64.vector_operands cimport (
     Selection, bytes_of, end_selection, has_parts, is_selective, load_bits, load_part, load_scalar, of_format, on_place,
     part_at, read_part, select, store_part, store_selected, target_of_part,
@@ -186,21 +186,21 @@ cdef bint emit_comparison(Compilation* t, Uop* uop, const VectorUop* v, const Fl
     """Elements that are turned off signal nothing. Their bits stay."""
     cdef BitsOfLanes bits = BitsOfLanes(0, 0, False)
     cdef uint32_t at = 0
-    cdef int wide, second, mask
+    cdef int wide, second, mask, result
     if v.d_size != BITS or not has_lanes(v) or not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.elements << v.size:
         wide = lanes_at(t, v, at)
+        result = mask_for(v, wide)
         mask = 0
         if v.masked:
-            mask = K1
-            load_bits(t, K1, v.mask, at >> v.size, bytes_of(wide) >> v.size)
+            mask = load_bits(t, K1, v.mask, at >> v.size, bytes_of(wide) >> v.size)
         second = read_part(t, XMM1, v.b + at, wide) if v.source == FROM_VECTOR else XMM1
         vex_constant(
-            &t.e, of_format(v, VCMPPS) | EVEX | wide | under(mask), WIG, K1, read_part(t, XMM0, v.a + at, wide), second,
+            &t.e, of_format(v, VCMPPS) | EVEX | wide | under(mask), WIG, result, read_part(t, XMM0, v.a + at, wide), second,
             rule.host
         )
-        take_lanes(t, v, &bits, wide)
+        take_lanes(t, v, &bits, wide, result)
         at += bytes_of(wide)
     return True
 

@@ -114,15 +114,15 @@ cdef int[4] BLENDS = [VPBLENDMB, VPBLENDMW, VPBLENDMD, VPBLENDMQ]
 cdef bint merged(Compilation* t, Uop* uop, const VectorUop* v, const int* host) noexcept nogil:
     """b where the mask is set, else a."""
     cdef uint32_t at = 0
-    cdef int wide, result
+    cdef int wide, result, mask
     if not load_scalar(t, uop, v, XMM1, v.size):
         return False
     while at < v.bytes:
         wide = part_at(t, v, at)
         result = target_of_part(t, v, at, wide)
         if t.avx512:
-            load_bits(t, K1, v.mask, at >> v.size, bytes_of(wide) >> v.size)
-            with_second(t, v, BLENDS[v.size] | wide | under(K1), result, read_part(t, XMM0, v.a + at, wide), at)
+            mask = load_bits(t, K1, v.mask, at >> v.size, bytes_of(wide) >> v.size)
+            with_second(t, v, BLENDS[v.size] | wide | under(mask), result, read_part(t, XMM0, v.a + at, wide), at)
         else:
             load_mask(t, v, at, wide, XMM2, False)
             load_part(t, XMM0, v.a + at, wide)
@@ -137,6 +137,14 @@ cdef bint merged(Compilation* t, Uop* uop, const VectorUop* v, const int* host) 
 
 # Shifts
 
+cdef int[4] SHIFTS_BY_CONSTANT = [SHIFT_WORDS, SHIFT_WORDS, SHIFT_DOUBLEWORDS, SHIFT_QUADWORDS]
+
+
+cdef inline int direction_of(const int* host) noexcept nogil:
+    """Of a row's shifts, as such a one has it."""
+    return SHIFT_ARITHMETIC if host[1] == VPSRAW else SHIFT_LOGICAL if host[1] == VPSRLW else SHIFT_LEFT
+
+
 cdef void load_count(Compilation* t, const VectorUop* v, int bits) noexcept nogil:
     """Into eax and the lowest element of xmm1, modulo the bits of what is shifted."""
     if v.source == FROM_CONSTANT:
@@ -150,13 +158,14 @@ cdef void load_count(Compilation* t, const VectorUop* v, int bits) noexcept nogi
 cdef bint shifted(Compilation* t, Uop* uop, const VectorUop* v, const int* host) noexcept nogil:
     """By the same number of bits, or each by its own. Bytes are shifted in words, and lose what came from others."""
     cdef uint32_t at = 0
-    cdef int wide, result, size = v.size if v.size else 1
+    cdef int wide, result, first, size = v.size if v.size else 1
     cdef bint bytes = v.size == 0
     if v.source == FROM_VECTOR:
         return each_shifted(t, v, host)
     if not host[size] or bytes and (v.masked and not t.avx512 or host[1] == VPSRAW):
         return False
-    load_count(t, v, 8 << v.size)
+    if bytes or v.source != FROM_CONSTANT:
+        load_count(t, v, 8 << v.size)
     if bytes:
         op(&t.e, MOV, W32, RCX, RAX)
         load_constant(&t.e, RAX, 0xFF)
@@ -166,7 +175,14 @@ cdef bint shifted(Compilation* t, Uop* uop, const VectorUop* v, const int* host)
     while at < v.bytes:
         wide = part_at(t, v, at)
         result = target_of_part(t, v, at, wide)
-        on_registers(t, host[size] | wide, result, read_part(t, XMM0, v.a + at, wide), XMM1)
+        first = read_part(t, XMM0, v.a + at, wide)
+        if v.source == FROM_CONSTANT:
+            vex_constant(
+                &t.e, SHIFTS_BY_CONSTANT[size] | wide, WIG, direction_of(host), result, first,
+                v.value & ((8 << v.size) - 1)
+            )
+        else:
+            on_registers(t, host[size] | wide, result, first, XMM1)
         if bytes:
             on_registers(t, VPAND | wide, result, result, XMM2)
         store_result(t, v, result, at, wide)

@@ -11,6 +11,7 @@ cdef struct BitsOfLanes:    # of a mask that is put together, part by part
 
 cdef bint has_lanes(const VectorUop* v) noexcept nogil
 cdef int lanes_at(const Compilation* t, const VectorUop* v, uint32_t place) noexcept nogil
-cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide) noexcept nogil
+cdef int mask_for(const VectorUop* v, int wide) noexcept nogil
+cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide, int mask) noexcept nogil
 cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil
 cdef bint emit_bits(Compilation* t, const VectorUop* v) noexcept nogil

@@ -11,7 +11,7 @@ from vm_native.jit.x86_64.compilation cimport BIAS, LOAD, STORE, Compilation, Di
 from vm_native.jit.x86_64.vector_operands cimport (
     MOST_BYTES, bytes_of, load_part, load_scalar, on_place, read_part, width_at,
 )
-from vm_native.jit.x86_64.vector_registers cimport let_memory_have, take_from_memory
+from vm_native.jit.x86_64.vector_registers cimport know_bits, knows_bits, let_memory_have, take_from_memory
 
 from vm_native.arithmetic.vector.table import NUMBERS
 
@@ -40,11 +40,16 @@ cdef inline int bits_at_once(const VectorUop* v, uint32_t first) noexcept nogil:
     return 64 if left >= 64 else 32 if left >= 32 else 16 if left >= 16 else 8 if left >= 8 else <int>left
 
 
-cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide) noexcept nogil:
-    """The bits of xmm0, or k1, behind those that have been taken, into rcx; and from there to d when there are enough."""
+cdef int mask_for(const VectorUop* v, int wide) noexcept nogil:
+    """The mask register for a comparison: k5, where that shall have all bits of d."""
+    return K5 if not v.masked and v.elements << v.size == bytes_of(wide) else K1
+
+
+cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide, int mask) noexcept nogil:
+    """The bits of xmm0, or a mask register, behind those that have been taken, into rcx; and from there to d when there are enough."""
     cdef Emitter* e = &t.e
     if t.avx512:
-        vex(e, KMOV_TO, W64, RAX, NO_SOURCE, K1)
+        vex(e, KMOV_TO, W64, RAX, NO_SOURCE, mask)
     elif v.size == 1:
         on_registers(t, VPACKSSWB, XMM0, XMM0, XMM0)
         on_registers(t, VPMOVMSKB | wide, RAX, NO_SOURCE, XMM0)
@@ -61,6 +66,8 @@ cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int 
     bits.count += <int>(bytes_of(wide) >> v.size)
     if bits.count == bits_at_once(v, bits.first):
         give_lanes(t, v, bits)
+        if t.avx512 and mask == K5:
+            know_bits(t, v.d, bits.count)
         bits.first += bits.count
         bits.count = 0
 
@@ -141,7 +148,7 @@ cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* 
     cdef const ComparisonRule* rule = &rules[v.operation]
     cdef BitsOfLanes bits = BitsOfLanes(0, 0, rule.inverted and not t.avx512)
     cdef uint32_t at = 0
-    cdef int wide, second, opcode = rule.host[v.size]
+    cdef int wide, second, mask, opcode = rule.host[v.size]
     if v.d_size != BITS or not rule.is_there or not has_lanes(v) or not opcode and not t.avx512:
         return False
     if not load_scalar(t, uop, v, XMM1, v.size):
@@ -149,12 +156,13 @@ cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* 
     while at < v.elements << v.size:
         wide = lanes_at(t, v, at)
         if t.avx512:
+            mask = mask_for(v, wide)
             second = read_part(t, XMM1, v.b + at, wide) if v.source == FROM_VECTOR else XMM1
             vex_constant(
-                &t.e, COMPARISONS[v.size] | rule.of_signed | wide, WIG, K1, read_part(t, XMM0, v.a + at, wide), second,
+                &t.e, COMPARISONS[v.size] | rule.of_signed | wide, WIG, mask, read_part(t, XMM0, v.a + at, wide), second,
                 rule.order
             )
-            take_lanes(t, v, &bits, wide)
+            take_lanes(t, v, &bits, wide, mask)
             at += bytes_of(wide)
             continue
         if v.source == FROM_VECTOR:
@@ -166,7 +174,7 @@ cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* 
             on_registers(t, opcode | wide, XMM2 if rule.of_lesser else XMM0, XMM0, XMM1)
             if rule.of_lesser:
                 on_registers(t, EQUALS[v.size] | wide, XMM0, XMM2, XMM0 if rule.to_first else XMM1)
-        take_lanes(t, v, &bits, wide)
+        take_lanes(t, v, &bits, wide, 0)
         at += bytes_of(wide)
     return True
 
@@ -226,6 +234,9 @@ cdef void load_word_of_bits(Compilation* t, const VectorUop* v, uint32_t first) 
     cdef Emitter* e = &t.e
     cdef int32_t byte = <int32_t>(first >> 3)
     cdef uint64_t ones = ones_of(v, first)
+    if not first and not v.masked and v.elements <= 64 and knows_bits(t, v.a, v.elements):
+        vex(e, KMOV_TO, W64, RAX, NO_SOURCE, K5)
+        return
     let_memory_have(t, v.a + byte, 8)
     if v.masked:
         let_memory_have(t, v.mask + byte, 8)

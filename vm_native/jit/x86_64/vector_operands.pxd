@@ -49,7 +49,7 @@ cdef bint load_scalar(Compilation* t, Uop* uop, const VectorUop* v, int xmm, int
 cdef void load_mask(Compilation* t, const VectorUop* v, uint32_t place, int wide, int xmm, bint inverted) noexcept nogil
 cdef void choose(Compilation* t, int xmm, int other, int32_t place, int mask, int wide) noexcept nogil
 cdef void broadcast(Compilation* t, const VectorUop* v, int xmm, int size) noexcept nogil
-cdef void load_bits(Compilation* t, int mask, int32_t place, uint32_t element, uint32_t count) noexcept nogil
+cdef int load_bits(Compilation* t, int mask, int32_t place, uint32_t element, uint32_t count) noexcept nogil
 cdef void select(
     Compilation* t, const VectorUop* v, uint32_t place, int wide, int size, Selection* selection
 ) noexcept nogil

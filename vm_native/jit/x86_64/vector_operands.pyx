@@ -16,7 +16,7 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_FALLBACK, Cold, Compilation, cold_jump, new_cold, offset_of, read_float, read_slot,
 )
 from vm_native.jit.x86_64.vector_registers cimport (
-    NOWHERE, holder_of, home_of, let_memory_have, middle_of, take_from_memory, written,
+    NOWHERE, holder_of, home_of, knows_bits, let_memory_have, middle_of, take_from_memory, written,
 )
 from vm_native.machine cimport Cpu
 
@@ -217,12 +217,15 @@ cdef void store_first_bytes(Compilation* t, const VectorUop* v, int xmm, uint32_
 
 # --- Masks of AVX-512 ------------------------------------------------------------------------------------------------
 
-cdef void load_bits(Compilation* t, int mask, int32_t place, uint32_t element, uint32_t count) noexcept nogil:
-    """Those of so many elements from this one on into a mask register; those behind them are anything.
+cdef int load_bits(Compilation* t, int mask, int32_t place, uint32_t element, uint32_t count) noexcept nogil:
+    """Those of so many elements from this one on, if no mask register has them into this one; which it is.
 
-    No more bytes are read than have them: the host does not find in one store what several have written.
+    Those behind them are anything. No more bytes are read than have them: the host does not find in one store what
+    several have written.
     """
     cdef int opcode = KMOV64 if count > 32 else KMOV32 if count > 16 else KMOV16 if count > 8 else KMOV8
+    if not element and knows_bits(t, place, count):
+        return K5
     let_memory_have(t, place + <int32_t>(element >> 3), 8)
     vex_memory(
         &t.e, opcode, W64 if count > 16 else W32, mask, NO_SOURCE, RBP, NO_INDEX,
@@ -230,6 +233,7 @@ cdef void load_bits(Compilation* t, int mask, int32_t place, uint32_t element, u
     )
     if element & 7:
         vex_constant(&t.e, KSHIFTR, W64, mask, NO_SOURCE, mask, element & 7)
+    return mask
 
 
 cdef void select(
@@ -250,11 +254,11 @@ cdef void select(
         load_constant(e, RDX, -1)
         vex(e, BZHI, W64, RDX, RAX, RDX)
         vex(e, KMOV_FROM, W64, K1, NO_SOURCE, RDX)
+        selection.mask = K1
     if masked:
-        load_bits(t, K2 if t.partly else K1, v.mask, place >> size, count)
-        if t.partly:
-            vex(e, KAND, W64, K1, K1, K2)
-    if masked or t.partly:
+        selection.mask = load_bits(t, K2 if t.partly else K1, v.mask, place >> size, count)
+    if masked and t.partly:
+        vex(e, KAND, W64, K1, K1, K2)
         selection.mask = K1
 
 

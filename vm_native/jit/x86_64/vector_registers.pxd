@@ -21,6 +21,11 @@ cdef int home_of(const Compilation* t, int32_t place, int bytes) noexcept nogil
 cdef int middle_of(const Compilation* t, int32_t place, int bytes, int* offset) noexcept nogil
 cdef void written(Compilation* t, int home) noexcept nogil
 
+# Bits of a mask that k5 has, at the uop at hand.
+cdef void know_bits(Compilation* t, int32_t place, int count) noexcept nogil
+cdef bint knows_bits(Compilation* t, int32_t place, int count) noexcept nogil
+cdef void forget_bits(Compilation* t, int32_t place, int bytes) noexcept nogil
+
 # For what uses memory all the same: let it have what lives in registers before it is read or written there, and these
 # have what has been written.
 cdef void let_memory_have(Compilation* t, int32_t place, int bytes) noexcept nogil

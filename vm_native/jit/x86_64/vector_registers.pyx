@@ -18,7 +18,10 @@ from vm_native.ir.vectors cimport (
 )
 from vm_native.jit.x86_64.assembler cimport NO_INDEX, NO_SOURCE, RBP, WIG, YMM, ZMM, vex_memory
 from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
-from vm_native.jit.x86_64.compilation cimport BIAS, LOAD, MAX_RESIDENTS, STORE, Direction
+from vm_native.jit.x86_64.compilation cimport (
+    BIAS, COLD_FUSED_NAN, COLD_MISFIT, COLD_OUTSIDE, COLD_SIDE_EXIT, COLD_VECTOR_NAN, LOAD, MAX_RESIDENTS, STORE,
+    Direction, KnownBits,
+)
 
 cdef extern from *:
     """
@@ -39,6 +42,7 @@ cdef enum:
     LENGTHS = 3             # of parts: 16, 32 and 64 bytes
     MOST_PLACES = 256       # of 16 bytes each, in all registers
     DETOUR = 2              # what a use of another length costs, in uses
+    DETOUR_OF_BITS = 4      # and what that of a few bytes does: the host waits for them
     GAIN_IN_LOOP = 1        # uses that are worth a load, and a store where the trace is left
     GAIN_ELSEWHERE = 2      # ... that are worth one more instruction
 
@@ -171,7 +175,7 @@ cdef int gain_of(const Uses* uses, int length, int number) noexcept nogil:
     cdef int size = 1 << length, end = number + size, gain = uses.reads[length][number] + uses.writes[length][number]
     cdef int other, k, end_of_other
     for k in range(number, min(end, MOST_PLACES)):
-        gain -= DETOUR * uses.others[k]
+        gain -= DETOUR_OF_BITS * uses.others[k]
     for other in range(LENGTHS):
         for k in range(max(number - (1 << other) + 1, 0), min(end, MOST_PLACES)):
             end_of_other = k + (1 << other)
@@ -315,6 +319,7 @@ cdef int middle_of(const Compilation* t, int32_t place, int bytes, int* offset) 
 
 cdef void written(Compilation* t, int home) noexcept nogil:
     """All of it."""
+    forget_bits(t, t.residents[home - FIRST_RESIDENT].place, t.residents[home - FIRST_RESIDENT].bytes)
     if t.writes_through:
         move(t, STORE, home - FIRST_RESIDENT)
         t.valid |= 1 << home - FIRST_RESIDENT
@@ -334,9 +339,35 @@ cdef void let_memory_have(Compilation* t, int32_t place, int bytes) noexcept nog
 cdef void take_from_memory(Compilation* t, int32_t place, int bytes) noexcept nogil:
     """Or when they are needed."""
     cdef int i
+    forget_bits(t, place, bytes)
     for i in range(t.resident_count):
         if overlaps(t, i, place, bytes):
             if not t.writes_through or t.out_of_line:
                 move(t, LOAD, i)
             else:
                 t.valid &= ~(<uint32_t>1 << i)
+
+
+# --- Bits ------------------------------------------------------------------------------------------------------------
+
+cdef void know_bits(Compilation* t, int32_t place, int count) noexcept nogil:
+    if not t.out_of_line:
+        t.bits = KnownBits(count, place, t.cold_count)
+
+
+cdef bint knows_bits(Compilation* t, int32_t place, int count) noexcept nogil:
+    """Unless something out of line that comes back may have called a function."""
+    cdef int i
+    if t.out_of_line or t.bits.place != place or t.bits.count < count:
+        return False
+    for i in range(t.bits.cold_count, t.cold_count):
+        if t.cold[i].kind not in (COLD_VECTOR_NAN, COLD_FUSED_NAN, COLD_MISFIT, COLD_SIDE_EXIT, COLD_OUTSIDE):
+            t.bits.count = 0
+            return False
+    return True
+
+
+cdef void forget_bits(Compilation* t, int32_t place, int bytes) noexcept nogil:
+    """What they stand for has been written."""
+    if t.bits.place < place + bytes and place <= t.bits.place + (t.bits.count >> 3):
+        t.bits.count = 0

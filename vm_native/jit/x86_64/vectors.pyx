@@ -177,6 +177,7 @@ cdef void emit_set(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
 cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """After a uop that the interpreter's function does: it may have set another."""
     cdef VectorUop v
+    t.bits.count = 0
     if opcode != UOP_CALL:
         return
     if t.shape_known != NOTHING_OF_SHAPE:
@@ -404,7 +405,7 @@ cdef bint emit_vector(Compilation* t, Block* part, int at) noexcept nogil:
         return False
     if not emit_kind(t, part, uop, &v):
         t.e.at, t.cold_count = begin, cold_count
-        t.shape, t.shape_known, t.words, t.valid = shape, known, words, valid
+        t.shape, t.shape_known, t.words, t.valid, t.bits.count = shape, known, words, valid, 0
         return False
     for i in range(cold_count, t.cold_count):
         if t.cold[i].kind in (COLD_FALLBACK, COLD_ACCESS, COLD_WINDOW, COLD_PART):
