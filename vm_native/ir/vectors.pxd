@@ -25,11 +25,13 @@ cdef enum VectorKind:
     VECTOR_LOGIC                # of bits; the operation is a table of truth: bit 2 * a + b is the result
     VECTOR_COUNT                # of bits that are set
     VECTOR_FIND                 # the first of them, or -1
-    VECTOR_FIRST                # element of a, sign-extended
+    VECTOR_FIRST                # element of a, sign-extended, or a number
     VECTOR_REDUCTION            # d[0] = the operation on b[0] and all elements of a
     VECTOR_GIVE                 # d[0] = the second operand
     VECTOR_INDICES              # d[i] = i
     VECTOR_GATHER               # d[i] = a[b[i]], 0 where there is none
+    VECTOR_SLIDE                # d[i] = a[i + value], 0 where there is none; for a negative value d stays there
+    VECTOR_SLIDE_ONE            # the same of 1 or -1, but the second operand there
     VECTOR_GROUPS               # the operation is one of arithmetic/vector/group_names.py
 
 cdef enum VectorSource:         # of the second operand

@@ -32,7 +32,7 @@ TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS
 SETTINGS = {
     "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
     "no floats": {"floats": False}, "no rounding": {"rounding": False}, "no crypto": {"crypto": False},
-    "no vectors": {"vectors": False},
+    "no vectors": {"vectors": False}, "no AVX-512": {"avx512": False},
     "no combining": {"combining": False}, "no windows": {"windows": False}, "no trials": {"trials": False},
     "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
 }  # fmt: skip

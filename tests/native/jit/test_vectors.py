@@ -8,9 +8,10 @@ import pytest
 
 import vm
 from tests.conformance import operands
-from tests.conformance.compiled_vectors import COMPILED, E8, E16, E32, E64
+from tests.conformance.compiled_vectors import BY_MASKS, COMPILED, E8, E16, E32, E64
 from tests.conformance.generator import word_of
 from tests.conformance.vectors import FRACTIONS, Setting, constants, rows_of, suits, vector_fields
+from vm_native.memory.copy.features import simd_features
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, Row, encode
 from vm_native.riscv.registers import CSR_NUMBERS as CSR
@@ -139,12 +140,13 @@ class Loop:
     ("rv64gcv_zvkn_zvbb", 700), ("rv64gcv_zvl256b_zvfh_zvkn_zvbc", 500), ("rv64gcv_zvl512b_zvks", 200),
     ("rv64gc_zve64x_zvl128b", 200), ("rv64gc_zve32f_zvl64b", 100),
 ])  # fmt: skip
-def test_random_loops_give_what_the_interpreter_gives(isa, count):
-    random = Random(isa)
+@pytest.mark.parametrize("avx512", [True, False])
+def test_random_loops_give_what_the_interpreter_gives(isa, count, avx512):
+    random = Random(f"{isa} {avx512}")
     extensions = isa_strings.parse(isa).extensions
     rows, largest = rows_of(extensions), 3 if "Zve64x" in extensions else 2
     loops = [Loop(rows, random, largest) for _ in range(count)]
-    benches = both(isa)
+    benches = both(isa, switches={"avx512": avx512})
     compiled = 0
     for loop in loops:
         loop.prepare(benches, random)
@@ -170,10 +172,23 @@ def cases() -> list[tuple[str, int, int]]:
     return found + [(name, width, 0) for name, width, _ in found if name in MASKED]
 
 
-@pytest.fixture(scope="module")
-def benches():
+def masked_cases() -> list[tuple[str, int, int]]:
+    """The same where the host has AVX-512."""
+    found = [(name, width, vm_bit) for widths, names in BY_MASKS.items() for name in names.split() for width in widths
+             for vm_bit in (0, 1)]
+    found += [(name, width, 0) for width, name in ((E8, "vle8.v"), (E32, "vse32.v"), (E64, "vle64.v"))]
+    return found + [(name, E32, 0) for name in ("vfdiv.vv", "vfmacc.vf", "vfmadd.vv", "vfsqrt.v", "vmflt.vv",
+                                                "vfcvt.f.xu.v", "vmul.vx", "vsll.vi")]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["avx512", "avx2"])
+def benches(request):
     """Two machines, of which the second compiles; vtype is a legal one."""
-    pair = both("rv64gcv_zvkn_zvbb")
+    return with_vtype(request.param)
+
+
+def with_vtype(avx512: bool) -> tuple[Bench, Bench]:
+    pair = both("rv64gcv_zvkn_zvbb", switches={"avx512": avx512})
     for bench in pair:
         bench.write([encode("vsetvli", imm=E8 | M1, rs1=0, rd=11)])
         bench.run(1)
@@ -182,6 +197,16 @@ def benches():
 
 @pytest.mark.parametrize("name, width, vm_bit", cases())
 def test_what_is_compiled_leaves_nothing_to_the_interpreter(benches, name, width, vm_bit):
+    run_alone(benches, name, width, vm_bit)
+
+
+@pytest.mark.skipif(not simd_features()["avx512"], reason="this CPU has no AVX-512")
+@pytest.mark.parametrize("name, width, vm_bit", masked_cases())
+def test_what_masks_compile_leaves_nothing_to_the_interpreter(name, width, vm_bit):
+    run_alone(with_vtype(True), name, width, vm_bit)
+
+
+def run_alone(benches, name, width, vm_bit):
     row, random = BY_NAME[name], Random(f"{name} {width} {vm_bit}")
     fields = {"vd": 8, "vs3": 8, "vs2": 16, "vs1": 24}
     fields = {field: number for field, number in fields.items() if field in row.fields}
@@ -297,7 +322,7 @@ COPY = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("switches", [{}, {"windows": False}])
+@pytest.mark.parametrize("switches", [{}, {"windows": False}, {"avx512": False}])
 @pytest.mark.parametrize("isa", ["rv64gcv", "rv64gcv_zvl256b"])
 def test_copies_of_all_sizes_stay_in_compiled_code(isa, switches):
     """And leave the bytes around, and the registers' tails, as they were."""

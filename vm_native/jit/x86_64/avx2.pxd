@@ -12,6 +12,7 @@ cdef enum:
 cdef enum:                  # as Opcode of assembler.pxd
     VMOVDQU = 0x6F | MAP_0F | PREFIX_F3
     VMOVDQU_TO = 0x7F | MAP_0F | PREFIX_F3
+    VMOVQ_LOW = 0x7E | MAP_0F | PREFIX_F3 | EVEX_WIDE
     VMOVQ_LOW_TO = 0xD6 | MAP_0F | PREFIX_66
     VZEROUPPER = 0x77 | MAP_0F
     VPADDB = 0xFC | MAP_0F | PREFIX_66

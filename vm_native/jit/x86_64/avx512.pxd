@@ -19,6 +19,10 @@ cdef enum:                  # as Opcode of assembler.pxd
     VPMOVDW = 0x33 | MAP_0F38 | PREFIX_F3 | EVEX
     VPMOVQD = 0x35 | MAP_0F38 | PREFIX_F3 | EVEX
     VPMULLQ = 0x40 | MAP_0F38 | PREFIX_66 | EVEX | EVEX_WIDE
+    VPERMB = 0x8D | MAP_0F38 | PREFIX_66 | EVEX         # the first of these: of AVX512_VBMI
+    VPERMW = 0x8D | MAP_0F38 | PREFIX_66 | EVEX | EVEX_WIDE
+    VPERMD = 0x36 | MAP_0F38 | PREFIX_66 | EVEX
+    VPERMQ = 0x36 | MAP_0F38 | PREFIX_66 | EVEX | EVEX_WIDE
     VEXTRACTI64X4 = 0x3B | MAP_0F3A | PREFIX_66 | EVEX | EVEX_WIDE
     VCVTUDQ2PS = 0x7A | MAP_0F | PREFIX_F2 | EVEX
     # The register field is a mask's. Comparisons have a constant of one byte behind them, classes, too

@@ -13,8 +13,8 @@ from vm_native.ir.uop cimport UOP_CALL
 from vm_native.ir.vectors cimport (
     BITS, FROM_VECTOR, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_COUNT, VECTOR_ELEMENTS,
     VECTOR_FIND, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL,
-    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_STORE, VECTOR_STORE_ALL,
-    VectorUop,
+    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE,
+    VECTOR_STORE, VECTOR_STORE_ALL, VectorUop,
 )
 from vm_native.jit.x86_64.assembler cimport NO_INDEX, NO_SOURCE, RBP, WIG, YMM, ZMM, vex_memory
 from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
@@ -123,9 +123,13 @@ cdef void note_uop(Uses* uses, const VectorUop* v) noexcept nogil:
         note(uses, v.b, 16, 16, False)
         note(uses, v.d, 16, 16, True)
     elif v.kind == VECTOR_GATHER or v.kind == VECTOR_GROUPS:
-        note(uses, v.a, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, False)
-        note(uses, v.b, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, False)
-        note(uses, v.d, v.bytes, 32 if v.kind == VECTOR_GATHER else 16, True)
+        note(uses, v.a, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, False)
+        if v.source == FROM_VECTOR or v.kind == VECTOR_GROUPS:
+            note(uses, v.b, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, False)
+        note(uses, v.d, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, True)
+    elif v.kind == VECTOR_SLIDE or v.kind == VECTOR_SLIDE_ONE:
+        note(uses, v.a, 1, 1, False)
+        note(uses, v.d, v.bytes, 64, True)
     elif v.kind == VECTOR_LOGIC or v.kind == VECTOR_COUNT or v.kind == VECTOR_FIND:
         note(uses, v.a, 1, 1, False)
         if v.kind == VECTOR_LOGIC:

@@ -18,27 +18,25 @@ from vm_native.ir.uop cimport UOP_CALL
 from vm_native.ir.vectors cimport (
     BITS, LENGTH_CONSTANT, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_ELEMENTS, VECTOR_FIRST,
     VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL, VECTOR_MOVE_ALL,
-    VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_STORE, VECTOR_STORE_ALL, VectorKind, VectorUop,
+    VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE, VECTOR_STORE, VECTOR_STORE_ALL,
+    VectorKind, VectorUop,
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
-from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_VECTOR_NAN, COLD_WINDOW, NOTHING_OF_SHAPE,
     TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation, Reach, ShapeKnown, Words, cold_jump, define, know_word, load_slot,
     new_cold, offset_of, target_of,
 )
 from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_nan, may_be_few_floats
-from vm_native.jit.x86_64.vector_integers cimport emit_integers, integer_opcode, may_be_part
+from vm_native.jit.x86_64.vector_integers cimport emit_integers, may_be_part
 from vm_native.jit.x86_64.vector_masks cimport emit_bits, emit_comparison_of_vectors
 from vm_native.jit.x86_64.vector_memory cimport emit_move_of_all, emit_part_of_access, emit_vector_access
-from vm_native.jit.x86_64.vector_operands cimport (
-    MOST_BYTES, broadcast, bytes_of, has_parts, load_part, load_scalar, on_place, part_at, read_part, store_part,
-    store_result, store_selected, target_of_part, width_at,
+from vm_native.jit.x86_64.vector_operands cimport load_part, store_part
+from vm_native.jit.x86_64.vector_permutations cimport (
+    emit_first_element, emit_gather, emit_give, emit_indices, emit_reduction, emit_slide,
 )
-from vm_native.jit.x86_64.vector_registers cimport (
-    NOWHERE, holder_of, home_of, let_memory_have, reload_residents, take_from_memory,
-)
+from vm_native.jit.x86_64.vector_registers cimport reload_residents
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
 
@@ -188,52 +186,6 @@ cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
 
 # --- What is no operation of arithmetic/vector/table.py --------------------------------------------------------------
 
-cdef bint emit_gather(Compilation* t, const VectorUop* v) noexcept nogil:
-    """Bytes, from a register of 16 or 32. In a VPSHUFB numbers from 128 on give 0: 16 and more are made that."""
-    cdef int result
-    if v.size or v.masked or v.bytes != v.room or v.bytes != 16 and v.bytes != 32:
-        return False
-    if v.bytes == 16:
-        result = target_of_part(t, v, 0, 0)
-        on_constant(t, VPADDUSB, XMM0, read_part(t, XMM0, v.b, 0), SEVENTIES)
-        on_registers(t, VPSHUFB, result, read_part(t, XMM1, v.a, 0), XMM0)
-        store_part(t, result, v.d, 0)
-        return True
-    load_part(t, XMM0, v.b, YMM)
-    on_constant(t, VPSUBB | YMM, XMM2, XMM0, SIXTEENS)
-    on_constant(t, VPADDUSB | YMM, XMM0, XMM0, SEVENTIES)
-    on_constant(t, VPADDUSB | YMM, XMM2, XMM2, SEVENTIES)
-    load_twice(t, XMM1, v.a)
-    on_registers(t, VPSHUFB | YMM, XMM0, XMM1, XMM0)
-    load_twice(t, XMM1, v.a + 16)
-    on_registers(t, VPSHUFB | YMM, XMM2, XMM1, XMM2)
-    on_registers(t, VPOR | YMM, XMM0, XMM0, XMM2)
-    store_part(t, XMM0, v.d, YMM)
-    return True
-
-
-cdef void load_twice(Compilation* t, int xmm, int32_t place) noexcept nogil:
-    """16 bytes, into both halves."""
-    load_part(t, xmm, place, 0)
-    vex_constant(&t.e, VINSERTI128 | YMM, WIG, xmm, xmm, xmm, 1)
-
-
-cdef bint emit_first_element(Compilation* t, const VectorUop* v) noexcept nogil:
-    cdef int result = target_of(t, v.result, RAX), holder = holder_of(t, v.a, 1 << v.size)
-    cdef int opcode = MOVSX8 if v.size == 0 else MOVSX16 if v.size == 1 else MOVSXD if v.size == 2 else MOV
-    if holder != NOWHERE:
-        vex(&t.e, VMOVQ_TO, W64, holder, NO_SOURCE, result)
-        if v.size < 3:
-            op(&t.e, opcode, W64, result, result)
-    else:
-        let_memory_have(t, v.a, 1 << v.size)
-        op_memory(&t.e, opcode, W64, result, RBP, NO_INDEX, v.a - BIAS)
-    define(t, v.result, result)
-    if v.size < 3:
-        know_word(t, v.result)
-    return True
-
-
 cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
     """SHA-256. The host has words and state in the same order as the guest, and takes two words in a row from xmm0."""
     cdef int32_t at = 0
@@ -255,84 +207,6 @@ cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
             op(&t.e, SHA256RNDS2, W32, XMM1, XMM2)
         store_part(t, XMM1, v.d + at, 0)
         at += 16
-    return True
-
-
-cdef bint emit_reduction(Compilation* t, const VectorUop* v) noexcept nogil:
-    """Parts become one, and halves of that become halves of halves, until they are elements."""
-    cdef Emitter* e = &t.e
-    cdef int opcode = integer_opcode(v)
-    cdef uint32_t bytes = v.elements << v.size, at
-    cdef int wide = width_at(t, bytes)
-    if v.d_size != v.size or v.numbers or v.masked or not opcode:
-        return False
-    if bytes > MOST_BYTES or bytes & (bytes - 1) or bytes < 16:
-        return False
-    load_part(t, XMM0, v.a, wide)
-    at = bytes_of(wide)
-    while at < bytes:
-        on_place(t, opcode | wide, XMM0, XMM0, v.a + <int32_t>at)
-        at += bytes_of(wide)
-    if wide == ZMM:
-        vex_constant(e, VEXTRACTI64X4 | ZMM, WIG, XMM0, NO_SOURCE, XMM1, 1)
-        on_registers(t, opcode | YMM, XMM0, XMM0, XMM1)
-    if wide:
-        vex_constant(e, VEXTRACTI128 | YMM, WIG, XMM0, NO_SOURCE, XMM1, 1)
-        on_registers(t, opcode, XMM0, XMM0, XMM1)
-    vex_constant(e, VPSHUFD, WIG, XMM1, NO_SOURCE, XMM0, 0x4E)      # exchanges halves
-    on_registers(t, opcode, XMM0, XMM0, XMM1)
-    if v.size < 3:
-        vex_constant(e, VPSHUFD, WIG, XMM1, NO_SOURCE, XMM0, 0xB1)  # and halves of these
-        on_registers(t, opcode, XMM0, XMM0, XMM1)
-    if v.size < 2:
-        vex_constant(e, SHIFT_DOUBLEWORDS, WIG, SHIFT_LOGICAL, XMM1, XMM0, 16)
-        on_registers(t, opcode, XMM0, XMM0, XMM1)
-    if v.size < 1:
-        vex_constant(e, SHIFT_WORDS, WIG, SHIFT_LOGICAL, XMM1, XMM0, 8)
-        on_registers(t, opcode, XMM0, XMM0, XMM1)
-    on_registers(t, opcode, XMM0, XMM0, read_part(t, XMM1, v.b, 0))
-    store_element(t, v, XMM0)
-    return True
-
-
-cdef void store_element(Compilation* t, const VectorUop* v, int xmm) noexcept nogil:
-    """The first one of a register, as that of d. rax is lost."""
-    cdef int opcode = MOV8_TO if v.size == 0 else MOV16_TO if v.size == 1 else MOV_TO
-    if home_of(t, v.d, 16) != NOWHERE:
-        load_constant(&t.e, RAX, 1)
-        vex(&t.e, KMOV_FROM, W64, K1, NO_SOURCE, RAX)
-        store_selected(t, K1, xmm, v.d, 0, v.size)
-        return
-    vex(&t.e, VMOVQ_TO, W64, xmm, NO_SOURCE, RAX)
-    let_memory_have(t, v.d, 1 << v.size)
-    op_memory(&t.e, opcode, W64 if v.size == 3 else W32, RAX, RBP, NO_INDEX, v.d - BIAS)
-    take_from_memory(t, v.d, 1 << v.size)
-
-
-cdef bint emit_give(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
-    if not load_scalar(t, uop, v, XMM1, v.size):
-        return False
-    store_element(t, v, XMM1)
-    return True
-
-
-cdef bint emit_indices(Compilation* t, const VectorUop* v) noexcept nogil:
-    cdef uint32_t at = 0
-    cdef int wide
-    cdef int[4] adds = [VPADDB, VPADDW, VPADDD, VPADDQ]
-    if not has_parts(v):
-        return False
-    while at < v.bytes:
-        wide = part_at(t, v, at)
-        if at:
-            load_constant(&t.e, RAX, at >> v.size)
-            vex(&t.e, VMOVQ, W64, XMM0, NO_SOURCE, RAX)
-            broadcast(t, v, XMM0, v.size)
-            on_constant(t, adds[v.size] | wide, XMM0, XMM0, INDICES_OF_BYTES + v.size)
-        else:
-            on_constant(t, VMOVDQU | wide, XMM0, NO_SOURCE, INDICES_OF_BYTES + v.size)
-        store_result(t, v, XMM0, at, wide)
-        at += bytes_of(wide)
     return True
 
 
@@ -364,7 +238,7 @@ cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) n
             return emit_elements(t, uop, v)
     demand_whole_shape(t, uop)
     if v.kind == VECTOR_REDUCTION:
-        return emit_reduction(t, v)
+        return emit_reduction(t, uop, v)
     if v.kind == VECTOR_GIVE:
         return emit_give(t, uop, v)
     if v.kind == VECTOR_INDICES:
@@ -375,6 +249,8 @@ cdef bint emit_kind(Compilation* t, Block* part, Uop* uop, const VectorUop* v) n
         return emit_elements(t, uop, v)
     if v.kind == VECTOR_GATHER:
         return emit_gather(t, v)
+    if v.kind == VECTOR_SLIDE or v.kind == VECTOR_SLIDE_ONE:
+        return emit_slide(t, uop, v)
     if v.kind == VECTOR_FIRST:
         return emit_first_element(t, v)
     if v.kind == VECTOR_GROUPS:

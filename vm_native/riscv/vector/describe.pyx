@@ -10,20 +10,21 @@ from vm_native.ir.vectors cimport (
     BITS, FROM_CONSTANT, FROM_INTEGER, FROM_NOWHERE, FROM_NUMBER, FROM_VECTOR, LENGTH_CONSTANT, LENGTH_KEPT,
     LENGTH_OF_SLOT, SHAPE_KNOWN, SHAPE_LENGTH_MASK, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_COUNT, VECTOR_ELEMENTS,
     VECTOR_FIND, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL,
-    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_STORE, VECTOR_STORE_ALL,
-    VectorKind, VectorUop,
+    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE,
+    VECTOR_STORE, VECTOR_STORE_ALL, VectorKind, VectorUop,
 )
 from vm_native.machine cimport INSTRUMENT_CSRS, Cpu
 from vm_native.riscv.constants cimport CSR_VL
-from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_ROUNDS, SINK, Hart, hart_of
+from vm_native.riscv.state cimport MODE_FP_DIRTY, MODE_FP_ROUNDS, F0, SINK, Hart, hart_of
 from vm_native.riscv.vector.execute cimport groups_are_whole, row_of
 from vm_native.riscv.vector.names cimport (
     FLAG_FLOAT, FLAG_MASK_OPERAND, FLAG_STORES, RUN_ACCESS_FIRST, RUN_ACCESS_UNIT, RUN_ACCESS_WHOLE, RUN_CONFIGURE,
     RUN_COUNT, RUN_ELEMENTS, RUN_FIND, RUN_GATHER, RUN_GIVE, RUN_GROUP_SHA, RUN_INDEX, RUN_LOGIC, RUN_MOVE_WHOLE,
-    RUN_REDUCTION, RUN_TAKE, SOURCE_INTEGER, SOURCE_NONE, SOURCE_NUMBER, SOURCE_VECTOR, WIDTH_BY_16, WIDTH_MASK,
+    RUN_REDUCTION, RUN_SLIDE_DOWN, RUN_SLIDE_DOWN_ONE, RUN_SLIDE_UP, RUN_SLIDE_UP_ONE, RUN_TAKE, RUN_TAKE_FLOAT,
+    SOURCE_INTEGER, SOURCE_NONE, SOURCE_NUMBER, SOURCE_VECTOR, WIDTH_BY_16, WIDTH_MASK,
 )
 from vm_native.riscv.vector.operands cimport (
-    UNMASKED, Vector, fits, has_formats, is_aligned, is_group, scalar_of, vd_of, vs1_of, vs2_of,
+    UNMASKED, Vector, fits, has_formats, is_aligned, is_group, overwrites_mask, scalar_of, vd_of, vs1_of, vs2_of,
 )
 from vm_native.riscv.vector.settings cimport (
     IMMEDIATE_COUNT, TYPE_IN_REGISTER, is_legal, largest_element, lmul_of, room, size_of,
@@ -138,6 +139,9 @@ cdef VectorKind tell(const Vector* v, VectorUop* out) noexcept nogil:
     if run == RUN_TAKE:
         out.result = slot_of(v)
         return VECTOR_FIRST
+    if run == RUN_TAKE_FLOAT:
+        out.result = F0 + vd_of(v)
+        return VECTOR_FIRST if has_formats(v) else VECTOR_OTHER
     if run == RUN_GIVE:
         tell_source(v, out)
         return VECTOR_GIVE if has_formats(v) and v.vl else VECTOR_OTHER
@@ -149,13 +153,35 @@ cdef VectorKind tell(const Vector* v, VectorUop* out) noexcept nogil:
     if run == RUN_GROUP_SHA and v.size == 2 and groups_are_whole(v, 4):
         out.bytes = out.elements << 2
         return VECTOR_GROUPS
+    if run == RUN_SLIDE_UP or run == RUN_SLIDE_DOWN or run == RUN_SLIDE_UP_ONE or run == RUN_SLIDE_DOWN_ONE:
+        return tell_slide(v, out)
     if run != RUN_ELEMENTS and run != RUN_GATHER or not fits(v):
         return VECTOR_OTHER
     tell_widths(v, out)
     tell_source(v, out)
     if run == RUN_GATHER:
-        return VECTOR_GATHER if out.source == FROM_VECTOR and v.row.b != WIDTH_BY_16 else VECTOR_OTHER
+        if out.source == FROM_INTEGER or out.source == FROM_VECTOR and v.row.b == WIDTH_BY_16:
+            return VECTOR_OTHER
+        return VECTOR_GATHER
     return VECTOR_ELEMENTS
+
+
+cdef VectorKind tell_slide(const Vector* v, VectorUop* out) noexcept nogil:
+    cdef int run = v.row.run
+    if not fits(v):
+        return VECTOR_OTHER
+    tell_widths(v, out)
+    tell_source(v, out)
+    if run == RUN_SLIDE_UP_ONE or run == RUN_SLIDE_DOWN_ONE:
+        if out.source == FROM_CONSTANT:
+            return VECTOR_OTHER
+        out.value = -1 if run == RUN_SLIDE_UP_ONE else 1
+        return VECTOR_SLIDE_ONE
+    if out.source != FROM_CONSTANT:
+        return VECTOR_OTHER
+    if run == RUN_SLIDE_UP:
+        out.value = -out.value
+    return VECTOR_SLIDE
 
 
 cdef void tell_widths(const Vector* v, VectorUop* out) noexcept nogil:
@@ -180,7 +206,7 @@ cdef void tell_source(const Vector* v, VectorUop* out) noexcept nogil:
 
 
 cdef VectorKind tell_access(const Vector* v, VectorUop* out) noexcept nogil:
-    """Of one field, and all elements; fault-only-first where no element faults."""
+    """Of one field; fault-only-first of all elements, where none faults."""
     cdef bint stores = v.row.flags & FLAG_STORES != 0
     cdef int size = v.row.operation, lmul = v.lmul + size - v.size, fields = (v.word >> 29) + 1
     if v.row.run == RUN_ACCESS_WHOLE:
@@ -190,7 +216,9 @@ cdef VectorKind tell_access(const Vector* v, VectorUop* out) noexcept nogil:
         return VECTOR_STORE_ALL if stores else VECTOR_LOAD_ALL
     if v.row.run != RUN_ACCESS_UNIT and v.row.run != RUN_ACCESS_FIRST:
         return VECTOR_OTHER
-    if fields != 1 or v.mask != NULL or not is_group(v, size, lmul) or not is_aligned(vd_of(v), lmul):
+    if fields != 1 or not is_group(v, size, lmul) or not is_aligned(vd_of(v), lmul):
+        return VECTOR_OTHER
+    if v.mask != NULL and (v.row.run == RUN_ACCESS_FIRST or overwrites_mask(v)):
         return VECTOR_OTHER
     out.d_size = size
     out.bytes, out.room = out.elements << size, <uint32_t>v.limit << size
