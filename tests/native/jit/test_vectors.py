@@ -33,6 +33,7 @@ class Bench:
 
     def __init__(self, isa: str, engine: str, **settings: object) -> None:
         self.machine = vm.Machine(memory="1M", isa=isa, engine=engine, settings=vm.Settings(hot=0, **settings))
+        self.switches = settings.get("switches", {})
         self.hart = self.machine.harts[0]
         self.native = self.machine._natives[0]
         self.at = CODE
@@ -163,6 +164,49 @@ def test_random_loops_give_what_the_interpreter_gives(isa, count, avx512):
         assert compiled > count // 8        # others are rows that are not compiled, or are illegal
 
 
+class Mixture(Loop):
+    """Instructions of many rows and settings, on few groups of registers: in a loop, or one behind the other."""
+
+    def __init__(self, rows: list[Row], random: Random) -> None:
+        self.words = []
+        for _ in range(random.choice((3, 6, 9, 12))):
+            if not self.words or random.random() < 0.25:
+                self.setting = Setting(random.randrange(4), random.choice((0, 0, 1, 1, 2, 2, 3)))
+                vtype = LMUL_CODES[self.setting.lmul] | self.setting.size << 3
+                self.words.append(encode("vsetvli", imm=vtype, rs1=random.choice((0, 0, 0, 10)), rd=11))
+            self.row = random.choice([row for row in rows if suits(row, self.setting, 3)])
+            self.words.append(self.instruction(random))
+        turns = random.choice((1, TURNS))
+        self.words.append(encode("addi", rd=5, rs1=5, imm=-1))
+        if turns > 1:
+            self.words.append(encode("bne", rs1=5, rs2=0, imm=-4 * len(self.words)))
+        self.steps = turns * len(self.words)
+        self.words.append(STAY)
+
+
+@pytest.mark.parametrize("isa, avx512", [("rv64gcv_zvkn", True), ("rv64gcv_zvl256b_zvbb", True), ("rv64gcv", False)])
+def test_what_lives_in_registers_is_what_the_interpreter_has_in_memory(isa, avx512):
+    """Each is run twice: when it is compiled, and then."""
+    random, benches = Random(isa), both(isa, switches={"avx512": avx512})
+    by_name = {row.name: row for row in rows_of(isa_strings.parse(isa).extensions)}
+    names = {name for table in (COMPILED, BY_MASKS) for text in table.values() for name in text.split()}
+    rows = [by_name[name] for name in sorted(names & by_name.keys())]
+    for _ in range(200):
+        mixture = Mixture(rows, random)
+        mixture.prepare(benches, random)
+        for bench in benches:
+            bench.write(mixture.words)
+            for _ in range(2):
+                bench.native.write_x(5, TURNS)
+                bench.native.write_x(12, DATA + 0x400)
+                bench.reset()
+                bench.run(mixture.steps)
+        wanted, found = (bench.state() for bench in benches)
+        assert wanted == found, [hex(word) for word in mixture.words]
+        memories = [bench.machine.memory.read(DATA, 0x1000) for bench in benches]
+        assert memories[0] == memories[1], [hex(word) for word in mixture.words]
+
+
 MASKED = ("vadd.vv", "vxor.vi", "vmseq.vx", "vfadd.vf", "vmul.vv", "vwadd.wv")
 
 
@@ -270,6 +314,34 @@ def test_a_loop_is_compiled_anew_where_vectors_have_another_shape_for_long():
         assert bench.run(3 * 100) == 0
         dtype, sum_ = ("<u4", 300) if vtype == E32 | M1 else ("u1", 300 % 256)
         assert set(bench.hart.v[8].view(dtype)) == {sum_}
+
+
+def test_a_loop_that_is_entered_with_fewer_elements_in_turn(benches):
+    """After some time it is compiled for any number of them, where the host can do all of it with that."""
+    words = [encode("vle32.v", vd=8, rs1=12, vm=1), encode("vfmacc.vf", vd=16, rs1=14, vs2=8, vm=1),
+             encode("vadd.vi", vd=24, vs2=8, imm=1, vm=1), encode("vse32.v", vs3=24, rs1=13, vm=1),
+             encode("addi", rd=5, rs1=5, imm=-1), encode("bne", rs1=5, rs2=0, imm=-20), STAY]     # fmt: skip
+    start = [encode("vsetvli", imm=E32 | M4, rs1=10, rd=11), encode("jal", rd=0, imm=-0x84)]
+    random, left = Random(0), 0
+    values = struct.pack("<16f", *(random.uniform(-9, 9) for _ in range(16)))
+    for bench in benches:
+        bench.write(words)
+        bench.write(start, bench.at + 0x80)
+        bench.machine.memory.write(DATA, values)
+        bench.native.write_f(14, 0xFFFF_FFFF_3FC0_0000)
+        for number in range(16, 20):
+            bench.native.write_v(number, bytes(16))
+    for length in (16, 5, 16, 3, 16, 16, 9, 1) * 16:
+        for bench in benches:
+            bench.reset()
+            for number, value in ((5, 4), (10, length), (12, DATA), (13, DATA + 0x100)):
+                bench.native.write_x(number, value)
+            left = bench.run(2 + 4 * 6, 0x80)
+        wanted, found = (bench.state() for bench in benches)
+        assert wanted == found, length
+        assert len({bench.machine.memory.read(DATA, 0x200) for bench in benches}) == 1, length
+    if benches[1].switches["avx512"] and simd_features()["avx512"]:
+        assert left == 0
 
 
 @pytest.mark.parametrize("steps", [0, 1])

@@ -162,6 +162,7 @@ cdef struct Compilation:
     bint writes_through     # memory has what they have
     uint32_t valid          # residents that have what they shall, at the uop at hand; a bit for each
     bint out_of_line
+    bint any_length         # where nothing says what shape vectors have, only their type is asked for
     bint partly             # there may be fewer elements than the shape says: the others stay
     bint sink_counts        # accesses are recorded, also what is loaded into x0
     Edges edges             # at the uop at hand

@@ -14,8 +14,8 @@ from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport zero_upper_halves
 from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, MAX_RESIDENTS, STACK_ROOM, STORE, Direction, load_tlb_entry, move_floating,
-    move_general, offset_of, tag_offset,
+    BIAS, BUDGET, FIRST_XMM, LOAD, LOG2_ENTRY, MAX_RESIDENTS, STACK_ROOM, STORE, Direction, load_tlb_entry,
+    move_floating, move_general, offset_of, tag_offset,
 )
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JUMP_CACHE_FOLD, JumpCacheEntry, jump_cache_index
 from vm_native.machine cimport (

@@ -25,7 +25,7 @@ from vm_native.jit.x86_64.probes cimport emit_probe
 from vm_native.jit.x86_64.registers cimport allocate
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
-from vm_native.jit.x86_64.vector_registers cimport choose_residents, uses_avx512
+from vm_native.jit.x86_64.vector_registers cimport choose_residents, had_misfits, uses_avx512
 from vm_native.jit.x86_64.vectors cimport emit_vector, follow_shape
 from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
@@ -206,6 +206,7 @@ cdef uint8_t* emit_trace(
     t.partly = t.out_of_line = False
     t.bits.count = 0
     t.avx512 = uses_avx512(jit)
+    t.any_length = t.avx512 and had_misfits(parts, count)
     t.cold_count = 0
     t.in_block = t.transfer.pending = False
     t.edges, t.turn_edge_count, t.counted = Edges(UNKNOWN, NO_TURN), 0, NULL

@@ -19,7 +19,7 @@ from vm_native.jit.x86_64.vector_float_rules cimport (
 )
 from vm_native.jit.x86_64.vector_masks cimport BitsOfLanes, has_lanes, lanes_at, mask_for, take_lanes
 from vm_native.jit.x86_64.vector_operands cimport (
-    Selection, bytes_of, end_selection, has_parts, is_selective, load_bits, load_part, load_scalar, of_format, on_place,
+    Selection, bytes_of, end_selection, has_parts, load_bits, load_part, load_scalar, of_format, on_place,
     part_at, read_part, select, store_part, store_selected, target_of_part,
 )
 
@@ -170,7 +170,9 @@ cdef void raise_invalid(Compilation* t, const VectorUop* v, const FloatsRule* ru
     patch(valid, t.e.executable, here(&t.e))
 
 
-cdef void emit_nan_by_masks(Compilation* t, const VectorUop* v, const FloatsRule* rule, const Cold* cold) noexcept nogil:
+cdef void emit_nan_by_masks(
+    Compilation* t, const VectorUop* v, const FloatsRule* rule, const Cold* cold
+) noexcept nogil:
     """Out of line: k2 says where there are some, of which the host has not called all products invalid."""
     if cold.kind == COLD_FUSED_NAN:
         raise_invalid(t, v, rule, cold)
@@ -197,8 +199,8 @@ cdef bint emit_comparison(Compilation* t, Uop* uop, const VectorUop* v, const Fl
             mask = load_bits(t, K1, v.mask, at >> v.size, bytes_of(wide) >> v.size)
         second = read_part(t, XMM1, v.b + at, wide) if v.source == FROM_VECTOR else XMM1
         vex_constant(
-            &t.e, of_format(v, VCMPPS) | EVEX | wide | under(mask), WIG, result, read_part(t, XMM0, v.a + at, wide), second,
-            rule.host
+            &t.e, of_format(v, VCMPPS) | EVEX | wide | under(mask), WIG, result, read_part(t, XMM0, v.a + at, wide),
+            second, rule.host
         )
         take_lanes(t, v, &bits, wide, result)
         at += bytes_of(wide)

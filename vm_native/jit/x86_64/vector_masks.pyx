@@ -46,7 +46,9 @@ cdef int mask_for(const VectorUop* v, int wide) noexcept nogil:
 
 
 cdef void take_lanes(Compilation* t, const VectorUop* v, BitsOfLanes* bits, int wide, int mask) noexcept nogil:
-    """The bits of xmm0, or a mask register, behind those that have been taken, into rcx; and from there to d when there are enough."""
+    """The bits of xmm0, or a mask register, behind those that have been taken, into rcx; from there to d when there are
+    enough.
+    """
     cdef Emitter* e = &t.e
     if t.avx512:
         vex(e, KMOV_TO, W64, RAX, NO_SOURCE, mask)
@@ -159,8 +161,8 @@ cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* 
             mask = mask_for(v, wide)
             second = read_part(t, XMM1, v.b + at, wide) if v.source == FROM_VECTOR else XMM1
             vex_constant(
-                &t.e, COMPARISONS[v.size] | rule.of_signed | wide, WIG, mask, read_part(t, XMM0, v.a + at, wide), second,
-                rule.order
+                &t.e, COMPARISONS[v.size] | rule.of_signed | wide, WIG, mask, read_part(t, XMM0, v.a + at, wide),
+                second, rule.order
             )
             take_lanes(t, v, &bits, wide, mask)
             at += bytes_of(wide)

@@ -2,9 +2,9 @@
 
 It has 16 vector registers more then, which nothing else uses. A trace gives them to the parts of 64, 32 or 16 bytes
 that it uses most: as with other registers (registers.pyx) they are loaded at its start, stored at its exits and around
-calls of the interpreter's functions, and for it memory has nothing of them in between. That is so in loops. Other traces store
-what they write at once, and load what they need when they need it: then the registers only save loads. What uses a part
-of another length takes a detour by memory, so what such uses overlap is not chosen.
+calls of the interpreter's functions; in between memory does not have them. That is so in loops. Other traces store what
+they write at once, and load what they need when they need it: there the registers only save loads. What uses a part of
+another length takes a detour by memory, so what such uses overlap is not chosen.
 """
 from libc.stdint cimport int16_t, int32_t, uint32_t
 from libc.string cimport memset
@@ -59,6 +59,22 @@ cdef bint uses_avx512(const Jit* jit) noexcept nogil:
     return has_avx512 and jit.switches.avx512 and jit.stubs.vectors != NULL
 
 
+cdef bint had_misfits(Block** parts, int count) noexcept nogil:
+    """Whether vectors have had another shape in one of them than its compiled code took them to have."""
+    cdef int i
+    for i in range(count):
+        if parts[i].misfits:
+            return True
+    return False
+
+
+cdef uint32_t full_shape(uint32_t shape, const VectorUop* v) noexcept nogil:
+    """The same type, with as many elements as there is room for; 0 where an instruction does not tell."""
+    if v.kind not in (VECTOR_ELEMENTS, VECTOR_LOAD, VECTOR_STORE) or v.d_size == BITS or not v.room:
+        return 0
+    return shape & (SHAPE_KNOWN | SHAPE_TYPE) | v.room >> v.d_size << SHAPE_LENGTH_SHIFT
+
+
 # --- What uses what --------------------------------------------------------------------------------------------------
 
 cdef void note(Uses* uses, int32_t place, uint32_t bytes, uint32_t longest, bint writes) noexcept nogil:
@@ -82,6 +98,14 @@ cdef void note(Uses* uses, int32_t place, uint32_t bytes, uint32_t longest, bint
         else:
             uses.reads[length][number] += 1
         at += size
+
+
+cdef void note_written(Uses* uses, int32_t place, uint32_t bytes) noexcept nogil:
+    """Also by an instruction that turns out to be one on more elements."""
+    cdef int number = (place - uses.first) >> 4, end = number + ((bytes + 15) >> 4)
+    while 0 <= number < min(end, MOST_PLACES):
+        uses.written[number] = True
+        number += 1
 
 
 cdef inline uint32_t longest_of(int size, int of_other) noexcept nogil:
@@ -150,7 +174,8 @@ cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexce
     """False if there are no instructions on vectors."""
     cdef uint32_t shape = t.shape
     cdef VectorUop v
-    cdef bint found = False
+    cdef bint found = False, any_length = t.any_length
+    cdef uint32_t full
     cdef int i, k
     for i in range(count):
         for k in range(parts[i].uop_count):
@@ -160,6 +185,11 @@ cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexce
             if v.kind == VECTOR_OTHER:
                 uses.calls += 1
                 continue
+            full = full_shape(shape, &v) if any_length else 0
+            any_length = any_length and v.kind != VECTOR_SET and not full
+            if full:
+                shape = full
+                t.jit.front_end.describe_vector(t.cpu, &parts[i].uops[k], t.trace.key.mode, shape, &v)
             if not found and v.mask:
                 memset(uses.reads, 0, sizeof(uses.reads))
                 memset(uses.writes, 0, sizeof(uses.writes))
@@ -168,6 +198,8 @@ cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexce
                 uses.first, found = v.mask, True
             if found:
                 note_uop(uses, &v)
+            if found and v.kind != VECTOR_STORE and v.kind != VECTOR_STORE_ALL and v.kind != VECTOR_SET:
+                note_written(uses, v.d, max(v.bytes, v.room))
             shape = shape_behind(shape, &v)
     return found
 

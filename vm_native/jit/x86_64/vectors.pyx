@@ -24,7 +24,7 @@ from vm_native.ir.vectors cimport (
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_VECTOR_NAN, COLD_WINDOW, NOTHING_OF_SHAPE,
+    BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_WINDOW, NOTHING_OF_SHAPE,
     TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation, Reach, ShapeKnown, Words, cold_jump, define, know_word, load_slot,
     new_cold, offset_of, target_of,
 )
@@ -36,7 +36,7 @@ from vm_native.jit.x86_64.vector_operands cimport load_part, store_part
 from vm_native.jit.x86_64.vector_permutations cimport (
     emit_first_element, emit_gather, emit_give, emit_indices, emit_reduction, emit_slide,
 )
-from vm_native.jit.x86_64.vector_registers cimport reload_residents
+from vm_native.jit.x86_64.vector_registers cimport full_shape, reload_residents
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport READ, WRITE
 
@@ -82,6 +82,16 @@ cdef void demand_whole_shape(Compilation* t, Uop* uop) noexcept nogil:
     cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
     if t.shape_known == NOTHING_OF_SHAPE:
         t.shape_known = WHOLE_SHAPE
+
+
+cdef void demand_type(Compilation* t, Uop* uop) noexcept nogil:
+    """Whatever its length is."""
+    cdef Cold* cold = new_cold(t, COLD_MISFIT, uop)
+    op_memory(&t.e, MOV, W32, RAX, RBP, NO_INDEX, shape_offset())
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, <int32_t>(SHAPE_KNOWN | SHAPE_TYPE))
+    op_constant(&t.e, CMP_CONSTANT, W32, RAX, <int32_t>(t.shape & (SHAPE_KNOWN | SHAPE_TYPE)))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+    t.shape_known = TYPE_OF_SHAPE
 
 
 cdef void demand_some_shape(Compilation* t, Uop* uop) noexcept nogil:
@@ -191,7 +201,7 @@ cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
     cdef int32_t at = 0
     if not has_sha or v.operation not in (SHA2_SCHEDULE, SHA2_HIGH, SHA2_LOW) or v.bytes > 64:
         return False
-    zero_upper_halves(&t.e)             # with something there, instructions that are not VEX take a hundred times as long
+    zero_upper_halves(&t.e)             # with something there what is not VEX takes a hundred times as long
     while at < <int32_t>v.bytes:
         load_part(t, XMM1, v.d + at, 0)
         load_part(t, XMM2, v.a + at, 0)
@@ -279,6 +289,10 @@ cdef bint emit_vector(Compilation* t, Block* part, int at) noexcept nogil:
     describe(t, uop, t.shape, &v)
     if v.kind == VECTOR_OTHER:
         return False
+    if t.any_length and t.shape_known == NOTHING_OF_SHAPE and full_shape(t.shape, &v):
+        t.shape = full_shape(t.shape, &v)
+        describe(t, uop, t.shape, &v)
+        demand_type(t, uop)
     if not emit_kind(t, part, uop, &v):
         t.e.at, t.cold_count = begin, cold_count
         t.shape, t.shape_known, t.words, t.valid, t.bits.count = shape, known, words, valid, 0
