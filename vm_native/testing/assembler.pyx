@@ -5,6 +5,8 @@
 """
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from vm_native.jit.x86_64.assembler cimport *
+from vm_native.jit.x86_64.avx2 cimport VADDPS, VPADDD, VPADDQ
+from vm_native.jit.x86_64.avx512 cimport VPERMW, VPMULLQ, under
 
 OPCODES = {
     "add": ADD, "or": OR, "and": AND, "sub": SUB, "xor": XOR, "cmp": CMP, "test": TEST, "xchg": XCHG, "mov": MOV,
@@ -31,6 +33,17 @@ WITH_CONSTANT = {
     "rorx": RORX, "vpshufd": VPSHUFD, "vcmpsd": VCMPSD, "vroundss": VROUNDSS, "vroundsd": VROUNDSD,
     "vpextrq": VPEXTRQ, "vpinsrq": VPINSRQ, "vpclmulqdq": VPCLMULQDQ, "vcvtps2ph": VCVTPS2PH,
 }
+
+# As EVEX, and what is added to them: by the bits of registers, and where elements that a mask turns off become 0.
+AS_EVEX = {"vaddps": VADDPS, "vpaddd": VPADDD, "vpaddq": VPADDQ, "vpermw": VPERMW, "vpmullq": VPMULLQ}
+LENGTHS = {128: EVEX, 256: EVEX | YMM, 512: ZMM}
+IN_ZEROES = ZEROING
+
+
+def by_mask(mask):
+    """What is added for a mask register."""
+    return under(mask)
+
 
 CONTROL_WORD = {"ldmxcsr": LDMXCSR, "stmxcsr": STMXCSR}
 

@@ -6,7 +6,9 @@ from random import Random
 import capstone
 import pytest
 
-from vm_native.testing.assembler import CONTROL_WORD, OPCODES, WIDTHS, WITH_CONSTANT, Assembler
+from vm_native.testing.assembler import (
+    AS_EVEX, CONTROL_WORD, IN_ZEROES, LENGTHS, OPCODES, WIDTHS, WITH_CONSTANT, Assembler, by_mask,
+)
 
 GENERAL = {
     64: "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(),
@@ -15,7 +17,7 @@ GENERAL = {
     8: "al cl dl bl spl bpl sil dil r8b r9b r10b r11b r12b r13b r14b r15b".split(),
 }
 XMM = [f"xmm{number}" for number in range(16)]
-SIZES = {8: "byte", 16: "word", 32: "dword", 64: "qword", 128: "xmmword"}
+SIZES = {8: "byte", 16: "word", 32: "dword", 64: "qword", 128: "xmmword", 256: "ymmword", 512: "zmmword"}
 ALL = range(16)
 RSP, NO_INDEX = 4, -1
 DISPLACEMENTS = (0, 1, -1, 127, -128, 128, -129, 0x7FFF_FFFF, -0x8000_0000)
@@ -189,6 +191,23 @@ def test_vector_memory(name):
         reg = random.choice(ALL)
         code = assembler.vex_memory(OPCODES[name], WIDTHS[32], reg, 0, base, index, displacement)
         assert read(code) == expected(row, 32, address(row[3], base, index, displacement), reg=reg)
+
+
+@pytest.mark.parametrize("bits", LENGTHS)
+@pytest.mark.parametrize("name", AS_EVEX)
+def test_evex(name, bits):
+    """With 32 registers of each length, masks, and memory."""
+    random, prefix = Random(f"{name} {bits}"), {128: "xmm", 256: "ymm", 512: "zmm"}[bits]
+    for base, index, displacement in addresses(name, 200):
+        reg, source, rm = (random.randrange(32) for _ in range(3))
+        mask = random.randrange(8)
+        zeroing = mask and random.choice((0, IN_ZEROES))
+        opcode = AS_EVEX[name] | LENGTHS[bits] | by_mask(mask) | zeroing
+        turned_off = f" {{k{mask}}}" * (mask > 0) + " {z}" * (zeroing > 0)
+        wanted = f"{name} {prefix}{reg}{turned_off}, {prefix}{source}, "
+        assert read(assembler.vex(opcode, WIDTHS[32], reg, source, rm)) == f"{wanted}{prefix}{rm}"
+        code = assembler.vex_memory(opcode, WIDTHS[32], reg, source, base, index, displacement)
+        assert read(code) == wanted + address(bits, base, index, displacement)
 
 
 # The same of those that a constant of one byte follows; it is part of the name, or stands behind the operands.
