@@ -7,7 +7,15 @@ import capstone
 import pytest
 
 from vm_native.testing.assembler import (
-    AS_EVEX, CONTROL_WORD, IN_ZEROES, LENGTHS, OPCODES, WIDTHS, WITH_CONSTANT, Assembler, by_mask,
+    AS_EVEX,
+    CONTROL_WORD,
+    IN_ZEROES,
+    LENGTHS,
+    OPCODES,
+    WIDTHS,
+    WITH_CONSTANT,
+    Assembler,
+    by_mask,
 )
 
 GENERAL = {
