@@ -1,0 +1,68 @@
+"""What programs of several harts are run on: harts that take turns, or each with a thread of the host."""
+
+import struct
+from collections import Counter
+from functools import cache, partial
+from inspect import signature
+
+import pytest
+
+import vm
+from tests.assembler import BASE
+from tests.guest import Guest
+from tests.litmus import program
+from tests.litmus.program import HISTOGRAM_AREA, MAX_HARTS, Run
+from tests.litmus.shapes import Outcome, Shape, shapes
+from vm.stop import StopReason
+from vm_native.execution.scheduler import Scheduler
+
+MODES = ("turns", "threads")
+STRONGEST = {"turns": "SC", "threads": "TSO"}           # the model that harts keep
+ENGINES = ("interpreter", "jit")
+SHORT_TURN = 64                 # steps, the fewest that a scheduler takes: so harts meet in all ways
+
+
+def made(mode: str, source: str, turn: int = SHORT_TURN, **options) -> Guest:
+    """A guest whose harts run so; skips where machines cannot."""
+    if mode == "threads":
+        if "threads" not in signature(vm.Machine).parameters:
+            pytest.skip("a machine has no threads= yet: a thread of the host for each hart")
+        return Guest(source, threads=True, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vm.machine.Scheduler", partial(Scheduler, quantum=turn))
+        return Guest(source, **options)
+
+
+def finish(machine: vm.Machine) -> None:
+    """Run until all harts wait: the program says itself how long it is."""
+    stop = machine.run()
+    assert stop.reason is StopReason.IDLE, stop
+
+
+@cache
+def all_shapes() -> tuple[str, dict[str, int]]:
+    """The program of all shapes, and their numbers."""
+    return program.source_of(shapes().values()), {name: number for number, name in enumerate(shapes())}
+
+
+class Laboratory:
+    """A machine that runs one litmus test after another."""
+
+    def __init__(self, mode: str, engine: str):
+        self.mode = mode
+        source, self.numbers = all_shapes()
+        self.machine = made(mode, source, harts=MAX_HARTS, memory=program.MEMORY, engine=engine).machine
+
+    def observe(self, shape: Shape, run: Run) -> Counter[Outcome]:
+        """The outcomes, and how often each was seen."""
+        memory = self.machine.memory
+        parameters = self.numbers[shape.name], run.rounds, run.together - 1, run.delay
+        memory.write(program.PARAMETERS, struct.pack("<4Q", *parameters))
+        memory.write(program.MEETING, bytes(8))
+        for number, hart in enumerate(self.machine.harts):
+            memory.write(program.HISTOGRAMS + number * HISTOGRAM_AREA, bytes(HISTOGRAM_AREA))
+            hart.pc = BASE
+        finish(self.machine)
+        found = program.outcomes(self.machine, shape)
+        assert found.total() == run.runs
+        return found
