@@ -4,12 +4,13 @@ import struct
 from collections import Counter
 from functools import cache, partial
 from inspect import signature
+from pathlib import Path
 
 import pytest
 
 import vm
-from tests.assembler import BASE
-from tests.guest import Guest
+from tests.assembler import BASE, assemble_elf
+from tests.guest import FAR, Trap
 from tests.litmus import program
 from tests.litmus.program import HISTOGRAM_AREA, MAX_HARTS, Run
 from tests.litmus.shapes import Outcome, Shape, shapes
@@ -22,27 +23,34 @@ ENGINES = ("interpreter", "jit")
 SHORT_TURN = 64                 # steps, the fewest that a scheduler takes: so harts meet in all ways
 
 
-def made(mode: str, source: str, turn: int = SHORT_TURN, **options) -> Guest:
-    """A guest whose harts run so; skips where machines cannot."""
+def made(mode: str, program: Path, turn: int = SHORT_TURN, **options) -> vm.Machine:
+    """A machine with this program, whose harts run so; skips where machines cannot."""
     if mode == "threads":
         if "threads" not in signature(vm.Machine).parameters:
             pytest.skip("a machine has no threads= yet: a thread of the host for each hart")
-        return Guest(source, threads=True, **options)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vm.machine.Scheduler", partial(Scheduler, quantum=turn))
-        return Guest(source, **options)
+        machine = vm.Machine(threads=True, **options)
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("vm.machine.Scheduler", partial(Scheduler, quantum=turn))
+            machine = vm.Machine(**options)
+    machine.load(program)
+    for native in machine._natives:
+        native.mtimecmp = FAR           # from reset on the machine timer is due
+    return machine
 
 
 def finish(machine: vm.Machine) -> None:
     """Run until all harts wait: the program says itself how long it is."""
     stop = machine.run()
     assert stop.reason is StopReason.IDLE, stop
+    traps = [Trap(hart.csr["mcause"], hart.csr["mepc"], hart.csr["mtval"]) for hart in machine.harts]
+    assert all(trap == (0, 0, 0) for trap in traps), traps
 
 
 @cache
-def all_shapes() -> tuple[str, dict[str, int]]:
+def all_shapes() -> tuple[Path, dict[str, int]]:
     """The program of all shapes, and their numbers."""
-    return program.source_of(shapes().values()), {name: number for number, name in enumerate(shapes())}
+    return assemble_elf(program.source_of(shapes().values())), {name: number for number, name in enumerate(shapes())}
 
 
 class Laboratory:
@@ -50,8 +58,8 @@ class Laboratory:
 
     def __init__(self, mode: str, engine: str):
         self.mode = mode
-        source, self.numbers = all_shapes()
-        self.machine = made(mode, source, harts=MAX_HARTS, memory=program.MEMORY, engine=engine).machine
+        path, self.numbers = all_shapes()
+        self.machine = made(mode, path, harts=MAX_HARTS, memory=program.MEMORY, engine=engine)
 
     def observe(self, shape: Shape, run: Run) -> Counter[Outcome]:
         """The outcomes, and how often each was seen."""

@@ -34,6 +34,8 @@ OFFSET = {"x": "s5", "y": "s6", "z": "s7"}
 AREA = {"x": "t3", "y": "t4", "z": "t5"}
 VALUE = {1: "s8", 2: "s9", 3: "s10"}
 START = f"""
+    la   t0, done
+    csrw mtvec, t0
     csrr s0, mhartid
     li   s8, 1
     li   s9, 2
@@ -64,7 +66,8 @@ meet:                           # a0: how many harts; a1: the meeting's number, 
     fence rw, rw
     addi a1, a1, 1
     ret
-done:
+    .balign 4
+done:                           # and where traps go
     fence rw, rw
 1:  wfi
     j    1b
