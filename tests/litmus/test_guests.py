@@ -86,7 +86,7 @@ def test_a_store_in_between_is_noticed(mode, engine, width, store):
     reports = run(built("reserved"), mode, engine, 2_000, width | STORES.index(store))
     kept, passed = reports[0].seen[:2]
     assert not failures(reports)
-    assert kept == 2_000 and passed > 0
+    assert kept >= 2_000 and passed >= 2_000
 
 
 @pytest.mark.parametrize("name", [*QUICK, "reserved"])
