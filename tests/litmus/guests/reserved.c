@@ -47,7 +47,7 @@ static void store(u64 how) {
 
 static void reserve(int hart) {
     u64 state = 77, tries = 0, kept = 0, passed = 0, row = 0, narrow = parameters.choice >> 32;
-    while (kept < parameters.operations || passed < parameters.operations) {
+    while (kept < 10 * parameters.operations || passed < parameters.operations) {
         u64 old, before, after, failed, delay = random(&state);
         delay = (delay & 0x1FF) >> (delay >> 16) % 10;
         if (IS_BROKEN)                  /* compare-and-swap never notices */
@@ -79,7 +79,7 @@ static void reserve(int hart) {
         }
         row = failed ? row + 1 : 0;
         kept += !failed;
-        if (row == PATIENCE || tries == PATIENCE) {
+        if (row == PATIENCE) {
             fail(hart, STUCK);
             break;
         }
