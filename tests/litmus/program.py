@@ -20,7 +20,7 @@ from tests.litmus.shapes import MOST_BITS, PLACES, Access, Outcome, Shape
 
 MEMORY = "16M"
 MAX_HARTS = 4
-CELLS = 256                     # runs between two looks at the outcomes
+CELLS = 1024                    # runs between two looks at the outcomes
 LINE = 64
 PARAMETERS = BASE + 0x80_0000   # the shape's number, rounds, together - 1, delay; then where harts meet
 MEETING = PARAMETERS + 2 * LINE

@@ -17,9 +17,11 @@ FAMILIES: dict[str, list[Shape]] = {}
 for one in shapes().values():
     FAMILIES.setdefault(one.family, []).append(one)
 
-QUICK = Run(rounds=8)
+QUICK = Run(rounds=2)
 # What x86 shows of the tests without a fence: a hart's store buffer, which it alone sees through.
-BUFFERED = ("SB", "R", "RWC", "3.SB", "SB+2rfi", "SB+fence.w.w+fence.w.w", "SB+store+lr")
+BUFFERED = ("SB", "R", "SB+2rfi", "SB+fence.w.w+fence.w.w")
+CLOSE = Run(rounds=20, together=64, delay=3)
+TRIES = 50
 SLOW_RUNS = {"turns": 10**6, "threads": 10**7}
 TIGHT = 16                      # runs after which two harts meet again; with more harts than processors a meeting
                                 # takes a turn of the host's scheduler
@@ -63,14 +65,19 @@ def test_nothing_forbidden_is_seen(family, laboratory):
 @pytest.mark.parametrize("name", TWO_HARTS)
 def test_short_turns_show_every_order(name, turns):
     """The runs do meet: of harts that take turns all outcomes are seen that one order of all accesses has."""
-    assert set(turns.observe(shapes()[name], Run(rounds=100))) == allowed(shapes()[name], "SC")
+    assert set(turns.observe(shapes()[name], Run(rounds=25))) == allowed(shapes()[name], "SC")
 
 
 @pytest.mark.parametrize("name", BUFFERED)
 def test_threads_show_store_buffers(name, threads):
-    found = set(threads.observe(shapes()[name], Run(rounds=2000)))
-    assert found - allowed(shapes()[name], "SC"), f"{found}: one order of all accesses explains them"
-    assert found <= allowed(shapes()[name], "TSO")
+    ordered, buffered = allowed(shapes()[name], "SC"), allowed(shapes()[name], "TSO")
+    found: set[Outcome] = set()
+    for _ in range(TRIES):
+        found |= set(threads.observe(shapes()[name], CLOSE))
+        if found - ordered:
+            break
+    assert found - ordered, f"one order of all accesses explains {found}"
+    assert found <= buffered
 
 
 @pytest.mark.slow
