@@ -24,9 +24,10 @@ SECONDS = 120                           # of the guest's time, for whatever is a
 
 
 def with_files(initrd: Path, files: dict[str, bytes]) -> bytes:
-    """The initrd, with more in /root: programs, all of them."""
+    """The initrd, with more in /root: programs, all of them. Linux looks for an archive at multiples of four."""
     more = [(f"root/{name}", stat.S_IFREG | 0o755, content, (0, 0)) for name, content in files.items()]
-    return initrd.read_bytes() + cpio_newc(more)
+    content = initrd.read_bytes()
+    return content + bytes(-len(content) % 4) + cpio_newc(more)
 
 
 @pytest.fixture(scope="module")

@@ -23,16 +23,21 @@ ENGINES = ("interpreter", "jit")
 SHORT_TURN = 64                 # steps, the fewest that a scheduler takes: so harts meet in all ways
 
 
-def made(mode: str, program: Path, turn: int = SHORT_TURN, **options) -> vm.Machine:
-    """A machine with this program, whose harts run so; skips where machines cannot."""
+def machine_of(mode: str, turn: int | None = None, **options) -> vm.Machine:
+    """A machine whose harts run so, in turns of so many steps; skips where machines cannot."""
     if mode == "threads":
         if "threads" not in signature(vm.Machine).parameters:
             pytest.skip("a machine has no threads= yet: a thread of the host for each hart")
-        machine = vm.Machine(threads=True, **options)
-    else:
-        with pytest.MonkeyPatch.context() as patch:
+        return vm.Machine(threads=True, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        if turn is not None:
             patch.setattr("vm.machine.Scheduler", partial(Scheduler, quantum=turn))
-            machine = vm.Machine(**options)
+        return vm.Machine(**options)
+
+
+def made(mode: str, program: Path, **options) -> vm.Machine:
+    """A machine with this program; turns are short."""
+    machine = machine_of(mode, SHORT_TURN, **options)
     machine.load(program)
     for native in machine._natives:
         native.mtimecmp = FAR           # from reset on the machine timer is due
