@@ -44,8 +44,8 @@ def load_linux(machine: vm.Machine, commands: str, firmware: str | None = None, 
                  firmware=firmware and opensbi()[firmware])
 
 
-def run_to_end(machine: vm.Machine) -> Record:
-    stop = machine.run(seconds=30)
+def run_to_end(machine: vm.Machine, seconds: float = 30) -> Record:
+    stop = machine.run(seconds=seconds)
     return Record(stop, machine.steps, machine.clock.now_ns(), machine.console.output)
 
 

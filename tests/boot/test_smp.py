@@ -1,17 +1,19 @@
 """Four harts under Debian's kernel: all of them work, interrupt each other, go away and come back.
 
-One boot for each firmware, recorded; the tests read the record. The kernel goes through SBI's HSM, IPI and RFENCE
-for it.
+One boot for each firmware, recorded, of harts that take turns and of such as have a thread of the host each; the tests
+read the record. The kernel goes through SBI's HSM, IPI and RFENCE for it.
 """
 
 import pytest
 
 import vm
 from tests.boot.linux import Record, load_linux, numbers, run_to_end, script
+from tests.litmus.machines import MODES, machine_of
 
 pytestmark = pytest.mark.network
 
 HARTS = 4
+SECONDS = {"turns": 30, "threads": 300}         # of the guest's time, which is the host's for harts in threads
 # Field 39 of /proc/PID/stat: the processor that it ran on last.
 RAN_ON = "set -- $(cat /proc/$$/stat); echo ${39}"
 COMMANDS = script(
@@ -39,15 +41,16 @@ COMMANDS = script(
 )
 
 
-def boot(firmware: str | None = None) -> Record:
-    with vm.Machine(harts=HARTS) as machine:
+def boot(mode: str = "turns", firmware: str | None = None) -> Record:
+    with machine_of(mode, harts=HARTS) as machine:
         load_linux(machine, COMMANDS, firmware)
-        return run_to_end(machine)
+        return run_to_end(machine, SECONDS[mode])
 
 
-@pytest.fixture(scope="module", params=[None, "fw_dynamic.bin"], ids=["built-in", "fw_dynamic.bin"])
+@pytest.fixture(scope="module", params=[(mode, firmware) for mode in MODES for firmware in (None, "fw_dynamic.bin")],
+                ids=lambda param: f"{param[0]} {param[1] or 'built-in'}")
 def record(request):
-    return boot(request.param)
+    return boot(*request.param)
 
 
 def test_all_harts_are_there(record):
@@ -81,7 +84,7 @@ def test_every_hart_takes_timer_interrupts(record):
     assert all(count > 0 for count in numbers(line.partition(":")[2])[:HARTS])
 
 
-@pytest.mark.parametrize("record", [None], indirect=True, ids=["built-in"])
+@pytest.mark.parametrize("record", [("turns", None)], indirect=True, ids=["turns built-in"])
 def test_same_boot_takes_the_same_steps(record):
     """Harts take turns by steps alone: a second run stops at the same step and prints the same bytes."""
     assert boot() == record
