@@ -7,6 +7,7 @@ from libc.stdint cimport int8_t
 from libc.string cimport memcpy
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
+from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Jit
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, RBX, RDI, RSI
 from vm_native.jit.x86_64.compilation cimport (
@@ -15,8 +16,13 @@ from vm_native.jit.x86_64.compilation cimport (
 from vm_native.jit.x86_64.vector_registers cimport load_residents, store_residents
 
 cdef enum:
-    GAIN_IN_LOOP = 1        # how many more uses make a swap worth its two stores and two loads
-    GAIN_ELSEWHERE = 5
+    GAIN_IN_LOOP = 2        # how many more uses make a swap worth its two stores and two loads
+    GAIN_ELSEWHERE = 8
+
+cdef struct Gains:          # of instructions, counted twice, that rs1, rs2 and rd save a uop if they live in host registers
+    int rs1
+    int rs2
+    int rd
 
 # The host registers that hold guest registers while compiled code runs, best first: short encodings come early.
 cdef int[HOST_REGISTERS] GENERAL = [RBX, RSI, RDI, R8, R9, R10, R11, R12, R13, R14]
@@ -34,13 +40,28 @@ cdef void place_registers(Jit* jit) noexcept nogil:
             jit.floating[jit.front_end.hot_floats[i]] = <int8_t>(FIRST_XMM + i)
 
 
-cdef void count_uses(Block* part, int* uses) noexcept nogil:
+# Of most uops: the host takes one of two operands from memory with the same instruction, but writes no result there.
+cdef Gains[UOP_COUNT] gains
+for _uop in range(UOP_COUNT):
+    gains[_uop] = Gains(1, 1, 2)
+# An address and what is stored must be in registers, and where that is a slot's it needs no instruction.
+for _uop in (UOP_LB, UOP_LH, UOP_LW, UOP_LD, UOP_LBU, UOP_LHU, UOP_LWU, UOP_SB, UOP_SH, UOP_SW, UOP_SD):
+    gains[<int>_uop] = Gains(2, 2, 2)
+gains[<int>UOP_MV] = Gains(1, 0, 1)             # to or from memory in one instruction
+
+
+cdef void add_gains(Block* part, int* uses) noexcept nogil:
+    """To what each slot would gain by a host register."""
     cdef int i
+    cdef const Gains* gain
     for i in range(part.uop_count):
-        uses[part.uops[i].rs1] += 1
-        if part.info[i].opcode != SECOND_CELL:
-            uses[part.uops[i].rs2] += 1
-            uses[part.uops[i].rd] += 1
+        if part.info[i].opcode == SECOND_CELL:
+            uses[part.uops[i].rs1] += 1         # a third source
+            continue
+        gain = &gains[part.info[i].opcode]
+        uses[part.uops[i].rs1] += gain.rs1
+        uses[part.uops[i].rs2] += gain.rs2
+        uses[part.uops[i].rd] += gain.rd
 
 
 cdef void swap_best(Compilation* t, int* uses, int8_t* hosts, int first, int end, int gain) noexcept nogil:
@@ -80,7 +101,7 @@ cdef void allocate(Compilation* t, Block** parts, int count, bint loops) noexcep
     for i in range(REGISTER_SLOTS):
         uses[i] = 0
     for i in range(count):
-        count_uses(parts[i], uses)
+        add_gains(parts[i], uses)
     swap_best(t, uses, t.general, 0, first_float, gain)
     if t.floats:
         swap_best(t, uses, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
