@@ -107,7 +107,8 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* fallback[2]    # call with a Uop* in rax and the refund in edx
     uint8_t* fall_out[2]    # the same of an access that is in no window; never comes back
     # Call with an address in rax, the last offset in a page in ecx that it may have, and for stores a StoreWindow in
-    # rdx. The zero flag says whether the TLB has the page, and it is where a window would have it.
+    # rdx. The zero flag says whether the TLB has the page, and it is where a window would have it: then rcx has the
+    # addend of windows.
     uint8_t* probe_load_window
     uint8_t* probe_store_window[2]
     # [floats][access][log2 size]: call with an address in rax, a PageEntry in rcx. The zero flag says whether the TLB

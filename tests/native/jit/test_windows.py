@@ -116,6 +116,27 @@ def test_a_device_is_reached_by_compiled_code(count, access, ringing, counters):
     assert sum(counters(g)["exits"].values()) < TURNS / 4
 
 
+# What wants rcx where an operand lives in no host register (s10 and s11), and what does not; a branch that may leave.
+BETWEEN = {
+    "nothing": ("nop", 0), "sum": ("add s3, s10, s11", 47), "rotation": ("rol s3, s10, s11", 42 << 5),
+    "quotient": ("divu s3, s10, s11", 8), "remainder": ("rem s3, s10, s11", 2), "shift": ("sll s3, s10, s11", 42 << 5),
+    "high product": ("mulhu s3, s10, s11", 0), "sum of shifted": ("sh1add s3, s10, s11", 89),
+    "choice": ("czero.eqz s3, s10, s11", 42), "branch": ("bltu s10, s11, 2f; 2: add s3, s10, s11", 47),
+    "device": ("lw s3, 0(s2)", 7), "device, then sum": ("lw s3, 0(s2); add s3, s3, s11", 12),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_the_addend_of_windows_between_two_accesses(between, ringing):
+    """What is added to addresses stays in a register of the host until something else wants that."""
+    middle, expected = BETWEEN[between]
+    g, _ = ringing(f".option arch, +zba, +zbb, +zicond; {middle}", isa="rv64gc_zba_zbb_zicond")
+    g["s10"], g["s11"], g["s3"] = 42, 5, 0
+    g.finish()
+    assert (g["s3"], g["a2"], g["a4"]) == (expected, 2, 3 * TURNS)
+    assert [g.word(DATA + 8 * number) for number in (7, 8, 9, 10)] == [8, 1, 2, 11]
+
+
 @pytest.mark.parametrize("watch, offset", [("on_read", 8), ("on_read", 16), ("on_write", 64), ("on_write", 72)])
 def test_what_is_watched_between_two_runs(watch, offset, compiled):
     g = compiled(PROGRAM.format(middle="nop"))

@@ -145,7 +145,7 @@ cdef struct Compilation:
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     bint windows            # accesses ask windows
     Reach reaches[2][BASE_REGISTERS]    # of what base registers hold now, for READ and WRITE
-    uint8_t* addend_in_rcx  # up to here rcx holds the addend of windows
+    uint8_t* addend_in_rcx  # up to here rcx holds the addend of windows; NULL: it does not
     Block** parts           # of the trace
     int part_count
     int part                # the number of the one at hand
@@ -267,6 +267,10 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
 cdef inline bint swaps_nothing(const Compilation* t) noexcept nogil:
     return t.swap_count == 0 and t.resident_count == 0
 
+cdef inline void load_window_addend(Compilation* t) noexcept nogil:
+    """Into rcx. Flags stay as they are."""
+    op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
+
 cdef inline bint may_go_back(Compilation* t) noexcept nogil:
     """Whether the trace may go on at its head without leaving."""
     return t.jit.switches.linking and not t.trace.head.second_page and not t.trace.head.guarded
@@ -312,6 +316,8 @@ cdef inline bint needs_word(int opcode, Width width) noexcept nogil:
 cdef inline void load_slot(Compilation* t, int reg, int slot) noexcept nogil:
     """Into this very register."""
     cdef int general = t.general[slot]
+    if reg == RCX:
+        t.addend_in_rcx = NULL
     if general >= 0:
         if general == reg:
             widen(t, slot)
@@ -331,6 +337,8 @@ cdef inline void load_word(Compilation* t, int reg, int slot) noexcept nogil:
     if t.general[slot] < 0:
         load_slot(t, reg, slot)
     elif t.general[slot] != reg:
+        if reg == RCX:
+            t.addend_in_rcx = NULL
         op(&t.e, MOV, W32, reg, t.general[slot])
 
 cdef inline int read_slot(Compilation* t, int slot, int scratch) noexcept nogil:

@@ -12,8 +12,8 @@ from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_FUSED_NAN, COLD_GROUP, COLD_LOOP, COLD_MISFIT,
     COLD_NAN, COLD_OUTSIDE, COLD_PART, COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_VECTOR_NAN,
     COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, Edges, Transfer, cold_jump,
-    constants_of, define, has_room, jump_if_unaligned, load_slot, may_go_back, new_cold, op_slot, range_offset,
-    read_operand, read_slot, swaps_nothing, target_of, widen_all, width_to_compare,
+    constants_of, define, has_room, jump_if_unaligned, load_slot, load_window_addend, may_go_back, new_cold, op_slot,
+    range_offset, read_operand, read_slot, swaps_nothing, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -293,9 +293,12 @@ R(UOP_CALL_EXIT, exit_by_call,           ALWAYS)
 cdef bint emit_end(Compilation* t, Block* part, Uop* uop, int opcode, int next_exit) noexcept nogil:
     """Whether the uop ends a part; then it has been emitted, and the trace goes on by this link of the part or ends."""
     cdef const EndRule* rule = &rules[opcode]
+    cdef bint after_access = t.addend_in_rcx == t.e.at
     if rule.emit == NULL:
         return False
     rule.emit(t, part, uop, rule.condition, next_exit)
+    if after_access and next_exit != NO_EXIT:           # a branch needs no rcx
+        t.addend_in_rcx = t.e.at
     return True
 
 
@@ -356,7 +359,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
 
 
 cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
-    """The base register is where the hot code had it, as in `emit_miss`."""
+    """The base register is where the hot code had it, as in `emit_miss`. What follows finds the addend in rcx."""
     cdef int base = t.general[cold.uop.rs1]
     op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
     load_constant(&t.e, RCX, PAGE_SIZE - cold.size)
@@ -371,6 +374,7 @@ cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
     if cold.alone:
         emit_fallback(t, cold.uop, cold.refund, &cold.edges)
         resume_turn(t, &cold.edges)
+        load_window_addend(t)
         jump(&t.e, cold.done)
     else:
         prepare_fallback(t, cold.uop, cold.refund, &cold.edges)

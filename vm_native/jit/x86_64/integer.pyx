@@ -486,5 +486,10 @@ cdef bint only_computes(int opcode) noexcept nogil:
 
 
 cdef bint emit_integer(Compilation* t, Uop* uop, int opcode) noexcept nogil:
-    """Whether the uop is one of these; then it has been emitted."""
-    return apply(&rules[opcode], t, uop)
+    """Whether the uop is one of these; then it has been emitted. These load nothing into rcx but slots."""
+    cdef bint after_access = t.addend_in_rcx == t.e.at
+    if not apply(&rules[opcode], t, uop):
+        return False
+    if after_access and t.addend_in_rcx != NULL:
+        t.addend_in_rcx = t.e.at
+    return True

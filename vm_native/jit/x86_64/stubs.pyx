@@ -311,6 +311,7 @@ cdef uint8_t* emit_probe_window(Emitter* e, int access, const uint8_t* fill) noe
         first = jump_if(e, IF_NOT_EQUAL, NULL)
         call(e, fill)
         patch(first, e.executable, here(e))
+        op_memory(e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
         op(e, XOR, W32, RAX, RAX)
     patch(crosses, e.executable, here(e))
     patch(miss, e.executable, here(e))

@@ -3,7 +3,8 @@
 There, one comparison says whether an address lies in a window: the LoadWindow is all RAM, as long as none of it is a
 special case; a StoreWindow, of which each base register has one, is a stretch of pages that are dirty and hold no code.
 The first access through a register looks at once at all of its kind that the trace will make through it, whichever
-way branches go, as long as the register is only moved on by constants. The others then need no test.
+way branches go, as long as the register is only moved on by constants. The others then need no test. What to add to
+addresses is the same for all windows, and stays in rcx until that is wanted for something else.
 
 Nothing that can close a window, or change a register unseen, is done in between. Where a window does not show a page,
 the TLB may: a LoadWindow can be closed for the sake of one page, a StoreWindow be elsewhere. Else the interpreter's
@@ -17,7 +18,7 @@ from vm_native.ir.uop cimport UOP_ADDI
 from vm_native.jit.x86_64.access cimport Access, asks_window, form_address, transfer
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, new_cold, offset_of, read_slot,
+    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, load_window_addend, new_cold, offset_of, read_slot,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport LOAD_SPANS, READ, STORE_SPANS, WRITE, StoreWindow
@@ -126,7 +127,7 @@ cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
     """Whether the uop in this cell is one of these; then it has been emitted."""
     cdef Uop* uop = &part.uops[at]
     cdef Access access
-    cdef uint8_t* before = t.e.at
+    cdef bint has_addend = t.addend_in_rcx == t.e.at
     cdef int base
     cdef Reach wanted
     cdef Cold* cold = NULL
@@ -138,16 +139,16 @@ cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
         wanted = look_ahead(t, at, &access, &alone)
         cold = test_window(t, uop, access.kind, base, &wanted)
         cold.alone = alone
-        t.addend_in_rcx = NULL
         if not alone:
             know(t, uop.rs1, access.kind, &wanted)
-    if t.addend_in_rcx != before:
-        op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).window_addend))
+    if not has_addend:
+        load_window_addend(t)
+    if cold != NULL:
+        cold.found = here(&t.e)
     transfer(t, uop, &access, base)
-    if cold != NULL and cold.alone:
-        cold.done = here(&t.e)          # where the fallback comes back to, with something else in rcx
-    else:
-        t.addend_in_rcx = t.e.at
+    if cold != NULL:
+        cold.done = here(&t.e)
+    t.addend_in_rcx = t.e.at
     return True
 
 
