@@ -1,7 +1,8 @@
 """Which guest registers live in host registers during a trace.
 
 Everywhere the same ones do, so that a jump from trace to trace moves nothing. A trace that would rather have others
-swaps them in at its start and out at its exits; a loop then runs without.
+swaps them in at its start and out at its exits; a loop then runs without. What counts is how many instructions of the
+host that saves: to read an operand in memory mostly takes no more of them than to read it in a register.
 """
 from libc.stdint cimport int8_t
 from libc.string cimport memcpy
@@ -16,10 +17,10 @@ from vm_native.jit.x86_64.compilation cimport (
 from vm_native.jit.x86_64.vector_registers cimport load_residents, store_residents
 
 cdef enum:
-    GAIN_IN_LOOP = 2        # how many more uses make a swap worth its two stores and two loads
+    GAIN_IN_LOOP = 2        # how much more a slot must gain than another for a swap, with its two stores and two loads
     GAIN_ELSEWHERE = 8
 
-cdef struct Gains:          # of instructions, counted twice, that rs1, rs2 and rd save a uop if they live in host registers
+cdef struct Gains:          # host instructions, each counted twice, that a uop saves if these live in host registers
     int rs1
     int rs2
     int rd
@@ -45,27 +46,27 @@ cdef Gains[UOP_COUNT] gains
 for _uop in range(UOP_COUNT):
     gains[_uop] = Gains(1, 1, 2)
 # An address and what is stored must be in registers, and where that is a slot's it needs no instruction.
-for _uop in (UOP_LB, UOP_LH, UOP_LW, UOP_LD, UOP_LBU, UOP_LHU, UOP_LWU, UOP_SB, UOP_SH, UOP_SW, UOP_SD):
+for _uop in (UOP_LB, UOP_LH, UOP_LW, UOP_LD, UOP_LBU, UOP_LHU, UOP_LWU, UOP_FLW, UOP_SB, UOP_SH, UOP_SW, UOP_SD):
     gains[<int>_uop] = Gains(2, 2, 2)
 gains[<int>UOP_MV] = Gains(1, 0, 1)             # to or from memory in one instruction
 
 
-cdef void add_gains(Block* part, int* uses) noexcept nogil:
-    """To what each slot would gain by a host register."""
+cdef void add_gains(Block* part, int* gained) noexcept nogil:
+    """To what a host register for each slot would."""
     cdef int i
     cdef const Gains* gain
     for i in range(part.uop_count):
         if part.info[i].opcode == SECOND_CELL:
-            uses[part.uops[i].rs1] += 1         # a third source
+            gained[part.uops[i].rs1] += 1       # a third source
             continue
         gain = &gains[part.info[i].opcode]
-        uses[part.uops[i].rs1] += gain.rs1
-        uses[part.uops[i].rs2] += gain.rs2
-        uses[part.uops[i].rd] += gain.rd
+        gained[part.uops[i].rs1] += gain.rs1
+        gained[part.uops[i].rs2] += gain.rs2
+        gained[part.uops[i].rd] += gain.rd
 
 
-cdef void swap_best(Compilation* t, int* uses, int8_t* hosts, int first, int end, int gain) noexcept nogil:
-    """Give host registers to the most used of these slots that have none, as long as that gains enough."""
+cdef void swap_best(Compilation* t, int* gained, int8_t* hosts, int first, int end, int gain) noexcept nogil:
+    """Give host registers to those of these slots that have none and gain most, as long as that is enough."""
     cdef int slot, most, least
     cdef Swap* swap
     while True:
@@ -74,11 +75,11 @@ cdef void swap_best(Compilation* t, int* uses, int8_t* hosts, int first, int end
             if slot == t.jit.front_end.zero:
                 continue
             if hosts[slot] < 0:
-                if most < 0 or uses[slot] > uses[most]:
+                if most < 0 or gained[slot] > gained[most]:
                     most = slot
-            elif least < 0 or uses[slot] < uses[least]:
+            elif least < 0 or gained[slot] < gained[least]:
                 least = slot
-        if most < 0 or least < 0 or uses[most] < uses[least] + gain:
+        if most < 0 or least < 0 or gained[most] < gained[least] + gain:
             return
         swap = &t.swaps[t.swap_count]
         t.swap_count += 1
@@ -92,19 +93,19 @@ cdef void swap_best(Compilation* t, int* uses, int8_t* hosts, int first, int end
 
 cdef void allocate(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
     """Choose by what these blocks use; without blocks, nothing is swapped."""
-    cdef int uses[256]
+    cdef int gained[256]
     cdef int first_float = t.jit.front_end.first_float
     cdef int i, gain = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
     memcpy(t.general, t.jit.general, sizeof(t.general))
     memcpy(t.floating, t.jit.floating, sizeof(t.floating))
     t.swap_count = 0
     for i in range(REGISTER_SLOTS):
-        uses[i] = 0
+        gained[i] = 0
     for i in range(count):
-        add_gains(parts[i], uses)
-    swap_best(t, uses, t.general, 0, first_float, gain)
+        add_gains(parts[i], gained)
+    swap_best(t, gained, t.general, 0, first_float, gain)
     if t.floats:
-        swap_best(t, uses, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
+        swap_best(t, gained, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
 
 
 cdef inline void move(Compilation* t, Direction direction, Swap* swap, int slot) noexcept nogil:

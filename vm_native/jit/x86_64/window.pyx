@@ -11,7 +11,7 @@ the TLB may: a LoadWindow can be closed for the sake of one page, a StoreWindow 
 function does the access, out of line; and if others count on it, the trace is left. Unless that was an accident, the
 block is noted, and compiled anew with accesses that ask about pages.
 """
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, intptr_t
 from libc.string cimport memset
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.ir.uop cimport UOP_ADDI
