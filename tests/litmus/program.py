@@ -20,14 +20,14 @@ from tests.litmus.shapes import MOST_BITS, PLACES, Access, Outcome, Shape
 
 MEMORY = "16M"
 MAX_HARTS = 4
-CELLS = 1024                    # runs between two looks at the outcomes
+CELLS = 4096                    # runs between two looks at the outcomes
 LINE = 64
 PARAMETERS = BASE + 0x80_0000   # the shape's number, rounds, together - 1, delay; then where harts meet
 MEETING = PARAMETERS + 2 * LINE
 PLACE = BASE + 0x81_0000        # cells, an area of each place
-OUTCOMES = BASE + 0x88_0000     # what harts have read, two bytes a run
+OUTCOMES = BASE + 0x8E_0000     # what harts have read, two bytes a run
 HISTOGRAMS = BASE + 0x90_0000
-PLACE_AREA, OUTCOME_AREA, HISTOGRAM_AREA = 0x1_0000, 0x1000, 0x10_0000
+PLACE_AREA, OUTCOME_AREA, HISTOGRAM_AREA = 0x4_0000, 0x2000, 0x10_0000
 STRIDES = {"x": 1, "y": 13, "z": 7}             # lines from run to run: odd, so that all cells have their turn
 ADDRESS = {"x": "s2", "y": "s3", "z": "s4"}
 OFFSET = {"x": "s5", "y": "s6", "z": "s7"}
