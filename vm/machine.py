@@ -104,7 +104,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         memory: int | str | None = None,
         harts: int = 1,
         isa: str = isa_strings.DEFAULT,
-        clock: ClockKind = "virtual",
+        clock: ClockKind | None = None,
         engine: Engine | None = None,
         seed: int = 0,
         perf_map: bool | None = None,
@@ -114,12 +114,18 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         limits: Limits | None = None,
         aia: AiaKind = "none",
         aia_guests: int = 0,
+        threads: bool = False,
     ):
         size = memory_size(memory, board)
         settings = Settings.from_environment() if settings is None else settings
         if not isinstance(settings, Settings):
             raise ConfigurationError(f"settings={settings!r}: they are a vm.Settings")
         form = dispatch_form(settings)
+        if clock is None:
+            clock = "real" if threads else "virtual"
+        elif threads and clock == "virtual":
+            raise ConfigurationError('clock="virtual" with threads=True: harts in threads have the time of the host; '
+                                     'leave the clock out, or say clock="real"')
         self.compiler = compiler_for(engine or settings.engine, settings, clock)
         harts, seed = whole_number("harts", harts), whole_number("seed", seed)
         if not 1 <= harts <= MAX_HARTS:
@@ -143,8 +149,10 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0,
                                     aia == "aplic-imsic", aia_guests) for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
+        if threads:
+            self._scheduler.use_threads()
         self._code_cache: CodeCache | None = None
-        if settings.code_cache and self.compiler is not None:
+        if settings.code_cache and not threads and self.compiler is not None:
             from vm.code_cache import CodeCache  # here: it takes long to load
 
             self._code_cache = CodeCache(self._native, self.compiler, self.isa, settings, processes=clock == "virtual")
@@ -172,7 +180,8 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self.limits = limits
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,
-                                  "board": board, "limits": limits, "aia": aia, "aia_guests": aia_guests})
+                                  "board": board, "limits": limits, "aia": aia, "aia_guests": aia_guests,
+                                  "threads": threads})
 
     def _virt(self, size: int, seed: int, aia: AiaKind, aia_guests: int) -> Virt:
         """The board, with the console and the firmware connected to it."""

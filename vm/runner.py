@@ -253,6 +253,7 @@ class Runner(Stateful):
             raise
         finally:
             self.thread, self.between_slices = None, True
+            self._scheduler.end_threads()
             if charged is not None:
                 charged.account.charge(self.steps - self._start - self._moved[0],
                                        time.monotonic_ns() - charged.began_ns)

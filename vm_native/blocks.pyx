@@ -17,7 +17,8 @@ from vm_native.ir.block cimport (
     MAX_BLOCK_UOPS, SECOND_CELL, UNTRIED, Block, BlockKey, BlockExit, Uop, UopInfo, same_key,
 )
 from vm_native.machine cimport (
-    BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps,
+    BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps, lock_code,
+    stop_harts, unlock_code,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.memory.ram cimport (
@@ -293,6 +294,7 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the cache, the links, the jump caches and the page lists."""
     cdef BlockExit* exit = block.incoming
     cdef BlockExit* following
+    stop_harts(machine)
     take_out(machine, block)
     while exit != NULL:
         following = exit.next_incoming
@@ -397,21 +399,25 @@ cdef void forget_code(Machine* machine, RamRegion* region, uint64_t physical, ui
     """Kill what was translated of [physical, physical + size), which lies in one page of the region."""
     cdef CodePage* page
     if region.code[(physical - region.base) >> PAGE_SHIFT] & HAS_CODE:
+        lock_code(machine)
         page = code_page_of(machine, physical)[0]
         if any_translated(page.translated, physical & PAGE_OFFSET, size):
             kill_overlapping(machine, page, physical, size)
+        unlock_code(machine)
 
 
 cdef void note(Machine* machine, Block* block, bint* fact) noexcept nogil:
     """Something to be minded when the block is compiled: what has been compiled of it ends."""
     if fact[0]:
         return
+    lock_code(machine)
     if block.shared_page != NULL:
         decline_block(machine, block)   # it is translated anew, and that one can be told
     else:
         fact[0] = True
         if machine.compiler != NULL:
             machine.compiler.renew(machine.compiler, block)
+    unlock_code(machine)
 
 
 cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil:
@@ -436,7 +442,9 @@ cdef void note_misfit(Machine* machine, Block* block) noexcept nogil:
         return
     block.misfits = count
     if count >= FIRST_MISFITS and count & count - 1 == 0 and machine.compiler != NULL:
+        lock_code(machine)
         machine.compiler.renew(machine.compiler, block)
+        unlock_code(machine)
 
 
 cdef void free_dead(Machine* machine) noexcept nogil:

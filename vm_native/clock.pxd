@@ -7,6 +7,9 @@ cdef extern from *:
     """
     const uint64_t NEVER "VM_NEVER"     # steps, nanoseconds or ticks that do not come
 
+cdef enum:
+    NS_PER_SECOND = 1000000000
+
 cdef struct Timeline:
     bint real               # host time instead of steps
     uint64_t steps          # steps of all harts together; exact whenever Python can look

@@ -6,9 +6,6 @@ same time at the same step. Real: the host's monotonic clock.
 from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-cdef enum:
-    NS_PER_SECOND = 1000000000
-
 FOREVER = NEVER             # for Python
 
 

@@ -19,6 +19,7 @@ cdef inline int which_page(const Block* block, uint64_t page) noexcept nogil:
 cdef CodePage** code_page_of(Machine* machine, uint64_t physical) noexcept nogil
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil
 cdef CodePage* record_of(Machine* machine, uint64_t physical) noexcept nogil
+cdef void expect_code(Machine* machine, uint64_t physical) noexcept nogil
 cdef void notice_stores(Machine* machine, uint64_t physical) noexcept nogil
 cdef void ignore_stores(Machine* machine, uint64_t physical) noexcept nogil
 cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogil

@@ -90,8 +90,16 @@ cdef void notice_stores(Machine* machine, uint64_t physical) noexcept nogil:
         revoke_store_ranges(machine)
         return
     region.code[page] |= HAS_CODE
-    if region.dirty[page]:              # else no hart has a write tag of it
+    if region.dirty[page] or machine.safepoints != NULL:    # else no hart has a write tag of it
         revoke_writes(machine, region, physical)
+
+
+cdef void expect_code(Machine* machine, uint64_t physical) noexcept nogil:
+    """Where harts have threads: from here on a store to the page comes before its code is looked at, or finds it."""
+    cdef RamRegion* region = ram_at(machine.map, physical, 1)
+    if region != NULL and not region.code[(physical - region.base) >> PAGE_SHIFT] & HAS_CODE:
+        if record_of(machine, physical) != NULL:
+            notice_stores(machine, physical)
 
 
 cdef void ignore_stores(Machine* machine, uint64_t physical) noexcept nogil:

@@ -2,8 +2,8 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport (
-    EVENT_TRAP, EXIT, RETRY, STOP_MEMORY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, ask_to_stop,
-    consumed_steps, store_position,
+    CONTINUE, EVENT_TRAP, EXIT, RETRY, STOP_MEMORY, STOP_RAISED, STOP_TRAP_LOOP, STOP_UNHANDLED, TRAP, Cpu, ask_to_stop,
+    consumed_steps, step_over, store_position,
 )
 from vm_native.memory.bus cimport stash_failure
 from vm_native.memory.ram cimport RamRegion
@@ -72,4 +72,7 @@ cdef int call_helper(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
         deliver_trap(cpu)
     elif status == EXIT:
         cpu.budget -= 1
+    elif status == CONTINUE and cpu.gate.changed:
+        step_over(cpu, uop)
+        return EXIT
     return status

@@ -11,6 +11,7 @@ from vm_native.jump_cache cimport JumpCache
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport MODE_BANKS, LoadWindow, PageEntry, StoreRange, StoreWindow, TlbEntry, clear_page_entry
+from vm_native.safepoints cimport Gate, Safepoints, lock_shared, step_aside, step_back, unlock_shared
 
 cdef extern from *:
     """
@@ -130,6 +131,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     int ignored_bits        # of them the highest; 0: none
     bint extends_sign       # for these the highest of the others is taken, or else 0
     bint has_vectors        # the hart has instructions on vectors
+    Gate gate               # where its thread is, if harts have threads
+    int64_t thread_slice    # there: the steps of a slice
+    bint may_end_early      # where that is so: a slice is over before a block that is longer than what is left of it
     uint32_t vector_shape   # what compiled code counts on where it computes with vectors, see ir/vectors.pxd
 
 cdef struct CodePage:       # a page of RAM that holds translated code, or held some
@@ -335,7 +339,8 @@ cdef struct Machine:
     Timeline* timeline
     Cpu** cpus              # of every hart
     int cpu_count
-    Cpu* current            # the hart whose slice it is; NULL between slices
+    Cpu* current            # the hart whose slice it is; NULL between slices, and where harts have threads
+    Safepoints* safepoints  # of harts in threads of their own; NULL: they take turns in one
     FrontEnd* front_end     # of all harts
     BlockCache blocks
     Compiler* compiler      # NULL: blocks are interpreted
@@ -516,15 +521,45 @@ cdef inline void resume_reservation(Cpu* cpu) noexcept nogil:
     cdef RamRegion* region = ram_at(cpu.machine.map, address, size) if size else NULL
     cpu.reserved_host = <uint64_t>region.host + (address - region.base) if region != NULL else 0
 
-# --- What one hart, a device or Python does to harts. At once, for now: harts take turns in one thread. The day each
-# --- has its own, these leave a message that the hart reads at the end of its slice.
+# --- Harts in threads of their own
 
+cdef inline void lock_code(Machine* machine) noexcept nogil:
+    # What harts share of code is about to be looked at or changed.
+    if machine.safepoints != NULL:
+        lock_shared(machine.safepoints)
+
+cdef inline void unlock_code(Machine* machine) noexcept nogil:
+    if machine.safepoints != NULL:
+        unlock_shared(machine.safepoints)
+
+cdef inline int leave_for_python(Cpu* cpu) noexcept nogil:
+    # A device is about to be asked: the host's floating point is its own, and other harts go on.
+    cpu.front_end.leave(cpu)
+    return step_aside(&cpu.gate) if cpu.machine.safepoints != NULL else 0
+
+cdef inline void return_from_python(Cpu* cpu, int held) noexcept nogil:
+    # `held` is what `leave_for_python` gave.
+    if cpu.machine.safepoints != NULL:
+        step_back(&cpu.gate, held)
+    cpu.front_end.enter(cpu)
+
+cdef inline void note_time(Cpu* cpu) noexcept nogil:
+    # Somebody may ask what time it is; where harts have threads the host knows.
+    if cpu.machine.safepoints == NULL:
+        cpu.machine.timeline.steps = machine_steps(cpu)
+
+# --- What one hart, a device or Python does to harts. At once where harts take turns in one thread; where each has its
+# --- own, interrupts are posted, and for all else the others are parked meanwhile.
+
+cdef void stop_harts(Machine* machine) noexcept nogil
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil
 cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil
 cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil
 cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
+cdef void offer_code(Machine* machine, Block* block, void* code) noexcept nogil
+cdef void deliver_mail(Cpu* cpu) noexcept nogil
 cdef void forget_exits(Machine* machine) noexcept nogil
 cdef void forget_jumps(Machine* machine) noexcept nogil
 cdef void forget_all_code(Machine* machine) noexcept nogil

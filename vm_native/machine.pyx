@@ -1,7 +1,8 @@
 """Every effect of one hart, a device or Python on another hart.
 
-All of it happens at once, as harts take turns in one thread. Nothing but this and the scheduler, which gives and takes
-turns, reaches into the caches, the pending exits or the reservation of a hart that is not its own.
+Where harts take turns in one thread all of it happens at once. Where each has its own, what takes something away stops
+the others until the lock on what they share is given back, and interrupts are posted. Nothing but this and who gives
+and takes turns reaches into the caches, the pending exits or the reservation of a hart that is not its own.
 """
 from libc.stdint cimport intptr_t, uint64_t
 from vm_native.hart_state cimport Reservation
@@ -10,29 +11,72 @@ from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_entry
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
 from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, BANK_ENTRIES, TlbEntry, write_tag_of
 from vm_native.memory.zeroed cimport zero_pages
+from vm_native.safepoints cimport ask_for_look, is_own, load_flag, post, stop_others, take_mail
 
 
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil:
     """Make interrupts pending on a hart, or take them back; bits are numbered as its front end does."""
     cdef Cpu* cpu = machine.cpus[hart]
+    if machine.safepoints != NULL:
+        if post(&cpu.gate, bits, level):
+            return
+        deliver_mail(cpu)               # which came before
     machine.front_end.set_interrupts(cpu, bits, level)
     cpu.attention = True
 
 
+cdef void deliver_mail(Cpu* cpu) noexcept nogil:
+    """The interrupts that were posted to this hart."""
+    cdef uint64_t raised, lowered
+    if take_mail(&cpu.gate, &raised, &lowered):
+        cpu.front_end.set_interrupts(cpu, raised, True)
+        cpu.front_end.set_interrupts(cpu, lowered, False)
+        cpu.attention = True
+
+
+cdef void stop_harts(Machine* machine) noexcept nogil:
+    """Of those in threads, all but the own, until the code's lock, which is held, is given back."""
+    if machine.safepoints != NULL and load_flag(&machine.safepoints.going):
+        stop_others(machine.safepoints)
+
+
+cdef inline bint is_visit(Machine* machine, int hart) noexcept nogil:
+    return machine.safepoints != NULL and not is_own(&machine.cpus[hart].gate)
+
+
+cdef void visit(Machine* machine, int hart) noexcept nogil:
+    """The state of a hart, perhaps another's, is about to be changed: it stops until `depart`."""
+    if is_visit(machine, hart):
+        lock_code(machine)
+        stop_harts(machine)
+
+
+cdef void depart(Machine* machine, int hart) noexcept nogil:
+    if is_visit(machine, hart):
+        unlock_code(machine)
+        post(&machine.cpus[hart].gate, 0, True)     # if it waits it looks again
+
+
 cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil:
     """Let a hart's timer run out when the timebase reaches `ticks`."""
+    visit(machine, hart)
     machine.front_end.set_timer(machine.cpus[hart], ticks)
+    depart(machine, hart)
     reschedule(machine)
 
 
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil:
     """Let a hart forget its translations of [start, start + size), virtual; all of them for 0 and 0."""
+    visit(machine, hart)
     machine.front_end.fence(machine.cpus[hart], start, size)
+    depart(machine, hart)
 
 
 cdef void reschedule(Machine* machine) noexcept nogil:
     """A deadline changed, of an event or of any hart's timer: the slice at hand, if there is one, is cut anew."""
-    if machine.current != NULL:
+    if machine.safepoints != NULL:
+        ask_for_look(machine.safepoints)
+    elif machine.current != NULL:
         ask_to_stop(machine.current, STOP_RESCHEDULE)
 
 
@@ -56,6 +100,12 @@ cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept no
         entry = jump_entry(&machine.cpus[i].jump_cache, block.key.pc)
         if entry.block == block:
             entry.code = code
+
+
+cdef void offer_code(Machine* machine, Block* block, void* code) noexcept nogil:
+    """The same of code that there was none of: a hart in a thread of its own finds that out when it comes by."""
+    if machine.safepoints == NULL:
+        redirect_block(machine, block, code)
 
 
 cdef void forget_exits(Machine* machine) noexcept nogil:
@@ -138,6 +188,8 @@ cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) n
 cdef void revoke_store_ranges(Machine* machine) noexcept nogil:
     """Bytes of a page that holds code have been translated: compiled code asks anew where it may store."""
     cdef int hart
+    if machine.safepoints != NULL:
+        return                          # where harts have threads there are none
     for hart in range(machine.cpu_count):
         forget_store_ranges(machine.cpus[hart])
 
@@ -150,6 +202,8 @@ cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size)
     cdef Reservation* reservation
     cdef Cpu* cpu
     cdef int i
+    if machine.safepoints != NULL and load_flag(&machine.safepoints.going):
+        return                          # they compare what is there
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
         reservation = &cpu.state.reservation
@@ -157,3 +211,10 @@ cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size)
             settle_reservation(cpu)
         if reservation.address < physical + size and physical < reservation.address + reservation.size:
             drop_reservation(cpu)
+    stop_harts(machine)
+    stop_harts(machine)
+    stop_harts(machine)
+    stop_harts(machine)
+    stop_harts(machine)
+    stop_harts(machine)
+    stop_harts(machine)

@@ -21,6 +21,12 @@ cdef enum AtomicOperation:
     ATOMIC_MINU
     ATOMIC_MAXU
 
+cdef extern from *:
+    """
+    #define vm_order_memory() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    """
+    void order_memory "vm_order_memory"() noexcept nogil
+
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
     # What the TLB has of its page.
     recall(cpu.tlb, address & PAGE_MASK)

@@ -13,7 +13,8 @@ from vm_native.exits cimport deliver_trap, not_accessed, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, RECORD_MMIO, REMEMBERED_ENTRIES, RETRY, STOP_NONE,
-    STOP_RAISED, TRAP, CodePage, Cpu, effective_address, machine_steps, reschedule, step_over, store_position,
+    STOP_RAISED, TRAP, CodePage, Cpu, effective_address, leave_for_python, lock_code, note_time, reschedule,
+    return_from_python, step_over, store_position, unlock_code,
 )
 from vm_native.memory.bus cimport (
     ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
@@ -105,12 +106,14 @@ cdef inline uint64_t extend(uint64_t value, int kind) noexcept nogil:
 cdef bint outdated(Cpu* cpu, Uop* uop) noexcept nogil:
     """Whether the rest of the block may no longer be what memory holds. Of uncached ones nobody keeps track."""
     cdef Block* block = block_of(uop)
+    if cpu.gate.changed:
+        return True
     return block.dead or not block.cached or block.shared_page != NULL and not is_held(cpu.machine, block)
 
 
 cdef int after_device(Cpu* cpu, Uop* uop, uint64_t pc) noexcept nogil:
     """The access at `pc` has happened: go on, unless it changed what the hart should do next, or this very code."""
-    if signal_waits():
+    if signal_waits() and cpu.machine.safepoints == NULL:
         reschedule(cpu.machine)
     if cpu.state.pc != pc:                    # a callback has sent the hart elsewhere
         cpu.budget -= 1
@@ -138,6 +141,8 @@ cdef inline char* operand_beside_code(
     cdef CodePage* page
     if entry.write_tag != (address - offset | BESIDE_CODE) or offset + size > PAGE_SIZE:
         return NULL
+    if cpu.machine.safepoints != NULL:
+        return NULL                     # another hart may be translating these bytes: first stored, then looked at
     page = code_beside(cpu.machine, <uint64_t>host)
     if not holds_code(page):
         entry.write_tag = address - offset          # the code has gone
@@ -159,6 +164,7 @@ cdef inline bint refill(Cpu* cpu, uint64_t page, int access) noexcept nogil:
         or effective_address(cpu, page) != page
     ):
         return False
+    # Where harts have threads, nothing here parks: what the trace counts on stays as it is.
     if cpu.front_end.translate_address(cpu, page, access, 1, &physical) == CONTINUE and tag[0] == page:
         return True
     cpu.tlb_misses[access] -= 1         # it is translated once more, for the access itself
@@ -189,6 +195,8 @@ cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexc
     cdef uint64_t start = 0, end = PAGE_SIZE, size
     cdef CodePage* code
     cdef int i
+    if cpu.machine.safepoints != NULL:
+        return False                    # as `operand_beside_code`
     if entry.write_tag == (page | BESIDE_CODE):
         code = code_beside(cpu.machine, address + <uint64_t>entry.addend)
         if any_translated(code.translated, offset, 1):
@@ -284,7 +292,9 @@ cdef inline void accessed(
     """Ask the watchpoints."""
     if is_watched(cpu.machine, piece.region, piece.physical):
         store_position(cpu, uop, budget)
+        lock_code(cpu.machine)
         look_at_watches(cpu, accesses, piece.address, piece.physical, piece.size, piece.old)
+        unlock_code(cpu.machine)
 
 
 cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
@@ -336,7 +346,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
 
 
 cdef int after_load(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil:
-    if cpu.stop != STOP_NONE:
+    if cpu.stop != STOP_NONE or cpu.gate.changed:
         store_position(cpu, uop, budget)
         step_over(cpu, uop)
         return EXIT
@@ -347,21 +357,23 @@ cdef int load_from_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int kind
 ) noexcept nogil:
     cdef uint64_t value = 0, pc
-    cdef int status = BUS_OK, size = kind & SIZE_MASK
-    cdef const Answer* answer = find_answer(cpu.machine.map, physical, size)
+    cdef int status = BUS_OK, size = kind & SIZE_MASK, held
+    cdef const Answer* answer = NULL
+    if cpu.machine.safepoints == NULL:      # else another hart may be changing it
+        answer = find_answer(cpu.machine.map, physical, size)
     if address & (size - 1):
         return fault(cpu, uop, budget, cpu.front_end.access_fault[READ], address)
     store_position(cpu, uop, budget)
     pc = cpu.state.pc
-    cpu.machine.timeline.steps = machine_steps(cpu)
+    note_time(cpu)
     if answer != NULL:
         value = answer.value
         if answer.kind == ANSWER_TIMEBASE:
             value = timeline_ticks(cpu.machine.timeline, cpu.machine.timeline.steps)
     else:
-        cpu.front_end.leave(cpu)
+        held = leave_for_python(cpu)
         status = device_read(cpu.machine.map, physical, size, &value)
-        cpu.front_end.enter(cpu)
+        return_from_python(cpu, held)
     if status == BUS_OK:
         cpu.state.regs[uop.rd] = extend(value, kind)
         if is_recorded(cpu.machine, RECORD_MMIO):
@@ -390,7 +402,8 @@ cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* p
     cdef uint64_t page = (piece.physical - piece.region.base) >> PAGE_SHIFT
     if piece.region.code[page] & HAS_CODE:
         note_store_beside_code(cpu.machine, block_of(uop))
-        cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
+        if cpu.machine.safepoints == NULL:
+            cpu.machine.timeline.steps = cpu.slice_start + <uint64_t>(cpu.slice - budget)
         invalidate(cpu.machine, piece.physical, piece.size)
     mark_dirty(piece.region, page)
     accessed(cpu, uop, budget, accesses, piece)
@@ -438,7 +451,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
 cdef int store_to_device(
     Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, uint64_t physical, int size
 ) noexcept nogil:
-    cdef int status
+    cdef int status, held
     cdef uint64_t value = cpu.state.regs[uop.rs2], pc
     if size < 8:
         value &= (1ULL << (8 * size)) - 1
@@ -446,10 +459,10 @@ cdef int store_to_device(
         return fault(cpu, uop, budget, cpu.front_end.access_fault[WRITE], address)
     store_position(cpu, uop, budget)
     pc = cpu.state.pc
-    cpu.machine.timeline.steps = machine_steps(cpu)
-    cpu.front_end.leave(cpu)
+    note_time(cpu)
+    held = leave_for_python(cpu)
     status = device_write(cpu.machine.map, physical, size, value)
-    cpu.front_end.enter(cpu)
+    return_from_python(cpu, held)
     if status == BUS_OK:
         if is_recorded(cpu.machine, RECORD_MMIO):
             record_mmio(cpu, pc, RECORDED_WRITE, physical, size, value)
@@ -519,7 +532,10 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     cdef uint64_t physical, address = effective_address(cpu, cpu.state.regs[uop.rs1])
     cdef int status
     cdef Piece piece
-    cdef void* host = atomic_operand(cpu, uop, budget, address, 1 << READ, size, &physical, &status)
+    cdef void* host
+    if cpu.machine.safepoints != NULL:
+        order_memory()                  # it may have been told to release
+    host = atomic_operand(cpu, uop, budget, address, 1 << READ, size, &physical, &status)
     if host == NULL:
         return status
     if size == 4:

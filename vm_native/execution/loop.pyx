@@ -3,7 +3,7 @@ it.
 """
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport cacheable_steps, find_block, keep_block, link_blocks, share_page
-from vm_native.code_pages cimport cacheable_bytes
+from vm_native.code_pages cimport cacheable_bytes, expect_code
 from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
@@ -11,13 +11,15 @@ from vm_native.interpreter.forms cimport DispatchForm
 from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, same_key
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
-    CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine,
+    CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine, deliver_mail,
+    lock_code, unlock_code,
 )
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport settle_records
+from vm_native.safepoints cimport load_flag, park, unpark
 from vm_native.shared_code cimport find_shared
 
 
@@ -48,6 +50,15 @@ cdef inline Block* find_known(Cpu* cpu, const BlockKey* key) noexcept nogil:
 
 
 cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
+    """The block at pc. NULL: `status` says how to go on."""
+    cdef Block* block
+    lock_code(cpu.machine)
+    block = find_or_translate_alone(translator, cpu, status)
+    unlock_code(cpu.machine)
+    return block
+
+
+cdef Block* find_or_translate_alone(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
     cdef BlockKey key
     cdef Block* block
     cdef Block* kept
@@ -73,9 +84,16 @@ cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* statu
         block = find_shared(cpu.machine, &key)
     if block == NULL:
         cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
+        if cacheable and cpu.machine.safepoints != NULL:
+            expect_code(cpu.machine, key.physical)      # of other harts' stores, before the bytes are looked at
         block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
         if block == NULL or not cacheable:
             return block
+        if block.second_page and cpu.machine.safepoints != NULL:
+            expect_code(cpu.machine, block.second_page)
+            block = translate(translator, cpu, &key, MAX_BLOCK_STEPS, status)
+            if block == NULL:
+                return NULL
         steps = cacheable_steps(cpu.machine, block)
         if steps < block.steps:
             block = translate(translator, cpu, &key, max(steps, 1), status)
@@ -141,18 +159,66 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
     return block.heat > threshold
 
 
-cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
-    """Run the block's compiled code, if it has some or deserves it and the budget lasts for it."""
+cdef void compile_and_link(Cpu* cpu, Block* block, bint hot) noexcept nogil:
+    """If the block is hot; and let the exit just taken lead to its code."""
     cdef Compiler* compiler = cpu.machine.compiler
-    if block.entry == NULL and block.cached and is_hot(compiler, block):
-        compiler.compile(compiler, cpu, block)
-    if cpu.pending_trace_exit != NULL:
-        compiler.link(compiler, cpu, block)
-        cpu.pending_trace_exit = NULL
+    lock_code(cpu.machine)
+    if not cpu.gate.changed:            # while waiting: then perhaps there is no such block any more
+        if hot and block.entry == NULL:
+            compiler.compile(compiler, cpu, block)
+        if cpu.pending_trace_exit != NULL:
+            compiler.link(compiler, cpu, block)
+    unlock_code(cpu.machine)
+    cpu.pending_trace_exit = NULL
+
+
+cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
+    """Run the block's compiled code, if it has some or deserves it and the budget lasts for it. False: it is still to
+    be run.
+    """
+    cdef Compiler* compiler = cpu.machine.compiler
+    cdef bint hot = block.entry == NULL and block.cached and is_hot(compiler, block)
+    if hot or cpu.pending_trace_exit != NULL:
+        compile_and_link(cpu, block, hot)
+        if cpu.gate.changed:
+            return True
     if block.entry == NULL or cpu.budget < block.entry_steps:
         return False
+    if cpu.machine.safepoints != NULL:
+        lead_to_code(cpu, block)
     compiler.run(compiler, cpu, block)
     return True
+
+
+cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
+    """This hart's jump cache may have the block from when it was not compiled."""
+    cdef JumpCacheEntry* entry = jump_entry(&cpu.jump_cache, block.key.pc)
+    if entry.block == block:
+        entry.code = block.entry
+
+
+cdef bint is_over(Cpu* cpu, const Block* block) noexcept nogil:
+    """Whether a slice that need not be used up to the step ends before this block."""
+    return cpu.may_end_early and cpu.budget < (block.entry_steps if block.entry != NULL else block.steps)
+
+
+cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
+    lock_code(cpu.machine)
+    if not cpu.gate.changed:
+        link_blocks(exit, target)
+    unlock_code(cpu.machine)
+
+
+cdef bint look_up(Cpu* cpu) noexcept nogil:
+    """Of a hart in a thread: let others that want that change what it knows. Whether the slice is to end."""
+    if not load_flag(&cpu.machine.safepoints.going):
+        return True
+    if load_flag(&cpu.machine.safepoints.stopping):
+        park(&cpu.gate)
+        unpark(&cpu.gate)
+        cpu.gate.changed = 0            # nothing has been looked at, yet
+    deliver_mail(cpu)
+    return False
 
 
 cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
@@ -164,10 +230,12 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if cpu.machine.probes.instruments:
             settle_records(cpu)
         if cpu.stop != STOP_NONE or cpu.budget <= 0:
-            cpu.pending_exit = NULL
-            cpu.pending_trace_exit = NULL
-            return
+            break
+        if cpu.machine.safepoints != NULL:
+            cpu.gate.changed = 0
         if cpu.attention:
+            if cpu.machine.safepoints != NULL and look_up(cpu):
+                break
             cpu.front_end.attend(cpu)
             if cpu.stop != STOP_NONE:       # hooks are told of the interrupt that it took
                 continue
@@ -176,13 +244,17 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if block == NULL:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:
+            if is_over(cpu, block):
+                break
             if cpu.machine.compiler != NULL:
                 cpu.pending_exit = NULL
                 if run_compiled(cpu, block):
                     continue
             exit = cpu.pending_exit
             if exit != NULL and cpu.machine.blocks.linking and may_link(exit, block):
-                link_blocks(exit, block)
+                link_alone(cpu, exit, block)
+                if cpu.gate.changed:
+                    continue
             if block.steps > cpu.budget or block.shared_page != NULL:
                 # The slice ends inside the block: run just the instructions up to there. Or the block is shared: its
                 # uops have handlers of another machine's engine, so it is translated for this one.
@@ -194,3 +266,5 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             cpu.stop = STOP_RAISED
         elif status == TRAP:
             deliver_trap(cpu)
+    cpu.pending_exit = NULL
+    cpu.pending_trace_exit = NULL

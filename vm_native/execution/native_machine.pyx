@@ -149,7 +149,7 @@ cdef class NativeMachine:
         """
         cdef SharedCode shared
         cdef uint64_t known = 0
-        if self.compiler is None or self.machine.probes.instruments:
+        if self.compiler is None or self.machine.probes.instruments or self.machine.safepoints != NULL:
             return
         for shared in self.compiler.shared_code:
             known += shared.layer.bytes
@@ -167,7 +167,7 @@ cdef class NativeMachine:
     def take_shared(self, others):
         """Run the `shared_code` of another machine with the same ISA, where memory holds what that was made of."""
         cdef SharedCode shared
-        if self.compiler is None:
+        if self.compiler is None or self.machine.safepoints != NULL:
             return
         for shared in others:
             if shared not in self.compiler.shared_code and self.compiler.accept(shared):

@@ -1,5 +1,6 @@
 # How the harts of a machine take turns.
 from libc.stdint cimport int64_t, uint64_t
+from vm_native.execution.hart_threads cimport HartThreads
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport Translator
 from vm_native.machine cimport Cpu, Machine
@@ -14,6 +15,7 @@ cdef class Scheduler:
     cdef NativeMachine owner        # keeps alive what `machine` points to
     cdef Machine* machine
     cdef Translator translator
+    cdef HartThreads threads        # None: harts take turns
     cdef int turn                   # whose quantum it is
     cdef int64_t quantum_left
     cdef int64_t quantum
@@ -30,6 +32,8 @@ cdef class Scheduler:
     cdef int run_harts(self) noexcept nogil
     cdef int look_at_host(self) noexcept nogil
     cdef int take_turn(self, int64_t most) noexcept nogil
+    cdef int take_round(self, uint64_t end_ns) noexcept nogil
+    cdef bint has_raised(self) noexcept nogil
     cdef int tell_hooks(self, int code) noexcept nogil
     cdef int call_hooks(self, int code) noexcept
     cdef int next_runnable(self) noexcept nogil
@@ -40,4 +44,5 @@ cdef class Scheduler:
     cdef int run_one_slice(self, Cpu* cpu, int64_t length) noexcept nogil
     cdef void fit_real_slice(self, int64_t done, uint64_t took) noexcept nogil
     cdef int nobody_runs(self, uint64_t stop_ns) noexcept nogil
+    cdef int own_hart(self) noexcept
     cdef bint handler_raised(self) noexcept

@@ -1,4 +1,4 @@
-"""How the harts of a machine take turns.
+"""How the harts of a machine take turns, or run side by side in threads (hart_threads.pyx).
 
 Harts run round-robin in one thread, a fixed quantum of steps each, cut into slices of at most 1,000,000 steps, in real
 time of about 250 microseconds. A slice also ends where something is due: a timer, a device event, the end of what was
@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns, steps_until_ns, timeline_ns
 from vm_native.execution.allowance cimport run_begins, run_ended
+from vm_native.execution.hart_threads cimport HartThreads
 from vm_native.execution.loop cimport run_slice
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
@@ -27,6 +28,7 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.bus cimport forget_answers
 from vm_native.probes.records cimport begin_slice, settle_transfer
+from vm_native.safepoints cimport ask_for_look, is_own
 from vm_native.signals cimport signal_waits
 
 cdef enum:
@@ -60,6 +62,14 @@ cdef class Scheduler:
         self.real_slice = FIRST_REAL_SLICE
         set_up_translator(&self.translator, form_named(form), fusion)
 
+    def use_threads(self):
+        """From now on each hart, all of which the machine has by now, runs in a thread of its own, and none has turns.
+
+        The clock is real. Raises ValueError for too many harts.
+        """
+        self.threads = HartThreads(self.owner)
+        self.threads.translator = &self.translator
+
     # --- Running -----------------------------------------------------------------------------------------------------
 
     def run(self, uint64_t limit, uint64_t stop_ns, uint64_t host_deadline):
@@ -78,6 +88,8 @@ cdef class Scheduler:
             code = self.call_hooks(code)
         if code == STOP_NONE:
             self.limits = Limits(end if end >= limit else NEVER, stop_ns, host_deadline, host_ns() + SIGNALS_EVERY_NS)
+            if self.threads is not None:
+                self.threads.begin()
             run_begins(self.machine)
             with nogil:
                 code = self.run_harts()
@@ -150,11 +162,36 @@ cdef class Scheduler:
             return STOP_BUDGET
         if self.next_runnable() < 0:
             return self.nobody_runs(self.limits.stop_ns)
+        if self.threads is not None:
+            return self.take_round(end_ns)
         length = self.slice_length(min(self.limits.end - self.machine.timeline.steps, <uint64_t>most), end_ns)
         code = self.run_one_slice(self.machine.cpus[self.turn], length)
         if code == STOP_REQUESTED:
             self.stop_asked = False
         return code
+
+    cdef int take_round(self, uint64_t end_ns) noexcept nogil:
+        """Let all harts run until something is due, or to be served. Why they came to rest."""
+        cdef uint64_t due = min(self.event_ns, end_ns)
+        cdef uint64_t until_ns = min(self.limits.host_deadline, self.limits.signals_at)
+        cdef int code, number
+        if due < NEVER - self.machine.timeline.started_ns:
+            until_ns = min(until_ns, self.machine.timeline.started_ns + due)
+        number = self.threads.run(self.turn, self.limits.end - self.machine.timeline.steps, until_ns)
+        if number < 0:
+            return STOP_NONE
+        self.turn = number
+        code = self.machine.cpus[number].stop
+        self.machine.cpus[number].stop = STOP_NONE
+        if code == STOP_REQUESTED:
+            self.stop_asked = False
+        if code == STOP_RAISED and not self.has_raised():
+            return STOP_NONE            # another hart's was raised; this one's access is repeated
+        return code
+
+    cdef bint has_raised(self) noexcept nogil:
+        with gil:
+            return self.owner.bus.pending_exception is not None
 
     cdef int tell_hooks(self, int code) noexcept nogil:
         """Call hooks for the events that wait, of a turn that has ended for this reason. Why the run ends, if it does.
@@ -164,6 +201,8 @@ cdef class Scheduler:
         """
         cdef int _turn
         with gil:
+            if self.threads is not None:        # the others want the GIL, too
+                return self.call_hooks(code)
             for _turn in range(BURST):
                 code = self.call_hooks(code)
                 if code not in (STOP_NONE, STOP_WAITING, STOP_RESCHEDULE):
@@ -313,9 +352,15 @@ cdef class Scheduler:
     def request_stop(self):
         """Stop after the instruction at hand; outside a run, at once when the next one begins."""
         cdef Cpu* current = self.machine.current        # another thread's slice may end meanwhile
+        cdef int number
         self.stop_asked = True
         if current != NULL:
             ask_to_stop(current, STOP_REQUESTED)
+        if self.threads is not None:
+            number = self.own_hart()
+            if number >= 0:
+                ask_to_stop(self.machine.cpus[number], STOP_REQUESTED)
+            ask_for_look(self.machine.safepoints)
 
     def forget_request(self):
         """What `request_stop` asked for is done."""
@@ -371,12 +416,27 @@ cdef class Scheduler:
     @property
     def running(self):
         """Whether a hart is inside a slice: the caller is a callback."""
-        return self.machine.current != NULL
+        return self.machine.current != NULL or self.own_hart() >= 0
 
     @property
     def current_hart(self):
-        """Number of the hart whose turn it is."""
-        return self.turn
+        """Number of the hart whose turn it is, or whose thread asks."""
+        cdef int number = self.own_hart()
+        return self.turn if number < 0 else number
+
+    cdef int own_hart(self) noexcept:
+        """The number of the hart whose thread this is; -1: it is no hart's."""
+        cdef int number
+        if self.threads is not None:
+            for number in range(self.machine.cpu_count):
+                if is_own(&self.machine.cpus[number].gate):
+                    return number
+        return -1
+
+    def end_threads(self):
+        """The run of the machine is over."""
+        if self.threads is not None:
+            self.threads.end()
 
 
 # What `Scheduler.run` returns first, for Python.

@@ -24,6 +24,7 @@ from vm_native.ir.semantics import (
     Jump,
     JumpIndirect,
     Load,
+    Order,
     Probe,
     Reserve,
     Store,
@@ -157,6 +158,8 @@ class Form:
                 ]
             case Fall():
                 return self.follow(half, 1)
+            case Order():
+                return ["order_memory()", *self.go_on(half)]
             case Probe(name):
                 return self.attempt(f"probe_{name}(cpu, {uop}, budget)", half)
             case Call(exits=False):

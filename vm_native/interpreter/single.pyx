@@ -16,7 +16,7 @@ from vm_native.probes.records cimport (
 )
 from vm_native.softmmu cimport (
     ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
-    BOXED, SIGNED, atomic, entry_of, exchange, load_slowly, reserve, store_conditional, store_slowly,
+    BOXED, SIGNED, atomic, entry_of, exchange, load_slowly, order_memory, reserve, store_conditional, store_slowly,
 )
 
 

@@ -75,12 +75,17 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Order:
+    pass
+
+
+@dataclass(frozen=True)
 class Probe:
     name: str               # of the function vm_native.probes.records.probe_NAME
 
 
 MemoryAccess = Load | Store | Reserve | Conditional | Atomic | Exchange
-Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Call | Probe
+Meaning = Assign | MemoryAccess | Branch | Jump | JumpIndirect | Fall | Call | Order | Probe
 
 EXTENSIONS = {"": "", "s": "signed", "boxed": "boxed"}
 FORMS: list[tuple[str, Callable[..., Meaning]]] = [
@@ -98,6 +103,7 @@ FORMS: list[tuple[str, Callable[..., Meaning]]] = [
     (r"fall", Fall),
     (r"call", lambda: Call(exits=False)),
     (r"call; exit", lambda: Call(exits=True)),
+    (r"order", Order),
     (r"probe (\w+)", Probe),
 ]
 

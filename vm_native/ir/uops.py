@@ -18,6 +18,7 @@ Semantics, one of:
     fall                                exit 1
     call                                the front end's helper number imm; the instruction word stands in a second cell
     call; exit                         the same, then back to the run loop at exit 1
+    order                               what other harts see of stores before it is seen before loads behind it are done
     probe NAME                         a function of vm_native.probes.records, of the instruction that it stands before
 
 Views of a register, read in an expression as VIEW(rs1) and written as VIEW(rd):
@@ -228,6 +229,9 @@ U("fall",   "",            "fall")
 # Everything rare
 U("call",       "rd rs1 rs2 imm", "call")
 U("call.exit", "rd rs1 rs2 imm", "call; exit")
+
+# Where harts have threads
+U("order",      "",              "order")
 
 # What is written down for recorders, see vm_native/probes/instrument.pyx
 U("probe.block",  "",            "probe block")

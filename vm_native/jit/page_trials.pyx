@@ -9,7 +9,7 @@ run, until that can be held against how often each of their accesses has strayed
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport ON_TRIAL, TRIED, UNTRIED, Block, Uop, block_of, info_of
 from vm_native.jit.state cimport Jit, Membership
-from vm_native.machine cimport Cpu, Machine
+from vm_native.machine cimport Cpu, Machine, lock_code, unlock_code
 
 cdef enum:
     INTERVAL = 509          # a prime: not in step with the turns of a loop
@@ -45,6 +45,16 @@ cdef void go_on(Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef bint note_stray(Cpu* cpu, Uop* uop) noexcept nogil:
+    """As `look_at_stray`, with the next in some time."""
+    cdef bint renewed
+    cpu.strays_left = INTERVAL
+    lock_code(cpu.machine)
+    renewed = look_at_stray(cpu, uop)
+    unlock_code(cpu.machine)
+    return renewed
+
+
+cdef bint look_at_stray(Cpu* cpu, Uop* uop) noexcept nogil:
     """This access is not in the page of its PageEntry, and one that is looked at. Whether its block is to be compiled
     anew, and its compiled code has gone.
     """
@@ -52,7 +62,6 @@ cdef bint note_stray(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Membership* membership = <Membership*>block.compiled_into
     cdef Machine* machine = cpu.machine
     cdef int i
-    cpu.strays_left = INTERVAL
     if not (<Jit*>machine.compiler).switches.trials or block.trial == TRIED or block.shared_page != NULL:
         return False
     if block.trial == UNTRIED:

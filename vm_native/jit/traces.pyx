@@ -16,7 +16,7 @@ from vm_native.jit.state cimport (
     Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
-from vm_native.machine cimport Compiler, Cpu, forget_exits, redirect_block
+from vm_native.machine cimport Compiler, Cpu, forget_exits, offer_code, redirect_block, stop_harts
 
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
@@ -110,7 +110,7 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
         trace.memberships[i].next = <Membership*>trace.parts[i].compiled_into
         trace.parts[i].compiled_into = &trace.memberships[i]
     trace.head.entry = trace.start
-    redirect_block(jit.machine, trace.head, trace.start)
+    offer_code(jit.machine, trace.head, trace.start)
 
 
 cdef void lead_to(Jit* jit, Exit* exit, Trace* target) noexcept nogil:
@@ -182,6 +182,7 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     """Undo every jump into a trace, and forget it. Its bytes stay: a hart may be in them."""
     cdef Exit* exit
     cdef int i
+    stop_harts(jit.machine)
     while trace.incoming != NULL:
         exit = trace.incoming
         trace.incoming = exit.next_incoming

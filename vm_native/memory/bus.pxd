@@ -101,5 +101,6 @@ cdef class Bus:
     cdef object method_of(self, Answer* answer)
     cdef uint64_t load_for_guest(self, Window window, uint64_t physical, int size) except? 0
     cdef int store_for_guest(self, Window window, uint64_t physical, int size, uint64_t value) except -1
+    cdef void keep(self, error) noexcept
     cdef int put_off_handlers(self) except -1
     cdef int release_handlers(self) except -1

@@ -50,7 +50,7 @@ cdef int _device_read(Bus bus, uint64_t physical, int size, uint64_t* value) noe
         value[0] = bus.load_for_guest(window, physical, size)
         return BUS_OK
     except BaseException as error:
-        bus.pending_exception = error
+        bus.keep(error)
         return BUS_RAISED
 
 
@@ -64,7 +64,7 @@ cdef int _device_write(Bus bus, uint64_t physical, int size, uint64_t value) noe
         bus.store_for_guest(window, physical, size, value)
         return BUS_OK
     except BaseException as error:
-        bus.pending_exception = error
+        bus.keep(error)
         return BUS_RAISED
 
 
@@ -244,6 +244,11 @@ cdef class Bus:
         self.regions = []
         self.windows = []
         self.methods = [None] * (2 * ANSWERS)
+
+    cdef void keep(self, error) noexcept:
+        """The guest's access has raised: it is left undone. Of two harts' the first is raised, the other's comes again."""
+        if self.pending_exception is None:
+            self.pending_exception = error
 
     cdef int put_off_handlers(self) except -1:
         """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""

@@ -29,12 +29,18 @@ cdef struct RamRegion:
     void* owner             # the Ram (borrowed)
     bint rom                # stores of harts are access faults
 
+cdef extern from *:
+    """
+    #define vm_mark(place) __atomic_exchange_n(place, 1, __ATOMIC_SEQ_CST)
+    #define vm_next(count) __atomic_fetch_add(count, 1, __ATOMIC_SEQ_CST)
+    """
+    uint8_t mark "vm_mark"(uint8_t* place) noexcept nogil
+    uint64_t next_place "vm_next"(uint64_t* count) noexcept nogil
+
 cdef inline void mark_dirty(RamRegion* region, uint64_t page) noexcept nogil:
-    # The page is written to, now or by whoever has a write tag for it from now on.
-    if not region.dirty[page]:
-        region.dirty[page] = 1
-        region.dirty_pages[region.dirty_count] = <uint32_t>page
-        region.dirty_count += 1
+    # The page is written to, now or by whoever has a write tag for it from now on. Harts may do that at the same time.
+    if not region.dirty[page] and not mark(&region.dirty[page]):
+        region.dirty_pages[next_place(&region.dirty_count)] = <uint32_t>page
 
 cdef inline bint is_used_up(const RamRegion* region, uint64_t page) noexcept nogil:
     # Whether a hart may not write to this page, as that would be one too many.

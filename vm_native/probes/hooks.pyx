@@ -9,7 +9,8 @@ An event of the next instruction is told once: the hart goes on past it, as long
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from vm_native.machine cimport (
-    EVENT_KINDS, STOP_HOOK, Cpu, Event, EventKind, Machine, Probes, ask_to_stop, consumed_steps,
+    EVENT_KINDS, STOP_HOOK, Cpu, Event, EventKind, Machine, Probes, ask_to_stop, consumed_steps, lock_code,
+    unlock_code,
 )
 
 cdef enum:
@@ -21,9 +22,11 @@ cdef void tell(
     uint64_t old
 ) noexcept nogil:
     cdef Probes* probes = &cpu.machine.probes
+    lock_code(cpu.machine)
     if probes.event_count < probes.event_room:
         probes.events[probes.event_count] = Event(kind, id, cpu.number, pc, address, physical, size, value, old)
         probes.event_count += 1
+    unlock_code(cpu.machine)
     ask_to_stop(cpu, STOP_HOOK)
 
 
@@ -47,10 +50,12 @@ cdef bint told_before(Cpu* cpu, EventKind kind) noexcept nogil:
 
 
 cdef int make_room(Machine* machine) except -1:
-    """For all events that one instruction can be."""
+    """For all events that one instruction can be; where harts have threads, one of each."""
     cdef Probes* probes = &machine.probes
     cdef int room = probes.breakpoint_count + 2 * PIECES * probes.watch_count + EVENT_KINDS
     cdef Event* events
+    if machine.safepoints != NULL:
+        room *= machine.cpu_count
     if room > probes.event_room:
         events = <Event*>realloc(probes.events, 2 * room * sizeof(Event))
         if events == NULL:

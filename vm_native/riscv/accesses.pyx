@@ -6,7 +6,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.blocks cimport invalidate
 from vm_native.machine cimport (
-    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, RECORD_MMIO, RETRY, STOP_RAISED, TRAP, Cpu, machine_steps,
+    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, RECORD_MMIO, RETRY, STOP_RAISED, TRAP, Cpu, leave_for_python,
+    lock_code, note_time, return_from_python, unlock_code,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES
@@ -34,32 +35,34 @@ cdef void access_ram(Cpu* cpu, bint stores, const Operand* operand, uint8_t* pla
         old = 0
         memcpy(&old, host, piece.size)
         if stores:
-            cpu.machine.timeline.steps = machine_steps(cpu)
+            note_time(cpu)
             memcpy(host, place, piece.size)
             invalidate(cpu.machine, piece.physical, piece.size)
         else:
             memcpy(place, host, piece.size)
         place += piece.size
         if is_watched(cpu.machine, piece.region, piece.physical):
+            lock_code(cpu.machine)
             look_at_watches(
                 cpu, WATCHED_WRITES if stores else WATCHED_READS, piece.address, piece.physical, piece.size, old
             )
+            unlock_code(cpu.machine)
 
 
 cdef int access_device(
     Cpu* cpu, bint stores, uint64_t address, uint64_t physical, uint64_t size, uint8_t* place
 ) noexcept nogil:
     cdef uint64_t value = 0, pc = cpu.state.pc
-    cdef int status
+    cdef int status, held
     if stores:
         memcpy(&value, place, size)
-    cpu.machine.timeline.steps = machine_steps(cpu)
-    cpu.front_end.leave(cpu)
+    note_time(cpu)
+    held = leave_for_python(cpu)
     if stores:
         status = device_write(cpu.machine.map, physical, <int>size, value)
     else:
         status = device_read(cpu.machine.map, physical, <int>size, &value)
-    cpu.front_end.enter(cpu)
+    return_from_python(cpu, held)
     if status == BUS_RAISED:
         cpu.stop = STOP_RAISED
         return RETRY

@@ -13,7 +13,9 @@ from vm_native.arithmetic.float_rules cimport RMM, RNE, RTZ
 from vm_native.arithmetic.floating cimport has_fma
 from vm_native.ir.block cimport SECOND_CELL, MAX_BLOCK_UOPS, Block, BlockKey, Uop, UopInfo, set_rounded
 from vm_native.ir.uop cimport *
-from vm_native.machine cimport CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, machine_steps
+from vm_native.machine cimport (
+    CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, leave_for_python, note_time, return_from_python,
+)
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
@@ -166,6 +168,14 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
     return False
 
 
+cdef enum:                  # fields of a fence
+    FENCE_SUCCESSOR = 20
+    FENCE_PREDECESSOR = 24
+    FENCE_MODE = 28
+    FENCE_WRITES = 1
+    FENCE_READS = 2
+    FENCE_TSO = 8
+
 cdef enum:
     LAST_CELLS = 7          # five of an instruction, the end of a block, and a probe of its beginning
 
@@ -174,6 +184,7 @@ cdef struct Decoding:    # the state of one translation
     const DecodeTable* table
     bint steps              # each instruction has a probe before it
     bint watched            # each access to a CSR is told of
+    bint side_by_side       # harts have threads
     uint64_t pc             # of the instruction at hand
     int cell                # next free one
     bint ended
@@ -412,6 +423,14 @@ cdef inline bint is_checked(const Decoding* at, const DecodeRow* row, uint32_t w
     return not at.table.compressed
 
 
+cdef inline bint orders(uint32_t word) noexcept nogil:
+    """Whether a fence is about stores before loads: all else x86-64 keeps in order by itself, and devices lock."""
+    return (
+        word >> FENCE_PREDECESSOR & FENCE_WRITES != 0 and word >> FENCE_SUCCESSOR & FENCE_READS != 0
+        and word >> FENCE_MODE != FENCE_TSO
+    )
+
+
 cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     cdef const DecodeRow* row = find_row(at.table, word)
     cdef Block* block = at.block
@@ -439,6 +458,8 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         uop[1].rd, uop[1].rs2 = <uint8_t>row.vector, <uint8_t>(row.vector >> 8)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
+        return
+    if row.opcode == UOP_ORDER and not (at.side_by_side and orders(word)):
         return
     immediate = immediate_of(row, word)
     if is_checked(at, row, word):
@@ -496,14 +517,14 @@ cdef int fetch(
 
 cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) noexcept nogil:
     cdef RamRegion* region = ram_at(cpu.machine.map, physical, 2)
-    cdef int status
+    cdef int status, held
     if region != NULL:
         half[0] = (<uint16_t*>(region.host + (physical - region.base)))[0]
         return CONTINUE
-    cpu.machine.timeline.steps = machine_steps(cpu)
-    cpu.front_end.leave(cpu)
+    note_time(cpu)
+    held = leave_for_python(cpu)
     status = device_read(cpu.machine.map, physical, 2, half)
-    cpu.front_end.enter(cpu)
+    return_from_python(cpu, held)
     if status == BUS_OK:
         return CONTINUE
     if status == BUS_FAULT:
@@ -525,6 +546,7 @@ cdef int decode_block(Cpu* cpu, const DecodeTable* table, Block* block, int limi
     at.block = block
     at.table = table
     at.steps = cpu.machine.probes.instruments & INSTRUMENT_STEPS != 0
+    at.side_by_side = cpu.machine.safepoints != NULL
     at.watched = cpu.machine.probes.instruments & INSTRUMENT_CSRS != 0
     at.pc = block.key.pc
     at.cell = 0

@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint32_t, uint64_t
 cdef struct Emitter:
     uint8_t* at             # where the next byte goes, in the writable mapping
     intptr_t executable     # what to add to a writable address for the one it is executed at
+    bint by_others          # other threads may run a jump while it is made to lead elsewhere
 
 cdef enum Register:
     RAX = 0
@@ -252,6 +253,7 @@ cdef void load_constant(Emitter* e, int reg, int64_t value) noexcept nogil
 cdef uint64_t* load_pointer(Emitter* e, int reg, const void* address) noexcept nogil
 cdef void push(Emitter* e, int reg) noexcept nogil
 cdef void pop(Emitter* e, int reg) noexcept nogil
+cdef void order_stores(Emitter* e) noexcept nogil
 cdef void ret(Emitter* e) noexcept nogil
 cdef void trap(Emitter* e) noexcept nogil
 

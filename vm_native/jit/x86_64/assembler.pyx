@@ -1,5 +1,10 @@
 """x86-64 machine code, byte by byte. Intel's Software Developer's Manual, volume 2, chapter 2: prefixes, ModRM, VEX."""
-from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t, uint64_t
+
+cdef enum:
+    FETCHED = 16            # bytes of code that the host fetches at a time, at a multiple of it
+
+cdef uint8_t[5] ORDER_STORES = [0xF0, 0x83, 0x0C, 0x24, 0x00]
 
 
 cdef void emit_byte(Emitter* e, int byte) noexcept nogil:
@@ -289,6 +294,13 @@ cdef void pop(Emitter* e, int reg) noexcept nogil:
     emit_byte(e, 0x58 | (reg & 7))
 
 
+cdef void order_stores(Emitter* e) noexcept nogil:
+    """lock or dword [rsp], 0: what was stored is seen before what is loaded from here on."""
+    cdef int i
+    for i in range(sizeof(ORDER_STORES)):
+        emit_byte(e, ORDER_STORES[i])
+
+
 cdef void ret(Emitter* e) noexcept nogil:
     emit_byte(e, 0xC3)
 
@@ -307,12 +319,20 @@ cdef uint8_t* displacement(Emitter* e, const uint8_t* target) noexcept nogil:
     return field
 
 
+cdef inline void keep_whole(Emitter* e, int opcode_bytes) noexcept nogil:
+    """Let a displacement behind so many bytes be fetched at once, where others may run what is about to change."""
+    while e.by_others and (<uint64_t>e.at + opcode_bytes) % FETCHED > FETCHED - 4:
+        emit_byte(e, 0x90)
+
+
 cdef uint8_t* jump(Emitter* e, const uint8_t* target) noexcept nogil:
+    keep_whole(e, 1)
     emit_byte(e, 0xE9)
     return displacement(e, target)
 
 
 cdef uint8_t* jump_if(Emitter* e, int condition, const uint8_t* target) noexcept nogil:
+    keep_whole(e, 2)
     emit_byte(e, 0x0F)
     emit_byte(e, 0x80 | condition)
     return displacement(e, target)

@@ -53,8 +53,15 @@ cdef void modify(Compilation* t, Uop* uop, int opcode, Width width) noexcept nog
     finish(t, uop, width, cold)
 
 
+cdef void order(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
+    order_stores(&t.e)
+
+
 cdef void reserve(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
-    cdef Cold* cold = load_address(t, uop, width, READ)
+    cdef Cold* cold
+    if t.e.by_others:
+        order_stores(&t.e)              # it may have been told to release
+    cold = load_address(t, uop, width, READ)
     op_memory(&t.e, MOV if width == W64 else MOVSXD, W64, RAX, RCX, NO_INDEX, 0)
     op_memory(&t.e, MOV_TO, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host))
     op_memory(&t.e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.value))
@@ -97,6 +104,7 @@ cdef void R(int uop, Emit emit, int host, Width width) noexcept:
     rules[uop].emit, rules[uop].host, rules[uop].width = emit, host, width
 
 
+R(UOP_ORDER,     order,             ANY,                  W64)
 R(UOP_LR_W,      reserve,           ANY,                  W32)
 R(UOP_LR_D,      reserve,           ANY,                  W64)
 R(UOP_SC_W,      store_conditional, ANY,                  W32)

@@ -55,7 +55,7 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
     else:
         status = run_uop(cpu, uop, budget + refund)
     if status == CONTINUE:
-        if stays and cpu.machine.compiler.departures == departures:
+        if stays and cpu.machine.compiler.departures == departures and not cpu.gate.changed:
             cpu.budget = budget
             return CONTINUE
         store_position(cpu, uop, budget + refund)
@@ -65,6 +65,8 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
     if status == RETRY or cpu.stop != STOP_NONE or cpu.budget <= 0:
         return EXIT
     if cpu.attention:
+        if cpu.machine.safepoints != NULL:
+            return EXIT
         cpu.front_end.attend(cpu)
         if cpu.stop != STOP_NONE:           # hooks are told of the interrupt that it took
             return EXIT
@@ -465,6 +467,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
     static_assert(sizeof(TlbEntry) == 1 << LOG2_ENTRY and sizeof(JumpCacheEntry) == 1 << LOG2_ENTRY)
     e.at = jit.memory.writable
     e.executable = jit.memory.executable
+    e.by_others = False
     jit.stubs.vectors = emit_vector_constants(&e) if has_vectors(jit.machine) else NULL
     jit.stubs.box = constant(&e, BOX32)
     jit.stubs.of_single.nan = constant(&e, BOX32 | front_end.nan_single)

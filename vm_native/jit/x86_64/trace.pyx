@@ -229,6 +229,7 @@ cdef uint8_t* emit_trace(
     choose_residents(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
     t.e.at = at
     t.e.executable = jit.memory.executable
+    t.e.by_others = jit.machine.safepoints != NULL
     t.limit = at + bytes_before_limit(jit, parts, count)
     if not emit_parts(&t, parts, next_exits, count):
         return NULL

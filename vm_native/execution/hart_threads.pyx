@@ -1,0 +1,165 @@
+"""A thread for each hart, opt-in beside turns.
+
+Harts run in rounds. In a round each thread runs slices of its hart, of some microseconds, until something asks for who
+runs the machine: an event that is due, a call that Python serves, the end of what was asked for, all harts waiting.
+Then the round ends, every hart stands between two slices, and all is as between the turns of one thread: state is
+exact, and Python may look at everything and change it. A hart that waits for an interrupt sleeps in its round, until it
+gets one or its timer runs out. Time is the host's.
+
+The threads begin with the first round and end when the run of the machine does.
+"""
+import threading
+
+from libc.stdint cimport int64_t, uint64_t
+from vm_native.blocks cimport free_dead
+from vm_native.clock cimport NEVER, host_ns
+from vm_native.execution.loop cimport run_slice
+from vm_native.machine cimport (
+    STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, Cpu, deliver_mail, resume_reservation, settle_reservation,
+)
+from vm_native.memory.ram cimport Ram
+from vm_native.probes.records cimport begin_slice, settle_transfer
+from vm_native.safepoints cimport (
+    add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
+    open_safepoints, park, take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
+)
+
+cdef enum:
+    FIRST_SLICE = 1000      # steps
+    SHORTEST_SLICE = 500    # more than any trace has
+    LONGEST_SLICE = 100000
+    SLICE_NS = 10000        # others wait so long for what cannot be done while a hart runs
+
+
+cdef class HartThreads:
+    """Lets all harts of a machine, which it has by now, run at the same time."""
+
+    def __cinit__(self, NativeMachine machine not None):
+        self.owner = machine
+        self.machine = &machine.machine
+        self.threads = []
+        if open_safepoints(&self.safepoints):
+            raise MemoryError("no room for locks")
+        for number in range(self.machine.cpu_count):
+            if open_gate(&self.safepoints, &self.machine.cpus[number].gate, &self.machine.cpus[number].attention):
+                raise ValueError(f"{self.machine.cpu_count} harts: threads are for {number} at most")
+            self.machine.cpus[number].thread_slice = FIRST_SLICE
+        self.machine.safepoints = &self.safepoints
+
+    def __dealloc__(self):
+        self.machine.safepoints = NULL
+        close_safepoints(&self.safepoints)
+
+    cdef int begin(self) except -1:
+        """Have the threads. Raises RuntimeError where the host has no more, and what fetching absent pages raises."""
+        cdef Ram ram
+        if not self.threads:
+            for ram in self.owner.bus.regions:
+                ram.require(0, ram.region.size)     # which nobody does in a round
+            try:
+                for number in range(self.machine.cpu_count):
+                    thread = threading.Thread(target=self.serve, args=(number, self.safepoints.round),
+                                              name=f"hart {number}", daemon=True)
+                    thread.start()
+                    self.threads.append(thread)
+            except BaseException:
+                self.end()
+                raise
+        return 0
+
+    def end(self):
+        """Between rounds: the threads end."""
+        with nogil:
+            dismiss(&self.safepoints)
+        for thread in self.threads:
+            thread.join()
+        self.threads = []
+        self.safepoints.leaving = 0
+
+    def serve(self, int number, uint64_t round):
+        """What a thread does: round after round, from the one behind this on."""
+        cdef Cpu* cpu = self.machine.cpus[number]
+        enter_gate(&cpu.gate)
+        with nogil:
+            while wait_for_round(&self.safepoints, &round):
+                self.run_hart(cpu)
+        enter_gate(NULL)
+
+    # --- Of who runs the machine -------------------------------------------------------------------------------------
+
+    cdef int run(self, int first, uint64_t steps, uint64_t until_ns) noexcept nogil:
+        """One round, of so many steps of all harts together at most, until so late on the host's clock. Returns the
+        number of a hart that has stopped for something to be served, which Cpu.stop says; the first from `first` on;
+        -1: none has.
+        """
+        cdef int number = self.stopped_hart(first)
+        if number >= 0:
+            return number               # since an earlier round
+        let_go(&self.safepoints, steps)
+        wait_for_report(&self.safepoints, until_ns)
+        bring_to_rest(&self.safepoints)
+        for number in range(self.machine.cpu_count):
+            deliver_mail(self.machine.cpus[number])
+        free_dead(self.machine)
+        return self.stopped_hart(first)
+
+    cdef int stopped_hart(self, int first) noexcept nogil:
+        cdef int i, number
+        for i in range(self.machine.cpu_count):
+            number = (first + i) % self.machine.cpu_count
+            if self.machine.cpus[number].stop != STOP_NONE:
+                return number
+        return -1
+
+    # --- Of a hart's thread ------------------------------------------------------------------------------------------
+
+    cdef void run_hart(self, Cpu* cpu) noexcept nogil:
+        """Until the round is over, or the hart stops for something that is to be served."""
+        cdef uint64_t length, deadline, began, ended
+        while load_flag(&self.safepoints.going):
+            deliver_mail(cpu)
+            cpu.front_end.poll(cpu)
+            if not cpu.front_end.runnable(cpu):
+                deadline = cpu.front_end.deadline_ns(cpu)
+                wait_for_interrupt(&cpu.gate, NEVER if deadline == NEVER else self.machine.timeline.started_ns + deadline)
+                continue
+            length = take_steps(&self.safepoints, cpu.thread_slice)
+            if not length:
+                ask_for_look(&self.safepoints)
+                return
+            began = host_ns()
+            self.run_slice_of(cpu, <int64_t>length, length < <uint64_t>cpu.thread_slice)
+            ended = host_ns()
+            if ended - began > 2 * SLICE_NS:
+                cpu.thread_slice = max(cpu.thread_slice // 2, <int64_t>SHORTEST_SLICE)
+            elif ended - began < SLICE_NS // 2:
+                cpu.thread_slice = min(cpu.thread_slice * 2, <int64_t>LONGEST_SLICE)
+            if cpu.stop == STOP_WAITING or cpu.stop == STOP_RESCHEDULE:
+                cpu.stop = STOP_NONE
+            elif cpu.stop != STOP_NONE:
+                ask_for_look(&self.safepoints)
+                return
+
+    cdef void run_slice_of(self, Cpu* cpu, int64_t length, bint last) noexcept nogil:
+        cdef int64_t done
+        begin_slice(cpu)
+        cpu.slice = cpu.budget = length
+        cpu.slice_start = self.machine.timeline.steps
+        cpu.may_end_early = not last
+        resume_reservation(cpu)
+        cpu.front_end.enter(cpu)
+        cpu.gate.inside = 1
+        unpark(&cpu.gate)
+        run_slice(self.translator, cpu)
+        park(&cpu.gate)
+        cpu.gate.inside = cpu.gate.changed = 0
+        cpu.front_end.leave(cpu)
+        settle_reservation(cpu)
+        settle_transfer(cpu)
+        cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
+        done = cpu.slice - cpu.budget
+        cpu.state.steps += <uint64_t>done
+        cpu.slice = cpu.budget = 0
+        add_to(&self.machine.timeline.steps, <uint64_t>done)
+        if done != length:
+            add_to(&self.safepoints.steps_left, <uint64_t>(length - done))
