@@ -8,6 +8,7 @@ from vm_native.hart_state cimport HartState, Reservation
 from vm_native.ir.block cimport Block, BlockExit, Uop, UopInfo, block_of, info_of
 from vm_native.ir.vectors cimport VectorUop
 from vm_native.jump_cache cimport JumpCache
+from vm_native.line_marks cimport LineMark, announce_stores
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport MODE_BANKS, LoadWindow, PageEntry, StoreRange, StoreWindow, TlbEntry, clear_page_entry
@@ -132,6 +133,9 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     bint extends_sign       # for these the highest of the others is taken, or else 0
     bint has_vectors        # the hart has instructions on vectors
     Gate gate               # where its thread is, if harts have threads
+    LineMark* marks         # of lines that harts store to; NULL: they have no threads
+    uint64_t ticket         # of what is reserved, where there are marks
+    uint64_t tickets        # how many there were
     int64_t thread_slice    # there: the steps of a slice
     bint may_end_early      # where that is so: a slice is over before a block that is longer than what is left of it
     uint32_t vector_shape   # what compiled code counts on where it computes with vectors, see ir/vectors.pxd
@@ -542,6 +546,11 @@ cdef inline void return_from_python(Cpu* cpu, int held) noexcept nogil:
     if cpu.machine.safepoints != NULL:
         step_back(&cpu.gate, held)
     cpu.front_end.enter(cpu)
+
+cdef inline void about_to_store(Cpu* cpu, const void* host, uint64_t size) noexcept nogil:
+    # To RAM, by whichever way.
+    if cpu.marks != NULL:
+        announce_stores(cpu.marks, <uint64_t>host, size, <uint64_t>cpu)
 
 cdef inline void note_time(Cpu* cpu) noexcept nogil:
     # Somebody may ask what time it is; where harts have threads the host knows.

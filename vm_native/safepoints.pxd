@@ -1,5 +1,6 @@
 # Harts in threads of their own: the lock on what they share, and moments at which none of them runs.
 from libc.stdint cimport uint64_t
+from vm_native.line_marks cimport LineMark
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
@@ -53,6 +54,7 @@ cdef struct Safepoints:         # of a machine
     int waiting                 # harts that wait for an interrupt, their threads in a round
     int asked                   # who runs the machine shall look at it
     uint64_t steps_left         # of the round, not given to a slice yet
+    LineMark* marks             # who stored where
     int gate_count
     Gate* gates[MAX_GATES]
 

@@ -17,6 +17,7 @@ this one with Python's held. A device is entered parked (`step_aside`): while Py
 """
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.clock cimport NEVER, NS_PER_SECOND
+from vm_native.line_marks cimport map_marks, unmap_marks
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -80,6 +81,9 @@ cdef int open_condition(pthread_cond_t* condition) noexcept nogil:
 
 cdef int open_safepoints(Safepoints* safepoints) noexcept nogil:
     """Of zeroes. -1 if the host has no room."""
+    safepoints.marks = map_marks()
+    if safepoints.marks == NULL:
+        return -1
     if (
         pthread_mutex_init(&safepoints.lock, NULL) or pthread_mutex_init(&safepoints.guard, NULL)
         or pthread_mutex_init(&safepoints.devices, NULL)
@@ -93,6 +97,7 @@ cdef int open_safepoints(Safepoints* safepoints) noexcept nogil:
 cdef void close_safepoints(Safepoints* safepoints) noexcept nogil:
     """No thread of a hart is left."""
     cdef int i
+    unmap_marks(safepoints.marks)
     for i in range(safepoints.gate_count):
         pthread_cond_destroy(&safepoints.gates[i].woken)
     pthread_cond_destroy(&safepoints.reported)

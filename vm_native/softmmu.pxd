@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.ir.block cimport Uop
 from vm_native.machine cimport Cpu, effective_address
-from vm_native.memory.ram cimport PAGE_MASK
+from vm_native.memory.ram cimport PAGE_MASK, RamRegion
 from vm_native.memory.tlb cimport StoreRange, StoreWindow, TlbEntry, recall, tlb_entry
 
 cdef enum:                  # how a loaded value becomes a register; added to the size in bytes
@@ -10,22 +10,18 @@ cdef enum:                  # how a loaded value becomes a register; added to th
     SIGNED = 0x10
     BOXED = 0x20
 
-cdef enum AtomicOperation:
-    ATOMIC_SWAP
-    ATOMIC_ADD
-    ATOMIC_XOR
-    ATOMIC_AND
-    ATOMIC_OR
-    ATOMIC_MIN
-    ATOMIC_MAX
-    ATOMIC_MINU
-    ATOMIC_MAXU
-
 cdef extern from *:
     """
     #define vm_order_memory() __atomic_thread_fence(__ATOMIC_SEQ_CST)
     """
     void order_memory "vm_order_memory"() noexcept nogil
+
+cdef struct Piece:          # what an operand has on one page
+    uint64_t address
+    uint64_t physical
+    uint64_t size
+    uint64_t old            # what stood there before, where somebody watches it
+    RamRegion* region       # NULL: a device or nothing, and then there is no other piece
 
 cdef inline TlbEntry* entry_of(Cpu* cpu, uint64_t address) noexcept nogil:
     # What the TLB has of its page.
@@ -41,12 +37,16 @@ cdef inline bint trigger_fires(Cpu* cpu, int accesses, uint64_t address, uint64_
 # These return a Status; unless that is CONTINUE, pc and budget have been stored and the handler returns.
 cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int kind) noexcept nogil
 cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int size) noexcept nogil
-cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
-cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
-cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil
 cdef bint outdated(Cpu* cpu, Uop* uop) noexcept nogil
 cdef bint refill_for_load(Cpu* cpu, uint64_t page) noexcept nogil
 cdef bint refill_for_store(Cpu* cpu, uint64_t page) noexcept nogil
 cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexcept nogil
 cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil
-cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil
+
+# For other kinds of access
+cdef int fault(Cpu* cpu, Uop* uop, int64_t budget, uint64_t cause, uint64_t address) noexcept nogil
+cdef char* operand_beside_code(Cpu* cpu, Uop* uop, uint64_t address, uint64_t size, TlbEntry* entry) noexcept nogil
+cdef void accessed(Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* piece) noexcept nogil
+cdef int after_load(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil
+cdef int stored(Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* piece) noexcept nogil
+cdef int after_store(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil

@@ -1,4 +1,4 @@
-"""The slow side of guest memory: TLB misses, misaligned accesses, devices, stores into code, and all atomics.
+"""The slow side of guest memory: TLB misses, misaligned accesses, devices, stores into code.
 
 A load or store that reaches a device leaves pc and budget exact before Python can look, and repeats the instruction
 if the device raised. An access that crosses a page translates both pages before it changes anything.
@@ -13,8 +13,8 @@ from vm_native.exits cimport deliver_trap, not_accessed, trap_at
 from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.machine cimport (
     CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, EXIT, RECORD_MMIO, REMEMBERED_ENTRIES, RETRY, STOP_NONE,
-    STOP_RAISED, TRAP, CodePage, Cpu, effective_address, leave_for_python, lock_code, note_time, reschedule,
-    return_from_python, step_over, store_position, unlock_code,
+    STOP_RAISED, TRAP, CodePage, Cpu, about_to_store, effective_address, leave_for_python, note_time,
+    reschedule, return_from_python, step_over, store_position,
 )
 from vm_native.memory.bus cimport (
     ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
@@ -30,54 +30,6 @@ from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.shared_code cimport is_held
 from vm_native.signals cimport signal_waits
-
-cdef extern from *:
-    """
-    #define VM_ATOMIC(name, type, unsigned_type) \\
-    static inline unsigned long long name(void *host, int operation, unsigned long long operand) { \\
-        type *place = (type *)host, old, wanted, value = (type)operand; \\
-        switch (operation) { \\
-        case 0: return (unsigned long long)(long long)__atomic_exchange_n(place, value, __ATOMIC_SEQ_CST); \\
-        case 1: return (unsigned long long)(long long)__atomic_fetch_add(place, value, __ATOMIC_SEQ_CST); \\
-        case 2: return (unsigned long long)(long long)__atomic_fetch_xor(place, value, __ATOMIC_SEQ_CST); \\
-        case 3: return (unsigned long long)(long long)__atomic_fetch_and(place, value, __ATOMIC_SEQ_CST); \\
-        case 4: return (unsigned long long)(long long)__atomic_fetch_or(place, value, __ATOMIC_SEQ_CST); \\
-        } \\
-        old = __atomic_load_n(place, __ATOMIC_SEQ_CST); \\
-        do { \\
-            wanted = operation == 5 ? (old < value ? old : value) \\
-                   : operation == 6 ? (old > value ? old : value) \\
-                   : operation == 7 ? ((unsigned_type)old < (unsigned_type)value ? old : value) \\
-                                    : ((unsigned_type)old > (unsigned_type)value ? old : value); \\
-        } while (!__atomic_compare_exchange_n(place, &old, wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)); \\
-        return (unsigned long long)(long long)old; \\
-    }
-    VM_ATOMIC(vm_atomic8, signed char, unsigned char)
-    VM_ATOMIC(vm_atomic16, short, unsigned short)
-    VM_ATOMIC(vm_atomic32, int, unsigned int)
-    VM_ATOMIC(vm_atomic64, long long, unsigned long long)
-
-    /* Compare and swap; gives the value found, sign-extended. */
-    #define VM_EXCHANGE(name, type) \\
-    static inline unsigned long long name(void *host, unsigned long long expected, unsigned long long wanted) { \\
-        type found = (type)expected; \\
-        __atomic_compare_exchange_n((type *)host, &found, (type)wanted, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \\
-        return (unsigned long long)(long long)found; \\
-    }
-    VM_EXCHANGE(vm_exchange8, signed char)
-    VM_EXCHANGE(vm_exchange16, short)
-    VM_EXCHANGE(vm_exchange32, int)
-    VM_EXCHANGE(vm_exchange64, long long)
-    """
-    uint64_t atomic8 "vm_atomic8"(void* host, int operation, uint64_t operand) noexcept nogil
-    uint64_t atomic16 "vm_atomic16"(void* host, int operation, uint64_t operand) noexcept nogil
-    uint64_t atomic32 "vm_atomic32"(void* host, int operation, uint64_t operand) noexcept nogil
-    uint64_t atomic64 "vm_atomic64"(void* host, int operation, uint64_t operand) noexcept nogil
-    uint64_t exchange8 "vm_exchange8"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
-    uint64_t exchange16 "vm_exchange16"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
-    uint64_t exchange32 "vm_exchange32"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
-    uint64_t exchange64 "vm_exchange64"(void* host, uint64_t expected, uint64_t wanted) noexcept nogil
-
 
 cdef enum:
     PAGES_AROUND = 128      # that a StoreWindow has at most, on either side of the one that it is filled for
@@ -132,7 +84,7 @@ cdef inline char* unaligned_operand(uint64_t address, uint64_t size, uint64_t ta
     return <char*>(<intptr_t>address + entry.addend)
 
 
-cdef inline char* operand_beside_code(
+cdef char* operand_beside_code(
     Cpu* cpu, Uop* uop, uint64_t address, uint64_t size, TlbEntry* entry
 ) noexcept nogil:
     """Where the bytes to be stored to are, if the TLB has their page as one with code, and they are none of it."""
@@ -247,13 +199,6 @@ cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noe
     return True
 
 
-cdef struct Piece:          # what an operand has on one page
-    uint64_t address
-    uint64_t physical
-    uint64_t size
-    uint64_t old            # what stood there before, where somebody watches it
-    RamRegion* region       # NULL: a device or nothing, and then there is no other piece
-
 cdef struct Operand:
     int count               # of pieces: 2 if it crosses a page
     Piece[2] pieces
@@ -286,15 +231,13 @@ cdef inline int find_operand(
     return CONTINUE
 
 
-cdef inline void accessed(
+cdef void accessed(
     Cpu* cpu, Uop* uop, int64_t budget, int accesses, const Piece* piece
 ) noexcept nogil:
     """Ask the watchpoints."""
     if is_watched(cpu.machine, piece.region, piece.physical):
         store_position(cpu, uop, budget)
-        lock_code(cpu.machine)
         look_at_watches(cpu, accesses, piece.address, piece.physical, piece.size, piece.old)
-        unlock_code(cpu.machine)
 
 
 cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
@@ -431,6 +374,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     if host == NULL:
         host = operand_beside_code(cpu, uop, address, size, entry)
     if host != NULL:
+        about_to_store(cpu, host, size)
         memcpy(host, &value, size)
         return CONTINUE
     if finds_device(cpu, address, size, entry.write_tag, entry):
@@ -442,6 +386,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
         return store_to_device(cpu, uop, budget, address, piece[0].physical, size)
     for i in range(operand.count):
         remember(cpu, &piece[i])
+        about_to_store(cpu, host_of(&piece[i]), piece[i].size)
         memcpy(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
     for i in range(operand.count):
         stored(cpu, uop, budget, WATCHED_WRITES, &piece[i])
@@ -470,146 +415,3 @@ cdef int store_to_device(
             tell_all(cpu, EVENT_MMIO_WRITE, pc, physical, size, value, value)
         return after_device(cpu, uop, pc)
     return device_failed(cpu, status, cpu.front_end.access_fault[WRITE], address)
-
-
-# --- Atomics -------------------------------------------------------------------------------------------------------
-
-cdef uint64_t ALLOWED = <uint64_t>-1        # no operand that is aligned has this address
-
-cdef enum:
-    READS_AND_WRITES = 1 << READ | 1 << WRITE
-
-
-cdef void* atomic_operand(
-    Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int accesses, int size, uint64_t* physical, int* status
-) noexcept nogil:
-    """Host address of an aligned operand in RAM; or NULL, and `status` says how to go on.
-
-    `accesses` has a bit for READ and for WRITE; what writes needs no permission to read besides.
-
-    `physical` is ALLOWED where the TLB allowed the access, so that there is nothing to do after it.
-    """
-    cdef TlbEntry* entry = entry_of(cpu, address)
-    cdef RamRegion* region
-    cdef void* host
-    cdef int access = WRITE if accesses & 1 << WRITE else READ
-    physical[0] = ALLOWED
-    if hits(entry.write_tag if access == WRITE else entry.read_tag, address, size):
-        return <void*>(<intptr_t>address + entry.addend)
-    if trigger_fires(cpu, accesses, address, size):
-        status[0] = trap_at(cpu, uop, budget)
-        return NULL
-    if address & (size - 1):
-        status[0] = fault(cpu, uop, budget, cpu.front_end.misaligned[access], address)
-        return NULL
-    host = operand_beside_code(cpu, uop, address, size, entry) if access == WRITE else NULL
-    if host != NULL:
-        return host
-    status[0] = cpu.front_end.translate_address(cpu, address, access, size, physical)
-    if status[0] != CONTINUE:
-        status[0] = not_accessed(cpu, uop, budget, status[0])
-        return NULL
-    region = ram_at(cpu.machine.map, physical[0], size)
-    if region == NULL:
-        status[0] = fault(cpu, uop, budget, cpu.front_end.access_fault[access], address)
-        return NULL
-    return region.host + (physical[0] - region.base)
-
-
-cdef int after_atomic(
-    Cpu* cpu, Uop* uop, int64_t budget, int accesses, uint64_t address, uint64_t physical, int size, uint64_t old
-) noexcept nogil:
-    cdef Piece piece
-    if physical == ALLOWED:
-        return CONTINUE
-    piece = Piece(address, physical, size, old, ram_at(cpu.machine.map, physical, size))
-    stored(cpu, uop, budget, accesses, &piece)
-    return after_store(cpu, uop, budget)
-
-
-cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
-    """Load-reserved."""
-    cdef uint64_t physical, address = effective_address(cpu, cpu.state.regs[uop.rs1])
-    cdef int status
-    cdef Piece piece
-    cdef void* host
-    if cpu.machine.safepoints != NULL:
-        order_memory()                  # it may have been told to release
-    host = atomic_operand(cpu, uop, budget, address, 1 << READ, size, &physical, &status)
-    if host == NULL:
-        return status
-    if size == 4:
-        cpu.state.reservation.value = <uint64_t><int64_t>(<int32_t*>host)[0]
-    else:
-        cpu.state.reservation.value = (<uint64_t*>host)[0]
-    cpu.reserved_host = <uint64_t>host
-    cpu.state.reservation.size = size
-    cpu.state.regs[uop.rd] = cpu.state.reservation.value
-    if physical != ALLOWED:
-        piece = Piece(address, physical, size, cpu.state.reservation.value, ram_at(cpu.machine.map, physical, size))
-        accessed(cpu, uop, budget, WATCHED_READS, &piece)
-    return after_load(cpu, uop, budget)
-
-
-cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
-    """Store-conditional: succeeds if the reserved bytes still hold the value that was loaded."""
-    cdef uint64_t physical, expected, address = effective_address(cpu, cpu.state.regs[uop.rs1])
-    cdef int status
-    cdef bint done = False
-    cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, address, 1 << WRITE, size, &physical, &status)
-    if host == NULL:
-        return status
-    if cpu.reserved_host == <uint64_t>host and <uint64_t>size <= cpu.state.reservation.size:
-        if size == 4:
-            expected = <uint64_t><int64_t><int32_t>cpu.state.reservation.value
-            done = exchange32(host, expected, value) == expected
-        else:
-            done = exchange64(host, cpu.state.reservation.value, value) == cpu.state.reservation.value
-    cpu.reserved_host = 0
-    cpu.state.regs[uop.rd] = not done
-    if not done:
-        return CONTINUE
-    return after_atomic(cpu, uop, budget, WATCHED_WRITES, address, physical, size, cpu.state.reservation.value)
-
-
-cdef int atomic(Cpu* cpu, Uop* uop, int64_t budget, int operation, int size) noexcept nogil:
-    """Atomic read-modify-write."""
-    cdef uint64_t physical, old, address = effective_address(cpu, cpu.state.regs[uop.rs1])
-    cdef int status
-    cdef uint64_t value = cpu.state.regs[uop.rs2]
-    cdef void* host = atomic_operand(cpu, uop, budget, address, READS_AND_WRITES, size, &physical, &status)
-    if host == NULL:
-        return status
-    if size == 4:
-        old = atomic32(host, operation, value)
-    elif size == 8:
-        old = atomic64(host, operation, value)
-    elif size == 2:
-        old = atomic16(host, operation, value)
-    else:
-        old = atomic8(host, operation, value)
-    cpu.state.regs[uop.rd] = old
-    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, address, physical, size, old)
-
-
-cdef int exchange(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
-    """Compare-and-swap: rd is the value expected, and becomes the value found. Needs write permission either way."""
-    cdef uint64_t physical, found, address = effective_address(cpu, cpu.state.regs[uop.rs1])
-    cdef int status
-    cdef uint64_t value = cpu.state.regs[uop.rs2]
-    # The sink holds whatever was written to x0 last; as a source x0 is zero.
-    cdef uint64_t expected = cpu.state.regs[uop.rd] if uop.rd != cpu.front_end.sink else 0
-    cdef void* host = atomic_operand(cpu, uop, budget, address, READS_AND_WRITES, size, &physical, &status)
-    if host == NULL:
-        return status
-    if size == 4:
-        found = exchange32(host, expected, value)
-    elif size == 8:
-        found = exchange64(host, expected, value)
-    elif size == 2:
-        found = exchange16(host, expected, value)
-    else:
-        found = exchange8(host, expected, value)
-    cpu.state.regs[uop.rd] = found
-    return after_atomic(cpu, uop, budget, WATCHED_READS | WATCHED_WRITES, address, physical, size, found)

@@ -39,11 +39,12 @@ cdef class HartThreads:
         self.machine = &machine.machine
         self.threads = []
         if open_safepoints(&self.safepoints):
-            raise MemoryError("no room for locks")
+            raise MemoryError("no room for locks and marks")
         for number in range(self.machine.cpu_count):
             if open_gate(&self.safepoints, &self.machine.cpus[number].gate, &self.machine.cpus[number].attention):
                 raise ValueError(f"{self.machine.cpu_count} harts: threads are for {number} at most")
             self.machine.cpus[number].thread_slice = FIRST_SLICE
+            self.machine.cpus[number].marks = self.safepoints.marks
         self.machine.safepoints = &self.safepoints
 
     def __dealloc__(self):

@@ -125,6 +125,8 @@ class Form:
                     *half.address(),
                     f"if unlikely(not hits(entry.write_tag, address, {bits // 8})):",
                     *indent(self.store_miss(half, bits // 8)),
+                    "if unlikely(cpu.marks != NULL):",
+                    "    announce_store(cpu.marks, address + <uint64_t>entry.addend, <uint64_t>cpu)",
                     f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>{half.operands['rs2']}",
                 ]
             case Assign() as meaning:

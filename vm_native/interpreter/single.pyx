@@ -6,18 +6,20 @@ from vm_native.arithmetic.crypto cimport *
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.arithmetic.floating cimport *
 from vm_native.arithmetic.integer cimport *
+from vm_native.atomics cimport (
+    ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR, atomic,
+    exchange, reserve, store_conditional,
+)
 from vm_native.exits cimport call_helper
 from vm_native.ir.block cimport Uop, info_of
 from vm_native.ir.uop cimport *
+from vm_native.line_marks cimport announce_store
 from vm_native.machine cimport CONTINUE, EXIT, Cpu, step_over
 from vm_native.memory.tlb cimport TlbEntry, hits
 from vm_native.probes.records cimport (
     probe_access, probe_block, probe_end, probe_exit, probe_loaded, probe_step,
 )
-from vm_native.softmmu cimport (
-    ATOMIC_ADD, ATOMIC_AND, ATOMIC_MAX, ATOMIC_MAXU, ATOMIC_MIN, ATOMIC_MINU, ATOMIC_OR, ATOMIC_SWAP, ATOMIC_XOR,
-    BOXED, SIGNED, atomic, entry_of, exchange, load_slowly, order_memory, reserve, store_conditional, store_slowly,
-)
+from vm_native.softmmu cimport BOXED, SIGNED, entry_of, load_slowly, order_memory, store_slowly
 
 
 ctypedef int (*SingleHandler)(Cpu* cpu, Uop* uop, int64_t budget) noexcept nogil

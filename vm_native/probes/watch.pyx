@@ -9,7 +9,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 from vm_native.machine cimport (
-    EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, machine_steps, revoke_reads, revoke_writes,
+    EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, lock_code, machine_steps, revoke_reads,
+    revoke_writes, unlock_code,
 )
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion
@@ -49,6 +50,7 @@ cdef void look_at_watches(
     cdef uint64_t start
     cdef Watch* watch
     cdef int i, met
+    lock_code(cpu.machine)
     for i in range(probes.watch_count):
         watch = &probes.watches[i]
         start = physical if watch.physical else address
@@ -64,6 +66,7 @@ cdef void look_at_watches(
         watch.hit.accesses |= met
         if watch.always or not probes.noting:
             cpu.stop = STOP_WATCH
+    unlock_code(cpu.machine)
 
 
 cdef void tell_access(

@@ -6,8 +6,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.blocks cimport invalidate
 from vm_native.machine cimport (
-    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, RECORD_MMIO, RETRY, STOP_RAISED, TRAP, Cpu, leave_for_python,
-    lock_code, note_time, return_from_python, unlock_code,
+    CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, RECORD_MMIO, RETRY, STOP_RAISED, TRAP, Cpu, about_to_store,
+    leave_for_python, note_time, return_from_python,
 )
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES
@@ -36,17 +36,16 @@ cdef void access_ram(Cpu* cpu, bint stores, const Operand* operand, uint8_t* pla
         memcpy(&old, host, piece.size)
         if stores:
             note_time(cpu)
+            about_to_store(cpu, host, piece.size)
             memcpy(host, place, piece.size)
             invalidate(cpu.machine, piece.physical, piece.size)
         else:
             memcpy(place, host, piece.size)
         place += piece.size
         if is_watched(cpu.machine, piece.region, piece.physical):
-            lock_code(cpu.machine)
             look_at_watches(
                 cpu, WATCHED_WRITES if stores else WATCHED_READS, piece.address, piece.physical, piece.size, old
             )
-            unlock_code(cpu.machine)
 
 
 cdef int access_device(

@@ -6,11 +6,13 @@ from libc.stdint cimport int32_t, int64_t, intptr_t, uint32_t, uint64_t
 from libc.string cimport memset
 from vm_native.arithmetic.float_rules cimport RMM
 from vm_native.arithmetic.operations cimport operate
+from vm_native.atomics cimport begin_atomic, end_atomic
 from vm_native.blocks cimport invalidate
 from vm_native.ir.block cimport Uop, block_of, info_of
+from vm_native.line_marks cimport LineMark
 from vm_native.machine cimport (
     CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RECORD_ACCESSES, RETRY, STOP_NONE, STOP_WAITING, TRAP,
-    Cpu, Helper, effective_address,
+    Cpu, Helper, about_to_store, effective_address,
 )
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
@@ -332,6 +334,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if refusal:
         return trap(cpu, refusal, word_of(uop))
     if hits(entry.write_tag, start, 64):
+        about_to_store(cpu, <void*>(<intptr_t>start + entry.addend), 64)
         memset(<void*>(<intptr_t>start + entry.addend), 0, 64)
         if is_recorded(cpu.machine, RECORD_ACCESSES):
             record_access(cpu, RECORDED_WRITE, start, 64, 0)
@@ -347,6 +350,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
     old = (<uint64_t*>(region.host + (physical - region.base)))[0]
+    about_to_store(cpu, region.host + (physical - region.base), 64)
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)
     if is_recorded(cpu.machine, RECORD_ACCESSES):
@@ -378,6 +382,7 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef uint64_t pair[2]
     cdef uint64_t wanted[2]
     cdef RamRegion* region
+    cdef LineMark* line
     if rd & 1 or rs2 & 1:
         return illegal(cpu, uop)
     if trigger_fires(cpu, 1 << READ | 1 << WRITE, address, 16):
@@ -394,7 +399,9 @@ cdef int amocas_q(Cpu* cpu, Uop* uop) noexcept nogil:
     pair[1] = cpu.state.regs[rd + 1] if rd else 0
     wanted[0] = cpu.state.regs[rs2]
     wanted[1] = cpu.state.regs[rs2 + 1] if rs2 else 0
+    line = begin_atomic(cpu, region.host + (physical - region.base))
     exchange128(region.host + (physical - region.base), pair, wanted)
+    end_atomic(line)
     if rd:
         cpu.state.regs[rd] = pair[0]
         cpu.state.regs[rd + 1] = pair[1]

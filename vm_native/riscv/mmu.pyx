@@ -14,7 +14,7 @@ can show and no page of it is another case.
 """
 from libc.stdint cimport int64_t, intptr_t, uint64_t
 from vm_native.exits cimport page_failed, page_refused
-from vm_native.machine cimport CONTINUE, TRAP, Cpu, effective_address
+from vm_native.machine cimport CONTINUE, TRAP, Cpu, about_to_store, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport (
     PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present, mark_dirty,
@@ -236,6 +236,7 @@ cdef int walk(
         if region.rom or not pmp_allows(hart, pte_address, PTE_BYTES, WRITE, SUPERVISOR, &partial):
             cause[0] = ACCESS_FAULT[access]
             return TRAP
+        about_to_store(&hart.cpu, host, PTE_BYTES)
         if update_pte(host, pte, wanted):
             mark_dirty(region, (pte_address - region.base) >> PAGE_SHIFT)
             pte = wanted

@@ -25,6 +25,7 @@ from vm_native.jit.x86_64.compilation cimport (
     define_float, float_target, jump_if_unaligned, know_word, load_slot, load_tlb_entry, new_cold, offset_of,
     range_offset, read_operand, read_slot, tag_offset, target_of,
 )
+from vm_native.line_marks cimport LINE_SHIFT, LOG2_MARK, MARKS
 from vm_native.machine cimport BASE_REGISTERS, PAGE_ENTRIES, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, WRITE, PageEntry, StoreRange, TlbEntry
@@ -171,8 +172,19 @@ cdef void load(Compilation* t, Uop* uop, const Access* access, int base) noexcep
             know_word(t, uop.rd)
 
 
+cdef void announce(Compilation* t, int base, int32_t offset) noexcept nogil:
+    """Where harts have threads: `announce_store` of what is about to be stored there, behind rcx. rax is lost."""
+    if not t.marks:
+        return
+    op_memory(&t.e, LEA, W64, RAX, base, RCX, offset)
+    shift_constant(&t.e, SHR, W32, RAX, LINE_SHIFT - LOG2_MARK)
+    op_constant(&t.e, AND_CONSTANT, W32, RAX, MARKS - 1 << LOG2_MARK)
+    op_memory(&t.e, MOV_TO, W64, RBP, RAX, NO_INDEX, t.marks)
+
+
 cdef void store(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
     cdef int value
+    announce(t, base, uop.imm)
     if uop.rs2 == t.jit.front_end.zero:
         store_constant(&t.e, access.size, base, RCX, uop.imm, 0)
     elif access.size >= 4 and t.floating[uop.rs2] >= 0:
@@ -229,6 +241,7 @@ cdef bint emit_block_zeroing(Compilation* t, Uop* uop, int opcode) noexcept nogi
     op_constant(e, AND_CONSTANT, W64, RDX, -64)
     op(e, MOV, W64, RAX, RDX)
     test_tlb(t, cold, WRITE, 1)
+    announce(t, RDX, 0)
     vex(e, VXORPS, WIG, XMM0, XMM0, XMM0)
     for offset in range(0, 64, 16):
         vex_memory(e, VMOVUPS_TO, WIG, XMM0, NO_SOURCE, RDX, RCX, offset)

@@ -58,10 +58,7 @@ cdef void order(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
 
 
 cdef void reserve(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
-    cdef Cold* cold
-    if t.e.by_others:
-        order_stores(&t.e)              # it may have been told to release
-    cold = load_address(t, uop, width, READ)
+    cdef Cold* cold = load_address(t, uop, width, READ)
     op_memory(&t.e, MOV if width == W64 else MOVSXD, W64, RAX, RCX, NO_INDEX, 0)
     op_memory(&t.e, MOV_TO, W64, RCX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host))
     op_memory(&t.e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.value))
@@ -131,4 +128,6 @@ R(UOP_AMOMAXU_D, modify,            CMOVCC | IF_BELOW,    W64)
 
 cdef bint emit_atomic(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
+    if t.marks and opcode != UOP_ORDER:
+        return False                    # tickets, and who excludes whom, are not for here
     return uop.rs1 < BASE_REGISTERS and apply(&rules[opcode], t, uop)

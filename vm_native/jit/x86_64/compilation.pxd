@@ -131,6 +131,7 @@ cdef struct Resident:       # a part of a vector that lives in a host register d
 
 cdef struct Compilation:
     Emitter e
+    int32_t marks           # the address of LineMarks; 0: harts have no threads
     Jit* jit
     Trace* trace
     bint floats             # floating-point state is on

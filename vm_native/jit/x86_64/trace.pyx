@@ -1,5 +1,5 @@
 """One trace as host code: each uop by the emitter that has it in its table, or by the interpreter's function for it."""
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, intptr_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 from vm_native.ir.block cimport ON_TRIAL, SECOND_CELL, Block, Uop
@@ -229,7 +229,8 @@ cdef uint8_t* emit_trace(
     choose_residents(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
     t.e.at = at
     t.e.executable = jit.memory.executable
-    t.e.by_others = jit.machine.safepoints != NULL
+    t.marks = <int32_t><intptr_t>cpu.marks
+    t.e.by_others = cpu.marks != NULL
     t.limit = at + bytes_before_limit(jit, parts, count)
     if not emit_parts(&t, parts, next_exits, count):
         return NULL

@@ -146,6 +146,8 @@ cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const Vector
         return False
     if v.masked and (not t.avx512 or v.room & 15 or v.bytes & 15):
         return False
+    if t.marks and kind == WRITE:
+        return False                    # of each line other harts would have to be told
     if partly:
         cold = new_cold(t, COLD_PART, uop)
         cold.shape = t.shape

@@ -1,7 +1,7 @@
 """Memory for vector instructions: an element at a time, by the TLB or by translation and what may follow from it."""
 from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
-from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu, effective_address
+from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu, about_to_store, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
@@ -17,6 +17,7 @@ cdef int access_element(Cpu* cpu, bint stores, uint64_t address, int size, uint8
         return access_slowly(cpu, stores, address, bytes, place)
     host = <void*>(<intptr_t>address + entry.addend)
     if stores:
+        about_to_store(cpu, host, bytes)
         memcpy(host, place, bytes)
     else:
         memcpy(place, host, bytes)

@@ -8,7 +8,7 @@ from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.arithmetic.vector.elements cimport ROOM, bit, element, store_elements
 from vm_native.ir.block cimport info_of
-from vm_native.machine cimport CONTINUE, EXIT, RECORD_ACCESSES, STOP_NONE, TRAP, Cpu
+from vm_native.machine cimport CONTINUE, EXIT, RECORD_ACCESSES, STOP_NONE, TRAP, Cpu, about_to_store
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport TlbEntry
 from vm_native.probes.records cimport is_recorded
@@ -80,6 +80,7 @@ cdef inline uint64_t copy_run(Vector* v, const Accesses* to, bint stores, uint64
     if host == NULL:
         return 0
     if stores:
+        about_to_store(v.cpu, host + offset, count << to.size)
         memcpy(host + offset, group + (i << to.size), count << to.size)
     elif v.mask == NULL:
         memcpy(group + (i << to.size), host + offset, count << to.size)
@@ -116,6 +117,7 @@ cdef int access_elements(Vector* v, Accesses* to) noexcept nogil:
             if at & PAGE_MASK == page and (at & PAGE_OFFSET) + bytes <= PAGE_SIZE:
                 at &= PAGE_OFFSET
                 if stores:
+                    about_to_store(v.cpu, host + at, bytes)
                     copy_element(host + at, place, to.size)
                 else:
                     copy_element(place, host + at, to.size)
