@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from vm.errors import SnapshotError
+from vm.errors import ConfigurationError, SnapshotError
 from vm.state import Stateful
 from vm_native.clock import NativeClock
 
@@ -16,6 +16,14 @@ SEED_DAYS = 365
 
 
 ClockKind = Literal["virtual", "real"]
+
+
+def clock_of(said: ClockKind | None, threads: bool) -> ClockKind:
+    """What a machine has. Raises ConfigurationError for time that counts the steps of harts that run at one time."""
+    if threads and said == "virtual":
+        raise ConfigurationError('clock="virtual" with threads=True: harts in threads have the time of the host; leave '
+                                 'the clock out, or say clock="real"')
+    return said or ("real" if threads else "virtual")
 
 
 class Clock(NativeClock, Stateful):

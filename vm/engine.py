@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from vm.clock import ClockKind
 from vm.errors import ConfigurationError
 from vm.settings import Settings
+from vm_native.execution.scheduler import Scheduler
 from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import JitCompiler, unavailable
 
@@ -44,6 +45,14 @@ def compiler_for(engine: str, settings: Settings, clock: ClockKind) -> JitCompil
         return JitCompiler(**kept | settings.of_compiler())
     except (ValueError, OverflowError, MemoryError) as error:
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
+
+
+def run_in_threads(scheduler: Scheduler) -> None:
+    """Give each hart, all of which the machine has by now, a thread of its own."""
+    try:
+        scheduler.use_threads()
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"threads=True: {error}") from error
 
 
 @functools.cache

@@ -14,14 +14,14 @@ from vm.boards.bare import TRAP_VECTOR
 from vm.boards.regions import Kind, refuse_overlap, region
 from vm.boards.virt import RAM_BASE, AiaKind
 from vm.boot import Start, hand_over, start_of_kernel, start_of_program
-from vm.clock import Clock, ClockKind
+from vm.clock import Clock, ClockKind, clock_of
 from vm.console import Console
 from vm.devices.base import Device
 from vm.devices.port import ConsolePort, Outside, Port
 from vm.devices.virtio import VirtioDevice
 from vm.devices.virtio.net import Network, plugged_in
 from vm.display import html_table
-from vm.engine import Engine, compiler_for, dispatch_form
+from vm.engine import Engine, compiler_for, dispatch_form, run_in_threads
 from vm.errors import BusError, ConfigurationError, LoadError, MachineBusy, PageFault
 from vm.events import EventQueue
 from vm.firmware import Firmware
@@ -73,10 +73,11 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
 
     - memory: size of RAM, bytes or text like the default, "512M"; a multiple of 4096. A bare board has what `map` puts
       there.
-    - harts: how many, 1 to 8; they take turns in one thread.
+    - harts: how many, 1 to 8; they take turns in one thread, unless there are `threads`.
     - isa: what the harts have, like "rv64gc_zicntr_sstc", "rva22s64" or "default_zkr"; the default is much like
       QEMU's CPU, and has all that is not in the way of a guest made for that.
     - clock: "virtual", where guest time is a function of steps and every run is the same, or "real", the host's clock.
+      The default is "virtual", and "real" with `threads`.
     - engine: "interpreter"; "jit", which compiles hot code (ConfigurationError where the host cannot); "auto", which
       is "jit" where that works. The default is $VM_ENGINE or "auto".
     - seed: of all that is random in the machine: entropy device, the date (virtual), the kernel's random seed; not
@@ -90,6 +91,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
     - aia: how the virt board tells harts of interrupts: "none", by a PLIC; "aplic", by APLICs; "aplic-imsic", by APLICs
       that send messages to an IMSIC of each hart, which software can, too. Harts have Smaia and Ssaia then.
     - aia_guests: for how many guests of its own each hart's IMSIC has a file, 0 to 7; they need "aplic-imsic" and H.
+    - threads: each hart runs in a thread of the host's, in real time. Nothing can be recorded, traced or run backwards.
 
     What it is made of: `harts`, `memory`, `console`, `board`, `clock` and `isa`; `program` is what was loaded. Tools
     have `events`, `inputs` and `compiler` (None where nothing is compiled).
@@ -121,11 +123,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         if not isinstance(settings, Settings):
             raise ConfigurationError(f"settings={settings!r}: they are a vm.Settings")
         form = dispatch_form(settings)
-        if clock is None:
-            clock = "real" if threads else "virtual"
-        elif threads and clock == "virtual":
-            raise ConfigurationError('clock="virtual" with threads=True: harts in threads have the time of the host; '
-                                     'leave the clock out, or say clock="real"')
+        clock = clock_of(clock, threads)
         self.compiler = compiler_for(engine or settings.engine, settings, clock)
         harts, seed = whole_number("harts", harts), whole_number("seed", seed)
         if not 1 <= harts <= MAX_HARTS:
@@ -150,7 +148,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
                                     aia == "aplic-imsic", aia_guests) for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
         if threads:
-            self._scheduler.use_threads()
+            run_in_threads(self._scheduler)
         self._code_cache: CodeCache | None = None
         if settings.code_cache and not threads and self.compiler is not None:
             from vm.code_cache import CodeCache  # here: it takes long to load
@@ -175,8 +173,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._htif: Htif | None = None
         self.program: Program | None = None
         self._named_by: Program | None = None   # whose symbols are said to be those of the guest
-        self._mapped = False
-        self._in_run = False
+        self._mapped = self._in_run = False
         self.limits = limits
         self._plan = MachinePlan({"memory": size or None, "harts": harts, "isa": isa, "clock": clock,
                                   "engine": engine, "seed": seed, "perf_map": perf_map, "settings": settings,

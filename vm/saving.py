@@ -29,7 +29,7 @@ from vm_native.state.image import RamImage
 # What a file can name, and is made without anything of the host
 MADE_BY_NAME = frozenset(("Balloon", "ComputeDevice", "Entropy", "GenerationId", "GoldfishRTC", "Keyboard", "Network",
                           "Screen", "Tablet", "UART", "VirtioConsole", "Vsock"))
-ARGUMENTS = (*FIXED, "clock", "seed")       # of `Machine`, that a file keeps
+ARGUMENTS = (*FIXED, "clock", "seed", "threads")        # of `Machine`, that a file keeps
 LONGEST_RUN = 1024                          # pages that are read at once
 
 

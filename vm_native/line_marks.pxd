@@ -16,8 +16,7 @@ cdef enum:
     LOG2_MARK = 4           # bytes of one
 
 cdef struct LineMark:
-    uint64_t mark           # even: of who has stored last, or whose store-conditional has; odd: the ticket of those who
-                            # have reserved it since
+    uint64_t mark           # even: of who has stored last; odd: the ticket of those who have reserved it since
     uint64_t held           # a hart is in the middle of an atomic operation on the line
 
 cdef inline LineMark* mark_of(LineMark* marks, uint64_t host) noexcept nogil:

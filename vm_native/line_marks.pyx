@@ -42,7 +42,7 @@ cdef extern from *:
 
 
 cdef LineMark* map_marks() noexcept nogil:
-    """All even. Below 2 GiB, so that compiled code has room for the address in an instruction; NULL if there is none."""
+    """All even, and below 2 GiB: an instruction of compiled code has room for such an address. NULL: there are none."""
     static_assert(sizeof(LineMark) == 1 << LOG2_MARK)
     cdef void* marks = mmap(NULL, MARKS * sizeof(LineMark), PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0)

@@ -561,6 +561,8 @@ cdef inline void note_time(Cpu* cpu) noexcept nogil:
 # --- own, interrupts are posted, and for all else the others are parked meanwhile.
 
 cdef void stop_harts(Machine* machine) noexcept nogil
+cdef void visit(Machine* machine, int hart) noexcept nogil
+cdef void depart(Machine* machine, int hart) noexcept nogil
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil
 cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil

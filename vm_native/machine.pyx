@@ -8,10 +8,16 @@ from libc.stdint cimport intptr_t, uint64_t
 from vm_native.hart_state cimport Reservation
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport JUMP_CACHE_ENTRIES, JumpCacheEntry, jump_entry
+from vm_native.line_marks cimport announce_stores
+from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
 from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, BANK_ENTRIES, TlbEntry, write_tag_of
 from vm_native.memory.zeroed cimport zero_pages
 from vm_native.safepoints cimport ask_for_look, is_own, load_flag, post, stop_others, take_mail
+
+
+cdef enum:
+    OF_OUTSIDE = 2          # a mark that is no hart's
 
 
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil:
@@ -74,10 +80,10 @@ cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexc
 
 cdef void reschedule(Machine* machine) noexcept nogil:
     """A deadline changed, of an event or of any hart's timer: the slice at hand, if there is one, is cut anew."""
-    if machine.safepoints != NULL:
-        ask_for_look(machine.safepoints)
-    elif machine.current != NULL:
+    if machine.current != NULL:
         ask_to_stop(machine.current, STOP_RESCHEDULE)
+    elif machine.safepoints != NULL:
+        ask_for_look(machine.safepoints)
 
 
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil:
@@ -202,8 +208,12 @@ cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size)
     cdef Reservation* reservation
     cdef Cpu* cpu
     cdef int i
-    if machine.safepoints != NULL and load_flag(&machine.safepoints.going):
-        return                          # they compare what is there
+    cdef RamRegion* region
+    if machine.safepoints != NULL:
+        region = ram_at(machine.map, physical, size)
+        announce_stores(machine.safepoints.marks, <uint64_t>region.host + (physical - region.base), size, OF_OUTSIDE)
+        if load_flag(&machine.safepoints.going):
+            return
     for i in range(machine.cpu_count):
         cpu = machine.cpus[i]
         reservation = &cpu.state.reservation

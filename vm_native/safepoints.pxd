@@ -27,8 +27,7 @@ cdef struct Gate:               # of a hart: whether its thread is where others 
     Safepoints* safepoints      # NULL: harts take turns in one thread
     int parked                  # it touches nothing of the machine's but under the lock
     int inside                  # it is in the middle of a slice, perhaps parked there
-    int changed                 # others changed what harts share while it was parked inside: what it was about to go on
-                                # with may be gone, so that it goes back to the run loop behind the instruction at hand
+    int changed                 # others changed what harts share while it was parked inside, see safepoints.pyx
     bint* attention             # of the hart: makes it look up before its next block
     int has_mail
     uint64_t raised             # interrupts that became pending, or no longer are, since it looked last

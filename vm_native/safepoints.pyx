@@ -15,7 +15,7 @@ finds `Gate.changed` set, and leaves the code that it was in behind the instruct
 Who holds the lock waits for nobody but harts to park: it never takes Python's own lock, so that a thread may wait for
 this one with Python's held. A device is entered parked (`step_aside`): while Python works, others go on.
 """
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from vm_native.clock cimport NEVER, NS_PER_SECOND
 from vm_native.line_marks cimport map_marks, unmap_marks
 
@@ -189,7 +189,7 @@ cdef void unlock_shared(Safepoints* safepoints) noexcept nogil:
 cdef void stop_others(Safepoints* safepoints) noexcept nogil:
     """Wait until all other harts are parked; they stay so until this thread, which holds the lock, gives it back."""
     cdef Gate* gate
-    cdef int i, spins
+    cdef int i, _spin
     if safepoints.stopped:
         return
     store_flag(&safepoints.stopping, 1)
@@ -200,7 +200,7 @@ cdef void stop_others(Safepoints* safepoints) noexcept nogil:
         gate = safepoints.gates[i]
         if gate == own_gate:
             continue
-        for spins in range(SPINS):
+        for _spin in range(SPINS):
             if load_flag(&gate.parked):
                 break
             cpu_pause()

@@ -23,7 +23,7 @@ from vm_native.memory.ram cimport (
     HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion, mark_dirty,
 )
 from vm_native.memory.tlb cimport (
-    BESIDE_CODE, OF_DEVICE, READ, STORE_SPANS, WRITE, StoreRange, StoreWindow, TlbEntry, device_address, hits,
+    BESIDE_CODE, OF_DEVICE, READ, STORE_SPANS, WRITE, StoreRange, StoreWindow, TlbEntry, device_address,
 )
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vm.cli.net import HELP as NET_HELP
 from vm.cli.net import NONE as NO_NETWORK
@@ -61,11 +62,19 @@ class Address(click.ParamType):
         return address
 
 
+def clock_of_threads(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """What --threads has where nobody says another clock."""
+    said = context.get_parameter_source("clock") is not ParameterSource.DEFAULT
+    return "real" if context.params.get("threads") and not said else value
+
+
 def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callable[[Command], Command]:
     """The options that say what machine to build, with these defaults."""
     options = (
         click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
         click.option("--harts", type=int, metavar="N", default=1, show_default=True, help="Number of harts."),
+        click.option("--threads", is_flag=True, is_eager=True,
+                     help="Let each hart run in a thread of the host's; in real time."),
         click.option("--isa", metavar="NAME", help="ISA string or profile, as in rv64gc."),
         click.option("--aia", type=click.Choice(["none", "aplic", "aplic-imsic"]), default="none", show_default=True,
                      help="Interrupt controllers: a PLIC, APLICs, or APLICs and an IMSIC for each hart."),
@@ -73,6 +82,7 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
                      help="For how many guests of its own each hart's IMSIC has a file; they need H."),
         ENGINE_OPTION,
         click.option("--clock", type=click.Choice(["virtual", "real"]), default=clock, show_default=True,
+                     callback=clock_of_threads,
                      help="Guest time: counted in instructions (every run is the same), or the host's."),
         click.option("--seed", type=int, metavar="N", default=0, show_default=True,
                      help="What all randomness in the machine derives from."),

@@ -10,6 +10,7 @@ The threads begin with the first round and end when the run of the machine does.
 """
 import threading
 
+from cython cimport no_gc_clear
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns
@@ -31,6 +32,7 @@ cdef enum:
     SLICE_NS = 10000        # others wait so long for what cannot be done while a hart runs
 
 
+@no_gc_clear                                # what it is in must be there to the end
 cdef class HartThreads:
     """Lets all harts of a machine, which it has by now, run at the same time."""
 
@@ -54,6 +56,8 @@ cdef class HartThreads:
     cdef int begin(self) except -1:
         """Have the threads. Raises RuntimeError where the host has no more, and what fetching absent pages raises."""
         cdef Ram ram
+        if self.safepoints.leaving:
+            self.end()                  # what a signal's handler has interrupted
         if not self.threads:
             for ram in self.owner.bus.regions:
                 ram.require(0, ram.region.size)     # which nobody does in a round
@@ -72,9 +76,9 @@ cdef class HartThreads:
         """Between rounds: the threads end."""
         with nogil:
             dismiss(&self.safepoints)
-        for thread in self.threads:
-            thread.join()
-        self.threads = []
+        while self.threads:
+            self.threads[0].join()
+            del self.threads[0]
         self.safepoints.leaving = 0
 
     def serve(self, int number, uint64_t round):
@@ -122,7 +126,9 @@ cdef class HartThreads:
             cpu.front_end.poll(cpu)
             if not cpu.front_end.runnable(cpu):
                 deadline = cpu.front_end.deadline_ns(cpu)
-                wait_for_interrupt(&cpu.gate, NEVER if deadline == NEVER else self.machine.timeline.started_ns + deadline)
+                if deadline != NEVER:
+                    deadline += self.machine.timeline.started_ns
+                wait_for_interrupt(&cpu.gate, deadline)
                 continue
             length = take_steps(&self.safepoints, cpu.thread_slice)
             if not length:

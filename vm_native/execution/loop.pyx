@@ -19,7 +19,7 @@ from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport settle_records
-from vm_native.safepoints cimport load_flag, park, unpark
+from vm_native.safepoints cimport is_own, load_flag, park, unpark
 from vm_native.shared_code cimport find_shared
 
 
@@ -210,7 +210,7 @@ cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
 
 
 cdef bint look_up(Cpu* cpu) noexcept nogil:
-    """Of a hart in a thread: let others that want that change what it knows. Whether the slice is to end."""
+    """Of a hart in its own thread: let others that want that change what it knows. Whether the slice is to end."""
     if not load_flag(&cpu.machine.safepoints.going):
         return True
     if load_flag(&cpu.machine.safepoints.stopping):
@@ -234,7 +234,7 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if cpu.machine.safepoints != NULL:
             cpu.gate.changed = 0
         if cpu.attention:
-            if cpu.machine.safepoints != NULL and look_up(cpu):
+            if is_own(&cpu.gate) and look_up(cpu):
                 break
             cpu.front_end.attend(cpu)
             if cpu.stop != STOP_NONE:       # hooks are told of the interrupt that it took

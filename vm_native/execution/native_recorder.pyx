@@ -40,11 +40,13 @@ cdef class NativeRecorder:
     - base, end: virtual addresses of the instructions that count. scope: as of probes.
     - ring: the oldest records are overwritten when it is full; else the run stops.
 
-    Raises MemoryError; ValueError where there are too many.
+    Raises MemoryError; ValueError where there are too many, and where harts have threads.
     """
 
     def __cinit__(self, NativeMachine machine not None, RecordKind kind, capacity, uint64_t base, uint64_t end, scope,
                   bint ring):
+        if machine.machine.safepoints != NULL:
+            raise ValueError("harts in threads cannot be recorded; build the machine without threads=True")
         self.recorder.kind = kind
         self.recorder.base, self.recorder.end = base, end
         privileges, space, space_mask = scope

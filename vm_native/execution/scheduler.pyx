@@ -40,6 +40,7 @@ cdef enum:
     BURST = 64                  # turns for which the GIL is kept
     MOST_UNSEEN = 16            # turns without a look at the host's clock
     SIGNALS_EVERY_NS = 20000000
+    FEW_STEPS = 1000            # a run of so many is done in turns: a debugger says which hart takes its one step
     SHORTEST_QUANTUM = 64       # steps: a constrained LR/SC loop has at most 16 instructions, and may be tried twice
 
 
@@ -162,7 +163,7 @@ cdef class Scheduler:
             return STOP_BUDGET
         if self.next_runnable() < 0:
             return self.nobody_runs(self.limits.stop_ns)
-        if self.threads is not None:
+        if self.threads is not None and self.limits.end - self.machine.timeline.steps > FEW_STEPS:
             return self.take_round(end_ns)
         length = self.slice_length(min(self.limits.end - self.machine.timeline.steps, <uint64_t>most), end_ns)
         code = self.run_one_slice(self.machine.cpus[self.turn], length)
@@ -307,6 +308,7 @@ cdef class Scheduler:
         cpu.budget = length
         cpu.slice_start = self.machine.timeline.steps
         cpu.stop = STOP_NONE
+        cpu.may_end_early = False
         self.machine.current = cpu
         resume_reservation(cpu)
         cpu.front_end.enter(cpu)
@@ -316,6 +318,7 @@ cdef class Scheduler:
         settle_transfer(cpu)
         cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
         self.machine.current = NULL
+        cpu.gate.parked = 1             # where it has a thread, that rests
         done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
         if self.machine.cpu_count > 1:      # of one alone what is left would follow from how its runs are divided

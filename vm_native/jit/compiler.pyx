@@ -103,7 +103,7 @@ cdef Trace* compile_trace(
     if trace == NULL:
         return NULL
     at = room_for_trace(jit, most_bytes(jit, parts, count))
-    end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, allocation)
+    end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, allocation) if at != NULL else NULL
     if end == NULL:
         free_trace(trace)
         return NULL
@@ -133,6 +133,8 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if trace == NULL:
         next_exits[0] = NO_EXIT
         trace = compile_trace(jit, cpu, parts, next_exits, 1, AS_EVERYWHERE)
+    if trace == NULL:
+        head.heat = 0                   # it is asked for again when it is hot again
     if trace != NULL and jit.switches.linking and not head.second_page:
         for i in range(trace.exit_count):
             target = block_in_page(jit, head, trace.exits[i].pc)

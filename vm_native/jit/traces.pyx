@@ -16,7 +16,8 @@ from vm_native.jit.state cimport (
     Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
-from vm_native.machine cimport Compiler, Cpu, forget_exits, offer_code, redirect_block, stop_harts
+from vm_native.machine cimport Compiler, Cpu, Machine, forget_exits, offer_code, redirect_block, stop_harts
+from vm_native.safepoints cimport is_own
 
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
@@ -35,14 +36,29 @@ cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
 
 
 cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
-    """Where a trace of at most `size` bytes can be written; the oldest region is emptied if there is no other."""
+    """Where a trace of at most `size` bytes can be written; the oldest region is emptied if there is no other. NULL if
+    another hart, in a thread, is inside compiled code: in this very region, perhaps.
+    """
     cdef Region* region = &jit.regions[jit.region]
     if region.next + size > region.end:
         jit.region = (jit.region + 1) % jit.region_count
         region = &jit.regions[jit.region]
         if region.newest != NULL or region.next + size > region.end:
+            if is_another_inside(jit.machine):
+                jit.region = (jit.region + jit.region_count - 1) % jit.region_count
+                return NULL
             reclaim(jit, jit.region)
     return region.next
+
+
+cdef bint is_another_inside(Machine* machine) noexcept nogil:
+    """Whether a hart other than the own is in the middle of a slice, now that none runs."""
+    cdef int i
+    stop_harts(machine)
+    for i in range(machine.safepoints.gate_count if machine.safepoints != NULL else 0):
+        if machine.safepoints.gates[i].inside and not is_own(machine.safepoints.gates[i]):
+            return True
+    return False
 
 
 cdef void reclaim(Jit* jit, int number) noexcept nogil:

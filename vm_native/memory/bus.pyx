@@ -246,7 +246,7 @@ cdef class Bus:
         self.methods = [None] * (2 * ANSWERS)
 
     cdef void keep(self, error) noexcept:
-        """The guest's access has raised: it is left undone. Of two harts' the first is raised, the other's comes again."""
+        """The guest's access has raised: it is left undone. Of two harts' the first counts, the other's comes again."""
         if self.pending_exception is None:
             self.pending_exception = error
 

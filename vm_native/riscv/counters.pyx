@@ -206,6 +206,7 @@ cdef void cut_slice(Hart* hart) noexcept nogil:
         excess = hart.cpu.budget - <int64_t>left
         hart.cpu.slice -= excess
         hart.cpu.budget -= excess
+        hart.cpu.may_end_early = False
 
 
 cdef uint64_t read_mhpmevent(const Hart* hart, int index) noexcept nogil:

@@ -15,8 +15,8 @@ from vm_native.hart_state cimport FRONT_END_WORDS, REGISTER_SLOTS, HartState
 from vm_native.ir.block cimport Block
 from vm_native.jump_cache cimport ENTERED_PAGES, JUMP_CACHE_ENTRIES, EnteredPage, JumpCacheEntry
 from vm_native.machine cimport (
-    CONTINUE, REMEMBERED_ENTRIES, RETRY, Cpu, FrontEnd, StopCode, consumed_steps, drop_reservation, interrupt,
-    set_timer,
+    CONTINUE, REMEMBERED_ENTRIES, RETRY, Cpu, FrontEnd, StopCode, consumed_steps, depart, drop_reservation, interrupt,
+    set_timer, visit,
 )
 from vm_native.memory.tlb cimport EXECUTE, READ, TLB_BANKS, BANK_ENTRIES, WRITE, TlbEntry, prepare_bank
 from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
@@ -428,7 +428,10 @@ cdef class NativeHart:
         such is ignored.
         """
         cdef int file = MACHINE_FILE if interrupt_number == IRQ_MEI else SUPERVISOR_FILE + guest
-        cdef uint64_t lines = receive(self.hart, file, identity)
+        cdef uint64_t lines
+        visit(&self.machine.machine, self.hart.cpu.number)
+        lines = receive(self.hart, file, identity)
+        depart(&self.machine.machine, self.hart.cpu.number)
         if lines:
             interrupt(&self.machine.machine, self.hart.cpu.number, lines, True)
 

@@ -7,7 +7,9 @@ not every hart has. What firmware counts of itself (chapter 11, "Firmware events
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.clock cimport timeline_ticks
-from vm_native.machine cimport CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt, machine_steps
+from vm_native.machine cimport (
+    CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt, lock_code, machine_steps, unlock_code,
+)
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
@@ -128,11 +130,13 @@ cdef int64_t remote_fence(
         start = size = 0                            # addresses of guests: everything goes
     if check_mask(cpu, mask, base) != SBI_ERR_SUCCESS:
         return SBI_ERR_INVALID_PARAM
+    lock_code(cpu.machine)              # where harts have threads they stop once for all
     for i in range(cpu.machine.cpu_count):
         if selects(mask, base, i):
             note_sent(cpu, i, FENCE_SENT[function])
             if function != REMOTE_FENCE_I:          # stores into code are noticed when they happen
                 fence(cpu.machine, i, start, size)
+    unlock_code(cpu.machine)
     return SBI_ERR_SUCCESS
 
 

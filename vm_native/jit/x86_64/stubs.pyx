@@ -72,6 +72,7 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
             return EXIT
     if cpu.front_end.uses_float(cpu.key & MODE_MASK) != cpu.front_end.uses_float(mode):
         return EXIT
+    cpu.gate.changed = 0                    # where it goes on it has looked at nothing, yet
     return RESUME
 
 
