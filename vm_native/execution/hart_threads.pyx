@@ -18,7 +18,7 @@ from vm_native.execution.loop cimport run_slice
 from vm_native.machine cimport (
     STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, Cpu, deliver_mail, resume_reservation, settle_reservation,
 )
-from vm_native.memory.ram cimport Ram
+from vm_native.memory.ram cimport Ram, all_present
 from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.safepoints cimport (
     add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
@@ -58,9 +58,10 @@ cdef class HartThreads:
         cdef Ram ram
         if self.safepoints.leaving:
             self.end()                  # what a signal's handler has interrupted
-        if not self.threads:
-            for ram in self.owner.bus.regions:
+        for ram in self.owner.bus.regions:
+            if not all_present(&ram.region):
                 ram.require(0, ram.region.size)     # which nobody does in a round
+        if not self.threads:
             try:
                 for number in range(self.machine.cpu_count):
                     thread = threading.Thread(target=self.serve, args=(number, self.safepoints.round),

@@ -267,6 +267,7 @@ cdef class NativeMachine:
                 first = address
                 self.invalidate(first, source.len)
                 copying.move(<char*>region.host + (first - region.base), <const char*>source.buf, source.len)
+                self.settle_write(first, source.len)
             return region != NULL
         finally:
             PyBuffer_Release(&source)
@@ -280,7 +281,14 @@ cdef class NativeMachine:
         if region != NULL and size:
             self.invalidate(address, size)
             zero(region, <char*>region.host + (address - region.base), size)
+            self.settle_write(address, size)
         return region != NULL
+
+    cdef int settle_write(self, uint64_t address, uint64_t size) except -1:
+        """Bytes have been changed that were invalidated: harts in threads may have translated them meanwhile."""
+        if self.machine.safepoints != NULL:
+            self.invalidate(address, size)
+        return 0
 
     def invalidate(self, uint64_t address, uint64_t size):
         """RAM in [address, address + size) is about to be, or has been, changed from outside.

@@ -101,6 +101,8 @@ cdef class Scheduler:
             raise error
         if code not in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
             self.unserved = code
+            if self.threads is not None:
+                self.owner.bus.release_handlers()       # which threads of harts can have put off for nobody
             self.owner.bus.put_off_handlers()
             self.unserved = STOP_NONE
         return code, self.turn
