@@ -26,6 +26,7 @@ END = """
     amoadd.d zero, t1, (t0)
     bnez s0, rest
 waiting:
+    .word 0x0100000f        # pause
     ld   t1, 0(t0)
     li   t2, HARTS
     bne  t1, t2, waiting
@@ -258,6 +259,7 @@ def test_code_that_another_hart_writes_is_run_as_it_was_written(engine):
         li   t2, 3
         mul  t2, t2, s5
     all:
+        .word 0x0100000f    # pause
         ld   t0, 0(s4)
         blt  t0, t2, all
         blt  s5, s6, writer
@@ -265,6 +267,7 @@ def test_code_that_another_hart_writes_is_run_as_it_was_written(engine):
     reader:
         addi s5, s5, 1
     until:
+        .word 0x0100000f
         ld   t0, 0(s3)
         blt  t0, s5, until
         fence.i

@@ -76,6 +76,7 @@ cdef class Decoder:
         self.table.operate_helper = helpers["operate_fp"]
         self.table.checked_jump_helper = helpers["checked_jump"]
         self.table.landing_helper = helpers["landing_pad"]
+        self.table.pause_helper = helpers["pause"]
         self.table.csr_helper = helpers["csr"]
         self.table.status_csr_helper = helpers["status_csr"]
         self.table.enable_helper = helpers["enable_interrupts"]
@@ -175,6 +176,7 @@ cdef enum:                  # fields of a fence
     FENCE_WRITES = 1
     FENCE_READS = 2
     FENCE_TSO = 8
+    PAUSE = 0x0100000F      # the whole instruction, of Zihintpause
 
 cdef enum:
     LAST_CELLS = 7          # five of an instruction, the end of a block, and a probe of its beginning
@@ -458,6 +460,9 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         uop[1].rd, uop[1].rs2 = <uint8_t>row.vector, <uint8_t>(row.vector >> 8)
         return
     if row.kind == KIND_NOTHING or row.droppable and register_of(row, RD, word) == 0:
+        return
+    if row.opcode == UOP_ORDER and word == PAUSE and at.side_by_side:
+        emit_helper(at, at.table.pause_helper, False, word, length)
         return
     if row.opcode == UOP_ORDER and not (at.side_by_side and orders(word)):
         return

@@ -75,6 +75,7 @@ cdef struct DecodeTable:
     int dirty_helper        # turns mstatus.FS to Dirty and repeats the instruction
     int checked_jump_helper  # jumps and branches where IALIGN is 32, and jumps that expect a landing pad
     int landing_helper      # where one is expected
+    int pause_helper        # where harts have threads
     int csr_helper          # accesses to registers of control and status
     int status_csr_helper   # of them, writes of mstatus and sstatus
     int enable_helper       # turns interrupts on

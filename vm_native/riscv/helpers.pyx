@@ -46,7 +46,13 @@ from vm_native.riscv.state cimport (
 )
 from vm_native.riscv.vector.execute cimport run_vector
 from vm_native.riscv.worlds cimport make_dirty
+from vm_native.safepoints cimport is_own, park, unpark
 from vm_native.softmmu cimport entry_of, outdated, trigger_fires
+
+import os
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
 
 cdef extern from *:
     """
@@ -67,6 +73,8 @@ cdef enum:
     OPCODE_BRANCH = 0x63
     OPCODE_JALR = 0x67
     OPCODE_JAL = 0x6F
+
+cdef int processors = len(os.sched_getaffinity(0))      # of the host, that this process may use
 
 
 cdef inline uint32_t word_of(Uop* uop) noexcept nogil:
@@ -179,6 +187,15 @@ cdef int wfi(Cpu* cpu, Uop* uop) noexcept nogil:
         hart.state.waiting = IN_WFI
         if cpu.stop == STOP_NONE:
             cpu.stop = STOP_WAITING
+    return CONTINUE
+
+
+cdef int pause(Cpu* cpu, Uop* uop) noexcept nogil:
+    """A hint of a hart that waits for another (Zihintpause), whose thread may need this processor of the host's."""
+    if is_own(&cpu.gate) and cpu.machine.safepoints.gate_count > processors:
+        park(&cpu.gate)
+        sched_yield()
+        unpark(&cpu.gate)
     return CONTINUE
 
 
@@ -461,6 +478,7 @@ register("fence_i", fence_i)
 register("mret", mret)
 register("sret", sret)
 register("wfi", wfi)
+register("pause", pause)
 register("sfence_vma", sfence_vma)
 register("sfence_inval", sfence_inval)
 register("hfence_vvma", hfence_vvma)
