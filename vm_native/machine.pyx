@@ -124,6 +124,7 @@ cdef void forget_exits(Machine* machine) noexcept nogil:
 cdef void forget_jumps(Machine* machine) noexcept nogil:
     """What jump caches lead to, and the exits just taken, is no more."""
     cdef int hart
+    stop_harts(machine)
     for hart in range(machine.cpu_count):
         zero_pages(machine.cpus[hart].jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
         machine.cpus[hart].pending_exit = NULL
@@ -163,6 +164,7 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
     cdef TlbEntry* entry
     cdef uint64_t page
     cdef int hart, bank, i
+    stop_harts(machine)
     for hart in range(machine.cpu_count):
         cpu = machine.cpus[hart]
         for bank in range(TLB_BANKS):
@@ -180,6 +182,7 @@ cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) n
     cdef Cpu* cpu
     cdef TlbEntry* entry
     cdef int hart, bank, i
+    stop_harts(machine)
     for hart in range(machine.cpu_count):
         cpu = machine.cpus[hart]
         for bank in range(TLB_BANKS):
@@ -221,10 +224,3 @@ cdef void break_reservations(Machine* machine, uint64_t physical, uint64_t size)
             settle_reservation(cpu)
         if reservation.address < physical + size and physical < reservation.address + reservation.size:
             drop_reservation(cpu)
-    stop_harts(machine)
-    stop_harts(machine)
-    stop_harts(machine)
-    stop_harts(machine)
-    stop_harts(machine)
-    stop_harts(machine)
-    stop_harts(machine)

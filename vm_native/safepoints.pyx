@@ -48,17 +48,17 @@ cdef extern from *:
     """
     static __thread void *vm_own_gate;      /* of the hart whose thread this is; its address tells threads apart */
     static inline void vm_pause(void) { __asm__ volatile("pause"); }
-    static inline int vm_take(unsigned long long *left, unsigned long long most, unsigned long long *taken) {
-        unsigned long long now = __atomic_load_n(left, __ATOMIC_RELAXED);
+    static inline unsigned long long vm_take(unsigned long long *left, unsigned long long most) {
+        unsigned long long taken, now = __atomic_load_n(left, __ATOMIC_RELAXED);
         do {
-            *taken = now < most ? now : most;
-        } while (!__atomic_compare_exchange_n(left, &now, now - *taken, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-        return 0;
+            taken = now < most ? now : most;
+        } while (!__atomic_compare_exchange_n(left, &now, now - taken, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+        return taken;
     }
     """
     void* own_gate "vm_own_gate"
     void cpu_pause "vm_pause"() noexcept nogil
-    int take "vm_take"(uint64_t* left, uint64_t most, uint64_t* taken) noexcept nogil
+    uint64_t take "vm_take"(uint64_t* left, uint64_t most) noexcept nogil
 
 cdef enum:
     SPINS = 200                 # looks at a gate before the host may run somebody else
@@ -363,6 +363,4 @@ cdef void wait_for_interrupt(Gate* gate, uint64_t until_ns) noexcept nogil:
 
 cdef uint64_t take_steps(Safepoints* safepoints, uint64_t most) noexcept nogil:
     """For a slice; what it does not use is added again."""
-    cdef uint64_t taken
-    take(&safepoints.steps_left, most, &taken)
-    return taken
+    return take(&safepoints.steps_left, most)

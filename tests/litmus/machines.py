@@ -3,7 +3,6 @@
 import struct
 from collections import Counter
 from functools import cache, partial
-from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,8 @@ SHORT_TURN = 64                 # steps, the fewest that a scheduler takes: so h
 
 
 def machine_of(mode: str, turn: int | None = None, **options) -> vm.Machine:
-    """A machine whose harts run so, in turns of so many steps; skips where machines cannot."""
+    """A machine whose harts run so, in turns of so many steps."""
     if mode == "threads":
-        if "threads" not in signature(vm.Machine).parameters:
-            pytest.skip("a machine has no threads= yet: a thread of the host for each hart")
         return vm.Machine(threads=True, **options)
     with pytest.MonkeyPatch.context() as patch:
         if turn is not None:

@@ -26,7 +26,7 @@ SCRIPT = """ENTRY(_start) SECTIONS {
     /DISCARD/ : { *(.comment) *(.eh_frame) *(.note.*) *(.riscv.attributes) } }
 """
 HARTS = 4
-PAIRED = ("pages",)             # guests in which one hart waits for each other: two, as hosts have no fewer processors
+PAIRED = ("pages", "ticket")    # guests in which harts wait for each other: two, as hosts have no fewer processors
 DOUBLE, WORD = 0, 1 << 32                       # what is reserved
 CONFIGURATION = struct.Struct("<3Q")            # parameters: harts, operations, choice
 REPORT = struct.Struct("<8Q")                   # operations, failures, the first failure, what was seen

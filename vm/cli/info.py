@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Row = tuple[str, ...]
 EVENT_HEADINGS = ("mhpmevent", "SBI general event", "perf", "counts")
-EVENT_TEXTS = {
+EVENT_TEXTS = {                         # by name what perf calls it, if not by its number, and what it is
     "CYCLES": ("`cycles`, `ref-cycles`", "steps: instructions that retire or trap"),
     "INSTRUCTIONS": ("`instructions`", "instructions that retire"),
-    "EXCEPTIONS": ("`r101`", "exceptions, calls of the environment among them"),
-    "INTERRUPTS": ("`r102`", "interrupts that are taken"),
+    "EXCEPTIONS": ("", "exceptions, calls of the environment among them"),
+    "INTERRUPTS": ("", "interrupts that are taken"),
 }
 ISA_HEADINGS = ("extension", "version", "by default", "instructions", "what it is")
 CONTENT_HEADINGS = ("extension", "version", "status", "has it", "what it is")
@@ -155,7 +155,7 @@ def event_rows() -> list[Row]:
     from vm_native.riscv.sbi_numbers import HARDWARE_EVENTS
 
     return [(f"{EVENTS[name]:#x}", ", ".join(str(code) for code, own in HARDWARE_EVENTS.items() if own == EVENTS[name]),
-             perf, text) for name, (perf, text) in EVENT_TEXTS.items()]
+             perf or f"`r{EVENTS[name]:x}`", text) for name, (perf, text) in EVENT_TEXTS.items()]
 
 
 def isa_page() -> str:

@@ -62,10 +62,10 @@ class Address(click.ParamType):
         return address
 
 
-def clock_of_threads(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    """What --threads has where nobody says another clock."""
+def clock_unless_threads(context: click.Context, parameter: click.Parameter, value: str) -> str | None:
+    """What is said, or this command's own default; with --threads it is the machine's to choose."""
     said = context.get_parameter_source("clock") is not ParameterSource.DEFAULT
-    return "real" if context.params.get("threads") and not said else value
+    return value if said or not context.params.get("threads") else None
 
 
 def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callable[[Command], Command]:
@@ -82,7 +82,7 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
                      help="For how many guests of its own each hart's IMSIC has a file; they need H."),
         ENGINE_OPTION,
         click.option("--clock", type=click.Choice(["virtual", "real"]), default=clock, show_default=True,
-                     callback=clock_of_threads,
+                     callback=clock_unless_threads,
                      help="Guest time: counted in instructions (every run is the same), or the host's."),
         click.option("--seed", type=int, metavar="N", default=0, show_default=True,
                      help="What all randomness in the machine derives from."),
@@ -161,7 +161,7 @@ def refuse_one_stream(gdb: str | None, file: str | None) -> None:
         raise click.UsageError("standard input is FILE or the debugger's, not both", click.get_current_context())
 
 
-def refuse_unfit(record: str | None, replay: str | None, clock: str) -> None:
+def refuse_unfit(record: str | None, replay: str | None, clock: str | None) -> None:
     """Raises UsageError for what does not go together."""
     if record and replay:
         raise click.UsageError("say either --record or --replay", click.get_current_context())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from vm.firmware.hart import Answer, Hart, read, write
 from vm.state import Stateful
 from vm_native.riscv.csrs import BY_NAME, mask
-from vm_native.riscv.isa import Isa
-from vm_native.riscv.registers import CSR_NUMBERS
 from vm_native.riscv.sbi_numbers import Error
 
-MENVCFG = CSR_NUMBERS["menvcfg"]
 LOCK = 1
 
 
@@ -41,19 +39,6 @@ FEATURES = {
 }
 ALL = sum(feature.mask for feature in FEATURES.values())
 
-Result = tuple[int, int]
-
-
-class Hart(Protocol):
-    """What of a hart its features need."""
-
-    isa: Isa
-
-    @property
-    def id(self) -> int: ...
-    def read_csr(self, number: int, /) -> int | None: ...
-    def write_csr(self, number: int, value: int, /) -> bool: ...
-
 
 class Features(Stateful):
     """Those of all harts. locked: by hart, the features that are to stay as they are."""
@@ -70,18 +55,18 @@ class Features(Stateful):
         """The hart is started: its features have the values of a reset."""
         self.locked.pop(hart.id, None)
         initial = BY_NAME["menvcfg"].initial(hart.isa.extensions) or 0
-        hart.write_csr(MENVCFG, menvcfg(hart) & ~ALL | initial & ALL)
+        write(hart, "menvcfg", read(hart, "menvcfg") & ~ALL | initial & ALL)
 
-    def get(self, hart: Hart, number: int) -> Result:
+    def get(self, hart: Hart, number: int) -> Answer:
         if number == MISALIGNED_EXC_DELEG:
             return Error.SUCCESS, 1
         feature = FEATURES.get(number)
         if feature is None or feature.needs not in hart.isa.extensions:
             return absent(number), 0
-        now = menvcfg(hart) & feature.mask
+        now = read(hart, "menvcfg") & feature.mask
         return Error.SUCCESS, next(value for value in feature.values if feature.bits(value) == now)
 
-    def set(self, hart: Hart, number: int, value: int, flags: int) -> Result:
+    def set(self, hart: Hart, number: int, value: int, flags: int) -> Answer:
         error, now = self.get(hart, number)
         if error != Error.SUCCESS:
             return error, 0
@@ -93,16 +78,10 @@ class Features(Stateful):
                 return Error.DENIED, 0
             if number in self.locked.get(hart.id, ()):
                 return Error.DENIED_LOCKED, 0
-            hart.write_csr(MENVCFG, menvcfg(hart) & ~FEATURES[number].mask | FEATURES[number].bits(value))
+            write(hart, "menvcfg", read(hart, "menvcfg") & ~FEATURES[number].mask | FEATURES[number].bits(value))
         if flags & LOCK and number not in self.locked.get(hart.id, ()):
             self.locked.setdefault(hart.id, []).append(number)
         return Error.SUCCESS, 0
-
-
-def menvcfg(hart: Hart) -> int:
-    value = hart.read_csr(MENVCFG)
-    assert value is not None
-    return value
 
 
 def absent(number: int) -> Error:

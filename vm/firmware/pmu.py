@@ -8,15 +8,14 @@ behind, and count what the core notes of its calls.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
+from vm.firmware.hart import Answer, Hart, read, write
 from vm.state import Stateful
 from vm_native.riscv.csrs import EVENTS, mask
-from vm_native.riscv.isa import Isa
 from vm_native.riscv.registers import CSR_NUMBERS
 from vm_native.riscv.sbi_numbers import HARDWARE_EVENTS, Error, FirmwareEvent
 
-CYCLE, TIME, INSTRET = range(3)
+CYCLE, INSTRET = 0, 2                           # 1 is time, which is none of them
 FIRST = 3                                       # of the counters that can be programmed
 HARDWARE_COUNTERS = 32
 FIRMWARE_COUNTERS = range(HARDWARE_COUNTERS, HARDWARE_COUNTERS + 16)
@@ -26,7 +25,7 @@ OF_FIRMWARE = 1 << 63
 
 # event_idx: a type above a code
 CODE_BITS = 16
-GENERAL, CACHE, RAW, RAW_V2, FIRMWARE = 0, 1, 2, 3, 0xF
+GENERAL, RAW, RAW_V2, FIRMWARE = 0, 2, 3, 0xF   # 1 is caches, which there are none of
 FIXED = {EVENTS["CYCLES"]: CYCLE, EVENTS["INSTRUCTIONS"]: INSTRET}  # what the counters that cannot be programmed count
 KNOWN = frozenset(EVENTS.values()) - {EVENTS["NONE"]}
 
@@ -40,22 +39,9 @@ START_FLAGS = STOP_FLAGS = 3
 
 OVERFLOWN = mask("mhpmevent", "OF")
 PENDING = mask("mip", "LCOFIP")
+VALUES_OF_FIXED = {CYCLE: "mcycle", INSTRET: "minstret"}
 FILTERS_OF_FIXED = {CYCLE: "mcyclecfg", INSTRET: "minstretcfg"}     # Smcntrpmf
 U64 = (1 << 64) - 1
-
-Result = tuple[int, int]
-
-
-class Hart(Protocol):
-    """What of a hart its counters need."""
-
-    isa: Isa
-
-    @property
-    def id(self) -> int: ...
-    def read_csr(self, number: int, /) -> int | None: ...
-    def write_csr(self, number: int, value: int, /) -> bool: ...
-    def firmware_event(self, code: int, /) -> int: ...
 
 
 class Pmu(Stateful):
@@ -78,7 +64,7 @@ class Pmu(Stateful):
     def begin(self, hart: Hart) -> None:
         """The hart is started: none of its counters is configured."""
         for counter in self.events.pop(hart.id, {}):
-            if counter >= FIRST and counter < HARDWARE_COUNTERS:
+            if FIRST <= counter < HARDWARE_COUNTERS:
                 write(hart, f"mhpmevent{counter}", 0)
         self.values.pop(hart.id, None)
         self.started.pop(hart.id, None)
@@ -86,7 +72,7 @@ class Pmu(Stateful):
 
     # --- What there is -----------------------------------------------------------------------------------------------
 
-    def info(self, hart: Hart, counter: int) -> Result:
+    def info(self, hart: Hart, counter: int) -> Answer:
         if not is_there(hart, counter):
             return Error.INVALID_PARAM, 0
         if counter in FIRMWARE_COUNTERS:
@@ -95,7 +81,7 @@ class Pmu(Stateful):
 
     # --- Configuring -------------------------------------------------------------------------------------------------
 
-    def configure(self, hart: Hart, base: int, chosen: int, flags: int, event: int, data: int) -> Result:
+    def configure(self, hart: Hart, base: int, chosen: int, flags: int, event: int, data: int) -> Answer:
         """Find a counter of those chosen that is free and can count the event, which stands from then on."""
         counters = list(selected(base, chosen))
         if not counters or not all(is_there(hart, counter) for counter in counters) or flags & ~CONFIG_FLAGS:
@@ -123,7 +109,7 @@ class Pmu(Stateful):
 
     # --- Starting and stopping ---------------------------------------------------------------------------------------
 
-    def start(self, hart: Hart, base: int, chosen: int, flags: int, initial: int) -> Result:
+    def start(self, hart: Hart, base: int, chosen: int, flags: int, initial: int) -> Answer:
         counters = list(selected(base, chosen))
         if not self.are_configured(hart, counters) or flags & ~START_FLAGS:
             return Error.INVALID_PARAM, 0
@@ -139,7 +125,7 @@ class Pmu(Stateful):
             self.go(hart, counter)
         return error, 0
 
-    def stop(self, hart: Hart, base: int, chosen: int, flags: int) -> Result:
+    def stop(self, hart: Hart, base: int, chosen: int, flags: int) -> Answer:
         """Those that nobody has configured can be stopped, too: kernels begin with that."""
         counters = list(selected(base, chosen))
         if not all(is_there(hart, counter) for counter in counters) or flags & ~STOP_FLAGS:
@@ -190,7 +176,7 @@ class Pmu(Stateful):
 
     def set(self, hart: Hart, counter: int, value: int) -> None:
         if counter not in FIRMWARE_COUNTERS:
-            write(hart, CSR_OF_FIXED.get(counter, f"mhpmcounter{counter}"), value)
+            write(hart, VALUES_OF_FIXED.get(counter, f"mhpmcounter{counter}"), value)
             return
         self._change(hart, counter, value - self.value(hart, counter))
 
@@ -199,31 +185,17 @@ class Pmu(Stateful):
         value = self.values.get(hart.id, {}).get(counter, 0)
         return value + self._happened(hart, counter) & U64 if self.counts(hart, counter) else value
 
-    def read(self, hart: Hart, counter: int) -> Result:
+    def read(self, hart: Hart, counter: int) -> Answer:
         if counter not in FIRMWARE_COUNTERS or not self.is_busy(hart, counter):
             return Error.INVALID_PARAM, 0
         return Error.SUCCESS, self.value(hart, counter)
 
     def _happened(self, hart: Hart, counter: int) -> int:
-        return hart.firmware_event(self.events[hart.id][counter] & (1 << CODE_BITS) - 1)
+        return hart.firmware_event(parts_of(self.events[hart.id][counter])[1])
 
     def _change(self, hart: Hart, counter: int, by: int) -> None:
         values = self.values.setdefault(hart.id, {})
         values[counter] = values.get(counter, 0) + by & U64
-
-
-CSR_OF_FIXED = {CYCLE: "mcycle", INSTRET: "minstret"}
-
-
-def read(hart: Hart, csr: str) -> int:
-    value = hart.read_csr(CSR_NUMBERS[csr])
-    assert value is not None
-    return value
-
-
-def write(hart: Hart, csr: str, value: int) -> None:
-    """By the WARL rules of the hart; nothing where there is no such register."""
-    hart.write_csr(CSR_NUMBERS[csr], value)
 
 
 def selected(base: int, chosen: int) -> Iterator[int]:
@@ -248,9 +220,14 @@ def in_order(hart: Hart, counters: Sequence[int]) -> list[int]:
     return list(counters)
 
 
+def parts_of(event: int) -> tuple[int, int]:
+    """The type and the code of an event_idx."""
+    return event >> CODE_BITS, event & (1 << CODE_BITS) - 1
+
+
 def hardware_event(event: int, data: int) -> int | None:
     """What `mhpmevent` calls it; None where no hart counts that."""
-    kind, code = event >> CODE_BITS, event & (1 << CODE_BITS) - 1
+    kind, code = parts_of(event)
     if kind == GENERAL:
         return HARDWARE_EVENTS.get(code)
     return data if kind in (RAW, RAW_V2) and not code and data in KNOWN else None
@@ -258,14 +235,13 @@ def hardware_event(event: int, data: int) -> int | None:
 
 def is_counted(event: int, data: int) -> bool:
     """Whether there is a counter for it, on a hart that has all of them."""
-    if event >> CODE_BITS == FIRMWARE:
-        return event & (1 << CODE_BITS) - 1 < len(FirmwareEvent)
-    return hardware_event(event, data) is not None
+    kind, code = parts_of(event)
+    return code < len(FirmwareEvent) if kind == FIRMWARE else hardware_event(event, data) is not None
 
 
 def can_count(hart: Hart, counter: int, event: int, data: int) -> bool:
     if counter in FIRMWARE_COUNTERS:
-        return event >> CODE_BITS == FIRMWARE and is_counted(event, data)
+        return parts_of(event)[0] == FIRMWARE and is_counted(event, data)
     own = hardware_event(event, data)
     return own is not None and (counter >= FIRST or FIXED.get(own) == counter)
 

@@ -17,10 +17,10 @@ from typing import Protocol
 
 from vm.errors import BusError
 from vm.firmware.features import Features
+from vm.firmware.hart import Answer, Hart
 from vm.firmware.pmu import COUNTERS, Pmu, is_counted
 from vm.state import Stateful
 from vm.stop import Request, StopReason
-from vm_native.riscv.isa import Isa
 from vm_native.riscv.registers import CSR_NUMBERS
 from vm_native.riscv.sbi_numbers import Error, Extension
 
@@ -40,7 +40,7 @@ SUSPEND_NON_RETENTIVE = 0x8000_0000
 SHUTDOWN, COLD_REBOOT, WARM_REBOOT = range(3)
 NO_REASON, SYSTEM_FAILURE = range(2)
 
-A0, A1, A2, A3, A4, A6, A7 = 10, 11, 12, 13, 14, 16, 17      # registers
+A0, A1, A2, A3, A6, A7 = 10, 11, 12, 13, 16, 17      # registers
 
 # Of PMU event info: event, whether it is counted, what else says which it is
 EVENT_ENTRY = Struct("<IIQ")
@@ -49,27 +49,7 @@ MOST_EVENTS = 1 << 16           # at once: nobody waits longer for an answer
 U32 = (1 << 32) - 1
 U64 = (1 << 64) - 1
 
-Result = tuple[int, int] | None             # error, value; None: the call does not return
-
-
-class Hart(Protocol):
-    """What the firmware uses of a hart."""
-
-    isa: Isa
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def state(self) -> str: ...             # a key of HART_STATES
-
-    def read_x(self, number: int, /) -> int: ...
-    def write_x(self, number: int, value: int, /) -> None: ...
-    def read_csr(self, number: int, /) -> int | None: ...
-    def write_csr(self, number: int, value: int, /) -> bool: ...
-    def firmware_event(self, code: int, /) -> int: ...          # how often it happened to this hart
-    def start(self, address: int, opaque: int) -> None: ...     # in S-mode, a0 = id, a1 = opaque, satp = 0, SIE = 0
-    def stop(self) -> None: ...
-    def suspend(self) -> None: ...          # keep everything and wait for an interrupt, as `wfi` does
+Result = Answer | None                      # None: the call does not return
 
 
 class GuestMemory(Protocol):
@@ -191,22 +171,6 @@ class Firmware(Stateful):
 
     # --- Counters (chapter 11) ---------------------------------------------------------------------------------------
 
-    def _counter_info(self, hart: Hart) -> Result:
-        return self.pmu.info(hart, hart.read_x(A0))
-
-    def _counter_configure(self, hart: Hart) -> Result:
-        return self.pmu.configure(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2), hart.read_x(A3),
-                                  hart.read_x(A4))
-
-    def _counter_start(self, hart: Hart) -> Result:
-        return self.pmu.start(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2), hart.read_x(A3))
-
-    def _counter_stop(self, hart: Hart) -> Result:
-        return self.pmu.stop(hart, hart.read_x(A0), hart.read_x(A1), hart.read_x(A2))
-
-    def _counter_read(self, hart: Hart) -> Result:
-        return self.pmu.read(hart, hart.read_x(A0))
-
     def _counter_read_high(self, hart: Hart) -> Result:
         """Of 64 bits there are none above."""
         return self.pmu.read(hart, hart.read_x(A0))[0], 0
@@ -282,6 +246,11 @@ class Firmware(Stateful):
         return True
 
 
+def of_counters(call: Callable[..., Answer], arguments: int, firmware: Firmware, hart: Hart) -> Result:
+    """What the counters answer, asked with so many arguments."""
+    return call(firmware.pmu, hart, *(hart.read_x(A0 + number) for number in range(arguments)))
+
+
 def always(value: int, firmware: Firmware, hart: Hart) -> Result:
     """What is said of this implementation."""
     return Error.SUCCESS, value
@@ -317,11 +286,11 @@ FUNCTIONS: dict[tuple[int, int], Callable[[Firmware, Hart], Result]] = {
     (Extension.HSM, 3): Firmware._hart_suspend,
     (Extension.SRST, 0): Firmware._system_reset,
     (Extension.PMU, 0): partial(always, COUNTERS),
-    (Extension.PMU, 1): Firmware._counter_info,
-    (Extension.PMU, 2): Firmware._counter_configure,
-    (Extension.PMU, 3): Firmware._counter_start,
-    (Extension.PMU, 4): Firmware._counter_stop,
-    (Extension.PMU, 5): Firmware._counter_read,
+    (Extension.PMU, 1): partial(of_counters, Pmu.info, 1),
+    (Extension.PMU, 2): partial(of_counters, Pmu.configure, 5),
+    (Extension.PMU, 3): partial(of_counters, Pmu.start, 4),
+    (Extension.PMU, 4): partial(of_counters, Pmu.stop, 3),
+    (Extension.PMU, 5): partial(of_counters, Pmu.read, 1),
     (Extension.PMU, 6): Firmware._counter_read_high,
     (Extension.PMU, 8): Firmware._event_info,
     (Extension.FWFT, 0): Firmware._feature_set,

@@ -115,6 +115,7 @@ cdef void mark_pages(Machine* machine, const Watch* watch) noexcept nogil:
     cdef RamRegion* region = ram_at(machine.map, watch.base, 1)
     cdef uint64_t page = watch.base & PAGE_MASK
     cdef uint8_t* code
+    lock_code(machine)
     while page <= watch.last:
         code = &region.code[(page - region.base) >> PAGE_SHIFT]
         if watch.accesses & ~code[0]:
@@ -123,6 +124,7 @@ cdef void mark_pages(Machine* machine, const Watch* watch) noexcept nogil:
             if watch.accesses & WATCHED_READS:
                 revoke_reads(machine, region, page)
         page += PAGE_SIZE
+    unlock_code(machine)
 
 
 cdef void remove_watch(Machine* machine, int id) noexcept nogil:

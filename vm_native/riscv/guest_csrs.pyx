@@ -6,15 +6,17 @@ have for that itself has been looked at before.
 """
 from libc.stdint cimport uint64_t
 from vm_native.riscv.constants cimport (
-    CSR_CYCLE, CSR_SIE, CSR_SIP, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, CSR_STOPEI, CSR_STOPI, CSR_VSIE, CSR_VSIP,
-    CSR_VSIREG, CSR_VSISELECT, CSR_VSTIMECMP, CSR_VSTOPEI, CSR_VSTOPI, FEATURE_SMSTATEEN, FEATURE_SSTC, HENVCFG_SSE,
-    HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE, HGATP_PPN, HGATP_VMID, HSTATEEN_SE, HSTATUS_VTVM, MCOUNTEREN_TM,
-    MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP, MSTATEEN0_ENVCFG, SENVCFG_SSE,
+    CSR_CYCLE, CSR_SIE, CSR_SIP, CSR_SIREG, CSR_SISELECT, CSR_STIMECMP, CSR_STOPEI, CSR_STOPI, FEATURE_SMSTATEEN,
+    FEATURE_SSTC, HENVCFG_SSE, HENVCFG_STCE, HGATP_MODE, HGATP_MODE_BARE, HGATP_PPN, HGATP_VMID, HSTATEEN_SE,
+    HSTATUS_VTVM, MCOUNTEREN_TM, MENVCFG_STCE, MIP_VSEIP, MIP_VSSIP, MIP_VSTIP, MSTATEEN0_ENVCFG, SENVCFG_SSE,
 )
 from vm_native.riscv.interrupts cimport pending_interrupts
 from vm_native.riscv.privilege cimport poll, update_mode
 from vm_native.riscv.spaces cimport levels_of
 from vm_native.riscv.state cimport MACHINE, USER, Hart
+
+cdef enum:
+    OF_GUEST = 0x100        # from the number of a supervisor's register to that of its guest's
 
 cdef uint64_t VIRTUAL_PENDING = MIP_VSSIP | MIP_VSTIP | MIP_VSEIP
 
@@ -64,19 +66,9 @@ cdef bint vstimecmp_enabled(Hart* hart, int number, bint writes) noexcept nogil:
 
 cdef int number_for_guest(int number) noexcept nogil:
     """Of what a guest finds by this one. Registers that are exchanged with its world are where it looks for them."""
-    if number == CSR_SIE:
-        return CSR_VSIE
-    if number == CSR_SIP:
-        return CSR_VSIP
-    if number == CSR_SISELECT:
-        return CSR_VSISELECT
-    if number == CSR_SIREG:
-        return CSR_VSIREG
-    if number == CSR_STOPEI:
-        return CSR_VSTOPEI
-    if number == CSR_STOPI:
-        return CSR_VSTOPI
-    return CSR_VSTIMECMP if number == CSR_STIMECMP else number
+    if number in (CSR_SIE, CSR_SIP, CSR_SISELECT, CSR_SIREG, CSR_STOPEI, CSR_STOPI, CSR_STIMECMP):
+        return number + OF_GUEST
+    return number
 
 
 # --- Effects ---------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport Hart, hart_of
 from vm_native.riscv.worlds cimport has_guests
+from vm_native.safepoints cimport add_to
 
 cdef enum:
     A0 = 10
@@ -34,9 +35,6 @@ cdef enum:
     A3 = 13
     A6 = 16
     A7 = 17
-
-cdef extern from *:
-    uint64_t add "__sync_fetch_and_add"(uint64_t* place, uint64_t count) noexcept nogil
 
 cdef enum:                  # RFENCE functions
     REMOTE_FENCE_I = 0
@@ -85,7 +83,7 @@ cdef void note_sent(Cpu* cpu, int hart, int event) noexcept nogil:
     """What is sent to another hart is received there at once."""
     if hart != cpu.number:
         hart_of(cpu).state.firmware_events[event] += 1
-        add(&hart_of(cpu.machine.cpus[hart]).state.firmware_events[event + 1], 1)
+        add_to(&hart_of(cpu.machine.cpus[hart]).state.firmware_events[event + 1], 1)
 
 
 cdef void set_timer(Hart* hart, uint64_t deadline) noexcept nogil:

@@ -127,6 +127,7 @@ cdef void note_elements(Uses* uses, const VectorUop* v) noexcept nogil:
 
 
 cdef void note_uop(Uses* uses, const VectorUop* v) noexcept nogil:
+    cdef uint32_t longest
     if v.kind == VECTOR_ELEMENTS:
         note_elements(uses, v)
     elif v.kind == VECTOR_LOAD or v.kind == VECTOR_LOAD_ALL:
@@ -147,10 +148,11 @@ cdef void note_uop(Uses* uses, const VectorUop* v) noexcept nogil:
         note(uses, v.b, 16, 16, False)
         note(uses, v.d, 16, 16, True)
     elif v.kind == VECTOR_GATHER or v.kind == VECTOR_GROUPS:
-        note(uses, v.a, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, False)
+        longest = 64 if v.kind == VECTOR_GATHER else 16
+        note(uses, v.a, v.bytes, longest, False)
         if v.source == FROM_VECTOR or v.kind == VECTOR_GROUPS:
-            note(uses, v.b, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, False)
-        note(uses, v.d, v.bytes, 64 if v.kind == VECTOR_GATHER else 16, True)
+            note(uses, v.b, v.bytes, longest, False)
+        note(uses, v.d, v.bytes, longest, True)
     elif v.kind == VECTOR_SLIDE or v.kind == VECTOR_SLIDE_ONE:
         note(uses, v.a, 1, 1, False)
         note(uses, v.d, v.bytes, 64, True)
@@ -227,6 +229,7 @@ cdef int gain_of(const Uses* uses, int length, int number) noexcept nogil:
 cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
     """Choose by what these blocks use."""
     cdef Uses uses
+    cdef int least = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
     cdef int length, number, gain, best, best_length = 0, best_number = 0, i
     cdef bint[MOST_PLACES] taken
     cdef int16_t[LENGTHS][MOST_PLACES] gains
@@ -243,13 +246,13 @@ cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops)
             if uses.reads[length][number] or uses.writes[length][number]:
                 gains[length][number] = <int16_t>gain_of(&uses, length, number)
     while t.resident_count < MAX_RESIDENTS:
-        best = (GAIN_IN_LOOP if loops else GAIN_ELSEWHERE) - 1
+        best = least - 1
         for length in range(LENGTHS):
             for number in range(MOST_PLACES):
                 gain = gains[length][number]
                 if gain > best:
                     best, best_length, best_number = gain, length, number
-        if best < (GAIN_IN_LOOP if loops else GAIN_ELSEWHERE):
+        if best < least:
             return
         gains[best_length][best_number] = 0
         if not is_free(taken, best_number, 1 << best_length):
