@@ -407,6 +407,92 @@ def test_hooks_see_all_harts_at_rest(engine):
         assert sorted(seen) == sorted(30 * list(range(HARTS)))
 
 
+TOUCHES = 20
+TOUCHING = f"""
+    li   t0, {TOUCHES}
+    li   t1, 1
+again:
+    amoadd.d zero, t1, (s1)
+touch:
+    addi t0, t0, -1
+    bnez t0, again
+"""
+
+
+def stops(machine: vm.Machine) -> list[vm.Stop]:
+    """What the runs end for, until all harts wait."""
+    found = [machine.run()]
+    while found[-1].reason is not StopReason.IDLE:
+        found.append(machine.run())
+    return found[:-1]
+
+
+def test_each_hart_stops_at_a_breakpoint_each_time(engine):
+    started = guest(TOUCHING, engine)
+    with started.machine as machine:
+        machine.breakpoint(started.address("touch"))
+        found = stops(machine)
+        assert [stop.reason for stop in found] == [StopReason.BREAKPOINT] * len(found)
+        assert sum(len(stop.hits) for stop in found) == len(found) == TOUCHES * HARTS
+        for number in range(HARTS):
+            assert sum(stop.hart == number for stop in found) == TOUCHES
+
+
+def test_each_access_of_each_hart_is_told_of(engine):
+    started = guest(TOUCHING, engine)
+    with started.machine as machine:
+        machine.watchpoint(started.address("area"), size=8, access="write")
+        found = stops(machine)
+        assert [stop.reason for stop in found] == [StopReason.WATCHPOINT] * len(found)
+        assert sum(len(stop.hits) for stop in found) == TOUCHES * HARTS
+
+
+class Angry(Device):
+    """Raises at each second access."""
+
+    def __init__(self):
+        self.count = 0
+        super().__init__()
+
+    def read(self, offset, size):
+        self.count += 1
+        if self.count % 2:
+            raise LookupError(f"{self.count}")
+        return 0
+
+    def write(self, offset, size, value):
+        self.read(offset, size)
+
+
+def test_each_exception_of_a_device_surfaces(engine):
+    device, raised = Angry(), []
+    started = guest(ASKING, engine, devices=[(device, DEVICE)])
+    with started.machine as machine:
+        while True:
+            try:
+                assert machine.run().reason is StopReason.IDLE
+                break
+            except LookupError as error:
+                raised.append(int(str(error)))
+        assert sorted(raised) == list(range(1, device.count + 1, 2))
+        assert [hart["s5"] for hart in machine.harts] == [50] * HARTS
+
+
+def test_each_exit_is_told_of_with_its_hart(engine):
+    """All harts write their exit codes to the test device, at the same time."""
+    started = guest("""
+        addi t0, s0, 1
+        slli t0, t0, 16
+        li   t1, 0x3333
+        or   t0, t0, t1
+        li   t1, 0x100000
+        sw   t0, 0(t1)
+    """, engine)
+    with started.machine as machine:
+        found = stops(machine)
+        assert sorted((stop.hart, stop.exit_code) for stop in found) == [(n, n + 1) for n in range(HARTS)]
+
+
 def test_what_needs_turns_is_refused():
     with pytest.raises(ConfigurationError, match="leave the clock out"):
         vm.Machine(threads=True, clock="virtual")

@@ -116,7 +116,7 @@ for module in pkgutil.walk_packages(vm_native.__path__, "vm_native."):
 # The first asks for the version of SBI all the time; s1 counts the calls, s2 answers that are none. The second prints
 # through `tohost` and waits for the answer to each letter.
 CALLING = """
-    li s4, 0x2000000
+    li s4, 0x3000000
 1:  li a7, 0x10; li a6, 0; li a0, 0x111; li a1, 0x222; ecall
     addi s1, s1, 1; bnez a0, 2f; beq a1, s4, 1b
 2:  addi s2, s2, 1; j 1b

@@ -20,9 +20,11 @@ ClockKind = Literal["virtual", "real"]
 
 def clock_of(said: ClockKind | None, threads: bool) -> ClockKind:
     """What a machine has. Raises ConfigurationError for time that counts the steps of harts that run at one time."""
+    if not isinstance(threads, bool):
+        raise ConfigurationError(f"threads={threads!r}: True or False")
     if threads and said == "virtual":
         raise ConfigurationError('clock="virtual" with threads=True: harts in threads have the time of the host; leave '
-                                 'the clock out, or say clock="real"')
+                                 'the clock out, or the threads')
     return said or ("real" if threads else "virtual")
 
 

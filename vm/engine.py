@@ -47,12 +47,13 @@ def compiler_for(engine: str, settings: Settings, clock: ClockKind) -> JitCompil
         raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
 
 
-def run_in_threads(scheduler: Scheduler) -> None:
-    """Give each hart, all of which the machine has by now, a thread of its own."""
+def run_in_threads(scheduler: Scheduler) -> str:
+    """Give each hart, all of which the machine has by now, a thread of its own; what a machine says of that."""
     try:
         scheduler.use_threads()
     except (ValueError, MemoryError) as error:
         raise ConfigurationError(f"threads=True: {error}") from error
+    return " in threads"
 
 
 @functools.cache

@@ -147,8 +147,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         self._natives = [NativeHart(self._native, number, self.isa, seed % 2**64, TRAP_VECTOR if board == "bare" else 0,
                                     aia == "aplic-imsic", aia_guests) for number in range(harts)]
         self.harts = tuple(Hart(native, self.memory) for native in self._natives)
-        if threads:
-            run_in_threads(self._scheduler)
+        self._in_threads = run_in_threads(self._scheduler) if threads else ""
         self._code_cache: CodeCache | None = None
         if settings.code_cache and not threads and self.compiler is not None:
             from vm.code_cache import CodeCache  # here: it takes long to load
@@ -544,7 +543,7 @@ class Machine(StatesOfMachine, ObservationOfMachine, TalkOfMachine, AccountsOfMa
         memory = repr(self.memory)[len("<memory: "):-1] if regions <= FEW_REGIONS else f"{regions} regions of memory"
         return [
             ("board", f"{type(self.board).__name__.lower()}"),
-            ("harts", f"{len(self.harts)} hart{'s' * (len(self.harts) > 1)}"),
+            ("harts", f"{len(self.harts)} hart{'s' * (len(self.harts) > 1)}{self._in_threads}"),
             ("memory", memory),
             ("clock", repr(self.clock)[1:-1]),
             ("engine", "interpreter" if self.compiler is None else "jit"),

@@ -166,7 +166,7 @@ def parse_isa(isa: str, aia: str = "none", board: str = "virt", aia_guests: int 
     if not 0 <= aia_guests <= MAX_AIA_GUESTS:
         raise ConfigurationError(f"aia_guests={aia_guests}: a hart has files for 0 to {MAX_AIA_GUESTS} guests")
     if aia_guests and aia != "aplic-imsic":
-        raise ConfigurationError(f"aia_guests={aia_guests}: they have files in IMSICs, and aia={aia!r} has none")
+        raise ConfigurationError(f"aia_guests={aia_guests}: they have files in IMSICs; say aia='aplic-imsic'")
     if aia_guests and "H" not in parsed.extensions:
         raise ConfigurationError(f"aia_guests={aia_guests}: harts without H have no guests; add it, as in 'default_h'")
     return parsed

@@ -350,6 +350,6 @@ def refuse_to_record(kind: str, inputs: Inputs) -> None:
     """Raises ConfigurationError where a machine cannot be recorded, or cannot now; `kind` is its clock's."""
     if kind != "virtual":
         raise ConfigurationError(f"a machine with clock={kind!r} cannot be recorded: no other run has its times; build "
-                                 "it with clock='virtual'")
+                                 "it with clock='virtual', and without threads")
     if inputs.refuses("record"):
         raise ConfigurationError("the machine is recorded already, replays a log or keeps a history: end that first")

@@ -73,6 +73,14 @@ class Charged:
         return error
 
 
+class Request(NamedTuple):
+    """That a run is to end, and for what; `hart`: which one has asked, None for the one whose turn it is."""
+
+    reason: StopReason
+    exit_code: int | None
+    hart: int | None = None
+
+
 class Fillable(Protocol):
     """What is recorded while the machine runs."""
 
@@ -111,7 +119,7 @@ class Runner(Stateful):
     state = ("request_made",)
     unsaved = ("firmware", "_machine", "_scheduler", "_clock", "_events", "_inputs", "_harts", "_htif", "_requested",
                "asked_to_stop", "_told", "probes", "traces", "makes_room", "_hits", "_look_at_ns", "served", "thread",
-               "between_slices", "_ceiling", "last_stop", "_start", "_moved", "sampler", "account")
+               "between_slices", "_ceiling", "last_stop", "_later", "_start", "_moved", "sampler", "account")
 
     def __init__(self, machine: NativeMachine, scheduler: Scheduler, clock: Clock, events: EventQueue, inputs: Inputs,
                  harts: Sequence[NativeHart]):
@@ -128,7 +136,8 @@ class Runner(Stateful):
         self.traces: list[Fillable] = []        # that are on
         self.makes_room = False                 # of those that are full, at this moment
         self._hits: list[Hit] = []              # until `run` has returned them
-        self._requested: tuple[StopReason, int | None] | None = None   # until `run` has returned it
+        self._requested: Request | None = None      # until `run` has returned it
+        self._later: list[Request] = []     # what the runs after that end for: harts in threads ask at the same time
         self.asked_to_stop = False          # by somebody outside, until a run has ended for it
         self._look_at_ns = 0                # host time of the next look at the inputs; only a look moves it on
         self.served = 0                     # how often something happened between two slices, as a guest could notice
@@ -153,12 +162,18 @@ class Runner(Stateful):
     # --- What ends a run ---------------------------------------------------------------------------------------------
 
     def request(self, reason: StopReason, exit_code: int | None) -> None:
-        """The guest asked for an end, of what runs between slices: `run` looks at it next."""
-        self._requested = reason, exit_code
+        """The guest asked for an end, of what runs between slices: `run` looks at it next; then at what devices ask."""
+        if self._requested is not None:
+            self._later.insert(0, self._requested)
+        self._requested = Request(reason, exit_code)
 
     def request_of_device(self, reason: StopReason, exit_code: int | None) -> None:
         """The same of a device, in the middle of a slice: that must end."""
-        self.request(reason, exit_code)
+        asked = Request(reason, exit_code, self._scheduler.current_hart)
+        if self._requested is None:
+            self._requested = asked
+        else:
+            self._later.append(asked)
         self._scheduler.request_stop()
 
     def ask_to_stop(self) -> None:
@@ -177,11 +192,11 @@ class Runner(Stateful):
     @property
     def request_made(self) -> tuple[str, int | None] | None:
         """What `run` has not returned yet, as plain data."""
-        return self._requested and (self._requested[0].value, self._requested[1])
+        return self._requested and (self._requested.reason.value, self._requested.exit_code)
 
     @request_made.setter
     def request_made(self, saved: tuple[str, int | None] | None) -> None:
-        self._requested = saved and (StopReason(saved[0]), saved[1])
+        self._requested, self._later = saved and Request(StopReason(saved[0]), saved[1]), []
 
     def watch(self, htif: Htif) -> None:
         """Tell `htif` of stores to its words. Raises ValueError where these cannot be watched."""
@@ -199,6 +214,7 @@ class Runner(Stateful):
         for watch in self._told:
             self._machine.remove_probe(watch)
         self._htif = self._requested = None
+        self._later = []
         self._told = {}
         self._hits = []
         if self.firmware is not None:
@@ -260,7 +276,9 @@ class Runner(Stateful):
                 self._machine.limit_pages(None)     # who runs the core otherwise knows of none
             if history is not None:
                 history.end()
-        self._requested = None
+        self._requested = self._later.pop(0) if self._later else None
+        if self._requested is not None:
+            self._scheduler.request_stop()
         self.last_stop = self._stop(reason, number, exit_code)
         last_ns = limits.moved(*self._moved).guest_ns
         if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < last_ns:
@@ -313,8 +331,8 @@ class Runner(Stateful):
                 return StopReason.TRACE_FULL, number, None
             self.between_slices = True
             if self._requested is not None:
-                reason, exit_code = self._requested
-                return reason, number, exit_code
+                reason, exit_code, hart = self._requested
+                return reason, number if hart is None else hart, exit_code
 
     def _look_at_inputs(self, seconds: float, most_ns: int = 0) -> None:
         """Take what has come from outside, or comes within some time. Handlers of signals run while nothing has.
@@ -398,14 +416,14 @@ class Runner(Stateful):
 
     def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
-        self.hear_hits()
+        self.hear_hits(number)
         if self._hits:
             self.request(reason, None)
         return True
 
-    def hear_hits(self) -> None:
+    def hear_hits(self, number: int | None = None) -> None:
         """Tell HTIF of stores to its words: what follows from them is then in the state of the machine."""
-        for probe, access, address, size, pc, _, _ in self._machine.take_hits():
+        for probe, access, address, size, pc, _, _ in self._machine.take_hits(hart=number):
             if probe in self._told:
                 self._told[probe](size)
                 self.served += 1

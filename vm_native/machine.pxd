@@ -224,6 +224,11 @@ cdef struct Breakpoint:     # the run stops before the instruction at an address
     uint64_t size           # 1, or more of a hook
     Hit hit
 
+cdef struct LaterHit:       # of a probe whose own place another hart, in a thread, has taken in the same round
+    int id
+    bint breakpoint
+    Hit hit
+
 cdef enum EventKind:        # what hooks are told of
     EVENT_EXECUTE           # of an instruction that is the next one
     EVENT_READ              # the others are told behind the instruction
@@ -316,6 +321,9 @@ cdef struct Probes:         # probes/ keeps them
     int virtual_watches     # how many of them have virtual addresses, and of the harts' triggers for accesses
     Breakpoint* breakpoints
     int breakpoint_count
+    LaterHit* later_hits    # until Python has taken them
+    int later_count
+    int later_room
     int execute_triggers    # of all harts
     int last_id             # that was given to one of either kind
     bint noting             # nothing stops: what has been met last is noted

@@ -21,6 +21,11 @@ cdef extern from *:
 cdef enum:
     MAX_GATES = 64
 
+cdef enum Going:
+    AT_REST = 0
+    RUNNING = 1
+    COMING_TO_REST = 2          # some may be in the middle of a slice yet
+
 cdef struct Safepoints
 
 cdef struct Gate:               # of a hart: whether its thread is where others may change what it knows
@@ -46,7 +51,7 @@ cdef struct Safepoints:         # of a machine
     pthread_cond_t resumed      # `stopping` is over
     pthread_cond_t began        # `round` or `leaving` has changed
     pthread_cond_t reported     # there is something for who runs the machine
-    int going                   # harts may run
+    int going                   # a Going
     uint64_t round              # how often they were let go
     int leaving                 # their threads shall end
     int resting                 # threads that are between rounds

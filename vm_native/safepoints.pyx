@@ -298,8 +298,8 @@ cdef void let_go(Safepoints* safepoints, uint64_t steps) noexcept nogil:
     lock_shared(safepoints)
     pthread_mutex_lock(&safepoints.guard)
     safepoints.steps_left = steps
-    safepoints.asked = safepoints.waiting = 0
-    store_flag(&safepoints.going, 1)
+    safepoints.waiting = 0
+    store_flag(&safepoints.going, RUNNING)
     safepoints.round += 1
     pthread_cond_broadcast(&safepoints.began)
     pthread_mutex_unlock(&safepoints.guard)
@@ -320,12 +320,14 @@ cdef void bring_to_rest(Safepoints* safepoints) noexcept nogil:
     """End the round: every thread is between two of them then, and its hart between two slices."""
     cdef int i
     pthread_mutex_lock(&safepoints.guard)
-    store_flag(&safepoints.going, 0)
+    store_flag(&safepoints.going, COMING_TO_REST)
     for i in range(safepoints.gate_count):
         safepoints.gates[i].attention[0] = True
         pthread_cond_signal(&safepoints.gates[i].woken)
     while safepoints.resting < safepoints.gate_count:
         pthread_cond_wait(&safepoints.reported, &safepoints.guard)
+    store_flag(&safepoints.going, AT_REST)
+    safepoints.asked = 0                # he who is asked looks now; what comes later ends the next round
     pthread_mutex_unlock(&safepoints.guard)
 
 
@@ -352,7 +354,7 @@ cdef void wait_for_interrupt(Gate* gate, uint64_t until_ns) noexcept nogil:
     safepoints.waiting += 1
     if safepoints.waiting == safepoints.gate_count:
         pthread_cond_signal(&safepoints.reported)
-    while safepoints.going and not gate.has_mail:
+    while safepoints.going == RUNNING and not gate.has_mail:
         if until_ns == NEVER:
             pthread_cond_wait(&gate.woken, &safepoints.guard)
         elif pthread_cond_timedwait(&gate.woken, &safepoints.guard, &until):

@@ -375,7 +375,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
         host = operand_beside_code(cpu, uop, address, size, entry)
     if host != NULL:
         about_to_store(cpu, host, size)
-        memcpy(host, &value, size)
+        put(host, &value, size)
         return CONTINUE
     if finds_device(cpu, address, size, entry.write_tag, entry):
         return store_to_device(cpu, uop, budget, address, device_address(entry, address), size)
@@ -387,7 +387,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     for i in range(operand.count):
         remember(cpu, &piece[i])
         about_to_store(cpu, host_of(&piece[i]), piece[i].size)
-        memcpy(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
+        put(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
     for i in range(operand.count):
         stored(cpu, uop, budget, WATCHED_WRITES, &piece[i])
     return after_store(cpu, uop, budget)

@@ -12,7 +12,7 @@ from vm_native.ir.uops import UOPS
 from vm_native.riscv.instructions import NOTHING, ROWS, Row
 
 INSTRUCTIONS = "vm_native/riscv/instructions/__init__.py"
-RISCV, MEMORY = "vm_native/riscv/", "vm_native/softmmu.pyx"
+RISCV, MEMORY, ATOMICS = "vm_native/riscv/", "vm_native/softmmu.pyx", "vm_native/atomics.pyx"
 
 
 class Mutation(NamedTuple):
@@ -115,12 +115,12 @@ RULES = [
     rule("faults of a cache block are those of a load", "helpers.pyx",
          "    cpu.trap_cause = STORE_PAGE if cpu.trap_cause == LOAD_PAGE else STORE_ACCESS\n", ""),
     rule("a jump to half a word without C", "helpers.pyx", "if target & 3 and not", "if target & 1 and not"),
-    rule("a store-conditional leaves the reservation", MEMORY, "    cpu.reserved_host = 0\n", ""),
-    rule("lr.w is not sign-extended", MEMORY,
+    rule("a store-conditional leaves the reservation", ATOMICS, "    cpu.reserved_host = 0\n", ""),
+    rule("lr.w is not sign-extended", ATOMICS,
          "<uint64_t><int64_t>(<int32_t*>host)[0]", "<uint64_t>(<uint32_t*>host)[0]"),
-    rule("unsigned atomic minimum is signed", MEMORY,
+    rule("unsigned atomic minimum is signed", ATOMICS,
          "((unsigned_type)old < (unsigned_type)value ? old : value)", "(old < value ? old : value)"),
-    rule("amocas compares with what was written to x0", MEMORY,
+    rule("amocas compares with what was written to x0", ATOMICS,
          "if uop.rd != cpu.front_end.sink else 0", "if True else 0"),
     rule("a load across pages does not translate the second", MEMORY,
          "translate_address(cpu, piece[i].address, access,",

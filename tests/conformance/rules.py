@@ -32,7 +32,8 @@ ADOPTED = {
     0xF12: "privileged 3.1.3: marchid",
     0xF13: "privileged 3.1.4: mimpid",
     0xF15: "privileged 3.1.17: mconfigptr",
-}
+} | dict.fromkeys([*range(0xB03, 0xB20), *range(0xC03, 0xC20)],
+                    "privileged 3.1.10: what hpmcounters count is the implementation's; Spike's are 0")
 # Unprivileged 20.4: cbo.zero reports rs1 as it is in ours, and the start of the block on Spike.
 BLOCK_ADDRESS = (0xFFF0_7FFF, 0x0040_200F)
 BLOCK_IN_PARTS = "unprivileged 20.4: a block is zeroed by one access in ours, which PMP denies, and bytewise on Spike"

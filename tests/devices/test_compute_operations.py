@@ -78,6 +78,11 @@ def scattered(computer, random, array):
     return description._replace(segments=first)
 
 
+# NumPy has several loops for these, by how numbers lie in memory, and on some hosts their last bits differ.
+APPROXIMATE = {"sin", "cos", "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+               "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "power", "arctan2"}
+
+
 def compare(computer, random, name, inputs, expected, parameters=(), output_type=None, exact=True):
     """The operation on these inputs gives what NumPy gave."""
     expected = np.asarray(expected)
@@ -87,8 +92,12 @@ def compare(computer, random, name, inputs, expected, parameters=(), output_type
     places = [scattered(computer, random, array) for array in inputs]
     reply = computer.do(NUMBERS[name], places, output, parameters)
     assert reply == (OK, 0xFFFF_FFFF, expected.nbytes), (name, [(a.dtype, a.shape) for a in inputs], expected.dtype)
-    compared = np.testing.assert_array_equal if exact else np.testing.assert_allclose
-    compared(computer.value(output), expected)
+    if not exact:
+        np.testing.assert_allclose(computer.value(output), expected)
+    elif name in APPROXIMATE and expected.dtype.kind in "fc":
+        np.testing.assert_allclose(computer.value(output), expected, rtol=8 * np.finfo(expected.dtype).eps, atol=0)
+    else:
+        np.testing.assert_array_equal(computer.value(output), expected)
 
 
 def refused_for_its_type(computer, name, inputs, parameters=()):

@@ -62,7 +62,7 @@ TALKING = """
 """
 # An S-mode guest that asks the firmware for the version of SBI; s3 counts answers that are none.
 CALLING = """
-    li s4, 0x2000000
+    li s4, 0x3000000
 1:  li a7, 0x10; li a6, 0; li a0, 0x111; li a1, 0x222; ecall
     addi s2, s2, 1; bnez a0, 2f; beq a1, s4, 1b
 2:  addi s3, s3, 1; j 1b

@@ -168,8 +168,8 @@ def refuse_unfit(record: str | None, replay: str | None, clock: str | None) -> N
     if record:
         refuse_unwritable("--record", record, whole=True)
     if (record or replay) and clock != "virtual":
-        raise click.UsageError(f"{'--record' if record else '--replay'} needs --clock virtual: in real time no run is "
-                               "like another", click.get_current_context())
+        raise click.UsageError(f"{'--record' if record else '--replay'} needs --clock virtual, and no --threads: in "
+                               "real time no run is like another", click.get_current_context())
 
 
 def open_disk(argument: str) -> BlockDevice:

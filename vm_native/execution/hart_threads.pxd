@@ -12,6 +12,7 @@ cdef class HartThreads:
     cdef Safepoints safepoints
     cdef list threads               # there are some while the machine runs
 
+    cdef bint is_forked(self) noexcept
     cdef int begin(self) except -1
     cdef int run(self, int first, uint64_t steps, uint64_t until_ns) noexcept nogil
     cdef int stopped_hart(self, int first) noexcept nogil

@@ -15,13 +15,15 @@ from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns
 from vm_native.execution.loop cimport run_slice
+from vm_native.line_marks cimport unmap_marks
 from vm_native.machine cimport (
-    STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, Cpu, deliver_mail, resume_reservation, settle_reservation,
+    STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, STOP_WATCH, Cpu, deliver_mail, lock_code, resume_reservation,
+    settle_reservation, unlock_code,
 )
 from vm_native.memory.ram cimport Ram, all_present
 from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.safepoints cimport (
-    add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
+    RUNNING, add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
     open_safepoints, park, take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
 )
 
@@ -51,7 +53,14 @@ cdef class HartThreads:
 
     def __dealloc__(self):
         self.machine.safepoints = NULL
-        close_safepoints(&self.safepoints)
+        if self.is_forked():
+            unmap_marks(self.safepoints.marks)      # the host would wait for those who wait in the other process
+        else:
+            close_safepoints(&self.safepoints)
+
+    cdef bint is_forked(self) noexcept:
+        """Whether the threads were left behind in the process that this one is a fork of."""
+        return not self.owner.is_usable() and not self.owner.closed
 
     cdef int begin(self) except -1:
         """Have the threads. Raises RuntimeError where the host has no more, and what fetching absent pages raises."""
@@ -75,6 +84,9 @@ cdef class HartThreads:
 
     def end(self):
         """Between rounds: the threads end."""
+        if self.is_forked():
+            self.threads = []           # they are the other process's
+            return
         with nogil:
             dismiss(&self.safepoints)
         while self.threads:
@@ -98,36 +110,45 @@ cdef class HartThreads:
         number of a hart that has stopped for something to be served, which Cpu.stop says; the first from `first` on;
         -1: none has.
         """
-        cdef int number = self.stopped_hart(first)
-        if number >= 0:
-            return number               # since an earlier round
+        cdef int number
         let_go(&self.safepoints, steps)
         wait_for_report(&self.safepoints, until_ns)
         bring_to_rest(&self.safepoints)
         for number in range(self.machine.cpu_count):
             deliver_mail(self.machine.cpus[number])
+        lock_code(self.machine)         # another thread of Python's may be storing into code
         free_dead(self.machine)
+        unlock_code(self.machine)
         return self.stopped_hart(first)
 
     cdef int stopped_hart(self, int first) noexcept nogil:
-        cdef int i, number
+        """The first from this one on; before all others one that has done an access which is watched: that cannot be
+        taken back.
+        """
+        cdef int i, number, found = -1
         for i in range(self.machine.cpu_count):
             number = (first + i) % self.machine.cpu_count
-            if self.machine.cpus[number].stop != STOP_NONE:
+            if self.machine.cpus[number].stop == STOP_WATCH:
                 return number
-        return -1
+            if found < 0 and self.machine.cpus[number].stop != STOP_NONE:
+                found = number
+        return found
 
     # --- Of a hart's thread ------------------------------------------------------------------------------------------
 
     cdef void run_hart(self, Cpu* cpu) noexcept nogil:
         """Until the round is over, or the hart stops for something that is to be served."""
         cdef uint64_t length, deadline, began, ended
-        while load_flag(&self.safepoints.going):
+        cdef bint runnable
+        while load_flag(&self.safepoints.going) == RUNNING:
+            unpark(&cpu.gate)           # others that visit the hart wait, or this for them
             deliver_mail(cpu)
             cpu.front_end.poll(cpu)
-            if not cpu.front_end.runnable(cpu):
+            runnable = cpu.front_end.runnable(cpu)
+            park(&cpu.gate)
+            if not runnable:
                 deadline = cpu.front_end.deadline_ns(cpu)
-                if deadline != NEVER:
+                if deadline < NEVER - self.machine.timeline.started_ns:
                     deadline += self.machine.timeline.started_ns
                 wait_for_interrupt(&cpu.gate, deadline)
                 continue

@@ -19,7 +19,7 @@ from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport settle_records
-from vm_native.safepoints cimport is_own, load_flag, park, unpark
+from vm_native.safepoints cimport RUNNING, is_own, load_flag, park, unpark
 from vm_native.shared_code cimport find_shared
 
 
@@ -211,12 +211,13 @@ cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
 
 cdef bint look_up(Cpu* cpu) noexcept nogil:
     """Of a hart in its own thread: let others that want that change what it knows. Whether the slice is to end."""
-    if not load_flag(&cpu.machine.safepoints.going):
+    if load_flag(&cpu.machine.safepoints.going) != RUNNING:
         return True
     if load_flag(&cpu.machine.safepoints.stopping):
+        cpu.gate.inside = 0             # nothing has been looked at, yet: there is no code that it is in
         park(&cpu.gate)
         unpark(&cpu.gate)
-        cpu.gate.changed = 0            # nothing has been looked at, yet
+        cpu.gate.inside, cpu.gate.changed = 1, 0
     deliver_mail(cpu)
     return False
 

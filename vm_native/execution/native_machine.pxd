@@ -24,6 +24,7 @@ cdef class NativeMachine:
     cdef uint64_t restores  # how often the machine went to another state
 
     cdef bint is_usable(self) noexcept
+    cdef int take_later_hits(self, list hits, object hart) except -1
     cdef int settle_write(self, uint64_t address, uint64_t size) except -1
     cdef object call_hooks(self, bint* ends_slice)
     cdef int tell_hooks(self) except -1

@@ -15,8 +15,8 @@ from vm_native.execution.allowance cimport is_idle, machine_goes, run_begins, ru
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.machine cimport (
     EVENT_BLOCK, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EVENT_EXECUTE, EVENT_MMIO_READ, EVENT_MMIO_WRITE,
-    EVENT_READ, EVENT_TRAP, EVENT_WRITE, EVERY_PRIVILEGE, Breakpoint, Cpu, Event, EventKind, Hit, Probes, Scope, Watch,
-    break_reservations, reschedule,
+    EVENT_READ, EVENT_TRAP, EVENT_WRITE, EVERY_PRIVILEGE, Breakpoint, Cpu, Event, EventKind, Hit, LaterHit, Probes,
+    Scope, Watch, break_reservations, reschedule,
 )
 from vm_native.memory.bus cimport Bus, ram_at
 from vm_native.memory.copy.kernels cimport Kernels
@@ -98,6 +98,7 @@ cdef class NativeMachine:
         free(self.machine.probes.watches)
         free(self.machine.probes.breakpoints)
         free(self.machine.probes.events)
+        free(self.machine.probes.later_hits)
 
     cdef void add(self, Cpu* cpu, object owner) except *:
         cdef Cpu** cpus = <Cpu**>realloc(self.machine.cpus, (len(self.harts) + 1) * sizeof(Cpu*))
@@ -445,9 +446,10 @@ cdef class NativeMachine:
         self.machine.probes.silent = value
         update_instruments(&self.machine)
 
-    def take_hits(self, bint noted=False):
+    def take_hits(self, bint noted=False, hart=None):
         """What the last STOP_WATCH or STOP_BREAKPOINT was for: a list, given once, of (id, access, address, size, pc,
-        hart, step). While probes are only noted, what has been is left out, or with `noted` in the list.
+        hart, step). While probes are only noted, what has been is left out, or with `noted` in the list. `hart`, a
+        number: of breakpoints those that it has met; where harts have threads the others come to theirs again.
 
         access: "read", "write", "access" for an instruction that does both, or "execute". The address is virtual or
         physical as the probe is, pc that of the instruction, and step the machine's before it.
@@ -464,9 +466,24 @@ cdef class NativeMachine:
         for i in range(probes.breakpoint_count):
             hit = &probes.breakpoints[i].hit
             if hit.accesses and (noted or not probes.noting):
-                hits.append((probes.breakpoints[i].id, "execute", hit.address, 0, hit.pc, hit.hart, hit.step))
+                if hart in (None, hit.hart):
+                    hits.append((probes.breakpoints[i].id, "execute", hit.address, 0, hit.pc, hit.hart, hit.step))
                 hit.accesses = 0
+        self.take_later_hits(hits, hart)
         return hits
+
+    cdef int take_later_hits(self, list hits, object hart) except -1:
+        cdef Probes* probes = &self.machine.probes
+        cdef LaterHit* later
+        cdef int i
+        for i in range(probes.later_count):
+            later = &probes.later_hits[i]
+            if not later.breakpoint or hart in (None, later.hit.hart):
+                access = "execute" if later.breakpoint else WATCHED_ACCESSES[later.hit.accesses]
+                hits.append((later.id, access, later.hit.address, later.hit.size, later.hit.pc, later.hit.hart,
+                             later.hit.step))
+        probes.later_count = 0
+        return 0
 
     def forget_reports(self):
         """The harts have another state: whichever breakpoint one stands at is to be reported."""

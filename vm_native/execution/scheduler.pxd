@@ -33,6 +33,8 @@ cdef class Scheduler:
     cdef int look_at_host(self) noexcept nogil
     cdef int take_turn(self, int64_t most) noexcept nogil
     cdef int take_round(self, uint64_t end_ns) noexcept nogil
+    cdef bint take_back_stops(self, int served) noexcept nogil
+    cdef int raise_later(self) except -1
     cdef bint has_raised(self) noexcept nogil
     cdef int tell_hooks(self, int code) noexcept nogil
     cdef int call_hooks(self, int code) noexcept

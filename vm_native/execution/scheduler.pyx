@@ -40,6 +40,7 @@ cdef enum:
     BURST = 64                  # turns for which the GIL is kept
     MOST_UNSEEN = 16            # turns without a look at the host's clock
     SIGNALS_EVERY_NS = 20000000
+    CALL_BYTES = 4              # of the instruction that calls the firmware
     FEW_STEPS = 1000            # a run of so many is done in turns: a debugger says which hart takes its one step
     SHORTEST_QUANTUM = 64       # steps: a constrained LR/SC loop has at most 16 instructions, and may be tried twice
 
@@ -84,12 +85,15 @@ cdef class Scheduler:
         run looks for them, or `release_handlers`.
         """
         cdef int code = self.unserved
+        self.raise_later()
         cdef uint64_t end = self.machine.timeline.steps + limit
         if self.machine.probes.event_count or self.owner.waiting:      # since a hook has raised
             code = self.call_hooks(code)
         if code == STOP_NONE:
             self.limits = Limits(end if end >= limit else NEVER, stop_ns, host_deadline, host_ns() + SIGNALS_EVERY_NS)
             if self.threads is not None:
+                if not self.owner.is_usable():      # where this process is a fork, it has no such threads
+                    return STOP_REQUESTED, self.turn
                 self.threads.begin()
             run_begins(self.machine)
             with nogil:
@@ -169,6 +173,8 @@ cdef class Scheduler:
             return self.take_round(end_ns)
         length = self.slice_length(min(self.limits.end - self.machine.timeline.steps, <uint64_t>most), end_ns)
         code = self.run_one_slice(self.machine.cpus[self.turn], length)
+        if self.threads is not None:
+            self.machine.cpus[self.turn].stop = STOP_NONE       # else a round would find it, and end for it again
         if code == STOP_REQUESTED:
             self.stop_asked = False
         return code
@@ -178,23 +184,52 @@ cdef class Scheduler:
         cdef uint64_t due = min(self.event_ns, end_ns)
         cdef uint64_t until_ns = min(self.limits.host_deadline, self.limits.signals_at)
         cdef int code, number
+        cdef bint raised
         if due < NEVER - self.machine.timeline.started_ns:
             until_ns = min(until_ns, self.machine.timeline.started_ns + due)
-        number = self.threads.run(self.turn, self.limits.end - self.machine.timeline.steps, until_ns)
+        number = self.threads.run(self.turn + 1, self.limits.end - self.machine.timeline.steps, until_ns)
         if number < 0:
             return STOP_NONE
         self.turn = number
         code = self.machine.cpus[number].stop
-        self.machine.cpus[number].stop = STOP_NONE
+        raised = self.take_back_stops(number)
         if code == STOP_REQUESTED:
             self.stop_asked = False
-        if code == STOP_RAISED and not self.has_raised():
-            return STOP_NONE            # another hart's was raised; this one's access is repeated
-        return code
+        if raised and self.has_raised():
+            self.unserved = code if code != STOP_RAISED else STOP_NONE
+            return STOP_RAISED
+        return code if code != STOP_RAISED else STOP_NONE   # what another hart was raised for: the access is repeated
+
+    cdef bint take_back_stops(self, int served) noexcept nogil:
+        """All harts but this one do again what they have stopped for: between rounds nobody needs to know of more than
+        one. What a hook is to be told is kept elsewhere, and so are hits of watchpoints and that somebody has asked
+        for a stop. Whether a device has raised, for any of them.
+        """
+        cdef Cpu* cpu
+        cdef bint raised = False
+        cdef int i
+        for i in range(self.machine.cpu_count):
+            cpu = self.machine.cpus[i]
+            raised = raised or cpu.stop == STOP_RAISED
+            if i != served and cpu.stop == STOP_FIRMWARE:
+                cpu.state.pc -= CALL_BYTES
+                cpu.state.steps -= 1
+                self.machine.timeline.steps -= 1
+            elif i != served and cpu.stop == STOP_BREAKPOINT:
+                cpu.reported_step = 0
+            cpu.stop = STOP_NONE
+        return raised
+
+    cdef int raise_later(self) except -1:
+        """What another hart's device has raised in a round that has raised something already."""
+        if self.threads is not None and self.owner.bus.has_raised():
+            error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
+            raise error
+        return 0
 
     cdef bint has_raised(self) noexcept nogil:
         with gil:
-            return self.owner.bus.pending_exception is not None
+            return self.owner.bus.has_raised()
 
     cdef int tell_hooks(self, int code) noexcept nogil:
         """Call hooks for the events that wait, of a turn that has ended for this reason. Why the run ends, if it does.
@@ -226,7 +261,7 @@ cdef class Scheduler:
         if self.owner.restores != restores:
             code = STOP_NONE                # which was of another state
         if error is not None:
-            self.owner.bus.pending_exception = error
+            self.owner.bus.keep(error)
             self.unserved = code if code not in (STOP_WAITING, STOP_RESCHEDULE) else STOP_NONE
             return STOP_RAISED
         if not self.owner.is_usable():      # a hook has forked this process, or closed the machine

@@ -88,6 +88,7 @@ cdef class Bus:
     cdef list regions       # Ram, keeps the regions alive
     cdef list windows       # of Window, sorted by base
     cdef public object pending_exception
+    cdef list later_exceptions      # of harts in threads that raised in the same round
     cdef readonly object clock      # of the machine, whose timebase a register may be
     cdef readonly bint answering
     cdef list methods       # of registers: what is called for the access of the same place in map.answers; or None
@@ -102,5 +103,6 @@ cdef class Bus:
     cdef uint64_t load_for_guest(self, Window window, uint64_t physical, int size) except? 0
     cdef int store_for_guest(self, Window window, uint64_t physical, int size, uint64_t value) except -1
     cdef void keep(self, error) noexcept
+    cdef bint has_raised(self) noexcept
     cdef int put_off_handlers(self) except -1
     cdef int release_handlers(self) except -1

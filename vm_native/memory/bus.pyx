@@ -119,6 +119,7 @@ cdef class Bus:
     def __cinit__(self, clock=None, *, bint answering=True):
         self.regions = []
         self.windows = []
+        self.later_exceptions = []
         self.clock = clock
         self.methods = [None] * (2 * ANSWERS)
         self.answering = answering
@@ -246,9 +247,18 @@ cdef class Bus:
         self.methods = [None] * (2 * ANSWERS)
 
     cdef void keep(self, error) noexcept:
-        """The guest's access has raised: it is left undone. Of two harts' the first counts, the other's comes again."""
+        """The guest's access has raised: it is left undone, and whoever runs the machine raises the error again."""
         if self.pending_exception is None:
             self.pending_exception = error
+        else:
+            self.later_exceptions.append(error)
+
+    cdef bint has_raised(self) noexcept:
+        """Whether an error waits, to be raised as `pending_exception`."""
+        if self.pending_exception is None and self.later_exceptions:
+            self.pending_exception = self.later_exceptions[0]
+            del self.later_exceptions[0]
+        return self.pending_exception is not None
 
     cdef int put_off_handlers(self) except -1:
         """Something is about to be half done: handlers of signals wait until `release_handlers` (vm_native.signals)."""

@@ -16,6 +16,7 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.tlb cimport EXECUTE
 from vm_native.probes.hooks cimport covers, make_room, tell, told_before
+from vm_native.probes.watch cimport place_of_hit
 
 
 cdef inline bint is_at(Machine* machine, const Breakpoint* breakpoint, const BlockKey* at) noexcept nogil:
@@ -67,6 +68,7 @@ cdef bint hooks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
 cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     cdef Probes* probes = &cpu.machine.probes
     cdef Breakpoint* breakpoint
+    cdef Hit* hit
     cdef int i
     cdef bint found = False
     if cpu.reported_pc == at.pc and cpu.reported_step == consumed_steps(cpu) + 1 and not probes.noting:
@@ -74,7 +76,8 @@ cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     for i in range(probes.breakpoint_count):
         breakpoint = &probes.breakpoints[i]
         if not breakpoint.hook and is_at(cpu.machine, breakpoint, at) and covers(&breakpoint.scope, cpu):
-            breakpoint.hit = Hit(1, breakpoint.address, 0, at.pc, machine_steps(cpu), cpu.number)
+            hit = place_of_hit(probes, &breakpoint.hit, breakpoint.id, True, cpu.number)
+            hit[0] = Hit(1, breakpoint.address, 0, at.pc, machine_steps(cpu), cpu.number)
             found = True
     if probes.noting or not found:
         return False

@@ -9,8 +9,8 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
 from vm_native.machine cimport (
-    EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, Machine, Probes, Watch, lock_code, machine_steps, revoke_reads,
-    revoke_writes, unlock_code,
+    EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, LaterHit, Machine, Probes, Watch, lock_code, machine_steps,
+    revoke_reads, revoke_writes, unlock_code,
 )
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion
@@ -39,6 +39,27 @@ cdef bint watches_reads(Machine* machine, const RamRegion* region) noexcept nogi
     return machine.probes.virtual_watches != 0
 
 
+cdef Hit* place_of_hit(Probes* probes, Hit* own, int id, bint breakpoint, int hart) noexcept nogil:
+    """Where what a hart has met is noted: in the probe's own place, unless another hart's is there, not taken yet."""
+    cdef LaterHit* later
+    cdef int i
+    if not own.accesses or own.hart == hart or probes.noting:
+        return own
+    for i in range(probes.later_count):
+        later = &probes.later_hits[i]
+        if later.id == id and later.hit.hart == hart:
+            return &later.hit
+    if probes.later_count == probes.later_room:
+        later = <LaterHit*>realloc(probes.later_hits, 2 * (probes.later_room + 1) * sizeof(LaterHit))
+        if later == NULL:
+            return own
+        probes.later_hits, probes.later_room = later, 2 * (probes.later_room + 1)
+    later = &probes.later_hits[probes.later_count]
+    later.id, later.breakpoint, later.hit.accesses = id, breakpoint, 0
+    probes.later_count += 1
+    return &later.hit
+
+
 cdef void look_at_watches(
     Cpu* cpu, int accesses, uint64_t address, uint64_t physical, uint64_t size, uint64_t old
 ) noexcept nogil:
@@ -49,6 +70,7 @@ cdef void look_at_watches(
     cdef uint64_t step = machine_steps(cpu)
     cdef uint64_t start
     cdef Watch* watch
+    cdef Hit* hit
     cdef int i, met
     lock_code(cpu.machine)
     for i in range(probes.watch_count):
@@ -61,9 +83,10 @@ cdef void look_at_watches(
             if not probes.silent:
                 tell_access(cpu, watch, met, address, physical, size, old)
             continue
-        if not watch.hit.accesses or watch.hit.step != step:
-            watch.hit = Hit(0, start, <int>size, cpu.state.pc, step, cpu.number)
-        watch.hit.accesses |= met
+        hit = place_of_hit(probes, &watch.hit, watch.id, False, cpu.number)
+        if not hit.accesses or hit.step != step:
+            hit[0] = Hit(0, start, <int>size, cpu.state.pc, step, cpu.number)
+        hit.accesses |= met
         if watch.always or not probes.noting:
             cpu.stop = STOP_WATCH
     unlock_code(cpu.machine)

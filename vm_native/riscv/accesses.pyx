@@ -15,6 +15,7 @@ from vm_native.memory.tlb cimport READ, WRITE
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
 from vm_native.probes.watch cimport is_watched, look_at_watches
+from vm_native.softmmu cimport put
 
 
 cdef int fault(Cpu* cpu, int access, uint64_t address) noexcept nogil:
@@ -37,7 +38,7 @@ cdef void access_ram(Cpu* cpu, bint stores, const Operand* operand, uint8_t* pla
         if stores:
             note_time(cpu)
             about_to_store(cpu, host, piece.size)
-            memcpy(host, place, piece.size)
+            put(host, place, piece.size)
             invalidate(cpu.machine, piece.physical, piece.size)
         else:
             memcpy(place, host, piece.size)

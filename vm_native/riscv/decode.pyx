@@ -172,10 +172,9 @@ cdef inline bint is_excluded(const DecodeRow* row, uint32_t word) noexcept nogil
 cdef enum:                  # fields of a fence
     FENCE_SUCCESSOR = 20
     FENCE_PREDECESSOR = 24
-    FENCE_MODE = 28
     FENCE_WRITES = 1
     FENCE_READS = 2
-    FENCE_TSO = 8
+    FENCE_TSO = 0x833       # all above registers; other modes are reserved, and as the plain one
     PAUSE = 0x0100000F      # the whole instruction, of Zihintpause
 
 cdef enum:
@@ -429,7 +428,7 @@ cdef inline bint orders(uint32_t word) noexcept nogil:
     """Whether a fence is about stores before loads: all else x86-64 keeps in order by itself, and devices lock."""
     return (
         word >> FENCE_PREDECESSOR & FENCE_WRITES != 0 and word >> FENCE_SUCCESSOR & FENCE_READS != 0
-        and word >> FENCE_MODE != FENCE_TSO
+        and word >> FENCE_SUCCESSOR != FENCE_TSO
     )
 
 

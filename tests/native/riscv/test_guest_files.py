@@ -291,7 +291,7 @@ def test_files_are_in_a_snapshot(host, tmp_path):
 @pytest.mark.parametrize("options, said", [
     ({"aia_guests": 8}, "aia_guests=8: a hart has files for 0 to 7 guests"),
     ({"aia_guests": -1}, "aia_guests=-1: a hart has files for 0 to 7 guests"),
-    ({"aia_guests": 5, "aia": "aplic"}, "aia_guests=5: they have files in IMSICs, and aia='aplic' has none"),
+    ({"aia_guests": 5, "aia": "aplic"}, "aia_guests=5: they have files in IMSICs; say aia='aplic-imsic'"),
     ({"aia_guests": 5, "isa": "rv64gc"}, "aia_guests=5: harts without H have no guests; add it, as in 'default_h'"),
     ({"aia_guests": 1.5}, "aia_guests=1.5: "),
 ])  # fmt: skip

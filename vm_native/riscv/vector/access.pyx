@@ -6,7 +6,7 @@ from vm_native.memory.bus cimport ram_at
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
 from vm_native.riscv.accesses cimport Operand, Piece, access_device, access_ram, fault, split
-from vm_native.softmmu cimport entry_of, trigger_fires
+from vm_native.softmmu cimport entry_of, put, trigger_fires
 
 
 cdef int access_element(Cpu* cpu, bint stores, uint64_t address, int size, uint8_t* place) noexcept nogil:
@@ -18,7 +18,7 @@ cdef int access_element(Cpu* cpu, bint stores, uint64_t address, int size, uint8
     host = <void*>(<intptr_t>address + entry.addend)
     if stores:
         about_to_store(cpu, host, bytes)
-        memcpy(host, place, bytes)
+        put(host, place, bytes)
     else:
         memcpy(place, host, bytes)
     if is_recorded(cpu.machine, RECORD_ACCESSES):
