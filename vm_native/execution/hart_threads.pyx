@@ -14,14 +14,12 @@ from cython cimport no_gc_clear
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns
-from vm_native.execution.loop cimport run_slice
+from vm_native.execution.loop cimport close_slice, open_slice, run_slice
 from vm_native.line_marks cimport unmap_marks
 from vm_native.machine cimport (
-    STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, STOP_WATCH, Cpu, deliver_mail, lock_code, resume_reservation,
-    settle_reservation, unlock_code,
+    STOP_NONE, STOP_RESCHEDULE, STOP_WAITING, STOP_WATCH, Cpu, deliver_mail, lock_code, unlock_code,
 )
 from vm_native.memory.ram cimport Ram, all_present
-from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.safepoints cimport (
     RUNNING, add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
     open_safepoints, park, take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
@@ -171,22 +169,14 @@ cdef class HartThreads:
 
     cdef void run_slice_of(self, Cpu* cpu, int64_t length, bint last) noexcept nogil:
         cdef int64_t done
-        begin_slice(cpu)
-        cpu.slice = cpu.budget = length
-        cpu.slice_start = self.machine.timeline.steps
         cpu.may_end_early = not last
-        resume_reservation(cpu)
-        cpu.front_end.enter(cpu)
+        open_slice(cpu, length)
         cpu.gate.inside = 1
         unpark(&cpu.gate)
         run_slice(self.translator, cpu)
         park(&cpu.gate)
         cpu.gate.inside = cpu.gate.changed = 0
-        cpu.front_end.leave(cpu)
-        settle_reservation(cpu)
-        settle_transfer(cpu)
-        cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
-        done = cpu.slice - cpu.budget
+        done = close_slice(cpu)
         cpu.state.steps += <uint64_t>done
         cpu.slice = cpu.budget = 0
         add_to(&self.machine.timeline.steps, <uint64_t>done)

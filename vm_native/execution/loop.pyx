@@ -12,13 +12,13 @@ from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, sam
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine, deliver_mail,
-    lock_code, unlock_code,
+    lock_code, resume_reservation, settle_reservation, unlock_code,
 )
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
-from vm_native.probes.records cimport settle_records
+from vm_native.probes.records cimport begin_slice, settle_records, settle_transfer
 from vm_native.safepoints cimport RUNNING, is_own, load_flag, park, unpark
 from vm_native.shared_code cimport find_shared
 
@@ -269,3 +269,21 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             deliver_trap(cpu)
     cpu.pending_exit = NULL
     cpu.pending_trace_exit = NULL
+
+
+cdef void open_slice(Cpu* cpu, int64_t length) noexcept nogil:
+    """The hart is about to run so many steps; whoever lets it says what else of a slice is its own affair."""
+    begin_slice(cpu)
+    cpu.slice = cpu.budget = length
+    cpu.slice_start = cpu.machine.timeline.steps
+    resume_reservation(cpu)
+    cpu.front_end.enter(cpu)
+
+
+cdef int64_t close_slice(Cpu* cpu) noexcept nogil:
+    """The hart's state says all of what it has done. How many steps that were, which are not counted to it yet."""
+    cpu.front_end.leave(cpu)
+    settle_reservation(cpu)
+    settle_transfer(cpu)
+    cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
+    return cpu.slice - cpu.budget

@@ -16,18 +16,16 @@ from vm_native.blocks cimport free_dead
 from vm_native.clock cimport NEVER, host_ns, steps_until_ns, timeline_ns
 from vm_native.execution.allowance cimport run_begins, run_ended
 from vm_native.execution.hart_threads cimport HartThreads
-from vm_native.execution.loop cimport run_slice
+from vm_native.execution.loop cimport close_slice, open_slice, run_slice
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport set_up_translator
 from vm_native.interpreter.forms cimport form_named
 from vm_native.machine cimport (
     STOP_BREAKPOINT, STOP_BUDGET, STOP_DEADLINE, STOP_EVENT, STOP_FIRMWARE, STOP_FULL, STOP_HOOK, STOP_IDLE,
     STOP_MEMORY, STOP_NONE, STOP_RAISED, STOP_REQUESTED, STOP_RESCHEDULE, STOP_SLEEP, STOP_TIMEOUT, STOP_TRAP_LOOP,
-    STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule, resume_reservation,
-    settle_reservation,
+    STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule,
 )
 from vm_native.memory.bus cimport forget_answers
-from vm_native.probes.records cimport begin_slice, settle_transfer
 from vm_native.safepoints cimport ask_for_look, is_own
 from vm_native.signals cimport signal_waits
 
@@ -339,24 +337,15 @@ cdef class Scheduler:
         cdef int64_t done
         cdef uint64_t began = host_ns() if self.machine.timeline.real else 0
         free_dead(self.machine)
-        begin_slice(cpu)
         forget_answers(self.machine.map)
-        cpu.slice = length
-        cpu.budget = length
-        cpu.slice_start = self.machine.timeline.steps
         cpu.stop = STOP_NONE
         cpu.may_end_early = False
         self.machine.current = cpu
-        resume_reservation(cpu)
-        cpu.front_end.enter(cpu)
+        open_slice(cpu, length)
         run_slice(&self.translator, cpu)
-        cpu.front_end.leave(cpu)
-        settle_reservation(cpu)
-        settle_transfer(cpu)
-        cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
+        done = close_slice(cpu)
         self.machine.current = NULL
         cpu.gate.parked = 1             # where it has a thread, that rests
-        done = cpu.slice - cpu.budget
         self.machine.timeline.steps = cpu.slice_start + <uint64_t>done
         if self.machine.cpu_count > 1:      # of one alone what is left would follow from how its runs are divided
             self.quantum_left -= done

@@ -7,6 +7,7 @@ Expected values are counted in the programs: a step is an instruction that retir
 import pytest
 
 from tests.native.riscv.guests import HU, VS, enter, host_of
+from tests.stepping import HANDLER
 from vm_native.riscv.csrs import mask
 
 pytestmark = pytest.mark.usefixtures("dispatch")
@@ -68,13 +69,7 @@ TRAPPING = """
     lw   t1, 0(zero)
     csrr a1, mhpmcounter3
     wfi
-    .balign 4
-handler:
-    csrr t0, mepc
-    addi t0, t0, 4
-    csrw mepc, t0
-    mret
-"""
+""" + HANDLER
 
 
 @pytest.mark.parametrize("event, counted", [
