@@ -75,17 +75,23 @@ def test_short_turns_show_every_order(name, turns):
     assert set(turns.observe(shapes()[name], Run(rounds=8))) == allowed(shapes()[name], "SC")
 
 
+def relaxed(laboratory: Laboratory, shape: Shape) -> bool:
+    """Whether an outcome of a run was one that no order of all accesses explains. Each was one that TSO has."""
+    found = set(laboratory.observe(shape, CLOSE))
+    assert found <= allowed(shape, "TSO")
+    return not found <= allowed(shape, "SC")
+
+
+def test_threads_show_store_buffers(compiled_threads):
+    """Compiled code does: an interpreter's instructions are longer than a store waits. Which test, is chance."""
+    assert any(relaxed(compiled_threads, shapes()[name]) for _ in range(TRIES) for name in BUFFERED)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUFFERED)
-def test_threads_show_store_buffers(name, compiled_threads):
-    """Compiled code does: an interpreter's instructions are longer than a store waits."""
-    ordered, buffered = allowed(shapes()[name], "SC"), allowed(shapes()[name], "TSO")
-    found: set[Outcome] = set()
-    for _ in range(TRIES):
-        found |= set(compiled_threads.observe(shapes()[name], CLOSE))
-        if found - ordered:
-            break
-    assert found - ordered, f"one order of all accesses explains {found}"
-    assert found <= buffered
+def test_threads_show_store_buffers_in_each_test(name, compiled_threads):
+    """It takes a host whose processors have nothing else to do."""
+    assert any(relaxed(compiled_threads, shapes()[name]) for _ in range(TRIES))
 
 
 @pytest.mark.slow
