@@ -10,7 +10,7 @@ from vm_native.machine cimport CONTINUE, Cpu, effective_address
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
-from vm_native.safepoints cimport MAX_GATES
+from vm_native.safepoints cimport TICKET_STEP
 from vm_native.softmmu cimport (
     Piece, accessed, after_load, after_store, entry_of, fault, operand_beside_code, stored, trigger_fires,
 )
@@ -121,9 +121,8 @@ cdef void take_ticket(Cpu* cpu, uint64_t host) noexcept nogil:
     cdef LineMark* line = hold_line(cpu.marks, host)
     cpu.ticket = line.mark
     if not cpu.ticket & 1:
-        cpu.tickets += 1
-        cpu.ticket = (cpu.tickets * MAX_GATES + <uint64_t>cpu.number) << 1 | 1
-        line.mark = cpu.ticket
+        cpu.ticket = line.mark = cpu.next_ticket
+        cpu.next_ticket += TICKET_STEP
     let_go_of_line(line)
 
 

@@ -14,8 +14,9 @@ store-conditional that fails for another line's sake has failed as it may.
 
 A store whose mark came before the ticket counts as one before the load-reserved: it stored what that has loaded, or the
 comparison tells. What goes unnoticed is a plain store of just the value that is there, if it falls between the look at
-the ticket and the exchange, some instructions of the host's; or if it is one of compiled code that begins in another
-line: that marks the line of its first byte.
+the ticket and the exchange, some instructions of the host's.
+
+Compiled code does the same in line (jit/x86_64/atomics.pyx), as long as no other hart holds the line.
 """
 from libc.stdint cimport uint64_t
 from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap

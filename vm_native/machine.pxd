@@ -135,7 +135,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     Gate gate               # where its thread is, if harts have threads
     LineMark* marks         # of lines that harts store to; NULL: they have no threads
     uint64_t ticket         # of what is reserved, where there are marks
-    uint64_t tickets        # how many there were
+    uint64_t next_ticket    # of its own
     int64_t thread_slice    # there: the steps of a slice
     bint may_end_early      # where that is so: a slice is over before a block that is longer than what is left of it
     uint32_t vector_shape   # what compiled code counts on where it computes with vectors, see ir/vectors.pxd

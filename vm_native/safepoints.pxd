@@ -20,6 +20,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_GATES = 64
+    TICKET_STEP = 2 * MAX_GATES     # from one of a hart's tickets to its next: they are odd, and no two harts' the same
 
 cdef enum Going:
     AT_REST = 0

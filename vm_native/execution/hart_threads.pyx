@@ -47,6 +47,7 @@ cdef class HartThreads:
                 raise ValueError(f"{self.machine.cpu_count} harts: threads are for {number} at most")
             self.machine.cpus[number].thread_slice = FIRST_SLICE
             self.machine.cpus[number].marks = self.safepoints.marks
+            self.machine.cpus[number].next_ticket = <uint64_t>(2 * number + 1)
         self.machine.safepoints = &self.safepoints
 
     def __dealloc__(self):

@@ -8,7 +8,8 @@ enum { HIT = 1, STUCK = 2, CHANGED = 3, PATIENCE = 10000000 };
 enum { BYTE, HALF, WORD, UPPER_WORD, DOUBLE, FLOAT, MISALIGNED, BEFORE, AMO, AMO_BYTE, THERE_AND_BACK, CAS, CONDITIONAL,
        VECTOR, ZERO };
 
-static struct { volatile u64 before, word, beside, far; } LINE line;
+/* The word begins a line: what is stored from before it begins in another. */
+static struct { volatile u64 others[7], before, word, beside, far; } LINE line;
 static volatile u64 LINE started;
 static volatile u64 LINE finished;
 static volatile u64 LINE ended;
@@ -39,7 +40,7 @@ static void store(u64 how) {
         break;
     case VECTOR:
         asm volatile(".option push\n .option arch, +v\n vsetivli zero, 4, e64, m2, ta, ma\n vmv.v.i v8, 0\n"
-                     "vse64.v v8, (%0)\n .option pop" :: "r"(&line) : "memory");
+                     "vse64.v v8, (%0)\n .option pop" :: "r"(&line.before) : "memory");
         break;
     case ZERO:       asm volatile("cbo.zero (%0)" :: "r"(word) : "memory"); break;
     }

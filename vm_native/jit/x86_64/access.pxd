@@ -17,6 +17,9 @@ cdef int emit_page_test(
 ) noexcept nogil
 cdef bint asks_window(Compilation* t, Block* part, Uop* uop, int opcode, Access* access) noexcept nogil
 cdef void form_address(Compilation* t, int base, int32_t offset) noexcept nogil
+cdef void find_line(Compilation* t, int reg, int base, int index, int32_t offset) noexcept nogil
+cdef void announce(Compilation* t, int base, int32_t offset) noexcept nogil
+cdef void announce_all(Compilation* t, int base, int32_t offset, int32_t size) noexcept nogil
 cdef void transfer(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil
 cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil
 cdef bint emit_block_zeroing(Compilation* t, Uop* uop, int opcode) noexcept nogil

@@ -172,14 +172,27 @@ cdef void load(Compilation* t, Uop* uop, const Access* access, int base) noexcep
             know_word(t, uop.rd)
 
 
+cdef void find_line(Compilation* t, int reg, int base, int index, int32_t offset) noexcept nogil:
+    """Where harts have threads: let a register say where the LineMark of a host address is, seen from `t.marks`."""
+    op_memory(&t.e, LEA, W64, reg, base, index, offset)
+    shift_constant(&t.e, SHR, W32, reg, LINE_SHIFT - LOG2_MARK)
+    op_constant(&t.e, AND_CONSTANT, W32, reg, MARKS - 1 << LOG2_MARK)
+
+
 cdef void announce(Compilation* t, int base, int32_t offset) noexcept nogil:
     """Where harts have threads: `announce_store` of what is about to be stored there, behind rcx. rax is lost."""
-    if not t.marks:
-        return
-    op_memory(&t.e, LEA, W64, RAX, base, RCX, offset)
-    shift_constant(&t.e, SHR, W32, RAX, LINE_SHIFT - LOG2_MARK)
-    op_constant(&t.e, AND_CONSTANT, W32, RAX, MARKS - 1 << LOG2_MARK)
-    op_memory(&t.e, MOV_TO, W64, RBP, RAX, NO_INDEX, t.marks)
+    if t.marks:
+        find_line(t, RAX, base, RCX, offset)
+        op_memory(&t.e, MOV_TO, W64, RBP, RAX, NO_INDEX, t.marks)
+
+
+cdef void announce_all(Compilation* t, int base, int32_t offset, int32_t size) noexcept nogil:
+    """The same of stores that may lie in several lines."""
+    cdef int32_t at = 0
+    while at < size - 1:
+        announce(t, base, offset + at)
+        at += 1 << LINE_SHIFT
+    announce(t, base, offset + size - 1)
 
 
 cdef void store(Compilation* t, Uop* uop, const Access* access, int base) noexcept nogil:
@@ -217,9 +230,11 @@ cdef bint emit_access(Compilation* t, Uop* uop, int opcode) noexcept nogil:
     """Whether the uop is one of these; then it has been emitted."""
     cdef const Access* access = &accesses[opcode]
     cdef Cold* cold
+    # What is not aligned may lie in two lines: so here only one is to be announced.
+    cdef Alignment alignment = NATURAL if t.marks and access.kind == WRITE else ANY_ALIGNMENT
     if not access.size or uop.rs1 >= BASE_REGISTERS or access.boxed and not t.jit.switches.floats:
         return False
-    transfer(t, uop, access, emit_page_test(t, uop, access.size, access.kind, ANY_ALIGNMENT, &cold))
+    transfer(t, uop, access, emit_page_test(t, uop, access.size, access.kind, alignment, &cold))
     cold.done = here(&t.e)
     return True
 

@@ -206,6 +206,7 @@ cdef enum Shift:            # C1 /n, D3 /n by cl
     SAR = 7
 
 cdef enum BitTest:          # 0F BA /n
+    BT_CONSTANT = 4
     BTS_CONSTANT = 5
     BTR_CONSTANT = 6
     BTC_CONSTANT = 7

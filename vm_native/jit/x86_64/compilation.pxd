@@ -53,7 +53,7 @@ cdef enum ColdKind:         # what is done out of line, behind the trace
 
 cdef enum Alignment:        # of an access
     ANY_ALIGNMENT
-    NATURAL                 # else it traps
+    NATURAL                 # else the interpreter's function does it, or traps
 
 cdef enum ShapeKnown:       # what of the shape of vectors is known, at a point of a trace
     NOTHING_OF_SHAPE

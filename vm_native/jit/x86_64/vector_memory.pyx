@@ -10,6 +10,7 @@ from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.ir.vectors cimport (
     SHAPE_LENGTH_MASK, SHAPE_LENGTH_SHIFT, VECTOR_LOAD, VECTOR_STORE, VECTOR_STORE_ALL, VectorUop,
 )
+from vm_native.jit.x86_64.access cimport announce_all
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.avx512 cimport *
@@ -141,19 +142,21 @@ cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const Vector
     """Whether the access can be done here; then it has been emitted."""
     cdef int kind = WRITE if stores(v) else READ
     cdef Cold* cold
+    cdef int base
     cdef bint partly = t.shape_known == TYPE_OF_SHAPE and (v.kind == VECTOR_LOAD or v.kind == VECTOR_STORE)
     if t.sink_counts or not v.bytes or v.bytes > MOST_ACCESSED or uop.rs1 >= BASE_REGISTERS:
         return False
     if v.masked and (not t.avx512 or v.room & 15 or v.bytes & 15):
         return False
-    if t.marks and kind == WRITE:
-        return False                    # of each line other harts would have to be told
     if partly:
         cold = new_cold(t, COLD_PART, uop)
         cold.shape = t.shape
         op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, offset_of(&(<Cpu*>NULL).vector_shape), <int32_t>t.shape)
         cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-    move_bytes(t, v, find_memory(t, part, uop, kind, v.bytes))
+    base = find_memory(t, part, uop, kind, v.bytes)
+    if kind == WRITE:
+        announce_all(t, base, 0, v.bytes)
+    move_bytes(t, v, base)
     return True
 
 
@@ -169,6 +172,8 @@ cdef void emit_part_of_access(Compilation* t, const VectorUop* v, Cold* cold) no
     base = find_memory(t, block_of(uop), uop, WRITE if stores(v) else READ, full_bytes(v))
     for i in range(first, t.cold_count):
         t.cold[i].done = <unsigned char*>done
+    if stores(v):
+        announce_all(t, base, 0, full_bytes(v))
     if t.avx512 and not v.room & 15:
         t.partly = True
         op_indexed(&t.e, LEA, W64, RCX, base, RCX, 0, 0)

@@ -15,7 +15,7 @@ from libc.stdint cimport int32_t, int64_t, intptr_t
 from libc.string cimport memset
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.ir.uop cimport UOP_ADDI
-from vm_native.jit.x86_64.access cimport Access, asks_window, form_address, transfer
+from vm_native.jit.x86_64.access cimport Access, announce, asks_window, form_address, transfer
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     COLD_WINDOW, Cold, Compilation, Reach, cold_jump, load_window_addend, new_cold, offset_of, read_slot,
@@ -145,6 +145,8 @@ cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
         load_window_addend(t)
     if cold != NULL:
         cold.found = here(&t.e)
+    if access.kind == WRITE and access.size > 1:
+        announce(t, base, uop.imm + access.size - 1)        # a window says nothing of alignment
     transfer(t, uop, &access, base)
     if cold != NULL:
         cold.done = here(&t.e)
