@@ -195,9 +195,9 @@ GENERAL = "IMAFD"                   # what the letter G stands for, with Zicsr a
 ALWAYS = ("Zicsr", "Sv39")          # supervisor mode cannot be without
 BEFORE_I_2_1 = ("Zicntr", "Zicsr", "Zifencei")      # what the base had in it until version 2.1
 
-VERSION = r"(?:\d+(?:p\d+)?)?"      # major p minor, where p0 may be left out
+VERSION = re.compile(r"(?:\d+(?:p\d+)?)?")     # major p minor, where p0 may be left out
 # A letter of its own: z, x, and s with more than a u behind it, begin names of several.
-LETTER = re.compile(rf"(?P<letter>s(?=u?$)|[^sxz])(?P<version>{VERSION})")
+LETTER = re.compile(rf"(?P<letter>s(?=u?$)|[^sxz])(?P<version>{VERSION.pattern})")
 
 
 class Isa(NamedTuple):
@@ -274,7 +274,8 @@ def split(word: str) -> Iterator[tuple[str, str]]:
     while word:
         part = LETTER.match(word)
         if part is None:
-            name = next((name.lower() for name in EXTENSIONS if re.fullmatch(name.lower() + VERSION, word)), word)
+            name = next((name.lower() for name in EXTENSIONS
+                         if word.startswith(name.lower()) and VERSION.fullmatch(word, len(name))), word)
             yield name, word.removeprefix(name)
             return
         yield part["letter"], part["version"]
