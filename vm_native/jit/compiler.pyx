@@ -9,8 +9,8 @@ from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
-    EXIT_REASONS, MAX_PARTS, NO_EXIT, PAUSES, REGION_BYTES, CodeMemory, HandedOver, Jit, JournalEntry, Stubs,
-    Switches, Trace,
+    EXIT_REASONS, MAX_PARTS, MAX_REGIONS, NO_EXIT, PAUSES, REGION_BYTES, CodeMemory, HandedOver, Jit, JournalEntry,
+    Stubs, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
     adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
@@ -25,7 +25,7 @@ from vm_native.machine cimport MAX_LAYERS, Compiler, Cpu, Machine, forget_jumps
 from vm_native.shared_code cimport SharedCode
 
 cdef enum:
-    CODE_BYTES = 64 << 20
+    CODE_BYTES = 128 << 20
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
@@ -171,8 +171,9 @@ cdef class JitCompiler:
         if unknown:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
         self.jit.switches = {name: switches.get(name, True) for name in SWITCHES}
-        if code_bytes < 2 * REGION_BYTES:
-            raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES}")
+        if not 2 * REGION_BYTES <= code_bytes <= MAX_REGIONS * REGION_BYTES:
+            raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES} and at most "
+                             f"{MAX_REGIONS * REGION_BYTES}")
         self.shared_code = ()
         self.jit.code_bytes = code_bytes // REGION_BYTES * REGION_BYTES
         self.jit.relocatable = relocatable

@@ -10,7 +10,7 @@ cdef enum:
     MAX_PARTS = 24          # blocks in a trace
     MAX_TRACE_STEPS = 160
     REGION_BYTES = 256 << 10
-    MAX_REGIONS = 256
+    MAX_REGIONS = 2048
     PAUSES = 512            # how many of the last reclamations are remembered
 
 cdef enum:                  # which of a block's exits leads to the next part of a trace

@@ -11,7 +11,7 @@ from vm.stop import StopReason
 from vm_native.riscv.csrs import mask
 from vm_native.riscv.instructions import encode
 
-A0, S0 = 10, 8
+A0, S0, S1 = 10, 8, 9
 DEVICE = 0x4000_0000
 MIB = 1 << 20
 
@@ -132,9 +132,9 @@ def test_code_is_written_through_a_view(compiled):
 
 # --- Room -------------------------------------------------------------------------------------------------------------
 
-def long_program(blocks: int, length: int) -> bytes:
-    """Blocks of `addi a0, a0, 1` that end in a jump to the next, run over until s0 has been counted down."""
-    block = [encode("addi", rd=A0, rs1=A0, imm=1)] * (length - 1) + [encode("jal", rd=0, imm=4)]
+def long_program(blocks: int, length: int, instruction: int = encode("addi", rd=A0, rs1=A0, imm=1)) -> bytes:
+    """Blocks of one instruction that end in a jump to the next, run over until s0 has been counted down."""
+    block = [instruction] * (length - 1) + [encode("jal", rd=0, imm=4)]
     count_down = [encode("addi", rd=S0, rs1=S0, imm=-1), encode("beq", rs1=S0, rs2=0, imm=8)]
     tail = [*count_down, encode("jal", rd=0, imm=-4 * (blocks * length + 2)), encode("wfi")]
     return words(block) * blocks + words(tail)
@@ -158,9 +158,22 @@ def test_a_small_room_is_used_again_and_again(hot, compiled, counters):
     assert counters(g)["interpreted"] < (0.5 if hot else 0.01) * g.machine.steps
 
 
-def test_room_below_two_regions_is_refused(compiled):
-    with pytest.raises(ValueError, match="at least"):
-        compiled("nop", code_bytes=1000)
+def test_as_much_room_is_used_as_was_asked_for(compiled, counters):
+    """More than 64 MiB were once mapped and not used. An atomic maximum takes many bytes of the host's code."""
+    g = compiled("nop", code_bytes=200 * MIB, memory="8M")
+    g["s1"] = BASE + 0x70_0000
+    for start in (BASE, BASE + 2 * MIB, BASE + 4 * MIB):
+        g.memory.write(start, long_program(2000, 128, encode("amomax.d", rd=0, rs1=S1, rs2=0)))
+        g["s0"], g.hart.pc = 1, start
+        assert g.run(instructions=10_000_000).reason is StopReason.IDLE
+    assert counters(g)["host_bytes"] > 64 * MIB
+    assert counters(g)["reclaimed"] == 0
+
+
+@pytest.mark.parametrize("room", [1000, 1024 * MIB])
+def test_room_of_one_region_or_too_many_is_refused(room, compiled):
+    with pytest.raises(ValueError, match="at least .* and at most"):
+        compiled("nop", code_bytes=room)
 
 
 # --- Devices and callbacks --------------------------------------------------------------------------------------------
