@@ -9,7 +9,7 @@ from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport BIAS, LOAD, STORE, Compilation, Direction, define
 from vm_native.jit.x86_64.vector_operands cimport (
-    MOST_BYTES, bytes_of, load_part, load_scalar, on_place, read_part, width_at,
+    COMPARISONS, MOST_BYTES, bytes_of, load_part, load_scalar, on_place, read_part, width_at,
 )
 from vm_native.jit.x86_64.vector_registers cimport know_bits, knows_bits, let_memory_have, take_from_memory
 
@@ -141,8 +141,6 @@ R("sle",  GREATER, ORDER_NOT_GREATER, OF_SIGNED, inverted=True)
 R("sleu", LESSER, ORDER_NOT_GREATER, lesser="a")
 R("sgtu", LESSER, ORDER_GREATER, lesser="a", inverted=True)
 R("sltu", LESSER, ORDER_LESS, lesser="b", inverted=True)
-
-cdef int[4] COMPARISONS = [VPCMPUB, VPCMPUW, VPCMPUD, VPCMPUQ]
 
 
 cdef bint emit_comparison_of_vectors(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:

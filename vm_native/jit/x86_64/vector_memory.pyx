@@ -7,21 +7,20 @@ too: its test is that of a full access, so that it may read what stands behind t
 """
 from libc.stdint cimport int32_t, intptr_t, uint32_t
 from vm_native.ir.block cimport Block, Uop, block_of
-from vm_native.ir.vectors cimport (
-    SHAPE_LENGTH_MASK, SHAPE_LENGTH_SHIFT, VECTOR_LOAD, VECTOR_STORE, VECTOR_STORE_ALL, VectorUop,
-)
+from vm_native.ir.vectors cimport VECTOR_LOAD, VECTOR_STORE, VECTOR_STORE_ALL, VectorUop
 from vm_native.jit.x86_64.access cimport announce_all
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    ANY_ALIGNMENT, BIAS, COLD_ACCESS, COLD_PART, TYPE_OF_SHAPE, Cold, Compilation, Reach, cold_jump, load_tlb_entry,
+    ANY_ALIGNMENT, BIAS, COLD_ACCESS, TYPE_OF_SHAPE, Cold, Compilation, Reach, cold_jump, load_tlb_entry,
     new_cold, offset_of, read_slot, tag_offset,
 )
 from vm_native.jit.x86_64.vector_operands cimport (
     MOVES, Selection, bytes_of, end_selection, read_part, select, store_part, store_selected, target_of_part, width_at,
 )
 from vm_native.jit.x86_64.vector_registers cimport let_memory_have, reload_residents, take_from_memory
+from vm_native.jit.x86_64.vector_shapes cimport leave_room_for_part, load_length
 from vm_native.jit.x86_64.window cimport test_window
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE
@@ -141,7 +140,6 @@ cdef inline uint32_t full_bytes(const VectorUop* v) noexcept nogil:
 cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const VectorUop* v) noexcept nogil:
     """Whether the access can be done here; then it has been emitted."""
     cdef int kind = WRITE if stores(v) else READ
-    cdef Cold* cold
     cdef int base
     cdef bint partly = t.shape_known == TYPE_OF_SHAPE and (v.kind == VECTOR_LOAD or v.kind == VECTOR_STORE)
     if t.sink_counts or not v.bytes or v.bytes > MOST_ACCESSED or uop.rs1 >= BASE_REGISTERS:
@@ -149,10 +147,7 @@ cdef bint emit_vector_access(Compilation* t, Block* part, Uop* uop, const Vector
     if v.masked and (not t.avx512 or v.room & 15 or v.bytes & 15):
         return False
     if partly:
-        cold = new_cold(t, COLD_PART, uop)
-        cold.shape = t.shape
-        op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, offset_of(&(<Cpu*>NULL).vector_shape), <int32_t>t.shape)
-        cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
+        leave_room_for_part(t, uop)
     base = find_memory(t, part, uop, kind, v.bytes)
     if kind == WRITE:
         announce_all(t, base, 0, v.bytes)
@@ -206,11 +201,7 @@ cdef void move_first_bytes(Compilation* t, const VectorUop* v, int base) noexcep
     cdef unsigned char* more
     cdef unsigned char* none
     op_indexed(e, LEA, W64, RDX, base, RCX, 0, 0)
-    op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).vector_shape))
-    shift_constant(e, SHR, W32, RAX, SHAPE_LENGTH_SHIFT)
-    op_constant(e, AND_CONSTANT, W32, RAX, SHAPE_LENGTH_MASK)
-    if v.d_size:
-        shift_constant(e, SHL, W32, RAX, v.d_size)
+    load_length(t, v.d_size)
     op(e, XOR, W32, RCX, RCX)
     begin = jump(e, NULL)
     more = here(e)

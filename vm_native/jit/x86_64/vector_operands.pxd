@@ -36,7 +36,9 @@ cdef inline bint is_selective(const Compilation* t, const VectorUop* v) noexcept
     # Whether some elements of the result stay as they are.
     return t.partly or v.masked and not v.mask_is_operand
 
-cdef int[4] MOVES            # of elements by their size
+cdef int[4] MOVES           # of elements, by their size
+cdef int[4] BROADCASTS      # of one element to all
+cdef int[4] COMPARISONS     # AVX-512's: of elements that have no sign; OF_SIGNED besides, the order is a constant
 
 cdef int widest(const Compilation* t, const VectorUop* v) noexcept nogil
 cdef void load_part(Compilation* t, int xmm, int32_t place, int wide) noexcept nogil

@@ -6,19 +6,22 @@ mask is not in one of AVX-512's registers. There k1 says which elements of a par
 """
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 from vm_native.ir.block cimport Uop
-from vm_native.ir.vectors cimport (
-    FROM_CONSTANT, FROM_INTEGER, FROM_NUMBER, FROM_VECTOR, SHAPE_LENGTH_MASK, SHAPE_LENGTH_SHIFT, VectorUop,
-)
+from vm_native.ir.vectors cimport FROM_CONSTANT, FROM_INTEGER, FROM_NUMBER, FROM_VECTOR, VectorUop
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, COLD_FALLBACK, Cold, Compilation, cold_jump, new_cold, offset_of, read_float, read_slot,
+    BIAS, COLD_FALLBACK, Cold, Compilation, cold_jump, new_cold, read_float, read_slot,
 )
 from vm_native.jit.x86_64.vector_registers cimport (
     NOWHERE, holder_of, home_of, knows_bits, let_memory_have, middle_of, take_from_memory, written,
 )
-from vm_native.machine cimport Cpu
+from vm_native.jit.x86_64.vector_shapes cimport load_length
+
+
+cdef int[4] MOVES = [VMOVDQU8, VMOVDQU16, VMOVDQU32, VMOVDQU64]
+cdef int[4] BROADCASTS = [VPBROADCASTB, VPBROADCASTW, VPBROADCASTD, VPBROADCASTQ]
+cdef int[4] COMPARISONS = [VPCMPUB, VPCMPUW, VPCMPUD, VPCMPUQ]
 
 
 # --- Parts -----------------------------------------------------------------------------------------------------------
@@ -98,9 +101,6 @@ cdef int target_of_part(Compilation* t, const VectorUop* v, uint32_t place, int 
 
 
 # --- Scalars ---------------------------------------------------------------------------------------------------------
-
-cdef int[4] BROADCASTS = [VPBROADCASTB, VPBROADCASTW, VPBROADCASTD, VPBROADCASTQ]
-
 
 cdef void broadcast(Compilation* t, const VectorUop* v, int xmm, int size) noexcept nogil:
     """The lowest element becomes all of them."""
@@ -189,14 +189,9 @@ cdef uint8_t* count_bytes(Compilation* t, const VectorUop* v, uint32_t place) no
 
     Gives the displacement of a jump, if there are none.
     """
-    cdef Emitter* e = &t.e
-    op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).vector_shape))
-    shift_constant(e, SHR, W32, RAX, SHAPE_LENGTH_SHIFT)
-    op_constant(e, AND_CONSTANT, W32, RAX, SHAPE_LENGTH_MASK)
-    if v.d_size:
-        shift_constant(e, SHL, W32, RAX, v.d_size)
-    op_constant(e, SUB_CONSTANT, W32, RAX, <int32_t>place)
-    return jump_if(e, IF_NOT_GREATER, NULL)
+    load_length(t, v.d_size)
+    op_constant(&t.e, SUB_CONSTANT, W32, RAX, <int32_t>place)
+    return jump_if(&t.e, IF_NOT_GREATER, NULL)
 
 
 cdef void store_first_bytes(Compilation* t, const VectorUop* v, int xmm, uint32_t place) noexcept nogil:
@@ -265,9 +260,6 @@ cdef void select(
 cdef void end_selection(Compilation* t, const Selection* selection) noexcept nogil:
     if selection.none != NULL:
         patch(selection.none, t.e.executable, here(&t.e))
-
-
-cdef int[4] MOVES = [VMOVDQU8, VMOVDQU16, VMOVDQU32, VMOVDQU64]
 
 
 cdef void store_selected(

@@ -10,8 +10,8 @@ from vm_native.jit.x86_64.compilation cimport (
 )
 from vm_native.jit.x86_64.vector_integers cimport integer_opcode
 from vm_native.jit.x86_64.vector_operands cimport (
-    MOST_BYTES, MOVES, broadcast, bytes_of, has_parts, load_bits, load_part, load_scalar, on_few, on_place, part_at,
-    read_part, store_part, store_result, store_selected, target_of_part, widest, width_at,
+    BROADCASTS, COMPARISONS, MOST_BYTES, MOVES, broadcast, bytes_of, has_parts, load_bits, load_part, load_scalar,
+    on_few, on_place, part_at, read_part, store_part, store_result, store_selected, target_of_part, widest, width_at,
 )
 from vm_native.jit.x86_64.vector_registers cimport NOWHERE, holder_of, home_of, let_memory_have, take_from_memory
 
@@ -32,7 +32,6 @@ cdef enum:
 
 cdef bint has_vbmi = host_has_vbmi()
 cdef int SUM = NUMBERS["fadd"]
-cdef int[4] VPBROADCASTS = [VPBROADCASTB, VPBROADCASTW, VPBROADCASTD, VPBROADCASTQ]
 
 
 # --- Gathers ---------------------------------------------------------------------------------------------------------
@@ -64,7 +63,6 @@ cdef bint emit_gather(Compilation* t, const VectorUop* v) noexcept nogil:
 
 
 cdef int[4] GATHERS = [VPERMB, VPERMW, VPERMD, VPERMQ]
-cdef int[4] COMPARISONS = [VPCMPUB, VPCMPUW, VPCMPUD, VPCMPUQ]
 
 
 cdef bint gather_by_masks(Compilation* t, const VectorUop* v) noexcept nogil:
@@ -92,7 +90,7 @@ cdef bint emit_spread(Compilation* t, const VectorUop* v) noexcept nogil:
     if <uint64_t>v.value >= v.room >> v.size:
         vex(&t.e, VPXOR, WIG, XMM1, XMM1, XMM1)
     else:
-        on_few(t, VPBROADCASTS[v.size] | widest(t, v), XMM1, v.a + (<int32_t>v.value << v.size), 1 << v.size)
+        on_few(t, BROADCASTS[v.size] | widest(t, v), XMM1, v.a + (<int32_t>v.value << v.size), 1 << v.size)
     while at < v.bytes:
         wide = part_at(t, v, at)
         store_result(t, v, XMM1, at, wide)

@@ -1,7 +1,6 @@
 # Which parts of vectors live in host registers during a trace.
 from libc.stdint cimport int32_t, uint32_t
 from vm_native.ir.block cimport Block
-from vm_native.ir.vectors cimport VectorUop
 from vm_native.jit.state cimport Jit
 from vm_native.jit.x86_64.compilation cimport Compilation
 
@@ -11,7 +10,6 @@ cdef enum:
 
 cdef bint uses_avx512(const Jit* jit) noexcept nogil
 cdef bint had_misfits(Block** parts, int count) noexcept nogil
-cdef uint32_t full_shape(uint32_t shape, const VectorUop* v) noexcept nogil
 cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops) noexcept nogil
 cdef void load_residents(Compilation* t) noexcept nogil
 cdef void store_residents(Compilation* t) noexcept nogil

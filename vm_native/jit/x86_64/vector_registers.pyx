@@ -11,10 +11,9 @@ from libc.string cimport memset
 from vm_native.ir.block cimport Block
 from vm_native.ir.uop cimport UOP_CALL
 from vm_native.ir.vectors cimport (
-    BITS, FROM_VECTOR, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_COUNT, VECTOR_ELEMENTS,
-    VECTOR_FIND, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL,
-    VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE,
-    VECTOR_STORE, VECTOR_STORE_ALL, VectorUop,
+    BITS, FROM_VECTOR, VECTOR_COUNT, VECTOR_ELEMENTS, VECTOR_FIND, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE,
+    VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL, VECTOR_LOGIC, VECTOR_MOVE_ALL, VECTOR_OTHER,
+    VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE, VECTOR_STORE, VECTOR_STORE_ALL, VectorUop,
 )
 from vm_native.jit.x86_64.assembler cimport NO_INDEX, NO_SOURCE, RBP, WIG, YMM, ZMM, vex_memory
 from vm_native.jit.x86_64.avx512 cimport TO_MEMORY, VMOVDQU64
@@ -22,6 +21,7 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_FUSED_NAN, COLD_MISFIT, COLD_OUTSIDE, COLD_SIDE_EXIT, COLD_VECTOR_NAN, LOAD, MAX_RESIDENTS, STORE,
     Direction, KnownBits,
 )
+from vm_native.jit.x86_64.vector_shapes cimport describe, full_shape, shape_behind
 
 cdef extern from *:
     """
@@ -66,13 +66,6 @@ cdef bint had_misfits(Block** parts, int count) noexcept nogil:
         if parts[i].misfits:
             return True
     return False
-
-
-cdef uint32_t full_shape(uint32_t shape, const VectorUop* v) noexcept nogil:
-    """The same type, with as many elements as there is room for; 0 where an instruction does not tell."""
-    if v.kind not in (VECTOR_ELEMENTS, VECTOR_LOAD, VECTOR_STORE) or v.d_size == BITS or not v.room:
-        return 0
-    return shape & (SHAPE_KNOWN | SHAPE_TYPE) | v.room >> v.d_size << SHAPE_LENGTH_SHIFT
 
 
 # --- What uses what --------------------------------------------------------------------------------------------------
@@ -163,15 +156,6 @@ cdef void note_uop(Uses* uses, const VectorUop* v) noexcept nogil:
             note(uses, v.d, 1, 1, True)
 
 
-cdef uint32_t shape_behind(uint32_t shape, const VectorUop* v) noexcept nogil:
-    """What vectors.pyx takes it to be."""
-    if v.kind != VECTOR_SET:
-        return shape
-    if v.length == LENGTH_KEPT:
-        return shape & ~<uint32_t>SHAPE_TYPE | <uint32_t>v.type
-    return SHAPE_KNOWN | <uint32_t>v.value << SHAPE_LENGTH_SHIFT | <uint32_t>v.type
-
-
 cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexcept nogil:
     """False if there are no instructions on vectors."""
     cdef uint32_t shape = t.shape
@@ -183,7 +167,7 @@ cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexce
         for k in range(parts[i].uop_count):
             if parts[i].info[k].opcode != UOP_CALL:
                 continue
-            t.jit.front_end.describe_vector(t.cpu, &parts[i].uops[k], t.trace.key.mode, shape, &v)
+            describe(t, &parts[i].uops[k], shape, &v)
             if v.kind == VECTOR_OTHER:
                 uses.calls += 1
                 continue
@@ -191,7 +175,7 @@ cdef bint find_uses(Compilation* t, Block** parts, int count, Uses* uses) noexce
             any_length = any_length and v.kind != VECTOR_SET and not full
             if full:
                 shape = full
-                t.jit.front_end.describe_vector(t.cpu, &parts[i].uops[k], t.trace.key.mode, shape, &v)
+                describe(t, &parts[i].uops[k], shape, &v)
             if not found and v.mask:
                 memset(uses.reads, 0, sizeof(uses.reads))
                 memset(uses.writes, 0, sizeof(uses.writes))

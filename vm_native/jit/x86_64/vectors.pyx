@@ -10,23 +10,21 @@ integers are done for fewer out of line, and others by the interpreter's functio
 
 Operands stand in memory, in the registers of the hart; where the host has AVX-512, those that a trace uses most are in
 registers of its own (vector_registers.pyx). What nobody tells the compiler, and what has no function here, is left to
-the interpreter's.
+the interpreter's. The comparisons of shapes, and the instructions that set one, are in vector_shapes.pyx.
 """
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from vm_native.ir.block cimport Block, Uop
 from vm_native.ir.uop cimport UOP_CALL
 from vm_native.ir.vectors cimport (
-    BITS, LENGTH_CONSTANT, LENGTH_KEPT, SHAPE_KNOWN, SHAPE_LENGTH_SHIFT, SHAPE_TYPE, VECTOR_ELEMENTS, VECTOR_FIRST,
-    VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD, VECTOR_LOAD_ALL, VECTOR_MOVE_ALL,
-    VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE, VECTOR_STORE, VECTOR_STORE_ALL,
-    VectorKind, VectorUop,
+    BITS, VECTOR_ELEMENTS, VECTOR_FIRST, VECTOR_GATHER, VECTOR_GIVE, VECTOR_GROUPS, VECTOR_INDICES, VECTOR_LOAD,
+    VECTOR_LOAD_ALL, VECTOR_MOVE_ALL, VECTOR_OTHER, VECTOR_REDUCTION, VECTOR_SET, VECTOR_SLIDE, VECTOR_SLIDE_ONE,
+    VECTOR_STORE, VECTOR_STORE_ALL, VectorKind, VectorUop,
 )
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.avx2 cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    BIAS, COLD_ACCESS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, COLD_WINDOW, NOTHING_OF_SHAPE,
-    TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation, Reach, ShapeKnown, Words, cold_jump, define, know_word, load_slot,
-    new_cold, offset_of, target_of,
+    COLD_ACCESS, COLD_FALLBACK, COLD_PART, COLD_WINDOW, NOTHING_OF_SHAPE, TYPE_OF_SHAPE, WHOLE_SHAPE, Cold,
+    Compilation, Reach, ShapeKnown, Words,
 )
 from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_nan, may_be_few_floats
 from vm_native.jit.x86_64.vector_integers cimport emit_integers, may_be_part
@@ -36,8 +34,11 @@ from vm_native.jit.x86_64.vector_operands cimport load_part, store_part
 from vm_native.jit.x86_64.vector_permutations cimport (
     emit_first_element, emit_gather, emit_give, emit_indices, emit_reduction, emit_slide,
 )
-from vm_native.jit.x86_64.vector_registers cimport full_shape, reload_residents
-from vm_native.machine cimport BASE_REGISTERS, Cpu
+from vm_native.jit.x86_64.vector_registers cimport reload_residents
+from vm_native.jit.x86_64.vector_shapes cimport (
+    demand_some_shape, demand_type, demand_whole_shape, describe, emit_set, full_shape, leave_room_for_part,
+)
+from vm_native.machine cimport BASE_REGISTERS
 from vm_native.memory.tlb cimport READ, WRITE
 
 from vm_native.arithmetic.vector.group_names import GROUP_OPERATIONS
@@ -60,126 +61,6 @@ cdef bint has_sha = host_has_sha()
 cdef int SHA2_SCHEDULE = GROUP_OPERATIONS.index("sha2ms")
 cdef int SHA2_HIGH = GROUP_OPERATIONS.index("sha2ch")
 cdef int SHA2_LOW = GROUP_OPERATIONS.index("sha2cl")
-
-
-cdef inline void describe(Compilation* t, Uop* uop, uint32_t shape, VectorUop* v) noexcept nogil:
-    t.jit.front_end.describe_vector(t.cpu, uop, t.trace.key.mode, shape, v)
-
-
-# --- Shapes ----------------------------------------------------------------------------------------------------------
-
-cdef inline int32_t shape_offset() noexcept nogil:
-    return offset_of(&(<Cpu*>NULL).vector_shape)
-
-
-cdef void demand_whole_shape(Compilation* t, Uop* uop) noexcept nogil:
-    """What it is from here on, or where its length may change from turn to turn only for this uop."""
-    cdef Cold* cold
-    if t.shape_known == WHOLE_SHAPE:
-        return
-    cold = new_cold(t, COLD_FALLBACK if t.shape_known == TYPE_OF_SHAPE else COLD_MISFIT, uop)
-    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), <int32_t>t.shape)
-    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-    if t.shape_known == NOTHING_OF_SHAPE:
-        t.shape_known = WHOLE_SHAPE
-
-
-cdef void demand_type(Compilation* t, Uop* uop) noexcept nogil:
-    """Whatever its length is."""
-    cdef Cold* cold = new_cold(t, COLD_MISFIT, uop)
-    op_memory(&t.e, MOV, W32, RAX, RBP, NO_INDEX, shape_offset())
-    op_constant(&t.e, AND_CONSTANT, W32, RAX, <int32_t>(SHAPE_KNOWN | SHAPE_TYPE))
-    op_constant(&t.e, CMP_CONSTANT, W32, RAX, <int32_t>(t.shape & (SHAPE_KNOWN | SHAPE_TYPE)))
-    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-    t.shape_known = TYPE_OF_SHAPE
-
-
-cdef void demand_some_shape(Compilation* t, Uop* uop) noexcept nogil:
-    """Whichever it is. Else the interpreter's function does what is to be done, and the trace goes on."""
-    cdef Cold* cold
-    if t.shape_known != NOTHING_OF_SHAPE:
-        return
-    cold = new_cold(t, COLD_FALLBACK, uop)
-    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), 0)
-    cold_jump(cold, jump_if(&t.e, IF_NOT_LESS, NULL))
-
-
-cdef void leave_room_for_part(Compilation* t, Uop* uop) noexcept nogil:
-    """Out of line it is done for as many elements as there are."""
-    cdef Cold* cold = new_cold(t, COLD_PART, uop)
-    cold.shape = t.shape
-    op_constant_memory(&t.e, CMP_CONSTANT, W32, RBP, shape_offset(), <int32_t>t.shape)
-    cold_jump(cold, jump_if(&t.e, IF_NOT_EQUAL, NULL))
-
-
-cdef inline uint32_t with_length(uint64_t type, int64_t length) noexcept nogil:
-    return SHAPE_KNOWN | <uint32_t>length << SHAPE_LENGTH_SHIFT | <uint32_t>type
-
-
-cdef inline void store_wide(Compilation* t, int32_t place, int64_t value) noexcept nogil:
-    store_constant(&t.e, 8, RBP, NO_INDEX, place - BIAS, <int32_t>value)
-
-
-cdef void set_length(Compilation* t, const VectorUop* v) noexcept nogil:
-    """A constant one."""
-    cdef int target = target_of(t, v.result, RAX)
-    cdef uint32_t shape = with_length(v.type, v.value)
-    if t.shape_known != WHOLE_SHAPE or t.shape != shape:
-        store_constant(&t.e, 4, RBP, NO_INDEX, shape_offset(), <int32_t>shape)
-        store_wide(t, v.length_place, v.value)
-        store_wide(t, v.type_place, <int64_t>v.type)
-    if v.result != t.jit.front_end.sink:
-        load_constant(&t.e, target, v.value)
-        define(t, v.result, target)
-        know_word(t, v.result)
-    t.shape, t.shape_known = shape, WHOLE_SHAPE
-
-
-cdef void set_length_of_slot(Compilation* t, const VectorUop* v) noexcept nogil:
-    """As many elements as a register says, but not more than there is room for. In general that is no less."""
-    cdef Emitter* e = &t.e
-    load_slot(t, RAX, v.slot)
-    load_constant(e, RCX, v.value)
-    op(e, CMP, W64, RAX, RCX)
-    op(e, CMOVCC | IF_ABOVE, W64, RAX, RCX)
-    op_memory(e, MOV_TO, W64, RAX, RBP, NO_INDEX, v.length_place - BIAS)
-    op(e, MOV, W32, RCX, RAX)
-    shift_constant(e, SHL, W32, RCX, SHAPE_LENGTH_SHIFT)
-    op_constant(e, OR_CONSTANT, W32, RCX, <int32_t>with_length(v.type, 0))
-    op_memory(e, MOV_TO, W32, RCX, RBP, NO_INDEX, shape_offset())
-    store_wide(t, v.type_place, <int64_t>v.type)
-    define(t, v.result, RAX)
-    know_word(t, v.result)
-    t.shape, t.shape_known = with_length(v.type, v.value), TYPE_OF_SHAPE
-
-
-cdef void keep_length(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
-    cdef Emitter* e = &t.e
-    cdef uint32_t shape = t.shape & ~<uint32_t>SHAPE_TYPE | <uint32_t>v.type
-    if t.shape_known == NOTHING_OF_SHAPE:
-        demand_whole_shape(t, uop)
-    if shape == t.shape:
-        return
-    if t.shape_known == WHOLE_SHAPE:
-        store_constant(e, 4, RBP, NO_INDEX, shape_offset(), <int32_t>shape)
-    else:
-        op_memory(e, MOV, W32, RAX, RBP, NO_INDEX, shape_offset())
-        op_constant(e, AND_CONSTANT, W32, RAX, <int32_t>~<uint32_t>SHAPE_TYPE)
-        op_constant(e, OR_CONSTANT, W32, RAX, <int32_t>v.type)
-        op_memory(e, MOV_TO, W32, RAX, RBP, NO_INDEX, shape_offset())
-    store_wide(t, v.type_place, <int64_t>v.type)
-    t.shape = shape
-
-
-cdef void emit_set(Compilation* t, Uop* uop, const VectorUop* v) noexcept nogil:
-    if v.length == LENGTH_KEPT:
-        keep_length(t, uop, v)
-        return
-    demand_some_shape(t, uop)
-    if v.length == LENGTH_CONSTANT:
-        set_length(t, v)
-    else:
-        set_length_of_slot(t, v)
 
 
 cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
