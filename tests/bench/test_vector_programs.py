@@ -11,7 +11,7 @@ from vm.bench.guests.build import FORMS, ROOT, VECTORS, build_hosted, build_vect
 from vm.bench.kernels import best_engine
 from vm.bench.processes import timed
 from vm.bench.rows.vectors import run_ours
-from vm_native.memory.copy.features import simd_features
+from vm_native.jit.compiler import instruction_sets
 
 pytest.importorskip("ziglang")
 
@@ -29,7 +29,7 @@ def test_the_hash_that_is_expected_is_the_independent_one():
 
 @pytest.mark.parametrize("name", VECTORS)
 def test_the_host_computes_what_is_expected(name: str):
-    if not simd_features()["avx2"]:
+    if not instruction_sets()["AVX2"]:
         pytest.skip("the host has no AVX2")
     assert timed([build_hosted(name, "avx2", "vectors")]).output.endswith(" ok\n")
 

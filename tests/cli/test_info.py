@@ -82,11 +82,27 @@ def test_engine_that_auto_chooses_here():
 def test_why_auto_is_the_interpreter(monkeypatch):
     monkeypatch.setattr("vm_native.jit.compiler.unavailable", lambda: "the host refuses executable memory")
     assert re.search(r"^engine +auto, which is interpreter: the host refuses", output(), re.MULTILINE)
+    assert re.search(r"^compiled code +none: the host refuses executable memory$", output(), re.MULTILINE)
 
 
 def test_engine_that_the_environment_names(monkeypatch):
     monkeypatch.setenv("VM_ENGINE", "interpreter")
     assert re.search(r"^engine +interpreter, by VM_ENGINE; auto is jit here$", output(), re.MULTILINE)
+
+
+AVX512 = {"avx512f", "avx512bw", "avx512dq", "avx512vl"}       # as Linux names what the compiler's code has of it
+
+
+def test_instruction_sets_of_compiled_code(monkeypatch):
+    """Those that Linux says the processor has."""
+    with open("/proc/cpuinfo") as lines:
+        flags = set(next(line for line in lines if line.startswith("flags")).partition(":")[2].split())
+    wanted = [name for name, needed in {"AVX2": {"avx2"}, "AVX-512": AVX512, "F16C": {"f16c"}, "AES": {"aes"},
+                                        "PCLMULQDQ": {"pclmulqdq"}, "SHA": {"sha_ni"}}.items() if needed <= flags]
+    assert re.search(rf"^compiled code +{', '.join(wanted)}$", output(), re.MULTILINE)
+    monkeypatch.setenv("VM_JIT_AVX512", "0")
+    shown = re.search(r"^compiled code +(.*)$", output(), re.MULTILINE)[1]
+    assert shown.startswith("AVX2, F16C") and shown.endswith("; not AVX-512, by VM_JIT_AVX512=0" * (AVX512 <= flags))
 
 
 def test_terminal_shows_all_of_a_long_row(monkeypatch, capsys):

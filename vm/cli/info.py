@@ -74,6 +74,7 @@ def facts(machine: Machine) -> list[Row]:
         ("Python", f"{platform.python_version()} ({platform.python_implementation()}, {platform.python_compiler()})"),
         ("engine", engine()),
         ("interpreter", f"{machine.stats()['dispatch']} dispatch (built: {', '.join(forms())}; VM_DISPATCH chooses)"),
+        ("compiled code", instructions()),
         ("ISA", machine.isa.string),
         ("host", f"{platform.system()} {platform.release()} on {platform.machine()}"),
         ("host CPU", f"{cpu_model()}, {os.cpu_count()} CPUs"),
@@ -94,6 +95,19 @@ def engine() -> str:
     missing = unavailable()
     auto = "jit" if missing is None else f"interpreter: {missing}"
     return f"auto, which is {auto} here" if chosen == "auto" else f"{chosen}, by VM_ENGINE; auto is {auto} here"
+
+
+def instructions() -> str:
+    """Which of the host's compiled code is made of."""
+    from vm.settings import Settings
+    from vm_native.jit.compiler import instruction_sets, unavailable
+
+    if missing := unavailable():
+        return f"none: {missing}"
+    off = {} if Settings.from_environment().switches.get("avx512", True) else {"AVX-512": "VM_JIT_AVX512=0"}
+    there = instruction_sets()
+    used = ", ".join(name for name, has in there.items() if has and name not in off)
+    return used + "".join(f"; not {name}, by {variable}" for name, variable in off.items() if there[name])
 
 
 def show_csrs(isa: str, markdown: bool) -> None:

@@ -16,6 +16,7 @@ from vm_native.jit.traces cimport (
     adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
     lay_out_regions, link, link_exit, new_trace, renew_block, room_for_trace, trace_of,
 )
+from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.trace cimport (
@@ -44,6 +45,14 @@ def unavailable():
     refused = map_code_memory(&jit.memory, REGION_BYTES) < 0
     unmap_code_memory(&jit.memory)
     return "the host refuses executable memory" if refused else None
+
+
+def instruction_sets():
+    """Of the host's, a dict: whether this host has those that compiled code is made of, by the name of the foremost;
+    and each of those that it uses besides, where they are there.
+    """
+    return {"AVX2": host_has_instructions(), "AVX-512": host_has.avx512, "F16C": host_has.halves, "AES": host_has.aes,
+            "PCLMULQDQ": host_has.carryless, "SHA": host_has.sha}
 
 
 def host_features():

@@ -11,7 +11,7 @@ from tests.conformance import operands
 from tests.conformance.compiled_vectors import BY_MASKS, COMPILED, E8, E16, E32, E64
 from tests.conformance.generator import word_of
 from tests.conformance.vectors import FRACTIONS, Setting, constants, rows_of, suits, vector_fields
-from vm_native.memory.copy.features import simd_features
+from vm_native.jit.compiler import instruction_sets
 from vm_native.riscv import isa as isa_strings
 from vm_native.riscv.instructions import BY_NAME, Row, encode
 from vm_native.riscv.registers import CSR_NUMBERS as CSR
@@ -244,7 +244,7 @@ def test_what_is_compiled_leaves_nothing_to_the_interpreter(benches, name, width
     run_alone(benches, name, width, vm_bit)
 
 
-@pytest.mark.skipif(not simd_features()["avx512"], reason="this CPU has no AVX-512")
+@pytest.mark.skipif(not instruction_sets()["AVX-512"], reason="this CPU has no AVX-512")
 @pytest.mark.parametrize("name, width, vm_bit", masked_cases())
 def test_what_masks_compile_leaves_nothing_to_the_interpreter(name, width, vm_bit):
     run_alone(with_vtype(True), name, width, vm_bit)
@@ -340,7 +340,7 @@ def test_a_loop_that_is_entered_with_fewer_elements_in_turn(benches):
         wanted, found = (bench.state() for bench in benches)
         assert wanted == found, length
         assert len({bench.machine.memory.read(DATA, 0x200) for bench in benches}) == 1, length
-    if benches[1].switches["avx512"] and simd_features()["avx512"]:
+    if benches[1].switches["avx512"] and instruction_sets()["AVX-512"]:
         assert left == 0
 
 

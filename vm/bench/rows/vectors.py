@@ -15,7 +15,7 @@ from vm.bench.processes import in_child, timed
 from vm.bench.rows.programs import LEAST_SECONDS, startup
 from vm.bench.variants import without
 from vm.engine import Engine
-from vm_native.memory.copy.features import simd_features
+from vm_native.jit.compiler import instruction_sets
 
 ISA = "default_v_zvbb_zvkn"
 QEMU_CPU = "rv64,v=true,vext_spec=v1.0,vlen=128"
@@ -54,7 +54,7 @@ def beside_native(name: str, own: Callable[[], float], rounds: int) -> Callable[
     def pairs() -> Iterator[Pair]:
         if missing := contender("native").missing():
             raise NotBuilt(missing)
-        if not simd_features()["avx2"]:
+        if not instruction_sets()["AVX2"]:
             raise NotBuilt("this CPU has no AVX2")
         yield from in_turn(partial(native, name), own, rounds)()
     return pairs
@@ -62,7 +62,7 @@ def beside_native(name: str, own: Callable[[], float], rounds: int) -> Callable[
 
 def beside_avx2(program: str, own: Callable[[], float], rounds: int) -> Callable[[], Iterator[Pair]]:
     def pairs() -> Iterator[Pair]:
-        if best_engine() != "jit" or not simd_features()["avx512"]:
+        if best_engine() != "jit" or not instruction_sets()["AVX-512"]:
             raise NotBuilt("this CPU has no AVX-512")
         yield from in_turn(partial(ours, "jit", program, without("avx512")), own, rounds)()
     return pairs

@@ -8,20 +8,10 @@ from vm_native.ir.block cimport Uop
 from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport ANY, Emit, Rule, Compilation, apply, define, load_slot, op_slot, read_slot
+from vm_native.jit.x86_64.host_features cimport host_has
 
 
 cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    static int vm_host_has_carryless(void) { return __builtin_cpu_supports("pclmul") != 0; }
-    static int vm_host_has_aes(void) { return __builtin_cpu_supports("aes") != 0; }
-    #else
-    static int vm_host_has_carryless(void) { return 0; }
-    static int vm_host_has_aes(void) { return 0; }
-    #endif
-    """
-    bint host_has_carryless "vm_host_has_carryless"() noexcept nogil
-    bint host_has_aes "vm_host_has_aes"() noexcept nogil
     const int64_t LOW_NIBBLES "0x0F0F0F0F0F0F0F0FLL"
     const int64_t LOW_PAIRS "0x3333333333333333LL"
     const int64_t EVEN_BITS "0x5555555555555555LL"
@@ -228,7 +218,7 @@ cdef void R(int uop, Emit emit, int host, Width width=W64) noexcept:
     rules[uop].emit, rules[uop].host, rules[uop].width = emit, host, width
 
 
-if host_has_carryless():
+if host_has.carryless:
     R(UOP_CLMUL,  carryless_low,         ANY)
     R(UOP_CLMULH, carryless_high,        ANY)
     R(UOP_CLMULR, carryless_middle,      ANY)
@@ -240,7 +230,7 @@ R(UOP_PACKH,      pack,                  MOVZX8)
 R(UOP_XPERM8,     permute_bytes,         ANY)
 R(UOP_XPERM4,     permute_nibbles,       ANY)
 
-if host_has_aes():
+if host_has.aes:
     R(UOP_AES64ES,   aes_round,          VAESENCLAST)
     R(UOP_AES64ESM,  aes_round,          VAESENC)
     R(UOP_AES64DS,   aes_round,          VAESDECLAST)

@@ -25,16 +25,7 @@ from vm_native.jit.x86_64.float_operands cimport (
     check_boxes, compare, define_canonical, define_half, define_half_bits, jump_if_nan, read_half, read_half_bits,
     read_operands,
 )
-
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    static int vm_host_has_halves(void) { return __builtin_cpu_supports("f16c") != 0; }
-    #else
-    static int vm_host_has_halves(void) { return 0; }
-    #endif
-    """
-    bint host_has_halves "vm_host_has_halves"() noexcept nogil
+from vm_native.jit.x86_64.host_features cimport host_has
 
 
 cdef enum SignOperation:    # what becomes of rs1's sign
@@ -365,7 +356,7 @@ R(UOP_FMV_X_W,      move_single_out,    VMOVQ_TO,    SINGLE, W32)
 R(UOP_FMV_W_X,      move_single_in,     VMOVQ,       SINGLE, W32)
 R(UOP_FMV_X_H,      move_half_out,      VMOVQ_TO,    SINGLE, W32)
 R(UOP_FMV_H_X,      move_half_in,       VMOVQ,       SINGLE, W64)
-if host_has_halves():
+if host_has.halves:
     R(UOP_FADD_H,      half_arithmetic,        VADDSS,          HALF)
     R(UOP_FSUB_H,      half_arithmetic,        VSUBSS,          HALF)
     R(UOP_FMUL_H,      half_arithmetic,        VMULSS,          HALF)

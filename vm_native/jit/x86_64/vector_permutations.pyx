@@ -9,6 +9,7 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_NAN, Cold, Compilation, cold_jump, define, define_float, float_target, know_word, new_cold, target_of,
 )
 from vm_native.jit.x86_64.vector_integers cimport integer_opcode
+from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.vector_operands cimport (
     BROADCASTS, COMPARISONS, MOST_BYTES, MOVES, broadcast, bytes_of, has_parts, load_bits, load_part, load_scalar,
     on_few, on_place, part_at, read_part, store_part, store_result, store_selected, target_of_part, widest, width_at,
@@ -17,20 +18,9 @@ from vm_native.jit.x86_64.vector_registers cimport NOWHERE, holder_of, home_of, 
 
 from vm_native.arithmetic.vector.table import NUMBERS
 
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    static int vm_host_has_vbmi(void) { return __builtin_cpu_supports("avx512vbmi"); }
-    #else
-    static int vm_host_has_vbmi(void) { return 0; }
-    #endif
-    """
-    bint host_has_vbmi "vm_host_has_vbmi"() noexcept nogil
-
 cdef enum:
     MOST_ADDED = 64         # elements, one after the other
 
-cdef bint has_vbmi = host_has_vbmi()
 cdef int SUM = NUMBERS["fadd"]
 
 
@@ -68,7 +58,7 @@ cdef int[4] GATHERS = [VPERMB, VPERMW, VPERMD, VPERMQ]
 cdef bint gather_by_masks(Compilation* t, const VectorUop* v) noexcept nogil:
     """From as much as a register holds."""
     cdef int wide = width_at(t, v.room), places, table
-    if v.room > 64 or not has_parts(v) or v.bytes != v.room or v.size == 0 and not has_vbmi:
+    if v.room > 64 or not has_parts(v) or v.bytes != v.room or v.size == 0 and not host_has.vbmi:
         return False
     places = read_part(t, XMM0, v.b, wide)
     table = read_part(t, XMM2, v.a, wide)

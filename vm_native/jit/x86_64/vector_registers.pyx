@@ -21,22 +21,8 @@ from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_FUSED_NAN, COLD_MISFIT, COLD_OUTSIDE, COLD_SIDE_EXIT, COLD_VECTOR_NAN, LOAD, MAX_RESIDENTS, STORE,
     Direction, KnownBits,
 )
+from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.vector_shapes cimport describe, full_shape, shape_behind
-
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    static int vm_host_has_avx512(void) {
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    }
-    #else
-    static int vm_host_has_avx512(void) { return 0; }
-    #endif
-    """
-    bint host_has_avx512 "vm_host_has_avx512"() noexcept nogil
-
-cdef bint has_avx512 = host_has_avx512()
 
 cdef enum:
     LENGTHS = 3             # of parts: 16, 32 and 64 bytes
@@ -56,7 +42,7 @@ cdef struct Uses:           # by the place of a part
 
 
 cdef bint uses_avx512(const Jit* jit) noexcept nogil:
-    return has_avx512 and jit.switches.avx512 and jit.stubs.vectors != NULL
+    return host_has.avx512 and jit.switches.avx512 and jit.stubs.vectors != NULL
 
 
 cdef bint had_misfits(Block** parts, int count) noexcept nogil:

@@ -26,6 +26,7 @@ from vm_native.jit.x86_64.compilation cimport (
     COLD_ACCESS, COLD_FALLBACK, COLD_PART, COLD_WINDOW, NOTHING_OF_SHAPE, TYPE_OF_SHAPE, WHOLE_SHAPE, Cold,
     Compilation, Reach, ShapeKnown, Words,
 )
+from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.vector_floats cimport emit_floats, emit_nan, may_be_few_floats
 from vm_native.jit.x86_64.vector_integers cimport emit_integers, may_be_part
 from vm_native.jit.x86_64.vector_masks cimport emit_bits, emit_comparison_of_vectors
@@ -43,21 +44,6 @@ from vm_native.memory.tlb cimport READ, WRITE
 
 from vm_native.arithmetic.vector.group_names import GROUP_OPERATIONS
 
-cdef extern from *:
-    """
-    #if defined(__x86_64__)
-    #include <cpuid.h>
-    static int vm_host_has_sha(void) {
-        unsigned int a, b = 0, c, d;
-        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b >> 29 & 1;
-    }
-    #else
-    static int vm_host_has_sha(void) { return 0; }
-    #endif
-    """
-    bint host_has_sha "vm_host_has_sha"() noexcept nogil
-
-cdef bint has_sha = host_has_sha()
 cdef int SHA2_SCHEDULE = GROUP_OPERATIONS.index("sha2ms")
 cdef int SHA2_HIGH = GROUP_OPERATIONS.index("sha2ch")
 cdef int SHA2_LOW = GROUP_OPERATIONS.index("sha2cl")
@@ -80,7 +66,7 @@ cdef void follow_shape(Compilation* t, Uop* uop, int opcode) noexcept nogil:
 cdef bint emit_groups(Compilation* t, const VectorUop* v) noexcept nogil:
     """SHA-256. The host has words and state in the same order as the guest, and takes two words in a row from xmm0."""
     cdef int32_t at = 0
-    if not has_sha or v.operation not in (SHA2_SCHEDULE, SHA2_HIGH, SHA2_LOW) or v.bytes > 64:
+    if not host_has.sha or v.operation not in (SHA2_SCHEDULE, SHA2_HIGH, SHA2_LOW) or v.bytes > 64:
         return False
     zero_upper_halves(&t.e)             # with something there what is not VEX takes a hundred times as long
     while at < <int32_t>v.bytes:
