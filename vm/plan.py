@@ -18,6 +18,7 @@ from vm.devices.virtio import VirtioDevice
 from vm.errors import ConfigurationError, SnapshotError
 from vm.sizes import parse_size
 from vm_native.riscv import isa as isa_strings
+from vm_native.riscv.csrs import GUEST_FILES
 
 if TYPE_CHECKING:
     from vm.machine import Machine
@@ -28,7 +29,6 @@ BoardName = Literal["virt", "bare"]
 BOARDS: tuple[BoardName, ...] = get_args(BoardName)
 
 DEFAULT_MEMORY = "512M"
-MAX_AIA_GUESTS = 7                      # as on QEMU's `virt`
 FIXED = ("board", "memory", "harts", "isa", "aia", "aia_guests")    # arguments that a machine's state depends on
 
 
@@ -163,8 +163,8 @@ def parse_isa(isa: str, aia: str = "none", board: str = "virt", aia_guests: int 
         parsed = isa_strings.parse(isa if aia == "none" else f"{isa}_smaia_ssaia")
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
-    if not 0 <= aia_guests <= MAX_AIA_GUESTS:
-        raise ConfigurationError(f"aia_guests={aia_guests}: a hart has files for 0 to {MAX_AIA_GUESTS} guests")
+    if not 0 <= aia_guests <= GUEST_FILES:
+        raise ConfigurationError(f"aia_guests={aia_guests}: a hart has files for 0 to {GUEST_FILES} guests")
     if aia_guests and aia != "aplic-imsic":
         raise ConfigurationError(f"aia_guests={aia_guests}: they have files in IMSICs; say aia='aplic-imsic'")
     if aia_guests and "H" not in parsed.extensions:

@@ -30,7 +30,8 @@ def csr_page() -> str:
         "with the hypervisor and others that are off by default; `vm info --csrs rv64gc` shows those of another",
         "instruction set. Access is the lowest privilege, as the privileged manual writes it; enables such as",
         "`mcounteren` and `mstatus.TVM` come on top. The bits of a field stand behind its name, then the values that",
-        "it takes, where they have names, and the extension without which it is 0. Other bits are 0.", "",
+        "it takes, where they have names, and the extension without which it is 0. Other bits are 0. Of `hgeip` and",
+        "`hgeie` there are the bits of guests that have an interrupt file, 1 to `aia_guests`: without, both are 0.", "",
         *markdown_table(HEADINGS, csr_rows(SHOWN)),
     ]
     return "\n".join(lines) + "\n"

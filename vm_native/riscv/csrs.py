@@ -48,6 +48,7 @@ FEATURES = (
 )
 PMP_ENTRIES = 16                        # of the 64 that there are numbers for, as section 3.7 permits
 TRIGGERS = 4
+GUEST_FILES = 7                         # of interrupts: at most so many guests have one (GEILEN), as on QEMU's `virt`
 
 
 class Interrupt(NamedTuple):
@@ -437,8 +438,9 @@ C(0x644, "hip",          "H",         view="mip", fields="VSSIP VSTIP VSEIP SGEI
 C(0x645, "hvip",         "H",         state=None, read="read_hvip", write="write_hvip",
   fields=interrupts("P", of=VIRTUAL_INTERRUPTS))
 C(0x604, "hie",          "H",         view="mie", fields="VSSIE VSTIE VSEIE SGEIE")
-C(0xE12, "hgeip",        "H")
-C(0x607, "hgeie",        "H",         write="write_hgeie")      # a bit for each guest's interrupt file
+# Those of guests that have an interrupt file.
+C(0xE12, "hgeip",        "H",         fields=[F("GUESTS", f"{GUEST_FILES}:1")])
+C(0x607, "hgeie",        "H",         fields=[F("GUESTS", f"{GUEST_FILES}:1")], write="write_hgeie")
 C(0x606, "hcounteren",   "H",         fields=COUNTERS)
 C(0x605, "htimedelta",   "H",         after="timers_changed")
 C(0x643, "htval",        "H")

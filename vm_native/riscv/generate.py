@@ -15,6 +15,7 @@ from vm_native.riscv.csrs import (
     CAUSES,
     CSRS,
     FEATURES,
+    GUEST_FILES,
     INTERRUPTS,
     PMP_ENTRIES,
     TRIGGERS,
@@ -81,7 +82,7 @@ def constants() -> Iterator[str]:
     yield from enum("SbiFirmwareEvent", {f"SBI_EVENT_{one.name}": one.value for one in FirmwareEvent})
     events = BY_NAME["mhpmevent"].indices
     yield from enum("", {"PMP_ENTRIES": PMP_ENTRIES, "EVENT_COUNTERS": len(events), "TRIGGERS": TRIGGERS,
-                         "FIRMWARE_EVENTS": len(FirmwareEvent)})
+                         "GUEST_FILES": GUEST_FILES, "FIRMWARE_EVENTS": len(FirmwareEvent)})
     masks, shifts = {}, {}
     for row in CSRS:
         for field in () if row.view else row.fields or ():

@@ -23,9 +23,9 @@ from vm_native.memory.zeroed cimport map_zeroed, unmap_zeroed
 from vm_native.riscv cimport privilege
 from vm_native.riscv.aia cimport receive
 from vm_native.riscv.constants cimport (
-    BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, FIRMWARE_EVENTS, IRQ_MEI, IRQ_MSI, IRQ_SEI,
-    LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS, STORE_MISALIGNED, TRIGGERS,
-    VTYPE_VILL,
+    BREAKPOINT, CSR_HGATP, CSR_SATP, CSR_VSATP, ECALL_FROM_U, FETCH_ACCESS, FIRMWARE_EVENTS, GUEST_FILES, IRQ_MEI,
+    IRQ_MSI, IRQ_SEI, LOAD_ACCESS, LOAD_MISALIGNED, MSTATUS_SIE, SATP_MODE, SATP_MODE_BARE, STORE_ACCESS,
+    STORE_MISALIGNED, TRIGGERS, VTYPE_VILL,
 )
 from vm_native.riscv.counters cimport counters_changed, update_counters
 from vm_native.riscv.csr cimport csr_read, csr_write, reset_csrs
@@ -36,8 +36,7 @@ from vm_native.riscv.mmu cimport WINDOW_START, look_up, open_unpaged_window, tra
 from vm_native.riscv.pmp cimport digest_pmp
 from vm_native.riscv.spaces cimport enter_space, flush_everything, flush_range, flush_translations, levels_of
 from vm_native.riscv.state cimport (
-    COUNTERS, FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, MAX_GUEST_FILES, NOT_WAITING, SINK,
-    SUPERVISOR,
+    COUNTERS, FIRST_STATE_SLOT, MODE_PRIVILEGE, F0, IN_SUSPEND, IN_WFI, MACHINE, NOT_WAITING, SINK, SUPERVISOR,
     VECTOR_REGISTERS, X0, Hart, RiscvState, hart_of, riscv_state, MODE_VIRTUAL,
 )
 from vm_native.riscv.triggers cimport digest_triggers, has_trigger, trigger_fires
@@ -140,7 +139,7 @@ cdef class NativeHart:
                   bint imsic=False, int guest_files=0):
         self.mtvec = mtvec
         self.imsic = imsic
-        if not 0 <= guest_files <= MAX_GUEST_FILES:
+        if not 0 <= guest_files <= GUEST_FILES:
             raise ValueError(f"a hart has no {guest_files} interrupt files of guests")
         self.guest_files = guest_files
         self.machine = machine

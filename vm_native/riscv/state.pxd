@@ -4,7 +4,7 @@ from vm_native.arithmetic.floating cimport HostEnvironment
 from vm_native.hart_state cimport HartState
 from vm_native.machine cimport Cpu
 from vm_native.memory.tlb cimport ADDRESS_SPACES
-from vm_native.riscv.constants cimport EVENT_COUNTERS, FIRMWARE_EVENTS, PMP_ENTRIES, TRIGGERS
+from vm_native.riscv.constants cimport EVENT_COUNTERS, FIRMWARE_EVENTS, GUEST_FILES, PMP_ENTRIES, TRIGGERS
 from vm_native.riscv.decode_table cimport DecodeTable
 
 cdef enum:                  # register slots
@@ -26,8 +26,7 @@ cdef enum:
     MAX_VLENB = 128         # bytes of a vector register, at most
 
 cdef enum:
-    MAX_GUEST_FILES = 7
-    FILES = 2 + MAX_GUEST_FILES     # of interrupts, in an IMSIC
+    FILES = 2 + GUEST_FILES     # of interrupts, in an IMSIC
     FILE_WORDS = 4
     IDENTITIES = 64 * FILE_WORDS - 1
 
