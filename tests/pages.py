@@ -19,7 +19,9 @@ from textwrap import dedent
 from typing import Any, ForwardRef
 
 from vm.cli.exit_codes import MEANINGS
+from vm.firmware.sbi import SERVED
 from vm.settings import TABLE
+from vm_native.riscv.sbi_numbers import FUNCTIONS, Extension
 
 DOCS = Path(__file__).parents[1] / "docs"
 PART = re.compile(r"^(?:::: (?P<new>[^\n]+)|<!-- made of (?P<old>[^\n]+?) -->\n.*?^<!-- end -->)$",
@@ -77,7 +79,22 @@ def exit_codes() -> str:
     return table(("code", "what it says"), ((str(code), meaning) for code, meaning in MEANINGS.items()))
 
 
-TABLES: dict[str, Callable[[], str]] = {"environment": environment, "exit codes": exit_codes}
+def calls_of_firmware() -> str:
+    """What vm/firmware serves, and what the core does in its place."""
+    def shown(extension: Extension) -> str:
+        return ", ".join(f"{number} `{name}`" for number, name in enumerate(FUNCTIONS[extension])
+                         if extension not in SERVED or name in SERVED[extension])
+
+    names = {extension: extension.name for extension in Extension if not extension.name.startswith("LEGACY")}
+    legacy = ", ".join(f"{extension:#x} `{FUNCTIONS[extension][0]}`" for extension in Extension
+                       if extension not in names)
+    rows = [(name, f"{extension:#x}", shown(extension)) for extension, name in names.items()]
+    return table(("extension", "in `a7`", "functions, by what `a6` has"), iter([*rows, ("legacy", legacy, "any")]))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "environment": environment, "exit codes": exit_codes, "calls of the firmware": calls_of_firmware,
+}
 
 
 # --- The reference ---------------------------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
 """SBI calls served by the machine: numbers, answers and errors as in the RISC-V SBI specification 3.0."""
 
+import re
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from tests.firmware.supervisor import Supervisor
 from vm.errors import BusError
 from vm.firmware import Firmware
 from vm.stop import StopReason
@@ -130,6 +133,28 @@ def test_probe_does_not_find(bench, extension):
 
 def test_machine_ids_come_from_the_csrs(bench):
     assert [bench.call(BASE, function) for function in (4, 5, 6)] == [(0, 0x11), (0, 0x22), (0, 0x33)]
+
+
+PAGE = (Path(__file__).parents[2] / "docs/sbi.md").read_text()
+ON_PAGE = {int(extension, 16): {int(number) for number in re.findall(r"\b(\d+) `", functions)}
+           for extension, functions in re.findall(r"^\| [A-Z]+ \| (0x[0-9a-f]+) \| (.*) \|$", PAGE, re.MULTILINE)}
+LEGACY_ON_PAGE = {int(extension, 16) for extension in re.findall(r"(0x[0-9a-f]) `", PAGE)}
+
+
+def test_page_names_what_the_firmware_is_asked_for_first():
+    """SBI 3.0, chapter 4: every implementation has BASE; Linux asks for the others by these numbers."""
+    assert ON_PAGE[BASE] == set(range(7)) and ON_PAGE.keys() > {0x54494D45, 0x735049, 0x52464E43, HSM, SRST}
+    assert LEGACY_ON_PAGE == set(range(9))
+
+
+@pytest.mark.parametrize("extension", [*ON_PAGE, *range(10), 0x53555350, 0x535441, 0x4E41434C])
+def test_what_is_on_the_page_is_served_and_nothing_else(extension):
+    """By the core or here: of the whole machine, as its guest calls it."""
+    for function in range(10):
+        served = function in ON_PAGE.get(extension, ()) or extension in LEGACY_ON_PAGE
+        s = Supervisor("default_h")
+        assert (s.ecall(extension, function)[0] != NOT_SUPPORTED) == served, function
+        s.machine.close()
 
 
 @pytest.mark.parametrize("call", [(0x504D55, 7), (0x504D55, 9), (0x46574654, 2), (BASE, 7), (HSM, 4), (SRST, 1),

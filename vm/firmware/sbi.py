@@ -22,7 +22,7 @@ from vm.firmware.pmu import COUNTERS, Pmu, is_counted
 from vm.state import Stateful
 from vm.stop import Request, StopReason
 from vm_native.riscv.registers import CSR_NUMBERS
-from vm_native.riscv.sbi_numbers import Error, Extension
+from vm_native.riscv.sbi_numbers import FUNCTIONS, Error, Extension
 
 SPECIFICATION = 3 << 24 | 0                 # 3.0
 IMPLEMENTATION = 0x766D                     # "vm"; not assigned by the specification, whose list is short and dense
@@ -97,7 +97,7 @@ class Firmware(Stateful):
         if legacy := LEGACY.get(extension):
             hart.write_x(A0, legacy(self, hart) & U64)      # legacy calls leave a1 alone
             return
-        function = FUNCTIONS.get((extension, hart.read_x(A6)))
+        function = CALLS.get((extension, hart.read_x(A6)))
         result = function(self, hart) if function else (Error.NOT_SUPPORTED, 0)
         if result is not None:
             error, value = result
@@ -272,30 +272,41 @@ LEGACY: dict[int, Callable[[Firmware, Hart], int]] = {
     Extension.LEGACY_GETCHAR: Firmware._legacy_getchar,
     Extension.LEGACY_SHUTDOWN: Firmware._legacy_shutdown,
 }
-FUNCTIONS: dict[tuple[int, int], Callable[[Firmware, Hart], Result]] = {
-    (Extension.BASE, 0): partial(always, SPECIFICATION),
-    (Extension.BASE, 1): partial(always, IMPLEMENTATION),
-    (Extension.BASE, 2): partial(always, IMPLEMENTATION_VERSION),
-    (Extension.BASE, 3): probe,
-    (Extension.BASE, 4): partial(read_identity, "mvendorid"),
-    (Extension.BASE, 5): partial(read_identity, "marchid"),
-    (Extension.BASE, 6): partial(read_identity, "mimpid"),
-    (Extension.HSM, 0): Firmware._hart_start,
-    (Extension.HSM, 1): Firmware._hart_stop,
-    (Extension.HSM, 2): Firmware._hart_status,
-    (Extension.HSM, 3): Firmware._hart_suspend,
-    (Extension.SRST, 0): Firmware._system_reset,
-    (Extension.PMU, 0): partial(always, COUNTERS),
-    (Extension.PMU, 1): partial(of_counters, Pmu.info, 1),
-    (Extension.PMU, 2): partial(of_counters, Pmu.configure, 5),
-    (Extension.PMU, 3): partial(of_counters, Pmu.start, 4),
-    (Extension.PMU, 4): partial(of_counters, Pmu.stop, 3),
-    (Extension.PMU, 5): partial(of_counters, Pmu.read, 1),
-    (Extension.PMU, 6): Firmware._counter_read_high,
-    (Extension.PMU, 8): Firmware._event_info,
-    (Extension.FWFT, 0): Firmware._feature_set,
-    (Extension.FWFT, 1): Firmware._feature_get,
-    (Extension.DBCN, 0): Firmware._console_write,
-    (Extension.DBCN, 1): Firmware._console_read,
-    (Extension.DBCN, 2): Firmware._console_write_byte,
+SERVED: dict[Extension, dict[str, Callable[[Firmware, Hart], Result]]] = {
+    Extension.BASE: {
+        "get_spec_version": partial(always, SPECIFICATION),
+        "get_impl_id": partial(always, IMPLEMENTATION),
+        "get_impl_version": partial(always, IMPLEMENTATION_VERSION),
+        "probe_extension": probe,
+        "get_mvendorid": partial(read_identity, "mvendorid"),
+        "get_marchid": partial(read_identity, "marchid"),
+        "get_mimpid": partial(read_identity, "mimpid"),
+    },
+    Extension.HSM: {
+        "hart_start": Firmware._hart_start,
+        "hart_stop": Firmware._hart_stop,
+        "hart_get_status": Firmware._hart_status,
+        "hart_suspend": Firmware._hart_suspend,
+    },
+    Extension.SRST: {"system_reset": Firmware._system_reset},
+    Extension.PMU: {
+        "num_counters": partial(always, COUNTERS),
+        "counter_get_info": partial(of_counters, Pmu.info, 1),
+        "counter_config_matching": partial(of_counters, Pmu.configure, 5),
+        "counter_start": partial(of_counters, Pmu.start, 4),
+        "counter_stop": partial(of_counters, Pmu.stop, 3),
+        "counter_fw_read": partial(of_counters, Pmu.read, 1),
+        "counter_fw_read_hi": Firmware._counter_read_high,
+        "event_get_info": Firmware._event_info,
+    },
+    Extension.FWFT: {"fwft_set": Firmware._feature_set, "fwft_get": Firmware._feature_get},
+    Extension.DBCN: {
+        "console_write": Firmware._console_write,
+        "console_read": Firmware._console_read,
+        "console_write_byte": Firmware._console_write_byte,
+    },
+}
+CALLS: dict[tuple[int, int], Callable[[Firmware, Hart], Result]] = {        # by what a7 and a6 have
+    (extension, FUNCTIONS[extension].index(name)): function
+    for extension, functions in SERVED.items() for name, function in functions.items()
 }

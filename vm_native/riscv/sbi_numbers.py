@@ -28,6 +28,32 @@ class Extension(IntEnum):
     FWFT = 0x46574654
 
 
+# What a call has in a6, from 0 on, by the names of the specification. Legacy calls are one each, whatever a6 has.
+FUNCTIONS: dict[Extension, tuple[str, ...]] = {
+    Extension.LEGACY_SET_TIMER: ("set_timer",),
+    Extension.LEGACY_PUTCHAR: ("console_putchar",),
+    Extension.LEGACY_GETCHAR: ("console_getchar",),
+    Extension.LEGACY_CLEAR_IPI: ("clear_ipi",),
+    Extension.LEGACY_SEND_IPI: ("send_ipi",),
+    Extension.LEGACY_FENCE_I: ("remote_fence_i",),
+    Extension.LEGACY_SFENCE_VMA: ("remote_sfence_vma",),
+    Extension.LEGACY_SFENCE_VMA_ASID: ("remote_sfence_vma_asid",),
+    Extension.LEGACY_SHUTDOWN: ("shutdown",),
+    Extension.BASE: ("get_spec_version", "get_impl_id", "get_impl_version", "probe_extension", "get_mvendorid",
+                     "get_marchid", "get_mimpid"),
+    Extension.TIME: ("set_timer",),
+    Extension.IPI: ("send_ipi",),
+    Extension.RFENCE: ("remote_fence_i", "remote_sfence_vma", "remote_sfence_vma_asid", "remote_hfence_gvma_vmid",
+                       "remote_hfence_gvma", "remote_hfence_vvma_asid", "remote_hfence_vvma"),
+    Extension.HSM: ("hart_start", "hart_stop", "hart_get_status", "hart_suspend"),
+    Extension.SRST: ("system_reset",),
+    Extension.PMU: ("num_counters", "counter_get_info", "counter_config_matching", "counter_start", "counter_stop",
+                    "counter_fw_read", "counter_fw_read_hi", "snapshot_set_shmem", "event_get_info"),
+    Extension.DBCN: ("console_write", "console_read", "console_write_byte"),
+    Extension.FWFT: ("fwft_set", "fwft_get"),
+}
+
+
 class Error(IntEnum):
     """Chapter 3: what a call gives back in a0."""
 
