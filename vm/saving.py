@@ -112,6 +112,13 @@ def load(file: SnapshotFile) -> Saved:
                             "again") from error
 
 
+def arguments_in(file: SnapshotFile) -> dict[str, Any]:
+    """Those of `Machine` that a file of whatever version holds, for people: nobody has looked whether they fit."""
+    data = file.metadata if isinstance(file.metadata, dict) else {}
+    arguments = data.get("arguments")
+    return arguments if isinstance(arguments, dict) else {}
+
+
 def words_of(value: Any) -> tuple[int, int | None] | None:
     if value is None:
         return None

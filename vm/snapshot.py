@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from vm.arguments import refuse_other
 from vm.boot import Start
 from vm.devices.base import Device
-from vm.errors import SnapshotError
+from vm.errors import ConfigurationError, SnapshotError
 from vm.sizes import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class Snapshot:
         """A new machine in this state, which shares with others what none of them writes.
 
         - devices: by their names on the board, instead of twins of those that the machine had.
-        - changes: arguments of `Machine` that shall be others, as engine="interpreter".
+        - changes: arguments of `Machine` that shall be others, as engine="interpreter". Harts get threads, or take
+          turns, by threads=True or False where the clock is real.
 
         Raises ConfigurationError for changes that no machine can have, SnapshotError where the state is none of such a
         machine, and MemoryError; then nothing has come into being.
@@ -67,6 +68,9 @@ class Snapshot:
             refuse_other("machine(devices=...) takes a dict of devices by their names on the board", devices, Mapping)
             for name, device in devices.items():
                 refuse_other(f"machine(devices=...) takes a device for {name!r}", device, Device)
+        if changes.get("threads") is True and self.plan.arguments["clock"] == "virtual":
+            raise ConfigurationError("threads=True: the snapshot is of a machine with a virtual clock, and harts in "
+                                     "threads have the time of the host; take it of a machine with clock='real'")
         machine = self.plan.build(devices, **changes)
         try:
             if devices or changes or self.file is not None:

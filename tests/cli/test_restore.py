@@ -4,6 +4,7 @@ import pytest
 
 import vm as package
 from tests.assembler import assemble_elf
+from vm.cli.restore import machine_from
 from vm.devices import BlockDevice
 
 # Prints a letter by HTIF, then exits with 7.
@@ -37,6 +38,37 @@ def saved(tmp_path):
 def test_goes_on_to_the_end(vm, saved, command, engine):
     result = vm(*command, saved, *engine)
     assert (result.returncode, result.stdout) == (7, b"A")
+
+
+@pytest.fixture
+def saved_in_real_time(tmp_path):
+    def save(threads: bool) -> str:
+        with package.Machine(memory="2M", harts=2, clock="real", threads=threads) as machine:
+            machine.load(assemble_elf("csrr t0, mhartid; 1: bnez t0, 1b\n" + PROGRAM))
+            machine.run(instructions=2)
+            machine.snapshot().save(tmp_path / "machine.vmsnap")
+        return str(tmp_path / "machine.vmsnap")
+    return save
+
+
+@pytest.mark.parametrize("threads", [True, False])
+@pytest.mark.parametrize("option, then", [((), None), (("--threads",), True), (("--no-threads",), False)])
+def test_harts_get_threads_or_take_turns(vm, saved_in_real_time, threads, option, then):
+    path = saved_in_real_time(threads)
+    result = vm("restore", path, *option)
+    assert (result.returncode, result.stdout) == (7, b"A")
+    with machine_from(path, {"threads": then}, (), (), ()) as machine:
+        assert ("in threads" in repr(machine)) == (threads if then is None else then)
+
+
+def test_boot_from_a_file_takes_threads(vm, saved_in_real_time):
+    assert vm("boot", "--from", saved_in_real_time(False), "--threads").returncode == 7
+
+
+def test_threads_are_refused_for_a_virtual_clock(vm, saved):
+    result = vm("restore", saved, "--threads")
+    assert result.returncode == 2 and result.stderr.count(b"\n") == 1
+    assert b"the snapshot is of a machine with a virtual clock" in result.stderr
 
 
 def test_not_a_snapshot(vm, tmp_path):

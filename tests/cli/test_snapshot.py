@@ -2,6 +2,7 @@
 
 import pytest
 
+import vm as package
 from vm.snapshots.file import SnapshotFile
 from vm.snapshots.layout import HEADER_BYTES, Region
 from vm.snapshots.writer import write
@@ -24,9 +25,19 @@ def test_info(vm, files):
         identity = file.identity.hex()
     result = vm("snapshot", "info", str(path))
     assert (result.returncode, result.stdout.decode().splitlines()) == (0, [
-        f"identity  {identity}", "memory    ram: 1,048,576 bytes, 3 pages of it not zero",
+        f"identity  {identity}", "machine   none that this vm knows",
+        "memory    ram: 1,048,576 bytes, 3 pages of it not zero",
         f"file      {path}: {path.stat().st_size:,} bytes, 1 pages",
         f"file      {base}: {base.stat().st_size:,} bytes, 2 pages"])
+
+
+def test_info_of_a_machine(vm, tmp_path):
+    with package.Machine(memory="2M", isa="rv64gc", harts=2, threads=True) as machine:
+        machine.snapshot().save(tmp_path / "machine.vmsnap")
+    shown = vm("snapshot", "info", str(tmp_path / "machine.vmsnap")).stdout.decode().splitlines()[1]
+    assert shown.startswith("machine   ")
+    for argument in ("memory=2097152", "harts=2", "threads=True", "clock='real'", "isa='rv64gc'"):
+        assert argument in shown
 
 
 def test_verify(vm, files):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,6 +31,8 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @click.argument("path", metavar="FILE")
 @ENGINE_OPTION
+@click.option("--threads/--no-threads", default=None,
+              help="Let each hart run in a thread of the host's, or let them take turns.  [default: as they did]")
 @click.option("--disk", "disks", metavar="FILE[,MODE]", multiple=True,
               help="The images of the disks that the machine had, in their order, as they were: repeatable.")
 @click.option("--net", "networks", metavar="KIND[,...]", multiple=True,
@@ -41,38 +43,43 @@ Examples:
 @TIMEOUT_OPTION
 @GDB_OPTION
 @DISPLAY_OPTION
-def restore(path: str, engine: str | None, disks: tuple[str, ...], networks: tuple[str, ...], shares: tuple[str, ...],
-            command: str | None, timeout: float | None, gdb: str | None, display: int | None) -> int:
+def restore(path: str, engine: str | None, threads: bool | None, disks: tuple[str, ...], networks: tuple[str, ...],
+            shares: tuple[str, ...], command: str | None, timeout: float | None, gdb: str | None, display: int | None
+            ) -> int:
     """Go on where a snapshot was taken, with the guest's console on this terminal; Ctrl-A X quits.
 
     FILE is one that `vm boot --snapshot-at` or Snapshot.save wrote. It is not changed. Exit codes are those of `vm
     boot`.
     """
-    return go_on(path, engine, disks, networks, shares, Ending(command, gdb, display, timeout))
+    changes = {"engine": engine, "threads": threads}
+    return go_on(path, changes, disks, networks, shares, Ending(command, gdb, display, timeout))
 
 
-def go_on(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str],
+def go_on(path: str, changes: Mapping[str, Any], disks: Sequence[str], networks: Sequence[str], shares: Sequence[str],
           ending: Ending) -> int:
     """Run the machine of the file to that end; the exit code."""
     from vm.terminal import Terminal
 
     ending.refuse_unfit()
-    with machine_from(path, engine, disks, networks, shares) as machine:
+    with machine_from(path, changes, disks, networks, shares) as machine:
         if ending.by_itself:
             line = machine.console.output.rpartition(b"\n")[2]      # most often the prompt at which it waits
             click.echo(line, nl=False)
         return run_until(ending, machine, os.path.basename(path), Terminal)
 
 
-def machine_from(path: str, engine: str | None, disks: Sequence[str], networks: Sequence[str], shares: Sequence[str]
-                 ) -> Machine:
-    """The machine of a file, with these disks, networks and folders; the caller closes it."""
+def machine_from(path: str, changes: Mapping[str, Any], disks: Sequence[str], networks: Sequence[str],
+                 shares: Sequence[str]) -> Machine:
+    """The machine of a file, with these disks, networks and folders; the caller closes it.
+
+    `changes` are arguments of `Machine`: where one is None it stays as it was.
+    """
     from vm.snapshot import Snapshot
 
     snapshot = Snapshot.load(path)
-    changes: dict[str, Any] = {} if engine is None else {"engine": engine}
+    said = {name: value for name, value in changes.items() if value is not None}
     devices = opened(snapshot, path, disks, shares) | plugged(snapshot, path, networks)
-    return snapshot.machine(devices=devices, **changes)
+    return snapshot.machine(devices=devices, **said)
 
 
 def opened(snapshot: Snapshot, path: str, disks: Sequence[str], shares: Sequence[str]) -> dict[str, Any]:

@@ -19,11 +19,14 @@ def snapshot() -> None:
 @snapshot.command(epilog="Example: vm snapshot info booted.vmsnap")
 @FILE
 def info(path: Path) -> None:
-    """Show the memory that a file holds, its identity, and the files that it needs."""
+    """Show what the machine of a file was built with, its memory, its identity, and the files that it needs."""
+    from vm.saving import arguments_in
     from vm.snapshots.file import SnapshotFile
 
     with SnapshotFile(path) as file:
         click.echo(f"identity  {file.identity.hex()}")
+        arguments = ", ".join(f"{name}={value!r}" for name, value in arguments_in(file).items())
+        click.echo(f"machine   {arguments or 'none that this vm knows'}")
         for number, region in enumerate(file.regions):
             click.echo(f"memory    {region.name}: {region.size:,} bytes, {int(file.held(number).sum()):,} pages of it "
                        "not zero")
