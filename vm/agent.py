@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from vm.devices import Vsock, VsockConnection
 from vm.errors import AgentError, CommandFailed, ConfigurationError, ExpectTimeout
 from vm.stop import Stop, StopReason
-from vm.waiting import Limits, unmet
+from vm.waiting import Deadline, unmet
 from vm.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -132,14 +132,14 @@ class Agent:
         """Until it answers. A guest that boots refuses connections before."""
         __tracebackhide__ = True
         device = self._device
-        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
+        deadline = Deadline(self.machine.clock.now_ns, seconds, timeout)
         did_not = f"no agent of the guest answered on port {self.port}"
         while True:
-            limits.refuse_reached(did_not)
-            guest_left, host_left = limits.left()
+            deadline.refuse_reached(did_not)
+            guest_left, host_left = deadline.left()
             try:
                 with device.connect_to(self.port, seconds=guest_left, timeout=host_left) as connection:
-                    Request(connection, limits).greet()
+                    Request(connection, deadline).greet()
                 return
             except (ConnectionRefusedError, ConnectionResetError):
                 stop = self.machine.run(seconds=min(BETWEEN_ATTEMPTS, guest_left), timeout=host_left)
@@ -150,14 +150,14 @@ class Agent:
     def _request(self, what: str, seconds: float, timeout: float | None, name: str = "") -> Iterator[Request]:
         """A connection for one request. `what`: it is, for people; `name`: of what the guest may not find."""
         __tracebackhide__ = True
-        limits = Limits(self.machine.clock.now_ns, seconds, timeout)
+        deadline = Deadline(self.machine.clock.now_ns, seconds, timeout)
         try:
             with self._device.connect_to(self.port, seconds=seconds, timeout=timeout) as connection:
-                request = Request(connection, limits, name)
+                request = Request(connection, deadline, name)
                 request.greet()
                 yield request
         except ExpectTimeout as error:
-            raise ExpectTimeout(f"{what} did not end in {limits}, and was given up") from error
+            raise ExpectTimeout(f"{what} did not end in {deadline}, and was given up") from error
 
     # --- Commands ----------------------------------------------------------------------------------------------------
 
@@ -324,9 +324,9 @@ class Request:
     - payload: of the frame that came last.
     """
 
-    def __init__(self, connection: VsockConnection, limits: Limits, name: str = ""):
+    def __init__(self, connection: VsockConnection, deadline: Deadline, name: str = ""):
         self._connection = connection
-        self._limits = limits
+        self._deadline = deadline
         self._name = name                       # of what the agent may not find
         self._received = bytearray()
         self._kind = 0
@@ -334,7 +334,7 @@ class Request:
         self.payload = b""
 
     def _limit(self) -> None:
-        self._connection.seconds, self._connection.timeout = self._limits.left()
+        self._connection.seconds, self._connection.timeout = self._deadline.left()
 
     def greet(self) -> None:
         """Raises AgentError where no agent is at the other end, or another one."""

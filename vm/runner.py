@@ -17,8 +17,7 @@ from vm.firmware import Firmware
 from vm.hart import cause_name
 from vm.htif import Htif
 from vm.inputs import Inputs
-from vm.limits import Account
-from vm.limits import Limits as LimitsOfMachine
+from vm.limits import Account, Limits
 from vm.memory import unusable
 from vm.probes import Hit, Probe
 from vm.state import Stateful
@@ -32,26 +31,26 @@ INPUT_EVERY_NS = 10_000_000             # host time between two looks at the inp
 ANSWER_EVERY_NS = 500_000               # the same while somebody outside is to answer
 
 
-class Limits(NamedTuple):
+class Bounds(NamedTuple):
     """Where a run ends at the latest; NEVER for no limit."""
 
     steps: int                          # of the machine, all harts together
     guest_ns: int
     host_ns: int
 
-    def moved(self, steps: int, ns: int) -> Limits:
+    def moved(self, steps: int, ns: int) -> Bounds:
         """As far away as they were, of a machine that has gone to another state."""
-        return Limits(self.steps if self.steps == NEVER else self.steps + steps,
+        return Bounds(self.steps if self.steps == NEVER else self.steps + steps,
                       self.guest_ns if self.guest_ns == NEVER else self.guest_ns + ns, self.host_ns)
 
 
 class Charged:
     """A run of a machine that may not take more of the host than it has left. Raises LimitReached if that is nothing.
 
-    `limits` are those of the run, or nearer ones.
+    `bounds` are those of the run, or nearer ones.
     """
 
-    def __init__(self, account: Account, asked: Limits, start: int, now_ns: int):
+    def __init__(self, account: Account, asked: Bounds, start: int, now_ns: int):
         if (error := account.reached()) is not None:
             raise error
         self.account = account
@@ -59,7 +58,7 @@ class Charged:
         steps, host_ns = account.steps_left, account.host_ns_left
         self._by_steps = steps is not None and start + steps < asked.steps
         self._by_time = host_ns is not None and now_ns + host_ns < asked.host_ns
-        self.limits = asked._replace(
+        self.bounds = asked._replace(
             steps=start + steps if steps is not None and self._by_steps else asked.steps,
             host_ns=now_ns + host_ns if host_ns is not None and self._by_time else asked.host_ns)
 
@@ -150,7 +149,7 @@ class Runner(Stateful):
         self.account: Account | None = None     # what it may take of the host, where anybody has said
         self.last_stop: Stop | None = None  # what `run` returned last; None in a run, and where that raised
 
-    def set_limits(self, limits: LimitsOfMachine | None) -> None:
+    def set_limits(self, limits: Limits | None) -> None:
         """From now on, for all runs together."""
         self.account = None if limits is None else Account(limits)
 
@@ -251,16 +250,16 @@ class Runner(Stateful):
         if history is not None:
             history.begin()
         self._start, self._moved, self.last_stop = self.steps, (0, 0), None
-        limits = Limits(NEVER if instructions is None else self._start + instructions,
+        bounds = Bounds(NEVER if instructions is None else self._start + instructions,
                         later("seconds", self._clock.now_ns(), seconds),
                         later("timeout", time.monotonic_ns(), timeout))
-        charged = None if self.account is None else Charged(self.account, limits, self._start, time.monotonic_ns())
+        charged = None if self.account is None else Charged(self.account, bounds, self._start, time.monotonic_ns())
         if charged is not None:
-            limits = charged.limits
+            bounds = charged.bounds
             self._give_pages()
         try:
             self.thread = threading.get_ident()
-            reason, number, exit_code = self._run_slices(limits, until)
+            reason, number, exit_code = self._run_slices(bounds, until)
             self._scheduler.release_handlers()
         except BaseException:
             if self._requested is not None:
@@ -280,32 +279,32 @@ class Runner(Stateful):
         if self._requested is not None:
             self._scheduler.request_stop()
         self.last_stop = self._stop(reason, number, exit_code)
-        last_ns = limits.moved(*self._moved).guest_ns
+        last_ns = bounds.moved(*self._moved).guest_ns
         if self._ceiling is not None and reason is StopReason.DEADLINE and self._clock.now_ns() < last_ns:
             self._ceiling.passed()
         if charged is not None and charged.ended_for(reason):
             raise charged.reached()
         return self.last_stop
 
-    def _run_slices(self, limits: Limits, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
+    def _run_slices(self, bounds: Bounds, until: Callable[[], bool] | None) -> tuple[StopReason, int, int | None]:
         """Why the run is over, the hart whose turn it was, and the exit code.
 
         What the core says is over is served with handlers of signals put off, so that none can raise in between.
         """
         most = NEVER if until is None else CONDITION_EVERY
         history = self._inputs.history
-        if not self._make_room(limits, self._scheduler.current_hart):
+        if not self._make_room(bounds, self._scheduler.current_hart):
             return StopReason.TRACE_FULL, self._scheduler.current_hart, None
         while True:
             if until is not None and until():
                 return StopReason.CONDITION, self._scheduler.current_hart, None
-            host_ns = limits.host_ns
+            host_ns = bounds.host_ns
             self._scheduler.paced = self._inputs.paced
             if self._inputs.watching:
                 if time.monotonic_ns() >= self._look_at_ns:
                     self._look_at_inputs(0)
                 host_ns = min(host_ns, self._look_at_ns)
-            last_step, stop_ns = limits.steps, limits.guest_ns
+            last_step, stop_ns = bounds.steps, bounds.guest_ns
             if history is not None:
                 self.between_slices = False
                 due = history.next_stop()
@@ -319,12 +318,12 @@ class Runner(Stateful):
             if not self._machine.usable:
                 raise unusable(self._machine)
             if self._moved != moved:
-                limits = limits.moved(self._moved[0] - moved[0], self._moved[1] - moved[1])
+                bounds = bounds.moved(self._moved[0] - moved[0], self._moved[1] - moved[1])
             if history is not None and code in NOTICED and history.before_serving():
                 self._scheduler.leave_unserved(code)
                 return StopReason.REPLAYED, number, None
             serve, reason = OUTCOMES[code]
-            if not serve(self, limits, number):
+            if not serve(self, bounds, number):
                 assert reason is not None       # what is always served has none
                 return reason, number, None
             if any([trace.reaches_limit() for trace in near]):
@@ -350,7 +349,7 @@ class Runner(Stateful):
 
     @contextmanager
     def moving(self) -> Iterator[None]:
-        """Inside, the machine goes to another state; in a run, of which a hook does that, limits move along."""
+        """Inside, the machine goes to another state; in a run, of which a hook does that, bounds move along."""
         steps, ns = self._clock.steps, self._clock.now_ns()
         yield
         self._machine.take_hits()           # of the state that was left
@@ -372,38 +371,38 @@ class Runner(Stateful):
 
     # --- What ends a slice: served, and the run goes on where these return true --------------------------------------
 
-    def _end(self, limits: Limits, number: int) -> bool:
+    def _end(self, bounds: Bounds, number: int) -> bool:
         return False
 
-    def _go_on(self, limits: Limits, number: int) -> bool:
+    def _go_on(self, bounds: Bounds, number: int) -> bool:
         return True
 
-    def _spend(self, limits: Limits, number: int) -> bool:
-        return self.steps < limits.steps
+    def _spend(self, bounds: Bounds, number: int) -> bool:
+        return self.steps < bounds.steps
 
-    def _look_at_clock(self, limits: Limits, number: int) -> bool:
+    def _look_at_clock(self, bounds: Bounds, number: int) -> bool:
         """The time for this run is over; or it is time to look at the inputs, which `run` does."""
-        return time.monotonic_ns() < limits.host_ns
+        return time.monotonic_ns() < bounds.host_ns
 
-    def _reach_time(self, limits: Limits, number: int) -> bool:
-        return self._clock.now_ns() < min(limits.guest_ns, self._scheduler.ceiling_ns)
+    def _reach_time(self, bounds: Bounds, number: int) -> bool:
+        return self._clock.now_ns() < min(bounds.guest_ns, self._scheduler.ceiling_ns)
 
-    def _run_events(self, limits: Limits, number: int) -> bool:
+    def _run_events(self, bounds: Bounds, number: int) -> bool:
         self.served += self._events.run_due()
         return True
 
-    def _hear_request(self, limits: Limits, number: int) -> bool:
+    def _hear_request(self, bounds: Bounds, number: int) -> bool:
         """A device's, which `run` looks at; or `Machine.request_stop`."""
         if self._inputs.history is None or self._inputs.history.listens:    # else who repeats the past looks at it
             self.asked_to_stop = False
         return self._requested is not None
 
-    def _give_up(self, limits: Limits, number: int, reason: StopReason) -> bool:
+    def _give_up(self, bounds: Bounds, number: int, reason: StopReason) -> bool:
         """Nothing but this ends a run at a trap; it is a request, so that no exception of a handler can lose it."""
         self.request(reason, None)
         return True
 
-    def _serve_call(self, limits: Limits, number: int) -> bool:
+    def _serve_call(self, bounds: Bounds, number: int) -> bool:
         hart = self._harts[number]
         assert self.firmware is not None
         try:
@@ -414,7 +413,7 @@ class Runner(Stateful):
         self.served += 1
         return True
 
-    def _take_hits(self, limits: Limits, number: int, reason: StopReason) -> bool:
+    def _take_hits(self, bounds: Bounds, number: int, reason: StopReason) -> bool:
         """Breakpoints and watchpoints end the run, by a request as above; HTIF goes on."""
         self.hear_hits(number)
         if self._hits:
@@ -430,7 +429,7 @@ class Runner(Stateful):
             else:
                 self._hits.append(Hit(self.probes[probe], access, address, size, pc))
 
-    def _make_room(self, limits: Limits, number: int) -> bool:
+    def _make_room(self, bounds: Bounds, number: int) -> bool:
         """What traces have recorded goes to their files. False where one has none, and is full.
 
         While the past is repeated nothing is recorded: there is room enough.
@@ -447,7 +446,7 @@ class Runner(Stateful):
         pages = self.account.limits.pages
         self._machine.limit_pages(None if pages is None else max(pages - self._machine.written_pages, 0))
 
-    def _count_pages(self, limits: Limits, number: int) -> bool:
+    def _count_pages(self, bounds: Bounds, number: int) -> bool:
         """A hart wants a page more than its region's share: there may be others' to give."""
         assert self.account is not None and self.account.limits.pages is not None
         if self._machine.written_pages >= self.account.limits.pages:
@@ -455,21 +454,21 @@ class Runner(Stateful):
         self._give_pages()
         return True
 
-    def _sleep(self, limits: Limits, number: int) -> bool:
+    def _sleep(self, bounds: Bounds, number: int) -> bool:
         """Every hart waits, in real time or paced: sleep until something is due or typed. False if nothing ever is."""
-        due = min(self._scheduler.next_deadline_ns(), limits.guest_ns)
-        if due == NEVER and limits.host_ns == NEVER and not self._inputs.watching:
+        due = min(self._scheduler.next_deadline_ns(), bounds.guest_ns)
+        if due == NEVER and bounds.host_ns == NEVER and not self._inputs.watching:
             return False
         left = min(due, self._scheduler.ceiling_ns) - self._clock.now_ns()
         self.between_slices = True
-        self._look_at_inputs(max(min(left, limits.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
+        self._look_at_inputs(max(min(left, bounds.host_ns - time.monotonic_ns()), 0) / 10**9, most_ns=left)
         return True
 
 
 class Outcome(NamedTuple):
     """What the runner does when a slice ends, and why the run is over if that does not let it go on."""
 
-    serve: Callable[[Runner, Limits, int], bool]
+    serve: Callable[[Runner, Bounds, int], bool]
     reason: StopReason | None = None
 
 

@@ -23,7 +23,7 @@ from vm.errors import CommandFailed, ExpectTimeout, UnexpectedOutput
 if TYPE_CHECKING:
     from vm.clock import Clock
     from vm.console import Bytes, Console
-    from vm.waiting import Limits
+    from vm.waiting import Deadline
 
 # Where a message of the kernel begins, with or without its time: a command may print the words.
 PANIC = re.compile(rb"(?:(?<=\] )|^)Kernel panic - not syncing", re.MULTILINE)
@@ -98,25 +98,25 @@ class Shell:
         console.send(f"printf '{MARK}{name}{MARK}'; command eval \"$(printf %b \"$vm_command\")\" </dev/null; "
                      f"printf '{MARK}%d {name}{MARK}' $?\n")
         end_mark = re.compile(rb"\035(\d+) %b\035" % name.encode())
-        limits = self._limits(seconds, timeout)
+        deadline = self._deadline(seconds, timeout)
         try:
-            self._expect(f"\035{name}\035".encode(), *limits.left())
+            self._expect(f"\035{name}\035".encode(), *deadline.left())
             with nullcontext() if show is None else mirrored(console, Follower(end_mark, show).write):
-                end = self._expect(end_mark, *limits.left())
+                end = self._expect(end_mark, *deadline.left())
         except ExpectTimeout as error:
             tail = console.pending[-TAIL_SHOWN:].decode(errors="replace")
-            raise ExpectTimeout(f"{command!r} did not end in {limits}; it goes on, until console.send('\\x03'), which "
-                                f"is Ctrl-C; last printed:\n{tail}") from error
+            raise ExpectTimeout(f"{command!r} did not end in {deadline}; it goes on, until console.send('\\x03'), "
+                                f"which is Ctrl-C; last printed:\n{tail}") from error
         output = console.before.replace("\r\n", "\n")
         result = Result(command, output, int(end[1]))
         if check and result.status:
             raise CommandFailed(command, result.status, output)
         return result
 
-    def _limits(self, seconds: float, timeout: float | None) -> Limits:
-        from vm.waiting import Limits  # here: tests that ask for no machine load little of it
+    def _deadline(self, seconds: float, timeout: float | None) -> Deadline:
+        from vm.waiting import Deadline  # here: tests that ask for no machine load little of it
 
-        return Limits(self.machine.clock.now_ns, seconds, timeout)
+        return Deadline(self.machine.clock.now_ns, seconds, timeout)
 
     def _next_name(self, command: str) -> str:
         """Of a pair of marks: no output of the command holds it but on purpose, and it is the same in every run."""
@@ -130,15 +130,15 @@ class Shell:
         """
         __tracebackhide__ = True
         console = self.machine.console
-        limits = self._limits(seconds, timeout)
+        deadline = self._deadline(seconds, timeout)
         answers = {LOGIN: user, PASSWORD: password}
         printed = -1                            # how much the last time
         while True:
             tail = console.output[-TAIL:]
             asked = next((pattern for pattern in answers if pattern.search(tail)), None)
             quiet, printed = printed == len(console.output), len(console.output)
-            limits.refuse_reached("no shell of the guest answered")
-            guest_left, host_left = limits.left()
+            deadline.refuse_reached("no shell of the guest answered")
+            guest_left, host_left = deadline.left()
             if asked is not None and answers[asked] is not None:
                 console.send(f"{answers[asked]}\n")
             elif (quiet or PROMPT.search(tail)) and self._answers(min(guest_left, PATIENCE), host_left):

@@ -14,7 +14,7 @@ TIMED_OUT = {StopReason.DEADLINE: " in {seconds:g} seconds of its time",
              StopReason.IDLE: ": it waits, and only input can wake it"}
 
 
-class Limits:
+class Deadline:
     """How long something may take that consists of several waits: from now on, in all of them together.
 
     - now_ns: guest time, as `Clock.now_ns` has it.

@@ -11,7 +11,7 @@ from vm.devices import Vsock
 from vm.guests.agent.build import ROOT
 from vm.guests.compiler import compile_guest
 from vm.images import debian
-from vm.waiting import Limits
+from vm.waiting import Deadline
 
 pytestmark = pytest.mark.network
 
@@ -246,7 +246,7 @@ def test_another_program_than_an_agent_is_told(guest, caller):
     with guest.vsock.listen(HOST_PORT) as listener:
         guest.agent.run(f"/tmp/caller {HOST_PORT} xxxxxxxxxxxxxxxxxxxxxxxx >/dev/null 2>&1 &")
         with listener.accept() as connection, pytest.raises(vm.errors.AgentError, match="frame of 2021161080 bytes"):
-            Request(connection, Limits(guest.machine.clock.now_ns, 10, None)).greet()
+            Request(connection, Deadline(guest.machine.clock.now_ns, 10, None)).greet()
 
 
 def test_callbacks_are_refused(guest):
