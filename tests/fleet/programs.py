@@ -67,6 +67,12 @@ def spin(machine: vm.Machine, data: bytes) -> None:
     machine.run()
 
 
+def endless(machine: vm.Machine, told: str) -> None:
+    """Says in a file which process runs it."""
+    Path(told).write_text(str(os.getpid()))
+    spin(machine, b"")
+
+
 def kill_once(folder: str, machine: vm.Machine, number: int) -> int:
     """Ends its process the first time it meets number 5."""
     mark = Path(folder, "killed")
@@ -81,8 +87,6 @@ def kill_always(machine: vm.Machine, number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
-
-
 
 
 def slow(machine: vm.Machine, number: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from vm.replaying import replay
 from vm.run_folder import load_run
 
 NUMBERS = range(12)
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +258,32 @@ def test_an_executor_of_ones_own_goes_on_behind_the_fleet(snapshot):
         with vm.Fleet(snapshot, executor=executor) as fleet:
             assert [result.get() for result in fleet.map(answer, [message()])] == ["0 records"]
         assert executor.submit(int, "3").result() == 3
+
+
+KILLED = """
+import sys
+import vm
+from tests.fleet.programs import at_ready, endless
+
+if __name__ == "__main__":
+    with vm.Fleet(at_ready(), 2, "processes") as fleet:
+        list(fleet.map(endless, sys.argv[1:]))
+"""
+
+
+def test_workers_end_with_the_process_that_they_work_for(tmp_path):
+    """Also where it is killed: each of them is in a run that has no end."""
+    script, pids = tmp_path / "script.py", [tmp_path / "first", tmp_path / "second"]
+    script.write_text(KILLED)
+    for pid in pids:
+        os.mkfifo(pid)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen([sys.executable, script, *pids], env=environment) as fleet:
+        workers = [os.pidfd_open(int(pid.read_text())) for pid in pids]
+        fleet.kill()
+    for worker in workers:
+        assert select.select([worker], [], [], 60)[0]
+        os.close(worker)
 
 
 def test_a_script_that_processes_cannot_load_is_said_so(snapshot, tmp_path):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import Any, Literal, Protocol
 
 from vm.errors import ConfigurationError
@@ -151,7 +153,19 @@ class Processes:
 
 def new_processes(workers: int) -> ProcessPoolExecutor:
     # Not forked: what runs in other threads of this process would be copied in the middle of it.
-    return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("forkserver"), initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """In a worker: end it when the fleet's process is gone, as one that is killed tells nobody that it is."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait_for_end() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end, name="vm-fleet-parent", daemon=True).start()
 
 
 def refuse_unfound(task: Task) -> None:
