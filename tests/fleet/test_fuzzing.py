@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from random import Random
 
 import numpy as np
@@ -17,6 +18,7 @@ from vm.fleet.batch import Found, Trail
 from vm.fleet.comparisons import Record, candidates, pairs_of
 from vm.fleet.corpus import Corpus
 from vm.fleet.dictionary import load_dictionary
+from vm.fleet.examining import Examiner
 from vm.fleet.mutation import Mutator, walk
 from vm.replaying import replay
 from vm.run_folder import load_run
@@ -51,6 +53,24 @@ def test_each_mistake_is_found_once_with_a_short_input(found):
     assert crashes["panic"].data[:1] == b"P" and len(crashes["panic"].data) == 9
     hang, = result.hangs
     assert hang.data[:2] == b"HA" and "20,000 steps" in hang.reason and hang.names[0].startswith("parse")
+
+
+def test_a_hang_is_one_wherever_in_its_loop_a_run_ends():
+    """The loop is in parse, and calls tick."""
+    endings = []
+    for steps in range(20_000, 20_100, 7):
+        with closing(Examiner(Target(PARSE, steps=steps), at_main().machine)) as examiner:
+            endings.append(examiner.ending(b"HA and more"))
+    assert {len(ending.stack) for ending in endings} == {1, 2}
+    assert {ending.key for ending in endings} == {("hang", "parse")}
+
+
+def test_a_run_goes_on_behind_what_it_hung_for():
+    with at_main().machine() as machine:
+        arena = Arena(machine, Target(PARSE, steps=20_000))
+        assert arena.run(b"HA and more").verdict == "hang"
+        before = machine.steps
+        assert arena.go_on(700) and machine.steps == before + 700
 
 
 def test_a_campaign_follows_from_its_seed(found):

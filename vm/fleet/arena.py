@@ -125,6 +125,11 @@ class Arena:
         outcome = self._judged(machine.run(instructions=self._steps - steps))
         return outcome._replace(steps=outcome.steps + steps)
 
+    def go_on(self, steps: int) -> bool:
+        """Let a run that has hung go on for so many steps; whether it still hangs then."""
+        self._devices_touched = True
+        return self._verdict(self.machine.run(instructions=steps)) == "hang"
+
     def _judged(self, stop: Stop) -> Outcome:
         return Outcome(self._verdict(stop), stop.steps, stop)
 

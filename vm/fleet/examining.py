@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from vm.fleet.arena import TRAPPED, Arena, Target
@@ -15,11 +16,13 @@ from vm.profiling.unwinding import Unwinder
 from vm.stop import Stop
 
 if TYPE_CHECKING:
+    from vm.hart import Hart
     from vm.hooks import Trap
     from vm.machine import Machine
 
 DEPTH = 16                              # functions of a stack that are shown
 TOLD_BY = 4                             # those by which crashes are told apart
+LOOKS = 32                              # at the stack of a run that hangs
 TRACED = 1 << 16                        # instructions of a run in which comparisons are looked for
 TEXT = re.compile(rb"[\x20-\x7e]{3,24}(?=\x00)")     # in a program
 MOST_STRINGS = 128
@@ -101,12 +104,24 @@ class Examiner:
             return Ending(("trap", trap.cause, *stack[:TOLD_BY]),
                           f"{cause_name(trap.cause)} at {trap.pc:#x}, value {trap.value:#x}", stack)
         stack = self._unwinder.stack(hart, None if stop is None else stop.pc)
-        if verdict == "hang":               # wherever in its loop it is
-            names = tuple(self._function(address) for address in stack)
-            return Ending(("hang", *names[:TOLD_BY]), f"not done after {self._target.steps:,} steps", stack)
+        if verdict == "hang":
+            key = ("hang", *self._loop(arena, hart, stack)[:TOLD_BY])
+            return Ending(key, f"not done after {self._target.steps:,} steps", stack)
         if stop is None:
             return Ending(("place", *stack[:TOLD_BY]), "a place that is said to be a crash", stack)
         return Ending((stop.reason, stop.exit_code, *stack[:TOLD_BY]), reason_of(stop), stack)
+
+    def _loop(self, arena: Arena, hart: Hart, stack: tuple[int, ...]) -> tuple[object, ...]:
+        """The functions that a run does not leave that goes on for as long again, wherever in its loop it was."""
+        before = staying = self._functions(stack)
+        for _ in range(LOOKS):
+            if not arena.go_on(self._target.steps // LOOKS + 1):
+                break                       # it was only slow
+            staying = common_end(staying, self._functions(self._unwinder.stack(hart)))
+        return staying if staying and isinstance(staying[0], str) else before
+
+    def _functions(self, stack: tuple[int, ...]) -> tuple[object, ...]:
+        return tuple(self._function(address) for address in stack)
 
     def _arena_for_crashes(self) -> Arena:
         if self._crashing is None:
@@ -178,6 +193,12 @@ class Examiner:
                 arena.bound.put(data)
                 stop = machine.run(instructions=self._target.steps)
             return recording.log, stop
+
+
+def common_end(one: tuple[object, ...], other: tuple[object, ...]) -> tuple[object, ...]:
+    """What both end with."""
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False)))
+    return one[len(one) - same:]
 
 
 def reason_of(stop: Stop) -> str:

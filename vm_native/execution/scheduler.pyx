@@ -101,7 +101,9 @@ cdef class Scheduler:
         if self.owner.bus.pending_exception is not None:
             error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
             raise error
-        if code not in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
+        if code in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
+            self.unserved = STOP_NONE       # where it is what the last run has left
+        else:
             self.unserved = code
             if self.threads is not None:
                 self.owner.bus.release_handlers()       # which threads of harts can have put off for nobody
