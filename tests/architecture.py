@@ -47,7 +47,7 @@ PYTHON = (
     ("profiling",),
     ("gdb", "trace", "coverage"),
     ("web",),
-    ("observing", "talking", "accounts"),
+    ("observing", "talking", "accounts", "starting"),
     ("machine",),
     ("fleet",),
     ("",),                                  # the package itself: the public names
