@@ -7,6 +7,7 @@ from libc.string cimport memset
 from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
+from vm_native.jit.neighbours cimport Neighbours
 from vm_native.jit.selection cimport block_in_page, choose_trace
 from vm_native.jit.state cimport (
     EXIT_REASONS, MAX_PARTS, MAX_REGIONS, NO_EXIT, PAUSES, REGION_BYTES, CodeMemory, HandedOver, Jit, JournalEntry,
@@ -20,7 +21,7 @@ from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.registers cimport place_registers
 from vm_native.jit.x86_64.stubs cimport emit_stubs
 from vm_native.jit.x86_64.trace cimport (
-    AS_EVERYWHERE, BY_USE, HOST_FEATURE_WORDS, Allocation, describe_host, emit_trace, host_has_instructions, most_bytes,
+    HOST_FEATURE_WORDS, describe_host, emit_trace, host_has_instructions, most_bytes,
 )
 from vm_native.machine cimport MAX_LAYERS, Compiler, Cpu, Machine, forget_jumps
 from vm_native.shared_code cimport SharedCode
@@ -103,16 +104,19 @@ cdef bint has_code_memory(Jit* jit) noexcept nogil:
 
 
 cdef Trace* compile_trace(
-    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, Allocation allocation
+    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, const Neighbours* around
 ) noexcept nogil:
-    """The trace of these blocks; NULL if it grows too large or there is no memory."""
+    """The trace of these blocks; NULL if it grows too large or there is no memory.
+
+    Without neighbours it has the same guest registers in host registers as there are everywhere.
+    """
     cdef uint8_t* at
     cdef uint8_t* end
     cdef Trace* trace = new_trace(parts, count)
     if trace == NULL:
         return NULL
     at = room_for_trace(jit, most_bytes(jit, parts, count))
-    end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, allocation) if at != NULL else NULL
+    end = emit_trace(jit, cpu, trace, at, parts, next_exits, count, around) if at != NULL else NULL
     if end == NULL:
         free_trace(trace)
         return NULL
@@ -133,15 +137,16 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef Block* target
     cdef int next_exits[MAX_PARTS]
     cdef uint64_t began = host_ns()
+    cdef Neighbours around
     cdef int i, count
     if not has_code_memory(jit):
         head.heat = 0                   # until it is hot again it is not asked for
         return
-    count = choose_trace(jit, head, parts, next_exits)
-    trace = compile_trace(jit, cpu, parts, next_exits, count, BY_USE if jit.switches.allocation else AS_EVERYWHERE)
+    count = choose_trace(jit, cpu, head, parts, next_exits, &around)
+    trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
     if trace == NULL:
         next_exits[0] = NO_EXIT
-        trace = compile_trace(jit, cpu, parts, next_exits, 1, AS_EVERYWHERE)
+        trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
     if trace == NULL:
         head.heat = 0                   # it is asked for again when it is hot again
     if trace != NULL and jit.switches.linking and not head.second_page:

@@ -6,7 +6,10 @@ from libc.stdint cimport uint64_t
 from vm_native.blocks cimport find_block
 from vm_native.ir.block cimport Block, BlockKey
 from vm_native.ir.uop cimport *
-from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TAKEN, Jit
+from vm_native.jit.neighbours cimport MAX_BEHIND, Neighbours
+from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TAKEN, Exit, Held, Jit
+from vm_native.jit.traces cimport trace_of
+from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT
 
 
@@ -28,7 +31,20 @@ cdef inline uint64_t heat_of(Jit* jit, Block* block) noexcept nogil:
     return block.heat + (jit.interface.hot if block.entry != NULL else 0)
 
 
-cdef Block* hot_successor(Jit* jit, Block* block, int* link) noexcept nogil:
+cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:
+    """An exit of the trace leads to where that is held."""
+    if around.behind_count < MAX_BEHIND:
+        around.behind[around.behind_count] = held[0]
+        around.behind_count += 1
+
+
+cdef void note_target(Neighbours* around, const Block* head, Block* target) noexcept nogil:
+    """... to this block, if that is compiled."""
+    if target != NULL and target != head and target.entry != NULL:
+        note_behind(around, &trace_of(target).held)
+
+
+cdef Block* hot_successor(Jit* jit, const Block* head, Block* block, int* link, Neighbours* around) noexcept nogil:
     cdef int opcode = block.info[block.uop_count - 1].opcode
     cdef Block* taken
     cdef Block* fallen
@@ -42,7 +58,10 @@ cdef Block* hot_successor(Jit* jit, Block* block, int* link) noexcept nogil:
         taken = block_in_page(jit, block, block.exits[TAKEN].pc)
         fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
         link[0] = TAKEN if heat_of(jit, taken) >= heat_of(jit, fallen) else FALLEN
+        note_target(around, head, fallen if link[0] == TAKEN else taken)
         return taken if link[0] == TAKEN else fallen
+    if opcode == UOP_JALR:
+        note_behind(around, &jit.held)
     return NULL
 
 
@@ -54,20 +73,26 @@ cdef bint among(Block* block, Block** parts, int count) noexcept nogil:
     return False
 
 
-cdef int choose_trace(Jit* jit, Block* head, Block** parts, int* next_exits) noexcept nogil:
-    """How many parts; `next_exits[i]` leads from part i to the next and is NO_EXIT for the last."""
+cdef int choose_trace(
+    Jit* jit, const Cpu* cpu, Block* head, Block** parts, int* next_exits, Neighbours* around
+) noexcept nogil:
+    """How many parts; `next_exits[i]` leads from part i to the next and is NO_EXIT for the last. And what is around."""
+    cdef const Exit* exit = <const Exit*>cpu.pending_trace_exit
     cdef int count = 1, steps = head.steps
     cdef Block* following
+    around.before = exit.source.held if exit != NULL and exit.pc == head.key.pc else jit.held
+    around.behind_count = 0
     parts[0] = head
     next_exits[0] = NO_EXIT
     while count < MAX_PARTS and jit.switches.superblocks and not head.second_page:
-        following = hot_successor(jit, parts[count - 1], &next_exits[count - 1])
+        following = hot_successor(jit, head, parts[count - 1], &next_exits[count - 1], around)
         if (
             following == NULL
             or heat_of(jit, following) * 4 < jit.interface.hot
             or steps + following.steps > MAX_TRACE_STEPS
             or among(following, parts, count)
         ):
+            note_target(around, head, following)
             next_exits[count - 1] = NO_EXIT
             break
         parts[count] = following

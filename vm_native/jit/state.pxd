@@ -7,6 +7,7 @@ from vm_native.machine cimport Compiler, FrontEnd, Machine
 cdef enum:
     HOST_REGISTERS = 10     # general registers that guest registers live in while compiled code runs
     HOST_FLOATS = 13        # xmm registers likewise
+    HOLDERS = HOST_REGISTERS + HOST_FLOATS
     MAX_PARTS = 24          # blocks in a trace
     MAX_TRACE_STEPS = 160
     REGION_BYTES = 256 << 10
@@ -40,6 +41,8 @@ cdef struct CountingExit:   # code that counts the edge to the target, and pays 
 cdef struct Exit:           # a jump out of a trace to a guest address in the same page
     uint64_t pc
     uint8_t* jump           # its displacement, in the writable mapping
+    uint8_t* unswapped      # one before what the trace has swapped in is swapped back; NULL: it has swapped nothing
+    uint8_t* swap_out       # where that leads to swap
     uint8_t* unlinked       # where it leads without a target: back to the run loop
     CountingExit counting   # where it leads with one instead of to that
     uint8_t* look_up        # the same by way of the jump cache
@@ -55,11 +58,17 @@ cdef struct Mark:           # where the host code of a guest instruction begins;
     uint64_t pc
     uint32_t offset
 
+cdef struct Held:           # by host registers in a trace
+    uint8_t[HOLDERS] slots
+    int swaps               # how many of these live in memory elsewhere
+
 cdef struct Trace:          # a block and those that follow it where it is hot, all in one page, compiled
     Block* head
     BlockKey key            # the head's, for whoever looks when the machine is gone, and its second page
     uint64_t second_page
     uint8_t* start          # in the executable mapping; in front, where edges are counted, the edge entry's address
+    uint8_t* inside         # behind the swapping of registers, for who has the same in them; NULL: for nobody
+    Held held               # there
     uint8_t* counted        # the same for who has paid, and counted the edge to the head; NULL: nobody does
     uint32_t size           # host bytes from there on
     uint32_t ahead          # and those in front: what it calls, and that address
@@ -131,6 +140,7 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
 cdef struct Switches:       # what can be turned off, to measure what it brings
     bint registers          # guest registers live in host registers
     bint allocation         # each trace may choose other ones
+    bint neighbours         # ... those that the traces around it have
     bint page_entries       # a one-page cache for each base register, in front of the TLB
     bint trials             # accesses that leave their page often do not ask that cache any more
     bint grouping           # accesses through one base register are tested together
@@ -184,5 +194,6 @@ cdef struct Jit:
     int region              # the one that is being filled
     int8_t general[REGISTER_SLOTS]      # host register of a slot, or -1
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot, or -1
+    Held held               # the same the other way round
     Stubs stubs             # in `memory`; while there is none, in that of code handed over or taken
     JitStatistics statistics

@@ -12,8 +12,8 @@ from vm_native.clock cimport host_ns
 from vm_native.ir.block cimport Block
 from vm_native.jit.executable cimport release_code_memory, unmap_code_memory
 from vm_native.jit.state cimport (
-    EXIT_COLD, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, CountingExit, Exit, HandedOver, Jit, Membership, Region,
-    Switches, Trace,
+    EXIT_COLD, HOLDERS, MAX_REGIONS, PAUSES, REGION_BYTES, CodeMemory, CountingExit, Exit, HandedOver, Jit, Membership,
+    Region, Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, Machine, forget_exits, offer_code, redirect_block, stop_harts
@@ -129,9 +129,25 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     offer_code(jit.machine, trace.head, trace.start)
 
 
+cdef inline bint hold_the_same(const Trace* source, const Trace* target) noexcept nogil:
+    """Whether their host registers have the same guest registers, so that one may jump into the middle of the other."""
+    return target.inside != NULL and memcmp(source.held.slots, target.held.slots, HOLDERS) == 0
+
+
+cdef void unlink(Jit* jit, Exit* exit) noexcept nogil:
+    """Let it lead back to the run loop."""
+    exit.target = NULL
+    patch(exit.jump, jit.memory.executable, exit.unlinked)
+    if exit.unswapped != NULL:
+        patch(exit.unswapped, jit.memory.executable, exit.swap_out)
+
+
 cdef void lead_to(Jit* jit, Exit* exit, Trace* target) noexcept nogil:
     cdef CountingExit* counting = &exit.counting
     cdef int32_t price = <int32_t>target.head.entry_steps - counting.refund
+    if exit.unswapped != NULL and hold_the_same(exit.source, target):
+        patch(exit.unswapped, jit.memory.executable, target.inside)
+        return
     if counting.start == NULL:
         patch(exit.jump, jit.memory.executable, target.start)
         return
@@ -202,8 +218,7 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     while trace.incoming != NULL:
         exit = trace.incoming
         trace.incoming = exit.next_incoming
-        exit.target = NULL
-        patch(exit.jump, jit.memory.executable, exit.unlinked)
+        unlink(jit, exit)
     for i in range(trace.exit_count):
         unlink_outgoing(&trace.exits[i])
     for i in range(trace.part_count):

@@ -31,6 +31,7 @@ EXTENSIONS = isa_strings.parse(isa_strings.DEFAULT).extensions
 TESTED = [row for row in ROWS if row.is_on(EXTENSIONS) and kind_of(row) in KINDS]
 SETTINGS = {
     "all": {}, "no registers": {"registers": False}, "no allocation": {"allocation": False},
+    "no neighbours": {"neighbours": False},
     "no floats": {"floats": False}, "no rounding": {"rounding": False}, "no crypto": {"crypto": False},
     "no vectors": {"vectors": False}, "no AVX-512": {"avx512": False},
     "no combining": {"combining": False}, "no windows": {"windows": False}, "no trials": {"trials": False},

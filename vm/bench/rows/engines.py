@@ -13,7 +13,8 @@ CLAIM = Claim(5, "5–10x")
 KERNELS = {"ALU": "arithmetic", "memory": "loads", "branch": "branches", "call": "calls", "FP": "floating",
            "system": "ecalls"}
 SWITCHES = {
-    "registers": "guest registers in host registers", "page_entries": "a cached page for each base register",
+    "registers": "guest registers in host registers", "neighbours": "the same ones in traces around a trace",
+    "page_entries": "a cached page for each base register",
     "trials": "the TLB at once for accesses that roam",
     "windows": "one test for all RAM, and for many accesses",
     "linking": "direct links between blocks", "jump_cache": "inline jump cache", "superblocks": "superblocks",

@@ -137,6 +137,7 @@ cdef struct Compilation:
     bint floats             # floating-point state is on
     int bank                # of data
     int steps               # of the whole trace
+    bint loops              # its end leads back to its head
     int refund              # steps of the parts behind the one at hand
     int8_t general[REGISTER_SLOTS]      # host register of a slot in this trace, or -1
     int8_t floating[REGISTER_SLOTS]     # xmm register of a slot in this trace, or -1

@@ -443,6 +443,10 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     widen_all(t)
     if not knows_edge:
         settle(t, cold)
+        if t.jit.switches.neighbours and t.swap_count and not t.resident_count:
+            exit.unswapped = exit.jump if here(&t.e) == start else jump(&t.e, NULL)
+            exit.swap_out = here(&t.e)
+            patch(exit.unswapped, t.e.executable, exit.swap_out)
     swap_out(t)
     if here(&t.e) != start:
         exit.jump = jump(&t.e, NULL)

@@ -3,13 +3,18 @@
 Everywhere the same ones do, so that a jump from trace to trace moves nothing. A trace that would rather have others
 swaps them in at its start and out at its exits; a loop then runs without. What counts is how many instructions of the
 host that saves: to read an operand in memory mostly takes no more of them than to read it in a register.
+
+Between two traces that hold the same a jump swaps nothing. So a trace may do better with what a neighbour has: that is
+weighed against what it would choose for itself, by what coming from the one before and leaving for those behind costs.
+Where a trace is left for one that nobody knows, it is for one that holds what everybody does.
 """
-from libc.stdint cimport int8_t
-from libc.string cimport memcpy
+from libc.stdint cimport int8_t, uint8_t
+from libc.string cimport memcmp, memcpy, memset
 from vm_native.hart_state cimport REGISTER_SLOTS
 from vm_native.ir.block cimport SECOND_CELL, Block
 from vm_native.ir.uop cimport *
-from vm_native.jit.state cimport HOST_FLOATS, HOST_REGISTERS, Jit
+from vm_native.jit.neighbours cimport Neighbours
+from vm_native.jit.state cimport HOLDERS, HOST_FLOATS, HOST_REGISTERS, Held, Jit
 from vm_native.jit.x86_64.assembler cimport R8, R9, R10, R11, R12, R13, R14, RBX, RDI, RSI
 from vm_native.jit.x86_64.compilation cimport (
     FIRST_XMM, LOAD, STORE, Direction, Swap, Compilation, move_floating, move_general,
@@ -19,6 +24,9 @@ from vm_native.jit.x86_64.vector_registers cimport load_residents, store_residen
 cdef enum:
     GAIN_IN_LOOP = 2        # how much more a slot must gain than another for a swap, with its two stores and two loads
     GAIN_ELSEWHERE = 8
+    PRICE_OF_SWAP = 4       # two instructions
+    TURNS = 16              # that a loop is taken to make, at least
+    NOTHING = 0xFF          # in place of a slot
 
 cdef struct Gains:          # host instructions, each counted twice, that a uop saves if these live in host registers
     int rs1
@@ -34,11 +42,15 @@ cdef void place_registers(Jit* jit) noexcept nogil:
     cdef int i
     for i in range(REGISTER_SLOTS):
         jit.general[i] = jit.floating[i] = -1
+    memset(jit.held.slots, NOTHING, HOLDERS)
+    jit.held.swaps = 0
     if jit.switches.registers:
         for i in range(HOST_REGISTERS):
             jit.general[jit.front_end.hot_slots[i]] = <int8_t>GENERAL[i]
+            jit.held.slots[i] = jit.front_end.hot_slots[i]
         for i in range(HOST_FLOATS if jit.switches.floats else 0):
             jit.floating[jit.front_end.hot_floats[i]] = <int8_t>(FIRST_XMM + i)
+            jit.held.slots[HOST_REGISTERS + i] = jit.front_end.hot_floats[i]
 
 
 # Of most uops: the host takes one of two operands from memory with the same instruction, but writes no result there.
@@ -65,47 +77,118 @@ cdef void add_gains(Block* part, int* gained) noexcept nogil:
         gained[part.uops[i].rd] += gain.rd
 
 
-cdef void swap_best(Compilation* t, int* gained, int8_t* hosts, int first, int end, int gain) noexcept nogil:
+cdef void choose_best(
+    const Compilation* t, const int* gained, Held* held, int8_t* hosts, int first, int end, int holder, int last_holder
+) noexcept nogil:
     """Give host registers to those of these slots that have none and gain most, as long as that is enough."""
-    cdef int slot, most, least
-    cdef Swap* swap
-    while True:
-        most = least = -1
+    cdef int gain = GAIN_IN_LOOP if t.loops else GAIN_ELSEWHERE
+    cdef int slot, most, least, i
+    while held.slots[holder] != NOTHING:
+        most, least = -1, holder
         for slot in range(first, end):
-            if slot == t.jit.front_end.zero:
-                continue
-            if hosts[slot] < 0:
-                if most < 0 or gained[slot] > gained[most]:
-                    most = slot
-            elif least < 0 or gained[slot] < gained[least]:
-                least = slot
-        if most < 0 or least < 0 or gained[most] < gained[least] + gain:
+            if hosts[slot] < 0 and slot != t.jit.front_end.zero and (most < 0 or gained[slot] > gained[most]):
+                most = slot
+        for i in range(holder + 1, last_holder + 1):
+            if gained[held.slots[i]] < gained[held.slots[least]]:
+                least = i
+        if gained[most] < gained[held.slots[least]] + gain:
             return
-        swap = &t.swaps[t.swap_count]
-        t.swap_count += 1
-        swap.floating = hosts == t.floating
-        swap.host = hosts[least]
-        swap.home = least
-        swap.guest = most
-        hosts[most] = hosts[least]
-        hosts[least] = -1
+        hosts[most] = hosts[held.slots[least]]
+        hosts[held.slots[least]] = -1
+        held.slots[least] = <uint8_t>most
+        held.swaps += 1
 
 
-cdef void allocate(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
-    """Choose by what these blocks use; without blocks, nothing is swapped."""
-    cdef int gained[256]
-    cdef int first_float = t.jit.front_end.first_float
-    cdef int i, gain = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
+cdef inline int price(const Held* first, const Held* second) noexcept nogil:
+    """Of going from code that holds the one to code that holds the other, or back: counted as gains are."""
+    if memcmp(first.slots, second.slots, HOLDERS) == 0:
+        return 0
+    return PRICE_OF_SWAP * (first.swaps + second.swaps)
+
+
+cdef int score(const Compilation* t, const Held* held, const int* gained, const Neighbours* around) noexcept nogil:
+    """What the trace saves if it holds this, without what coming there and leaving costs."""
+    cdef int i, saved = 0, left = 0
+    for i in range(HOLDERS):
+        if held.slots[i] != NOTHING:
+            saved += gained[held.slots[i]]
+    for i in range(around.behind_count):
+        left += price(held, &around.behind[i])
+    left = left // around.behind_count if around.behind_count else price(held, &t.jit.held)
+    return (TURNS * saved if t.loops else saved) - left - price(held, &around.before)
+
+
+cdef const Held* best_of_neighbours(
+    const Compilation* t, const Held* own, const int* gained, const Neighbours* around
+) noexcept nogil:
+    """What one of the neighbours holds, or everybody does, if that is clearly better than this; else this."""
+    cdef const Held* best = own
+    cdef const Held* other = &t.jit.held
+    cdef int most = score(t, own, gained, around), of_other, i
+    for i in range(-1, around.behind_count + 1):
+        if i >= 0:
+            other = &around.before if i == 0 else &around.behind[i - 1]
+            if other.swaps == 0:
+                continue
+        of_other = score(t, other, gained, around)
+        if of_other >= most + PRICE_OF_SWAP:
+            best, most = other, of_other
+    return best
+
+
+cdef bint all_hold_the_usual(const Neighbours* around) noexcept nogil:
+    cdef int i
+    for i in range(around.behind_count):
+        if around.behind[i].swaps:
+            return False
+    return around.before.swaps == 0
+
+
+cdef void place_everywhere(Compilation* t) noexcept nogil:
     memcpy(t.general, t.jit.general, sizeof(t.general))
     memcpy(t.floating, t.jit.floating, sizeof(t.floating))
     t.swap_count = 0
-    for i in range(REGISTER_SLOTS):
-        gained[i] = 0
+
+
+cdef void hold(Compilation* t, const Held* held) noexcept nogil:
+    """Let the trace have these slots in host registers, and swap what other code has elsewhere."""
+    cdef const Held* usual = &t.jit.held
+    cdef int i, host
+    cdef bint floating
+    cdef int8_t* hosts
+    place_everywhere(t)
+    for i in range(HOLDERS if held.swaps else 0):
+        if held.slots[i] == usual.slots[i]:
+            continue
+        floating = i >= HOST_REGISTERS
+        host = FIRST_XMM + i - HOST_REGISTERS if floating else GENERAL[i]
+        hosts = &t.floating[0] if floating else &t.general[0]
+        hosts[usual.slots[i]] = -1
+        hosts[held.slots[i]] = <int8_t>host
+        t.swaps[t.swap_count] = Swap(floating, host, usual.slots[i], held.slots[i])
+        t.swap_count += 1
+
+
+cdef void allocate(Compilation* t, Block** parts, int count, const Neighbours* around) noexcept nogil:
+    """Choose by what these blocks use, and what the traces around hold; without those, nothing is swapped."""
+    cdef int gained[256]
+    cdef Held* held = &t.trace.held
+    cdef int first_float = t.jit.front_end.first_float
+    cdef int i
+    place_everywhere(t)
+    held[0] = t.jit.held
+    if around == NULL:
+        return
+    memset(gained, 0, sizeof(gained))
     for i in range(count):
         add_gains(parts[i], gained)
-    swap_best(t, gained, t.general, 0, first_float, gain)
+    choose_best(t, gained, held, t.general, 0, first_float, 0, HOST_REGISTERS - 1)
     if t.floats:
-        swap_best(t, gained, t.floating, first_float, first_float + t.jit.front_end.float_count, gain)
+        choose_best(t, gained, held, t.floating, first_float, first_float + t.jit.front_end.float_count,
+                    HOST_REGISTERS, HOLDERS - 1)
+    if t.jit.switches.neighbours and not (held.swaps == 0 and all_hold_the_usual(around)):
+        held[0] = best_of_neighbours(t, held, gained, around)[0]
+    hold(t, held)
 
 
 cdef inline void move(Compilation* t, Direction direction, Swap* swap, int slot) noexcept nogil:

@@ -22,13 +22,14 @@ from vm_native.jit.x86_64.edges cimport can_count_by_turns
 from vm_native.jit.x86_64.floating cimport emit_floating
 from vm_native.jit.x86_64.integer cimport emit_integer
 from vm_native.jit.x86_64.probes cimport emit_probe
-from vm_native.jit.x86_64.registers cimport allocate
+from vm_native.jit.x86_64.registers cimport allocate, swap_in
 from vm_native.jit.x86_64.rounding cimport emit_rounded, end_rounding
 from vm_native.jit.x86_64.stubs cimport EDGE_ENTRY
 from vm_native.jit.x86_64.vector_registers cimport choose_residents, had_misfits, uses_avx512
 from vm_native.jit.x86_64.vectors cimport emit_vector, follow_shape
 from vm_native.jit.x86_64.window cimport emit_window_access, follow_base, forget_reaches
 from vm_native.machine cimport BASE_REGISTERS, INSTRUMENT_ACCESSES, Cpu
+from vm_native.jit.neighbours cimport Neighbours
 from vm_native.jit.page_trials cimport counter_of
 
 
@@ -63,6 +64,8 @@ cdef enum:
     BYTES_A_UOP = 320       # out of line parts included: enough unless many registers are swapped
     BYTES_A_VECTOR = 2500   # more, of one on vectors
     MOST_TRACE_BYTES = 200 << 10  # which fit in a region
+    LINE = 64               # bytes that the host fetches and decodes at a time, or a multiple of these
+    NEVER_RUN = 0xCC        # int3
     BYTES_A_TRACE = 4096    # room behind the limit: more than a uop takes
 
 
@@ -162,11 +165,23 @@ cdef bint loops(Block** parts, int count) noexcept nogil:
     return last.exits[TAKEN].pc == parts[0].key.pc or last.exits[FALLEN].pc == parts[0].key.pc
 
 
+cdef void align_head(Compilation* t) noexcept nogil:
+    """Let the head of a loop, behind what the way in swaps, begin a line of the host's, whatever lies in front."""
+    cdef uint8_t* start = t.e.at
+    cdef uint64_t padding
+    swap_in(t)
+    padding = -<uint64_t>(here(&t.e) - EDGE_ENTRY * (t.edge_map != NULL)) % LINE
+    memset(start, NEVER_RUN, padding)
+    t.e.at = start + padding
+
+
 cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) noexcept nogil:
     """False if the trace grows too large."""
     cdef int i
     cdef int left = t.steps
     emit_fallback_thunk(t)
+    if t.loops:
+        align_head(t)
     if t.edge_map != NULL:
         t.edge_entry = <uint64_t*>t.e.at
         t.e.at -= EDGE_ENTRY
@@ -191,9 +206,13 @@ cdef bint has_window(Cpu* cpu, int bank) noexcept nogil:
 
 
 cdef uint8_t* emit_trace(
-    Jit* jit, Cpu* cpu, Trace* trace, uint8_t* at, Block** parts, int* next_exits, int count, Allocation allocation
+    Jit* jit, Cpu* cpu, Trace* trace, uint8_t* at, Block** parts, int* next_exits, int count,
+    const Neighbours* around
 ) noexcept nogil:
-    """Write the code of these blocks to `at`, where `most_bytes` are free; its end, NULL if it grows too large."""
+    """Write the code of these blocks to `at`, where `most_bytes` are free; its end, NULL if it grows too large.
+
+    Without `around` no registers are chosen for them.
+    """
     cdef Compilation t
     cdef int i
     t.jit = jit
@@ -224,9 +243,10 @@ cdef uint8_t* emit_trace(
     for i in range(count):
         find_strides(&t, parts[i])
         t.steps += parts[i].steps
-    t.by_turns = loops(parts, count) and can_count_by_turns(&t, parts, count)
-    allocate(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
-    choose_residents(&t, parts, count if allocation == BY_USE else 0, loops(parts, count))
+    t.loops = loops(parts, count)
+    t.by_turns = t.loops and can_count_by_turns(&t, parts, count)
+    allocate(&t, parts, count, around)
+    choose_residents(&t, parts, count if around != NULL else 0, t.loops)
     t.e.at = at
     t.e.executable = jit.memory.executable
     t.marks = <int32_t><intptr_t>cpu.marks
@@ -235,4 +255,5 @@ cdef uint8_t* emit_trace(
     if not emit_parts(&t, parts, next_exits, count):
         return NULL
     parts[0].entry_steps = t.steps
+    trace.inside = t.loop if t.resident_count == 0 else NULL
     return t.e.at
