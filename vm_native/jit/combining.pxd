@@ -12,3 +12,4 @@ cdef inline bint is_constant(const Combined* c) noexcept nogil:
 cdef bint take(Combined* c, const Uop* second, int opcode) noexcept nogil
 cdef bint rotate(Combined* c, const Combined* second, const Uop* sum) noexcept nogil
 cdef bint may_take(const Combined* c) noexcept nogil
+cdef int shift_of_sum(const Combined* c) noexcept nogil

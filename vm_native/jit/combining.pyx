@@ -146,6 +146,15 @@ cdef bint take(Combined* c, const Uop* second, int opcode) noexcept nogil:
     return True
 
 
+cdef int shift_of_sum(const Combined* c) noexcept nogil:
+    """How far rs1 is shifted before rs2 is added, if it is nothing but that; else -1."""
+    cdef int shift
+    for shift in range(4):
+        if c.opcode == SUMS[shift]:
+            return shift
+    return -1
+
+
 cdef bint may_take(const Combined* c) noexcept nogil:
     """Whether there are uops that it can do with its own."""
     return (

@@ -7,5 +7,5 @@ cdef enum:
 
 cdef struct Neighbours:
     Held before             # that has led there just now; if nobody knows which, what is held everywhere
-    Held behind[MAX_BEHIND] # that its exits lead to; by way of the jump cache, what is held everywhere
+    Held behind[MAX_BEHIND]     # that its exits lead to; by way of the jump cache, what is held everywhere
     int behind_count

@@ -92,6 +92,10 @@ cdef struct Cold:
     int size                # of an access
     int32_t low             # from where on, seen from its base, it looks into a window, for `size` bytes
     bint alone              # no other access counts on that
+    bint indexed            # its base is still to be computed: the sum of these registers, of which one is shifted
+    int base
+    int index
+    int shift
     uint32_t shape          # of vectors
     int32_t place           # of the result's part at hand, seen from that of all
     int wide                # it has 256 bits: YMM, or 0
@@ -264,6 +268,7 @@ cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nog
     cold.edges = t.edges
     cold.valid = t.valid
     cold.rounded = t.rounding != AS_THE_GUEST
+    cold.indexed = False
     return cold
 
 cdef inline bint swaps_nothing(const Compilation* t) noexcept nogil:

@@ -26,7 +26,7 @@ from vm_native.jit.x86_64.rounding cimport restore_rounding
 from vm_native.jit.x86_64.stubs cimport Miss, look_up_jump_cache, look_up_known, look_up_to_count
 from vm_native.jit.x86_64.vector_registers cimport load_residents
 from vm_native.jit.x86_64.vectors cimport emit_cold_vector
-from vm_native.jit.x86_64.window cimport store_window_offset
+from vm_native.jit.x86_64.window cimport emit_found_by_index, store_window_offset
 from vm_native.memory.ram cimport PAGE_SHIFT, PAGE_SIZE
 from vm_native.memory.tlb cimport READ, StoreRange
 from vm_native.probes.records cimport USUAL_MAP_BITS, place_in_map
@@ -361,6 +361,8 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
 cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it, as in `emit_miss`. What follows finds the addend in rcx."""
     cdef int base = t.general[cold.uop.rs1]
+    if cold.indexed:
+        op_indexed(&t.e, LEA, W64, base, cold.base, cold.index, cold.shift, 0)
     op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
     load_constant(&t.e, RCX, PAGE_SIZE - cold.size)
     if cold.access == READ:
@@ -370,7 +372,10 @@ cdef void emit_window_miss(Compilation* t, Cold* cold) noexcept nogil:
         call(&t.e, t.jit.stubs.probe_store_window[t.floats])
         if base < 0:
             load_slot(t, RDX, cold.uop.rs1)
-    jump_if(&t.e, IF_EQUAL, cold.found)
+    if cold.indexed:
+        emit_found_by_index(t, cold)
+    else:
+        jump_if(&t.e, IF_EQUAL, cold.found)
     if cold.alone:
         emit_fallback(t, cold.uop, cold.refund, &cold.edges)
         resume_turn(t, &cold.edges)

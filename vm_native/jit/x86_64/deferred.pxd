@@ -2,4 +2,4 @@
 from vm_native.ir.block cimport Block
 from vm_native.jit.x86_64.compilation cimport Compilation
 
-cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil
+cdef int emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil

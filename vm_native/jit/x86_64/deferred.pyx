@@ -1,5 +1,5 @@
 """Integer uops that are emitted when somebody needs their results: the next uop may do the same in one, and what nobody
-has needed when its register is written again is not done at all.
+has needed when its register is written again is not done at all. A load may take a sum in at once.
 
 A deferred uop reads what its operand's register holds. So it is emitted before that is written, which happens when the
 uop that does it is emitted. None waits for another in a circle: what one reads, no other deferred one is to write, but
@@ -8,10 +8,10 @@ registers finds nothing deferred.
 """
 from vm_native.ir.block cimport SECOND_CELL, Block, Uop
 from vm_native.ir.uop cimport UOP_ADD, UOP_OR, UOP_XOR
-from vm_native.jit.combining cimport Combined, is_constant, may_take, rotate, take
+from vm_native.jit.combining cimport Combined, is_constant, may_take, rotate, shift_of_sum, take
 from vm_native.jit.x86_64.compilation cimport MAX_DEFERRED, Compilation
 from vm_native.jit.x86_64.integer cimport emit_integer, only_computes
-from vm_native.jit.x86_64.window cimport needs_no_test
+from vm_native.jit.x86_64.window cimport emit_indexed_load, forms_address, needs_no_test
 
 
 cdef int place_of(const Compilation* t, int slot) noexcept nogil:
@@ -100,17 +100,31 @@ cdef void make_way(Compilation* t, const Uop* uop) noexcept nogil:
     emit_readers(t, uop.rd)
 
 
-cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
-    """Whether the uop in this cell has been emitted or deferred; else nothing is deferred that it could disturb."""
+cdef bint emit_with_load(Compilation* t, Block* part, int at, const Combined* due) noexcept nogil:
+    """Whether the uop in this cell is a load which could do this sum, too: then both have been done."""
+    cdef int shift = shift_of_sum(due)
+    if shift < 0 or at == part.uop_count or not forms_address(t, part, at, due.uops):
+        return False
+    if place_of(t, due.uops[0].rs1) >= 0 or place_of(t, due.uops[0].rs2) >= 0:
+        return False
+    emit_all_deferred(t)
+    emit_indexed_load(t, part, at, due.uops, shift)
+    return True
+
+
+cdef int emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
+    """How many uops from this cell on have been emitted or deferred; if none, nothing is deferred that the one in this
+    cell could disturb.
+    """
     cdef Combined due
     cdef Uop* uop = &part.uops[at]
     cdef int opcode = part.info[at].opcode
     if needs_no_test(t, part, at):
         make_way(t, uop)
-        return False
+        return 0
     if not t.jit.switches.combining or not only_computes(opcode):
         emit_all_deferred(t)
-        return False
+        return 0
     if not combined(t, &due, uop, opcode):
         emit_deferred(t, uop.rs1)
         emit_deferred(t, uop.rs2)
@@ -118,10 +132,12 @@ cdef bint emit_or_defer(Compilation* t, Block* part, int at) noexcept nogil:
         if at + 1 < part.uop_count and part.info[at + 1].opcode == SECOND_CELL:
             due.uops[1] = uop[1]
     forget_deferred(t, uop.rd)
+    if emit_with_load(t, part, at + 1, &due):
+        return 2
     if may_take(&due) and t.deferred_count < MAX_DEFERRED and uop.rd != t.jit.front_end.sink:
         t.deferred[t.deferred_count] = due
         t.deferred_count += 1
     else:
         emit_readers(t, uop.rd)
         emit_integer(t, due.uops, due.opcode)
-    return True
+    return 1

@@ -4,21 +4,24 @@ There, one comparison says whether an address lies in a window: the LoadWindow i
 special case; a StoreWindow, of which each base register has one, is a stretch of pages that are dirty and hold no code.
 The first access through a register looks at once at all of its kind that the trace will make through it, whichever
 way branches go, as long as the register is only moved on by constants. The others then need no test. What to add to
-addresses is the same for all windows, and stays in rcx until that is wanted for something else.
+addresses is the same for all windows, and stays in rcx until that is wanted for something else. A load that replaces
+its base, a sum that only leads there, as into a table, has the host compute that with the access: the base does not
+come to be, but out of line.
 
 Nothing that can close a window, or change a register unseen, is done in between. Where a window does not show a page,
 the TLB may: a LoadWindow can be closed for the sake of one page, a StoreWindow be elsewhere. Else the interpreter's
 function does the access, out of line; and if others count on it, the trace is left. Unless that was an accident, the
 block is noted, and compiled anew with accesses that ask about pages.
 """
-from libc.stdint cimport int32_t, int64_t, intptr_t
+from libc.stdint cimport int32_t, int64_t, intptr_t, uint8_t
 from libc.string cimport memset
-from vm_native.ir.block cimport SECOND_CELL, Block, Uop
+from vm_native.ir.block cimport SECOND_CELL, Block, Uop, block_of, info_of
 from vm_native.ir.uop cimport UOP_ADDI
 from vm_native.jit.x86_64.access cimport Access, announce, asks_window, form_address, transfer
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, load_window_addend, new_cold, offset_of, read_slot,
+    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, define, forget, know_word, load_window_addend, new_cold,
+    offset_of, read_slot, widen,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport LOAD_SPANS, READ, STORE_SPANS, WRITE, StoreWindow
@@ -152,6 +155,62 @@ cdef bint emit_window_access(Compilation* t, Block* part, int at) noexcept nogil
         cold.done = here(&t.e)
     t.addend_in_rcx = t.e.at
     return True
+
+
+cdef bint forms_address(Compilation* t, Block* part, int at, const Uop* sum) noexcept nogil:
+    """Whether the uop in this cell loads from this sum and takes its place, all in host registers: then it can be one
+    operand of the host's.
+    """
+    cdef Uop* uop = &part.uops[at]
+    cdef Access access
+    cdef int64_t low = uop.imm - <int64_t>t.jit.front_end.window_start
+    return (
+        uop.rs1 == sum.rd and uop.rd == sum.rd and t.general[sum.rd] >= 0
+        and t.general[sum.rs1] >= 0 and t.general[sum.rs2] >= 0 and low == <int32_t>low
+        and asks_window(t, part, uop, part.info[at].opcode, &access) and access.kind == READ
+    )
+
+
+cdef void emit_indexed_load(Compilation* t, Block* part, int at, const Uop* sum, int shift) noexcept nogil:
+    """The load in this cell, from rs2 + (rs1 << shift): what it waits for is one instruction less away."""
+    cdef Uop* uop = &part.uops[at]
+    cdef int base = t.general[sum.rs2], index = t.general[sum.rs1], log2_size = 0
+    cdef int32_t low = <int32_t>(uop.imm - <int64_t>t.jit.front_end.window_start)
+    cdef bint has_addend = t.addend_in_rcx == t.e.at
+    cdef Access access
+    cdef Cold* cold
+    asks_window(t, part, uop, part.info[at].opcode, &access)
+    while 1 << log2_size < access.size:
+        log2_size += 1
+    widen(t, sum.rs1)
+    widen(t, sum.rs2)
+    forget(t, uop.rd)
+    cold = new_cold(t, COLD_WINDOW, uop)
+    cold.low, cold.size, cold.access, cold.alone = uop.imm, access.size, READ, True
+    cold.indexed, cold.base, cold.index, cold.shift = True, base, index, shift
+    op_indexed(&t.e, LEA, W64, RAX, base, index, shift, low)
+    op_memory(&t.e, CMP, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).load_windows[t.bank].places[log2_size]))
+    cold_jump(cold, jump_if(&t.e, IF_NOT_BELOW, NULL))
+    if not has_addend:
+        load_window_addend(t)
+    op_indexed(&t.e, LEA, W64, RDX, base, RCX, 0, 0)
+    op_indexed(&t.e, access.opcode, access.width, t.general[uop.rd], RDX, index, shift, uop.imm)
+    define(t, uop.rd, t.general[uop.rd])
+    if access.word:
+        know_word(t, uop.rd)
+    cold.done = here(&t.e)
+    t.addend_in_rcx = t.e.at
+
+
+cdef void emit_found_by_index(Compilation* t, Cold* cold) noexcept nogil:
+    """Out of line: the load itself, if the zero flag is set: its index may be gone."""
+    cdef uint8_t* miss = jump_if(&t.e, IF_NOT_EQUAL, NULL)
+    cdef Access access
+    asks_window(t, block_of(cold.uop), cold.uop, info_of(cold.uop).opcode, &access)
+    transfer(t, cold.uop, &access, t.general[cold.uop.rs1])
+    t.words = cold.words
+    jump(&t.e, cold.done)
+    patch(miss, t.e.executable, here(&t.e))
 
 
 cdef void follow_base(Compilation* t, Uop* uop, int opcode) noexcept nogil:
