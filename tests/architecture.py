@@ -17,7 +17,7 @@ BEGIN, END = "<!-- rooms: written by `python -m tests.architecture` -->\n", "<!-
 
 # From the lowest up: a room imports rooms of lines above its own here, and those in front of it in its own line.
 CORE = (
-    ("arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache",
+    ("unlocked", "arithmetic", "checks", "clock", "descriptors", "signals", "hart_state", "ir", "memory", "jump_cache",
      "edge_buckets", "line_marks", "safepoints"),
     ("machine",),
     ("code_pages", "shared_code", "blocks"),

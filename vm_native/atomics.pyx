@@ -7,6 +7,7 @@ from vm_native.exits cimport not_accessed, trap_at
 from vm_native.ir.block cimport Uop
 from vm_native.line_marks cimport LineMark, hold_line, let_go_of_line, put_mark
 from vm_native.machine cimport CONTINUE, Cpu, effective_address
+from vm_native.memory.access cimport load32, load64
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
@@ -14,6 +15,7 @@ from vm_native.safepoints cimport TICKET_STEP
 from vm_native.softmmu cimport (
     Piece, accessed, after_load, after_store, entry_of, fault, operand_beside_code, stored, trigger_fires,
 )
+from vm_native.unlocked cimport peek, poke
 
 cdef extern from *:
     """
@@ -119,10 +121,11 @@ cdef int after_atomic(
 cdef void take_ticket(Cpu* cpu, uint64_t host) noexcept nogil:
     """Of the line that is about to be reserved: the one that is there, or one of its own."""
     cdef LineMark* line = hold_line(cpu.marks, host)
-    cpu.ticket = line.mark
+    cpu.ticket = peek(&line.mark)
     if not cpu.ticket & 1:
-        cpu.ticket = line.mark = cpu.next_ticket
+        cpu.ticket = cpu.next_ticket
         cpu.next_ticket += TICKET_STEP
+        poke(&line.mark, cpu.ticket)
     let_go_of_line(line)
 
 
@@ -137,9 +140,9 @@ cdef int reserve(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcept nogil:
     if cpu.marks != NULL:
         take_ticket(cpu, <uint64_t>host)        # which orders all before it, as one that releases shall
     if size == 4:
-        cpu.state.reservation.value = <uint64_t><int64_t>(<int32_t*>host)[0]
+        cpu.state.reservation.value = <uint64_t><int64_t><int32_t>load32(host)
     else:
-        cpu.state.reservation.value = (<uint64_t*>host)[0]
+        cpu.state.reservation.value = load64(host)
     cpu.reserved_host = <uint64_t>host
     cpu.state.reservation.size = size
     cpu.state.regs[uop.rd] = cpu.state.reservation.value
@@ -162,7 +165,7 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
     if cpu.marks != NULL:
         line = hold_line(cpu.marks, <uint64_t>host)
     if cpu.reserved_host == <uint64_t>host and <uint64_t>size <= cpu.state.reservation.size and (
-        line == NULL or line.mark == cpu.ticket
+        line == NULL or peek(&line.mark) == cpu.ticket
     ):
         if size == 4:
             expected = <uint64_t><int64_t><int32_t>cpu.state.reservation.value
@@ -171,7 +174,7 @@ cdef int store_conditional(Cpu* cpu, Uop* uop, int64_t budget, int size) noexcep
             done = exchange64(host, cpu.state.reservation.value, value) == cpu.state.reservation.value
     if line != NULL:
         if done:
-            line.mark = <uint64_t>cpu
+            poke(&line.mark, <uint64_t>cpu)
         let_go_of_line(line)
     cpu.reserved_host = 0
     cpu.state.regs[uop.rd] = not done

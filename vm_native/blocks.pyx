@@ -29,6 +29,7 @@ from vm_native.shared_code cimport (
     add_layer, decline_block, hash_of, hold, new_page, note_shared_misfit, open_layer, put_in, release_all,
     release_overlapping,
 )
+from vm_native.unlocked cimport publish
 
 cdef enum:
     FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
@@ -256,7 +257,7 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
 
 cdef void link_blocks(BlockExit* exit, Block* target) noexcept nogil:
     if exit.target == NULL:
-        exit.target = target
+        publish(<void**>&exit.target, target)
         exit.next_incoming = target.incoming
         target.incoming = exit
 

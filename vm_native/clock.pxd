@@ -1,5 +1,6 @@
 # Guest time as a function of steps (virtual) or of the host's clock (real).
 from libc.stdint cimport int64_t, uint64_t
+from vm_native.unlocked cimport peek
 
 cdef extern from *:
     """
@@ -19,6 +20,10 @@ cdef struct Timeline:
     uint64_t frequency      # timebase ticks a second
     uint64_t ns_per_tick    # follows from it
     int64_t tick_offset     # added to the timebase: a guest may write mtime
+
+cdef inline uint64_t steps_of(const Timeline* timeline) noexcept nogil:
+    # Where harts have threads they are counted by all of them.
+    return peek(&timeline.steps)
 
 cdef uint64_t host_ns() noexcept nogil
 cdef uint64_t timeline_ns(Timeline* timeline, uint64_t steps) noexcept nogil

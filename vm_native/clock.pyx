@@ -31,7 +31,7 @@ cdef uint64_t timeline_ticks(Timeline* timeline, uint64_t steps) noexcept nogil:
 cdef uint64_t ns_of_ticks(Timeline* timeline, uint64_t ticks) noexcept nogil:
     """The first nanosecond at which the timebase has reached `ticks`; NEVER if that is out of range."""
     cdef uint64_t ns_per_tick = timeline.ns_per_tick
-    cdef uint64_t passed = timeline_ns(timeline, timeline.steps) // ns_per_tick
+    cdef uint64_t passed = timeline_ns(timeline, steps_of(timeline)) // ns_per_tick
     cdef uint64_t now = passed + <uint64_t>timeline.tick_offset
     if ticks <= now:
         return 0
@@ -62,15 +62,15 @@ cdef class NativeClock:
 
     def now_ns(self):
         """Guest nanoseconds since power-on."""
-        return timeline_ns(&self.timeline, self.timeline.steps)
+        return timeline_ns(&self.timeline, steps_of(&self.timeline))
 
     def ticks(self):
         """The timebase, in units of 1 / frequency seconds, modulo 2**64."""
-        return timeline_ticks(&self.timeline, self.timeline.steps)
+        return timeline_ticks(&self.timeline, steps_of(&self.timeline))
 
     def set_ticks(self, uint64_t value):
         """Make the timebase read `value` now."""
-        self.timeline.tick_offset += <int64_t>(value - timeline_ticks(&self.timeline, self.timeline.steps))
+        self.timeline.tick_offset += <int64_t>(value - timeline_ticks(&self.timeline, steps_of(&self.timeline)))
 
     def set_real_ns(self, uint64_t ns):
         """Real time: it is `ns` guest nanoseconds since power-on now."""
@@ -79,7 +79,7 @@ cdef class NativeClock:
     @property
     def steps(self):
         """Steps of all harts together. Writable between slices, as the two below: a machine is taken back."""
-        return self.timeline.steps
+        return steps_of(&self.timeline)
 
     @steps.setter
     def steps(self, uint64_t value):

@@ -6,6 +6,7 @@ overwritten: what stands there is not cached for a while, but run one by one, tr
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memset
+from vm_native.clock cimport steps_of
 from vm_native.ir.block cimport Block
 from vm_native.machine cimport (
     CODE_LINE_SHIFT, GRANULE_SHIFT, GRANULE_WORDS, MAX_LAYERS, CodePage, Machine, revoke_store_ranges, revoke_writes,
@@ -55,7 +56,7 @@ cdef uint64_t cacheable_bytes(Machine* machine, uint64_t physical) noexcept nogi
         return 0
     if record[0] == NULL or not record[0].restless:
         return PAGE_SIZE - offset
-    if machine.timeline.steps - record[0].churned_at >= CHURN_FORGOTTEN:
+    if steps_of(machine.timeline) - record[0].churned_at >= CHURN_FORGOTTEN:
         record[0].restless = 0
         memset(record[0].churn, 0, sizeof(record[0].churn))
         return PAGE_SIZE - offset
@@ -74,7 +75,7 @@ cdef void note_churn(Machine* machine, CodePage* page, uint64_t offset, uint64_t
         if page.churn[line] >= CHURN_LIMIT:
             page.churn[line] = CHURN_LIMIT
             page.restless |= 1ULL << line
-    page.churned_at = machine.timeline.steps
+    page.churned_at = steps_of(machine.timeline)
 
 
 cdef CodePage* code_beside(Machine* machine, uint64_t host) noexcept nogil:

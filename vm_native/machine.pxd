@@ -13,6 +13,7 @@ from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport MODE_BANKS, LoadWindow, PageEntry, StoreRange, StoreWindow, TlbEntry, clear_page_entry
 from vm_native.safepoints cimport Gate, Safepoints, lock_shared, step_aside, step_back, unlock_shared
+from vm_native.unlocked cimport SharedFlag
 
 cdef extern from *:
     """
@@ -80,7 +81,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t key            # mode in the low MODE_BITS, generation of the fetch translations above
     JumpCache jump_cache
     bint may_zero_blocks    # in the mode at hand, see FrontEnd.zeroing_helper
-    bint attention          # the front end wants a look before the next block (interrupts)
+    SharedFlag attention    # the front end wants a look before the next block (interrupts)
     StopCode stop
     BlockExit* pending_exit      # the exit just taken, not linked yet
     void* pending_trace_exit      # the same of compiled code
@@ -137,6 +138,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint64_t ticket         # of what is reserved, where there are marks
     uint64_t next_ticket    # of its own
     int64_t thread_slice    # there: the steps of a slice
+    uint64_t interpreted    # steps that were not run by compiled code, where there is a compiler
     bint may_end_early      # where that is so: a slice is over before a block that is longer than what is left of it
     uint32_t vector_shape   # what compiled code counts on where it computes with vectors, see ir/vectors.pxd
 
@@ -364,7 +366,6 @@ cdef struct Machine:
 cdef struct Compiler:
     uint32_t hot            # how often a block is interpreted before it is compiled
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
-    uint64_t interpreted    # steps that were not run by compiled code
     uint64_t bytes          # host memory that compiled code and its records take
     uint64_t departures     # how often compiled code that a hart may be inside was discarded or given up
     # Compiles a trace that begins with this block. Sets block.entry if it can.

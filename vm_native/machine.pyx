@@ -13,7 +13,8 @@ from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, RamRegion
 from vm_native.memory.tlb cimport BESIDE_CODE, INVALID_TAG, TLB_BANKS, BANK_ENTRIES, TlbEntry, write_tag_of
 from vm_native.memory.zeroed cimport zero_pages
-from vm_native.safepoints cimport ask_for_look, is_own, load_flag, post, stop_others, take_mail
+from vm_native.safepoints cimport ask_for_look, is_own, post, stop_others, take_mail
+from vm_native.unlocked cimport load_flag
 
 
 cdef enum:

@@ -1,22 +1,13 @@
 # Harts in threads of their own: the lock on what they share, and moments at which none of them runs.
 from libc.stdint cimport uint64_t
 from vm_native.line_marks cimport LineMark
+from vm_native.unlocked cimport SharedFlag
 
 cdef extern from "<pthread.h>" nogil:
     ctypedef struct pthread_mutex_t:
         pass
     ctypedef struct pthread_cond_t:
         pass
-
-cdef extern from *:
-    """
-    #define vm_load(place) __atomic_load_n(place, __ATOMIC_SEQ_CST)
-    #define vm_store(place, value) __atomic_store_n(place, value, __ATOMIC_SEQ_CST)
-    #define vm_add(place, value) __atomic_fetch_add(place, value, __ATOMIC_SEQ_CST)
-    """
-    int load_flag "vm_load"(int* place) noexcept nogil
-    void store_flag "vm_store"(int* place, int value) noexcept nogil
-    uint64_t add_to "vm_add"(uint64_t* place, uint64_t value) noexcept nogil
 
 cdef enum:
     MAX_GATES = 64
@@ -34,7 +25,7 @@ cdef struct Gate:               # of a hart: whether its thread is where others 
     int parked                  # it touches nothing of the machine's but under the lock
     int inside                  # it is in the middle of a slice, perhaps parked there
     int changed                 # others changed what harts share while it was parked inside, see safepoints.pyx
-    bint* attention             # of the hart: makes it look up before its next block
+    SharedFlag* attention           # of the hart: makes it look up before its next block
     int has_mail
     uint64_t raised             # interrupts that became pending, or no longer are, since it looked last
     uint64_t lowered
@@ -65,7 +56,7 @@ cdef struct Safepoints:         # of a machine
 
 cdef int open_safepoints(Safepoints* safepoints) noexcept nogil
 cdef void close_safepoints(Safepoints* safepoints) noexcept nogil
-cdef int open_gate(Safepoints* safepoints, Gate* gate, bint* attention) noexcept nogil
+cdef int open_gate(Safepoints* safepoints, Gate* gate, SharedFlag* attention) noexcept nogil
 cdef void enter_gate(Gate* gate) noexcept nogil
 cdef bint is_own(const Gate* gate) noexcept nogil
 cdef void park(Gate* gate) noexcept nogil

@@ -18,6 +18,7 @@ this one with Python's held. A device is entered parked (`step_aside`): while Py
 from libc.stdint cimport uint64_t
 from vm_native.clock cimport NEVER, NS_PER_SECOND
 from vm_native.line_marks cimport map_marks, unmap_marks
+from vm_native.unlocked cimport SharedFlag, load_flag, peek, poke, store_flag
 
 cdef extern from "<time.h>" nogil:
     ctypedef long time_t
@@ -109,7 +110,7 @@ cdef void close_safepoints(Safepoints* safepoints) noexcept nogil:
     pthread_mutex_destroy(&safepoints.lock)
 
 
-cdef int open_gate(Safepoints* safepoints, Gate* gate, bint* attention) noexcept nogil:
+cdef int open_gate(Safepoints* safepoints, Gate* gate, SharedFlag* attention) noexcept nogil:
     """Of zeroes, of the next hart. -1 if the host has no room, or there are too many."""
     if safepoints.gate_count == MAX_GATES or open_condition(&gate.woken):
         return -1
@@ -158,7 +159,7 @@ cdef void unpark(Gate* gate) noexcept nogil:
 cdef void lock_shared(Safepoints* safepoints) noexcept nogil:
     """May be taken again by who has it. A hart is parked while it waits, and looks at `Gate.changed` then."""
     cdef Gate* gate = <Gate*>own_gate
-    if safepoints.owner == this_thread():
+    if peek(&safepoints.owner) == this_thread():
         safepoints.depth += 1
         return
     if pthread_mutex_trylock(&safepoints.lock) != 0:
@@ -168,7 +169,7 @@ cdef void lock_shared(Safepoints* safepoints) noexcept nogil:
             store_flag(&gate.parked, 0)         # nobody else can be stopping others
         else:
             pthread_mutex_lock(&safepoints.lock)
-    safepoints.owner = this_thread()
+    poke(&safepoints.owner, this_thread())
     safepoints.depth = 1
 
 
@@ -182,7 +183,7 @@ cdef void unlock_shared(Safepoints* safepoints) noexcept nogil:
         store_flag(&safepoints.stopping, 0)
         pthread_cond_broadcast(&safepoints.resumed)
         pthread_mutex_unlock(&safepoints.guard)
-    safepoints.owner = 0
+    poke(&safepoints.owner, 0)
     pthread_mutex_unlock(&safepoints.lock)
 
 
@@ -218,7 +219,7 @@ cdef int step_aside(Gate* gate) noexcept nogil:
     """This hart's thread is about to enter a device: parked, and without the lock, and alone. For `step_back`."""
     cdef Safepoints* safepoints = gate.safepoints
     cdef int depth = 0
-    if safepoints.owner == this_thread():
+    if peek(&safepoints.owner) == this_thread():
         depth, safepoints.depth = safepoints.depth, 1
         unlock_shared(safepoints)
     park(gate)

@@ -16,23 +16,6 @@ cdef extern from *:
     """
     void order_memory "vm_order_memory"() noexcept nogil
 
-cdef extern from *:
-    """
-    /* Each byte once, and what is aligned at once: memcpy(3) of a length that the compiler does not know stores twice,
-       and another hart may have stored in between. */
-    static inline void vm_put(void *host, const void *bytes, unsigned long long size) {
-        switch (size) {
-        case 8: __builtin_memcpy(host, bytes, 8); break;
-        case 4: __builtin_memcpy(host, bytes, 4); break;
-        case 2: __builtin_memcpy(host, bytes, 2); break;
-        default:
-            for (unsigned long long i = 0; i < size; i++)
-                ((volatile char *)host)[i] = ((const char *)bytes)[i];
-        }
-    }
-    """
-    void put "vm_put"(void* host, const void* bytes, uint64_t size) noexcept nogil
-
 cdef struct Piece:          # what an operand has on one page
     uint64_t address
     uint64_t physical

@@ -4,7 +4,6 @@ A load or store that reaches a device leaves pc and budget exact before Python c
 if the device raised. An access that crosses a page translates both pages before it changes anything.
 """
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, intptr_t, uint8_t, uint64_t
-from libc.string cimport memcpy
 from vm_native.arithmetic.float_rules cimport BOX16, BOX32
 from vm_native.blocks cimport invalidate, note_store_beside_code
 from vm_native.clock cimport timeline_ticks
@@ -16,6 +15,7 @@ from vm_native.machine cimport (
     STOP_RAISED, TRAP, CodePage, Cpu, about_to_store, effective_address, leave_for_python, note_time,
     reschedule, return_from_python, step_over, store_position,
 )
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport (
     ANSWER_TIMEBASE, BUS_OK, BUS_RAISED, Answer, device_read, device_write, find_answer, ram_at,
 )
@@ -244,7 +244,7 @@ cdef inline void remember(Cpu* cpu, Piece* piece) noexcept nogil:
     """What stands in the piece, before the access, for watchpoints."""
     if is_watched(cpu.machine, piece.region, piece.physical):
         piece.old = 0
-        memcpy(&piece.old, host_of(piece), piece.size)
+        copy_bytes(&piece.old, host_of(piece), piece.size)
 
 
 cdef inline bint finds_device(
@@ -270,7 +270,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
     entry = entry_of(cpu, address)
     host = unaligned_operand(address, size, entry.read_tag, entry)
     if host != NULL:
-        memcpy(&value, host, size)
+        copy_bytes(&value, host, size)
         cpu.state.regs[uop.rd] = extend(value, kind)
         return CONTINUE
     if finds_device(cpu, address, size, entry.read_tag, entry):
@@ -281,7 +281,7 @@ cdef int load_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int k
     if piece[0].region == NULL:
         return load_from_device(cpu, uop, budget, address, piece[0].physical, kind)
     for i in range(operand.count):
-        memcpy(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
+        copy_bytes(<uint8_t*>&value + (piece[i].address - address), host_of(&piece[i]), piece[i].size)
         remember(cpu, &piece[i])
         accessed(cpu, uop, budget, WATCHED_READS, &piece[i])
     cpu.state.regs[uop.rd] = extend(value, kind)
@@ -375,7 +375,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
         host = operand_beside_code(cpu, uop, address, size, entry)
     if host != NULL:
         about_to_store(cpu, host, size)
-        put(host, &value, size)
+        copy_bytes(host, &value, size)
         return CONTINUE
     if finds_device(cpu, address, size, entry.write_tag, entry):
         return store_to_device(cpu, uop, budget, address, device_address(entry, address), size)
@@ -387,7 +387,7 @@ cdef int store_slowly(Cpu* cpu, Uop* uop, int64_t budget, uint64_t address, int 
     for i in range(operand.count):
         remember(cpu, &piece[i])
         about_to_store(cpu, host_of(&piece[i]), piece[i].size)
-        put(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
+        copy_bytes(host_of(&piece[i]), <uint8_t*>&value + (piece[i].address - address), piece[i].size)
     for i in range(operand.count):
         stored(cpu, uop, budget, WATCHED_WRITES, &piece[i])
     return after_store(cpu, uop, budget)

@@ -21,9 +21,10 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.ram cimport Ram, all_present
 from vm_native.safepoints cimport (
-    RUNNING, add_to, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, load_flag, open_gate,
-    open_safepoints, park, take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
+    RUNNING, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, open_gate, open_safepoints, park,
+    take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
 )
+from vm_native.unlocked cimport add_to, load_flag
 
 cdef enum:
     FIRST_SLICE = 1000      # steps
@@ -172,11 +173,11 @@ cdef class HartThreads:
         cdef int64_t done
         cpu.may_end_early = not last
         open_slice(cpu, length)
-        cpu.gate.inside = 1
         unpark(&cpu.gate)
+        cpu.gate.inside = 1
         run_slice(self.translator, cpu)
-        park(&cpu.gate)
         cpu.gate.inside = cpu.gate.changed = 0
+        park(&cpu.gate)
         done = close_slice(cpu)
         cpu.state.steps += <uint64_t>done
         cpu.slice = cpu.budget = 0

@@ -3,6 +3,7 @@ it.
 """
 from libc.stdint cimport int64_t, uint64_t
 from vm_native.blocks cimport cacheable_steps, find_block, keep_block, link_blocks, share_page
+from vm_native.clock cimport steps_of
 from vm_native.code_pages cimport cacheable_bytes, expect_code
 from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
@@ -19,8 +20,9 @@ from vm_native.memory.ram cimport PAGE_MASK
 from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport begin_slice, settle_records, settle_transfer
-from vm_native.safepoints cimport RUNNING, is_own, load_flag, park, unpark
+from vm_native.safepoints cimport RUNNING, is_own, park, unpark
 from vm_native.shared_code cimport find_shared
+from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -136,18 +138,22 @@ cdef bint may_link(BlockExit* exit, Block* target) noexcept nogil:
 
 cdef void interpret(const DispatchForm* form, Cpu* cpu, Block* block) noexcept nogil:
     """From this block on, until something leaves the chain; where there is a compiler, this block alone."""
-    cdef Compiler* compiler = cpu.machine.compiler
     cdef int64_t rest
-    if compiler == NULL:
+    if cpu.machine.compiler == NULL:
         form.run_block(cpu, block)
         return
     rest = cpu.budget - block.steps
     cpu.slice -= rest
     cpu.budget -= rest
     form.run_block(cpu, block)
-    compiler.interpreted += <uint64_t>(block.steps - cpu.budget)
+    cpu.interpreted += <uint64_t>(block.steps - cpu.budget)
     cpu.slice += rest
     cpu.budget += rest
+
+
+cdef inline void* entry_of(Block* block) noexcept nogil:
+    """Where its compiled code begins, or NULL. Another hart, in a thread, may have just compiled it."""
+    return published(&block.entry)
 
 
 cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
@@ -155,8 +161,8 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
     cdef uint64_t threshold = compiler.hot
     if compiler.seed:
         threshold = ((block.key.pc ^ compiler.seed) * 0x9E3779B97F4A7C15ULL >> 33) % (threshold + 1)
-    block.heat += 1
-    return block.heat > threshold
+    poke32(&block.heat, peek32(&block.heat) + 1)      # of what harts in threads count at the same time some is lost
+    return peek32(&block.heat) > threshold
 
 
 cdef void compile_and_link(Cpu* cpu, Block* block, bint hot) noexcept nogil:
@@ -177,12 +183,12 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     be run.
     """
     cdef Compiler* compiler = cpu.machine.compiler
-    cdef bint hot = block.entry == NULL and block.cached and is_hot(compiler, block)
+    cdef bint hot = entry_of(block) == NULL and block.cached and is_hot(compiler, block)
     if hot or cpu.pending_trace_exit != NULL:
         compile_and_link(cpu, block, hot)
         if cpu.gate.changed:
             return True
-    if block.entry == NULL or cpu.budget < block.entry_steps:
+    if entry_of(block) == NULL or cpu.budget < block.entry_steps:
         return False
     if cpu.machine.safepoints != NULL:
         lead_to_code(cpu, block)
@@ -194,12 +200,12 @@ cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
     """This hart's jump cache may have the block from when it was not compiled."""
     cdef JumpCacheEntry* entry = jump_entry(&cpu.jump_cache, block.key.pc)
     if entry.block == block:
-        entry.code = block.entry
+        entry.code = entry_of(block)
 
 
-cdef bint is_over(Cpu* cpu, const Block* block) noexcept nogil:
+cdef bint is_over(Cpu* cpu, Block* block) noexcept nogil:
     """Whether a slice that need not be used up to the step ends before this block."""
-    return cpu.may_end_early and cpu.budget < (block.entry_steps if block.entry != NULL else block.steps)
+    return cpu.may_end_early and cpu.budget < (block.entry_steps if entry_of(block) != NULL else block.steps)
 
 
 cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
@@ -235,11 +241,14 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if cpu.machine.safepoints != NULL:
             cpu.gate.changed = 0
         if cpu.attention:
-            if is_own(&cpu.gate) and look_up(cpu):
-                break
             cpu.front_end.attend(cpu)
             if cpu.stop != STOP_NONE:       # hooks are told of the interrupt that it took
                 continue
+            if is_own(&cpu.gate):           # after that has cleared `attention`: what others want next sets it again
+                if look_up(cpu):
+                    break
+                if cpu.attention:
+                    continue
         status = CONTINUE
         block = remembered(cpu, cpu.state.pc)
         if block == NULL:
@@ -275,7 +284,7 @@ cdef void open_slice(Cpu* cpu, int64_t length) noexcept nogil:
     """The hart is about to run so many steps; whoever lets it says what else of a slice is its own affair."""
     begin_slice(cpu)
     cpu.slice = cpu.budget = length
-    cpu.slice_start = cpu.machine.timeline.steps
+    cpu.slice_start = steps_of(cpu.machine.timeline)
     resume_reservation(cpu)
     cpu.front_end.enter(cpu)
 

@@ -514,6 +514,7 @@ cdef class NativeMachine:
         }
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()
+            counters["jit"]["interpreted"] = sum([self.machine.cpus[i].interpreted for i in range(self.machine.cpu_count)])
         return counters
 
 

@@ -1,6 +1,6 @@
 # From block to block: what both forms of the interpreter share.
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.ir.block cimport Block, BlockExit
+from vm_native.ir.block cimport Block, BlockExit, target_of
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry
 from vm_native.machine cimport Cpu
 
@@ -21,7 +21,7 @@ cdef inline Block* next_by_pc(Cpu* cpu, uint64_t pc, int64_t budget) noexcept no
 cdef Block* next_unlinked(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil
 
 cdef inline Block* next_by_exit(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil:
-    cdef Block* block = exit.target
+    cdef Block* block = target_of(exit)
     if block != NULL and budget >= block.steps:
         return block
     return next_unlinked(cpu, exit, budget)

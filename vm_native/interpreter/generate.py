@@ -59,8 +59,8 @@ def load_kind(load: Load) -> str:
 def loaded(load: Load) -> str:
     bits = load.bits
     if load.extension == "signed":
-        return f"<uint64_t><int64_t>(<int{bits}_t*>(address + entry.addend))[0]"
-    value = f"(<uint{bits}_t*>(address + entry.addend))[0]"
+        return f"<uint64_t><int64_t><int{bits}_t>load{bits}(<void*>(address + entry.addend))"
+    value = f"load{bits}(<void*>(address + entry.addend))"
     return f"BOX{bits} | {value}" if load.extension == "boxed" else value
 
 
@@ -127,7 +127,7 @@ class Form:
                     *indent(self.store_miss(half, bits // 8)),
                     "if unlikely(cpu.marks != NULL):",
                     "    announce_store(cpu.marks, address + <uint64_t>entry.addend, <uint64_t>cpu)",
-                    f"(<uint{bits}_t*>(address + entry.addend))[0] = <uint{bits}_t>{half.operands['rs2']}",
+                    f"store{bits}(<void*>(address + entry.addend), <uint{bits}_t>{half.operands['rs2']})",
                 ]
             case Assign() as meaning:
                 return half.result(half.assigned(meaning))

@@ -17,6 +17,7 @@ from vm_native.ir.block cimport Block, Uop, block_of
 from vm_native.ir.uop cimport *
 from vm_native.line_marks cimport announce_store
 from vm_native.machine cimport CONTINUE, Cpu, step_over
+from vm_native.memory.access cimport load8, load16, load32, load64, store8, store16, store32, store64
 from vm_native.memory.tlb cimport TlbEntry, hits
 from vm_native.probes.records cimport (
     probe_access, probe_block, probe_end, probe_exit, probe_loaded, probe_step,

@@ -16,10 +16,11 @@ from vm_native.atomics cimport (
 from vm_native.exits cimport call_helper
 from vm_native.interpreter.dispatch cimport next_by_exit, next_by_pc
 from vm_native.interpreter.fusion cimport IN_RS1, IN_RS2, UNRELATED, enter_pair
-from vm_native.ir.block cimport Block, BlockExit, Uop, block_of
+from vm_native.ir.block cimport Block, BlockExit, Uop, block_of, target_of
 from vm_native.ir.uop cimport *
 from vm_native.line_marks cimport announce_store
 from vm_native.machine cimport CONTINUE, Cpu, step_over
+from vm_native.memory.access cimport load8, load16, load32, load64, store8, store16, store32, store64
 from vm_native.memory.tlb cimport TlbEntry, hits
 from vm_native.probes.records cimport (
     probe_access, probe_block, probe_end, probe_exit, probe_loaded, probe_step,
@@ -56,7 +57,7 @@ cdef inline void jump(Cpu* cpu, uint64_t pc, int64_t budget) noexcept nogil:
 
 
 cdef inline void follow(Cpu* cpu, BlockExit* exit, int64_t budget) noexcept nogil:
-    cdef Block* block = exit.target
+    cdef Block* block = target_of(exit)
     if likely(block != NULL and budget >= block.steps):
         enter(cpu, block, budget)
     else:

@@ -1,5 +1,6 @@
 # Uop and Block: the only language between a front end and an engine.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from vm_native.unlocked cimport published
 
 cdef enum:
     MAX_BLOCK_STEPS = 64    # instructions in a block at most
@@ -35,6 +36,10 @@ cdef struct BlockExit:      # of a block, to an address that is known when it is
     uint64_t pc
     Block* source
     BlockExit* next_incoming    # the others linked to the same target
+
+cdef inline Block* target_of(BlockExit* exit) noexcept nogil:
+    # Another hart, in a thread, may be linking it.
+    return <Block*>published(<void**>&exit.target)
 
 cdef struct BlockKey:       # what a block is found by: a change of address space needs no flush
     uint64_t pc             # guest virtual address

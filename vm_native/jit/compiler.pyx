@@ -295,7 +295,6 @@ cdef class JitCompiler:
         count = min(counters.pop("pause_count"), PAUSES)
         counters["pauses_ns"] = list(counters["pauses_ns"])[:count]
         counters["exits"] = dict(zip(REASONS, counters["exits"], strict=True))
-        counters["interpreted"] = self.jit.interface.interpreted
         return counters
 
 

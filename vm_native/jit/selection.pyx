@@ -11,6 +11,7 @@ from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TA
 from vm_native.jit.traces cimport trace_of
 from vm_native.machine cimport Cpu
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT
+from vm_native.unlocked cimport peek32
 
 
 cdef Block* block_in_page(Jit* jit, Block* near, uint64_t pc) noexcept nogil:
@@ -28,7 +29,7 @@ cdef inline uint64_t heat_of(Jit* jit, Block* block) noexcept nogil:
     """A block that has been compiled is no longer counted."""
     if block == NULL:
         return 0
-    return block.heat + (jit.interface.hot if block.entry != NULL else 0)
+    return peek32(&block.heat) + (jit.interface.hot if block.entry != NULL else 0)
 
 
 cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:

@@ -18,6 +18,7 @@ from vm_native.jit.state cimport (
 from vm_native.jit.x86_64.assembler cimport patch
 from vm_native.machine cimport Compiler, Cpu, Machine, forget_exits, offer_code, redirect_block, stop_harts
 from vm_native.safepoints cimport is_own
+from vm_native.unlocked cimport publish
 
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
@@ -125,7 +126,7 @@ cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil:
     for i in range(trace.part_count):
         trace.memberships[i].next = <Membership*>trace.parts[i].compiled_into
         trace.parts[i].compiled_into = &trace.memberships[i]
-    trace.head.entry = trace.start
+    publish(&trace.head.entry, trace.start)
     offer_code(jit.machine, trace.head, trace.start)
 
 

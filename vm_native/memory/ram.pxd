@@ -1,5 +1,6 @@
 # Guest RAM as the engines see it.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from vm_native.unlocked cimport peek, peek8
 
 cdef enum:
     PAGE_SHIFT = 12
@@ -39,12 +40,12 @@ cdef extern from *:
 
 cdef inline void mark_dirty(RamRegion* region, uint64_t page) noexcept nogil:
     # The page is written to, now or by whoever has a write tag for it from now on. Harts may do that at the same time.
-    if not region.dirty[page] and not mark(&region.dirty[page]):
+    if not peek8(&region.dirty[page]) and not mark(&region.dirty[page]):
         region.dirty_pages[next_place(&region.dirty_count)] = <uint32_t>page
 
 cdef inline bint is_used_up(const RamRegion* region, uint64_t page) noexcept nogil:
     # Whether a hart may not write to this page, as that would be one too many.
-    return region.dirty_count >= region.most_dirty and not region.dirty[page]
+    return peek(&region.dirty_count) >= region.most_dirty and not peek8(&region.dirty[page])
 
 cdef inline bint all_present(RamRegion* region) noexcept nogil:
     # Asked again and again, it looks at each page once.

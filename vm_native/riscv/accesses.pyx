@@ -9,13 +9,13 @@ from vm_native.machine cimport (
     CONTINUE, EVENT_MMIO_READ, EVENT_MMIO_WRITE, RECORD_MMIO, RETRY, STOP_RAISED, TRAP, Cpu, about_to_store,
     leave_for_python, note_time, return_from_python,
 )
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport BUS_OK, BUS_RAISED, device_read, device_write
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES
 from vm_native.memory.tlb cimport READ, WRITE
 from vm_native.probes.hooks cimport is_wanted, tell_all
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_mmio
 from vm_native.probes.watch cimport is_watched, look_at_watches
-from vm_native.softmmu cimport put
 
 
 cdef int fault(Cpu* cpu, int access, uint64_t address) noexcept nogil:
@@ -34,14 +34,14 @@ cdef void access_ram(Cpu* cpu, bint stores, const Operand* operand, uint8_t* pla
         piece = &operand.pieces[i]
         host = piece.region.host + (piece.physical - piece.region.base)
         old = 0
-        memcpy(&old, host, piece.size)
+        copy_bytes(&old, host, piece.size)
         if stores:
             note_time(cpu)
             about_to_store(cpu, host, piece.size)
-            put(host, place, piece.size)
+            copy_bytes(host, place, piece.size)
             invalidate(cpu.machine, piece.physical, piece.size)
         else:
-            memcpy(place, host, piece.size)
+            copy_bytes(place, host, piece.size)
         place += piece.size
         if is_watched(cpu.machine, piece.region, piece.physical):
             look_at_watches(

@@ -16,6 +16,7 @@ from vm_native.ir.uop cimport *
 from vm_native.machine cimport (
     CONTINUE, INSTRUMENT_CSRS, INSTRUMENT_STEPS, RETRY, TRAP, Cpu, leave_for_python, note_time, return_from_python,
 )
+from vm_native.memory.access cimport load16
 from vm_native.memory.bus cimport BUS_FAULT, BUS_OK, device_read, ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, RamRegion
 from vm_native.memory.tlb cimport EXECUTE, tlb_entry
@@ -523,7 +524,7 @@ cdef int fetch_half(Cpu* cpu, uint64_t pc, uint64_t physical, uint64_t* half) no
     cdef RamRegion* region = ram_at(cpu.machine.map, physical, 2)
     cdef int status, held
     if region != NULL:
-        half[0] = (<uint16_t*>(region.host + (physical - region.base)))[0]
+        half[0] = load16(region.host + (physical - region.base))
         return CONTINUE
     note_time(cpu)
     held = leave_for_python(cpu)

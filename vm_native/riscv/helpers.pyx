@@ -14,6 +14,7 @@ from vm_native.machine cimport (
     CONTINUE, EVENT_CALL, EVENT_CSR_READ, EVENT_CSR_WRITE, EXIT, RECORD_ACCESSES, RETRY, STOP_NONE, STOP_WAITING, TRAP,
     Cpu, Helper, about_to_store, effective_address,
 )
+from vm_native.memory.access cimport load64
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
@@ -366,7 +367,7 @@ cdef int cbo_zero(Cpu* cpu, Uop* uop) noexcept nogil:
     region = ram_at(cpu.machine.map, physical, 64)
     if region == NULL:
         return trap(cpu, STORE_ACCESS, address)
-    old = (<uint64_t*>(region.host + (physical - region.base)))[0]
+    old = load64(region.host + (physical - region.base))
     about_to_store(cpu, region.host + (physical - region.base), 64)
     memset(region.host + (physical - region.base), 0, 64)
     invalidate(cpu.machine, physical, 64)

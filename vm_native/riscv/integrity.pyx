@@ -5,9 +5,9 @@ to shadow stacks are translated anew each time: the TLB has their pages for load
 do no more with them.
 """
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 from vm_native.ir.block cimport Uop, info_of
 from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu, effective_address
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.tlb cimport READ, WRITE
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
@@ -78,7 +78,7 @@ cdef int access(Cpu* cpu, uint64_t address, uint64_t size, bint stores, uint8_t*
     operand.pieces[0].region = ram_at(cpu.machine.map, operand.pieces[0].physical, size)
     if operand.pieces[0].region == NULL:
         return fault(cpu, WRITE, address)
-    memcpy(old, operand.pieces[0].region.host + (operand.pieces[0].physical - operand.pieces[0].region.base), size)
+    copy_bytes(old, operand.pieces[0].region.host + (operand.pieces[0].physical - operand.pieces[0].region.base), size)
     access_ram(cpu, stores, &operand, place if stores else old)
     return CONTINUE
 

@@ -15,6 +15,7 @@ can show and no page of it is another case.
 from libc.stdint cimport int64_t, intptr_t, uint64_t
 from vm_native.exits cimport page_failed, page_refused
 from vm_native.machine cimport CONTINUE, TRAP, Cpu, about_to_store, effective_address
+from vm_native.memory.access cimport load64
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport (
     PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, RamRegion, all_present, is_used_up, make_present, mark_dirty,
@@ -200,7 +201,7 @@ cdef int walk(
         if not make_present(region, (pte_address - region.base) >> PAGE_SHIFT):
             return page_failed(&hart.cpu, region)
         host = <uint64_t*>(region.host + (pte_address - region.base))
-        pte = host[0]
+        pte = load64(host)
         if not pte & PTE_V or pte & PTE_RESERVED:                                               # step 3
             return TRAP
         if pte & (PTE_R | PTE_W) == PTE_W and not is_shadow_stack(stage, pte):

@@ -6,7 +6,7 @@ with mtimecmp and stimecmp when a slice begins and when a guest asks; slices are
 from libc.stdint cimport uint64_t
 from vm_native.arithmetic.float_rules cimport RNE
 from vm_native.arithmetic.floating cimport host_rounds
-from vm_native.clock cimport NEVER, Timeline, ns_of_ticks, timeline_ticks
+from vm_native.clock cimport NEVER, Timeline, ns_of_ticks, steps_of, timeline_ticks
 from vm_native.machine cimport EVENT_TRAP, MODE_MASK, STOP_NONE, STOP_RESCHEDULE, STOP_UNHANDLED, Cpu, machine_steps
 from vm_native.memory.tlb cimport BANK_ENTRIES
 from vm_native.probes.hooks cimport is_wanted, tell_all
@@ -402,7 +402,7 @@ cdef uint64_t deadline_ns(Cpu* cpu) noexcept nogil:
 cdef uint64_t guest_deadline_ns(Hart* hart) noexcept nogil:
     """When vstimecmp will have been reached."""
     cdef Timeline* timeline = hart.cpu.machine.timeline
-    cdef uint64_t now = timeline_ticks(timeline, timeline.steps)
+    cdef uint64_t now = timeline_ticks(timeline, steps_of(timeline))
     cdef uint64_t then = now + hart.state.htimedelta
     if then >= hart.state.vstimecmp:
         return 0

@@ -5,11 +5,11 @@ vm/firmware/sbi.py, after the run loop has come back with STOP_FIRMWARE. And the
 not every hart has. What firmware counts of itself (chapter 11, "Firmware events") is counted here.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy
 from vm_native.clock cimport timeline_ticks
 from vm_native.machine cimport (
     CONTINUE, STOP_FIRMWARE, TRAP, Cpu, fence, interrupt, lock_code, machine_steps, unlock_code,
 )
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_OFFSET, PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport READ
@@ -26,7 +26,7 @@ from vm_native.riscv.mmu cimport translate_address
 from vm_native.riscv.privilege cimport timers_changed
 from vm_native.riscv.state cimport Hart, hart_of
 from vm_native.riscv.worlds cimport has_guests
-from vm_native.safepoints cimport add_to
+from vm_native.unlocked cimport add_to
 
 cdef enum:
     A0 = 10
@@ -152,7 +152,7 @@ cdef int read_word(Cpu* cpu, uint64_t address, uint64_t* word) noexcept nogil:
             cpu.trap_cause = cpu.front_end.access_fault[READ]
             cpu.trap_value = address + done
             return TRAP
-        memcpy(<uint8_t*>word + done, region.host + (physical - region.base), size)
+        copy_bytes(<uint8_t*>word + done, region.host + (physical - region.base), size)
         done += size
         size = 8 - done
     return CONTINUE

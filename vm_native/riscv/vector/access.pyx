@@ -2,11 +2,12 @@
 from libc.stdint cimport intptr_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 from vm_native.machine cimport CONTINUE, RECORD_ACCESSES, TRAP, Cpu, about_to_store, effective_address
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.tlb cimport READ, WRITE, TlbEntry, hits
 from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded, record_access
 from vm_native.riscv.accesses cimport Operand, Piece, access_device, access_ram, fault, split
-from vm_native.softmmu cimport entry_of, put, trigger_fires
+from vm_native.softmmu cimport entry_of, trigger_fires
 
 
 cdef int access_element(Cpu* cpu, bint stores, uint64_t address, int size, uint8_t* place) noexcept nogil:
@@ -18,9 +19,9 @@ cdef int access_element(Cpu* cpu, bint stores, uint64_t address, int size, uint8
     host = <void*>(<intptr_t>address + entry.addend)
     if stores:
         about_to_store(cpu, host, bytes)
-        put(host, place, bytes)
+        copy_bytes(host, place, bytes)
     else:
-        memcpy(place, host, bytes)
+        copy_bytes(place, host, bytes)
     if is_recorded(cpu.machine, RECORD_ACCESSES):
         record(cpu, stores, address, bytes, place)
     return CONTINUE

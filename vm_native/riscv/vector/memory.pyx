@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 from vm_native.arithmetic.vector.elements cimport ROOM, bit, element, store_elements
 from vm_native.ir.block cimport info_of
 from vm_native.machine cimport CONTINUE, EXIT, RECORD_ACCESSES, STOP_NONE, TRAP, Cpu, about_to_store
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_OFFSET, PAGE_SIZE
 from vm_native.memory.tlb cimport TlbEntry
 from vm_native.probes.records cimport is_recorded
@@ -49,17 +50,6 @@ cdef inline bint is_dense(const Accesses* to) noexcept nogil:
     return to.indices == NULL and to.fields == 1 and to.stride == <uint64_t>1 << to.size
 
 
-cdef inline void copy_element(uint8_t* to, const uint8_t* source, int size) noexcept nogil:
-    if size == 0:
-        to[0] = source[0]
-    elif size == 1:
-        memcpy(to, source, 2)
-    elif size == 2:
-        memcpy(to, source, 4)
-    else:
-        memcpy(to, source, 8)
-
-
 cdef inline uint8_t* host_page(Cpu* cpu, bint stores, uint64_t address) noexcept nogil:
     """Where the page of this address is, if all of it can be accessed at once; or NULL."""
     cdef uint64_t page = address & PAGE_MASK
@@ -95,7 +85,8 @@ cdef int access_elements(Vector* v, Accesses* to) noexcept nogil:
     cdef uint64_t base = v.cpu.state.regs[v.uop.rs1], address, at, pc = v.cpu.state.pc, i = v.hart.state.vstart, run
     cdef uint64_t bytes = <uint64_t>1 << to.size, page = NO_PAGE
     cdef bint stores = v.row.flags & FLAG_STORES != 0, unseen = not is_recorded(v.cpu.machine, RECORD_ACCESSES)
-    cdef bint dense = unseen and is_dense(to), all_direct = True
+    # Where harts have threads each element is accessed once, and at once: memcpy(3) promises neither.
+    cdef bint dense = unseen and is_dense(to) and v.cpu.marks == NULL, all_direct = True
     cdef uint8_t* first = register_at(v, vd_of(v))
     cdef uint8_t* place
     cdef uint8_t* host = NULL
@@ -118,9 +109,9 @@ cdef int access_elements(Vector* v, Accesses* to) noexcept nogil:
                 at &= PAGE_OFFSET
                 if stores:
                     about_to_store(v.cpu, host + at, bytes)
-                    copy_element(host + at, place, to.size)
+                    copy_bytes(host + at, place, bytes)
                 else:
-                    copy_element(place, host + at, to.size)
+                    copy_bytes(place, host + at, bytes)
                 continue
             v.hart.state.vstart = i
             all_direct = False
