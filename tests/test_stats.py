@@ -1,12 +1,16 @@
 """`Machine.stats()`: what it counts, beside what the guest is known to do."""
 
+from itertools import pairwise
+
 import pytest
 
 import vm
+from tests.assembler import assemble_elf
 from vm.bench.guests.build import elf
 from vm.bench.kernels import DATA, Kernels
 from vm.boards.virt import RAM_BASE
 from vm.stats import distribution
+from vm.stop import StopReason
 from vm_native.jit.compiler import REASONS
 
 
@@ -73,6 +77,30 @@ def test_without_the_tlb_every_load_misses(engine):
     kernels = Kernels(f"{engine}:VM_TLB=0")
     kernels.run("loads", 1_000, DATA, 1024)
     assert kernels.machine.stats()["tlb_misses"]["loads"] == 8_000
+
+
+TURNS = 5
+
+
+def test_rests_of_harts_in_threads():
+    """Hooks are called in one."""
+    pauses = []
+    program = assemble_elf(f"li t0, {TURNS}; 1: addi t0, t0, -1; here: bnez t0, 1b; 2: wfi; j 2b")
+    with vm.Machine(memory="1M", harts=2, threads=True) as running:
+        running.load(program)
+        running.on_execute("here", lambda hart: pauses.append(dict(running.stats()["threads"]["rests"])))
+        assert running.run().reason is StopReason.IDLE
+        pauses.append(running.stats()["threads"]["rests"])
+    for before, after in pairwise(pauses):
+        assert after["count"] >= before["count"] and after["longest_ns"] >= before["longest_ns"]
+    last = pauses[-1]
+    assert last["count"] >= TURNS and last["count"] * last["longest_ns"] >= last["total_ns"] >= last["longest_ns"] > 0
+
+
+def test_harts_that_take_turns_have_no_pauses():
+    with machine(harts=2) as running:
+        running.run(instructions=1_000)
+        assert "threads" not in running.stats()
 
 
 @pytest.mark.parametrize("values, expected", [

@@ -422,18 +422,19 @@ class Machine(StartsOfMachine, StatesOfMachine, ObservationOfMachine, TalkOfMach
         jit is there only where hot code is compiled, a dict:
 
         - traces, instructions, host_bytes, compile_ns: how many have been compiled, how many instructions they have,
-          how long their code is, how long that took.
-        - discarded: traces given up.
+          how long their code is, how long that took. discarded: given up.
         - reclaimed: regions of code memory emptied for new code.
         - pauses_ns: for how long the last 512 of them held up the machine (count, p50, p99, max).
         - links: set from trace to trace.
-        - interpreted: steps that the run loop gave to the interpreter.
-        - compiled: the share of the others.
+        - interpreted, compiled: steps that the run loop gave to the interpreter, and the share of the others.
         - fallbacks: instructions that compiled code left to the interpreter's functions, of which it knows no better.
         - exits: how often the run loop took over from compiled code, by reason: "unlinked" (an exit that leads to no
           trace yet), "unknown" (the jump cache does not have the target), "cold" (it does, but that is not compiled),
           "budget" (the slice ends within the trace), "unboxed" (a single that was not NaN-boxed), "fallback" (a stop,
           or floating point on or off, by a fallback).
+
+        threads is there where harts have threads, two dicts (count, total_ns, longest_ns): how often they stood still.
+        stops: as one took code and the like from others; rests: between rounds.
 
         code_cache is there only with that setting, a dict:
 

@@ -18,7 +18,7 @@ from vm_native.ir.block cimport (
 )
 from vm_native.machine cimport (
     BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps, lock_code,
-    stop_harts, unlock_code,
+    unlock_code,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
 from vm_native.memory.ram cimport (
@@ -295,7 +295,7 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     """Take a block out of the cache, the links, the jump caches and the page lists."""
     cdef BlockExit* exit = block.incoming
     cdef BlockExit* following
-    stop_harts(machine)
+    forget_block(machine, block)        # from here on no other hart runs
     take_out(machine, block)
     while exit != NULL:
         following = exit.next_incoming
@@ -304,7 +304,6 @@ cdef void kill_block(Machine* machine, Block* block) noexcept nogil:
     block.incoming = NULL
     unlink_outgoing(&block.exits[0])
     unlink_outgoing(&block.exits[1])
-    forget_block(machine, block)
     if machine.compiler != NULL:
         machine.compiler.discard(machine.compiler, block)
     drop_from_page(machine, block, 0, block.key.physical)

@@ -569,18 +569,17 @@ cdef inline void note_time(Cpu* cpu) noexcept nogil:
 # --- What one hart, a device or Python does to harts. At once where harts take turns in one thread; where each has its
 # --- own, interrupts are posted, and for all else the others are parked meanwhile.
 
-cdef void stop_harts(Machine* machine) noexcept nogil
-cdef void visit(Machine* machine, int hart) noexcept nogil
+cdef bint is_another_inside(Machine* machine) noexcept nogil
+cdef Cpu* visit(Machine* machine, int hart) noexcept nogil
 cdef void depart(Machine* machine, int hart) noexcept nogil
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil
 cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil
 cdef void reschedule(Machine* machine) noexcept nogil
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil
-cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void offer_code(Machine* machine, Block* block, void* code) noexcept nogil
 cdef void deliver_mail(Cpu* cpu) noexcept nogil
-cdef void forget_exits(Machine* machine) noexcept nogil
+cdef void withdraw_code(Machine* machine, Block* block, void* instead) noexcept nogil
 cdef void forget_jumps(Machine* machine) noexcept nogil
 cdef void forget_all_code(Machine* machine) noexcept nogil
 cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil

@@ -41,21 +41,35 @@ cdef void deliver_mail(Cpu* cpu) noexcept nogil:
         cpu.attention = True
 
 
-cdef void stop_harts(Machine* machine) noexcept nogil:
-    """Of those in threads, all but the own, until the code's lock, which is held, is given back."""
+cdef Cpu** stopped_harts(Machine* machine) noexcept nogil:
+    """All harts. Of those in threads all but the own stand still until the code's lock, which is held, is given back:
+    only by this function does anything here reach what one of them looks at without the lock.
+    """
     if machine.safepoints != NULL and load_flag(&machine.safepoints.going):
         stop_others(machine.safepoints)
+    return machine.cpus
+
+
+cdef bint is_another_inside(Machine* machine) noexcept nogil:
+    """Whether a hart in a thread, other than the own, is in the middle of a slice, now that none runs."""
+    cdef Cpu** cpus = stopped_harts(machine)
+    cdef int hart
+    for hart in range(machine.cpu_count):
+        if is_visit(machine, hart) and cpus[hart].gate.inside:
+            return True
+    return False
 
 
 cdef inline bint is_visit(Machine* machine, int hart) noexcept nogil:
     return machine.safepoints != NULL and not is_own(&machine.cpus[hart].gate)
 
 
-cdef void visit(Machine* machine, int hart) noexcept nogil:
-    """The state of a hart, perhaps another's, is about to be changed: it stops until `depart`."""
-    if is_visit(machine, hart):
-        lock_code(machine)
-        stop_harts(machine)
+cdef Cpu* visit(Machine* machine, int hart) noexcept nogil:
+    """A hart, perhaps another, whose state is about to be changed: it stops until `depart`."""
+    if not is_visit(machine, hart):
+        return machine.cpus[hart]
+    lock_code(machine)
+    return stopped_harts(machine)[hart]
 
 
 cdef void depart(Machine* machine, int hart) noexcept nogil:
@@ -66,16 +80,14 @@ cdef void depart(Machine* machine, int hart) noexcept nogil:
 
 cdef void set_timer(Machine* machine, int hart, uint64_t ticks) noexcept nogil:
     """Let a hart's timer run out when the timebase reaches `ticks`."""
-    visit(machine, hart)
-    machine.front_end.set_timer(machine.cpus[hart], ticks)
+    machine.front_end.set_timer(visit(machine, hart), ticks)
     depart(machine, hart)
     reschedule(machine)
 
 
 cdef void fence(Machine* machine, int hart, uint64_t start, uint64_t size) noexcept nogil:
     """Let a hart forget its translations of [start, start + size), virtual; all of them for 0 and 0."""
-    visit(machine, hart)
-    machine.front_end.fence(machine.cpus[hart], start, size)
+    machine.front_end.fence(visit(machine, hart), start, size)
     depart(machine, hart)
 
 
@@ -89,18 +101,19 @@ cdef void reschedule(Machine* machine) noexcept nogil:
 
 cdef void forget_block(Machine* machine, Block* block) noexcept nogil:
     """The block is about to go: out of every jump cache, and no exit that was just taken is linked any more."""
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef JumpCacheEntry* entry
     cdef int i
     for i in range(machine.cpu_count):
-        entry = jump_entry(&machine.cpus[i].jump_cache, block.key.pc)
+        entry = jump_entry(&cpus[i].jump_cache, block.key.pc)
         if entry.block == block:
             entry.key = 0
             entry.block = NULL
-        machine.cpus[i].pending_exit = NULL
+        cpus[i].pending_exit = NULL
 
 
-cdef void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil:
-    """From now on jump cache entries for this block lead compiled code there."""
+cdef inline void redirect_block(Machine* machine, Block* block, void* code) noexcept nogil:
+    """From now on jump cache entries for this block lead compiled code there. Harts in threads stand still."""
     cdef JumpCacheEntry* entry
     cdef int i
     for i in range(machine.cpu_count):
@@ -115,21 +128,23 @@ cdef void offer_code(Machine* machine, Block* block, void* code) noexcept nogil:
         redirect_block(machine, block, code)
 
 
-cdef void forget_exits(Machine* machine) noexcept nogil:
-    """Compiled code is about to go: the exit just taken may be its own."""
+cdef void withdraw_code(Machine* machine, Block* block, void* instead) noexcept nogil:
+    """The same of code that is about to go; the exit just taken may be its own."""
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef int i
     for i in range(machine.cpu_count):
-        machine.cpus[i].pending_trace_exit = NULL
+        cpus[i].pending_trace_exit = NULL
+    redirect_block(machine, block, instead)
 
 
 cdef void forget_jumps(Machine* machine) noexcept nogil:
     """What jump caches lead to, and the exits just taken, is no more."""
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef int hart
-    stop_harts(machine)
     for hart in range(machine.cpu_count):
-        zero_pages(machine.cpus[hart].jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
-        machine.cpus[hart].pending_exit = NULL
-        machine.cpus[hart].pending_trace_exit = NULL
+        zero_pages(cpus[hart].jump_cache.entries, JUMP_CACHE_ENTRIES * sizeof(JumpCacheEntry))
+        cpus[hart].pending_exit = NULL
+        cpus[hart].pending_trace_exit = NULL
 
 
 cdef inline int entries_in(const Cpu* cpu, int bank) noexcept nogil:
@@ -141,12 +156,13 @@ cdef void forget_all_code(Machine* machine) noexcept nogil:
     """Every block and all compiled code are about to go, between slices. What a hart knows of addresses stays: if and
     when that happens is the host's affair, and a guest must not be able to tell.
     """
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef TlbEntry* entry
     cdef Cpu* cpu
     cdef int hart, bank, i
     forget_jumps(machine)
     for hart in range(machine.cpu_count):
-        cpu = machine.cpus[hart]
+        cpu = cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
                 entry = &cpu.banks[bank * BANK_ENTRIES + i]
@@ -159,15 +175,15 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
     """The code map has changed for a page: what is remembered of writes to it ends, in every bank of every hart, under
     whichever virtual address, but for what the map still allows.
     """
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef uint64_t offset = (physical & PAGE_MASK) - region.base
     cdef intptr_t host_page = <intptr_t>(region.host + offset)
     cdef Cpu* cpu
     cdef TlbEntry* entry
     cdef uint64_t page
     cdef int hart, bank, i
-    stop_harts(machine)
     for hart in range(machine.cpu_count):
-        cpu = machine.cpus[hart]
+        cpu = cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
                 entry = &cpu.banks[bank * BANK_ENTRIES + i]
@@ -179,13 +195,13 @@ cdef void revoke_writes(Machine* machine, RamRegion* region, uint64_t physical) 
 
 cdef void revoke_reads(Machine* machine, RamRegion* region, uint64_t physical) noexcept nogil:
     """Loads from a page are watched from now on: the same of what is remembered of reads from it."""
+    cdef Cpu** cpus = stopped_harts(machine)
     cdef intptr_t host_page = <intptr_t>(region.host + ((physical & PAGE_MASK) - region.base))
     cdef Cpu* cpu
     cdef TlbEntry* entry
     cdef int hart, bank, i
-    stop_harts(machine)
     for hart in range(machine.cpu_count):
-        cpu = machine.cpus[hart]
+        cpu = cpus[hart]
         for bank in range(TLB_BANKS):
             for i in range(entries_in(cpu, bank)):
                 entry = &cpu.banks[bank * BANK_ENTRIES + i]

@@ -31,6 +31,12 @@ cdef struct Gate:               # of a hart: whether its thread is where others 
     uint64_t lowered
     pthread_cond_t woken        # with the guard, while the hart waits
 
+cdef struct Pauses:             # while which harts stood still that would have run
+    uint64_t count
+    uint64_t total_ns           # of the host's clock, from when they were asked to stop until they went on
+    uint64_t longest_ns
+    uint64_t began_ns           # of the one that lasts; 0: none does
+
 cdef struct Safepoints:         # of a machine
     pthread_mutex_t lock        # what harts share: translations, compiled code, their links, marks of pages
     uint64_t owner              # the thread that holds it, by an address of its own; 0: nobody
@@ -51,10 +57,13 @@ cdef struct Safepoints:         # of a machine
     int asked                   # who runs the machine shall look at it
     uint64_t steps_left         # of the round, not given to a slice yet
     LineMark* marks             # who stored where
+    Pauses stops                # in the middle of a round, for who took something away
+    Pauses rests                # of all, between two rounds
     int gate_count
     Gate* gates[MAX_GATES]
 
 cdef int open_safepoints(Safepoints* safepoints) noexcept nogil
+cdef void end_pause(Pauses* pauses) noexcept nogil
 cdef void close_safepoints(Safepoints* safepoints) noexcept nogil
 cdef int open_gate(Safepoints* safepoints, Gate* gate, SharedFlag* attention) noexcept nogil
 cdef void enter_gate(Gate* gate) noexcept nogil

@@ -16,7 +16,7 @@ Who holds the lock waits for nobody but harts to park: it never takes Python's o
 this one with Python's held. A device is entered parked (`step_aside`): while Python works, others go on.
 """
 from libc.stdint cimport uint64_t
-from vm_native.clock cimport NEVER, NS_PER_SECOND
+from vm_native.clock cimport NEVER, NS_PER_SECOND, host_ns
 from vm_native.line_marks cimport map_marks, unmap_marks
 from vm_native.unlocked cimport SharedFlag, load_flag, peek, poke, store_flag
 
@@ -131,6 +131,23 @@ cdef bint is_own(const Gate* gate) noexcept nogil:
     return own_gate == gate
 
 
+# --- Pauses, as statistics have them ---------------------------------------------------------------------------------
+
+cdef void begin_pause(Pauses* pauses) noexcept nogil:
+    pauses.count += 1
+    pauses.began_ns = host_ns()
+
+
+cdef void end_pause(Pauses* pauses) noexcept nogil:
+    """If there is one."""
+    cdef uint64_t length
+    if pauses.began_ns:
+        length = host_ns() - pauses.began_ns
+        pauses.began_ns = 0
+        pauses.total_ns += length
+        pauses.longest_ns = max(pauses.longest_ns, length)
+
+
 # --- Parking ---------------------------------------------------------------------------------------------------------
 
 cdef void park(Gate* gate) noexcept nogil:
@@ -179,6 +196,7 @@ cdef void unlock_shared(Safepoints* safepoints) noexcept nogil:
         return
     if safepoints.stopped:
         safepoints.stopped = False
+        end_pause(&safepoints.stops)
         pthread_mutex_lock(&safepoints.guard)
         store_flag(&safepoints.stopping, 0)
         pthread_cond_broadcast(&safepoints.resumed)
@@ -193,6 +211,7 @@ cdef void stop_others(Safepoints* safepoints) noexcept nogil:
     cdef int i, _spin
     if safepoints.stopped:
         return
+    begin_pause(&safepoints.stops)
     store_flag(&safepoints.stopping, 1)
     for i in range(safepoints.gate_count):
         if safepoints.gates[i] != own_gate:
@@ -297,6 +316,7 @@ cdef void dismiss(Safepoints* safepoints) noexcept nogil:
 cdef void let_go(Safepoints* safepoints, uint64_t steps) noexcept nogil:
     """Harts run, all together so many steps at most. Not while somebody changes what they share."""
     lock_shared(safepoints)
+    end_pause(&safepoints.rests)
     pthread_mutex_lock(&safepoints.guard)
     safepoints.steps_left = steps
     safepoints.waiting = 0
@@ -320,6 +340,7 @@ cdef void wait_for_report(Safepoints* safepoints, uint64_t until_ns) noexcept no
 cdef void bring_to_rest(Safepoints* safepoints) noexcept nogil:
     """End the round: every thread is between two of them then, and its hart between two slices."""
     cdef int i
+    begin_pause(&safepoints.rests)
     pthread_mutex_lock(&safepoints.guard)
     store_flag(&safepoints.going, COMING_TO_REST)
     for i in range(safepoints.gate_count):

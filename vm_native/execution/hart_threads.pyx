@@ -21,8 +21,8 @@ from vm_native.machine cimport (
 )
 from vm_native.memory.ram cimport Ram, all_present
 from vm_native.safepoints cimport (
-    RUNNING, ask_for_look, bring_to_rest, close_safepoints, dismiss, enter_gate, let_go, open_gate, open_safepoints, park,
-    take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
+    RUNNING, ask_for_look, bring_to_rest, close_safepoints, dismiss, end_pause, enter_gate, let_go, open_gate,
+    open_safepoints, park, take_steps, unpark, wait_for_interrupt, wait_for_report, wait_for_round,
 )
 from vm_native.unlocked cimport add_to, load_flag
 
@@ -89,6 +89,7 @@ cdef class HartThreads:
             return
         with nogil:
             dismiss(&self.safepoints)
+            end_pause(&self.safepoints.rests)
         while self.threads:
             self.threads[0].join()
             del self.threads[0]

@@ -26,6 +26,7 @@ from vm_native.probes.hooks cimport forget_events, make_room
 from vm_native.probes.recorders cimport update_instruments
 from vm_native.probes.records cimport restart_blocks
 from vm_native.probes.watch cimport add_watch, remove_watch
+from vm_native.safepoints cimport Pauses
 from vm_native.shared_code cimport SharedCode, add_layer, holds_any
 from vm_native.state.content cimport capture_region, prepare_restore, restore_region
 
@@ -498,11 +499,14 @@ cdef class NativeMachine:
     def statistics(self):
         """Counters of the block cache, a dict of ints: translations, invalidations, evictions, bytes (host memory).
 
-        "tlb_misses" are those of all harts, a dict: loads, stores, fetches. With a compiler also "jit", its counters.
+        "tlb_misses" are those of all harts, a dict: loads, stores, fetches. With a compiler also "jit", its counters,
+        and where harts have threads "threads", of their pauses.
         """
         cdef int i, access
+        cdef uint64_t interpreted = 0
         misses = dict.fromkeys(("loads", "stores", "fetches"), 0)
         for i in range(self.machine.cpu_count):
+            interpreted += self.machine.cpus[i].interpreted
             for access, name in enumerate(misses):          # in the order of READ, WRITE, EXECUTE
                 misses[name] += self.machine.cpus[i].tlb_misses[access]
         counters = {
@@ -514,8 +518,15 @@ cdef class NativeMachine:
         }
         if self.compiler is not None:
             counters["jit"] = self.compiler.statistics()
-            counters["jit"]["interpreted"] = sum([self.machine.cpus[i].interpreted for i in range(self.machine.cpu_count)])
+            counters["jit"]["interpreted"] = interpreted
+        if self.machine.safepoints != NULL:
+            counters["threads"] = {"stops": lengths_of(&self.machine.safepoints.stops),
+                                   "rests": lengths_of(&self.machine.safepoints.rests)}
         return counters
+
+
+cdef dict lengths_of(const Pauses* pauses):
+    return {"count": pauses.count, "total_ns": pauses.total_ns, "longest_ns": pauses.longest_ns}
 
 
 cdef Scope scope_of(scope):

@@ -4,6 +4,7 @@ from vm_native.execution.hart_threads cimport HartThreads
 from vm_native.execution.native_machine cimport NativeMachine
 from vm_native.execution.translate cimport Translator
 from vm_native.machine cimport Cpu, Machine
+from vm_native.unlocked cimport SharedFlag
 
 cdef struct Limits:         # of a run
     uint64_t end            # step
@@ -26,7 +27,7 @@ cdef class Scheduler:
     cdef readonly str form
     cdef Limits limits
     cdef int turns_unseen           # since the host's clock was looked at
-    cdef bint stop_asked            # request_stop(), not returned yet
+    cdef SharedFlag stop_asked      # request_stop(), not returned yet
     cdef int unserved               # why a run ended, where Python has not been told yet; STOP_NONE
 
     cdef int run_harts(self) noexcept nogil

@@ -16,8 +16,7 @@ from vm_native.jit.state cimport (
     Region, Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
-from vm_native.machine cimport Compiler, Cpu, Machine, forget_exits, offer_code, redirect_block, stop_harts
-from vm_native.safepoints cimport is_own
+from vm_native.machine cimport Compiler, Cpu, is_another_inside, offer_code, withdraw_code
 from vm_native.unlocked cimport publish
 
 
@@ -50,16 +49,6 @@ cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
                 return NULL
             reclaim(jit, jit.region)
     return region.next
-
-
-cdef bint is_another_inside(Machine* machine) noexcept nogil:
-    """Whether a hart other than the own is in the middle of a slice, now that none runs."""
-    cdef int i
-    stop_harts(machine)
-    for i in range(machine.safepoints.gate_count if machine.safepoints != NULL else 0):
-        if machine.safepoints.gates[i].inside and not is_own(machine.safepoints.gates[i]):
-            return True
-    return False
 
 
 cdef void reclaim(Jit* jit, int number) noexcept nogil:
@@ -215,7 +204,7 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     """Undo every jump into a trace, and forget it. Its bytes stay: a hart may be in them."""
     cdef Exit* exit
     cdef int i
-    stop_harts(jit.machine)
+    withdraw_code(jit.machine, trace.head, cold_exit(jit, trace.head))      # from here on no other hart runs
     while trace.incoming != NULL:
         exit = trace.incoming
         trace.incoming = exit.next_incoming
@@ -226,8 +215,6 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
         end_membership(trace.parts[i], &trace.memberships[i])
     trace.head.entry = NULL
     trace.head.heat = 0
-    redirect_block(jit.machine, trace.head, cold_exit(jit, trace.head))
-    forget_exits(jit.machine)
     if trace.newer != NULL:
         trace.newer.older = trace.older
     else:

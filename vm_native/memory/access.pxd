@@ -5,8 +5,12 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 cdef extern from *:
     """
     #define VM_GUEST_ACCESS(bits, type) \\
-    static inline type vm_load##bits(const void *host) { return __atomic_load_n((const type *)host, __ATOMIC_RELAXED); } \\
-    static inline void vm_store##bits(void *host, type value) { __atomic_store_n((type *)host, value, __ATOMIC_RELAXED); }
+    static inline type vm_load##bits(const void *host) { \\
+        return __atomic_load_n((const type *)host, __ATOMIC_RELAXED); \\
+    } \\
+    static inline void vm_store##bits(void *host, type value) { \\
+        __atomic_store_n((type *)host, value, __ATOMIC_RELAXED); \\
+    }
     VM_GUEST_ACCESS(8, unsigned char)
     VM_GUEST_ACCESS(16, unsigned short)
     VM_GUEST_ACCESS(32, unsigned int)

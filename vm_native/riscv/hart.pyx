@@ -428,8 +428,7 @@ cdef class NativeHart:
         """
         cdef int file = MACHINE_FILE if interrupt_number == IRQ_MEI else SUPERVISOR_FILE + guest
         cdef uint64_t lines
-        visit(&self.machine.machine, self.hart.cpu.number)
-        lines = receive(self.hart, file, identity)
+        lines = receive(hart_of(visit(&self.machine.machine, self.hart.cpu.number)), file, identity)
         depart(&self.machine.machine, self.hart.cpu.number)
         if lines:
             interrupt(&self.machine.machine, self.hart.cpu.number, lines, True)
