@@ -1,6 +1,7 @@
 """Machines that are of no use any more: closed, or of the process that this one is a fork of."""
 
 import os
+import threading
 
 import pytest
 
@@ -132,6 +133,50 @@ def test_fork_in_a_device_ends_the_run_of_the_child(engine):
             os._exit(98)                    # it ran on
         assert os.waitpid(device.child, 0)[1] == 0
         assert (machine.harts[0]["a0"], machine.harts[0]["a2"]) == (7, 1)
+
+
+class ForkingInThread(Device):
+    """Tells who reads its register in which process that is."""
+
+    @reads(0)
+    def read_value(self):
+        self.child = os.fork()
+        return PARENT if self.child else CHILD
+
+
+PARENT, CHILD = 7, 13
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the host has no fork()")
+@pytest.mark.parametrize("engine", ["interpreter", "auto"])
+def test_fork_in_a_device_ends_the_child_where_harts_have_threads(engine, monkeypatch):
+    """There is only the thread of that hart in the other process: it says so, and ends."""
+    device = ForkingInThread()
+    reading, writing = os.pipe()
+    monkeypatch.setattr(threading, "excepthook", lambda raised: os.write(writing, str(raised.exc_value).encode()))
+    with vm.Machine(memory="1M", engine=engine, harts=3, threads=True) as machine:
+        machine.attach(device, address=0x1001_0000)
+        machine.load(assemble(f"""
+            csrr t1, mhartid
+            bnez t1, 1f
+            li t0, 0x10010000
+            lw a0, (t0)
+            li t1, {CHILD}
+            bne a0, t1, 1f
+            la t2, 1f
+            sd a0, 64(t2)
+        1:  wfi
+            j 1b
+        """), BASE)
+        for hart in machine.harts:
+            hart.pc = BASE
+        assert machine.run().reason is StopReason.IDLE
+        assert os.waitpid(device.child, 0)[1] == 0
+        assert machine.harts[0]["a0"] == PARENT
+        assert CHILD not in machine.memory.read(BASE, 256)[64:]
+    os.close(writing)
+    with open(reading) as told:
+        assert told.read().startswith("hart 0 ends here: a device has forked this process")
 
 
 def wrong_in_a_fork(g) -> int:

@@ -61,6 +61,10 @@ cdef extern from *:
     void cpu_pause "vm_pause"() noexcept nogil
     uint64_t take "vm_take"(uint64_t* left, uint64_t most) noexcept nogil
 
+cdef extern from "<pthread.h>":
+    int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil,
+                       void (*child)() noexcept nogil) nogil
+
 cdef enum:
     SPINS = 200                 # looks at a gate before the host may run somebody else
 
@@ -129,6 +133,29 @@ cdef void enter_gate(Gate* gate) noexcept nogil:
 cdef bint is_own(const Gate* gate) noexcept nogil:
     """Whether this is the hart's thread."""
     return own_gate == gate
+
+
+# --- Forks -----------------------------------------------------------------------------------------------------------
+
+cdef void end_in_fork() noexcept nogil:
+    """This process is a fork. If the thread that has asked for it is a hart's, in a device, that is the only one here,
+    and may not go on with a guest that is another process's: it finds the round over, and the threads dismissed. Locks
+    are as others held them who do not exist here.
+    """
+    cdef Gate* gate = <Gate*>own_gate
+    if gate == NULL:
+        return
+    gate.attention[0] = True
+    gate.safepoints.going, gate.safepoints.stopping, gate.safepoints.leaving = COMING_TO_REST, 0, 1
+    gate.safepoints.owner = gate.safepoints.depth = 0
+    gate.safepoints.stopped = False
+    pthread_mutex_init(&gate.safepoints.guard, NULL)
+    pthread_mutex_init(&gate.safepoints.lock, NULL)
+    open_condition(&gate.safepoints.reported)
+
+
+if pthread_atfork(NULL, NULL, end_in_fork):
+    raise MemoryError("no room to hear of forks")
 
 
 # --- Pauses, as statistics have them ---------------------------------------------------------------------------------

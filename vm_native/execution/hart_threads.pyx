@@ -103,6 +103,9 @@ cdef class HartThreads:
             while wait_for_round(&self.safepoints, &round):
                 self.run_hart(cpu)
         enter_gate(NULL)
+        if self.is_forked():
+            raise RuntimeError(f"hart {number} ends here: a device has forked this process, and the machine belongs to "
+                               "the other one; what is forked in a device shall exec, or exit")
 
     # --- Of who runs the machine -------------------------------------------------------------------------------------
 
