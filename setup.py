@@ -1,9 +1,9 @@
 """Builds the compiled core: generates the sources that follow from tables, then compiles every .pyx of vm_native.
 
 Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs),
-VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SANITIZE=address,undefined lets the
-compiler's sanitizers watch the core (CONTRIBUTING.md says how to run one). VM_SOURCE_URL is where the files of this
-version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there on an index.
+VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SANITIZE=address,undefined or thread
+lets the compiler's sanitizers watch the core (CONTRIBUTING.md says how to run one). VM_SOURCE_URL is where the files of
+this version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there on an index.
 """
 
 import os
