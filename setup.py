@@ -3,7 +3,7 @@
 Environment: VM_LTO=1 links with link-time optimisation, VM_JOBS=N compiles N modules at once (default: all CPUs),
 VM_SYMBOLS=1 keeps what debuggers and profilers want, at ten times the size. VM_SANITIZE=address,undefined or thread
 lets the compiler's sanitizers watch the core (CONTRIBUTING.md says how to run one). VM_SOURCE_URL is where the files of
-this version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there on an index.
+this version are read on a code host, as in https://HOST/OWNER/vm/blob/v0.1.0: the README's links lead there then.
 """
 
 import os

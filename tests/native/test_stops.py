@@ -1,7 +1,7 @@
 """Whoever takes something from harts in threads has them stopped: each is done some times by hart 0, as others run.
 
-A stop is counted when it happens, and what takes something away in the same moment shares one. So each program here does
-one kind of thing, in steps that give the lock back; a program that does nothing has a few, for the pages of its code.
+A stop is counted when it happens, and what takes something away in the same moment shares one. So each program here
+does one kind of thing, in steps that give the lock back; one that does nothing has a few, for the pages of its code.
 """
 
 import pytest

@@ -149,9 +149,9 @@ cdef class HartThreads:
             deliver_mail(cpu)
             cpu.front_end.poll(cpu)
             runnable = cpu.front_end.runnable(cpu)
+            deadline = NEVER if runnable else cpu.front_end.deadline_ns(cpu)    # before others may set a timer again
             park(&cpu.gate)
             if not runnable:
-                deadline = cpu.front_end.deadline_ns(cpu)
                 if deadline < NEVER - self.machine.timeline.started_ns:
                     deadline += self.machine.timeline.started_ns
                 wait_for_interrupt(&cpu.gate, deadline)
@@ -176,15 +176,15 @@ cdef class HartThreads:
     cdef void run_slice_of(self, Cpu* cpu, int64_t length, bint last) noexcept nogil:
         cdef int64_t done
         cpu.may_end_early = not last
+        unpark(&cpu.gate)               # before anything of the hart's changes, that others may be looking at
         open_slice(cpu, length)
-        unpark(&cpu.gate)
         cpu.gate.inside = 1
         run_slice(self.translator, cpu)
         cpu.gate.inside = cpu.gate.changed = 0
-        park(&cpu.gate)
         done = close_slice(cpu)
         cpu.state.steps += <uint64_t>done
         cpu.slice = cpu.budget = 0
+        park(&cpu.gate)
         add_to(&self.machine.timeline.steps, <uint64_t>done)
         if done != length:
             add_to(&self.safepoints.steps_left, <uint64_t>(length - done))
