@@ -30,6 +30,7 @@ from vm_native.probes.records cimport RECORDED_READ, RECORDED_WRITE, is_recorded
 from vm_native.probes.watch cimport is_watched, look_at_watches
 from vm_native.shared_code cimport is_held
 from vm_native.signals cimport signal_waits
+from vm_native.unlocked cimport peek8
 
 cdef enum:
     PAGES_AROUND = 128      # that a StoreWindow has at most, on either side of the one that it is filled for
@@ -168,7 +169,7 @@ cdef bint fill_store_range(Cpu* cpu, uint64_t address, StoreRange* filled) noexc
 
 
 cdef inline bint takes_any_store(const RamRegion* region, uint64_t page) noexcept nogil:
-    return region.dirty[page] and not region.code[page]
+    return peek8(&region.dirty[page]) and not region.code[page]
 
 
 cdef bint fill_store_window(Cpu* cpu, uint64_t address, StoreWindow* window) noexcept nogil:

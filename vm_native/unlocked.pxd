@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 cdef extern from *:
     """
     typedef _Atomic int vm_shared_flag;
+    typedef _Atomic unsigned char vm_shared_byte;
     #define vm_load(place) __atomic_load_n(place, __ATOMIC_SEQ_CST)
     #define vm_store(place, value) __atomic_store_n(place, value, __ATOMIC_SEQ_CST)
     #define vm_add(place, value) __atomic_fetch_add(place, value, __ATOMIC_SEQ_CST)
@@ -15,6 +16,7 @@ cdef extern from *:
     """
     # All of one order
     ctypedef bint SharedFlag "vm_shared_flag"       # whatever is done to one
+    ctypedef uint8_t SharedByte "vm_shared_byte"
     int load_flag "vm_load"(const int* place) noexcept nogil
     void store_flag "vm_store"(int* place, int value) noexcept nogil
     uint64_t add_to "vm_add"(uint64_t* place, uint64_t value) noexcept nogil

@@ -117,7 +117,7 @@ RULES = [
     rule("a jump to half a word without C", "helpers.pyx", "if target & 3 and not", "if target & 1 and not"),
     rule("a store-conditional leaves the reservation", ATOMICS, "    cpu.reserved_host = 0\n", ""),
     rule("lr.w is not sign-extended", ATOMICS,
-         "<uint64_t><int64_t>(<int32_t*>host)[0]", "<uint64_t>(<uint32_t*>host)[0]"),
+         "<uint64_t><int64_t><int32_t>load32(host)", "<uint64_t>load32(host)"),
     rule("unsigned atomic minimum is signed", ATOMICS,
          "((unsigned_type)old < (unsigned_type)value ? old : value)", "(old < value ? old : value)"),
     rule("amocas compares with what was written to x0", ATOMICS,

@@ -1,6 +1,6 @@
 # Guest RAM as the engines see it.
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from vm_native.unlocked cimport peek, peek8
+from vm_native.unlocked cimport SharedByte, peek, peek8
 
 cdef enum:
     PAGE_SHIFT = 12
@@ -21,7 +21,7 @@ cdef struct RamRegion:
     uint32_t* dirty_pages   # the numbers of these pages, in the order in which they were written first
     uint64_t dirty_count
     uint64_t most_dirty     # harts write to no more pages than so many: the run ends before the store; all ones: to all
-    uint8_t* code           # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
+    SharedByte* code        # one byte per page: PageCode bits; not 0 forbids write tags without BESIDE_CODE
     uint8_t* absent         # one byte per page: its bytes are still where `fetch` finds them; NULL: none is
     uint64_t present        # of its pages, those before this one are there
     bint (*fetch)(RamRegion* region, uint64_t page) noexcept nogil   # false: `Ram.failure` says why it cannot be had

@@ -65,7 +65,7 @@ cdef class Ram:
         if self.region.dirty_pages == NULL:
             raise MemoryError(f"no room for the page maps of {size} bytes of guest RAM")
         self.region.dirty = <uint8_t*>(self.region.dirty_pages + count)
-        self.region.code = self.region.dirty + count
+        self.region.code = <SharedByte*>(self.region.dirty + count)
         self.descriptor = memory_file(size)
         cdef void* host = c_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, self.descriptor, 0)
         if host == MAP_FAILED:
@@ -84,7 +84,8 @@ cdef class Ram:
         self.descriptor = -1
         unmap_zeroed(self.region.dirty_pages, (self.region.size >> PAGE_SHIFT) * BYTES_OF_MAPS)
         unmap_zeroed(self.region.absent, self.region.size >> PAGE_SHIFT)
-        self.region.dirty = self.region.code = self.region.absent = NULL
+        self.region.dirty = self.region.absent = NULL
+        self.region.code = NULL
         self.region.dirty_pages = NULL
         self.region.dirty_count = 0
         self.region.content = NULL

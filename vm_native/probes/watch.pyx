@@ -5,16 +5,17 @@ What an instruction does to memory counts: loads, stores, atomics (as both; a lo
 store-conditional that succeeds a store) and the block that cbo.zero clears. Fetches, the page walk with its updates of
 A and D, devices and Python do not, as with the triggers of the debug specification (section 5.5).
 """
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc
-from libc.string cimport memcpy
 from vm_native.machine cimport (
     EVENT_READ, EVENT_WRITE, STOP_WATCH, Cpu, Hit, LaterHit, Machine, Probes, Watch, lock_code, machine_steps,
     revoke_reads, revoke_writes, unlock_code,
 )
+from vm_native.memory.access cimport copy_bytes
 from vm_native.memory.bus cimport ram_at
 from vm_native.memory.ram cimport PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, WATCHED_READS, WATCHED_WRITES, RamRegion
 from vm_native.probes.hooks cimport covers, make_room, tell
+from vm_native.unlocked cimport SharedByte
 
 
 cdef bint watches_page(Machine* machine, uint64_t page) noexcept nogil:
@@ -97,7 +98,7 @@ cdef void tell_access(
 ) noexcept nogil:
     cdef RamRegion* region = ram_at(cpu.machine.map, physical, size)
     cdef uint64_t value = 0
-    memcpy(&value, region.host + (physical - region.base), min(size, sizeof(value)))
+    copy_bytes(&value, region.host + (physical - region.base), min(size, sizeof(value)))
     if size < sizeof(value):
         old &= (1ULL << 8 * size) - 1       # of an atomic it is extended
     if accesses & WATCHED_READS:
@@ -137,7 +138,7 @@ cdef void mark_pages(Machine* machine, const Watch* watch) noexcept nogil:
     """Have every access that the watch waits for take the slow path."""
     cdef RamRegion* region = ram_at(machine.map, watch.base, 1)
     cdef uint64_t page = watch.base & PAGE_MASK
-    cdef uint8_t* code
+    cdef SharedByte* code
     lock_code(machine)
     while page <= watch.last:
         code = &region.code[(page - region.base) >> PAGE_SHIFT]

@@ -36,6 +36,7 @@ from vm_native.riscv.privilege cimport data_bank_of
 from vm_native.riscv.spaces cimport levels_of, note_fetch, remember_fill, remember_size
 from vm_native.riscv.state cimport MACHINE, SUPERVISOR, USER, Hart, hart_of
 from vm_native.riscv.worlds cimport data_is_of_guest, guest_status, has_guests, host_status
+from vm_native.unlocked cimport peek8
 
 cdef extern from *:
     """
@@ -517,7 +518,7 @@ cdef void fill(
                     open_load_window(hart, view.privilege, found, region)
         if access == WRITE:
             mark_dirty(region, ram_page)
-        if region.dirty[ram_page] and not region.rom:
+        if peek8(&region.dirty[ram_page]) and not region.rom:
             if access == WRITE or permits(hart, view, WRITE, found):
                 entry.write_tag = write_tag_of(page, region.code[ram_page])
     remember_size(&hart.spaces[hart.space], address, 1 if found.pte & PTE_N else found.level)
