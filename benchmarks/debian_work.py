@@ -69,13 +69,16 @@ gcc -O2 -c /tmp/made.c -o /tmp/made.o
 
 
 @cache
-def initrd_of(packages: tuple[str, ...], script: str) -> Path:
-    """That of the benchmarked boot, or with packages Debian's with another init."""
+def initrd_of(packages: tuple[str, ...], script: str, files: tuple[tuple[str, str], ...] = ()) -> Path:
+    """That of the benchmarked boot, or with packages Debian's with another init, and with such files in /root."""
     if not packages:
         return userspace_initrd(script)
     init = userspace_init(f"{SETUP}\n{script}", modules=())
     # Of two entries of one name the kernel keeps the later.
-    content = debian(packages).initrd.read_bytes() + cpio_newc([("init", stat.S_IFREG | 0o755, init.encode(), (0, 0))])
+    content = debian(packages).initrd.read_bytes() + cpio_newc([
+        ("init", stat.S_IFREG | 0o755, init.encode(), (0, 0)),
+        *((f"root/{name}", stat.S_IFREG | 0o644, text.encode(), (0, 0)) for name, text in files),
+    ])
     path = cache_directory() / "benchmarks" / f"initrd-{hashlib.sha256(content).hexdigest()[:16]}.cpio"
     if not path.exists():
         with replacing(path) as file:
