@@ -70,6 +70,7 @@ cdef void enter_gate(Gate* gate) noexcept nogil
 cdef bint is_own(const Gate* gate) noexcept nogil
 cdef void park(Gate* gate) noexcept nogil
 cdef void unpark(Gate* gate) noexcept nogil
+cdef bint try_lock_shared(Safepoints* safepoints) noexcept nogil
 cdef void lock_shared(Safepoints* safepoints) noexcept nogil
 cdef void unlock_shared(Safepoints* safepoints) noexcept nogil
 cdef void stop_others(Safepoints* safepoints) noexcept nogil

@@ -200,21 +200,30 @@ cdef void unpark(Gate* gate) noexcept nogil:
         pthread_mutex_unlock(&safepoints.guard)
 
 
-cdef void lock_shared(Safepoints* safepoints) noexcept nogil:
-    """May be taken again by who has it. A hart is parked while it waits, and looks at `Gate.changed` then."""
-    cdef Gate* gate = <Gate*>own_gate
+cdef bint try_lock_shared(Safepoints* safepoints) noexcept nogil:
+    """May be taken again by who has it."""
     if peek(&safepoints.owner) == this_thread():
         safepoints.depth += 1
-        return
+        return True
     if pthread_mutex_trylock(&safepoints.lock) != 0:
+        return False
+    poke(&safepoints.owner, this_thread())
+    safepoints.depth = 1
+    return True
+
+
+cdef void lock_shared(Safepoints* safepoints) noexcept nogil:
+    """The same, and wait for it: a hart is parked meanwhile, and looks at `Gate.changed` then."""
+    cdef Gate* gate = <Gate*>own_gate
+    if not try_lock_shared(safepoints):
         if gate != NULL and gate.safepoints == safepoints and not gate.parked:
             park(gate)
             pthread_mutex_lock(&safepoints.lock)
             store_flag(&gate.parked, 0)         # nobody else can be stopping others
         else:
             pthread_mutex_lock(&safepoints.lock)
-    poke(&safepoints.owner, this_thread())
-    safepoints.depth = 1
+        poke(&safepoints.owner, this_thread())
+        safepoints.depth = 1
 
 
 cdef void unlock_shared(Safepoints* safepoints) noexcept nogil:
