@@ -1,5 +1,4 @@
-"""A program in C to build, made up: files of some eighty lines, each a table of another kind of records and its reports.
-"""
+"""A program in C to build, made up: files of some hundred lines, each a table of another kind of records."""
 
 KEYS = ("int", "unsigned", "long", "short")
 VALUES = ("double", "long", "unsigned long", "float")
