@@ -20,7 +20,7 @@ from vm_native.machine cimport (
     BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps, lock_code,
     unlock_code,
 )
-from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at
+from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at, share_of_ram
 from vm_native.memory.ram cimport (
     HAS_CODE, PAGE_MASK, PAGE_OFFSET, PAGE_SHIFT, PAGE_SIZE, RamRegion, make_present, mark_dirty,
 )
@@ -33,7 +33,10 @@ from vm_native.unlocked cimport publish
 
 cdef enum:
     FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
-    LAST_BUCKET_BITS = 18
+    LAST_BUCKET_BITS = 20
+    PART_OF_RAM = 4                 # that its translations may take: large programs run where there is much RAM ...
+    LEAST_BYTES = 128 << 20         # ... but so much whatever there is
+    MOST_BYTES = 1 << 30
     EVICTED_AT_ONCE = 16
     FIRST_MISFITS = 16              # a power of two
 
@@ -89,6 +92,7 @@ cdef int cover_region(Machine* machine, int number, uint64_t size) noexcept nogi
         return -1
     machine.blocks.pages[number] = pages
     machine.blocks.page_counts[number] = count
+    machine.blocks.limit = share_of_ram(machine.map, PART_OF_RAM, LEAST_BYTES, MOST_BYTES)
     return 0
 
 

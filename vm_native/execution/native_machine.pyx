@@ -39,7 +39,6 @@ cdef extern from "<sys/mman.h>" nogil:
 cdef Kernels* copying = <Kernels*>PyCapsule_GetPointer(kernels, "vm_native.memory.copy.kernels")
 
 cdef enum:
-    CACHE_BYTES = 128 << 20
     WORTH_SHARING = 4
     SHORTEST_STRETCH = 1 << 18  # bytes of RAM that are mapped anew for themselves
 
@@ -82,7 +81,6 @@ cdef class NativeMachine:
         self.machine.map = &bus.map
         self.machine.timeline = &clock.timeline
         self.machine.data_tlb = data_tlb
-        self.machine.blocks.limit = CACHE_BYTES
         self.machine.blocks.linking = linking
         if init_cache(&self.machine) < 0:
             raise MemoryError("no room for the block cache")

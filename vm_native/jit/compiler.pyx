@@ -24,10 +24,13 @@ from vm_native.jit.x86_64.trace cimport (
     HOST_FEATURE_WORDS, describe_host, emit_trace, host_has_instructions, most_bytes,
 )
 from vm_native.machine cimport MAX_LAYERS, Compiler, Cpu, Machine, forget_jumps
+from vm_native.memory.bus cimport share_of_ram
 from vm_native.shared_code cimport SharedCode
 
 cdef enum:
-    CODE_BYTES = 128 << 20
+    PART_OF_RAM = 8             # that code memory is, unless somebody says how much it shall be
+    LEAST_BYTES = 64 << 20
+    MOST_BYTES = MAX_REGIONS * REGION_BYTES
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
@@ -90,9 +93,12 @@ cdef void note_handed_over(Jit* jit, const HandedOver* handed) noexcept nogil:
 
 cdef bint has_code_memory(Jit* jit) noexcept nogil:
     """Map it, and write the stubs, if that is still to be done. False if the host has no memory for it."""
+    cdef uint64_t size = jit.code_bytes
     if jit.memory.writable != NULL:
         return True
-    if map_code_memory(&jit.memory, jit.code_bytes) < 0:
+    if not size:
+        size = share_of_ram(jit.machine.map, PART_OF_RAM, LEAST_BYTES, MOST_BYTES)
+    if map_code_memory(&jit.memory, size) < 0:
         unmap_code_memory(&jit.memory)
         return False
     emit_stubs(jit)
@@ -174,22 +180,21 @@ cdef class JitCompiler:
     """Compiles for one machine; a `NativeMachine` attaches it.
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
-    its own number between 0 and `hot`. relocatable: what it hands over can become an image (image.pyx). The switches
-    turn off parts of the compiler, to measure what they bring. Code memory is mapped when something is hot; where the
-    host then has none, it goes on being interpreted.
+    its own number between 0 and `hot`. code_bytes: of code memory; None: as RAM is large. relocatable: what it hands
+    over can become an image (image.pyx). The switches turn off parts of the compiler, to measure what they bring. Code
+    memory is mapped when something is hot; where the host then has none, it goes on being interpreted.
     """
 
-    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, uint64_t code_bytes=CODE_BYTES, bint relocatable=False,
-                  **switches):
+    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, code_bytes=None, bint relocatable=False, **switches):
+        cdef uint64_t given = 0 if code_bytes is None else code_bytes
         unknown = set(switches) - set(SWITCHES)
         if unknown:
             raise ValueError(f"no switch {', '.join(sorted(unknown))}; there is {', '.join(SWITCHES)}")
         self.jit.switches = {name: switches.get(name, True) for name in SWITCHES}
-        if not 2 * REGION_BYTES <= code_bytes <= MAX_REGIONS * REGION_BYTES:
-            raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES} and at most "
-                             f"{MAX_REGIONS * REGION_BYTES}")
+        if code_bytes is not None and not 2 * REGION_BYTES <= given <= MOST_BYTES:
+            raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES} and at most {MOST_BYTES}")
         self.shared_code = ()
-        self.jit.code_bytes = code_bytes // REGION_BYTES * REGION_BYTES
+        self.jit.code_bytes = given // REGION_BYTES * REGION_BYTES
         self.jit.relocatable = relocatable
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed

@@ -182,7 +182,7 @@ cdef struct Jit:
     Machine* machine
     FrontEnd* front_end
     CodeMemory memory       # mapped when the first trace is compiled
-    uint64_t code_bytes     # how much of it there shall be
+    uint64_t code_bytes     # how much of it there shall be; 0: as RAM is large
     Switches switches
     bint marking            # traces keep their marks
     bint relocatable        # traces keep their pointers

@@ -51,6 +51,14 @@ cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
             return map.regions[i].base + offset
     return 0
 
+cdef inline uint64_t share_of_ram(const AddressMap* map, uint64_t divisor, uint64_t least, uint64_t most) noexcept nogil:
+    # How much of the host's memory something may take that is the larger, the more RAM there is.
+    cdef uint64_t size = 0
+    cdef int i
+    for i in range(map.region_count):
+        size += map.regions[i].size
+    return min(max(size // divisor, least), most)
+
 cdef inline uint64_t answer_key(uint64_t physical, int size) noexcept nogil:
     return physical << 4 | <uint64_t>size
 
