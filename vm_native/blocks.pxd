@@ -26,6 +26,7 @@ cdef void note_store_beside_code(Machine* machine, Block* block) noexcept nogil
 cdef void note_outside_window(Machine* machine, Block* block) noexcept nogil
 cdef void note_misfit(Machine* machine, Block* block) noexcept nogil
 cdef void free_dead(Machine* machine) noexcept nogil
+cdef void settle_cache(Machine* machine, uint64_t most) noexcept nogil
 cdef bint hand_over(Machine* machine, CodeLayer* layer) noexcept nogil
 cdef void forget_translations(Machine* machine) noexcept nogil
 cdef int init_cache(Machine* machine) noexcept nogil

@@ -17,8 +17,8 @@ from vm_native.ir.block cimport (
     MAX_BLOCK_UOPS, SECOND_CELL, UNTRIED, Block, BlockKey, BlockExit, Uop, UopInfo, same_key,
 )
 from vm_native.machine cimport (
-    BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps, lock_code,
-    unlock_code,
+    BlockCache, CodeLayer, CodePage, Machine, SharedPage, forget_all_code, forget_block, forget_jumps, harts_go,
+    lock_code, unlock_code,
 )
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, ram_at, share_of_ram
 from vm_native.memory.ram cimport (
@@ -29,7 +29,7 @@ from vm_native.shared_code cimport (
     add_layer, decline_block, hash_of, hold, new_page, note_shared_misfit, open_layer, put_in, release_all,
     release_overlapping,
 )
-from vm_native.unlocked cimport publish
+from vm_native.unlocked cimport publish, published
 
 cdef enum:
     FIRST_BUCKET_BITS = 8           # a machine that has run nothing is small
@@ -151,25 +151,40 @@ cdef inline Block** bucket_of(const BlockCache* cache, const BlockKey* key) noex
 cdef void put_in_bucket(BlockCache* cache, Block* block) noexcept nogil:
     cdef Block** bucket = bucket_of(cache, &block.key)
     block.next_in_bucket = bucket[0]
-    bucket[0] = block
+    publish(<void**>bucket, block)
 
 
-cdef void widen(BlockCache* cache) noexcept nogil:
-    """Twice the buckets; they stay as they are if the host has no memory."""
+cdef bint widen(BlockCache* cache) noexcept nogil:
+    """Twice the buckets. False: they stay as they are, as the host has no memory."""
     cdef Block** buckets = <Block**>calloc(2 << cache.bucket_bits, sizeof(Block*))
     cdef Block* block = cache.newest
     if buckets == NULL:
-        return
+        return False
     free(cache.buckets)
     cache.buckets = buckets
     cache.bucket_bits += 1
     while block != NULL:
         put_in_bucket(cache, block)
         block = block.older
+    return True
+
+
+cdef void settle_cache(Machine* machine, uint64_t most) noexcept nogil:
+    """Have buckets for all blocks, and let the oldest go, so many of them at most, while there are too many.
+
+    Harts in threads look blocks up without a lock: there, this is for the moments at which all are at rest.
+    """
+    while machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
+        if not widen(&machine.blocks):
+            break
+    while machine.blocks.bytes > machine.blocks.limit and most:
+        kill_block(machine, machine.blocks.oldest)
+        machine.blocks.evictions += 1
+        most -= 1
 
 
 cdef Block* find_block(Machine* machine, const BlockKey* key) noexcept nogil:
-    cdef Block* block = bucket_of(&machine.blocks, key)[0]
+    cdef Block* block = <Block*>published(<void**>bucket_of(&machine.blocks, key))
     while block != NULL:
         if same_key(&block.key, key):
             return block
@@ -217,14 +232,14 @@ cdef int register_in_page(Machine* machine, Block* block, int which, uint64_t ph
 
 
 cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
-    """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached."""
+    """Copy a fresh translation into the cache. NULL if the host has no memory: then it can still run uncached.
+
+    Others may find it from where it is put into its bucket on.
+    """
     cdef uint64_t first = bytes_in_first_page(scratch)
-    cdef int evicted = 0
     cdef Block* block
-    while machine.blocks.bytes > machine.blocks.limit and evicted < EVICTED_AT_ONCE:
-        kill_block(machine, machine.blocks.oldest)
-        machine.blocks.evictions += 1
-        evicted += 1
+    if not harts_go(machine):
+        settle_cache(machine, EVICTED_AT_ONCE)
     block = <Block*>malloc(block_bytes(scratch.uop_count))
     if block == NULL:
         return NULL
@@ -236,11 +251,9 @@ cdef Block* keep_block(Machine* machine, Block* scratch) noexcept nogil:
         free(block)
         return NULL
     block.cached = True
-    block.beside_code = block.outside_window = block.in_middle = block.guarded = False
+    block.beside_code = block.outside_window = block.in_middle = False
     block.misfits = 0
     block.trial, block.strays = UNTRIED, 0
-    if machine.blocks.count >> machine.blocks.bucket_bits and machine.blocks.bucket_bits < LAST_BUCKET_BITS:
-        widen(&machine.blocks)
     put_in_bucket(&machine.blocks, block)
     machine.blocks.count += 1
     block.newer = NULL

@@ -12,7 +12,9 @@ from vm_native.line_marks cimport LineMark, announce_stores
 from vm_native.memory.bus cimport MAX_RAM_REGIONS, AddressMap, physical_of, ram_at
 from vm_native.memory.ram cimport PAGE_SIZE, RamRegion
 from vm_native.memory.tlb cimport MODE_BANKS, LoadWindow, PageEntry, StoreRange, StoreWindow, TlbEntry, clear_page_entry
-from vm_native.safepoints cimport Gate, Safepoints, lock_shared, step_aside, step_back, unlock_shared
+from vm_native.safepoints cimport (
+    Gate, Safepoints, lock_shared, step_aside, step_back, try_lock_shared, unlock_shared,
+)
 from vm_native.unlocked cimport SharedFlag
 
 cdef extern from *:
@@ -368,6 +370,7 @@ cdef struct Compiler:
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
     uint64_t bytes          # host memory that compiled code and its records take
     uint64_t departures     # how often compiled code that a hart may be inside was discarded or given up
+    bint wants_room         # nothing more is compiled until `make_room`
     # Compiles a trace that begins with this block. Sets block.entry if it can.
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil
     # Runs block.entry. The budget is at least block.entry_steps.
@@ -386,6 +389,8 @@ cdef struct Compiler:
     void (*free_handed_over)(void* compiled) noexcept nogil
     # All blocks are about to go, no hart is inside a slice, and none knows of any compiled code.
     void (*forget)(Compiler* self) noexcept nogil
+    # Gives up the oldest compiled code. No hart is inside a slice.
+    void (*make_room)(Compiler* self) noexcept nogil
 
 # A helper finds pc and budget exact on the CPU and says with a Status how to go on.
 ctypedef int (*Helper)(Cpu* cpu, Uop* uop) noexcept nogil
@@ -541,6 +546,10 @@ cdef inline void lock_code(Machine* machine) noexcept nogil:
     if machine.safepoints != NULL:
         lock_shared(machine.safepoints)
 
+cdef inline bint try_lock_code(Machine* machine) noexcept nogil:
+    # For what can as well be done another time. False: another hart has the lock.
+    return machine.safepoints == NULL or try_lock_shared(machine.safepoints)
+
 cdef inline void unlock_code(Machine* machine) noexcept nogil:
     if machine.safepoints != NULL:
         unlock_shared(machine.safepoints)
@@ -569,7 +578,7 @@ cdef inline void note_time(Cpu* cpu) noexcept nogil:
 # --- What one hart, a device or Python does to harts. At once where harts take turns in one thread; where each has its
 # --- own, interrupts are posted, and for all else the others are parked meanwhile.
 
-cdef bint is_another_inside(Machine* machine) noexcept nogil
+cdef bint harts_go(const Machine* machine) noexcept nogil
 cdef Cpu* visit(Machine* machine, int hart) noexcept nogil
 cdef void depart(Machine* machine, int hart) noexcept nogil
 cdef void interrupt(Machine* machine, int hart, uint64_t bits, bint level) noexcept nogil

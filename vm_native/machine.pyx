@@ -41,23 +41,18 @@ cdef void deliver_mail(Cpu* cpu) noexcept nogil:
         cpu.attention = True
 
 
+cdef bint harts_go(const Machine* machine) noexcept nogil:
+    """Whether there are harts in threads, in a round: one may be anywhere."""
+    return machine.safepoints != NULL and load_flag(&machine.safepoints.going)
+
+
 cdef Cpu** stopped_harts(Machine* machine) noexcept nogil:
     """All harts. Of those in threads all but the own stand still until the code's lock, which is held, is given back:
     only by this function does anything here reach what one of them looks at without the lock.
     """
-    if machine.safepoints != NULL and load_flag(&machine.safepoints.going):
+    if harts_go(machine):
         stop_others(machine.safepoints)
     return machine.cpus
-
-
-cdef bint is_another_inside(Machine* machine) noexcept nogil:
-    """Whether a hart in a thread, other than the own, is in the middle of a slice, now that none runs."""
-    cdef Cpu** cpus = stopped_harts(machine)
-    cdef int hart
-    for hart in range(machine.cpu_count):
-        if is_visit(machine, hart) and cpus[hart].gate.inside:
-            return True
-    return False
 
 
 cdef inline bint is_visit(Machine* machine, int hart) noexcept nogil:

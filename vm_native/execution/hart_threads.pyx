@@ -12,7 +12,7 @@ import threading
 
 from cython cimport no_gc_clear
 from libc.stdint cimport int64_t, uint64_t
-from vm_native.blocks cimport free_dead
+from vm_native.blocks cimport free_dead, settle_cache
 from vm_native.clock cimport NEVER, host_ns
 from vm_native.execution.loop cimport close_slice, open_slice, run_slice
 from vm_native.line_marks cimport unmap_marks
@@ -121,6 +121,9 @@ cdef class HartThreads:
         for number in range(self.machine.cpu_count):
             deliver_mail(self.machine.cpus[number])
         lock_code(self.machine)         # another thread of Python's may be storing into code
+        settle_cache(self.machine, self.machine.blocks.count)
+        if self.machine.compiler != NULL and self.machine.compiler.wants_room:
+            self.machine.compiler.make_room(self.machine.compiler)
         free_dead(self.machine)
         unlock_code(self.machine)
         return self.stopped_hart(first)

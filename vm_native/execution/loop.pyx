@@ -13,7 +13,7 @@ from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, sam
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine, deliver_mail,
-    lock_code, resume_reservation, settle_reservation, unlock_code,
+    lock_code, resume_reservation, settle_reservation, try_lock_code, unlock_code,
 )
 from vm_native.memory.bus cimport physical_of
 from vm_native.memory.ram cimport PAGE_MASK
@@ -52,21 +52,14 @@ cdef inline Block* find_known(Cpu* cpu, const BlockKey* key) noexcept nogil:
 
 
 cdef Block* find_or_translate(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
-    """The block at pc. NULL: `status` says how to go on."""
-    cdef Block* block
-    lock_code(cpu.machine)
-    block = find_or_translate_alone(translator, cpu, status)
-    unlock_code(cpu.machine)
-    return block
+    """The block at pc. NULL: `status` says how to go on.
 
-
-cdef Block* find_or_translate_alone(const Translator* translator, Cpu* cpu, int* status) noexcept nogil:
+    Of blocks that are known none goes while a hart runs, so that they are looked for without the lock.
+    """
     cdef BlockKey key
     cdef Block* block
-    cdef Block* kept
     cdef JumpCacheEntry* entry
-    cdef bint whole, cacheable, guarded
-    cdef int steps
+    cdef bint whole, guarded
     key.pc = cpu.state.pc
     key.mode = cpu.key & MODE_MASK
     if cpu.machine.probes.execute_triggers and cpu.front_end.trigger_fires(cpu, 1 << EXECUTE, key.pc, 1):
@@ -82,31 +75,15 @@ cdef Block* find_or_translate_alone(const Translator* translator, Cpu* cpu, int*
     # Code in devices, in pages that a PMP entry cuts, and in lines that change all the time is run by the step.
     whole = tlb_entry(cpu.fetch_tlb, cpu.state.pc).exec_tag == (cpu.state.pc & PAGE_MASK)
     block = find_known(cpu, &key) if whole else NULL
-    if block == NULL and whole and cpu.machine.blocks.layer_count and takes_code_of_others(cpu.machine):
-        block = find_shared(cpu.machine, &key)
     if block == NULL:
-        cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
-        if cacheable and cpu.machine.safepoints != NULL:
-            expect_code(cpu.machine, key.physical)      # of other harts' stores, before the bytes are looked at
-        block = translate(translator, cpu, &key, MAX_BLOCK_STEPS if cacheable else 1, status)
-        if block == NULL or not cacheable:
+        lock_code(cpu.machine)
+        # While it waited, others may have ended what was found out about the address, or have translated it.
+        if not cpu.gate.changed:
+            block = add_block(translator, cpu, &key, whole, guarded, status)
+        unlock_code(cpu.machine)
+        if block == NULL or not block.cached:
             return block
-        if block.second_page and cpu.machine.safepoints != NULL:
-            expect_code(cpu.machine, block.second_page)
-            block = translate(translator, cpu, &key, MAX_BLOCK_STEPS, status)
-            if block == NULL:
-                return NULL
-        steps = cacheable_steps(cpu.machine, block)
-        if steps < block.steps:
-            block = translate(translator, cpu, &key, max(steps, 1), status)
-            if block == NULL or steps == 0:
-                return block
-        kept = keep_block(cpu.machine, block)
-        if kept == NULL:
-            return block
-        block = kept
-        block.guarded = guarded
-    elif block.second_page and not second_page_holds(cpu, block):
+    if block.second_page and not second_page_holds(cpu, block):
         return translate(translator, cpu, &key, 1, status)
     if cpu.machine.blocks.linking and not guarded:
         # A block on two pages, too: the key changes when either may be elsewhere.
@@ -118,6 +95,41 @@ cdef Block* find_or_translate_alone(const Translator* translator, Cpu* cpu, int*
         if cpu.machine.compiler != NULL:
             entry.code = cpu.machine.compiler.continuation(cpu.machine.compiler, block)
     return block
+
+
+cdef Block* add_block(
+    const Translator* translator, Cpu* cpu, const BlockKey* key, bint whole, bint guarded, int* status
+) noexcept nogil:
+    """That of another machine, or a translation, which is cached where that may be. The lock is held."""
+    cdef Block* block = NULL
+    cdef Block* kept
+    cdef bint cacheable
+    cdef int steps
+    if whole and cpu.machine.safepoints != NULL:
+        block = find_block(cpu.machine, key)
+    if block == NULL and whole and cpu.machine.blocks.layer_count and takes_code_of_others(cpu.machine):
+        block = find_shared(cpu.machine, key)
+    if block != NULL:
+        return block
+    cacheable = whole and cacheable_bytes(cpu.machine, key.physical) != 0
+    if cacheable and cpu.machine.safepoints != NULL:
+        expect_code(cpu.machine, key.physical)      # of other harts' stores, before the bytes are looked at
+    block = translate(translator, cpu, key, MAX_BLOCK_STEPS if cacheable else 1, status)
+    if block == NULL or not cacheable:
+        return block
+    if block.second_page and cpu.machine.safepoints != NULL:
+        expect_code(cpu.machine, block.second_page)
+        block = translate(translator, cpu, key, MAX_BLOCK_STEPS, status)
+        if block == NULL:
+            return NULL
+    steps = cacheable_steps(cpu.machine, block)
+    if steps < block.steps:
+        block = translate(translator, cpu, key, max(steps, 1), status)
+        if block == NULL or steps == 0:
+            return block
+    block.guarded = guarded
+    kept = keep_block(cpu.machine, block)
+    return kept if kept != NULL else block
 
 
 cdef inline bint takes_code_of_others(Machine* machine) noexcept nogil:
@@ -168,13 +180,12 @@ cdef inline bint is_hot(Compiler* compiler, Block* block) noexcept nogil:
 cdef void compile_and_link(Cpu* cpu, Block* block, bint hot) noexcept nogil:
     """If the block is hot; and let the exit just taken lead to its code."""
     cdef Compiler* compiler = cpu.machine.compiler
-    lock_code(cpu.machine)
-    if not cpu.gate.changed:            # while waiting: then perhaps there is no such block any more
+    if try_lock_code(cpu.machine):      # else it is interpreted, and compiled when it is met again
         if hot and block.entry == NULL:
             compiler.compile(compiler, cpu, block)
         if cpu.pending_trace_exit != NULL:
             compiler.link(compiler, cpu, block)
-    unlock_code(cpu.machine)
+        unlock_code(cpu.machine)
     cpu.pending_trace_exit = NULL
 
 
@@ -186,8 +197,6 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     cdef bint hot = entry_of(block) == NULL and block.cached and is_hot(compiler, block)
     if hot or cpu.pending_trace_exit != NULL:
         compile_and_link(cpu, block, hot)
-        if cpu.gate.changed:
-            return True
     if entry_of(block) == NULL or cpu.budget < block.entry_steps:
         return False
     if cpu.machine.safepoints != NULL:
@@ -209,10 +218,9 @@ cdef bint is_over(Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
-    lock_code(cpu.machine)
-    if not cpu.gate.changed:
+    if try_lock_code(cpu.machine):
         link_blocks(exit, target)
-    unlock_code(cpu.machine)
+        unlock_code(cpu.machine)
 
 
 cdef bint look_up(Cpu* cpu) noexcept nogil:
@@ -263,8 +271,6 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             exit = cpu.pending_exit
             if exit != NULL and cpu.machine.blocks.linking and may_link(exit, block):
                 link_alone(cpu, exit, block)
-                if cpu.gate.changed:
-                    continue
             if block.steps > cpu.budget or block.shared_page != NULL:
                 # The slice ends inside the block: run just the instructions up to there. Or the block is shared: its
                 # uops have handlers of another machine's engine, so it is translated for this one.

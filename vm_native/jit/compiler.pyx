@@ -15,7 +15,7 @@ from vm_native.jit.state cimport (
 )
 from vm_native.jit.traces cimport (
     adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
-    lay_out_regions, link, link_exit, new_trace, renew_block, room_for_trace, trace_of,
+    lay_out_regions, link, link_exit, make_room, new_trace, renew_block, room_for_trace, trace_of,
 )
 from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.registers cimport place_registers
@@ -145,11 +145,15 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef uint64_t began = host_ns()
     cdef Neighbours around
     cdef int i, count
+    if jit.interface.wants_room:
+        return
     if not has_code_memory(jit):
         head.heat = 0                   # until it is hot again it is not asked for
         return
     count = choose_trace(jit, cpu, head, parts, next_exits, &around)
     trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
+    if jit.interface.wants_room:
+        return
     if trace == NULL:
         next_exits[0] = NO_EXIT
         trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
@@ -205,6 +209,7 @@ cdef class JitCompiler:
         self.jit.interface.discard = discard_block
         self.jit.interface.renew = renew_block
         self.jit.interface.forget = forget_traces
+        self.jit.interface.make_room = make_room
         self.jit.interface.hand_over = hand_over
         self.jit.interface.free_handed_over = free_handed_over
 

@@ -16,6 +16,7 @@ cdef Trace* trace_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil
 cdef void renew_block(Compiler* interface, Block* block) noexcept nogil
 cdef void forget_traces(Compiler* interface) noexcept nogil
+cdef void make_room(Compiler* interface) noexcept nogil
 cdef void* hand_over(Compiler* interface) noexcept nogil
 cdef void free_handed_over(void* compiled) noexcept nogil
 cdef bint adopt_stubs(Jit* jit, const HandedOver* handed) noexcept nogil

@@ -16,7 +16,7 @@ from vm_native.jit.state cimport (
     Region, Switches, Trace,
 )
 from vm_native.jit.x86_64.assembler cimport patch
-from vm_native.machine cimport Compiler, Cpu, is_another_inside, offer_code, withdraw_code
+from vm_native.machine cimport Compiler, Cpu, harts_go, offer_code, reschedule, withdraw_code
 from vm_native.unlocked cimport publish
 
 
@@ -36,19 +36,32 @@ cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
 
 
 cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
-    """Where a trace of at most `size` bytes can be written; the oldest region is emptied if there is no other. NULL if
-    another hart, in a thread, is inside compiled code: in this very region, perhaps.
+    """Where a trace of at most `size` bytes can be written; the oldest region is emptied if there is no other. NULL
+    while harts in threads run: one may be inside that very region. It is emptied when they come to rest, which is now.
     """
     cdef Region* region = &jit.regions[jit.region]
-    if region.next + size > region.end:
-        jit.region = (jit.region + 1) % jit.region_count
-        region = &jit.regions[jit.region]
-        if region.newest != NULL or region.next + size > region.end:
-            if is_another_inside(jit.machine):
-                jit.region = (jit.region + jit.region_count - 1) % jit.region_count
-                return NULL
-            reclaim(jit, jit.region)
+    if region.next + size <= region.end:
+        return region.next
+    region = &jit.regions[following_region(jit)]
+    if region.newest != NULL or region.next + size > region.end:
+        if harts_go(jit.machine):
+            jit.interface.wants_room = True
+            reschedule(jit.machine)
+            return NULL
+        reclaim(jit, following_region(jit))
+    jit.region = following_region(jit)
     return region.next
+
+
+cdef inline int following_region(const Jit* jit) noexcept nogil:
+    return (jit.region + 1) % jit.region_count
+
+
+cdef void make_room(Compiler* interface) noexcept nogil:
+    """Empty the region that is filled next."""
+    cdef Jit* jit = <Jit*>interface
+    reclaim(jit, following_region(jit))
+    interface.wants_room = False
 
 
 cdef void reclaim(Jit* jit, int number) noexcept nogil:
