@@ -69,6 +69,30 @@ def test_atomic_additions_of_all_harts_add_up(engine):
         assert started.word("area") == 3 * ROUNDS * HARTS
 
 
+def test_room_for_code_is_made_while_harts_run(engine):
+    """All run the same code, twice, and it is more than there is room for: blocks of 128 MB, compiled or not."""
+    blocks, length, turns = 80_000, 60, 2
+    started = guest("""
+        li   s2, 2
+        li   a3, 0
+    again:
+        li   t0, 0x80200000
+        jalr s3, t0
+        addi s2, s2, -1
+        bnez s2, again
+    """, engine, memory="64M", settings=vm.Settings(hot=0, code_bytes=1 << 20))
+    block = [0x0016_8693] * (length - 1) + [0x0040_006F]            # addi a3, a3, 1; j .+4
+    tail = [0x0009_8067]                                            # jr s3
+    with started.machine:
+        started.memory.write(0x8020_0000, b"".join(word.to_bytes(4, "little") for word in block * blocks + tail))
+        assert started.machine.run().reason is StopReason.IDLE
+        assert [hart["a3"] for hart in started.machine.harts] == [turns * blocks * (length - 1)] * HARTS
+        stats = started.machine.stats()
+    assert stats["evictions"] > blocks // 10
+    if engine == "jit":
+        assert stats["jit"]["reclaimed"] >= 2
+
+
 def test_additions_by_reservation_add_up(engine):
     started = guest(f"""
         li   t0, {ROUNDS}
