@@ -36,8 +36,8 @@ class Limits:
 
     - host_memory: bytes, or text like "64M", of pages of RAM that are written, by the guest or devices. They are
       counted from the last snapshot or restore, for until then the machine shares what it has not written, or from
-      power-on. The guest's store to one page more is not done. What is only read, compiled code, of which there is a
-      fixed amount, and disks do not count.
+      power-on. The guest's store to one page more is not done. What is only read, translated code, which is
+      bounded, and disks do not count.
     - host_seconds: of the host's clock, in runs. It is looked at as that of `run(timeout=)` is.
     - steps: in runs, all harts together, exact.
 

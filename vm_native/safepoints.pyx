@@ -1,7 +1,7 @@
 """Harts in threads of their own: the lock on what they share, and moments at which none of them runs.
 
-A hart runs without any lock: compiled code, blocks that its jump cache knows, its own TLB. What harts share (which code
-is known, compiled and linked, which pages have some) changes only under one lock, and in two ways.
+A hart runs without any lock: compiled code, blocks that are known, its own TLB. What harts share (which code is known,
+compiled and linked, which pages have some) changes only under one lock, and in two ways.
 
 - What is *added* (a translation, a trace, a jump from one to another) is there from one store on, and others find it
   or not.
