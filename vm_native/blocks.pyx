@@ -4,7 +4,7 @@ A block is found by its key, virtual pc, mode and physical address. Each page of
 record of its blocks; a store into such a page is compared with the translated byte ranges, and kills what it overlaps.
 Where code keeps being overwritten, the line that it stands in is not cached for a while: its instructions are run one
 by one, translated each time. When the cache is full, each new block makes a few of the oldest go, so that the machine
-never stops for long.
+never stops for long; where harts have threads, those that are too many go when all are at rest.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc

@@ -5,8 +5,8 @@ the first again: to compare what is there is not enough (unprivileged specificat
 atomicity of RVWMO). So each line of 64 bytes has a *mark*, in a table by its address; some lines share one, and a
 store-conditional that fails for another line's sake has failed as it may.
 
-- A plain store writes the hart's own mark first, which costs four instructions of compiled code and no lock. The host
-  does stores in order, so who sees the value sees the mark.
+- A plain store writes the hart's own mark first, which costs no lock, and four instructions of compiled code for each
+  line that it may lie in. The host does stores in order, so who sees the value sees the mark.
 - A load-reserved leaves a ticket, an odd number that never comes again, or takes the one that it finds: until somebody
   stores, all who have reserved the line have the same. Then it loads.
 - A store-conditional succeeds if its ticket is still there and memory holds what was loaded, and takes the ticket away.

@@ -25,7 +25,7 @@ cdef struct Gate:               # of a hart: whether its thread is where others 
     int parked                  # it touches nothing of the machine's but under the lock
     int inside                  # it is in the middle of a slice, perhaps parked there
     int changed                 # others changed what harts share while it was parked inside, see safepoints.pyx
-    SharedFlag* attention           # of the hart: makes it look up before its next block
+    SharedFlag* attention       # of the hart: makes it look up before its next block
     int has_mail
     uint64_t raised             # interrupts that became pending, or no longer are, since it looked last
     uint64_t lowered
@@ -63,11 +63,11 @@ cdef struct Safepoints:         # of a machine
     Gate* gates[MAX_GATES]
 
 cdef int open_safepoints(Safepoints* safepoints) noexcept nogil
-cdef void end_pause(Pauses* pauses) noexcept nogil
 cdef void close_safepoints(Safepoints* safepoints) noexcept nogil
 cdef int open_gate(Safepoints* safepoints, Gate* gate, SharedFlag* attention) noexcept nogil
 cdef void enter_gate(Gate* gate) noexcept nogil
 cdef bint is_own(const Gate* gate) noexcept nogil
+cdef void end_pause(Pauses* pauses) noexcept nogil
 cdef void park(Gate* gate) noexcept nogil
 cdef void unpark(Gate* gate) noexcept nogil
 cdef bint try_lock_shared(Safepoints* safepoints) noexcept nogil

@@ -14,20 +14,18 @@ cdef extern from *:
     #define vm_published(place) __atomic_load_n(place, __ATOMIC_ACQUIRE)
     #define vm_publish(place, value) __atomic_store_n(place, value, __ATOMIC_RELEASE)
     """
-    # All of one order
-    ctypedef bint SharedFlag "vm_shared_flag"       # whatever is done to one
+    # Sequentially consistent; of a SharedFlag or SharedByte all that is done to it is
+    ctypedef bint SharedFlag "vm_shared_flag"
     ctypedef uint8_t SharedByte "vm_shared_byte"
     int load_flag "vm_load"(const int* place) noexcept nogil
     void store_flag "vm_store"(int* place, int value) noexcept nogil
     uint64_t add_to "vm_add"(uint64_t* place, uint64_t value) noexcept nogil
-    # Nothing else is
+    # Relaxed: nothing else is ordered by it
     uint64_t peek "vm_peek"(const uint64_t* place) noexcept nogil
     void poke "vm_poke"(uint64_t* place, uint64_t value) noexcept nogil
     uint8_t peek8 "vm_peek"(const uint8_t* place) noexcept nogil
     uint32_t peek32 "vm_peek"(const uint32_t* place) noexcept nogil
     void poke32 "vm_poke"(uint32_t* place, uint32_t value) noexcept nogil
-    bint peek_flag "vm_peek"(const bint* place) noexcept nogil
-    void poke_flag "vm_poke"(bint* place, bint value) noexcept nogil
-    # Who finds what was published finds all that was written before
+    # Acquire and release: who finds what was published finds all that was written before
     void* published "vm_published"(void** place) noexcept nogil
     void publish "vm_publish"(void** place, void* value) noexcept nogil

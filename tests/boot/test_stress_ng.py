@@ -16,8 +16,8 @@ from vm.images.cpio import cpio_newc
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(7200)]
 
 HARTS = 4
-# How often each is done, by four processes together. Those that wait for ever in such a small system, in QEMU too, as
-# mutex does, are left out.
+# How often each is done, by four processes together. There are others; of these mutex waits for ever in such a small
+# system, in QEMU too.
 STRESSORS = {
     "atomic": 100, "clone": 50, "context": 1000, "fork": 200, "futex": 2000, "kill": 2000, "membarrier": 100,
     "mprotect": 500, "pipe": 5000, "pthread": 100, "sigsegv": 500, "switch": 5000, "vfork": 200,

@@ -104,10 +104,11 @@ def instructions() -> str:
 
     if missing := unavailable():
         return f"none: {missing}"
-    off = {} if Settings.from_environment().switches.get("avx512", True) else {"AVX-512": "VM_JIT_AVX512=0"}
-    there = instruction_sets()
-    used = ", ".join(name for name, has in there.items() if has and name not in off)
-    return used + "".join(f"; not {name}, by {variable}" for name, variable in off.items() if there[name])
+    used = [name for name, there in instruction_sets().items() if there]
+    if "AVX-512" not in used or Settings.from_environment().switches.get("avx512", True):
+        return ", ".join(used)
+    used.remove("AVX-512")
+    return f"{', '.join(used)}; not AVX-512, by VM_JIT_AVX512=0"
 
 
 def show_csrs(isa: str, markdown: bool) -> None:

@@ -163,7 +163,7 @@ cdef void interpret(const DispatchForm* form, Cpu* cpu, Block* block) noexcept n
     cpu.budget += rest
 
 
-cdef inline void* entry_of(Block* block) noexcept nogil:
+cdef inline void* code_of(Block* block) noexcept nogil:
     """Where its compiled code begins, or NULL. Another hart, in a thread, may have just compiled it."""
     return published(&block.entry)
 
@@ -194,10 +194,10 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     be run.
     """
     cdef Compiler* compiler = cpu.machine.compiler
-    cdef bint hot = entry_of(block) == NULL and block.cached and is_hot(compiler, block)
+    cdef bint hot = code_of(block) == NULL and block.cached and is_hot(compiler, block)
     if hot or cpu.pending_trace_exit != NULL:
         compile_and_link(cpu, block, hot)
-    if entry_of(block) == NULL or cpu.budget < block.entry_steps:
+    if code_of(block) == NULL or cpu.budget < block.entry_steps:
         return False
     if cpu.machine.safepoints != NULL:
         lead_to_code(cpu, block)
@@ -209,12 +209,12 @@ cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
     """This hart's jump cache may have the block from when it was not compiled."""
     cdef JumpCacheEntry* entry = jump_entry(&cpu.jump_cache, block.key.pc)
     if entry.block == block:
-        entry.code = entry_of(block)
+        entry.code = code_of(block)
 
 
 cdef bint is_over(Cpu* cpu, Block* block) noexcept nogil:
     """Whether a slice that need not be used up to the step ends before this block."""
-    return cpu.may_end_early and cpu.budget < (block.entry_steps if entry_of(block) != NULL else block.steps)
+    return cpu.may_end_early and cpu.budget < (block.entry_steps if code_of(block) != NULL else block.steps)
 
 
 cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:

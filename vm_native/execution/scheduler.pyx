@@ -101,14 +101,12 @@ cdef class Scheduler:
         if self.owner.bus.pending_exception is not None:
             error, self.owner.bus.pending_exception = self.owner.bus.pending_exception, None
             raise error
-        if code in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
-            self.unserved = STOP_NONE       # where it is what the last run has left
-        else:
+        if code not in (STOP_BUDGET, STOP_DEADLINE, STOP_IDLE):     # in these there is nothing to serve
             self.unserved = code
             if self.threads is not None:
                 self.owner.bus.release_handlers()       # which threads of harts can have put off for nobody
             self.owner.bus.put_off_handlers()
-            self.unserved = STOP_NONE
+        self.unserved = STOP_NONE       # also where it is what the last run has left
         return code, self.turn
 
     def put_off_handlers(self):

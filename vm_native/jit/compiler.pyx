@@ -52,8 +52,8 @@ def unavailable():
 
 
 def instruction_sets():
-    """Of the host's, a dict: whether this host has those that compiled code is made of, by the name of the foremost;
-    and each of those that it uses besides, where they are there.
+    """Which of those that compiled code uses the host has, a dict of bools. "AVX2" stands for all that it is made of;
+    the others it can do without.
     """
     return {"AVX2": host_has_instructions(), "AVX-512": host_has.avx512, "F16C": host_has.halves, "AES": host_has.aes,
             "PCLMULQDQ": host_has.carryless, "SHA": host_has.sha}

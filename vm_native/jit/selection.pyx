@@ -46,6 +46,7 @@ cdef void note_target(Neighbours* around, const Block* head, Block* target) noex
 
 
 cdef Block* hot_successor(Jit* jit, const Block* head, Block* block, int* link, Neighbours* around) noexcept nogil:
+    """The block that most often follows, NULL if nobody knows; where else the trace is left for is noted."""
     cdef int opcode = block.info[block.uop_count - 1].opcode
     cdef Block* taken
     cdef Block* fallen

@@ -3,6 +3,7 @@
 Code memory is cut into regions that are filled one after the other. When the last is full, the oldest is emptied: its
 traces are discarded, and blocks that are still hot will be compiled again. Nothing here runs while a hart is inside
 compiled code, except that a store or a callback may discard traces: their bytes stay until the region is used anew.
+Where harts have threads traces and jumps are added while others run, but a region is emptied when all are at rest.
 """
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -37,7 +38,7 @@ cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil:
 
 cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil:
     """Where a trace of at most `size` bytes can be written; the oldest region is emptied if there is no other. NULL
-    while harts in threads run: one may be inside that very region. It is emptied when they come to rest, which is now.
+    while harts in threads run: one may be inside that very region. It is emptied when all rest, as they are asked to.
     """
     cdef Region* region = &jit.regions[jit.region]
     if region.next + size <= region.end:

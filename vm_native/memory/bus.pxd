@@ -51,7 +51,9 @@ cdef inline uint64_t physical_of(AddressMap* map, uint64_t host) noexcept nogil:
             return map.regions[i].base + offset
     return 0
 
-cdef inline uint64_t share_of_ram(const AddressMap* map, uint64_t divisor, uint64_t least, uint64_t most) noexcept nogil:
+cdef inline uint64_t share_of_ram(
+    const AddressMap* map, uint64_t divisor, uint64_t least, uint64_t most
+) noexcept nogil:
     # How much of the host's memory something may take that is the larger, the more RAM there is.
     cdef uint64_t size = 0
     cdef int i

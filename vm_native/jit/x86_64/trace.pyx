@@ -246,7 +246,7 @@ cdef uint8_t* emit_trace(
     t.loops = loops(parts, count)
     t.by_turns = t.loops and can_count_by_turns(&t, parts, count)
     allocate(&t, parts, count, around)
-    choose_residents(&t, parts, count if around != NULL else 0, t.loops)
+    choose_residents(&t, parts, count if around != NULL else 0)
     t.e.at = at
     t.e.executable = jit.memory.executable
     t.marks = <int32_t><intptr_t>cpu.marks

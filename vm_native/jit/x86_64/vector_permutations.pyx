@@ -8,8 +8,8 @@ from vm_native.jit.x86_64.avx512 cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_NAN, Cold, Compilation, cold_jump, define, define_float, float_target, know_word, new_cold, target_of,
 )
-from vm_native.jit.x86_64.vector_integers cimport integer_opcode
 from vm_native.jit.x86_64.host_features cimport host_has
+from vm_native.jit.x86_64.vector_integers cimport integer_opcode
 from vm_native.jit.x86_64.vector_operands cimport (
     BROADCASTS, COMPARISONS, MOST_BYTES, MOVES, broadcast, bytes_of, has_parts, load_bits, load_part, load_scalar,
     on_few, on_place, part_at, read_part, store_part, store_result, store_selected, target_of_part, widest, width_at,

@@ -10,7 +10,7 @@ cdef enum:
 
 cdef bint uses_avx512(const Jit* jit) noexcept nogil
 cdef bint had_misfits(Block** parts, int count) noexcept nogil
-cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops) noexcept nogil
+cdef void choose_residents(Compilation* t, Block** parts, int count) noexcept nogil
 cdef void load_residents(Compilation* t) noexcept nogil
 cdef void store_residents(Compilation* t) noexcept nogil
 cdef void reload_residents(Compilation* t, uint32_t which) noexcept nogil

@@ -196,16 +196,16 @@ cdef int gain_of(const Uses* uses, int length, int number) noexcept nogil:
     return gain - 2 * uses.calls
 
 
-cdef void choose_residents(Compilation* t, Block** parts, int count, bint loops) noexcept nogil:
+cdef void choose_residents(Compilation* t, Block** parts, int count) noexcept nogil:
     """Choose by what these blocks use."""
     cdef Uses uses
-    cdef int least = GAIN_IN_LOOP if loops else GAIN_ELSEWHERE
+    cdef int least = GAIN_IN_LOOP if t.loops else GAIN_ELSEWHERE
     cdef int length, number, gain, best, best_length = 0, best_number = 0, i
     cdef bint[MOST_PLACES] taken
     cdef int16_t[LENGTHS][MOST_PLACES] gains
     t.resident_count = 0
     t.valid = 0
-    t.writes_through = not loops
+    t.writes_through = not t.loops
     uses.calls = 0
     if not t.avx512 or not find_uses(t, parts, count, &uses):
         return

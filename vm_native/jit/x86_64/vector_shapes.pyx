@@ -11,8 +11,13 @@ from vm_native.ir.vectors cimport (
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     BIAS, COLD_FALLBACK, COLD_MISFIT, COLD_PART, NOTHING_OF_SHAPE, TYPE_OF_SHAPE, WHOLE_SHAPE, Cold, Compilation,
-    cold_jump, define, know_word, load_slot, new_cold, target_of,
+    cold_jump, define, know_word, load_slot, new_cold, offset_of, target_of,
 )
+from vm_native.machine cimport Cpu
+
+
+cdef inline int32_t shape_offset() noexcept nogil:
+    return offset_of(&(<Cpu*>NULL).vector_shape)
 
 
 # --- Demands ---------------------------------------------------------------------------------------------------------
