@@ -45,7 +45,8 @@ TABLE = (
     Setting("perf_map", "VM_PERF_MAP", Kind.SWITCH, "tell Linux perf what compiled code is"),
     Setting("hot", "VM_JIT_HOT", Kind.NUMBER, "how often a block is interpreted before it is compiled"),
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
-    Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER, "bytes of code memory"),
+    Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER,
+            "bytes of code memory, 512 KiB to 512 MiB; else an eighth of RAM, and no less than 64 MiB"),
     Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads and compiled code are kept"),
@@ -95,10 +96,11 @@ class Settings:
     switches: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """What the variables say. A value that is none, or another VM_JIT_ variable, is a ConfigurationError."""
         switches = switch_rows()
         known = [row.variable for row in (*TABLE, *switches) if row.variable.startswith(COMPILER_PREFIX)]
+        environment = os.environ if environment is None else environment
         for variable in environment:
             if variable.startswith(COMPILER_PREFIX) and variable not in known:
                 raise ConfigurationError(f"{variable}: no such setting; there is {', '.join(known)}")

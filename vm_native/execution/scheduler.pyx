@@ -26,7 +26,7 @@ from vm_native.machine cimport (
     STOP_UNHANDLED, STOP_WAITING, STOP_WATCH, Cpu, ask_to_stop, drop_reservation, reschedule,
 )
 from vm_native.memory.bus cimport forget_answers
-from vm_native.safepoints cimport ask_for_look, is_own
+from vm_native.safepoints cimport ask_for_look, end_pause, is_own
 from vm_native.signals cimport signal_waits
 
 cdef enum:
@@ -166,6 +166,8 @@ cdef class Scheduler:
         if self.machine.timeline.steps >= self.limits.end:
             return STOP_BUDGET
         if self.next_runnable() < 0:
+            if self.machine.safepoints != NULL:
+                end_pause(&self.machine.safepoints.rests)       # nobody would have run
             return self.nobody_runs(self.limits.stop_ns)
         if self.threads is not None and self.limits.end - self.machine.timeline.steps > FEW_STEPS:
             return self.take_round(end_ns)

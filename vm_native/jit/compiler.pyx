@@ -97,7 +97,7 @@ cdef bint has_code_memory(Jit* jit) noexcept nogil:
     if jit.memory.writable != NULL:
         return True
     if not size:
-        size = share_of_ram(jit.machine.map, PART_OF_RAM, LEAST_BYTES, MOST_BYTES)
+        size = share_of_ram(jit.machine.map, PART_OF_RAM, LEAST_BYTES, MOST_BYTES) // REGION_BYTES * REGION_BYTES
     if map_code_memory(&jit.memory, size) < 0:
         unmap_code_memory(&jit.memory)
         return False

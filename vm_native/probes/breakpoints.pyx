@@ -12,7 +12,8 @@ from libc.stdlib cimport realloc
 from vm_native.blocks cimport drop_blocks_at
 from vm_native.ir.block cimport BlockKey
 from vm_native.machine cimport (
-    EVENT_EXECUTE, STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, machine_steps,
+    EVENT_EXECUTE, STOP_BREAKPOINT, Breakpoint, Cpu, Hit, Machine, Probes, consumed_steps, lock_code, machine_steps,
+    unlock_code,
 )
 from vm_native.memory.tlb cimport EXECUTE
 from vm_native.probes.hooks cimport covers, make_room, tell, told_before
@@ -76,8 +77,10 @@ cdef bint breaks_at(Cpu* cpu, const BlockKey* at) noexcept nogil:
     for i in range(probes.breakpoint_count):
         breakpoint = &probes.breakpoints[i]
         if not breakpoint.hook and is_at(cpu.machine, breakpoint, at) and covers(&breakpoint.scope, cpu):
+            lock_code(cpu.machine)
             hit = place_of_hit(probes, &breakpoint.hit, breakpoint.id, True, cpu.number)
             hit[0] = Hit(1, breakpoint.address, 0, at.pc, machine_steps(cpu), cpu.number)
+            unlock_code(cpu.machine)
             found = True
     if probes.noting or not found:
         return False

@@ -9,7 +9,7 @@ one for accesses are not in the TLB of the hart.
 """
 from libc.stdint cimport uint64_t
 from vm_native.blocks cimport drop_blocks_at
-from vm_native.machine cimport Cpu, Machine
+from vm_native.machine cimport Cpu, Machine, lock_code, unlock_code
 from vm_native.memory.tlb cimport EXECUTE, READ, WRITE
 from vm_native.riscv.constants cimport (
     BREAKPOINT, MSTATUS_MIE, MSTATUS_SIE, TDATA1_EXECUTE, TDATA1_HIT0, TDATA1_LOAD, TDATA1_M, TDATA1_MATCH,
@@ -37,12 +37,14 @@ cdef void digest_triggers(Hart* hart) noexcept nogil:
         if new.accesses == old.accesses and new.base == old.base and new.last == old.last:
             continue
         data_changed |= (new.accesses | old.accesses) & DATA != 0
+        lock_code(hart.cpu.machine)     # blocks go, and all harts share the counts
         count(hart.cpu.machine, old, -1)
         count(hart.cpu.machine, &new, 1)
         hart.cpu.attention = True               # compiled code ends here: what follows may be another translation
         drop_blocks_of(hart.cpu.machine, old)
         old[0] = new
         drop_blocks_of(hart.cpu.machine, old)
+        unlock_code(hart.cpu.machine)
     if data_changed:
         flush_everything(hart)
 

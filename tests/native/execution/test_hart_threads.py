@@ -55,6 +55,29 @@ def guest(source: str, engine: str, **options) -> Guest:
     return started
 
 
+def test_triggers_of_several_harts_are_set_at_the_same_time(engine):
+    """Each time blocks go, of which others may be running some."""
+    turns = 2_000
+    started = guest(f"""
+        la   s2, f
+        li   s3, 0x6800000000001044     # mcontrol6: execute, in M-mode
+        li   s4, {turns}
+    1:  csrw tselect, zero
+        csrw tdata2, s2
+        csrw tdata1, s3
+        csrw tdata1, zero
+        call f
+        addi s4, s4, -1
+        bnez s4, 1b
+        j    2f
+    f:  addi s5, s5, 1
+        ret
+    2:
+    """, engine, isa="default_sdtrig")
+    started.finish()
+    assert [hart["s5"] for hart in started.machine.harts] == [turns] * HARTS
+
+
 def test_atomic_additions_of_all_harts_add_up(engine):
     started = guest(f"""
         li   t0, {ROUNDS}

@@ -158,16 +158,28 @@ def test_a_small_room_is_used_again_and_again(hot, compiled, counters):
     assert counters(g)["interpreted"] < (0.5 if hot else 0.01) * g.machine.steps
 
 
-def test_as_much_room_is_used_as_was_asked_for(compiled, counters):
-    """More than 64 MiB were once mapped and not used. An atomic maximum takes many bytes of the host's code."""
-    g = compiled("nop", code_bytes=200 * MIB, memory="8M")
+def fill_room(g) -> None:
+    """Have more than 64 MiB of code compiled: an atomic maximum takes many bytes of the host's."""
     g["s1"] = BASE + 0x70_0000
     for start in (BASE, BASE + 2 * MIB, BASE + 4 * MIB):
         g.memory.write(start, long_program(2000, 128, encode("amomax.d", rd=0, rs1=S1, rs2=0)))
         g["s0"], g.hart.pc = 1, start
         assert g.run(instructions=10_000_000).reason is StopReason.IDLE
-    assert counters(g)["host_bytes"] > 64 * MIB
+    assert g.machine.stats()["jit"]["host_bytes"] > 64 * MIB
+
+
+def test_as_much_room_is_used_as_was_asked_for(compiled, counters):
+    """More than 64 MiB were once mapped and not used."""
+    g = compiled("nop", code_bytes=200 * MIB, memory="8M")
+    fill_room(g)
     assert counters(g)["reclaimed"] == 0
+
+
+def test_all_room_is_used_where_ram_is_no_multiple_of_a_region(compiled, counters):
+    """Of the last region a part was once behind the end of code memory."""
+    g = compiled("nop", memory="513M")
+    fill_room(g)
+    assert counters(g)["reclaimed"] > 0
 
 
 @pytest.mark.parametrize("room", [1000, 1024 * MIB])
