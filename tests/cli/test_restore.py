@@ -61,8 +61,9 @@ def test_harts_get_threads_or_take_turns(vm, saved_in_real_time, threads, option
         assert ("in threads" in repr(machine)) == (threads if then is None else then)
 
 
-def test_boot_from_a_file_takes_threads(vm, saved_in_real_time):
-    assert vm("boot", "--from", saved_in_real_time(False), "--threads").returncode == 7
+@pytest.mark.parametrize("option", ["--threads", "--no-threads"])
+def test_boot_from_a_file_takes_threads(option, vm, saved_in_real_time):
+    assert vm("boot", "--from", saved_in_real_time(option == "--no-threads"), option).returncode == 7
 
 
 def test_threads_are_refused_for_a_virtual_clock(vm, saved):

@@ -97,7 +97,7 @@ def boot(image: str | None, kernel: str | None, address: int | None, initrd: str
         others = given_beside({"source"} | {parameter.name for parameter in restore.params})
         refuse_if(others, f"--from FILE has its own {', '.join(others)}")
         networks = options["networks"] if "--net" in given_beside(()) else ()
-        changes = {"engine": options["engine"], "threads": options["threads"] or None}
+        changes = {"engine": options["engine"], "threads": options["threads"]}
         return go_on(source, changes, options["disks"], networks, options["shares"], ending)
     refuse_if((image is None) == (kernel is None), "say either debian, a disk image, or --kernel FILE")
     disk = None if image == DEBIAN else image

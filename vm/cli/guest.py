@@ -58,7 +58,7 @@ def machine_of(file: str | None, *, kernel: str | None, initrd: str | None, appe
     if file is not None and is_snapshot(file):
         from vm.cli.restore import machine_from
 
-        changes = {"engine": engine, "threads": board.pop("threads") or None}
+        changes = {"engine": engine, "threads": board.pop("threads")}
         if others := given_among(("address", *board)):
             raise click.UsageError(f"{file}: a snapshot has its own {', '.join(others)}", click.get_current_context())
         return machine_from(file, changes, disks, networks, shares)

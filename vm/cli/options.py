@@ -73,8 +73,9 @@ def machine_options(memory: str, clock: str, net: Sequence[str] = ()) -> Callabl
     options = (
         click.option("--memory", metavar="SIZE", default=memory, show_default=True, help="RAM, as in 512M or 1G."),
         click.option("--harts", type=int, metavar="N", default=1, show_default=True, help="Number of harts."),
-        click.option("--threads", is_flag=True, is_eager=True,
-                     help="Let each hart run in a thread of the host's; in real time."),
+        click.option("--threads/--no-threads", default=None, is_eager=True,
+                     help="Let each hart run in a thread of the host's, in real time; or let them take turns.  "
+                          "[default: turns, or as the machine of a snapshot did]"),
         click.option("--isa", metavar="NAME", help="ISA string or profile, as in rv64gc."),
         click.option("--aia", type=click.Choice(["none", "aplic", "aplic-imsic"]), default="none", show_default=True,
                      help="Interrupt controllers: a PLIC, APLICs, or APLICs and an IMSIC for each hart."),
@@ -196,14 +197,15 @@ def open_networks(descriptions: Sequence[str]) -> list[Network]:
 
 
 def build_machine(disks: tuple[str, ...], networks: tuple[str, ...], isa: str | None, shares: tuple[str, ...] = (),
-                  screen: tuple[int, int] | None = None, compute: str | None = None, **options: Any) -> Machine:
+                  screen: tuple[int, int] | None = None, compute: str | None = None, threads: bool | None = None,
+                  **options: Any) -> Machine:
     """The machine that the options of `machine_options` and `--screen` describe; the caller closes it."""
     from vm.machine import Machine
 
     if isa:
         options["isa"] = isa
     cards = open_networks(networks)
-    machine = Machine(**options)
+    machine = Machine(threads=bool(threads), **options)
     try:
         for disk in disks:
             machine.attach(open_disk(disk))

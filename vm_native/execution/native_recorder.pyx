@@ -46,7 +46,8 @@ cdef class NativeRecorder:
     def __cinit__(self, NativeMachine machine not None, RecordKind kind, capacity, uint64_t base, uint64_t end, scope,
                   bint ring):
         if machine.machine.safepoints != NULL:
-            raise ValueError("harts in threads cannot be recorded; build the machine without threads=True")
+            raise ValueError("harts in threads are not traced, covered or recorded; build the machine without "
+                             "threads=True, on the command line without --threads")
         self.recorder.kind = kind
         self.recorder.base, self.recorder.end = base, end
         privileges, space, space_mask = scope
