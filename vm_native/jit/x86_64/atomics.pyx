@@ -29,6 +29,13 @@ cdef Cold* load_address(Compilation* t, Uop* uop, Width width, int access) noexc
     return cold
 
 
+cdef void go_on_here(Compilation* t, Cold* cold, Cold* busy) noexcept nogil:
+    """Behind what is done out of line, too; `busy` is NULL where harts have no threads."""
+    cold.done = here(&t.e)
+    if busy != NULL:
+        busy.done = cold.done
+
+
 # --- Where harts have threads: the line of the operand, that is of rcx ------------------------------------------------
 
 cdef inline int32_t held_of(const Compilation* t) noexcept nogil:
@@ -69,9 +76,7 @@ cdef void finish(Compilation* t, Uop* uop, Width width, Cold* cold, Cold* busy) 
     if width == W32:
         op(&t.e, MOVSXD, W64, RAX, RAX)
     define(t, uop.rd, RAX)
-    cold.done = here(&t.e)
-    if busy != NULL:
-        busy.done = cold.done
+    go_on_here(t, cold, busy)
 
 
 cdef void take_ticket(Compilation* t) noexcept nogil:
@@ -146,9 +151,7 @@ cdef void reserve(Compilation* t, Uop* uop, int host, Width width) noexcept nogi
     op_memory(&t.e, MOV_TO, W64, RAX, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.value))
     store_constant(&t.e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).state.reservation.size), bytes_in(width))
     define(t, uop.rd, RAX)
-    cold.done = here(&t.e)
-    if busy != NULL:
-        busy.done = cold.done
+    go_on_here(t, cold, busy)
 
 
 cdef void store_conditional(Compilation* t, Uop* uop, int host, Width width) noexcept nogil:
@@ -183,9 +186,7 @@ cdef void store_conditional(Compilation* t, Uop* uop, int host, Width width) noe
     op(e, MOVZX8, W32, RAX, RAX)
     store_constant(e, 8, RBP, NO_INDEX, offset_of(&(<Cpu*>NULL).reserved_host), 0)
     define(t, uop.rd, RAX)
-    cold.done = here(e)
-    if busy != NULL:
-        busy.done = cold.done
+    go_on_here(t, cold, busy)
 
 
 # --- What. A row for each uop: how, with which opcode of the host, how wide -------------------------------------------
