@@ -109,6 +109,17 @@ def test_too_little_room(tmp_path):
     assert not (tmp_path / "image").exists()
 
 
+def test_large_programs_are_compiled_into_traces(tmp_path):
+    """Not block by block first, as while they run: an image never changes."""
+    elf = assemble_elf("li a0, 5000\nloop: addi a0, a0, -1\nbeqz a0, end\nj loop\nend: wfi")
+    with vm.Machine(memory="64M", engine="jit", settings=vm.Settings(large=0)) as machine:
+        machine.compiler.marking = True
+        machine.load(elf)
+        compile_program(machine, tmp_path / "image", (Privilege.MACHINE,))
+        lengths = [len({pc for pc, _ in marks}) for *_, marks in machine.compiler.traces()]
+    assert max(lengths) > 3
+
+
 def test_memory_behind_the_program_is_not_compiled(tmp_path):
     """Zeroes are no instructions."""
     with vm.Machine(memory="64M", engine="jit") as machine:

@@ -455,7 +455,7 @@ cdef void note_misfit(Machine* machine, Block* block) noexcept nogil:
     """
     cdef uint32_t count = block.misfits + 1
     if block.shared_page != NULL:
-        note_shared_misfit(machine, block)
+        note_shared_misfit(machine, block, 1)
         return
     block.misfits = count
     if count >= FIRST_MISFITS and count & count - 1 == 0 and machine.compiler != NULL:

@@ -1,5 +1,5 @@
 # Compiled code that several machines run.
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from vm_native.ir.block cimport Block, BlockKey
 from vm_native.machine cimport CodeLayer, CodePage, Machine, SharedPage
 from vm_native.memory.ram cimport PAGE_SHIFT
@@ -24,5 +24,5 @@ cdef bint is_held(Machine* machine, const Block* block) noexcept nogil
 cdef bint release_overlapping(Machine* machine, CodePage* record, uint64_t offset, uint64_t size) noexcept nogil
 cdef void release_all(Machine* machine, CodePage* record) noexcept nogil
 cdef void decline_block(Machine* machine, const Block* block) noexcept nogil
-cdef void note_shared_misfit(Machine* machine, const Block* block) noexcept nogil
+cdef void note_shared_misfit(Machine* machine, const Block* block, uint32_t weight) noexcept nogil
 cdef void ask_again(Machine* machine, uint64_t physical) noexcept nogil

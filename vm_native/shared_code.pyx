@@ -13,7 +13,7 @@ compared again: a kernel patches itself while it boots, and what a layer has may
 
 What is found here is an entry of a trace: it is run as it is, neither linked nor interpreted, nor part of new traces.
 """
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 from posix.mman cimport munmap
@@ -234,13 +234,13 @@ cdef void decline_block(Machine* machine, const Block* block) noexcept nogil:
         record.declined |= 1 << number
 
 
-cdef void note_shared_misfit(Machine* machine, const Block* block) noexcept nogil:
-    """Vectors had another shape than this block was compiled for, which never changes: where that is often so, the
-    machine translates the page's code itself.
+cdef void note_shared_misfit(Machine* machine, const Block* block, uint32_t weight) noexcept nogil:
+    """This block, which never changes, was compiled for vectors of another shape, or alone though it is run a lot.
+    Where that is often so, the machine translates the page's code itself.
     """
     cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
-    record.misfits += 1
-    if record.misfits == MANY_MISFITS:
+    record.misfits += weight
+    if record.misfits >= MANY_MISFITS:
         record.misfits = 0
         decline_block(machine, block)
 

@@ -9,7 +9,7 @@ from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, same_key
+from vm_native.ir.block cimport DRAFT, MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, same_key
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine, deliver_mail,
@@ -21,8 +21,13 @@ from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport begin_slice, settle_records, settle_transfer
 from vm_native.safepoints cimport RUNNING, is_own, park, unpark
-from vm_native.shared_code cimport find_shared
+from vm_native.shared_code cimport find_shared, note_shared_misfit
 from vm_native.unlocked cimport load_flag, peek32, poke32, published
+
+
+cdef enum:
+    SAMPLED_STEPS = 100000      # between two samples, at least
+    SAMPLE_OF_SHARED = 64       # how many misfits one counts for: as many steps were slower than they need be
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -212,9 +217,26 @@ cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
         entry.code = code_of(block)
 
 
-cdef bint is_over(Cpu* cpu, Block* block) noexcept nogil:
-    """Whether a slice that need not be used up to the step ends before this block."""
-    return cpu.may_end_early and cpu.budget < (block.entry_steps if code_of(block) != NULL else block.steps)
+cdef inline bint ends_in(Cpu* cpu, Block* block) noexcept nogil:
+    """Whether the slice is over before the block, or the trace that it begins with, is."""
+    return cpu.budget < (block.entry_steps if code_of(block) != NULL else block.steps)
+
+
+cdef void take_sample(Cpu* cpu, Block* block) noexcept nogil:
+    """The slice ends in this block: the hart is likely to be there often. If the block is a draft, it is time for a
+    trace. So nothing has to count how often drafts are run.
+    """
+    cdef Compiler* compiler = cpu.machine.compiler
+    if compiler == NULL or cpu.unsampled < SAMPLED_STEPS:
+        return
+    cpu.unsampled = 0
+    if code_of(block) == NULL or not try_lock_code(cpu.machine):
+        return
+    if block.stage == DRAFT and block.shared_page != NULL:
+        note_shared_misfit(cpu.machine, block, SAMPLE_OF_SHARED)
+    elif block.stage == DRAFT and block.entry != NULL:
+        compiler.compile(compiler, cpu, block)
+    unlock_code(cpu.machine)
 
 
 cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
@@ -262,8 +284,10 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if block == NULL:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:
-            if is_over(cpu, block):
-                break
+            if ends_in(cpu, block):
+                take_sample(cpu, block)
+                if cpu.may_end_early:
+                    break
             if cpu.machine.compiler != NULL:
                 cpu.pending_exit = NULL
                 if run_compiled(cpu, block):
@@ -301,4 +325,5 @@ cdef int64_t close_slice(Cpu* cpu) noexcept nogil:
     settle_reservation(cpu)
     settle_transfer(cpu)
     cpu.state.regs[cpu.front_end.sink] = 0      # whatever an engine has left there
+    cpu.unsampled += cpu.slice - cpu.budget
     return cpu.slice - cpu.budget

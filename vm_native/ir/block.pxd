@@ -29,6 +29,11 @@ cdef enum Trial:            # of a block's accesses in compiled code, see page_t
     ON_TRIAL                # compiled code counts how often the block runs
     TRIED
 
+cdef enum Stage:            # of what is compiled of a block
+    UNCOMPILED
+    DRAFT                   # if it is compiled, alone
+    PROVEN                  # with what follows: it was met where slices end
+
 cdef struct Block
 
 cdef struct BlockExit:      # of a block, to an address that is known when it is translated
@@ -72,7 +77,9 @@ cdef struct Block:
     uint32_t misfits        # how often vectors had another shape than its compiled code takes them to have
     Trial trial
     uint8_t strays          # how many of its accesses were met outside of their pages, before the trial
-    uint64_t turns_before   # it began
+    uint8_t stage           # a Stage
+    uint8_t leaning         # when it became a draft, 1 + the exit that was taken more often; 0: nobody knows
+    uint64_t turns_before   # the trial began
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here
     void* entry             # its code, or NULL

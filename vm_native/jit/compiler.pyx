@@ -5,17 +5,17 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.ir.block cimport Block
+from vm_native.ir.block cimport PROVEN, Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.neighbours cimport Neighbours
-from vm_native.jit.selection cimport block_in_page, choose_trace
+from vm_native.jit.selection cimport become_draft, block_in_page, choose_trace, head_for
 from vm_native.jit.state cimport (
     EXIT_REASONS, MAX_PARTS, MAX_REGIONS, NO_EXIT, PAUSES, REGION_BYTES, CodeMemory, HandedOver, Jit, JournalEntry,
     Stubs, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
-    adopt_stubs, cold_exit, discard_block, forget_traces, free_all, free_handed_over, free_trace, hand_over, keep_trace,
-    lay_out_regions, link, link_exit, make_room, new_trace, renew_block, room_for_trace, trace_of,
+    adopt_stubs, cold_exit, discard_block, end_draft, forget_traces, free_all, free_handed_over, free_trace, hand_over,
+    keep_trace, lay_out_regions, link, link_exit, make_room, new_trace, renew_block, room_for_trace, trace_of,
 )
 from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.registers cimport place_registers
@@ -31,6 +31,7 @@ cdef enum:
     PART_OF_RAM = 8             # that code memory is, unless somebody says how much it shall be
     LEAST_BYTES = 64 << 20
     MOST_BYTES = MAX_REGIONS * REGION_BYTES
+    LARGE = 16 << 20            # more than Debian's kernel takes to boot
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
@@ -110,7 +111,7 @@ cdef bint has_code_memory(Jit* jit) noexcept nogil:
 
 
 cdef Trace* compile_trace(
-    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, const Neighbours* around
+    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, const Neighbours* around, bint is_draft
 ) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory.
 
@@ -118,7 +119,7 @@ cdef Trace* compile_trace(
     """
     cdef uint8_t* at
     cdef uint8_t* end
-    cdef Trace* trace = new_trace(parts, count)
+    cdef Trace* trace = new_trace(parts, count, is_draft)
     if trace == NULL:
         return NULL
     at = room_for_trace(jit, most_bytes(jit, parts, count))
@@ -135,8 +136,21 @@ cdef Trace* compile_trace(
     return trace
 
 
+cdef inline bint begins_as_draft(const Jit* jit, const Block* head) noexcept nogil:
+    # What crosses into a second page is a trace of its own anyway.
+    return (
+        jit.interface.bytes >= jit.large and jit.interface.hot > 0
+        and head.entry == NULL and head.stage != PROVEN and not head.second_page
+    )
+
+
 cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
-    """Compile a trace that begins with this block, and link it with what has been compiled around it."""
+    """Compile a trace that begins with this block, and link it with what has been compiled around it.
+
+    Large programs run most of their code some hundred times. What is compiled once, and not in several traces, is
+    compiled sooner and more of it is in the host's caches. So, once there is a lot of it, it begins as a *draft*, the
+    trace of a block alone. If the block has one it is asked for as that is run a lot, and is part of what follows.
+    """
     cdef Jit* jit = <Jit*>interface
     cdef Trace* trace
     cdef Block* parts[MAX_PARTS]
@@ -145,20 +159,31 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef uint64_t began = host_ns()
     cdef Neighbours around
     cdef int i, count
+    cdef bint is_draft
     if jit.interface.wants_room:
         return
     if not has_code_memory(jit):
         head.heat = 0                   # until it is hot again it is not asked for
         return
-    count = choose_trace(jit, cpu, head, parts, next_exits, &around)
-    trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
+    if head.entry != NULL:
+        head = head_for(jit, head)
+    is_draft = begins_as_draft(jit, head)
+    if is_draft:
+        become_draft(jit, head)
+        trace = NULL
+    else:
+        count = choose_trace(jit, cpu, head, parts, next_exits, &around)
+        trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL, False)
     if jit.interface.wants_room:
         return
     if trace == NULL:
-        next_exits[0] = NO_EXIT
-        trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
+        parts[0], next_exits[0] = head, NO_EXIT
+        trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL, is_draft)
     if trace == NULL:
         head.heat = 0                   # it is asked for again when it is hot again
+    elif not is_draft:
+        head.stage = PROVEN
+        end_draft(jit, trace)
     if trace != NULL and jit.switches.linking and not head.second_page:
         for i in range(trace.exit_count):
             target = block_in_page(jit, head, trace.exits[i].pc)
@@ -184,12 +209,14 @@ cdef class JitCompiler:
     """Compiles for one machine; a `NativeMachine` attaches it.
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
-    its own number between 0 and `hot`. code_bytes: of code memory; None: as RAM is large. relocatable: what it hands
-    over can become an image (image.pyx). The switches turn off parts of the compiler, to measure what they bring. Code
+    its own number between 0 and `hot`. code_bytes: of code memory; None: as RAM is large. large: with so many bytes of
+    compiled code and its records, blocks are compiled alone first, if `hot` is not 0. relocatable: what it hands over
+    can become an image (image.pyx). The switches turn off parts of the compiler, to measure what they bring. Code
     memory is mapped when something is hot; where the host then has none, it goes on being interpreted.
     """
 
-    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, code_bytes=None, bint relocatable=False, **switches):
+    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, code_bytes=None, uint64_t large=LARGE,
+                  bint relocatable=False, **switches):
         cdef uint64_t given = 0 if code_bytes is None else code_bytes
         unknown = set(switches) - set(SWITCHES)
         if unknown:
@@ -199,6 +226,7 @@ cdef class JitCompiler:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES} and at most {MOST_BYTES}")
         self.shared_code = ()
         self.jit.code_bytes = given // REGION_BYTES * REGION_BYTES
+        self.jit.large = large
         self.jit.relocatable = relocatable
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed

@@ -4,7 +4,7 @@ All of them stand in one virtual page, so that a look at the translation of the 
 """
 from libc.stdint cimport uint64_t
 from vm_native.blocks cimport find_block
-from vm_native.ir.block cimport Block, BlockKey
+from vm_native.ir.block cimport DRAFT, Block, BlockKey
 from vm_native.ir.uop cimport *
 from vm_native.jit.neighbours cimport MAX_BEHIND, Neighbours
 from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TAKEN, Exit, Held, Jit
@@ -32,6 +32,21 @@ cdef inline uint64_t heat_of(Jit* jit, Block* block) noexcept nogil:
     return peek32(&block.heat) + (jit.interface.hot if block.entry != NULL else 0)
 
 
+cdef inline int hotter_exit(Jit* jit, Block* taken, Block* fallen) noexcept nogil:
+    return TAKEN if heat_of(jit, taken) >= heat_of(jit, fallen) else FALLEN
+
+
+cdef void become_draft(Jit* jit, Block* block) noexcept nogil:
+    """Which exit the block leans to is noted now, as what follows is no longer counted when it is compiled, too."""
+    cdef Block* taken
+    cdef Block* fallen
+    block.stage = DRAFT
+    if is_branch(block.info[block.uop_count - 1].opcode):
+        taken = block_in_page(jit, block, block.exits[TAKEN].pc)
+        fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
+        block.leaning = 1 + hotter_exit(jit, taken, fallen)
+
+
 cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:
     """An exit of the trace leads to where that is held."""
     if around.behind_count < MAX_BEHIND:
@@ -40,8 +55,8 @@ cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:
 
 
 cdef void note_target(Neighbours* around, const Block* head, Block* target) noexcept nogil:
-    """... to this block, if that is compiled."""
-    if target != NULL and target != head and target.entry != NULL:
+    """... to this block, if that has a trace."""
+    if target != NULL and target != head and target.entry != NULL and not trace_of(target).is_draft:
         note_behind(around, &trace_of(target).held)
 
 
@@ -59,12 +74,32 @@ cdef Block* hot_successor(Jit* jit, const Block* head, Block* block, int* link, 
     if is_branch(opcode):
         taken = block_in_page(jit, block, block.exits[TAKEN].pc)
         fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
-        link[0] = TAKEN if heat_of(jit, taken) >= heat_of(jit, fallen) else FALLEN
+        link[0] = block.leaning - 1 if block.leaning else hotter_exit(jit, taken, fallen)
         note_target(around, head, fallen if link[0] == TAKEN else taken)
         return taken if link[0] == TAKEN else fallen
     if opcode == UOP_JALR:
         note_behind(around, &jit.held)
     return NULL
+
+
+cdef Block* head_for(Jit* jit, Block* block) noexcept nogil:
+    """Where the trace shall begin that is made as this draft is run a lot: with the loop that it is in, if what begins
+    that is a draft, too.
+    """
+    cdef Neighbours around
+    cdef Block* part = block
+    cdef Block* following
+    cdef int link, count = 0
+    around.behind_count = 0
+    while count < MAX_PARTS and not part.second_page:
+        following = hot_successor(jit, block, part, &link, &around)
+        if following == NULL:
+            break
+        if following.key.pc < part.key.pc + part.size:
+            return following if following.stage == DRAFT and following.entry != NULL else block
+        part = following
+        count += 1
+    return block
 
 
 cdef bint among(Block* block, Block** parts, int count) noexcept nogil:
@@ -75,14 +110,23 @@ cdef bint among(Block* block, Block** parts, int count) noexcept nogil:
     return False
 
 
+cdef const Held* held_before(Jit* jit, const Cpu* cpu, Block* head) noexcept nogil:
+    """What a trace holds that leads to this block: that which has just done so, or any that is linked to its draft."""
+    cdef const Exit* exit = <const Exit*>cpu.pending_trace_exit
+    if exit == NULL or exit.pc != head.key.pc:
+        exit = trace_of(head).incoming if head.entry != NULL else NULL
+        while exit != NULL and exit.source.is_draft:
+            exit = exit.next_incoming
+    return &exit.source.held if exit != NULL else &jit.held
+
+
 cdef int choose_trace(
     Jit* jit, const Cpu* cpu, Block* head, Block** parts, int* next_exits, Neighbours* around
 ) noexcept nogil:
     """How many parts; `next_exits[i]` leads from part i to the next and is NO_EXIT for the last. And what is around."""
-    cdef const Exit* exit = <const Exit*>cpu.pending_trace_exit
     cdef int count = 1, steps = head.steps
     cdef Block* following
-    around.before = exit.source.held if exit != NULL and exit.pc == head.key.pc else jit.held
+    around.before = held_before(jit, cpu, head)[0]
     around.behind_count = 0
     parts[0] = head
     next_exits[0] = NO_EXIT

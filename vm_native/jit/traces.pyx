@@ -87,7 +87,7 @@ cdef inline size_t record_bytes(int part_count) noexcept nogil:
     return sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + most_exits(part_count) * sizeof(Exit)
 
 
-cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
+cdef Trace* new_trace(Block** parts, int part_count, bint is_draft) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
     cdef int exit_count = most_exits(part_count)
     cdef Trace* trace = <Trace*>calloc(1, record_bytes(part_count))
@@ -101,6 +101,7 @@ cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     trace.key = parts[0].key
     trace.second_page = parts[0].second_page
     trace.part_count = part_count
+    trace.is_draft = is_draft
     for i in range(part_count):
         trace.parts[i] = parts[i]
         trace.memberships[i].trace = trace
@@ -191,6 +192,29 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
         link(jit, exit, trace_of(target))
 
 
+cdef Trace* draft_before(const Trace* trace) noexcept nogil:
+    """That of the same head, NULL if there is none: also if it had to go to make room for this trace."""
+    cdef Membership* membership = <Membership*>trace.head.compiled_into
+    while membership != NULL and (membership.trace == trace or membership.trace.head != trace.head):
+        membership = membership.next
+    return membership.trace if membership != NULL else NULL
+
+
+cdef void end_draft(Jit* jit, Trace* trace) noexcept nogil:
+    """What leads to a draft of this head leads to the trace from now on."""
+    cdef Trace* draft = draft_before(trace)
+    cdef Exit* exit
+    if draft == NULL:
+        return
+    while draft.incoming != NULL:
+        exit = draft.incoming
+        draft.incoming = exit.next_incoming
+        unlink(jit, exit)
+        if exit.source != draft:
+            link(jit, exit, trace)
+    discard_trace(jit, draft)
+
+
 cdef void unlink_outgoing(Exit* exit) noexcept nogil:
     cdef Exit** link
     if exit.target == NULL:
@@ -215,10 +239,15 @@ cdef void end_membership(Block* block, Membership* membership) noexcept nogil:
 
 
 cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
-    """Undo every jump into a trace, and forget it. Its bytes stay: a hart may be in them."""
+    """Undo every jump into a trace, and forget it. Its bytes stay: a hart may be in them.
+
+    It may be a draft whose block has a trace now.
+    """
     cdef Exit* exit
     cdef int i
-    withdraw_code(jit.machine, trace.head, cold_exit(jit, trace.head))      # from here on no other hart runs
+    cdef bint runs = trace.head.entry == trace.start
+    withdraw_code(jit.machine, trace.head, cold_exit(jit, trace.head) if runs else trace.head.entry)
+    # From here on no other hart runs.
     while trace.incoming != NULL:
         exit = trace.incoming
         trace.incoming = exit.next_incoming
@@ -227,8 +256,9 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
         unlink_outgoing(&trace.exits[i])
     for i in range(trace.part_count):
         end_membership(trace.parts[i], &trace.memberships[i])
-    trace.head.entry = NULL
-    trace.head.heat = 0
+    if runs:
+        trace.head.entry = NULL
+        trace.head.heat = 0
     if trace.newer != NULL:
         trace.newer.older = trace.older
     else:

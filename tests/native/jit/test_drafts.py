@@ -1,0 +1,88 @@
+"""Where a lot has been compiled, blocks are compiled alone, until slices are seen to end in them."""
+
+import pytest
+
+import vm
+
+SAMPLED = 10_000_000        # steps, in which some slices end
+NESTED = """
+    .option norvc
+    li   s0, {turns}
+outer:
+    li   s1, 3
+inner:
+    addi a0, a0, 1
+    andi t0, a0, 1
+    beqz t0, even
+    add  a1, a1, a0
+even:
+    addi s1, s1, -1
+    bnez s1, inner
+    xor  a2, a2, a1
+    addi s0, s0, -1
+    bnez s0, outer
+    wfi
+"""
+
+
+def traces_of(machine: vm.Machine) -> list[list[int]]:
+    """The addresses of the instructions of each."""
+    return [[address for address, _ in marks if address] for *_, marks in machine.compiler.traces()]
+
+
+def traces_of_loop(guest, machine: vm.Machine) -> list[list[int]]:
+    return [trace for trace in traces_of(machine) if {guest.address("inner"), guest.address("even")} <= set(trace)]
+
+
+@pytest.fixture
+def drafting(compiled):
+    """drafting(turns, **options) -> Guest that compiles blocks alone first, and keeps where instructions are."""
+
+    def make(turns: int, large: int = 0, hot: int = 4, **options):
+        g = compiled(NESTED.format(turns=turns), hot=hot, large=large, **options)
+        g.machine.compiler.marking = True
+        return g
+
+    return make
+
+
+def test_blocks_are_compiled_alone_first(drafting):
+    g = drafting(1000)
+    g.finish()
+    assert {g.address("inner"), g.address("even")} <= {trace[0] for trace in traces_of(g.machine)}
+    assert not traces_of_loop(g, g.machine)
+
+
+def test_where_slices_end_a_trace_is_made_that_begins_with_the_loop(drafting):
+    g = drafting(10**7)
+    g.machine.run(instructions=SAMPLED)
+    assert g.address("inner") in {trace[0] for trace in traces_of_loop(g, g.machine)}
+
+
+@pytest.mark.parametrize("options", [{"large": 1 << 30}, {"hot": 0}])
+def test_small_programs_are_compiled_into_traces_at_once(options, drafting):
+    g = drafting(1000, **options)
+    g.finish()
+    assert traces_of_loop(g, g.machine)
+
+
+@pytest.mark.parametrize("options", [{}, {"code_bytes": 1 << 20}])
+def test_drafts_and_what_follows_them_give_what_the_interpreter_gives(options, drafting, guest):
+    g = drafting(10**6, **options)
+    reference = guest(NESTED.format(turns=10**6), engine="interpreter")
+    for one in (g, reference):
+        assert one.machine.run().reason is vm.StopReason.IDLE
+    assert [g[name] for name in ("a0", "a1", "a2")] == [reference[name] for name in ("a0", "a1", "a2")]
+    assert g.machine.steps == reference.machine.steps
+
+
+def test_a_fork_goes_on_from_drafts_to_traces_of_its_own(drafting):
+    """Those of its parent never change."""
+    g = drafting(10**8)
+    g.machine.run(instructions=500)
+    with g.machine.fork() as fork:
+        fork.compiler.marking = True
+        assert g.address("inner") in {trace[0] for trace in traces_of(fork)}
+        assert not traces_of_loop(g, fork)
+        fork.run(instructions=SAMPLED)
+        assert traces_of_loop(g, fork)
