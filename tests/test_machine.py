@@ -351,7 +351,7 @@ def test_limits_that_are_never_reached(limit, guest):
     assert (stop.reason, stop.steps) == (StopReason.BUDGET, 1000)
 
 
-@pytest.mark.parametrize("name, value", [("code_bytes", 0), ("hot", 2**64), ("seed", 2**64), ("large", 2**64)])
+@pytest.mark.parametrize("name, value", [("code_bytes", 0), ("hot", 2**64), ("seed", 2**64), ("draft_bytes", 2**64)])
 def test_settings_of_the_compiler_out_of_range(name, value):
     if unavailable():
         pytest.skip("this host compiles nothing")

@@ -47,8 +47,8 @@ TABLE = (
     Setting("seed", "VM_JIT_SEED", Kind.NUMBER, "not 0: each block draws its own number between 0 and VM_JIT_HOT"),
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER,
             "bytes of code memory, 512 KiB to 512 MiB; else an eighth of RAM, and no less than 64 MiB"),
-    Setting("large", "VM_JIT_LARGE", Kind.NUMBER,
-            "bytes of compiled code, from which on blocks are compiled alone first"),
+    Setting("draft_bytes", "VM_JIT_DRAFT_BYTES", Kind.NUMBER,
+            "with so many bytes of compiled code, 16 MiB unless set, blocks are compiled alone first"),
     Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads and compiled code are kept"),
@@ -79,7 +79,7 @@ class Settings:
       loads and stores.
     - answers: what the core knows of the registers of devices: it answers steady ones, and calls the methods of others.
     - perf_map: where `Machine(perf_map=...)` does not say.
-    - hot, seed, code_bytes, large: the compiler's, whose own defaults are taken for None.
+    - hot, seed, code_bytes, draft_bytes: the compiler's, whose own defaults are taken for None.
     - code_cache: a machine begins with what one of another process has compiled of the same guest (vm.code_cache).
     - switches: parts of the compiler by name, off where False.
     """
@@ -94,7 +94,7 @@ class Settings:
     hot: int | None = None
     seed: int | None = None
     code_bytes: int | None = None
-    large: int | None = None
+    draft_bytes: int | None = None
     code_cache: bool = False
     switches: Mapping[str, bool] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class Settings:
 
     def of_compiler(self) -> dict[str, Any]:
         """What is set of the compiler, as its arguments."""
-        numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes, "large": self.large}
+        numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes, "draft_bytes": self.draft_bytes}
         given = {name: value for name, value in numbers.items() if value is not None}
         return given | {"relocatable": self.code_cache} | dict(self.switches)
 

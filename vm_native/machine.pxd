@@ -156,7 +156,7 @@ cdef struct CodePage:       # a page of RAM that holds translated code, or held 
     uint8_t held            # a bit for each layer whose code of this page is what memory holds
     uint8_t declined        # of those not to be asked for until a restore: there were stores beside code
     uint8_t differing       # of those not to be asked for until then, or until code changes: memory had other bytes
-    uint32_t misfits        # how often vectors had another shape than shared code of this page takes them to have
+    uint32_t misfits        # how often shared code of this page was not what is to be run, see `note_shared_misfit`
     CodePage* next          # of all there are
 
 cdef struct SharedPage:     # what a layer has of a page of RAM

@@ -235,8 +235,8 @@ cdef void decline_block(Machine* machine, const Block* block) noexcept nogil:
 
 
 cdef void note_shared_misfit(Machine* machine, const Block* block, uint32_t weight) noexcept nogil:
-    """This block, which never changes, was compiled for vectors of another shape, or alone though it is run a lot.
-    Where that is often so, the machine translates the page's code itself.
+    """This block, which never changes, was compiled for vectors of another shape, or alone and is run a lot. Where
+    that is often so, the machine translates the page's code itself. weight: as how many misfits it counts.
     """
     cdef CodePage* record = code_page_of(machine, block.key.physical)[0]
     record.misfits += weight

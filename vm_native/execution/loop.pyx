@@ -9,7 +9,7 @@ from vm_native.execution.translate cimport translate
 from vm_native.exits cimport deliver_trap
 from vm_native.interpreter.dispatch cimport remembered
 from vm_native.interpreter.forms cimport DispatchForm
-from vm_native.ir.block cimport DRAFT, MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, same_key
+from vm_native.ir.block cimport MAX_BLOCK_STEPS, Block, BlockKey, BlockExit, has_draft, same_key
 from vm_native.jump_cache cimport JumpCacheEntry, jump_entry, note_code
 from vm_native.machine cimport (
     CONTINUE, EXIT, MODE_MASK, RETRY, STOP_NONE, STOP_RAISED, TRAP, Compiler, Cpu, Machine, deliver_mail,
@@ -26,8 +26,8 @@ from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
 cdef enum:
-    SAMPLED_STEPS = 100000      # between two samples, at least
-    SAMPLE_OF_SHARED = 64       # how many misfits one counts for: as many steps were slower than they need be
+    SAMPLED_STEPS = 100000      # between two samples, at least: slices may be short
+    SAMPLED_MISFITS = 64        # that a sample counts for in shared code: after four a page is translated anew
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -218,13 +218,13 @@ cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef inline bint ends_in(Cpu* cpu, Block* block) noexcept nogil:
-    """Whether the slice is over before the block, or the trace that it begins with, is."""
+    """Whether the slice is over before the block, or the trace that begins with it, is."""
     return cpu.budget < (block.entry_steps if code_of(block) != NULL else block.steps)
 
 
 cdef void take_sample(Cpu* cpu, Block* block) noexcept nogil:
-    """The slice ends in this block: the hart is likely to be there often. If the block is a draft, it is time for a
-    trace. So nothing has to count how often drafts are run.
+    """The slice ends in this block: the hart is likely to be there often. If that has a draft, it is time for a
+    longer trace. So nothing has to count how often drafts are run.
     """
     cdef Compiler* compiler = cpu.machine.compiler
     if compiler == NULL or cpu.unsampled < SAMPLED_STEPS:
@@ -232,9 +232,9 @@ cdef void take_sample(Cpu* cpu, Block* block) noexcept nogil:
     cpu.unsampled = 0
     if code_of(block) == NULL or not try_lock_code(cpu.machine):
         return
-    if block.stage == DRAFT and block.shared_page != NULL:
-        note_shared_misfit(cpu.machine, block, SAMPLE_OF_SHARED)
-    elif block.stage == DRAFT and block.entry != NULL:
+    if has_draft(block) and block.shared_page != NULL:
+        note_shared_misfit(cpu.machine, block, SAMPLED_MISFITS)
+    elif has_draft(block):
         compiler.compile(compiler, cpu, block)
     unlock_code(cpu.machine)
 

@@ -29,10 +29,10 @@ cdef enum Trial:            # of a block's accesses in compiled code, see page_t
     ON_TRIAL                # compiled code counts how often the block runs
     TRIED
 
-cdef enum Stage:            # of what is compiled of a block
-    UNCOMPILED
-    DRAFT                   # if it is compiled, alone
-    PROVEN                  # with what follows: it was met where slices end
+cdef enum Stage:            # how a block is compiled, also if that has gone and is made again
+    UNCOMPILED              # it never was
+    DRAFT                   # alone
+    FINAL                   # with what follows
 
 cdef struct Block
 
@@ -78,7 +78,7 @@ cdef struct Block:
     Trial trial
     uint8_t strays          # how many of its accesses were met outside of their pages, before the trial
     uint8_t stage           # a Stage
-    uint8_t leaning         # when it became a draft, 1 + the exit that was taken more often; 0: nobody knows
+    uint8_t leaning         # 1 + the exit that was taken more often before it had a draft; 0: nobody knows
     uint64_t turns_before   # the trial began
     uint32_t heat           # how often it was interpreted, where there is a compiler
     uint32_t entry_steps    # of the compiled trace that begins here
@@ -87,6 +87,9 @@ cdef struct Block:
     void* shared_page       # of a layer that several machines run: not to be written to; NULL: its machine's own
     UopInfo* info
     Uop* uops
+
+cdef inline bint has_draft(const Block* block) noexcept nogil:
+    return block.stage == DRAFT and block.entry != NULL
 
 cdef inline Block* block_of(Uop* uop) noexcept nogil:
     # The pointer to the block stands in the 16 bytes before cell 0.

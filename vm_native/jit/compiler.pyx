@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.ir.block cimport PROVEN, Block
+from vm_native.ir.block cimport FINAL, Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.neighbours cimport Neighbours
 from vm_native.jit.selection cimport become_draft, block_in_page, choose_trace, head_for
@@ -14,8 +14,9 @@ from vm_native.jit.state cimport (
     Stubs, Switches, Trace,
 )
 from vm_native.jit.traces cimport (
-    adopt_stubs, cold_exit, discard_block, end_draft, forget_traces, free_all, free_handed_over, free_trace, hand_over,
-    keep_trace, lay_out_regions, link, link_exit, make_room, new_trace, renew_block, room_for_trace, trace_of,
+    adopt_stubs, cold_exit, discard_block, discard_draft, forget_traces, free_all, free_handed_over, free_trace,
+    hand_over, keep_trace, lay_out_regions, link, link_exit, make_room, new_trace, renew_block, room_for_trace,
+    trace_of,
 )
 from vm_native.jit.x86_64.host_features cimport host_has
 from vm_native.jit.x86_64.registers cimport place_registers
@@ -31,7 +32,7 @@ cdef enum:
     PART_OF_RAM = 8             # that code memory is, unless somebody says how much it shall be
     LEAST_BYTES = 64 << 20
     MOST_BYTES = MAX_REGIONS * REGION_BYTES
-    LARGE = 16 << 20            # more than Debian's kernel takes to boot
+    DRAFT_BYTES = 16 << 20      # more than Debian's kernel takes to boot
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
@@ -111,7 +112,7 @@ cdef bint has_code_memory(Jit* jit) noexcept nogil:
 
 
 cdef Trace* compile_trace(
-    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, const Neighbours* around, bint is_draft
+    Jit* jit, Cpu* cpu, Block** parts, int* next_exits, int count, const Neighbours* around
 ) noexcept nogil:
     """The trace of these blocks; NULL if it grows too large or there is no memory.
 
@@ -119,7 +120,7 @@ cdef Trace* compile_trace(
     """
     cdef uint8_t* at
     cdef uint8_t* end
-    cdef Trace* trace = new_trace(parts, count, is_draft)
+    cdef Trace* trace = new_trace(parts, count)
     if trace == NULL:
         return NULL
     at = room_for_trace(jit, most_bytes(jit, parts, count))
@@ -137,22 +138,21 @@ cdef Trace* compile_trace(
 
 
 cdef inline bint begins_as_draft(const Jit* jit, const Block* head) noexcept nogil:
-    # What crosses into a second page is a trace of its own anyway.
+    # A block that crosses into a second page is compiled alone anyway.
     return (
-        jit.interface.bytes >= jit.large and jit.interface.hot > 0
-        and head.entry == NULL and head.stage != PROVEN and not head.second_page
+        jit.interface.bytes >= jit.draft_bytes and head.entry == NULL and head.stage != FINAL and not head.second_page
     )
 
 
 cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     """Compile a trace that begins with this block, and link it with what has been compiled around it.
 
-    Large programs run most of their code some hundred times. What is compiled once, and not in several traces, is
-    compiled sooner and more of it is in the host's caches. So, once there is a lot of it, it begins as a *draft*, the
-    trace of a block alone. If the block has one it is asked for as that is run a lot, and is part of what follows.
+    Where a lot has been compiled, a block has a *draft* first, a trace of it alone: each block is compiled once then,
+    and not in several traces, and more of all code is in the host's caches. Who asks for a block that has a draft knows
+    that it is run a lot: what is compiled then may begin with another block, that of the loop that it is in.
     """
     cdef Jit* jit = <Jit*>interface
-    cdef Trace* trace
+    cdef Trace* trace = NULL
     cdef Block* parts[MAX_PARTS]
     cdef Block* target
     cdef int next_exits[MAX_PARTS]
@@ -170,20 +170,19 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     is_draft = begins_as_draft(jit, head)
     if is_draft:
         become_draft(jit, head)
-        trace = NULL
     else:
         count = choose_trace(jit, cpu, head, parts, next_exits, &around)
-        trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL, False)
+        trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
     if jit.interface.wants_room:
         return
     if trace == NULL:
         parts[0], next_exits[0] = head, NO_EXIT
-        trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL, is_draft)
+        trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
     if trace == NULL:
         head.heat = 0                   # it is asked for again when it is hot again
     elif not is_draft:
-        head.stage = PROVEN
-        end_draft(jit, trace)
+        head.stage = FINAL
+        discard_draft(jit, trace)
     if trace != NULL and jit.switches.linking and not head.second_page:
         for i in range(trace.exit_count):
             target = block_in_page(jit, head, trace.exits[i].pc)
@@ -209,13 +208,13 @@ cdef class JitCompiler:
     """Compiles for one machine; a `NativeMachine` attaches it.
 
     hot: how often a block is interpreted before it is compiled; 0 compiles at once. seed: if not 0, each block draws
-    its own number between 0 and `hot`. code_bytes: of code memory; None: as RAM is large. large: with so many bytes of
-    compiled code and its records, blocks are compiled alone first, if `hot` is not 0. relocatable: what it hands over
-    can become an image (image.pyx). The switches turn off parts of the compiler, to measure what they bring. Code
+    its own number between 0 and `hot`. code_bytes: of code memory; None: as RAM is large. draft_bytes: with so many
+    bytes of compiled code and its records, blocks are compiled alone first. relocatable: what it hands over can become
+    an image (image.pyx). The switches turn off parts of the compiler, to measure what they bring. Code
     memory is mapped when something is hot; where the host then has none, it goes on being interpreted.
     """
 
-    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, code_bytes=None, uint64_t large=LARGE,
+    def __cinit__(self, *, uint32_t hot=32, uint64_t seed=0, code_bytes=None, uint64_t draft_bytes=DRAFT_BYTES,
                   bint relocatable=False, **switches):
         cdef uint64_t given = 0 if code_bytes is None else code_bytes
         unknown = set(switches) - set(SWITCHES)
@@ -226,7 +225,7 @@ cdef class JitCompiler:
             raise ValueError(f"code_bytes={code_bytes}: at least {2 * REGION_BYTES} and at most {MOST_BYTES}")
         self.shared_code = ()
         self.jit.code_bytes = given // REGION_BYTES * REGION_BYTES
-        self.jit.large = large
+        self.jit.draft_bytes = draft_bytes
         self.jit.relocatable = relocatable
         self.jit.interface.hot = hot
         self.jit.interface.seed = seed

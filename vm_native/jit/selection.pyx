@@ -4,7 +4,7 @@ All of them stand in one virtual page, so that a look at the translation of the 
 """
 from libc.stdint cimport uint64_t
 from vm_native.blocks cimport find_block
-from vm_native.ir.block cimport DRAFT, Block, BlockKey
+from vm_native.ir.block cimport DRAFT, Block, BlockKey, has_draft
 from vm_native.ir.uop cimport *
 from vm_native.jit.neighbours cimport MAX_BEHIND, Neighbours
 from vm_native.jit.state cimport FALLEN, MAX_PARTS, MAX_TRACE_STEPS, NO_EXIT, TAKEN, Exit, Held, Jit
@@ -32,19 +32,36 @@ cdef inline uint64_t heat_of(Jit* jit, Block* block) noexcept nogil:
     return peek32(&block.heat) + (jit.interface.hot if block.entry != NULL else 0)
 
 
-cdef inline int hotter_exit(Jit* jit, Block* taken, Block* fallen) noexcept nogil:
-    return TAKEN if heat_of(jit, taken) >= heat_of(jit, fallen) else FALLEN
+cdef inline Block* behind(Jit* jit, Block* block, int link) noexcept nogil:
+    """The block that this exit leads to, as `block_in_page`."""
+    return block_in_page(jit, block, block.exits[link].pc)
+
+
+cdef int hot_exit(Jit* jit, Block* block) noexcept nogil:
+    """The exit by which the block is most often left, NO_EXIT if nobody knows."""
+    cdef int opcode = block.info[block.uop_count - 1].opcode
+    if opcode == UOP_FALL:
+        return FALLEN
+    if opcode == UOP_JAL:
+        return TAKEN
+    if not is_branch(opcode):
+        return NO_EXIT
+    if block.leaning:
+        return block.leaning - 1
+    return TAKEN if heat_of(jit, behind(jit, block, TAKEN)) >= heat_of(jit, behind(jit, block, FALLEN)) else FALLEN
+
+
+cdef Block* hot_successor(Jit* jit, Block* block, int* link) noexcept nogil:
+    """The block that most often follows, by the exit `link`; NULL if nobody knows."""
+    link[0] = hot_exit(jit, block)
+    return behind(jit, block, link[0]) if link[0] != NO_EXIT else NULL
 
 
 cdef void become_draft(Jit* jit, Block* block) noexcept nogil:
     """Which exit the block leans to is noted now, as what follows is no longer counted when it is compiled, too."""
-    cdef Block* taken
-    cdef Block* fallen
     block.stage = DRAFT
-    if is_branch(block.info[block.uop_count - 1].opcode):
-        taken = block_in_page(jit, block, block.exits[TAKEN].pc)
-        fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
-        block.leaning = 1 + hotter_exit(jit, taken, fallen)
+    block.leaning = 0
+    block.leaning = 1 + hot_exit(jit, block)
 
 
 cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:
@@ -55,50 +72,34 @@ cdef void note_behind(Neighbours* around, const Held* held) noexcept nogil:
 
 
 cdef void note_target(Neighbours* around, const Block* head, Block* target) noexcept nogil:
-    """... to this block, if that has a trace."""
-    if target != NULL and target != head and target.entry != NULL and not trace_of(target).is_draft:
+    """... to this block, if that has a trace that is no draft."""
+    if target != NULL and target != head and target.entry != NULL and not has_draft(target):
         note_behind(around, &trace_of(target).held)
 
 
-cdef Block* hot_successor(Jit* jit, const Block* head, Block* block, int* link, Neighbours* around) noexcept nogil:
-    """The block that most often follows, NULL if nobody knows; where else the trace is left for is noted."""
-    cdef int opcode = block.info[block.uop_count - 1].opcode
-    cdef Block* taken
-    cdef Block* fallen
-    if opcode == UOP_FALL:
-        link[0] = FALLEN
-        return block_in_page(jit, block, block.exits[FALLEN].pc)
-    if opcode == UOP_JAL:
-        link[0] = TAKEN
-        return block_in_page(jit, block, block.exits[TAKEN].pc)
+cdef void note_side_exit(Jit* jit, Neighbours* around, const Block* head, Block* part, int link) noexcept nogil:
+    """Where else than by that exit the trace is left for behind this part."""
+    cdef int opcode = part.info[part.uop_count - 1].opcode
     if is_branch(opcode):
-        taken = block_in_page(jit, block, block.exits[TAKEN].pc)
-        fallen = block_in_page(jit, block, block.exits[FALLEN].pc)
-        link[0] = block.leaning - 1 if block.leaning else hotter_exit(jit, taken, fallen)
-        note_target(around, head, fallen if link[0] == TAKEN else taken)
-        return taken if link[0] == TAKEN else fallen
-    if opcode == UOP_JALR:
+        note_target(around, head, behind(jit, part, FALLEN if link == TAKEN else TAKEN))
+    elif opcode == UOP_JALR:
         note_behind(around, &jit.held)
-    return NULL
 
 
 cdef Block* head_for(Jit* jit, Block* block) noexcept nogil:
-    """Where the trace shall begin that is made as this draft is run a lot: with the loop that it is in, if what begins
-    that is a draft, too.
+    """Where the trace begins that is made as this block's draft is run a lot: with the loop that the block is in, or
+    leads to, if the first block of that has a draft, too. Else with the block itself.
     """
-    cdef Neighbours around
     cdef Block* part = block
     cdef Block* following
-    cdef int link, count = 0
-    around.behind_count = 0
-    while count < MAX_PARTS and not part.second_page:
-        following = hot_successor(jit, block, part, &link, &around)
+    cdef int link, _
+    for _ in range(MAX_PARTS):
+        following = hot_successor(jit, part, &link)
         if following == NULL:
             break
-        if following.key.pc < part.key.pc + part.size:
-            return following if following.stage == DRAFT and following.entry != NULL else block
+        if following.key.pc < part.key.pc + part.size:      # backwards
+            return following if has_draft(following) else block
         part = following
-        count += 1
     return block
 
 
@@ -115,7 +116,7 @@ cdef const Held* held_before(Jit* jit, const Cpu* cpu, Block* head) noexcept nog
     cdef const Exit* exit = <const Exit*>cpu.pending_trace_exit
     if exit == NULL or exit.pc != head.key.pc:
         exit = trace_of(head).incoming if head.entry != NULL else NULL
-        while exit != NULL and exit.source.is_draft:
+        while exit != NULL and has_draft(exit.source.head):
             exit = exit.next_incoming
     return &exit.source.held if exit != NULL else &jit.held
 
@@ -131,7 +132,8 @@ cdef int choose_trace(
     parts[0] = head
     next_exits[0] = NO_EXIT
     while count < MAX_PARTS and jit.switches.superblocks and not head.second_page:
-        following = hot_successor(jit, head, parts[count - 1], &next_exits[count - 1], around)
+        following = hot_successor(jit, parts[count - 1], &next_exits[count - 1])
+        note_side_exit(jit, around, head, parts[count - 1], next_exits[count - 1])
         if (
             following == NULL
             or heat_of(jit, following) * 4 < jit.interface.hot

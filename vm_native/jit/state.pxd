@@ -66,7 +66,6 @@ cdef struct Trace:          # a block and those that follow it where it is hot, 
     Block* head
     BlockKey key            # the head's, for whoever looks when the machine is gone, and its second page
     uint64_t second_page
-    bint is_draft           # of one block, that is to be followed by another if it is run a lot
     uint8_t* start          # in the executable mapping; in front, where edges are counted, the edge entry's address
     uint8_t* inside         # behind the swapping of registers, for who has the same in them; NULL: for nobody
     Held held               # there
@@ -184,7 +183,7 @@ cdef struct Jit:
     FrontEnd* front_end
     CodeMemory memory       # mapped when the first trace is compiled
     uint64_t code_bytes     # how much of it there shall be; 0: as RAM is large
-    uint64_t large          # `interface.bytes` of a program that is
+    uint64_t draft_bytes    # with so many `interface.bytes` blocks have drafts first
     Switches switches
     bint marking            # traces keep their marks
     bint relocatable        # traces keep their pointers

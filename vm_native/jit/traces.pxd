@@ -6,12 +6,12 @@ from vm_native.machine cimport Compiler, Cpu
 
 cdef void lay_out_regions(Jit* jit, uint8_t* first) noexcept nogil
 cdef uint8_t* room_for_trace(Jit* jit, uint64_t size) noexcept nogil
-cdef Trace* new_trace(Block** parts, int part_count, bint is_draft) noexcept nogil
+cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil
 cdef void free_trace(Trace* trace) noexcept nogil
 cdef void keep_trace(Jit* jit, Trace* trace, uint8_t* end) noexcept nogil
 cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
 cdef void link(Jit* jit, Exit* exit, Trace* target) noexcept nogil
-cdef void end_draft(Jit* jit, Trace* trace) noexcept nogil
+cdef void discard_draft(Jit* jit, const Trace* trace) noexcept nogil
 cdef void* cold_exit(Jit* jit, Block* block) noexcept nogil
 cdef Trace* trace_of(Block* block) noexcept nogil
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil

@@ -87,7 +87,7 @@ cdef inline size_t record_bytes(int part_count) noexcept nogil:
     return sizeof(Trace) + part_count * (sizeof(Block*) + sizeof(Membership)) + most_exits(part_count) * sizeof(Exit)
 
 
-cdef Trace* new_trace(Block** parts, int part_count, bint is_draft) noexcept nogil:
+cdef Trace* new_trace(Block** parts, int part_count) noexcept nogil:
     """A record for a trace of these blocks, not kept yet: whoever gives it up frees it. NULL without memory."""
     cdef int exit_count = most_exits(part_count)
     cdef Trace* trace = <Trace*>calloc(1, record_bytes(part_count))
@@ -101,7 +101,6 @@ cdef Trace* new_trace(Block** parts, int part_count, bint is_draft) noexcept nog
     trace.key = parts[0].key
     trace.second_page = parts[0].second_page
     trace.part_count = part_count
-    trace.is_draft = is_draft
     for i in range(part_count):
         trace.parts[i] = parts[i]
         trace.memberships[i].trace = trace
@@ -192,29 +191,6 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
         link(jit, exit, trace_of(target))
 
 
-cdef Trace* draft_before(const Trace* trace) noexcept nogil:
-    """That of the same head, NULL if there is none: also if it had to go to make room for this trace."""
-    cdef Membership* membership = <Membership*>trace.head.compiled_into
-    while membership != NULL and (membership.trace == trace or membership.trace.head != trace.head):
-        membership = membership.next
-    return membership.trace if membership != NULL else NULL
-
-
-cdef void end_draft(Jit* jit, Trace* trace) noexcept nogil:
-    """What leads to a draft of this head leads to the trace from now on."""
-    cdef Trace* draft = draft_before(trace)
-    cdef Exit* exit
-    if draft == NULL:
-        return
-    while draft.incoming != NULL:
-        exit = draft.incoming
-        draft.incoming = exit.next_incoming
-        unlink(jit, exit)
-        if exit.source != draft:
-            link(jit, exit, trace)
-    discard_trace(jit, draft)
-
-
 cdef void unlink_outgoing(Exit* exit) noexcept nogil:
     cdef Exit** link
     if exit.target == NULL:
@@ -269,6 +245,21 @@ cdef void discard_trace(Jit* jit, Trace* trace) noexcept nogil:
     jit.interface.departures += 1
     jit.interface.bytes -= record_bytes(trace.part_count)
     free_trace(trace)
+
+
+cdef Trace* draft_before(const Trace* trace) noexcept nogil:
+    """That of the same head, NULL if there is none: also if it had to go to make room for this trace."""
+    cdef Membership* membership = <Membership*>trace.head.compiled_into
+    while membership != NULL and (membership.trace == trace or membership.trace.head != trace.head):
+        membership = membership.next
+    return membership.trace if membership != NULL else NULL
+
+
+cdef void discard_draft(Jit* jit, const Trace* trace) noexcept nogil:
+    """If the head of this trace had one. What led there leads to the trace when it is next taken."""
+    cdef Trace* draft = draft_before(trace)
+    if draft != NULL:
+        discard_trace(jit, draft)
 
 
 cdef void discard_block(Compiler* interface, Block* block) noexcept nogil:

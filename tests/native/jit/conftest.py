@@ -11,9 +11,9 @@ import vm
 def compiled(guest):
     """compiled(source, **settings and machine options) -> Guest. The environment's settings are the others."""
 
-    def make(source: str, hot: int = 0, code_bytes: int | None = None, large: int | None = None,
+    def make(source: str, hot: int = 0, code_bytes: int | None = None, draft_bytes: int | None = None,
              switches: dict[str, bool] | None = None, **options):
-        settings = replace(vm.Settings.from_environment(), hot=hot, code_bytes=code_bytes, large=large,
+        settings = replace(vm.Settings.from_environment(), hot=hot, code_bytes=code_bytes, draft_bytes=draft_bytes,
                            switches=switches or {})
         return guest(source, engine="jit", settings=settings, **options)
 

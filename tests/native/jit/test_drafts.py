@@ -38,8 +38,8 @@ def traces_of_loop(guest, machine: vm.Machine) -> list[list[int]]:
 def drafting(compiled):
     """drafting(turns, **options) -> Guest that compiles blocks alone first, and keeps where instructions are."""
 
-    def make(turns: int, large: int = 0, hot: int = 4, **options):
-        g = compiled(NESTED.format(turns=turns), hot=hot, large=large, **options)
+    def make(turns: int, draft_bytes: int = 0, hot: int = 4, **options):
+        g = compiled(NESTED.format(turns=turns), hot=hot, draft_bytes=draft_bytes, **options)
         g.machine.compiler.marking = True
         return g
 
@@ -59,16 +59,14 @@ def test_where_slices_end_a_trace_is_made_that_begins_with_the_loop(drafting):
     assert g.address("inner") in {trace[0] for trace in traces_of_loop(g, g.machine)}
 
 
-@pytest.mark.parametrize("options", [{"large": 1 << 30}, {"hot": 0}])
-def test_small_programs_are_compiled_into_traces_at_once(options, drafting):
-    g = drafting(1000, **options)
+def test_small_programs_have_none(drafting):
+    g = drafting(1000, draft_bytes=1 << 30)
     g.finish()
     assert traces_of_loop(g, g.machine)
 
 
-@pytest.mark.parametrize("options", [{}, {"code_bytes": 1 << 20}])
-def test_drafts_and_what_follows_them_give_what_the_interpreter_gives(options, drafting, guest):
-    g = drafting(10**6, **options)
+def test_drafts_and_what_follows_them_give_what_the_interpreter_gives(drafting, guest):
+    g = drafting(10**6)
     reference = guest(NESTED.format(turns=10**6), engine="interpreter")
     for one in (g, reference):
         assert one.machine.run().reason is vm.StopReason.IDLE

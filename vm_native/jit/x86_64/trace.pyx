@@ -180,7 +180,7 @@ cdef bint emit_parts(Compilation* t, Block** parts, int* next_exits, int count) 
     cdef int i
     cdef int left = t.steps
     emit_fallback_thunk(t)
-    if t.loops and not t.trace.is_draft:
+    if t.loops:
         align_head(t)
     if t.edge_map != NULL:
         t.edge_entry = <uint64_t*>t.e.at
