@@ -109,15 +109,16 @@ def test_too_little_room(tmp_path):
     assert not (tmp_path / "image").exists()
 
 
-def test_large_programs_are_compiled_into_traces(tmp_path):
+@pytest.mark.parametrize("training", [0, 20, 1000])
+def test_large_programs_are_compiled_into_traces(training, tmp_path):
     """Not block by block first, as while they run: an image never changes."""
     elf = assemble_elf("loop: addi a0, a0, -1\nbeqz a0, end\nj loop\nend: wfi")
-    with vm.Machine(memory="64M", engine="jit", settings=vm.Settings(draft_bytes=0)) as machine:
+    with vm.Machine(memory="64M", engine="jit", settings=vm.Settings(hot=8, draft_bytes=0)) as machine:
         machine.compiler.marking = True
         machine.load(elf)
-        compile_program(machine, tmp_path / "image", (Privilege.MACHINE,))
+        compile_program(machine, tmp_path / "image", (Privilege.MACHINE,), training)
         traces = [{pc for pc, _ in marks if pc} for *_, marks in machine.compiler.traces()]
-    assert max(map(len, traces)) == 3           # the two blocks of the loop
+    assert max(map(len, traces)) >= 3           # the two blocks of the loop have 2 and 1
 
 
 def test_memory_behind_the_program_is_not_compiled(tmp_path):

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from vm_native.execution.allowance cimport run_begins, run_ended
 from vm_native.execution.loop cimport find_or_translate
 from vm_native.execution.scheduler cimport Scheduler
-from vm_native.ir.block cimport FINAL, SECOND_CELL, Block, Uop, info_of
+from vm_native.ir.block cimport FINAL, SECOND_CELL, Block, Uop, has_draft, info_of
 from vm_native.ir.uop cimport *
 from vm_native.jit.state cimport FALLEN, TAKEN, Trace
 from vm_native.jit.traces cimport trace_of
@@ -62,8 +62,10 @@ def compile_ahead(Scheduler scheduler not None, roots):
         known.add(pc)
         if block != NULL and not block.heat:
             block.heat = compiler.hot + WARMEST - <uint32_t>(block.key.pc >> 1 & WARMEST - 1)
-            block.stage = FINAL         # there is time for traces, and nobody will see which is run a lot
         if block != NULL:
+            if has_draft(block):
+                compiler.renew(compiler, block)
+            block.stage = FINAL         # there is time for traces, and nobody will see which is run a lot
             waiting += ways_on(scheduler, block)
     known.clear()
     waiting = list(roots)

@@ -178,9 +178,9 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if trace == NULL:
         parts[0], next_exits[0] = head, NO_EXIT
         trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
-    if trace == NULL:
+    if trace == NULL and not jit.interface.wants_room:
         head.heat = 0                   # it is asked for again when it is hot again
-    elif not is_draft:
+    if trace != NULL and not is_draft:
         head.stage = FINAL
         discard_draft(jit, trace)
     if trace != NULL and jit.switches.linking and not head.second_page:

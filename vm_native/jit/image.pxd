@@ -40,7 +40,7 @@ cdef struct StoredBlock:
     uint32_t entry_steps
     uint16_t steps
     uint16_t uop_count
-    uint32_t unused             # 0
+    uint32_t stage
 
 cdef struct StoredTrace:
     uint32_t start              # offset

@@ -209,7 +209,7 @@ cdef dict write_blocks(
         stored.exits[0], stored.exits[1] = block.exits[0].pc, block.exits[1].pc
         stored.page = pages[<SharedPage*>block.shared_page - layer.pages]
         stored.size, stored.steps, stored.uop_count = block.size, block.steps, block.uop_count
-        stored.entry, stored.entry_steps, stored.unused = NO_ENTRY, block.entry_steps, 0
+        stored.entry, stored.entry_steps, stored.stage = NO_ENTRY, block.entry_steps, block.stage
         if block.entry != NULL:
             stored.entry = <uint32_t>(<uint8_t*>block.entry - executable)
         memcpy(uops, block.uops, block.uop_count * sizeof(Uop))
@@ -406,7 +406,7 @@ cdef bint read_blocks(
         block.size, block.steps, block.uop_count = stored.size, stored.steps, stored.uop_count
         block.exits[0].pc, block.exits[1].pc = stored.exits[0], stored.exits[1]
         block.cached = True
-        block.entry_steps = stored.entry_steps
+        block.entry_steps, block.stage = stored.entry_steps, <uint8_t>stored.stage
         if stored.entry != NO_ENTRY:
             block.entry = executable + stored.entry
         memcpy(block.uops, uops, stored.uop_count * sizeof(Uop))

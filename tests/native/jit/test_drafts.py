@@ -3,6 +3,7 @@
 import pytest
 
 import vm
+from vm import code_cache
 
 SAMPLED = 10_000_000        # steps, in which some slices end
 NESTED = """
@@ -84,3 +85,16 @@ def test_a_fork_goes_on_from_drafts_to_traces_of_its_own(drafting):
         assert not traces_of_loop(g, fork)
         fork.run(instructions=SAMPLED)
         assert traces_of_loop(g, fork)
+
+
+def test_so_does_a_later_process(drafting, tmp_path, monkeypatch):
+    """Of one that has kept its drafts on disk."""
+    monkeypatch.setenv("VM_CACHE", str(tmp_path))
+    monkeypatch.setattr(code_cache, "WORTH_NS", 0)
+    first = drafting(10**8, code_cache=True)
+    first.machine.run(instructions=500)
+    first.machine.close()
+    second = drafting(10**8, code_cache=True)
+    assert second.machine.stats()["code_cache"]["outcome"] == "warm"
+    second.machine.run(instructions=SAMPLED)
+    assert traces_of_loop(second, second.machine)
