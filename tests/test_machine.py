@@ -351,11 +351,14 @@ def test_limits_that_are_never_reached(limit, guest):
     assert (stop.reason, stop.steps) == (StopReason.BUDGET, 1000)
 
 
-@pytest.mark.parametrize("name, value", [("code_bytes", 0), ("hot", 2**64), ("seed", 2**64), ("draft_bytes", 2**64)])
-def test_settings_of_the_compiler_out_of_range(name, value):
+@pytest.mark.parametrize("name, value, told", [
+    ("code_bytes", 0, "VM_JIT_BYTES.*at least"), ("hot", 2**32, "VM_JIT_HOT=4294967296: .* 0 to 4294967295"),
+    ("seed", -1, "VM_JIT_SEED=-1: "), ("draft_bytes", 2**64, "VM_JIT_DRAFT_BYTES=18446744073709551616: "),
+])
+def test_settings_of_the_compiler_out_of_range(name, value, told):
     if unavailable():
         pytest.skip("this host compiles nothing")
-    with pytest.raises(ConfigurationError, match="VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: "):
+    with pytest.raises(ConfigurationError, match=told):
         vm.Machine(engine="jit", settings=vm.Settings(**{name: value}))
 
 

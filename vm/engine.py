@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from vm.clock import ClockKind
 from vm.errors import ConfigurationError
-from vm.settings import Settings
+from vm.settings import Settings, variable_of
 from vm_native.execution.scheduler import Scheduler
 from vm_native.interpreter.forms import forms
 from vm_native.jit.compiler import JitCompiler, unavailable
@@ -43,8 +43,8 @@ def compiler_for(engine: str, settings: Settings, clock: ClockKind) -> JitCompil
     try:
         kept = {"hot": HOT_WHERE_KEPT} if settings.code_cache and clock == "virtual" else {}
         return JitCompiler(**kept | settings.of_compiler())
-    except (ValueError, OverflowError, MemoryError) as error:
-        raise ConfigurationError(f"VM_JIT_HOT, VM_JIT_SEED or VM_JIT_BYTES: {error}") from error
+    except (ValueError, MemoryError) as error:
+        raise ConfigurationError(f"{variable_of('code_bytes')}, or another setting of the compiler: {error}") from error
 
 
 def run_in_threads(scheduler: Scheduler) -> str:

@@ -67,6 +67,7 @@ TABLE = (
 )
 VARIABLES = frozenset(setting.variable for setting in TABLE)
 COMPILER_PREFIX = "VM_JIT_"
+NUMBERS = {"hot": 2**32 - 1, "seed": 2**64 - 1, "code_bytes": 2**64 - 1, "draft_bytes": 2**64 - 1}  # and the largest
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ class Settings:
         return cls(**read((row for row in TABLE if row.name), environment), switches=read(switches, environment))
 
     def of_compiler(self) -> dict[str, Any]:
-        """What is set of the compiler, as its arguments."""
-        numbers = {"hot": self.hot, "seed": self.seed, "code_bytes": self.code_bytes, "draft_bytes": self.draft_bytes}
-        given = {name: value for name, value in numbers.items() if value is not None}
+        """What is set of the compiler, as its arguments. Raises ConfigurationError for numbers out of range."""
+        given = {name: value for name in NUMBERS if (value := getattr(self, name)) is not None}
+        for name, value in given.items():
+            if not 0 <= value <= NUMBERS[name]:
+                raise ConfigurationError(f"{variable_of(name)}={value}: a number from 0 to {NUMBERS[name]} is wanted")
         return given | {"relocatable": self.code_cache} | dict(self.switches)
 
 
@@ -140,6 +143,12 @@ def parse(setting: Setting, text: str) -> Any:
             raise ConfigurationError(f"{setting.variable}={text}: a whole number is wanted")
         return int(text)
     return text
+
+
+def variable_of(name: str) -> str:
+    """The variable that sets a machine's setting of this name."""
+    (variable,) = [row.variable for row in TABLE if row.name == name]
+    return variable
 
 
 def given(variable: str) -> str | None:

@@ -113,6 +113,7 @@ def test_command_that_does_not_end_says_why_in_one_line(arguments, code, message
     process = vm("debian", *arguments)
     assert process.returncode == code
     assert process.stderr.decode().startswith(f"vm: {message}") and process.stderr.count(b"\n") == 1
+    assert b"]---" not in process.stderr        # of the line that ends what the kernel says of its panic
 
 
 @pytest.mark.parametrize("clock", ["real", "virtual"])

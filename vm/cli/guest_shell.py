@@ -15,6 +15,7 @@ from vm.cli.session import conclusion
 from vm.errors import ExpectStopped, ExpectTimeout, UnexpectedOutput
 from vm.machine import Machine
 from vm.outlet import ROOM, Outlet
+from vm.shell import PANIC
 from vm.stop import StopReason
 from vm.terminal import Terminal, unwind_by_signals
 
@@ -65,10 +66,10 @@ def outcome(machine: Machine, command: str, end: float | None, output: Outlet) -
         # Without --timeout only a guest that waits for nothing gets here.
         limit = "; every hart waits, and nothing could wake one" if end is None else " within --timeout"
         return NOT_DONE, waiting + limit + (last_line(machine) if waiting.startswith("no shell") else "")
-    except UnexpectedOutput as error:
-        machine.run(seconds=PANIC_SECONDS, timeout=1)       # the rest of the line
-        panic = error.match[0].decode()
-        return FAILED, panic + machine.console.text.rpartition(panic)[2].partition("\n")[0].rstrip()
+    except UnexpectedOutput:
+        machine.run(seconds=PANIC_SECONDS, timeout=1)       # the rest of the line, and what ends the kernel's message
+        *_, panic = PANIC.finditer(machine.console.output)
+        return FAILED, machine.console.output[panic.start():].partition(b"\n")[0].decode(errors="replace").rstrip()
     except ExpectStopped as error:
         if error.stop.reason is StopReason.RESET:
             return FAILED, "the guest reset the machine before the command ended"
