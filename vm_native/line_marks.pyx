@@ -19,15 +19,12 @@ the ticket and the exchange, some instructions of the host's.
 Compiled code does the same in line (jit/x86_64/atomics.pyx), as long as no other hart holds the line.
 """
 from libc.stdint cimport uint64_t
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
 from vm_native.checks cimport static_assert
+from vm_native.memory.zeroed cimport map_below_2_gib, unmap_zeroed
 
 cdef extern from *:
     """
     #include <sched.h>
-    #ifndef MAP_32BIT
-    #define MAP_32BIT 0
-    #endif
     static inline void vm_hold(unsigned long long *held) {
         for (int turns = 0; __atomic_exchange_n(held, 1, __ATOMIC_SEQ_CST); turns++) {
             if (turns < 100)
@@ -38,7 +35,6 @@ cdef extern from *:
     }
     #define vm_let_go(held) __atomic_exchange_n(held, 0, __ATOMIC_SEQ_CST)
     """
-    int MAP_32BIT
     void hold "vm_hold"(uint64_t* held) noexcept nogil
     uint64_t let_go "vm_let_go"(uint64_t* held) noexcept nogil
 
@@ -46,14 +42,11 @@ cdef extern from *:
 cdef LineMark* map_marks() noexcept nogil:
     """All even, and below 2 GiB: an instruction of compiled code has room for such an address. NULL: there are none."""
     static_assert(sizeof(LineMark) == 1 << LOG2_MARK)
-    cdef void* marks = mmap(NULL, MARKS * sizeof(LineMark), PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0)
-    return NULL if marks == MAP_FAILED else <LineMark*>marks
+    return <LineMark*>map_below_2_gib(MARKS * sizeof(LineMark))
 
 
 cdef void unmap_marks(LineMark* marks) noexcept nogil:
-    if marks != NULL:
-        munmap(marks, MARKS * sizeof(LineMark))
+    unmap_zeroed(marks, MARKS * sizeof(LineMark))
 
 
 cdef LineMark* hold_line(LineMark* marks, uint64_t host) noexcept nogil:
