@@ -16,6 +16,7 @@ cdef enum:
     SUSPICIOUS = 16         # accesses of a block that have been met: so much has been lost that compiling anew may pay
     ENOUGH = 3              # of one access, before there is a verdict
     BREAK_EVEN = 12         # accesses in a page that pay for one that is elsewhere
+    MOST_OTHERS = 64        # blocks that a trial begins with, or ends for, at once
     LONGEST = ENOUGH * INTERVAL * BREAK_EVEN    # turns of a trial: what has strayed less often by then does not roam
 
 
@@ -36,12 +37,15 @@ cdef void pass_verdict(Cpu* cpu, Block* block) noexcept nogil:
     block.trial = TRIED
 
 
-cdef void go_on(Cpu* cpu, Block* block) noexcept nogil:
-    """With a trial of this block."""
+cdef bint go_on(Cpu* cpu, Block* block) noexcept nogil:
+    """With a trial of this block. Whether it has begun or ended."""
     if block.trial == UNTRIED:
         begin_trial(cpu, block)
-    elif block.trial == ON_TRIAL and turns_of(cpu, block) >= LONGEST // 4:
+        return True
+    if block.trial == ON_TRIAL and turns_of(cpu, block) >= LONGEST // 4:
         pass_verdict(cpu, block)
+        return True
+    return False
 
 
 cdef bint note_stray(Cpu* cpu, Uop* uop) noexcept nogil:
@@ -61,7 +65,8 @@ cdef bint look_at_stray(Cpu* cpu, Uop* uop) noexcept nogil:
     cdef Block* block = block_of(uop)
     cdef Membership* membership = <Membership*>block.compiled_into
     cdef Machine* machine = cpu.machine
-    cdef int i
+    cdef Block* others[MOST_OTHERS]
+    cdef int i, count = 0
     if not (<Jit*>machine.compiler).switches.trials or block.trial == TRIED or block.shared_page != NULL:
         return False
     if block.trial == UNTRIED:
@@ -75,7 +80,11 @@ cdef bint look_at_stray(Cpu* cpu, Uop* uop) noexcept nogil:
         pass_verdict(cpu, block)
     while membership != NULL:
         for i in range(membership.trace.part_count):
-            go_on(cpu, membership.trace.parts[i])
+            if count < MOST_OTHERS and go_on(cpu, membership.trace.parts[i]):
+                others[count] = membership.trace.parts[i]
+                count += 1
         membership = membership.next
+    for i in range(count):              # their turns are counted wherever they are run, as in a loop of their own
+        machine.compiler.renew(machine.compiler, others[i])
     machine.compiler.renew(machine.compiler, block)
     return True

@@ -55,3 +55,44 @@ def test_what_stays_is_not_tried(compiled, counters):
     g = compiled(PROGRAM, memory="4M", hot=4, switches=SWITCHES)
     run(g, 0)
     assert counters(g)["discarded"] == 0
+
+
+# Each turn works on a page in a loop, whose block is compiled by itself, and with what leads there.
+PAGE_BY_PAGE = """
+again:
+    xor  s1, s1, s3
+    lw   t1, 0(s1)
+    xor  s6, s6, s7
+    mv   s2, s6
+    add  s4, s2, s5
+    j    inside
+inside:
+    ld   t0, 0(s2)
+    add  a1, a1, t0
+    sd   a0, 8(s2)
+    addi s2, s2, 32
+    bne  s2, s4, inside
+    addi a0, a0, -1
+    bnez a0, again
+    wfi
+"""
+STEPS_INSIDE = PAGE // 32 * 5           # in a turn
+
+
+def size_inside(compiled, counters, trials: bool) -> int:
+    """Of the host code of the inner loop, after it has come to go from page to page."""
+    g = compiled(PAGE_BY_PAGE, memory="4M", hot=4, switches=SWITCHES | {"trials": trials})
+    g["s1"], g["s5"], g["s6"] = NEAR, PAGE, FAR
+    # First what leads there roams, until a trial has begun.
+    for turns, distance_before, distance_inside in ((13_000, PAGE, 0), (5000, 0, PAGE)):
+        g["a0"], g["s3"], g["s7"] = turns, distance_before, distance_inside
+        g.hart.pc = BASE
+        g.run(2 * turns * STEPS_INSIDE)
+        assert g["a0"] == 0
+        assert (counters(g)["discarded"] > 0) == trials
+    (size,) = [len(code) for pc, _, _, _, code, _ in g.machine.compiler.traces() if pc == g.address("inside")]
+    return size
+
+
+def test_a_block_is_tried_wherever_it_is_compiled(compiled, counters):
+    assert size_inside(compiled, counters, trials=True) == size_inside(compiled, counters, trials=False)
