@@ -371,6 +371,7 @@ cdef struct Compiler:
     uint64_t seed           # not 0: each block has its own such number, drawn between 0 and `hot`
     uint64_t bytes          # host memory that compiled code and its records take
     uint64_t departures     # how often compiled code that a hart may be inside was discarded or given up
+    bint has_drafts         # blocks that are compiled alone until they are seen to be run a lot: samples are wanted
     bint wants_room         # nothing more is compiled until `make_room`
     # Compiles a trace that begins with this block. Sets block.entry if it can.
     void (*compile)(Compiler* self, Cpu* cpu, Block* block) noexcept nogil

@@ -34,6 +34,7 @@ SETTINGS = (
     *(vm.Settings(hot=2, switches={switch: False}) for switch in SWITCHES),
     vm.Settings(hot=0, switches={"superblocks": False}), vm.Settings(hot=0, code_bytes=1 << 20),
     vm.Settings(hot=1, draft_bytes=0), vm.Settings(hot=2, draft_bytes=0, code_bytes=1 << 20),
+    vm.Settings(hot=0, draft_bytes=0, switches={"windows": False}),
 )  # fmt: skip
 USES = 250          # cases, before new machines are made: pages overwritten again and again, as by loading, are
                     # no longer translated

@@ -26,8 +26,9 @@ from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
 cdef enum:
-    SAMPLED_STEPS = 100000      # between two samples, at least: slices may be short
-    SAMPLED_MISFITS = 64        # that a sample counts for in shared code: after four a page is translated anew
+    SAMPLED_STEPS = 20000       # between two samples
+    ENOUGH_SAMPLES = 24         # that have met a draft: what a trace costs is paid back
+    SAMPLED_MISFITS = 8         # that a sample counts for in shared code: after 32 a page is translated anew
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:
@@ -194,22 +195,6 @@ cdef void compile_and_link(Cpu* cpu, Block* block, bint hot) noexcept nogil:
     cpu.pending_trace_exit = NULL
 
 
-cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
-    """Run the block's compiled code, if it has some or deserves it and the budget lasts for it. False: it is still to
-    be run.
-    """
-    cdef Compiler* compiler = cpu.machine.compiler
-    cdef bint hot = code_of(block) == NULL and block.cached and is_hot(compiler, block)
-    if hot or cpu.pending_trace_exit != NULL:
-        compile_and_link(cpu, block, hot)
-    if code_of(block) == NULL or cpu.budget < block.entry_steps:
-        return False
-    if cpu.machine.safepoints != NULL:
-        lead_to_code(cpu, block)
-    compiler.run(compiler, cpu, block)
-    return True
-
-
 cdef void lead_to_code(Cpu* cpu, Block* block) noexcept nogil:
     """This hart's jump cache may have the block from when it was not compiled."""
     cdef JumpCacheEntry* entry = jump_entry(&cpu.jump_cache, block.key.pc)
@@ -222,21 +207,51 @@ cdef inline bint ends_in(Cpu* cpu, Block* block) noexcept nogil:
     return cpu.budget < (block.entry_steps if code_of(block) != NULL else block.steps)
 
 
+cdef inline int64_t until_sample(const Cpu* cpu) noexcept nogil:
+    """Steps."""
+    return SAMPLED_STEPS - cpu.unsampled - (cpu.slice - cpu.budget)
+
+
 cdef void take_sample(Cpu* cpu, Block* block) noexcept nogil:
-    """The slice ends in this block: the hart is likely to be there often. If that has a draft, it is time for a
-    longer trace. So nothing has to count how often drafts are run.
+    """The hart is here after so many steps, whatever they were: it is likely to be here often. If that is seen again
+    and again of a block with a draft, it is time for a longer trace. So nothing has to count how often drafts are run.
     """
     cdef Compiler* compiler = cpu.machine.compiler
-    if compiler == NULL or cpu.unsampled < SAMPLED_STEPS:
+    cpu.unsampled = cpu.budget - cpu.slice
+    if not has_draft(block) or not try_lock_code(cpu.machine):
         return
-    cpu.unsampled = 0
-    if code_of(block) == NULL or not try_lock_code(cpu.machine):
-        return
-    if has_draft(block) and block.shared_page != NULL:
+    if block.shared_page != NULL:
         note_shared_misfit(cpu.machine, block, SAMPLED_MISFITS)
-    elif has_draft(block):
+    elif block.samples < ENOUGH_SAMPLES:
+        block.samples += 1
+    else:
         compiler.compile(compiler, cpu, block)
     unlock_code(cpu.machine)
+
+
+cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
+    """Run the block's compiled code, if it has some or deserves it and the budget lasts for it. False: it is still to
+    be run.
+    """
+    cdef Compiler* compiler = cpu.machine.compiler
+    cdef bint hot = code_of(block) == NULL and block.cached and is_hot(compiler, block)
+    cdef int64_t rest = 0
+    if hot or cpu.pending_trace_exit != NULL:
+        compile_and_link(cpu, block, hot)
+    if compiler.has_drafts and until_sample(cpu) < block.entry_steps:
+        take_sample(cpu, block)
+    if code_of(block) == NULL or cpu.budget < block.entry_steps:
+        return False
+    if cpu.machine.safepoints != NULL:
+        lead_to_code(cpu, block)
+    if compiler.has_drafts:
+        rest = max(cpu.budget - until_sample(cpu), <int64_t>0)
+    cpu.slice -= rest
+    cpu.budget -= rest
+    compiler.run(compiler, cpu, block)
+    cpu.slice += rest
+    cpu.budget += rest
+    return True
 
 
 cdef void link_alone(Cpu* cpu, BlockExit* exit, Block* target) noexcept nogil:
@@ -285,7 +300,6 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:
             if ends_in(cpu, block):
-                take_sample(cpu, block)
                 if cpu.may_end_early:
                     break
             if cpu.machine.compiler != NULL:

@@ -78,6 +78,7 @@ cdef struct Block:
     Trial trial
     uint8_t strays          # how many of its accesses were met outside of their pages, before the trial
     uint8_t stage           # a Stage
+    uint8_t samples         # that have met its draft
     uint8_t leaning         # 1 + the exit that was taken more often before it had a draft; 0: nobody knows
     uint64_t turns_before   # the trial began
     uint32_t heat           # how often it was interpreted, where there is a compiler

@@ -171,6 +171,7 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if is_draft:
         become_draft(jit, head)
     else:
+        head.stage = FINAL
         count = choose_trace(jit, cpu, head, parts, next_exits, &around)
         trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
     if jit.interface.wants_room:
@@ -181,7 +182,6 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if trace == NULL and not jit.interface.wants_room:
         head.heat = 0                   # it is asked for again when it is hot again
     if trace != NULL and not is_draft:
-        head.stage = FINAL
         discard_draft(jit, trace)
     if trace != NULL and jit.switches.linking and not head.second_page:
         for i in range(trace.exit_count):

@@ -6,7 +6,7 @@ from vm_native.jit.state cimport Switches
 from vm_native.memory.ram cimport PAGE_SIZE
 
 cdef enum:
-    STUB_ADDRESSES = 64         # at least as many as Stubs has
+    STUB_ADDRESSES = 96         # at least as many as Stubs has
     NO_ENTRY = 0xFFFFFFFF
     IS_EXIT = 0x80000000        # in StoredPointer.target: the number of an exit, not a part << PART_SHIFT | cell
     PART_SHIFT = 16

@@ -15,7 +15,7 @@ from libc.string cimport memcmp, memcpy, memset
 from posix.mman cimport munmap
 from vm_native.blocks cimport block_bytes, place_arrays
 from vm_native.checks cimport static_assert
-from vm_native.ir.block cimport MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, Uop, UopInfo, block_of
+from vm_native.ir.block cimport DRAFT, MAX_BLOCK_UOPS, SECOND_CELL, Block, BlockKey, Uop, UopInfo, block_of
 from vm_native.jit.compiler cimport JitCompiler
 from vm_native.jit.executable cimport make_executable, map_at_once
 from vm_native.jit.state cimport CodeMemory, Exit, HandedOver, Jit, Stubs, Trace
@@ -329,7 +329,7 @@ cdef HandedOver* prepare(const Jit* compiler, Sections* at) noexcept nogil:
     jit.memory = CodeMemory(<uint8_t*>memory, 0, size)
     memset(&jit.stubs, 0, sizeof(Stubs))
     emit_stubs(jit)
-    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, False, True, NULL)
+    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, False, False, True, NULL)
     free(jit)
     return handed
 
@@ -380,7 +380,7 @@ cdef inline void* take(uint8_t** arena, uint64_t size) noexcept nogil:
 
 
 cdef bint read_blocks(
-    CodeLayer* layer, const HandedOver* handed, Sections* at, Block** blocks, uint8_t** arena
+    CodeLayer* layer, HandedOver* handed, Sections* at, Block** blocks, uint8_t** arena
 ) noexcept nogil:
     """And pages. False for what cannot be."""
     cdef uint8_t* executable = handed.memory.writable + handed.memory.executable
@@ -407,6 +407,7 @@ cdef bint read_blocks(
         block.exits[0].pc, block.exits[1].pc = stored.exits[0], stored.exits[1]
         block.cached = True
         block.entry_steps, block.stage = stored.entry_steps, <uint8_t>stored.stage
+        handed.has_drafts = handed.has_drafts or block.stage == DRAFT
         if stored.entry != NO_ENTRY:
             block.entry = executable + stored.entry
         memcpy(block.uops, uops, stored.uop_count * sizeof(Uop))

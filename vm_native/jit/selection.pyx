@@ -60,6 +60,8 @@ cdef Block* hot_successor(Jit* jit, Block* block, int* link) noexcept nogil:
 cdef void become_draft(Jit* jit, Block* block) noexcept nogil:
     """Which exit the block leans to is noted now, as what follows is no longer counted when it is compiled, too."""
     block.stage = DRAFT
+    block.samples = 0
+    jit.interface.has_drafts = True
     block.leaning = 0
     block.leaning = 1 + hot_exit(jit, block)
 

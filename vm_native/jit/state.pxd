@@ -125,6 +125,9 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* fill_page_entry[2][2][4]
     # [floats][access]: the same without a PageEntry, with the last offset in a page in ecx that it may have.
     uint8_t* probe_tlb[2][2]
+    # [floats][access][log2 size]: call with an address in rax, and nothing else. The zero flag says whether the TLB has
+    # it: then the addend is in rcx. Changes no other register.
+    uint8_t* find_page[2][2][4]
     # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
     uint8_t* fill_store_range[2]
     uint8_t* fall_misfit[2]     # the same of an instruction on vectors that have another shape; never comes back
@@ -144,6 +147,7 @@ cdef struct Switches:       # what can be turned off, to measure what it brings
     bint page_entries       # a one-page cache for each base register, in front of the TLB
     bint trials             # accesses that leave their page often do not ask that cache any more
     bint grouping           # accesses through one base register are tested together
+    bint compact            # accesses of drafts call what looks a page up
     bint windows            # where addresses are physical, accesses are told by one comparison, many together
     bint linking            # jumps from trace to trace
     bint jump_cache         # inline look-up for indirect jumps and other pages
@@ -161,6 +165,7 @@ cdef struct HandedOver:     # by a machine, with all that it had compiled: many 
     Stubs stubs
     Switches switches
     bint relocatable        # the traces have their `pointers`
+    bint has_drafts         # among them
     bint in_arena           # they lie in that of the layer, and have neither parts nor exits
     Trace* traces           # Trace.older
 

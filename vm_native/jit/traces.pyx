@@ -297,7 +297,9 @@ cdef void* hand_over(Compiler* interface) noexcept nogil:
     cdef int i, k
     if handed == NULL:
         return NULL
-    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, jit.relocatable, False, NULL)
+    handed[0] = HandedOver(
+        jit.memory, jit.stubs, jit.switches, jit.relocatable, interface.has_drafts, False, NULL
+    )
     for i in range(jit.region_count):
         while jit.regions[i].newest != NULL:
             trace = jit.regions[i].newest
@@ -333,6 +335,7 @@ cdef bint adopt_stubs(Jit* jit, const HandedOver* handed) noexcept nogil:
         return False
     if jit.memory.writable == NULL:
         jit.stubs = handed.stubs
+    jit.interface.has_drafts = jit.interface.has_drafts or handed.has_drafts
     return True
 
 

@@ -36,6 +36,8 @@ SETTINGS = {
     "no vectors": {"vectors": False}, "no AVX-512": {"avx512": False},
     "no combining": {"combining": False}, "no windows": {"windows": False}, "no trials": {"trials": False},
     "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
+    "drafts": {}, "drafts, no windows": {"windows": False},
+    "drafts, not compact": {"windows": False, "compact": False},
 }  # fmt: skip
 
 
@@ -111,7 +113,8 @@ def test_single_instructions(setting):
     count = FEWER if SETTINGS[setting] else VARIANTS
     tested = {row.name: variants(row, random, count) for row in TESTED}
     image = program(tested)
-    settings = vm.Settings(hot=0, switches=SETTINGS[setting])
+    draft_bytes = 0 if setting.startswith("drafts") else None
+    settings = vm.Settings(hot=0, switches=SETTINGS[setting], draft_bytes=draft_bytes)
     both = [Ours(isa_strings.DEFAULT, engine=engine, settings=settings) for engine in ("interpreter", "jit")]
     for ours in both:
         ours.load(image)

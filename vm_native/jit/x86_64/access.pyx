@@ -8,6 +8,9 @@ the others from there on, by the place of the computation. A pointer that a trac
 page too often for an entry: it asks the TLB each time, and so does an access that has been found to roam
 (page_trials.pyx).
 
+An access of a draft calls what asks the TLB: its code is half as long. Of programs that run much code rarely that is
+what counts.
+
 A store of a block whose stores have gone to a page that holds code asks a `StoreRange` instead, of the same number: the
 bytes around the address that are none of code. That costs the same as long as it stays among them, and a call of
 `fill_store_range` where it leaves them.
@@ -120,6 +123,13 @@ cdef void load_range_addend(Compilation* t, int32_t store_range) noexcept nogil:
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, store_range + <int32_t><intptr_t>&(<StoreRange*>NULL).addend)
 
 
+cdef inline int log2_of(int size) noexcept nogil:
+    cdef int log2_size = 0
+    while 1 << log2_size < size:
+        log2_size += 1
+    return log2_size
+
+
 cdef int emit_page_test(
     Compilation* t, Uop* uop, int size, int kind, Alignment alignment, Cold** cold
 ) noexcept nogil:
@@ -135,7 +145,13 @@ cdef int emit_page_test(
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
     cold[0].has_page_entry = not asks_tlb(t, uop)
     cold[0].beside_code = stores_beside_code(t, uop, kind)
+    cold[0].searched = t.compact and alignment == ANY_ALIGNMENT and not cold[0].beside_code
     form_address(t, base, uop.imm)
+    if cold[0].searched:
+        call(e, t.jit.stubs.find_page[t.floats][kind][log2_of(size)])
+        cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
+        cold[0].found = here(e)
+        return base
     if cold[0].beside_code:
         cold[0].page_entry_offset = store_range_offset(t, uop.rs1)
         if alignment == NATURAL:

@@ -84,6 +84,7 @@ cdef struct Cold:
     uint8_t* done
     bint has_page_entry     # an access asks a PageEntry, not the TLB
     bint beside_code        # ... or a StoreRange
+    bint searched           # ... or a stub, which has looked everywhere
     int32_t page_entry_offset   # of either
     uint8_t page_entry      # its number, for the accesses of a group
     int count               # of these
@@ -150,6 +151,7 @@ cdef struct Compilation:
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     bint windows            # accesses ask windows
+    bint compact            # they call what looks the page up
     Reach reaches[2][BASE_REGISTERS]    # of what base registers hold now, for READ and WRITE
     uint8_t* addend_in_rcx  # up to here rcx holds the addend of windows; NULL: it does not
     Block** parts           # of the trace

@@ -336,7 +336,7 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
         log2_size += 1
     if cold.beside_code:
         emit_range_miss(t, cold)
-    elif cold.has_page_entry or cold.alignment != NATURAL:
+    elif not cold.searched and (cold.has_page_entry or cold.alignment != NATURAL):
         op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)

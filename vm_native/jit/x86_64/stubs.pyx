@@ -421,6 +421,39 @@ cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noex
     return start
 
 
+cdef uint8_t* emit_find_page(Emitter* e, int access, int log2_size, const uint8_t* refill) noexcept nogil:
+    """The address is kept below the stack meanwhile, where signals leave it alone."""
+    cdef uint8_t* start = here(e)
+    cdef uint8_t* unusual
+    cdef uint8_t* crosses
+    cdef uint8_t* miss
+    cdef uint8_t* search
+    load_tlb_entry(e, RCX)
+    op_memory(e, MOV_TO, W64, RAX, RSP, NO_INDEX, -8)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (1 << log2_size) - 1)
+    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(access))
+    unusual = jump_if(e, IF_NOT_EQUAL, NULL)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    ret(e)
+    patch(unusual, e.executable, here(e))               # unaligned, or not in the TLB
+    op_memory(e, MOV, W64, RAX, RSP, NO_INDEX, -8)
+    op(e, MOV, W32, RCX, RAX)
+    op_constant(e, AND_CONSTANT, W32, RCX, PAGE_OFFSET)
+    op_constant(e, CMP_CONSTANT, W32, RCX, PAGE_SIZE - (1 << log2_size))
+    crosses = jump_if(e, IF_ABOVE, NULL)
+    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
+    search = here(e)
+    load_tlb_entry(e, RCX)
+    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(access))
+    miss = jump_if(e, IF_NOT_EQUAL, NULL)
+    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
+    patch(crosses, e.executable, here(e))
+    ret(e)
+    patch(miss, e.executable, here(e))
+    emit_refill(e, refill, search)
+    return start
+
+
 cdef uint8_t* emit_fill_stub(Jit* jit, Emitter* e, bint floats, const void* function) noexcept nogil:
     """Calls a function with the address in rax and what rcx points to. Which registers hold what differs from trace to
     trace, so all but rax, rcx and rdx are kept.
@@ -496,6 +529,7 @@ cdef void emit_stubs(Jit* jit) noexcept nogil:
             )
             for log2_size in range(4):
                 emit_fill_page_entry(jit, &e, floats, access, log2_size, refill)
+                jit.stubs.find_page[floats][access][log2_size] = emit_find_page(&e, access, log2_size, refill)
             jit.stubs.probe_tlb[floats][access] = emit_probe_tlb(&e, access, refill)
     jit.stubs.probe_load_window = emit_probe_window(&e, READ, NULL)
     jit.stubs.end = e.at

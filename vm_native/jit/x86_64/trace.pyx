@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, intptr_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
-from vm_native.ir.block cimport ON_TRIAL, SECOND_CELL, Block, Uop
+from vm_native.ir.block cimport DRAFT, ON_TRIAL, SECOND_CELL, Block, Uop
 from vm_native.ir.uop cimport UOP_CALL
 from vm_native.jit.state cimport FALLEN, TAKEN, Jit, Mark, Trace
 from vm_native.jit.x86_64.access cimport (
@@ -220,6 +220,7 @@ cdef uint8_t* emit_trace(
     t.floats = cpu.front_end.uses_float(parts[0].key.mode)
     t.bank = cpu.front_end.data_bank(parts[0].key.mode)
     t.windows = jit.switches.windows and has_window(cpu, t.bank)
+    t.compact = jit.switches.compact and parts[0].stage == DRAFT
     t.parts, t.part_count = parts, count
     t.cpu, t.shape, t.shape_known = cpu, cpu.vector_shape, NOTHING_OF_SHAPE
     t.partly = t.out_of_line = False
