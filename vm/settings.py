@@ -48,7 +48,7 @@ TABLE = (
     Setting("code_bytes", "VM_JIT_BYTES", Kind.NUMBER,
             "bytes of code memory, 512 KiB to 512 MiB; else an eighth of RAM, and no less than 64 MiB"),
     Setting("draft_bytes", "VM_JIT_DRAFT_BYTES", Kind.NUMBER,
-            "with so many bytes of compiled code, 16 MiB unless set, blocks are compiled alone first"),
+            "with so many bytes of compiled code, 4 MiB unless set, blocks are compiled alone first"),
     Setting("code_cache", "VM_JIT_CACHE", Kind.SWITCH, "keep compiled code for the next process"),
     # --- Of images ----------------------------------------------------------------------------------------------------
     Setting("", "VM_CACHE", Kind.TEXT, "where downloads and compiled code are kept"),

@@ -26,9 +26,9 @@ from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
 cdef enum:
-    SAMPLED_STEPS = 20000       # between two samples
+    SAMPLED_STEPS = 10000       # between two samples
     ENOUGH_SAMPLES = 24         # that have met a draft: what a trace costs is paid back
-    SAMPLED_MISFITS = 8         # that a sample counts for in shared code: after 32 a page is translated anew
+    SAMPLED_MISFITS = 4         # that a sample counts for in shared code: after 64 a page is translated anew
 
 
 cdef int fetch_address(Cpu* cpu, uint64_t pc, uint64_t* physical) noexcept nogil:

@@ -32,7 +32,7 @@ cdef enum:
     PART_OF_RAM = 8             # that code memory is, unless somebody says how much it shall be
     LEAST_BYTES = 64 << 20
     MOST_BYTES = MAX_REGIONS * REGION_BYTES
-    DRAFT_BYTES = 16 << 20      # more than Debian's kernel takes to boot
+    DRAFT_BYTES = 4 << 20       # more than programs of some hundred kilobytes take
 
 # What statistics call EXIT_UNLINKED and those after it, in this order
 REASONS = ("unlinked", "unknown", "cold", "budget", "unboxed", "fallback")
