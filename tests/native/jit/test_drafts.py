@@ -1,11 +1,11 @@
-"""Where a lot has been compiled, blocks are compiled alone, until slices are seen to end in them."""
+"""Where a lot has been compiled, blocks are compiled alone, until samples have met them again and again."""
 
 import pytest
 
 import vm
 from vm import code_cache
 
-SAMPLED = 10_000_000        # steps, in which some slices end
+SAMPLED = 10_000_000        # steps, in which enough samples are taken
 NESTED = """
     .option norvc
     li   s0, {turns}
@@ -54,10 +54,39 @@ def test_blocks_are_compiled_alone_first(drafting):
     assert not traces_of_loop(g, g.machine)
 
 
-def test_where_slices_end_a_trace_is_made_that_begins_with_the_loop(drafting):
+def test_where_samples_meet_a_trace_is_made_that_begins_with_the_loop(drafting):
     g = drafting(10**7)
     g.machine.run(instructions=SAMPLED)
     assert g.address("inner") in {trace[0] for trace in traces_of_loop(g, g.machine)}
+
+
+ACCESSES = """
+    la   s0, data
+    li   s1, {turns}
+again:
+    ld   t0, 0(s0)
+    addi t0, t0, 1
+    sd   t0, 8(s0)
+    lhu  t1, 12(s0)
+    addi s1, s1, -1
+    bnez s1, again
+    wfi
+.balign 4096
+data:
+    .fill 4
+"""
+
+
+def size_of_loop(compiled, **switches: bool) -> int:
+    """Of the host code of a loop's draft, which has run."""
+    g = compiled(ACCESSES.format(turns=100), hot=4, draft_bytes=0, switches={"windows": False, **switches})
+    g.finish()
+    (size,) = [len(code) for pc, _, _, _, code, _ in g.machine.compiler.traces() if pc == g.address("again")]
+    return size
+
+
+def test_they_are_short(compiled):
+    assert size_of_loop(compiled) < 2 / 3 * size_of_loop(compiled, compact=False)
 
 
 def test_small_programs_have_none(drafting):
