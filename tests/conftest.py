@@ -61,12 +61,15 @@ def guest():
         made.machine.close()
 
 
-@pytest.fixture(params=(*forms(), "jit"))
+@pytest.fixture(params=(*forms(), "jit", "drafts"))
 def dispatch(request, monkeypatch):
-    """Runs the test in each dispatch form of the interpreter, and with all code compiled before it runs."""
-    monkeypatch.setenv("VM_ENGINE", "jit" if request.param == "jit" else "interpreter")
-    if request.param == "jit":
-        monkeypatch.setenv("VM_JIT_HOT", "0")
-    else:
+    """Runs the test in each dispatch form of the interpreter, and with all code compiled before it runs: as traces, and
+    as drafts, where a hart is looked at again and again.
+    """
+    monkeypatch.setenv("VM_ENGINE", "interpreter" if request.param in forms() else "jit")
+    monkeypatch.setenv("VM_JIT_HOT", "0")
+    if request.param in forms():
         monkeypatch.setenv("VM_DISPATCH", request.param)
+    elif request.param == "drafts":
+        monkeypatch.setenv("VM_JIT_DRAFT_BYTES", "0")
     return request.param

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.ir.block cimport FINAL, Block
+from vm_native.ir.block cimport DRAFT, FINAL, Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.neighbours cimport Neighbours
 from vm_native.jit.selection cimport become_draft, block_in_page, choose_trace, head_for
@@ -171,14 +171,14 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if is_draft:
         become_draft(jit, head)
     else:
-        head.stage = FINAL
+        head.stage = FINAL              # before its code is emitted, which is that of a draft else
         count = choose_trace(jit, cpu, head, parts, next_exits, &around)
         trace = compile_trace(jit, cpu, parts, next_exits, count, &around if jit.switches.allocation else NULL)
-    if jit.interface.wants_room:
-        return
-    if trace == NULL:
+    if trace == NULL and not jit.interface.wants_room:
         parts[0], next_exits[0] = head, NO_EXIT
         trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
+    if trace == NULL and head.entry != NULL:
+        head.stage = DRAFT              # it still has that
     if trace == NULL and not jit.interface.wants_room:
         head.heat = 0                   # it is asked for again when it is hot again
     if trace != NULL and not is_draft:

@@ -368,6 +368,19 @@ def test_written_counter_overflows(counting):
     assert interrupted(g) == (MACHINE_INTERRUPT, start + 4 + 3 * 2)
 
 
+@pytest.mark.parametrize("left", [5, 401, 40_002, 1_200_003])
+def test_loop_overflows_the_counter_that_was_written_before_it(left, counting):
+    """What compiled code was given to run may end before or behind the overflow."""
+    g = counting("csrw mhpmcounter3, a3" + LOOP)
+    start = g.hart.pc
+    overflowing(g, 0)
+    g["a3"] = -left & U64
+    g.run(2 * left + 1_000_000)
+    turns, rest = divmod(left - 1, 4)
+    assert (g["mcause"], g["a0"]) == (MACHINE_INTERRUPT, turns + (rest > 0))
+    assert g["mepc"] == start + 4 + 2 + (0, 2, 4, 8)[rest]
+
+
 def test_counter_that_is_zero_does_not_overflow(counting):
     g = counting(NOPS + "wfi")
     overflowing(g, 0)

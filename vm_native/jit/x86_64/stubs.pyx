@@ -65,7 +65,8 @@ cdef inline int do_for_trace(Cpu* cpu, Uop* uop, int refund, bint stays) noexcep
     if status == RETRY or cpu.stop != STOP_NONE or cpu.budget <= 0:
         return EXIT
     if cpu.attention:
-        if cpu.machine.safepoints != NULL:
+        # Where there are drafts, part of the slice may be set aside, and to cut that short is not done from here.
+        if cpu.machine.safepoints != NULL or cpu.machine.compiler.has_drafts:
             return EXIT
         cpu.front_end.attend(cpu)
         if cpu.stop != STOP_NONE:           # hooks are told of the interrupt that it took
