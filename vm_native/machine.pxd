@@ -131,7 +131,7 @@ cdef struct Cpu:            # a hart's state, and what engines keep of it beside
     uint32_t first_turn_budget  # the lower half, of a loop whose edges are counted by turns
     uint32_t block_wanted   # a bit for each recorder, by its place, whether that one counts
     uint64_t left_pc        # where the hart was when its last slice ended
-    int64_t unsampled       # steps since somebody has looked where it is, see `take_sample` of execution/loop.pyx
+    int64_t unsampled       # steps since it was looked at, up to this slice, see `take_sample` of execution/loop.pyx
     # Addresses of loads and stores are not all that registers hold: by that the TLB has them, see `effective_address`
     int ignored_bits        # of them the highest; 0: none
     bint extends_sign       # for these the highest of the others is taken, or else 0

@@ -154,6 +154,12 @@ cdef bint may_link(BlockExit* exit, Block* target) noexcept nogil:
     )
 
 
+cdef inline void set_aside(Cpu* cpu, int64_t steps) noexcept nogil:
+    """Let the slice be over so many steps sooner; a negative number gives them back."""
+    cpu.slice -= steps
+    cpu.budget -= steps
+
+
 cdef void interpret(const DispatchForm* form, Cpu* cpu, Block* block) noexcept nogil:
     """From this block on, until something leaves the chain; where there is a compiler, this block alone."""
     cdef int64_t rest
@@ -161,12 +167,10 @@ cdef void interpret(const DispatchForm* form, Cpu* cpu, Block* block) noexcept n
         form.run_block(cpu, block)
         return
     rest = cpu.budget - block.steps
-    cpu.slice -= rest
-    cpu.budget -= rest
+    set_aside(cpu, rest)
     form.run_block(cpu, block)
     cpu.interpreted += <uint64_t>(block.steps - cpu.budget)
-    cpu.slice += rest
-    cpu.budget += rest
+    set_aside(cpu, -rest)
 
 
 cdef inline void* code_of(Block* block) noexcept nogil:
@@ -208,7 +212,7 @@ cdef inline bint ends_in(Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef inline int64_t until_sample(const Cpu* cpu) noexcept nogil:
-    """Steps."""
+    """How many steps the hart may take before it is looked at; below 0 where that is overdue."""
     return SAMPLED_STEPS - cpu.unsampled - (cpu.slice - cpu.budget)
 
 
@@ -235,22 +239,22 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     """
     cdef Compiler* compiler = cpu.machine.compiler
     cdef bint hot = code_of(block) == NULL and block.cached and is_hot(compiler, block)
+    cdef bint sampled
     cdef int64_t rest = 0
     if hot or cpu.pending_trace_exit != NULL:
         compile_and_link(cpu, block, hot)
-    if compiler.has_drafts and until_sample(cpu) < block.entry_steps:
+    sampled = compiler.has_drafts       # asked once: a hart in another thread may make the first
+    if sampled and until_sample(cpu) < block.entry_steps:
         take_sample(cpu, block)
     if code_of(block) == NULL or cpu.budget < block.entry_steps:
         return False
     if cpu.machine.safepoints != NULL:
         lead_to_code(cpu, block)
-    if compiler.has_drafts:
+    if sampled:                         # compiled code comes back when the sample is due
         rest = max(cpu.budget - until_sample(cpu), <int64_t>0)
-    cpu.slice -= rest
-    cpu.budget -= rest
+    set_aside(cpu, rest)
     compiler.run(compiler, cpu, block)
-    cpu.slice += rest
-    cpu.budget += rest
+    set_aside(cpu, -rest)
     return True
 
 
@@ -299,9 +303,8 @@ cdef void run_slice(const Translator* translator, Cpu* cpu) noexcept nogil:
         if block == NULL:
             block = find_or_translate(translator, cpu, &status)
         if block != NULL:
-            if ends_in(cpu, block):
-                if cpu.may_end_early:
-                    break
+            if cpu.may_end_early and ends_in(cpu, block):
+                break
             if cpu.machine.compiler != NULL:
                 cpu.pending_exit = NULL
                 if run_compiled(cpu, block):

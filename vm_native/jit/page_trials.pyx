@@ -3,8 +3,9 @@
 A PageEntry is quicker than the TLB as long as an access stays in its page, and much slower where it does not: the host
 has guessed wrongly where to go on, and the TLB is asked all the same. Which accesses roam is not known before they run.
 So one of INTERVAL accesses that a PageEntry has failed, and the TLB has not, is looked at. Blocks that are met like
-this again and again are tried, with all that shares a trace with them: they are compiled anew and count how often they
-run, until that can be held against how often each of their accesses has strayed. Then they are compiled for good.
+this again and again are tried, with all that shares a trace with them: they are compiled anew, wherever they are part
+of a trace, and count how often they run, until that can be held against how often each of their accesses has strayed.
+Then they are compiled for good.
 """
 from libc.stdint cimport uint64_t
 from vm_native.ir.block cimport ON_TRIAL, TRIED, UNTRIED, Block, Uop, block_of, info_of
@@ -16,7 +17,7 @@ cdef enum:
     SUSPICIOUS = 16         # accesses of a block that have been met: so much has been lost that compiling anew may pay
     ENOUGH = 3              # of one access, before there is a verdict
     BREAK_EVEN = 12         # accesses in a page that pay for one that is elsewhere
-    MOST_OTHERS = 64        # blocks that a trial begins with, or ends for, at once
+    MOST_OTHERS = 64        # blocks whose trials begin or end with one's; further ones wait for a stray of their own
     LONGEST = ENOUGH * INTERVAL * BREAK_EVEN    # turns of a trial: what has strayed less often by then does not roam
 
 
@@ -38,7 +39,7 @@ cdef void pass_verdict(Cpu* cpu, Block* block) noexcept nogil:
 
 
 cdef bint go_on(Cpu* cpu, Block* block) noexcept nogil:
-    """With a trial of this block. Whether it has begun or ended."""
+    """With a trial of this block. Whether it has begun or ended: then the block is to be compiled anew."""
     if block.trial == UNTRIED:
         begin_trial(cpu, block)
         return True
@@ -84,7 +85,8 @@ cdef bint look_at_stray(Cpu* cpu, Uop* uop) noexcept nogil:
                 others[count] = membership.trace.parts[i]
                 count += 1
         membership = membership.next
-    for i in range(count):              # their turns are counted wherever they are run, as in a loop of their own
+    # Turns are counted wherever a block is run, as in a loop of its own. Not sooner: this ends memberships.
+    for i in range(count):
         machine.compiler.renew(machine.compiler, others[i])
     machine.compiler.renew(machine.compiler, block)
     return True

@@ -125,8 +125,7 @@ cdef struct Stubs:          # what every trace uses; addresses in an executable 
     uint8_t* fill_page_entry[2][2][4]
     # [floats][access]: the same without a PageEntry, with the last offset in a page in ecx that it may have.
     uint8_t* probe_tlb[2][2]
-    # [floats][access][log2 size]: call with an address in rax, and nothing else. The zero flag says whether the TLB has
-    # it: then the addend is in rcx. Changes no other register.
+    # [floats][access][log2 size]: the same with nothing but an address in rax. Changes no register but rax and rcx.
     uint8_t* find_page[2][2][4]
     # Call with an address in rax, a StoreRange in rcx: fills that if it can, and changes no register but rax, rcx, rdx
     uint8_t* fill_store_range[2]

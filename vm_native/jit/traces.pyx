@@ -297,9 +297,7 @@ cdef void* hand_over(Compiler* interface) noexcept nogil:
     cdef int i, k
     if handed == NULL:
         return NULL
-    handed[0] = HandedOver(
-        jit.memory, jit.stubs, jit.switches, jit.relocatable, interface.has_drafts, False, NULL
-    )
+    handed[0] = HandedOver(jit.memory, jit.stubs, jit.switches, jit.relocatable, interface.has_drafts, False, NULL)
     for i in range(jit.region_count):
         while jit.regions[i].newest != NULL:
             trace = jit.regions[i].newest

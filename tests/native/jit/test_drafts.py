@@ -81,7 +81,7 @@ def size_of_loop(compiled, **switches: bool) -> int:
     """Of the host code of a loop's draft, which has run."""
     g = compiled(ACCESSES.format(turns=100), hot=4, draft_bytes=0, switches={"windows": False, **switches})
     g.finish()
-    (size,) = [len(code) for pc, _, _, _, code, _ in g.machine.compiler.traces() if pc == g.address("again")]
+    (size,) = [len(code) for pc, *_, code, _ in g.machine.compiler.traces() if pc == g.address("again")]
     return size
 
 

@@ -36,6 +36,7 @@ SETTINGS = {
     "no vectors": {"vectors": False}, "no AVX-512": {"avx512": False},
     "no combining": {"combining": False}, "no windows": {"windows": False}, "no trials": {"trials": False},
     "no page entries": {"page_entries": False}, "no jump cache": {"jump_cache": False},
+    # Where the name begins with "drafts", blocks do as such.
     "drafts": {}, "drafts, no windows": {"windows": False},
     "drafts, not compact": {"windows": False, "compact": False},
 }  # fmt: skip

@@ -8,8 +8,8 @@ the others from there on, by the place of the computation. A pointer that a trac
 page too often for an entry: it asks the TLB each time, and so does an access that has been found to roam
 (page_trials.pyx).
 
-An access of a draft calls what asks the TLB: its code is half as long. Of programs that run much code rarely that is
-what counts.
+An access of a draft calls what asks the TLB: its code is half as long. That is what counts in programs that run much
+code rarely. What is tested together, or is to be aligned, is compiled as ever.
 
 A store of a block whose stores have gone to a page that holds code asks a `StoreRange` instead, of the same number: the
 bytes around the address that are none of code. That costs the same as long as it stays among them, and a call of
@@ -25,7 +25,7 @@ from vm_native.ir.uop cimport *
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
     ANY_ALIGNMENT, COLD_ACCESS, COLD_FALLBACK, COLD_GROUP, NATURAL, Alignment, Cold, Compilation, cold_jump, define,
-    define_float, float_target, jump_if_unaligned, know_word, load_slot, load_tlb_entry, new_cold, offset_of,
+    define_float, float_target, jump_if_unaligned, know_word, load_slot, load_tlb_entry, log2_of, new_cold, offset_of,
     range_offset, read_operand, read_slot, tag_offset, target_of,
 )
 from vm_native.line_marks cimport LINE_SHIFT, LOG2_MARK, MARKS
@@ -123,13 +123,6 @@ cdef void load_range_addend(Compilation* t, int32_t store_range) noexcept nogil:
     op_memory(&t.e, MOV, W64, RCX, RBP, NO_INDEX, store_range + <int32_t><intptr_t>&(<StoreRange*>NULL).addend)
 
 
-cdef inline int log2_of(int size) noexcept nogil:
-    cdef int log2_size = 0
-    while 1 << log2_size < size:
-        log2_size += 1
-    return log2_size
-
-
 cdef int emit_page_test(
     Compilation* t, Uop* uop, int size, int kind, Alignment alignment, Cold** cold
 ) noexcept nogil:
@@ -137,6 +130,12 @@ cdef int emit_page_test(
     cdef PageEntry* entry = NULL
     cdef Emitter* e = &t.e
     cdef int base = read_slot(t, uop.rs1, RDX)
+    if t.compact and alignment == ANY_ALIGNMENT and not stores_beside_code(t, uop, kind):
+        form_address(t, base, uop.imm)
+        call(e, t.jit.stubs.find_page[t.floats][kind][log2_of(size)])
+        cold[0] = new_cold(t, COLD_FALLBACK, uop)       # there is nowhere else to look
+        cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
+        return base
     cold[0] = new_cold(t, COLD_ACCESS, uop)
     cold[0].size = size
     cold[0].access = kind
@@ -145,13 +144,7 @@ cdef int emit_page_test(
     cold[0].page_entry_offset = page_entry_offset(t, uop.rs1)
     cold[0].has_page_entry = not asks_tlb(t, uop)
     cold[0].beside_code = stores_beside_code(t, uop, kind)
-    cold[0].searched = t.compact and alignment == ANY_ALIGNMENT and not cold[0].beside_code
     form_address(t, base, uop.imm)
-    if cold[0].searched:
-        call(e, t.jit.stubs.find_page[t.floats][kind][log2_of(size)])
-        cold_jump(cold[0], jump_if(e, IF_NOT_EQUAL, NULL))
-        cold[0].found = here(e)
-        return base
     if cold[0].beside_code:
         cold[0].page_entry_offset = store_range_offset(t, uop.rs1)
         if alignment == NATURAL:

@@ -84,7 +84,6 @@ cdef struct Cold:
     uint8_t* done
     bint has_page_entry     # an access asks a PageEntry, not the TLB
     bint beside_code        # ... or a StoreRange
-    bint searched           # ... or a stub, which has looked everywhere
     int32_t page_entry_offset   # of either
     uint8_t page_entry      # its number, for the accesses of a group
     int count               # of these
@@ -151,7 +150,7 @@ cdef struct Compilation:
     uint8_t page_entries[BASE_REGISTERS]    # which PageEntry serves what a base register holds now
     bint strides[BASE_REGISTERS]        # base registers that the trace moves on by long strides
     bint windows            # accesses ask windows
-    bint compact            # they call what looks the page up
+    bint compact            # those that ask for a page call what looks it up
     Reach reaches[2][BASE_REGISTERS]    # of what base registers hold now, for READ and WRITE
     uint8_t* addend_in_rcx  # up to here rcx holds the addend of windows; NULL: it does not
     Block** parts           # of the trace
@@ -250,13 +249,17 @@ cdef inline uint8_t* jump_if_unaligned(Emitter* e, int size) noexcept nogil:
     op_constant(e, AND_CONSTANT, W32, RCX, size - 1)
     return jump_if(e, IF_NOT_EQUAL, NULL)
 
-cdef inline int32_t range_offset(int32_t store_range, int size) noexcept nogil:
-    """Displacement from rbp of what a StoreRange, which stands there, says of stores of so many bytes."""
-    cdef StoreRange* fields = NULL
+cdef inline int log2_of(int size) noexcept nogil:
+    """Rounded up."""
     cdef int log2_size = 0
     while 1 << log2_size < size:
         log2_size += 1
-    return store_range + <int32_t><intptr_t>&fields.places[log2_size]
+    return log2_size
+
+cdef inline int32_t range_offset(int32_t store_range, int size) noexcept nogil:
+    """Displacement from rbp of what a StoreRange, which stands there, says of stores of so many bytes."""
+    cdef StoreRange* fields = NULL
+    return store_range + <int32_t><intptr_t>&fields.places[log2_of(size)]
 
 cdef inline Cold* new_cold(Compilation* t, ColdKind kind, Uop* uop) noexcept nogil:
     cdef Cold* cold = &t.cold[t.cold_count]

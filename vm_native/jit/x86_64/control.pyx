@@ -12,8 +12,8 @@ from vm_native.jit.x86_64.compilation cimport (
     BUDGET, COLD_ACCESS, COLD_BUDGET, COLD_DIVISION, COLD_FALLBACK, COLD_FUSED_NAN, COLD_GROUP, COLD_LOOP, COLD_MISFIT,
     COLD_NAN, COLD_OUTSIDE, COLD_PART, COLD_SIDE_EXIT, COLD_TURN, COLD_UNBOXED, COLD_UNKNOWN, COLD_VECTOR_NAN,
     COLD_WINDOW, NATURAL, NO_TURN, STACK_ROOM, UNKNOWN, Cold, ColdKind, Compilation, Edges, Transfer, cold_jump,
-    constants_of, define, has_room, jump_if_unaligned, load_slot, load_window_addend, may_go_back, new_cold, op_slot,
-    range_offset, read_operand, read_slot, swaps_nothing, target_of, widen_all, width_to_compare,
+    constants_of, define, has_room, jump_if_unaligned, load_slot, load_window_addend, log2_of, may_go_back, new_cold,
+    op_slot, range_offset, read_operand, read_slot, swaps_nothing, target_of, widen_all, width_to_compare,
 )
 from vm_native.jit.x86_64.edges cimport (
     count_edge, count_edge_from_rdx, emit_turn_routines, end_turn, leave_turn, resume_turn, settle_turns,
@@ -329,20 +329,17 @@ cdef void emit_miss(Compilation* t, Cold* cold) noexcept nogil:
     """The base register is where the hot code had it: in rdx, if not in a host register."""
     cdef Uop* uop = cold.uop
     cdef int base = t.general[uop.rs1]
-    cdef int log2_size = 0
     cdef uint8_t* miss
     cdef uint8_t* unaligned = NULL
-    while 1 << log2_size < cold.size:
-        log2_size += 1
     if cold.beside_code:
         emit_range_miss(t, cold)
-    elif not cold.searched and (cold.has_page_entry or cold.alignment != NATURAL):
+    elif cold.has_page_entry or cold.alignment != NATURAL:
         op_memory(&t.e, LEA, W64, RAX, base if base >= 0 else RDX, NO_INDEX, cold.low)
         if cold.alignment == NATURAL:
             unaligned = jump_if_unaligned(&t.e, cold.size)
         if cold.has_page_entry:
             op_memory(&t.e, LEA, W64, RCX, RBP, NO_INDEX, cold.page_entry_offset)
-            call(&t.e, t.jit.stubs.fill_page_entry[t.floats][cold.access][log2_size])
+            call(&t.e, t.jit.stubs.fill_page_entry[t.floats][cold.access][log2_of(cold.size)])
         else:
             load_constant(&t.e, RCX, PAGE_SIZE - cold.size)
             call(&t.e, t.jit.stubs.probe_tlb[t.floats][cold.access])

@@ -400,15 +400,12 @@ cdef void emit_fill_page_entry(
     emit_refill(e, refill, search)
 
 
-cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noexcept nogil:
-    cdef uint8_t* start = here(e)
+cdef void emit_search(Emitter* e, int access, uint8_t* crosses, const uint8_t* refill) noexcept nogil:
+    """The end of a stub: the addend, if the TLB has the page of the address in rax, or does after a refill. The jump
+    at `crosses`, of an access that lies in two pages, returns with the zero flag clear.
+    """
     cdef uint8_t* search
-    cdef uint8_t* crosses
     cdef uint8_t* miss
-    op(e, MOV, W32, RDX, RAX)
-    op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
-    op(e, CMP, W32, RDX, RCX)
-    crosses = jump_if(e, IF_ABOVE, NULL)
     op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
     search = here(e)
     load_tlb_entry(e, RCX)
@@ -419,16 +416,26 @@ cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noex
     ret(e)
     patch(miss, e.executable, here(e))
     emit_refill(e, refill, search)
+
+
+cdef uint8_t* emit_probe_tlb(Emitter* e, int access, const uint8_t* refill) noexcept nogil:
+    cdef uint8_t* start = here(e)
+    cdef uint8_t* crosses
+    op(e, MOV, W32, RDX, RAX)
+    op_constant(e, AND_CONSTANT, W32, RDX, PAGE_OFFSET)
+    op(e, CMP, W32, RDX, RCX)
+    crosses = jump_if(e, IF_ABOVE, NULL)
+    emit_search(e, access, crosses, refill)
     return start
 
 
 cdef uint8_t* emit_find_page(Emitter* e, int access, int log2_size, const uint8_t* refill) noexcept nogil:
-    """The address is kept below the stack meanwhile, where signals leave it alone."""
+    """The address is kept below the stack meanwhile: signals leave these 128 bytes alone, and nothing is pushed before
+    it is fetched.
+    """
     cdef uint8_t* start = here(e)
     cdef uint8_t* unusual
     cdef uint8_t* crosses
-    cdef uint8_t* miss
-    cdef uint8_t* search
     load_tlb_entry(e, RCX)
     op_memory(e, MOV_TO, W64, RAX, RSP, NO_INDEX, -8)
     op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET | (1 << log2_size) - 1)
@@ -436,22 +443,13 @@ cdef uint8_t* emit_find_page(Emitter* e, int access, int log2_size, const uint8_
     unusual = jump_if(e, IF_NOT_EQUAL, NULL)
     op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
     ret(e)
-    patch(unusual, e.executable, here(e))               # unaligned, or not in the TLB
+    patch(unusual, e.executable, here(e))               # not aligned, or not in the TLB
     op_memory(e, MOV, W64, RAX, RSP, NO_INDEX, -8)
     op(e, MOV, W32, RCX, RAX)
     op_constant(e, AND_CONSTANT, W32, RCX, PAGE_OFFSET)
     op_constant(e, CMP_CONSTANT, W32, RCX, PAGE_SIZE - (1 << log2_size))
     crosses = jump_if(e, IF_ABOVE, NULL)
-    op_constant(e, AND_CONSTANT, W64, RAX, ~PAGE_OFFSET)
-    search = here(e)
-    load_tlb_entry(e, RCX)
-    op_memory(e, CMP, W64, RAX, RCX, NO_INDEX, tag_offset(access))
-    miss = jump_if(e, IF_NOT_EQUAL, NULL)
-    op_memory(e, MOV, W64, RCX, RCX, NO_INDEX, <int32_t><intptr_t>&(<TlbEntry*>NULL).addend)
-    patch(crosses, e.executable, here(e))
-    ret(e)
-    patch(miss, e.executable, here(e))
-    emit_refill(e, refill, search)
+    emit_search(e, access, crosses, refill)
     return start
 
 

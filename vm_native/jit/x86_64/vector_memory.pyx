@@ -41,7 +41,7 @@ cdef int test_page_of(Compilation* t, Uop* uop, int kind, uint32_t bytes) noexce
     cdef int base = read_slot(t, uop.rs1, RDX)
     cdef Cold* cold = new_cold(t, COLD_ACCESS, uop)
     cold.size, cold.access, cold.alignment, cold.low = <int>bytes, kind, ANY_ALIGNMENT, 0
-    cold.has_page_entry = cold.beside_code = cold.searched = False
+    cold.has_page_entry = cold.beside_code = False
     op(e, MOV, W64, RAX, base)
     op(e, MOV, W32, RCX, RAX)
     op_constant(e, AND_CONSTANT, W32, RCX, PAGE_OFFSET)

@@ -20,8 +20,8 @@ from vm_native.ir.uop cimport UOP_ADDI
 from vm_native.jit.x86_64.access cimport Access, announce, asks_window, form_address, transfer
 from vm_native.jit.x86_64.assembler cimport *
 from vm_native.jit.x86_64.compilation cimport (
-    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, define, forget, know_word, load_window_addend, new_cold,
-    offset_of, read_slot, widen,
+    COLD_WINDOW, Cold, Compilation, Reach, cold_jump, define, forget, know_word, load_window_addend, log2_of,
+    new_cold, offset_of, read_slot, widen,
 )
 from vm_native.machine cimport BASE_REGISTERS, Cpu
 from vm_native.memory.tlb cimport LOAD_SPANS, READ, STORE_SPANS, WRITE, StoreWindow
@@ -92,9 +92,7 @@ cdef Cold* test_window(Compilation* t, Uop* uop, int kind, int base, const Reach
     cdef Cold* cold = new_cold(t, COLD_WINDOW, uop)
     cdef int32_t window = store_window_offset(t, uop.rs1)
     cdef StoreWindow* fields = NULL
-    cdef int log2_span = 0
-    while 1 << log2_span < wanted.high - wanted.low:
-        log2_span += 1
+    cdef int log2_span = log2_of(wanted.high - wanted.low)
     cold.low, cold.size, cold.access = wanted.low, wanted.high - wanted.low, kind
     if kind == READ:
         subtract_start(t, base, wanted.low)
@@ -174,14 +172,13 @@ cdef bint forms_address(Compilation* t, Block* part, int at, const Uop* sum) noe
 cdef void emit_indexed_load(Compilation* t, Block* part, int at, const Uop* sum, int shift) noexcept nogil:
     """The load in this cell, from rs2 + (rs1 << shift): what it waits for is one instruction less away."""
     cdef Uop* uop = &part.uops[at]
-    cdef int base = t.general[sum.rs2], index = t.general[sum.rs1], log2_size = 0
+    cdef int base = t.general[sum.rs2], index = t.general[sum.rs1], log2_size
     cdef int32_t low = <int32_t>(uop.imm - <int64_t>t.jit.front_end.window_start)
     cdef bint has_addend = t.addend_in_rcx == t.e.at
     cdef Access access
     cdef Cold* cold
     asks_window(t, part, uop, part.info[at].opcode, &access)
-    while 1 << log2_size < access.size:
-        log2_size += 1
+    log2_size = log2_of(access.size)
     widen(t, sum.rs1)
     widen(t, sum.rs2)
     forget(t, uop.rd)
