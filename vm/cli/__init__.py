@@ -5,6 +5,7 @@ command's file is imported when the command is named, and imports the machine, t
 when it runs: help comes at once, and a short run is short.
 """
 
+import gc
 import logging
 import os
 import sys
@@ -75,6 +76,7 @@ class CommandLine(click.Group):
             code = FAILED
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
+        gc.freeze()             # else Python looks through all that it holds, several times, before it ends
         sys.exit(code)
 
 
