@@ -26,7 +26,7 @@ SEED = int(os.environ.get("VM_CONFORMANCE_SEED", "20240417"))
 # Settings of the compiler, whether programs are loops, and the share of the programs.
 SETTINGS = (
     (vm.Settings(hot=0), False, 4), (vm.Settings(hot=0), True, 10), (vm.Settings(hot=4, seed=1), True, 1),
-    (vm.Settings(hot=1), True, 1),
+    (vm.Settings(hot=1), True, 1), (vm.Settings(hot=0, draft_bytes=0), True, 4),
 )  # fmt: skip
 UNITS = 160
 USES = 20                       # of a machine: code that keeps being overwritten, as by loading, is no longer compiled
