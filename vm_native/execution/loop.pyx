@@ -26,7 +26,7 @@ from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
 cdef enum:
-    SAMPLED_STEPS = 10000       # between two samples
+    SAMPLED_STEPS = 10000       # between two samples: more than any trace has, or such a one would never run
     ENOUGH_SAMPLES = 24         # that have met a draft: what a trace costs is paid back
     SAMPLED_MISFITS = 4         # that a sample counts for in shared code: after 64 a page is translated anew
 
