@@ -43,9 +43,9 @@ cdef struct Exit:           # a jump out of a trace to a guest address in the sa
     uint8_t* jump           # its displacement, in the writable mapping
     uint8_t* unswapped      # one before what the trace has swapped in is swapped back; NULL: it has swapped nothing
     uint8_t* swap_out       # where that leads to swap
-    uint8_t* unlinked       # where it leads without a target: back to the run loop
-    CountingExit counting   # where it leads with one instead of to that
-    uint8_t* look_up        # the same by way of the jump cache
+    uint8_t* unlinked       # where it leads without a target
+    uint8_t* way_back       # the displacement there of the jump to the run loop, or to what asks the jump cache first
+    CountingExit counting   # where it leads with a target instead of to that
     Trace* source
     Trace* target           # NULL: not linked
     Exit* next_incoming     # the other exits linked to the target

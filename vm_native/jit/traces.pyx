@@ -176,6 +176,12 @@ cdef Trace* trace_of(Block* block) noexcept nogil:
     return membership.trace
 
 
+cdef void ask_jump_cache(Jit* jit, Exit* exit) noexcept nogil:
+    """Before it goes back to the run loop, where it has no target."""
+    cdef bint floats = jit.front_end.uses_float(exit.source.head.key.mode)
+    patch(exit.way_back, jit.memory.executable, jit.stubs.look_up_exit[floats])
+
+
 cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil:
     """The exit that was just taken leads to this block: let it jump there directly where that is safe."""
     cdef Jit* jit = <Jit*>interface
@@ -186,7 +192,7 @@ cdef void link_exit(Compiler* interface, Cpu* cpu, Block* target) noexcept nogil
         return
     if target.second_page or target.shared_page != NULL:
         # Whether both pages of a block are where they were, or a shared one is still held, the jump cache knows.
-        patch(exit.jump, jit.memory.executable, exit.look_up)
+        ask_jump_cache(jit, exit)
     elif target.entry != NULL:
         link(jit, exit, trace_of(target))
 
@@ -306,7 +312,7 @@ cdef void* hand_over(Compiler* interface) noexcept nogil:
             handed.traces = trace
             for k in range(trace.exit_count):
                 if trace.exits[k].target == NULL:
-                    patch(trace.exits[k].jump, jit.memory.executable, trace.exits[k].look_up)
+                    ask_jump_cache(jit, &trace.exits[k])
     jit.memory = CodeMemory(NULL, 0, 0)
     jit.region_count = 0
     interface.bytes = 0

@@ -459,12 +459,7 @@ cdef void emit_side_exit(Compilation* t, Cold* cold) noexcept nogil:
     if knows_edge:
         settle(t, cold)
     emit_pointer(t, RAX, exit)
-    jump(&t.e, t.jit.stubs.exit_unlinked[t.floats])
-    exit.look_up = here(&t.e)
-    if knows_edge:
-        settle(t, cold)
-    emit_pointer(t, RAX, exit)
-    jump(&t.e, t.jit.stubs.look_up_exit[t.floats])
+    exit.way_back = jump(&t.e, t.jit.stubs.exit_unlinked[t.floats])
 
 
 cdef void emit_outside(Compilation* t, Cold* cold) noexcept nogil:
