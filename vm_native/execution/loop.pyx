@@ -21,7 +21,7 @@ from vm_native.memory.tlb cimport EXECUTE, TlbEntry, tlb_entry
 from vm_native.probes.breakpoints cimport has_breakpoints, is_breakpoint, stops_at
 from vm_native.probes.records cimport begin_slice, settle_records, settle_transfer
 from vm_native.safepoints cimport RUNNING, is_own, park, unpark
-from vm_native.shared_code cimport find_shared, note_shared_misfit
+from vm_native.shared_code cimport find_shared, is_held, note_shared_misfit
 from vm_native.unlocked cimport load_flag, peek32, poke32, published
 
 
@@ -246,6 +246,8 @@ cdef bint run_compiled(Cpu* cpu, Block* block) noexcept nogil:
     sampled = compiler.has_drafts       # asked once: a hart in another thread may make the first
     if sampled and until_sample(cpu) < block.entry_steps:
         take_sample(cpu, block)
+        if block.shared_page != NULL and not is_held(cpu.machine, block):
+            return False                # that page was given up: its code does not hear of stores any more
     if code_of(block) == NULL or cpu.budget < block.entry_steps:
         return False
     if cpu.machine.safepoints != NULL:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 from vm_native.clock cimport host_ns
-from vm_native.ir.block cimport DRAFT, FINAL, Block
+from vm_native.ir.block cimport FINAL, Block
 from vm_native.jit.executable cimport map_code_memory, unmap_code_memory
 from vm_native.jit.neighbours cimport Neighbours
 from vm_native.jit.selection cimport become_draft, block_in_page, choose_trace, head_for
@@ -158,7 +158,7 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     cdef int next_exits[MAX_PARTS]
     cdef uint64_t began = host_ns()
     cdef Neighbours around
-    cdef int i, count
+    cdef int i, count, stage
     cdef bint is_draft
     if jit.interface.wants_room:
         return
@@ -167,7 +167,7 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
         return
     if head.entry != NULL:
         head = head_for(jit, head)
-    is_draft = begins_as_draft(jit, head)
+    is_draft, stage = begins_as_draft(jit, head), head.stage
     if is_draft:
         become_draft(jit, head)
     else:
@@ -177,8 +177,8 @@ cdef void compile(Compiler* interface, Cpu* cpu, Block* head) noexcept nogil:
     if trace == NULL and not jit.interface.wants_room:
         parts[0], next_exits[0] = head, NO_EXIT
         trace = compile_trace(jit, cpu, parts, next_exits, 1, NULL)
-    if trace == NULL and head.entry != NULL:
-        head.stage = DRAFT              # it still has that
+    if trace == NULL:
+        head.stage = stage              # if it has a draft, that stays one
     if trace == NULL and not jit.interface.wants_room:
         head.heat = 0                   # it is asked for again when it is hot again
     if trace != NULL and not is_draft:

@@ -116,6 +116,44 @@ def test_a_fork_goes_on_from_drafts_to_traces_of_its_own(drafting):
         assert traces_of_loop(g, fork)
 
 
+STORES = """
+    .option norvc
+    la   t2, data
+    la   t3, patched
+    li   t0, 0x00550513         # addi a0, a0, 5
+    li   s0, {turns}
+again:
+    xor  t4, s0, s1             # in that turn the store goes into the loop
+    seqz t4, t4
+    neg  t4, t4
+    xor  t1, t2, t3
+    and  t1, t1, t4
+    xor  t1, t1, t2
+    sw   t0, 0(t1)
+patched:
+    addi a0, a0, 1
+    addi s0, s0, -1
+    bnez s0, again
+    wfi
+    .balign 4096
+data:
+    .fill 4
+"""
+
+
+def test_a_fork_that_has_given_drafts_up_hears_of_stores_into_them(compiled):
+    """At once: some of these turns come right behind the 64th sample, which gives them up."""
+    turns, before = 80_000, 1000
+    g = compiled(STORES.format(turns=turns + before), hot=2, draft_bytes=0, switches={"windows": False})
+    while g["s0"] != turns or g.hart.pc != g.address("again"):
+        g.machine.run(instructions=1 if g["s0"] <= turns + 1 else 1000)
+    for turn in range(14_000, 18_000, 100):
+        with g.machine.fork() as fork:
+            fork.harts[0].x[9] = turn
+            fork.run(instructions=20 * turns)
+            assert fork.harts[0].x[10] == before + (turns - turn) + 5 * turn, turn
+
+
 def test_so_does_a_later_process(drafting, tmp_path, monkeypatch):
     """Of one that has kept its drafts on disk."""
     monkeypatch.setenv("VM_CACHE", str(tmp_path))
