@@ -9,7 +9,7 @@ page too often for an entry: it asks the TLB each time, and so does an access th
 (page_trials.pyx).
 
 An access of a draft calls what asks the TLB: its code is half as long. That is what counts in programs that run much
-code rarely. What is tested together, or is to be aligned, is compiled as ever.
+code rarely. So do accesses that are tested together, once; what is to be aligned is compiled as ever.
 
 A store of a block whose stores have gone to a page that holds code asks a `StoreRange` instead, of the same number: the
 bytes around the address that are none of code. That costs the same as long as it stays among them, and a call of
@@ -329,6 +329,12 @@ cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil:
         form_address(t, base, part.uops[highest].imm)
         test_range(t, cold, cold.page_entry_offset, access.size)
         load_range_addend(t, cold.page_entry_offset)
+    elif t.compact:
+        form_address(t, base, part.uops[lowest].imm)
+        load_constant(e, RCX, PAGE_SIZE - access.size - (part.uops[highest].imm - part.uops[lowest].imm))
+        call(e, t.jit.stubs.probe_tlb[t.floats][access.kind])
+        cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))
+        base = read_slot(t, part.uops[first].rs1, RDX)      # the stub changes rdx
     else:
         cold.page_entry_offset = page_entry_offset(t, part.uops[first].rs1)
         form_address(t, base, part.uops[lowest].imm)
