@@ -433,6 +433,17 @@ cdef inline bint orders(uint32_t word) noexcept nogil:
     )
 
 
+cdef bint make_direct(Decoding* at, Uop* jump, int64_t offset) noexcept nogil:
+    """Of an indirect jump whose register the instruction before has set by auipc: a call beyond the reach of jal."""
+    cdef const Uop* address = jump - 2
+    if at.cell < 3 or at.block.info[at.cell - 3].opcode != UOP_WIDE or address.rd != jump.rs1:
+        return False
+    at.block.info[at.cell - 1].opcode = UOP_JAL
+    at.block.exits[0].pc = <uint64_t>address[1].handler + <uint64_t>offset & ~<uint64_t>1
+    jump.rs1 = 0
+    return True
+
+
 cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
     cdef const DecodeRow* row = find_row(at.table, word)
     cdef Block* block = at.block
@@ -483,7 +494,7 @@ cdef void translate_one(Decoding* at, uint32_t word, int length) noexcept nogil:
         return
     if row.kind == KIND_BRANCH or row.kind == KIND_JUMP:
         block.exits[0].pc = at.pc + <uint64_t>immediate
-    else:
+    elif row.kind != KIND_INDIRECT or not make_direct(at, uop, immediate):
         uop.imm = <int32_t>immediate
     at.ended = KIND_BRANCH <= row.kind <= KIND_INDIRECT
 

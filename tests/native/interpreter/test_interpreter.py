@@ -240,6 +240,32 @@ def test_jumps_link_to_the_next_instruction(guest, dispatch):
     assert g["a2"] == g.hart.pc - 12
 
 
+@pytest.mark.parametrize("source, pc, ra, t1", [
+    ("auipc ra, 1; jalr ra, 16(ra)", 0x1010, 8, 0),
+    ("auipc ra, 1; jalr ra, 17(ra)", 0x1010, 8, 0),                     # bit 0 is dropped
+    ("auipc t1, 1; jr 16(t1)", 0x1010, 0, 0x1000),
+    ("auipc t1, 1; jalr ra, 16(t1)", 0x1010, 8, 0x1000),
+    ("auipc t1, 2; jalr t1, -2048(t1)", 0x1800, 0, 8),
+    ("auipc t1, 1; jalr ra, 16(t2)", 0x5010, 8, 0x1000),                # not where that says
+    ("auipc t1, 1; addi t1, t1, 32; jalr ra, 16(t1)", 0x1030, 12, 0x1020),
+])  # fmt: skip
+def test_calls_beyond_the_reach_of_jal(source, pc, ra, t1, guest, dispatch):
+    """All as offsets from the start, where the registers point to before."""
+    g = guest(f".option norvc\n {source}")
+    g["ra"] = g["t1"] = BASE
+    g["t2"] = BASE + 0x5000
+    g.run(instructions=source.count(";") + 1)
+    assert (g.hart.pc, g["ra"], g["t1"]) == (BASE + pc, BASE + ra, BASE + t1)
+
+
+def test_jump_of_such_a_call_alone(guest, dispatch):
+    """It goes where its register says, whatever stands before it."""
+    g = guest(".option norvc\n auipc t1, 1; jalr ra, 16(t1)")
+    g["t1"], g.hart.pc = BASE + 0x5000, BASE + 4
+    g.run(instructions=1)
+    assert g.hart.pc == BASE + 0x5010
+
+
 def test_x0_stays_zero(guest, dispatch):
     g = guest("""
         .option norvc

@@ -48,3 +48,25 @@ def test_a_trace_goes_on_on_the_hot_side(branch, side, other, compiled):
     assert all(g.address(other) not in trace for trace in traces)
     # Behind the last part stands 0: this one leads back to its head.
     assert [trace[trace.index(decide) + 1] or trace[0] for trace in traces if decide in trace] == [g.address(side)]
+
+
+def test_a_trace_goes_on_into_a_function_that_is_called_by_its_address(compiled):
+    """As calls are where the linker does not shorten them: in a Debian kernel all are."""
+    g = compiled("""
+        .option norvc
+        li   s0, 100
+    again:
+        auipc ra, %pcrel_hi(function)
+        jalr ra, %pcrel_lo(again)(ra)
+        addi s0, s0, -1
+        bnez s0, again
+        wfi
+    function:
+        addi a0, a0, 1
+        ret
+    """, hot=10)
+    g.machine.compiler.marking = True
+    g.finish()
+    traces = [[pc for pc, _ in marks] for *_, marks in g.machine.compiler.traces()]
+    assert g["a0"] == 100
+    assert [g.address("function") in trace for trace in traces if g.address("again") in trace] == [True]
