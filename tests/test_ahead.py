@@ -80,17 +80,18 @@ def test_it_does_the_same(training, tmp_path):
     assert warm[2][3] == 200
 
 
-def test_nothing_is_left_to_compile(tmp_path):
-    elf = assemble_elf("""
+@pytest.mark.parametrize("call", ["jal 2f", "1: auipc ra, %pcrel_hi(2f); jalr ra, %pcrel_lo(1b)(ra)"])
+def test_nothing_is_left_to_compile(call, tmp_path):
+    """The function has no symbol, and nothing leads to it but the call."""
+    elf = assemble_elf(f"""
         li   s0, 5000
     again:
-        call count
+        {call}
         addi s0, s0, -1
         bnez s0, again
-        wfi
-        .type count, @function
-    count:
-        addi a0, a0, 1
+    0:  wfi
+        j    0b
+    2:  addi a0, a0, 1
         ret
     """)
     image = compiled(elf, tmp_path / "image")
