@@ -141,7 +141,7 @@ def test_a_person_at_the_page(console, browser, tmp_path):
     browser.wait(f"{MODE} == 'running'")
 
     # A page that is loaded anew shows what the one before did, and answers no question of the past.
-    browser.look("location.reload()")
+    browser.reload()
     browser.wait(f"{TEXT}.includes('old file\\nold disk\\n')")
     browser.wait("document.querySelectorAll('.mark').length == 1")
 

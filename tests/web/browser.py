@@ -44,6 +44,7 @@ class Browser:
         self._numbers = itertools.count()
         self.requested: list[str] = []              # addresses that the page asked for
         self.complaints: list[str] = []             # what the page has logged as errors
+        self._loads = 0
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -75,9 +76,18 @@ class Browser:
             self.complaints.append(said["exceptionDetails"].get("exception", {}).get("description", str(said)))
         elif method == "Log.entryAdded" and said["entry"]["level"] == "error":
             self.complaints.append(f"{said['entry']['text']} {said['entry'].get('url', '')}")
+        elif method == "Page.loadEventFired":
+            self._loads += 1
 
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
+
+    def reload(self) -> None:
+        """Until the page is there anew: meanwhile questions to it may come to nothing."""
+        before = self._loads
+        self.call("Page.reload")
+        while self._loads == before:
+            self._hear(json.loads(self._socket.recv(timeout=PATIENCE)))
 
     def look(self, script: str):
         """The value of an expression in the page."""
