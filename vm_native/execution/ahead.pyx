@@ -1,4 +1,4 @@
-"""Code that is compiled before it runs: all that can be reached from some addresses without a jump through a register.
+"""Code that is compiled before it runs: what can be reached from some addresses without a jump to an unknown place.
 
 What is behind a call or a trap is reached as well: it comes back; but not what is behind no instruction. Where a branch
 has not been run yet, nobody knows which way it goes. Back, it is taken, and never forward: that is what loops do, and

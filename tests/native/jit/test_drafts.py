@@ -89,6 +89,36 @@ def test_they_are_short(compiled):
     assert size_of_loop(compiled) < 2 / 3 * size_of_loop(compiled, compact=False)
 
 
+@pytest.mark.parametrize("offset", [0, 4, 4096 - 16, 4096 - 12], ids=["aligned", "unaligned", "two pages", "both"])
+@pytest.mark.parametrize("options", [{}, {"harts": 2, "threads": True}], ids=["alone", "threads"])
+def test_accesses_that_are_tested_together(offset, options, compiled):
+    g = compiled("""
+        la   s0, data
+        add  s0, s0, s1
+        li   s2, 50
+    again:
+        sd   s2, 0(s0)
+        sd   s3, 8(s0)
+        sd   s0, 16(s0)
+        sd   s2, 24(s0)
+        ld   a0, 24(s0)
+        ld   a1, 16(s0)
+        ld   a2, 8(s0)
+        ld   a3, 0(s0)
+        addi s2, s2, -1
+        bnez s2, again
+        wfi
+        .balign 4096
+    data:
+        .fill 8192, 1, 0
+    """, draft_bytes=0, switches={"windows": False}, **options)
+    for other in g.machine.harts[1:]:
+        other.pc = g.address("trap_m")
+    g["s1"], g["s3"] = offset, 7
+    g.machine.run(instructions=2000)
+    assert [g[name] for name in ("a0", "a1", "a2", "a3")] == [1, g.address("data") + offset, 7, 1]
+
+
 def test_small_programs_have_none(drafting):
     g = drafting(1000, draft_bytes=1 << 30)
     g.finish()

@@ -331,6 +331,8 @@ cdef int emit_group(Compilation* t, Block* part, int first) noexcept nogil:
         load_range_addend(t, cold.page_entry_offset)
     elif t.compact:
         form_address(t, base, part.uops[lowest].imm)
+        if t.marks and access.kind == WRITE:                # each is to lie in one line
+            cold_jump(cold, jump_if_unaligned(e, access.size))
         load_constant(e, RCX, PAGE_SIZE - access.size - (part.uops[highest].imm - part.uops[lowest].imm))
         call(e, t.jit.stubs.probe_tlb[t.floats][access.kind])
         cold_jump(cold, jump_if(e, IF_NOT_EQUAL, NULL))

@@ -132,7 +132,7 @@ cdef void emit_uop(Compilation* t, Block* part, Uop* uop, int opcode, int next_e
 cdef bint emit_part(Compilation* t, Block* part, int next_exit) noexcept nogil:
     """False if there is no room."""
     cdef int i, end, at = 0
-    if part.trial == ON_TRIAL and not t.compact:        # or no access has a PageEntry
+    if part.trial == ON_TRIAL:
         op_constant_memory(&t.e, ADD_CONSTANT, W64, RBP, offset_of(&(<Cpu*>NULL).trial_turns[counter_of(part)]), 1)
     while at < part.uop_count:
         if t.jit.marking:
