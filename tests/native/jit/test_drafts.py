@@ -89,32 +89,56 @@ def test_they_are_short(compiled):
     assert size_of_loop(compiled) < 2 / 3 * size_of_loop(compiled, compact=False)
 
 
-@pytest.mark.parametrize("offset", [0, 4, 4096 - 16, 4096 - 12], ids=["aligned", "unaligned", "two pages", "both"])
-@pytest.mark.parametrize("options", [{}, {"harts": 2, "threads": True}], ids=["alone", "threads"])
-def test_accesses_that_are_tested_together(offset, options, compiled):
-    g = compiled("""
-        la   s0, data
-        add  s0, s0, s1
-        li   s2, 50
-    again:
-        sd   s2, 0(s0)
-        sd   s3, 8(s0)
-        sd   s0, 16(s0)
-        sd   s2, 24(s0)
-        ld   a0, 24(s0)
-        ld   a1, 16(s0)
-        ld   a2, 8(s0)
-        ld   a3, 0(s0)
-        addi s2, s2, -1
-        bnez s2, again
-        wfi
-        .balign 4096
-    data:
-        .fill 8192, 1, 0
-    """, draft_bytes=0, switches={"windows": False}, **options)
-    for other in g.machine.harts[1:]:
-        other.pc = g.address("trap_m")
-    g["s1"], g["s3"] = offset, 7
+GROUP = """
+    la   {base}, data
+    add  {base}, {base}, s1
+    li   s2, 50
+again:
+    sd   s2, 0({base})
+    sd   s3, 8({base})
+    sd   {base}, 16({base})
+    sd   s2, 24({base})
+    ld   a0, 24({base})
+    ld   a1, 16({base})
+    ld   a2, 8({base})
+    ld   a3, 0({base})
+    addi s2, s2, -1
+    bnez s2, again
+    wfi
+    .balign 4096
+data:
+    .fill 8192, 1, 0
+"""
+
+
+@pytest.fixture
+def grouping(compiled):
+    """grouping(base, offset, **options) -> Guest that stores and loads four doublewords in a row, 50 times."""
+
+    def make(base: str, offset: int, **options):
+        g = compiled(GROUP.format(base=base), draft_bytes=0, switches={"windows": False}, **options)
+        g["s1"], g["s3"] = offset, 7
+        return g
+
+    return make
+
+
+@pytest.mark.parametrize("base", ["s0", "tp"], ids=["in a host register", "in memory"])
+@pytest.mark.parametrize("offset, behind", [(0, 0), (4, 0), (4096 - 16, 2), (4096 - 12, 3)])
+def test_accesses_that_are_tested_together(offset, behind, base, grouping):
+    """Those in the page behind, which is watched, are seen: the page of the first does not speak for them."""
+    g = grouping(base, offset)
+    data, writes = g.address("data"), []
+    g.machine.on_write(range(data + 4096, data + 8192), writes.append, space="physical")
+    g.finish()
+    assert [g[name] for name in ("a0", "a1", "a2", "a3")] == [1, data + offset, 7, 1]
+    assert len(writes) == 50 * behind
+
+
+@pytest.mark.parametrize("offset", [0, 4, 4096 - 16, 4096 - 12])
+def test_they_are_where_harts_have_threads(offset, grouping):
+    g = grouping("s0", offset, harts=2, threads=True)
+    g.machine.harts[1].pc = g.address("trap_m")
     g.machine.run(instructions=2000)
     assert [g[name] for name in ("a0", "a1", "a2", "a3")] == [1, g.address("data") + offset, 7, 1]
 
